@@ -1,0 +1,273 @@
+//! The distance kernel: for every point of a block, its nearest centre and the squared distance to it.
+//!
+//! It owns the packed centres and the choice of instructions. It promises:
+//!
+//! 1. A point's label depends on that point and the centres alone: not on its place in a block, not on the
+//!    worker or thread, and not on the instructions. Every (point, centre) score is one chain of fused
+//!    multiply-adds in the order of the dimensions, so AVX-512, AVX2, NEON and the portable code agree to the bit.
+//! 2. Ties go to the centre with the lowest index.
+//! 3. No `points × centres` matrix is written: scores live in registers until their minimum is taken.
+//!
+//! Scores are `|c|²/2 − x·c`, taken after the mean of the data is subtracted from both, so that a large common
+//! offset does not cancel the digits that matter. The distance to the chosen centre is recomputed as `Σ (x−c)²`.
+//! The kernel knows nothing of rows' numbers, sums, rounds or files.
+
+mod simd;
+
+use std::fmt;
+use std::ops::{Add, Mul, Sub};
+
+use serde::{Deserialize, Serialize};
+
+/// The label of a point that no round has looked at yet.
+pub const UNASSIGNED: u32 = u32::MAX;
+
+/// Bytes of centred points that one block holds: with a panel of centres beside it, it stays in a core's L2.
+const BLOCK_BYTES: usize = 64 << 10;
+
+/// Vectors in the widest panel.
+const PANEL_VECTORS_MAX: usize = 2;
+
+/// Where a panel starts in memory: one cache line, so that no vector load straddles two.
+const PANEL_ALIGNMENT: usize = 64;
+
+/// What coordinates are stored and compared as.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Precision {
+    /// 32-bit floats.
+    F32,
+    /// 64-bit floats.
+    F64,
+}
+
+impl fmt::Display for Precision {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::F32 => "f32",
+            Self::F64 => "f64",
+        })
+    }
+}
+
+/// A coordinate: `f32` or `f64`.
+pub trait Element:
+    simd::Dispatch
+    + Copy
+    + Default
+    + PartialOrd
+    + fmt::Debug
+    + fmt::Display
+    + Add<Output = Self>
+    + Sub<Output = Self>
+    + Mul<Output = Self>
+    + Send
+    + Sync
+    + 'static
+{
+    /// Which of the two this is.
+    const PRECISION: Precision;
+    /// Above every score.
+    const INFINITY: Self;
+    /// The sum of squares beyond which scores could overflow.
+    const SQUARES_MAX: f64;
+
+    /// Rounds to nearest.
+    fn from_f64(value: f64) -> Self;
+    /// Exact.
+    fn to_f64(self) -> f64;
+    /// `self * a + b` with one rounding.
+    fn fused(self, a: Self, b: Self) -> Self;
+    /// The bits, as an integer that a sum with zeros leaves alone.
+    fn to_wire(self) -> i64;
+    /// The inverse of [`Element::to_wire`].
+    fn from_wire(bits: i64) -> Self;
+}
+
+impl Element for f32 {
+    const PRECISION: Precision = Precision::F32;
+    const INFINITY: Self = f32::INFINITY;
+    const SQUARES_MAX: f64 = f32::MAX as f64 / 8.0;
+
+    #[expect(clippy::cast_possible_truncation, reason = "rounding to nearest is what the caller asks for")]
+    #[inline(always)]
+    fn from_f64(value: f64) -> Self {
+        value as f32
+    }
+    #[inline(always)]
+    fn to_f64(self) -> f64 {
+        f64::from(self)
+    }
+    #[inline(always)]
+    fn fused(self, a: Self, b: Self) -> Self {
+        self.mul_add(a, b)
+    }
+    fn to_wire(self) -> i64 {
+        i64::from(self.to_bits())
+    }
+    fn from_wire(bits: i64) -> Self {
+        f32::from_bits(u32::try_from(bits).expect("the bits of an f32 fill 32 bits"))
+    }
+}
+
+impl Element for f64 {
+    const PRECISION: Precision = Precision::F64;
+    const INFINITY: Self = f64::INFINITY;
+    const SQUARES_MAX: f64 = f64::MAX / 8.0;
+
+    #[inline(always)]
+    fn from_f64(value: f64) -> Self {
+        value
+    }
+    #[inline(always)]
+    fn to_f64(self) -> f64 {
+        self
+    }
+    #[inline(always)]
+    fn fused(self, a: Self, b: Self) -> Self {
+        self.mul_add(a, b)
+    }
+    fn to_wire(self) -> i64 {
+        self.to_bits().cast_signed()
+    }
+    fn from_wire(bits: i64) -> Self {
+        f64::from_bits(bits.cast_unsigned())
+    }
+}
+
+/// The instructions a kernel runs on. All give the same bits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Isa {
+    /// Whatever the compiler's base target has; fused multiply-adds may be calls, and slow.
+    Portable,
+    /// x86-64 with AVX2 and FMA.
+    Avx2,
+    /// x86-64 with AVX-512 F and DQ.
+    Avx512,
+    /// Arm's 128-bit vectors.
+    Neon,
+}
+
+impl Isa {
+    /// The best this machine has.
+    #[must_use]
+    pub fn detect() -> Self {
+        Self::available()[0]
+    }
+
+    /// All that this machine has, best first; `Portable` is always the last.
+    #[must_use]
+    pub fn available() -> Vec<Self> {
+        [Self::Avx512, Self::Avx2, Self::Neon, Self::Portable].into_iter().filter(|isa| simd::has(*isa)).collect()
+    }
+}
+
+/// Centres packed for the kernel.
+///
+/// The centres are cut into panels of one or two vectors; a panel is stored by dimension, each vector holding one
+/// coordinate of several centres, so that a point's coordinate is broadcast against a whole vector of centres.
+/// A panel opens with the half squared norms; lanes beyond the last centre have an infinite one and never win.
+#[derive(Debug)]
+pub struct Centres<T> {
+    isa: Isa,
+    k: usize,
+    dims: usize,
+    mean: Vec<T>,
+    /// Centred, row by row: what distances are recomputed from.
+    rows: Vec<T>,
+    panels: Vec<T>,
+    /// Elements before the first aligned one in `panels`.
+    panels_start: usize,
+}
+
+impl<T: Element> Centres<T> {
+    /// Packs `centroids` (`k × dims`, row by row), both they and the points relative to `mean`.
+    #[must_use]
+    pub fn new(isa: Isa, centroids: &[f64], mean: &[T]) -> Self {
+        let dims = mean.len();
+        let k = centroids.len() / dims;
+        assert_eq!(k * dims, centroids.len(), "centroids are whole rows");
+        let rows: Vec<T> = centroids
+            .chunks_exact(dims)
+            .flat_map(|row| row.iter().zip(mean).map(|(c, m)| T::from_f64(c - m.to_f64())))
+            .collect();
+        let mut centres = Self { isa, k, dims, mean: mean.to_vec(), rows, panels: Vec::new(), panels_start: 0 };
+        centres.pack();
+        centres
+    }
+
+    fn pack(&mut self) {
+        let lanes = simd::lanes::<T>(self.isa);
+        let vectors = self.k.div_ceil(lanes);
+        let slack = PANEL_ALIGNMENT / size_of::<T>();
+        self.panels = vec![T::default(); vectors * lanes * (self.dims + 1) + slack];
+        self.panels_start = self.panels.as_ptr().align_offset(PANEL_ALIGNMENT).min(slack);
+        let mut at = self.panels_start;
+        for first in (0..self.k).step_by(lanes * PANEL_VECTORS_MAX) {
+            let width = lanes * PANEL_VECTORS_MAX.min(vectors - first / lanes);
+            for lane in 0..width {
+                let centre = first + lane;
+                if centre >= self.k {
+                    self.panels[at + lane] = T::INFINITY;
+                    continue;
+                }
+                let row = &self.rows[centre * self.dims..(centre + 1) * self.dims];
+                let norm: f64 = row.iter().map(|c| c.to_f64() * c.to_f64()).sum();
+                self.panels[at + lane] = T::from_f64(norm / 2.0);
+                for (dim, c) in row.iter().enumerate() {
+                    self.panels[at + (dim + 1) * width + lane] = T::default() - *c;
+                }
+            }
+            at += width * (self.dims + 1);
+        }
+    }
+
+    /// How many centres.
+    #[must_use]
+    pub fn k(&self) -> usize {
+        self.k
+    }
+
+    /// Points in a block: as many as stay in cache, and a multiple of what the kernel takes at once.
+    #[must_use]
+    pub fn block_rows(dims: usize) -> usize {
+        let fit = BLOCK_BYTES / (dims * size_of::<T>());
+        (fit / simd::POINTS_MULTIPLE).max(1) * simd::POINTS_MULTIPLE
+    }
+
+    /// Writes each row's nearest centre to `labels` and its squared distance to `distances`.
+    ///
+    /// `rows` is row by row, at most [`Centres::block_rows`] of them, without NaN or infinity.
+    pub fn nearest(&self, rows: &[T], scratch: &mut Scratch<T>, labels: &mut [u32], distances: &mut [f64]) {
+        assert_eq!(rows.len(), labels.len() * self.dims, "one label a row");
+        assert_eq!(labels.len(), distances.len(), "one distance a row");
+        let padded = labels.len().next_multiple_of(simd::POINTS_MULTIPLE);
+        scratch.centred.resize(padded * self.dims, T::default());
+        scratch.labels.resize(padded, 0);
+        scratch.scores.resize(padded, T::INFINITY);
+        T::nearest(self.isa, self, rows, scratch);
+        labels.copy_from_slice(&scratch.labels[..labels.len()]);
+        T::distances(self.isa, self, &scratch.centred, labels, distances);
+    }
+}
+
+/// A worker's room for one block.
+#[derive(Debug, Default)]
+pub struct Scratch<T> {
+    centred: Vec<T>,
+    labels: Vec<u32>,
+    scores: Vec<T>,
+}
+
+/// Adds each row, as fixed point, to the sums of its new centre, and takes it from those of its old one.
+///
+/// Rows whose label did not change are left alone; [`UNASSIGNED`] as the old label takes nothing away.
+/// `factors` holds one power of two per dimension, see [`crate::fixed`].
+pub fn move_rows<T: Element>(isa: Isa, rows: &[T], factors: &[f64], old: &[u32], new: &[u32], sums: &mut [i64]) {
+    assert_eq!(old.len(), new.len(), "an old and a new label per row");
+    assert_eq!(rows.len(), old.len() * factors.len(), "one factor per dimension");
+    T::move_rows(isa, rows, factors, old, new, sums);
+}
+
+#[cfg(test)]
+mod tests;

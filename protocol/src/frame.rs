@@ -1,0 +1,165 @@
+//! A frame: header, body, padding.
+//!
+//! [`next`] cuts the next frame from received bytes and checks everything that can be checked
+//! without knowing the op: magic, version, lengths, checksum, kind. A [`Frame`] is therefore a proof;
+//! code that holds one never checks again. [`write`] and its two short forms for replies are the only makers.
+//!
+//! Bytes handed to [`next`] must begin on a multiple of 16, which a receive buffer that starts
+//! aligned and drops whole frames keeps by itself, because frames are multiples of 16 long.
+
+use crate::header::{FrameKind, HEADER_LEN, Header, Lengths, MAGIC, u32_at};
+use crate::limits::{FRAME_ALIGNMENT, FRAME_BYTES_MAX};
+use crate::reply::{Refusal, Reply};
+use crate::status::{Fault, Status};
+
+/// A frame that was checked and is borrowed from the bytes it came in.
+#[derive(Clone, Copy, Debug)]
+pub struct Frame<'a> {
+    /// The header.
+    pub header: Header,
+    /// The body, without padding.
+    pub body: &'a [u8],
+    /// All bytes of the frame, for sending it on verbatim.
+    pub bytes: &'a [u8],
+}
+
+/// Why bytes are not a frame. The connection they came on cannot be used any more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{fault}")]
+pub struct FrameError {
+    /// What is wrong.
+    #[source]
+    pub fault: Fault,
+}
+
+/// What [`next`] found.
+#[derive(Clone, Copy, Debug)]
+pub enum Next<'a> {
+    /// A whole frame; the following one begins after `frame.bytes`.
+    Frame(Frame<'a>),
+    /// Not all of the frame is there yet; it will take this many bytes in all.
+    Partial {
+        /// Header size while the header is incomplete, then the size of the frame.
+        bytes: usize,
+    },
+}
+
+/// Cuts the next frame off the front of `bytes`.
+///
+/// Nothing is allocated. `frame_bytes_max` is what the caller is willing to buffer, at most
+/// [`FRAME_BYTES_MAX`].
+///
+/// # Errors
+///
+/// A [`FrameError`] if the bytes cannot be the beginning of a frame.
+pub fn next(bytes: &[u8], frame_bytes_max: u32) -> Result<Next<'_>, FrameError> {
+    let Some(head) = bytes.first_chunk::<HEADER_LEN>() else {
+        // Enough to tell a stray HTTP client from a slow one.
+        if bytes.iter().zip(MAGIC.to_le_bytes()).any(|(got, expected)| *got != expected) {
+            return Err(Fault::new(Status::BadMagic).into());
+        }
+        return Ok(Next::Partial { bytes: HEADER_LEN });
+    };
+    let lengths = Lengths::read(head, frame_bytes_max.min(FRAME_BYTES_MAX))?;
+    let frame_len = len(lengths.frame_bytes);
+    let Some(bytes) = bytes.get(..frame_len) else {
+        return Ok(Next::Partial { bytes: frame_len });
+    };
+    let (ours, theirs) = (checksum(bytes), u32_at(head, 4));
+    if ours != theirs {
+        return Err(Fault::expected(Status::BadChecksum, ours.into(), theirs.into()).into());
+    }
+    let header = Header::read(head)?;
+    let body = &bytes[HEADER_LEN..HEADER_LEN + len(lengths.body_bytes)];
+    Ok(Next::Frame(Frame { header, body, bytes }))
+}
+
+/// Appends a frame to `out`. `body` appends the body, an archive whose root comes last.
+///
+/// # Errors
+///
+/// `TooLarge` if the body is longer than any frame may be; `out` is left as it was.
+///
+/// # Panics
+///
+/// If `out` does not end on a multiple of 16: something that is no frame was put there before.
+pub fn write(
+    out: &mut Vec<u8>,
+    header: &Header,
+    body: impl FnOnce(&mut Vec<u8>),
+) -> Result<(), Fault> {
+    let start = out.len();
+    assert!(start.is_multiple_of(len(FRAME_ALIGNMENT)), "frames follow one another: {start}");
+    out.extend_from_slice(&[0; HEADER_LEN]);
+    body(out);
+    let body_len = out.len() - start - HEADER_LEN;
+    let Some(lengths) = u32::try_from(body_len).ok().and_then(Lengths::of_body) else {
+        out.truncate(start);
+        let (limit, got) = (crate::limits::BODY_BYTES_MAX.into(), body_len as u64);
+        return Err(Fault::expected(Status::TooLarge, limit, got));
+    };
+    out.resize(start + len(lengths.frame_bytes), 0);
+    let frame = &mut out[start..];
+    header.put(lengths, frame.first_chunk_mut().expect("the header was just appended"));
+    let sum = checksum(frame);
+    frame[4..8].copy_from_slice(&sum.to_le_bytes());
+    Ok(())
+}
+
+/// Appends the reply to the request with header `to`: a result, or why there is none.
+///
+/// A result that does not fit a frame is turned into `TooLarge`, so that every request is answered.
+pub fn write_reply(out: &mut Vec<u8>, to: &Header, answer: Result<&Reply<'_>, &Refusal>) {
+    let written = match answer {
+        Ok(reply) => write(out, &to.reply(Status::Ok), |body| reply.encode(body)),
+        Err(refusal) => write(out, &to.reply(refusal.status()), |body| refusal.encode(body)),
+    };
+    if let Err(fault) = written {
+        let refusal = Refusal::Fault(fault);
+        write(out, &to.reply(fault.status), |body| refusal.encode(body))
+            .expect("a fault always fits a frame");
+    }
+}
+
+/// Appends a reply whose body was encoded before, as a session keeps it for a retry.
+///
+/// # Panics
+///
+/// If `body` is longer than a frame allows; it came out of a frame.
+pub fn write_encoded(out: &mut Vec<u8>, to: &Header, status: Status, body: &[u8]) {
+    write(out, &to.reply(status), |out| out.extend_from_slice(body))
+        .expect("an encoded body fits the frame it came from");
+}
+
+impl From<Fault> for FrameError {
+    fn from(fault: Fault) -> FrameError {
+        FrameError { fault }
+    }
+}
+
+impl Frame<'_> {
+    /// Refuses a frame that is not of the kind that makes sense here.
+    ///
+    /// # Errors
+    ///
+    /// `BadFrameKind`.
+    pub fn expect_kind(&self, kind: FrameKind) -> Result<(), Fault> {
+        if self.header.kind == kind {
+            return Ok(());
+        }
+        let (expected, got) = (kind.to_wire(), self.header.kind.to_wire());
+        Err(Fault::expected(Status::BadFrameKind, expected.into(), got.into()))
+    }
+}
+
+/// The checksum of a frame: the low half of XXH3-64 over all bytes after the checksum field, seeded
+/// with the four bytes before it. It covers every byte of the frame but itself.
+fn checksum(frame: &[u8]) -> u32 {
+    let seed = u32::from_le_bytes([frame[0], frame[1], frame[2], frame[3]]);
+    let hash = xxhash_rust::xxh3::xxh3_64_with_seed(&frame[8..], u64::from(seed));
+    (hash & u64::from(u32::MAX)) as u32
+}
+
+fn len(bytes: u32) -> usize {
+    bytes as usize
+}

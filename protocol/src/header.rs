@@ -1,0 +1,182 @@
+//! The fixed 64 bytes in front of every frame.
+
+use crate::object::{ObjectId, ShardId};
+use crate::status::{Fault, Status};
+use crate::wire_enum::wire_enum;
+
+/// First two bytes of every frame, little-endian.
+pub const MAGIC: u16 = 0xCA7E;
+
+/// The version of the protocol this crate speaks.
+pub const VERSION: u8 = 1;
+
+/// Size of the header, in bytes.
+pub const HEADER_BYTES: u32 = 64;
+
+pub(crate) const HEADER_LEN: usize = HEADER_BYTES as usize;
+
+wire_enum! {
+    /// What a frame is. Values from 16 on belong to the links between nodes.
+    pub enum FrameKind: u8 {
+        /// The first frame of a client.
+        Hello = 1,
+        /// The engine's answer to a Hello.
+        Welcome = 2,
+        /// An op on an object.
+        Request = 3,
+        /// The answer to a request, or why a frame was refused.
+        Reply = 4,
+    }
+}
+
+/// The header of a frame, without what [`frame`](crate::frame) fills in by itself: magic, version,
+/// lengths and checksum.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Header {
+    /// What the frame is.
+    pub kind: FrameKind,
+    /// The op asked for; a reply repeats it. 0 in Hello and Welcome.
+    pub op: u16,
+    /// Request: flags, all zero in this version. Reply: the [`Status`].
+    pub flags: u16,
+    /// Request: how long it may wait inside the engine, in milliseconds; 0 means not at all.
+    pub deadline_ms: u32,
+    /// The shard of the object.
+    pub shard: ShardId,
+    /// `number - acked_gap` is the highest number up to which every reply has arrived.
+    pub acked_gap: u16,
+    /// The configuration the sender believes in; 0 on a single node.
+    pub epoch: u32,
+    /// The session, 0 for none. Reads need none.
+    pub session: u64,
+    /// The number of the request in its session, from 1. A reply repeats it.
+    pub number: u64,
+    /// The object, 0 where there is none.
+    pub object: ObjectId,
+}
+
+impl Header {
+    /// A header of the given kind with everything else zero.
+    pub fn new(kind: FrameKind) -> Header {
+        Header {
+            kind,
+            op: 0,
+            flags: 0,
+            deadline_ms: 0,
+            shard: ShardId(0),
+            acked_gap: 0,
+            epoch: 0,
+            session: 0,
+            number: 0,
+            object: ObjectId(0),
+        }
+    }
+
+    /// The header of a reply to the request with this header.
+    pub fn reply(&self, status: Status) -> Header {
+        Header {
+            kind: FrameKind::Reply,
+            flags: status.to_wire(),
+            deadline_ms: 0,
+            acked_gap: 0,
+            ..*self
+        }
+    }
+
+    /// The highest number up to which the sender has every reply.
+    pub fn acked_upto(&self) -> u64 {
+        self.number.saturating_sub(u64::from(self.acked_gap))
+    }
+
+    /// Writes all fields but the checksum.
+    pub(crate) fn put(&self, lengths: Lengths, out: &mut [u8; HEADER_LEN]) {
+        out[0..2].copy_from_slice(&MAGIC.to_le_bytes());
+        out[2] = VERSION;
+        out[3] = self.kind.to_wire();
+        out[8..10].copy_from_slice(&self.op.to_le_bytes());
+        out[10..12].copy_from_slice(&self.flags.to_le_bytes());
+        out[12..16].copy_from_slice(&lengths.frame_bytes.to_le_bytes());
+        out[16..20].copy_from_slice(&lengths.body_bytes.to_le_bytes());
+        out[20..24].copy_from_slice(&self.deadline_ms.to_le_bytes());
+        out[24..26].copy_from_slice(&self.shard.0.to_le_bytes());
+        out[26..28].copy_from_slice(&self.acked_gap.to_le_bytes());
+        out[28..32].copy_from_slice(&self.epoch.to_le_bytes());
+        out[32..40].copy_from_slice(&self.session.to_le_bytes());
+        out[40..48].copy_from_slice(&self.number.to_le_bytes());
+        out[48..64].copy_from_slice(&self.object.0.to_le_bytes());
+    }
+
+    /// Reads the fields of a header whose [`Lengths::read`] succeeded.
+    pub(crate) fn read(bytes: &[u8; HEADER_LEN]) -> Result<Header, Fault> {
+        let kind = FrameKind::from_wire(bytes[3]).ok_or(Fault::expected(
+            Status::BadFrameKind,
+            0,
+            u64::from(bytes[3]),
+        ))?;
+        Ok(Header {
+            kind,
+            op: u16_at(bytes, 8),
+            flags: u16_at(bytes, 10),
+            deadline_ms: u32_at(bytes, 20),
+            shard: ShardId(u16_at(bytes, 24)),
+            acked_gap: u16_at(bytes, 26),
+            epoch: u32_at(bytes, 28),
+            session: u64_at(bytes, 32),
+            number: u64_at(bytes, 40),
+            object: ObjectId(u128::from(u64_at(bytes, 48)) | u128::from(u64_at(bytes, 56)) << 64),
+        })
+    }
+}
+
+/// The two lengths of a frame: exact body, and the whole with header and padding.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Lengths {
+    pub(crate) frame_bytes: u32,
+    pub(crate) body_bytes: u32,
+}
+
+impl Lengths {
+    /// Reads and checks the lengths, and the magic and version before them.
+    pub(crate) fn read(bytes: &[u8; HEADER_LEN], frame_bytes_max: u32) -> Result<Lengths, Fault> {
+        let magic = u16_at(bytes, 0);
+        if magic != MAGIC {
+            return Err(Fault::expected(Status::BadMagic, u64::from(MAGIC), u64::from(magic)));
+        }
+        if bytes[2] != VERSION {
+            let (ours, theirs) = (u64::from(VERSION), u64::from(bytes[2]));
+            return Err(Fault::expected(Status::BadVersion, ours, theirs));
+        }
+        let lengths = Lengths { frame_bytes: u32_at(bytes, 12), body_bytes: u32_at(bytes, 16) };
+        if lengths.frame_bytes > frame_bytes_max {
+            let (limit, got) = (u64::from(frame_bytes_max), u64::from(lengths.frame_bytes));
+            return Err(Fault::expected(Status::BadLength, limit, got));
+        }
+        let right = Lengths::of_body(lengths.body_bytes);
+        if right != Some(lengths) {
+            let expected = right.map_or(0, |right| u64::from(right.frame_bytes));
+            return Err(Fault::expected(Status::BadLength, expected, lengths.frame_bytes.into()));
+        }
+        Ok(lengths)
+    }
+
+    /// The lengths of a frame whose body has `body_bytes`; `None` if that is more than any may have.
+    pub(crate) fn of_body(body_bytes: u32) -> Option<Lengths> {
+        if body_bytes > crate::limits::BODY_BYTES_MAX {
+            return None;
+        }
+        let padded = body_bytes.next_multiple_of(crate::limits::FRAME_ALIGNMENT);
+        Some(Lengths { frame_bytes: HEADER_BYTES + padded, body_bytes })
+    }
+}
+
+fn u16_at(bytes: &[u8; HEADER_LEN], at: usize) -> u16 {
+    u16::from_le_bytes([bytes[at], bytes[at + 1]])
+}
+
+pub(crate) fn u32_at(bytes: &[u8; HEADER_LEN], at: usize) -> u32 {
+    u32::from_le_bytes([bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]])
+}
+
+fn u64_at(bytes: &[u8; HEADER_LEN], at: usize) -> u64 {
+    u64::from(u32_at(bytes, at)) | u64::from(u32_at(bytes, at + 4)) << 32
+}

@@ -1,0 +1,144 @@
+//! What a request is about: the object's id, its kind, and the shard that holds it.
+
+use crate::wire_enum::wire_enum;
+
+/// The identity of an object: the first 128 bits of the BLAKE3 hash of its name.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ObjectId(pub u128);
+
+impl ObjectId {
+    /// The id of the object called `name`: bytes 0 to 15 of BLAKE3(name), read little-endian.
+    pub fn of(name: &str) -> ObjectId {
+        let hash = blake3::hash(name.as_bytes());
+        let mut first = [0; 16];
+        first.copy_from_slice(&hash.as_bytes()[..16]);
+        ObjectId(u128::from_le_bytes(first))
+    }
+}
+
+impl std::fmt::Debug for ObjectId {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{:032x}", self.0)
+    }
+}
+
+/// The number of a shard, a slice of the object space.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ShardId(pub u16);
+
+/// How objects map to shards and shards to cores of one node.
+///
+/// The number of shards is a power of two fixed when a cluster is created; how many cores share them
+/// is each node's own business.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ShardMap {
+    shards_log2: u8,
+    cores: u16,
+}
+
+impl ShardMap {
+    /// Most shards of a cluster.
+    pub const SHARDS_MAX: u32 = 32_768;
+
+    /// The map for `shards` shards on `cores` cores; `None` unless `shards` is a power of two of at
+    /// most [`ShardMap::SHARDS_MAX`] and there is at least one core.
+    pub fn new(shards: u32, cores: u16) -> Option<ShardMap> {
+        if !shards.is_power_of_two() || shards > ShardMap::SHARDS_MAX || cores == 0 {
+            return None;
+        }
+        Some(ShardMap { shards_log2: shards.trailing_zeros() as u8, cores })
+    }
+
+    /// How many shards there are.
+    pub fn shards(&self) -> u32 {
+        1 << self.shards_log2
+    }
+
+    /// How many cores share them.
+    pub fn cores(&self) -> u16 {
+        self.cores
+    }
+
+    /// The shard that holds an object: the top bits of its id.
+    pub fn shard_of(&self, object: ObjectId) -> ShardId {
+        let top = (object.0 >> 112) as u16;
+        // A shift by 16 is one too many for a u16, and one shard needs no bits at all.
+        ShardId(u16::try_from(u32::from(top) >> (16 - self.shards_log2)).expect("at most 16 bits"))
+    }
+
+    /// The core that owns a shard.
+    pub fn core_of(&self, shard: ShardId) -> u16 {
+        shard.0 % self.cores
+    }
+}
+
+wire_enum! {
+    /// What an object is. The high byte of an op code.
+    pub enum Kind: u8 {
+        /// Not an object: what a client says about its session.
+        Session = 0x00,
+        /// What can be asked of an object of any kind.
+        Object = 0x01,
+        /// A 64-bit signed integer.
+        Counter = 0x02,
+        /// A boolean.
+        Flag = 0x03,
+        /// Bytes with a version.
+        Cell = 0x04,
+        /// A vector or matrix of numbers with a version.
+        Vector = 0x05,
+        /// A vector that several parties reduce together, round by round.
+        Reduction = 0x06,
+        /// A cyclic barrier of named parties.
+        Barrier = 0x07,
+        /// A count-down latch of named parties.
+        Latch = 0x08,
+    }
+}
+
+impl Kind {
+    /// The lower-case name people read and write.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Kind::Session => "session",
+            Kind::Object => "object",
+            Kind::Counter => "counter",
+            Kind::Flag => "flag",
+            Kind::Cell => "cell",
+            Kind::Vector => "vector",
+            Kind::Reduction => "reduction",
+            Kind::Barrier => "barrier",
+            Kind::Latch => "latch",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_id_is_the_start_of_the_hash_of_the_name() {
+        // BLAKE3("visits") begins with these bytes.
+        let hash = blake3::hash(b"visits");
+        assert_eq!(ObjectId::of("visits").0.to_le_bytes(), hash.as_bytes()[..16]);
+    }
+
+    #[test]
+    fn shards_are_the_top_bits_and_cores_take_turns() {
+        let map = ShardMap::new(64, 3).unwrap();
+        assert_eq!(map.shard_of(ObjectId(0)), ShardId(0));
+        assert_eq!(map.shard_of(ObjectId(u128::MAX)), ShardId(63));
+        assert_eq!(map.shard_of(ObjectId(1 << 122)), ShardId(1));
+        assert_eq!(map.core_of(ShardId(4)), 1);
+        assert_eq!(ShardMap::new(1, 1).unwrap().shard_of(ObjectId(u128::MAX)), ShardId(0));
+    }
+
+    #[test]
+    fn a_map_needs_a_power_of_two_and_a_core() {
+        assert!(ShardMap::new(48, 1).is_none());
+        assert!(ShardMap::new(0, 1).is_none());
+        assert!(ShardMap::new(65_536, 1).is_none());
+        assert!(ShardMap::new(64, 0).is_none());
+    }
+}

@@ -1,0 +1,112 @@
+//! Ops on a barrier: named parties that wait for one another, generation after generation.
+
+use rkyv::with::InlineAsBox;
+use rkyv::{Archive, Serialize};
+
+use super::{OpCode, misrouted};
+use crate::body::{self, ArchivedBytesBody, BytesBody};
+use crate::status::{Fault, Status};
+
+/// In place of a generation: whichever is in progress.
+pub const GENERATION_CURRENT: u64 = u64::MAX;
+
+/// What can be asked of a barrier.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BarrierOp<'a> {
+    /// Answers the generation in progress and who is missing in it.
+    State,
+    /// Arrives without waiting. Answers the generation arrived in.
+    Arrive(Arrival<'a>),
+    /// Arrives and waits until all parties have. Answers the generation that was completed.
+    ///
+    /// The same party arriving again in the same generation changes nothing and waits like the first
+    /// time. An arrival for a past generation answers at once. An arrival whose wait times out is
+    /// withdrawn.
+    ArriveAndWait(Arrival<'a>),
+    /// Mends a broken barrier and begins a new generation; whoever waits gets `Broken`. Answers the
+    /// new generation.
+    Reset,
+    /// Breaks the barrier: whoever waits or arrives gets `Broken` with the reason until a reset.
+    /// Answers the generation that was broken.
+    Break {
+        /// Why, in words.
+        reason: &'a str,
+    },
+}
+
+/// One party's arrival.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Arrival<'a> {
+    /// Who arrives: a name of 1 to 64 bytes.
+    pub party: &'a str,
+    /// How many parties a generation needs; the same for all of them.
+    pub parties: u32,
+    /// The generation meant, from 0, or [`GENERATION_CURRENT`].
+    pub generation: u64,
+}
+
+#[derive(Archive, Serialize)]
+struct ArrivalBody<'a> {
+    generation: u64,
+    parties: u32,
+    #[rkyv(with = InlineAsBox)]
+    party: &'a [u8],
+}
+
+impl<'a> BarrierOp<'a> {
+    pub(super) fn code(&self) -> OpCode {
+        match self {
+            BarrierOp::State => OpCode::BarrierState,
+            BarrierOp::Arrive(_) => OpCode::BarrierArrive,
+            BarrierOp::ArriveAndWait(_) => OpCode::BarrierArriveAndWait,
+            BarrierOp::Reset => OpCode::BarrierReset,
+            BarrierOp::Break { .. } => OpCode::BarrierBreak,
+        }
+    }
+
+    pub(super) fn encode(&self, out: &mut Vec<u8>) {
+        match *self {
+            BarrierOp::State | BarrierOp::Reset => {}
+            BarrierOp::Arrive(arrival) | BarrierOp::ArriveAndWait(arrival) => {
+                let Arrival { party, parties, generation } = arrival;
+                body::encode(&ArrivalBody { generation, parties, party: party.as_bytes() }, out);
+            }
+            BarrierOp::Break { reason } => {
+                body::encode(&BytesBody { bytes: reason.as_bytes() }, out);
+            }
+        }
+    }
+
+    pub(super) fn decode(code: OpCode, body: &'a [u8]) -> Result<BarrierOp<'a>, Fault> {
+        let arrival = || {
+            let arrival = body::decode::<ArchivedArrivalBody<'a>>(body)?;
+            Ok::<_, Fault>(Arrival {
+                party: text(&arrival.party)?,
+                parties: arrival.parties.to_native(),
+                generation: arrival.generation.to_native(),
+            })
+        };
+        Ok(match code {
+            OpCode::BarrierState => {
+                body::decode_empty(body)?;
+                BarrierOp::State
+            }
+            OpCode::BarrierArrive => BarrierOp::Arrive(arrival()?),
+            OpCode::BarrierArriveAndWait => BarrierOp::ArriveAndWait(arrival()?),
+            OpCode::BarrierReset => {
+                body::decode_empty(body)?;
+                BarrierOp::Reset
+            }
+            OpCode::BarrierBreak => {
+                let reason = &body::decode::<ArchivedBytesBody<'a>>(body)?.bytes;
+                BarrierOp::Break { reason: text(reason)? }
+            }
+            _ => misrouted(code),
+        })
+    }
+}
+
+/// Names and reasons are UTF-8.
+pub(super) fn text(bytes: &[u8]) -> Result<&str, Fault> {
+    std::str::from_utf8(bytes).map_err(|_| Fault::new(Status::BadBody))
+}

@@ -1,0 +1,108 @@
+//! Ops on a reduction: the all-reduce step, one round trip a round.
+
+use rkyv::{Archive, Serialize};
+
+use super::{OpCode, misrouted};
+use crate::body::{self, Elements, ElementsBody};
+use crate::status::{Fault, Status};
+use crate::wire_enum::wire_enum;
+
+wire_enum! {
+    /// How contributions are combined, element by element.
+    pub enum ReduceOp: u8 {
+        /// Their sum. Floats are added in party order, so the result does not depend on arrival.
+        Sum = 0,
+        /// Their sum divided by the number of parties; floats only.
+        Mean = 1,
+        /// The smallest. A NaN contributed makes a NaN.
+        Min = 2,
+        /// The largest. A NaN contributed makes a NaN.
+        Max = 3,
+    }
+}
+
+/// What can be asked of a reduction.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum ReductionOp<'a> {
+    /// Answers round and result of the last complete round; `Absent` if there is none.
+    Last,
+    /// Answers the round in progress and who is missing in it.
+    State,
+    /// Contributes to a round, waits until all parties have, answers the result.
+    ///
+    /// The same party contributing again to the same round changes nothing and waits or gets the
+    /// result like the first time, so a worker that was started again repeats its step. A round that
+    /// is complete answers at once, as long as it is the last one. The contribution stays when the
+    /// wait times out.
+    Contribute(Contribution<'a>),
+}
+
+/// One party's part of one round.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Contribution<'a> {
+    /// Who contributes: its seat, from 0.
+    pub party: u32,
+    /// How many parties the round needs; the same for all of them.
+    pub parties: u32,
+    /// The round. The first contribution to a new reduction chooses where it starts; from then on
+    /// they follow one another.
+    pub round: u64,
+    /// How to combine; the same for all parties of the round.
+    pub op: ReduceOp,
+    /// What is contributed; the same type and length for all parties of the round.
+    pub elements: Elements<'a>,
+}
+
+#[derive(Archive, Serialize)]
+struct ContributionBody<'a> {
+    round: u64,
+    party: u32,
+    parties: u32,
+    op: u8,
+    elements: ElementsBody<'a>,
+}
+
+impl<'a> ReductionOp<'a> {
+    pub(super) fn code(&self) -> OpCode {
+        match self {
+            ReductionOp::Last => OpCode::ReductionLast,
+            ReductionOp::State => OpCode::ReductionState,
+            ReductionOp::Contribute(_) => OpCode::ReductionContribute,
+        }
+    }
+
+    pub(super) fn encode(&self, out: &mut Vec<u8>) {
+        match *self {
+            ReductionOp::Last | ReductionOp::State => {}
+            ReductionOp::Contribute(Contribution { party, parties, round, op, elements }) => {
+                let elements = elements.into();
+                let op = op.to_wire();
+                body::encode(&ContributionBody { round, party, parties, op, elements }, out);
+            }
+        }
+    }
+
+    pub(super) fn decode(code: OpCode, body: &'a [u8]) -> Result<ReductionOp<'a>, Fault> {
+        Ok(match code {
+            OpCode::ReductionLast => {
+                body::decode_empty(body)?;
+                ReductionOp::Last
+            }
+            OpCode::ReductionState => {
+                body::decode_empty(body)?;
+                ReductionOp::State
+            }
+            OpCode::ReductionContribute => {
+                let part = body::decode::<ArchivedContributionBody<'a>>(body)?;
+                ReductionOp::Contribute(Contribution {
+                    party: part.party.to_native(),
+                    parties: part.parties.to_native(),
+                    round: part.round.to_native(),
+                    op: ReduceOp::from_wire(part.op).ok_or(Fault::new(Status::BadBody))?,
+                    elements: part.elements.elements(),
+                })
+            }
+            _ => misrouted(code),
+        })
+    }
+}
