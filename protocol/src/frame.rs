@@ -157,7 +157,8 @@ impl Frame<'_> {
 fn checksum(frame: &[u8]) -> u32 {
     let seed = u32::from_le_bytes([frame[0], frame[1], frame[2], frame[3]]);
     let hash = xxhash_rust::xxh3::xxh3_64_with_seed(&frame[8..], u64::from(seed));
-    (hash & u64::from(u32::MAX)) as u32
+    let [a, b, c, d, ..] = hash.to_le_bytes();
+    u32::from_le_bytes([a, b, c, d])
 }
 
 fn len(bytes: u32) -> usize {

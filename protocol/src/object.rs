@@ -32,7 +32,7 @@ pub struct ShardId(pub u16);
 /// is each node's own business.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ShardMap {
-    shards_log2: u8,
+    shards_log2: u32,
     cores: u16,
 }
 
@@ -46,7 +46,7 @@ impl ShardMap {
         if !shards.is_power_of_two() || shards > ShardMap::SHARDS_MAX || cores == 0 {
             return None;
         }
-        Some(ShardMap { shards_log2: shards.trailing_zeros() as u8, cores })
+        Some(ShardMap { shards_log2: shards.trailing_zeros(), cores })
     }
 
     /// How many shards there are.

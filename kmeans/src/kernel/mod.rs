@@ -89,7 +89,10 @@ impl Element for f32 {
     const INFINITY: Self = f32::INFINITY;
     const SQUARES_MAX: f64 = f32::MAX as f64 / 8.0;
 
-    #[expect(clippy::cast_possible_truncation, reason = "rounding to nearest is what the caller asks for")]
+    #[expect(
+        clippy::cast_possible_truncation,
+        reason = "rounding to nearest is what the caller asks for"
+    )]
     #[inline(always)]
     fn from_f64(value: f64) -> Self {
         value as f32
@@ -158,7 +161,10 @@ impl Isa {
     /// All that this machine has, best first; `Portable` is always the last.
     #[must_use]
     pub fn available() -> Vec<Self> {
-        [Self::Avx512, Self::Avx2, Self::Neon, Self::Portable].into_iter().filter(|isa| simd::has(*isa)).collect()
+        [Self::Avx512, Self::Avx2, Self::Neon, Self::Portable]
+            .into_iter()
+            .filter(|isa| simd::has(*isa))
+            .collect()
     }
 }
 
@@ -191,7 +197,8 @@ impl<T: Element> Centres<T> {
             .chunks_exact(dims)
             .flat_map(|row| row.iter().zip(mean).map(|(c, m)| T::from_f64(c - m.to_f64())))
             .collect();
-        let mut centres = Self { isa, k, dims, mean: mean.to_vec(), rows, panels: Vec::new(), panels_start: 0 };
+        let mut centres =
+            Self { isa, k, dims, mean: mean.to_vec(), rows, panels: Vec::new(), panels_start: 0 };
         centres.pack();
         centres
     }
@@ -238,7 +245,13 @@ impl<T: Element> Centres<T> {
     /// Writes each row's nearest centre to `labels` and its squared distance to `distances`.
     ///
     /// `rows` is row by row, at most [`Centres::block_rows`] of them, without NaN or infinity.
-    pub fn nearest(&self, rows: &[T], scratch: &mut Scratch<T>, labels: &mut [u32], distances: &mut [f64]) {
+    pub fn nearest(
+        &self,
+        rows: &[T],
+        scratch: &mut Scratch<T>,
+        labels: &mut [u32],
+        distances: &mut [f64],
+    ) {
         assert_eq!(rows.len(), labels.len() * self.dims, "one label a row");
         assert_eq!(labels.len(), distances.len(), "one distance a row");
         let padded = labels.len().next_multiple_of(simd::POINTS_MULTIPLE);
@@ -263,7 +276,14 @@ pub struct Scratch<T> {
 ///
 /// Rows whose label did not change are left alone; [`UNASSIGNED`] as the old label takes nothing away.
 /// `factors` holds one power of two per dimension, see [`crate::fixed`].
-pub fn move_rows<T: Element>(isa: Isa, rows: &[T], factors: &[f64], old: &[u32], new: &[u32], sums: &mut [i64]) {
+pub fn move_rows<T: Element>(
+    isa: Isa,
+    rows: &[T],
+    factors: &[f64],
+    old: &[u32],
+    new: &[u32],
+    sums: &mut [i64],
+) {
     assert_eq!(old.len(), new.len(), "an old and a new label per row");
     assert_eq!(rows.len(), old.len() * factors.len(), "one factor per dimension");
     T::move_rows(isa, rows, factors, old, new, sums);

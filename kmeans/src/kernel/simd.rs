@@ -24,9 +24,22 @@ pub trait Dispatch: Sized {
     /// Centres the rows into `scratch` and finds their nearest centres.
     fn nearest(isa: Isa, centres: &Centres<Self>, rows: &[Self], scratch: &mut Scratch<Self>);
     /// Squared distances of centred rows to the centres of their labels.
-    fn distances(isa: Isa, centres: &Centres<Self>, centred: &[Self], labels: &[u32], distances: &mut [f64]);
+    fn distances(
+        isa: Isa,
+        centres: &Centres<Self>,
+        centred: &[Self],
+        labels: &[u32],
+        distances: &mut [f64],
+    );
     /// See [`super::move_rows`].
-    fn move_rows(isa: Isa, rows: &[Self], factors: &[f64], old: &[u32], new: &[u32], sums: &mut [i64]);
+    fn move_rows(
+        isa: Isa,
+        rows: &[Self],
+        factors: &[f64],
+        old: &[u32],
+        new: &[u32],
+        sums: &mut [i64],
+    );
 }
 
 pub(super) fn lanes<T: Dispatch>(isa: Isa) -> usize {
@@ -104,21 +117,404 @@ unsafe fn micro<L: Lanes, const P: usize, const V: usize>(
             column = column.add(V * L::N);
         }
         for (p, point) in acc.into_iter().enumerate() {
-            let low = point.into_iter().reduce(|a, b| a.min(b)).expect("a panel has a vector").reduce_min();
+            let low = point
+                .into_iter()
+                .reduce(|a, b| a.min(b))
+                .expect("a panel has a vector")
+                .reduce_min();
             if low < scores[p] {
                 let lowest = L::splat(low);
-                let mut lane = 0;
-                let mut hit = 0;
-                for (value, start) in point.into_iter().zip((0u32..).step_by(L::N)).rev_array() {
-                    let equal = value.equal(lowest);
-                    if equal != 0 {
-                        lane = start;
-                        hit = equal;
-                    }
+                let mut equal = 0;
+                for (v, value) in point.into_iter().enumerate() {
+                    equal |= value.equal(lowest) << (v * L::N);
                 }
                 scores[p] = low;
-                labels[p] = first + lane + hit.trailing_zeros();
+                labels[p] = first + equal.trailing_zeros();
             }
         }
     }
 }
+
+/// # Safety
+///
+/// `L`'s instructions exist.
+#[inline(always)]
+unsafe fn nearest<L: Lanes, const P: usize>(
+    centres: &Centres<L::T>,
+    rows: &[L::T],
+    scratch: &mut Scratch<L::T>,
+) {
+    const {
+        assert!(POINTS_MULTIPLE.is_multiple_of(P), "groups fill the scratch");
+        assert!(PANEL_VECTORS_MAX == 2, "panels have one or two vectors");
+        assert!(L::N * PANEL_VECTORS_MAX <= 32, "a mask covers a panel");
+    }
+    let dims = centres.dims;
+    let Scratch { centred, labels, scores } = scratch;
+    for (out, row) in centred.chunks_exact_mut(dims).zip(rows.chunks_exact(dims)) {
+        for ((out, x), mean) in out.iter_mut().zip(row).zip(&centres.mean) {
+            *out = *x - *mean;
+        }
+    }
+    centred[rows.len()..].fill(L::T::default());
+    scores.fill(L::T::INFINITY);
+    assert!(
+        labels.len() == scores.len() && centred.len() == labels.len() * dims,
+        "scratch holds whole rows"
+    );
+    assert!(labels.len().is_multiple_of(P), "scratch holds whole groups");
+
+    let vectors = centres.k.div_ceil(L::N);
+    let panels = &centres.panels[centres.panels_start..];
+    assert!(panels.len() >= vectors * L::N * (dims + 1), "panels hold all centres");
+    let mut first = 0u32;
+    let mut at = 0;
+    for start in (0..vectors).step_by(PANEL_VECTORS_MAX) {
+        let width = L::N * PANEL_VECTORS_MAX.min(vectors - start);
+        let panel = &panels[at..at + width * (dims + 1)];
+        let groups = centred
+            .chunks_exact(P * dims)
+            .zip(scores.chunks_exact_mut(P))
+            .zip(labels.chunks_exact_mut(P));
+        for ((points, scores), labels) in groups {
+            // SAFETY: the slices above have the sizes that `micro` wants; the caller promises the instructions.
+            unsafe {
+                if width == L::N {
+                    micro::<L, P, 1>(points.as_ptr(), dims, panel.as_ptr(), first, scores, labels);
+                } else {
+                    micro::<L, P, 2>(points.as_ptr(), dims, panel.as_ptr(), first, scores, labels);
+                }
+            }
+        }
+        at += panel.len();
+        first += u32::try_from(width).expect("a panel is at most 32 wide");
+    }
+}
+
+/// Sums of squares in [`DISTANCE_LANES`] chains, folded as a tree, then the tail in order: one order for all.
+#[inline(always)]
+fn distances<T: Element>(
+    centres: &Centres<T>,
+    centred: &[T],
+    labels: &[u32],
+    distances: &mut [f64],
+) {
+    let dims = centres.dims;
+    for ((row, label), out) in centred.chunks_exact(dims).zip(labels).zip(distances) {
+        let start = *label as usize * dims;
+        let centre = &centres.rows[start..start + dims];
+        let (row_chunks, row_tail) = row.as_chunks::<DISTANCE_LANES>();
+        let (centre_chunks, centre_tail) = centre.as_chunks::<DISTANCE_LANES>();
+        let mut acc = [T::default(); DISTANCE_LANES];
+        for (xs, cs) in row_chunks.iter().zip(centre_chunks) {
+            for ((acc, x), c) in acc.iter_mut().zip(xs).zip(cs) {
+                let difference = *x - *c;
+                *acc = difference.fused(difference, *acc);
+            }
+        }
+        let mut half = DISTANCE_LANES / 2;
+        while half > 0 {
+            for lane in 0..half {
+                acc[lane] = acc[lane] + acc[lane + half];
+            }
+            half /= 2;
+        }
+        let mut sum = acc[0];
+        for (x, c) in row_tail.iter().zip(centre_tail) {
+            let difference = *x - *c;
+            sum = difference.fused(difference, sum);
+        }
+        *out = sum.to_f64();
+    }
+}
+
+#[inline(always)]
+fn move_rows<T: Element>(rows: &[T], factors: &[f64], old: &[u32], new: &[u32], sums: &mut [i64]) {
+    let dims = factors.len();
+    for ((row, old), new) in rows.chunks_exact(dims).zip(old).zip(new) {
+        if old == new {
+            continue;
+        }
+        let start = *new as usize * dims;
+        for ((sum, x), factor) in sums[start..start + dims].iter_mut().zip(row).zip(factors) {
+            *sum += fixed::quantise(x.to_f64(), *factor);
+        }
+        if *old != UNASSIGNED {
+            let start = *old as usize * dims;
+            for ((sum, x), factor) in sums[start..start + dims].iter_mut().zip(row).zip(factors) {
+                *sum -= fixed::quantise(x.to_f64(), *factor);
+            }
+        }
+    }
+}
+
+/// `N` elements for the compiler to do with what it can.
+#[derive(Clone, Copy)]
+struct Portable<T, const N: usize>([T; N]);
+
+// SAFETY: plain Rust, which runs everywhere.
+unsafe impl<T: Element, const N: usize> Lanes for Portable<T, N> {
+    type T = T;
+    const N: usize = N;
+
+    #[inline(always)]
+    unsafe fn load(from: *const T) -> Self {
+        // SAFETY: the caller promises `N` elements.
+        Self(unsafe { from.cast::<[T; N]>().read() })
+    }
+    #[inline(always)]
+    unsafe fn splat(value: T) -> Self {
+        Self([value; N])
+    }
+    #[inline(always)]
+    unsafe fn fused(self, a: Self, b: Self) -> Self {
+        Self(std::array::from_fn(|lane| a.0[lane].fused(b.0[lane], self.0[lane])))
+    }
+    #[inline(always)]
+    unsafe fn min(self, other: Self) -> Self {
+        Self(std::array::from_fn(|lane| {
+            if other.0[lane] < self.0[lane] { other.0[lane] } else { self.0[lane] }
+        }))
+    }
+    #[inline(always)]
+    unsafe fn reduce_min(self) -> T {
+        self.0.into_iter().reduce(|a, b| if b < a { b } else { a }).expect("a vector has a lane")
+    }
+    #[inline(always)]
+    unsafe fn equal(self, other: Self) -> u32 {
+        self.0
+            .iter()
+            .zip(&other.0)
+            .zip(0u32..)
+            .map(|((a, b), lane)| u32::from(a == b) << lane)
+            .sum()
+    }
+}
+
+/// Implements [`Lanes`] for a newtype of a vector register: every method is one expression over intrinsics.
+macro_rules! lanes {
+    ($name:ident($register:ty), $t:ty, $n:literal, load($from:ident) $load:expr, splat($x:ident) $splat:expr,
+     fused($acc:ident, $a:ident, $b:ident) $fused:expr, min($c:ident, $d:ident) $min:expr,
+     reduce($v:ident) $reduce:expr, equal($e:ident, $f:ident) $equal:expr) => {
+        #[derive(Clone, Copy)]
+        struct $name($register);
+
+        // SAFETY: the intrinsics need the features that `has` checks for this instruction set.
+        unsafe impl Lanes for $name {
+            type T = $t;
+            const N: usize = $n;
+
+            #[inline(always)]
+            unsafe fn load($from: *const $t) -> Self {
+                // SAFETY: the caller promises `N` readable elements, at any alignment, and the features.
+                Self(unsafe { $load })
+            }
+            #[inline(always)]
+            unsafe fn splat($x: $t) -> Self {
+                // SAFETY: the caller promises the features.
+                Self(unsafe { $splat })
+            }
+            #[inline(always)]
+            unsafe fn fused(self, a: Self, b: Self) -> Self {
+                let ($acc, $a, $b) = (self.0, a.0, b.0);
+                // SAFETY: the caller promises the features.
+                Self(unsafe { $fused })
+            }
+            #[inline(always)]
+            unsafe fn min(self, other: Self) -> Self {
+                let ($c, $d) = (self.0, other.0);
+                // SAFETY: the caller promises the features.
+                Self(unsafe { $min })
+            }
+            #[inline(always)]
+            unsafe fn reduce_min(self) -> $t {
+                let $v = self.0;
+                // SAFETY: the caller promises the features.
+                unsafe { $reduce }
+            }
+            #[inline(always)]
+            unsafe fn equal(self, other: Self) -> u32 {
+                let ($e, $f) = (self.0, other.0);
+                // SAFETY: the caller promises the features.
+                unsafe { $equal }
+            }
+        }
+    };
+}
+
+/// The three entry points for one instruction set, compiled with its features.
+macro_rules! compile {
+    ($module:ident, $($feature:literal,)? f32: $f32:ty, f64: $f64:ty, points: $points:literal) => {
+        pub(in crate::kernel::simd) mod $module {
+            #[allow(unused_imports, reason = "each instruction set uses its own")]
+            use super::*;
+
+            pub(in crate::kernel::simd) const LANES_F32: usize = <$f32 as Lanes>::N;
+            pub(in crate::kernel::simd) const LANES_F64: usize = <$f64 as Lanes>::N;
+
+            $(#[target_feature(enable = $feature)])?
+            pub(in crate::kernel::simd) fn nearest_f32(centres: &Centres<f32>, rows: &[f32], scratch: &mut Scratch<f32>) {
+                // SAFETY: this function's features are the vector type's.
+                unsafe { nearest::<$f32, $points>(centres, rows, scratch) }
+            }
+            $(#[target_feature(enable = $feature)])?
+            pub(in crate::kernel::simd) fn nearest_f64(centres: &Centres<f64>, rows: &[f64], scratch: &mut Scratch<f64>) {
+                // SAFETY: this function's features are the vector type's.
+                unsafe { nearest::<$f64, $points>(centres, rows, scratch) }
+            }
+            $(#[target_feature(enable = $feature)])?
+            pub(in crate::kernel::simd) fn distances<T: Element>(centres: &Centres<T>, centred: &[T], labels: &[u32], out: &mut [f64]) {
+                crate::kernel::simd::distances(centres, centred, labels, out);
+            }
+            $(#[target_feature(enable = $feature)])?
+            pub(in crate::kernel::simd) fn move_rows<T: Element>(
+                rows: &[T], factors: &[f64], old: &[u32], new: &[u32], sums: &mut [i64],
+            ) {
+                crate::kernel::simd::move_rows(rows, factors, old, new, sums);
+            }
+        }
+    };
+}
+
+compile!(portable, f32: Portable<f32, 4>, f64: Portable<f64, 2>, points: 2);
+
+#[cfg(target_arch = "x86_64")]
+mod x86 {
+    use super::*;
+    use std::arch::x86_64::*;
+
+    lanes!(Avx512F32(__m512), f32, 16,
+        load(from) _mm512_loadu_ps(from), splat(x) _mm512_set1_ps(x),
+        fused(acc, a, b) _mm512_fmadd_ps(a, b, acc), min(c, d) _mm512_min_ps(c, d),
+        reduce(v) _mm512_reduce_min_ps(v), equal(e, f) u32::from(_mm512_cmpeq_ps_mask(e, f)));
+    lanes!(Avx512F64(__m512d), f64, 8,
+        load(from) _mm512_loadu_pd(from), splat(x) _mm512_set1_pd(x),
+        fused(acc, a, b) _mm512_fmadd_pd(a, b, acc), min(c, d) _mm512_min_pd(c, d),
+        reduce(v) _mm512_reduce_min_pd(v), equal(e, f) u32::from(_mm512_cmpeq_pd_mask(e, f)));
+    lanes!(Avx2F32(__m256), f32, 8,
+        load(from) _mm256_loadu_ps(from), splat(x) _mm256_set1_ps(x),
+        fused(acc, a, b) _mm256_fmadd_ps(a, b, acc), min(c, d) _mm256_min_ps(c, d),
+        reduce(v) {
+            let four = _mm_min_ps(_mm256_castps256_ps128(v), _mm256_extractf128_ps::<1>(v));
+            let two = _mm_min_ps(four, _mm_movehl_ps(four, four));
+            _mm_cvtss_f32(_mm_min_ss(two, _mm_movehdup_ps(two)))
+        },
+        equal(e, f) _mm256_movemask_ps(_mm256_cmp_ps::<_CMP_EQ_OQ>(e, f)).cast_unsigned());
+    lanes!(Avx2F64(__m256d), f64, 4,
+        load(from) _mm256_loadu_pd(from), splat(x) _mm256_set1_pd(x),
+        fused(acc, a, b) _mm256_fmadd_pd(a, b, acc), min(c, d) _mm256_min_pd(c, d),
+        reduce(v) {
+            let two = _mm_min_pd(_mm256_castpd256_pd128(v), _mm256_extractf128_pd::<1>(v));
+            _mm_cvtsd_f64(_mm_min_sd(two, _mm_unpackhi_pd(two, two)))
+        },
+        equal(e, f) _mm256_movemask_pd(_mm256_cmp_pd::<_CMP_EQ_OQ>(e, f)).cast_unsigned());
+
+    compile!(avx512, "avx512f,avx512dq", f32: Avx512F32, f64: Avx512F64, points: 12);
+    compile!(avx2, "avx2,fma", f32: Avx2F32, f64: Avx2F64, points: 6);
+}
+
+#[cfg(target_arch = "aarch64")]
+mod arm {
+    use super::*;
+    use std::arch::aarch64::*;
+
+    const BITS_F32: [u32; 4] = [1, 2, 4, 8];
+    const BITS_F64: [u64; 2] = [1, 2];
+
+    // Two registers a vector: panels are then as wide as twelve accumulators of two registers allow.
+    lanes!(NeonF32([float32x4_t; 2]), f32, 8,
+    load(from) [vld1q_f32(from), vld1q_f32(from.add(4))], splat(x) [vdupq_n_f32(x); 2],
+    fused(acc, a, b) [vfmaq_f32(acc[0], a[0], b[0]), vfmaq_f32(acc[1], a[1], b[1])],
+    min(c, d) [vminq_f32(c[0], d[0]), vminq_f32(c[1], d[1])],
+    reduce(v) vminvq_f32(vminq_f32(v[0], v[1])),
+    equal(e, f) {
+        let bits = vld1q_u32(BITS_F32.as_ptr());
+        let low = vaddvq_u32(vandq_u32(vceqq_f32(e[0], f[0]), bits));
+        let high = vaddvq_u32(vandq_u32(vceqq_f32(e[1], f[1]), bits));
+        low | high << 4
+    });
+    lanes!(NeonF64([float64x2_t; 2]), f64, 4,
+    load(from) [vld1q_f64(from), vld1q_f64(from.add(2))], splat(x) [vdupq_n_f64(x); 2],
+    fused(acc, a, b) [vfmaq_f64(acc[0], a[0], b[0]), vfmaq_f64(acc[1], a[1], b[1])],
+    min(c, d) [vminq_f64(c[0], d[0]), vminq_f64(c[1], d[1])],
+    reduce(v) vminvq_f64(vminq_f64(v[0], v[1])),
+    equal(e, f) {
+        let bits = vld1q_u64(BITS_F64.as_ptr());
+        let low = vaddvq_u64(vandq_u64(vceqq_f64(e[0], f[0]), bits));
+        let high = vaddvq_u64(vandq_u64(vceqq_f64(e[1], f[1]), bits));
+        u32::from((low | high << 2).to_le_bytes()[0])
+    });
+
+    compile!(neon, "neon", f32: NeonF32, f64: NeonF64, points: 6);
+}
+
+/// Calls an entry point's version for `$isa`.
+macro_rules! dispatch {
+    ($isa:expr, $function:ident($($argument:expr),*)) => {
+        match $isa {
+            #[cfg(target_arch = "x86_64")]
+            Isa::Avx512 => {
+                assert!(has(Isa::Avx512), "AVX-512 is there");
+                // SAFETY: just checked.
+                unsafe { x86::avx512::$function($($argument),*) }
+            }
+            #[cfg(target_arch = "x86_64")]
+            Isa::Avx2 => {
+                assert!(has(Isa::Avx2), "AVX2 is there");
+                // SAFETY: just checked.
+                unsafe { x86::avx2::$function($($argument),*) }
+            }
+            #[cfg(target_arch = "aarch64")]
+            Isa::Neon => {
+                assert!(has(Isa::Neon), "NEON is there");
+                // SAFETY: just checked.
+                unsafe { arm::neon::$function($($argument),*) }
+            }
+            _ => portable::$function($($argument),*),
+        }
+    };
+}
+
+/// Implements [`Dispatch`] for one element type.
+macro_rules! element {
+    ($t:ty, $lanes:ident, $nearest:ident) => {
+        impl Dispatch for $t {
+            fn lanes(isa: Isa) -> usize {
+                match isa {
+                    #[cfg(target_arch = "x86_64")]
+                    Isa::Avx512 => x86::avx512::$lanes,
+                    #[cfg(target_arch = "x86_64")]
+                    Isa::Avx2 => x86::avx2::$lanes,
+                    #[cfg(target_arch = "aarch64")]
+                    Isa::Neon => arm::neon::$lanes,
+                    _ => portable::$lanes,
+                }
+            }
+            fn nearest(isa: Isa, centres: &Centres<$t>, rows: &[$t], scratch: &mut Scratch<$t>) {
+                dispatch!(isa, $nearest(centres, rows, scratch));
+            }
+            fn distances(
+                isa: Isa,
+                centres: &Centres<$t>,
+                centred: &[$t],
+                labels: &[u32],
+                distances: &mut [f64],
+            ) {
+                dispatch!(isa, distances(centres, centred, labels, distances));
+            }
+            fn move_rows(
+                isa: Isa,
+                rows: &[$t],
+                factors: &[f64],
+                old: &[u32],
+                new: &[u32],
+                sums: &mut [i64],
+            ) {
+                dispatch!(isa, move_rows(rows, factors, old, new, sums));
+            }
+        }
+    };
+}
+
+element!(f32, LANES_F32, nearest_f32);
+element!(f64, LANES_F64, nearest_f64);
