@@ -1,0 +1,80 @@
+//! Every limit of a node, with the arithmetic that ties them together.
+//!
+//! What both ends of the wire must agree on stands in [`catena_protocol::limits`]; here stands what a
+//! node can hold. Nothing in the engine grows without one of these: a limit that is reached gives a
+//! status that says so, or stops reading from a socket, and never drops a request.
+
+use catena_protocol::limits;
+
+/// Shards of a new cluster. Logical: any number of cores can share them.
+pub const SHARDS_DEFAULT: u32 = 64;
+
+/// First port of a node; core `n` listens on this plus `n`.
+pub const PORT_DEFAULT: u16 = 7400;
+
+/// Connections a core accepts. One more is told `TooManyConnections` and closed.
+pub const CONNECTIONS_MAX: usize = 8_192;
+
+/// Connections a core keeps in the backlog of its listener.
+pub const BACKLOG: i32 = 1_024;
+
+/// Sessions a shard keeps. A new one is refused; a live one is never evicted.
+pub const SESSIONS_MAX: usize = 65_536;
+
+/// Objects a shard keeps.
+pub const OBJECTS_MAX: usize = 16_777_216;
+
+/// Requests that may wait on one object.
+pub const WAITERS_MAX: usize = 65_536;
+
+/// Bytes of a cell.
+pub const CELL_BYTES_MAX: usize = 8 * 1024 * 1024;
+
+/// Bytes of the elements of a vector or a contribution.
+pub const VECTOR_BYTES_MAX: usize = 8 * 1024 * 1024;
+
+/// Bytes of a reply that a session keeps for a retry. An update whose reply could be longer is
+/// refused before it is applied, except for the result of a reduction, which all parties share.
+pub const STORED_REPLY_BYTES_MAX: usize = 64 * 1024;
+
+/// Memory a core may use for its objects and sessions unless told otherwise, in bytes.
+pub const MEMORY_BYTES_DEFAULT: u64 = 1024 * 1024 * 1024;
+
+/// What an entry of the object table costs beside the object's own heap: key, value, control byte,
+/// at the table's emptiest.
+pub const OBJECT_BYTES: u64 = 72;
+
+/// What an entry of the session table costs beside its slots.
+pub const SESSION_BYTES: u64 = 160;
+
+/// Receive and reply buffers of a connection begin this small, so that idle ones cost little …
+pub const BUFFER_BYTES_MIN: usize = 4 * 1024;
+
+/// … and grow to this while a connection is busy. A larger frame gets a larger buffer for as long as
+/// it takes.
+pub const BUFFER_BYTES: usize = 64 * 1024;
+
+/// Replies waiting in front of a slow reader, in bytes, before its requests are left in the socket.
+pub const UNSENT_BYTES_MAX: usize = 1024 * 1024;
+
+/// How long a node that is told to stop waits for its connections to take their last replies, in
+/// milliseconds.
+pub const DRAIN_MS_MAX: u64 = 5_000;
+
+/// Entries of a core's io_uring submission queue.
+pub const RING_ENTRIES: u32 = 1_024;
+
+/// Commands the control thread may have under way to a core.
+pub const COMMANDS_MAX: usize = 16;
+
+/// Longest adaptive spin that makes sense, in microseconds; beyond it a core is better given away.
+pub const SPIN_US_MAX: u64 = 1_000;
+
+const _: () = assert!(BUFFER_BYTES_MIN.is_multiple_of(limits::FRAME_ALIGNMENT as usize));
+const _: () = assert!(BUFFER_BYTES_MIN <= BUFFER_BYTES);
+const _: () = assert!(BUFFER_BYTES <= limits::FRAME_BYTES_MAX as usize);
+// A cell, a vector and a round have to fit a frame with room for the rest of the body.
+const _: () = assert!(CELL_BYTES_MAX + 4096 <= limits::BODY_BYTES_MAX as usize);
+const _: () = assert!(VECTOR_BYTES_MAX + 4096 <= limits::BODY_BYTES_MAX as usize);
+// A barrier that is full of its parties, each waiting once.
+const _: () = assert!(WAITERS_MAX >= limits::PARTIES_MAX as usize);

@@ -1,0 +1,356 @@
+//! Starting and stopping a node.
+
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener};
+use std::time::{Duration, Instant};
+
+use catena_protocol::ShardMap;
+use crossbeam::channel::{Receiver, bounded, unbounded};
+use parking_lot::Mutex;
+use socket2::{Domain, Protocol, Socket, Type};
+
+use crate::config::{BACKLOG, MEMORY_BYTES_DEFAULT, SHARDS_DEFAULT, SPIN_US_MAX};
+use crate::io::{Command, CoreCensus, CoreConfig, CoreEnd, CoreThread, ring_builder};
+
+/// How a core waits for its sockets.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Driver {
+    /// io_uring, or epoll where the kernel refuses it.
+    #[default]
+    Auto,
+    /// io_uring or nothing.
+    IoUring,
+    /// epoll.
+    Epoll,
+}
+
+/// Why a node did not start.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StartError {
+    /// A port is taken, or the address is not this machine's.
+    #[error("cannot listen on {address}: {source}{}", hint(source))]
+    Bind {
+        /// The address of the core that could not be bound.
+        address: SocketAddr,
+        /// What the kernel said.
+        source: io::Error,
+    },
+    /// Without encryption, only this machine may connect unless that is asked for.
+    #[error(
+        "{0} is reachable from other machines, and Catena does not encrypt: allow it explicitly \
+         (--insecure-network) on a network that you trust"
+    )]
+    OpenNetwork(IpAddr),
+    /// A number that a node cannot be started with.
+    #[error("{what} cannot be {got}: {expected}")]
+    BadConfig {
+        /// What was configured.
+        what: &'static str,
+        /// What it was set to.
+        got: String,
+        /// What it may be.
+        expected: String,
+    },
+    /// The kernel refuses io_uring, and epoll was not allowed.
+    #[error("the kernel refuses io_uring ({0}); use the epoll driver instead")]
+    NoIoUring(io::Error),
+    /// A thread could not be started.
+    #[error("cannot start a core: {0}")]
+    Thread(io::Error),
+}
+
+fn hint(source: &io::Error) -> &'static str {
+    match source.kind() {
+        io::ErrorKind::AddrInUse => {
+            "; is another engine running there? Choose other ports, or stop it"
+        }
+        io::ErrorKind::AddrNotAvailable => "; this machine has no such address",
+        io::ErrorKind::PermissionDenied => "; ports below 1024 need privileges",
+        _ => "",
+    }
+}
+
+/// What a node is to be like.
+#[derive(Clone, Debug)]
+pub struct Builder {
+    listen: SocketAddr,
+    cores: Vec<usize>,
+    pin: bool,
+    shards: u32,
+    memory_bytes: u64,
+    spin: Duration,
+    driver: Driver,
+    insecure_network: bool,
+}
+
+impl Builder {
+    /// How many cores, not pinned to any cpu. One by default.
+    #[must_use]
+    pub fn cores(mut self, cores: usize) -> Builder {
+        self.cores = (0..cores).collect();
+        self.pin = false;
+        self
+    }
+
+    /// One core for each of these cpus, pinned to it.
+    #[must_use]
+    pub fn pinned_to(mut self, cpus: impl IntoIterator<Item = usize>) -> Builder {
+        self.cores = cpus.into_iter().collect();
+        self.pin = true;
+        self
+    }
+
+    /// Where the first core listens; the others take the ports that follow. Port 0, the default,
+    /// lets the system choose all ports.
+    #[must_use]
+    pub fn listen(mut self, address: SocketAddr) -> Builder {
+        self.listen = address;
+        self
+    }
+
+    /// How many shards the object space has: a power of two, the same on every node of a cluster.
+    #[must_use]
+    pub fn shards(mut self, shards: u32) -> Builder {
+        self.shards = shards;
+        self
+    }
+
+    /// The memory a core may use for objects and sessions, in bytes.
+    #[must_use]
+    pub fn memory_bytes(mut self, bytes: u64) -> Builder {
+        self.memory_bytes = bytes;
+        self
+    }
+
+    /// How long a core looks for more bytes after the last ones before it sleeps. Zero, the default,
+    /// leaves the cpu to others; 20 to 50 µs cut the latency of a lone client to a third on a cpu
+    /// that nobody else needs.
+    #[must_use]
+    pub fn spin(mut self, window: Duration) -> Builder {
+        self.spin = window;
+        self
+    }
+
+    /// How cores wait for their sockets.
+    #[must_use]
+    pub fn driver(mut self, driver: Driver) -> Builder {
+        self.driver = driver;
+        self
+    }
+
+    /// Allows addresses that other machines can reach, though nothing is encrypted.
+    #[must_use]
+    pub fn insecure_network(mut self, allow: bool) -> Builder {
+        self.insecure_network = allow;
+        self
+    }
+
+    /// Starts the node. When this returns, it accepts connections.
+    ///
+    /// # Errors
+    ///
+    /// A [`StartError`] that says what to change.
+    pub fn start(self) -> Result<Engine, StartError> {
+        let map = self.check()?;
+        let driver = choose_driver(self.driver)?;
+        let listeners = (0..map.cores())
+            .map(|core| listen(self.address_of(core)?))
+            .collect::<Result<Vec<_>, _>>()?;
+        let addresses = listeners
+            .iter()
+            .map(TcpListener::local_addr)
+            .collect::<io::Result<Vec<_>>>()
+            .map_err(StartError::Thread)?;
+        let config = CoreConfig {
+            index: 0,
+            map,
+            ports: addresses.iter().map(SocketAddr::port).collect(),
+            started: Instant::now(),
+            memory_bytes_max: self.memory_bytes,
+            hash_seed: hash_seed(),
+            spin: self.spin,
+        };
+        let (on_end, ends) = unbounded();
+        let mut cores = Vec::new();
+        for ((index, cpu), listener) in (0..).zip(self.cores).zip(listeners) {
+            let config = CoreConfig { index, ..config.clone() };
+            let pin_to = self.pin.then_some(cpu);
+            let core = CoreThread::spawn(config, driver, pin_to, listener, on_end.clone());
+            cores.push(core.map_err(StartError::Thread)?);
+        }
+        Ok(Engine { addresses, driver, shards: map.shards(), cores: Mutex::new(cores), ends })
+    }
+
+    fn check(&self) -> Result<ShardMap, StartError> {
+        let ip = self.listen.ip();
+        if !ip.is_loopback() && !self.insecure_network {
+            return Err(StartError::OpenNetwork(ip));
+        }
+        let cpus = std::thread::available_parallelism().map_or(1, usize::from);
+        if self.pin
+            && let Some(cpu) = self.cores.iter().find(|cpu| !cpu_exists(**cpu))
+        {
+            let expected = format!("this machine lets us use {cpus} cpus");
+            return Err(StartError::BadConfig { what: "cpu", got: cpu.to_string(), expected });
+        }
+        let cores = u16::try_from(self.cores.len()).unwrap_or(u16::MAX);
+        if cores == 0 || u32::from(cores) > self.shards {
+            let expected = format!("at least 1 and at most one a shard, {}", self.shards);
+            return Err(StartError::BadConfig { what: "cores", got: cores.to_string(), expected });
+        }
+        if self.spin > Duration::from_micros(SPIN_US_MAX) {
+            let expected = format!("at most {SPIN_US_MAX} µs");
+            let got = format!("{:?}", self.spin);
+            return Err(StartError::BadConfig { what: "spin", got, expected });
+        }
+        ShardMap::new(self.shards, cores).ok_or_else(|| StartError::BadConfig {
+            what: "shards",
+            got: self.shards.to_string(),
+            expected: format!("a power of two up to {}", ShardMap::SHARDS_MAX),
+        })
+    }
+
+    fn address_of(&self, core: u16) -> Result<SocketAddr, StartError> {
+        let mut address = self.listen;
+        if address.port() != 0 {
+            let port = address.port().checked_add(core).ok_or(StartError::BadConfig {
+                what: "port",
+                got: address.port().to_string(),
+                expected: "one port per core, so the last has to be below 65536".to_owned(),
+            })?;
+            address.set_port(port);
+        }
+        Ok(address)
+    }
+}
+
+/// A running node. Dropping it stops it.
+#[derive(Debug)]
+pub struct Engine {
+    addresses: Vec<SocketAddr>,
+    driver: Driver,
+    shards: u32,
+    cores: Mutex<Vec<CoreThread>>,
+    ends: Receiver<CoreEnd>,
+}
+
+impl Engine {
+    /// A node on loopback with one core, for a start.
+    pub fn builder() -> Builder {
+        Builder {
+            listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
+            cores: vec![0],
+            pin: false,
+            shards: SHARDS_DEFAULT,
+            memory_bytes: MEMORY_BYTES_DEFAULT,
+            spin: Duration::ZERO,
+            driver: Driver::Auto,
+            insecure_network: false,
+        }
+    }
+
+    /// Where each core listens. A client needs any one of them.
+    pub fn addresses(&self) -> &[SocketAddr] {
+        &self.addresses
+    }
+
+    /// The driver in use: never [`Driver::Auto`].
+    pub fn driver(&self) -> Driver {
+        self.driver
+    }
+
+    /// How many shards the object space has.
+    pub fn shards(&self) -> u32 {
+        self.shards
+    }
+
+    /// What each core holds. A core that does not answer within a second is left out.
+    pub fn census(&self) -> Vec<CoreCensus> {
+        let ask = |core: &CoreThread| {
+            let (reply, census) = bounded(1);
+            core.send(Command::Census(reply)).then_some(census)
+        };
+        let asked: Vec<_> = self.cores.lock().iter().filter_map(ask).collect();
+        let within = Duration::from_secs(1);
+        asked.iter().filter_map(|census| census.recv_timeout(within).ok()).collect()
+    }
+
+    /// Waits until the node stops.
+    ///
+    /// # Errors
+    ///
+    /// What went wrong, if a core did not stop of its own accord. The others are then stopped too: a
+    /// node with a core missing is no node.
+    pub fn wait(&self) -> Result<(), String> {
+        let cores = self.addresses.len();
+        let mut result = Ok(());
+        for _ in 0..cores {
+            match self.ends.recv() {
+                Ok(CoreEnd::Stopped) => {}
+                Ok(CoreEnd::Failed(error)) => {
+                    result = result.and(Err(error));
+                    self.stop();
+                }
+                Err(_) => break,
+            }
+        }
+        result
+    }
+
+    /// Tells the node to answer what it has taken and then stop. Returns at once; see
+    /// [`Engine::wait`].
+    pub fn stop(&self) {
+        for core in self.cores.lock().iter() {
+            // A core that is gone needs no telling.
+            core.send(Command::Stop);
+        }
+    }
+}
+
+impl Drop for Engine {
+    fn drop(&mut self) {
+        self.stop();
+        self.cores.lock().iter_mut().for_each(CoreThread::join);
+    }
+}
+
+/// Decides for io_uring if the kernel grants a ring with our flags.
+fn choose_driver(wanted: Driver) -> Result<Driver, StartError> {
+    match wanted {
+        Driver::Epoll => Ok(Driver::Epoll),
+        Driver::IoUring | Driver::Auto => match ring_builder().build(8) {
+            Ok(_ring) => Ok(Driver::IoUring),
+            Err(error) if wanted == Driver::IoUring => Err(StartError::NoIoUring(error)),
+            Err(error) => {
+                tracing::warn!(%error, "the kernel refuses io_uring, falling back to epoll");
+                Ok(Driver::Epoll)
+            }
+        },
+    }
+}
+
+/// Binds a core's port. SO_REUSEPORT stays off: it would let a second engine share the port
+/// silently.
+fn listen(address: SocketAddr) -> Result<TcpListener, StartError> {
+    let bind = || {
+        let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+        socket.set_reuse_address(true)?;
+        socket.bind(&address.into())?;
+        socket.listen(BACKLOG)?;
+        Ok(TcpListener::from(socket))
+    };
+    bind().map_err(|source| StartError::Bind { address, source })
+}
+
+/// Whether this thread may run on a cpu.
+fn cpu_exists(cpu: usize) -> bool {
+    nix::sched::sched_getaffinity(nix::unistd::Pid::from_raw(0))
+        .is_ok_and(|allowed| allowed.is_set(cpu).unwrap_or(false))
+}
+
+/// A number that clients cannot guess.
+fn hash_seed() -> u64 {
+    use std::hash::{BuildHasher, RandomState};
+    RandomState::new().hash_one("catena")
+}

@@ -1,0 +1,129 @@
+//! The receive buffer: aligned, reused, and read into behind what is still incomplete.
+//!
+//! The only `unsafe` of the engine. The kernel writes behind the filled part; frames are borrowed
+//! from the front, which is aligned to 16 because the memory is and frames are multiples of 16.
+#![allow(unsafe_code)]
+
+use catena_protocol::limits::FRAME_ALIGNMENT;
+use monoio::buf::IoBufMut;
+use rkyv::util::AlignedVec;
+
+use crate::config::{BUFFER_BYTES, BUFFER_BYTES_MIN};
+
+const ALIGNMENT: usize = FRAME_ALIGNMENT as usize;
+
+/// A receive buffer. `start..end` are received and not yet consumed.
+pub(super) struct ReadBuffer {
+    /// Initialized over its whole length.
+    memory: AlignedVec<ALIGNMENT>,
+    start: usize,
+    end: usize,
+}
+
+impl ReadBuffer {
+    pub(super) fn new() -> ReadBuffer {
+        ReadBuffer { memory: zeroed(BUFFER_BYTES_MIN), start: 0, end: 0 }
+    }
+
+    /// What was received and not consumed.
+    pub(super) fn received(&self) -> &[u8] {
+        &self.memory[self.start..self.end]
+    }
+
+    /// Drops a frame from the front.
+    pub(super) fn consume(&mut self, bytes: usize) {
+        assert!(bytes.is_multiple_of(ALIGNMENT), "frames keep the rest aligned: {bytes}");
+        assert!(bytes <= self.received().len(), "only what was received can be consumed");
+        self.start += bytes;
+    }
+
+    /// Makes room to receive, at least as much as a frame of `frame_bytes` at the front still
+    /// needs.
+    pub(super) fn make_room(&mut self, frame_bytes: usize) {
+        let received = self.received().len();
+        let was_full = self.end == self.memory.len();
+        let len = match self.memory.len() {
+            // A busy connection earns a bigger buffer; one that held a large frame gives it back.
+            len if len < BUFFER_BYTES && was_full => len * 2,
+            len if len > BUFFER_BYTES && frame_bytes <= BUFFER_BYTES => BUFFER_BYTES,
+            len => len,
+        };
+        let len = len.max(frame_bytes.next_multiple_of(ALIGNMENT));
+        if len != self.memory.len() && received <= len {
+            let mut memory = zeroed(len);
+            memory[..received].copy_from_slice(self.received());
+            self.memory = memory;
+        } else if received == 0 {
+            // Nothing to move.
+        } else if self.start + frame_bytes > self.memory.len() || was_full {
+            // Copy 1 of 2 on the way in, of an incomplete frame only: it has to be in one piece.
+            self.memory.copy_within(self.start..self.end, 0);
+        } else {
+            return;
+        }
+        self.start = 0;
+        self.end = received;
+    }
+}
+
+fn zeroed(len: usize) -> AlignedVec<ALIGNMENT> {
+    let mut memory = AlignedVec::with_capacity(len);
+    memory.resize(len, 0);
+    memory
+}
+
+// SAFETY: `write_ptr` and `bytes_total` describe the part of `memory` behind `end`, which is owned,
+// initialized, and stays where it is while the buffer is lent to the runtime: the heap block does
+// not move when the `ReadBuffer` does, and nothing else touches a lent buffer.
+unsafe impl IoBufMut for ReadBuffer {
+    fn write_ptr(&mut self) -> *mut u8 {
+        self.memory[self.end..].as_mut_ptr()
+    }
+
+    fn bytes_total(&mut self) -> usize {
+        self.memory.len() - self.end
+    }
+
+    unsafe fn set_init(&mut self, pos: usize) {
+        self.end += pos;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Receives `bytes` as the kernel would.
+    fn receive(buffer: &mut ReadBuffer, bytes: &[u8]) {
+        let end = buffer.end;
+        assert!(buffer.bytes_total() >= bytes.len());
+        buffer.memory[end..end + bytes.len()].copy_from_slice(bytes);
+        // SAFETY: the bytes were just written.
+        unsafe { buffer.set_init(bytes.len()) };
+    }
+
+    #[test]
+    fn what_is_incomplete_stays_in_one_aligned_piece() {
+        let mut buffer = ReadBuffer::new();
+        let bytes: Vec<u8> = (0..BUFFER_BYTES_MIN).map(|i| i.to_le_bytes()[0]).collect();
+        receive(&mut buffer, &bytes);
+        buffer.consume(BUFFER_BYTES_MIN - 32);
+        buffer.make_room(96);
+        assert_eq!(buffer.received(), &bytes[BUFFER_BYTES_MIN - 32..]);
+        assert_eq!(buffer.received().as_ptr().align_offset(ALIGNMENT), 0);
+        assert!(buffer.bytes_total() >= 64);
+    }
+
+    #[test]
+    fn a_large_frame_gets_room_and_gives_it_back() {
+        let mut buffer = ReadBuffer::new();
+        receive(&mut buffer, &[1; 64]);
+        buffer.make_room(1024 * 1024);
+        assert!(buffer.bytes_total() >= 1024 * 1024 - 64);
+        receive(&mut buffer, &vec![2; 1024 * 1024 - 64]);
+        buffer.consume(1024 * 1024);
+        buffer.make_room(64);
+        assert_eq!(buffer.memory.len(), BUFFER_BYTES);
+        assert_eq!(buffer.received(), &[] as &[u8]);
+    }
+}

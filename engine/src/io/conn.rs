@@ -1,0 +1,192 @@
+//! A connection: a task that reads and one that writes what others have to say.
+//!
+//! Whoever has something to write takes the write half, writes until the reply buffer is empty, and
+//! puts it back. If somebody else has it, that somebody takes the rest along.
+
+use std::cell::{Cell, RefCell};
+use std::io;
+use std::os::fd::{AsRawFd, RawFd};
+use std::rc::Rc;
+
+use catena_protocol::frame::{self, Next};
+use catena_protocol::limits::FRAME_BYTES_MAX;
+use catena_protocol::{Fault, FrameKind, Header, Refusal, Status};
+use monoio::io::{AsyncReadRent, AsyncWriteRentExt, OwnedReadHalf, OwnedWriteHalf, Splitable};
+use monoio::net::TcpStream;
+
+use super::buffer::ReadBuffer;
+use super::close;
+use super::core::Core;
+use super::notify::Notify;
+use crate::config::{BUFFER_BYTES, BUFFER_BYTES_MIN, CONNECTIONS_MAX, UNSENT_BYTES_MAX};
+use crate::shard::ConnId;
+
+/// A client's connection, as the tasks of its core share it.
+pub(super) struct Conn {
+    pub(super) id: ConnId,
+    /// The socket, open for as long as the write half is.
+    fd: RawFd,
+    /// Whether the client has said Hello.
+    pub(super) welcomed: Cell<bool>,
+    /// Replies not yet handed to the kernel.
+    pub(super) unsent: RefCell<Vec<u8>>,
+    /// The buffer that was written last, to be filled next.
+    spare: RefCell<Vec<u8>>,
+    writer: RefCell<Option<OwnedWriteHalf<TcpStream>>>,
+    /// There is something to write that the reading task does not know of.
+    pub(super) flush_wanted: Notify,
+    /// The reply buffer was emptied.
+    drained: Notify,
+    closed: Cell<bool>,
+}
+
+/// What to do after the received frames were served.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Verdict {
+    /// Receive more, at least until the frame at the front has this many bytes.
+    Receive(usize),
+    /// Send the replies first; there are more frames.
+    Flush,
+    /// Send the replies and hang up: what came was no frame.
+    Close,
+}
+
+/// Serves a connection until the client hangs up, sends what is no frame, or the node stops.
+pub(super) async fn serve(core: Rc<Core>, stream: TcpStream) {
+    let fd = stream.as_raw_fd();
+    let (reader, writer) = stream.into_split();
+    let conn = core.conns.insert(|id| Conn {
+        id,
+        fd,
+        welcomed: Cell::new(false),
+        unsent: RefCell::new(Vec::with_capacity(BUFFER_BYTES_MIN)),
+        spare: RefCell::new(Vec::with_capacity(BUFFER_BYTES_MIN)),
+        writer: RefCell::new(Some(writer)),
+        flush_wanted: Notify::default(),
+        drained: Notify::default(),
+        closed: Cell::new(false),
+    });
+    monoio::spawn(write_for_others(conn.clone()));
+    if let Err(error) = read(&core, &conn, reader).await {
+        tracing::debug!(conn = conn.id.0, %error, "connection broke");
+    }
+    conn.closed.set(true);
+    conn.flush_wanted.notify();
+    core.remove(conn.id);
+}
+
+async fn read(core: &Core, conn: &Conn, mut reader: OwnedReadHalf<TcpStream>) -> io::Result<()> {
+    let mut buffer = ReadBuffer::new();
+    loop {
+        let (received, returned) = reader.read(buffer).await;
+        buffer = returned;
+        if received? == 0 {
+            return Ok(());
+        }
+        loop {
+            let verdict = core.turn(conn, &mut buffer);
+            conn.flush().await?;
+            conn.wait_for_reader().await?;
+            match verdict {
+                Verdict::Receive(frame_bytes) => break buffer.make_room(frame_bytes),
+                Verdict::Flush => {}
+                Verdict::Close => return Ok(()),
+            }
+        }
+    }
+}
+
+/// Serves the frames in `buffer` with `serve`, until it has no more or the replies are too many.
+pub(super) fn drain(
+    buffer: &mut ReadBuffer,
+    unsent: &mut Vec<u8>,
+    mut serve: impl FnMut(&frame::Frame<'_>, &mut Vec<u8>) -> Verdict,
+) -> Verdict {
+    loop {
+        if unsent.len() > UNSENT_BYTES_MAX {
+            return Verdict::Flush;
+        }
+        let served = match frame::next(buffer.received(), FRAME_BYTES_MAX) {
+            Ok(Next::Partial { bytes }) => return Verdict::Receive(bytes),
+            Ok(Next::Frame(frame)) => {
+                if serve(&frame, unsent) == Verdict::Close {
+                    return Verdict::Close;
+                }
+                frame.bytes.len()
+            }
+            Err(error) => {
+                refuse(unsent, &Refusal::Fault(error.fault));
+                return Verdict::Close;
+            }
+        };
+        buffer.consume(served);
+    }
+}
+
+/// Says why a connection is about to be closed.
+pub(super) fn refuse(unsent: &mut Vec<u8>, refusal: &Refusal) {
+    frame::write_reply(unsent, &Header::new(FrameKind::Reply), Err(refusal));
+}
+
+async fn write_for_others(conn: Rc<Conn>) {
+    while !conn.closed.get() {
+        conn.flush_wanted.notified().await;
+        if conn.flush().await.is_err() {
+            // The reading task finds out by itself.
+            return;
+        }
+    }
+}
+
+/// Tells a connection that there is no room for it.
+pub(super) async fn turn_away(mut stream: TcpStream) {
+    let mut reply = Vec::new();
+    let limit = CONNECTIONS_MAX as u64;
+    let fault = Fault::expected(Status::TooManyConnections, limit, limit + 1);
+    refuse(&mut reply, &fault.into());
+    // It may be gone already.
+    _ = stream.write_all(reply).await;
+}
+
+impl Conn {
+    /// Lets the reading task see the end of the requests; replies still go out.
+    pub(super) fn stop_reading(&self) {
+        close::reading(self.fd);
+    }
+
+    /// Gives up on a client that does not take its replies.
+    pub(super) fn abandon(&self) {
+        close::both_ways(self.fd);
+    }
+
+    /// Writes the replies, all in one write unless more come meanwhile.
+    async fn flush(&self) -> io::Result<()> {
+        let Some(mut writer) = self.writer.take() else { return Ok(()) };
+        let mut written = Ok(());
+        while written.is_ok() && !self.unsent.borrow().is_empty() {
+            let batch = self.unsent.replace(self.spare.take());
+            let (result, batch) = writer.write_all(batch).await;
+            written = result.map(drop);
+            self.spare.replace(reusable(batch));
+        }
+        self.writer.replace(Some(writer));
+        self.drained.notify();
+        written
+    }
+
+    /// Leaves the client's requests in its socket while it does not take its replies.
+    async fn wait_for_reader(&self) -> io::Result<()> {
+        while self.unsent.borrow().len() > UNSENT_BYTES_MAX {
+            self.drained.notified().await;
+            self.flush().await?;
+        }
+        Ok(())
+    }
+}
+
+/// Empties a buffer for the next replies; one that held something large is given back.
+fn reusable(mut buffer: Vec<u8>) -> Vec<u8> {
+    buffer.clear();
+    buffer.shrink_to(BUFFER_BYTES);
+    buffer
+}

@@ -1,0 +1,355 @@
+//! What the tasks of one core share: its shards, its connections, its clock.
+
+use std::cell::{Cell, RefCell};
+use std::net::SocketAddr;
+use std::os::fd::RawFd;
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+
+use catena_protocol::limits::{FRAME_BYTES_MAX, SESSION_WINDOW_MAX};
+use catena_protocol::{
+    Fault, Frame, FrameKind, Header, Hello, Refusal, ShardId, ShardMap, Status, Welcome, features,
+};
+use monoio::net::{TcpListener, TcpStream};
+use slab::Slab;
+
+use super::buffer::ReadBuffer;
+use super::close;
+use super::conn::{self, Conn, Verdict, refuse};
+use super::notify::Notify;
+use super::spin::Spin;
+use super::thread::CoreCensus;
+use crate::config::CONNECTIONS_MAX;
+use crate::shard::{Census, ConnId, Moment, Outbox, Output, Shard, Time};
+
+/// What a core has to know about the node.
+#[derive(Clone, Debug)]
+pub(crate) struct CoreConfig {
+    /// Which core of the node this is.
+    pub(crate) index: u16,
+    pub(crate) map: ShardMap,
+    /// The port of every core.
+    pub(crate) ports: Vec<u16>,
+    /// When the node started: the zero of its logical time.
+    pub(crate) started: Instant,
+    pub(crate) memory_bytes_max: u64,
+    pub(crate) hash_seed: u64,
+    pub(crate) spin: Duration,
+}
+
+/// A core's state. Borrowed for a turn at a time, never across an await.
+pub(super) struct Core {
+    config: CoreConfig,
+    /// The shards of this core: shard `index + i * cores` at `i`.
+    shards: RefCell<Vec<Shard>>,
+    /// Memory that all of them take, in bytes.
+    memory_bytes: Cell<u64>,
+    pub(super) conns: Conns,
+    spin: Rc<Spin>,
+    /// When the timer task is going to wake, and how to wake it earlier.
+    armed: Cell<Option<Time>>,
+    rearm: Notify,
+    stopping: Cell<bool>,
+    /// The last connection has gone.
+    pub(super) deserted: Notify,
+}
+
+impl Core {
+    pub(super) fn new(config: CoreConfig) -> Core {
+        let mine = (config.index..).step_by(usize::from(config.map.cores()));
+        let shards = mine
+            .take_while(|shard| u32::from(*shard) < config.map.shards())
+            .map(|shard| Shard::new(ShardId(shard), config.hash_seed))
+            .collect();
+        let spin = Spin::start(config.spin);
+        Core {
+            config,
+            shards: RefCell::new(shards),
+            memory_bytes: Cell::new(0),
+            conns: Conns::default(),
+            spin,
+            armed: Cell::new(None),
+            rearm: Notify::default(),
+            stopping: Cell::new(false),
+            deserted: Notify::default(),
+        }
+    }
+
+    /// Serves all frames that were received whole. Everything between bytes in and bytes out happens
+    /// here, without waiting for anything.
+    pub(super) fn turn(&self, conn: &Conn, buffer: &mut ReadBuffer) -> Verdict {
+        let instant = Instant::now();
+        self.spin.touch(instant);
+        let now = self.time_at(instant);
+        let mut unsent = conn.unsent.borrow_mut();
+        conn::drain(buffer, &mut unsent, |frame, unsent| {
+            match self.serve(conn, frame, now, unsent) {
+                Ok(()) => Verdict::Flush,
+                Err(refusal) => {
+                    refuse(unsent, &refusal);
+                    Verdict::Close
+                }
+            }
+        })
+    }
+
+    /// Serves one frame. An error ends the connection.
+    fn serve(
+        &self,
+        conn: &Conn,
+        frame: &Frame<'_>,
+        now: Time,
+        unsent: &mut Vec<u8>,
+    ) -> Result<(), Refusal> {
+        if !conn.welcomed.get() {
+            return self.welcome(conn, frame, now, unsent);
+        }
+        frame.expect_kind(FrameKind::Request)?;
+        let header = &frame.header;
+        let mut out = Replies { current: conn.id, unsent, conns: &self.conns };
+        match self.route(header) {
+            Ok(index) => self.ask(index, now, conn.id, frame, &mut out),
+            Err(fault) => out.push(conn.id, header, Output::Refusal(&fault.into())),
+        }
+        Ok(())
+    }
+
+    /// Hands a request to its shard.
+    fn ask(&self, index: usize, now: Time, conn: ConnId, frame: &Frame<'_>, out: &mut impl Outbox) {
+        let shard = &mut self.shards.borrow_mut()[index];
+        let elsewhere = self.memory_bytes.get() - shard.bytes();
+        let memory_bytes_max = self.config.memory_bytes_max.saturating_sub(elsewhere);
+        shard.on_request(Moment { now, memory_bytes_max }, conn, frame, out);
+        self.memory_bytes.set(elsewhere + shard.bytes());
+        if frame.header.deadline_ms != 0 || frame.header.number == 0 {
+            self.arm(shard.next_due());
+        }
+    }
+
+    /// Finds the shard of a request among this core's.
+    fn route(&self, header: &Header) -> Result<usize, Fault> {
+        if self.stopping.get() {
+            return Err(Fault::new(Status::ShuttingDown));
+        }
+        let map = self.config.map;
+        let got = header.shard;
+        if u32::from(got.0) >= map.shards() {
+            return Err(Fault::expected(Status::BadShard, map.shards().into(), got.0.into()));
+        }
+        // A session has no object of its own.
+        let right = if header.object.0 == 0 { got } else { map.shard_of(header.object) };
+        if right != got {
+            return Err(Fault::expected(Status::BadShard, right.0.into(), got.0.into()));
+        }
+        let core = map.core_of(got);
+        if core != self.config.index {
+            let (expected, got) = (core.into(), self.config.index.into());
+            return Err(Fault::expected(Status::WrongShard, expected, got));
+        }
+        Ok(usize::from(got.0 / map.cores()))
+    }
+
+    fn welcome(
+        &self,
+        conn: &Conn,
+        frame: &Frame<'_>,
+        now: Time,
+        unsent: &mut Vec<u8>,
+    ) -> Result<(), Refusal> {
+        if frame.header.kind != FrameKind::Hello {
+            return Err(Fault::new(Status::HelloRequired).into());
+        }
+        let hello = Hello::decode(frame.body)?;
+        if hello.features & !features::ALL != 0 {
+            let (ours, theirs) = (features::ALL, hello.features);
+            return Err(Fault::expected(Status::MissingFeature, ours, theirs).into());
+        }
+        conn.welcomed.set(true);
+        Welcome {
+            features: features::ALL,
+            now_us: now.0,
+            epoch: 0,
+            shards: self.config.map.shards(),
+            frame_bytes_max: FRAME_BYTES_MAX,
+            session_window: SESSION_WINDOW_MAX,
+            core: self.config.index,
+            ports: self.config.ports.clone(),
+            engine: concat!("catena-engine ", env!("CARGO_PKG_VERSION")).to_owned(),
+        }
+        .write(unsent);
+        Ok(())
+    }
+
+    /// The node's logical time now.
+    fn time(&self) -> Time {
+        self.time_at(Instant::now())
+    }
+
+    fn time_at(&self, instant: Instant) -> Time {
+        let us = instant.duration_since(self.config.started).as_micros();
+        Time(u64::try_from(us).expect("a node does not run for half a million years"))
+    }
+
+    /// Sees to it that the timer task wakes in time.
+    fn arm(&self, due: Option<Time>) {
+        if let Some(due) = due
+            && self.armed.get().is_none_or(|armed| due < armed)
+        {
+            self.armed.set(Some(due));
+            self.rearm.notify();
+        }
+    }
+
+    /// Lets time pass in the shards, for ever: waits and sessions end when their time is up.
+    pub(super) async fn keep_time(self: Rc<Core>) {
+        loop {
+            let now = self.time();
+            let due = self.pass_time(now);
+            self.armed.set(due);
+            let sleep = due.map(|due| Duration::from_micros(due.0.saturating_sub(now.0)));
+            self.rearm.notified_within(sleep).await;
+        }
+    }
+
+    /// Ends what is due, and says when the next is.
+    fn pass_time(&self, now: Time) -> Option<Time> {
+        let mut out = Replies { current: NOBODY, unsent: &mut Vec::new(), conns: &self.conns };
+        let mut shards = self.shards.borrow_mut();
+        let is_due = |shard: &&mut Shard| shard.next_due().is_some_and(|due| due <= now);
+        for shard in shards.iter_mut().filter(is_due) {
+            let elsewhere = self.memory_bytes.get() - shard.bytes();
+            shard.on_time(now, &mut out);
+            self.memory_bytes.set(elsewhere + shard.bytes());
+        }
+        shards.iter().filter_map(Shard::next_due).min()
+    }
+
+    /// Accepts connections until the node stops.
+    pub(super) async fn accept(self: Rc<Core>, listener: TcpListener) {
+        while !self.stopping.get() {
+            match listener.accept().await {
+                Ok((stream, peer)) => self.admit(stream, peer),
+                Err(_) if self.stopping.get() => return,
+                Err(error) => {
+                    // Out of file descriptors, most likely; some may be closed soon.
+                    tracing::warn!(%error, "cannot accept a connection");
+                    monoio::time::sleep(Duration::from_millis(10)).await;
+                }
+            }
+        }
+    }
+
+    fn admit(self: &Rc<Core>, stream: TcpStream, peer: SocketAddr) {
+        if let Err(error) = stream.set_nodelay(true) {
+            tracing::debug!(%peer, %error, "connection broke at once");
+            return;
+        }
+        if self.conns.len() >= CONNECTIONS_MAX {
+            tracing::warn!(%peer, limit = CONNECTIONS_MAX, "refused a connection");
+            monoio::spawn(conn::turn_away(stream));
+            return;
+        }
+        monoio::spawn(conn::serve(self.clone(), stream));
+    }
+
+    pub(super) fn remove(&self, conn: ConnId) {
+        self.conns.remove(conn);
+        if self.conns.len() == 0 {
+            self.deserted.notify();
+        }
+    }
+
+    /// Takes no more connections and requests, and answers whoever waits.
+    pub(super) fn stop(&self, listener: RawFd) {
+        self.stopping.set(true);
+        // Wakes the accepting task: nothing else ends an accept without leaking what it accepted.
+        close::both_ways(listener);
+        let mut out = Replies { current: NOBODY, unsent: &mut Vec::new(), conns: &self.conns };
+        for shard in self.shards.borrow_mut().iter_mut() {
+            shard.on_shutdown(&mut out);
+        }
+        self.conns.for_each(Conn::stop_reading);
+    }
+
+    /// Gives up on clients that do not take their last replies.
+    pub(super) fn abandon(&self) {
+        self.conns.for_each(Conn::abandon);
+    }
+
+    pub(super) fn census(&self) -> CoreCensus {
+        let mut census = CoreCensus { connections: self.conns.len() as u64, ..Default::default() };
+        for shard in self.shards.borrow().iter() {
+            let Census { objects, sessions, waiters, bytes } = shard.census();
+            census.objects += objects;
+            census.sessions += sessions;
+            census.waiters += waiters;
+            census.bytes += bytes;
+            census.updates += shard.seq().0;
+        }
+        census
+    }
+}
+
+/// The connections of a core.
+#[derive(Default)]
+pub(super) struct Conns {
+    slots: RefCell<Slab<Rc<Conn>>>,
+    /// How many there ever were: the upper half of the next id, so that no id is used twice.
+    ever: Cell<u64>,
+}
+
+/// The id of no connection: no core ever has that many.
+const NOBODY: ConnId = ConnId(u64::MAX);
+
+const SLOT_BITS: u32 = 20;
+const _: () = assert!(CONNECTIONS_MAX <= 1 << SLOT_BITS);
+
+impl Conns {
+    pub(super) fn len(&self) -> usize {
+        self.slots.borrow().len()
+    }
+
+    pub(super) fn insert(&self, make: impl FnOnce(ConnId) -> Conn) -> Rc<Conn> {
+        let mut slots = self.slots.borrow_mut();
+        let entry = slots.vacant_entry();
+        let generation = self.ever.replace(self.ever.get() + 1);
+        let conn = Rc::new(make(ConnId(generation << SLOT_BITS | entry.key() as u64)));
+        entry.insert(conn).clone()
+    }
+
+    fn remove(&self, conn: ConnId) {
+        let removed = self.slots.borrow_mut().remove(slot(conn));
+        assert_eq!(removed.id, conn, "a connection is removed once");
+    }
+
+    fn get(&self, conn: ConnId) -> Option<Rc<Conn>> {
+        self.slots.borrow().get(slot(conn)).filter(|found| found.id == conn).cloned()
+    }
+
+    fn for_each(&self, act: impl Fn(&Conn)) {
+        self.slots.borrow().iter().for_each(|(_, conn)| act(conn));
+    }
+}
+
+fn slot(conn: ConnId) -> usize {
+    usize::try_from(conn.0 & ((1 << SLOT_BITS) - 1)).expect("20 bits")
+}
+
+/// Sorts answers to the connections they are for.
+struct Replies<'a> {
+    /// The connection being served; its reply buffer is `unsent`.
+    current: ConnId,
+    unsent: &'a mut Vec<u8>,
+    conns: &'a Conns,
+}
+
+impl Outbox for Replies<'_> {
+    fn push(&mut self, conn: ConnId, to: &Header, output: Output<'_>) {
+        if conn == self.current {
+            output.write(to, self.unsent);
+        } else if let Some(conn) = self.conns.get(conn) {
+            output.write(to, &mut conn.unsent.borrow_mut());
+            conn.flush_wanted.notify();
+        }
+    }
+}

@@ -1,0 +1,117 @@
+//! Bytes with a version.
+
+use catena_protocol::op::CellOp;
+use catena_protocol::{Fault, Refusal, Reply, Status};
+
+use super::{Applied, Turn};
+use crate::config::{CELL_BYTES_MAX, STORED_REPLY_BYTES_MAX};
+
+/// A cell; empty and of version 0 until somebody writes it. Its memory is reused from write to write.
+#[derive(Debug, Default)]
+pub(crate) struct Cell {
+    version: u64,
+    bytes: Vec<u8>,
+}
+
+impl Cell {
+    pub(super) fn read(&self, op: &CellOp<'_>) -> Result<Reply<'_>, Refusal> {
+        let version = self.version;
+        match *op {
+            CellOp::Get => Ok(Reply::Cell { version, bytes: Some(&self.bytes) }),
+            CellOp::GetIfNewer { version: seen } => {
+                Ok(Reply::Cell { version, bytes: (version > seen).then_some(&self.bytes[..]) })
+            }
+            CellOp::ReadRange { from, length } => {
+                let len = self.bytes.len() as u64;
+                if from > len {
+                    return Err(Fault::expected(Status::OutOfRange, len, from).into());
+                }
+                let upto = from.saturating_add(length).min(len);
+                Ok(Reply::Cell { version, bytes: Some(&self.bytes[index(from)..index(upto)]) })
+            }
+            _ => unreachable!("{op:?} is no read"),
+        }
+    }
+
+    pub(super) fn check(&self, op: &CellOp<'_>) -> Result<(), Refusal> {
+        let len_after = match op {
+            CellOp::Append { bytes } => self.bytes.len() + bytes.len(),
+            CellOp::Set { bytes }
+            | CellOp::Swap { bytes }
+            | CellOp::CompareVersionAndSet { bytes, .. }
+            | CellOp::CompareAndSet { bytes, .. } => bytes.len(),
+            _ => 0,
+        };
+        check_len(len_after, CELL_BYTES_MAX)?;
+        match op {
+            // The old bytes are the reply, and the session has to keep it.
+            CellOp::Swap { .. } => Ok(check_len(self.bytes.len(), STORED_REPLY_BYTES_MAX)?),
+            _ => Ok(()),
+        }
+    }
+
+    pub(super) fn apply(&mut self, op: &CellOp<'_>, turn: &mut Turn<'_>) -> Applied {
+        match *op {
+            CellOp::Set { bytes } => {
+                self.replace(bytes);
+                turn.done(&Reply::Number(self.version))
+            }
+            CellOp::Swap { bytes } => {
+                let old = Reply::Cell { version: self.version, bytes: Some(&self.bytes) };
+                let applied = turn.done(&old);
+                self.replace(bytes);
+                applied
+            }
+            CellOp::CompareVersionAndSet { version, bytes } => {
+                let swapped = self.version == version;
+                self.replace_if(swapped, bytes, turn)
+            }
+            CellOp::CompareAndSet { expected, bytes } => {
+                let swapped = self.bytes == expected;
+                self.replace_if(swapped, bytes, turn)
+            }
+            CellOp::Append { bytes } => {
+                self.bytes.extend_from_slice(bytes);
+                self.version += 1;
+                let length = self.bytes.len() as u64;
+                turn.done(&Reply::Appended { version: self.version, length })
+            }
+            CellOp::Get | CellOp::GetIfNewer { .. } | CellOp::ReadRange { .. } => {
+                unreachable!("a read is not applied")
+            }
+        }
+    }
+
+    fn replace_if(&mut self, swapped: bool, bytes: &[u8], turn: &mut Turn<'_>) -> Applied {
+        if swapped {
+            self.replace(bytes);
+        }
+        turn.done(&Reply::VersionSwapped { version: self.version, swapped })
+    }
+
+    fn replace(&mut self, bytes: &[u8]) {
+        // A cell that shrank a lot gives its memory back.
+        if bytes.len() < self.bytes.capacity() / 4 {
+            self.bytes = Vec::with_capacity(bytes.len());
+        }
+        self.bytes.clear();
+        // Copy 1 of 1: the frame's buffer is reused for the next read, the object stays.
+        self.bytes.extend_from_slice(bytes);
+        self.version += 1;
+    }
+
+    pub(super) fn bytes(&self) -> u64 {
+        (size_of::<Cell>() + self.bytes.capacity()) as u64
+    }
+}
+
+fn check_len(len: usize, limit: usize) -> Result<(), Fault> {
+    if len <= limit {
+        return Ok(());
+    }
+    Err(Fault::expected(Status::TooLarge, limit as u64, len as u64))
+}
+
+fn index(at: u64) -> usize {
+    usize::try_from(at).expect("was compared with a length")
+}

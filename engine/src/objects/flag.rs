@@ -1,0 +1,47 @@
+//! A boolean.
+
+use catena_protocol::op::FlagOp;
+use catena_protocol::{Refusal, Reply};
+
+use super::{Applied, Turn};
+
+/// A flag; false until somebody changes it.
+#[derive(Debug, Default)]
+pub(crate) struct Flag {
+    value: bool,
+}
+
+impl Flag {
+    pub(super) fn read(&self, op: &FlagOp) -> Result<Reply<'_>, Refusal> {
+        match op {
+            FlagOp::Get => Ok(Reply::Bool(self.value)),
+            _ => unreachable!("{op:?} is no read"),
+        }
+    }
+
+    pub(super) fn check(&self, _op: &FlagOp) -> Result<(), Refusal> {
+        Ok(())
+    }
+
+    pub(super) fn apply(&mut self, op: &FlagOp, turn: &mut Turn<'_>) -> Applied {
+        let before = self.value;
+        turn.done(&match *op {
+            FlagOp::Get => unreachable!("a read is not applied"),
+            FlagOp::Set { value } => {
+                self.value = value;
+                Reply::Bool(value)
+            }
+            FlagOp::Swap { value } => {
+                self.value = value;
+                Reply::Bool(before)
+            }
+            FlagOp::CompareAndSwap { expected, value } => {
+                let swapped = before == expected;
+                if swapped {
+                    self.value = value;
+                }
+                Reply::BoolSwapped { value: self.value, swapped }
+            }
+        })
+    }
+}

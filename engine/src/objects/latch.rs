@@ -1,0 +1,106 @@
+//! A latch: opens for good once enough named parties have counted down.
+
+use std::collections::BTreeSet;
+
+use catena_protocol::op::LatchOp;
+use catena_protocol::{Fault, Missing, Refusal, Reply, SeatState, Status};
+
+use super::{Answer, Applied, Turn, WaiterId, check_seat, check_waiters};
+
+/// A latch; unknown until somebody says how many parties open it.
+#[derive(Debug, Default)]
+pub(crate) struct Latch {
+    /// How many open it; 0 until the first op says so.
+    parties: u32,
+    /// Who counted down, while it is closed.
+    counted: BTreeSet<Box<str>>,
+    open: bool,
+    waiters: Vec<WaiterId>,
+}
+
+impl Latch {
+    pub(super) fn read(&self, op: &LatchOp<'_>) -> Result<Reply<'_>, Refusal> {
+        match op {
+            LatchOp::State if self.parties == 0 => Err(Fault::new(Status::Absent).into()),
+            LatchOp::State => Ok(Reply::Seats(SeatState {
+                round: 0,
+                arrived: self.parties - self.missing(),
+                parties: self.parties,
+                waiting: u32::try_from(self.waiters.len()).expect("waiters are bounded"),
+                missing: Vec::new(),
+            })),
+            _ => unreachable!("{op:?} is no read"),
+        }
+    }
+
+    pub(super) fn check(&self, op: &LatchOp<'_>) -> Result<(), Refusal> {
+        let (party, parties) = match *op {
+            LatchOp::CountDown { party, parties } => (Some(party), parties),
+            LatchOp::Wait { parties } => (None, parties),
+            LatchOp::State => unreachable!("{op:?} is a read"),
+        };
+        check_seat(party, parties)?;
+        if self.parties != 0 && self.parties != parties {
+            let (expected, got) = (self.parties.into(), parties.into());
+            return Err(Fault::expected(Status::Mismatch, expected, got).into());
+        }
+        match op {
+            LatchOp::Wait { .. } => Ok(check_waiters(self.waiters.len())?),
+            _ => Ok(()),
+        }
+    }
+
+    pub(super) fn apply(&mut self, op: &LatchOp<'_>, turn: &mut Turn<'_>) -> Applied {
+        match *op {
+            LatchOp::CountDown { party, parties } => {
+                self.parties = parties;
+                if !self.open && !self.counted.contains(party) {
+                    self.counted.insert(party.into());
+                    self.open_if_complete(turn);
+                }
+                turn.done(&Reply::Number(self.missing().into()))
+            }
+            LatchOp::Wait { .. } if self.open => turn.done(&Reply::Number(0)),
+            LatchOp::Wait { parties } => {
+                self.parties = parties;
+                self.waiters.push(turn.waiter);
+                Applied::Parked
+            }
+            LatchOp::State => unreachable!("a read is not applied"),
+        }
+    }
+
+    fn open_if_complete(&mut self, turn: &mut Turn<'_>) {
+        if self.counted.len() < self.parties as usize {
+            return;
+        }
+        self.open = true;
+        self.counted.clear();
+        turn.release(std::mem::take(&mut self.waiters), &Answer::reply(&Reply::Number(0)));
+    }
+
+    fn missing(&self) -> u32 {
+        if self.open {
+            return 0;
+        }
+        self.parties - u32::try_from(self.counted.len()).expect("parties are bounded")
+    }
+
+    /// Forgets a waiter.
+    pub(super) fn cancel(&mut self, waiter: WaiterId) -> Missing {
+        self.waiters.retain(|other| *other != waiter);
+        let parties = self.parties;
+        Missing { arrived: parties - self.missing(), parties, names: Vec::new() }
+    }
+
+    pub(super) fn waiters(&self) -> Vec<WaiterId> {
+        self.waiters.clone()
+    }
+
+    pub(super) fn bytes(&self) -> u64 {
+        // A name and the tree around it.
+        const NAME_BYTES: usize = 96;
+        let names = self.counted.len() * NAME_BYTES;
+        (size_of::<Latch>() + names + self.waiters.capacity() * 4) as u64
+    }
+}

@@ -1,0 +1,183 @@
+//! Owned elements of a vector or a round, and the arithmetic on them.
+//!
+//! Everything here gives the same bits on every machine: element-wise, in index order, no fused
+//! operations, no libm.
+
+use catena_protocol::{Elements, Fault, Status};
+
+/// Elements that are ours to change.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Numbers {
+    F64(Vec<f64>),
+    F32(Vec<f32>),
+    I64(Vec<i64>),
+}
+
+/// Runs `$body` with both sides as slices of the same number type, or `$else` if they differ.
+macro_rules! pairwise {
+    ($ours:expr, $theirs:expr, |$a:ident, $b:ident| $body:expr, else $other:expr) => {
+        match ($ours, $theirs) {
+            (Numbers::F64($a), Elements::F64($b)) => $body,
+            (Numbers::F32($a), Elements::F32($b)) => $body,
+            (Numbers::I64($a), Elements::I64($b)) => $body,
+            _ => $other,
+        }
+    };
+}
+
+impl Numbers {
+    /// A copy of what a frame brought.
+    // Copy 1 of 1: the frame's buffer is reused for the next read, the object stays.
+    pub(crate) fn of(elements: Elements<'_>) -> Numbers {
+        match elements {
+            Elements::F64(values) => Numbers::F64(values.to_vec()),
+            Elements::F32(values) => Numbers::F32(values.to_vec()),
+            Elements::I64(values) => Numbers::I64(values.to_vec()),
+        }
+    }
+
+    /// Replaces the elements, keeping the memory where type and room allow.
+    pub(crate) fn set(&mut self, elements: Elements<'_>) {
+        pairwise!(
+            &mut *self,
+            elements,
+            |ours, theirs| {
+                ours.clear();
+                ours.extend_from_slice(theirs);
+            },
+            else *self = Numbers::of(elements)
+        );
+    }
+
+    pub(crate) fn elements(&self) -> Elements<'_> {
+        match self {
+            Numbers::F64(values) => Elements::F64(values),
+            Numbers::F32(values) => Elements::F32(values),
+            Numbers::I64(values) => Elements::I64(values),
+        }
+    }
+
+    /// The heap they take, in bytes.
+    pub(crate) fn bytes(&self) -> u64 {
+        let bytes = match self {
+            Numbers::F64(values) => values.capacity() * 8,
+            Numbers::F32(values) => values.capacity() * 4,
+            Numbers::I64(values) => values.capacity() * 8,
+        };
+        bytes as u64
+    }
+
+    /// Refuses elements of another type or length.
+    pub(crate) fn check_like(&self, elements: Elements<'_>) -> Result<(), Fault> {
+        let (ours, theirs) = (self.elements(), elements);
+        if ours.type_code() != theirs.type_code() {
+            let (expected, got) = (ours.type_code().into(), theirs.type_code().into());
+            return Err(Fault::expected(Status::Mismatch, expected, got));
+        }
+        if ours.len() != theirs.len() {
+            let (expected, got) = (ours.len() as u64, theirs.len() as u64);
+            return Err(Fault::expected(Status::Mismatch, expected, got));
+        }
+        Ok(())
+    }
+
+    /// Refuses a sum that would not fit; floats always do.
+    pub(crate) fn check_add(&self, elements: Elements<'_>) -> Result<(), Fault> {
+        self.check_like(elements)?;
+        if let (Numbers::I64(ours), Elements::I64(theirs)) = (self, elements) {
+            let overflows = ours.iter().zip(theirs).any(|(a, b)| a.checked_add(*b).is_none());
+            if overflows {
+                return Err(Fault::new(Status::Overflow));
+            }
+        }
+        Ok(())
+    }
+
+    /// Adds element by element what [`Numbers::check_add`] allowed.
+    pub(crate) fn add(&mut self, elements: Elements<'_>) {
+        pairwise!(
+            self,
+            elements,
+            |ours, theirs| ours.iter_mut().zip(theirs).for_each(|(a, b)| *a += b),
+            else unreachable!("types were checked")
+        );
+    }
+
+    /// Keeps the smaller of each pair; a NaN wins.
+    pub(crate) fn min(&mut self, elements: Elements<'_>) {
+        pairwise!(
+            self,
+            elements,
+            |ours, theirs| ours.iter_mut().zip(theirs).for_each(|(a, b)| {
+                if *b < *a || is_nan(*b) {
+                    *a = *b;
+                }
+            }),
+            else unreachable!("types were checked")
+        );
+    }
+
+    /// Keeps the larger of each pair; a NaN wins.
+    pub(crate) fn max(&mut self, elements: Elements<'_>) {
+        pairwise!(
+            self,
+            elements,
+            |ours, theirs| ours.iter_mut().zip(theirs).for_each(|(a, b)| {
+                if *b > *a || is_nan(*b) {
+                    *a = *b;
+                }
+            }),
+            else unreachable!("types were checked")
+        );
+    }
+
+    /// Divides floats by a count.
+    pub(crate) fn divide(&mut self, count: u32) {
+        match self {
+            Numbers::F64(values) => values.iter_mut().for_each(|value| *value /= f64::from(count)),
+            // The division is done in f64 and rounded once, since not every count is an f32.
+            Numbers::F32(values) => {
+                let count = f64::from(count);
+                values.iter_mut().for_each(|value| *value = narrow(f64::from(*value) / count));
+            }
+            Numbers::I64(_) => unreachable!("the mean of integers is refused"),
+        }
+    }
+}
+
+/// Only a NaN differs from itself; for integers this is always false.
+#[allow(clippy::eq_op)]
+fn is_nan<T: PartialEq>(value: T) -> bool {
+    value != value
+}
+
+#[allow(clippy::cast_possible_truncation)] // rounding to the nearest f32 is what is meant
+fn narrow(value: f64) -> f32 {
+    value as f32
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_nan_is_never_lost() {
+        let mut numbers = Numbers::F64(vec![1.0, f64::NAN, 2.0]);
+        numbers.min(Elements::F64(&[f64::NAN, 0.0, 1.0]));
+        let Numbers::F64(values) = &numbers else { panic!("type changed") };
+        assert!(values[0].is_nan() && values[1].is_nan());
+        assert_eq!(values[2], 1.0);
+    }
+
+    #[test]
+    fn integers_overflow_before_anything_changes() {
+        let numbers = Numbers::I64(vec![0, i64::MAX]);
+        let fault = numbers.check_add(Elements::I64(&[1, 1])).unwrap_err();
+        assert_eq!(fault.status, Status::Overflow);
+        assert_eq!(numbers.check_add(Elements::I64(&[1])).unwrap_err().status, Status::Mismatch);
+        assert_eq!(
+            numbers.check_add(Elements::F64(&[1.0; 2])).unwrap_err().status,
+            Status::Mismatch
+        );
+    }
+}

@@ -1,0 +1,37 @@
+//! Where a shard's answers go.
+
+use catena_protocol::{Header, Refusal, Reply, Status, frame};
+
+/// A client's connection, as the driver numbers them. Numbers are not reused while a shard may
+/// still hold one, so an answer to a connection that is gone goes nowhere.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ConnId(pub u64);
+
+/// What a shard has to say. Borrowed, so that bytes go from the object to the reply buffer once.
+#[derive(Debug)]
+pub enum Output<'a> {
+    /// A result.
+    Reply(&'a Reply<'a>),
+    /// A refusal.
+    Refusal(&'a Refusal),
+    /// An answer that was encoded before.
+    Kept(Status, &'a [u8]),
+}
+
+impl Output<'_> {
+    /// Appends it as the reply to the request with header `to`.
+    pub fn write(&self, to: &Header, buffer: &mut Vec<u8>) {
+        match *self {
+            Output::Reply(reply) => frame::write_reply(buffer, to, Ok(reply)),
+            Output::Refusal(refusal) => frame::write_reply(buffer, to, Err(refusal)),
+            Output::Kept(status, body) => frame::write_encoded(buffer, to, status, body),
+        }
+    }
+}
+
+/// What the driver of a shard provides: a place for answers.
+pub trait Outbox {
+    /// Sends `output` to `conn` as the answer to the request with header `to`. Must not fail: a
+    /// connection that is gone takes no more answers, which is fine.
+    fn push(&mut self, conn: ConnId, to: &Header, output: Output<'_>);
+}

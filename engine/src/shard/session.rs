@@ -1,0 +1,296 @@
+//! The memory that makes retries safe.
+//!
+//! A session remembers, for every request that its client has not acknowledged, the answer or that
+//! it still waits. Requests are found by number in a ring that is as long as the client's window,
+//! so a lookup is one index and the ring stops growing once it fits the client.
+//!
+//! The id is drawn by the client, so that opening a session rides in front of the first request and
+//! costs no round trip. `born` makes that safe: an id older than its time to live may have been open
+//! and forgotten, so it is refused rather than opened anew, and no retry is executed twice.
+
+use std::collections::BTreeSet;
+
+use catena_protocol::limits::{SESSION_TTL_MS_DEFAULT, SESSION_TTL_MS_MAX, SESSION_WINDOW_MAX};
+use catena_protocol::{Fault, Header, Status};
+use foldhash::fast::FixedState;
+use hashbrown::HashMap;
+use hashbrown::hash_map::Entry;
+
+use super::Time;
+use crate::config::{SESSION_BYTES, SESSIONS_MAX};
+use crate::objects::{Answer, AnswerBody, WaiterId};
+
+/// All sessions of a shard.
+#[derive(Debug)]
+pub(super) struct Sessions {
+    table: HashMap<u64, Session, FixedState>,
+    /// When to look whether a session expired: at its end as it was known when it was put here.
+    expiries: BTreeSet<(Time, u64)>,
+    /// Heap that rings and kept answers take, in bytes, table entries included.
+    bytes: u64,
+}
+
+#[derive(Debug)]
+struct Session {
+    nonce: u64,
+    ttl_ms: u32,
+    touched: Time,
+    /// Every request up to this one is acknowledged.
+    acked_upto: u64,
+    /// A power of two long; request `n` is at `n % len`.
+    ring: Vec<Slot>,
+}
+
+/// What is known of one request.
+#[derive(Clone, Debug, Default)]
+struct Slot {
+    number: u64,
+    state: State,
+}
+
+#[derive(Clone, Debug, Default)]
+enum State {
+    /// Nothing: never used, or acknowledged.
+    #[default]
+    Free,
+    /// It waits.
+    Parked(WaiterId),
+    /// It is done.
+    Answered(Answer),
+}
+
+/// What to do with a request.
+#[derive(Debug)]
+pub(super) enum Admission<'a> {
+    /// It is new: execute it.
+    New,
+    /// It was done before: repeat the answer.
+    Answered(&'a Answer),
+    /// It waits: attach the connection.
+    Parked(WaiterId),
+}
+
+/// Slots a ring begins with: a client that waits for each answer never needs more.
+const RING_SLOTS_MIN: usize = 4;
+
+impl Sessions {
+    pub(super) fn new(hasher: FixedState) -> Sessions {
+        Sessions { table: HashMap::with_hasher(hasher), expiries: BTreeSet::new(), bytes: 0 }
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.table.len()
+    }
+
+    pub(super) fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
+    /// Opens a session, or finds it open.
+    pub(super) fn open(
+        &mut self,
+        id: u64,
+        nonce: u64,
+        born: Time,
+        ttl_ms: u32,
+        now: Time,
+    ) -> Result<(), Fault> {
+        let ttl_ms = match ttl_ms {
+            0 => SESSION_TTL_MS_DEFAULT,
+            asked => asked.min(SESSION_TTL_MS_MAX),
+        };
+        let open = self.table.len();
+        match self.table.entry(id) {
+            Entry::Occupied(mut entry) if entry.get().nonce == nonce => {
+                entry.get_mut().touched = now;
+                Ok(())
+            }
+            Entry::Occupied(_) => Err(Fault::new(Status::SessionConflict)),
+            // 0 means no session, and a clock ahead of ours is another node's or a liar's.
+            Entry::Vacant(_) if id == 0 || born > now || born.plus_ms(ttl_ms) <= now => {
+                Err(Fault::new(Status::SessionUnknown))
+            }
+            Entry::Vacant(_) if open >= SESSIONS_MAX => {
+                let (limit, got) = (SESSIONS_MAX as u64, open as u64 + 1);
+                Err(Fault::expected(Status::TooManySessions, limit, got))
+            }
+            Entry::Vacant(entry) => {
+                let ring = vec![Slot::default(); RING_SLOTS_MIN];
+                entry.insert(Session { nonce, ttl_ms, touched: now, acked_upto: 0, ring });
+                self.expiries.insert((now.plus_ms(ttl_ms), id));
+                self.bytes += SESSION_BYTES + ring_bytes(RING_SLOTS_MIN);
+                Ok(())
+            }
+        }
+    }
+
+    /// Decides about an update, and forgets the answers that its client has acknowledged. Without
+    /// room for growth, a client with more requests in flight than ever before is refused.
+    pub(super) fn admit(
+        &mut self,
+        header: &Header,
+        now: Time,
+        room: Result<(), Fault>,
+    ) -> Result<Admission<'_>, Fault> {
+        let number = header.number;
+        let Some(session) = self.table.get_mut(&header.session) else {
+            return Err(Fault::new(Status::SessionUnknown));
+        };
+        session.touched = now;
+        let acked_upto = header.acked_upto().max(session.acked_upto);
+        if number <= acked_upto {
+            return Err(Fault::expected(Status::Stale, acked_upto + 1, number));
+        }
+        let window = number - acked_upto;
+        if window > u64::from(SESSION_WINDOW_MAX) {
+            return Err(Fault::expected(Status::WindowExceeded, SESSION_WINDOW_MAX.into(), window));
+        }
+        if session.waits_below(acked_upto) {
+            return Err(Fault::expected(Status::BadArgument, session.acked_upto, acked_upto));
+        }
+        self.bytes -= session.acknowledge(acked_upto);
+        let window = usize::try_from(window).expect("at most the window");
+        if window > session.ring.len() {
+            room?;
+            self.bytes += session.grow(window);
+        }
+        let slot = session.slot(number);
+        if slot.number != number {
+            return Ok(Admission::New);
+        }
+        Ok(match &slot.state {
+            State::Free => Admission::New,
+            State::Parked(waiter) => Admission::Parked(*waiter),
+            State::Answered(answer) => Admission::Answered(answer),
+        })
+    }
+
+    /// Keeps the answer to a request, unless its session is gone.
+    pub(super) fn settle(&mut self, id: u64, number: u64, answer: Answer) {
+        let Some(session) = self.table.get_mut(&id) else { return };
+        if number <= session.acked_upto {
+            return;
+        }
+        self.bytes += kept_bytes(&answer);
+        *session.slot(number) = Slot { number, state: State::Answered(answer) };
+    }
+
+    /// Notes that a request waits.
+    pub(super) fn park(&mut self, id: u64, number: u64, waiter: WaiterId) {
+        let session = self.table.get_mut(&id).expect("the request was admitted");
+        *session.slot(number) = Slot { number, state: State::Parked(waiter) };
+    }
+
+    /// The requests of a session that wait.
+    pub(super) fn parked(&self, id: u64) -> Vec<WaiterId> {
+        self.table.get(&id).into_iter().flat_map(Session::parked).collect()
+    }
+
+    /// How many requests wait, over all sessions.
+    pub(super) fn parked_count(&self) -> usize {
+        self.table.values().flat_map(Session::parked).count()
+    }
+
+    /// Forgets a session, if there is one.
+    pub(super) fn close(&mut self, id: u64) {
+        // Its place among the expiries goes when its time comes.
+        if let Some(mut session) = self.table.remove(&id) {
+            self.bytes -= session.acknowledge(u64::MAX);
+            self.bytes -= SESSION_BYTES + ring_bytes(session.ring.len());
+        }
+    }
+
+    /// When to look for expired sessions.
+    pub(super) fn next_due(&self) -> Option<Time> {
+        self.expiries.first().map(|(due, _)| *due)
+    }
+
+    /// A session whose time is up. Sessions that were used since they were put among the expiries
+    /// are put back with their new end.
+    pub(super) fn first_due(&mut self, now: Time) -> Option<u64> {
+        while let Some((due, id)) = self.expiries.first().copied() {
+            if due > now {
+                return None;
+            }
+            self.expiries.pop_first();
+            match self.table.get(&id).map(|session| session.touched.plus_ms(session.ttl_ms)) {
+                Some(end) if end > now => _ = self.expiries.insert((end, id)),
+                Some(_) => return Some(id),
+                None => {}
+            }
+        }
+        None
+    }
+}
+
+impl Session {
+    fn slot(&mut self, number: u64) -> &mut Slot {
+        let mask = self.ring.len() as u64 - 1;
+        let index = usize::try_from(number & mask).expect("below the ring's length");
+        &mut self.ring[index]
+    }
+
+    fn parked(&self) -> impl Iterator<Item = WaiterId> {
+        self.ring.iter().filter_map(|slot| match slot.state {
+            State::Parked(waiter) => Some(waiter),
+            State::Free | State::Answered(_) => None,
+        })
+    }
+
+    /// The numbers above the acknowledged ones and up to `number` that can be in the ring.
+    fn open_upto(&self, number: u64) -> std::ops::Range<u64> {
+        let open = number.saturating_sub(self.acked_upto);
+        let end = number.saturating_add(1);
+        end - open.min(self.ring.len() as u64)..end
+    }
+
+    /// Whether a request up to `number` still waits: nobody can have its reply.
+    fn waits_below(&mut self, number: u64) -> bool {
+        self.open_upto(number).any(|open| {
+            let slot = self.slot(open);
+            slot.number == open && matches!(slot.state, State::Parked(_))
+        })
+    }
+
+    /// Forgets the answers up to a number; gives back the bytes they took.
+    fn acknowledge(&mut self, acked_upto: u64) -> u64 {
+        let mut freed = 0;
+        for number in self.open_upto(acked_upto) {
+            let slot = self.slot(number);
+            if slot.number <= acked_upto
+                && let State::Answered(answer) = std::mem::take(&mut slot.state)
+            {
+                freed += kept_bytes(&answer);
+            }
+        }
+        self.acked_upto = self.acked_upto.max(acked_upto);
+        freed
+    }
+
+    /// Grows the ring so that `window` requests fit; gives back the bytes it took.
+    fn grow(&mut self, window: usize) -> u64 {
+        let len_before = self.ring.len();
+        let len = window.next_power_of_two();
+        let before = std::mem::replace(&mut self.ring, vec![Slot::default(); len]);
+        for slot in before {
+            if !matches!(slot.state, State::Free) {
+                let number = slot.number;
+                *self.slot(number) = slot;
+            }
+        }
+        ring_bytes(len) - ring_bytes(len_before)
+    }
+}
+
+/// Heap that a kept answer takes, in bytes. Those of one round share their bytes and are each
+/// counted whole, which errs on the safe side.
+fn kept_bytes(answer: &Answer) -> u64 {
+    match &answer.body {
+        AnswerBody::Inline { .. } => 0,
+        AnswerBody::Shared(bytes) => bytes.len() as u64,
+    }
+}
+
+fn ring_bytes(slots: usize) -> u64 {
+    (slots * size_of::<Slot>()) as u64
+}
