@@ -44,6 +44,11 @@ pub(crate) fn decode_empty(body: &[u8]) -> Result<(), Fault> {
     }
 }
 
+/// Names and reasons are UTF-8.
+pub(crate) fn text(bytes: &[u8]) -> Result<&str, Fault> {
+    std::str::from_utf8(bytes).map_err(|_| Fault::new(Status::BadBody))
+}
+
 /// Numbers as they lie in the frame.
 pub(crate) fn numbers<A: Pod, N: Pod>(archived: &[A]) -> &[N] {
     bytemuck::cast_slice(archived)

@@ -2,7 +2,8 @@
 //!
 //! [`next`] cuts the next frame from received bytes and checks everything that can be checked
 //! without knowing the op: magic, version, lengths, checksum, kind. A [`Frame`] is therefore a proof;
-//! code that holds one never checks again. [`write`] and its two short forms for replies are the only makers.
+//! code that holds one never checks again. [`write()`] and its two short forms for replies are the
+//! only makers.
 //!
 //! Bytes handed to [`next`] must begin on a multiple of 16, which a receive buffer that starts
 //! aligned and drops whole frames keeps by itself, because frames are multiples of 16 long.
@@ -55,8 +56,11 @@ pub enum Next<'a> {
 pub fn next(bytes: &[u8], frame_bytes_max: u32) -> Result<Next<'_>, FrameError> {
     let Some(head) = bytes.first_chunk::<HEADER_LEN>() else {
         // Enough to tell a stray HTTP client from a slow one.
-        if bytes.iter().zip(MAGIC.to_le_bytes()).any(|(got, expected)| *got != expected) {
-            return Err(Fault::new(Status::BadMagic).into());
+        let mut first = MAGIC.to_le_bytes();
+        first.iter_mut().zip(bytes).for_each(|(first, got)| *first = *got);
+        let magic = u16::from_le_bytes(first);
+        if magic != MAGIC {
+            return Err(Fault::expected(Status::BadMagic, MAGIC.into(), magic.into()).into());
         }
         return Ok(Next::Partial { bytes: HEADER_LEN });
     };
@@ -72,6 +76,18 @@ pub fn next(bytes: &[u8], frame_bytes_max: u32) -> Result<Next<'_>, FrameError> 
     let header = Header::read(head)?;
     let body = &bytes[HEADER_LEN..HEADER_LEN + len(lengths.body_bytes)];
     Ok(Next::Frame(Frame { header, body, bytes }))
+}
+
+/// The headers of the frames in `bytes` as they claim to be: unchecked, and good for nothing but a
+/// guess at what is going to be asked for. Ends where the bytes end or make no sense.
+pub fn glance(bytes: &[u8]) -> impl Iterator<Item = Header> {
+    let mut rest = bytes;
+    std::iter::from_fn(move || {
+        let head = rest.first_chunk::<HEADER_LEN>()?;
+        let lengths = Lengths::read(head, FRAME_BYTES_MAX).ok()?;
+        rest = rest.get(len(lengths.frame_bytes)..).unwrap_or_default();
+        Header::read(head).ok()
+    })
 }
 
 /// Appends a frame to `out`. `body` appends the body, an archive whose root comes last.

@@ -18,6 +18,8 @@
 
 mod body;
 pub mod frame;
+#[doc(hidden)]
+pub mod fuzz;
 mod header;
 mod hello;
 pub mod limits;

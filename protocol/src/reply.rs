@@ -127,6 +127,13 @@ impl Refusal {
     /// Appends the body.
     pub fn encode(&self, out: &mut Vec<u8>) {
         match self {
+            // The status decides what the reader takes the body for, however it was put here.
+            Refusal::Fault(Fault { status: Status::Timeout, .. }) => {
+                encode_owned(&Missing::default(), out);
+            }
+            Refusal::Fault(Fault { status: Status::Broken, .. }) => {
+                body::encode(&BytesBody { bytes: &[] }, out);
+            }
             Refusal::Fault(Fault { expected, got, .. }) => {
                 body::encode(&FaultBody { expected: *expected, got: *got }, out);
             }
@@ -148,7 +155,7 @@ impl Refusal {
             }
             Status::Broken => {
                 let reason = &body::decode::<ArchivedBytesBody<'_>>(bytes)?.bytes;
-                Refusal::Broken(String::from_utf8_lossy(reason).into_owned())
+                Refusal::Broken(body::text(reason)?.to_owned())
             }
             _ => {
                 let fault = body::decode::<ArchivedFaultBody>(bytes)?;

@@ -96,15 +96,23 @@ async fn read(core: &Core, conn: &Conn, mut reader: OwnedReadHalf<TcpStream>) ->
     }
 }
 
+/// Frames looked at together before they are served one by one.
+const BATCH_FRAMES: usize = 32;
+
 /// Serves the frames in `buffer` with `serve`, until it has no more or the replies are too many.
+/// Before every batch, `expect` sees what seems to come.
 pub(super) fn drain(
     buffer: &mut ReadBuffer,
     unsent: &mut Vec<u8>,
+    expect: impl Fn(&Header),
     mut serve: impl FnMut(&frame::Frame<'_>, &mut Vec<u8>) -> Verdict,
 ) -> Verdict {
-    loop {
+    for index in 0.. {
         if unsent.len() > UNSENT_BYTES_MAX {
             return Verdict::Flush;
+        }
+        if index % BATCH_FRAMES == 0 {
+            frame::glance(buffer.received()).take(BATCH_FRAMES).for_each(|header| expect(&header));
         }
         let served = match frame::next(buffer.received(), FRAME_BYTES_MAX) {
             Ok(Next::Partial { bytes }) => return Verdict::Receive(bytes),
@@ -121,6 +129,7 @@ pub(super) fn drain(
         };
         buffer.consume(served);
     }
+    unreachable!("a buffer has an end")
 }
 
 /// Says why a connection is about to be closed.

@@ -1,6 +1,7 @@
 //! What the tasks of one core share: its shards, its connections, its clock.
 
 use std::cell::{Cell, RefCell};
+use std::hint::black_box;
 use std::net::SocketAddr;
 use std::os::fd::RawFd;
 use std::rc::Rc;
@@ -82,15 +83,22 @@ impl Core {
         self.spin.touch(instant);
         let now = self.time_at(instant);
         let mut unsent = conn.unsent.borrow_mut();
-        conn::drain(buffer, &mut unsent, |frame, unsent| {
-            match self.serve(conn, frame, now, unsent) {
+        let serve =
+            |frame: &Frame<'_>, unsent: &mut Vec<u8>| match self.serve(conn, frame, now, unsent) {
                 Ok(()) => Verdict::Flush,
                 Err(refusal) => {
                     refuse(unsent, &refusal);
                     Verdict::Close
                 }
-            }
-        })
+            };
+        conn::drain(buffer, &mut unsent, |header| self.expect(header), serve)
+    }
+
+    /// Brings into the cache what a request is going to need.
+    fn expect(&self, header: &Header) {
+        if let Ok(index) = self.route(header) {
+            black_box(self.shards.borrow()[index].warm(header));
+        }
     }
 
     /// Serves one frame. An error ends the connection.
@@ -121,9 +129,7 @@ impl Core {
         let memory_bytes_max = self.config.memory_bytes_max.saturating_sub(elsewhere);
         shard.on_request(Moment { now, memory_bytes_max }, conn, frame, out);
         self.memory_bytes.set(elsewhere + shard.bytes());
-        if frame.header.deadline_ms != 0 || frame.header.number == 0 {
-            self.arm(shard.next_due());
-        }
+        self.arm(shard.next_due());
     }
 
     /// Finds the shard of a request among this core's.

@@ -20,7 +20,8 @@ mod numbers;
 mod reduction;
 mod vector;
 
-use bytes::Bytes;
+use std::sync::Arc;
+
 use catena_protocol::{Fault, Kind, Missing, Op, Refusal, Reply, Status};
 
 use self::barrier::Barrier;
@@ -46,7 +47,7 @@ pub(crate) struct Answer {
 #[derive(Clone, Debug)]
 pub(crate) enum AnswerBody {
     Inline { len: u8, bytes: [u8; 16] },
-    Shared(Bytes),
+    Shared(Arc<[u8]>),
 }
 
 impl Answer {
@@ -58,7 +59,7 @@ impl Answer {
                 room.copy_from_slice(body);
                 AnswerBody::Inline { len: u8::try_from(body.len()).expect("at most 16"), bytes }
             }
-            None => AnswerBody::Shared(Bytes::copy_from_slice(body)),
+            None => AnswerBody::Shared(body.into()),
         };
         Answer { status, body }
     }

@@ -64,6 +64,8 @@ pub struct Shard {
     objects: HashMap<ObjectId, Object, FixedState>,
     sessions: Sessions,
     waiters: Waiters,
+    /// No wait and no session ends before this.
+    due: Option<Time>,
     /// Heap that the objects take, in bytes, table entries included.
     object_bytes: u64,
     memory_bytes_max: u64,
@@ -84,6 +86,7 @@ impl Shard {
             objects: HashMap::with_hasher(hasher.clone()),
             sessions: Sessions::new(hasher),
             waiters: Waiters::default(),
+            due: None,
             object_bytes: 0,
             memory_bytes_max: 0,
             reply: Vec::new(),
@@ -111,6 +114,14 @@ impl Shard {
         }
     }
 
+    /// Touches what a request with this header will need, so that it is in the cache by then. Worth
+    /// it for many requests at once, whose misses then overlap. Answers a number that depends on
+    /// what was touched and means nothing.
+    pub fn warm(&self, header: &Header) -> usize {
+        let object = self.objects.get(&header.object).map_or(0, |object| object.kind() as usize);
+        object + self.sessions.warm(header)
+    }
+
     /// Takes a request that came on connection `conn`.
     pub fn on_request(
         &mut self,
@@ -135,13 +146,14 @@ impl Shard {
         while let Some(session) = self.sessions.first_due(self.now) {
             self.close_session(session, out);
         }
+        let dues = [self.waiters.next_due(), self.sessions.next_due()];
+        self.due = dues.into_iter().flatten().min();
         self.check_invariants();
     }
 
-    /// When [`Shard::on_time`] next has something to do.
+    /// When to call [`Shard::on_time`] next; that it then finds nothing to do is possible.
     pub fn next_due(&self) -> Option<Time> {
-        let dues = [self.waiters.next_due(), self.sessions.next_due()];
-        dues.into_iter().flatten().min()
+        self.due
     }
 
     /// Tells whoever waits that the node is going away.
@@ -192,6 +204,7 @@ impl Shard {
             SessionOp::Open { born_us, nonce, ttl_ms } => {
                 self.check_memory(crate::config::SESSION_BYTES)?;
                 self.sessions.open(header.session, nonce, Time(born_us), ttl_ms, self.now)?;
+                self.expect_due(self.sessions.next_due());
             }
             SessionOp::Close => self.close_session(header.session, out),
         }
@@ -302,6 +315,12 @@ impl Shard {
         let deadline = self.now.plus_ms(header.deadline_ms.min(WAIT_MS_MAX));
         let waiter = self.waiters.insert(Waiter { header: *header, conn: Some(conn), deadline });
         self.sessions.park(header.session, header.number, waiter);
+        self.expect_due(Some(deadline));
+    }
+
+    /// Notes that something ends at `due`.
+    fn expect_due(&mut self, due: Option<Time>) {
+        self.due = [self.due, due].into_iter().flatten().min();
     }
 
     /// Answers the requests that the last update released.

@@ -37,8 +37,13 @@ struct Session {
     touched: Time,
     /// Every request up to this one is acknowledged.
     acked_upto: u64,
-    /// A power of two long; request `n` is at `n % len`.
+    /// A power of two long; request `n` is at `n % len`. What is acknowledged may still lie there
+    /// and means nothing, unless it is counted in `parked` or `shared`.
     ring: Vec<Slot>,
+    /// How many slots hold a request that waits.
+    parked: u32,
+    /// How many hold an answer that has memory of its own.
+    shared: u32,
 }
 
 /// What is known of one request.
@@ -116,12 +121,27 @@ impl Sessions {
             }
             Entry::Vacant(entry) => {
                 let ring = vec![Slot::default(); RING_SLOTS_MIN];
-                entry.insert(Session { nonce, ttl_ms, touched: now, acked_upto: 0, ring });
+                entry.insert(Session {
+                    nonce,
+                    ttl_ms,
+                    touched: now,
+                    acked_upto: 0,
+                    ring,
+                    parked: 0,
+                    shared: 0,
+                });
                 self.expiries.insert((now.plus_ms(ttl_ms), id));
                 self.bytes += SESSION_BYTES + ring_bytes(RING_SLOTS_MIN);
                 Ok(())
             }
         }
+    }
+
+    /// Touches the slot of a request; see [`Shard::warm`](super::Shard::warm).
+    pub(super) fn warm(&self, header: &Header) -> usize {
+        let Some(session) = self.table.get(&header.session) else { return 0 };
+        let slot = &session.ring[session.index(header.number)];
+        usize::from(matches!(slot.state, State::Free))
     }
 
     /// Decides about an update, and forgets the answers that its client has acknowledged. Without
@@ -171,14 +191,15 @@ impl Sessions {
         if number <= session.acked_upto {
             return;
         }
-        self.bytes += kept_bytes(&answer);
-        *session.slot(number) = Slot { number, state: State::Answered(answer) };
+        let state = State::Answered(answer);
+        self.bytes += state.bytes();
+        session.put(Slot { number, state });
     }
 
     /// Notes that a request waits.
     pub(super) fn park(&mut self, id: u64, number: u64, waiter: WaiterId) {
         let session = self.table.get_mut(&id).expect("the request was admitted");
-        *session.slot(number) = Slot { number, state: State::Parked(waiter) };
+        session.put(Slot { number, state: State::Parked(waiter) });
     }
 
     /// The requests of a session that wait.
@@ -224,10 +245,22 @@ impl Sessions {
 }
 
 impl Session {
-    fn slot(&mut self, number: u64) -> &mut Slot {
+    fn index(&self, number: u64) -> usize {
         let mask = self.ring.len() as u64 - 1;
-        let index = usize::try_from(number & mask).expect("below the ring's length");
+        usize::try_from(number & mask).expect("below the ring's length")
+    }
+
+    fn slot(&mut self, number: u64) -> &mut Slot {
+        let index = self.index(number);
         &mut self.ring[index]
+    }
+
+    /// Puts what is known of a request in its place.
+    fn put(&mut self, slot: Slot) {
+        let (parked, shared) = (slot.state.is_parked(), slot.state.has_memory());
+        let before = std::mem::replace(self.slot(slot.number), slot);
+        self.parked = self.parked + u32::from(parked) - u32::from(before.state.is_parked());
+        self.shared = self.shared + u32::from(shared) - u32::from(before.state.has_memory());
     }
 
     fn parked(&self) -> impl Iterator<Item = WaiterId> {
@@ -245,22 +278,25 @@ impl Session {
     }
 
     /// Whether a request up to `number` still waits: nobody can have its reply.
-    fn waits_below(&mut self, number: u64) -> bool {
-        self.open_upto(number).any(|open| {
-            let slot = self.slot(open);
-            slot.number == open && matches!(slot.state, State::Parked(_))
-        })
+    fn waits_below(&self, number: u64) -> bool {
+        self.parked > 0
+            && self.open_upto(number).any(|open| {
+                let slot = &self.ring[self.index(open)];
+                slot.number == open && slot.state.is_parked()
+            })
     }
 
     /// Forgets the answers up to a number; gives back the bytes they took.
     fn acknowledge(&mut self, acked_upto: u64) -> u64 {
         let mut freed = 0;
-        for number in self.open_upto(acked_upto) {
-            let slot = self.slot(number);
-            if slot.number <= acked_upto
-                && let State::Answered(answer) = std::mem::take(&mut slot.state)
-            {
-                freed += kept_bytes(&answer);
+        if self.shared > 0 {
+            for number in self.open_upto(acked_upto) {
+                let slot = self.slot(number);
+                if slot.number <= acked_upto && slot.state.has_memory() {
+                    freed += slot.state.bytes();
+                    slot.state = State::Free;
+                    self.shared -= 1;
+                }
             }
         }
         self.acked_upto = self.acked_upto.max(acked_upto);
@@ -272,22 +308,31 @@ impl Session {
         let len_before = self.ring.len();
         let len = window.next_power_of_two();
         let before = std::mem::replace(&mut self.ring, vec![Slot::default(); len]);
-        for slot in before {
-            if !matches!(slot.state, State::Free) {
-                let number = slot.number;
-                *self.slot(number) = slot;
-            }
+        let acked_upto = self.acked_upto;
+        for slot in before.into_iter().filter(|slot| slot.number > acked_upto) {
+            let number = slot.number;
+            *self.slot(number) = slot;
         }
         ring_bytes(len) - ring_bytes(len_before)
     }
 }
 
-/// Heap that a kept answer takes, in bytes. Those of one round share their bytes and are each
-/// counted whole, which errs on the safe side.
-fn kept_bytes(answer: &Answer) -> u64 {
-    match &answer.body {
-        AnswerBody::Inline { .. } => 0,
-        AnswerBody::Shared(bytes) => bytes.len() as u64,
+impl State {
+    fn is_parked(&self) -> bool {
+        matches!(self, State::Parked(_))
+    }
+
+    fn has_memory(&self) -> bool {
+        matches!(self, State::Answered(Answer { body: AnswerBody::Shared(_), .. }))
+    }
+
+    /// Heap that a kept answer takes, in bytes. Those of one round share their bytes and are each
+    /// counted whole, which errs on the safe side.
+    fn bytes(&self) -> u64 {
+        match self {
+            State::Answered(Answer { body: AnswerBody::Shared(bytes), .. }) => bytes.len() as u64,
+            _ => 0,
+        }
     }
 }
 

@@ -5,7 +5,7 @@ use rkyv::{Archive, Serialize};
 
 use super::{OpCode, misrouted};
 use crate::body::{self, ArchivedBytesBody, BytesBody};
-use crate::status::{Fault, Status};
+use crate::status::Fault;
 
 /// In place of a generation: whichever is in progress.
 pub const GENERATION_CURRENT: u64 = u64::MAX;
@@ -81,7 +81,7 @@ impl<'a> BarrierOp<'a> {
         let arrival = || {
             let arrival = body::decode::<ArchivedArrivalBody<'a>>(body)?;
             Ok::<_, Fault>(Arrival {
-                party: text(&arrival.party)?,
+                party: body::text(&arrival.party)?,
                 parties: arrival.parties.to_native(),
                 generation: arrival.generation.to_native(),
             })
@@ -99,14 +99,9 @@ impl<'a> BarrierOp<'a> {
             }
             OpCode::BarrierBreak => {
                 let reason = &body::decode::<ArchivedBytesBody<'a>>(body)?.bytes;
-                BarrierOp::Break { reason: text(reason)? }
+                BarrierOp::Break { reason: body::text(reason)? }
             }
             _ => misrouted(code),
         })
     }
-}
-
-/// Names and reasons are UTF-8.
-pub(super) fn text(bytes: &[u8]) -> Result<&str, Fault> {
-    std::str::from_utf8(bytes).map_err(|_| Fault::new(Status::BadBody))
 }

@@ -4,7 +4,6 @@ use rkyv::rend::u32_le;
 use rkyv::with::InlineAsBox;
 use rkyv::{Archive, Serialize};
 
-use super::barrier::text;
 use super::{OpCode, misrouted};
 use crate::body;
 use crate::status::Fault;
@@ -65,7 +64,7 @@ impl<'a> LatchOp<'a> {
             OpCode::LatchCountDown => {
                 let count = body::decode::<ArchivedCountDownBody<'a>>(body)?;
                 LatchOp::CountDown {
-                    party: text(&count.party)?,
+                    party: body::text(&count.party)?,
                     parties: count.parties.to_native(),
                 }
             }

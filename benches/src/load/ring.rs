@@ -1,0 +1,89 @@
+//! The generator's io_uring, as thin as it can be: the only `unsafe` of the package.
+#![allow(unsafe_code)]
+
+use std::io;
+use std::net::TcpStream;
+use std::os::fd::AsRawFd;
+
+use io_uring::{IoUring, cqueue, opcode, squeue, types};
+
+/// One operation that is done.
+pub(super) enum Completion {
+    Sent { index: usize, bytes: io::Result<usize> },
+    Received { index: usize, bytes: io::Result<usize> },
+}
+
+/// Sends and receives for many connections, submitted together.
+pub(super) struct Ring {
+    ring: IoUring,
+    /// Operations the kernel has.
+    under_way: usize,
+}
+
+impl Ring {
+    /// A ring for so many connections.
+    pub(super) fn new(connections: usize) -> anyhow::Result<Ring> {
+        // A send and a receive each, and some air.
+        let entries = u32::try_from((connections * 2 + 16).next_power_of_two())?;
+        let ring = IoUring::builder().setup_single_issuer().setup_coop_taskrun().build(entries)?;
+        Ok(Ring { ring, under_way: 0 })
+    }
+
+    /// Sends `bytes`, which the caller keeps untouched until the completion comes.
+    pub(super) fn send(&mut self, index: usize, socket: &TcpStream, bytes: &[u8]) {
+        let len = u32::try_from(bytes.len()).expect("batches are far below 4 GiB");
+        let send = opcode::Send::new(types::Fd(socket.as_raw_fd()), bytes.as_ptr(), len);
+        self.push(send.build().user_data((index as u64) << 1));
+    }
+
+    /// Receives into `room`, which the caller keeps untouched until the completion comes.
+    pub(super) fn recv(&mut self, index: usize, socket: &TcpStream, room: &mut [u8]) {
+        let len = u32::try_from(room.len()).expect("buffers are far below 4 GiB");
+        let recv = opcode::Recv::new(types::Fd(socket.as_raw_fd()), room.as_mut_ptr(), len);
+        self.push(recv.build().user_data((index as u64) << 1 | 1));
+    }
+
+    fn push(&mut self, entry: squeue::Entry) {
+        // SAFETY: the caller keeps socket and buffer alive and untouched until the completion, and
+        // `drain` waits for all completions before they go.
+        let pushed = unsafe { self.ring.submission().push(&entry) };
+        pushed.expect("the queue has room for a send and a receive per connection");
+        self.under_way += 1;
+    }
+
+    /// Submits, and waits until something is done.
+    pub(super) fn wait(&mut self, spin: bool) -> anyhow::Result<()> {
+        if !spin {
+            self.ring.submit_and_wait(1)?;
+            return Ok(());
+        }
+        self.ring.submit()?;
+        while self.ring.completion().is_empty() {
+            // Lets the kernel post completions without sleeping.
+            self.ring.submit_and_wait(0)?;
+        }
+        Ok(())
+    }
+
+    /// The next operation that is done, if there is one.
+    pub(super) fn next(&mut self) -> Option<Completion> {
+        let entry: cqueue::Entry = self.ring.completion().next()?;
+        self.under_way -= 1;
+        let index = usize::try_from(entry.user_data() >> 1).expect("we numbered it");
+        let bytes = usize::try_from(entry.result())
+            .map_err(|_| io::Error::from_raw_os_error(-entry.result()));
+        Some(match entry.user_data() & 1 {
+            0 => Completion::Sent { index, bytes },
+            _ => Completion::Received { index, bytes },
+        })
+    }
+
+    /// Waits until the kernel is done with everything.
+    pub(super) fn drain(&mut self) -> anyhow::Result<()> {
+        while self.under_way > 0 {
+            self.ring.submit_and_wait(1)?;
+            while self.next().is_some() {}
+        }
+        Ok(())
+    }
+}
