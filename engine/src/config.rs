@@ -44,8 +44,9 @@ pub const MEMORY_BYTES_DEFAULT: u64 = 1024 * 1024 * 1024;
 /// at the table's emptiest.
 pub const OBJECT_BYTES: u64 = 72;
 
-/// What an entry of the session table costs beside its slots.
-pub const SESSION_BYTES: u64 = 160;
+/// What a session costs with the ring it begins with: itself, its place in the index and among the
+/// expiries.
+pub const SESSION_BYTES: u64 = 320;
 
 /// Receive and reply buffers of a connection begin this small, so that idle ones cost little …
 pub const BUFFER_BYTES_MIN: usize = 4 * 1024;

@@ -38,30 +38,30 @@ pub(crate) struct WaiterId(pub(crate) u32);
 
 /// An answer that is kept: encoded, and cheap to hand to many.
 #[derive(Clone, Debug)]
-pub(crate) struct Answer {
-    pub(crate) status: Status,
-    pub(crate) body: AnswerBody,
+pub enum Answer {
+    /// Nearly all are this short.
+    Short { status: Status, len: u8, body: [u8; SHORT_BYTES] },
+    /// Those that are not share their bytes with whoever gets the same answer.
+    Long { status: Status, body: Arc<[u8]> },
 }
 
-/// The encoded body of an [`Answer`]. Short ones, nearly all, live inline.
-#[derive(Clone, Debug)]
-pub(crate) enum AnswerBody {
-    Inline { len: u8, bytes: [u8; 16] },
-    Shared(Arc<[u8]>),
-}
+/// Longest body that an [`Answer`] holds in place: two numbers.
+const SHORT_BYTES: usize = 16;
+
+const _: () = assert!(size_of::<Answer>() <= 24, "sessions keep many");
 
 impl Answer {
     /// Keeps an encoded body.
-    pub(crate) fn of(status: Status, body: &[u8]) -> Answer {
-        let mut bytes = [0; 16];
-        let body = match bytes.get_mut(..body.len()) {
+    pub(crate) fn of(status: Status, encoded: &[u8]) -> Answer {
+        let mut body = [0; SHORT_BYTES];
+        match body.get_mut(..encoded.len()) {
             Some(room) => {
-                room.copy_from_slice(body);
-                AnswerBody::Inline { len: u8::try_from(body.len()).expect("at most 16"), bytes }
+                room.copy_from_slice(encoded);
+                let len = u8::try_from(encoded.len()).expect("it is short");
+                Answer::Short { status, len, body }
             }
-            None => AnswerBody::Shared(body.into()),
-        };
-        Answer { status, body }
+            None => Answer::Long { status, body: encoded.into() },
+        }
     }
 
     pub(crate) fn reply(reply: &Reply<'_>) -> Answer {
@@ -76,10 +76,25 @@ impl Answer {
         Answer::of(refusal.status(), &body)
     }
 
+    pub(crate) fn status(&self) -> Status {
+        match self {
+            Answer::Short { status, .. } | Answer::Long { status, .. } => *status,
+        }
+    }
+
     pub(crate) fn body(&self) -> &[u8] {
-        match &self.body {
-            AnswerBody::Inline { len, bytes } => &bytes[..usize::from(*len)],
-            AnswerBody::Shared(bytes) => bytes,
+        match self {
+            Answer::Short { len, body, .. } => &body[..usize::from(*len)],
+            Answer::Long { body, .. } => body,
+        }
+    }
+
+    /// The heap it takes, in bytes. Those who share it each count it whole, which errs on the safe
+    /// side of a budget.
+    pub(crate) fn bytes(&self) -> u64 {
+        match self {
+            Answer::Short { .. } => 0,
+            Answer::Long { body, .. } => body.len() as u64,
         }
     }
 }

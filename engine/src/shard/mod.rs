@@ -26,7 +26,7 @@ use hashbrown::HashMap;
 use hashbrown::hash_map::Entry;
 
 pub use self::outbox::{ConnId, Outbox, Output};
-use self::session::{Admission, Sessions};
+use self::session::{Admission, SessionKey, Sessions};
 use self::waiters::{Waiter, Waiters};
 use crate::config::{OBJECT_BYTES, OBJECTS_MAX};
 use crate::objects::{Answer, Applied, Object, Turn, WaiterId};
@@ -161,7 +161,7 @@ impl Shard {
         let answer = Answer::refusal(&Fault::new(Status::ShuttingDown).into());
         for waiter in self.waiters.drain() {
             if let Some(conn) = waiter.conn {
-                out.push(conn, &waiter.header, Output::Kept(answer.status, answer.body()));
+                out.push(conn, &waiter.header, Output::Kept(&answer));
             }
         }
     }
@@ -242,26 +242,27 @@ impl Shard {
     ) -> Result<(), Refusal> {
         let header = &frame.header;
         let room = self.check_memory(0);
-        match self.sessions.admit(header, self.now, room)? {
-            Admission::New => {}
+        let session = match self.sessions.admit(header, self.now, room)? {
+            Admission::New(session) => session,
             Admission::Answered(answer) => {
-                out.push(conn, header, Output::Kept(answer.status, answer.body()));
+                out.push(conn, header, Output::Kept(answer));
                 return Ok(());
             }
             Admission::Parked(waiter) => {
                 self.waiters.attach(waiter, conn);
                 return Ok(());
             }
-        }
-        if let Op::Object(ObjectOp::Delete) = op {
-            return self.delete(conn, header, out);
-        }
-        match self.apply(frame, op)? {
-            Applied::Parked => self.park(conn, header),
+        };
+        let applied = match op {
+            Op::Object(ObjectOp::Delete) => self.delete(header, out),
+            op => self.apply(frame, op)?,
+        };
+        match applied {
+            Applied::Parked => self.park(conn, header, session),
             Applied::Done => {
                 let answer = Answer::of(Status::Ok, &self.reply);
-                out.push(conn, header, Output::Kept(answer.status, answer.body()));
-                self.sessions.settle(header.session, header.number, answer);
+                out.push(conn, header, Output::Kept(&answer));
+                self.sessions.settle(session, header.number, answer);
             }
         }
         self.release(out);
@@ -311,10 +312,10 @@ impl Shard {
     }
 
     /// Parks a request whose object holds on to [`Waiters::next_id`].
-    fn park(&mut self, conn: ConnId, header: &Header) {
+    fn park(&mut self, conn: ConnId, header: &Header, session: SessionKey) {
         let deadline = self.now.plus_ms(header.deadline_ms.min(WAIT_MS_MAX));
         let waiter = self.waiters.insert(Waiter { header: *header, conn: Some(conn), deadline });
-        self.sessions.park(header.session, header.number, waiter);
+        self.sessions.park(session, header.number, waiter);
         self.expect_due(Some(deadline));
     }
 
@@ -325,6 +326,9 @@ impl Shard {
 
     /// Answers the requests that the last update released.
     fn release(&mut self, out: &mut impl Outbox) {
+        if self.released.is_empty() {
+            return;
+        }
         let mut released = std::mem::take(&mut self.released);
         for (waiter, answer) in released.drain(..) {
             self.answer_waiter(waiter, answer, out);
@@ -336,9 +340,9 @@ impl Shard {
     fn answer_waiter(&mut self, waiter: WaiterId, answer: Answer, out: &mut impl Outbox) {
         let Waiter { header, conn, .. } = self.waiters.remove(waiter);
         if let Some(conn) = conn {
-            out.push(conn, &header, Output::Kept(answer.status, answer.body()));
+            out.push(conn, &header, Output::Kept(&answer));
         }
-        self.sessions.settle(header.session, header.number, answer);
+        self.sessions.settle_parked(header.session, header.number, answer);
     }
 
     fn expire_waiter(&mut self, waiter: WaiterId, out: &mut impl Outbox) {
@@ -349,12 +353,8 @@ impl Shard {
         self.answer_waiter(waiter, Answer::refusal(&Refusal::Timeout(missing)), out);
     }
 
-    fn delete(
-        &mut self,
-        conn: ConnId,
-        header: &Header,
-        out: &mut impl Outbox,
-    ) -> Result<(), Refusal> {
+    /// Deletes an object, and tells whoever waits on it.
+    fn delete(&mut self, header: &Header, out: &mut impl Outbox) -> Applied {
         let deleted = self.objects.remove(&header.object);
         self.seq.0 += 1;
         if let Some(object) = &deleted {
@@ -364,10 +364,9 @@ impl Shard {
                 self.answer_waiter(waiter, answer.clone(), out);
             }
         }
-        let answer = Answer::reply(&Reply::Bool(deleted.is_some()));
-        out.push(conn, header, Output::Kept(answer.status, answer.body()));
-        self.sessions.settle(header.session, header.number, answer);
-        Ok(())
+        self.reply.clear();
+        Reply::Bool(deleted.is_some()).encode(&mut self.reply);
+        Applied::Done
     }
 
     /// Forgets a session and takes back what it was waiting for.

@@ -1,6 +1,8 @@
 //! Where a shard's answers go.
 
-use catena_protocol::{Header, Refusal, Reply, Status, frame};
+use catena_protocol::{Header, Refusal, Reply, frame};
+
+use crate::objects::Answer;
 
 /// A client's connection, as the driver numbers them. Numbers are not reused while a shard may
 /// still hold one, so an answer to a connection that is gone goes nowhere.
@@ -15,7 +17,7 @@ pub enum Output<'a> {
     /// A refusal.
     Refusal(&'a Refusal),
     /// An answer that was encoded before.
-    Kept(Status, &'a [u8]),
+    Kept(&'a Answer),
 }
 
 impl Output<'_> {
@@ -24,7 +26,9 @@ impl Output<'_> {
         match *self {
             Output::Reply(reply) => frame::write_reply(buffer, to, Ok(reply)),
             Output::Refusal(refusal) => frame::write_reply(buffer, to, Err(refusal)),
-            Output::Kept(status, body) => frame::write_encoded(buffer, to, status, body),
+            Output::Kept(answer) => {
+                frame::write_encoded(buffer, to, answer.status(), answer.body());
+            }
         }
     }
 }

@@ -14,21 +14,26 @@ use catena_protocol::limits::{SESSION_TTL_MS_DEFAULT, SESSION_TTL_MS_MAX, SESSIO
 use catena_protocol::{Fault, Header, Status};
 use foldhash::fast::FixedState;
 use hashbrown::HashMap;
-use hashbrown::hash_map::Entry;
+use slab::Slab;
+use smallvec::SmallVec;
 
 use super::Time;
 use crate::config::{SESSION_BYTES, SESSIONS_MAX};
-use crate::objects::{Answer, AnswerBody, WaiterId};
+use crate::objects::{Answer, WaiterId};
 
 /// All sessions of a shard.
 #[derive(Debug)]
 pub(super) struct Sessions {
-    table: HashMap<u64, Session, FixedState>,
+    index: HashMap<u64, SessionKey, FixedState>,
+    live: Slab<Session>,
     /// When to look whether a session expired: at its end as it was known when it was put here.
     expiries: BTreeSet<(Time, u64)>,
-    /// Heap that rings and kept answers take, in bytes, table entries included.
+    /// Memory that all take, in bytes.
     bytes: u64,
 }
+
+/// Where a session is; good until the session is closed.
+pub(super) type SessionKey = usize;
 
 #[derive(Debug)]
 struct Session {
@@ -39,7 +44,7 @@ struct Session {
     acked_upto: u64,
     /// A power of two long; request `n` is at `n % len`. What is acknowledged may still lie there
     /// and means nothing, unless it is counted in `parked` or `shared`.
-    ring: Vec<Slot>,
+    ring: SmallVec<[Slot; RING_SLOTS_MIN]>,
     /// How many slots hold a request that waits.
     parked: u32,
     /// How many hold an answer that has memory of its own.
@@ -67,24 +72,31 @@ enum State {
 /// What to do with a request.
 #[derive(Debug)]
 pub(super) enum Admission<'a> {
-    /// It is new: execute it.
-    New,
+    /// It is new: execute it, and tell the session how it ended.
+    New(SessionKey),
     /// It was done before: repeat the answer.
     Answered(&'a Answer),
     /// It waits: attach the connection.
     Parked(WaiterId),
 }
 
-/// Slots a ring begins with: a client that waits for each answer never needs more.
+/// Slots a ring begins with, inside the session: enough for a client that waits for its answers.
 const RING_SLOTS_MIN: usize = 4;
+
+const _: () = assert!(size_of::<Slot>() <= 32, "a ring is two cache lines");
 
 impl Sessions {
     pub(super) fn new(hasher: FixedState) -> Sessions {
-        Sessions { table: HashMap::with_hasher(hasher), expiries: BTreeSet::new(), bytes: 0 }
+        Sessions {
+            index: HashMap::with_hasher(hasher),
+            live: Slab::new(),
+            expiries: BTreeSet::new(),
+            bytes: 0,
+        }
     }
 
     pub(super) fn len(&self) -> usize {
-        self.table.len()
+        self.live.len()
     }
 
     pub(super) fn bytes(&self) -> u64 {
@@ -104,42 +116,33 @@ impl Sessions {
             0 => SESSION_TTL_MS_DEFAULT,
             asked => asked.min(SESSION_TTL_MS_MAX),
         };
-        let open = self.table.len();
-        match self.table.entry(id) {
-            Entry::Occupied(mut entry) if entry.get().nonce == nonce => {
-                entry.get_mut().touched = now;
-                Ok(())
+        if let Some(key) = self.index.get(&id) {
+            let session = &mut self.live[*key];
+            if session.nonce != nonce {
+                return Err(Fault::new(Status::SessionConflict));
             }
-            Entry::Occupied(_) => Err(Fault::new(Status::SessionConflict)),
-            // 0 means no session, and a clock ahead of ours is another node's or a liar's.
-            Entry::Vacant(_) if id == 0 || born > now || born.plus_ms(ttl_ms) <= now => {
-                Err(Fault::new(Status::SessionUnknown))
-            }
-            Entry::Vacant(_) if open >= SESSIONS_MAX => {
-                let (limit, got) = (SESSIONS_MAX as u64, open as u64 + 1);
-                Err(Fault::expected(Status::TooManySessions, limit, got))
-            }
-            Entry::Vacant(entry) => {
-                let ring = vec![Slot::default(); RING_SLOTS_MIN];
-                entry.insert(Session {
-                    nonce,
-                    ttl_ms,
-                    touched: now,
-                    acked_upto: 0,
-                    ring,
-                    parked: 0,
-                    shared: 0,
-                });
-                self.expiries.insert((now.plus_ms(ttl_ms), id));
-                self.bytes += SESSION_BYTES + ring_bytes(RING_SLOTS_MIN);
-                Ok(())
-            }
+            session.touched = now;
+            return Ok(());
         }
+        // 0 means no session, and a clock ahead of ours is another node's or a liar's.
+        if id == 0 || born > now || born.plus_ms(ttl_ms) <= now {
+            return Err(Fault::new(Status::SessionUnknown));
+        }
+        if self.live.len() >= SESSIONS_MAX {
+            let (limit, got) = (SESSIONS_MAX as u64, SESSIONS_MAX as u64 + 1);
+            return Err(Fault::expected(Status::TooManySessions, limit, got));
+        }
+        let key = self.live.insert(Session::new(nonce, ttl_ms, now));
+        self.index.insert(id, key);
+        self.expiries.insert((now.plus_ms(ttl_ms), id));
+        self.bytes += SESSION_BYTES;
+        Ok(())
     }
 
     /// Touches the slot of a request; see [`Shard::warm`](super::Shard::warm).
     pub(super) fn warm(&self, header: &Header) -> usize {
-        let Some(session) = self.table.get(&header.session) else { return 0 };
+        let Some(key) = self.index.get(&header.session) else { return 0 };
+        let session = &self.live[*key];
         let slot = &session.ring[session.index(header.number)];
         usize::from(matches!(slot.state, State::Free))
     }
@@ -153,9 +156,10 @@ impl Sessions {
         room: Result<(), Fault>,
     ) -> Result<Admission<'_>, Fault> {
         let number = header.number;
-        let Some(session) = self.table.get_mut(&header.session) else {
+        let Some(key) = self.index.get(&header.session).copied() else {
             return Err(Fault::new(Status::SessionUnknown));
         };
+        let session = &mut self.live[key];
         session.touched = now;
         let acked_upto = header.acked_upto().max(session.acked_upto);
         if number <= acked_upto {
@@ -176,46 +180,48 @@ impl Sessions {
         }
         let slot = session.slot(number);
         if slot.number != number {
-            return Ok(Admission::New);
+            return Ok(Admission::New(key));
         }
         Ok(match &slot.state {
-            State::Free => Admission::New,
+            State::Free => Admission::New(key),
             State::Parked(waiter) => Admission::Parked(*waiter),
             State::Answered(answer) => Admission::Answered(answer),
         })
     }
 
-    /// Keeps the answer to a request, unless its session is gone.
-    pub(super) fn settle(&mut self, id: u64, number: u64, answer: Answer) {
-        let Some(session) = self.table.get_mut(&id) else { return };
-        if number <= session.acked_upto {
-            return;
-        }
-        let state = State::Answered(answer);
-        self.bytes += state.bytes();
-        session.put(Slot { number, state });
+    /// Keeps the answer to a request that was just admitted.
+    pub(super) fn settle(&mut self, key: SessionKey, number: u64, answer: Answer) {
+        self.bytes += answer.bytes();
+        self.live[key].put(Slot { number, state: State::Answered(answer) });
     }
 
-    /// Notes that a request waits.
-    pub(super) fn park(&mut self, id: u64, number: u64, waiter: WaiterId) {
-        let session = self.table.get_mut(&id).expect("the request was admitted");
-        session.put(Slot { number, state: State::Parked(waiter) });
+    /// Keeps the answer to a request that waited, unless its session is gone.
+    pub(super) fn settle_parked(&mut self, id: u64, number: u64, answer: Answer) {
+        if let Some(key) = self.index.get(&id) {
+            self.settle(*key, number, answer);
+        }
+    }
+
+    /// Notes that a request that was just admitted waits.
+    pub(super) fn park(&mut self, key: SessionKey, number: u64, waiter: WaiterId) {
+        self.live[key].put(Slot { number, state: State::Parked(waiter) });
     }
 
     /// The requests of a session that wait.
     pub(super) fn parked(&self, id: u64) -> Vec<WaiterId> {
-        self.table.get(&id).into_iter().flat_map(Session::parked).collect()
+        self.index.get(&id).into_iter().flat_map(|key| self.live[*key].parked()).collect()
     }
 
     /// How many requests wait, over all sessions.
     pub(super) fn parked_count(&self) -> usize {
-        self.table.values().flat_map(Session::parked).count()
+        self.live.iter().flat_map(|(_, session)| session.parked()).count()
     }
 
     /// Forgets a session, if there is one.
     pub(super) fn close(&mut self, id: u64) {
         // Its place among the expiries goes when its time comes.
-        if let Some(mut session) = self.table.remove(&id) {
+        if let Some(key) = self.index.remove(&id) {
+            let mut session = self.live.remove(key);
             self.bytes -= session.acknowledge(u64::MAX);
             self.bytes -= SESSION_BYTES + ring_bytes(session.ring.len());
         }
@@ -234,7 +240,7 @@ impl Sessions {
                 return None;
             }
             self.expiries.pop_first();
-            match self.table.get(&id).map(|session| session.touched.plus_ms(session.ttl_ms)) {
+            match self.index.get(&id).map(|key| self.live[*key].end()) {
                 Some(end) if end > now => _ = self.expiries.insert((end, id)),
                 Some(_) => return Some(id),
                 None => {}
@@ -245,6 +251,23 @@ impl Sessions {
 }
 
 impl Session {
+    fn new(nonce: u64, ttl_ms: u32, now: Time) -> Session {
+        Session {
+            nonce,
+            ttl_ms,
+            touched: now,
+            acked_upto: 0,
+            ring: std::iter::repeat_n(Slot::default(), RING_SLOTS_MIN).collect(),
+            parked: 0,
+            shared: 0,
+        }
+    }
+
+    /// When the session expires if nothing more is heard of it.
+    fn end(&self) -> Time {
+        self.touched.plus_ms(self.ttl_ms)
+    }
+
     fn index(&self, number: u64) -> usize {
         let mask = self.ring.len() as u64 - 1;
         usize::try_from(number & mask).expect("below the ring's length")
@@ -307,7 +330,8 @@ impl Session {
     fn grow(&mut self, window: usize) -> u64 {
         let len_before = self.ring.len();
         let len = window.next_power_of_two();
-        let before = std::mem::replace(&mut self.ring, vec![Slot::default(); len]);
+        let ring = std::iter::repeat_n(Slot::default(), len).collect();
+        let before = std::mem::replace(&mut self.ring, ring);
         let acked_upto = self.acked_upto;
         for slot in before.into_iter().filter(|slot| slot.number > acked_upto) {
             let number = slot.number;
@@ -323,19 +347,19 @@ impl State {
     }
 
     fn has_memory(&self) -> bool {
-        matches!(self, State::Answered(Answer { body: AnswerBody::Shared(_), .. }))
+        self.bytes() > 0
     }
 
-    /// Heap that a kept answer takes, in bytes. Those of one round share their bytes and are each
-    /// counted whole, which errs on the safe side.
+    /// Heap that a kept answer takes, in bytes.
     fn bytes(&self) -> u64 {
         match self {
-            State::Answered(Answer { body: AnswerBody::Shared(bytes), .. }) => bytes.len() as u64,
-            _ => 0,
+            State::Answered(answer) => answer.bytes(),
+            State::Free | State::Parked(_) => 0,
         }
     }
 }
 
+/// Heap that a ring takes once it has outgrown its session, in bytes.
 fn ring_bytes(slots: usize) -> u64 {
-    (slots * size_of::<Slot>()) as u64
+    if slots <= RING_SLOTS_MIN { 0 } else { (slots * size_of::<Slot>()) as u64 }
 }
