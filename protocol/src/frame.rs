@@ -140,23 +140,34 @@ pub fn write_reply(out: &mut Vec<u8>, to: &Header, answer: Result<&Reply<'_>, &R
 ///
 /// If `body` is longer than a frame allows; it came out of a frame.
 pub fn write_encoded(out: &mut Vec<u8>, to: &Header, status: Status, body: &[u8]) {
-    let header = to.reply(status);
-    if body.len() > SHORT_BODY {
-        return write(out, &header, |out| out.extend_from_slice(body))
-            .expect("an encoded body fits the frame it came from");
-    }
-    // Nearly all replies are this short. Made here and appended in one piece, they cost half.
-    let mut frame = [0; HEADER_LEN + SHORT_BODY];
-    frame[HEADER_LEN..][..body.len()].copy_from_slice(body);
-    let body_bytes = u32::try_from(body.len()).expect("it is short");
-    let lengths = Lengths::of_body(body_bytes).expect("it is short");
-    let frame = &mut frame[..len(lengths.frame_bytes)];
-    seal(frame, &header, lengths);
-    out.extend_from_slice(frame);
+    write(out, &to.reply(status), |out| out.extend_from_slice(body))
+        .expect("an encoded body fits the frame it came from");
 }
 
 /// Bodies up to this long take one unit of alignment.
-const SHORT_BODY: usize = FRAME_ALIGNMENT as usize;
+pub const SHORT_BYTES: usize = FRAME_ALIGNMENT as usize;
+
+/// [`write_encoded`] for a short body, of which the first `len` bytes count and the rest are zero.
+/// Nearly all replies are short; made in one place and appended in one piece, they cost half.
+///
+/// # Panics
+///
+/// If `len` is more than there is.
+pub fn write_short(
+    out: &mut Vec<u8>,
+    to: &Header,
+    status: Status,
+    body: &[u8; SHORT_BYTES],
+    len: u8,
+) {
+    assert!(usize::from(len) <= SHORT_BYTES, "a short body has {len} bytes");
+    let mut frame = [0; HEADER_LEN + SHORT_BYTES];
+    frame[HEADER_LEN..].copy_from_slice(body);
+    let lengths = Lengths::of_body(len.into()).expect("it is short");
+    let frame = &mut frame[..self::len(lengths.frame_bytes)];
+    seal(frame, &to.reply(status), lengths);
+    out.extend_from_slice(frame);
+}
 
 /// Fills in the header of a frame whose body and padding are there.
 fn seal(frame: &mut [u8], header: &Header, lengths: Lengths) {

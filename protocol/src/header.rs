@@ -88,21 +88,20 @@ impl Header {
         self.number.saturating_sub(u64::from(self.acked_gap))
     }
 
-    /// Writes all fields but the checksum.
+    /// Writes all fields, the checksum as 0. In whole words: the checksum is computed over words
+    /// right after, and a load that spans several fresh stores waits for all of them.
     pub(crate) fn put(&self, lengths: Lengths, out: &mut [u8; HEADER_LEN]) {
-        out[0..2].copy_from_slice(&MAGIC.to_le_bytes());
-        out[2] = VERSION;
-        out[3] = self.kind.to_wire();
-        out[8..10].copy_from_slice(&self.op.to_le_bytes());
-        out[10..12].copy_from_slice(&self.flags.to_le_bytes());
-        out[12..16].copy_from_slice(&lengths.frame_bytes.to_le_bytes());
-        out[16..20].copy_from_slice(&lengths.body_bytes.to_le_bytes());
-        out[20..24].copy_from_slice(&self.deadline_ms.to_le_bytes());
-        out[24..26].copy_from_slice(&self.shard.0.to_le_bytes());
-        out[26..28].copy_from_slice(&self.acked_gap.to_le_bytes());
-        out[28..32].copy_from_slice(&self.epoch.to_le_bytes());
-        out[32..40].copy_from_slice(&self.session.to_le_bytes());
-        out[40..48].copy_from_slice(&self.number.to_le_bytes());
+        let words: [u64; 6] = [
+            u64::from(MAGIC) | u64::from(VERSION) << 16 | u64::from(self.kind.to_wire()) << 24,
+            u64::from(self.op) | u64::from(self.flags) << 16 | u64::from(lengths.frame_bytes) << 32,
+            u64::from(lengths.body_bytes) | u64::from(self.deadline_ms) << 32,
+            u64::from(self.shard.0) | u64::from(self.acked_gap) << 16 | u64::from(self.epoch) << 32,
+            self.session,
+            self.number,
+        ];
+        for (place, word) in out.as_chunks_mut::<8>().0.iter_mut().zip(words) {
+            *place = word.to_le_bytes();
+        }
         out[48..64].copy_from_slice(&self.object.0.to_le_bytes());
     }
 

@@ -241,6 +241,16 @@ struct RoundBody<'a> {
 }
 
 impl<'a> Reply<'a> {
+    /// The body of a reply that is a single 64-bit number, as most are, without the way through an
+    /// encoder.
+    pub fn word(&self) -> Option<[u8; 8]> {
+        match *self {
+            Reply::Int(value) => Some(value.to_le_bytes()),
+            Reply::Number(number) => Some(number.to_le_bytes()),
+            _ => None,
+        }
+    }
+
     /// Appends the body.
     pub fn encode(&self, out: &mut Vec<u8>) {
         match *self {

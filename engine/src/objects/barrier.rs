@@ -106,10 +106,10 @@ impl Barrier {
         if completes {
             let generation = self.generation;
             self.roster = self.seats.keys().cloned().collect();
-            let answer = Answer::reply(&Reply::Number(generation));
+            let answer = turn.answer(&Reply::Number(generation));
             turn.release(self.empty_seats(), &answer);
             self.generation += 1;
-            return turn.done_like(&answer);
+            return Applied::Done(answer);
         }
         if waits {
             seat.waiters.push(turn.waiter);

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use catena_protocol::op::LatchOp;
 use catena_protocol::{Fault, Missing, Refusal, Reply, SeatState, Status};
 
-use super::{Answer, Applied, Turn, WaiterId, check_seat, check_waiters};
+use super::{Applied, Turn, WaiterId, check_seat, check_waiters};
 
 /// A latch; unknown until somebody says how many parties open it.
 #[derive(Debug, Default)]
@@ -76,7 +76,8 @@ impl Latch {
         }
         self.open = true;
         self.counted.clear();
-        turn.release(std::mem::take(&mut self.waiters), &Answer::reply(&Reply::Number(0)));
+        let answer = turn.answer(&Reply::Number(0));
+        turn.release(std::mem::take(&mut self.waiters), &answer);
     }
 
     fn missing(&self) -> u32 {

@@ -22,7 +22,8 @@ mod vector;
 
 use std::sync::Arc;
 
-use catena_protocol::{Fault, Kind, Missing, Op, Refusal, Reply, Status};
+use catena_protocol::frame::{self, SHORT_BYTES};
+use catena_protocol::{Fault, Header, Kind, Missing, Op, Refusal, Reply, Status};
 
 use self::barrier::Barrier;
 use self::cell::Cell;
@@ -45,9 +46,6 @@ pub enum Answer {
     Long { status: Status, body: Arc<[u8]> },
 }
 
-/// Longest body that an [`Answer`] holds in place: two numbers.
-const SHORT_BYTES: usize = 16;
-
 const _: () = assert!(size_of::<Answer>() <= 24, "sessions keep many");
 
 impl Answer {
@@ -64,10 +62,16 @@ impl Answer {
         }
     }
 
-    pub(crate) fn reply(reply: &Reply<'_>) -> Answer {
-        let mut body = Vec::new();
-        reply.encode(&mut body);
-        Answer::of(Status::Ok, &body)
+    /// Keeps a reply, encoding it in `scratch` if it is not just a number.
+    pub(crate) fn reply(reply: &Reply<'_>, scratch: &mut Vec<u8>) -> Answer {
+        if let Some(word) = reply.word() {
+            let mut body = [0; SHORT_BYTES];
+            body[..8].copy_from_slice(&word);
+            return Answer::Short { status: Status::Ok, len: 8, body };
+        }
+        scratch.clear();
+        reply.encode(scratch);
+        Answer::of(Status::Ok, scratch)
     }
 
     pub(crate) fn refusal(refusal: &Refusal) -> Answer {
@@ -76,16 +80,11 @@ impl Answer {
         Answer::of(refusal.status(), &body)
     }
 
-    pub(crate) fn status(&self) -> Status {
+    /// Appends it as the reply to the request with header `to`.
+    pub(crate) fn write(&self, to: &Header, out: &mut Vec<u8>) {
         match self {
-            Answer::Short { status, .. } | Answer::Long { status, .. } => *status,
-        }
-    }
-
-    pub(crate) fn body(&self) -> &[u8] {
-        match self {
-            Answer::Short { len, body, .. } => &body[..usize::from(*len)],
-            Answer::Long { body, .. } => body,
+            Answer::Short { status, len, body } => frame::write_short(out, to, *status, body, *len),
+            Answer::Long { status, body } => frame::write_encoded(out, to, *status, body),
         }
     }
 
@@ -103,17 +102,17 @@ impl Answer {
 pub(crate) struct Turn<'t> {
     /// The request itself, should it have to wait.
     pub(crate) waiter: WaiterId,
-    /// Where an update that is done encodes its reply.
-    reply: &'t mut Vec<u8>,
+    /// Where replies are encoded on their way to an [`Answer`].
+    scratch: &'t mut Vec<u8>,
     /// Requests this update releases, with their answer.
     released: &'t mut Vec<(WaiterId, Answer)>,
 }
 
 /// How an update ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Debug)]
 pub(crate) enum Applied {
-    /// The reply is encoded.
-    Done,
+    /// With this answer.
+    Done(Answer),
     /// The request waits; the object holds its [`WaiterId`].
     Parked,
 }
@@ -121,22 +120,20 @@ pub(crate) enum Applied {
 impl<'t> Turn<'t> {
     pub(crate) fn new(
         waiter: WaiterId,
-        reply: &'t mut Vec<u8>,
+        scratch: &'t mut Vec<u8>,
         released: &'t mut Vec<(WaiterId, Answer)>,
     ) -> Turn<'t> {
-        Turn { waiter, reply, released }
+        Turn { waiter, scratch, released }
+    }
+
+    /// Makes an answer of a reply.
+    fn answer(&mut self, reply: &Reply<'_>) -> Answer {
+        Answer::reply(reply, self.scratch)
     }
 
     /// Answers the request.
     fn done(&mut self, reply: &Reply<'_>) -> Applied {
-        reply.encode(self.reply);
-        Applied::Done
-    }
-
-    /// Answers the request with an answer that was kept.
-    fn done_like(&mut self, answer: &Answer) -> Applied {
-        self.reply.extend_from_slice(answer.body());
-        Applied::Done
+        Applied::Done(self.answer(reply))
     }
 
     /// Answers requests that were waiting.
@@ -206,7 +203,7 @@ impl Object {
 
     /// Refuses an op for another kind of object.
     pub(crate) fn check_kind(&self, op: &Op<'_>) -> Result<(), Fault> {
-        let (asked, ours) = (op.code().kind(), self.kind());
+        let (asked, ours) = (op.kind(), self.kind());
         if asked == ours {
             return Ok(());
         }

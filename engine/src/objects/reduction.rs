@@ -12,7 +12,7 @@ use catena_protocol::{Elements, Fault, Missing, Refusal, Reply, SeatState, Statu
 
 use super::numbers::Numbers;
 use super::vector::check_size;
-use super::{Answer, Applied, Turn, WaiterId, check_seat, check_waiters};
+use super::{Applied, Turn, WaiterId, check_seat, check_waiters};
 
 /// A reduction: the round in progress and the result of the one before it.
 #[derive(Debug, Default)]
@@ -97,11 +97,11 @@ impl Reduction {
         let (result, waiters) = progress.finish();
         // Encoded once; every party gets the same bytes.
         let elements = result.elements();
-        let answer = Answer::reply(&Reply::Round { round: self.round, elements });
+        let answer = turn.answer(&Reply::Round { round: self.round, elements });
         turn.release(waiters, &answer);
         self.last = Some(result);
         self.round += 1;
-        turn.done_like(&answer)
+        Applied::Done(answer)
     }
 
     /// Forgets a waiter; what it contributed stays.

@@ -69,8 +69,8 @@ pub struct Shard {
     /// Heap that the objects take, in bytes, table entries included.
     object_bytes: u64,
     memory_bytes_max: u64,
-    /// Reused from update to update: the encoded reply, and who was released.
-    reply: Vec<u8>,
+    /// Reused from update to update: room to encode, and who was released.
+    scratch: Vec<u8>,
     released: Vec<(WaiterId, Answer)>,
 }
 
@@ -89,7 +89,7 @@ impl Shard {
             due: None,
             object_bytes: 0,
             memory_bytes_max: 0,
-            reply: Vec::new(),
+            scratch: Vec::new(),
             released: Vec::new(),
         }
     }
@@ -226,7 +226,7 @@ impl Shard {
                 out.push(conn, header, Output::Reply(&object.read(op)?));
             }
             None => {
-                let fresh = Object::fresh(op.code().kind());
+                let fresh = Object::fresh(op.kind());
                 out.push(conn, header, Output::Reply(&fresh.read(op)?));
             }
         }
@@ -241,7 +241,8 @@ impl Shard {
         out: &mut impl Outbox,
     ) -> Result<(), Refusal> {
         let header = &frame.header;
-        let room = self.check_memory(0);
+        let (object_bytes, budget) = (self.object_bytes, self.memory_bytes_max);
+        let room = |session_bytes| check_memory(0, object_bytes + session_bytes, budget);
         let session = match self.sessions.admit(header, self.now, room)? {
             Admission::New(session) => session,
             Admission::Answered(answer) => {
@@ -259,8 +260,7 @@ impl Shard {
         };
         match applied {
             Applied::Parked => self.park(conn, header, session),
-            Applied::Done => {
-                let answer = Answer::of(Status::Ok, &self.reply);
+            Applied::Done(answer) => {
                 out.push(conn, header, Output::Kept(&answer));
                 self.sessions.settle(session, header.number, answer);
             }
@@ -275,9 +275,8 @@ impl Shard {
         if growth > INLINE_BODY_BYTES {
             self.check_memory(growth)?;
         }
-        self.reply.clear();
         let waiter = self.waiters.next_id();
-        let mut turn = Turn::new(waiter, &mut self.reply, &mut self.released);
+        let mut turn = Turn::new(waiter, &mut self.scratch, &mut self.released);
         let objects = self.objects.len();
         match self.objects.entry(frame.header.object) {
             Entry::Occupied(mut entry) => {
@@ -294,7 +293,7 @@ impl Shard {
                 Ok(applied)
             }
             Entry::Vacant(entry) => {
-                let mut object = Object::fresh(op.code().kind());
+                let mut object = Object::fresh(op.kind());
                 object.check(op)?;
                 let used = self.object_bytes + self.sessions.bytes();
                 check_memory(OBJECT_BYTES, used, self.memory_bytes_max)?;
@@ -364,9 +363,7 @@ impl Shard {
                 self.answer_waiter(waiter, answer.clone(), out);
             }
         }
-        self.reply.clear();
-        Reply::Bool(deleted.is_some()).encode(&mut self.reply);
-        Applied::Done
+        Applied::Done(Answer::reply(&Reply::Bool(deleted.is_some()), &mut self.scratch))
     }
 
     /// Forgets a session and takes back what it was waiting for.

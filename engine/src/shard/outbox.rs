@@ -26,9 +26,7 @@ impl Output<'_> {
         match *self {
             Output::Reply(reply) => frame::write_reply(buffer, to, Ok(reply)),
             Output::Refusal(refusal) => frame::write_reply(buffer, to, Err(refusal)),
-            Output::Kept(answer) => {
-                frame::write_encoded(buffer, to, answer.status(), answer.body());
-            }
+            Output::Kept(answer) => answer.write(to, buffer),
         }
     }
 }

@@ -153,7 +153,7 @@ impl Sessions {
         &mut self,
         header: &Header,
         now: Time,
-        room: Result<(), Fault>,
+        room: impl FnOnce(u64) -> Result<(), Fault>,
     ) -> Result<Admission<'_>, Fault> {
         let number = header.number;
         let Some(key) = self.index.get(&header.session).copied() else {
@@ -175,7 +175,7 @@ impl Sessions {
         self.bytes -= session.acknowledge(acked_upto);
         let window = usize::try_from(window).expect("at most the window");
         if window > session.ring.len() {
-            room?;
+            room(self.bytes)?;
             self.bytes += session.grow(window);
         }
         let slot = session.slot(number);

@@ -122,7 +122,7 @@ impl OpCode {
     }
 
     /// Whether the op leaves everything as it is.
-    pub fn is_read(self) -> bool {
+    pub const fn is_read(self) -> bool {
         matches!(
             self,
             OpCode::CounterGet
@@ -176,6 +176,21 @@ impl<'a> Op<'a> {
             Op::Reduction(op) => op.code(),
             Op::Barrier(op) => op.code(),
             Op::Latch(op) => op.code(),
+        }
+    }
+
+    /// The kind of object it is for.
+    pub fn kind(&self) -> Kind {
+        match self {
+            Op::Session(_) => Kind::Session,
+            Op::Object(_) => Kind::Object,
+            Op::Counter(_) => Kind::Counter,
+            Op::Flag(_) => Kind::Flag,
+            Op::Cell(_) => Kind::Cell,
+            Op::Vector(_) => Kind::Vector,
+            Op::Reduction(_) => Kind::Reduction,
+            Op::Barrier(_) => Kind::Barrier,
+            Op::Latch(_) => Kind::Latch,
         }
     }
 
