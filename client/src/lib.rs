@@ -1,1 +1,120 @@
-//! placeholder
+//! The blocking client of Catena: shared objects for functions that forget.
+//!
+//! A serverless function keeps nothing between calls and cannot talk to its siblings. With this
+//! crate it names an object that lives in a Catena engine and calls an operation on it. The
+//! operation runs next to the data, linearizably, once, even if the function has to ask twice.
+//!
+//! ```no_run
+//! use std::time::Duration;
+//!
+//! use catena_client::Client;
+//!
+//! # fn main() -> Result<(), catena_client::Error> {
+//! let client = Client::connect("127.0.0.1:7400")?;
+//!
+//! let visits = client.counter("visits");
+//! println!("visit number {}", visits.increment()?);
+//!
+//! let page = client.cell("page");
+//! page.set(b"hello")?;
+//! let view = page.get()?; // the bytes are lent out where they were received
+//! assert_eq!(&view[..], b"hello");
+//!
+//! let barrier = client.barrier("start");
+//! let mut me = barrier.party("worker-3", 8);
+//! me.wait(Duration::from_secs(30))?; // until all eight are there
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # What there is
+//!
+//! | handle | made by | is |
+//! |---|---|---|
+//! | [`Counter`] | [`Client::counter`] | a 64-bit signed integer |
+//! | [`Flag`] | [`Client::flag`] | a boolean |
+//! | [`Cell`] | [`Client::cell`] | bytes with a version |
+//! | [`Vector`] | [`Client::vector`] | numbers in rows and columns, with a version |
+//! | [`Reduction`] | [`Client::reduction`] | a vector that parties reduce together: all-reduce in one round trip |
+//! | [`Barrier`] | [`Client::barrier`] | named parties that wait for one another, again and again |
+//! | [`Latch`] | [`Client::latch`] | opens once enough named parties have counted down |
+//!
+//! [`Client::pipeline`] sends many ops in one write and gives the replies in order.
+//!
+//! # Threads and processes
+//!
+//! A [`Client`] is [`Send`] but not [`Sync`]: one for each thread. There is no runtime and no thread
+//! behind it; a call writes to a socket and reads from it. Keep the client from one invocation of a
+//! function to the next: if the environment was frozen meanwhile, a socket that died is replaced by
+//! the next call without the caller noticing. A process that is *copied* while it runs (Lambda
+//! SnapStart) calls [`Client::forget_sessions`] when it is restored.
+//!
+//! # Once, not twice
+//!
+//! If a connection breaks before the answer came, the client connects again and sends the same
+//! request under the same session and number; the engine executes it if it did not, and gives the
+//! first answer again if it did. That holds until the call's deadline, and as long as the engine
+//! remembers the session ([`Builder::session_ttl`]). When a call fails all the same,
+//! [`Error::retry`] says whether it may have been executed. A function that is *invoked* again is a
+//! new client with a new session: what must not happen twice then takes a name, like the parties of
+//! a [`Barrier`] and the party and round of a [`Reduction`].
+//!
+//! Refusals for now are repeated inside the deadline: with growing pauses if the engine is busy, at
+//! once on the right core if a shard moved, and at most three times if a node is full. All others
+//! are the caller's to see.
+//!
+//! # Time
+//!
+//! A call ends within [`Builder::call_timeout`], and a call that waits inside the engine within its
+//! own timeout plus that; both to about 10 ms. Only the first connection depends on the system's
+//! name lookup as well, which has no deadline.
+//!
+//! # Allocation
+//!
+//! Once a client has called what it calls, counter and flag calls allocate nothing, and those that
+//! return a view allocate nothing as long as the views are dropped again.
+
+#![forbid(unsafe_code)]
+
+mod buffer;
+mod client;
+mod config;
+mod connection;
+mod error;
+mod exchange;
+mod lane;
+mod node;
+mod objects;
+mod pipeline;
+mod random;
+mod request;
+mod session;
+mod topology;
+mod verdict;
+mod view;
+
+pub use catena_protocol::op::{
+    Arrival, BarrierOp, CellOp, Contribution, CounterOp, FlagOp, GENERATION_CURRENT, LatchOp,
+    ReduceOp, ReductionOp, VectorOp,
+};
+pub use catena_protocol::{
+    Elements, Fault, Kind, Missing, OpCode, Reply, Retry, SeatState, Status,
+};
+
+pub use crate::client::{Builder, Client};
+pub use crate::config::NAME_BYTES_MAX;
+pub use crate::error::{Call, Error};
+pub use crate::objects::{
+    Appended, Barrier, Cell, Counter, Element, Flag, Latch, Object, Party, Reduction, Swapped,
+    Vector,
+};
+pub use crate::pipeline::{Pipeline, Replies};
+pub use crate::view::{CellView, RoundView, VectorView};
+
+// A client may be moved to the thread that uses it.
+const _: () = {
+    const fn movable<T: Send>() {}
+    movable::<Client>();
+    const fn reportable<T: Send + Sync + 'static>() {}
+    reportable::<Error>();
+};

@@ -48,6 +48,10 @@ pub const OBJECT_BYTES: u64 = 72;
 /// expiries.
 pub const SESSION_BYTES: u64 = 320;
 
+/// How long a closed session is remembered, in milliseconds: far longer than what a client gave up
+/// on can stay unread in the engine's sockets.
+pub const CLOSED_MS: u32 = 60_000;
+
 /// Receive and reply buffers of a connection begin this small, so that idle ones cost little …
 pub const BUFFER_BYTES_MIN: usize = 4 * 1024;
 

@@ -1,2 +1,29 @@
+//! k-means over Catena: exact Lloyd iterations whose workers agree by one all-reduce call an iteration.
+//!
+//! The same data, seed and flags give bit-equal centroids whatever the number of workers, threads or processes, and
+//! whatever vector instructions they have. The parts, from the inside out:
+//!
+//! - [`kernel`]: nearest centres and distances, with the instructions the processor has;
+//! - [`fixed`]: sums that do not depend on who adds what;
+//! - [`coordination`]: the all-reduce step, its phases, and how a worker catches up;
+//! - [`init`] and [`lloyd`]: the algorithm, for one worker;
+//! - [`data`]: CSV, `.npy` and packed files, whole or in parts;
+//! - [`generate`], [`report`]: data to try it on, and a picture of what came out.
+
+pub mod coordination;
+pub mod data;
+mod error;
 pub mod fixed;
+pub mod generate;
+pub mod init;
+pub mod job;
 pub mod kernel;
+pub mod link;
+pub mod lloyd;
+pub mod output;
+mod pca;
+pub mod processes;
+pub mod report;
+pub mod threads;
+
+pub use error::{Error, FormatError, Result, RowError};

@@ -13,6 +13,7 @@ use catena_protocol::limits::FRAME_BYTES_MAX;
 use catena_protocol::{Fault, FrameKind, Header, Refusal, Status};
 use monoio::io::{AsyncReadRent, AsyncWriteRentExt, OwnedReadHalf, OwnedWriteHalf, Splitable};
 use monoio::net::TcpStream;
+use smallvec::SmallVec;
 
 use super::buffer::ReadBuffer;
 use super::close;
@@ -104,7 +105,7 @@ const BATCH_FRAMES: usize = 32;
 pub(super) fn drain(
     buffer: &mut ReadBuffer,
     unsent: &mut Vec<u8>,
-    expect: impl Fn(&Header),
+    expect: impl Fn(&[Header]),
     mut serve: impl FnMut(&frame::Frame<'_>, &mut Vec<u8>) -> Verdict,
 ) -> Verdict {
     for index in 0.. {
@@ -112,7 +113,8 @@ pub(super) fn drain(
             return Verdict::Flush;
         }
         if index % BATCH_FRAMES == 0 {
-            frame::glance(buffer.received()).take(BATCH_FRAMES).for_each(|header| expect(&header));
+            let headers = frame::glance(buffer.received()).take(BATCH_FRAMES);
+            expect(&headers.collect::<SmallVec<[Header; BATCH_FRAMES]>>());
         }
         let served = match frame::next(buffer.received(), FRAME_BYTES_MAX) {
             Ok(Next::Partial { bytes }) => return Verdict::Receive(bytes),

@@ -91,13 +91,23 @@ impl Core {
                     Verdict::Close
                 }
             };
-        conn::drain(buffer, &mut unsent, |header| self.expect(header), serve)
+        conn::drain(buffer, &mut unsent, |headers| self.expect(headers), serve)
     }
 
-    /// Brings into the cache what a request is going to need.
-    fn expect(&self, header: &Header) {
-        if let Ok(index) = self.route(header) {
-            black_box(self.shards.borrow()[index].warm(header));
+    /// Brings into the cache what requests are going to need. One table after the other in short
+    /// loops: the cpu then has many of the misses under way at a time.
+    fn expect(&self, headers: &[Header]) {
+        if headers.len() < WORTH_WARMING {
+            return;
+        }
+        let shards = self.shards.borrow();
+        let shard =
+            |header: &Header| shards.get(usize::from(header.shard.0 / self.config.map.cores()));
+        for header in headers {
+            black_box(shard(header).map(|shard| shard.warm_object(header)));
+        }
+        for header in headers {
+            black_box(shard(header).map(|shard| shard.warm_session(header)));
         }
     }
 
@@ -295,6 +305,9 @@ impl Core {
         census
     }
 }
+
+/// Fewer requests than this have too few misses to overlap.
+const WORTH_WARMING: usize = 4;
 
 /// The connections of a core.
 #[derive(Default)]

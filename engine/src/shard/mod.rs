@@ -14,13 +14,17 @@
 //! 4. A refusal changes nothing.
 //! 5. Nothing grows beyond the limits in [`config`](crate::config).
 
+#[doc(hidden)]
+pub mod fuzz;
 mod outbox;
 mod session;
 mod waiters;
 
 use catena_protocol::limits::WAIT_MS_MAX;
 use catena_protocol::op::{ObjectOp, SessionOp};
-use catena_protocol::{Fault, Frame, Header, Kind, ObjectId, Op, Refusal, Reply, ShardId, Status};
+use catena_protocol::{
+    Fault, Frame, Header, Kind, Missing, ObjectId, Op, Refusal, Reply, ShardId, Status,
+};
 use foldhash::fast::FixedState;
 use hashbrown::HashMap;
 use hashbrown::hash_map::Entry;
@@ -108,18 +112,21 @@ impl Shard {
     pub fn census(&self) -> Census {
         Census {
             objects: self.objects.len() as u64,
-            sessions: self.sessions.len() as u64,
+            sessions: self.sessions.open_count() as u64,
             waiters: self.waiters.len() as u64,
             bytes: self.bytes(),
         }
     }
 
-    /// Touches what a request with this header will need, so that it is in the cache by then. Worth
-    /// it for many requests at once, whose misses then overlap. Answers a number that depends on
-    /// what was touched and means nothing.
-    pub fn warm(&self, header: &Header) -> usize {
-        let object = self.objects.get(&header.object).map_or(0, |object| object.kind() as usize);
-        object + self.sessions.warm(header)
+    /// Touches the object of a request, so that it is in the cache when the request is served. The
+    /// answer depends on what was touched and means nothing.
+    pub fn warm_object(&self, header: &Header) -> bool {
+        self.objects.get(&header.object).is_some_and(|object| object.kind() == Kind::Counter)
+    }
+
+    /// Touches the session of a request, likewise.
+    pub fn warm_session(&self, header: &Header) -> bool {
+        self.sessions.warm(header)
     }
 
     /// Takes a request that came on connection `conn`.
@@ -345,11 +352,19 @@ impl Shard {
     }
 
     fn expire_waiter(&mut self, waiter: WaiterId, out: &mut impl Outbox) {
-        let object = self.waiters.object(waiter);
-        let missing =
-            self.objects.get_mut(&object).expect("a waiter has its object").cancel(waiter);
+        let missing = self.cancel(waiter);
         self.seq.0 += 1;
         self.answer_waiter(waiter, Answer::refusal(&Refusal::Timeout(missing)), out);
+    }
+
+    /// Lets the object of a waiter forget it.
+    fn cancel(&mut self, waiter: WaiterId) -> Missing {
+        let object = self.waiters.object(waiter);
+        let object = self.objects.get_mut(&object).expect("a waiter has its object");
+        let bytes_before = object.bytes();
+        let missing = object.cancel(waiter);
+        self.object_bytes = self.object_bytes + object.bytes() - bytes_before;
+        missing
     }
 
     /// Deletes an object, and tells whoever waits on it.
@@ -366,15 +381,15 @@ impl Shard {
         Applied::Done(Answer::reply(&Reply::Bool(deleted.is_some()), &mut self.scratch))
     }
 
-    /// Forgets a session and takes back what it was waiting for.
+    /// Takes back what a session was waiting for, and closes it.
     fn close_session(&mut self, session: u64, out: &mut impl Outbox) {
         for waiter in self.sessions.parked(session) {
-            let object = self.waiters.object(waiter);
-            self.objects.get_mut(&object).expect("a waiter has its object").cancel(waiter);
+            self.cancel(waiter);
             let answer = Answer::refusal(&Fault::new(Status::SessionUnknown).into());
             self.answer_waiter(waiter, answer, out);
         }
-        self.sessions.close(session);
+        self.sessions.close(session, self.now);
+        self.expect_due(self.sessions.next_due());
         self.seq.0 += 1;
     }
 

@@ -6,7 +6,9 @@
 //!
 //! The id is drawn by the client, so that opening a session rides in front of the first request and
 //! costs no round trip. `born` makes that safe: an id older than its time to live may have been open
-//! and forgotten, so it is refused rather than opened anew, and no retry is executed twice.
+//! and forgotten, so it is refused rather than opened anew, and no retry is executed twice. For the
+//! same reason a closed session is remembered for a while: copies of its requests, left behind in a
+//! connection that the client gave up, may still arrive.
 
 use std::collections::BTreeSet;
 
@@ -18,7 +20,7 @@ use slab::Slab;
 use smallvec::SmallVec;
 
 use super::Time;
-use crate::config::{SESSION_BYTES, SESSIONS_MAX};
+use crate::config::{CLOSED_MS, SESSION_BYTES, SESSIONS_MAX};
 use crate::objects::{Answer, WaiterId};
 
 /// All sessions of a shard.
@@ -26,6 +28,8 @@ use crate::objects::{Answer, WaiterId};
 pub(super) struct Sessions {
     index: HashMap<u64, SessionKey, FixedState>,
     live: Slab<Session>,
+    /// How many of them are closed.
+    closed: usize,
     /// When to look whether a session expired: at its end as it was known when it was put here.
     expiries: BTreeSet<(Time, u64)>,
     /// Memory that all take, in bytes.
@@ -45,6 +49,8 @@ struct Session {
     /// A power of two long; request `n` is at `n % len`. What is acknowledged may still lie there
     /// and means nothing, unless it is counted in `parked` or `shared`.
     ring: SmallVec<[Slot; RING_SLOTS_MIN]>,
+    /// Takes no more requests.
+    closed: bool,
     /// How many slots hold a request that waits.
     parked: u32,
     /// How many hold an answer that has memory of its own.
@@ -90,13 +96,15 @@ impl Sessions {
         Sessions {
             index: HashMap::with_hasher(hasher),
             live: Slab::new(),
+            closed: 0,
             expiries: BTreeSet::new(),
             bytes: 0,
         }
     }
 
-    pub(super) fn len(&self) -> usize {
-        self.live.len()
+    /// How many are open.
+    pub(super) fn open_count(&self) -> usize {
+        self.live.len() - self.closed
     }
 
     pub(super) fn bytes(&self) -> u64 {
@@ -118,6 +126,9 @@ impl Sessions {
         };
         if let Some(key) = self.index.get(&id) {
             let session = &mut self.live[*key];
+            if session.closed {
+                return Err(Fault::new(Status::SessionUnknown));
+            }
             if session.nonce != nonce {
                 return Err(Fault::new(Status::SessionConflict));
             }
@@ -139,12 +150,12 @@ impl Sessions {
         Ok(())
     }
 
-    /// Touches the slot of a request; see [`Shard::warm`](super::Shard::warm).
-    pub(super) fn warm(&self, header: &Header) -> usize {
-        let Some(key) = self.index.get(&header.session) else { return 0 };
-        let session = &self.live[*key];
-        let slot = &session.ring[session.index(header.number)];
-        usize::from(matches!(slot.state, State::Free))
+    /// Touches the slot of a request; see [`Shard::warm_session`](super::Shard::warm_session).
+    pub(super) fn warm(&self, header: &Header) -> bool {
+        self.index.get(&header.session).is_some_and(|key| {
+            let session = &self.live[*key];
+            session.ring[session.index(header.number)].number == header.number
+        })
     }
 
     /// Decides about an update, and forgets the answers that its client has acknowledged. Without
@@ -160,6 +171,9 @@ impl Sessions {
             return Err(Fault::new(Status::SessionUnknown));
         };
         let session = &mut self.live[key];
+        if session.closed {
+            return Err(Fault::new(Status::SessionUnknown));
+        }
         session.touched = now;
         let acked_upto = header.acked_upto().max(session.acked_upto);
         if number <= acked_upto {
@@ -217,13 +231,23 @@ impl Sessions {
         self.live.iter().flat_map(|(_, session)| session.parked()).count()
     }
 
-    /// Forgets a session, if there is one.
-    pub(super) fn close(&mut self, id: u64) {
-        // Its place among the expiries goes when its time comes.
-        if let Some(key) = self.index.remove(&id) {
-            let mut session = self.live.remove(key);
-            self.bytes -= session.acknowledge(u64::MAX);
-            self.bytes -= SESSION_BYTES + ring_bytes(session.ring.len());
+    /// Closes a session, if there is one: forgets its answers now, and itself a while after it was
+    /// closed or expired.
+    pub(super) fn close(&mut self, id: u64, now: Time) {
+        let Some(key) = self.index.get(&id).copied() else { return };
+        let session = &mut self.live[key];
+        self.bytes -= session.acknowledge(u64::MAX) + session.shrink();
+        if session.end() <= now {
+            self.closed -= usize::from(session.closed);
+            self.live.remove(key);
+            self.index.remove(&id);
+            self.bytes -= SESSION_BYTES;
+        } else if !session.closed {
+            self.closed += 1;
+            session.closed = true;
+            session.touched = now;
+            session.ttl_ms = session.ttl_ms.min(CLOSED_MS);
+            self.expiries.insert((session.end(), id));
         }
     }
 
@@ -258,6 +282,7 @@ impl Session {
             touched: now,
             acked_upto: 0,
             ring: std::iter::repeat_n(Slot::default(), RING_SLOTS_MIN).collect(),
+            closed: false,
             parked: 0,
             shared: 0,
         }
@@ -324,6 +349,13 @@ impl Session {
         }
         self.acked_upto = self.acked_upto.max(acked_upto);
         freed
+    }
+
+    /// Gives the memory of the ring back; answers how much that was, in bytes.
+    fn shrink(&mut self) -> u64 {
+        let bytes = ring_bytes(self.ring.len());
+        self.ring = std::iter::repeat_n(Slot::default(), RING_SLOTS_MIN).collect();
+        bytes
     }
 
     /// Grows the ring so that `window` requests fit; gives back the bytes it took.

@@ -8,7 +8,7 @@
 //! 2. Ties go to the centre with the lowest index.
 //! 3. No `points × centres` matrix is written: scores live in registers until their minimum is taken.
 //!
-//! Scores are `|c|²/2 − x·c`, taken after the mean of the data is subtracted from both, so that a large common
+//! Scores are `|c|²/2 − x·c`, taken after an origin near the mean of the data is subtracted from both, so that a large common
 //! offset does not cancel the digits that matter. The distance to the chosen centre is recomputed as `Σ (x−c)²`.
 //! The kernel knows nothing of rows' numbers, sums, rounds or files.
 
@@ -18,6 +18,8 @@ use std::fmt;
 use std::ops::{Add, Mul, Sub};
 
 use serde::{Deserialize, Serialize};
+
+use crate::fixed;
 
 /// The label of a point that no round has looked at yet.
 pub const UNASSIGNED: u32 = u32::MAX;
@@ -178,27 +180,33 @@ pub struct Centres<T> {
     isa: Isa,
     k: usize,
     dims: usize,
-    mean: Vec<T>,
-    /// Centred, row by row: what distances are recomputed from.
+    origin: Vec<T>,
+    /// Centred, row by row of `stride`: what distances are recomputed from.
     rows: Vec<T>,
+    /// Dimensions with padding, which is zero.
+    stride: usize,
     panels: Vec<T>,
     /// Elements before the first aligned one in `panels`.
     panels_start: usize,
 }
 
 impl<T: Element> Centres<T> {
-    /// Packs `centroids` (`k × dims`, row by row), both they and the points relative to `mean`.
+    /// Packs `centroids` (`k × dims`, row by row), both they and the points relative to `origin`.
     #[must_use]
-    pub fn new(isa: Isa, centroids: &[f64], mean: &[T]) -> Self {
-        let dims = mean.len();
+    pub fn new(isa: Isa, centroids: &[f64], origin: &[T]) -> Self {
+        let dims = origin.len();
         let k = centroids.len() / dims;
         assert_eq!(k * dims, centroids.len(), "centroids are whole rows");
-        let rows: Vec<T> = centroids
-            .chunks_exact(dims)
-            .flat_map(|row| row.iter().zip(mean).map(|(c, m)| T::from_f64(c - m.to_f64())))
-            .collect();
+        let stride = dims.next_multiple_of(simd::DISTANCE_LANES);
+        let mut rows = vec![T::default(); k * stride];
+        for (row, centroid) in rows.chunks_exact_mut(stride).zip(centroids.chunks_exact(dims)) {
+            for ((out, c), m) in row.iter_mut().zip(centroid).zip(origin) {
+                *out = T::from_f64(c - m.to_f64());
+            }
+        }
+        let origin = origin.to_vec();
         let mut centres =
-            Self { isa, k, dims, mean: mean.to_vec(), rows, panels: Vec::new(), panels_start: 0 };
+            Self { isa, k, dims, origin, rows, stride, panels: Vec::new(), panels_start: 0 };
         centres.pack();
         centres
     }
@@ -218,7 +226,7 @@ impl<T: Element> Centres<T> {
                     self.panels[at + lane] = T::INFINITY;
                     continue;
                 }
-                let row = &self.rows[centre * self.dims..(centre + 1) * self.dims];
+                let row = &self.rows[centre * self.stride..][..self.dims];
                 let norm: f64 = row.iter().map(|c| c.to_f64() * c.to_f64()).sum();
                 self.panels[at + lane] = T::from_f64(norm / 2.0);
                 for (dim, c) in row.iter().enumerate() {
@@ -226,6 +234,18 @@ impl<T: Element> Centres<T> {
                 }
             }
             at += width * (self.dims + 1);
+        }
+    }
+
+    /// Subtracts the origin from each row, and pads it.
+    #[inline(always)]
+    fn centre(&self, rows: &[T], centred: &mut [T]) {
+        for (out, row) in centred.chunks_exact_mut(self.stride).zip(rows.chunks_exact(self.dims)) {
+            let (out, padding) = out.split_at_mut(self.dims);
+            for ((out, x), mean) in out.iter_mut().zip(row).zip(&self.origin) {
+                *out = *x - *mean;
+            }
+            padding.fill(T::default());
         }
     }
 
@@ -238,16 +258,18 @@ impl<T: Element> Centres<T> {
     /// Points in a block: as many as stay in cache, and a multiple of what the kernel takes at once.
     #[must_use]
     pub fn block_rows(dims: usize) -> usize {
-        let fit = BLOCK_BYTES / (dims * size_of::<T>());
+        let fit = BLOCK_BYTES / (dims.next_multiple_of(simd::DISTANCE_LANES) * size_of::<T>());
         (fit / simd::POINTS_MULTIPLE).max(1) * simd::POINTS_MULTIPLE
     }
 
     /// Writes each row's nearest centre to `labels` and its squared distance to `distances`.
     ///
-    /// `rows` is row by row, at most [`Centres::block_rows`] of them, without NaN or infinity.
+    /// `rows` is row by row, at most [`Centres::block_rows`] of them, without NaN or infinity. `upcoming` are the rows
+    /// that will be asked for next, if there are more: they are fetched from memory meanwhile.
     pub fn nearest(
         &self,
         rows: &[T],
+        upcoming: &[T],
         scratch: &mut Scratch<T>,
         labels: &mut [u32],
         distances: &mut [f64],
@@ -255,11 +277,26 @@ impl<T: Element> Centres<T> {
         assert_eq!(rows.len(), labels.len() * self.dims, "one label a row");
         assert_eq!(labels.len(), distances.len(), "one distance a row");
         let padded = labels.len().next_multiple_of(simd::POINTS_MULTIPLE);
-        scratch.centred.resize(padded * self.dims, T::default());
+        scratch.centred.resize(padded * self.stride, T::default());
         scratch.labels.resize(padded, 0);
         scratch.scores.resize(padded, T::INFINITY);
-        T::nearest(self.isa, self, rows, scratch);
+        T::nearest(self.isa, self, rows, upcoming, scratch);
         labels.copy_from_slice(&scratch.labels[..labels.len()]);
+        T::distances(self.isa, self, &scratch.centred, labels, distances);
+    }
+
+    /// Writes each row's squared distance to the centre of its label to `distances`.
+    pub fn distances(
+        &self,
+        rows: &[T],
+        scratch: &mut Scratch<T>,
+        labels: &[u32],
+        distances: &mut [f64],
+    ) {
+        assert_eq!(rows.len(), labels.len() * self.dims, "one label a row");
+        assert_eq!(labels.len(), distances.len(), "one distance a row");
+        scratch.centred.resize(labels.len() * self.stride, T::default());
+        self.centre(rows, &mut scratch.centred);
         T::distances(self.isa, self, &scratch.centred, labels, distances);
     }
 }
@@ -287,6 +324,27 @@ pub fn move_rows<T: Element>(
     assert_eq!(old.len(), new.len(), "an old and a new label per row");
     assert_eq!(rows.len(), old.len() * factors.len(), "one factor per dimension");
     T::move_rows(isa, rows, factors, old, new, sums);
+}
+
+/// What [`move_rows`] does, compiled anew for each instruction set.
+#[inline(always)]
+fn accumulate<T: Element>(rows: &[T], factors: &[f64], old: &[u32], new: &[u32], sums: &mut [i64]) {
+    let dims = factors.len();
+    for ((row, old), new) in rows.chunks_exact(dims).zip(old).zip(new) {
+        if old == new {
+            continue;
+        }
+        let start = *new as usize * dims;
+        for ((sum, x), factor) in sums[start..start + dims].iter_mut().zip(row).zip(factors) {
+            *sum += fixed::quantise(x.to_f64(), *factor);
+        }
+        if *old != UNASSIGNED {
+            let start = *old as usize * dims;
+            for ((sum, x), factor) in sums[start..start + dims].iter_mut().zip(row).zip(factors) {
+                *sum -= fixed::quantise(x.to_f64(), *factor);
+            }
+        }
+    }
 }
 
 #[cfg(test)]

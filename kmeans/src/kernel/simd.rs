@@ -8,21 +8,29 @@
 //! 3. The generic code is `#[inline(always)]`, so it is compiled with its caller's features.
 #![allow(unsafe_code)]
 
-use super::{Centres, Element, Isa, PANEL_VECTORS_MAX, Scratch, UNASSIGNED};
-use crate::fixed;
+use super::{Centres, Element, Isa, PANEL_VECTORS_MAX, Scratch};
 
 /// Every kernel's number of points at once divides this.
 pub(super) const POINTS_MULTIPLE: usize = 12;
 
 /// Partial sums of a squared distance: as many on every machine, so that the sum has the same bits.
-const DISTANCE_LANES: usize = 16;
+pub(super) const DISTANCE_LANES: usize = 16;
+
+/// What a processor fetches at once.
+const LINE_BYTES: usize = 64;
 
 /// The entry points of an element type, each with a version per instruction set.
 pub trait Dispatch: Sized {
     /// Elements in one vector.
     fn lanes(isa: Isa) -> usize;
     /// Centres the rows into `scratch` and finds their nearest centres.
-    fn nearest(isa: Isa, centres: &Centres<Self>, rows: &[Self], scratch: &mut Scratch<Self>);
+    fn nearest(
+        isa: Isa,
+        centres: &Centres<Self>,
+        rows: &[Self],
+        upcoming: &[Self],
+        scratch: &mut Scratch<Self>,
+    );
     /// Squared distances of centred rows to the centres of their labels.
     fn distances(
         isa: Isa,
@@ -72,6 +80,9 @@ unsafe trait Lanes: Copy {
     /// Reads `N` elements; `from` must have that many.
     unsafe fn load(from: *const Self::T) -> Self;
     unsafe fn splat(value: Self::T) -> Self;
+    /// Writes `N` elements; `to` must have room.
+    unsafe fn store(self, to: *mut Self::T);
+    unsafe fn minus(self, other: Self) -> Self;
     /// `a * b + self`, one rounding.
     unsafe fn fused(self, a: Self, b: Self) -> Self;
     unsafe fn min(self, other: Self) -> Self;
@@ -84,10 +95,11 @@ unsafe trait Lanes: Copy {
 ///
 /// # Safety
 ///
-/// `points` has `P` rows of `dims`, `panel` has `(dims + 1) × V` vectors, and `L`'s instructions exist.
+/// `points` has `P` rows `stride ≥ dims` apart, `panel` has `(dims + 1) × V` vectors, and `L`'s instructions exist.
 #[inline(always)]
 unsafe fn micro<L: Lanes, const P: usize, const V: usize>(
     points: *const L::T,
+    stride: usize,
     dims: usize,
     panel: *const L::T,
     first: u32,
@@ -109,7 +121,7 @@ unsafe fn micro<L: Lanes, const P: usize, const V: usize>(
                 *value = L::load(column.add(v * L::N));
             }
             for (p, point) in acc.iter_mut().enumerate() {
-                let x = L::splat(*points.add(p * dims + dim));
+                let x = L::splat(*points.add(p * stride + dim));
                 for (value, c) in point.iter_mut().zip(centre) {
                     *value = value.fused(x, c);
                 }
@@ -142,6 +154,7 @@ unsafe fn micro<L: Lanes, const P: usize, const V: usize>(
 unsafe fn nearest<L: Lanes, const P: usize>(
     centres: &Centres<L::T>,
     rows: &[L::T],
+    mut upcoming: &[L::T],
     scratch: &mut Scratch<L::T>,
 ) {
     const {
@@ -149,17 +162,13 @@ unsafe fn nearest<L: Lanes, const P: usize>(
         assert!(PANEL_VECTORS_MAX == 2, "panels have one or two vectors");
         assert!(L::N * PANEL_VECTORS_MAX <= 32, "a mask covers a panel");
     }
-    let dims = centres.dims;
+    let (dims, stride) = (centres.dims, centres.stride);
     let Scratch { centred, labels, scores } = scratch;
-    for (out, row) in centred.chunks_exact_mut(dims).zip(rows.chunks_exact(dims)) {
-        for ((out, x), mean) in out.iter_mut().zip(row).zip(&centres.mean) {
-            *out = *x - *mean;
-        }
-    }
-    centred[rows.len()..].fill(L::T::default());
+    centres.centre(rows, centred);
+    centred[rows.len() / dims * stride..].fill(L::T::default());
     scores.fill(L::T::INFINITY);
     assert!(
-        labels.len() == scores.len() && centred.len() == labels.len() * dims,
+        labels.len() == scores.len() && centred.len() == labels.len() * stride,
         "scratch holds whole rows"
     );
     assert!(labels.len().is_multiple_of(P), "scratch holds whole groups");
@@ -173,16 +182,39 @@ unsafe fn nearest<L: Lanes, const P: usize>(
         let width = L::N * PANEL_VECTORS_MAX.min(vectors - start);
         let panel = &panels[at..at + width * (dims + 1)];
         let groups = centred
-            .chunks_exact(P * dims)
+            .chunks_exact(P * stride)
             .zip(scores.chunks_exact_mut(P))
             .zip(labels.chunks_exact_mut(P));
         for ((points, scores), labels) in groups {
+            // The next block comes from memory while this one is computed on; a panel is enough.
+            if start == 0 {
+                let coming = upcoming.split_off(..upcoming.len().min(P * dims)).unwrap_or_default();
+                for line in coming.chunks(LINE_BYTES / size_of::<L::T>()) {
+                    prefetch(line);
+                }
+            }
             // SAFETY: the slices above have the sizes that `micro` wants; the caller promises the instructions.
             unsafe {
                 if width == L::N {
-                    micro::<L, P, 1>(points.as_ptr(), dims, panel.as_ptr(), first, scores, labels);
+                    micro::<L, P, 1>(
+                        points.as_ptr(),
+                        stride,
+                        dims,
+                        panel.as_ptr(),
+                        first,
+                        scores,
+                        labels,
+                    );
                 } else {
-                    micro::<L, P, 2>(points.as_ptr(), dims, panel.as_ptr(), first, scores, labels);
+                    micro::<L, P, 2>(
+                        points.as_ptr(),
+                        stride,
+                        dims,
+                        panel.as_ptr(),
+                        first,
+                        scores,
+                        labels,
+                    );
                 }
             }
         }
@@ -191,61 +223,72 @@ unsafe fn nearest<L: Lanes, const P: usize>(
     }
 }
 
-/// Sums of squares in [`DISTANCE_LANES`] chains, folded as a tree, then the tail in order: one order for all.
+/// Asks for a line to be in cache soon; only a hint, so nothing where there is no stable way to say it.
 #[inline(always)]
-fn distances<T: Element>(
-    centres: &Centres<T>,
-    centred: &[T],
+fn prefetch<T>(line: &[T]) {
+    #[cfg(target_arch = "x86_64")]
+    // SAFETY: a prefetch reads nothing that the program could see, and SSE is part of x86-64.
+    unsafe {
+        use std::arch::x86_64::{_MM_HINT_T1, _mm_prefetch};
+        _mm_prefetch::<_MM_HINT_T1>(line.as_ptr().cast());
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = line;
+}
+
+/// Sums of squares in [`DISTANCE_LANES`] chains over the padded rows, folded as a tree: one order for all.
+///
+/// # Safety
+///
+/// `L`'s instructions exist.
+#[inline(always)]
+unsafe fn distances<L: Lanes>(
+    centres: &Centres<L::T>,
+    centred: &[L::T],
     labels: &[u32],
     distances: &mut [f64],
 ) {
-    let dims = centres.dims;
-    for ((row, label), out) in centred.chunks_exact(dims).zip(labels).zip(distances) {
-        let start = *label as usize * dims;
-        let centre = &centres.rows[start..start + dims];
-        let (row_chunks, row_tail) = row.as_chunks::<DISTANCE_LANES>();
-        let (centre_chunks, centre_tail) = centre.as_chunks::<DISTANCE_LANES>();
-        let mut acc = [T::default(); DISTANCE_LANES];
-        for (xs, cs) in row_chunks.iter().zip(centre_chunks) {
-            for ((acc, x), c) in acc.iter_mut().zip(xs).zip(cs) {
-                let difference = *x - *c;
-                *acc = difference.fused(difference, *acc);
-            }
-        }
+    const { assert!(DISTANCE_LANES.is_multiple_of(L::N), "vectors fill the chains") };
+    let stride = centres.stride;
+    for ((row, label), out) in centred.chunks_exact(stride).zip(labels).zip(distances) {
+        let centre = &centres.rows[*label as usize * stride..][..stride];
+        let chunks = row.as_chunks().0.iter().zip(centre.as_chunks().0);
+        // SAFETY: the caller promises the instructions.
+        let mut sums = unsafe { squares::<L>(chunks) };
         let mut half = DISTANCE_LANES / 2;
         while half > 0 {
             for lane in 0..half {
-                acc[lane] = acc[lane] + acc[lane + half];
+                sums[lane] = sums[lane] + sums[lane + half];
             }
             half /= 2;
         }
-        let mut sum = acc[0];
-        for (x, c) in row_tail.iter().zip(centre_tail) {
-            let difference = *x - *c;
-            sum = difference.fused(difference, sum);
-        }
-        *out = sum.to_f64();
+        *out = sums[0].to_f64();
     }
 }
 
+/// # Safety
+///
+/// `L`'s instructions exist.
 #[inline(always)]
-fn move_rows<T: Element>(rows: &[T], factors: &[f64], old: &[u32], new: &[u32], sums: &mut [i64]) {
-    let dims = factors.len();
-    for ((row, old), new) in rows.chunks_exact(dims).zip(old).zip(new) {
-        if old == new {
-            continue;
-        }
-        let start = *new as usize * dims;
-        for ((sum, x), factor) in sums[start..start + dims].iter_mut().zip(row).zip(factors) {
-            *sum += fixed::quantise(x.to_f64(), *factor);
-        }
-        if *old != UNASSIGNED {
-            let start = *old as usize * dims;
-            for ((sum, x), factor) in sums[start..start + dims].iter_mut().zip(row).zip(factors) {
-                *sum -= fixed::quantise(x.to_f64(), *factor);
+unsafe fn squares<'a, L: Lanes>(
+    chunks: impl Iterator<Item = (&'a [L::T; DISTANCE_LANES], &'a [L::T; DISTANCE_LANES])>,
+) -> [L::T; DISTANCE_LANES] {
+    let mut sums = [L::T::default(); DISTANCE_LANES];
+    // SAFETY: the caller promises the instructions; `v + N` is within the lanes of a chunk.
+    unsafe {
+        // As many as the narrowest vectors take; wider ones leave the rest alone.
+        let mut acc = [L::splat(L::T::default()); DISTANCE_LANES];
+        for (xs, cs) in chunks {
+            for (acc, v) in acc.iter_mut().zip((0..DISTANCE_LANES).step_by(L::N)) {
+                let difference = L::load(xs.as_ptr().add(v)).minus(L::load(cs.as_ptr().add(v)));
+                *acc = acc.fused(difference, difference);
             }
         }
+        for (acc, v) in acc.into_iter().zip((0..DISTANCE_LANES).step_by(L::N)) {
+            acc.store(sums.as_mut_ptr().add(v));
+        }
     }
+    sums
 }
 
 /// `N` elements for the compiler to do with what it can.
@@ -265,6 +308,15 @@ unsafe impl<T: Element, const N: usize> Lanes for Portable<T, N> {
     #[inline(always)]
     unsafe fn splat(value: T) -> Self {
         Self([value; N])
+    }
+    #[inline(always)]
+    unsafe fn store(self, to: *mut T) {
+        // SAFETY: the caller promises room for `N` elements.
+        unsafe { to.cast::<[T; N]>().write(self.0) }
+    }
+    #[inline(always)]
+    unsafe fn minus(self, other: Self) -> Self {
+        Self(std::array::from_fn(|lane| self.0[lane] - other.0[lane]))
     }
     #[inline(always)]
     unsafe fn fused(self, a: Self, b: Self) -> Self {
@@ -294,6 +346,7 @@ unsafe impl<T: Element, const N: usize> Lanes for Portable<T, N> {
 /// Implements [`Lanes`] for a newtype of a vector register: every method is one expression over intrinsics.
 macro_rules! lanes {
     ($name:ident($register:ty), $t:ty, $n:literal, load($from:ident) $load:expr, splat($x:ident) $splat:expr,
+     store($s:ident, $to:ident) $store:expr, minus($g:ident, $h:ident) $minus:expr,
      fused($acc:ident, $a:ident, $b:ident) $fused:expr, min($c:ident, $d:ident) $min:expr,
      reduce($v:ident) $reduce:expr, equal($e:ident, $f:ident) $equal:expr) => {
         #[derive(Clone, Copy)]
@@ -313,6 +366,18 @@ macro_rules! lanes {
             unsafe fn splat($x: $t) -> Self {
                 // SAFETY: the caller promises the features.
                 Self(unsafe { $splat })
+            }
+            #[inline(always)]
+            unsafe fn store(self, $to: *mut $t) {
+                let $s = self.0;
+                // SAFETY: the caller promises room for `N` elements, at any alignment, and the features.
+                unsafe { $store }
+            }
+            #[inline(always)]
+            unsafe fn minus(self, other: Self) -> Self {
+                let ($g, $h) = (self.0, other.0);
+                // SAFETY: the caller promises the features.
+                Self(unsafe { $minus })
             }
             #[inline(always)]
             unsafe fn fused(self, a: Self, b: Self) -> Self {
@@ -342,35 +407,41 @@ macro_rules! lanes {
     };
 }
 
-/// The three entry points for one instruction set, compiled with its features.
+/// The entry points for one instruction set, compiled with its features, for both element types.
 macro_rules! compile {
-    ($module:ident, $($feature:literal,)? f32: $f32:ty, f64: $f64:ty, points: $points:literal) => {
-        pub(in crate::kernel::simd) mod $module {
-            #[allow(unused_imports, reason = "each instruction set uses its own")]
+    ($isa:ident, $($feature:literal,)? f32: $f32:ty, f64: $f64:ty, points: $points:literal) => {
+        pub(in crate::kernel::simd) mod $isa {
             use super::*;
 
-            pub(in crate::kernel::simd) const LANES_F32: usize = <$f32 as Lanes>::N;
-            pub(in crate::kernel::simd) const LANES_F64: usize = <$f64 as Lanes>::N;
+            compile!(single, $($feature,)? $f32, f32, $points);
+            compile!(double, $($feature,)? $f64, f64, $points);
+        }
+    };
+    ($element:ident, $($feature:literal,)? $lanes:ty, $t:ty, $points:literal) => {
+        pub(in crate::kernel::simd) mod $element {
+            #[allow(unused_imports, reason = "each instruction set uses its own")]
+            use super::*;
+            use crate::kernel::{Centres, Scratch, simd};
+
+            pub(in crate::kernel::simd) const LANES: usize = <$lanes as Lanes>::N;
 
             $(#[target_feature(enable = $feature)])?
-            pub(in crate::kernel::simd) fn nearest_f32(centres: &Centres<f32>, rows: &[f32], scratch: &mut Scratch<f32>) {
+            pub(in crate::kernel::simd) fn nearest(centres: &Centres<$t>, rows: &[$t], upcoming: &[$t], scratch: &mut Scratch<$t>) {
                 // SAFETY: this function's features are the vector type's.
-                unsafe { nearest::<$f32, $points>(centres, rows, scratch) }
+                unsafe { simd::nearest::<$lanes, $points>(centres, rows, upcoming, scratch) }
             }
             $(#[target_feature(enable = $feature)])?
-            pub(in crate::kernel::simd) fn nearest_f64(centres: &Centres<f64>, rows: &[f64], scratch: &mut Scratch<f64>) {
-                // SAFETY: this function's features are the vector type's.
-                unsafe { nearest::<$f64, $points>(centres, rows, scratch) }
-            }
-            $(#[target_feature(enable = $feature)])?
-            pub(in crate::kernel::simd) fn distances<T: Element>(centres: &Centres<T>, centred: &[T], labels: &[u32], out: &mut [f64]) {
-                crate::kernel::simd::distances(centres, centred, labels, out);
-            }
-            $(#[target_feature(enable = $feature)])?
-            pub(in crate::kernel::simd) fn move_rows<T: Element>(
-                rows: &[T], factors: &[f64], old: &[u32], new: &[u32], sums: &mut [i64],
+            pub(in crate::kernel::simd) fn distances(
+                centres: &Centres<$t>, centred: &[$t], labels: &[u32], out: &mut [f64],
             ) {
-                crate::kernel::simd::move_rows(rows, factors, old, new, sums);
+                // SAFETY: this function's features are the vector type's.
+                unsafe { simd::distances::<$lanes>(centres, centred, labels, out) }
+            }
+            $(#[target_feature(enable = $feature)])?
+            pub(in crate::kernel::simd) fn move_rows(
+                rows: &[$t], factors: &[f64], old: &[u32], new: &[u32], sums: &mut [i64],
+            ) {
+                crate::kernel::accumulate(rows, factors, old, new, sums);
             }
         }
     };
@@ -385,14 +456,17 @@ mod x86 {
 
     lanes!(Avx512F32(__m512), f32, 16,
         load(from) _mm512_loadu_ps(from), splat(x) _mm512_set1_ps(x),
+        store(s, to) _mm512_storeu_ps(to, s), minus(g, h) _mm512_sub_ps(g, h),
         fused(acc, a, b) _mm512_fmadd_ps(a, b, acc), min(c, d) _mm512_min_ps(c, d),
         reduce(v) _mm512_reduce_min_ps(v), equal(e, f) u32::from(_mm512_cmpeq_ps_mask(e, f)));
     lanes!(Avx512F64(__m512d), f64, 8,
         load(from) _mm512_loadu_pd(from), splat(x) _mm512_set1_pd(x),
+        store(s, to) _mm512_storeu_pd(to, s), minus(g, h) _mm512_sub_pd(g, h),
         fused(acc, a, b) _mm512_fmadd_pd(a, b, acc), min(c, d) _mm512_min_pd(c, d),
         reduce(v) _mm512_reduce_min_pd(v), equal(e, f) u32::from(_mm512_cmpeq_pd_mask(e, f)));
     lanes!(Avx2F32(__m256), f32, 8,
         load(from) _mm256_loadu_ps(from), splat(x) _mm256_set1_ps(x),
+        store(s, to) _mm256_storeu_ps(to, s), minus(g, h) _mm256_sub_ps(g, h),
         fused(acc, a, b) _mm256_fmadd_ps(a, b, acc), min(c, d) _mm256_min_ps(c, d),
         reduce(v) {
             let four = _mm_min_ps(_mm256_castps256_ps128(v), _mm256_extractf128_ps::<1>(v));
@@ -402,6 +476,7 @@ mod x86 {
         equal(e, f) _mm256_movemask_ps(_mm256_cmp_ps::<_CMP_EQ_OQ>(e, f)).cast_unsigned());
     lanes!(Avx2F64(__m256d), f64, 4,
         load(from) _mm256_loadu_pd(from), splat(x) _mm256_set1_pd(x),
+        store(s, to) _mm256_storeu_pd(to, s), minus(g, h) _mm256_sub_pd(g, h),
         fused(acc, a, b) _mm256_fmadd_pd(a, b, acc), min(c, d) _mm256_min_pd(c, d),
         reduce(v) {
             let two = _mm_min_pd(_mm256_castpd256_pd128(v), _mm256_extractf128_pd::<1>(v));
@@ -424,6 +499,11 @@ mod arm {
     // Two registers a vector: panels are then as wide as twelve accumulators of two registers allow.
     lanes!(NeonF32([float32x4_t; 2]), f32, 8,
     load(from) [vld1q_f32(from), vld1q_f32(from.add(4))], splat(x) [vdupq_n_f32(x); 2],
+        store(s, to) {
+            vst1q_f32(to, s[0]);
+            vst1q_f32(to.add(4), s[1]);
+        },
+        minus(g, h) [vsubq_f32(g[0], h[0]), vsubq_f32(g[1], h[1])],
     fused(acc, a, b) [vfmaq_f32(acc[0], a[0], b[0]), vfmaq_f32(acc[1], a[1], b[1])],
     min(c, d) [vminq_f32(c[0], d[0]), vminq_f32(c[1], d[1])],
     reduce(v) vminvq_f32(vminq_f32(v[0], v[1])),
@@ -435,6 +515,11 @@ mod arm {
     });
     lanes!(NeonF64([float64x2_t; 2]), f64, 4,
     load(from) [vld1q_f64(from), vld1q_f64(from.add(2))], splat(x) [vdupq_n_f64(x); 2],
+        store(s, to) {
+            vst1q_f64(to, s[0]);
+            vst1q_f64(to.add(2), s[1]);
+        },
+        minus(g, h) [vsubq_f64(g[0], h[0]), vsubq_f64(g[1], h[1])],
     fused(acc, a, b) [vfmaq_f64(acc[0], a[0], b[0]), vfmaq_f64(acc[1], a[1], b[1])],
     min(c, d) [vminq_f64(c[0], d[0]), vminq_f64(c[1], d[1])],
     reduce(v) vminvq_f64(vminq_f64(v[0], v[1])),
@@ -450,48 +535,54 @@ mod arm {
 
 /// Calls an entry point's version for `$isa`.
 macro_rules! dispatch {
-    ($isa:expr, $function:ident($($argument:expr),*)) => {
+    ($isa:expr, $element:ident::$function:ident($($argument:expr),*)) => {
         match $isa {
             #[cfg(target_arch = "x86_64")]
             Isa::Avx512 => {
                 assert!(has(Isa::Avx512), "AVX-512 is there");
                 // SAFETY: just checked.
-                unsafe { x86::avx512::$function($($argument),*) }
+                unsafe { x86::avx512::$element::$function($($argument),*) }
             }
             #[cfg(target_arch = "x86_64")]
             Isa::Avx2 => {
                 assert!(has(Isa::Avx2), "AVX2 is there");
                 // SAFETY: just checked.
-                unsafe { x86::avx2::$function($($argument),*) }
+                unsafe { x86::avx2::$element::$function($($argument),*) }
             }
             #[cfg(target_arch = "aarch64")]
             Isa::Neon => {
                 assert!(has(Isa::Neon), "NEON is there");
                 // SAFETY: just checked.
-                unsafe { arm::neon::$function($($argument),*) }
+                unsafe { arm::neon::$element::$function($($argument),*) }
             }
-            _ => portable::$function($($argument),*),
+            _ => portable::$element::$function($($argument),*),
         }
     };
 }
 
 /// Implements [`Dispatch`] for one element type.
 macro_rules! element {
-    ($t:ty, $lanes:ident, $nearest:ident) => {
+    ($t:ty, $element:ident) => {
         impl Dispatch for $t {
             fn lanes(isa: Isa) -> usize {
                 match isa {
                     #[cfg(target_arch = "x86_64")]
-                    Isa::Avx512 => x86::avx512::$lanes,
+                    Isa::Avx512 => x86::avx512::$element::LANES,
                     #[cfg(target_arch = "x86_64")]
-                    Isa::Avx2 => x86::avx2::$lanes,
+                    Isa::Avx2 => x86::avx2::$element::LANES,
                     #[cfg(target_arch = "aarch64")]
-                    Isa::Neon => arm::neon::$lanes,
-                    _ => portable::$lanes,
+                    Isa::Neon => arm::neon::$element::LANES,
+                    _ => portable::$element::LANES,
                 }
             }
-            fn nearest(isa: Isa, centres: &Centres<$t>, rows: &[$t], scratch: &mut Scratch<$t>) {
-                dispatch!(isa, $nearest(centres, rows, scratch));
+            fn nearest(
+                isa: Isa,
+                centres: &Centres<$t>,
+                rows: &[$t],
+                upcoming: &[$t],
+                scratch: &mut Scratch<$t>,
+            ) {
+                dispatch!(isa, $element::nearest(centres, rows, upcoming, scratch));
             }
             fn distances(
                 isa: Isa,
@@ -500,7 +591,7 @@ macro_rules! element {
                 labels: &[u32],
                 distances: &mut [f64],
             ) {
-                dispatch!(isa, distances(centres, centred, labels, distances));
+                dispatch!(isa, $element::distances(centres, centred, labels, distances));
             }
             fn move_rows(
                 isa: Isa,
@@ -510,11 +601,11 @@ macro_rules! element {
                 new: &[u32],
                 sums: &mut [i64],
             ) {
-                dispatch!(isa, move_rows(rows, factors, old, new, sums));
+                dispatch!(isa, $element::move_rows(rows, factors, old, new, sums));
             }
         }
     };
 }
 
-element!(f32, LANES_F32, nearest_f32);
-element!(f64, LANES_F64, nearest_f64);
+element!(f32, single);
+element!(f64, double);

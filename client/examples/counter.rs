@@ -1,0 +1,51 @@
+//! Several threads count visits on one shared counter, and none is lost.
+//!
+//! `cargo run -p catena-client --example counter [HOST:PORT]`; without an address it starts an
+//! engine of its own.
+
+#![allow(clippy::print_stdout, reason = "an example shows what it does")]
+
+use catena_client::{Client, Error};
+use catena_engine::Engine;
+
+const THREADS: i64 = 4;
+const VISITS: i64 = 1000;
+
+fn main() -> Result<(), Box<dyn std::error::Error>> {
+    let own = Engine::builder().cores(1);
+    let (_engine, address) = match std::env::args().nth(1) {
+        Some(address) => (None, address),
+        None => {
+            let engine = own.start()?;
+            let address = engine.addresses()[0].to_string();
+            (Some(engine), address)
+        }
+    };
+
+    let client = Client::connect(&address)?;
+    println!("connected to {} at {address}", client.engine());
+    let visits = client.counter("example/visits");
+    visits.reset()?;
+
+    std::thread::scope(|scope| {
+        // A client belongs to one thread, so each has its own.
+        let visitors: Vec<_> = (0..THREADS)
+            .map(|_| {
+                scope.spawn(|| {
+                    let client = Client::connect(&address)?;
+                    let visits = client.counter("example/visits");
+                    (0..VISITS).try_for_each(|_| visits.increment().map(drop))
+                })
+            })
+            .collect();
+        visitors.into_iter().try_for_each(|visitor| {
+            visitor.join().expect("a visitor only counts") as Result<(), Error>
+        })
+    })?;
+
+    let counted = visits.get()?;
+    println!("{THREADS} threads made {VISITS} visits each, counted {counted}");
+    assert_eq!(counted, THREADS * VISITS, "nothing is lost and nothing counted twice");
+    visits.delete()?;
+    Ok(())
+}

@@ -1,0 +1,236 @@
+//! The client: from an object and an op to a result.
+
+use std::cell::RefCell;
+use std::time::{Duration, Instant};
+
+use catena_protocol::limits::SESSION_TTL_MS_MAX;
+use catena_protocol::{Fault, Op, Reply, Status};
+
+use crate::buffer::{Held, Pool};
+use crate::config::{Config, TIMEOUT_MAX};
+use crate::error::Error;
+use crate::exchange::Exchange;
+use crate::node::{Node, Seeds, Unreached};
+use crate::objects::{Barrier, Cell, Counter, Flag, Latch, Reduction, Target, Vector};
+use crate::pipeline::Pipeline;
+use crate::request::{Answer, Failure, Request};
+
+/// A connection to a Catena node, and the way to its objects.
+///
+/// Calls block. A client can be moved to another thread but not shared by several: each thread has
+/// its own. It connects to a core of the node when it first needs it, and keeps the connection.
+///
+/// Dropping a client closes its sessions.
+pub struct Client {
+    pub(crate) node: RefCell<Node>,
+    pub(crate) pool: Pool,
+}
+
+impl Client {
+    /// Connects to the engine at `address`: `host:port`, or several of them with commas, of which
+    /// the first that answers is taken.
+    ///
+    /// Costs one round trip after the TCP handshake. Names are looked up by the operating system,
+    /// in its own time.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::BadAddress`], [`Error::Unreachable`], [`Error::Unwelcome`], [`Error::Incompatible`].
+    pub fn connect(address: impl ToString) -> Result<Client, Error> {
+        Client::builder().connect(address)
+    }
+
+    /// A client with other timeouts than the default ones.
+    pub fn builder() -> Builder {
+        Builder { config: Config::default() }
+    }
+
+    /// The counter called `name`.
+    pub fn counter(&self, name: &str) -> Counter<'_> {
+        Counter::new(self, name)
+    }
+
+    /// The flag called `name`.
+    pub fn flag(&self, name: &str) -> Flag<'_> {
+        Flag::new(self, name)
+    }
+
+    /// The cell called `name`.
+    pub fn cell(&self, name: &str) -> Cell<'_> {
+        Cell::new(self, name)
+    }
+
+    /// The vector called `name`.
+    pub fn vector(&self, name: &str) -> Vector<'_> {
+        Vector::new(self, name)
+    }
+
+    /// The reduction called `name`.
+    pub fn reduction(&self, name: &str) -> Reduction<'_> {
+        Reduction::new(self, name)
+    }
+
+    /// The barrier called `name`.
+    pub fn barrier(&self, name: &str) -> Barrier<'_> {
+        Barrier::new(self, name)
+    }
+
+    /// The latch called `name`.
+    pub fn latch(&self, name: &str) -> Latch<'_> {
+        Latch::new(self, name)
+    }
+
+    /// An empty batch of ops, to be sent together.
+    pub fn pipeline<'o>(&self) -> Pipeline<'_, 'o> {
+        Pipeline::new(self)
+    }
+
+    /// Begins anew: the next calls use new connections and new sessions.
+    ///
+    /// Needed where a process is copied while it runs, as Lambda SnapStart does: copies that share a
+    /// session take each other's requests for repetitions. Call it first thing after being restored.
+    pub fn forget_sessions(&mut self) {
+        let node = self.node.get_mut();
+        node.sessions.clear();
+        node.lanes.clear();
+    }
+
+    /// Name and version of the engine.
+    pub fn engine(&self) -> String {
+        self.node.borrow().topology.engine().to_owned()
+    }
+
+    /// Asks one thing and reads the reply with `read`, which answers `None` if it is of the wrong
+    /// sort. `wait` is how long the request may wait inside the engine.
+    pub(crate) fn ask<T>(
+        &self,
+        target: &Target,
+        op: Op<'_>,
+        wait: Option<Duration>,
+        read: impl FnOnce(Reply<'_>) -> Option<T>,
+    ) -> Result<T, Error> {
+        let mut node = self.node.borrow_mut();
+        let mut request = target.request(op, wait);
+        let answer = self.exchange(&mut node, target, &mut request, wait)?;
+        let body = &node.lanes[answer.buffer].buffer.bytes()[answer.body];
+        let reply = Reply::decode(request.code, body).map(read);
+        reply.and_then(wrong_sort).map_err(|fault| target.error(&request, Failure::Garbled(fault)))
+    }
+
+    /// Asks one thing and keeps the reply where it was received; `read` says what in it matters.
+    pub(crate) fn ask_held<T>(
+        &self,
+        target: &Target,
+        op: Op<'_>,
+        wait: Option<Duration>,
+        read: impl FnOnce(&Held<'_>, Reply<'_>) -> Option<T>,
+    ) -> Result<(Held<'_>, T), Error> {
+        let mut node = self.node.borrow_mut();
+        let mut request = target.request(op, wait);
+        let answer = self.exchange(&mut node, target, &mut request, wait)?;
+        let buffer = node.lanes[answer.buffer].swap_buffer(&self.pool);
+        let held = Held::new(buffer, answer.body, &self.pool);
+        let read = Reply::decode(request.code, held.body()).map(|reply| read(&held, reply));
+        match read.and_then(wrong_sort) {
+            Ok(parts) => Ok((held, parts)),
+            Err(fault) => Err(target.error(&request, Failure::Garbled(fault))),
+        }
+    }
+
+    fn exchange(
+        &self,
+        node: &mut Node,
+        target: &Target,
+        request: &mut Request<'_>,
+        wait: Option<Duration>,
+    ) -> Result<Answer, Error> {
+        let timeout = node.config.call_timeout + wait.unwrap_or_default().min(TIMEOUT_MAX);
+        let exchange = Exchange {
+            node,
+            pool: &self.pool,
+            requests: std::slice::from_mut(request),
+            kept: None,
+            deadline: Instant::now() + timeout,
+            open: 0,
+        };
+        exchange.run();
+        let outcome = request.outcome.take().expect("an exchange gives every request an outcome");
+        outcome.map_err(|failure| target.error(request, failure))
+    }
+}
+
+impl Drop for Client {
+    fn drop(&mut self) {
+        self.node.get_mut().close_sessions();
+    }
+}
+
+impl std::fmt::Debug for Client {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Client").field("engine", &self.engine()).finish_non_exhaustive()
+    }
+}
+
+/// Chooses timeouts and limits for a [`Client`].
+#[derive(Clone, Debug)]
+pub struct Builder {
+    config: Config,
+}
+
+impl Builder {
+    /// Longest time to set up a connection, and until an unresponsive path is given up for another
+    /// connection. 2 seconds unless set.
+    pub fn connect_timeout(mut self, timeout: Duration) -> Builder {
+        self.config.connect_timeout = timeout.min(TIMEOUT_MAX);
+        self
+    }
+
+    /// Longest time from a call to its result, with all repetitions. 5 seconds unless set. Calls
+    /// that wait inside the engine take this beyond their own timeout, and no longer than this if
+    /// the engine is gone.
+    pub fn call_timeout(mut self, timeout: Duration) -> Builder {
+        self.config.call_timeout = timeout.min(TIMEOUT_MAX);
+        self
+    }
+
+    /// How long to ask the socket for the reply again and again before sleeping until it comes. Off
+    /// unless set. 20 to 50 µs shorten the round trip where the caller has a core for itself, and
+    /// only steal time where it has not.
+    pub fn spin(mut self, spin: Duration) -> Builder {
+        self.config.spin = spin.min(TIMEOUT_MAX);
+        self
+    }
+
+    /// After how much silence the engine may forget a session of this client, at most an hour. 20
+    /// minutes unless set. A repetition that comes later is refused.
+    pub fn session_ttl(mut self, ttl: Duration) -> Builder {
+        let ttl_ms = u32::try_from(ttl.as_millis()).unwrap_or(u32::MAX);
+        // 0 would mean the engine's default.
+        self.config.session_ttl_ms = ttl_ms.clamp(1, SESSION_TTL_MS_MAX);
+        self
+    }
+
+    /// Largest reply frame to make room for, in bytes: what any frame may have, unless set.
+    pub fn reply_bytes_max(mut self, bytes: u32) -> Builder {
+        self.config.reply_bytes_max = bytes;
+        self
+    }
+
+    /// Connects, see [`Client::connect`].
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Client::connect`].
+    pub fn connect(self, address: impl ToString) -> Result<Client, Error> {
+        let address = address.to_string();
+        let pool = Pool::default();
+        let node = Node::connect(self.config, Seeds::parse(&address), &pool)
+            .map_err(|unreached: Unreached| Error::of_unreached(&address, unreached))?;
+        Ok(Client { node: RefCell::new(node), pool })
+    }
+}
+
+/// Refuses a reply that is well-formed but not one the op has.
+fn wrong_sort<T>(read: Option<T>) -> Result<T, Fault> {
+    read.ok_or(Fault::new(Status::BadBody))
+}

@@ -1,0 +1,184 @@
+//! One TCP connection to one core, and the ways to wait on it.
+//!
+//! A connection knows bytes, modes and timeouts, nothing of frames. The end of the stream is an
+//! error like any other: the peer never ends one that is in use. Modes and timeouts are system
+//! calls, so they are changed only when the next step needs another.
+
+use std::io::{self, ErrorKind, Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::time::{Duration, Instant};
+
+use socket2::{SockRef, TcpKeepalive};
+
+use crate::config::{
+    Config, IDLE_MAX, KEEPALIVE_IDLE, KEEPALIVE_INTERVAL, TIMEOUT_MIN, TIMEOUT_SLACK,
+};
+
+#[derive(Debug)]
+pub(crate) struct Connection {
+    stream: TcpStream,
+    pub(crate) peer: SocketAddr,
+    /// Tells it from all earlier ones of this client.
+    pub(crate) serial: u64,
+    /// Whether the Welcome has come.
+    pub(crate) greeted: bool,
+    nonblocking: bool,
+    read_timeout: Duration,
+    write_timeout: Duration,
+    used_at: Instant,
+}
+
+impl Connection {
+    /// Connects.
+    pub(crate) fn open(
+        peer: SocketAddr,
+        serial: u64,
+        timeout: Duration,
+        config: &Config,
+    ) -> io::Result<Connection> {
+        let stream = TcpStream::connect_timeout(&peer, timeout.max(TIMEOUT_MIN))?;
+        stream.set_nodelay(true)?;
+        let socket = SockRef::from(&stream);
+        let keepalive =
+            TcpKeepalive::new().with_time(KEEPALIVE_IDLE).with_interval(KEEPALIVE_INTERVAL);
+        socket.set_tcp_keepalive(&keepalive)?;
+        // Bytes that nobody confirms for this long mean a dead path: find another before the call's
+        // time is up. A slow engine is not taken for one, because its kernel confirms.
+        #[cfg(target_os = "linux")]
+        socket.set_tcp_user_timeout(Some(config.connect_timeout))?;
+        let (read_timeout, write_timeout) = (Duration::ZERO, Duration::ZERO);
+        Ok(Connection {
+            stream,
+            peer,
+            serial,
+            greeted: false,
+            nonblocking: false,
+            read_timeout,
+            write_timeout,
+            used_at: Instant::now(),
+        })
+    }
+
+    /// Whether the peer hung up, or began to say goodbye, while nobody was looking.
+    pub(crate) fn is_stale(&mut self, now: Instant) -> bool {
+        if now.saturating_duration_since(self.used_at) < IDLE_MAX || !self.greeted {
+            return false;
+        }
+        if self.set_nonblocking(true).is_err() {
+            return true;
+        }
+        // Nothing is asked, so nothing can have been answered.
+        !matches!(self.stream.peek(&mut [0]), Err(error) if is_nothing(&error))
+    }
+
+    /// Sends what fits without waiting; answers how many bytes did.
+    pub(crate) fn write_now(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.set_nonblocking(true)?;
+        self.write(bytes)
+    }
+
+    /// Sends, waiting at most `timeout` for room; answers how many bytes were sent.
+    pub(crate) fn write_within(&mut self, bytes: &[u8], timeout: Duration) -> io::Result<usize> {
+        if self.nonblocking {
+            // The mode of one that spins. There is room, mostly.
+            let written = self.write(bytes)?;
+            if written > 0 {
+                return Ok(written);
+            }
+        }
+        self.set_nonblocking(false)?;
+        if is_off(self.write_timeout, timeout) {
+            self.write_timeout = timeout.max(TIMEOUT_MIN);
+            self.stream.set_write_timeout(Some(self.write_timeout))?;
+        }
+        self.write(bytes)
+    }
+
+    /// Receives what is there, `None` if nothing is.
+    pub(crate) fn read_now(&mut self, spare: &mut [u8]) -> io::Result<Option<usize>> {
+        self.set_nonblocking(true)?;
+        self.read(spare)
+    }
+
+    /// Receives, waiting at most `timeout`; `None` if nothing came. For the first `spin` of it the
+    /// socket is asked again and again.
+    pub(crate) fn read_within(
+        &mut self,
+        spare: &mut [u8],
+        timeout: Duration,
+        spin: Duration,
+    ) -> io::Result<Option<usize>> {
+        if !spin.is_zero() {
+            let start = Instant::now();
+            while start.elapsed() < spin.min(timeout) {
+                if let Some(bytes) = self.read_now(spare)? {
+                    return Ok(Some(bytes));
+                }
+                std::hint::spin_loop();
+            }
+        }
+        self.set_nonblocking(false)?;
+        if is_off(self.read_timeout, timeout) {
+            self.read_timeout = timeout.max(TIMEOUT_MIN);
+            self.stream.set_read_timeout(Some(self.read_timeout))?;
+        }
+        self.read(spare)
+    }
+
+    /// Hangs up so that nothing still on its way arrives later.
+    pub(crate) fn abort(self) {
+        // Best effort: the connection is given up either way.
+        _ = SockRef::from(&self.stream).set_linger(Some(Duration::ZERO));
+    }
+
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        loop {
+            match self.stream.write(bytes) {
+                Ok(0) => return Err(ErrorKind::WriteZero.into()),
+                Ok(written) => return Ok(written),
+                Err(error) if is_nothing(&error) => return Ok(0),
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    fn read(&mut self, spare: &mut [u8]) -> io::Result<Option<usize>> {
+        loop {
+            match self.stream.read(spare) {
+                Ok(0) => return Err(hung_up()),
+                Ok(bytes) => {
+                    self.used_at = Instant::now();
+                    return Ok(Some(bytes));
+                }
+                Err(error) if is_nothing(&error) => return Ok(None),
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    fn set_nonblocking(&mut self, nonblocking: bool) -> io::Result<()> {
+        if self.nonblocking != nonblocking {
+            self.stream.set_nonblocking(nonblocking)?;
+            self.nonblocking = nonblocking;
+        }
+        Ok(())
+    }
+}
+
+/// Whether a timeout in force is too far from the one wanted.
+fn is_off(in_force: Duration, wanted: Duration) -> bool {
+    // None is set yet, or it would oversleep a short one.
+    let is_wrong = in_force.is_zero() || (in_force > wanted && wanted < TIMEOUT_SLACK);
+    is_wrong || in_force.abs_diff(wanted) > TIMEOUT_SLACK
+}
+
+/// Not now: what a nonblocking socket says, and a blocking one whose time is up.
+fn is_nothing(error: &io::Error) -> bool {
+    error.kind() == ErrorKind::WouldBlock
+}
+
+fn hung_up() -> io::Error {
+    io::Error::new(ErrorKind::UnexpectedEof, "the engine hung up")
+}

@@ -1,0 +1,171 @@
+//! From bytes to outcomes: which request a reply is for, and what becomes of one that was refused.
+
+use std::time::{Duration, Instant};
+
+use catena_protocol::{Fault, FrameKind, Header, OpCode, Refusal, Status};
+
+use super::Exchange;
+use crate::config::{RENEWALS_MAX, SCARCE_TRIES_MAX, TIMEOUT_MAX};
+use crate::lane::{Arrival, InFlight};
+use crate::node::refused_at_door;
+use crate::random::backoff;
+use crate::request::{Answer, Failure, Request};
+use crate::session::Session;
+use crate::verdict::Verdict;
+
+impl Exchange<'_, '_> {
+    /// Takes a reply.
+    pub(super) fn on_reply(&mut self, core: usize, arrival: Arrival) -> Result<(), Failure> {
+        let lane = &mut self.node.lanes[core];
+        let Arrival { header, body } = arrival;
+        let bytes = &lane.buffer.bytes()[body.clone()];
+        if header.kind != FrameKind::Reply {
+            return Err(Failure::Garbled(Status::BadFrameKind.into()));
+        }
+        let status = Status::from_wire(header.flags);
+        if header.op == OpCode::SessionOpen.to_wire() {
+            let refusal = refusal(status, bytes)?;
+            self.on_session_opened(&header, refusal);
+            return Ok(());
+        }
+        let requests = &*self.requests;
+        let asked = |sent: &InFlight| requests[sent.request].is_answered_by(&header);
+        let Some(place) = lane.in_flight.iter().position(asked) else {
+            // A refusal that belongs to no request is about the connection.
+            return Err(match refused_at_door(header.flags, bytes) {
+                _ if status == Some(Status::Ok) => unexpected(&header),
+                Failure::Incompatible(fault) => Failure::Garbled(fault),
+                passing => passing,
+            });
+        };
+        let at = lane.in_flight[place].request;
+        if header.op != self.requests[at].code.to_wire() {
+            return Err(unexpected(&header));
+        }
+        let refusal = refusal(status, bytes)?;
+        lane.in_flight.remove(place);
+        lane.trouble = None;
+        match refusal {
+            None => {
+                let buffer = lane.kept_as.unwrap_or(core);
+                self.finish(at, Ok(Answer { buffer, body }));
+            }
+            Some(refusal) => self.on_refusal(core, at, refusal),
+        }
+        Ok(())
+    }
+
+    fn on_session_opened(&mut self, header: &Header, refusal: Option<Refusal>) {
+        let session = self.node.session(header.shard).as_mut();
+        if let Some(session) = session.filter(|session| session.id == header.session) {
+            session.on_opened(refusal.map(|refusal| match refusal {
+                Refusal::Fault(fault) => fault,
+                Refusal::Timeout(_) | Refusal::Broken(_) => refusal.status().into(),
+            }));
+        }
+    }
+
+    /// Decides what becomes of a request that was refused.
+    fn on_refusal(&mut self, core: usize, at: usize, refusal: Refusal) {
+        let shard = self.requests[at].shard;
+        let refusal = match self.node.session(shard) {
+            // The request failed because its session could not be opened: that is the reason.
+            Some(Session { refused: Some(fault), .. })
+                if refusal.status() == Status::SessionUnknown =>
+            {
+                Refusal::Fault(*fault)
+            }
+            _ => refusal,
+        };
+        let request = &mut self.requests[at];
+        request.tries += 1;
+        let pause = backoff(request.tries + 1);
+        match Verdict::on(&refusal) {
+            Verdict::Final => self.finish(at, Err(Failure::Refused(refusal))),
+            Verdict::Scarce if request.tries >= SCARCE_TRIES_MAX => {
+                self.finish(at, Err(Failure::Refused(refusal)));
+            }
+            Verdict::Scarce => self.postpone(core, at, refusal, pause),
+            Verdict::Later { pause_ms } => {
+                let asked = Duration::from_millis(pause_ms).min(TIMEOUT_MAX);
+                self.postpone(core, at, refusal, pause.max(asked));
+            }
+            Verdict::Elsewhere { core: named } => {
+                if request.tries <= 2 && self.node.topology.on_moved(shard, named) {
+                    let core = usize::from(self.node.topology.core_of(shard));
+                    request.postponed = Some(refusal);
+                    self.node.lane(core).enqueue(at);
+                } else {
+                    self.node.lanes[core].retiring = true;
+                    self.postpone(core, at, refusal, pause);
+                }
+            }
+            Verdict::LookAgain => {
+                self.node.lanes[core].retiring = true;
+                self.postpone(core, at, refusal, pause);
+            }
+            Verdict::NewSession => self.renew(core, at, refusal),
+        }
+    }
+
+    /// Replaces a session that the engine does not know, unless that could execute twice.
+    fn renew(&mut self, core: usize, at: usize, refusal: Refusal) {
+        let request = &mut self.requests[at];
+        let place = self.node.session(request.shard);
+        if place.as_ref().is_some_and(|session| session.id == request.session) {
+            *place = None;
+        }
+        request.renewals += 1;
+        if request.maybe_done {
+            self.finish(at, Err(Failure::SessionLost));
+        } else if request.renewals > RENEWALS_MAX {
+            self.finish(at, Err(Failure::Refused(refusal)));
+        } else {
+            (request.session, request.number) = (0, 0);
+            // The new session quotes the engine's clock, which may not be the one we know.
+            self.node.lanes[core].retiring = true;
+            self.postpone(core, at, refusal, Duration::ZERO);
+        }
+    }
+
+    /// Sends a request again, after a pause.
+    fn postpone(&mut self, core: usize, at: usize, refusal: Refusal, pause: Duration) {
+        self.requests[at].postponed = Some(refusal);
+        let lane = &mut self.node.lanes[core];
+        lane.enqueue(at);
+        let time = Instant::now() + pause;
+        lane.not_before = Some(lane.not_before.map_or(time, |other| other.max(time)));
+    }
+
+    /// A request has its reply.
+    pub(super) fn finish(&mut self, at: usize, outcome: Result<Answer, Failure>) {
+        let request = &mut self.requests[at];
+        request.outcome = Some(outcome);
+        self.open -= 1;
+        answered(&mut self.node.sessions, request);
+    }
+}
+
+/// Takes note in the session of a request that its number is done with.
+fn answered(sessions: &mut [Option<Session>], request: &Request<'_>) {
+    let place = sessions.get_mut(usize::from(request.shard.0));
+    let session = place.and_then(Option::as_mut).filter(|session| session.id == request.session);
+    if let Some(session) = session {
+        session.on_answer(request.number);
+    }
+}
+
+/// The refusal in a reply, `None` if it is none.
+fn refusal(status: Option<Status>, body: &[u8]) -> Result<Option<Refusal>, Failure> {
+    match status {
+        Some(Status::Ok) => Ok(None),
+        Some(status) => Refusal::decode(status, body).map(Some).map_err(Failure::Garbled),
+        // Of a later version; nobody can say what became of the request.
+        None => Err(Failure::Garbled(Status::BadBody.into())),
+    }
+}
+
+/// A reply to nothing that was asked.
+fn unexpected(header: &Header) -> Failure {
+    Failure::Garbled(Fault::expected(Status::BadFrameKind, header.session, header.number))
+}

@@ -1,0 +1,114 @@
+//! From requests to bytes: numbers, sessions, frames.
+
+use std::time::Instant;
+
+use catena_protocol::{Fault, FrameKind, Header, Op, ShardId, Status, frame};
+
+use super::Exchange;
+use crate::config::OUT_BYTES_TARGET;
+use crate::node::{Node, session_in};
+use crate::request::{Failure, Request};
+use crate::session::Session;
+use crate::topology::Topology;
+
+impl Exchange<'_, '_> {
+    /// Encodes the requests of a lane, as many as its windows allow.
+    pub(super) fn encode(&mut self, core: usize, now: Instant) {
+        let window = usize::from(self.node.topology.session_window());
+        loop {
+            let lane = &mut self.node.lanes[core];
+            let Some(at) = lane.queue.front().copied() else { return };
+            let begins = lane.out.len();
+            if lane.in_flight.len() >= window || begins >= OUT_BYTES_TARGET {
+                return;
+            }
+            match self.encode_one(core, at, now) {
+                Encoded::Written => self.node.lanes[core].on_encoded(at, begins),
+                Encoded::Failed(failure) => {
+                    // Nothing of it is sent, no Open either, and its memory is given back.
+                    let out = &mut self.node.lanes[core].out;
+                    out.truncate(begins);
+                    out.shrink_to(OUT_BYTES_TARGET);
+                    self.finish(at, Err(failure));
+                }
+                Encoded::WindowFull => return,
+            }
+            self.node.lanes[core].queue.pop_front();
+        }
+    }
+
+    /// Encodes a request, with an Open in front if its session needs one.
+    fn encode_one(&mut self, core: usize, at: usize, now: Instant) -> Encoded {
+        let Node { lanes, sessions, topology, config, reads, .. } = &mut *self.node;
+        let lane = &mut lanes[core];
+        let connection = lane.connection.as_ref().expect("the lane was connected");
+        let request = &mut self.requests[at];
+        request.node = Some(connection.peer);
+        if !request.is_update() {
+            *reads += 1;
+            request.number = *reads;
+            return write_request(request, 0, topology, now, &mut lane.out);
+        }
+        let session = session_in(sessions, request.shard)
+            .get_or_insert_with(|| Session::new(topology.now_us(), config.session_ttl_ms));
+        if request.session != session.id && request.maybe_done {
+            return Encoded::Failed(Failure::SessionLost);
+        }
+        if !request.draw_number(session, topology.session_window()) {
+            return Encoded::WindowFull;
+        }
+        let must_open = session.must_open_on(connection.serial);
+        if must_open {
+            write_open(session, request.shard, topology.epoch(), &mut lane.out);
+        }
+        let acked_gap = session.acked_gap(request.number);
+        let encoded = write_request(request, acked_gap, topology, now, &mut lane.out);
+        if must_open && matches!(encoded, Encoded::Written) {
+            session.on_open_sent(connection.serial);
+        }
+        encoded
+    }
+}
+
+/// What became of an attempt to encode a request.
+enum Encoded {
+    Written,
+    /// The session has as many requests in flight as it may.
+    WindowFull,
+    Failed(Failure),
+}
+
+/// Appends the frame of a request, unless it is longer than the engine accepts.
+fn write_request(
+    request: &Request<'_>,
+    acked_gap: u16,
+    topology: &Topology,
+    now: Instant,
+    out: &mut Vec<u8>,
+) -> Encoded {
+    let begins = out.len();
+    let header = request.header(topology.epoch(), acked_gap, now);
+    // Copy 1 of 2: from the caller to the frame; the kernel makes the other one.
+    if let Err(fault) = frame::write(out, &header, |out| request.op.encode(out)) {
+        return Encoded::Failed(Failure::Refused(fault.into()));
+    }
+    let (limit, frame_bytes) = (topology.frame_bytes_max(), out.len() - begins);
+    if frame_bytes > limit as usize {
+        let fault = Fault::expected(Status::TooLarge, limit.into(), frame_bytes as u64);
+        return Encoded::Failed(Failure::Refused(fault.into()));
+    }
+    Encoded::Written
+}
+
+/// Appends the frame that opens a session.
+fn write_open(session: &Session, shard: ShardId, epoch: u32, out: &mut Vec<u8>) {
+    let op = Op::Session(session.open_op());
+    let header = Header {
+        op: op.code().to_wire(),
+        shard,
+        epoch,
+        session: session.id,
+        ..Header::new(FrameKind::Request)
+    };
+    frame::write(out, &header, |out| op.encode(out)).expect("opening a session is a few bytes");
+}

@@ -1,0 +1,45 @@
+//! Random numbers: session ids that no other client draws, and pauses that do not march in step.
+//!
+//! Ids come from the operating system every time, never from a state kept in this process: a frozen
+//! environment may be copied, and its copies must not draw the same ids.
+
+use std::time::Duration;
+
+use crate::config::{BACKOFF_MAX, BACKOFF_MIN};
+
+/// 64 random bits.
+pub(crate) fn bits() -> u64 {
+    getrandom::u64().expect("the operating system gives random numbers")
+}
+
+/// 64 random bits, not all of them zero.
+pub(crate) fn id() -> u64 {
+    bits().max(1)
+}
+
+/// The pause before repetition number `tries`, from 1: none before the first, then twice as long
+/// each time, of which half is left to chance.
+pub(crate) fn backoff(tries: u32) -> Duration {
+    if tries <= 1 {
+        return Duration::ZERO;
+    }
+    let doublings = (tries - 2).min(16);
+    let pause = BACKOFF_MIN.saturating_mul(1 << doublings).min(BACKOFF_MAX);
+    let chance = u32::from(bits().to_le_bytes()[0]);
+    pause / 2 + pause * chance / 512
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pauses_grow_and_stay_bounded() {
+        assert_eq!(backoff(1), Duration::ZERO);
+        for tries in 2..100 {
+            let pause = backoff(tries);
+            assert!(pause >= BACKOFF_MIN / 2 && pause <= BACKOFF_MAX, "{tries}: {pause:?}");
+        }
+        assert!(backoff(50) >= BACKOFF_MAX / 2);
+    }
+}

@@ -1,0 +1,132 @@
+//! A request on its way: what is asked, under which number, and how it ended.
+
+use std::net::SocketAddr;
+use std::ops::Range;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use catena_protocol::limits::WAIT_MS_MAX;
+use catena_protocol::{Fault, FrameKind, Header, ObjectId, Op, OpCode, Refusal, ShardId};
+
+use crate::session::Session;
+
+#[derive(Debug)]
+pub(crate) struct Request<'o> {
+    pub(crate) object: ObjectId,
+    pub(crate) op: Op<'o>,
+    pub(crate) code: OpCode,
+    /// Until when it may wait inside the engine.
+    wait_until: Option<Instant>,
+    pub(crate) shard: ShardId,
+    /// The session and number under which it is sent; number 0 until one is drawn. A read has a
+    /// number only to find its reply, and session 0.
+    pub(crate) session: u64,
+    pub(crate) number: u64,
+    /// It was sent at least once on a connection that broke before the reply came, so it may have
+    /// been executed.
+    pub(crate) maybe_done: bool,
+    /// How often it was refused for now.
+    pub(crate) tries: u32,
+    /// How often its session was replaced.
+    pub(crate) renewals: u32,
+    /// Why it was refused for now, the last time.
+    pub(crate) postponed: Option<Refusal>,
+    /// The core it was sent to last.
+    pub(crate) node: Option<SocketAddr>,
+    pub(crate) outcome: Option<Result<Answer, Failure>>,
+}
+
+/// Where the body of the reply lies: in which buffer (the lane's own number while the buffer is
+/// still there, or that of a kept buffer), and where in it.
+#[derive(Clone, Debug)]
+pub(crate) struct Answer {
+    pub(crate) buffer: usize,
+    pub(crate) body: Range<usize>,
+}
+
+/// Why there is no reply.
+#[derive(Clone, Debug)]
+pub(crate) enum Failure {
+    /// No object can have this name.
+    BadName,
+    /// The engine, or the client in its place, refused the request.
+    Refused(Refusal),
+    /// Whatever listens there speaks no protocol that this client speaks.
+    Incompatible(Fault),
+    /// What came is no frame, or no reply to anything that was asked.
+    Garbled(Fault),
+    /// The connection could not be set up, or broke and could not be set up again in time.
+    Lost(Arc<std::io::Error>),
+    /// The time is up.
+    NoAnswer,
+    /// The session was forgotten, and with it whether the request was executed.
+    SessionLost,
+}
+
+impl<'o> Request<'o> {
+    pub(crate) fn new(object: ObjectId, op: Op<'o>, wait_until: Option<Instant>) -> Request<'o> {
+        Request {
+            object,
+            op,
+            code: op.code(),
+            wait_until,
+            shard: ShardId(0),
+            session: 0,
+            number: 0,
+            maybe_done: false,
+            tries: 0,
+            renewals: 0,
+            postponed: None,
+            node: None,
+            outcome: None,
+        }
+    }
+
+    pub(crate) fn is_update(&self) -> bool {
+        !self.code.is_read()
+    }
+
+    /// Whether it may be parked inside the engine.
+    pub(crate) fn may_wait(&self) -> bool {
+        matches!(
+            self.code,
+            OpCode::ReductionContribute | OpCode::BarrierArriveAndWait | OpCode::LatchWait
+        )
+    }
+
+    /// Makes sure that it has a number of `session`; `false` if the session's window is full.
+    pub(crate) fn draw_number(&mut self, session: &mut Session, window: u16) -> bool {
+        if self.session != session.id {
+            let Some(number) = session.draw(window) else { return false };
+            (self.session, self.number) = (session.id, number);
+        }
+        true
+    }
+
+    /// The header to send it with.
+    pub(crate) fn header(&self, epoch: u32, acked_gap: u16, now: Instant) -> Header {
+        Header {
+            op: self.code.to_wire(),
+            deadline_ms: self.wait_until.map_or(0, |until| wait_ms(until, now)),
+            shard: self.shard,
+            acked_gap,
+            epoch,
+            session: self.session,
+            number: self.number,
+            object: self.object,
+            ..Header::new(FrameKind::Request)
+        }
+    }
+
+    /// Whether `header` belongs to the reply to this.
+    pub(crate) fn is_answered_by(&self, header: &Header) -> bool {
+        self.session == header.session && self.number == header.number
+    }
+}
+
+/// Whole milliseconds from now on, rounded up so that a short wait does not become none.
+fn wait_ms(until: Instant, now: Instant) -> u32 {
+    let rounding = Duration::from_micros(999);
+    let left = until.saturating_duration_since(now) + rounding;
+    u32::try_from(left.as_millis()).unwrap_or(WAIT_MS_MAX).min(WAIT_MS_MAX)
+}

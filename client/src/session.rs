@@ -1,0 +1,180 @@
+//! A session: one client's retry memory in one shard, as the client sees it.
+//!
+//! 1. Numbers are drawn in order, each for one request; a request keeps its number however often it
+//!    is sent.
+//! 2. A number counts as acknowledged once every reply up to it has arrived or been given up. The
+//!    engine may then forget them.
+//! 3. A number is drawn only while it is less than a window away from the lowest open one.
+//! 4. A session is opened in front of its first update, and again on every new connection until the
+//!    engine has said that it is open. After that it never is: one that is gone has to be noticed.
+
+use catena_protocol::Fault;
+use catena_protocol::limits::SESSION_WINDOW_MAX;
+use catena_protocol::op::SessionOp;
+
+use crate::random;
+
+#[derive(Debug)]
+pub(crate) struct Session {
+    pub(crate) id: u64,
+    nonce: u64,
+    born_us: u64,
+    ttl_ms: u32,
+    /// The number to draw next.
+    next: u64,
+    /// The lowest number whose reply is still open; `next` if none is.
+    lowest: u64,
+    /// Which numbers from `lowest` on have their reply, number `n` in bit `n % 256`.
+    answered: [u64; WORDS],
+    /// The connection on which it was last asked to be opened, 0 for none.
+    asked_on: u64,
+    /// The engine has said that it is open.
+    pub(crate) is_open: bool,
+    /// Why it could not be opened.
+    pub(crate) refused: Option<Fault>,
+    /// A request of it was sent twice or given up, so that a copy may still be on its way.
+    /// Such a session must not be closed: the copy could open it again and be executed again.
+    pub(crate) strays: bool,
+}
+
+const WORDS: usize = SESSION_WINDOW_MAX as usize / 64;
+
+const _: () = assert!(SESSION_WINDOW_MAX.is_power_of_two() && SESSION_WINDOW_MAX >= 64);
+
+impl Session {
+    /// A session with a new id, born at `born_us` by the engine's clock.
+    pub(crate) fn new(born_us: u64, ttl_ms: u32) -> Session {
+        Session {
+            id: random::id(),
+            nonce: random::bits(),
+            born_us,
+            ttl_ms,
+            next: 1,
+            lowest: 1,
+            answered: [0; WORDS],
+            asked_on: 0,
+            is_open: false,
+            refused: None,
+            strays: false,
+        }
+    }
+
+    /// What opens it.
+    pub(crate) fn open_op(&self) -> SessionOp {
+        SessionOp::Open { born_us: self.born_us, nonce: self.nonce, ttl_ms: self.ttl_ms }
+    }
+
+    /// Whether it has to be opened before an update on the connection `serial`.
+    pub(crate) fn must_open_on(&self, serial: u64) -> bool {
+        !self.is_open && self.asked_on != serial
+    }
+
+    /// Takes note that it is about to be opened on the connection `serial`.
+    pub(crate) fn on_open_sent(&mut self, serial: u64) {
+        self.asked_on = serial;
+        self.refused = None;
+    }
+
+    /// Takes note of what the engine said about opening it.
+    pub(crate) fn on_opened(&mut self, refusal: Option<Fault>) {
+        self.is_open |= refusal.is_none();
+        self.asked_on = 0;
+        self.refused = refusal;
+    }
+
+    /// A number for a new request; `None` while the window is full.
+    pub(crate) fn draw(&mut self, window: u16) -> Option<u64> {
+        if self.next - self.lowest >= u64::from(window.min(SESSION_WINDOW_MAX)) {
+            return None;
+        }
+        self.next += 1;
+        Some(self.next - 1)
+    }
+
+    /// How far `number` is from the highest number up to which everything is answered.
+    pub(crate) fn acked_gap(&self, number: u64) -> u16 {
+        assert!(number >= self.lowest, "an answered request is not sent again");
+        u16::try_from(number - self.lowest + 1).expect("numbers are drawn inside the window")
+    }
+
+    /// Takes note that `number` has its reply.
+    pub(crate) fn on_answer(&mut self, number: u64) {
+        assert!((self.lowest..self.next).contains(&number), "the number was drawn and is open");
+        self.set(number, true);
+        while self.lowest < self.next && self.is_set(self.lowest) {
+            self.set(self.lowest, false);
+            self.lowest += 1;
+        }
+    }
+
+    /// Gives up every reply that is still open: nobody will ask for it again.
+    pub(crate) fn give_up(&mut self) {
+        if self.lowest < self.next {
+            self.lowest = self.next;
+            self.answered = [0; WORDS];
+        }
+    }
+
+    fn is_set(&self, number: u64) -> bool {
+        let (word, bit) = place(number);
+        self.answered[word] & bit != 0
+    }
+
+    fn set(&mut self, number: u64, to: bool) {
+        let (word, bit) = place(number);
+        match to {
+            true => self.answered[word] |= bit,
+            false => self.answered[word] &= !bit,
+        }
+    }
+}
+
+fn place(number: u64) -> (usize, u64) {
+    let slot = number % u64::from(SESSION_WINDOW_MAX);
+    (usize::try_from(slot / 64).expect("below the number of words"), 1 << (slot % 64))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_request_after_the_other_acknowledges_all_before() {
+        let mut session = Session::new(0, 0);
+        for expected in 1..1000 {
+            let number = session.draw(256).unwrap();
+            assert_eq!(number, expected);
+            assert_eq!(session.acked_gap(number), 1);
+            session.on_answer(number);
+        }
+    }
+
+    #[test]
+    fn the_window_holds_until_the_lowest_is_answered() {
+        let mut session = Session::new(0, 0);
+        for _ in 0..256 {
+            session.draw(256).unwrap();
+        }
+        assert_eq!(session.draw(256), None);
+        assert_eq!(session.acked_gap(256), 256);
+        for number in (2..=256).rev() {
+            session.on_answer(number);
+            assert_eq!(session.draw(256), None, "1 is still open");
+        }
+        session.on_answer(1);
+        for _ in 0..256 {
+            session.draw(256).unwrap();
+        }
+        assert_eq!(session.draw(256), None);
+        session.give_up();
+        assert_eq!(session.draw(256), Some(513));
+        assert_eq!(session.acked_gap(513), 1);
+    }
+
+    #[test]
+    fn a_smaller_window_is_kept() {
+        let mut session = Session::new(0, 0);
+        assert_eq!(session.draw(1), Some(1));
+        assert_eq!(session.draw(1), None);
+    }
+}

@@ -1,0 +1,252 @@
+//! Many ops at once: order, windows, single failures, cut connections, full sockets.
+
+use std::collections::HashSet;
+
+use catena_client::{CellOp, Client, CounterOp, Error, Reply, Retry, Status};
+use catena_protocol::Op;
+use catena_protocol::op::SessionOp;
+
+use crate::peer::{Asked, Peer, Stage, fault, name_in};
+
+const ADD: CounterOp = CounterOp::Add { delta: 1 };
+
+#[test]
+fn replies_come_in_order_whatever_the_engine_does() {
+    let peer = Peer::start(|stage| {
+        let mut conn = stage.greet();
+        let mut asked: Vec<Asked> = (0..100).map(|_| conn.request()).collect();
+        asked.reverse();
+        for asked in &asked {
+            conn.reply(asked, &Reply::Int(asked.header.number.try_into().unwrap()));
+        }
+        conn.serve();
+    });
+    let client = Client::connect(peer.address).unwrap();
+    let counter = client.counter("visits");
+    let mut pipeline = client.pipeline();
+    for place in 0..100 {
+        assert_eq!(pipeline.push(&counter, ADD), place);
+    }
+    let replies = pipeline.run();
+    let values: Vec<_> = replies.iter().map(Result::unwrap).collect();
+    assert_eq!(values, (1..=100).map(Reply::Int).collect::<Vec<_>>());
+    drop(replies);
+    assert_eq!(counter.add(1).unwrap(), 101);
+    drop(client);
+    peer.join();
+}
+
+#[test]
+fn a_window_is_never_exceeded() {
+    const WINDOW: u64 = 8;
+    let peer = Peer::start(|mut stage| {
+        stage.welcome.session_window = 8;
+        let mut conn = stage.greet();
+        for number in 1..=1000 {
+            let asked = conn.request();
+            assert_eq!(asked.header.number, number);
+            let acked = asked.header.number - u64::from(asked.header.acked_gap);
+            assert!(number - acked <= WINDOW, "{number} with {acked} acknowledged");
+            conn.reply(&asked, &Reply::Int(number.try_into().unwrap()));
+        }
+        conn.serve();
+    });
+    let client = Client::connect(peer.address).unwrap();
+    let counter = client.counter("visits");
+    let mut pipeline = client.pipeline();
+    for _ in 0..1000 {
+        pipeline.push(&counter, ADD);
+    }
+    let replies = pipeline.run().all_ok().unwrap();
+    assert_eq!(replies.len(), 1000);
+    assert_eq!(replies.get(999).unwrap(), Reply::Int(1000));
+    drop(replies);
+    drop(client);
+    peer.join();
+}
+
+#[test]
+fn one_failure_leaves_the_others_alone() {
+    let peer = Peer::start(|stage| {
+        let mut conn = stage.greet();
+        for place in 0..5 {
+            let asked = conn.request();
+            match place {
+                1 => conn.refuse(&asked, fault(Status::Overflow, 0)),
+                3 => conn.refuse(&asked, fault(Status::Busy, 1)),
+                _ => conn.reply(&asked, &Reply::Int(place)),
+            }
+        }
+        let again = conn.request();
+        assert_eq!(again.header.number, 4);
+        conn.reply(&again, &Reply::Int(3));
+        conn.serve();
+    });
+    let client = Client::connect(peer.address).unwrap();
+    let counter = client.counter("visits");
+    let nameless = client.counter("");
+    let mut pipeline = client.pipeline();
+    for _ in 0..5 {
+        pipeline.push(&counter, ADD);
+    }
+    pipeline.push(&nameless, ADD);
+    let replies = pipeline.run();
+    for place in [0, 2, 3, 4] {
+        assert_eq!(replies.get(place).unwrap(), Reply::Int(place.try_into().unwrap()));
+    }
+    let error = replies.get(1).unwrap_err();
+    assert_eq!((error.status(), error.retry()), (Some(Status::Overflow), Retry::Never));
+    assert!(matches!(replies.get(5), Err(Error::BadName { .. })));
+    assert_eq!(replies.all_ok().unwrap_err().status(), Some(Status::Overflow));
+    drop(client);
+    peer.join();
+}
+
+#[test]
+fn a_cut_pipeline_is_sent_again_under_its_numbers() {
+    let peer = Peer::start(|stage| {
+        let mut conn = stage.greet();
+        let sent: Vec<Asked> = (0..50).map(|_| conn.request()).collect();
+        for asked in &sent[..20] {
+            conn.reply(asked, &Reply::Int(asked.header.number.try_into().unwrap()));
+        }
+        // Half a reply, so that the cut is no clean end.
+        conn.send(&[0x7E, 0xCA, 1]);
+        drop(conn);
+        let mut conn = stage.greet();
+        for asked in &sent[20..] {
+            let again = conn.request();
+            assert_eq!(again.ticket(), asked.ticket());
+            assert_eq!(u64::from(again.header.acked_gap), again.header.number - 20);
+            conn.reply(&again, &Reply::Int(again.header.number.try_into().unwrap()));
+        }
+        conn.serve();
+    });
+    let client = Client::connect(peer.address).unwrap();
+    let counter = client.counter("visits");
+    let mut pipeline = client.pipeline();
+    for _ in 0..50 {
+        pipeline.push(&counter, ADD);
+    }
+    let replies = pipeline.run().all_ok().unwrap();
+    let values: Vec<_> = replies.iter().map(Result::unwrap).collect();
+    assert_eq!(values, (1..=50).map(Reply::Int).collect::<Vec<_>>());
+    drop(replies);
+    drop(client);
+    peer.join();
+}
+
+#[test]
+fn an_expired_session_is_replaced_for_the_whole_pipeline() {
+    let peer = Peer::start(|stage| {
+        let mut conn = stage.greet();
+        let first = conn.request();
+        conn.reply(&first, &Reply::Int(0));
+        for _ in 0..20 {
+            let asked = conn.request();
+            conn.refuse(&asked, fault(Status::SessionUnknown, 0));
+        }
+        assert!(conn.next().is_none());
+        let mut conn = stage.greet();
+        for number in 1..=20 {
+            let asked = conn.request();
+            assert_ne!(asked.header.session, first.header.session);
+            assert_eq!(asked.header.number, number);
+            conn.reply(&asked, &Reply::Int(number.try_into().unwrap()));
+        }
+        conn.serve();
+    });
+    let client = Client::connect(peer.address).unwrap();
+    let counter = client.counter("visits");
+    counter.add(1).unwrap();
+    let mut pipeline = client.pipeline();
+    for _ in 0..20 {
+        pipeline.push(&counter, ADD);
+    }
+    pipeline.run().all_ok().unwrap();
+    drop(client);
+    peer.join();
+}
+
+/// Answers every second request before it reads the next, and everything with its number.
+fn serve_by_pairs(stage: Stage) {
+    let mut conn = stage.greet();
+    let mut waiting: Option<Asked> = None;
+    let mut sessions = HashSet::new();
+    while let Some(asked) = conn.next() {
+        match asked.op() {
+            Op::Session(SessionOp::Open { .. }) => {
+                assert!(sessions.insert(asked.header.session), "opened once a connection");
+                conn.reply(&asked, &Reply::Unit);
+            }
+            Op::Session(SessionOp::Close) => {}
+            _ => {
+                if let Some(before) = waiting.take() {
+                    conn.reply(&asked, &Reply::Int(asked.header.number.try_into().unwrap()));
+                    conn.reply(&before, &Reply::Int(before.header.number.try_into().unwrap()));
+                } else {
+                    waiting = Some(asked);
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn several_cores_work_at_the_same_time() {
+    let peers = Peer::of_cores([serve_by_pairs as fn(Stage); 4]);
+    let client = Client::connect(peers[0].address).unwrap();
+    let counters: Vec<_> = (0..4).map(|shard| client.counter(&name_in(shard, 4))).collect();
+    let mut pipeline = client.pipeline();
+    for _ in 0..1000 {
+        for counter in &counters {
+            pipeline.push(counter, ADD);
+        }
+    }
+    let replies = pipeline.run().all_ok().unwrap();
+    for (place, reply) in replies.iter().map(Result::unwrap).enumerate() {
+        assert_eq!(reply, Reply::Int(i64::try_from(place / 4).unwrap() + 1));
+    }
+    drop(replies);
+    drop(client);
+    peers.into_iter().for_each(Peer::join);
+}
+
+#[test]
+fn two_full_sockets_do_not_stop_each_other() {
+    const BYTES: usize = 1 << 20;
+    let peer = Peer::start(|stage| {
+        let mut conn = stage.greet();
+        // It reads nothing more while a reply of the same size is on its way.
+        for count in 0..64 {
+            let asked = conn.request();
+            let Op::Cell(CellOp::Swap { bytes }) = asked.op() else { panic!("not a swap") };
+            assert_eq!(bytes.len(), BYTES);
+            conn.reply(&asked, &Reply::Cell { version: count, bytes: Some(bytes) });
+        }
+        conn.serve();
+    });
+    let client = Client::connect(peer.address).unwrap();
+    let cell = client.cell("page");
+    let bytes = vec![7; BYTES];
+    let mut pipeline = client.pipeline();
+    for _ in 0..64 {
+        pipeline.push(&cell, CellOp::Swap { bytes: &bytes });
+    }
+    let replies = pipeline.run().all_ok().unwrap();
+    for (count, reply) in (0..).zip(replies.iter()) {
+        assert_eq!(reply.unwrap(), Reply::Cell { version: count, bytes: Some(&bytes) });
+    }
+    drop(replies);
+    drop(client);
+    peer.join();
+}
+
+#[test]
+fn an_empty_pipeline_asks_nothing() {
+    let peer = Peer::start(|stage| assert_eq!(stage.greet().serve(), 0));
+    let client = Client::connect(peer.address).unwrap();
+    assert!(client.pipeline().run().is_empty());
+    drop(client);
+    peer.join();
+}

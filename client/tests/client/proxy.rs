@@ -1,0 +1,97 @@
+//! A proxy between clients and an engine that cuts connections at random.
+//!
+//! It listens on the engine's port at another loopback address, so the port that the engine
+//! announces leads to the proxy as well.
+
+use std::io::{ErrorKind, Read, Write};
+use std::net::{IpAddr, Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+pub(crate) struct Proxy {
+    pub(crate) address: SocketAddr,
+    cuts: Arc<AtomicU64>,
+}
+
+/// Numbers that a seed decides.
+pub(crate) struct Random(pub(crate) u64);
+
+impl Random {
+    /// SplitMix64 (Steele, Lea, Flood 2014).
+    pub(crate) fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
+        let mut mixed = self.0;
+        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+        mixed ^ (mixed >> 31)
+    }
+
+    /// A number below `end`.
+    pub(crate) fn below(&mut self, end: u64) -> u64 {
+        self.next() % end
+    }
+}
+
+impl Proxy {
+    /// A proxy for `engine` that cuts each direction of each connection after up to `bytes_max`.
+    pub(crate) fn start(engine: SocketAddr, seed: u64, bytes_max: u64) -> Proxy {
+        let address = SocketAddr::new(IpAddr::V4(Ipv4Addr::new(127, 0, 0, 2)), engine.port());
+        let listener = TcpListener::bind(address).expect("the port is free at another address");
+        let cuts = Arc::new(AtomicU64::new(0));
+        let count = Arc::clone(&cuts);
+        std::thread::spawn(move || {
+            let mut random = Random(seed);
+            for client in listener.incoming() {
+                let Ok(client) = client else { return };
+                let Ok(node) = TcpStream::connect(engine) else { return };
+                for stream in [&client, &node] {
+                    stream.set_nodelay(true).unwrap();
+                }
+                let there = random.below(bytes_max);
+                let back = random.below(bytes_max);
+                let pump = |from: &TcpStream, to: &TcpStream, bytes| {
+                    let (from, to) = (from.try_clone().unwrap(), to.try_clone().unwrap());
+                    let cuts = Arc::clone(&count);
+                    std::thread::spawn(move || pump(from, to, bytes, &cuts));
+                };
+                pump(&client, &node, there);
+                pump(&node, &client, back);
+            }
+        });
+        Proxy { address, cuts }
+    }
+
+    /// How many connections were cut.
+    pub(crate) fn cuts(&self) -> u64 {
+        self.cuts.load(Ordering::Relaxed)
+    }
+}
+
+/// Passes on some bytes, then cuts the connection in both directions.
+fn pump(mut from: TcpStream, mut to: TcpStream, mut bytes: u64, cuts: &AtomicU64) {
+    let mut buffer = [0; 16 * 1024];
+    let mut cut = false;
+    while !cut {
+        let received = match from.read(&mut buffer) {
+            Ok(0) => break,
+            Ok(received) => received,
+            Err(error) if error.kind() == ErrorKind::Interrupted => continue,
+            Err(_) => break,
+        };
+        let passed = received.min(usize::try_from(bytes).unwrap_or(usize::MAX));
+        bytes -= passed as u64;
+        cut = bytes == 0;
+        if to.write_all(&buffer[..passed]).is_err() {
+            break;
+        }
+    }
+    if cut {
+        cuts.fetch_add(1, Ordering::Relaxed);
+        // Let the other direction bring what it has, sometimes.
+        std::thread::sleep(Duration::from_micros(u64::from(buffer[63]) * 4));
+    }
+    for stream in [&from, &to] {
+        _ = stream.shutdown(Shutdown::Both);
+    }
+}

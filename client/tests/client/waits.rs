@@ -1,0 +1,186 @@
+//! Ops that wait inside a real engine.
+
+use std::time::{Duration, Instant};
+
+use catena_client::{
+    Arrival, Client, Contribution, Elements, Error, GENERATION_CURRENT, ReduceOp, Retry, Status,
+};
+
+use crate::engine;
+use crate::proxy::Proxy;
+
+const LONG: Duration = Duration::from_secs(30);
+const SHORT: Duration = Duration::from_millis(80);
+
+#[test]
+fn a_barrier_of_eight_keeps_step_for_many_generations() {
+    let (engine, client) = engine(2);
+    let address = engine.addresses()[0];
+    std::thread::scope(|scope| {
+        for worker in 0..8 {
+            scope.spawn(move || {
+                let client = Client::connect(address).unwrap();
+                let step = client.counter("step");
+                let barrier = client.barrier("round");
+                let mut party = barrier.party(&format!("worker {worker}"), 8);
+                for generation in 0..200 {
+                    step.increment().unwrap();
+                    assert_eq!(party.wait(LONG).unwrap(), generation * 2);
+                    let expected = i64::try_from(generation + 1).unwrap() * 8;
+                    assert_eq!(step.get().unwrap(), expected, "nobody is ahead or behind");
+                    assert_eq!(party.wait(LONG).unwrap(), generation * 2 + 1);
+                }
+            });
+        }
+    });
+    let state = client.barrier("round").state().unwrap();
+    assert_eq!((state.round, state.arrived, state.waiting), (400, 0, 0));
+}
+
+#[test]
+fn a_barrier_that_times_out_names_who_is_missing() {
+    let (_engine, client) = engine(1);
+    let barrier = client.barrier("round");
+    for name in ["ada", "grace"] {
+        barrier.arrive(Arrival { party: name, parties: 3, generation: 0 }).unwrap();
+    }
+    let mut alan = barrier.party("alan", 3);
+    assert_eq!(alan.wait(LONG).unwrap(), 0);
+    // Now the barrier knows its parties.
+    barrier.arrive(Arrival { party: "ada", parties: 3, generation: 1 }).unwrap();
+    let start = Instant::now();
+    let error = alan.wait(SHORT).unwrap_err();
+    assert!(start.elapsed() >= SHORT && start.elapsed() < SHORT * 10, "{:?}", start.elapsed());
+    let Error::TimedOut { missing, .. } = &error else { panic!("{error:?}") };
+    assert_eq!(missing.names, ["grace"], "{missing:?}");
+    assert_eq!((missing.arrived, missing.parties), (2, 3));
+    assert!(error.to_string().contains("missing: grace"), "{error}");
+    assert_eq!(error.retry(), Retry::Anew);
+    barrier.arrive(Arrival { party: "grace", parties: 3, generation: 1 }).unwrap();
+    assert_eq!(alan.wait(LONG).unwrap(), 1, "the same generation again");
+}
+
+#[test]
+fn a_broken_barrier_says_why_until_it_is_reset() {
+    let (engine, client) = engine(1);
+    let address = engine.addresses()[0];
+    let waiting = std::thread::spawn(move || {
+        let client = Client::connect(address).unwrap();
+        let mut party = client.barrier("round").party("ada", 2);
+        party.wait(LONG).unwrap_err()
+    });
+    let barrier = client.barrier("round");
+    while barrier.state().unwrap().waiting == 0 {
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    assert_eq!(barrier.break_with("grace is out of memory").unwrap(), 0);
+    let error = waiting.join().unwrap();
+    assert!(
+        matches!(&error, Error::Broken { reason, .. } if &**reason == "grace is out of memory")
+    );
+    assert!(error.to_string().contains("grace is out of memory"), "{error}");
+    let arrival = Arrival { party: "ada", parties: 2, generation: GENERATION_CURRENT };
+    let error = barrier.arrive(arrival).unwrap_err();
+    assert_eq!(error.status(), Some(Status::Broken));
+    assert_eq!(barrier.reset().unwrap(), 1);
+    assert_eq!(barrier.arrive(arrival).unwrap(), 1);
+}
+
+#[test]
+fn a_latch_opens_once_all_have_counted_down() {
+    let (engine, client) = engine(1);
+    let address = engine.addresses()[0];
+    let latch = client.latch("ready");
+    assert_eq!(latch.state().unwrap_err().status(), Some(Status::Absent));
+    assert_eq!(latch.count_down("ada", 2).unwrap(), 1);
+    assert_eq!(latch.count_down("ada", 2).unwrap(), 1, "the same party counts once");
+    let error = latch.wait(2, SHORT).unwrap_err();
+    let Error::TimedOut { missing, .. } = &error else { panic!("{error:?}") };
+    assert_eq!((missing.arrived, missing.parties), (1, 2));
+    let waiting = std::thread::spawn(move || {
+        Client::connect(address).unwrap().latch("ready").wait(2, LONG).unwrap();
+    });
+    while latch.state().unwrap().waiting == 0 {
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    assert_eq!(latch.count_down("grace", 2).unwrap(), 0);
+    waiting.join().unwrap();
+    latch.wait(2, Duration::ZERO).unwrap();
+    assert_eq!(latch.wait(3, LONG).unwrap_err().status(), Some(Status::Mismatch));
+}
+
+#[test]
+fn deleting_an_object_frees_those_who_wait_on_it() {
+    let (engine, client) = engine(1);
+    let address = engine.addresses()[0];
+    let waiting = std::thread::spawn(move || {
+        Client::connect(address).unwrap().latch("ready").wait(2, LONG).unwrap_err()
+    });
+    let latch = client.latch("ready");
+    while latch.state().is_err() {
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    assert!(latch.delete().unwrap());
+    assert!(!latch.delete().unwrap());
+    let error = waiting.join().unwrap();
+    assert_eq!((error.status(), error.retry()), (Some(Status::Deleted), Retry::Anew));
+}
+
+/// What each of three parties contributes to a round.
+fn part(party: u32, round: u64, elements: Elements<'_>) -> Contribution<'_> {
+    Contribution { party, parties: 3, round, op: ReduceOp::Sum, elements }
+}
+
+#[test]
+fn a_reduction_adds_up_round_after_round_through_cut_connections() {
+    let (engine, client) = engine(1);
+    let proxy = Proxy::start(engine.addresses()[0], 7, 20_000);
+    let address = proxy.address;
+    std::thread::scope(|scope| {
+        for party in 0..3 {
+            scope.spawn(move || {
+                let client = loop {
+                    if let Ok(client) = Client::connect(address) {
+                        break client;
+                    }
+                };
+                let sums = client.reduction("sums");
+                for round in 0..300 {
+                    let value = f64::from(party) + 1.0;
+                    let mine = [value, f64::from(u32::try_from(round).unwrap())];
+                    let view = sums.contribute(part(party, round, Elements::F64(&mine)), LONG);
+                    let view = view.unwrap();
+                    assert_eq!(view.round(), round);
+                    assert_eq!(view.as_f64(), Some(&[6.0, 3.0 * mine[1]][..]));
+                }
+            });
+        }
+    });
+    assert!(proxy.cuts() > 10, "only {} connections were cut", proxy.cuts());
+    assert_eq!(client.reduction("sums").last().unwrap().round(), 299);
+}
+
+#[test]
+fn a_reduction_that_times_out_says_who_is_missing_and_keeps_the_contribution() {
+    let (_engine, client) = engine(1);
+    let sums = client.reduction("sums");
+    assert_eq!(sums.last().unwrap_err().status(), Some(Status::Absent));
+    let one = [1_i64];
+    let error = sums.contribute(part(0, 5, Elements::I64(&one)), SHORT).unwrap_err();
+    let Error::TimedOut { missing, .. } = &error else { panic!("{error:?}") };
+    assert_eq!((missing.arrived, missing.parties), (1, 3));
+    assert_eq!(missing.names.len(), 2, "{missing:?}");
+    let state = sums.state().unwrap();
+    assert_eq!((state.round, state.arrived, state.waiting), (5, 1, 0));
+    let error = sums.contribute(part(1, 5, Elements::F64(&[1.0])), SHORT).unwrap_err();
+    assert_eq!(error.status(), Some(Status::Mismatch));
+    let error = sums.contribute(part(1, 9, Elements::I64(&one)), SHORT).unwrap_err();
+    assert_eq!(error.status(), Some(Status::WrongRound));
+    sums.contribute(part(1, 5, Elements::I64(&one)), Duration::ZERO).unwrap_err();
+    let view = sums.contribute(part(2, 5, Elements::I64(&one)), LONG).unwrap();
+    assert_eq!(view.as_i64(), Some(&[3][..]));
+    drop(view);
+    // A worker that was started again gets the same result.
+    let view = sums.contribute(part(0, 5, Elements::I64(&one)), LONG).unwrap();
+    assert_eq!(view.as_i64(), Some(&[3][..]));
+}

@@ -1,0 +1,141 @@
+//! Numbers one after the other: packed files, and the body of a `.npy` file.
+
+use std::io::{self, Read};
+use std::ops::Range;
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+
+use super::parts::{self, Reader, Shape};
+use super::{finite, index};
+use crate::error::{Error, FormatError, Result};
+use crate::kernel::{Element, Precision};
+
+/// Rows are read in pieces of about this size.
+const PIECE_BYTES: usize = 1 << 20;
+
+/// A stored number, little-endian; named as NumPy does, by kind and bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) enum Number {
+    F4,
+    F8,
+    I1,
+    I2,
+    I4,
+    I8,
+    U1,
+    U2,
+    U4,
+    U8,
+}
+
+impl Number {
+    pub(super) fn bytes(self) -> usize {
+        match self {
+            Self::I1 | Self::U1 => 1,
+            Self::I2 | Self::U2 => 2,
+            Self::F4 | Self::I4 | Self::U4 => 4,
+            Self::F8 | Self::I8 | Self::U8 => 8,
+        }
+    }
+
+    /// What holds every such number; 64-bit integers are rounded.
+    pub(super) fn precision(self) -> Precision {
+        match self {
+            Self::F4 | Self::I1 | Self::U1 | Self::I2 | Self::U2 => Precision::F32,
+            Self::F8 | Self::I4 | Self::U4 | Self::I8 | Self::U8 => Precision::F64,
+        }
+    }
+}
+
+/// Where the numbers begin, and what they are.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+pub(super) struct Layout {
+    pub(super) number: Number,
+    pub(super) start: u64,
+}
+
+/// The shape of a packed file: `dims` must be told, `bytes` is counted where it is not known.
+pub(super) fn shape(
+    path: &Path,
+    number: Number,
+    dims: Option<usize>,
+    bytes: Option<u64>,
+    reader: &mut Reader,
+) -> Result<Shape> {
+    let dims = dims.ok_or_else(|| Error::DimsNeeded { path: path.to_path_buf() })?;
+    if dims == 0 {
+        return Err(Error::format(path, FormatError::NoColumns));
+    }
+    let bytes = match bytes {
+        Some(bytes) => bytes,
+        None => io::copy(reader, &mut io::sink()).map_err(Error::io(path))?,
+    };
+    let row_bytes = (dims * number.bytes()) as u64;
+    if bytes % row_bytes != 0 {
+        return Err(Error::format(path, FormatError::Size { bytes, row_bytes }));
+    }
+    let layout = parts::Layout::Numbers(Layout { number, start: 0 });
+    Ok(Shape { layout, dims, rows: bytes / row_bytes, precision: number.precision() })
+}
+
+/// Appends the given rows to `values`.
+pub(super) fn load<T: Element>(
+    path: &Path,
+    layout: Layout,
+    dims: usize,
+    rows: Range<u64>,
+    reader: &mut Reader,
+    values: &mut Vec<T>,
+) -> Result<()> {
+    let row_bytes = dims * layout.number.bytes();
+    reader.skip(layout.start + rows.start * row_bytes as u64).map_err(Error::io(path))?;
+    let piece_rows = (PIECE_BYTES / row_bytes).max(1);
+    let mut piece = vec![0; piece_rows * row_bytes];
+    let mut row = rows.start;
+    while row < rows.end {
+        let count = piece_rows.min(index(rows.end - row));
+        let piece = &mut piece[..count * row_bytes];
+        reader.read_exact(piece).map_err(|cause| match cause.kind() {
+            io::ErrorKind::UnexpectedEof => {
+                Error::Shrunk { path: path.to_path_buf(), row: row + 1 }
+            }
+            _ => Error::io(path)(cause),
+        })?;
+        let start = values.len();
+        decode(layout.number, piece, values);
+        if let Some(at) = values[start..].iter().position(|value| !value.to_f64().is_finite()) {
+            let bad = row + (at / dims) as u64 + 1;
+            let reason =
+                finite::<T>(values[start + at].to_f64(), at % dims).expect_err("it is not finite");
+            return Err(Error::Row { path: path.to_path_buf(), row: bad, line: None, reason });
+        }
+        row += count as u64;
+    }
+    Ok(())
+}
+
+fn decode<T: Element>(number: Number, bytes: &[u8], values: &mut Vec<T>) {
+    match number {
+        Number::F4 => extend(bytes, values, |b| f64::from(f32::from_le_bytes(b))),
+        Number::F8 => extend(bytes, values, f64::from_le_bytes),
+        Number::I1 => extend(bytes, values, |b| f64::from(i8::from_le_bytes(b))),
+        Number::I2 => extend(bytes, values, |b| f64::from(i16::from_le_bytes(b))),
+        Number::I4 => extend(bytes, values, |b| f64::from(i32::from_le_bytes(b))),
+        Number::I8 => extend(bytes, values, |b| i64::from_le_bytes(b) as f64),
+        Number::U1 => extend(bytes, values, |b| f64::from(u8::from_le_bytes(b))),
+        Number::U2 => extend(bytes, values, |b| f64::from(u16::from_le_bytes(b))),
+        Number::U4 => extend(bytes, values, |b| f64::from(u32::from_le_bytes(b))),
+        Number::U8 => extend(bytes, values, |b| u64::from_le_bytes(b) as f64),
+    }
+}
+
+fn extend<T: Element, const N: usize>(
+    bytes: &[u8],
+    values: &mut Vec<T>,
+    number: impl Fn([u8; N]) -> f64,
+) {
+    let (numbers, rest) = bytes.as_chunks::<N>();
+    assert!(rest.is_empty(), "pieces are whole rows");
+    values.extend(numbers.iter().map(|bytes| T::from_f64(number(*bytes))));
+}

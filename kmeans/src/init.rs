@@ -1,0 +1,218 @@
+//! Initial centroids, the same for any number of workers.
+//!
+//! Draws depend on the seed, the number of the draw and the global row alone: every row has its own number, whoever
+//! owns it. The owner of a chosen row contributes the bits of its coordinates and everybody else zeros, so initial
+//! centroids are data values exactly.
+
+use std::collections::HashSet;
+use std::ops::Range;
+
+use serde::{Deserialize, Serialize};
+
+use crate::coordination::{AllReduce, Phase, ReduceOp};
+use crate::data::Points;
+use crate::error::Result;
+use crate::kernel::{Centres, Element, Isa, Scratch};
+use crate::lloyd::Problem;
+
+/// How initial centroids are chosen.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Init {
+    /// The first rows.
+    First,
+    /// Distinct rows, drawn uniformly.
+    Random,
+    /// Rows drawn one after the other, each with a probability proportional to its squared distance from the nearest
+    /// centroid so far (Arthur and Vassilvitskii, 2007).
+    PlusPlus,
+    /// These, row by row.
+    Centroids(Vec<f64>),
+}
+
+/// Agrees on `k × dims` initial centroids.
+///
+/// # Errors
+///
+/// Those of the coordination.
+pub fn centroids<T: Element>(
+    problem: &Problem,
+    points: &Points<T>,
+    isa: Isa,
+    origin: &[T],
+    link: &mut dyn AllReduce,
+) -> Result<Vec<f64>> {
+    match &problem.init {
+        Init::Centroids(centroids) => Ok(centroids.clone()),
+        Init::First => rows::<T>(&(0..problem.k as u64).collect::<Vec<_>>(), points, link),
+        Init::Random => rows(&distinct(problem.seed, problem.k, problem.points), points, link),
+        Init::PlusPlus => plus_plus(problem, points, isa, origin, link),
+    }
+}
+
+/// The coordinates of some rows, from whoever has them.
+fn rows<T: Element>(
+    rows: &[u64],
+    points: &Points<T>,
+    link: &mut dyn AllReduce,
+) -> Result<Vec<f64>> {
+    let mut values = vec![0; rows.len() * points.dims];
+    for (row, out) in rows.iter().zip(values.chunks_exact_mut(points.dims)) {
+        for (out, x) in out.iter_mut().zip(points.row(*row).unwrap_or_default()) {
+            *out = x.to_wire();
+        }
+    }
+    link.all_reduce(Phase::Init(0), ReduceOp::Sum, &mut values)?;
+    Ok(from_wire::<T>(&values))
+}
+
+fn from_wire<T: Element>(values: &[i64]) -> Vec<f64> {
+    values.iter().map(|bits| T::from_wire(*bits).to_f64()).collect()
+}
+
+/// `k` of `n` numbers, each set as likely as any other: Floyd's algorithm, with one draw per number.
+fn distinct(seed: u64, k: usize, n: u64) -> Vec<u64> {
+    let mut seen = HashSet::new();
+    let last = n - k as u64..n;
+    last.map(|top| {
+        let drawn = below(hash(seed, Draw::Row, top), top + 1);
+        let row = if seen.contains(&drawn) { top } else { drawn };
+        seen.insert(row);
+        row
+    })
+    .collect()
+}
+
+fn plus_plus<T: Element>(
+    problem: &Problem,
+    points: &Points<T>,
+    isa: Isa,
+    origin: &[T],
+    link: &mut dyn AllReduce,
+) -> Result<Vec<f64>> {
+    let dims = points.dims;
+    let first = below(hash(problem.seed, Draw::Row, 0), problem.points);
+    let mut centroids = rows(&[first], points, link)?;
+    let mut nearest = vec![f64::INFINITY; points.rows()];
+    let mut scratch = Scratch::default();
+    let slot_len = dims + 2;
+    for draw in 1..problem.k as u64 {
+        let newest = Centres::new(isa, &centroids[centroids.len() - dims..], origin);
+        let best = draw_row(problem.seed, draw, points, &newest, &mut scratch, &mut nearest);
+        let mut values = vec![0; problem.parties as usize * slot_len];
+        if let Some((key, row)) = best {
+            let slot = &mut values[slot(problem.party, slot_len)];
+            slot[0] = key.to_wire();
+            slot[1] = (row + 1).cast_signed();
+            let row = points.row(row).expect("a worker draws from its own rows");
+            slot[2..].iter_mut().zip(row).for_each(|(out, x)| *out = x.to_wire());
+        }
+        link.all_reduce(Phase::Init(draw), ReduceOp::Sum, &mut values)?;
+        let winner = values
+            .chunks_exact(slot_len)
+            .filter(|slot| slot[1] != 0)
+            .min_by_key(|slot| (slot[0], slot[1]));
+        match winner {
+            Some(slot) => centroids.extend(from_wire::<T>(&slot[2..])),
+            // Every point is a centroid already: the clusters that are left stay empty.
+            None => centroids.extend_from_within(..dims),
+        }
+    }
+    Ok(centroids)
+}
+
+/// The row with the smallest exponential variate of rate `D²`, which makes rows win in proportion to their `D²`
+/// (Efraimidis and Spirakis, 2006).
+fn draw_row<T: Element>(
+    seed: u64,
+    draw: u64,
+    points: &Points<T>,
+    newest: &Centres<T>,
+    scratch: &mut Scratch<T>,
+    nearest: &mut [f64],
+) -> Option<(f64, u64)> {
+    let block_rows = Centres::<T>::block_rows(points.dims);
+    let labels = vec![0; block_rows];
+    let mut distances = vec![0.0; block_rows];
+    let mut best: Option<(f64, u64)> = None;
+    let mut row = points.first;
+    for (block, nearest) in
+        points.values.chunks(block_rows * points.dims).zip(nearest.chunks_mut(block_rows))
+    {
+        let distances = &mut distances[..nearest.len()];
+        newest.distances(block, scratch, &labels[..nearest.len()], distances);
+        for (nearest, distance) in nearest.iter_mut().zip(distances) {
+            *nearest = nearest.min(*distance);
+            if *nearest > 0.0 {
+                let key = -unit(hash(seed, Draw::PlusPlus(draw), row)).ln() / *nearest;
+                if best.is_none_or(|(least, _)| key < least) {
+                    best = Some((key, row));
+                }
+            }
+            row += 1;
+        }
+    }
+    best
+}
+
+fn slot(party: u32, len: usize) -> Range<usize> {
+    party as usize * len..(party as usize + 1) * len
+}
+
+/// What a hash is for, so that draws do not repeat each other.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Draw {
+    Row,
+    PlusPlus(u64),
+    Generate(u64),
+}
+
+/// 64 well-mixed bits of (seed, draw, index): SplitMix64's finaliser, applied to each in turn.
+pub(crate) fn hash(seed: u64, draw: Draw, index: u64) -> u64 {
+    let draw = match draw {
+        Draw::Row => 0,
+        Draw::PlusPlus(draw) => draw << 2 | 1,
+        Draw::Generate(dim) => dim << 2 | 2,
+    };
+    mix(mix(mix(seed).wrapping_add(draw)).wrapping_add(index))
+}
+
+fn mix(value: u64) -> u64 {
+    let value = value.wrapping_add(0x9e37_79b9_7f4a_7c15);
+    let value = (value ^ value >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    let value = (value ^ value >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
+    value ^ value >> 31
+}
+
+/// A number below `n`, by multiplication: off from uniform by less than `n · 2^-64`.
+pub(crate) fn below(hash: u64, n: u64) -> u64 {
+    u64::try_from((u128::from(hash) * u128::from(n)) >> 64)
+        .expect("the high half of a product of two")
+}
+
+/// A number in (0, 1].
+pub(crate) fn unit(hash: u64) -> f64 {
+    ((hash >> 11) + 1) as f64 / (1u64 << 53) as f64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn distinct_rows_are_distinct_and_in_range() {
+        for (k, n) in [(1, 1), (5, 5), (3, 1000), (500, 1000)] {
+            let rows: HashSet<u64> = distinct(7, k, n).into_iter().collect();
+            assert_eq!(rows.len(), k);
+            assert!(rows.iter().all(|row| *row < n));
+        }
+        assert_ne!(distinct(1, 3, 1000), distinct(2, 3, 1000));
+    }
+
+    #[test]
+    fn hashes_are_spread() {
+        let mean: f64 =
+            (0..10_000).map(|row| unit(hash(3, Draw::PlusPlus(1), row))).sum::<f64>() / 10_000.0;
+        assert!((mean - 0.5).abs() < 0.02, "{mean}");
+    }
+}

@@ -1,0 +1,314 @@
+//! A job: what every worker of a run is told, what each one does, and what it tells the driver on the way.
+//!
+//! Jobs and events are plain data, so that a worker can be a thread here or a process anywhere.
+
+use std::time::{Duration, Instant};
+
+use serde::{Deserialize, Serialize};
+
+use crate::coordination::AllReduce;
+use crate::data::{DataSet, Points, index};
+use crate::error::{Error, Result};
+use crate::init::Init;
+use crate::kernel::{Element, Isa, Precision};
+use crate::lloyd::{self, Problem, Round};
+
+/// What all workers of a run have in common.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Job {
+    /// What the shared objects' names begin with; two runs at a time need two names.
+    pub name: String,
+    /// The engine's first address.
+    pub engine: String,
+    /// The points, counted but not read.
+    pub data: DataSet,
+    /// Clusters.
+    pub k: usize,
+    /// See [`Problem::iterations`].
+    pub iterations: u64,
+    /// See [`Problem::tolerance`].
+    pub tolerance: f64,
+    /// How to begin.
+    pub init: Init,
+    /// What random draws depend on.
+    pub seed: u64,
+    /// How many workers share the points.
+    pub workers: u32,
+    /// How long a worker waits for the others, and for the engine.
+    pub timeout: Duration,
+    /// Whether every point's label is wanted.
+    pub labels: bool,
+    /// Every so many rows one is wanted for the picture; 0 for none.
+    pub sample_step: u64,
+}
+
+/// What a worker tells.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub enum Event {
+    /// It has read its rows.
+    Loaded,
+    /// A round is over.
+    Round(Round),
+    /// All are.
+    Done(Done),
+    /// It cannot go on; the reason is a line for the user.
+    Failed(String),
+}
+
+/// What a worker has in the end.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Done {
+    /// The same for all workers, `k × dims`.
+    pub centroids: Vec<f64>,
+    /// The same for all workers.
+    pub counts: Vec<i64>,
+    /// The same for all workers.
+    pub cost: f64,
+    /// The same for all workers.
+    pub iterations: u64,
+    /// The same for all workers.
+    pub converged: bool,
+    /// Of its own rows, if wanted.
+    pub labels: Vec<u32>,
+    /// Of its own rows, if wanted.
+    pub sample: Vec<Sampled>,
+}
+
+/// A point of the picture.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Sampled {
+    /// Its coordinates.
+    pub point: Vec<f64>,
+    /// Its cluster.
+    pub label: u32,
+}
+
+/// One worker's rows, in the precision of its job.
+#[derive(Debug)]
+pub enum Loaded {
+    /// 32-bit coordinates.
+    F32(Points<f32>),
+    /// 64-bit coordinates.
+    F64(Points<f64>),
+}
+
+impl Job {
+    /// Refuses what cannot be run.
+    ///
+    /// # Errors
+    ///
+    /// More clusters than points, no clusters, no workers, a tolerance that is not a distance.
+    pub fn check(&self) -> Result<()> {
+        let flag = |flag, reason| Err(Error::Flag { flag, reason });
+        if self.k == 0 {
+            return flag("--k", "there must be at least one cluster");
+        }
+        if self.workers == 0 {
+            return flag("--workers", "there must be at least one worker");
+        }
+        if !(self.tolerance >= 0.0 && self.tolerance.is_finite()) {
+            return flag("--tolerance", "a distance is not negative and not infinite");
+        }
+        if self.k as u64 > self.data.points() {
+            return Err(Error::TooManyClusters { k: self.k, points: self.data.points() });
+        }
+        Ok(())
+    }
+
+    /// Reads the rows of one worker.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`DataSet::load`].
+    pub fn load(&self, party: u32) -> Result<Loaded> {
+        let rows = self.data.share(party, self.workers);
+        Ok(match self.data.precision() {
+            Precision::F32 => Loaded::F32(self.data.load(rows)?),
+            Precision::F64 => Loaded::F64(self.data.load(rows)?),
+        })
+    }
+
+    /// Does one worker's part; `again` if it is not the first to try.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`lloyd::run`] and of `tell`.
+    pub fn work(
+        &self,
+        party: u32,
+        points: &Loaded,
+        link: &mut dyn AllReduce,
+        again: bool,
+        tell: &mut dyn FnMut(Event) -> Result<()>,
+    ) -> Result<()> {
+        let done = match points {
+            Loaded::F32(points) => self.iterate(party, points, link, again, tell),
+            Loaded::F64(points) => self.iterate(party, points, link, again, tell),
+        }?;
+        tell(Event::Done(done))
+    }
+
+    fn iterate<T: Element>(
+        &self,
+        party: u32,
+        points: &Points<T>,
+        link: &mut dyn AllReduce,
+        again: bool,
+        tell: &mut dyn FnMut(Event) -> Result<()>,
+    ) -> Result<Done> {
+        let problem = Problem {
+            k: self.k,
+            points: self.data.points(),
+            iterations: self.iterations,
+            tolerance: self.tolerance,
+            init: self.init.clone(),
+            seed: self.seed,
+            party,
+            parties: self.workers,
+        };
+        let outcome = lloyd::run(&problem, points, Isa::detect(), link, again, &mut |round| {
+            tell(Event::Round(round))
+        })?;
+        let sample = self.sample(points, &outcome.labels);
+        Ok(Done {
+            centroids: outcome.centroids,
+            counts: outcome.counts,
+            cost: outcome.cost,
+            iterations: outcome.iterations,
+            converged: outcome.converged,
+            labels: if self.labels { outcome.labels } else { Vec::new() },
+            sample,
+        })
+    }
+
+    /// The rows whose global number is a multiple of the step: the same for any number of workers.
+    fn sample<T: Element>(&self, points: &Points<T>, labels: &[u32]) -> Vec<Sampled> {
+        if self.sample_step == 0 {
+            return Vec::new();
+        }
+        let skip = index(points.first.next_multiple_of(self.sample_step) - points.first);
+        let rows = points.values.chunks_exact(points.dims).zip(labels);
+        rows.skip(skip)
+            .step_by(index(self.sample_step))
+            .map(|(row, label)| Sampled {
+                point: row.iter().map(|x| x.to_f64()).collect(),
+                label: *label,
+            })
+            .collect()
+    }
+}
+
+/// What came out of a run.
+#[derive(Debug)]
+pub struct Summary {
+    /// What any worker had in the end.
+    pub done: Done,
+    /// Labels of all points in order, if wanted.
+    pub labels: Vec<u32>,
+    /// Points for the picture, if wanted.
+    pub sample: Vec<Sampled>,
+    /// Every round, over all workers.
+    pub rounds: Vec<RoundSummary>,
+    /// From the first worker's start to the last one's end, reading included.
+    pub seconds_total: f64,
+    /// Until all workers had read their rows.
+    pub seconds_loading: f64,
+}
+
+/// What one round was like over all workers.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct RoundSummary {
+    /// Of the round's centres.
+    pub cost: f64,
+    /// Points with another label than before.
+    pub moved: i64,
+    /// Of the slowest worker.
+    pub seconds: f64,
+    /// Of the worker that waited least: what coordination costs when nobody is late.
+    pub seconds_coordination: f64,
+    /// All-reduce calls of all workers.
+    pub calls: u64,
+    /// Workers that told of it; one that died may not have.
+    pub workers: u32,
+}
+
+/// Where a driver puts together what workers tell.
+#[derive(Debug)]
+pub(crate) struct Board {
+    start: Instant,
+    loading: u32,
+    seconds_loading: f64,
+    rounds: Vec<RoundSummary>,
+    done: Vec<Option<Done>>,
+}
+
+impl Board {
+    pub(crate) fn new(workers: u32) -> Self {
+        Self {
+            start: Instant::now(),
+            loading: workers,
+            seconds_loading: 0.0,
+            rounds: Vec::new(),
+            done: (0..workers).map(|_| None).collect(),
+        }
+    }
+
+    /// Notes what worker `party` told.
+    pub(crate) fn note(&mut self, party: u32, event: &Event) -> Result<()> {
+        match event {
+            Event::Loaded => {
+                self.loading = self.loading.saturating_sub(1);
+                if self.loading == 0 && self.rounds.is_empty() {
+                    self.seconds_loading = self.start.elapsed().as_secs_f64();
+                }
+            }
+            Event::Round(round) => self.note_round(round),
+            Event::Done(done) => self.done[party as usize] = Some(done.clone()),
+            Event::Failed(message) => return Err(Error::Worker { message: message.clone() }),
+        }
+        Ok(())
+    }
+
+    fn note_round(&mut self, round: &Round) {
+        let at = index(round.round);
+        if self.rounds.len() <= at {
+            self.rounds.resize(
+                at + 1,
+                RoundSummary { seconds_coordination: f64::INFINITY, ..Default::default() },
+            );
+        }
+        let all = &mut self.rounds[at];
+        all.cost = round.cost;
+        all.moved = round.moved;
+        all.seconds = all.seconds.max(round.seconds);
+        all.seconds_coordination = all.seconds_coordination.min(round.seconds_coordination);
+        all.calls += round.calls;
+        all.workers += 1;
+    }
+
+    pub(crate) fn is_done(&self, party: u32) -> bool {
+        self.done[party as usize].is_some()
+    }
+
+    /// Puts the workers' rows together; every worker must be done.
+    pub(crate) fn finish(self) -> Summary {
+        let seconds_total = self.start.elapsed().as_secs_f64();
+        let mut all = self.done.into_iter().map(|done| done.expect("every worker is done"));
+        let mut done = all.next().expect("there is a worker");
+        let mut labels = std::mem::take(&mut done.labels);
+        let mut sample = std::mem::take(&mut done.sample);
+        for other in all {
+            assert_eq!(other.centroids, done.centroids, "all workers come to the same centroids");
+            labels.extend(other.labels);
+            sample.extend(other.sample);
+        }
+        Summary {
+            done,
+            labels,
+            sample,
+            rounds: self.rounds,
+            seconds_total,
+            seconds_loading: self.seconds_loading,
+        }
+    }
+}

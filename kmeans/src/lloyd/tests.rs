@@ -1,0 +1,272 @@
+//! Partitions, restarts and empty clusters change no bit; the algorithm is Lloyd's.
+
+use std::time::Duration;
+
+use super::*;
+use crate::coordination::{Local, LocalLink};
+use crate::data::DataSet;
+use crate::init::hash;
+use crate::kernel::Precision;
+
+const TIMEOUT: Duration = Duration::from_secs(20);
+
+/// A link that fails before, or after, its `left`th call got through.
+struct Dying {
+    link: LocalLink,
+    left: u64,
+    contributes: bool,
+}
+
+impl AllReduce for Dying {
+    fn all_reduce(&mut self, phase: Phase, op: ReduceOp, values: &mut Vec<i64>) -> Result<()> {
+        self.left -= 1;
+        if self.left > 0 || self.contributes {
+            self.link.all_reduce(phase, op, values)?;
+        }
+        if self.left > 0 { Ok(()) } else { Err(Error::Worker { message: "dead".into() }) }
+    }
+
+    fn last(&mut self, phase: Phase) -> Result<Option<(u64, Vec<i64>)>> {
+        self.link.last(phase)
+    }
+}
+
+fn problem(k: usize, points: u64) -> Problem {
+    Problem {
+        k,
+        points,
+        iterations: 100,
+        tolerance: 0.0,
+        init: Init::PlusPlus,
+        seed: 11,
+        party: 0,
+        parties: 1,
+    }
+}
+
+fn cut<T: Element>(all: &Points<T>, party: u32, parties: u32) -> Points<T> {
+    let at = |party: u32| all.rows() * party as usize / parties as usize;
+    let values = all.values[at(party) * all.dims..at(party + 1) * all.dims].to_vec();
+    Points { first: all.first + at(party) as u64, dims: all.dims, values }
+}
+
+/// Runs all parties; the last one dies at its `death`th call and is started again.
+fn run_parties<T: Element>(
+    problem: &Problem,
+    all: &Points<T>,
+    parties: u32,
+    death: Option<(u64, bool)>,
+) -> Outcome {
+    let local = Local::new(parties, TIMEOUT);
+    let outcomes: Vec<Outcome> = std::thread::scope(|scope| {
+        let workers: Vec<_> = (0..parties)
+            .map(|party| {
+                let (mut link, local) = (local.join(party), &local);
+                scope.spawn(move || {
+                    let points = cut(all, party, parties);
+                    let problem = Problem { party, parties, ..problem.clone() };
+                    let again = match death {
+                        Some((left, contributes)) if party == parties - 1 => {
+                            let mut link = Dying { link: local.join(party), left, contributes };
+                            run(
+                                &problem,
+                                &points,
+                                Isa::detect(),
+                                &mut link,
+                                false,
+                                &mut |_| Ok(()),
+                            )
+                            .expect_err("it dies");
+                            true
+                        }
+                        _ => false,
+                    };
+                    run(&problem, &points, Isa::detect(), &mut link, again, &mut |_| Ok(()))
+                        .unwrap()
+                })
+            })
+            .collect();
+        workers.into_iter().map(|worker| worker.join().unwrap()).collect()
+    });
+    let mut outcomes = outcomes.into_iter();
+    let mut first = outcomes.next().unwrap();
+    for mut other in outcomes {
+        first.labels.append(&mut other.labels);
+        other.labels.clone_from(&first.labels);
+        assert_eq!(first, other);
+    }
+    first
+}
+
+fn digits<T: Element>() -> Points<T> {
+    let precision = Some(Precision::F64);
+    DataSet::digits(precision).unwrap().load(0..1_797).unwrap()
+}
+
+/// Lloyd's algorithm, as plainly as it can be said; ends at rest.
+fn naive(points: &Points<f64>, mut centroids: Vec<f64>) -> (f64, Vec<usize>) {
+    let dims = points.dims;
+    let distance =
+        |a: &[f64], b: &[f64]| a.iter().zip(b).map(|(a, b)| (a - b).powi(2)).sum::<f64>();
+    let mut labels = Vec::new();
+    loop {
+        let nearest = |row: &[f64]| {
+            let all = centroids.chunks_exact(dims).map(|c| distance(row, c)).enumerate();
+            all.min_by(|a, b| a.1.total_cmp(&b.1)).unwrap()
+        };
+        let new: Vec<_> = points.values.chunks_exact(dims).map(nearest).collect();
+        let cost = new.iter().map(|(_, distance)| distance).sum();
+        let new: Vec<_> = new.into_iter().map(|(label, _)| label).collect();
+        if new == labels {
+            return (cost, labels);
+        }
+        labels = new;
+        centroids.fill(0.0);
+        let mut counts = vec![0.0; centroids.len() / dims];
+        for (row, label) in points.values.chunks_exact(dims).zip(&labels) {
+            counts[*label] += 1.0;
+            centroids[label * dims..][..dims].iter_mut().zip(row).for_each(|(c, x)| *c += x);
+        }
+        for (centroid, count) in centroids.chunks_exact_mut(dims).zip(counts) {
+            centroid.iter_mut().for_each(|c| *c /= count);
+        }
+    }
+}
+
+#[test]
+fn it_is_lloyds() {
+    let points = digits::<f64>();
+    for k in [10, 25, 37] {
+        let outcome =
+            run_parties(&Problem { init: Init::First, ..problem(k, 1_797) }, &points, 1, None);
+        let (cost, labels) = naive(&points, points.values[..k * 64].to_vec());
+        assert!(outcome.converged);
+        assert!((outcome.cost - cost).abs() <= 1e-9 * cost, "{k}: {} {cost}", outcome.cost);
+        assert!(outcome.labels.iter().zip(labels).all(|(a, b)| *a as usize == b), "{k}");
+    }
+}
+
+#[test]
+fn partitions_change_no_bit() {
+    fn check<T: Element>() {
+        let points = digits::<T>();
+        for init in [Init::First, Init::Random, Init::PlusPlus] {
+            let problem = Problem { init, ..problem(13, 1_797) };
+            let one = run_parties(&problem, &points, 1, None);
+            for parties in [2, 7] {
+                assert_eq!(
+                    run_parties(&problem, &points, parties, None),
+                    one,
+                    "{:?}",
+                    problem.init
+                );
+            }
+        }
+    }
+    check::<f32>();
+    check::<f64>();
+}
+
+#[test]
+fn initial_centroids_are_data_values() {
+    let points = digits::<f32>();
+    for init in [Init::First, Init::Random, Init::PlusPlus] {
+        let outcome =
+            run_parties(&Problem { init, iterations: 0, ..problem(5, 1_797) }, &points, 3, None);
+        for centroid in outcome.centroids.chunks_exact(64) {
+            let is = |row: &[f32]| row.iter().zip(centroid).all(|(x, c)| f64::from(*x) == *c);
+            assert!(points.values.chunks_exact(64).any(is));
+        }
+        assert_eq!((outcome.iterations, outcome.converged), (0, false));
+    }
+}
+
+#[test]
+fn a_worker_may_die_at_any_call() {
+    let values = (0..300).map(|i| (hash(1, init::Draw::Row, i) >> 50) as f64).collect();
+    let points = Points::<f64> { first: 0, dims: 3, values };
+    // Far centroids make empty clusters, so that relocations are repeated too.
+    let far = (0..15).map(|i| f64::from(i % 5) * 1e4).collect();
+    for (init, tolerance) in [(Init::PlusPlus, 0.0), (Init::Centroids(far), 40.0)] {
+        let problem = Problem { init, tolerance, iterations: 9, ..problem(5, 100) };
+        let expected = run_parties(&problem, &points, 3, None);
+        let mut calls = 0;
+        let mut counted =
+            Dying { link: Local::new(1, TIMEOUT).join(0), left: u64::MAX, contributes: true };
+        run(&problem, &points, Isa::detect(), &mut counted, false, &mut |_| Ok(())).unwrap();
+        calls += u64::MAX - counted.left;
+        assert!(calls > 5, "{calls}");
+        for call in 1..=calls {
+            for contributes in [false, true] {
+                let outcome = run_parties(&problem, &points, 3, Some((call, contributes)));
+                assert_eq!(outcome, expected, "died at call {call}, {contributes}");
+            }
+        }
+    }
+}
+
+#[test]
+fn empty_clusters_take_the_farthest_points() {
+    let values = vec![0.0, 1.0, 2.0, 50.0, 51.0, 900.0];
+    let points = Points::<f32> { first: 0, dims: 1, values };
+    let init = Init::Centroids(vec![0.0, 1e6, 2e6]);
+    for parties in [1, 2, 7] {
+        let problem = Problem { init: init.clone(), ..problem(3, 6) };
+        let outcome = run_parties(&problem, &points, parties, None);
+        assert_eq!(outcome.labels, [0, 0, 0, 2, 2, 1]);
+        assert_eq!(outcome.counts, [3, 1, 2]);
+        assert!((outcome.cost - 2.5).abs() < 1e-6, "{outcome:?}");
+    }
+}
+
+#[test]
+fn fewer_distinct_points_than_clusters_stay_finite() {
+    let points = Points::<f64> { first: 0, dims: 2, values: [3.0, 4.0].repeat(9) };
+    for init in [Init::First, Init::Random, Init::PlusPlus, Init::Centroids(vec![7.0; 10])] {
+        for parties in [1, 4] {
+            let problem = Problem { init: init.clone(), ..problem(5, 9) };
+            let outcome = run_parties(&problem, &points, parties, None);
+            assert!(outcome.centroids.iter().all(|c| c.is_finite()), "{outcome:?}");
+            assert_eq!((outcome.cost, outcome.converged), (0.0, true));
+            assert_eq!(outcome.counts.iter().sum::<i64>(), 9);
+        }
+    }
+}
+
+#[test]
+fn as_many_clusters_as_points() {
+    let points = Points::<f32> { first: 0, dims: 2, values: (0..14u8).map(f32::from).collect() };
+    let outcome = run_parties(&problem(7, 7), &points, 3, None);
+    assert_eq!((outcome.cost, outcome.counts), (0.0, vec![1; 7]));
+}
+
+#[test]
+fn tolerance_and_iterations_end_it() {
+    let points = digits::<f32>();
+    let rest = run_parties(&problem(10, 1_797), &points, 2, None);
+    let near = run_parties(&Problem { tolerance: 0.5, ..problem(10, 1_797) }, &points, 2, None);
+    let short = run_parties(&Problem { iterations: 3, ..problem(10, 1_797) }, &points, 2, None);
+    assert!(near.converged && near.iterations < rest.iterations && near.cost >= rest.cost);
+    assert!(!short.converged && short.iterations == 3 && short.cost > rest.cost);
+}
+
+#[test]
+fn values_too_large_are_refused() {
+    let points = Points::<f32> { first: 0, dims: 1, values: vec![1e30, 2.0] };
+    let mut link = Local::new(1, TIMEOUT).join(0);
+    let error =
+        run(&problem(1, 2), &points, Isa::detect(), &mut link, false, &mut |_| Ok(())).unwrap_err();
+    let expected = "too large for f32 distances; rescale the data or say --precision f64";
+    assert!(error.to_string().ends_with(expected), "{error}");
+}
+
+#[test]
+fn a_missing_party_is_named() {
+    let mut link = Local::new(3, Duration::from_millis(20)).join(1);
+    let points = Points::<f32> { first: 0, dims: 1, values: vec![1.0] };
+    let problem = Problem { party: 1, parties: 3, ..problem(1, 1) };
+    let error =
+        run(&problem, &points, Isa::detect(), &mut link, false, &mut |_| Ok(())).unwrap_err();
+    let expected = "range round 0: not all parties contributed within 20ms; missing: 0, 2";
+    assert_eq!(error.to_string(), expected);
+}

@@ -1,0 +1,176 @@
+//! What a run leaves behind: centroids and labels as files, the result as a line of JSON or a few lines for people.
+
+use std::fs::File;
+use std::io::{self, BufWriter, Write};
+use std::path::Path;
+
+use serde::Serialize;
+
+use crate::error::{Error, Result};
+use crate::job::{Job, Summary};
+use crate::kernel::{Element, Precision};
+
+/// The object that `--json` prints.
+#[derive(Debug, Serialize)]
+pub struct Report<'a> {
+    k: usize,
+    dims: usize,
+    points: u64,
+    workers: u32,
+    backend: &'a str,
+    iterations: u64,
+    converged: bool,
+    cost: f64,
+    seconds_total: f64,
+    seconds_iterations: Vec<f64>,
+    seconds_coordination: Vec<f64>,
+    rpcs_per_worker_per_iteration: f64,
+    centroids: Vec<Vec<f64>>,
+}
+
+impl<'a> Report<'a> {
+    /// Of a run of `job` on `backend`.
+    ///
+    /// Rounds that update centres are iterations; one more that only assigns points counts in `seconds_total` alone.
+    #[must_use]
+    pub fn new(job: &Job, backend: &'a str, summary: &Summary) -> Self {
+        let done = &summary.done;
+        let iterations =
+            usize::try_from(done.iterations).expect("iterations that were done can be counted");
+        let rounds = &summary.rounds[..iterations];
+        let calls: u64 = rounds.iter().map(|round| round.calls).sum();
+        let told: u32 = rounds.iter().map(|round| round.workers).sum();
+        Self {
+            k: job.k,
+            dims: job.data.dims(),
+            points: job.data.points(),
+            workers: job.workers,
+            backend,
+            iterations: done.iterations,
+            converged: done.converged,
+            cost: done.cost,
+            seconds_total: summary.seconds_total,
+            seconds_iterations: rounds.iter().map(|round| round.seconds).collect(),
+            seconds_coordination: rounds.iter().map(|round| round.seconds_coordination).collect(),
+            rpcs_per_worker_per_iteration: if told == 0 {
+                0.0
+            } else {
+                calls as f64 / f64::from(told)
+            },
+            centroids: done.centroids.chunks_exact(job.data.dims()).map(<[f64]>::to_vec).collect(),
+        }
+    }
+
+    /// One line.
+    ///
+    /// # Errors
+    ///
+    /// Those of `out`.
+    pub fn write_json(&self, out: &mut dyn Write) -> io::Result<()> {
+        serde_json::to_writer(&mut *out, self)?;
+        writeln!(out)
+    }
+
+    /// A few lines for people.
+    ///
+    /// # Errors
+    ///
+    /// Those of `out`.
+    pub fn write_text(&self, job: &Job, summary: &Summary, out: &mut dyn Write) -> io::Result<()> {
+        let Self { k, dims, workers, backend, iterations, cost, .. } = self;
+        let (points, name) = (grouped(self.points), job.data.path().display());
+        writeln!(out, "{name}: {points} points of {dims} numbers ({})", job.data.precision())?;
+        let end = if self.converged { "converged after" } else { "stopped after" };
+        let plural = if *iterations == 1 { "" } else { "s" };
+        writeln!(
+            out,
+            "k = {k}, {workers} {backend}: {end} {iterations} iteration{plural}, cost {cost:.6e}"
+        )?;
+        let ms = |seconds: &[f64]| median(seconds) * 1e3;
+        writeln!(
+            out,
+            "{:.3} s, {:.3} s of it reading; {:.2} ms an iteration, {:.3} ms of it coordination (medians)",
+            self.seconds_total,
+            summary.seconds_loading,
+            ms(&self.seconds_iterations),
+            ms(&self.seconds_coordination),
+        )?;
+        let mut counts = summary.done.counts.clone();
+        counts.sort_unstable();
+        let (least, most) = (counts[0].unsigned_abs(), counts[counts.len() - 1].unsigned_abs());
+        writeln!(out, "clusters of {} to {} points", grouped(least), grouped(most))
+    }
+}
+
+/// Writes one centroid a line.
+///
+/// # Errors
+///
+/// The file cannot be written.
+pub fn write_centroids(path: &Path, job: &Job, summary: &Summary) -> Result<()> {
+    let precision = job.data.precision();
+    write_file(path, |out| {
+        for centroid in summary.done.centroids.chunks_exact(job.data.dims()) {
+            for (column, c) in centroid.iter().enumerate() {
+                let separator = if column == 0 { "" } else { "," };
+                match precision {
+                    Precision::F32 => write!(out, "{separator}{}", f32::from_f64(*c))?,
+                    Precision::F64 => write!(out, "{separator}{c}")?,
+                }
+            }
+            writeln!(out)?;
+        }
+        Ok(())
+    })
+}
+
+/// Writes the cluster of each point, one a line, in the order of the points.
+///
+/// # Errors
+///
+/// The file cannot be written.
+pub fn write_labels(path: &Path, summary: &Summary) -> Result<()> {
+    write_file(path, |out| summary.labels.iter().try_for_each(|label| writeln!(out, "{label}")))
+}
+
+fn write_file(path: &Path, write: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> Result<()> {
+    let mut out = BufWriter::new(File::create(path).map_err(Error::io(path))?);
+    write(&mut out).and_then(|()| out.flush()).map_err(Error::io(path))
+}
+
+fn median(values: &[f64]) -> f64 {
+    let mut values = values.to_vec();
+    values.sort_by(f64::total_cmp);
+    values.get(values.len() / 2).copied().unwrap_or_default()
+}
+
+/// Digits in groups of three.
+fn grouped(number: u64) -> String {
+    let digits = number.to_string();
+    let mut out = String::new();
+    for (at, digit) in digits.chars().enumerate() {
+        if at > 0 && (digits.len() - at).is_multiple_of(3) {
+            out.push(',');
+        }
+        out.push(digit);
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn groups_of_three() {
+        for (number, text) in [(0, "0"), (999, "999"), (1_000, "1,000"), (1_234_567, "1,234,567")] {
+            assert_eq!(grouped(number), text);
+        }
+    }
+
+    #[test]
+    fn medians() {
+        assert_eq!(median(&[]), 0.0);
+        assert_eq!(median(&[3.0, 1.0, 2.0]), 2.0);
+    }
+}

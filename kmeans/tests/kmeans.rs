@@ -1,0 +1,327 @@
+//! The program and the library over real engines: results against scikit-learn's, the same bits for any workers,
+//! and clear ends for bad input, dead workers and dead engines.
+
+#![allow(clippy::unwrap_used, reason = "a test stops at what it did not expect")]
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+use catena_engine::Engine;
+use catena_kmeans::data::{DataSet, Hints};
+use catena_kmeans::generate::Recipe;
+use catena_kmeans::init::Init;
+use catena_kmeans::job::{Event, Job};
+use catena_kmeans::link::Link;
+use catena_kmeans::{Error, threads};
+use serde_json::Value;
+use tempfile::TempDir;
+
+const PROGRAM: &str = env!("CARGO_BIN_EXE_catena-kmeans");
+
+/// The fields of `--json`, as they are promised.
+const FIELDS: [&str; 13] = [
+    "k",
+    "dims",
+    "points",
+    "workers",
+    "backend",
+    "iterations",
+    "converged",
+    "cost",
+    "seconds_total",
+    "seconds_iterations",
+    "seconds_coordination",
+    "rpcs_per_worker_per_iteration",
+    "centroids",
+];
+
+fn engine() -> (Engine, String) {
+    let engine = Engine::builder().start().unwrap();
+    let address = engine.addresses()[0].to_string();
+    (engine, address)
+}
+
+fn kmeans(arguments: &[&str]) -> Output {
+    Command::new(PROGRAM).args(arguments).output().unwrap()
+}
+
+/// Runs what must succeed, and parses what it prints.
+fn json(arguments: &[&str]) -> Value {
+    let output = kmeans(&[&["run", "--json"], arguments].concat());
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    serde_json::from_slice(&output.stdout).unwrap()
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8(bytes.to_vec()).unwrap()
+}
+
+/// A folder, and the paths in it.
+struct Folder(TempDir);
+
+impl Folder {
+    fn new() -> Self {
+        Self(tempfile::tempdir().unwrap())
+    }
+
+    fn path(&self, name: &str) -> String {
+        self.0.path().join(name).to_str().unwrap().to_string()
+    }
+
+    fn file(&self, name: &str, text: &str) -> String {
+        let path = self.path(name);
+        fs::write(&path, text).unwrap();
+        path
+    }
+
+    /// Overlapping clusters that take a while to tell apart.
+    fn points(&self) -> String {
+        let path = self.path("points.npy");
+        let recipe = Recipe { points: 20_000, dims: 16, clusters: 40, spread: 12.0, seed: 3 };
+        recipe.write(Path::new(&path)).unwrap();
+        path
+    }
+}
+
+fn job(data: DataSet, k: usize, engine: &str) -> Job {
+    Job {
+        name: format!("test/{engine}"),
+        engine: engine.to_string(),
+        data,
+        k,
+        iterations: 300,
+        tolerance: 0.0,
+        init: Init::First,
+        seed: 0,
+        workers: 2,
+        timeout: Duration::from_secs(20),
+        labels: false,
+        sample_step: 0,
+    }
+}
+
+#[test]
+fn costs_are_those_of_scikit_learn() {
+    let fixture: Value = serde_json::from_str(include_str!("sklearn.json")).unwrap();
+    let folder = Folder::new();
+    for case in fixture["cases"].as_array().unwrap() {
+        let data = match case["points"].as_array() {
+            None => DataSet::digits(None).unwrap(),
+            Some(points) => {
+                let row = |row: &Value| row.to_string().replace(['[', ']'], "") + "\n";
+                let path = folder.file("points.csv", &points.iter().map(row).collect::<String>());
+                DataSet::open(Path::new(&path), Hints::default()).unwrap()
+            }
+        };
+        let (_engine, address) = engine();
+        let number = |field: &str| case[field].as_u64().unwrap();
+        let mut job = job(data, usize::try_from(number("k")).unwrap(), &address);
+        job.iterations = number("max_iterations");
+        let done = threads::run(&job, Link::join, &mut |_| ()).unwrap().done;
+        let cost = case["cost"].as_f64().unwrap();
+        let tied = number("ties") > 0;
+        let tolerance = if tied { 1e-4 } else { 1e-9 };
+        assert!((done.cost - cost).abs() <= tolerance * cost, "{}: {}", case["name"], done.cost);
+        if !tied {
+            assert_eq!(done.iterations, number("iterations"), "{}", case["name"]);
+            assert_eq!(serde_json::json!(done.counts), case["counts"], "{}", case["name"]);
+        }
+    }
+}
+
+#[test]
+fn no_arguments_cluster_the_digits() {
+    let output = kmeans(&[]);
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    assert!(text(&output.stdout).starts_with("digits (shipped): 1,797 points of 64 numbers"));
+    assert!(output.stderr.is_empty(), "no bar without a terminal");
+}
+
+#[test]
+fn workers_and_backends_give_the_same_bits() {
+    let (_engine, address) = engine();
+    let folder = Folder::new();
+    let points = folder.points();
+    let run = |workers: &str, backend: &str| {
+        let flags = ["--data", &points, "--k", "20", "--iterations", "6", "--seed", "5"];
+        let result = json(
+            &[&flags[..], &["--workers", workers, "--backend", backend, "--engine", &address]]
+                .concat(),
+        );
+        let fields: Vec<_> = result.as_object().unwrap().keys().map(String::as_str).collect();
+        let mut expected = FIELDS;
+        expected.sort_unstable();
+        assert_eq!(fields, expected);
+        assert_eq!(result["rpcs_per_worker_per_iteration"], 1.0);
+        assert_eq!(result["seconds_coordination"].as_array().unwrap().len(), 6);
+        (
+            result["centroids"].to_string(),
+            result["cost"].to_string(),
+            result["iterations"].to_string(),
+        )
+    };
+    let one = run("1", "threads");
+    for (workers, backend) in
+        [("2", "threads"), ("7", "threads"), ("1", "processes"), ("7", "processes")]
+    {
+        assert_eq!(run(workers, backend), one, "{workers} {backend}");
+    }
+}
+
+#[test]
+fn files_are_written() {
+    let folder = Folder::new();
+    let [out, labels, report] = ["c.csv", "labels.txt", "report.svg"].map(|name| folder.path(name));
+    let files = ["--out", &out, "--assignments", &labels, "--report", &report];
+    let first =
+        json(&[&files[..], &["--k", "12", "--workers", "3", "--precision", "f32"]].concat());
+    assert_eq!(fs::read_to_string(&out).unwrap().lines().count(), 12);
+    let labels = fs::read_to_string(labels).unwrap();
+    assert_eq!(labels.lines().count(), 1_797);
+    assert!(labels.lines().all(|label| label.parse::<u32>().unwrap() < 12));
+    assert!(fs::read_to_string(report).unwrap().contains("principal plane"));
+    // Centroids that were written are where the next run is at rest at once.
+    let next = json(&["--k", "12", "--init", &out, "--precision", "f32"]);
+    assert!(next["converged"].as_bool().unwrap());
+    let [first, next] = [first, next].map(|result| result["cost"].as_f64().unwrap());
+    assert!((next - first).abs() <= 1e-6 * first, "{next} {first}");
+}
+
+#[test]
+fn generated_points_are_read_back() {
+    let folder = Folder::new();
+    let path = folder.path("g.csv.gz");
+    let shape = ["--points", "300", "--dims", "4", "--clusters", "3", "--seed", "8"];
+    let output = kmeans(&[&["generate"], &shape[..], &["--out", &path]].concat());
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    let result = json(&["--data", &path, "--k", "3"]);
+    assert_eq!((&result["points"], &result["dims"]), (&300.into(), &4.into()));
+}
+
+#[test]
+fn bad_input_is_one_clear_line() {
+    let folder = Folder::new();
+    let ragged = folder.file("ragged.csv", "1,2\n3,4\n5\n");
+    let nan = folder.file("nan.csv", "1,2\n3,nan\n");
+    let two = folder.file("two.csv", "1,2\n3,4\n");
+    let (missing, packed) = (folder.path("missing.csv"), folder.file("p.f32", "01234567"));
+    let closed = {
+        let (_engine, address) = engine();
+        address
+    };
+    for (arguments, expected) in [
+        (
+            vec!["--data", &ragged],
+            "ragged.csv: row 3 (line 3): 1 numbers, expected 2 as in the first row",
+        ),
+        (
+            vec!["--data", &nan, "--k", "1"],
+            "nan.csv: row 2 (line 2): column 2: NaN has no place in a distance",
+        ),
+        (
+            vec!["--data", &nan, "--k", "1", "--backend", "processes"],
+            "nan.csv: row 2 (line 2): column 2: NaN",
+        ),
+        (vec!["--data", &missing], "missing.csv: No such file or directory"),
+        (vec!["--data", &packed], "p.f32: packed numbers carry no shape; say --dims N"),
+        (
+            vec!["--data", &two, "--k", "3"],
+            "--k 3 asks for more clusters than there are points (2)",
+        ),
+        (vec!["--k", "0"], "--k: there must be at least one cluster"),
+        (vec!["--workers", "0"], "--workers: there must be at least one worker"),
+        (vec!["--tolerance", "nan"], "--tolerance: a distance is not negative"),
+        (
+            vec!["--init", &two, "--k", "2"],
+            "two.csv: 2 centroids of 2 numbers, but --k 2 over points of 64",
+        ),
+        (vec!["--init", "kmeans"], "kmeans: No such file or directory"),
+        (vec!["--engine", &closed], &format!("engine {closed}: no engine answers")),
+    ] {
+        // Small data has fewer rows than the default k.
+        let small = arguments.contains(&"--data") && !arguments.contains(&"--k");
+        let k: &[&str] = if small { &["--k", "1"] } else { &[] };
+        let output = kmeans(&[&["run", "--timeout", "5"], &arguments[..], k].concat());
+        let message = text(&output.stderr);
+        assert_eq!(output.status.code(), Some(1), "{arguments:?}: {message}");
+        assert!(message.contains(expected), "{arguments:?}: {message}");
+        assert_eq!(message.lines().count(), 1, "{message}");
+        assert!(output.stdout.is_empty());
+    }
+}
+
+#[test]
+fn a_killed_worker_is_started_again() {
+    let folder = Folder::new();
+    let points = folder.points();
+    let flags = [
+        "--data",
+        &points,
+        "--k",
+        "30",
+        "--iterations",
+        "25",
+        "--init",
+        "random",
+        "--workers",
+        "3",
+    ];
+    let expected = json(&flags);
+    let run = Command::new(PROGRAM)
+        .args([&["run", "--json", "--backend", "processes"], &flags[..]].concat())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let until = Instant::now() + Duration::from_secs(20);
+    let worker = loop {
+        assert!(Instant::now() < until, "workers are started");
+        if let [.., worker] = children(run.id())[..] {
+            break worker.to_string();
+        }
+    };
+    assert!(Command::new("kill").args(["-9", &worker]).status().unwrap().success());
+    let output = run.wait_with_output().unwrap();
+    let message = text(&output.stderr);
+    assert!(output.status.success(), "{message}");
+    assert!(message.contains("signal: 9 (SIGKILL); starting it again"), "{message}");
+    let result: Value = serde_json::from_slice(&output.stdout).unwrap();
+    for field in ["centroids", "cost", "iterations"] {
+        assert_eq!(result[field], expected[field], "{field}");
+    }
+}
+
+/// The processes that `parent` started and that are that program by now.
+fn children(parent: u32) -> Vec<u32> {
+    let Ok(tasks) = fs::read_dir("/proc") else { return Vec::new() };
+    let pid = |path: PathBuf| {
+        let stat = fs::read_to_string(path.join("stat")).ok()?;
+        // The name in brackets may hold anything; state and parent follow it.
+        let of = stat.rsplit_once(')')?.1.split_whitespace().nth(1)?.parse::<u32>().ok()?;
+        let arguments = fs::read(path.join("cmdline")).ok()?;
+        let is_worker = of == parent && arguments.ends_with(b"\0worker\0");
+        is_worker.then(|| path.file_name()?.to_str()?.parse().ok()).flatten()
+    };
+    tasks.flatten().filter_map(|task| pid(task.path())).collect()
+}
+
+#[test]
+fn an_engine_that_dies_ends_the_run() {
+    let (engine, address) = engine();
+    let mut job = job(DataSet::digits(None).unwrap(), 37, &address);
+    job.timeout = Duration::from_secs(1);
+    let start = Instant::now();
+    let mut died = false;
+    let result = threads::run(&job, Link::join, &mut |event| {
+        if matches!(event, Event::Round(round) if round.round == 2) && !died {
+            engine.stop();
+            died = true;
+        }
+    });
+    let error = result.expect_err("the engine is gone");
+    assert!(matches!(error, Error::Engine { .. }), "{error}");
+    assert!(error.to_string().starts_with(&format!("engine {address}: ")), "{error}");
+    assert!(start.elapsed() < Duration::from_secs(10));
+}
