@@ -9,7 +9,7 @@ use crossbeam::channel::{Receiver, bounded, unbounded};
 use parking_lot::Mutex;
 use socket2::{Domain, Protocol, Socket, Type};
 
-use crate::config::{BACKLOG, MEMORY_BYTES_DEFAULT, SHARDS_DEFAULT, SPIN_US_MAX};
+use crate::config::{BACKLOG, MEMORY_BYTES_DEFAULT, SHARDS_PER_CORE, SPIN_US_MAX};
 use crate::io::{Command, CoreCensus, CoreConfig, CoreEnd, CoreThread, ring_builder};
 
 /// How a core waits for its sockets.
@@ -77,7 +77,7 @@ pub struct Builder {
     listen: SocketAddr,
     cores: Vec<usize>,
     pin: bool,
-    shards: u32,
+    shards: Option<u32>,
     memory_bytes: u64,
     spin: Duration,
     driver: Driver,
@@ -109,10 +109,10 @@ impl Builder {
         self
     }
 
-    /// How many shards the object space has: a power of two, the same on every node of a cluster.
+    /// How many shards the object space has: a power of two. Eight a core by default, rounded up.
     #[must_use]
     pub fn shards(mut self, shards: u32) -> Builder {
-        self.shards = shards;
+        self.shards = Some(shards);
         self
     }
 
@@ -195,8 +195,11 @@ impl Builder {
             return Err(StartError::BadConfig { what: "cpu", got: cpu.to_string(), expected });
         }
         let cores = u16::try_from(self.cores.len()).unwrap_or(u16::MAX);
-        if cores == 0 || u32::from(cores) > self.shards {
-            let expected = format!("at least 1 and at most one a shard, {}", self.shards);
+        let most = ShardMap::SHARDS_MAX;
+        let default = (u32::from(cores) * SHARDS_PER_CORE).next_power_of_two().min(most);
+        let shards = self.shards.unwrap_or(default);
+        if cores == 0 || u32::from(cores) > shards {
+            let expected = format!("at least 1 and at most one a shard, {shards}");
             return Err(StartError::BadConfig { what: "cores", got: cores.to_string(), expected });
         }
         if self.spin > Duration::from_micros(SPIN_US_MAX) {
@@ -204,10 +207,10 @@ impl Builder {
             let got = format!("{:?}", self.spin);
             return Err(StartError::BadConfig { what: "spin", got, expected });
         }
-        ShardMap::new(self.shards, cores).ok_or_else(|| StartError::BadConfig {
+        ShardMap::new(shards, cores).ok_or_else(|| StartError::BadConfig {
             what: "shards",
-            got: self.shards.to_string(),
-            expected: format!("a power of two up to {}", ShardMap::SHARDS_MAX),
+            got: shards.to_string(),
+            expected: format!("a power of two up to {most}"),
         })
     }
 
@@ -242,7 +245,7 @@ impl Engine {
             listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
             cores: vec![0],
             pin: false,
-            shards: SHARDS_DEFAULT,
+            shards: None,
             memory_bytes: MEMORY_BYTES_DEFAULT,
             spin: Duration::ZERO,
             driver: Driver::Auto,

@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use bytesize::ByteSize;
-use catena_engine::config::{MEMORY_BYTES_DEFAULT, PORT_DEFAULT, SHARDS_DEFAULT};
+use catena_engine::config::{MEMORY_BYTES_DEFAULT, PORT_DEFAULT};
 use catena_engine::{Driver, Engine};
 use clap::{Parser, ValueEnum};
 use signal_hook::consts::{SIGINT, SIGTERM};
@@ -32,9 +32,9 @@ struct Args {
     #[arg(long)]
     no_pin: bool,
 
-    /// How many shards the object space has: a power of two, the same on every node of a cluster.
-    #[arg(long, default_value_t = SHARDS_DEFAULT)]
-    shards: u32,
+    /// How many shards the object space has: a power of two. Eight a core by default.
+    #[arg(long)]
+    shards: Option<u32>,
 
     /// Memory for objects and sessions, for each core, such as `512MiB` or `4GiB`.
     #[arg(long, value_name = "SIZE", default_value_t = ByteSize(MEMORY_BYTES_DEFAULT))]
@@ -103,11 +103,14 @@ fn run(args: Args) -> anyhow::Result<()> {
     };
     let builder = Engine::builder()
         .listen(args.listen)
-        .shards(args.shards)
         .memory_bytes(args.memory.as_u64())
         .spin(Duration::from_micros(args.spin))
         .driver(driver)
         .insecure_network(args.insecure_network);
+    let builder = match args.shards {
+        Some(shards) => builder.shards(shards),
+        None => builder,
+    };
     let builder = if args.no_pin { builder.cores(cpus.len()) } else { builder.pinned_to(cpus) };
     // Signals that come from here on are not lost.
     let mut signals = Signals::new([SIGTERM, SIGINT])?;

@@ -78,18 +78,6 @@ pub fn next(bytes: &[u8], frame_bytes_max: u32) -> Result<Next<'_>, FrameError> 
     Ok(Next::Frame(Frame { header, body, bytes }))
 }
 
-/// The headers of the frames in `bytes` as they claim to be: unchecked, and good for nothing but a
-/// guess at what is going to be asked for. Ends where the bytes end or make no sense.
-pub fn glance(bytes: &[u8]) -> impl Iterator<Item = Header> {
-    let mut rest = bytes;
-    std::iter::from_fn(move || {
-        let head = rest.first_chunk::<HEADER_LEN>()?;
-        let lengths = Lengths::read(head, FRAME_BYTES_MAX).ok()?;
-        rest = rest.get(len(lengths.frame_bytes)..).unwrap_or_default();
-        Header::read(head).ok()
-    })
-}
-
 /// Appends a frame to `out`. `body` appends the body, an archive whose root comes last.
 ///
 /// # Errors
@@ -144,29 +132,15 @@ pub fn write_encoded(out: &mut Vec<u8>, to: &Header, status: Status, body: &[u8]
         .expect("an encoded body fits the frame it came from");
 }
 
-/// Bodies up to this long take one unit of alignment.
-pub const SHORT_BYTES: usize = FRAME_ALIGNMENT as usize;
-
-/// [`write_encoded`] for a short body, of which the first `len` bytes count and the rest are zero.
-/// Nearly all replies are short; made in one place and appended in one piece, they cost half.
-///
-/// # Panics
-///
-/// If `len` is more than there is.
-pub fn write_short(
-    out: &mut Vec<u8>,
-    to: &Header,
-    status: Status,
-    body: &[u8; SHORT_BYTES],
-    len: u8,
-) {
-    assert!(usize::from(len) <= SHORT_BYTES, "a short body has {len} bytes");
-    let mut frame = [0; HEADER_LEN + SHORT_BYTES];
-    frame[HEADER_LEN..].copy_from_slice(body);
-    let lengths = Lengths::of_body(len.into()).expect("it is short");
-    let frame = &mut frame[..self::len(lengths.frame_bytes)];
-    seal(frame, &to.reply(status), lengths);
-    out.extend_from_slice(frame);
+/// Appends the reply to a request whose result is a single 64-bit number, as most are. Composed of
+/// words in one place and appended in one piece, it costs a third of [`write_reply`].
+pub fn write_word(out: &mut Vec<u8>, to: &Header, word: u64) {
+    const BODY_BYTES: u32 = 8;
+    const LENGTHS: Lengths = Lengths::of_body(BODY_BYTES).expect("8 bytes fit a frame");
+    let mut frame = [0; len(LENGTHS.frame_bytes)];
+    frame[HEADER_LEN..HEADER_LEN + 8].copy_from_slice(&word.to_le_bytes());
+    seal(&mut frame, &to.reply(Status::Ok), LENGTHS);
+    out.extend_from_slice(&frame);
 }
 
 /// Fills in the header of a frame whose body and padding are there.
@@ -206,6 +180,6 @@ fn checksum(frame: &[u8]) -> u32 {
     u32::from_le_bytes([a, b, c, d])
 }
 
-fn len(bytes: u32) -> usize {
+const fn len(bytes: u32) -> usize {
     bytes as usize
 }

@@ -159,7 +159,7 @@ impl Lengths {
     }
 
     /// The lengths of a frame whose body has `body_bytes`; `None` if that is more than any may have.
-    pub(crate) fn of_body(body_bytes: u32) -> Option<Lengths> {
+    pub(crate) const fn of_body(body_bytes: u32) -> Option<Lengths> {
         if body_bytes > crate::limits::BODY_BYTES_MAX {
             return None;
         }

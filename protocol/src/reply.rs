@@ -241,12 +241,11 @@ struct RoundBody<'a> {
 }
 
 impl<'a> Reply<'a> {
-    /// The body of a reply that is a single 64-bit number, as most are, without the way through an
-    /// encoder.
-    pub fn word(&self) -> Option<[u8; 8]> {
+    /// The body of a reply that is a single 64-bit number, as most are, read little-endian.
+    pub fn word(&self) -> Option<u64> {
         match *self {
-            Reply::Int(value) => Some(value.to_le_bytes()),
-            Reply::Number(number) => Some(number.to_le_bytes()),
+            Reply::Int(value) => Some(value.cast_unsigned()),
+            Reply::Number(number) => Some(number),
             _ => None,
         }
     }

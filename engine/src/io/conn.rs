@@ -10,7 +10,7 @@ use std::rc::Rc;
 
 use catena_protocol::frame::{self, Next};
 use catena_protocol::limits::FRAME_BYTES_MAX;
-use catena_protocol::{Fault, FrameKind, Header, Refusal, Status};
+use catena_protocol::{Fault, Frame, FrameError, FrameKind, Header, Refusal, Status};
 use monoio::io::{AsyncReadRent, AsyncWriteRentExt, OwnedReadHalf, OwnedWriteHalf, Splitable};
 use monoio::net::TcpStream;
 use smallvec::SmallVec;
@@ -101,37 +101,75 @@ async fn read(core: &Core, conn: &Conn, mut reader: OwnedReadHalf<TcpStream>) ->
 const BATCH_FRAMES: usize = 32;
 
 /// Serves the frames in `buffer` with `serve`, until it has no more or the replies are too many.
-/// Before every batch, `expect` sees what seems to come.
+/// Before every batch, `expect` sees what comes.
 pub(super) fn drain(
     buffer: &mut ReadBuffer,
     unsent: &mut Vec<u8>,
-    expect: impl Fn(&[Header]),
-    mut serve: impl FnMut(&frame::Frame<'_>, &mut Vec<u8>) -> Verdict,
+    expect: impl Fn(&[Frame<'_>]),
+    mut serve: impl FnMut(&Frame<'_>, &mut Vec<u8>) -> Verdict,
 ) -> Verdict {
-    for index in 0.. {
-        if unsent.len() > UNSENT_BYTES_MAX {
-            return Verdict::Flush;
-        }
-        if index % BATCH_FRAMES == 0 {
-            let headers = frame::glance(buffer.received()).take(BATCH_FRAMES);
-            expect(&headers.collect::<SmallVec<[Header; BATCH_FRAMES]>>());
-        }
-        let served = match frame::next(buffer.received(), FRAME_BYTES_MAX) {
-            Ok(Next::Partial { bytes }) => return Verdict::Receive(bytes),
-            Ok(Next::Frame(frame)) => {
-                if serve(&frame, unsent) == Verdict::Close {
-                    return Verdict::Close;
-                }
-                frame.bytes.len()
+    loop {
+        let Batch { frames, then } = Batch::cut(buffer.received());
+        expect(&frames);
+        let (mut served, mut verdict) = (0, None);
+        for frame in &frames {
+            if unsent.len() > UNSENT_BYTES_MAX {
+                verdict = Some(Verdict::Flush);
+                break;
             }
-            Err(error) => {
+            if serve(frame, unsent) == Verdict::Close {
+                return Verdict::Close;
+            }
+            served += frame.bytes.len();
+        }
+        drop(frames);
+        buffer.consume(served);
+        match (verdict, then) {
+            (Some(verdict), _) => return verdict,
+            (None, Then::More) => {}
+            (None, Then::Receive(bytes)) => return Verdict::Receive(bytes),
+            (None, Then::Broken(error)) => {
                 refuse(unsent, &Refusal::Fault(error.fault));
                 return Verdict::Close;
             }
-        };
-        buffer.consume(served);
+        }
     }
-    unreachable!("a buffer has an end")
+}
+
+/// Frames that were received whole, and what is behind them.
+struct Batch<'a> {
+    frames: SmallVec<[Frame<'a>; BATCH_FRAMES]>,
+    then: Then,
+}
+
+enum Then {
+    /// There may be more frames.
+    More,
+    /// A frame that takes this many bytes and is not all there.
+    Receive(usize),
+    /// No frame.
+    Broken(FrameError),
+}
+
+impl<'a> Batch<'a> {
+    fn cut(received: &'a [u8]) -> Batch<'a> {
+        let mut frames = SmallVec::new();
+        let mut rest = received;
+        let then = loop {
+            if frames.len() == BATCH_FRAMES {
+                break Then::More;
+            }
+            match frame::next(rest, FRAME_BYTES_MAX) {
+                Ok(Next::Partial { bytes }) => break Then::Receive(bytes),
+                Ok(Next::Frame(frame)) => {
+                    rest = &rest[frame.bytes.len()..];
+                    frames.push(frame);
+                }
+                Err(error) => break Then::Broken(error),
+            }
+        };
+        Batch { frames, then }
+    }
 }
 
 /// Says why a connection is about to be closed.

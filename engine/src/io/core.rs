@@ -91,23 +91,24 @@ impl Core {
                     Verdict::Close
                 }
             };
-        conn::drain(buffer, &mut unsent, |headers| self.expect(headers), serve)
+        conn::drain(buffer, &mut unsent, |frames| self.expect(frames), serve)
     }
 
     /// Brings into the cache what requests are going to need. One table after the other in short
     /// loops: the cpu then has many of the misses under way at a time.
-    fn expect(&self, headers: &[Header]) {
-        if headers.len() < WORTH_WARMING {
+    fn expect(&self, frames: &[Frame<'_>]) {
+        if frames.len() < WORTH_WARMING {
             return;
         }
         let shards = self.shards.borrow();
-        let shard =
-            |header: &Header| shards.get(usize::from(header.shard.0 / self.config.map.cores()));
-        for header in headers {
-            black_box(shard(header).map(|shard| shard.warm_object(header)));
+        let shard = |frame: &Frame<'_>| {
+            shards.get(usize::from(frame.header.shard.0 / self.config.map.cores()))
+        };
+        for frame in frames {
+            black_box(shard(frame).map(|shard| shard.warm_object(&frame.header)));
         }
-        for header in headers {
-            black_box(shard(header).map(|shard| shard.warm_session(header)));
+        for frame in frames {
+            black_box(shard(frame).map(|shard| shard.warm_session(&frame.header)));
         }
     }
 

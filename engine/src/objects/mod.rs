@@ -22,8 +22,7 @@ mod vector;
 
 use std::sync::Arc;
 
-use catena_protocol::frame::{self, SHORT_BYTES};
-use catena_protocol::{Fault, Header, Kind, Missing, Op, Refusal, Reply, Status};
+use catena_protocol::{Fault, Header, Kind, Missing, Op, Refusal, Reply, Status, frame};
 
 use self::barrier::Barrier;
 use self::cell::Cell;
@@ -40,17 +39,34 @@ pub(crate) struct WaiterId(pub(crate) u32);
 /// An answer that is kept: encoded, and cheap to hand to many.
 #[derive(Clone, Debug)]
 pub enum Answer {
-    /// Nearly all are this short.
-    Short { status: Status, len: u8, body: [u8; SHORT_BYTES] },
-    /// Those that are not share their bytes with whoever gets the same answer.
-    Long { status: Status, body: Arc<[u8]> },
+    /// Done, and the reply is one number. Kept apart from the others, as its moves are cheap.
+    Word(u64),
+    /// Short enough to lie here.
+    Short {
+        /// How it ended.
+        status: Status,
+        /// How much of `body` counts.
+        len: u8,
+        /// The encoded body.
+        body: [u8; SHORT_BYTES],
+    },
+    /// Shares its bytes with whoever gets the same answer.
+    Long {
+        /// How it ended.
+        status: Status,
+        /// The encoded body.
+        body: Arc<[u8]>,
+    },
 }
+
+/// Two numbers.
+const SHORT_BYTES: usize = 16;
 
 const _: () = assert!(size_of::<Answer>() <= 24, "sessions keep many");
 
 impl Answer {
     /// Keeps an encoded body.
-    pub(crate) fn of(status: Status, encoded: &[u8]) -> Answer {
+    fn of(status: Status, encoded: &[u8]) -> Answer {
         let mut body = [0; SHORT_BYTES];
         match body.get_mut(..encoded.len()) {
             Some(room) => {
@@ -64,14 +80,14 @@ impl Answer {
 
     /// Keeps a reply, encoding it in `scratch` if it is not just a number.
     pub(crate) fn reply(reply: &Reply<'_>, scratch: &mut Vec<u8>) -> Answer {
-        if let Some(word) = reply.word() {
-            let mut body = [0; SHORT_BYTES];
-            body[..8].copy_from_slice(&word);
-            return Answer::Short { status: Status::Ok, len: 8, body };
+        match reply.word() {
+            Some(word) => Answer::Word(word),
+            None => {
+                scratch.clear();
+                reply.encode(scratch);
+                Answer::of(Status::Ok, scratch)
+            }
         }
-        scratch.clear();
-        reply.encode(scratch);
-        Answer::of(Status::Ok, scratch)
     }
 
     pub(crate) fn refusal(refusal: &Refusal) -> Answer {
@@ -83,7 +99,10 @@ impl Answer {
     /// Appends it as the reply to the request with header `to`.
     pub(crate) fn write(&self, to: &Header, out: &mut Vec<u8>) {
         match self {
-            Answer::Short { status, len, body } => frame::write_short(out, to, *status, body, *len),
+            Answer::Word(word) => frame::write_word(out, to, *word),
+            Answer::Short { status, len, body } => {
+                frame::write_encoded(out, to, *status, &body[..usize::from(*len)]);
+            }
             Answer::Long { status, body } => frame::write_encoded(out, to, *status, body),
         }
     }
@@ -92,7 +111,7 @@ impl Answer {
     /// side of a budget.
     pub(crate) fn bytes(&self) -> u64 {
         match self {
-            Answer::Short { .. } => 0,
+            Answer::Word(_) | Answer::Short { .. } => 0,
             Answer::Long { body, .. } => body.len() as u64,
         }
     }
@@ -111,6 +130,8 @@ pub(crate) struct Turn<'t> {
 /// How an update ended.
 #[derive(Debug)]
 pub(crate) enum Applied {
+    /// With this number: an [`Answer::Word`] that is still in a register.
+    Word(u64),
     /// With this answer.
     Done(Answer),
     /// The request waits; the object holds its [`WaiterId`].
@@ -133,7 +154,10 @@ impl<'t> Turn<'t> {
 
     /// Answers the request.
     fn done(&mut self, reply: &Reply<'_>) -> Applied {
-        Applied::Done(self.answer(reply))
+        match reply.word() {
+            Some(word) => Applied::Word(word),
+            None => Applied::Done(self.answer(reply)),
+        }
     }
 
     /// Answers requests that were waiting.

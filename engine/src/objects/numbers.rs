@@ -108,11 +108,7 @@ impl Numbers {
         pairwise!(
             self,
             elements,
-            |ours, theirs| ours.iter_mut().zip(theirs).for_each(|(a, b)| {
-                if *b < *a || is_nan(*b) {
-                    *a = *b;
-                }
-            }),
+            |ours, theirs| ours.iter_mut().zip(theirs).for_each(|(a, b)| *a = a.smaller(*b)),
             else unreachable!("types were checked")
         );
     }
@@ -122,11 +118,7 @@ impl Numbers {
         pairwise!(
             self,
             elements,
-            |ours, theirs| ours.iter_mut().zip(theirs).for_each(|(a, b)| {
-                if *b > *a || is_nan(*b) {
-                    *a = *b;
-                }
-            }),
+            |ours, theirs| ours.iter_mut().zip(theirs).for_each(|(a, b)| *a = a.larger(*b)),
             else unreachable!("types were checked")
         );
     }
@@ -145,11 +137,46 @@ impl Numbers {
     }
 }
 
-/// Only a NaN differs from itself; for integers this is always false.
-#[allow(clippy::eq_op)]
-fn is_nan<T: PartialEq>(value: T) -> bool {
-    value != value
+/// Extremes that do not depend on the order of comparing: -0 is below 0, and all NaNs are the same.
+trait Extremes {
+    fn smaller(self, other: Self) -> Self;
+    fn larger(self, other: Self) -> Self;
 }
+
+impl Extremes for i64 {
+    fn smaller(self, other: i64) -> i64 {
+        self.min(other)
+    }
+
+    fn larger(self, other: i64) -> i64 {
+        self.max(other)
+    }
+}
+
+macro_rules! float_extremes {
+    ($float:ty) => {
+        impl Extremes for $float {
+            fn smaller(self, other: $float) -> $float {
+                match () {
+                    () if self.is_nan() || other.is_nan() => <$float>::NAN,
+                    () if other < self || (other == self && other.is_sign_negative()) => other,
+                    () => self,
+                }
+            }
+
+            fn larger(self, other: $float) -> $float {
+                match () {
+                    () if self.is_nan() || other.is_nan() => <$float>::NAN,
+                    () if other > self || (other == self && other.is_sign_positive()) => other,
+                    () => self,
+                }
+            }
+        }
+    };
+}
+
+float_extremes!(f64);
+float_extremes!(f32);
 
 #[allow(clippy::cast_possible_truncation)] // rounding to the nearest f32 is what is meant
 fn narrow(value: f64) -> f32 {

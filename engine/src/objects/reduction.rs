@@ -14,6 +14,9 @@ use super::numbers::Numbers;
 use super::vector::check_size;
 use super::{Applied, Turn, WaiterId, check_seat, check_waiters};
 
+/// The last round there can be.
+const ROUND_MAX: u64 = u64::MAX - 1;
+
 /// A reduction: the round in progress and the result of the one before it.
 #[derive(Debug, Default)]
 pub(crate) struct Reduction {
@@ -39,6 +42,8 @@ struct Progress {
     turn: u32,
     /// Contributions ahead of their turn, by seat.
     early: BTreeMap<u32, Numbers>,
+    /// Heap that these take, in bytes.
+    early_bytes: u64,
     waiters: Vec<WaiterId>,
 }
 
@@ -61,6 +66,10 @@ impl Reduction {
         if part.party >= part.parties {
             let (expected, got) = (part.parties.into(), part.party.into());
             return Err(Fault::expected(Status::OutOfRange, expected, got).into());
+        }
+        // The round after the last one has to have a number.
+        if part.round > ROUND_MAX {
+            return Err(Fault::expected(Status::BadArgument, ROUND_MAX, part.round).into());
         }
         if part.op == ReduceOp::Mean && matches!(part.elements, Elements::I64(_)) {
             return Err(Fault::new(Status::BadArgument).into());
@@ -165,6 +174,7 @@ impl Progress {
             folded: None,
             turn: 0,
             early: BTreeMap::new(),
+            early_bytes: 0,
             waiters: Vec::new(),
         }
     }
@@ -214,12 +224,15 @@ impl Progress {
             return self.combine(part.elements);
         }
         if part.party != self.turn {
-            self.early.insert(part.party, Numbers::of(part.elements));
+            let numbers = Numbers::of(part.elements);
+            self.early_bytes += numbers.bytes();
+            self.early.insert(part.party, numbers);
             return;
         }
         self.combine(part.elements);
         self.turn += 1;
         while let Some(next) = self.early.remove(&self.turn) {
+            self.early_bytes -= next.bytes();
             self.combine(next.elements());
             self.turn += 1;
         }
@@ -245,7 +258,9 @@ impl Progress {
     }
 
     fn bytes(&self) -> u64 {
-        let held = self.folded.iter().chain(self.early.values()).map(Numbers::bytes).sum::<u64>();
-        held + (size_of::<Progress>() + self.arrived.len() * 8 + self.waiters.capacity() * 4) as u64
+        let folded = self.folded.as_ref().map_or(0, Numbers::bytes);
+        folded
+            + self.early_bytes
+            + (size_of::<Progress>() + self.arrived.len() * 8 + self.waiters.capacity() * 4) as u64
     }
 }

@@ -32,7 +32,7 @@ use hashbrown::hash_map::Entry;
 pub use self::outbox::{ConnId, Outbox, Output};
 use self::session::{Admission, SessionKey, Sessions};
 use self::waiters::{Waiter, Waiters};
-use crate::config::{OBJECT_BYTES, OBJECTS_MAX};
+use crate::config::{OBJECT_BYTES, OBJECTS_MAX, SESSION_BYTES};
 use crate::objects::{Answer, Applied, Object, Turn, WaiterId};
 
 /// A point in the shard's logical time, in microseconds; it never goes back.
@@ -163,14 +163,11 @@ impl Shard {
         self.due
     }
 
-    /// Tells whoever waits that the node is going away.
+    /// Tells whoever waits that the node is going away. They are still waited for, but nobody hears
+    /// of it any more.
     pub fn on_shutdown(&mut self, out: &mut impl Outbox) {
         let answer = Answer::refusal(&Fault::new(Status::ShuttingDown).into());
-        for waiter in self.waiters.drain() {
-            if let Some(conn) = waiter.conn {
-                out.push(conn, &waiter.header, Output::Kept(&answer));
-            }
-        }
+        self.waiters.detach(|conn, header| out.push(conn, header, Output::Kept(&answer)));
     }
 
     fn advance(&mut self, now: Time) {
@@ -192,11 +189,12 @@ impl Shard {
             return Err(Fault::expected(Status::WrongEpoch, 0, header.epoch.into()).into());
         }
         assert_eq!(header.shard, self.id, "the driver routes by shard");
-        let op = Op::decode(header.op, frame.body)?;
-        match op {
-            Op::Session(op) => self.serve_session(conn, header, op, out),
-            op if op.code().is_read() => self.read(conn, header, &op, out),
-            op => self.update(conn, frame, &op, out),
+        // Matched where it lies: moving an op costs more than decoding it.
+        match &Op::decode(header.op, frame.body) {
+            Err(fault) => Err((*fault).into()),
+            Ok(Op::Session(op)) => self.serve_session(conn, header, *op, out),
+            Ok(op) if op.code().is_read() => self.read(conn, header, op, out),
+            Ok(op) => self.update(conn, frame, op, out),
         }
     }
 
@@ -209,13 +207,13 @@ impl Shard {
     ) -> Result<(), Refusal> {
         match op {
             SessionOp::Open { born_us, nonce, ttl_ms } => {
-                self.check_memory(crate::config::SESSION_BYTES)?;
-                self.sessions.open(header.session, nonce, Time(born_us), ttl_ms, self.now)?;
+                let room = self.check_memory(SESSION_BYTES);
+                self.sessions.open(header.session, nonce, Time(born_us), ttl_ms, self.now, room)?;
                 self.expect_due(self.sessions.next_due());
+                self.seq.0 += 1;
             }
             SessionOp::Close => self.close_session(header.session, out),
         }
-        self.seq.0 += 1;
         out.push(conn, header, Output::Reply(&Reply::Unit));
         Ok(())
     }
@@ -262,12 +260,17 @@ impl Shard {
             }
         };
         let applied = match op {
-            Op::Object(ObjectOp::Delete) => self.delete(header, out),
-            op => self.apply(frame, op)?,
+            Op::Object(ObjectOp::Delete) => Ok(self.delete(header, out)),
+            op => self.apply(frame, op),
         };
         match applied {
-            Applied::Parked => self.park(conn, header, session),
-            Applied::Done(answer) => {
+            Err(refusal) => return Err(refusal),
+            Ok(Applied::Word(word)) => {
+                out.push(conn, header, Output::Word(word));
+                self.sessions.settle_word(session, header.number, word);
+            }
+            Ok(Applied::Parked) => self.park(conn, header, session),
+            Ok(Applied::Done(answer)) => {
                 out.push(conn, header, Output::Kept(&answer));
                 self.sessions.settle(session, header.number, answer);
             }
@@ -278,9 +281,9 @@ impl Shard {
 
     /// Checks and applies an update to its object, making the object if there is none.
     fn apply(&mut self, frame: &Frame<'_>, op: &Op<'_>) -> Result<Applied, Refusal> {
-        let growth = frame.body.len() as u64;
-        if growth > INLINE_BODY_BYTES {
-            self.check_memory(growth)?;
+        // Counters and flags change in place, and an op without a body brings nothing to keep.
+        if !frame.body.is_empty() && !matches!(op, Op::Counter(_) | Op::Flag(_)) {
+            self.check_memory(frame.body.len() as u64)?;
         }
         let waiter = self.waiters.next_id();
         let mut turn = Turn::new(waiter, &mut self.scratch, &mut self.released);
@@ -407,6 +410,7 @@ impl Shard {
             let bytes: u64 =
                 self.objects.values().map(|object| OBJECT_BYTES + object.bytes()).sum();
             assert_eq!(bytes, self.object_bytes, "I5: memory is accounted for");
+            self.sessions.check_invariants();
         }
     }
 }
@@ -423,9 +427,6 @@ pub struct Census {
     /// Memory they take, in bytes, near enough for a budget.
     pub bytes: u64,
 }
-
-/// Bodies up to this long change values in place and need no memory of their own.
-const INLINE_BODY_BYTES: u64 = 16;
 
 /// Refuses growth beyond 85 % of the budget: the rest is for deletes, retries and waits under way.
 fn check_memory(growth: u64, used: u64, budget: u64) -> Result<(), Fault> {

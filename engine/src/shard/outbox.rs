@@ -12,6 +12,8 @@ pub struct ConnId(pub u64);
 /// What a shard has to say. Borrowed, so that bytes go from the object to the reply buffer once.
 #[derive(Debug)]
 pub enum Output<'a> {
+    /// A result that is one number.
+    Word(u64),
     /// A result.
     Reply(&'a Reply<'a>),
     /// A refusal.
@@ -24,7 +26,11 @@ impl Output<'_> {
     /// Appends it as the reply to the request with header `to`.
     pub fn write(&self, to: &Header, buffer: &mut Vec<u8>) {
         match *self {
-            Output::Reply(reply) => frame::write_reply(buffer, to, Ok(reply)),
+            Output::Word(word) => frame::write_word(buffer, to, word),
+            Output::Reply(reply) => match reply.word() {
+                Some(word) => frame::write_word(buffer, to, word),
+                None => frame::write_reply(buffer, to, Ok(reply)),
+            },
             Output::Refusal(refusal) => frame::write_reply(buffer, to, Err(refusal)),
             Output::Kept(answer) => answer.write(to, buffer),
         }

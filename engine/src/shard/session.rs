@@ -44,6 +44,8 @@ struct Session {
     nonce: u64,
     ttl_ms: u32,
     touched: Time,
+    /// Under which end it stands among the expiries.
+    listed: Time,
     /// Every request up to this one is acknowledged.
     acked_upto: u64,
     /// A power of two long; request `n` is at `n % len`. What is acknowledged may still lie there
@@ -111,7 +113,7 @@ impl Sessions {
         self.bytes
     }
 
-    /// Opens a session, or finds it open.
+    /// Opens a session if there is `room` for it, or finds it open.
     pub(super) fn open(
         &mut self,
         id: u64,
@@ -119,6 +121,7 @@ impl Sessions {
         born: Time,
         ttl_ms: u32,
         now: Time,
+        room: Result<(), Fault>,
     ) -> Result<(), Fault> {
         let ttl_ms = match ttl_ms {
             0 => SESSION_TTL_MS_DEFAULT,
@@ -143,9 +146,11 @@ impl Sessions {
             let (limit, got) = (SESSIONS_MAX as u64, SESSIONS_MAX as u64 + 1);
             return Err(Fault::expected(Status::TooManySessions, limit, got));
         }
-        let key = self.live.insert(Session::new(nonce, ttl_ms, now));
+        room?;
+        let session = Session::new(nonce, ttl_ms, now);
+        self.expiries.insert((session.listed, id));
+        let key = self.live.insert(session);
         self.index.insert(id, key);
-        self.expiries.insert((now.plus_ms(ttl_ms), id));
         self.bytes += SESSION_BYTES;
         Ok(())
     }
@@ -177,7 +182,8 @@ impl Sessions {
         session.touched = now;
         let acked_upto = header.acked_upto().max(session.acked_upto);
         if number <= acked_upto {
-            return Err(Fault::expected(Status::Stale, acked_upto + 1, number));
+            let lowest = acked_upto.saturating_add(1);
+            return Err(Fault::expected(Status::Stale, lowest, number));
         }
         let window = number - acked_upto;
         if window > u64::from(SESSION_WINDOW_MAX) {
@@ -209,6 +215,17 @@ impl Sessions {
         self.live[key].put(Slot { number, state: State::Answered(answer) });
     }
 
+    /// The same for an [`Answer::Word`], the common case: written where it stays.
+    pub(super) fn settle_word(&mut self, key: SessionKey, number: u64, word: u64) {
+        let session = &mut self.live[key];
+        if session.parked + session.shared > 0 {
+            return session.put(Slot { number, state: State::Answered(Answer::Word(word)) });
+        }
+        let slot = session.slot(number);
+        slot.number = number;
+        slot.state = State::Answered(Answer::Word(word));
+    }
+
     /// Keeps the answer to a request that waited, unless its session is gone.
     pub(super) fn settle_parked(&mut self, id: u64, number: u64, answer: Answer) {
         if let Some(key) = self.index.get(&id) {
@@ -231,24 +248,38 @@ impl Sessions {
         self.live.iter().flat_map(|(_, session)| session.parked()).count()
     }
 
+    /// What is counted along the way is what there is; for debugging.
+    pub(super) fn check_invariants(&self) {
+        assert_eq!(self.index.len(), self.live.len(), "I5: every session is in the index");
+        assert_eq!(self.expiries.len(), self.live.len(), "I5: every session has one end");
+        let bytes: u64 = self.live.iter().map(|(_, session)| session.bytes()).sum();
+        assert_eq!(bytes, self.bytes, "I5: memory is accounted for");
+        let closed = self.live.iter().filter(|(_, session)| session.closed).count();
+        assert_eq!(closed, self.closed, "I5: closed sessions are counted");
+    }
+
     /// Closes a session, if there is one: forgets its answers now, and itself a while after it was
     /// closed or expired.
     pub(super) fn close(&mut self, id: u64, now: Time) {
         let Some(key) = self.index.get(&id).copied() else { return };
         let session = &mut self.live[key];
         self.bytes -= session.acknowledge(u64::MAX) + session.shrink();
+        self.expiries.remove(&(session.listed, id));
         if session.end() <= now {
             self.closed -= usize::from(session.closed);
             self.live.remove(key);
             self.index.remove(&id);
             self.bytes -= SESSION_BYTES;
-        } else if !session.closed {
+            return;
+        }
+        if !session.closed {
             self.closed += 1;
             session.closed = true;
             session.touched = now;
             session.ttl_ms = session.ttl_ms.min(CLOSED_MS);
-            self.expiries.insert((session.end(), id));
         }
+        session.listed = session.end();
+        self.expiries.insert((session.listed, id));
     }
 
     /// When to look for expired sessions.
@@ -263,12 +294,14 @@ impl Sessions {
             if due > now {
                 return None;
             }
-            self.expiries.pop_first();
-            match self.index.get(&id).map(|key| self.live[*key].end()) {
-                Some(end) if end > now => _ = self.expiries.insert((end, id)),
-                Some(_) => return Some(id),
-                None => {}
+            let session = &mut self.live[self.index[&id]];
+            let end = session.end();
+            if end <= now {
+                return Some(id);
             }
+            session.listed = end;
+            self.expiries.pop_first();
+            self.expiries.insert((end, id));
         }
         None
     }
@@ -280,6 +313,7 @@ impl Session {
             nonce,
             ttl_ms,
             touched: now,
+            listed: now.plus_ms(ttl_ms),
             acked_upto: 0,
             ring: std::iter::repeat_n(Slot::default(), RING_SLOTS_MIN).collect(),
             closed: false,
@@ -291,6 +325,12 @@ impl Session {
     /// When the session expires if nothing more is heard of it.
     fn end(&self) -> Time {
         self.touched.plus_ms(self.ttl_ms)
+    }
+
+    /// Memory it takes, counted slot by slot.
+    fn bytes(&self) -> u64 {
+        let answers: u64 = self.ring.iter().map(|slot| slot.state.bytes()).sum();
+        SESSION_BYTES + ring_bytes(self.ring.len()) + answers
     }
 
     fn index(&self, number: u64) -> usize {
@@ -319,18 +359,18 @@ impl Session {
     }
 
     /// The numbers above the acknowledged ones and up to `number` that can be in the ring.
-    fn open_upto(&self, number: u64) -> std::ops::Range<u64> {
-        let open = number.saturating_sub(self.acked_upto);
-        let end = number.saturating_add(1);
-        end - open.min(self.ring.len() as u64)..end
+    fn open_upto(&self, number: u64) -> impl Iterator<Item = u64> + use<> {
+        let open = number.saturating_sub(self.acked_upto).min(self.ring.len() as u64);
+        (0..open).map(move |back| number - back)
     }
 
     /// Whether a request up to `number` still waits: nobody can have its reply.
     fn waits_below(&self, number: u64) -> bool {
         self.parked > 0
             && self.open_upto(number).any(|open| {
+                // A number that is not there shares its slot with one that may be.
                 let slot = &self.ring[self.index(open)];
-                slot.number == open && slot.state.is_parked()
+                slot.number <= number && slot.state.is_parked()
             })
     }
 
