@@ -142,7 +142,7 @@ fn run(args: Args) -> anyhow::Result<()> {
 fn announce(engine: &Engine) {
     let addresses: Vec<String> = engine.addresses().iter().map(SocketAddr::to_string).collect();
     println!(
-        "ready on {} ({} cores, {} shards, {:?})",
+        "ready on {} ({} cores, {} shards, {})",
         addresses.join(" "),
         addresses.len(),
         engine.shards(),
