@@ -332,8 +332,8 @@ impl Drop for Engine {
 fn choose_driver(wanted: Driver) -> Result<Driver, StartError> {
     match wanted {
         Driver::Epoll => Ok(Driver::Epoll),
-        Driver::IoUring | Driver::Auto => match ring_builder().build(8) {
-            Ok(_ring) => Ok(Driver::IoUring),
+        Driver::IoUring | Driver::Auto => match probe_io_uring() {
+            Ok(()) => Ok(Driver::IoUring),
             Err(error) if wanted == Driver::IoUring => Err(StartError::NoIoUring(error)),
             Err(error) => {
                 tracing::warn!(%error, "the kernel refuses io_uring, falling back to epoll");
@@ -341,6 +341,13 @@ fn choose_driver(wanted: Driver) -> Result<Driver, StartError> {
             }
         },
     }
+}
+
+/// Asks the kernel for a ring. In a thread of its own: the end of a ring interrupts what the thread
+/// that made it does next, and this one is not ours.
+fn probe_io_uring() -> io::Result<()> {
+    let probe = std::thread::Builder::new().spawn(|| ring_builder().build(8).map(drop))?;
+    probe.join().expect("asking does not panic")
 }
 
 /// Binds a core's port. SO_REUSEPORT stays off: it would let a second engine share the port

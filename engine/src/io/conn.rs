@@ -52,8 +52,8 @@ pub(super) enum Verdict {
     Close,
 }
 
-/// Serves a connection until the client hangs up, sends what is no frame, or the node stops.
-pub(super) async fn serve(core: Rc<Core>, stream: TcpStream) {
+/// Begins to serve a connection, which counts from now on.
+pub(super) fn start(core: &Rc<Core>, stream: TcpStream) {
     let fd = stream.as_raw_fd();
     let (reader, writer) = stream.into_split();
     let conn = core.conns.insert(|id| Conn {
@@ -67,12 +67,19 @@ pub(super) async fn serve(core: Rc<Core>, stream: TcpStream) {
         drained: Notify::default(),
         closed: Cell::new(false),
     });
-    monoio::spawn(write_for_others(conn.clone()));
+    monoio::spawn(serve(core.clone(), conn, reader));
+}
+
+/// Serves a connection until the client hangs up, sends what is no frame, or the node stops.
+async fn serve(core: Rc<Core>, conn: Rc<Conn>, reader: OwnedReadHalf<TcpStream>) {
+    let writing = monoio::spawn(write_for_others(conn.clone()));
     if let Err(error) = read(&core, &conn, reader).await {
         tracing::debug!(conn = conn.id.0, %error, "connection broke");
     }
     conn.closed.set(true);
     conn.flush_wanted.notify();
+    // The last replies go out. Then nobody but us holds the socket, and it is closed with us.
+    writing.await;
     core.remove(conn.id);
 }
 

@@ -217,9 +217,10 @@ impl Core {
         }
     }
 
-    /// Lets time pass in the shards, for ever: waits and sessions end when their time is up.
+    /// Lets time pass in the shards until the node stops: waits and sessions end when their time is
+    /// up.
     pub(super) async fn keep_time(self: Rc<Core>) {
-        loop {
+        while !self.stopping.get() {
             let now = self.time();
             let due = self.pass_time(now);
             self.armed.set(due);
@@ -245,8 +246,8 @@ impl Core {
     pub(super) async fn accept(self: Rc<Core>, listener: TcpListener) {
         while !self.stopping.get() {
             match listener.accept().await {
+                _ if self.stopping.get() => return,
                 Ok((stream, peer)) => self.admit(stream, peer),
-                Err(_) if self.stopping.get() => return,
                 Err(error) => {
                     // Out of file descriptors, most likely; some may be closed soon.
                     tracing::warn!(%error, "cannot accept a connection");
@@ -266,7 +267,7 @@ impl Core {
             monoio::spawn(conn::turn_away(stream));
             return;
         }
-        monoio::spawn(conn::serve(self.clone(), stream));
+        conn::start(self, stream);
     }
 
     pub(super) fn remove(&self, conn: ConnId) {
@@ -281,6 +282,7 @@ impl Core {
         self.stopping.set(true);
         // Wakes the accepting task: nothing else ends an accept without leaking what it accepted.
         close::both_ways(listener);
+        self.rearm.notify();
         let mut out = Replies { current: NOBODY, unsent: &mut Vec::new(), conns: &self.conns };
         for shard in self.shards.borrow_mut().iter_mut() {
             shard.on_shutdown(&mut out);

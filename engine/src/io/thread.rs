@@ -155,7 +155,7 @@ async fn live(
     let listener_fd = listener.as_raw_fd();
     let listener = monoio::net::TcpListener::from_std(listener)?;
     let mut wakened = monoio::net::UnixStream::from_std(wakened)?;
-    monoio::spawn(core.clone().keep_time());
+    let keeping_time = monoio::spawn(core.clone().keep_time());
     let accepting = monoio::spawn(core.clone().accept(listener));
 
     let mut buffer = vec![0; COMMANDS_MAX];
@@ -174,7 +174,9 @@ async fn live(
         }
     }
     core.stop(listener_fd);
+    // A task that is left behind keeps what it holds for ever.
     accepting.await;
+    keeping_time.await;
     if core.conns.len() > 0 {
         core.deserted.notified_within(Some(Duration::from_millis(DRAIN_MS_MAX))).await;
     }

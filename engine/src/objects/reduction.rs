@@ -250,6 +250,7 @@ impl Progress {
     /// The result, and who waits for it.
     fn finish(self) -> (Numbers, Vec<WaiterId>) {
         assert!(self.early.is_empty(), "all seats are taken, so all had their turn");
+        assert_eq!(self.early_bytes, 0, "what is gone takes no memory");
         let mut result = self.folded.expect("a complete round has contributions");
         if self.op == ReduceOp::Mean {
             result.divide(self.parties);

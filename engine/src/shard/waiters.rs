@@ -13,7 +13,7 @@ use crate::objects::WaiterId;
 pub(super) struct Waiter {
     /// The request's header, to answer it.
     pub(super) header: Header,
-    /// Who gets the answer; a retry on another connection takes its place.
+    /// Who gets the answer, if anybody does; a retry on another connection takes its place.
     pub(super) conn: Option<ConnId>,
     /// When the wait ends without what it waits for.
     pub(super) deadline: Time,
@@ -69,9 +69,13 @@ impl Waiters {
         self.slots.len()
     }
 
-    pub(super) fn drain(&mut self) -> impl Iterator<Item = Waiter> {
-        self.deadlines.clear();
-        self.slots.drain()
+    /// Hands over who would get the answers; from now on nobody does.
+    pub(super) fn detach(&mut self, mut hand: impl FnMut(ConnId, &Header)) {
+        for (_, waiter) in &mut self.slots {
+            if let Some(conn) = waiter.conn.take() {
+                hand(conn, &waiter.header);
+            }
+        }
     }
 }
 

@@ -1,0 +1,255 @@
+//! A shard under observation: two copies that differ in nothing but the hash seed get the same
+//! events, and every answer is accounted for.
+//!
+//! Checked after each event:
+//! 1. both copies say the same bytes to the same connections, and hold the same;
+//! 2. a request is answered at once, or waits and is answered once, on the connection that asked
+//!    last;
+//! 3. a request that took effect gets the same answer again, and changes nothing, until its client
+//!    has acknowledged it;
+//! 4. the shard's own invariants.
+
+use std::collections::BTreeMap;
+
+use catena_protocol::frame::{self, Next};
+use catena_protocol::limits::FRAME_BYTES_MAX;
+use catena_protocol::{FrameKind, Header, Kind, OpCode, Status};
+use rkyv::util::AlignedVec;
+
+use crate::shard::{Census, ConnId, Moment, Outbox, Output, Shard, ShardId, Time};
+
+/// A request of a session: session and number.
+type Key = (u64, u64);
+
+/// Two shards that must not differ, and what is known of their clients' requests.
+#[derive(Debug)]
+pub(in crate::shard) struct Trial {
+    shards: [Shard; 2],
+    now: Time,
+    pub(in crate::shard) memory_bytes_max: u64,
+    /// Requests that wait: who gets the answer, and what was asked.
+    parked: BTreeMap<Key, (ConnId, u16)>,
+    /// Answers that a retry has to get again.
+    kept: BTreeMap<Key, (Status, Vec<u8>)>,
+    /// Nobody hears of the waits any more.
+    stopped: bool,
+}
+
+/// An answer as it went out.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(in crate::shard) struct Sent {
+    pub(in crate::shard) conn: ConnId,
+    pub(in crate::shard) header: Header,
+    pub(in crate::shard) status: Status,
+    pub(in crate::shard) body: Aligned,
+}
+
+/// Bytes that begin on a multiple of 16, as frames need them.
+#[derive(Clone, Debug)]
+pub(in crate::shard) struct Aligned(AlignedVec<16>);
+
+/// The shard that is on trial.
+pub(in crate::shard) const SHARD: ShardId = ShardId(0);
+
+impl Trial {
+    pub(in crate::shard) fn new() -> Trial {
+        Trial {
+            shards: [Shard::new(SHARD, 1), Shard::new(SHARD, u64::MAX / 3)],
+            now: Time::default(),
+            memory_bytes_max: 1 << 30,
+            parked: BTreeMap::new(),
+            kept: BTreeMap::new(),
+            stopped: false,
+        }
+    }
+
+    pub(in crate::shard) fn now(&self) -> Time {
+        self.now
+    }
+
+    pub(in crate::shard) fn seq(&self) -> u64 {
+        self.shards[0].seq().0
+    }
+
+    pub(in crate::shard) fn census(&self) -> Census {
+        self.shards[0].census()
+    }
+
+    /// Asks something on a connection.
+    pub(in crate::shard) fn request(
+        &mut self,
+        conn: ConnId,
+        header: &Header,
+        body: &[u8],
+    ) -> Vec<Sent> {
+        let mut bytes = Vec::new();
+        if frame::write(&mut bytes, header, |out| out.extend_from_slice(body)).is_err() {
+            return Vec::new();
+        }
+        let bytes = Aligned::copy_of(&bytes);
+        let Ok(Next::Frame(frame)) = frame::next(bytes.bytes(), FRAME_BYTES_MAX) else {
+            unreachable!("what was just written is a frame")
+        };
+        let moment = Moment { now: self.now, memory_bytes_max: self.memory_bytes_max };
+        let (seq, sessions) = (self.seq(), self.census().sessions);
+        let sent = self.both(|shard, out| shard.on_request(moment, conn, &frame, out));
+
+        let key = (header.session, header.number);
+        let is_own = |sent: &&Sent| {
+            (sent.conn, sent.header.session, sent.header.number, sent.header.op)
+                == (conn, header.session, header.number, header.op)
+        };
+        let own: Vec<_> = sent.iter().filter(is_own).collect();
+        assert!(own.len() <= 1, "a request has one answer: {own:?}");
+        for other in sent.iter().filter(|sent| !is_own(sent)) {
+            self.released(other);
+        }
+        match own.first() {
+            None => {
+                let asked = self.parked.get(&key).map_or(header.op, |(_, op)| *op);
+                self.parked.insert(key, (conn, asked));
+            }
+            Some(own) if is_update(header.op) => self.answered(key, own, seq),
+            Some(_) => {}
+        }
+        if self.census().sessions > sessions {
+            self.kept.retain(|(session, _), _| *session != header.session);
+        }
+        self.check();
+        sent
+    }
+
+    /// Lets time pass, and wakes the shard whenever it wants to be woken.
+    pub(in crate::shard) fn pass(&mut self, us: u64) -> Vec<Sent> {
+        let until = Time(self.now.0.saturating_add(us));
+        let mut sent = Vec::new();
+        while let Some(due) = self.shards[0].next_due().filter(|due| *due <= until) {
+            self.now = self.now.max(due);
+            let now = self.now;
+            sent.extend(self.both(|shard, out| shard.on_time(now, out)));
+        }
+        self.now = until;
+        sent.iter().for_each(|sent| self.released(sent));
+        self.check();
+        sent
+    }
+
+    /// Tells the shard that its node goes away.
+    pub(in crate::shard) fn shutdown(&mut self) -> Vec<Sent> {
+        let sent = self.both(|shard, out| shard.on_shutdown(out));
+        sent.iter().for_each(|sent| self.released(sent));
+        assert_eq!(self.parked, BTreeMap::new(), "whoever waits is told");
+        self.stopped = true;
+        self.check();
+        sent
+    }
+
+    /// Lets so much time pass that every wait and every session ends.
+    pub(in crate::shard) fn finish(mut self) {
+        self.pass(u64::from(u32::MAX) * 1_000);
+        assert_eq!(self.parked, BTreeMap::new(), "every wait ends");
+        let Census { sessions, waiters, .. } = self.census();
+        assert_eq!((sessions, waiters), (0, 0), "nothing is left of the clients");
+    }
+
+    /// Does the same to both shards, which have to say the same.
+    fn both(&mut self, act: impl Fn(&mut Shard, &mut Sink)) -> Vec<Sent> {
+        let [one, other] = self.shards.each_mut().map(|shard| {
+            let mut sink = Sink::default();
+            act(shard, &mut sink);
+            sink.0
+        });
+        assert_eq!(one, other, "the hash seed shows in the answers");
+        one
+    }
+
+    /// Notes the end of a wait.
+    fn released(&mut self, sent: &Sent) {
+        let key = (sent.header.session, sent.header.number);
+        let waited = self.parked.remove(&key);
+        assert_eq!(waited, Some((sent.conn, sent.header.op)), "nobody waits for {sent:?}");
+        if !matches!(sent.status, Status::SessionUnknown | Status::ShuttingDown) {
+            self.kept.insert(key, (sent.status, sent.body.bytes().to_vec()));
+        }
+    }
+
+    /// Checks the answer to an update that did not wait; the shard was at `seq` before.
+    fn answered(&mut self, key: Key, own: &Sent, seq: u64) {
+        let answer = (own.status, own.body.bytes());
+        match self.kept.get(&key) {
+            Some((status, body)) if (*status, &body[..]) == answer => {
+                assert_eq!(self.seq(), seq, "a retry changes nothing");
+            }
+            Some(kept) => {
+                let refused = matches!(
+                    own.status,
+                    Status::Stale
+                        | Status::SessionUnknown
+                        | Status::BadArgument
+                        | Status::BadFlags
+                        | Status::WrongEpoch
+                        | Status::BadBody
+                );
+                assert!(refused, "{own:?} is not what was answered before: {kept:?}");
+            }
+            None if own.status == Status::Ok => {
+                self.kept.insert(key, (own.status, own.body.bytes().to_vec()));
+            }
+            None => assert_eq!(self.seq(), seq, "a refusal changes nothing"),
+        }
+    }
+
+    fn check(&self) {
+        let [one, other] = &self.shards;
+        assert_eq!(one.census(), other.census());
+        assert_eq!((one.seq(), one.next_due()), (other.seq(), other.next_due()));
+        if !self.stopped {
+            assert_eq!(one.census().waiters, self.parked.len() as u64, "who waits is known");
+        }
+        self.shards.iter().for_each(Shard::check_invariants);
+    }
+}
+
+fn is_update(op: u16) -> bool {
+    OpCode::from_wire(op).is_some_and(|code| !code.is_read() && code.kind() != Kind::Session)
+}
+
+/// Takes answers through the encoder and back.
+#[derive(Debug, Default)]
+struct Sink(Vec<Sent>);
+
+impl Outbox for Sink {
+    fn push(&mut self, conn: ConnId, to: &Header, output: Output<'_>) {
+        let mut bytes = Vec::new();
+        output.write(to, &mut bytes);
+        let bytes = Aligned::copy_of(&bytes);
+        let Ok(Next::Frame(frame)) = frame::next(bytes.bytes(), FRAME_BYTES_MAX) else {
+            unreachable!("an answer is one frame")
+        };
+        assert_eq!(frame.header.kind, FrameKind::Reply);
+        let status = Status::from_wire(frame.header.flags).expect("a known status");
+        assert_eq!(frame.header, to.reply(status), "a reply repeats what was asked");
+        let body = Aligned::copy_of(frame.body);
+        self.0.push(Sent { conn, header: frame.header, status, body });
+    }
+}
+
+impl Aligned {
+    pub(in crate::shard) fn copy_of(bytes: &[u8]) -> Aligned {
+        let mut aligned = AlignedVec::with_capacity(bytes.len());
+        aligned.extend_from_slice(bytes);
+        Aligned(aligned)
+    }
+
+    pub(in crate::shard) fn bytes(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+impl PartialEq for Aligned {
+    fn eq(&self, other: &Aligned) -> bool {
+        self.bytes() == other.bytes()
+    }
+}
+
+impl Eq for Aligned {}

@@ -1,0 +1,223 @@
+//! Every kind of object compared with a plain twin over random ops.
+//!
+//! Three clients ask for random ops on one object, repeat earlier requests, and let time pass. A twin
+//! knows nothing of sessions, frames or bytes: it says in words what has to be answered, and to whom.
+//! No client acknowledges anything, so every request may be repeated: one that took effect must get
+//! the same answer and show nowhere, one that was refused is judged anew, one that waits still waits.
+
+mod meeting;
+mod values;
+
+use std::collections::BTreeMap;
+
+use catena_protocol::op::SessionOp;
+use catena_protocol::{FrameKind, Header, ObjectId, Op, OpCode};
+use proptest::prelude::*;
+
+use super::spoken;
+use crate::shard::ConnId;
+use crate::shard::fuzz::trial::{SHARD, Sent, Trial};
+
+/// A request: client and number.
+type Ticket = (u64, u64);
+
+/// Answers, and whose they are.
+type Told = Vec<(Ticket, String)>;
+
+/// What an object would be if nothing could go wrong around it.
+trait Twin: Default {
+    const KIND: &'static str;
+
+    /// Answers an op, and whom it lets go. Without an answer to the request itself, it waits.
+    fn ask(&mut self, ticket: Ticket, words: &[&str]) -> Told;
+
+    /// Ends a wait whose time is up.
+    fn expire(&mut self, ticket: Ticket) -> String {
+        unreachable!("{ticket:?} does not wait")
+    }
+
+    /// Whoever waits.
+    fn waiting(&self) -> Vec<Ticket> {
+        Vec::new()
+    }
+}
+
+#[derive(Clone, Debug)]
+enum Step {
+    /// A client asks for an op.
+    Ask(u64, String),
+    /// A client repeats one of its requests.
+    Repeat(u64, usize),
+    /// So many milliseconds pass.
+    Pass(u64),
+}
+
+/// Steps with ops like these, and deletes among them.
+fn steps(ops: impl Strategy<Value = String> + 'static) -> impl Strategy<Value = Vec<Step>> {
+    let ops = prop_oneof![30 => ops, 1 => Just("delete".to_owned())];
+    let step = prop_oneof![
+        10 => (1..=3_u64, ops).prop_map(|(client, op)| Step::Ask(client, op)),
+        4 => (1..=3_u64, any::<usize>()).prop_map(|(client, which)| Step::Repeat(client, which)),
+        1 => (0..80_u64).prop_map(Step::Pass),
+    ];
+    prop::collection::vec(step, 1..100)
+}
+
+/// An object on trial beside its twin.
+struct Pair<T> {
+    twin: T,
+    trial: Trial,
+    now_ms: u64,
+    /// By client: what it asked, in order.
+    asked: BTreeMap<u64, Vec<(Header, Vec<u8>, String)>>,
+    /// What was answered for good.
+    kept: BTreeMap<Ticket, String>,
+    /// When waits end. No two end at once, so that it is clear which ends first.
+    deadlines: BTreeMap<u64, Ticket>,
+}
+
+/// Lets an object and its twin go through the same steps.
+fn compare<T: Twin>(steps: &[Step]) {
+    let mut pair = Pair {
+        twin: T::default(),
+        trial: Trial::new(),
+        now_ms: 0,
+        asked: BTreeMap::new(),
+        kept: BTreeMap::new(),
+        deadlines: BTreeMap::new(),
+    };
+    for client in 1..=3 {
+        pair.open(client);
+    }
+    for step in steps {
+        pair.step(step);
+    }
+    pair.pass(1_000);
+    pair.trial.finish();
+}
+
+impl<T: Twin> Pair<T> {
+    fn open(&mut self, client: u64) {
+        let open = SessionOp::Open { born_us: 0, nonce: 1, ttl_ms: 0 };
+        let mut body = Vec::new();
+        Op::Session(open).encode(&mut body);
+        let header = Header { op: 1, session: client, ..Header::new(FrameKind::Request) };
+        self.trial.request(ConnId(client), &header, &body);
+    }
+
+    fn step(&mut self, step: &Step) {
+        match step {
+            Step::Ask(client, words) => {
+                let asked = self.asked.entry(*client).or_default();
+                let number = asked.len() as u64 + 1;
+                let header = Header {
+                    shard: SHARD,
+                    session: *client,
+                    number,
+                    acked_gap: u16::try_from(number).expect("few requests"),
+                    object: ObjectId(1),
+                    ..Header::new(FrameKind::Request)
+                };
+                let (op, body) = encoded(T::KIND, words);
+                let header = Header { op, ..header };
+                asked.push((header, body, words.clone()));
+                self.judge(&self.asked[client][asked_at(number)].clone());
+            }
+            Step::Repeat(client, which) => {
+                let Some(asked) = self.asked.get(client) else { return };
+                let asked = asked[which % asked.len()].clone();
+                let ticket = (*client, asked.0.number);
+                match self.kept.get(&ticket) {
+                    Some(kept) => {
+                        let expected = vec![(ticket, kept.clone())];
+                        let sent = self.trial.request(ConnId(*client), &asked.0, &asked.1);
+                        assert_eq!(told(&sent), expected, "{}", asked.2);
+                    }
+                    None if self.deadlines.values().any(|waiting| *waiting == ticket) => {
+                        let sent = self.trial.request(ConnId(*client), &asked.0, &asked.1);
+                        assert_eq!(told(&sent), vec![], "{}", asked.2);
+                    }
+                    None => self.judge(&asked),
+                }
+            }
+            Step::Pass(ms) => self.pass(*ms),
+        }
+    }
+
+    /// Asks both for something that has not been done yet.
+    fn judge(&mut self, (header, body, words): &(Header, Vec<u8>, String)) {
+        let ticket = (header.session, header.number);
+        let deadline = (self.now_ms + 50..).find(|ms| !self.deadlines.contains_key(ms));
+        let deadline = deadline.expect("time is long");
+        let deadline_ms = u32::try_from(deadline - self.now_ms).expect("a short wait");
+        let header = &Header { deadline_ms, ..*header };
+        let split: Vec<&str> = words.split_whitespace().collect();
+        let expected = match split[..] {
+            ["delete"] => {
+                let is_new = self.trial.census().objects == 0;
+                let gone = std::mem::take(&mut self.twin).waiting();
+                let mut told: Told =
+                    gone.into_iter().map(|gone| (gone, "Deleted".to_owned())).collect();
+                told.push((ticket, (!is_new).to_string()));
+                told
+            }
+            _ => self.twin.ask(ticket, &split),
+        };
+        let got = told(&self.trial.request(ConnId(header.session), header, body));
+        assert_eq!(sorted(got), sorted(expected.clone()), "{words}");
+        for (done, answer) in &expected {
+            self.deadlines.retain(|_, waiting| waiting != done);
+            let is_read = OpCode::from_wire(header.op).is_some_and(OpCode::is_read);
+            if *done != ticket || !(is_read || is_refusal(answer)) {
+                self.kept.insert(*done, answer.clone());
+            }
+        }
+        if !expected.iter().any(|(done, _)| *done == ticket) {
+            self.deadlines.insert(deadline, ticket);
+        }
+    }
+
+    fn pass(&mut self, ms: u64) {
+        self.now_ms += ms;
+        let mut expected = Told::new();
+        while let Some(entry) = self.deadlines.first_entry().filter(|due| *due.key() <= self.now_ms)
+        {
+            let ticket = entry.remove();
+            expected.push((ticket, self.twin.expire(ticket)));
+        }
+        self.kept.extend(expected.iter().cloned());
+        assert_eq!(told(&self.trial.pass(ms * 1_000)), expected);
+    }
+}
+
+fn asked_at(number: u64) -> usize {
+    usize::try_from(number - 1).expect("few requests")
+}
+
+/// A refusal is a word that begins like a status; what is done is a number, a version or a round.
+fn is_refusal(answer: &str) -> bool {
+    answer.starts_with(|first: char| first.is_ascii_uppercase())
+}
+
+fn encoded(kind: &str, words: &str) -> (u16, Vec<u8>) {
+    let mut body = Vec::new();
+    let words: Vec<&str> = words.split_whitespace().collect();
+    if words == ["delete"] {
+        return (OpCode::ObjectDelete.to_wire(), body);
+    }
+    let code = spoken::with_op(kind, &words, |op| {
+        op.encode(&mut body);
+        op.code().to_wire()
+    });
+    (code, body)
+}
+
+fn told(sent: &[Sent]) -> Told {
+    let told = |sent: &Sent| ((sent.header.session, sent.header.number), spoken::answer(sent));
+    sent.iter().map(told).collect()
+}
+
+fn sorted(mut told: Told) -> Told {
+    told.sort();
+    told
+}

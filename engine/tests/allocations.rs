@@ -1,0 +1,194 @@
+//! In steady state a request allocates nothing, from the frame that comes to the frame that goes;
+//! and an engine that is dropped gives everything back.
+//!
+//! A binary of its own, because the allocator of a process is one for all.
+#![allow(unsafe_code)]
+
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::cell::Cell;
+use std::io::Write;
+use std::net::TcpStream;
+use std::sync::atomic::{AtomicIsize, Ordering};
+use std::time::Duration;
+
+use catena_engine::shard::{ConnId, Moment, Outbox, Output, Shard, Time};
+use catena_engine::{Driver, Engine};
+use catena_protocol::frame::{self, Next};
+use catena_protocol::limits::FRAME_BYTES_MAX;
+use catena_protocol::op::{CellOp, CounterOp, FlagOp, SessionOp, VectorOp};
+use catena_protocol::{Elements, FrameKind, Header, Hello, ObjectId, Op, ShardId};
+use rkyv::util::AlignedVec;
+
+/// Requests until everything has the size it keeps.
+const WARM_UP: u64 = 100;
+/// Requests of which none may allocate.
+const MEASURED: u64 = 1_000;
+
+#[test]
+fn a_warmed_up_request_allocates_nothing() {
+    let (bytes, numbers) = ([7; 1_000], [1.5; 512]);
+    let ops = [
+        ("counter add", Op::Counter(CounterOp::Add { delta: 1 })),
+        ("counter get", Op::Counter(CounterOp::Get)),
+        ("counter cas", Op::Counter(CounterOp::CompareAndSwap { expected: 0, value: 1 })),
+        ("flag set", Op::Flag(FlagOp::Set { value: true })),
+        ("flag get", Op::Flag(FlagOp::Get)),
+        ("flag cas", Op::Flag(FlagOp::CompareAndSwap { expected: true, value: false })),
+        ("cell set", Op::Cell(CellOp::Set { bytes: &bytes })),
+        ("cell get", Op::Cell(CellOp::Get)),
+        ("vector add", Op::Vector(VectorOp::Add { elements: Elements::F64(&numbers) })),
+        ("vector get", Op::Vector(VectorOp::Get)),
+    ];
+    for window in [1, 64] {
+        let mut client = Client::new(window);
+        for (name, op) in &ops {
+            client.ask(WARM_UP, op);
+            let before = ALLOCATIONS.get();
+            client.ask(MEASURED, op);
+            let allocations = ALLOCATIONS.get() - before;
+            assert_eq!(allocations, 0, "{name} with {window} in flight, over {MEASURED} requests");
+        }
+    }
+    assert!(ALLOCATIONS.get() > 0, "allocations are counted");
+}
+
+/// What a core keeps by mistake it keeps for ever: its thread is gone.
+#[test]
+fn an_engine_that_is_dropped_gives_its_memory_back() {
+    const CELL_BYTES: usize = 4 * 1024 * 1024;
+    let mut request = Vec::new();
+    Hello { features: 0 }.write(&mut request);
+    let open = Op::Session(SessionOp::Open { born_us: 0, nonce: 0, ttl_ms: 0 });
+    let set = Op::Cell(CellOp::Set { bytes: &[7; CELL_BYTES] });
+    for (number, op) in [(0, open), (1, set)] {
+        let header = Header {
+            op: op.code().to_wire(),
+            session: 1,
+            number,
+            acked_gap: 1,
+            ..Header::new(FrameKind::Request)
+        };
+        frame::write(&mut request, &header, |out| op.encode(out)).expect("it fits a frame");
+    }
+    for driver in [Driver::Auto, Driver::Epoll] {
+        let before = LIVE_BYTES.load(Ordering::Relaxed);
+        let builder = Engine::builder().shards(1).driver(driver).spin(Duration::from_micros(50));
+        let engine = builder.start().expect("the engine starts");
+        let mut client = TcpStream::connect(engine.addresses()[0]).expect("it listens");
+        client.write_all(&request).expect("it reads");
+        while engine.census()[0].objects == 0 {}
+        let held = LIVE_BYTES.load(Ordering::Relaxed) - before;
+        assert!(held > CELL_BYTES.cast_signed() / 2, "{held} bytes with the cell");
+        drop(engine);
+        let kept = LIVE_BYTES.load(Ordering::Relaxed) - before;
+        assert!(kept < 1024 * 1024, "{kept} bytes are left ({driver:?})");
+    }
+}
+
+/// A session of a shard with a number of requests in flight.
+struct Client {
+    shard: Shard,
+    number: u64,
+    window: u64,
+    request: Vec<u8>,
+    received: AlignedVec<16>,
+    replies: Replies,
+}
+
+impl Client {
+    fn new(window: u64) -> Client {
+        let mut client = Client {
+            shard: Shard::new(ShardId(0), 1),
+            number: 0,
+            window,
+            // Room for any request and all replies of the test: the driver reuses its buffers too.
+            request: Vec::with_capacity(64 * 1024),
+            received: AlignedVec::with_capacity(64 * 1024),
+            replies: Replies(Vec::with_capacity(64 * 1024)),
+        };
+        let open = SessionOp::Open { born_us: 0, nonce: 0, ttl_ms: 0 };
+        client.send(0, &Op::Session(open));
+        client
+    }
+
+    fn ask(&mut self, times: u64, op: &Op<'_>) {
+        for _ in 0..times {
+            self.number += 1;
+            self.send(self.number.min(self.window), op);
+        }
+    }
+
+    fn send(&mut self, acked_gap: u64, op: &Op<'_>) {
+        let header = Header {
+            op: op.code().to_wire(),
+            session: 1,
+            number: self.number,
+            acked_gap: u16::try_from(acked_gap).expect("in the window"),
+            object: ObjectId(u128::from(op.code().to_wire() >> 8)),
+            ..Header::new(FrameKind::Request)
+        };
+        self.request.clear();
+        frame::write(&mut self.request, &header, |out| op.encode(out)).expect("a small frame");
+        self.received.clear();
+        self.received.extend_from_slice(&self.request);
+        let Ok(Next::Frame(frame)) = frame::next(&self.received, FRAME_BYTES_MAX) else {
+            unreachable!("what was just written is a frame")
+        };
+        let now = Time(self.number);
+        self.replies.0.clear();
+        let moment = Moment { now, memory_bytes_max: 1 << 30 };
+        self.shard.on_request(moment, ConnId(0), &frame, &mut self.replies);
+        assert!(!self.replies.0.is_empty(), "every request is answered");
+    }
+}
+
+/// Reply frames, as the driver collects them.
+struct Replies(Vec<u8>);
+
+impl Outbox for Replies {
+    fn push(&mut self, _: ConnId, to: &Header, output: Output<'_>) {
+        output.write(to, &mut self.0);
+    }
+}
+
+/// Bytes that the process has.
+static LIVE_BYTES: AtomicIsize = AtomicIsize::new(0);
+
+thread_local! {
+    static ALLOCATIONS: Cell<u64> = const { Cell::new(0) };
+}
+
+/// The system's allocator, counting what each thread asks for and what all of them have.
+struct Counting;
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+fn count() {
+    ALLOCATIONS.set(ALLOCATIONS.get() + 1);
+}
+
+// SAFETY: every call goes to `System` unchanged, whose promises are the ones to keep; counting
+// touches numbers that need no allocation and no destructor.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        count();
+        LIVE_BYTES.fetch_add(layout.size().cast_signed(), Ordering::Relaxed);
+        // SAFETY: the caller keeps the promises of `alloc`.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, bytes: usize) -> *mut u8 {
+        count();
+        let grown = bytes.cast_signed() - layout.size().cast_signed();
+        LIVE_BYTES.fetch_add(grown, Ordering::Relaxed);
+        // SAFETY: the caller keeps the promises of `realloc`, and `pointer` came from `System`.
+        unsafe { System.realloc(pointer, layout, bytes) }
+    }
+
+    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
+        LIVE_BYTES.fetch_sub(layout.size().cast_signed(), Ordering::Relaxed);
+        // SAFETY: the caller keeps the promises of `dealloc`, and `pointer` came from `System`.
+        unsafe { System.dealloc(pointer, layout) }
+    }
+}

@@ -1,0 +1,159 @@
+//! The program `catena-engine`.
+
+use std::io::{BufRead, BufReader, Read};
+use std::net::SocketAddr;
+use std::process::{Child, Command, ExitStatus, Output, Stdio};
+use std::time::Instant;
+
+use crate::wire::{GUARD, Wire};
+
+/// A running `catena-engine`, killed at the end if it is still there.
+pub(crate) struct Running {
+    child: Child,
+    pub(crate) addresses: Vec<SocketAddr>,
+    pub(crate) ready: String,
+}
+
+impl Running {
+    /// Starts it on free ports, one core unless `args` say otherwise, and waits until it is ready.
+    pub(crate) fn start(args: &[&str]) -> Running {
+        let mut child = command()
+            .args(["--listen", "127.0.0.1:0", "--no-pin"])
+            .args(if args.contains(&"--cores") { &[][..] } else { &["--cores", "0"] })
+            .args(args)
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("the program is built");
+        let stdout = child.stdout.take().expect("it was piped");
+        let mut ready = String::new();
+        BufReader::new(stdout).read_line(&mut ready).expect("it says one line");
+        let addresses = ready.split_whitespace().filter_map(|word| word.parse().ok()).collect();
+        Running { child, addresses, ready }
+    }
+
+    /// The most memory it ever had, in bytes.
+    pub(crate) fn memory_bytes_peak(&self) -> u64 {
+        let path = format!("/proc/{}/status", self.child.id());
+        let status = std::fs::read_to_string(path).expect("it runs");
+        let line = status.lines().find(|line| line.starts_with("VmHWM:")).expect("Linux says");
+        let kib = line.split_whitespace().nth(1).and_then(|word| word.parse::<u64>().ok());
+        kib.expect("a number") * 1024
+    }
+
+    fn signal(&self, name: &str) {
+        let sent = Command::new("kill").args([name, &self.child.id().to_string()]).status();
+        assert!(sent.expect("there is kill").success());
+    }
+
+    /// Waits until it ends by itself; what it wrote to stderr.
+    fn end(&mut self) -> (ExitStatus, String) {
+        let started = Instant::now();
+        let status = loop {
+            match self.child.try_wait().expect("it is our child") {
+                Some(status) => break status,
+                None => assert!(started.elapsed() < GUARD, "it does not end"),
+            }
+            std::thread::sleep(std::time::Duration::from_millis(5));
+        };
+        let mut said = String::new();
+        let stderr = self.child.stderr.as_mut().expect("it was piped");
+        stderr.read_to_string(&mut said).expect("it writes text");
+        (status, said)
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        // It may have ended already.
+        _ = self.child.kill();
+        _ = self.child.wait();
+    }
+}
+
+fn command() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_catena-engine"));
+    command.env_remove("RUST_LOG").env("NO_COLOR", "1");
+    command
+}
+
+fn run(args: &[&str]) -> Output {
+    command().args(args).stdin(Stdio::null()).output().expect("the program is built")
+}
+
+#[test]
+fn it_says_when_it_is_ready_and_stops_when_told() {
+    for signal in ["-TERM", "-INT"] {
+        let mut engine = Running::start(&["--cores", "0,1", "--shards", "16"]);
+        assert!(engine.ready.starts_with("ready on 127.0.0.1:"), "{}", engine.ready);
+        assert!(engine.ready.contains("(2 cores, 16 shards, "), "{}", engine.ready);
+        assert_eq!(engine.addresses.len(), 2, "{}", engine.ready);
+        let mut wires: Vec<Wire> =
+            engine.addresses.iter().map(|address| Wire::welcomed(*address).0).collect();
+        engine.signal(signal);
+        let (status, said) = engine.end();
+        assert_eq!(status.code(), Some(0), "{said}");
+        assert!(said.contains("stopped"), "{said}");
+        assert!(wires.iter_mut().all(|wire| wire.next().is_none()), "it hangs up");
+    }
+}
+
+#[test]
+fn a_second_one_on_the_same_port_says_so() {
+    let engine = Running::start(&[]);
+    let address = engine.addresses[0].to_string();
+    let second = run(&["--listen", &address, "--cores", "0", "--no-pin"]);
+    let said = String::from_utf8_lossy(&second.stderr);
+    assert_eq!(second.status.code(), Some(1), "{said}");
+    assert!(said.contains(&address) && said.contains("another engine"), "{said}");
+    assert!(second.stdout.is_empty(), "it is not ready");
+}
+
+#[test]
+fn bad_flags_explain_themselves() {
+    let cases: [(&[&str], &str); 11] = [
+        (&["--listen", "somewhere"], "invalid socket address"),
+        (&["--cores", "x"], "`x` is no cpu number"),
+        (&["--cores", "3-1"], "`3-1` is no range of cpus"),
+        (&["--cores", "1,1"], "cpu 1 is named twice"),
+        (&["--cores", "4000"], "cpu cannot be 4000"),
+        (&["--no-pin", "--cores", "0", "--shards", "6"], "shards cannot be 6"),
+        (&["--memory", "lots"], "--memory"),
+        (&["--no-pin", "--cores", "0", "--spin", "2000"], "spin cannot be 2ms"),
+        (&["--driver", "kqueue"], "io-uring"),
+        (&["--shards", "many"], "--shards"),
+        (&["--colour"], "--colour"),
+    ];
+    for (args, expected) in cases {
+        let output = run(args);
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(!output.status.success(), "{args:?} is accepted");
+        assert!(said.contains(expected), "{args:?}: `{said}` says nothing of `{expected}`");
+        assert!(!said.contains("panicked"), "{args:?}: {said}");
+    }
+}
+
+#[test]
+fn other_machines_are_let_in_only_if_asked_for() {
+    let listen = ["--listen", "0.0.0.0:0", "--no-pin", "--cores", "0"];
+    let output = run(&listen);
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    assert!(said.contains("--insecure-network"), "{said}");
+    let mut engine = Running::start(&["--insecure-network"]);
+    engine.signal("-TERM");
+    assert_eq!(engine.end().0.code(), Some(0));
+}
+
+#[test]
+fn it_explains_itself() {
+    let help = run(&["--help"]);
+    let said = String::from_utf8_lossy(&help.stdout);
+    assert!(help.status.success());
+    for flag in ["--listen", "--cores", "--memory", "--spin", "--driver", "--insecure-network"] {
+        assert!(said.contains(flag), "{flag} is not explained");
+    }
+    let version = run(&["--version"]);
+    let said = String::from_utf8_lossy(&version.stdout);
+    assert_eq!(said.trim(), concat!("catena-engine ", env!("CARGO_PKG_VERSION")));
+}

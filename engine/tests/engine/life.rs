@@ -1,0 +1,221 @@
+//! Starting, stopping, and several cores.
+
+use std::io::Write;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use catena_engine::{Engine, StartError};
+use catena_protocol::op::LatchOp;
+use catena_protocol::{Fault, ObjectId, Op, Refusal, ShardMap, Status};
+
+use crate::wire::{ADD, Ask, GET, Wire, hello, open};
+use crate::with_drivers;
+
+#[test]
+fn a_node_that_stops_answers_whoever_waits() {
+    with_drivers(|builder| {
+        let engine = builder.start().expect("the engine starts");
+        let address = engine.addresses()[0];
+        let wait = Op::Latch(LatchOp::Wait { parties: 1 });
+        let mut wires: Vec<Wire> = (1..=20)
+            .map(|session| {
+                let mut wire = Wire::open(address, session);
+                for number in 1..=20 {
+                    let acked_gap = u16::try_from(number).expect("few");
+                    let ask =
+                        Ask { session, number, acked_gap, deadline_ms: 60_000, ..Ask::default() };
+                    wire.send(&ask.frame(wait));
+                }
+                let ask = Ask { session, number: 21, acked_gap: 21, name: "n", ..Ask::default() };
+                wire.send(&ask.frame(ADD));
+                assert_eq!(wire.receive().status(), Status::Ok, "it has seen the waits before");
+                wire
+            })
+            .collect();
+        assert_eq!(engine.census()[0].waiters, 400);
+        engine.stop();
+        assert_eq!(engine.wait(), Ok(()));
+        for wire in &mut wires {
+            for _ in 0..20 {
+                assert_eq!(wire.receive().status(), Status::ShuttingDown);
+            }
+            assert!(wire.next().is_none(), "that was all");
+        }
+    });
+}
+
+#[test]
+fn a_port_is_free_again_at_once() {
+    with_drivers(|builder| {
+        let first = builder.clone().start().expect("the engine starts");
+        let address = first.addresses()[0];
+        for _ in 0..5 {
+            let engine = builder.clone().listen(address).start();
+            assert!(matches!(engine, Err(StartError::Bind { .. })), "{engine:?}");
+        }
+        let error = builder.clone().listen(address).start().expect_err("the port is taken");
+        let text = error.to_string();
+        assert!(text.contains(&address.to_string()), "{text}");
+        assert!(text.contains("another engine"), "{text}");
+        // With a connection that the engine closed first, which leaves the port in TIME_WAIT.
+        let mut wire = Wire::open(address, 7);
+        drop(first);
+        assert!(wire.next().is_none());
+        for _ in 0..5 {
+            let again = builder.clone().listen(address).start().expect("the port is free");
+            let mut wire = Wire::open(address, 7);
+            assert_eq!(wire.add(7, 1, "counter"), 1);
+            drop(again);
+            assert!(wire.next().is_none());
+        }
+    });
+}
+
+#[test]
+fn every_core_serves_its_own_shards() {
+    with_drivers(|builder| {
+        let engine = builder.cores(3).shards(8).start().expect("three cores start");
+        let map = ShardMap::new(8, 3).expect("a map");
+        let object = ObjectId::of("object");
+        let shard = map.shard_of(object);
+        let home = map.core_of(shard);
+        for (core, address) in (0..).zip(engine.addresses()) {
+            let (mut wire, _) = Wire::welcomed(*address);
+            for asked in 0..9 {
+                wire.send(&Ask { shard: asked, ..Ask::default() }.frame(GET));
+                let answer = wire.receive();
+                if asked == 8 {
+                    let fault = Fault::expected(Status::BadShard, 8, 8);
+                    assert_eq!(answer.refusal(), Refusal::Fault(fault));
+                } else if asked != shard.0 {
+                    let fault = Fault::expected(Status::BadShard, shard.0.into(), asked.into());
+                    assert_eq!(answer.refusal(), Refusal::Fault(fault));
+                } else if core != home {
+                    let fault = Fault::expected(Status::WrongShard, home.into(), core.into());
+                    assert_eq!(answer.refusal(), Refusal::Fault(fault));
+                } else {
+                    assert_eq!(answer.status(), Status::Ok);
+                }
+            }
+        }
+        let census = engine.census();
+        assert_eq!(census.len(), 3);
+        assert!(census.iter().all(|core| core.objects == 0 && core.updates == 0));
+    });
+}
+
+#[test]
+fn a_census_counts_what_there_is() {
+    with_drivers(|builder| {
+        let engine = builder.start().expect("the engine starts");
+        let mut wire = Wire::open(engine.addresses()[0], 7);
+        let (_idle, _) = Wire::welcomed(engine.addresses()[0]);
+        for number in 1..=10 {
+            wire.add(7, number, &format!("counter-{}", number % 3));
+        }
+        let census = engine.census()[0];
+        assert_eq!((census.connections, census.objects, census.sessions), (2, 3, 1));
+        assert_eq!((census.waiters, census.updates), (0, 11));
+        assert!(census.bytes > 0);
+    });
+}
+
+/// While a core spins, every one of its tasks still gets its turn.
+#[test]
+fn a_core_that_spins_serves_everybody() {
+    with_drivers(|builder| {
+        let engine = builder.spin(Duration::from_micros(1_000)).start().expect("it starts");
+        let address = engine.addresses()[0];
+        let mut busy = Wire::open(address, 7);
+        let mut others: Vec<Wire> = Vec::new();
+        for number in 1..=200 {
+            // One keeps the core spinning; others connect, wait, and are timed out meanwhile.
+            busy.add(7, number, "counter");
+            if number % 10 == 0 {
+                let session = 100 + number;
+                let mut wire = Wire::silent(address);
+                let ask = Ask { session, number: 1, deadline_ms: 1, ..Ask::default() };
+                let wait = ask.frame(Op::Latch(LatchOp::Wait { parties: 1 }));
+                wire.send(&[hello(), open(session, 0), wait].concat());
+                others.push(wire);
+            }
+        }
+        for wire in &mut others {
+            wire.receive();
+            assert_eq!(wire.receive().status(), Status::Ok);
+            assert_eq!(wire.receive().status(), Status::Timeout);
+        }
+        assert_eq!(engine.census()[0].connections, 21);
+    });
+}
+
+#[test]
+fn an_engine_with_connections_can_be_dropped() {
+    with_drivers(|builder| {
+        for round in 0..20 {
+            let engine = builder.clone().start().expect("the engine starts");
+            let address = engine.addresses()[0];
+            let mut idle: Vec<Wire> = (1..=3).map(|session| Wire::open(address, session)).collect();
+            let silent: Vec<Wire> = (0..3).map(|_| Wire::silent(address)).collect();
+            let mut busy = Wire::open(address, 7);
+            busy.send(&Ask::default().frame(GET).repeat(1 + round * 50));
+            drop(engine);
+            assert!(idle.iter_mut().all(|wire| wire.next().is_none()));
+            // What it had taken was answered; then it hung up.
+            while busy.next().is_some() {}
+            drop(silent);
+        }
+    });
+}
+
+#[test]
+fn what_cannot_be_started_says_why() {
+    let wide: SocketAddr = ([0, 0, 0, 0], 0).into();
+    let high: SocketAddr = ([127, 0, 0, 1], 65_535).into();
+    let strange: SocketAddr = ([192, 0, 2, 1], 0).into();
+    let refusals = [
+        (Engine::builder().cores(0), "cores cannot be 0"),
+        (Engine::builder().cores(3).shards(2), "cores cannot be 3"),
+        (Engine::builder().shards(3), "shards cannot be 3"),
+        (Engine::builder().spin(Duration::from_secs(1)), "spin cannot be 1s"),
+        (Engine::builder().pinned_to([4_000]), "cpu cannot be 4000"),
+        (Engine::builder().cores(2).shards(2).listen(high), "port cannot be 65535"),
+        (Engine::builder().listen(wide), "does not encrypt"),
+        (Engine::builder().listen(strange).insecure_network(true), "has no such address"),
+    ];
+    for (builder, expected) in refusals {
+        let text = builder.start().expect_err(expected).to_string();
+        assert!(text.contains(expected), "`{text}` says nothing of `{expected}`");
+    }
+    assert!(Engine::builder().listen(wide).insecure_network(true).start().is_ok());
+}
+
+#[test]
+fn no_connection_too_many_is_left_without_a_word() {
+    use catena_engine::config::CONNECTIONS_MAX;
+    // Both ends of each connection are in this process.
+    let needed = CONNECTIONS_MAX * 2 + 1_000;
+    let limits = std::fs::read_to_string("/proc/self/limits").expect("Linux says");
+    let files = limits.lines().find(|line| line.starts_with("Max open files")).expect("a limit");
+    let allowed = files.split_whitespace().nth(3).and_then(|word| word.parse().ok());
+    if allowed.is_some_and(|allowed: usize| allowed < needed) {
+        println!("{needed} open files are needed and {allowed:?} allowed: not tested");
+        return;
+    }
+    let engine = Engine::builder().shards(1).start().expect("the engine starts");
+    let address = engine.addresses()[0];
+    let wires: Vec<Wire> = (0..CONNECTIONS_MAX).map(|_| Wire::welcomed(address).0).collect();
+    let mut refused = Wire::silent(address);
+    // Most clients say Hello first. It is not read, and must not cost them the answer.
+    _ = refused.stream.write_all(&hello());
+    let limit = CONNECTIONS_MAX as u64;
+    let fault = Fault::expected(Status::TooManyConnections, limit, limit + 1);
+    assert_eq!(refused.receive().refusal(), Refusal::Fault(fault));
+    assert!(refused.next().is_none(), "and that is the end of it");
+    drop(wires);
+    // There is room again once the engine has noticed.
+    while engine.census()[0].connections >= limit {
+        std::thread::yield_now();
+    }
+    Wire::open(address, 7);
+}

@@ -1,0 +1,40 @@
+//! A client that asks and does not read.
+
+use catena_protocol::op::CellOp;
+use catena_protocol::{Op, Reply};
+
+use crate::binary::Running;
+use crate::wire::{Ask, Wire};
+
+/// Its answers would be 400 MiB. The engine holds back, serves the others, and sends them all in
+/// the end.
+#[test]
+fn a_slow_reader_costs_little_and_hinders_nobody() {
+    const REQUESTS: usize = 400;
+    const MEMORY_BYTES_MAX: u64 = 64 * 1024 * 1024;
+    let bytes = vec![7; 1024 * 1024];
+    for driver in ["auto", "epoll"] {
+        let engine = Running::start(&["--driver", driver, "--shards", "1"]);
+        let mut writer = Wire::open(engine.addresses[0], 7);
+        let set = Op::Cell(CellOp::Set { bytes: &bytes });
+        let cell = Ask { session: 7, number: 1, name: "cell", ..Ask::default() };
+        writer.send(&cell.frame(set));
+        assert_eq!(writer.receive().reply(), Reply::Number(1));
+
+        let (mut slow, _) = Wire::welcomed(engine.addresses[0]);
+        let get = Ask { name: "cell", ..Ask::default() }.frame(Op::Cell(CellOp::Get));
+        slow.send(&get.repeat(REQUESTS));
+        for number in 2..1_000 {
+            let value = i64::try_from(number).expect("few") - 1;
+            assert_eq!(writer.add(7, number, "counter"), value);
+        }
+        let peak = engine.memory_bytes_peak();
+        assert!(peak < MEMORY_BYTES_MAX, "the engine took {peak} bytes ({driver})");
+        for _ in 0..REQUESTS {
+            let cell = slow.receive();
+            assert_eq!(cell.reply(), Reply::Cell { version: 1, bytes: Some(&bytes) });
+        }
+        let peak = engine.memory_bytes_peak();
+        assert!(peak < MEMORY_BYTES_MAX, "the engine took {peak} bytes ({driver})");
+    }
+}

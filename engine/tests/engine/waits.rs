@@ -1,0 +1,111 @@
+//! Requests that wait: records in the engine, not threads.
+
+use catena_protocol::op::{Arrival, BarrierOp, GENERATION_CURRENT, LatchOp};
+use catena_protocol::{Missing, Op, Refusal, Reply, Status};
+
+use crate::wire::{Ask, Wire, hello, open};
+use crate::with_drivers;
+
+#[test]
+fn a_thousand_parties_leave_a_barrier_together() {
+    const PARTIES: u32 = 1_000;
+    with_drivers(|builder| {
+        let engine = builder.start().expect("the engine starts");
+        let address = engine.addresses()[0];
+        let mut wires: Vec<Wire> = (1..=PARTIES)
+            .map(|party| {
+                let session = u64::from(party);
+                let mut wire = Wire::silent(address);
+                let name = format!("party-{party}");
+                let arrival =
+                    Arrival { party: &name, parties: PARTIES, generation: GENERATION_CURRENT };
+                let ask = Ask { session, number: 1, deadline_ms: 60_000, ..Ask::default() };
+                let wait = ask.frame(Op::Barrier(BarrierOp::ArriveAndWait(arrival)));
+                wire.send(&[hello(), open(session, 0), wait].concat());
+                wire
+            })
+            .collect();
+        for wire in &mut wires {
+            wire.receive();
+            assert_eq!(wire.receive().status(), Status::Ok, "the session is open");
+            assert_eq!(wire.receive().reply(), Reply::Number(0), "the barrier is done");
+        }
+        let census = engine.census();
+        assert_eq!((census[0].waiters, census[0].sessions), (0, u64::from(PARTIES)));
+        assert_eq!(census[0].connections, u64::from(PARTIES));
+    });
+}
+
+#[test]
+fn a_wait_is_overtaken_and_ends_in_time() {
+    with_drivers(|builder| {
+        let engine = builder.start().expect("the engine starts");
+        let mut wire = Wire::open(engine.addresses()[0], 7);
+        let wait = Op::Latch(LatchOp::Wait { parties: 2 });
+        for deadline_ms in [0, 1, 50] {
+            let number = u64::from(deadline_ms) * 2 + 1;
+            wire.send(&Ask { session: 7, number, deadline_ms, ..Ask::default() }.frame(wait));
+            let gap = 2;
+            let ask = Ask { session: 7, number: number + 1, acked_gap: gap, ..Ask::default() };
+            wire.send(&ask.frame(Op::Latch(LatchOp::CountDown { party: "p", parties: 2 })));
+            let mut answers = [wire.receive(), wire.receive()];
+            answers.sort_by_key(|answer| answer.header.number);
+            let missing = Missing { arrived: 1, parties: 2, names: vec![] };
+            let early = Missing { arrived: 0, ..missing.clone() };
+            let refusal = answers[0].refusal();
+            // With no time at all, the count may come too late for it.
+            let is_right = refusal == Refusal::Timeout(missing)
+                || (deadline_ms == 0 && refusal == Refusal::Timeout(early));
+            assert!(is_right, "{refusal:?} after {deadline_ms} ms");
+            assert_eq!(answers[1].reply(), Reply::Number(1));
+        }
+    });
+}
+
+#[test]
+fn a_retry_on_another_connection_takes_the_place_of_the_first() {
+    with_drivers(|builder| {
+        let engine = builder.start().expect("the engine starts");
+        let address = engine.addresses()[0];
+        let wait = Op::Latch(LatchOp::Wait { parties: 1 });
+        let wait = Ask { session: 7, number: 1, deadline_ms: 60_000, ..Ask::default() }.frame(wait);
+        let count = Op::Latch(LatchOp::CountDown { party: "p", parties: 1 });
+        let mut first = Wire::open(address, 7);
+        first.send(&wait);
+        // The engine has seen the wait once it has answered what came behind it.
+        assert_eq!(first.add_behind(7, 2, "other"), 1);
+        let (mut second, _) = Wire::welcomed(address);
+        second.send(&wait);
+        assert_eq!(second.add_behind(7, 3, "other"), 2);
+        let mut other = Wire::open(address, 8);
+        other.send(&Ask { session: 8, number: 1, ..Ask::default() }.frame(count));
+        assert_eq!(other.receive().reply(), Reply::Number(0));
+        let answer = second.receive();
+        assert_eq!((answer.header.number, answer.reply()), (1, Reply::Number(0)));
+        // The first connection is as good as ever, and never hears of it.
+        assert_eq!(first.add(7, 4, "other"), 3);
+    });
+}
+
+/// Whoever waits may be gone when its answer comes.
+#[test]
+fn an_answer_to_a_connection_that_is_gone_goes_nowhere() {
+    with_drivers(|builder| {
+        let engine = builder.start().expect("the engine starts");
+        let address = engine.addresses()[0];
+        let wait = Op::Latch(LatchOp::Wait { parties: 1 });
+        let ask = Ask { session: 7, number: 1, deadline_ms: 60_000, ..Ask::default() };
+        let mut gone = Wire::open(address, 7);
+        gone.send(&ask.frame(wait));
+        assert_eq!(gone.add_behind(7, 2, "other"), 1);
+        drop(gone);
+        let mut other = Wire::open(address, 8);
+        let count = Op::Latch(LatchOp::CountDown { party: "p", parties: 1 });
+        other.send(&Ask { session: 8, number: 1, ..Ask::default() }.frame(count));
+        assert_eq!(other.receive().reply(), Reply::Number(0));
+        // Back again, the client asks again and gets it.
+        let (mut back, _) = Wire::welcomed(address);
+        back.send(&ask.frame(wait));
+        assert_eq!(back.receive().reply(), Reply::Number(0));
+    });
+}

@@ -1,0 +1,197 @@
+//! A client as plain as can be: a socket, and frames written and read by hand.
+
+use std::io::{ErrorKind, Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::time::Duration;
+
+use catena_protocol::frame::{self, Next};
+use catena_protocol::limits::FRAME_BYTES_MAX;
+use catena_protocol::op::{CounterOp, SessionOp};
+use catena_protocol::{
+    FrameKind, Header, Hello, ObjectId, Op, OpCode, Refusal, Reply, Status, Welcome, features,
+};
+use rkyv::util::AlignedVec;
+
+/// Nothing takes this long unless it hangs.
+pub(crate) const GUARD: Duration = Duration::from_secs(30);
+
+/// A connection.
+pub(crate) struct Wire {
+    pub(crate) stream: TcpStream,
+    /// Received and not looked at.
+    received: Vec<u8>,
+}
+
+/// A frame as it came.
+pub(crate) struct Received {
+    pub(crate) header: Header,
+    body: AlignedVec<16>,
+}
+
+impl Wire {
+    /// Connects and says nothing.
+    pub(crate) fn silent(address: SocketAddr) -> Wire {
+        let stream = TcpStream::connect(address).expect("the engine listens");
+        stream.set_nodelay(true).expect("a fresh socket");
+        stream.set_read_timeout(Some(GUARD)).expect("a fresh socket");
+        stream.set_write_timeout(Some(GUARD)).expect("a fresh socket");
+        Wire { stream, received: Vec::new() }
+    }
+
+    /// Connects and says Hello.
+    pub(crate) fn welcomed(address: SocketAddr) -> (Wire, Welcome) {
+        let mut wire = Wire::silent(address);
+        wire.send(&hello());
+        let frame = wire.receive();
+        assert_eq!(frame.header.kind, FrameKind::Welcome);
+        let welcome = Welcome::decode(&frame.body).expect("a Welcome");
+        (wire, welcome)
+    }
+
+    /// Connects, says Hello and opens a session.
+    pub(crate) fn open(address: SocketAddr, session: u64) -> Wire {
+        let (mut wire, welcome) = Wire::welcomed(address);
+        wire.send(&open(session, welcome.now_us));
+        assert_eq!(wire.receive().status(), Status::Ok);
+        wire
+    }
+
+    pub(crate) fn send(&mut self, bytes: &[u8]) {
+        self.stream.write_all(bytes).expect("the engine reads");
+    }
+
+    /// The next frame.
+    pub(crate) fn receive(&mut self) -> Received {
+        self.next().expect("the engine answers")
+    }
+
+    /// The next frame, `None` if the engine has hung up.
+    pub(crate) fn next(&mut self) -> Option<Received> {
+        loop {
+            let mut aligned = AlignedVec::<16>::with_capacity(self.received.len());
+            aligned.extend_from_slice(&self.received);
+            match frame::next(&aligned, FRAME_BYTES_MAX).expect("the engine sends frames") {
+                Next::Frame(frame) => {
+                    self.received.drain(..frame.bytes.len());
+                    let mut body = AlignedVec::with_capacity(frame.body.len());
+                    body.extend_from_slice(frame.body);
+                    return Some(Received { header: frame.header, body });
+                }
+                Next::Partial { bytes } => {
+                    while self.received.len() < bytes {
+                        if !self.read() {
+                            assert!(self.received.is_empty(), "half a frame before the end");
+                            return None;
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    /// Takes more bytes; false if there will be none.
+    fn read(&mut self) -> bool {
+        let mut bytes = vec![0; 256 * 1024];
+        match self.stream.read(&mut bytes) {
+            Ok(0) => false,
+            Ok(len) => {
+                self.received.extend_from_slice(&bytes[..len]);
+                true
+            }
+            // What was sent after the engine had hung up.
+            Err(error) if error.kind() == ErrorKind::ConnectionReset => false,
+            Err(error) => panic!("cannot read: {error}"),
+        }
+    }
+
+    /// Adds to the counter of that name as update `number` of a session, and waits for the answer.
+    pub(crate) fn add(&mut self, session: u64, number: u64, name: &str) -> i64 {
+        self.add_with(Ask { session, number, name, ..Ask::default() })
+    }
+
+    /// The same for a client that has no answer to its updates before.
+    pub(crate) fn add_behind(&mut self, session: u64, number: u64, name: &str) -> i64 {
+        let acked_gap = u16::try_from(number).expect("few");
+        self.add_with(Ask { session, number, acked_gap, name, ..Ask::default() })
+    }
+
+    fn add_with(&mut self, ask: Ask<'_>) -> i64 {
+        self.send(&ask.frame(ADD));
+        match self.receive().reply() {
+            Reply::Int(value) => value,
+            other => panic!("an add answers {other:?}"),
+        }
+    }
+}
+
+impl Received {
+    pub(crate) fn status(&self) -> Status {
+        assert_eq!(self.header.kind, FrameKind::Reply);
+        Status::from_wire(self.header.flags).expect("a known status")
+    }
+
+    pub(crate) fn reply(&self) -> Reply<'_> {
+        assert_eq!(self.status(), Status::Ok, "{:?}", self.refusal());
+        let code = OpCode::from_wire(self.header.op).expect("a known op");
+        Reply::decode(code, &self.body).expect("the reply of the op")
+    }
+
+    pub(crate) fn refusal(&self) -> Refusal {
+        Refusal::decode(self.status(), &self.body).expect("a refusal")
+    }
+}
+
+/// A request but for its op.
+#[derive(Clone, Copy)]
+pub(crate) struct Ask<'a> {
+    pub(crate) session: u64,
+    pub(crate) number: u64,
+    pub(crate) acked_gap: u16,
+    pub(crate) deadline_ms: u32,
+    pub(crate) shard: u16,
+    pub(crate) name: &'a str,
+}
+
+impl Default for Ask<'_> {
+    fn default() -> Self {
+        Ask { session: 0, number: 0, acked_gap: 1, deadline_ms: 0, shard: 0, name: "object" }
+    }
+}
+
+impl Ask<'_> {
+    pub(crate) fn frame(&self, op: Op<'_>) -> Vec<u8> {
+        let header = Header {
+            op: op.code().to_wire(),
+            deadline_ms: self.deadline_ms,
+            shard: catena_protocol::ShardId(self.shard),
+            acked_gap: self.acked_gap,
+            session: self.session,
+            number: self.number,
+            object: ObjectId::of(self.name),
+            ..Header::new(FrameKind::Request)
+        };
+        framed(&header, op)
+    }
+}
+
+pub(crate) const ADD: Op<'_> = Op::Counter(CounterOp::Add { delta: 1 });
+pub(crate) const GET: Op<'_> = Op::Counter(CounterOp::Get);
+
+pub(crate) fn hello() -> Vec<u8> {
+    let mut bytes = Vec::new();
+    Hello { features: features::ALL }.write(&mut bytes);
+    bytes
+}
+
+/// Opens a session in shard 0.
+pub(crate) fn open(session: u64, born_us: u64) -> Vec<u8> {
+    let op = SessionOp::Open { born_us, nonce: 1, ttl_ms: 0 };
+    let header = Header { op: 1, session, ..Header::new(FrameKind::Request) };
+    framed(&header, Op::Session(op))
+}
+
+fn framed(header: &Header, op: Op<'_>) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    frame::write(&mut bytes, header, |out| op.encode(out)).expect("the op fits a frame");
+    bytes
+}

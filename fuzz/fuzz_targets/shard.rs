@@ -1,0 +1,5 @@
+//! Bytes as events in the life of a shard: clients, ops, retries, time.
+
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| catena_engine::shard::fuzz::events(bytes));
