@@ -10,6 +10,7 @@ use bytesize::ByteSize;
 use catena_engine::config::{MEMORY_BYTES_DEFAULT, PORT_DEFAULT};
 use catena_engine::{Driver, Engine};
 use clap::{Parser, ValueEnum};
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
@@ -112,6 +113,7 @@ fn run(args: Args) -> anyhow::Result<()> {
         None => builder,
     };
     let builder = if args.no_pin { builder.cores(cpus.len()) } else { builder.pinned_to(cpus) };
+    raise_file_limit();
     // Signals that come from here on are not lost.
     let mut signals = Signals::new([SIGTERM, SIGINT])?;
     let engine = builder.start()?;
@@ -135,6 +137,15 @@ fn run(args: Args) -> anyhow::Result<()> {
     ended.map_err(anyhow::Error::msg)?;
     tracing::info!("stopped");
     Ok(())
+}
+
+/// Allows as many connections as the system does; the usual limit is far below ours.
+fn raise_file_limit() {
+    let raised = getrlimit(Resource::RLIMIT_NOFILE)
+        .and_then(|(_, most)| setrlimit(Resource::RLIMIT_NOFILE, most, most));
+    if let Err(error) = raised {
+        tracing::warn!(%error, "cannot raise the limit of open files");
+    }
 }
 
 /// One line on stdout, for people and for scripts that wait for it.

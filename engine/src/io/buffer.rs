@@ -18,11 +18,13 @@ pub(super) struct ReadBuffer {
     memory: AlignedVec<ALIGNMENT>,
     start: usize,
     end: usize,
+    /// The last frame was larger than an ordinary buffer, so the next may be.
+    held_large: bool,
 }
 
 impl ReadBuffer {
     pub(super) fn new() -> ReadBuffer {
-        ReadBuffer { memory: zeroed(BUFFER_BYTES_MIN), start: 0, end: 0 }
+        ReadBuffer { memory: zeroed(BUFFER_BYTES_MIN), start: 0, end: 0, held_large: false }
     }
 
     /// What was received and not consumed.
@@ -37,28 +39,32 @@ impl ReadBuffer {
         self.start += bytes;
     }
 
-    /// Makes room to receive, at least as much as a frame of `frame_bytes` at the front still
-    /// needs.
+    /// Makes room to receive more of a frame of `frame_bytes` at the front.
+    ///
+    /// A frame that is larger than the buffer gets room as it comes: what it announces costs its
+    /// sender nothing, so it must not cost us memory.
     pub(super) fn make_room(&mut self, frame_bytes: usize) {
         let received = self.received().len();
         let was_full = self.end == self.memory.len();
+        let large = frame_bytes > BUFFER_BYTES;
         let len = match self.memory.len() {
-            // A busy connection earns a bigger buffer; one that held a large frame gives it back.
-            len if len < BUFFER_BYTES && was_full => len * 2,
-            len if len > BUFFER_BYTES && frame_bytes <= BUFFER_BYTES => BUFFER_BYTES,
+            // A busy connection earns a bigger buffer, a large frame one of its size.
+            len if was_full && received == len => (len * 2).min(frame_bytes.max(BUFFER_BYTES)),
+            len if was_full && len < BUFFER_BYTES => len * 2,
+            // One that is not needed any more is given back.
+            len if len > BUFFER_BYTES && !large && !self.held_large => BUFFER_BYTES,
             len => len,
         };
-        let len = len.max(frame_bytes.next_multiple_of(ALIGNMENT));
+        self.held_large = large;
+        let len = len.next_multiple_of(ALIGNMENT);
         if len != self.memory.len() && received <= len {
             let mut memory = zeroed(len);
             memory[..received].copy_from_slice(self.received());
             self.memory = memory;
-        } else if received == 0 {
-            // Nothing to move.
-        } else if self.start + frame_bytes > self.memory.len() || was_full {
+        } else if received > 0 && (was_full || self.start + frame_bytes > self.memory.len()) {
             // Copy 1 of 2 on the way in, of an incomplete frame only: it has to be in one piece.
             self.memory.copy_within(self.start..self.end, 0);
-        } else {
+        } else if received > 0 {
             return;
         }
         self.start = 0;
@@ -115,13 +121,21 @@ mod tests {
     }
 
     #[test]
-    fn a_large_frame_gets_room_and_gives_it_back() {
+    fn a_large_frame_gets_room_as_it_comes_and_gives_it_back() {
+        const FRAME: usize = 1024 * 1024;
         let mut buffer = ReadBuffer::new();
-        receive(&mut buffer, &[1; 64]);
-        buffer.make_room(1024 * 1024);
-        assert!(buffer.bytes_total() >= 1024 * 1024 - 64);
-        receive(&mut buffer, &vec![2; 1024 * 1024 - 64]);
-        buffer.consume(1024 * 1024);
+        let mut received = 0;
+        while received < FRAME {
+            buffer.make_room(FRAME);
+            let room = buffer.bytes_total();
+            assert!(room > 0 && room <= received.max(BUFFER_BYTES_MIN), "{room} after {received}");
+            receive(&mut buffer, &vec![7; room]);
+            received += room;
+        }
+        assert_eq!(buffer.received(), &[7; FRAME]);
+        buffer.consume(FRAME);
+        buffer.make_room(64);
+        assert_eq!(buffer.memory.len(), FRAME, "another one may follow");
         buffer.make_room(64);
         assert_eq!(buffer.memory.len(), BUFFER_BYTES);
         assert_eq!(buffer.received(), &[] as &[u8]);

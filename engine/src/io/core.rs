@@ -137,7 +137,10 @@ impl Core {
     fn ask(&self, index: usize, now: Time, conn: ConnId, frame: &Frame<'_>, out: &mut impl Outbox) {
         let shard = &mut self.shards.borrow_mut()[index];
         let elsewhere = self.memory_bytes.get() - shard.bytes();
-        let memory_bytes_max = self.config.memory_bytes_max.saturating_sub(elsewhere);
+        // The shard keeps growth below 85 % of what it is given; so that all of them together do,
+        // what the others have counts in the same measure.
+        let taken = elsewhere.saturating_mul(100) / 85;
+        let memory_bytes_max = self.config.memory_bytes_max.saturating_sub(taken);
         shard.on_request(Moment { now, memory_bytes_max }, conn, frame, out);
         self.memory_bytes.set(elsewhere + shard.bytes());
         self.arm(shard.next_due());

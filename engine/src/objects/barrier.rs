@@ -18,9 +18,10 @@ pub(crate) struct Barrier {
     /// How many a generation needs; 0 until the first arrival says so.
     parties: u32,
     seats: BTreeMap<Box<str>, Seat>,
-    waiting: usize,
-    /// Who was there in the last generation: the names that may be missing in this one.
-    roster: BTreeSet<Box<str>>,
+    /// Where each waiter sits: many may give up at once, and each is found without a search.
+    waiters: BTreeMap<WaiterId, Box<str>>,
+    /// Who was there in the last generation and has not come in this one.
+    missing: BTreeSet<Box<str>>,
     /// Why the barrier is broken, until a reset.
     broken: Option<Box<str>>,
 }
@@ -30,7 +31,9 @@ pub(crate) struct Barrier {
 struct Seat {
     /// Arrived without waiting: stays whatever happens to waiters.
     firm: bool,
-    waiters: Vec<WaiterId>,
+    /// Was there in the last generation.
+    known: bool,
+    waiters: BTreeSet<WaiterId>,
 }
 
 impl Barrier {
@@ -65,7 +68,7 @@ impl Barrier {
             let (expected, got) = (self.generation, arrival.generation);
             return Err(Fault::expected(Status::WrongRound, expected, got).into());
         }
-        check_waiters(self.waiting)?;
+        check_waiters(self.waiters.len())?;
         match &self.broken {
             Some(reason) if arrival.generation >= self.generation => {
                 Err(Refusal::Broken(reason.to_string()))
@@ -80,14 +83,14 @@ impl Barrier {
             BarrierOp::ArriveAndWait(arrival) => self.arrive(&arrival, true, turn),
             BarrierOp::Reset => {
                 let answer = Answer::refusal(&Refusal::Broken("the barrier was reset".into()));
-                turn.release(self.empty_seats(), &answer);
+                turn.release(self.empty_seats(|seat| seat.known), &answer);
                 self.broken = None;
                 self.generation += 1;
                 turn.done(&Reply::Number(self.generation))
             }
             BarrierOp::Break { reason } => {
                 let answer = Answer::refusal(&Refusal::Broken(reason.into()));
-                turn.release(self.empty_seats(), &answer);
+                turn.release(self.empty_seats(|seat| seat.known), &answer);
                 self.broken = Some(reason.into());
                 turn.done(&Reply::Number(self.generation))
             }
@@ -102,74 +105,76 @@ impl Barrier {
         self.parties = arrival.parties;
         let completes = !self.seats.contains_key(arrival.party)
             && self.seats.len() + 1 == self.parties as usize;
-        let seat = self.seats.entry(arrival.party.into()).or_default();
+        let party: Box<str> = arrival.party.into();
+        let known = self.missing.remove(&party);
+        let seat = self.seats.entry(party.clone()).or_default();
+        seat.known |= known;
         if completes {
-            let generation = self.generation;
-            self.roster = self.seats.keys().cloned().collect();
-            let answer = turn.answer(&Reply::Number(generation));
-            turn.release(self.empty_seats(), &answer);
+            let answer = turn.answer(&Reply::Number(self.generation));
+            self.missing.clear();
+            turn.release(self.empty_seats(|_| true), &answer);
             self.generation += 1;
             return Applied::Done(answer);
         }
         if waits {
-            seat.waiters.push(turn.waiter);
-            self.waiting += 1;
+            seat.waiters.insert(turn.waiter);
+            self.waiters.insert(turn.waiter, party);
             return Applied::Parked;
         }
         seat.firm = true;
         turn.done(&Reply::Number(self.generation))
     }
 
-    /// Clears the generation and hands over whoever waits in it.
-    fn empty_seats(&mut self) -> Vec<WaiterId> {
-        self.waiting = 0;
-        std::mem::take(&mut self.seats).into_values().flat_map(|seat| seat.waiters).collect()
+    /// Clears the generation and hands over whoever waits in it. Those that `stay` says are missing
+    /// from now on.
+    fn empty_seats(&mut self, stay: impl Fn(&Seat) -> bool) -> Vec<WaiterId> {
+        self.waiters.clear();
+        let mut waiters = Vec::new();
+        for (party, seat) in std::mem::take(&mut self.seats) {
+            if stay(&seat) {
+                self.missing.insert(party);
+            }
+            waiters.extend(seat.waiters);
+        }
+        waiters
     }
 
     /// Forgets a waiter and, if nothing else holds it, its party's arrival.
     pub(super) fn cancel(&mut self, waiter: WaiterId) -> Missing {
-        let (party, seat) = self
-            .seats
-            .iter_mut()
-            .find(|(_, seat)| seat.waiters.contains(&waiter))
-            .expect("a waiter sits somewhere");
-        seat.waiters.retain(|other| *other != waiter);
-        self.waiting -= 1;
-        let withdrawn = seat.waiters.is_empty() && !seat.firm;
-        let party = party.clone();
         // Who is missing is said from the point of view of the one that waited.
         let SeatState { arrived, parties, missing: names, .. } = self.state();
-        if withdrawn {
+        let party = self.waiters.remove(&waiter).expect("a waiter sits somewhere");
+        let seat = self.seats.get_mut(&party).expect("its party has a seat");
+        seat.waiters.remove(&waiter);
+        if seat.waiters.is_empty() && !seat.firm {
+            let known = seat.known;
             self.seats.remove(&party);
+            if known {
+                self.missing.insert(party);
+            }
         }
         Missing { arrived, parties, names }
     }
 
     pub(super) fn waiters(&self) -> Vec<WaiterId> {
-        self.seats.values().flat_map(|seat| seat.waiters.iter().copied()).collect()
+        self.waiters.keys().copied().collect()
     }
 
     pub(super) fn bytes(&self) -> u64 {
         // A name, its seat and the tree around it.
         const NAME_BYTES: usize = 112;
-        let names = self.seats.len() + self.roster.len();
-        (size_of::<Barrier>() + names * NAME_BYTES + self.waiting * 8) as u64
+        let names = self.seats.len() + self.missing.len() + self.waiters.len();
+        (size_of::<Barrier>() + names * NAME_BYTES) as u64
     }
 
     fn state(&self) -> SeatState {
-        let missing = self
-            .roster
-            .iter()
-            .filter(|name| !self.seats.contains_key(*name))
-            .take(MISSING_NAMED_MAX)
-            .map(|name| name.to_string())
-            .collect();
+        let missing = self.missing.iter().take(MISSING_NAMED_MAX);
         SeatState {
             round: self.generation,
             arrived: u32::try_from(self.seats.len()).expect("parties are bounded"),
             parties: self.parties,
-            waiting: u32::try_from(self.waiting).expect("waiters are bounded"),
-            missing,
+            waiting: u32::try_from(self.waiters.len()).expect("waiters are bounded"),
+            missing: missing.map(|name| name.to_string()).collect(),
         }
     }
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use catena_protocol::op::LatchOp;
 use catena_protocol::{Fault, Missing, Refusal, Reply, SeatState, Status};
 
-use super::{Applied, Turn, WaiterId, check_seat, check_waiters};
+use super::{Applied, Turn, WAITER_BYTES, WaiterId, check_seat, check_waiters};
 
 /// A latch; unknown until somebody says how many parties open it.
 #[derive(Debug, Default)]
@@ -15,7 +15,7 @@ pub(crate) struct Latch {
     /// Who counted down, while it is closed.
     counted: BTreeSet<Box<str>>,
     open: bool,
-    waiters: Vec<WaiterId>,
+    waiters: BTreeSet<WaiterId>,
 }
 
 impl Latch {
@@ -63,7 +63,7 @@ impl Latch {
             LatchOp::Wait { .. } if self.open => turn.done(&Reply::Number(0)),
             LatchOp::Wait { parties } => {
                 self.parties = parties;
-                self.waiters.push(turn.waiter);
+                self.waiters.insert(turn.waiter);
                 Applied::Parked
             }
             LatchOp::State => unreachable!("a read is not applied"),
@@ -89,19 +89,19 @@ impl Latch {
 
     /// Forgets a waiter.
     pub(super) fn cancel(&mut self, waiter: WaiterId) -> Missing {
-        self.waiters.retain(|other| *other != waiter);
+        self.waiters.remove(&waiter);
         let parties = self.parties;
         Missing { arrived: parties - self.missing(), parties, names: Vec::new() }
     }
 
     pub(super) fn waiters(&self) -> Vec<WaiterId> {
-        self.waiters.clone()
+        self.waiters.iter().copied().collect()
     }
 
     pub(super) fn bytes(&self) -> u64 {
         // A name and the tree around it.
         const NAME_BYTES: usize = 96;
         let names = self.counted.len() * NAME_BYTES;
-        (size_of::<Latch>() + names + self.waiters.capacity() * 4) as u64
+        (size_of::<Latch>() + names + self.waiters.len() * WAITER_BYTES) as u64
     }
 }

@@ -301,6 +301,9 @@ fn check_seat(party: Option<&str>, parties: u32) -> Result<(), Fault> {
     }
 }
 
+/// What a waiter costs in an ordered set, near enough.
+const WAITER_BYTES: usize = 8;
+
 /// Refuses one more waiter than an object may have.
 fn check_waiters(waiting: usize) -> Result<(), Fault> {
     use crate::config::WAITERS_MAX;

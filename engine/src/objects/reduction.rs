@@ -4,7 +4,7 @@
 //! that the result does not depend on who came first: a contribution that is ahead of its turn is
 //! kept until the ones before it have come.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use catena_protocol::limits::MISSING_NAMED_MAX;
 use catena_protocol::op::{Contribution, ReduceOp, ReductionOp};
@@ -12,7 +12,7 @@ use catena_protocol::{Elements, Fault, Missing, Refusal, Reply, SeatState, Statu
 
 use super::numbers::Numbers;
 use super::vector::check_size;
-use super::{Applied, Turn, WaiterId, check_seat, check_waiters};
+use super::{Applied, Turn, WAITER_BYTES, WaiterId, check_seat, check_waiters};
 
 /// The last round there can be.
 const ROUND_MAX: u64 = u64::MAX - 1;
@@ -44,7 +44,7 @@ struct Progress {
     early: BTreeMap<u32, Numbers>,
     /// Heap that these take, in bytes.
     early_bytes: u64,
-    waiters: Vec<WaiterId>,
+    waiters: BTreeSet<WaiterId>,
 }
 
 impl Reduction {
@@ -99,7 +99,7 @@ impl Reduction {
             progress.fold(part);
         }
         if progress.arrived_count < progress.parties {
-            progress.waiters.push(turn.waiter);
+            progress.waiters.insert(turn.waiter);
             return Applied::Parked;
         }
         let progress = self.progress.take().expect("was just there");
@@ -118,13 +118,15 @@ impl Reduction {
         let Some(progress) = &mut self.progress else {
             unreachable!("{waiter:?} waits in a round")
         };
-        progress.waiters.retain(|other| *other != waiter);
+        progress.waiters.remove(&waiter);
         let state = self.state();
         Missing { arrived: state.arrived, parties: state.parties, names: state.missing }
     }
 
     pub(super) fn waiters(&self) -> Vec<WaiterId> {
-        self.progress.as_ref().map_or_else(Vec::new, |progress| progress.waiters.clone())
+        self.progress
+            .as_ref()
+            .map_or_else(Vec::new, |progress| progress.waiters.iter().copied().collect())
     }
 
     pub(super) fn bytes(&self) -> u64 {
@@ -149,11 +151,8 @@ impl Reduction {
         let Some(progress) = &self.progress else {
             return SeatState { round: self.round, ..SeatState::default() };
         };
-        let missing = (0..progress.parties)
-            .filter(|seat| !progress.has_arrived(*seat))
-            .take(MISSING_NAMED_MAX)
-            .map(|seat| seat.to_string())
-            .collect();
+        let missing = progress.missing().take(MISSING_NAMED_MAX).map(|seat| seat.to_string());
+        let missing = missing.collect();
         SeatState {
             round: self.round,
             arrived: progress.arrived_count,
@@ -175,7 +174,7 @@ impl Progress {
             turn: 0,
             early: BTreeMap::new(),
             early_bytes: 0,
-            waiters: Vec::new(),
+            waiters: BTreeSet::new(),
         }
     }
 
@@ -214,6 +213,18 @@ impl Progress {
         self.arrived[(party / 64) as usize] & (1 << (party % 64)) != 0
     }
 
+    /// The seats that are free, in order. Skips full words: many waits may end at once, and each
+    /// asks.
+    fn missing(&self) -> impl Iterator<Item = u32> {
+        let words = self.arrived.iter().zip((0..).step_by(64));
+        words
+            .filter(|(word, _)| **word != u64::MAX)
+            .flat_map(|(word, first)| {
+                (0..64).filter(move |bit| word & (1 << bit) == 0).map(move |bit| first + bit)
+            })
+            .take_while(|seat| *seat < self.parties)
+    }
+
     fn fold(&mut self, part: &Contribution<'_>) {
         let ordered = match part.op {
             ReduceOp::Mean => true,
@@ -248,7 +259,7 @@ impl Progress {
     }
 
     /// The result, and who waits for it.
-    fn finish(self) -> (Numbers, Vec<WaiterId>) {
+    fn finish(self) -> (Numbers, BTreeSet<WaiterId>) {
         assert!(self.early.is_empty(), "all seats are taken, so all had their turn");
         assert_eq!(self.early_bytes, 0, "what is gone takes no memory");
         let mut result = self.folded.expect("a complete round has contributions");
@@ -262,6 +273,7 @@ impl Progress {
         let folded = self.folded.as_ref().map_or(0, Numbers::bytes);
         folded
             + self.early_bytes
-            + (size_of::<Progress>() + self.arrived.len() * 8 + self.waiters.capacity() * 4) as u64
+            + (size_of::<Progress>() + self.arrived.len() * 8 + self.waiters.len() * WAITER_BYTES)
+                as u64
     }
 }
