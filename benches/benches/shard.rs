@@ -1,11 +1,18 @@
 //! What a request costs inside the engine, without sockets: decode, check, apply, encode.
 
-use catena_engine::shard::{ConnId, Moment, Outbox, Output, Shard, Time};
+#[path = "../src/in_process.rs"]
+mod in_process;
+
 use catena_protocol::frame::{self, Next};
 use catena_protocol::limits::FRAME_BYTES_MAX;
-use catena_protocol::op::{CellOp, CounterOp, SessionOp, VectorOp};
-use catena_protocol::{Elements, FrameKind, Header, ObjectId, Op, ShardId};
-use divan::{Bencher, counter::ItemsCount};
+use catena_protocol::op::{
+    Arrival, BarrierOp, CellOp, Contribution, CounterOp, FlagOp, LatchOp, ReduceOp, ReductionOp,
+    VectorOp,
+};
+use catena_protocol::{Elements, FrameKind, Header, ObjectId, Op, Reply};
+use divan::{Bencher, black_box, counter::ItemsCount};
+
+use self::in_process::InProcess;
 
 fn main() {
     divan::main();
@@ -14,92 +21,135 @@ fn main() {
 /// Requests decoded, applied and answered in a row.
 const REQUESTS: u64 = 32;
 
-struct Replies(Vec<u8>);
-
-impl Outbox for Replies {
-    fn push(&mut self, _conn: ConnId, to: &Header, output: Output<'_>) {
-        output.write(to, &mut self.0);
-    }
+/// A whole turn of a shard: what one read brings, answered.
+fn turn(bencher: Bencher<'_, '_>, objects: u64, op: Op<'_>) {
+    turn_of(bencher, objects, &|_| op);
 }
 
-/// A shard with one session, and a batch of requests as a connection would receive it.
-struct Setup {
-    shard: Shard,
-    out: Replies,
-    number: u64,
-}
-
-const MOMENT: Moment = Moment { now: Time(0), memory_bytes_max: 1 << 30 };
-const SESSION: u64 = 1;
-
-impl Setup {
-    fn new() -> Setup {
-        let mut setup =
-            Setup { shard: Shard::new(ShardId(0), 7), out: Replies(Vec::new()), number: 0 };
-        let open = Op::Session(SessionOp::Open { born_us: 0, nonce: 1, ttl_ms: 0 });
-        let mut bytes = Vec::new();
-        write(&mut bytes, 0, ObjectId(0), &open);
-        setup.serve(&bytes);
-        setup
-    }
-
-    /// Encodes a batch on so many objects in turn.
-    fn batch(&mut self, objects: u64, op: &Op<'_>) -> Vec<u8> {
-        let mut bytes = Vec::new();
-        for _ in 0..REQUESTS {
-            self.number += 1;
-            write(&mut bytes, self.number, ObjectId((self.number % objects).into()), op);
-        }
-        bytes
-    }
-
-    fn serve(&mut self, bytes: &[u8]) {
-        self.out.0.clear();
-        let mut rest = bytes;
-        while let Ok(Next::Frame(frame)) = frame::next(rest, FRAME_BYTES_MAX) {
-            self.shard.on_request(MOMENT, ConnId(0), &frame, &mut self.out);
-            rest = &rest[frame.bytes.len()..];
-        }
-    }
-}
-
-fn write(bytes: &mut Vec<u8>, number: u64, object: ObjectId, op: &Op<'_>) {
-    let header = Header {
-        op: op.code().to_wire(),
-        session: SESSION,
-        number,
-        acked_gap: 1,
-        object,
-        ..Header::new(FrameKind::Request)
-    };
-    frame::write(bytes, &header, |out| op.encode(out)).expect("fits a frame");
-}
-
-fn bench(bencher: Bencher<'_, '_>, objects: u64, op: Op<'_>) {
-    let mut setup = Setup::new();
-    let mut next = Setup::new();
+/// The same, with an op that depends on the number of the request.
+fn turn_of<'a>(bencher: Bencher<'_, '_>, objects: u64, op: &dyn Fn(u64) -> Op<'a>) {
+    let mut shard = InProcess::new();
+    // The same numbers again, for a shard that has not seen them: encoding is not measured.
+    let mut client = InProcess::new();
     bencher
         .counter(ItemsCount::new(REQUESTS))
-        .with_inputs(move || next.batch(objects, &op))
-        .bench_local_values(move |batch| setup.serve(&batch));
+        .with_inputs(move || {
+            let mut batch = Vec::new();
+            client.encode(&mut batch, REQUESTS, objects, op);
+            batch
+        })
+        .bench_local_refs(move |batch| shard.serve(batch));
 }
 
 #[divan::bench(args = [1, 1_000, 100_000])]
 fn counter_add(bencher: Bencher<'_, '_>, objects: u64) {
-    bench(bencher, objects, Op::Counter(CounterOp::Add { delta: 1 }));
+    turn(bencher, objects, Op::Counter(CounterOp::Add { delta: 1 }));
 }
 
 #[divan::bench]
 fn counter_get(bencher: Bencher<'_, '_>) {
-    bench(bencher, 1, Op::Counter(CounterOp::Get));
+    turn(bencher, 1, Op::Counter(CounterOp::Get));
+}
+
+#[divan::bench]
+fn flag_swap(bencher: Bencher<'_, '_>) {
+    turn(bencher, 1_000, Op::Flag(FlagOp::Swap { value: true }));
 }
 
 #[divan::bench(args = [16, 1_024, 65_536])]
 fn cell_set(bencher: Bencher<'_, '_>, bytes: usize) {
-    bench(bencher, 1, Op::Cell(CellOp::Set { bytes: &vec![7; bytes] }));
+    turn(bencher, 1, Op::Cell(CellOp::Set { bytes: &vec![7; bytes] }));
 }
 
 #[divan::bench]
 fn vector_add_2525(bencher: Bencher<'_, '_>) {
-    bench(bencher, 1, Op::Vector(VectorOp::Add { elements: Elements::F64(&[1.0; 2_525]) }));
+    turn(bencher, 1, Op::Vector(VectorOp::Add { elements: Elements::F64(&[1.0; 2_525]) }));
+}
+
+#[divan::bench]
+fn barrier_arrive(bencher: Bencher<'_, '_>) {
+    let arrival = Arrival { party: "alone", parties: 1, generation: u64::MAX };
+    turn(bencher, 1_000, Op::Barrier(BarrierOp::Arrive(arrival)));
+}
+
+#[divan::bench]
+fn latch_count_down(bencher: Bencher<'_, '_>) {
+    turn(bencher, 1_000, Op::Latch(LatchOp::CountDown { party: "alone", parties: 1 }));
+}
+
+/// Of one party: folding the contribution in and answering with the result.
+#[divan::bench(args = [8, 2_525])]
+fn reduction_contribute(bencher: Bencher<'_, '_>, elements: usize) {
+    let elements = vec![1.0; elements];
+    let (op, elements) = (ReduceOp::Sum, Elements::F64(&elements));
+    turn_of(bencher, 1, &|round| {
+        let part = Contribution { party: 0, parties: 1, round, op, elements };
+        Op::Reduction(ReductionOp::Contribute(part))
+    });
+}
+
+/// A frame with this op, as it lies in a receive buffer.
+fn frame_of(op: &Op<'_>) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    let header = Header {
+        op: op.code().to_wire(),
+        session: 1,
+        number: 1,
+        object: ObjectId(7),
+        ..Header::new(FrameKind::Request)
+    };
+    frame::write(&mut bytes, &header, |out| op.encode(out)).expect("fits a frame");
+    bytes
+}
+
+/// Checks and borrows a frame and the op in it.
+fn decode(bencher: Bencher<'_, '_>, op: &Op<'_>) {
+    let bytes = frame_of(op);
+    bencher.counter(ItemsCount::new(1_u64)).bench_local(|| {
+        let Ok(Next::Frame(frame)) = frame::next(black_box(&bytes), FRAME_BYTES_MAX) else {
+            unreachable!("it was just written")
+        };
+        Op::decode(frame.header.op, frame.body).is_ok()
+    });
+}
+
+#[divan::bench]
+fn decode_counter_add(bencher: Bencher<'_, '_>) {
+    decode(bencher, &Op::Counter(CounterOp::Add { delta: 1 }));
+}
+
+#[divan::bench]
+fn decode_cell_set_1k(bencher: Bencher<'_, '_>) {
+    decode(bencher, &Op::Cell(CellOp::Set { bytes: &[7; 1_024] }));
+}
+
+#[divan::bench]
+fn decode_vector_add_2525(bencher: Bencher<'_, '_>) {
+    decode(bencher, &Op::Vector(VectorOp::Add { elements: Elements::F64(&[1.0; 2_525]) }));
+}
+
+/// Writes a reply into a buffer that is there.
+fn encode(bencher: Bencher<'_, '_>, reply: &Reply<'_>) {
+    let to = Header::new(FrameKind::Request);
+    let mut out = Vec::new();
+    bencher.counter(ItemsCount::new(1_u64)).bench_local(|| {
+        out.clear();
+        frame::write_reply(black_box(&mut out), &to, Ok(reply));
+    });
+}
+
+#[divan::bench]
+fn encode_counter_value(bencher: Bencher<'_, '_>) {
+    encode(bencher, &Reply::Int(42));
+}
+
+#[divan::bench]
+fn encode_cell_1k(bencher: Bencher<'_, '_>) {
+    encode(bencher, &Reply::Cell { version: 1, bytes: Some(&[7; 1_024]) });
+}
+
+#[divan::bench]
+fn encode_vector_2525(bencher: Bencher<'_, '_>) {
+    let elements = Some(Elements::F64(&[1.0; 2_525]));
+    encode(bencher, &Reply::Vector { version: 1, columns: 2_525, elements });
 }

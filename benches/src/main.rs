@@ -1,12 +1,34 @@
 //! `catena-bench`: how fast, how long, and compared with what.
 //!
-//! Layers: `load` sends requests and measures, knowing nothing of what it sends; `wire` is what is
-//! sent, one file a protocol; `ops` is the subcommand that puts them together and prints.
+//! Layers, inside out: `wire` is what is sent, one file a protocol; `load` sends it and measures,
+//! knowing nothing of what it sends; `server` starts and meters who is measured; `contest` lets
+//! servers take turns; one file for each subcommand says who meets whom and with what; `record` is
+//! what comes out, and `report` draws it. BENCHMARKS.md says what the numbers mean.
 
+mod args;
+mod contest;
+mod echo;
+mod figures;
+mod in_process;
+mod latency;
+mod limits;
 mod load;
+mod machine;
+mod multi_core;
 mod ops;
+mod peers;
+mod record;
+mod report;
+mod server;
+mod stats;
+mod sync;
 mod wire;
 
+use std::io::Write;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use catena_engine::Engine;
 use clap::{Parser, Subcommand};
 
 #[global_allocator]
@@ -22,12 +44,72 @@ struct Args {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Operations per second and latency of counter adds.
+    /// Operations per second and latency of each operation, closed or open loop.
     Ops(ops::Args),
+    /// The same operations on Catena and on whatever else is installed, side by side.
+    Peers(peers::Args),
+    /// Latency: one request at a time, and under growing load.
+    Latency(latency::Args),
+    /// How close the engine is to what this machine can do at all.
+    Limits(limits::Args),
+    /// Two shard cores against one.
+    MultiCore(multi_core::Args),
+    /// How long 2 to 1,000 parties take to meet.
+    Sync(sync::Args),
+    /// The thesis's experiments: the simple operation, and k-means.
+    Figures(figures::Args),
+    /// Draws saved JSON as one HTML file.
+    Report(report::Args),
+    /// Becomes a server that is measured.
+    #[command(hide = true)]
+    Child {
+        #[arg(long, value_delimiter = ',')]
+        cpus: Vec<usize>,
+        program: PathBuf,
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        args: Vec<String>,
+    },
+    /// An engine that prints its port, one core on each cpu that it may use.
+    #[command(hide = true)]
+    Engine {
+        #[arg(long)]
+        spin: u64,
+    },
+    /// A server that sends back every frame, and prints its port.
+    #[command(hide = true)]
+    Echo { kind: echo::Kind },
 }
 
 fn main() -> anyhow::Result<()> {
     match Args::parse().command {
         Command::Ops(args) => ops::run(&args),
+        Command::Peers(args) => peers::run(&args),
+        Command::Latency(args) => latency::run(&args),
+        Command::Limits(args) => limits::run(&args),
+        Command::MultiCore(args) => multi_core::run(&args),
+        Command::Sync(args) => sync::run(&args),
+        Command::Figures(args) => figures::run(&args),
+        Command::Report(args) => report::run(&args),
+        Command::Child { cpus, program, args } => server::become_child(&cpus, &program, &args),
+        Command::Engine { spin } => {
+            let engine = Engine::builder()
+                .pinned_to(machine::cpus())
+                .spin(Duration::from_micros(spin))
+                .start()?;
+            announce(engine.addresses()[0].port())?;
+            engine.wait().map_err(anyhow::Error::msg)
+        }
+        Command::Echo { kind } => {
+            let listener = std::net::TcpListener::bind(("127.0.0.1", 0))?;
+            announce(listener.local_addr()?.port())?;
+            kind.serve(listener)
+        }
     }
+}
+
+/// Tells the program that started this one where to connect.
+fn announce(port: u16) -> anyhow::Result<()> {
+    let mut out = std::io::stdout().lock();
+    writeln!(out, "{port}")?;
+    Ok(out.flush()?)
 }

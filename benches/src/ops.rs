@@ -1,206 +1,113 @@
-//! `catena-bench ops`: counter adds, so many connections, so many in flight.
+//! `catena-bench ops`: each operation, so many connections, so many in flight.
 
-use std::net::{SocketAddr, ToSocketAddrs};
-use std::rc::Rc;
-use std::time::Duration;
+use crate::args::Common;
+use crate::contest::{Contender, contest};
+use crate::load::Pressure;
+use crate::record::Record;
+use crate::server::Server;
+use crate::wire::{Plan, Workload};
 
-use anyhow::Context;
-use catena_engine::Engine;
-use hdrhistogram::Histogram;
-use serde::Serialize;
+const EXAMPLES: &str = "\
+Examples:
+  catena-bench ops                                     all operations, 16 connections × 32
+  catena-bench ops --op counter_add --connections 1 --depth 1 --spin 50
+  catena-bench ops --op cell_put_1k --rate 200000      open loop: stalls count
+  catena-bench ops --engine 127.0.0.1:7400 --seconds 10
+  catena-bench ops --peer redis://127.0.0.1:6379       the same from a Redis";
 
-use crate::load::{Outcome, Pressure, press};
-use crate::wire::catena::{CounterAdd, Counters};
-use crate::wire::redis::Incr;
+/// What can be asked by name.
+pub(crate) const WORKLOADS: [Workload; 9] = [
+    Workload::CounterAdd,
+    Workload::CounterMultiply,
+    Workload::CellPut { bytes: 16 },
+    Workload::CellGet { bytes: 16 },
+    Workload::CellPut { bytes: 1_024 },
+    Workload::CellGet { bytes: 1_024 },
+    Workload::CellPut { bytes: 65_536 },
+    Workload::CellGet { bytes: 65_536 },
+    Workload::VectorAdd { elements: 2_525 },
+];
 
-/// Adds 1 to random counters, a fixed number of requests in flight on each connection.
+/// Presses one server with one operation after the other, on random keys.
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Args {
-    /// The engine to measure; without it one is started inside this process.
+    #[command(flatten)]
+    common: Common,
+
+    /// The operation; can be given several times. All by default.
+    #[arg(long, value_name = "NAME", value_parser = workload)]
+    op: Vec<Workload>,
+
+    /// The engine to measure; without it one is started for the purpose.
     #[arg(long, value_name = "HOST:PORT", conflicts_with = "peer")]
     engine: Option<String>,
 
-    /// Measure a server that speaks the Redis protocol instead, such as redis://127.0.0.1:6379.
+    /// Measure another server instead: redis://HOST:PORT or memcached://HOST:PORT.
     #[arg(long, value_name = "URL")]
     peer: Option<String>,
 
     /// Connections.
-    #[arg(long, default_value_t = 16, value_parser = clap::value_parser!(u64).range(1..=10_000))]
+    #[arg(long, default_value_t = 16, value_parser = clap::value_parser!(u64).range(1..=8_000))]
     connections: u64,
 
     /// Requests in flight on each connection.
     #[arg(long, default_value_t = 32, value_parser = clap::value_parser!(u64).range(1..=256))]
     depth: u64,
 
-    /// How long to measure, in seconds.
-    #[arg(long, default_value_t = 2.0, value_parser = seconds)]
-    seconds: f64,
+    /// Open loop: send so many requests per second over all connections, and measure latency from
+    /// when each was due. Without it a reply makes room for the next request.
+    #[arg(long, value_name = "OPS", value_parser = rate)]
+    rate: Option<f64>,
 
-    /// How many counters.
+    /// Over how many keys, at most; large values get fewer.
     #[arg(long, default_value_t = 100_000, value_parser = clap::value_parser!(u64).range(1..))]
     keys: u64,
-
-    /// The cpu the started engine runs on.
-    #[arg(long, default_value_t = 0)]
-    engine_cpu: usize,
-
-    /// The cpu the load comes from; anywhere by default.
-    #[arg(long)]
-    load_cpu: Option<usize>,
 
     /// How long the started engine spins before it sleeps, in microseconds. With this the load
     /// generator does not sleep either.
     #[arg(long, default_value_t = 0)]
     spin: u64,
-
-    /// Print one JSON object.
-    #[arg(long)]
-    json: bool,
-}
-
-const EXAMPLES: &str = "\
-Examples:
-  catena-bench ops                                     16 connections × 32, engine started here
-  catena-bench ops --connections 1 --depth 1           the latency of a lone client
-  catena-bench ops --engine 127.0.0.1:7400 --seconds 10
-  catena-bench ops --peer redis://127.0.0.1:6379       the same from a Redis";
-
-/// What a run found.
-#[derive(Debug, Serialize)]
-struct Report {
-    op: &'static str,
-    server: String,
-    connections: u64,
-    depth: u64,
-    seconds: f64,
-    ops: u64,
-    ops_per_second: f64,
-    latency_us: Latency,
-}
-
-/// Quantiles, in microseconds.
-#[derive(Debug, Serialize)]
-struct Latency {
-    p50: f64,
-    p90: f64,
-    p99: f64,
-    p999: f64,
-    max: f64,
 }
 
 pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
+    let server = match args.peer.as_ref().or(args.engine.as_ref()) {
+        Some(url) => Server::running(url)?,
+        None => Server::engine(&[args.common.engine_cpu], args.spin)?,
+    };
+    args.common.pin_load()?;
     let pressure = Pressure {
-        depth: usize::try_from(args.depth)?,
-        warm_up: Duration::from_secs_f64(args.seconds / 4.0),
-        measure: Duration::from_secs_f64(args.seconds),
         spin: args.spin > 0,
+        rate: args.rate,
+        ..args.common.timing().pressure(usize::try_from(args.depth)?)
     };
-    let (server, outcome) = match (&args.peer, &args.engine) {
-        (Some(url), _) => {
-            pin_load(args)?;
-            let address = resolve(url.trim_start_matches("redis://").trim_end_matches('/'))?;
-            (url.clone(), press_redis(args, address, pressure)?)
+    let mut record = Record::new("ops");
+    let workloads = if args.op.is_empty() { &WORKLOADS[..] } else { &args.op };
+    for workload in workloads {
+        let measure = format!("{}_{}x{}", workload.name(), args.connections, args.depth);
+        if !server.dialect.has(*workload) {
+            record.notes.push(format!("{measure}: {} has no such operation", server.name));
+            continue;
         }
-        (None, Some(address)) => {
-            pin_load(args)?;
-            (format!("catena at {address}"), press_catena(args, resolve(address)?, pressure)?)
-        }
-        (None, None) => {
-            let engine = Engine::builder()
-                .pinned_to([args.engine_cpu])
-                .spin(Duration::from_micros(args.spin))
-                .start()?;
-            // Only now: threads inherit the cpus of the one that starts them.
-            pin_load(args)?;
-            let address = engine.addresses()[0];
-            ("catena in this process".to_owned(), press_catena(args, address, pressure)?)
-        }
-    };
-    print(args, &Report::of(args, server, &outcome))
-}
-
-fn press_catena(args: &Args, node: SocketAddr, pressure: Pressure) -> anyhow::Result<Outcome> {
-    let counters = Counters::on(node, args.keys)?;
-    let wires = (0..args.connections).map(|seed| {
-        let core = usize::try_from(seed).expect("few connections") % counters.cores();
-        let address = SocketAddr::new(node.ip(), counters.port(core));
-        (CounterAdd::new(&Rc::clone(&counters), core, seed), address)
-    });
-    press(wires.collect(), pressure)
-}
-
-fn press_redis(args: &Args, server: SocketAddr, pressure: Pressure) -> anyhow::Result<Outcome> {
-    let wires = (0..args.connections).map(|seed| (Incr::new(args.keys, seed), server));
-    press(wires.collect(), pressure)
-}
-
-impl Report {
-    fn of(args: &Args, server: String, outcome: &Outcome) -> Report {
-        let seconds = outcome.elapsed.as_secs_f64();
-        Report {
-            op: "counter_add",
-            server,
-            connections: args.connections,
-            depth: args.depth,
-            seconds,
-            ops: outcome.ops,
-            #[allow(clippy::cast_precision_loss)] // far below 2^53 operations
-            ops_per_second: outcome.ops as f64 / seconds,
-            latency_us: Latency::of(&outcome.latency_ns),
+        let plan = Plan { workload: *workload, keys: args.keys, connections: args.connections };
+        let mut contenders = [Contender::new(&server, &plan)?];
+        for series in contest(&mut contenders, &pressure, args.common.rounds)? {
+            record.samples.push(series.sample(&measure, args.rate));
         }
     }
+    record.notes.push("map_put: not measured, this engine has no maps yet".to_owned());
+    record.deliver(args.common.json.as_ref())
 }
 
-impl Latency {
-    fn of(latency_ns: &Histogram<u64>) -> Latency {
-        #[allow(clippy::cast_precision_loss)] // far below 2^53 nanoseconds
-        let us = |ns: u64| ns as f64 / 1_000.0;
-        let quantile = |q| us(latency_ns.value_at_quantile(q));
-        Latency {
-            p50: quantile(0.5),
-            p90: quantile(0.9),
-            p99: quantile(0.99),
-            p999: quantile(0.999),
-            max: us(latency_ns.max()),
-        }
-    }
+fn workload(name: &str) -> Result<Workload, String> {
+    let known = || WORKLOADS.iter().map(|workload| workload.name()).collect::<Vec<_>>().join(", ");
+    let found = WORKLOADS.iter().find(|workload| workload.name() == name);
+    found.copied().ok_or_else(|| format!("`{name}` is none of {}", known()))
 }
 
-#[allow(clippy::print_stdout)]
-fn print(args: &Args, report: &Report) -> anyhow::Result<()> {
-    if args.json {
-        println!("{}", serde_json::to_string(report)?);
-        return Ok(());
-    }
-    let Latency { p50, p90, p99, p999, max } = report.latency_us;
-    println!("{}, {} connections × {} in flight", report.server, report.connections, report.depth);
-    println!("{:>14.0} counter adds/s", report.ops_per_second);
-    println!(
-        "latency in µs: p50 {p50:.1}  p90 {p90:.1}  p99 {p99:.1}  p99.9 {p999:.1}  max {max:.1}"
-    );
-    Ok(())
-}
-
-fn pin_load(args: &Args) -> anyhow::Result<()> {
-    let Some(cpu) = args.load_cpu else { return Ok(()) };
-    let mut cpus = nix::sched::CpuSet::new();
-    cpus.set(cpu)?;
-    nix::sched::sched_setaffinity(nix::unistd::Pid::from_raw(0), &cpus)
-        .with_context(|| format!("cannot run on cpu {cpu}"))
-}
-
-fn resolve(address: &str) -> anyhow::Result<SocketAddr> {
-    address
-        .to_socket_addrs()
-        .with_context(|| format!("`{address}` is no address; write it as host:port"))?
-        .next()
-        .with_context(|| format!("`{address}` has no address"))
-}
-
-fn seconds(text: &str) -> Result<f64, String> {
+fn rate(text: &str) -> Result<f64, String> {
     match text.parse::<f64>() {
-        Ok(seconds) if seconds > 0.0 && seconds <= 3600.0 => Ok(seconds),
-        _ => Err(format!("`{text}` is not between 0 and 3600 seconds")),
+        Ok(rate) if rate >= 1.0 && rate.is_finite() => Ok(rate),
+        _ => Err(format!("`{text}` is no number of requests per second")),
     }
 }

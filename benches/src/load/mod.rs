@@ -1,25 +1,30 @@
-//! The load generator: one thread, one ring, any number of connections, a fixed number of requests
-//! in flight on each.
+//! The load generator: one thread, one ring, any number of connections.
 //!
-//! It knows nothing of what it sends. A reply that comes makes room for the next request, and all
-//! requests that fit go out in one send, which is how a pipelining client behaves.
+//! It knows nothing of what it sends, and is the same for every server.
+//!
+//! 1. Closed loop: a reply that comes makes room for the next request, and all requests that fit go
+//!    out in one send, which is how a pipelining client behaves.
+//! 2. Open loop: requests go out on a schedule, and latency counts from the moment a request was
+//!    due. One that waits behind a stall counts with all of its wait.
+//! 3. The kernel is done with every buffer before the buffer goes, however a run ends.
 
+mod link;
 mod ring;
 
-use std::collections::VecDeque;
-use std::net::{SocketAddr, TcpStream};
+use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use anyhow::Context;
+use anyhow::{Context, ensure};
 use hdrhistogram::Histogram;
 
-use self::ring::{Completion, Ring};
+use self::link::{Link, Schedule};
+use self::ring::{Completion, Ring, Wait};
 use crate::wire::Wire;
 
 /// How to press.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Pressure {
-    /// Requests in flight on each connection.
+    /// Requests in flight on each connection; in the open loop, at most.
     pub(crate) depth: usize,
     /// Not measured.
     pub(crate) warm_up: Duration,
@@ -27,174 +32,261 @@ pub(crate) struct Pressure {
     pub(crate) measure: Duration,
     /// Look for replies without sleeping.
     pub(crate) spin: bool,
+    /// Open loop: so many requests per second over all connections.
+    pub(crate) rate: Option<f64>,
 }
 
 /// What came of it.
 #[derive(Debug)]
 pub(crate) struct Outcome {
-    /// Replies that came while measuring.
+    /// Replies that were measured.
     pub(crate) ops: u64,
     /// For how long that was.
     pub(crate) elapsed: Duration,
-    /// From the send of a request to its reply, in nanoseconds.
+    /// From when a request was due to its reply, in nanoseconds.
     pub(crate) latency_ns: Histogram<u64>,
+    /// What the server's threads worked meanwhile, where that can be known.
+    pub(crate) server_cpu: Option<Duration>,
 }
 
-/// One connection under load.
-struct Link<W> {
-    wire: W,
-    socket: TcpStream,
-    outgoing: Vec<u8>,
-    /// What the kernel is sending, and from where on.
-    sending: Option<(Vec<u8>, usize)>,
-    /// The other of the two send buffers.
-    spare: Vec<u8>,
-    incoming: Vec<u8>,
-    filled: usize,
-    /// When each request under way was sent, in order.
-    sent_at: VecDeque<Instant>,
+/// Connections that are open and can be pressed again and again.
+pub(crate) struct Load {
+    links: Vec<Link>,
+    ring: Ring,
 }
 
-const INCOMING_BYTES: usize = 64 * 1024;
+/// How long a server may take to answer what it was sent.
+const PATIENCE: Duration = Duration::from_secs(60);
 
-/// Presses on all connections from this thread.
-pub(crate) fn press<W: Wire>(
-    wires: Vec<(W, SocketAddr)>,
-    pressure: Pressure,
-) -> anyhow::Result<Outcome> {
-    let mut links = wires
-        .into_iter()
-        .map(|(wire, address)| Link::open(wire, address))
-        .collect::<anyhow::Result<Vec<_>>>()?;
-    let mut ring = Ring::new(links.len())?;
-    let started = Instant::now();
-    for (index, link) in links.iter_mut().enumerate() {
-        link.fill(pressure.depth, started);
-        link.send(index, &mut ring);
-        ring.recv(index, &link.socket, &mut link.incoming);
-    }
-    let measure_from = started + pressure.warm_up;
-    let measure_upto = measure_from + pressure.measure;
-    let mut outcome = Outcome {
-        ops: 0,
-        elapsed: Duration::ZERO,
-        latency_ns: Histogram::new_with_bounds(1, 60_000_000_000, 3)?,
-    };
-    loop {
-        ring.wait(pressure.spin)?;
-        let now = Instant::now();
-        if now >= measure_upto {
-            outcome.elapsed = now - measure_from;
-            // The sockets close first, so that the kernel is done with the buffers.
-            links.iter().try_for_each(|link| link.socket.shutdown(std::net::Shutdown::Both))?;
-            ring.drain()?;
-            return Ok(outcome);
+impl Load {
+    /// Opens a connection for each wire.
+    pub(crate) fn open(
+        wires: impl IntoIterator<Item = (Box<dyn Wire>, SocketAddr)>,
+    ) -> anyhow::Result<Load> {
+        let links = wires.into_iter().map(|(wire, address)| Link::open(wire, address));
+        let links = links.collect::<anyhow::Result<Vec<_>>>()?;
+        let ring = Ring::new(links.len())?;
+        let mut load = Load { links, ring };
+        for (index, link) in load.links.iter_mut().enumerate() {
+            link.recv(index, &mut load.ring);
         }
-        let latency = (now >= measure_from).then_some(&mut outcome.latency_ns);
-        outcome.ops += serve(&mut ring, &mut links, now, pressure.depth, latency)?;
-    }
-}
-
-/// Takes all completions at hand; answers how many replies were measured.
-fn serve<W: Wire>(
-    ring: &mut Ring,
-    links: &mut [Link<W>],
-    now: Instant,
-    depth: usize,
-    mut latency_ns: Option<&mut Histogram<u64>>,
-) -> anyhow::Result<u64> {
-    let mut measured = 0;
-    while let Some(completion) = ring.next() {
-        match completion {
-            Completion::Sent { index, bytes } => {
-                let link = &mut links[index];
-                link.sent(bytes.context("sending")?);
-                link.send(index, ring);
-            }
-            Completion::Received { index, bytes } => {
-                let link = &mut links[index];
-                let bytes = bytes.context("receiving")?;
-                anyhow::ensure!(bytes > 0, "the server hung up");
-                link.filled += bytes;
-                let replies = link.take_replies(now, latency_ns.as_deref_mut())?;
-                if latency_ns.is_some() {
-                    measured += replies;
-                }
-                link.fill(depth, now);
-                link.send(index, ring);
-                ring.recv(index, &link.socket, &mut link.incoming[link.filled..]);
-            }
-        }
-    }
-    Ok(measured)
-}
-
-impl<W: Wire> Link<W> {
-    fn open(mut wire: W, address: SocketAddr) -> anyhow::Result<Link<W>> {
-        let mut socket =
-            TcpStream::connect(address).with_context(|| format!("nobody answers at {address}"))?;
-        socket.set_nodelay(true)?;
-        wire.greet(&mut socket)?;
-        Ok(Link {
-            wire,
-            socket,
-            outgoing: Vec::new(),
-            sending: None,
-            spare: Vec::new(),
-            incoming: vec![0; INCOMING_BYTES],
-            filled: 0,
-            sent_at: VecDeque::new(),
-        })
+        Ok(load)
     }
 
-    /// Prepares requests until `depth` are under way.
-    fn fill(&mut self, depth: usize, now: Instant) {
-        while self.sent_at.len() < depth {
-            self.wire.request(&mut self.outgoing);
-            self.sent_at.push_back(now);
-        }
-    }
-
-    /// Sends what is prepared, unless a send is under way.
-    fn send(&mut self, index: usize, ring: &mut Ring) {
-        if self.sending.is_none() && !self.outgoing.is_empty() {
-            let batch = std::mem::replace(&mut self.outgoing, std::mem::take(&mut self.spare));
-            self.sending = Some((batch, 0));
-            let (batch, from) = self.sending.as_ref().expect("was just put there");
-            ring.send(index, &self.socket, &batch[*from..]);
-        }
-    }
-
-    fn sent(&mut self, bytes: usize) {
-        let (mut batch, from) = self.sending.take().expect("a send was under way");
-        if from + bytes < batch.len() {
-            // The rest goes in front of what came meanwhile.
-            batch.drain(..from + bytes);
-            batch.append(&mut self.outgoing);
-            self.outgoing = batch;
-        } else {
-            batch.clear();
-            self.spare = batch;
-        }
-    }
-
-    fn take_replies(
+    /// Presses and measures. `server_cpu` reads the server's meter.
+    ///
+    /// In the closed loop the last requests are left under way; see [`Load::settle`].
+    pub(crate) fn press(
         &mut self,
-        now: Instant,
-        mut latency_ns: Option<&mut Histogram<u64>>,
-    ) -> anyhow::Result<u64> {
-        let (mut from, mut replies) = (0, 0);
-        while let Some(len) = self.wire.reply(&self.incoming[from..self.filled])? {
-            from += len;
-            replies += 1;
-            let sent_at = self.sent_at.pop_front().context("a reply to nothing")?;
-            if let Some(latency_ns) = &mut latency_ns {
-                let ns = u64::try_from((now - sent_at).as_nanos()).unwrap_or(u64::MAX);
-                latency_ns.saturating_record(ns);
+        pressure: &Pressure,
+        server_cpu: &dyn Fn() -> Option<Duration>,
+    ) -> anyhow::Result<Outcome> {
+        let start = Instant::now();
+        let from = start + pressure.warm_up;
+        let upto = from + pressure.measure;
+        self.schedule(pressure.rate, start, upto);
+        let mut tally = Tally::new(from, upto, pressure.rate.is_some())?;
+        let mut begin = None;
+        self.fill(pressure.depth, start);
+        while !self.links.iter().all(Link::is_done) {
+            self.ring.wait(self.patience(pressure))?;
+            let now = Instant::now();
+            if now >= from && begin.is_none() {
+                begin = Some((now, server_cpu()));
+                tally.begin(now);
+            }
+            // A machine that stalls gets the whole time after the stall.
+            let is_over = begin.is_some_and(|(begin, _)| now >= begin + pressure.measure);
+            if is_over && tally.ops > 0 && pressure.rate.is_none() {
+                break;
+            }
+            ensure!(now < upto + PATIENCE, "the server does not keep up");
+            self.turn(now, &mut tally)?;
+            self.fill(pressure.depth, now);
+        }
+        let end = Instant::now();
+        let (begin, cpu) = begin.context("no reply came in the time to measure")?;
+        let server_cpu = cpu.zip(server_cpu()).map(|(before, after)| after - before);
+        // In the open loop replies count by when they were due.
+        let elapsed = if pressure.rate.is_some() { pressure.measure } else { end - begin };
+        Ok(Outcome { ops: tally.ops, elapsed, latency_ns: tally.latency_ns, server_cpu })
+    }
+
+    /// Sends at least `count` requests over all connections and waits for the replies.
+    pub(crate) fn send(&mut self, count: u64, depth: usize) -> anyhow::Result<()> {
+        self.schedule(None, Instant::now(), Instant::now());
+        let mut tally = Tally::everything()?;
+        while tally.ops < count {
+            let now = Instant::now();
+            self.fill(depth, now);
+            self.ring.wait(Wait::Sleeping)?;
+            self.turn(now, &mut tally)?;
+        }
+        self.settle()
+    }
+
+    /// Waits for the replies that are under way.
+    pub(crate) fn settle(&mut self) -> anyhow::Result<()> {
+        let latest = Instant::now() + PATIENCE;
+        let mut tally = Tally::everything()?;
+        while !self.links.iter().all(Link::is_settled) {
+            ensure!(Instant::now() < latest, "the server does not answer any more");
+            self.ring.wait(Wait::Until(latest))?;
+            self.turn(Instant::now(), &mut tally)?;
+        }
+        Ok(())
+    }
+
+    fn schedule(&mut self, rate: Option<f64>, start: Instant, upto: Instant) {
+        let count = f64::from(u32::try_from(self.links.len()).expect("few connections"));
+        for (i, link) in (0_u32..).zip(&mut self.links) {
+            link.follow(rate.map(|rate| Schedule {
+                next: start + Duration::from_secs_f64(f64::from(i) / rate),
+                every: Duration::from_secs_f64(count / rate),
+                upto,
+            }));
+        }
+    }
+
+    fn patience(&self, pressure: &Pressure) -> Wait {
+        let due = pressure
+            .rate
+            .and_then(|_| self.links.iter().filter_map(|link| link.next_due(pressure.depth)).min());
+        match (pressure.spin, due) {
+            (true, due) => Wait::Spinning(due),
+            (false, Some(due)) => Wait::Until(due),
+            (false, None) => Wait::Sleeping,
+        }
+    }
+
+    fn fill(&mut self, depth: usize, now: Instant) {
+        for (index, link) in self.links.iter_mut().enumerate() {
+            link.fill(depth, now);
+            link.send(index, &mut self.ring);
+        }
+    }
+
+    /// Takes all completions at hand.
+    fn turn(&mut self, now: Instant, tally: &mut Tally) -> anyhow::Result<()> {
+        while let Some(completion) = self.ring.next() {
+            match completion {
+                Completion::Sent { index, bytes } => {
+                    self.links[index].sent(index, bytes.context("sending")?, &mut self.ring);
+                }
+                Completion::Received { index, bytes } => {
+                    let link = &mut self.links[index];
+                    link.received(bytes.context("receiving")?, now, tally)?;
+                    link.recv(index, &mut self.ring);
+                }
             }
         }
-        self.incoming.copy_within(from..self.filled, 0);
-        self.filled -= from;
-        Ok(replies)
+        Ok(())
+    }
+}
+
+impl Drop for Load {
+    fn drop(&mut self) {
+        // The sockets close first, so that the kernel is soon done with the buffers. One that the
+        // server closed already needs none of it.
+        for link in &self.links {
+            let _ = link.socket.shutdown(std::net::Shutdown::Both);
+        }
+        self.ring.drain().expect("a ring that worked goes on working");
+    }
+}
+
+/// Which replies count, and what they add up to.
+#[derive(Debug)]
+struct Tally {
+    from: Instant,
+    upto: Instant,
+    /// Open loop: by when a request was due rather than by when its reply came.
+    by_due: bool,
+    ops: u64,
+    latency_ns: Histogram<u64>,
+}
+
+impl Tally {
+    fn new(from: Instant, upto: Instant, by_due: bool) -> anyhow::Result<Tally> {
+        let latency_ns = Histogram::new_with_bounds(1, 60_000_000_000, 3)?;
+        Ok(Tally { from, upto, by_due, ops: 0, latency_ns })
+    }
+
+    fn everything() -> anyhow::Result<Tally> {
+        let now = Instant::now();
+        Tally::new(now, now, false)
+    }
+
+    /// Counts what comes after now, in the closed loop: replies at hand came before.
+    fn begin(&mut self, now: Instant) {
+        if !self.by_due {
+            self.from = now;
+        }
+    }
+
+    fn note(&mut self, due: Instant, now: Instant) {
+        let counts =
+            if self.by_due { due >= self.from && due < self.upto } else { now > self.from };
+        if counts {
+            self.ops += 1;
+            let ns = u64::try_from((now - due).as_nanos()).unwrap_or(u64::MAX);
+            self.latency_ns.saturating_record(ns);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use catena_engine::Engine;
+
+    use super::*;
+    use crate::wire::catena::{Meeting, Node};
+    use crate::wire::{Dialect, Plan, Workload};
+
+    const SHORT: Pressure = Pressure {
+        depth: 4,
+        warm_up: Duration::from_millis(5),
+        measure: Duration::from_millis(20),
+        spin: false,
+        rate: None,
+    };
+
+    #[test]
+    fn an_engine_answers_every_workload() {
+        let engine = Engine::builder().start().unwrap();
+        for workload in crate::ops::WORKLOADS {
+            let plan = Plan { workload, keys: 10, connections: 3 };
+            let wires = Dialect::Catena.wires(engine.addresses()[0], &plan).unwrap();
+            let mut load = Load::open(wires).unwrap();
+            let outcome = load.press(&SHORT, &|| None).unwrap();
+            assert!(outcome.latency_ns.len() == outcome.ops, "{workload:?}");
+            load.settle().unwrap();
+        }
+        let updates: u64 = engine.census().iter().map(|core| core.updates).sum();
+        assert!(updates > 0);
+    }
+
+    #[test]
+    fn the_open_loop_sends_what_is_due_and_no_more() {
+        let engine = Engine::builder().start().unwrap();
+        let plan = Plan { workload: Workload::CounterAdd, keys: 10, connections: 2 };
+        let mut load =
+            Load::open(Dialect::Catena.wires(engine.addresses()[0], &plan).unwrap()).unwrap();
+        let pressure = Pressure { rate: Some(1_000.0), ..SHORT };
+        // A request per millisecond, for 20 ms, however long each of them takes.
+        assert_eq!(load.press(&pressure, &|| None).unwrap().ops, 20);
+    }
+
+    #[test]
+    fn parties_meet_round_after_round() {
+        let engine = Engine::builder().start().unwrap();
+        let node = Node::at(engine.addresses()[0]).unwrap();
+        for meeting in [Meeting::Barrier, Meeting::Reduction { elements: 3 }] {
+            let wires = node.parties(meeting, &format!("{meeting:?}"), 5);
+            let mut load = Load::open(wires).unwrap();
+            let long = Pressure { depth: 1, measure: Duration::from_millis(200), ..SHORT };
+            let outcome = load.press(&long, &|| None).unwrap();
+            assert!(outcome.ops >= 10, "{meeting:?}: {outcome:?}");
+        }
     }
 }

@@ -1,9 +1,11 @@
-//! The generator's io_uring, as thin as it can be: the only `unsafe` of the package.
+//! The generator's io_uring, as thin as it can be. With `echo/raw.rs` the only `unsafe` of the
+//! package.
 #![allow(unsafe_code)]
 
 use std::io;
 use std::net::TcpStream;
 use std::os::fd::AsRawFd;
+use std::time::Instant;
 
 use io_uring::{IoUring, cqueue, opcode, squeue, types};
 
@@ -11,6 +13,17 @@ use io_uring::{IoUring, cqueue, opcode, squeue, types};
 pub(super) enum Completion {
     Sent { index: usize, bytes: io::Result<usize> },
     Received { index: usize, bytes: io::Result<usize> },
+}
+
+/// How to wait for one.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Wait {
+    /// Asleep, however long it takes.
+    Sleeping,
+    /// Asleep, until then at the latest.
+    Until(Instant),
+    /// Awake, until then at the latest, if there is a latest.
+    Spinning(Option<Instant>),
 }
 
 /// Sends and receives for many connections, submitted together.
@@ -45,24 +58,43 @@ impl Ring {
 
     fn push(&mut self, entry: squeue::Entry) {
         // SAFETY: the caller keeps socket and buffer alive and untouched until the completion, and
-        // `drain` waits for all completions before they go.
+        // `Load` drains the ring before they go, however it ends.
         let pushed = unsafe { self.ring.submission().push(&entry) };
         pushed.expect("the queue has room for a send and a receive per connection");
         self.under_way += 1;
     }
 
-    /// Submits, and waits until something is done.
-    pub(super) fn wait(&mut self, spin: bool) -> anyhow::Result<()> {
-        if !spin {
-            self.ring.submit_and_wait(1)?;
-            return Ok(());
+    /// Submits, and waits until something is done or it is time.
+    pub(super) fn wait(&mut self, wait: Wait) -> io::Result<()> {
+        match wait {
+            Wait::Sleeping => self.ring.submit_and_wait(1).map(drop),
+            Wait::Until(instant) => self.sleep_until(instant),
+            Wait::Spinning(until) => {
+                self.ring.submit()?;
+                while self.ring.completion().is_empty()
+                    && until.is_none_or(|until| Instant::now() < until)
+                {
+                    // Lets the kernel post completions without sleeping.
+                    self.ring.submit_and_wait(0)?;
+                }
+                Ok(())
+            }
         }
-        self.ring.submit()?;
-        while self.ring.completion().is_empty() {
-            // Lets the kernel post completions without sleeping.
-            self.ring.submit_and_wait(0)?;
+    }
+
+    fn sleep_until(&mut self, instant: Instant) -> io::Result<()> {
+        let left = instant.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            return self.ring.submit().map(drop);
         }
-        Ok(())
+        let left = types::Timespec::from(left);
+        let args = types::SubmitArgs::new().timespec(&left);
+        match self.ring.submitter().submit_with_args(1, &args) {
+            Err(error) if error.raw_os_error() != Some(rustix::io::Errno::TIME.raw_os_error()) => {
+                Err(error)
+            }
+            _ => Ok(()),
+        }
     }
 
     /// The next operation that is done, if there is one.
@@ -79,7 +111,7 @@ impl Ring {
     }
 
     /// Waits until the kernel is done with everything.
-    pub(super) fn drain(&mut self) -> anyhow::Result<()> {
+    pub(super) fn drain(&mut self) -> io::Result<()> {
         while self.under_way > 0 {
             self.ring.submit_and_wait(1)?;
             while self.next().is_some() {}

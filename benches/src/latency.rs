@@ -1,0 +1,76 @@
+//! `catena-bench latency`: one request at a time, asleep and spinning, and then under growing load
+//! in the open loop, where a stall counts for every request that was due in it.
+
+use crate::args::Common;
+use crate::contest::{Contender, contest};
+use crate::load::Pressure;
+use crate::record::Record;
+use crate::server::Server;
+use crate::wire::{Plan, Workload};
+
+/// Measures how long a request takes.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    #[command(flatten)]
+    common: Common,
+
+    /// How long the spinning engine looks for more before it sleeps, in microseconds.
+    #[arg(long, default_value_t = 50)]
+    spin: u64,
+}
+
+/// What is asked one at a time.
+const ALONE: [Workload; 3] =
+    [Workload::CounterAdd, Workload::CellPut { bytes: 1_024 }, Workload::CellGet { bytes: 1_024 }];
+
+/// Shares of what the engine can do at most, in percent.
+const LOADS: [u32; 5] = [10, 25, 50, 75, 90];
+
+pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
+    let cpu = args.common.engine_cpu;
+    let asleep = Server::engine(&[cpu], 0)?;
+    let mut spinning = Server::engine(&[cpu], args.spin)?;
+    spinning.name = format!("catena, spin {}", args.spin);
+    args.common.pin_load()?;
+    let mut record = Record::new("latency");
+    one_at_a_time(args, &[&asleep, &spinning], &mut record)?;
+    under_load(args, &asleep, &mut record)?;
+    record.notes.push("replicated: not measured, this engine has no chain yet".to_owned());
+    record.deliver(args.common.json.as_ref())
+}
+
+fn one_at_a_time(args: &Args, servers: &[&Server], record: &mut Record) -> anyhow::Result<()> {
+    let timing = args.common.timing();
+    for workload in ALONE {
+        for (spin, waiting) in [(false, "client sleeps"), (true, "client spins")] {
+            let plan = Plan { workload, keys: 10_000, connections: 1 };
+            let mut contenders = servers
+                .iter()
+                .map(|server| Contender::new(server, &plan))
+                .collect::<anyhow::Result<Vec<_>>>()?;
+            let pressure = Pressure { spin, ..timing.pressure(1) };
+            let measure = format!("{}_1x1, {waiting}", workload.name());
+            for series in contest(&mut contenders, &pressure, timing.rounds)? {
+                record.samples.push(series.sample(&measure, None));
+            }
+        }
+    }
+    Ok(())
+}
+
+fn under_load(args: &Args, server: &Server, record: &mut Record) -> anyhow::Result<()> {
+    let timing = args.common.timing();
+    let plan = Plan { workload: Workload::CounterAdd, keys: 100_000, connections: 16 };
+    let mut contenders = [Contender::new(server, &plan)?];
+    // Not pipelined, as functions are: each has one request under way unless it falls behind.
+    let closed = contest(&mut contenders, &timing.pressure(1), timing.rounds)?;
+    let most = crate::stats::median(&closed[0].rate);
+    for percent in LOADS {
+        let rate = most * f64::from(percent) / 100.0;
+        let pressure = Pressure { rate: Some(rate), ..timing.pressure(32) };
+        for series in contest(&mut contenders, &pressure, timing.rounds)? {
+            record.samples.push(series.sample("counter_add_16 at a rate", Some(rate)));
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,155 @@
+//! One connection under load: its wire, its buffers, and when each request was due.
+
+use std::collections::VecDeque;
+use std::net::{SocketAddr, TcpStream};
+use std::time::{Duration, Instant};
+
+use anyhow::Context;
+
+use super::Tally;
+use super::ring::Ring;
+use crate::wire::Wire;
+
+/// A connection with requests in flight.
+pub(super) struct Link {
+    wire: Box<dyn Wire>,
+    pub(super) socket: TcpStream,
+    outgoing: Vec<u8>,
+    /// What the kernel is sending, and from where on.
+    sending: Option<(Vec<u8>, usize)>,
+    /// The other of the two send buffers.
+    spare: Vec<u8>,
+    incoming: Vec<u8>,
+    filled: usize,
+    /// From when on the latency of each request under way counts, in order.
+    due: VecDeque<Instant>,
+    /// When the next request is to be sent, in the open loop.
+    schedule: Option<Schedule>,
+}
+
+/// A request every so often.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Schedule {
+    pub(super) next: Instant,
+    pub(super) every: Duration,
+    /// No request is due from here on.
+    pub(super) upto: Instant,
+}
+
+/// What a receive buffer begins with; it grows for a reply that is longer.
+const INCOMING_BYTES: usize = 64 * 1024;
+
+impl Link {
+    pub(super) fn open(mut wire: Box<dyn Wire>, address: SocketAddr) -> anyhow::Result<Link> {
+        let mut socket =
+            TcpStream::connect(address).with_context(|| format!("nobody answers at {address}"))?;
+        socket.set_nodelay(true)?;
+        wire.greet(&mut socket)?;
+        Ok(Link {
+            wire,
+            socket,
+            outgoing: Vec::new(),
+            sending: None,
+            spare: Vec::new(),
+            incoming: vec![0; INCOMING_BYTES],
+            filled: 0,
+            due: VecDeque::new(),
+            schedule: None,
+        })
+    }
+
+    /// Sends on this schedule from now on, or as fast as replies come.
+    pub(super) fn follow(&mut self, schedule: Option<Schedule>) {
+        self.schedule = schedule;
+    }
+
+    /// When the next request can be sent, if that is a matter of time.
+    pub(super) fn next_due(&self, depth: usize) -> Option<Instant> {
+        let schedule = self.schedule.as_ref()?;
+        (self.due.len() < depth && schedule.next < schedule.upto).then_some(schedule.next)
+    }
+
+    /// Whether there is an end to the requests, and every one has its reply.
+    pub(super) fn is_done(&self) -> bool {
+        self.is_settled() && self.schedule.is_some_and(|schedule| schedule.next >= schedule.upto)
+    }
+
+    /// Whether every request that was sent has its reply.
+    pub(super) fn is_settled(&self) -> bool {
+        self.due.is_empty()
+    }
+
+    /// Prepares requests until `depth` are under way, or as many as are due.
+    pub(super) fn fill(&mut self, depth: usize, now: Instant) {
+        while self.due.len() < depth {
+            let due = match &mut self.schedule {
+                None => now,
+                Some(schedule) if schedule.next <= now && schedule.next < schedule.upto => {
+                    let due = schedule.next;
+                    schedule.next += schedule.every;
+                    due
+                }
+                Some(_) => return,
+            };
+            self.wire.request(&mut self.outgoing);
+            self.due.push_back(due);
+        }
+    }
+
+    /// Sends what is prepared, unless a send is under way.
+    pub(super) fn send(&mut self, index: usize, ring: &mut Ring) {
+        if self.sending.is_none() && !self.outgoing.is_empty() {
+            let batch = std::mem::replace(&mut self.outgoing, std::mem::take(&mut self.spare));
+            self.sending = Some((batch, 0));
+            self.go_on_sending(index, ring);
+        }
+    }
+
+    /// Notes that the kernel took so many bytes, and sends what is left.
+    pub(super) fn sent(&mut self, index: usize, bytes: usize, ring: &mut Ring) {
+        let (mut batch, from) = self.sending.take().expect("a send was under way");
+        if from + bytes < batch.len() {
+            self.sending = Some((batch, from + bytes));
+            self.go_on_sending(index, ring);
+        } else {
+            batch.clear();
+            self.spare = batch;
+            self.send(index, ring);
+        }
+    }
+
+    fn go_on_sending(&mut self, index: usize, ring: &mut Ring) {
+        let (batch, from) = self.sending.as_ref().expect("was just put there");
+        ring.send(index, &self.socket, &batch[*from..]);
+    }
+
+    /// Asks for more bytes.
+    pub(super) fn recv(&mut self, index: usize, ring: &mut Ring) {
+        if self.filled == self.incoming.len() {
+            self.incoming.resize(self.filled * 2, 0);
+        }
+        ring.recv(index, &self.socket, &mut self.incoming[self.filled..]);
+    }
+
+    /// Takes the replies that so many more bytes complete.
+    pub(super) fn received(
+        &mut self,
+        bytes: usize,
+        now: Instant,
+        tally: &mut Tally,
+    ) -> anyhow::Result<()> {
+        anyhow::ensure!(bytes > 0, "the server hung up");
+        self.filled += bytes;
+        let mut from = 0;
+        while from < self.filled
+            && let Some(len) = self.wire.reply(&self.incoming[from..self.filled])?
+        {
+            from += len;
+            let due = self.due.pop_front().context("a reply to nothing")?;
+            tally.note(due, now);
+        }
+        self.incoming.copy_within(from..self.filled, 0);
+        self.filled -= from;
+        Ok(())
+    }
+}
