@@ -100,6 +100,11 @@ impl Cell {
         self.version += 1;
     }
 
+    /// Reads where the bytes begin.
+    pub(super) fn warm(&self) -> u64 {
+        self.bytes.first().copied().map_or(0, u64::from)
+    }
+
     pub(super) fn bytes(&self) -> u64 {
         (size_of::<Cell>() + self.bytes.capacity()) as u64
     }

@@ -272,6 +272,15 @@ impl Object {
         }
     }
 
+    /// Reads a little of what the object has on the heap, so that it comes into the cache. The
+    /// answer means nothing.
+    pub(crate) fn warm(&self) -> u64 {
+        match self {
+            Object::Cell(cell) => cell.warm(),
+            _ => 0,
+        }
+    }
+
     /// The heap the object takes, in bytes, near enough for a budget.
     pub(crate) fn bytes(&self) -> u64 {
         match self {

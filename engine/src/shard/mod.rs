@@ -124,6 +124,11 @@ impl Shard {
         self.objects.get(&header.object).is_some_and(|object| object.kind() == Kind::Counter)
     }
 
+    /// Touches what the object of a request has outside the table, likewise.
+    pub fn warm_heap(&self, header: &Header) -> u64 {
+        self.objects.get(&header.object).map_or(0, Object::warm)
+    }
+
     /// Touches the session of a request, likewise.
     pub fn warm_session(&self, header: &Header) -> bool {
         self.sessions.warm(header)
