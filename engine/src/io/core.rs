@@ -109,7 +109,7 @@ impl Core {
             black_box(shard(frame).map(|shard| shard.warm_object(&frame.header)));
         }
         // A counter has nothing outside the table.
-        for frame in frames.iter().filter(|frame| frame.header.op >> 8 == CELL) {
+        for frame in frames.iter().filter(|frame| kind_of(&frame.header) == Kind::Cell.to_wire()) {
             black_box(shard(frame).map(|shard| shard.warm_heap(&frame.header)));
         }
         for frame in frames.iter().filter(|frame| frame.header.session != 0) {
@@ -161,8 +161,8 @@ impl Core {
         if u32::from(got.0) >= map.shards() {
             return Err(Fault::expected(Status::BadShard, map.shards().into(), got.0.into()));
         }
-        // A session has no object of its own.
-        let right = if header.object.0 == 0 { got } else { map.shard_of(header.object) };
+        let is_session = kind_of(header) == Kind::Session.to_wire();
+        let right = if is_session { got } else { map.shard_of(header.object) };
         if right != got {
             return Err(Fault::expected(Status::BadShard, right.0.into(), got.0.into()));
         }
@@ -317,8 +317,10 @@ impl Core {
     }
 }
 
-/// The high byte of the ops on cells.
-const CELL: u16 = Kind::Cell.to_wire() as u16;
+/// The kind a request says it is for: the high byte of its op.
+fn kind_of(header: &Header) -> u8 {
+    header.op.to_be_bytes()[0]
+}
 
 /// Fewer requests than this have too few misses to overlap.
 const WORTH_WARMING: usize = 4;
