@@ -7,8 +7,8 @@
 use catena_protocol::limits;
 
 /// Shards of a node that was not told how many, for each of its cores. Enough to move load between
-/// cores; not more, because a client has a session in every shard it uses, and sessions that do not
-/// fit the cache cost as much as the op (45 ns of 165 with 64 shards on one core).
+/// cores; not more, because a client has a session in every shard it uses, and many sessions do not
+/// fit the cache (compare `catena-bench ops --connections 64 --depth 64` on engines with more).
 pub const SHARDS_PER_CORE: u32 = 8;
 
 /// First port of a node; core `n` listens on this plus `n`.

@@ -134,8 +134,8 @@ impl Builder {
     }
 
     /// How long a core looks for more bytes after the last ones before it sleeps. Zero, the default,
-    /// leaves the cpu to others; 20 to 50 µs cut the latency of a lone client to a third on a cpu
-    /// that nobody else needs.
+    /// leaves the cpu to others. 20 to 50 µs shorten the round trip of a lone client on a cpu that
+    /// nobody else needs: `p50_1x1_spin_server` in `benches/BENCHMARKS.md` says by how much.
     #[must_use]
     pub fn spin(mut self, window: Duration) -> Builder {
         self.spin = window;
