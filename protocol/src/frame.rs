@@ -10,7 +10,8 @@
 
 use crate::header::{FrameKind, HEADER_LEN, Header, Lengths, MAGIC, u32_at};
 use crate::limits::{FRAME_ALIGNMENT, FRAME_BYTES_MAX};
-use crate::reply::{Refusal, Reply};
+use crate::refusal::Refusal;
+use crate::reply::Reply;
 use crate::status::{Fault, Status};
 
 /// A frame that was checked and is borrowed from the bytes it came in.

@@ -29,6 +29,18 @@ wire_enum! {
     }
 }
 
+/// Bits of [`Header::flags`] in a request.
+pub mod flags {
+    /// The object's name lies in front of the op's body; see [`named`](crate::named).
+    pub const NAMED: u16 = 1;
+    /// If this would make an object and does not carry its name, refuse it with
+    /// [`NameNeeded`](crate::Status::NameNeeded).
+    pub const NAME_WANTED: u16 = 2;
+    /// All that this version knows; others are refused with
+    /// [`BadFlags`](crate::Status::BadFlags).
+    pub const ALL: u16 = NAMED | NAME_WANTED;
+}
+
 /// The header of a frame, without what [`frame`](crate::frame) fills in by itself: magic, version,
 /// lengths and checksum.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,7 +49,7 @@ pub struct Header {
     pub kind: FrameKind,
     /// The op asked for; a reply repeats it. 0 in Hello and Welcome.
     pub op: u16,
-    /// Request: flags, all zero in this version. Reply: the [`Status`].
+    /// Request: the bits in [`flags`]. Reply: the [`Status`].
     pub flags: u16,
     /// Request: how long it may wait inside the engine, in milliseconds; 0 means not at all.
     pub deadline_ms: u32,

@@ -9,6 +9,8 @@
 //!   in, and the [`frame::write`] that makes one;
 //! - [`Op`] and [`Reply`]: what is asked of an object and what it answers, the same borrowed type on
 //!   both sides of the wire;
+//! - [`Items`], [`Listing`] and [`Inspection`]: the larger things they carry;
+//! - [`UserType`]: how ops and replies of user-defined objects travel inside these;
 //! - [`Status`] and [`Fault`]: why something was refused, and whether asking again is safe.
 //!
 //! The crate promises: no `unsafe`, no panic on any input, no allocation larger than the frame at
@@ -22,21 +24,35 @@ pub mod frame;
 pub mod fuzz;
 mod header;
 mod hello;
+mod items;
 pub mod limits;
+mod listing;
+pub mod named;
 mod object;
 pub mod op;
+mod refusal;
 mod reply;
+mod report;
 mod status;
+pub mod user_type;
 mod wire_enum;
 
-pub use body::Elements;
+pub use body::{Elements, Scalar};
 pub use frame::{Frame, FrameError};
-pub use header::{FrameKind, HEADER_BYTES, Header, MAGIC, VERSION};
+pub use header::{FrameKind, HEADER_BYTES, Header, MAGIC, VERSION, flags};
 pub use hello::{Hello, Welcome, features};
+pub use items::{Items, ItemsBuf, PageItems};
+pub use listing::{Listed, Listing, ListingBuf, ListingColumns};
 pub use object::{Kind, ObjectId, ShardId, ShardMap};
 pub use op::{Op, OpCode};
-pub use reply::{Missing, Refusal, Reply, SeatState};
+pub use refusal::{Missing, Refusal};
+pub use reply::{Reply, SeatState};
+pub use report::{Holder, Inspection, Stats, Usage};
+/// The archive format, in the version and with the features the bodies have. User-defined types
+/// derive with it: `#[rkyv(crate = catena_protocol::rkyv)]`.
+pub use rkyv;
 pub use status::{Fault, Retry, Status};
+pub use user_type::UserType;
 
 // The archives are little-endian and their number slices are lent out as they lie in the frame.
 const _: () = assert!(

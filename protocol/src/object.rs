@@ -93,6 +93,24 @@ wire_enum! {
         Barrier = 0x07,
         /// A count-down latch of named parties.
         Latch = 0x08,
+        /// A sequence of byte strings: a list, a queue, a queue of work.
+        List = 0x09,
+        /// Values by key, the keys in byte order.
+        Map = 0x0A,
+        /// Byte strings without order or repetition, listed in byte order.
+        Set = 0x0B,
+        /// Permits that are held for a while.
+        Semaphore = 0x0C,
+        /// A semaphore of one permit.
+        Lock = 0x0D,
+        /// A value that is set once.
+        Future = 0x0E,
+        /// Lines of text, the newest kept.
+        Log = 0x0F,
+        /// Not an object: what is asked of a shard about the objects in it, by name.
+        Scope = 0x10,
+        /// An object of a type that the engine's builder added.
+        User = 0x11,
     }
 }
 
@@ -109,6 +127,15 @@ impl Kind {
             Kind::Reduction => "reduction",
             Kind::Barrier => "barrier",
             Kind::Latch => "latch",
+            Kind::List => "list",
+            Kind::Map => "map",
+            Kind::Set => "set",
+            Kind::Semaphore => "semaphore",
+            Kind::Lock => "lock",
+            Kind::Future => "future",
+            Kind::Log => "log",
+            Kind::Scope => "scope",
+            Kind::User => "user",
         }
     }
 }

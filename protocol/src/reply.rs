@@ -1,13 +1,16 @@
-//! What comes back: a [`Reply`] when the status is `Ok`, a [`Refusal`] otherwise.
+//! What comes back when the status is `Ok`.
 
 use rkyv::rancor::Failure;
-use rkyv::rend::{i64_le, u64_le};
+use rkyv::rend::i64_le;
 use rkyv::with::InlineAsBox;
 use rkyv::{Archive, Deserialize, Serialize};
 
-use crate::body::{self, ArchivedBytesBody, BytesBody, Elements, ElementsBody};
+use crate::body::{self, Elements, ElementsBody, Scalar, ScalarBody};
+use crate::items::{ItemsBody, PageItems};
+use crate::listing::{self, Listing};
 use crate::op::OpCode;
-use crate::status::{Fault, Status};
+use crate::report::{ArchivedInspection, ArchivedStats, ArchivedUsage, Inspection, Stats, Usage};
+use crate::status::Fault;
 
 /// The result of an op, borrowed from the object on one side and from the frame on the other.
 #[derive(Clone, Debug, PartialEq)]
@@ -16,9 +19,9 @@ pub enum Reply<'a> {
     Unit,
     /// The value of a counter.
     Int(i64),
-    /// The value of a flag; for a delete, whether there was an object.
+    /// The value of a flag; for other ops, whether what they say was so.
     Bool(bool),
-    /// A version, generation, or number of missing parties.
+    /// A version, generation or round, or how many there are or were.
     Number(u64),
     /// A counter's compare-and-swap.
     IntSwapped {
@@ -73,7 +76,63 @@ pub enum Reply<'a> {
     },
     /// Who has come and who has not.
     Seats(SeatState),
+    /// A value, or that there is none.
+    Value(Option<&'a [u8]>),
+    /// Some of many.
+    Page {
+        /// The place of the first item: its index in a list, the number of a line, else 0.
+        at: u64,
+        /// Whether there are more behind the last item.
+        more: bool,
+        /// The items; keys and values in turn if entries were asked for.
+        items: PageItems<'a>,
+    },
+    /// Where an item is.
+    Found {
+        /// Whether it is anywhere.
+        found: bool,
+        /// Its index, 0 if it is not.
+        at: u64,
+    },
+    /// Permits, or the lock.
+    Granted {
+        /// Whether they were.
+        granted: bool,
+        /// The token of the grant, larger than all before; 0 if there is none.
+        token: u64,
+    },
+    /// An item on loan.
+    Claimed {
+        /// The token of the claim, larger than all before; 0 if there is none.
+        token: u64,
+        /// The item; `None` if there was none.
+        bytes: Option<&'a [u8]>,
+    },
+    /// How a semaphore or lock stands.
+    Permits {
+        /// Permits that are free.
+        available: u32,
+        /// Permits there are in all.
+        permits: u32,
+        /// How many grants are held.
+        holders: u32,
+        /// Requests that wait here.
+        waiting: u32,
+    },
+    /// A number of the vector's type.
+    Scalar(Scalar),
+    /// Named objects.
+    Listing(Listing<'a>),
+    /// Everything about an object. Boxed to keep a reply small.
+    Inspection(Box<Inspection>),
+    /// What objects take and may take.
+    Usage(Usage),
+    /// What a shard and its core are doing. Boxed to keep a reply small.
+    Stats(Box<Stats>),
 }
+
+// Replies are handed on by value, also those to the smallest of ops.
+const _: () = assert!(size_of::<Reply<'_>>() <= 64);
 
 /// The state of a barrier, latch or reduction: the round in progress and who is missing in it.
 #[derive(Archive, Serialize, Deserialize, Clone, Debug, Default, PartialEq, Eq)]
@@ -89,109 +148,6 @@ pub struct SeatState {
     /// Those known to be missing, by name, at most
     /// [`MISSING_NAMED_MAX`](crate::limits::MISSING_NAMED_MAX).
     pub missing: Vec<String>,
-}
-
-/// Who a timed-out wait was waiting for.
-#[derive(Archive, Serialize, Deserialize, Clone, Debug, Default, PartialEq, Eq)]
-pub struct Missing {
-    /// How many had come.
-    pub arrived: u32,
-    /// How many were needed.
-    pub parties: u32,
-    /// Those known to be missing, by name, at most
-    /// [`MISSING_NAMED_MAX`](crate::limits::MISSING_NAMED_MAX).
-    pub names: Vec<String>,
-}
-
-/// Why there is no result.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Refusal {
-    /// Refused, with the numbers that explain it.
-    Fault(Fault),
-    /// The wait ran out of time.
-    Timeout(Missing),
-    /// The barrier was broken, and why.
-    Broken(String),
-}
-
-impl Refusal {
-    /// The status that goes into the header.
-    pub fn status(&self) -> Status {
-        match self {
-            Refusal::Fault(fault) => fault.status,
-            Refusal::Timeout(_) => Status::Timeout,
-            Refusal::Broken(_) => Status::Broken,
-        }
-    }
-
-    /// Appends the body.
-    pub fn encode(&self, out: &mut Vec<u8>) {
-        match self {
-            // The status decides what the reader takes the body for, however it was put here.
-            Refusal::Fault(Fault { status: Status::Timeout, .. }) => {
-                encode_owned(&Missing::default(), out);
-            }
-            Refusal::Fault(Fault { status: Status::Broken, .. }) => {
-                body::encode(&BytesBody { bytes: &[] }, out);
-            }
-            Refusal::Fault(Fault { expected, got, .. }) => {
-                body::encode(&FaultBody { expected: *expected, got: *got }, out);
-            }
-            Refusal::Timeout(missing) => encode_owned(missing, out),
-            Refusal::Broken(reason) => body::encode(&BytesBody { bytes: reason.as_bytes() }, out),
-        }
-    }
-
-    /// Reads the body of a reply whose status is not `Ok`.
-    ///
-    /// # Errors
-    ///
-    /// `BadBody`.
-    pub fn decode(status: Status, bytes: &[u8]) -> Result<Refusal, Fault> {
-        Ok(match status {
-            Status::Timeout => {
-                let missing = body::decode::<ArchivedMissing>(bytes)?;
-                Refusal::Timeout(owned(rkyv::deserialize::<_, Failure>(missing))?)
-            }
-            Status::Broken => {
-                let reason = &body::decode::<ArchivedBytesBody<'_>>(bytes)?.bytes;
-                Refusal::Broken(body::text(reason)?.to_owned())
-            }
-            _ => {
-                let fault = body::decode::<ArchivedFaultBody>(bytes)?;
-                let (expected, got) = (fault.expected.to_native(), fault.got.to_native());
-                Refusal::Fault(Fault { status, expected, got })
-            }
-        })
-    }
-}
-
-impl From<Fault> for Refusal {
-    fn from(fault: Fault) -> Refusal {
-        Refusal::Fault(fault)
-    }
-}
-
-impl std::fmt::Display for Refusal {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Refusal::Fault(fault) => fault.fmt(f),
-            Refusal::Broken(reason) => write!(f, "the barrier was broken: {reason}"),
-            Refusal::Timeout(Missing { arrived, parties, names }) => {
-                write!(f, "the wait ran out of time with {arrived} of {parties} parties there")?;
-                if !names.is_empty() {
-                    write!(f, "; missing: {}", names.join(", "))?;
-                }
-                Ok(())
-            }
-        }
-    }
-}
-
-#[derive(Archive, Serialize)]
-struct FaultBody {
-    expected: u64,
-    got: u64,
 }
 
 #[derive(Archive, Serialize)]
@@ -240,6 +196,48 @@ struct RoundBody<'a> {
     elements: ElementsBody<'a>,
 }
 
+#[derive(Archive, Serialize)]
+struct ValueBody<'a> {
+    present: bool,
+    #[rkyv(with = InlineAsBox)]
+    bytes: &'a [u8],
+}
+
+#[derive(Archive, Serialize)]
+struct PageBody<'a> {
+    at: u64,
+    more: bool,
+    items: ItemsBody<'a>,
+}
+
+#[derive(Archive, Serialize)]
+struct FoundBody {
+    at: u64,
+    found: bool,
+}
+
+#[derive(Archive, Serialize)]
+struct GrantedBody {
+    token: u64,
+    granted: bool,
+}
+
+#[derive(Archive, Serialize)]
+struct ClaimedBody<'a> {
+    token: u64,
+    present: bool,
+    #[rkyv(with = InlineAsBox)]
+    bytes: &'a [u8],
+}
+
+#[derive(Archive, Serialize)]
+struct PermitsBody {
+    available: u32,
+    permits: u32,
+    holders: u32,
+    waiting: u32,
+}
+
 impl<'a> Reply<'a> {
     /// The body of a reply that is a single 64-bit number, as most are, read little-endian.
     pub fn word(&self) -> Option<u64> {
@@ -281,7 +279,30 @@ impl<'a> Reply<'a> {
             Reply::Round { round, elements } => {
                 body::encode(&RoundBody { round, elements: elements.into() }, out);
             }
-            Reply::Seats(ref state) => encode_owned(state, out),
+            Reply::Seats(ref state) => body::encode_owned(state, out),
+            Reply::Value(bytes) => {
+                let (present, bytes) = (bytes.is_some(), bytes.unwrap_or_default());
+                body::encode(&ValueBody { present, bytes }, out);
+            }
+            Reply::Page { at, more, ref items } => {
+                body::encode(&PageBody { at, more, items: items.items().into() }, out);
+            }
+            Reply::Found { found, at } => body::encode(&FoundBody { at, found }, out),
+            Reply::Granted { granted, token } => {
+                body::encode(&GrantedBody { token, granted }, out);
+            }
+            Reply::Claimed { token, bytes } => {
+                let (present, bytes) = (bytes.is_some(), bytes.unwrap_or_default());
+                body::encode(&ClaimedBody { token, present, bytes }, out);
+            }
+            Reply::Permits { available, permits, holders, waiting } => {
+                body::encode(&PermitsBody { available, permits, holders, waiting }, out);
+            }
+            Reply::Scalar(scalar) => body::encode(&ScalarBody::from(scalar), out),
+            Reply::Listing(ref listing) => listing::encode(listing, out),
+            Reply::Inspection(ref inspection) => body::encode_owned(&**inspection, out),
+            Reply::Usage(ref usage) => body::encode(usage, out),
+            Reply::Stats(ref stats) => body::encode(&**stats, out),
         }
     }
 
@@ -292,7 +313,7 @@ impl<'a> Reply<'a> {
     /// `BadBody`.
     pub fn decode(code: OpCode, body: &'a [u8]) -> Result<Reply<'a>, Fault> {
         Ok(match code {
-            OpCode::SessionOpen | OpCode::SessionClose => {
+            OpCode::SessionOpen | OpCode::SessionClose | OpCode::ScopeQuota => {
                 body::decode_empty(body)?;
                 Reply::Unit
             }
@@ -304,19 +325,69 @@ impl<'a> Reply<'a> {
             | OpCode::CounterMultiply
             | OpCode::CounterMin
             | OpCode::CounterMax => Reply::Int(body::decode::<i64_le>(body)?.to_native()),
-            OpCode::ObjectDelete | OpCode::FlagGet | OpCode::FlagSet | OpCode::FlagSwap => {
-                Reply::Bool(*body::decode::<bool>(body)?)
-            }
-            OpCode::CellSet
+            OpCode::ObjectDelete
+            | OpCode::ObjectExpire
+            | OpCode::FlagGet
+            | OpCode::FlagSet
+            | OpCode::FlagSwap
+            | OpCode::ListContainsAll
+            | OpCode::ListRemoveValue
+            | OpCode::ListDone
+            | OpCode::ListReturn
+            | OpCode::MapContainsKey
+            | OpCode::MapContainsValue
+            | OpCode::MapPut
+            | OpCode::MapPutIfAbsent
+            | OpCode::MapCompareAndSwap
+            | OpCode::MapRemove
+            | OpCode::MapPutWithToken
+            | OpCode::SetContains
+            | OpCode::SetContainsAll
+            | OpCode::SetAdd
+            | OpCode::SetRemove
+            | OpCode::SemaphoreRelease
+            | OpCode::SemaphoreExtend
+            | OpCode::LockRelease
+            | OpCode::LockExtend
+            | OpCode::FutureSet
+            | OpCode::FutureCancel => Reply::Bool(*body::decode::<bool>(body)?),
+            OpCode::ObjectWaitNewer
+            | OpCode::CellSet
+            | OpCode::CellSetWithToken
             | OpCode::VectorInit
             | OpCode::VectorSet
             | OpCode::VectorAdd
+            | OpCode::VectorAddRows
+            | OpCode::VectorScale
+            | OpCode::ReductionReset
+            | OpCode::ReductionBreak
             | OpCode::BarrierArrive
             | OpCode::BarrierArriveAndWait
             | OpCode::BarrierReset
             | OpCode::BarrierBreak
             | OpCode::LatchCountDown
-            | OpCode::LatchWait => Reply::Number(body::decode::<u64_le>(body)?.to_native()),
+            | OpCode::LatchWait
+            | OpCode::ListLen
+            | OpCode::ListPushBack
+            | OpCode::ListPushFront
+            | OpCode::ListInsert
+            | OpCode::ListExtend
+            | OpCode::ListRetainAll
+            | OpCode::ListRemoveAll
+            | OpCode::ListClear
+            | OpCode::MapLen
+            | OpCode::MapPutAll
+            | OpCode::MapMergeAll
+            | OpCode::MapClear
+            | OpCode::MapRemoveAll
+            | OpCode::SetLen
+            | OpCode::SetAddAll
+            | OpCode::SetRemoveAll
+            | OpCode::SetRetainAll
+            | OpCode::SetClear
+            | OpCode::FutureState
+            | OpCode::LogPrint
+            | OpCode::ScopeDelete => Reply::Number(body::decode_u64(body)?),
             OpCode::CounterCompareAndSwap => {
                 let swap = body::decode::<ArchivedIntSwappedBody>(body)?;
                 Reply::IntSwapped { value: swap.value.to_native(), swapped: swap.swapped }
@@ -343,7 +414,7 @@ impl<'a> Reply<'a> {
                     bytes: cell.newer.then_some(&*cell.bytes),
                 }
             }
-            OpCode::VectorGet | OpCode::VectorGetIfNewer => {
+            OpCode::VectorGet | OpCode::VectorGetIfNewer | OpCode::VectorGetRows => {
                 let vector = body::decode::<ArchivedVectorBody<'a>>(body)?;
                 Reply::Vector {
                     version: vector.version.to_native(),
@@ -357,27 +428,69 @@ impl<'a> Reply<'a> {
             }
             OpCode::ReductionState | OpCode::BarrierState | OpCode::LatchState => {
                 let state = body::decode::<ArchivedSeatState>(body)?;
-                Reply::Seats(owned(rkyv::deserialize::<_, Failure>(state))?)
+                Reply::Seats(body::owned(rkyv::deserialize::<_, Failure>(state))?)
+            }
+            OpCode::ListGet
+            | OpCode::ListPopBack
+            | OpCode::ListPopFront
+            | OpCode::ListPopFrontWait
+            | OpCode::ListSet
+            | OpCode::ListRemoveAt
+            | OpCode::MapGet
+            | OpCode::MapTake
+            | OpCode::MapSwap
+            | OpCode::MapMerge
+            | OpCode::FuturePeek
+            | OpCode::FutureGet
+            | OpCode::UserRead
+            | OpCode::UserUpdate => {
+                let value = body::decode::<ArchivedValueBody<'a>>(body)?;
+                Reply::Value(value.present.then_some(&*value.bytes))
+            }
+            OpCode::ListRange | OpCode::MapScan | OpCode::SetScan | OpCode::LogTail => {
+                let page = body::decode::<ArchivedPageBody<'a>>(body)?;
+                let items = page.items.items()?.into();
+                Reply::Page { at: page.at.to_native(), more: page.more, items }
+            }
+            OpCode::ListIndexOf => {
+                let found = body::decode::<ArchivedFoundBody>(body)?;
+                Reply::Found { found: found.found, at: found.at.to_native() }
+            }
+            OpCode::SemaphoreAcquire
+            | OpCode::SemaphoreTryAcquire
+            | OpCode::LockAcquire
+            | OpCode::LockTryAcquire => {
+                let grant = body::decode::<ArchivedGrantedBody>(body)?;
+                Reply::Granted { granted: grant.granted, token: grant.token.to_native() }
+            }
+            OpCode::ListClaim | OpCode::ListTryClaim => {
+                let claim = body::decode::<ArchivedClaimedBody<'a>>(body)?;
+                Reply::Claimed {
+                    token: claim.token.to_native(),
+                    bytes: claim.present.then_some(&*claim.bytes),
+                }
+            }
+            OpCode::SemaphoreState | OpCode::LockState => {
+                let state = body::decode::<ArchivedPermitsBody>(body)?;
+                Reply::Permits {
+                    available: state.available.to_native(),
+                    permits: state.permits.to_native(),
+                    holders: state.holders.to_native(),
+                    waiting: state.waiting.to_native(),
+                }
+            }
+            OpCode::VectorDot | OpCode::VectorSum => Reply::Scalar(body::decode_scalar(body)?),
+            OpCode::ScopeList => Reply::Listing(listing::decode(body)?),
+            OpCode::ObjectInspect => {
+                let inspection = body::decode::<ArchivedInspection>(body)?;
+                let inspection = body::owned(rkyv::deserialize::<_, Failure>(inspection))?;
+                Reply::Inspection(Box::new(inspection))
+            }
+            OpCode::ScopeUsage => Reply::Usage(body::decode::<ArchivedUsage>(body)?.into()),
+            OpCode::ScopeStats => {
+                let stats = body::decode::<ArchivedStats>(body)?;
+                Reply::Stats(Box::new(body::owned(rkyv::deserialize::<_, Failure>(stats))?))
             }
         })
     }
-}
-
-/// Writes a body that is not flat; such bodies are rare and off the data path.
-fn encode_owned<T>(value: &T, out: &mut Vec<u8>)
-where
-    T: for<'o, 'a> Serialize<
-        rkyv::api::high::HighSerializer<
-            &'o mut Vec<u8>,
-            rkyv::ser::allocator::ArenaHandle<'a>,
-            Failure,
-        >,
-    >,
-{
-    let written = rkyv::api::high::to_bytes_in::<_, Failure>(value, &mut *out);
-    assert!(written.is_ok(), "a Vec takes all that is written");
-}
-
-fn owned<T>(value: Result<T, Failure>) -> Result<T, Fault> {
-    value.map_err(|Failure| Fault::new(Status::BadBody))
 }

@@ -24,7 +24,8 @@ wire_enum! {
 
         /// The wait ran out of time. The body may name who is missing.
         Timeout = 1,
-        /// The barrier was broken or reset while waiting. The body is the reason.
+        /// A barrier or reduction is broken, or was reset while waiting, or a future was cancelled. The
+        /// body is the reason.
         Broken = 2,
         /// The object was deleted while waiting.
         Deleted = 3,
@@ -47,6 +48,12 @@ wire_enum! {
         TooManyWaiters = 23,
         /// The memory budget has no room for this write; `expected` bytes are the budget.
         OutOfMemory = 24,
+        /// This would make an object, and its name is wanted: repeat it with
+        /// [`flags::NAMED`](crate::flags::NAMED).
+        NameNeeded = 25,
+        /// The names with some prefix have a quota in this shard; `expected` is the limit, `got` what it
+        /// would be.
+        QuotaExceeded = 26,
 
         /// The session is not open: it expired, was closed, or was never opened.
         SessionUnknown = 32,
@@ -73,6 +80,14 @@ wire_enum! {
         WrongRound = 54,
         /// An argument has no meaning: an empty party name, no parties, a reason too long.
         BadArgument = 55,
+        /// The token of another holder was seen since; `expected` is the highest, `got` the request's.
+        StaleToken = 56,
+        /// A user-defined object refused; `expected` is the code it gave.
+        Rejected = 57,
+        /// The engine has no such user-defined type; `got` is the id asked for.
+        UnknownType = 58,
+        /// The check of a user-defined object panicked. Nothing was changed.
+        Panicked = 59,
 
         /// The frame does not begin with the magic number.
         BadMagic = 64,
@@ -113,6 +128,8 @@ impl Status {
             | Status::TooManyObjects
             | Status::TooManyWaiters
             | Status::OutOfMemory
+            | Status::NameNeeded
+            | Status::QuotaExceeded
             | Status::WindowExceeded
             | Status::SessionConflict => Retry::Later,
             Status::SessionUnknown | Status::Stale => Retry::Unknown,
@@ -125,6 +142,10 @@ impl Status {
             | Status::Mismatch
             | Status::WrongRound
             | Status::BadArgument
+            | Status::StaleToken
+            | Status::Rejected
+            | Status::UnknownType
+            | Status::Panicked
             | Status::BadMagic
             | Status::BadVersion
             | Status::BadLength
@@ -177,7 +198,7 @@ impl std::fmt::Display for Fault {
         match status {
             Status::Ok => write!(f, "done"),
             Status::Timeout => write!(f, "the wait ran out of time"),
-            Status::Broken => write!(f, "the barrier was broken"),
+            Status::Broken => write!(f, "broken"),
             Status::Deleted => write!(f, "the object was deleted while waiting"),
             Status::WrongShard => write!(f, "the shard lives on core {expected}, not {got}"),
             Status::WrongEpoch => {
@@ -193,6 +214,10 @@ impl std::fmt::Display for Fault {
             Status::TooManyWaiters => write!(f, "the object allows {expected} waiting requests"),
             Status::OutOfMemory => {
                 write!(f, "{got} more bytes do not fit the shard's memory budget of {expected}")
+            }
+            Status::NameNeeded => write!(f, "the object is new and needs its name"),
+            Status::QuotaExceeded => {
+                write!(f, "the quota of these names is {expected} here, it would be {got}")
             }
             Status::SessionUnknown => write!(f, "the session expired or was never opened"),
             Status::Stale => {
@@ -219,6 +244,12 @@ impl std::fmt::Display for Fault {
             Status::BadArgument => {
                 write!(f, "an argument has no meaning (limit {expected}, got {got})")
             }
+            Status::StaleToken => {
+                write!(f, "token {got} is stale, token {expected} was seen")
+            }
+            Status::Rejected => write!(f, "the object refused with code {expected}"),
+            Status::UnknownType => write!(f, "the engine has no type {got}"),
+            Status::Panicked => write!(f, "the object's own check panicked, nothing was changed"),
             Status::BadMagic => write!(f, "not a Catena frame (magic {got:#06x})"),
             Status::BadVersion => {
                 write!(f, "protocol version {got} is not spoken here, version {expected} is")

@@ -3,9 +3,10 @@
 use rkyv::with::InlineAsBox;
 use rkyv::{Archive, Serialize};
 
+use super::loss::Loss;
 use super::{OpCode, misrouted};
-use crate::body::{self, ArchivedBytesBody, BytesBody};
-use crate::status::Fault;
+use crate::body::{self, BytesBody};
+use crate::status::{Fault, Status};
 
 /// In place of a generation: whichever is in progress.
 pub const GENERATION_CURRENT: u64 = u64::MAX;
@@ -43,12 +44,19 @@ pub struct Arrival<'a> {
     pub parties: u32,
     /// The generation meant, from 0, or [`GENERATION_CURRENT`].
     pub generation: u64,
+    /// How long the party holds its seat, in milliseconds from when the request arrives; 0 for as long
+    /// as its session lives. Each arrival begins it anew.
+    pub hold_ms: u32,
+    /// What becomes of the others if the party does not come again in time.
+    pub loss: Loss,
 }
 
 #[derive(Archive, Serialize)]
 struct ArrivalBody<'a> {
     generation: u64,
     parties: u32,
+    hold_ms: u32,
+    loss: u8,
     #[rkyv(with = InlineAsBox)]
     party: &'a [u8],
 }
@@ -68,8 +76,9 @@ impl<'a> BarrierOp<'a> {
         match *self {
             BarrierOp::State | BarrierOp::Reset => {}
             BarrierOp::Arrive(arrival) | BarrierOp::ArriveAndWait(arrival) => {
-                let Arrival { party, parties, generation } = arrival;
-                body::encode(&ArrivalBody { generation, parties, party: party.as_bytes() }, out);
+                let Arrival { party, parties, generation, hold_ms, loss } = arrival;
+                let (party, loss) = (party.as_bytes(), loss.to_wire());
+                body::encode(&ArrivalBody { generation, parties, hold_ms, loss, party }, out);
             }
             BarrierOp::Break { reason } => {
                 body::encode(&BytesBody { bytes: reason.as_bytes() }, out);
@@ -84,6 +93,8 @@ impl<'a> BarrierOp<'a> {
                 party: body::text(&arrival.party)?,
                 parties: arrival.parties.to_native(),
                 generation: arrival.generation.to_native(),
+                hold_ms: arrival.hold_ms.to_native(),
+                loss: Loss::from_wire(arrival.loss).ok_or(Fault::new(Status::BadBody))?,
             })
         };
         Ok(match code {
@@ -97,10 +108,7 @@ impl<'a> BarrierOp<'a> {
                 body::decode_empty(body)?;
                 BarrierOp::Reset
             }
-            OpCode::BarrierBreak => {
-                let reason = &body::decode::<ArchivedBytesBody<'a>>(body)?.bytes;
-                BarrierOp::Break { reason: body::text(reason)? }
-            }
+            OpCode::BarrierBreak => BarrierOp::Break { reason: body::decode_text(body)? },
             _ => misrouted(code),
         })
     }

@@ -1,4 +1,4 @@
-//! Ops on a cell: bytes with a version that grows by one with every change.
+//! Ops on a cell: bytes with a version that grows with every change.
 
 use rkyv::rend::u64_le;
 use rkyv::with::InlineAsBox;
@@ -55,6 +55,13 @@ pub enum CellOp<'a> {
         /// The bytes to append.
         bytes: &'a [u8],
     },
+    /// Replaces the bytes, unless a higher token was seen: `StaleToken`. Answers the new version.
+    SetWithToken {
+        /// The token of the lock or permit under which this is done. The cell remembers the highest.
+        token: u64,
+        /// The bytes to set.
+        bytes: &'a [u8],
+    },
 }
 
 #[derive(Archive, Serialize)]
@@ -78,6 +85,13 @@ struct CompareAndSetBody<'a> {
     bytes: &'a [u8],
 }
 
+#[derive(Archive, Serialize)]
+struct FencedBody<'a> {
+    token: u64,
+    #[rkyv(with = InlineAsBox)]
+    bytes: &'a [u8],
+}
+
 impl<'a> CellOp<'a> {
     pub(super) fn code(&self) -> OpCode {
         match self {
@@ -89,6 +103,7 @@ impl<'a> CellOp<'a> {
             CellOp::CompareVersionAndSet { .. } => OpCode::CellCompareVersionAndSet,
             CellOp::CompareAndSet { .. } => OpCode::CellCompareAndSet,
             CellOp::Append { .. } => OpCode::CellAppend,
+            CellOp::SetWithToken { .. } => OpCode::CellSetWithToken,
         }
     }
 
@@ -105,6 +120,9 @@ impl<'a> CellOp<'a> {
             }
             CellOp::CompareAndSet { expected, bytes } => {
                 body::encode(&CompareAndSetBody { expected, bytes }, out);
+            }
+            CellOp::SetWithToken { token, bytes } => {
+                body::encode(&FencedBody { token, bytes }, out);
             }
         }
     }
@@ -134,6 +152,10 @@ impl<'a> CellOp<'a> {
                 CellOp::CompareAndSet { expected: &set.expected, bytes: &set.bytes }
             }
             OpCode::CellAppend => CellOp::Append { bytes: bytes()? },
+            OpCode::CellSetWithToken => {
+                let set = body::decode::<ArchivedFencedBody<'a>>(body)?;
+                CellOp::SetWithToken { token: set.token.to_native(), bytes: &set.bytes }
+            }
             _ => misrouted(code),
         })
     }

@@ -8,20 +8,43 @@ mod barrier;
 mod cell;
 mod counter;
 mod flag;
+mod future;
+mod hold;
 mod latch;
+mod list;
+mod lock;
+mod log;
+mod loss;
+mod map;
 mod object;
 mod reduction;
+mod scan;
+mod scope;
+mod semaphore;
 mod session;
+mod set;
+mod user;
 mod vector;
 
 pub use barrier::{Arrival, BarrierOp, GENERATION_CURRENT};
 pub use cell::CellOp;
 pub use counter::CounterOp;
 pub use flag::FlagOp;
+pub use future::{FUTURE_CANCELLED, FUTURE_PENDING, FUTURE_SET, FutureOp};
 pub use latch::LatchOp;
+pub use list::ListOp;
+pub use lock::LockOp;
+pub use log::LogOp;
+pub use loss::Loss;
+pub use map::{MapOp, Merge};
 pub use object::ObjectOp;
 pub use reduction::{Contribution, ReduceOp, ReductionOp};
+pub use scan::{Edge, ScanArgs, ScanWhat};
+pub use scope::ScopeOp;
+pub use semaphore::{Permit, SemaphoreOp};
 pub use session::SessionOp;
+pub use set::SetOp;
+pub use user::UserOp;
 pub use vector::VectorOp;
 
 use crate::object::Kind;
@@ -37,6 +60,12 @@ wire_enum! {
         SessionClose = 0x0002,
         /// [`ObjectOp::Delete`].
         ObjectDelete = 0x0101,
+        /// [`ObjectOp::Inspect`].
+        ObjectInspect = 0x0102,
+        /// [`ObjectOp::WaitNewer`].
+        ObjectWaitNewer = 0x0103,
+        /// [`ObjectOp::Expire`].
+        ObjectExpire = 0x0104,
         /// [`CounterOp::Get`].
         CounterGet = 0x0201,
         /// [`CounterOp::Set`].
@@ -79,6 +108,8 @@ wire_enum! {
         CellCompareAndSet = 0x0407,
         /// [`CellOp::Append`].
         CellAppend = 0x0408,
+        /// [`CellOp::SetWithToken`].
+        CellSetWithToken = 0x0409,
         /// [`VectorOp::Get`].
         VectorGet = 0x0501,
         /// [`VectorOp::GetIfNewer`].
@@ -89,12 +120,26 @@ wire_enum! {
         VectorSet = 0x0504,
         /// [`VectorOp::Add`].
         VectorAdd = 0x0505,
+        /// [`VectorOp::GetRows`].
+        VectorGetRows = 0x0506,
+        /// [`VectorOp::AddRows`].
+        VectorAddRows = 0x0507,
+        /// [`VectorOp::Scale`].
+        VectorScale = 0x0508,
+        /// [`VectorOp::Dot`].
+        VectorDot = 0x0509,
+        /// [`VectorOp::Sum`].
+        VectorSum = 0x050A,
         /// [`ReductionOp::Last`].
         ReductionLast = 0x0601,
         /// [`ReductionOp::State`].
         ReductionState = 0x0602,
         /// [`ReductionOp::Contribute`].
         ReductionContribute = 0x0603,
+        /// [`ReductionOp::Reset`].
+        ReductionReset = 0x0604,
+        /// [`ReductionOp::Break`].
+        ReductionBreak = 0x0605,
         /// [`BarrierOp::State`].
         BarrierState = 0x0701,
         /// [`BarrierOp::Arrive`].
@@ -111,6 +156,152 @@ wire_enum! {
         LatchCountDown = 0x0802,
         /// [`LatchOp::Wait`].
         LatchWait = 0x0803,
+        /// [`ListOp::Len`].
+        ListLen = 0x0901,
+        /// [`ListOp::Get`].
+        ListGet = 0x0902,
+        /// [`ListOp::Range`].
+        ListRange = 0x0903,
+        /// [`ListOp::IndexOf`].
+        ListIndexOf = 0x0904,
+        /// [`ListOp::ContainsAll`].
+        ListContainsAll = 0x0905,
+        /// [`ListOp::PushBack`].
+        ListPushBack = 0x0906,
+        /// [`ListOp::PushFront`].
+        ListPushFront = 0x0907,
+        /// [`ListOp::PopBack`].
+        ListPopBack = 0x0908,
+        /// [`ListOp::PopFront`].
+        ListPopFront = 0x0909,
+        /// [`ListOp::PopFrontWait`].
+        ListPopFrontWait = 0x090A,
+        /// [`ListOp::Set`].
+        ListSet = 0x090B,
+        /// [`ListOp::Insert`].
+        ListInsert = 0x090C,
+        /// [`ListOp::RemoveAt`].
+        ListRemoveAt = 0x090D,
+        /// [`ListOp::RemoveValue`].
+        ListRemoveValue = 0x090E,
+        /// [`ListOp::Extend`].
+        ListExtend = 0x090F,
+        /// [`ListOp::RetainAll`].
+        ListRetainAll = 0x0910,
+        /// [`ListOp::RemoveAll`].
+        ListRemoveAll = 0x0911,
+        /// [`ListOp::Clear`].
+        ListClear = 0x0912,
+        /// [`ListOp::Claim`].
+        ListClaim = 0x0913,
+        /// [`ListOp::Done`].
+        ListDone = 0x0914,
+        /// [`ListOp::Return`].
+        ListReturn = 0x0915,
+        /// [`ListOp::TryClaim`].
+        ListTryClaim = 0x0916,
+        /// [`MapOp::Len`].
+        MapLen = 0x0A01,
+        /// [`MapOp::Get`].
+        MapGet = 0x0A02,
+        /// [`MapOp::ContainsKey`].
+        MapContainsKey = 0x0A03,
+        /// [`MapOp::ContainsValue`].
+        MapContainsValue = 0x0A04,
+        /// [`MapOp::Scan`].
+        MapScan = 0x0A05,
+        /// [`MapOp::Put`].
+        MapPut = 0x0A06,
+        /// [`MapOp::PutIfAbsent`].
+        MapPutIfAbsent = 0x0A07,
+        /// [`MapOp::CompareAndSwap`].
+        MapCompareAndSwap = 0x0A08,
+        /// [`MapOp::Remove`].
+        MapRemove = 0x0A09,
+        /// [`MapOp::Take`].
+        MapTake = 0x0A0A,
+        /// [`MapOp::Swap`].
+        MapSwap = 0x0A0B,
+        /// [`MapOp::PutAll`].
+        MapPutAll = 0x0A0C,
+        /// [`MapOp::Merge`].
+        MapMerge = 0x0A0D,
+        /// [`MapOp::MergeAll`].
+        MapMergeAll = 0x0A0E,
+        /// [`MapOp::Clear`].
+        MapClear = 0x0A0F,
+        /// [`MapOp::PutWithToken`].
+        MapPutWithToken = 0x0A10,
+        /// [`MapOp::RemoveAll`].
+        MapRemoveAll = 0x0A11,
+        /// [`SetOp::Len`].
+        SetLen = 0x0B01,
+        /// [`SetOp::Contains`].
+        SetContains = 0x0B02,
+        /// [`SetOp::ContainsAll`].
+        SetContainsAll = 0x0B03,
+        /// [`SetOp::Scan`].
+        SetScan = 0x0B04,
+        /// [`SetOp::Add`].
+        SetAdd = 0x0B05,
+        /// [`SetOp::Remove`].
+        SetRemove = 0x0B06,
+        /// [`SetOp::AddAll`].
+        SetAddAll = 0x0B07,
+        /// [`SetOp::RemoveAll`].
+        SetRemoveAll = 0x0B08,
+        /// [`SetOp::RetainAll`].
+        SetRetainAll = 0x0B09,
+        /// [`SetOp::Clear`].
+        SetClear = 0x0B0A,
+        /// [`SemaphoreOp::State`].
+        SemaphoreState = 0x0C01,
+        /// [`SemaphoreOp::Acquire`].
+        SemaphoreAcquire = 0x0C02,
+        /// [`SemaphoreOp::TryAcquire`].
+        SemaphoreTryAcquire = 0x0C03,
+        /// [`SemaphoreOp::Release`].
+        SemaphoreRelease = 0x0C04,
+        /// [`SemaphoreOp::Extend`].
+        SemaphoreExtend = 0x0C05,
+        /// [`LockOp::State`].
+        LockState = 0x0D01,
+        /// [`LockOp::Acquire`].
+        LockAcquire = 0x0D02,
+        /// [`LockOp::TryAcquire`].
+        LockTryAcquire = 0x0D03,
+        /// [`LockOp::Release`].
+        LockRelease = 0x0D04,
+        /// [`LockOp::Extend`].
+        LockExtend = 0x0D05,
+        /// [`FutureOp::State`].
+        FutureState = 0x0E01,
+        /// [`FutureOp::Peek`].
+        FuturePeek = 0x0E02,
+        /// [`FutureOp::Set`].
+        FutureSet = 0x0E03,
+        /// [`FutureOp::Get`].
+        FutureGet = 0x0E04,
+        /// [`FutureOp::Cancel`].
+        FutureCancel = 0x0E05,
+        /// [`LogOp::Tail`].
+        LogTail = 0x0F01,
+        /// [`LogOp::Print`].
+        LogPrint = 0x0F02,
+        /// [`ScopeOp::List`].
+        ScopeList = 0x1001,
+        /// [`ScopeOp::Usage`].
+        ScopeUsage = 0x1002,
+        /// [`ScopeOp::Delete`].
+        ScopeDelete = 0x1003,
+        /// [`ScopeOp::Quota`].
+        ScopeQuota = 0x1004,
+        /// [`ScopeOp::Stats`].
+        ScopeStats = 0x1005,
+        /// [`UserOp::Read`].
+        UserRead = 0x1101,
+        /// [`UserOp::Update`].
+        UserUpdate = 0x1102,
     }
 }
 
@@ -136,6 +327,50 @@ impl OpCode {
                 | OpCode::ReductionState
                 | OpCode::BarrierState
                 | OpCode::LatchState
+                | OpCode::ObjectInspect
+                | OpCode::VectorGetRows
+                | OpCode::VectorDot
+                | OpCode::VectorSum
+                | OpCode::ListLen
+                | OpCode::ListGet
+                | OpCode::ListRange
+                | OpCode::ListIndexOf
+                | OpCode::ListContainsAll
+                | OpCode::MapLen
+                | OpCode::MapGet
+                | OpCode::MapContainsKey
+                | OpCode::MapContainsValue
+                | OpCode::MapScan
+                | OpCode::SetLen
+                | OpCode::SetContains
+                | OpCode::SetContainsAll
+                | OpCode::SetScan
+                | OpCode::SemaphoreState
+                | OpCode::LockState
+                | OpCode::FutureState
+                | OpCode::FuturePeek
+                | OpCode::LogTail
+                | OpCode::ScopeList
+                | OpCode::ScopeUsage
+                | OpCode::ScopeStats
+                | OpCode::UserRead
+        )
+    }
+
+    /// Whether the op may wait inside the engine until its deadline. Such an op is no read: a session
+    /// keeps its answer.
+    pub const fn may_wait(self) -> bool {
+        matches!(
+            self,
+            OpCode::ObjectWaitNewer
+                | OpCode::ReductionContribute
+                | OpCode::BarrierArriveAndWait
+                | OpCode::LatchWait
+                | OpCode::ListPopFrontWait
+                | OpCode::ListClaim
+                | OpCode::SemaphoreAcquire
+                | OpCode::LockAcquire
+                | OpCode::FutureGet
         )
     }
 }
@@ -161,6 +396,24 @@ pub enum Op<'a> {
     Barrier(BarrierOp<'a>),
     /// On a latch.
     Latch(LatchOp<'a>),
+    /// On a list.
+    List(ListOp<'a>),
+    /// On a map.
+    Map(MapOp<'a>),
+    /// On a set.
+    Set(SetOp<'a>),
+    /// On a semaphore.
+    Semaphore(SemaphoreOp),
+    /// On a lock.
+    Lock(LockOp),
+    /// On a future.
+    Future(FutureOp<'a>),
+    /// On a log.
+    Log(LogOp<'a>),
+    /// About the objects of a shard, by name.
+    Scope(ScopeOp<'a>),
+    /// On a user-defined object.
+    User(UserOp<'a>),
 }
 
 impl<'a> Op<'a> {
@@ -176,6 +429,15 @@ impl<'a> Op<'a> {
             Op::Reduction(op) => op.code(),
             Op::Barrier(op) => op.code(),
             Op::Latch(op) => op.code(),
+            Op::List(op) => op.code(),
+            Op::Map(op) => op.code(),
+            Op::Set(op) => op.code(),
+            Op::Semaphore(op) => op.code(),
+            Op::Lock(op) => op.code(),
+            Op::Future(op) => op.code(),
+            Op::Log(op) => op.code(),
+            Op::Scope(op) => op.code(),
+            Op::User(op) => op.code(),
         }
     }
 
@@ -191,6 +453,15 @@ impl<'a> Op<'a> {
             Op::Reduction(_) => Kind::Reduction,
             Op::Barrier(_) => Kind::Barrier,
             Op::Latch(_) => Kind::Latch,
+            Op::List(_) => Kind::List,
+            Op::Map(_) => Kind::Map,
+            Op::Set(_) => Kind::Set,
+            Op::Semaphore(_) => Kind::Semaphore,
+            Op::Lock(_) => Kind::Lock,
+            Op::Future(_) => Kind::Future,
+            Op::Log(_) => Kind::Log,
+            Op::Scope(_) => Kind::Scope,
+            Op::User(_) => Kind::User,
         }
     }
 
@@ -198,7 +469,7 @@ impl<'a> Op<'a> {
     pub fn encode(&self, out: &mut Vec<u8>) {
         match self {
             Op::Session(op) => op.encode(out),
-            Op::Object(ObjectOp::Delete) => {}
+            Op::Object(op) => op.encode(out),
             Op::Counter(op) => op.encode(out),
             Op::Flag(op) => op.encode(out),
             Op::Cell(op) => op.encode(out),
@@ -206,6 +477,15 @@ impl<'a> Op<'a> {
             Op::Reduction(op) => op.encode(out),
             Op::Barrier(op) => op.encode(out),
             Op::Latch(op) => op.encode(out),
+            Op::List(op) => op.encode(out),
+            Op::Map(op) => op.encode(out),
+            Op::Set(op) => op.encode(out),
+            Op::Semaphore(op) => op.encode(out),
+            Op::Lock(op) => op.encode(out),
+            Op::Future(op) => op.encode(out),
+            Op::Log(op) => op.encode(out),
+            Op::Scope(op) => op.encode(out),
+            Op::User(op) => op.encode(out),
         }
     }
 
@@ -230,6 +510,15 @@ impl<'a> Op<'a> {
             Kind::Reduction => Op::Reduction(ReductionOp::decode(code, body)?),
             Kind::Barrier => Op::Barrier(BarrierOp::decode(code, body)?),
             Kind::Latch => Op::Latch(LatchOp::decode(code, body)?),
+            Kind::List => Op::List(ListOp::decode(code, body)?),
+            Kind::Map => Op::Map(MapOp::decode(code, body)?),
+            Kind::Set => Op::Set(SetOp::decode(code, body)?),
+            Kind::Semaphore => Op::Semaphore(SemaphoreOp::decode(code, body)?),
+            Kind::Lock => Op::Lock(LockOp::decode(code, body)?),
+            Kind::Future => Op::Future(FutureOp::decode(code, body)?),
+            Kind::Log => Op::Log(LogOp::decode(code, body)?),
+            Kind::Scope => Op::Scope(ScopeOp::decode(code, body)?),
+            Kind::User => Op::User(UserOp::decode(code, body)?),
         })
     }
 }
@@ -248,6 +537,7 @@ mod tests {
         for code in OpCode::ALL {
             assert!(Kind::ALL.contains(&code.kind()), "{code:?}");
             assert_eq!(OpCode::from_wire(code.to_wire()), Some(*code));
+            assert!(!(code.is_read() && code.may_wait()), "{code:?}");
         }
     }
 

@@ -2,8 +2,9 @@
 
 use rkyv::{Archive, Serialize};
 
+use super::loss::Loss;
 use super::{OpCode, misrouted};
-use crate::body::{self, Elements, ElementsBody};
+use crate::body::{self, BytesBody, Elements, ElementsBody};
 use crate::status::{Fault, Status};
 use crate::wire_enum::wire_enum;
 
@@ -35,6 +36,15 @@ pub enum ReductionOp<'a> {
     /// is complete answers at once, as long as it is the last one. The contribution stays when the
     /// wait times out.
     Contribute(Contribution<'a>),
+    /// Mends a broken reduction and forgets what was contributed to the round in progress; whoever
+    /// waits gets `Broken`. Answers the round in progress.
+    Reset,
+    /// Breaks the reduction: whoever waits or contributes gets `Broken` with the reason until a reset.
+    /// Answers the round in progress.
+    Break {
+        /// Why, in words.
+        reason: &'a str,
+    },
 }
 
 /// One party's part of one round.
@@ -49,6 +59,11 @@ pub struct Contribution<'a> {
     pub round: u64,
     /// How to combine; the same for all parties of the round.
     pub op: ReduceOp,
+    /// How long the party holds its seat, in milliseconds from when the request arrives; 0 for as long
+    /// as its session lives. Each contribution begins it anew.
+    pub hold_ms: u32,
+    /// What becomes of the others if the party does not come again in time.
+    pub loss: Loss,
     /// What is contributed; the same type and length for all parties of the round.
     pub elements: Elements<'a>,
 }
@@ -58,7 +73,9 @@ struct ContributionBody<'a> {
     round: u64,
     party: u32,
     parties: u32,
+    hold_ms: u32,
     op: u8,
+    loss: u8,
     elements: ElementsBody<'a>,
 }
 
@@ -68,16 +85,23 @@ impl<'a> ReductionOp<'a> {
             ReductionOp::Last => OpCode::ReductionLast,
             ReductionOp::State => OpCode::ReductionState,
             ReductionOp::Contribute(_) => OpCode::ReductionContribute,
+            ReductionOp::Reset => OpCode::ReductionReset,
+            ReductionOp::Break { .. } => OpCode::ReductionBreak,
         }
     }
 
     pub(super) fn encode(&self, out: &mut Vec<u8>) {
         match *self {
-            ReductionOp::Last | ReductionOp::State => {}
-            ReductionOp::Contribute(Contribution { party, parties, round, op, elements }) => {
-                let elements = elements.into();
-                let op = op.to_wire();
-                body::encode(&ContributionBody { round, party, parties, op, elements }, out);
+            ReductionOp::Last | ReductionOp::State | ReductionOp::Reset => {}
+            ReductionOp::Contribute(contribution) => {
+                let Contribution { party, parties, round, op, hold_ms, loss, elements } =
+                    contribution;
+                let (op, loss, elements) = (op.to_wire(), loss.to_wire(), elements.into());
+                let body = ContributionBody { round, party, parties, hold_ms, op, loss, elements };
+                body::encode(&body, out);
+            }
+            ReductionOp::Break { reason } => {
+                body::encode(&BytesBody { bytes: reason.as_bytes() }, out);
             }
         }
     }
@@ -99,9 +123,16 @@ impl<'a> ReductionOp<'a> {
                     parties: part.parties.to_native(),
                     round: part.round.to_native(),
                     op: ReduceOp::from_wire(part.op).ok_or(Fault::new(Status::BadBody))?,
+                    hold_ms: part.hold_ms.to_native(),
+                    loss: Loss::from_wire(part.loss).ok_or(Fault::new(Status::BadBody))?,
                     elements: part.elements.elements(),
                 })
             }
+            OpCode::ReductionReset => {
+                body::decode_empty(body)?;
+                ReductionOp::Reset
+            }
+            OpCode::ReductionBreak => ReductionOp::Break { reason: body::decode_text(body)? },
             _ => misrouted(code),
         })
     }

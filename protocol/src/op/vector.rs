@@ -4,7 +4,7 @@ use rkyv::rend::u64_le;
 use rkyv::{Archive, Serialize};
 
 use super::{OpCode, misrouted};
-use crate::body::{self, ArchivedElementsBody, Elements, ElementsBody};
+use crate::body::{self, ArchivedElementsBody, Elements, ElementsBody, Scalar, ScalarBody};
 use crate::status::Fault;
 
 /// What can be asked of a vector. Until somebody writes it there is none: reads answer `Absent`.
@@ -38,11 +38,49 @@ pub enum VectorOp<'a> {
         /// What to add.
         elements: Elements<'a>,
     },
+    /// Answers version, shape and elements of some rows. `OutOfRange` if there are fewer.
+    GetRows {
+        /// The first row, from 0.
+        from: u32,
+        /// How many.
+        count: u32,
+    },
+    /// Adds to whole rows, element by element. Answers the new version.
+    AddRows {
+        /// The first row, from 0.
+        from: u32,
+        /// What to add, as many elements as the rows have.
+        elements: Elements<'a>,
+    },
+    /// Multiplies every element. Answers the new version.
+    Scale {
+        /// What to multiply by, of the vector's type.
+        factor: Scalar,
+    },
+    /// Answers the sum of the products with these elements, added in their order.
+    Dot {
+        /// As many as the vector has, of its type.
+        elements: Elements<'a>,
+    },
+    /// Answers the sum of all elements, added in their order.
+    Sum,
 }
 
 #[derive(Archive, Serialize)]
 struct ShapedBody<'a> {
     columns: u32,
+    elements: ElementsBody<'a>,
+}
+
+#[derive(Archive, Serialize)]
+struct RowsBody {
+    from: u32,
+    count: u32,
+}
+
+#[derive(Archive, Serialize)]
+struct AddRowsBody<'a> {
+    from: u32,
     elements: ElementsBody<'a>,
 }
 
@@ -54,17 +92,29 @@ impl<'a> VectorOp<'a> {
             VectorOp::Init { .. } => OpCode::VectorInit,
             VectorOp::Set { .. } => OpCode::VectorSet,
             VectorOp::Add { .. } => OpCode::VectorAdd,
+            VectorOp::GetRows { .. } => OpCode::VectorGetRows,
+            VectorOp::AddRows { .. } => OpCode::VectorAddRows,
+            VectorOp::Scale { .. } => OpCode::VectorScale,
+            VectorOp::Dot { .. } => OpCode::VectorDot,
+            VectorOp::Sum => OpCode::VectorSum,
         }
     }
 
     pub(super) fn encode(&self, out: &mut Vec<u8>) {
         match *self {
-            VectorOp::Get => {}
+            VectorOp::Get | VectorOp::Sum => {}
             VectorOp::GetIfNewer { version } => body::encode(&version, out),
             VectorOp::Init { columns, elements } | VectorOp::Set { columns, elements } => {
                 body::encode(&ShapedBody { columns, elements: elements.into() }, out);
             }
-            VectorOp::Add { elements } => body::encode(&ElementsBody::from(elements), out),
+            VectorOp::Add { elements } | VectorOp::Dot { elements } => {
+                body::encode(&ElementsBody::from(elements), out);
+            }
+            VectorOp::GetRows { from, count } => body::encode(&RowsBody { from, count }, out),
+            VectorOp::AddRows { from, elements } => {
+                body::encode(&AddRowsBody { from, elements: elements.into() }, out);
+            }
+            VectorOp::Scale { factor } => body::encode(&ScalarBody::from(factor), out),
         }
     }
 
@@ -92,6 +142,26 @@ impl<'a> VectorOp<'a> {
             OpCode::VectorAdd => {
                 let elements = body::decode::<ArchivedElementsBody<'a>>(body)?.elements();
                 VectorOp::Add { elements }
+            }
+            OpCode::VectorGetRows => {
+                let rows = body::decode::<ArchivedRowsBody>(body)?;
+                VectorOp::GetRows { from: rows.from.to_native(), count: rows.count.to_native() }
+            }
+            OpCode::VectorAddRows => {
+                let rows = body::decode::<ArchivedAddRowsBody<'a>>(body)?;
+                VectorOp::AddRows {
+                    from: rows.from.to_native(),
+                    elements: rows.elements.elements(),
+                }
+            }
+            OpCode::VectorScale => VectorOp::Scale { factor: body::decode_scalar(body)? },
+            OpCode::VectorDot => {
+                let elements = body::decode::<ArchivedElementsBody<'a>>(body)?.elements();
+                VectorOp::Dot { elements }
+            }
+            OpCode::VectorSum => {
+                body::decode_empty(body)?;
+                VectorOp::Sum
             }
             _ => misrouted(code),
         })

@@ -1,0 +1,108 @@
+//! A walk along the keys of a map or the members of a set, from one edge to the other.
+
+use rkyv::with::InlineAsBox;
+use rkyv::{Archive, Serialize};
+
+use crate::body;
+use crate::status::{Fault, Status};
+use crate::wire_enum::wire_enum;
+
+wire_enum! {
+    /// What a scan answers of each entry.
+    pub enum ScanWhat: u8 {
+        /// Its key.
+        Keys = 0,
+        /// Its value.
+        Values = 1,
+        /// Its key, then its value.
+        Entries = 2,
+    }
+}
+
+/// What to scan.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ScanArgs<'a> {
+    /// What to answer of each entry; only keys of a set.
+    pub what: ScanWhat,
+    /// From the upper edge downwards.
+    pub reverse: bool,
+    /// How many entries at most.
+    pub limit: u32,
+    /// The lower edge, in reverse too.
+    pub from: Edge<'a>,
+    /// The upper edge, in reverse too.
+    pub to: Edge<'a>,
+}
+
+/// One end of a range of keys, as [`std::ops::Bound`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Edge<'a> {
+    /// As far as there are keys.
+    #[default]
+    None,
+    /// Up to this key, and with it.
+    Included(&'a [u8]),
+    /// Up to this key, and without it.
+    Excluded(&'a [u8]),
+}
+
+impl<'a> Edge<'a> {
+    /// The same for the standard library's ranges.
+    pub fn bound(self) -> std::ops::Bound<&'a [u8]> {
+        match self {
+            Edge::None => std::ops::Bound::Unbounded,
+            Edge::Included(key) => std::ops::Bound::Included(key),
+            Edge::Excluded(key) => std::ops::Bound::Excluded(key),
+        }
+    }
+
+    fn to_wire(self) -> (u8, &'a [u8]) {
+        match self {
+            Edge::None => (0, &[]),
+            Edge::Included(key) => (1, key),
+            Edge::Excluded(key) => (2, key),
+        }
+    }
+
+    fn from_wire(bound: u8, key: &'a [u8]) -> Result<Edge<'a>, Fault> {
+        match bound {
+            0 => Ok(Edge::None),
+            1 => Ok(Edge::Included(key)),
+            2 => Ok(Edge::Excluded(key)),
+            _ => Err(Fault::new(Status::BadBody)),
+        }
+    }
+}
+
+#[derive(Archive, Serialize)]
+struct ScanBody<'a> {
+    limit: u32,
+    what: u8,
+    reverse: bool,
+    from_bound: u8,
+    to_bound: u8,
+    #[rkyv(with = InlineAsBox)]
+    from: &'a [u8],
+    #[rkyv(with = InlineAsBox)]
+    to: &'a [u8],
+}
+
+impl<'a> ScanArgs<'a> {
+    pub(super) fn encode(self, out: &mut Vec<u8>) {
+        let ScanArgs { what, reverse, limit, from, to } = self;
+        let ((from_bound, from), (to_bound, to)) = (from.to_wire(), to.to_wire());
+        let what = what.to_wire();
+        body::encode(&ScanBody { limit, what, reverse, from_bound, to_bound, from, to }, out);
+    }
+
+    pub(super) fn decode(body: &'a [u8]) -> Result<ScanArgs<'a>, Fault> {
+        let scan = body::decode::<ArchivedScanBody<'a>>(body)?;
+        Ok(ScanArgs {
+            what: ScanWhat::from_wire(scan.what).ok_or(Fault::new(Status::BadBody))?,
+            reverse: scan.reverse,
+            limit: scan.limit.to_native(),
+            from: Edge::from_wire(scan.from_bound, &scan.from)?,
+            to: Edge::from_wire(scan.to_bound, &scan.to)?,
+        })
+    }
+}

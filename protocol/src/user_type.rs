@@ -1,0 +1,198 @@
+//! User-defined objects: how their ops and replies travel in the bodies of the catalogue's.
+//!
+//! An op of a [`UserType`] is archived with rkyv, in one piece, and that archive is the `args` of
+//! [`UserOp`](crate::op::UserOp). It lies at the very start of the body, so it begins on a multiple of
+//! 16 and the engine reads it in place. The reply is archived likewise and is the value of
+//! [`Reply::Value`](crate::Reply::Value).
+//!
+//! Client and engine have to be built with the same types: nothing on the wire says more about them
+//! than [`UserType::TYPE_ID`].
+
+use rkyv::api::high::{HighDeserializer, HighSerializer, HighValidator};
+use rkyv::bytecheck::CheckBytes;
+use rkyv::rancor::Failure;
+use rkyv::ser::allocator::ArenaHandle;
+use rkyv::util::AlignedVec;
+use rkyv::{Archive, Deserialize, Portable, Serialize};
+
+use crate::limits::FRAME_ALIGNMENT;
+use crate::status::{Fault, Status};
+
+/// What client and engine agree on about a user-defined type. Both associated types derive `Archive`
+/// and `Serialize`, and the reply `Deserialize`, from the [`rkyv`] that this crate re-exports.
+pub trait UserType {
+    /// Its number, different from that of any other type of the engine.
+    const TYPE_ID: u32;
+    /// What people call it.
+    const NAME: &'static str;
+    /// What can be asked of it, usually an enum.
+    type Op: Archived;
+    /// What it answers.
+    type Reply: Archived<Archived: Deserialize<Self::Reply, HighDeserializer<Failure>>>;
+}
+
+/// A type that can be archived, and its archive read in place: whatever derives `Archive` and
+/// `Serialize`.
+pub trait Archived:
+    Archive<Archived: Portable + for<'a> CheckBytes<HighValidator<'a, Failure>>>
+    + for<'o, 'a> Serialize<HighSerializer<&'o mut Vec<u8>, ArenaHandle<'a>, Failure>>
+{
+}
+
+impl<T> Archived for T where
+    T: Archive<Archived: Portable + for<'a> CheckBytes<HighValidator<'a, Failure>>>
+        + for<'o, 'a> Serialize<HighSerializer<&'o mut Vec<u8>, ArenaHandle<'a>, Failure>>
+{
+}
+
+/// Appends the archive of an op.
+///
+/// # Errors
+///
+/// `TooLarge` if it cannot be archived, `out` being left as it was.
+///
+/// # Panics
+///
+/// If `out` does not end on a multiple of 16, from where the archive is aligned.
+pub fn encode_args<T: UserType>(op: &T::Op, out: &mut Vec<u8>) -> Result<(), Fault> {
+    encode(op, out)
+}
+
+/// Validates the archive of an op and borrows it.
+///
+/// # Errors
+///
+/// `BadBody` if it is not the archive of one, or does not begin on a multiple of its alignment.
+pub fn access_args<T: UserType>(args: &[u8]) -> Result<&<T::Op as Archive>::Archived, Fault> {
+    rkyv::api::high::access::<<T::Op as Archive>::Archived, Failure>(args)
+        .map_err(|Failure| Fault::new(Status::BadBody))
+}
+
+/// Appends the archive of a reply.
+///
+/// # Errors
+///
+/// `TooLarge` if it cannot be archived, `out` being left as it was.
+///
+/// # Panics
+///
+/// If `out` does not end on a multiple of 16, from where the archive is aligned.
+pub fn encode_reply<T: UserType>(reply: &T::Reply, out: &mut Vec<u8>) -> Result<(), Fault> {
+    encode(reply, out)
+}
+
+/// Validates the archive of a reply and makes a value of it.
+///
+/// # Errors
+///
+/// `BadBody` if it is not the archive of one.
+pub fn decode_reply<T: UserType>(bytes: &[u8]) -> Result<T::Reply, Fault> {
+    let decode = |bytes: &[u8]| {
+        let reply = rkyv::api::high::access::<<T::Reply as Archive>::Archived, Failure>(bytes)?;
+        rkyv::api::high::deserialize::<T::Reply, Failure>(reply)
+    };
+    if bytes.as_ptr().addr().is_multiple_of(ALIGNMENT) {
+        decode(bytes)
+    } else {
+        // A reply that was kept somewhere else than in a receive buffer.
+        let mut aligned = AlignedVec::<ALIGNMENT>::with_capacity(bytes.len());
+        aligned.extend_from_slice(bytes);
+        decode(&aligned)
+    }
+    .map_err(|Failure| Fault::new(Status::BadBody))
+}
+
+fn encode(value: &impl Archived, out: &mut Vec<u8>) -> Result<(), Fault> {
+    let start = out.len();
+    assert!(start.is_multiple_of(ALIGNMENT), "an archive begins aligned: {start}");
+    rkyv::api::high::to_bytes_in::<_, Failure>(value, &mut *out).map(|_| ()).map_err(|Failure| {
+        out.truncate(start);
+        Fault::expected(Status::TooLarge, crate::limits::BODY_BYTES_MAX.into(), u64::MAX)
+    })
+}
+
+const ALIGNMENT: usize = FRAME_ALIGNMENT as usize;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Op, OpCode, Reply, frame, limits};
+
+    /// Ids that were given out, each with a name.
+    struct Register;
+
+    #[derive(Archive, Serialize, Debug, PartialEq)]
+    enum RegisterOp {
+        Claim { id: u128, names: Vec<String> },
+        Count,
+    }
+
+    #[derive(Archive, Serialize, Deserialize, Debug, PartialEq)]
+    struct Given {
+        ids: Vec<u128>,
+        comment: Option<String>,
+    }
+
+    impl UserType for Register {
+        const TYPE_ID: u32 = 7;
+        const NAME: &'static str = "register";
+        type Op = RegisterOp;
+        type Reply = Given;
+    }
+
+    #[test]
+    fn an_op_is_read_where_it_lies_in_the_frame() {
+        let name = "a name that is longer than eight bytes".to_owned();
+        for op in [RegisterOp::Claim { id: 1 << 100, names: vec![name] }, RegisterOp::Count] {
+            let mut args = Vec::new();
+            encode_args::<Register>(&op, &mut args).unwrap();
+            let user = crate::op::UserOp::Update { type_id: Register::TYPE_ID, args: &args };
+            let header = crate::Header {
+                op: OpCode::UserUpdate.to_wire(),
+                ..crate::Header::new(crate::FrameKind::Request)
+            };
+            let mut out = AlignedVec::<16>::new();
+            let mut written = Vec::new();
+            frame::write(&mut written, &header, |out| {
+                crate::named::put("register", out);
+                Op::User(user).encode(out);
+            })
+            .unwrap();
+            out.extend_from_slice(&written);
+            let Ok(frame::Next::Frame(frame)) = frame::next(&out, limits::FRAME_BYTES_MAX) else {
+                panic!("a frame");
+            };
+            let (_, body) = crate::named::split(frame.body).unwrap();
+            let Ok(Op::User(crate::op::UserOp::Update { type_id: 7, args })) =
+                Op::decode(frame.header.op, body)
+            else {
+                panic!("an update");
+            };
+            match (access_args::<Register>(args).unwrap(), &op) {
+                (ArchivedRegisterOp::Claim { id, names }, RegisterOp::Claim { id: sent, .. }) => {
+                    assert_eq!((id.to_native(), names.len()), (*sent, 1));
+                }
+                (ArchivedRegisterOp::Count, RegisterOp::Count) => {}
+                _ => panic!("another op came out"),
+            }
+        }
+        assert_eq!(access_args::<Register>(b"").map(|_| ()), Err(Fault::new(Status::BadBody)));
+    }
+
+    #[test]
+    fn a_reply_comes_back_wherever_it_lies() {
+        let given = || Given { ids: vec![1, 1 << 90], comment: Some("as asked for".to_owned()) };
+        let mut bytes = Vec::new();
+        encode_reply::<Register>(&given(), &mut bytes).unwrap();
+        let mut body = Vec::new();
+        Reply::Value(Some(&bytes)).encode(&mut body);
+        for skip in 0..16 {
+            let mut moved = AlignedVec::<16>::new();
+            moved.resize(skip, 0);
+            moved.extend_from_slice(&bytes);
+            assert_eq!(decode_reply::<Register>(&moved[skip..]), Ok(given()));
+        }
+        let bad = Err(Fault::new(Status::BadBody));
+        assert_eq!(decode_reply::<Register>(&bytes[1..]), bad);
+    }
+}
