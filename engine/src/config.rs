@@ -46,6 +46,21 @@ pub const MEMORY_BYTES_DEFAULT: u64 = 1024 * 1024 * 1024;
 /// at the table's emptiest.
 pub const OBJECT_BYTES: u64 = 72;
 
+/// What a name costs beside its bytes: its places among names and ids, and the string itself.
+pub const NAMED_BYTES: u64 = 160;
+
+/// Quotas a shard keeps.
+pub const QUOTAS_MAX: usize = 256;
+
+/// Objects that one request deletes by prefix; whoever asked goes on from there.
+pub const DELETED_MAX: u32 = 1_024;
+
+/// Bytes of the items of a page. It has at least one, however large.
+pub const PAGE_BYTES_MAX: usize = 1024 * 1024;
+
+/// Lines a log keeps; the oldest make room.
+pub const LOG_LINES_MAX: usize = 4_096;
+
 /// What a session costs with the ring it begins with: itself, its place in the index and among the
 /// expiries.
 pub const SESSION_BYTES: u64 = 320;

@@ -2,6 +2,7 @@
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use catena_protocol::ShardMap;
@@ -11,6 +12,7 @@ use socket2::{Domain, Protocol, Socket, Type};
 
 use crate::config::{BACKLOG, MEMORY_BYTES_DEFAULT, SHARDS_PER_CORE, SPIN_US_MAX};
 use crate::io::{Command, CoreCensus, CoreConfig, CoreEnd, CoreThread, ring_builder};
+use crate::shard::Types;
 
 /// How a core waits for its sockets.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -92,6 +94,7 @@ pub struct Builder {
     spin: Duration,
     driver: Driver,
     insecure_network: bool,
+    types: Types,
 }
 
 impl Builder {
@@ -180,6 +183,7 @@ impl Builder {
             memory_bytes_max: self.memory_bytes,
             hash_seed: hash_seed(),
             spin: self.spin,
+            types: Arc::new(self.types),
         };
         let (on_end, ends) = unbounded();
         let mut cores = Vec::new();
@@ -260,6 +264,7 @@ impl Engine {
             spin: Duration::ZERO,
             driver: Driver::Auto,
             insecure_network: false,
+            types: Types::default(),
         }
     }
 

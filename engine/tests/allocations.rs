@@ -8,6 +8,7 @@ use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 use std::io::Write;
 use std::net::TcpStream;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicIsize, Ordering};
 use std::time::Duration;
 
@@ -98,7 +99,7 @@ struct Client {
 impl Client {
     fn new(window: u64) -> Client {
         let mut client = Client {
-            shard: Shard::new(ShardId(0), 1),
+            shard: Shard::new(ShardId(0), 1, Arc::default()),
             number: 0,
             window,
             // Room for any request and all replies of the test: the driver reuses its buffers too.
@@ -136,7 +137,7 @@ impl Client {
         };
         let now = Time(self.number);
         self.replies.0.clear();
-        let moment = Moment { now, memory_bytes_max: 1 << 30 };
+        let moment = Moment { now, memory_bytes_max: 1 << 30, core: 0, connections: 1 };
         self.shard.on_request(moment, ConnId(0), &frame, &mut self.replies);
         assert!(!self.replies.0.is_empty(), "every request is answered");
     }

@@ -5,12 +5,13 @@ use std::hint::black_box;
 use std::net::SocketAddr;
 use std::os::fd::RawFd;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use catena_protocol::limits::{FRAME_BYTES_MAX, SESSION_WINDOW_MAX};
 use catena_protocol::{
-    Fault, Frame, FrameKind, Header, Hello, Kind, Refusal, ShardId, ShardMap, Status, Welcome,
-    features,
+    Fault, Frame, FrameKind, Header, Hello, Kind, ObjectId, Refusal, ShardId, ShardMap, Status,
+    Welcome, features,
 };
 use monoio::net::{TcpListener, TcpStream};
 use slab::Slab;
@@ -22,7 +23,7 @@ use super::notify::Notify;
 use super::spin::Spin;
 use super::thread::CoreCensus;
 use crate::config::CONNECTIONS_MAX;
-use crate::shard::{Census, ConnId, Moment, Outbox, Output, Shard, Time};
+use crate::shard::{Census, ConnId, Moment, Outbox, Output, Shard, Time, Types};
 
 /// What a core has to know about the node.
 #[derive(Clone, Debug)]
@@ -37,6 +38,8 @@ pub(crate) struct CoreConfig {
     pub(crate) memory_bytes_max: u64,
     pub(crate) hash_seed: u64,
     pub(crate) spin: Duration,
+    /// The kinds of objects that users defined.
+    pub(crate) types: Arc<Types>,
 }
 
 /// A core's state. Borrowed for a turn at a time, never across an await.
@@ -61,7 +64,7 @@ impl Core {
         let mine = (config.index..).step_by(usize::from(config.map.cores()));
         let shards = mine
             .take_while(|shard| u32::from(*shard) < config.map.shards())
-            .map(|shard| Shard::new(ShardId(shard), config.hash_seed))
+            .map(|shard| Shard::new(ShardId(shard), config.hash_seed, config.types.clone()))
             .collect();
         let spin = Spin::start(config.spin);
         Core {
@@ -146,7 +149,13 @@ impl Core {
         // what the others have counts in the same measure.
         let taken = elsewhere.saturating_mul(100) / 85;
         let memory_bytes_max = self.config.memory_bytes_max.saturating_sub(taken);
-        shard.on_request(Moment { now, memory_bytes_max }, conn, frame, out);
+        let connections = u32::try_from(self.conns.len()).expect("connections are bounded");
+        shard.on_request(
+            Moment { now, memory_bytes_max, core: self.config.index, connections },
+            conn,
+            frame,
+            out,
+        );
         self.memory_bytes.set(elsewhere + shard.bytes());
         self.arm(shard.next_due());
     }
@@ -161,8 +170,10 @@ impl Core {
         if u32::from(got.0) >= map.shards() {
             return Err(Fault::expected(Status::BadShard, map.shards().into(), got.0.into()));
         }
-        let is_session = kind_of(header) == Kind::Session.to_wire();
-        let right = if is_session { got } else { map.shard_of(header.object) };
+        // Sessions and scopes are a shard's own and name no object.
+        let names_none = [Kind::Session.to_wire(), Kind::Scope.to_wire()];
+        let is_of_shard = names_none.contains(&kind_of(header));
+        let right = if is_of_shard { got } else { map.shard_of(header.object) };
         if right != got {
             return Err(Fault::expected(Status::BadShard, right.0.into(), got.0.into()));
         }
@@ -385,6 +396,13 @@ impl Outbox for Replies<'_> {
         } else if let Some(conn) = self.conns.get(conn) {
             output.write(to, &mut conn.unsent.borrow_mut());
             conn.flush_wanted.notify();
+        }
+    }
+
+    fn print(&mut self, log: ObjectId, name: Option<&str>, line: &str) {
+        match name {
+            Some(name) => tracing::info!(target: "catena::log", log = name, "{line}"),
+            None => tracing::info!(target: "catena::log", ?log, "{line}"),
         }
     }
 }

@@ -9,7 +9,9 @@ use catena_protocol::limits::{MISSING_NAMED_MAX, REASON_BYTES_MAX};
 use catena_protocol::op::{Arrival, BarrierOp, GENERATION_CURRENT};
 use catena_protocol::{Fault, Missing, Refusal, Reply, SeatState, Status};
 
-use super::{Answer, Applied, Turn, WaiterId, check_seat, check_waiters};
+use super::{
+    Answer, Applied, Description, HoldId, Lost, Turn, WaiterId, check_seat, check_waiters,
+};
 
 /// A barrier in its current generation.
 #[derive(Debug, Default)]
@@ -140,7 +142,7 @@ impl Barrier {
     }
 
     /// Forgets a waiter and, if nothing else holds it, its party's arrival.
-    pub(super) fn cancel(&mut self, waiter: WaiterId) -> Missing {
+    pub(super) fn cancel(&mut self, waiter: WaiterId, _turn: &mut Turn<'_>) -> Missing {
         // Who is missing is said from the point of view of the one that waited.
         let SeatState { arrived, parties, missing: names, .. } = self.state();
         let party = self.waiters.remove(&waiter).expect("a waiter sits somewhere");
@@ -154,6 +156,18 @@ impl Barrier {
             }
         }
         Missing { arrived, parties, names }
+    }
+
+    pub(super) fn describe(&self) -> Description {
+        let SeatState { round, arrived, parties, missing, .. } = self.state();
+        let detail = format!("round {round}, {arrived} of {parties} parties");
+        Description { detail, missing, held: Vec::new() }
+    }
+
+    pub(super) fn lose(&mut self, _hold: HoldId, _why: Lost, _turn: &mut Turn<'_>) {}
+
+    pub(super) fn holds(&self) -> Vec<HoldId> {
+        Vec::new()
     }
 
     pub(super) fn waiters(&self) -> Vec<WaiterId> {

@@ -1,21 +1,21 @@
-//! Bytes with a version.
+//! Bytes; compared and exchanged by the object's version or by value, or guarded by tokens.
 
 use catena_protocol::op::CellOp;
 use catena_protocol::{Fault, Refusal, Reply, Status};
 
-use super::{Applied, Turn};
-use crate::config::{CELL_BYTES_MAX, STORED_REPLY_BYTES_MAX};
+use super::{Applied, Description, Turn, check_len, check_stored};
+use crate::config::CELL_BYTES_MAX;
 
-/// A cell; empty and of version 0 until somebody writes it. Its memory is reused from write to write.
+/// A cell; empty until somebody writes it. Its memory is reused from write to write.
 #[derive(Debug, Default)]
 pub(crate) struct Cell {
-    version: u64,
     bytes: Vec<u8>,
+    /// The highest fencing token that came with a write.
+    fence: u64,
 }
 
 impl Cell {
-    pub(super) fn read(&self, op: &CellOp<'_>) -> Result<Reply<'_>, Refusal> {
-        let version = self.version;
+    pub(super) fn read(&self, op: &CellOp<'_>, version: u64) -> Result<Reply<'_>, Refusal> {
         match *op {
             CellOp::Get => Ok(Reply::Cell { version, bytes: Some(&self.bytes) }),
             CellOp::GetIfNewer { version: seen } => {
@@ -39,13 +39,15 @@ impl Cell {
             CellOp::Set { bytes }
             | CellOp::Swap { bytes }
             | CellOp::CompareVersionAndSet { bytes, .. }
-            | CellOp::CompareAndSet { bytes, .. } => bytes.len(),
+            | CellOp::CompareAndSet { bytes, .. }
+            | CellOp::SetWithToken { bytes, .. } => bytes.len(),
             _ => 0,
         };
         check_len(len_after, CELL_BYTES_MAX)?;
         match op {
             // The old bytes are the reply, and the session has to keep it.
-            CellOp::Swap { .. } => Ok(check_len(self.bytes.len(), STORED_REPLY_BYTES_MAX)?),
+            CellOp::Swap { .. } => Ok(check_stored(self.bytes.len())?),
+            CellOp::SetWithToken { token, .. } => Ok(check_token(self.fence, *token)?),
             _ => Ok(()),
         }
     }
@@ -54,16 +56,22 @@ impl Cell {
         match *op {
             CellOp::Set { bytes } => {
                 self.replace(bytes);
-                turn.done(&Reply::Number(self.version))
+                turn.done(&Reply::Number(turn.version))
+            }
+            CellOp::SetWithToken { token, bytes } => {
+                self.fence = token;
+                self.replace(bytes);
+                turn.done(&Reply::Number(turn.version))
             }
             CellOp::Swap { bytes } => {
-                let old = Reply::Cell { version: self.version, bytes: Some(&self.bytes) };
+                let version = turn.version_before;
+                let old = Reply::Cell { version, bytes: Some(&self.bytes) };
                 let applied = turn.done(&old);
                 self.replace(bytes);
                 applied
             }
             CellOp::CompareVersionAndSet { version, bytes } => {
-                let swapped = self.version == version;
+                let swapped = turn.version_before == version;
                 self.replace_if(swapped, bytes, turn)
             }
             CellOp::CompareAndSet { expected, bytes } => {
@@ -72,9 +80,8 @@ impl Cell {
             }
             CellOp::Append { bytes } => {
                 self.bytes.extend_from_slice(bytes);
-                self.version += 1;
                 let length = self.bytes.len() as u64;
-                turn.done(&Reply::Appended { version: self.version, length })
+                turn.done(&Reply::Appended { version: turn.version, length })
             }
             CellOp::Get | CellOp::GetIfNewer { .. } | CellOp::ReadRange { .. } => {
                 unreachable!("a read is not applied")
@@ -85,8 +92,10 @@ impl Cell {
     fn replace_if(&mut self, swapped: bool, bytes: &[u8], turn: &mut Turn<'_>) -> Applied {
         if swapped {
             self.replace(bytes);
+        } else {
+            turn.unchanged();
         }
-        turn.done(&Reply::VersionSwapped { version: self.version, swapped })
+        turn.done(&Reply::VersionSwapped { version: turn.version_now(), swapped })
     }
 
     fn replace(&mut self, bytes: &[u8]) {
@@ -97,7 +106,6 @@ impl Cell {
         self.bytes.clear();
         // Copy 1 of 1: the frame's buffer is reused for the next read, the object stays.
         self.bytes.extend_from_slice(bytes);
-        self.version += 1;
     }
 
     /// Reads where the bytes begin.
@@ -105,18 +113,24 @@ impl Cell {
         self.bytes.first().copied().map_or(0, u64::from)
     }
 
+    pub(super) fn describe(&self) -> Description {
+        Description { detail: format!("{} bytes", self.bytes.len()), ..Description::default() }
+    }
+
     pub(super) fn bytes(&self) -> u64 {
         (size_of::<Cell>() + self.bytes.capacity()) as u64
     }
 }
 
-fn check_len(len: usize, limit: usize) -> Result<(), Fault> {
-    if len <= limit {
-        return Ok(());
-    }
-    Err(Fault::expected(Status::TooLarge, limit as u64, len as u64))
-}
-
 fn index(at: u64) -> usize {
     usize::try_from(at).expect("was compared with a length")
+}
+
+/// Refuses a write whose token is older than one that came before: whoever it was given to has lost
+/// what it stood for.
+pub(super) fn check_token(fence: u64, token: u64) -> Result<(), Fault> {
+    if token >= fence {
+        return Ok(());
+    }
+    Err(Fault::expected(Status::StaleToken, fence, token))
 }

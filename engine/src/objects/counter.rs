@@ -3,7 +3,7 @@
 use catena_protocol::op::CounterOp;
 use catena_protocol::{Fault, Refusal, Reply, Status};
 
-use super::{Applied, Turn};
+use super::{Applied, Description, Turn};
 
 /// A counter; 0 until somebody changes it.
 #[derive(Debug, Default)]
@@ -29,6 +29,9 @@ impl Counter {
     pub(super) fn apply(&mut self, op: &CounterOp, turn: &mut Turn<'_>) -> Applied {
         let before = self.value;
         self.value = self.after(op).expect("overflow was checked");
+        if matches!(*op, CounterOp::CompareAndSwap { expected, .. } if before != expected) {
+            turn.unchanged();
+        }
         turn.done(&match *op {
             CounterOp::FetchAdd { .. } | CounterOp::Swap { .. } => Reply::Int(before),
             CounterOp::CompareAndSwap { expected, .. } => {
@@ -36,6 +39,10 @@ impl Counter {
             }
             _ => Reply::Int(self.value),
         })
+    }
+
+    pub(super) fn describe(&self) -> Description {
+        Description { detail: format!("value {}", self.value), ..Description::default() }
     }
 
     /// The value the op leads to; `None` if it does not fit.

@@ -3,7 +3,7 @@
 use catena_protocol::op::FlagOp;
 use catena_protocol::{Refusal, Reply};
 
-use super::{Applied, Turn};
+use super::{Applied, Description, Turn};
 
 /// A flag; false until somebody changes it.
 #[derive(Debug, Default)]
@@ -25,7 +25,7 @@ impl Flag {
 
     pub(super) fn apply(&mut self, op: &FlagOp, turn: &mut Turn<'_>) -> Applied {
         let before = self.value;
-        turn.done(&match *op {
+        let reply = match *op {
             FlagOp::Get => unreachable!("a read is not applied"),
             FlagOp::Set { value } => {
                 self.value = value;
@@ -39,9 +39,16 @@ impl Flag {
                 let swapped = before == expected;
                 if swapped {
                     self.value = value;
+                } else {
+                    turn.unchanged();
                 }
                 Reply::BoolSwapped { value: self.value, swapped }
             }
-        })
+        };
+        turn.done(&reply)
+    }
+
+    pub(super) fn describe(&self) -> Description {
+        Description { detail: format!("value {}", self.value), ..Description::default() }
     }
 }

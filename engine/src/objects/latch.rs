@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use catena_protocol::op::LatchOp;
 use catena_protocol::{Fault, Missing, Refusal, Reply, SeatState, Status};
 
-use super::{Applied, Turn, WAITER_BYTES, WaiterId, check_seat, check_waiters};
+use super::{Applied, Description, Turn, WAITER_BYTES, WaiterId, check_seat, check_waiters};
 
 /// A latch; unknown until somebody says how many parties open it.
 #[derive(Debug, Default)]
@@ -92,6 +92,16 @@ impl Latch {
         self.waiters.remove(&waiter);
         let parties = self.parties;
         Missing { arrived: parties - self.missing(), parties, names: Vec::new() }
+    }
+
+    pub(super) fn describe(&self) -> Description {
+        let (parties, missing) = (self.parties, self.missing());
+        let detail = format!(
+            "{} of {parties} parties, {}",
+            parties - missing,
+            if self.open { "open" } else { "closed" }
+        );
+        Description { detail, ..Description::default() }
     }
 
     pub(super) fn waiters(&self) -> Vec<WaiterId> {

@@ -9,32 +9,68 @@
 //!   order holds the same state (I6).
 //!
 //! Objects never see sessions, connections or clocks. A request that has to wait is a [`WaiterId`]
-//! that the object keeps until a later op releases it, or the shard cancels it.
+//! that the object keeps until a later op releases it, or the shard cancels it. What a session holds
+//! of an object is a [`HoldId`] that the object keeps until it takes it back, or the shard says that
+//! it is lost.
 
 mod barrier;
 mod cell;
 mod counter;
 mod flag;
+mod future;
 mod latch;
+mod list;
+mod log;
+mod map;
 mod numbers;
+mod queue;
 mod reduction;
+mod semaphore;
+mod set;
+mod user;
 mod vector;
 
 use std::sync::Arc;
 
-use catena_protocol::{Fault, Header, Kind, Missing, Op, Refusal, Reply, Status, frame};
+use catena_protocol::limits::HOLD_MS_MAX;
+use catena_protocol::{
+    Fault, Header, ItemsBuf, Kind, Missing, ObjectId, Op, Refusal, Reply, Status, frame,
+};
 
 use self::barrier::Barrier;
 use self::cell::Cell;
 use self::counter::Counter;
 use self::flag::Flag;
+use self::future::Future;
 use self::latch::Latch;
+use self::list::List;
+use self::log::Log;
+use self::map::Map;
 use self::reduction::Reduction;
+use self::semaphore::{Lock, Semaphore};
+use self::set::Set;
+pub use self::user::Types;
+use self::user::User;
 use self::vector::Vector;
+use crate::shard::Time;
+use crate::shard::holds::{Hold, Holds};
 
 /// A parked request, as an object knows it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(crate) struct WaiterId(pub(crate) u32);
+
+/// Something that a session holds, as an object knows it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(crate) struct HoldId(pub(crate) u32);
+
+/// Why a session no longer holds something that the object did not take back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Lost {
+    /// Its time is up: whoever held it cannot be running any more.
+    Late,
+    /// Its session was closed or forgotten.
+    Left,
+}
 
 /// An answer that is kept: encoded, and cheap to hand to many.
 #[derive(Clone, Debug)]
@@ -117,14 +153,41 @@ impl Answer {
     }
 }
 
+/// What the turns of a shard share and reuse: room to encode, who was released, who holds what.
+#[derive(Debug, Default)]
+pub(crate) struct Desk {
+    scratch: Vec<u8>,
+    /// Requests that were released and are still to be answered.
+    pub(crate) released: Vec<(WaiterId, Answer)>,
+    pub(crate) holds: Holds,
+}
+
+/// Whose turn it is, and where in the shard's order.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Place {
+    pub(crate) object: ObjectId,
+    /// The session of the request; 0 if the update comes from the shard itself.
+    pub(crate) session: u64,
+    pub(crate) now: Time,
+    /// The version of the object before the update: where it was changed last.
+    pub(crate) version_before: u64,
+    /// Where the update stands in the shard's order: the object's version if it changes it.
+    pub(crate) version: u64,
+}
+
 /// What an update may know and do beside changing its object.
 pub(crate) struct Turn<'t> {
     /// The request itself, should it have to wait.
     pub(crate) waiter: WaiterId,
-    /// Where replies are encoded on their way to an [`Answer`].
-    scratch: &'t mut Vec<u8>,
-    /// Requests this update releases, with their answer.
-    released: &'t mut Vec<(WaiterId, Answer)>,
+    /// The version of the object before the update.
+    pub(crate) version_before: u64,
+    /// Its version after the update, unless that leaves it [`unchanged`](Turn::unchanged).
+    pub(crate) version: u64,
+    object: ObjectId,
+    session: u64,
+    now: Time,
+    changed: bool,
+    desk: &'t mut Desk,
 }
 
 /// How an update ended.
@@ -139,17 +202,57 @@ pub(crate) enum Applied {
 }
 
 impl<'t> Turn<'t> {
-    pub(crate) fn new(
-        waiter: WaiterId,
-        scratch: &'t mut Vec<u8>,
-        released: &'t mut Vec<(WaiterId, Answer)>,
-    ) -> Turn<'t> {
-        Turn { waiter, scratch, released }
+    pub(crate) fn new(waiter: WaiterId, place: Place, desk: &'t mut Desk) -> Turn<'t> {
+        let Place { object, session, now, version_before, version } = place;
+        Turn { waiter, version_before, version, object, session, now, changed: true, desk }
+    }
+
+    /// Says that the object is as it was, so that its version stays.
+    fn unchanged(&mut self) {
+        self.changed = false;
+    }
+
+    pub(crate) fn has_changed(&self) -> bool {
+        self.changed
+    }
+
+    /// The version the object has once the update is done.
+    fn version_now(&self) -> u64 {
+        if self.changed { self.version } else { self.version_before }
+    }
+
+    /// A number for the `nth` grant of this update, which no grant ever had and all later ones
+    /// exceed: what a [fencing token](https://martin.kleppmann.com/2016/02/08/how-to-do-distributed-locking.html)
+    /// needs.
+    fn token(&self, nth: u16) -> u64 {
+        self.version << 16 | u64::from(nth)
+    }
+
+    /// Lets the session that asks hold something for so many milliseconds from now on, or as long as
+    /// it lives if that is 0.
+    fn hold(&mut self, hold_ms: u32) -> HoldId {
+        let until = self.until(hold_ms);
+        self.desk.holds.take(Hold { object: self.object, session: self.session, until })
+    }
+
+    /// Lets whoever holds something hold it for so long from now on.
+    fn extend(&mut self, hold: HoldId, hold_ms: u32) {
+        let until = self.until(hold_ms);
+        self.desk.holds.extend(hold, until);
+    }
+
+    /// Takes something back.
+    fn let_go(&mut self, hold: HoldId) {
+        self.desk.holds.end(hold);
+    }
+
+    fn until(&self, hold_ms: u32) -> Option<Time> {
+        (hold_ms != 0).then(|| self.now.plus_ms(hold_ms.min(HOLD_MS_MAX)))
     }
 
     /// Makes an answer of a reply.
     fn answer(&mut self, reply: &Reply<'_>) -> Answer {
-        Answer::reply(reply, self.scratch)
+        Answer::reply(reply, &mut self.desk.scratch)
     }
 
     /// Answers the request.
@@ -160,10 +263,33 @@ impl<'t> Turn<'t> {
         }
     }
 
-    /// Answers requests that were waiting.
+    /// Answers requests that were waiting, all alike.
     fn release(&mut self, waiters: impl IntoIterator<Item = WaiterId>, answer: &Answer) {
-        self.released.extend(waiters.into_iter().map(|waiter| (waiter, answer.clone())));
+        let released = waiters.into_iter().map(|waiter| (waiter, answer.clone()));
+        self.desk.released.extend(released);
     }
+}
+
+/// What people want to know of an object.
+#[derive(Debug, Default)]
+pub(crate) struct Description {
+    /// Its state in a line.
+    pub(crate) detail: String,
+    /// Who has not come yet.
+    pub(crate) missing: Vec<String>,
+    /// Who holds something of it.
+    pub(crate) held: Vec<Held>,
+}
+
+/// One thing that is held.
+#[derive(Debug)]
+pub(crate) struct Held {
+    pub(crate) hold: HoldId,
+    /// The fencing token it was given out with; 0 if there is none.
+    pub(crate) token: u64,
+    pub(crate) permits: u32,
+    /// In whose name, where names count.
+    pub(crate) party: String,
 }
 
 /// An object of any kind. Small ones are inline, so that a million counters stay small.
@@ -176,6 +302,14 @@ pub(crate) enum Object {
     Reduction(Box<Reduction>),
     Barrier(Box<Barrier>),
     Latch(Box<Latch>),
+    List(Box<List>),
+    Map(Box<Map>),
+    Set(Box<Set>),
+    Semaphore(Box<Semaphore>),
+    Lock(Box<Lock>),
+    Future(Box<Future>),
+    Log(Box<Log>),
+    User(Box<User>),
 }
 
 const _: () = assert!(size_of::<Object>() <= 16, "a million counters stay small");
@@ -191,6 +325,14 @@ macro_rules! dispatch {
             (Object::Reduction($o), Op::Reduction($p)) => $body,
             (Object::Barrier($o), Op::Barrier($p)) => $body,
             (Object::Latch($o), Op::Latch($p)) => $body,
+            (Object::List($o), Op::List($p)) => $body,
+            (Object::Map($o), Op::Map($p)) => $body,
+            (Object::Set($o), Op::Set($p)) => $body,
+            (Object::Semaphore($o), Op::Semaphore($p)) => $body,
+            (Object::Lock($o), Op::Lock($p)) => $body,
+            (Object::Future($o), Op::Future($p)) => $body,
+            (Object::Log($o), Op::Log($p)) => $body,
+            (Object::User($o), Op::User($p)) => $body,
             (object, op) => {
                 unreachable!("{:?} asked {:?}: kinds were checked", object.kind(), op.code())
             }
@@ -198,10 +340,34 @@ macro_rules! dispatch {
     };
 }
 
+/// Whatever kind it is: `each!(object, |object| …)`.
+macro_rules! each {
+    ($object:expr, |$o:ident| $body:expr) => {
+        match $object {
+            Object::Counter($o) => $body,
+            Object::Flag($o) => $body,
+            Object::Cell($o) => $body,
+            Object::Vector($o) => $body,
+            Object::Reduction($o) => $body,
+            Object::Barrier($o) => $body,
+            Object::Latch($o) => $body,
+            Object::List($o) => $body,
+            Object::Map($o) => $body,
+            Object::Set($o) => $body,
+            Object::Semaphore($o) => $body,
+            Object::Lock($o) => $body,
+            Object::Future($o) => $body,
+            Object::Log($o) => $body,
+            Object::User($o) => $body,
+        }
+    };
+}
+
 impl Object {
-    /// The object that an op on a name nobody used finds.
-    pub(crate) fn fresh(kind: Kind) -> Object {
-        match kind {
+    /// The object that an op on a name nobody used finds; `UnknownType` if no such object can be
+    /// made here.
+    pub(crate) fn fresh(op: &Op<'_>, types: &Types) -> Result<Object, Fault> {
+        Ok(match op.kind() {
             Kind::Counter => Object::Counter(Counter::default()),
             Kind::Flag => Object::Flag(Flag::default()),
             Kind::Cell => Object::Cell(Box::default()),
@@ -209,8 +375,18 @@ impl Object {
             Kind::Reduction => Object::Reduction(Box::default()),
             Kind::Barrier => Object::Barrier(Box::default()),
             Kind::Latch => Object::Latch(Box::default()),
-            Kind::Session | Kind::Object => unreachable!("{kind:?} is no kind of object"),
-        }
+            Kind::List => Object::List(Box::default()),
+            Kind::Map => Object::Map(Box::default()),
+            Kind::Set => Object::Set(Box::default()),
+            Kind::Semaphore => Object::Semaphore(Box::default()),
+            Kind::Lock => Object::Lock(Box::default()),
+            Kind::Future => Object::Future(Box::default()),
+            Kind::Log => Object::Log(Box::default()),
+            Kind::User => Object::User(Box::new(User::fresh(op, types)?)),
+            kind @ (Kind::Session | Kind::Object | Kind::Scope) => {
+                unreachable!("{kind:?} is no kind of object")
+            }
+        })
     }
 
     pub(crate) fn kind(&self) -> Kind {
@@ -222,6 +398,14 @@ impl Object {
             Object::Reduction(_) => Kind::Reduction,
             Object::Barrier(_) => Kind::Barrier,
             Object::Latch(_) => Kind::Latch,
+            Object::List(_) => Kind::List,
+            Object::Map(_) => Kind::Map,
+            Object::Set(_) => Kind::Set,
+            Object::Semaphore(_) => Kind::Semaphore,
+            Object::Lock(_) => Kind::Lock,
+            Object::Future(_) => Kind::Future,
+            Object::Log(_) => Kind::Log,
+            Object::User(_) => Kind::User,
         }
     }
 
@@ -235,9 +419,28 @@ impl Object {
         Err(Fault::expected(Status::WrongKind, expected, got))
     }
 
-    /// Answers a read.
-    pub(crate) fn read(&self, op: &Op<'_>) -> Result<Reply<'_>, Refusal> {
-        dispatch!(self, op, |object, op| object.read(op))
+    /// Answers a read of the object, whose version is `version`.
+    pub(crate) fn read(&self, op: &Op<'_>, version: u64) -> Result<Reply<'_>, Refusal> {
+        match (self, op) {
+            (Object::Cell(cell), Op::Cell(op)) => cell.read(op, version),
+            (Object::Vector(vector), Op::Vector(op)) => vector.read(op, version),
+            (Object::Counter(counter), Op::Counter(op)) => counter.read(op),
+            (Object::Flag(flag), Op::Flag(op)) => flag.read(op),
+            (Object::Reduction(reduction), Op::Reduction(op)) => reduction.read(op),
+            (Object::Barrier(barrier), Op::Barrier(op)) => barrier.read(op),
+            (Object::Latch(latch), Op::Latch(op)) => latch.read(op),
+            (Object::List(list), Op::List(op)) => list.read(op),
+            (Object::Map(map), Op::Map(op)) => map.read(op),
+            (Object::Set(set), Op::Set(op)) => set.read(op),
+            (Object::Semaphore(semaphore), Op::Semaphore(op)) => semaphore.read(op),
+            (Object::Lock(lock), Op::Lock(op)) => lock.read(op),
+            (Object::Future(future), Op::Future(op)) => future.read(op),
+            (Object::Log(log), Op::Log(op)) => log.read(op),
+            (Object::User(user), Op::User(op)) => user.read(op),
+            (object, op) => {
+                unreachable!("{:?} asked {:?}: kinds were checked", object.kind(), op.code())
+            }
+        }
     }
 
     /// Decides whether an update can be applied.
@@ -250,13 +453,30 @@ impl Object {
         dispatch!(self, op, |object, op| object.apply(op, turn))
     }
 
-    /// Forgets a waiter whose time is up, and says who it was waiting for.
-    pub(crate) fn cancel(&mut self, waiter: WaiterId) -> Missing {
+    /// Forgets a waiter whose time is up, and says who it was waiting for. Others may no longer have
+    /// to wait then.
+    pub(crate) fn cancel(&mut self, waiter: WaiterId, turn: &mut Turn<'_>) -> Missing {
         match self {
             Object::Reduction(reduction) => reduction.cancel(waiter),
-            Object::Barrier(barrier) => barrier.cancel(waiter),
+            Object::Barrier(barrier) => barrier.cancel(waiter, turn),
             Object::Latch(latch) => latch.cancel(waiter),
+            Object::List(list) => list.cancel(waiter, turn),
+            Object::Semaphore(semaphore) => semaphore.cancel(waiter, turn),
+            Object::Lock(lock) => lock.cancel(waiter, turn),
+            Object::Future(future) => future.cancel(waiter),
             _ => unreachable!("nobody waits on a {:?}", self.kind()),
+        }
+    }
+
+    /// Takes back what a session does not hold any more; the shard has forgotten the hold.
+    pub(crate) fn lose(&mut self, hold: HoldId, why: Lost, turn: &mut Turn<'_>) {
+        match self {
+            Object::Reduction(reduction) => reduction.lose(hold, why, turn),
+            Object::Barrier(barrier) => barrier.lose(hold, why, turn),
+            Object::List(list) => list.lose(hold, why, turn),
+            Object::Semaphore(semaphore) => semaphore.lose(hold, why, turn),
+            Object::Lock(lock) => lock.lose(hold, why, turn),
+            _ => unreachable!("nobody holds a {:?}", self.kind()),
         }
     }
 
@@ -266,10 +486,29 @@ impl Object {
             Object::Reduction(reduction) => reduction.waiters(),
             Object::Barrier(barrier) => barrier.waiters(),
             Object::Latch(latch) => latch.waiters(),
-            Object::Counter(_) | Object::Flag(_) | Object::Cell(_) | Object::Vector(_) => {
-                Vec::new()
-            }
+            Object::List(list) => list.waiters(),
+            Object::Semaphore(semaphore) => semaphore.waiters(),
+            Object::Lock(lock) => lock.waiters(),
+            Object::Future(future) => future.waiters(),
+            _ => Vec::new(),
         }
+    }
+
+    /// All that is held of it, what waiting requests are going to hold included.
+    pub(crate) fn holds(&self) -> Vec<HoldId> {
+        match self {
+            Object::Reduction(reduction) => reduction.holds(),
+            Object::Barrier(barrier) => barrier.holds(),
+            Object::List(list) => list.holds(),
+            Object::Semaphore(semaphore) => semaphore.holds(),
+            Object::Lock(lock) => lock.holds(),
+            _ => Vec::new(),
+        }
+    }
+
+    /// What people want to know of it.
+    pub(crate) fn describe(&self) -> Description {
+        each!(self, |object| object.describe())
     }
 
     /// Reads a little of what the object has on the heap, so that it comes into the cache. The
@@ -290,6 +529,14 @@ impl Object {
             Object::Reduction(reduction) => reduction.bytes(),
             Object::Barrier(barrier) => barrier.bytes(),
             Object::Latch(latch) => latch.bytes(),
+            Object::List(list) => list.bytes(),
+            Object::Map(map) => map.bytes(),
+            Object::Set(set) => set.bytes(),
+            Object::Semaphore(semaphore) => semaphore.bytes(),
+            Object::Lock(lock) => lock.bytes(),
+            Object::Future(future) => future.bytes(),
+            Object::Log(log) => log.bytes(),
+            Object::User(user) => user.bytes(),
         }
     }
 }
@@ -320,4 +567,27 @@ fn check_waiters(waiting: usize) -> Result<(), Fault> {
         return Ok(());
     }
     Err(Fault::expected(Status::TooManyWaiters, WAITERS_MAX as u64, waiting as u64 + 1))
+}
+
+/// Refuses a value that is larger than it may be.
+fn check_len(len: usize, limit: usize) -> Result<(), Fault> {
+    if len <= limit {
+        return Ok(());
+    }
+    Err(Fault::expected(Status::TooLarge, limit as u64, len as u64))
+}
+
+/// Refuses a value that is too large to be the reply to an update, which its session has to keep.
+fn check_stored(len: usize) -> Result<(), Fault> {
+    check_len(len, crate::config::STORED_REPLY_BYTES_MAX)
+}
+
+/// A count in 32 bits: whatever is counted is bounded far below.
+fn count(len: usize) -> u32 {
+    u32::try_from(len).expect("it is bounded")
+}
+
+/// Whether a page that has something is better sent than made longer by so many bytes.
+fn page_is_full(page: &ItemsBuf, more: usize) -> bool {
+    !page.is_empty() && page.bytes_len() + more > crate::config::PAGE_BYTES_MAX
 }

@@ -3,7 +3,9 @@
 //! Everything here gives the same bits on every machine: element-wise, in index order, no fused
 //! operations, no libm.
 
-use catena_protocol::{Elements, Fault, Status};
+use std::ops::Range;
+
+use catena_protocol::{Elements, Fault, Scalar, Status};
 
 /// Elements that are ours to change.
 #[derive(Clone, Debug, PartialEq)]
@@ -57,6 +59,15 @@ impl Numbers {
         }
     }
 
+    /// The name of their type.
+    pub(crate) fn type_name(&self) -> &'static str {
+        match self {
+            Numbers::F64(_) => "f64",
+            Numbers::F32(_) => "f32",
+            Numbers::I64(_) => "i64",
+        }
+    }
+
     /// The heap they take, in bytes.
     pub(crate) fn bytes(&self) -> u64 {
         let bytes = match self {
@@ -67,40 +78,113 @@ impl Numbers {
         bytes as u64
     }
 
+    /// Some of them.
+    pub(crate) fn range(&self, range: Range<usize>) -> Elements<'_> {
+        match self {
+            Numbers::F64(values) => Elements::F64(&values[range]),
+            Numbers::F32(values) => Elements::F32(&values[range]),
+            Numbers::I64(values) => Elements::I64(&values[range]),
+        }
+    }
+
+    /// Refuses another type.
+    pub(crate) fn check_type(&self, type_code: u8) -> Result<(), Fault> {
+        let ours = self.elements().type_code();
+        if ours == type_code {
+            return Ok(());
+        }
+        Err(Fault::expected(Status::Mismatch, ours.into(), type_code.into()))
+    }
+
     /// Refuses elements of another type or length.
     pub(crate) fn check_like(&self, elements: Elements<'_>) -> Result<(), Fault> {
-        let (ours, theirs) = (self.elements(), elements);
-        if ours.type_code() != theirs.type_code() {
-            let (expected, got) = (ours.type_code().into(), theirs.type_code().into());
-            return Err(Fault::expected(Status::Mismatch, expected, got));
-        }
-        if ours.len() != theirs.len() {
-            let (expected, got) = (ours.len() as u64, theirs.len() as u64);
-            return Err(Fault::expected(Status::Mismatch, expected, got));
+        self.check_type(elements.type_code())?;
+        let (ours, theirs) = (self.elements().len(), elements.len());
+        if ours != theirs {
+            return Err(Fault::expected(Status::Mismatch, ours as u64, theirs as u64));
         }
         Ok(())
     }
 
-    /// Refuses a sum that would not fit; floats always do.
-    pub(crate) fn check_add(&self, elements: Elements<'_>) -> Result<(), Fault> {
-        self.check_like(elements)?;
+    /// Refuses a sum that would not fit, of elements from `at` on; floats always do.
+    pub(crate) fn check_add(&self, at: usize, elements: Elements<'_>) -> Result<(), Fault> {
         if let (Numbers::I64(ours), Elements::I64(theirs)) = (self, elements) {
-            let overflows = ours.iter().zip(theirs).any(|(a, b)| a.checked_add(*b).is_none());
-            if overflows {
+            let mut pairs = ours[at..].iter().zip(theirs);
+            if pairs.any(|(a, b)| a.checked_add(*b).is_none()) {
                 return Err(Fault::new(Status::Overflow));
             }
         }
         Ok(())
     }
 
-    /// Adds element by element what [`Numbers::check_add`] allowed.
-    pub(crate) fn add(&mut self, elements: Elements<'_>) {
+    /// Adds to the elements from `at` on what [`Numbers::check_add`] allowed.
+    pub(crate) fn add(&mut self, at: usize, elements: Elements<'_>) {
         pairwise!(
             self,
             elements,
-            |ours, theirs| ours.iter_mut().zip(theirs).for_each(|(a, b)| *a += b),
+            |ours, theirs| ours[at..].iter_mut().zip(theirs).for_each(|(a, b)| *a += b),
             else unreachable!("types were checked")
         );
+    }
+
+    /// Refuses a factor of another type, or products that would not fit.
+    pub(crate) fn check_scale(&self, factor: Scalar) -> Result<(), Fault> {
+        self.check_type(factor.type_code())?;
+        match (self, factor) {
+            (Numbers::I64(values), Scalar::I64(factor))
+                if values.iter().any(|value| value.checked_mul(factor).is_none()) =>
+            {
+                Err(Fault::new(Status::Overflow))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Multiplies by what [`Numbers::check_scale`] allowed.
+    pub(crate) fn scale(&mut self, factor: Scalar) {
+        match (self, factor) {
+            (Numbers::F64(values), Scalar::F64(factor)) => {
+                values.iter_mut().for_each(|value| *value *= factor);
+            }
+            (Numbers::F32(values), Scalar::F32(factor)) => {
+                values.iter_mut().for_each(|value| *value *= factor);
+            }
+            (Numbers::I64(values), Scalar::I64(factor)) => {
+                values.iter_mut().for_each(|value| *value *= factor);
+            }
+            _ => unreachable!("types were checked"),
+        }
+    }
+
+    /// The sum of the products with as many elements, in their order.
+    pub(crate) fn dot(&self, elements: Elements<'_>) -> Result<Scalar, Fault> {
+        self.check_like(elements)?;
+        Ok(match (self, elements) {
+            (Numbers::F64(ours), Elements::F64(theirs)) => {
+                Scalar::F64(ours.iter().zip(theirs).fold(0.0, |sum, (a, b)| sum + a * b))
+            }
+            (Numbers::F32(ours), Elements::F32(theirs)) => {
+                Scalar::F32(ours.iter().zip(theirs).fold(0.0, |sum, (a, b)| sum + a * b))
+            }
+            (Numbers::I64(ours), Elements::I64(theirs)) => {
+                let mut pairs = ours.iter().zip(theirs);
+                let sum = pairs.try_fold(0_i64, |sum, (a, b)| sum.checked_add(a.checked_mul(*b)?));
+                Scalar::I64(sum.ok_or(Fault::new(Status::Overflow))?)
+            }
+            _ => unreachable!("types were checked"),
+        })
+    }
+
+    /// The sum, in their order.
+    pub(crate) fn sum(&self) -> Result<Scalar, Fault> {
+        Ok(match self {
+            Numbers::F64(values) => Scalar::F64(values.iter().fold(0.0, |sum, value| sum + value)),
+            Numbers::F32(values) => Scalar::F32(values.iter().fold(0.0, |sum, value| sum + value)),
+            Numbers::I64(values) => {
+                let sum = values.iter().try_fold(0_i64, |sum, value| sum.checked_add(*value));
+                Scalar::I64(sum.ok_or(Fault::new(Status::Overflow))?)
+            }
+        })
     }
 
     /// Keeps the smaller of each pair; a NaN wins.
@@ -178,6 +262,16 @@ macro_rules! float_extremes {
 float_extremes!(f64);
 float_extremes!(f32);
 
+/// The smaller of two floats, as everywhere here.
+pub(super) fn smaller(a: f64, b: f64) -> f64 {
+    a.smaller(b)
+}
+
+/// The larger of two floats, as everywhere here.
+pub(super) fn larger(a: f64, b: f64) -> f64 {
+    a.larger(b)
+}
+
 #[allow(clippy::cast_possible_truncation)] // rounding to the nearest f32 is what is meant
 fn narrow(value: f64) -> f32 {
     value as f32
@@ -199,11 +293,11 @@ mod tests {
     #[test]
     fn integers_overflow_before_anything_changes() {
         let numbers = Numbers::I64(vec![0, i64::MAX]);
-        let fault = numbers.check_add(Elements::I64(&[1, 1])).unwrap_err();
+        let fault = numbers.check_add(0, Elements::I64(&[1, 1])).unwrap_err();
         assert_eq!(fault.status, Status::Overflow);
-        assert_eq!(numbers.check_add(Elements::I64(&[1])).unwrap_err().status, Status::Mismatch);
+        assert_eq!(numbers.check_like(Elements::I64(&[1])).unwrap_err().status, Status::Mismatch);
         assert_eq!(
-            numbers.check_add(Elements::F64(&[1.0; 2])).unwrap_err().status,
+            numbers.check_like(Elements::F64(&[1.0; 2])).unwrap_err().status,
             Status::Mismatch
         );
     }

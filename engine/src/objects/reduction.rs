@@ -12,7 +12,9 @@ use catena_protocol::{Elements, Fault, Missing, Refusal, Reply, SeatState, Statu
 
 use super::numbers::Numbers;
 use super::vector::check_size;
-use super::{Applied, Turn, WAITER_BYTES, WaiterId, check_seat, check_waiters};
+use super::{
+    Applied, Description, HoldId, Lost, Turn, WAITER_BYTES, WaiterId, check_seat, check_waiters,
+};
 
 /// The last round there can be.
 const ROUND_MAX: u64 = u64::MAX - 1;
@@ -55,7 +57,7 @@ impl Reduction {
                 None => Err(Fault::new(Status::Absent).into()),
             },
             ReductionOp::State => Ok(Reply::Seats(self.state())),
-            ReductionOp::Contribute(_) => unreachable!("{op:?} is no read"),
+            _ => unreachable!("{op:?} is no read"),
         }
     }
 
@@ -121,6 +123,18 @@ impl Reduction {
         progress.waiters.remove(&waiter);
         let state = self.state();
         Missing { arrived: state.arrived, parties: state.parties, names: state.missing }
+    }
+
+    pub(super) fn describe(&self) -> Description {
+        let SeatState { round, arrived, parties, missing, .. } = self.state();
+        let detail = format!("round {round}, {arrived} of {parties} parties");
+        Description { detail, missing, held: Vec::new() }
+    }
+
+    pub(super) fn lose(&mut self, _hold: HoldId, _why: Lost, _turn: &mut Turn<'_>) {}
+
+    pub(super) fn holds(&self) -> Vec<HoldId> {
+        Vec::new()
     }
 
     pub(super) fn waiters(&self) -> Vec<WaiterId> {
@@ -192,7 +206,7 @@ impl Progress {
         let like = self.folded.as_ref().or(self.early.values().next());
         match like {
             Some(folded) if self.op == ReduceOp::Sum && !self.has_arrived(part.party) => {
-                folded.check_add(part.elements)
+                folded.check_like(part.elements).and_then(|()| folded.check_add(0, part.elements))
             }
             Some(folded) => folded.check_like(part.elements),
             None => Ok(()),
@@ -252,7 +266,7 @@ impl Progress {
     fn combine(&mut self, elements: Elements<'_>) {
         match (&mut self.folded, self.op) {
             (None, _) => self.folded = Some(Numbers::of(elements)),
-            (Some(folded), ReduceOp::Sum | ReduceOp::Mean) => folded.add(elements),
+            (Some(folded), ReduceOp::Sum | ReduceOp::Mean) => folded.add(0, elements),
             (Some(folded), ReduceOp::Min) => folded.min(elements),
             (Some(folded), ReduceOp::Max) => folded.max(elements),
         }

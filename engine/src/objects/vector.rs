@@ -1,35 +1,53 @@
-//! Rows × columns of numbers with a version.
+//! Rows × columns of numbers.
+
+use std::ops::Range;
 
 use catena_protocol::op::VectorOp;
 use catena_protocol::{Elements, Fault, Refusal, Reply, Status};
 
 use super::numbers::Numbers;
-use super::{Applied, Turn};
+use super::{Applied, Description, Turn};
 use crate::config::VECTOR_BYTES_MAX;
 
 /// A vector; absent until somebody gives it elements.
 #[derive(Debug, Default)]
 pub(crate) struct Vector {
-    version: u64,
     columns: u32,
     numbers: Option<Numbers>,
 }
 
 impl Vector {
-    pub(super) fn read(&self, op: &VectorOp<'_>) -> Result<Reply<'_>, Refusal> {
+    pub(super) fn read(&self, op: &VectorOp<'_>, version: u64) -> Result<Reply<'_>, Refusal> {
         let Some(numbers) = &self.numbers else {
             return Err(Fault::new(Status::Absent).into());
         };
-        let newer = match *op {
-            VectorOp::Get => true,
-            VectorOp::GetIfNewer { version } => self.version > version,
+        let columns = self.columns;
+        Ok(match *op {
+            VectorOp::Get => Reply::Vector { version, columns, elements: Some(numbers.elements()) },
+            VectorOp::GetIfNewer { version: seen } => {
+                let elements = (version > seen).then(|| numbers.elements());
+                Reply::Vector { version, columns, elements }
+            }
+            VectorOp::GetRows { from, count } => {
+                let elements = Some(numbers.range(self.rows(numbers, from, count.into())?));
+                Reply::Vector { version, columns, elements }
+            }
+            VectorOp::Dot { elements } => Reply::Scalar(numbers.dot(elements)?),
+            VectorOp::Sum => Reply::Scalar(numbers.sum()?),
             _ => unreachable!("{op:?} is no read"),
-        };
-        Ok(Reply::Vector {
-            version: self.version,
-            columns: self.columns,
-            elements: newer.then(|| numbers.elements()),
         })
+    }
+
+    /// Where `count` rows from `from` on lie, or `OutOfRange` if there are not as many.
+    fn rows(&self, numbers: &Numbers, from: u32, count: u64) -> Result<Range<usize>, Fault> {
+        let columns = u64::from(self.columns);
+        let rows = numbers.elements().len() as u64 / columns;
+        let end = u64::from(from) + count;
+        if end > rows {
+            return Err(Fault::expected(Status::OutOfRange, rows, end));
+        }
+        let place = |row: u64| usize::try_from(row * columns).expect("was compared with a length");
+        Ok(place(from.into())..place(end))
     }
 
     pub(super) fn check(&self, op: &VectorOp<'_>) -> Result<(), Refusal> {
@@ -43,26 +61,52 @@ impl Vector {
             }
             (VectorOp::Init { columns, elements }, None)
             | (VectorOp::Set { columns, elements }, _) => check_shape(*columns, *elements)?,
-            (VectorOp::Add { elements }, Some(numbers)) => numbers.check_add(*elements)?,
+            (VectorOp::Add { elements }, Some(numbers)) => {
+                numbers.check_like(*elements)?;
+                numbers.check_add(0, *elements)?;
+            }
             (VectorOp::Add { elements }, None) => {
                 check_shape(u32::try_from(elements.len()).unwrap_or(u32::MAX), *elements)?;
             }
-            (VectorOp::Get | VectorOp::GetIfNewer { .. }, _) => unreachable!("{op:?} is a read"),
+            (VectorOp::AddRows { from, elements }, Some(numbers)) => {
+                let at = self.whole_rows(numbers, *from, *elements)?.start;
+                numbers.check_add(at, *elements)?;
+            }
+            (VectorOp::Scale { factor }, Some(numbers)) => numbers.check_scale(*factor)?,
+            (VectorOp::AddRows { .. } | VectorOp::Scale { .. }, None) => {
+                return Err(Fault::new(Status::Absent).into());
+            }
+            _ => unreachable!("{op:?} is a read"),
         }
         Ok(())
     }
 
+    /// Where the rows lie that so many elements make up; `Mismatch` if they make none.
+    fn whole_rows(
+        &self,
+        numbers: &Numbers,
+        from: u32,
+        elements: Elements<'_>,
+    ) -> Result<Range<usize>, Fault> {
+        numbers.check_type(elements.type_code())?;
+        let (len, columns) = (elements.len() as u64, u64::from(self.columns));
+        if !len.is_multiple_of(columns) {
+            return Err(Fault::expected(Status::Mismatch, columns, len));
+        }
+        self.rows(numbers, from, len / columns)
+    }
+
     pub(super) fn apply(&mut self, op: &VectorOp<'_>, turn: &mut Turn<'_>) -> Applied {
         match (*op, &mut self.numbers) {
-            (VectorOp::Init { .. }, Some(_)) => {}
-            (VectorOp::Add { elements }, Some(numbers)) => {
-                numbers.add(elements);
-                self.version += 1;
+            (VectorOp::Init { .. }, Some(_)) => turn.unchanged(),
+            (VectorOp::Add { elements }, Some(numbers)) => numbers.add(0, elements),
+            (VectorOp::AddRows { from, elements }, Some(numbers)) => {
+                numbers.add(from as usize * self.columns as usize, elements);
             }
+            (VectorOp::Scale { factor }, Some(numbers)) => numbers.scale(factor),
             (VectorOp::Set { columns, elements }, Some(numbers)) => {
                 numbers.set(elements);
                 self.columns = columns;
-                self.version += 1;
             }
             (VectorOp::Init { columns, elements } | VectorOp::Set { columns, elements }, None) => {
                 self.make(columns, elements);
@@ -70,17 +114,29 @@ impl Vector {
             (VectorOp::Add { elements }, None) => {
                 self.make(u32::try_from(elements.len()).expect("was checked"), elements);
             }
-            (VectorOp::Get | VectorOp::GetIfNewer { .. }, _) => {
-                unreachable!("a read is not applied")
-            }
+            _ => unreachable!("{op:?} is a read, or was refused"),
         }
-        turn.done(&Reply::Number(self.version))
+        turn.done(&Reply::Number(turn.version_now()))
     }
 
     fn make(&mut self, columns: u32, elements: Elements<'_>) {
         self.numbers = Some(Numbers::of(elements));
         self.columns = columns;
-        self.version += 1;
+    }
+
+    pub(super) fn describe(&self) -> Description {
+        let detail = match &self.numbers {
+            Some(numbers) => {
+                let columns = self.columns as usize;
+                format!(
+                    "{} × {columns} {}",
+                    numbers.elements().len() / columns,
+                    numbers.type_name()
+                )
+            }
+            None => "absent".to_owned(),
+        };
+        Description { detail, ..Description::default() }
     }
 
     pub(super) fn bytes(&self) -> u64 {

@@ -9,7 +9,7 @@
 pub(super) mod trial;
 
 use catena_protocol::op::{
-    Arrival, BarrierOp, CellOp, Contribution, CounterOp, FlagOp, GENERATION_CURRENT, LatchOp,
+    Arrival, BarrierOp, CellOp, Contribution, CounterOp, FlagOp, GENERATION_CURRENT, LatchOp, Loss,
     ObjectOp, ReduceOp, ReductionOp, SessionOp, VectorOp,
 };
 use catena_protocol::{Elements, FrameKind, Header, ObjectId, Op, OpCode};
@@ -267,7 +267,7 @@ impl<'b> Source<'b> {
             _ => Elements::I64(&ints[..len]),
         };
         let generation = if shape < 128 { GENERATION_CURRENT } else { number };
-        let arrival = Arrival { party: text, parties, generation };
+        let arrival = Arrival { party: text, parties, generation, hold_ms: 0, loss: Loss::Wait };
         let [value, expected, ..] = ints;
         let yes = shape.is_multiple_of(2);
         hand(&match code {
@@ -312,7 +312,15 @@ impl<'b> Source<'b> {
             OpCode::ReductionContribute => {
                 let op = ReduceOp::ALL[usize::from(shape / 16 % 4)];
                 let (party, round) = (u32::from(party), number);
-                let part = Contribution { party, parties, round, op, elements };
+                let part = Contribution {
+                    party,
+                    parties,
+                    round,
+                    op,
+                    elements,
+                    hold_ms: 0,
+                    loss: Loss::Wait,
+                };
                 Op::Reduction(ReductionOp::Contribute(part))
             }
             OpCode::BarrierState => Op::Barrier(BarrierOp::State),
@@ -323,6 +331,7 @@ impl<'b> Source<'b> {
             OpCode::LatchState => Op::Latch(LatchOp::State),
             OpCode::LatchCountDown => Op::Latch(LatchOp::CountDown { party: text, parties }),
             OpCode::LatchWait => Op::Latch(LatchOp::Wait { parties }),
+            _ => Op::Counter(CounterOp::Get),
         });
     }
 }

@@ -14,26 +14,36 @@
 //! 4. A refusal changes nothing.
 //! 5. Nothing grows beyond the limits in [`config`](crate::config).
 
+mod directory;
 #[doc(hidden)]
 pub mod fuzz;
+pub(crate) mod holds;
+mod manage;
 mod outbox;
 mod session;
 mod waiters;
+mod watchers;
+
+use std::sync::Arc;
 
 use catena_protocol::limits::WAIT_MS_MAX;
-use catena_protocol::op::{ObjectOp, SessionOp};
+use catena_protocol::op::{LogOp, ObjectOp, SessionOp};
 use catena_protocol::{
-    Fault, Frame, Header, Kind, Missing, ObjectId, Op, Refusal, Reply, ShardId, Status,
+    Fault, Frame, Header, Kind, Missing, ObjectId, Op, OpCode, Refusal, Reply, ShardId, Status,
+    flags, named,
 };
 use foldhash::fast::FixedState;
 use hashbrown::HashMap;
-use hashbrown::hash_map::Entry;
 
+use self::directory::Directory;
+use self::holds::Hold;
 pub use self::outbox::{ConnId, Outbox, Output};
 use self::session::{Admission, SessionKey, Sessions};
 use self::waiters::{Waiter, Waiters};
+use self::watchers::Watchers;
 use crate::config::{OBJECT_BYTES, OBJECTS_MAX, SESSION_BYTES};
-use crate::objects::{Answer, Applied, Object, Turn, WaiterId};
+pub use crate::objects::Types;
+use crate::objects::{Answer, Applied, Desk, HoldId, Lost, Object, Place, Turn, WaiterId};
 
 /// A point in the shard's logical time, in microseconds; it never goes back.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -44,6 +54,11 @@ impl Time {
     pub fn plus_ms(self, ms: u32) -> Time {
         Time(self.0.saturating_add(u64::from(ms) * 1_000))
     }
+
+    /// How many milliseconds it is until then, at least 1.
+    fn ms_until(self, then: Time) -> u64 {
+        then.0.saturating_sub(self.0).div_ceil(1_000).max(1)
+    }
 }
 
 /// What the driver knows at the moment it calls.
@@ -53,6 +68,10 @@ pub struct Moment {
     pub now: Time,
     /// The memory this shard may take, in bytes, given what the other shards of its core take.
     pub memory_bytes_max: u64,
+    /// Which core it is, and how many connections that has: for whoever asks.
+    pub core: u16,
+    /// See `core`.
+    pub connections: u32,
 }
 
 /// Where an update stands in the shard's order.
@@ -64,37 +83,57 @@ pub struct Seq(pub u64);
 pub struct Shard {
     id: ShardId,
     seq: Seq,
+    /// How many reads it answered, for whoever asks.
+    reads: u64,
     now: Time,
-    objects: HashMap<ObjectId, Object, FixedState>,
+    objects: HashMap<ObjectId, Entry, FixedState>,
+    directory: Directory,
     sessions: Sessions,
     waiters: Waiters,
-    /// No wait and no session ends before this.
+    watchers: Watchers,
+    types: Arc<Types>,
+    /// Nothing ends before this.
     due: Option<Time>,
     /// Heap that the objects take, in bytes, table entries included.
     object_bytes: u64,
     memory_bytes_max: u64,
-    /// Reused from update to update: room to encode, and who was released.
-    scratch: Vec<u8>,
-    released: Vec<(WaiterId, Answer)>,
+    core: u16,
+    connections: u32,
+    desk: Desk,
 }
+
+/// An object in the table.
+#[derive(Debug)]
+struct Entry {
+    object: Object,
+    /// Its version: where in the shard's order it was changed last.
+    version: Seq,
+}
+
+const _: () = assert!(size_of::<Entry>() <= 24, "a million counters stay small");
 
 impl Shard {
     /// An empty shard. `hash_seed` keeps clients from choosing ids that collide in the tables; it has
-    /// no influence on any answer.
-    pub fn new(id: ShardId, hash_seed: u64) -> Shard {
+    /// no influence on any answer. `types` are the kinds of objects that users defined.
+    pub fn new(id: ShardId, hash_seed: u64, types: Arc<Types>) -> Shard {
         let hasher = FixedState::with_seed(hash_seed);
         Shard {
             id,
             seq: Seq::default(),
+            reads: 0,
             now: Time::default(),
             objects: HashMap::with_hasher(hasher.clone()),
+            directory: Directory::new(hasher.clone()),
             sessions: Sessions::new(hasher),
             waiters: Waiters::default(),
+            watchers: Watchers::default(),
+            types,
             due: None,
             object_bytes: 0,
             memory_bytes_max: 0,
-            scratch: Vec::new(),
-            released: Vec::new(),
+            core: 0,
+            connections: 0,
+            desk: Desk::default(),
         }
     }
 
@@ -105,7 +144,7 @@ impl Shard {
 
     /// Memory the shard takes, in bytes, near enough for a budget.
     pub fn bytes(&self) -> u64 {
-        self.object_bytes + self.sessions.bytes()
+        self.object_bytes + self.sessions.bytes() + self.directory.bytes()
     }
 
     /// What the shard holds.
@@ -121,12 +160,12 @@ impl Shard {
     /// Touches the object of a request, so that it is in the cache when the request is served. The
     /// answer depends on what was touched and means nothing.
     pub fn warm_object(&self, header: &Header) -> bool {
-        self.objects.get(&header.object).is_some_and(|object| object.kind() == Kind::Counter)
+        self.objects.get(&header.object).is_some_and(|entry| entry.object.kind() == Kind::Counter)
     }
 
     /// Touches what the object of a request has outside the table, likewise.
     pub fn warm_heap(&self, header: &Header) -> u64 {
-        self.objects.get(&header.object).map_or(0, Object::warm)
+        self.objects.get(&header.object).map_or(0, |entry| entry.object.warm())
     }
 
     /// Touches the session of a request, likewise.
@@ -144,21 +183,33 @@ impl Shard {
     ) {
         self.advance(moment.now);
         self.memory_bytes_max = moment.memory_bytes_max;
+        (self.core, self.connections) = (moment.core, moment.connections);
         if let Err(fault) = self.serve(conn, frame, out) {
             out.push(conn, &frame.header, Output::Refusal(&fault));
         }
     }
 
-    /// Lets time pass: ends the waits and sessions whose time is up.
+    /// Lets time pass: ends the waits, holds, objects and sessions whose time is up.
     pub fn on_time(&mut self, now: Time, out: &mut impl Outbox) {
         self.advance(now);
         while let Some(waiter) = self.waiters.first_due(self.now) {
             self.expire_waiter(waiter, out);
         }
+        while let Some(hold) = self.desk.holds.first_due(self.now) {
+            self.lose(hold, Lost::Late, out);
+        }
+        while let Some(object) = self.directory.first_due(self.now) {
+            self.delete(object, out);
+        }
         while let Some(session) = self.sessions.first_due(self.now) {
             self.close_session(session, out);
         }
-        let dues = [self.waiters.next_due(), self.sessions.next_due()];
+        let dues = [
+            self.waiters.next_due(),
+            self.desk.holds.next_due(),
+            self.directory.next_due(),
+            self.sessions.next_due(),
+        ];
         self.due = dues.into_iter().flatten().min();
         self.check_invariants();
     }
@@ -187,19 +238,25 @@ impl Shard {
         out: &mut impl Outbox,
     ) -> Result<(), Refusal> {
         let header = &frame.header;
-        if header.flags != 0 {
+        if header.flags & !flags::ALL != 0 {
             return Err(Fault::expected(Status::BadFlags, 0, header.flags.into()).into());
         }
         if header.epoch != 0 {
             return Err(Fault::expected(Status::WrongEpoch, 0, header.epoch.into()).into());
         }
         assert_eq!(header.shard, self.id, "the driver routes by shard");
+        let (name, body) = if header.flags & flags::NAMED == 0 {
+            (None, frame.body)
+        } else {
+            let (name, body) = named::split(frame.body)?;
+            (Some(name), body)
+        };
         // Matched where it lies: moving an op costs more than decoding it.
-        match &Op::decode(header.op, frame.body) {
+        match &Op::decode(header.op, body) {
             Err(fault) => Err((*fault).into()),
             Ok(Op::Session(op)) => self.serve_session(conn, header, *op, out),
             Ok(op) if op.code().is_read() => self.read(conn, header, op, out),
-            Ok(op) => self.update(conn, frame, op, out),
+            Ok(op) => self.update(conn, Request { header, name, body, op }, out),
         }
     }
 
@@ -230,29 +287,36 @@ impl Shard {
         op: &Op<'_>,
         out: &mut impl Outbox,
     ) -> Result<(), Refusal> {
-        match self.objects.get(&header.object) {
-            Some(object) => {
-                object.check_kind(op)?;
-                out.push(conn, header, Output::Reply(&object.read(op)?));
-            }
-            None => {
-                let fresh = Object::fresh(op.kind());
-                out.push(conn, header, Output::Reply(&fresh.read(op)?));
-            }
-        }
+        self.reads += 1;
+        let reply = match op {
+            Op::Object(ObjectOp::Inspect) => self.inspect(header.object)?,
+            Op::Scope(op) => self.look_around(op)?,
+            op => match self.objects.get(&header.object) {
+                Some(Entry { object, version }) => {
+                    object.check_kind(op)?;
+                    out.push(conn, header, Output::Reply(&object.read(op, version.0)?));
+                    return Ok(());
+                }
+                None => {
+                    let fresh = Object::fresh(op, &self.types)?;
+                    out.push(conn, header, Output::Reply(&fresh.read(op, 0)?));
+                    return Ok(());
+                }
+            },
+        };
+        out.push(conn, header, Output::Reply(&reply));
         Ok(())
     }
 
     fn update(
         &mut self,
         conn: ConnId,
-        frame: &Frame<'_>,
-        op: &Op<'_>,
+        request: Request<'_>,
         out: &mut impl Outbox,
     ) -> Result<(), Refusal> {
-        let header = &frame.header;
-        let (object_bytes, budget) = (self.object_bytes, self.memory_bytes_max);
-        let room = |session_bytes| check_memory(0, object_bytes + session_bytes, budget);
+        let header = request.header;
+        let (other_bytes, budget) = (self.bytes() - self.sessions.bytes(), self.memory_bytes_max);
+        let room = |session_bytes| check_memory(0, other_bytes + session_bytes, budget);
         let session = match self.sessions.admit(header, self.now, room)? {
             Admission::New(session) => session,
             Admission::Answered(answer) => {
@@ -264,65 +328,112 @@ impl Shard {
                 return Ok(());
             }
         };
-        let applied = match op {
-            Op::Object(ObjectOp::Delete) => Ok(self.delete(header, out)),
-            op => self.apply(frame, op),
+        let applied = match *request.op {
+            Op::Object(op) => self.manage(header, op, out)?,
+            Op::Scope(op) => self.manage_scope(&op, out)?,
+            _ => self.apply(&request)?,
         };
         match applied {
-            Err(refusal) => return Err(refusal),
-            Ok(Applied::Word(word)) => {
+            Applied::Word(word) => {
                 out.push(conn, header, Output::Word(word));
                 self.sessions.settle_word(session, header.number, word);
             }
-            Ok(Applied::Parked) => self.park(conn, header, session),
-            Ok(Applied::Done(answer)) => {
+            Applied::Parked => self.park(conn, header, session),
+            Applied::Done(answer) => {
                 out.push(conn, header, Output::Kept(&answer));
                 self.sessions.settle(session, header.number, answer);
             }
+        }
+        if let Op::Log(LogOp::Print { line }) = *request.op {
+            out.print(header.object, self.directory.name(header.object), line);
         }
         self.release(out);
         Ok(())
     }
 
     /// Checks and applies an update to its object, making the object if there is none.
-    fn apply(&mut self, frame: &Frame<'_>, op: &Op<'_>) -> Result<Applied, Refusal> {
+    fn apply(&mut self, request: &Request<'_>) -> Result<Applied, Refusal> {
+        let Request { header, name, body, op } = *request;
+        let id = header.object;
         // Counters and flags change in place, and an op without a body brings nothing to keep.
-        if !frame.body.is_empty() && !matches!(op, Op::Counter(_) | Op::Flag(_)) {
-            self.check_memory(frame.body.len() as u64)?;
+        if !body.is_empty() && !matches!(op, Op::Counter(_) | Op::Flag(_)) {
+            self.check_memory(body.len() as u64)?;
+            self.check_quota(id, body.len() as u64)?;
         }
+        let version = self.seq.0 + 1;
+        let place = Place {
+            object: id,
+            session: header.session,
+            now: self.now,
+            version_before: 0,
+            version,
+        };
         let waiter = self.waiters.next_id();
-        let mut turn = Turn::new(waiter, &mut self.scratch, &mut self.released);
-        let objects = self.objects.len();
-        match self.objects.entry(frame.header.object) {
-            Entry::Occupied(mut entry) => {
-                let object = entry.get_mut();
-                object.check_kind(op)?;
-                object.check(op)?;
-                self.seq.0 += 1;
-                if matches!(object.kind(), Kind::Counter | Kind::Flag) {
-                    return Ok(object.apply(op, &mut turn));
-                }
-                let bytes_before = object.bytes();
-                let applied = object.apply(op, &mut turn);
-                self.object_bytes = self.object_bytes + object.bytes() - bytes_before;
-                Ok(applied)
+        let Some(entry) = self.objects.get_mut(&id) else {
+            return self.make(request, waiter, place);
+        };
+        let object = &mut entry.object;
+        object.check_kind(op)?;
+        object.check(op)?;
+        if let Some(name) = name {
+            check_name(id, name)?;
+            self.directory.put_name(id, name, OBJECT_BYTES + object.bytes());
+        }
+        let place = Place { version_before: entry.version.0, ..place };
+        let mut turn = Turn::new(waiter, place, &mut self.desk);
+        let in_place = matches!(object, Object::Counter(_) | Object::Flag(_));
+        let bytes_before = if in_place { 0 } else { object.bytes() };
+        let applied = object.apply(op, &mut turn);
+        self.seq.0 = version;
+        let changed = turn.has_changed();
+        if changed {
+            entry.version = self.seq;
+        }
+        if !in_place {
+            let bytes = object.bytes();
+            self.resized(id, bytes_before, bytes);
+        }
+        self.tell_watchers(id, changed);
+        Ok(applied)
+    }
+
+    /// Makes an object by its first update.
+    fn make(
+        &mut self,
+        request: &Request<'_>,
+        waiter: WaiterId,
+        place: Place,
+    ) -> Result<Applied, Refusal> {
+        let Request { header, name, body, op } = *request;
+        let mut object = Object::fresh(op, &self.types)?;
+        object.check(op)?;
+        self.check_memory(OBJECT_BYTES)?;
+        if self.objects.len() >= OBJECTS_MAX {
+            let (limit, got) = (OBJECTS_MAX as u64, OBJECTS_MAX as u64 + 1);
+            return Err(Fault::expected(Status::TooManyObjects, limit, got).into());
+        }
+        match name {
+            None if header.flags & flags::NAME_WANTED != 0 => {
+                return Err(Fault::new(Status::NameNeeded).into());
             }
-            Entry::Vacant(entry) => {
-                let mut object = Object::fresh(op.kind());
-                object.check(op)?;
-                let used = self.object_bytes + self.sessions.bytes();
-                check_memory(OBJECT_BYTES, used, self.memory_bytes_max)?;
-                if objects >= OBJECTS_MAX {
-                    let (limit, got) = (OBJECTS_MAX as u64, OBJECTS_MAX as u64 + 1);
-                    return Err(Fault::expected(Status::TooManyObjects, limit, got).into());
-                }
-                self.seq.0 += 1;
-                let applied = object.apply(op, &mut turn);
-                self.object_bytes += OBJECT_BYTES + object.bytes();
-                entry.insert(object);
-                Ok(applied)
+            None => {}
+            Some(name) => {
+                check_name(header.object, name)?;
+                self.directory.check_quota(name, 1, OBJECT_BYTES + body.len() as u64)?;
             }
         }
+        let mut turn = Turn::new(waiter, place, &mut self.desk);
+        let applied = object.apply(op, &mut turn);
+        self.seq.0 = place.version;
+        let bytes = OBJECT_BYTES + object.bytes();
+        self.object_bytes += bytes;
+        if let Some(name) = name {
+            self.directory.put_name(header.object, name, bytes);
+        }
+        self.objects.insert(header.object, Entry { object, version: self.seq });
+        self.expect_due(self.desk.holds.next_due());
+        self.tell_watchers(header.object, true);
+        Ok(applied)
     }
 
     /// Parks a request whose object holds on to [`Waiters::next_id`].
@@ -340,14 +451,14 @@ impl Shard {
 
     /// Answers the requests that the last update released.
     fn release(&mut self, out: &mut impl Outbox) {
-        if self.released.is_empty() {
+        if self.desk.released.is_empty() {
             return;
         }
-        let mut released = std::mem::take(&mut self.released);
+        let mut released = std::mem::take(&mut self.desk.released);
         for (waiter, answer) in released.drain(..) {
             self.answer_waiter(waiter, answer, out);
         }
-        self.released = released;
+        self.desk.released = released;
     }
 
     /// Ends a wait: keeps the answer for a retry, and sends it if there is somebody to send it to.
@@ -361,40 +472,82 @@ impl Shard {
 
     fn expire_waiter(&mut self, waiter: WaiterId, out: &mut impl Outbox) {
         let missing = self.cancel(waiter);
-        self.seq.0 += 1;
         self.answer_waiter(waiter, Answer::refusal(&Refusal::Timeout(missing)), out);
+        self.release(out);
     }
 
     /// Lets the object of a waiter forget it.
     fn cancel(&mut self, waiter: WaiterId) -> Missing {
-        let object = self.waiters.object(waiter);
-        let object = self.objects.get_mut(&object).expect("a waiter has its object");
-        let bytes_before = object.bytes();
-        let missing = object.cancel(waiter);
-        self.object_bytes = self.object_bytes + object.bytes() - bytes_before;
-        missing
-    }
-
-    /// Deletes an object, and tells whoever waits on it.
-    fn delete(&mut self, header: &Header, out: &mut impl Outbox) -> Applied {
-        let deleted = self.objects.remove(&header.object);
-        self.seq.0 += 1;
-        if let Some(object) = &deleted {
-            self.object_bytes -= OBJECT_BYTES + object.bytes();
-            let answer = Answer::refusal(&Fault::new(Status::Deleted).into());
-            for waiter in object.waiters() {
-                self.answer_waiter(waiter, answer.clone(), out);
-            }
+        let Header { object, op, .. } = *self.waiters.header(waiter);
+        if op == OpCode::ObjectWaitNewer.to_wire() {
+            self.watchers.cancel(object, waiter);
+            self.seq.0 += 1;
+            return Missing::default();
         }
-        Applied::Done(Answer::reply(&Reply::Bool(deleted.is_some()), &mut self.scratch))
+        self.change(object, |object, turn| object.cancel(waiter, turn))
     }
 
-    /// Takes back what a session was waiting for, and closes it.
+    /// Tells an object that a session does not hold something of it any more.
+    fn lose(&mut self, hold: HoldId, why: Lost, out: &mut impl Outbox) {
+        let Hold { object, .. } = self.desk.holds.end(hold);
+        self.change(object, |object, turn| object.lose(hold, why, turn));
+        self.release(out);
+    }
+
+    /// Changes an object by something that is no request.
+    fn change<T>(
+        &mut self,
+        id: ObjectId,
+        change: impl FnOnce(&mut Object, &mut Turn<'_>) -> T,
+    ) -> T {
+        self.seq.0 += 1;
+        let entry = self.objects.get_mut(&id).expect("who waits or holds has its object");
+        let place = Place {
+            object: id,
+            session: 0,
+            now: self.now,
+            version_before: entry.version.0,
+            version: self.seq.0,
+        };
+        let mut turn = Turn::new(WaiterId(u32::MAX), place, &mut self.desk);
+        let bytes_before = entry.object.bytes();
+        let result = change(&mut entry.object, &mut turn);
+        let changed = turn.has_changed();
+        if changed {
+            entry.version = self.seq;
+        }
+        let bytes = entry.object.bytes();
+        self.resized(id, bytes_before, bytes);
+        self.tell_watchers(id, changed);
+        result
+    }
+
+    /// Notes that an object takes other memory than before.
+    fn resized(&mut self, id: ObjectId, bytes_before: u64, bytes: u64) {
+        self.object_bytes = self.object_bytes + bytes - bytes_before;
+        if self.directory.has_quotas() {
+            self.directory.resized(id, bytes_before, bytes);
+        }
+        self.expect_due(self.desk.holds.next_due());
+    }
+
+    /// Releases whoever waited for an object to change, if it did.
+    fn tell_watchers(&mut self, id: ObjectId, changed: bool) {
+        if changed && !self.watchers.is_empty() {
+            self.watchers.changed(id, self.seq.0, &mut self.desk.released);
+        }
+    }
+
+    /// Takes back what a session was waiting for and what it held, and closes it.
     fn close_session(&mut self, session: u64, out: &mut impl Outbox) {
         for waiter in self.sessions.parked(session) {
             self.cancel(waiter);
             let answer = Answer::refusal(&Fault::new(Status::SessionUnknown).into());
             self.answer_waiter(waiter, answer, out);
+            self.release(out);
+        }
+        while let Some(hold) = self.desk.holds.first_of(session) {
+            self.lose(hold, Lost::Left, out);
         }
         self.sessions.close(session, self.now);
         self.expect_due(self.sessions.next_due());
@@ -405,19 +558,45 @@ impl Shard {
         check_memory(growth, self.bytes(), self.memory_bytes_max)
     }
 
+    /// Refuses growth of an object whose name has a quota.
+    fn check_quota(&self, id: ObjectId, growth: u64) -> Result<(), Fault> {
+        if !self.directory.has_quotas() {
+            return Ok(());
+        }
+        match self.directory.name(id) {
+            Some(name) => self.directory.check_quota(name, 0, growth),
+            None => Ok(()),
+        }
+    }
+
     /// The invariants that tie the tables together; cheap ones always, the rest while debugging.
     fn check_invariants(&self) {
-        assert!(self.released.is_empty(), "whoever was released was answered");
+        assert!(self.desk.released.is_empty(), "whoever was released was answered");
         if cfg!(debug_assertions) {
-            let waiting: usize = self.objects.values().map(|object| object.waiters().len()).sum();
+            let objects = || self.objects.values().map(|entry| &entry.object);
+            let waiting: usize = objects().map(|object| object.waiters().len()).sum();
+            let waiting = waiting + self.watchers.len();
             assert_eq!(waiting, self.waiters.len(), "I3: objects and shard know the same waiters");
             assert_eq!(waiting, self.sessions.parked_count(), "I2: and so do the sessions");
-            let bytes: u64 =
-                self.objects.values().map(|object| OBJECT_BYTES + object.bytes()).sum();
+            let held: usize = objects().map(|object| object.holds().len()).sum();
+            assert_eq!(held, self.desk.holds.len(), "objects and shard know the same holds");
+            self.desk.holds.check_invariants();
+            let bytes: u64 = objects().map(|object| OBJECT_BYTES + object.bytes()).sum();
             assert_eq!(bytes, self.object_bytes, "I5: memory is accounted for");
+            self.directory.check_invariants(|id| OBJECT_BYTES + self.objects[&id].object.bytes());
             self.sessions.check_invariants();
         }
     }
+}
+
+/// A request for an update, taken apart.
+#[derive(Clone, Copy)]
+struct Request<'a> {
+    header: &'a Header,
+    /// The name it says its object has.
+    name: Option<&'a str>,
+    body: &'a [u8],
+    op: &'a Op<'a>,
 }
 
 /// What a shard holds.
@@ -439,6 +618,14 @@ fn check_memory(growth: u64, used: u64, budget: u64) -> Result<(), Fault> {
         return Ok(());
     }
     Err(Fault::expected(Status::OutOfMemory, budget, growth))
+}
+
+/// Refuses a name that is not the object's.
+fn check_name(id: ObjectId, name: &str) -> Result<(), Fault> {
+    if ObjectId::of(name) == id {
+        return Ok(());
+    }
+    Err(Fault::new(Status::BadArgument))
 }
 
 #[cfg(test)]

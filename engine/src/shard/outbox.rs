@@ -1,6 +1,6 @@
 //! Where a shard's answers go.
 
-use catena_protocol::{Header, Refusal, Reply, frame};
+use catena_protocol::{Header, ObjectId, Refusal, Reply, frame};
 
 use crate::objects::Answer;
 
@@ -42,4 +42,10 @@ pub trait Outbox {
     /// Sends `output` to `conn` as the answer to the request with header `to`. Must not fail: a
     /// connection that is gone takes no more answers, which is fine.
     fn push(&mut self, conn: ConnId, to: &Header, output: Output<'_>);
+
+    /// Writes a line that was printed to a shared log, also to the node's own. `name` is the log's,
+    /// if it has one.
+    fn print(&mut self, log: ObjectId, name: Option<&str>, line: &str) {
+        let _ = (log, name, line);
+    }
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use catena_protocol::{Header, ObjectId};
+use catena_protocol::Header;
 use slab::Slab;
 
 use super::{ConnId, Time};
@@ -51,9 +51,9 @@ impl Waiters {
         self.slots[key(waiter)].conn = Some(conn);
     }
 
-    /// What a waiter waits on.
-    pub(super) fn object(&self, waiter: WaiterId) -> ObjectId {
-        self.slots[key(waiter)].header.object
+    /// What a waiter asked for.
+    pub(super) fn header(&self, waiter: WaiterId) -> &Header {
+        &self.slots[key(waiter)].header
     }
 
     pub(super) fn next_due(&self) -> Option<Time> {

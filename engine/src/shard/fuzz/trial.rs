@@ -10,6 +10,7 @@
 //! 4. the shard's own invariants.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use catena_protocol::frame::{self, Next};
 use catena_protocol::limits::FRAME_BYTES_MAX;
@@ -54,7 +55,7 @@ pub(in crate::shard) const SHARD: ShardId = ShardId(0);
 impl Trial {
     pub(in crate::shard) fn new() -> Trial {
         Trial {
-            shards: [Shard::new(SHARD, 1), Shard::new(SHARD, u64::MAX / 3)],
+            shards: [1, u64::MAX / 3].map(|seed| Shard::new(SHARD, seed, Arc::default())),
             now: Time::default(),
             memory_bytes_max: 1 << 30,
             parked: BTreeMap::new(),
@@ -90,7 +91,12 @@ impl Trial {
         let Ok(Next::Frame(frame)) = frame::next(bytes.bytes(), FRAME_BYTES_MAX) else {
             unreachable!("what was just written is a frame")
         };
-        let moment = Moment { now: self.now, memory_bytes_max: self.memory_bytes_max };
+        let moment = Moment {
+            now: self.now,
+            memory_bytes_max: self.memory_bytes_max,
+            core: 0,
+            connections: 1,
+        };
         let (seq, sessions) = (self.seq(), self.census().sessions);
         let sent = self.both(|shard, out| shard.on_request(moment, conn, &frame, out));
 

@@ -69,7 +69,10 @@ impl Outbox for Answers {
 
 impl Crowd {
     fn new() -> Crowd {
-        Crowd { shard: Shard::new(SHARD, 1), answers: Answers::default() }
+        Crowd {
+            shard: Shard::new(SHARD, 1, std::sync::Arc::default()),
+            answers: Answers::default(),
+        }
     }
 
     fn open(&mut self, session: u64) {
@@ -96,7 +99,7 @@ impl Crowd {
         let Ok(Next::Frame(frame)) = frame::next(bytes.bytes(), FRAME_BYTES_MAX) else {
             unreachable!("what was just written is a frame")
         };
-        let moment = Moment { now: Time(0), memory_bytes_max: 1 << 40 };
+        let moment = Moment { now: Time(0), memory_bytes_max: 1 << 40, core: 0, connections: 1 };
         self.shard.on_request(moment, ConnId(0), &frame, &mut self.answers);
     }
 

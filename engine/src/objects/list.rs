@@ -1,0 +1,338 @@
+//! Byte strings in a row, and a queue of work for those who wait for some.
+//!
+//! An item can be taken for good, or claimed: then it is only lent, and comes back to the front if
+//! whoever has it dies before saying that it is done. Who waits first is served first.
+
+use std::collections::VecDeque;
+
+use catena_protocol::limits::{ITEM_BYTES_MAX, PAGE_ITEMS_MAX};
+use catena_protocol::op::ListOp;
+use catena_protocol::{Fault, Items, ItemsBuf, Missing, PageItems, Refusal, Reply, Status};
+
+use super::queue::{Grants, Queue, Waiting};
+use super::{
+    Answer, Applied, Description, Held, HoldId, Lost, Turn, WaiterId, check_len, check_waiters,
+    page_is_full,
+};
+
+/// A list; empty until somebody puts something in it.
+#[derive(Debug, Default)]
+pub(crate) struct List {
+    items: VecDeque<Box<[u8]>>,
+    /// Heap that the items take, claimed ones included, in bytes.
+    item_bytes: u64,
+    claims: Grants<Box<[u8]>>,
+    queue: Queue<Want>,
+}
+
+/// What a request in line wants.
+#[derive(Clone, Copy, Debug)]
+enum Want {
+    /// An item for good.
+    Item,
+    /// An item on loan.
+    Claim,
+}
+
+/// What an item costs beside its bytes, near enough.
+const ITEM_BYTES: u64 = 32;
+
+impl List {
+    pub(super) fn read(&self, op: &ListOp<'_>) -> Result<Reply<'_>, Refusal> {
+        Ok(match *op {
+            ListOp::Len => Reply::Number(self.items.len() as u64),
+            ListOp::Get { index } => Reply::Value(self.item(index)),
+            ListOp::Range { from, limit } => self.range(from, limit),
+            ListOp::IndexOf { from_end, bytes } => {
+                let mut items = self.items.iter();
+                let found = match from_end {
+                    false => items.position(|item| **item == *bytes),
+                    true => items.rposition(|item| **item == *bytes),
+                };
+                Reply::Found { found: found.is_some(), at: found.unwrap_or_default() as u64 }
+            }
+            ListOp::ContainsAll { items } => {
+                let contained = |wanted: &[u8]| self.items.iter().any(|item| **item == *wanted);
+                Reply::Bool(items.iter().all(contained))
+            }
+            _ => unreachable!("{op:?} is no read"),
+        })
+    }
+
+    fn range(&self, from: u64, limit: u32) -> Reply<'_> {
+        let from = usize::try_from(from).unwrap_or(usize::MAX).min(self.items.len());
+        let limit = if limit == 0 { PAGE_ITEMS_MAX } else { limit.min(PAGE_ITEMS_MAX) };
+        let mut page = ItemsBuf::default();
+        for item in self.items.range(from..).take(limit as usize) {
+            if page_is_full(&page, item.len()) {
+                break;
+            }
+            page.push(item);
+        }
+        let more = from + page.len() < self.items.len();
+        Reply::Page { at: from as u64, more, items: PageItems::Owned(page) }
+    }
+
+    pub(super) fn check(&self, op: &ListOp<'_>) -> Result<(), Refusal> {
+        let len = self.items.len() as u64;
+        match *op {
+            ListOp::PushBack { bytes } | ListOp::PushFront { bytes } => check_item(bytes)?,
+            ListOp::Set { index, bytes } => {
+                check_item(bytes)?;
+                check_index(index, len)?;
+            }
+            ListOp::Insert { index, bytes } => {
+                check_item(bytes)?;
+                check_index(index, len + 1)?;
+            }
+            ListOp::RemoveAt { index } => check_index(index, len)?,
+            ListOp::Extend { items } => items.iter().try_for_each(check_item)?,
+            ListOp::PopFrontWait | ListOp::Claim { .. } => check_waiters(self.queue.len())?,
+            _ => {}
+        }
+        Ok(())
+    }
+
+    pub(super) fn apply(&mut self, op: &ListOp<'_>, turn: &mut Turn<'_>) -> Applied {
+        match *op {
+            ListOp::PushBack { bytes } => self.put(self.items.len(), bytes, turn),
+            ListOp::PushFront { bytes } => self.put(0, bytes, turn),
+            ListOp::Insert { index, bytes } => self.put(position(index), bytes, turn),
+            ListOp::Extend { items } => {
+                for item in items.iter() {
+                    self.add(self.items.len(), item.into());
+                }
+                self.serve(turn);
+                turn.done(&Reply::Number(self.items.len() as u64))
+            }
+            ListOp::PopBack => {
+                let last = self.items.len().checked_sub(1);
+                self.take(last, turn)
+            }
+            ListOp::PopFront => self.take(Some(0), turn),
+            ListOp::RemoveAt { index } => self.take(Some(position(index)), turn),
+            ListOp::RemoveValue { bytes } => {
+                let found = self.items.iter().position(|item| **item == *bytes);
+                match found {
+                    Some(at) => _ = self.remove(at),
+                    None => turn.unchanged(),
+                }
+                turn.done(&Reply::Bool(found.is_some()))
+            }
+            ListOp::Set { index, bytes } => {
+                let at = position(index);
+                let old = self.remove(at).expect("the index was checked");
+                self.add(at, bytes.into());
+                turn.done(&Reply::Value(Some(&old)))
+            }
+            ListOp::RetainAll { items } => self.retain(items, true, turn),
+            ListOp::RemoveAll { items } => self.retain(items, false, turn),
+            ListOp::Clear => {
+                let removed = self.items.len() as u64;
+                while self.remove(0).is_some() {}
+                self.items.shrink_to_fit();
+                turn.done(&Reply::Number(removed))
+            }
+            ListOp::PopFrontWait if self.items.is_empty() => {
+                let waiting = Waiting { waiter: turn.waiter, hold: None, wants: Want::Item };
+                self.queue.push(turn.version, waiting);
+                Applied::Parked
+            }
+            ListOp::PopFrontWait => self.take(Some(0), turn),
+            ListOp::Claim { hold_ms } if self.items.is_empty() => {
+                let hold = Some(turn.hold(hold_ms));
+                self.queue
+                    .push(turn.version, Waiting { waiter: turn.waiter, hold, wants: Want::Claim });
+                Applied::Parked
+            }
+            ListOp::TryClaim { .. } if self.items.is_empty() => {
+                turn.unchanged();
+                turn.done(&Reply::Claimed { token: 0, bytes: None })
+            }
+            ListOp::Claim { hold_ms } | ListOp::TryClaim { hold_ms } => {
+                let hold = turn.hold(hold_ms);
+                let answer = self.lend(turn.token(0), hold, turn);
+                Applied::Done(answer)
+            }
+            ListOp::Done { token } => {
+                let done = self.claims.take(token);
+                match &done {
+                    Some((hold, item)) => {
+                        turn.let_go(*hold);
+                        self.item_bytes -= cost(item);
+                    }
+                    None => turn.unchanged(),
+                }
+                turn.done(&Reply::Bool(done.is_some()))
+            }
+            ListOp::Return { token } => {
+                let returned = self.claims.take(token);
+                let was_held = returned.is_some();
+                match returned {
+                    Some((hold, item)) => {
+                        turn.let_go(hold);
+                        self.items.push_front(item);
+                        self.serve(turn);
+                    }
+                    None => turn.unchanged(),
+                }
+                turn.done(&Reply::Bool(was_held))
+            }
+            ListOp::Len
+            | ListOp::Get { .. }
+            | ListOp::Range { .. }
+            | ListOp::IndexOf { .. }
+            | ListOp::ContainsAll { .. } => unreachable!("a read is not applied"),
+        }
+    }
+
+    fn item(&self, index: u64) -> Option<&[u8]> {
+        let at = usize::try_from(index).ok()?;
+        self.items.get(at).map(|item| &**item)
+    }
+
+    /// Puts an item somewhere, and serves whoever waits for one.
+    fn put(&mut self, at: usize, bytes: &[u8], turn: &mut Turn<'_>) -> Applied {
+        self.add(at, bytes.into());
+        self.serve(turn);
+        turn.done(&Reply::Number(self.items.len() as u64))
+    }
+
+    fn add(&mut self, at: usize, item: Box<[u8]>) {
+        self.item_bytes += cost(&item);
+        self.items.insert(at, item);
+    }
+
+    fn remove(&mut self, at: usize) -> Option<Box<[u8]>> {
+        let item = self.items.remove(at)?;
+        self.item_bytes -= cost(&item);
+        Some(item)
+    }
+
+    /// Removes an item and answers it, if there is one.
+    fn take(&mut self, at: Option<usize>, turn: &mut Turn<'_>) -> Applied {
+        let item = at.and_then(|at| self.remove(at));
+        if item.is_none() {
+            turn.unchanged();
+        }
+        turn.done(&Reply::Value(item.as_deref()))
+    }
+
+    /// Lends out the first item.
+    fn lend(&mut self, token: u64, hold: HoldId, turn: &mut Turn<'_>) -> Answer {
+        let item = self.items.pop_front().expect("there is an item");
+        let answer = turn.answer(&Reply::Claimed { token, bytes: Some(&item) });
+        self.claims.put(token, hold, item);
+        answer
+    }
+
+    fn retain(&mut self, items: Items<'_>, keep: bool, turn: &mut Turn<'_>) -> Applied {
+        let listed: std::collections::BTreeSet<&[u8]> = items.iter().collect();
+        let before = self.items.len();
+        let mut freed = 0;
+        self.items.retain(|item| {
+            let stays = listed.contains(&**item) == keep;
+            freed += if stays { 0 } else { cost(item) };
+            stays
+        });
+        self.item_bytes -= freed;
+        let removed = (before - self.items.len()) as u64;
+        if removed == 0 {
+            turn.unchanged();
+        }
+        turn.done(&Reply::Number(removed))
+    }
+
+    /// Hands items to those who wait, in their order.
+    fn serve(&mut self, turn: &mut Turn<'_>) {
+        let mut nth = 0;
+        while !self.items.is_empty()
+            && let Some(Waiting { waiter, hold, wants }) = self.queue.pop()
+        {
+            let answer = match (wants, hold) {
+                (Want::Claim, Some(hold)) => {
+                    let token = turn.token(nth);
+                    nth = nth.saturating_add(1);
+                    self.lend(token, hold, turn)
+                }
+                (Want::Item, None) => {
+                    let item = self.remove(0);
+                    turn.answer(&Reply::Value(item.as_deref()))
+                }
+                _ => unreachable!("a claim holds, and nothing else does"),
+            };
+            turn.release([waiter], &answer);
+        }
+    }
+
+    /// Forgets a waiter.
+    pub(super) fn cancel(&mut self, waiter: WaiterId, turn: &mut Turn<'_>) -> Missing {
+        if let Some(hold) = self.queue.cancel(waiter).hold {
+            turn.let_go(hold);
+        }
+        turn.unchanged();
+        Missing::default()
+    }
+
+    /// Puts back what whoever claimed it did not get done.
+    pub(super) fn lose(&mut self, hold: HoldId, _why: Lost, turn: &mut Turn<'_>) {
+        match self.claims.lose(hold) {
+            Some(item) => {
+                self.items.push_front(item);
+                self.serve(turn);
+            }
+            None => {
+                let waiting = self.queue.lose(hold).expect("a hold is a claim or a place in line");
+                let answer = Answer::refusal(&Refusal::Timeout(Missing::default()));
+                turn.release([waiting.waiter], &answer);
+            }
+        }
+    }
+
+    pub(super) fn describe(&self) -> Description {
+        let (items, claimed, waiting) = (self.items.len(), self.claims.len(), self.queue.len());
+        let held = self.claims.iter().map(|(token, hold, _)| Held {
+            hold,
+            token,
+            permits: 1,
+            party: String::new(),
+        });
+        Description {
+            detail: format!("{items} items, {claimed} claimed, {waiting} waiting"),
+            missing: Vec::new(),
+            held: held.collect(),
+        }
+    }
+
+    pub(super) fn waiters(&self) -> Vec<WaiterId> {
+        self.queue.waiters()
+    }
+
+    pub(super) fn holds(&self) -> Vec<HoldId> {
+        self.claims.holds().chain(self.queue.holds()).collect()
+    }
+
+    pub(super) fn bytes(&self) -> u64 {
+        size_of::<List>() as u64 + self.item_bytes + self.claims.bytes() + self.queue.bytes()
+    }
+}
+
+fn cost(item: &[u8]) -> u64 {
+    ITEM_BYTES + item.len() as u64
+}
+
+/// Refuses an item that could not be the answer to whoever takes it.
+fn check_item(bytes: &[u8]) -> Result<(), Fault> {
+    check_len(bytes.len(), ITEM_BYTES_MAX)
+}
+
+fn check_index(index: u64, end: u64) -> Result<(), Fault> {
+    if index < end {
+        return Ok(());
+    }
+    Err(Fault::expected(Status::OutOfRange, end, index))
+}
+
+fn position(index: u64) -> usize {
+    usize::try_from(index).expect("was compared with a length")
+}
