@@ -56,12 +56,12 @@ use crate::shard::Time;
 use crate::shard::holds::{Hold, Holds};
 
 /// A parked request, as an object knows it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub(crate) struct WaiterId(pub(crate) u32);
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(crate) struct WaiterId(pub(crate) u64);
 
 /// Something that a session holds, as an object knows it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub(crate) struct HoldId(pub(crate) u32);
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(crate) struct HoldId(pub(crate) u64);
 
 /// Why a session no longer holds something that the object did not take back.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

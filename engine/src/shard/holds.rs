@@ -5,10 +5,9 @@
 //! whichever comes first. Nobody has to be heard from in between, so a function that dies lets go of
 //! what it held when it could not have been running any more.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use catena_protocol::ObjectId;
-use slab::Slab;
 
 use super::Time;
 use crate::objects::HoldId;
@@ -27,14 +26,18 @@ pub(crate) struct Hold {
 /// All holds of a shard.
 #[derive(Debug, Default)]
 pub(crate) struct Holds {
-    slots: Slab<Hold>,
+    taken: BTreeMap<HoldId, Hold>,
+    /// The id the next one gets; none is used again.
+    next: HoldId,
     deadlines: BTreeSet<(Time, HoldId)>,
     by_session: BTreeSet<(u64, HoldId)>,
 }
 
 impl Holds {
     pub(crate) fn take(&mut self, hold: Hold) -> HoldId {
-        let id = HoldId(u32::try_from(self.slots.insert(hold)).expect("far fewer than 2^32"));
+        let id = self.next;
+        self.next.0 += 1;
+        self.taken.insert(id, hold);
         self.by_session.insert((hold.session, id));
         self.deadlines.extend(hold.until.map(|until| (until, id)));
         id
@@ -42,7 +45,7 @@ impl Holds {
 
     /// Ends a hold.
     pub(crate) fn end(&mut self, id: HoldId) -> Hold {
-        let hold = self.slots.remove(key(id));
+        let hold = self.taken.remove(&id).expect("a hold ends once");
         self.by_session.remove(&(hold.session, id));
         if let Some(until) = hold.until {
             self.deadlines.remove(&(until, id));
@@ -52,7 +55,7 @@ impl Holds {
 
     /// Moves the end of a hold.
     pub(crate) fn extend(&mut self, id: HoldId, until: Option<Time>) {
-        let hold = &mut self.slots[key(id)];
+        let hold = self.taken.get_mut(&id).expect("an object keeps what is held");
         if let Some(before) = std::mem::replace(&mut hold.until, until) {
             self.deadlines.remove(&(before, id));
         }
@@ -60,11 +63,11 @@ impl Holds {
     }
 
     pub(crate) fn get(&self, id: HoldId) -> Hold {
-        self.slots[key(id)]
+        self.taken[&id]
     }
 
     pub(super) fn len(&self) -> usize {
-        self.slots.len()
+        self.taken.len()
     }
 
     pub(super) fn next_due(&self) -> Option<Time> {
@@ -78,18 +81,14 @@ impl Holds {
 
     /// A hold of a session, the one it took first of those that are left.
     pub(super) fn first_of(&self, session: u64) -> Option<HoldId> {
-        let of_session = (session, HoldId(0))..=(session, HoldId(u32::MAX));
+        let of_session = (session, HoldId(0))..=(session, HoldId(u64::MAX));
         self.by_session.range(of_session).next().map(|(_, id)| *id)
     }
 
     /// The indices say what the holds say; for debugging.
     pub(super) fn check_invariants(&self) {
-        assert_eq!(self.by_session.len(), self.slots.len(), "every hold has a session");
-        let dated = self.slots.iter().filter(|(_, hold)| hold.until.is_some()).count();
+        assert_eq!(self.by_session.len(), self.taken.len(), "every hold has a session");
+        let dated = self.taken.values().filter(|hold| hold.until.is_some()).count();
         assert_eq!(self.deadlines.len(), dated, "every end is expected");
     }
-}
-
-fn key(id: HoldId) -> usize {
-    id.0 as usize
 }

@@ -173,20 +173,23 @@ impl Shard {
         self.sessions.warm(header)
     }
 
-    /// Takes a request that came on connection `conn`.
+    /// Takes a request that came on connection `conn`. Answers whether it took effect: whoever is to
+    /// have the same state has to be told of those that did, and of no others.
     pub fn on_request(
         &mut self,
         moment: Moment,
         conn: ConnId,
         frame: &Frame<'_>,
         out: &mut impl Outbox,
-    ) {
+    ) -> bool {
         self.advance(moment.now);
         self.memory_bytes_max = moment.memory_bytes_max;
         (self.core, self.connections) = (moment.core, moment.connections);
+        let before = self.seq;
         if let Err(fault) = self.serve(conn, frame, out) {
             out.push(conn, &frame.header, Output::Refusal(&fault));
         }
+        self.seq > before
     }
 
     /// Lets time pass: ends the waits, holds, objects and sessions whose time is up.
@@ -317,7 +320,7 @@ impl Shard {
         let header = request.header;
         let (other_bytes, budget) = (self.bytes() - self.sessions.bytes(), self.memory_bytes_max);
         let room = |session_bytes| check_memory(0, other_bytes + session_bytes, budget);
-        let session = match self.sessions.admit(header, self.now, room)? {
+        let session = match self.sessions.admit(header, room)? {
             Admission::New(session) => session,
             Admission::Answered(answer) => {
                 out.push(conn, header, Output::Kept(answer));
@@ -333,6 +336,8 @@ impl Shard {
             Op::Scope(op) => self.manage_scope(&op, out)?,
             _ => self.apply(&request)?,
         };
+        // Only now: what is refused leaves no trace, not even in its session.
+        self.sessions.accept(session, header, self.now);
         match applied {
             Applied::Word(word) => {
                 out.push(conn, header, Output::Word(word));
@@ -509,7 +514,7 @@ impl Shard {
             version_before: entry.version.0,
             version: self.seq.0,
         };
-        let mut turn = Turn::new(WaiterId(u32::MAX), place, &mut self.desk);
+        let mut turn = Turn::new(WaiterId(u64::MAX), place, &mut self.desk);
         let bytes_before = entry.object.bytes();
         let result = change(&mut entry.object, &mut turn);
         let changed = turn.has_changed();

@@ -163,23 +163,21 @@ impl Sessions {
         })
     }
 
-    /// Decides about an update, and forgets the answers that its client has acknowledged. Without
-    /// room for growth, a client with more requests in flight than ever before is refused.
+    /// Decides about an update; changes nothing yet. Without room for growth, a client with more
+    /// requests in flight than ever before is refused.
     pub(super) fn admit(
-        &mut self,
+        &self,
         header: &Header,
-        now: Time,
         room: impl FnOnce(u64) -> Result<(), Fault>,
     ) -> Result<Admission<'_>, Fault> {
         let number = header.number;
         let Some(key) = self.index.get(&header.session).copied() else {
             return Err(Fault::new(Status::SessionUnknown));
         };
-        let session = &mut self.live[key];
+        let session = &self.live[key];
         if session.closed {
             return Err(Fault::new(Status::SessionUnknown));
         }
-        session.touched = now;
         let acked_upto = header.acked_upto().max(session.acked_upto);
         if number <= acked_upto {
             let lowest = acked_upto.saturating_add(1);
@@ -192,13 +190,10 @@ impl Sessions {
         if session.waits_below(acked_upto) {
             return Err(Fault::expected(Status::BadArgument, session.acked_upto, acked_upto));
         }
-        self.bytes -= session.acknowledge(acked_upto);
-        let window = usize::try_from(window).expect("at most the window");
-        if window > session.ring.len() {
+        if window > session.ring.len() as u64 {
             room(self.bytes)?;
-            self.bytes += session.grow(window);
         }
-        let slot = session.slot(number);
+        let slot = &session.ring[session.index(number)];
         if slot.number != number {
             return Ok(Admission::New(key));
         }
@@ -207,6 +202,19 @@ impl Sessions {
             State::Parked(waiter) => Admission::Parked(*waiter),
             State::Answered(answer) => Admission::Answered(answer),
         })
+    }
+
+    /// Takes note of an admitted update that took effect: forgets the answers that its client has
+    /// acknowledged, and makes room for one more.
+    pub(super) fn accept(&mut self, key: SessionKey, header: &Header, now: Time) {
+        let session = &mut self.live[key];
+        session.touched = now;
+        let acked_upto = header.acked_upto().max(session.acked_upto);
+        self.bytes -= session.acknowledge(acked_upto);
+        let window = usize::try_from(header.number - acked_upto).expect("at most the window");
+        if window > session.ring.len() {
+            self.bytes += session.grow(window);
+        }
     }
 
     /// Keeps the answer to a request that was just admitted.

@@ -1,9 +1,8 @@
 //! Requests that wait, and when their time is up.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use catena_protocol::Header;
-use slab::Slab;
 
 use super::{ConnId, Time};
 use crate::objects::WaiterId;
@@ -22,25 +21,29 @@ pub(super) struct Waiter {
 /// All parked requests of a shard.
 #[derive(Debug, Default)]
 pub(super) struct Waiters {
-    slots: Slab<Waiter>,
+    parked: BTreeMap<WaiterId, Waiter>,
+    /// The id the next one gets. Ids are never used again, so that whoever applies the same updates
+    /// gives the same ones.
+    next: WaiterId,
     deadlines: BTreeSet<(Time, WaiterId)>,
 }
 
 impl Waiters {
     /// The id the next parked request will have.
     pub(super) fn next_id(&self) -> WaiterId {
-        id(self.slots.vacant_key())
+        self.next
     }
 
     pub(super) fn insert(&mut self, waiter: Waiter) -> WaiterId {
-        let deadline = waiter.deadline;
-        let waiter = id(self.slots.insert(waiter));
-        self.deadlines.insert((deadline, waiter));
-        waiter
+        let id = self.next;
+        self.next.0 += 1;
+        self.deadlines.insert((waiter.deadline, id));
+        self.parked.insert(id, waiter);
+        id
     }
 
     pub(super) fn remove(&mut self, waiter: WaiterId) -> Waiter {
-        let removed = self.slots.remove(key(waiter));
+        let removed = self.parked.remove(&waiter).expect("a waiter is answered once");
         let had_deadline = self.deadlines.remove(&(removed.deadline, waiter));
         assert!(had_deadline, "every waiter has a deadline");
         removed
@@ -48,12 +51,12 @@ impl Waiters {
 
     /// Lets `conn` get the answer.
     pub(super) fn attach(&mut self, waiter: WaiterId, conn: ConnId) {
-        self.slots[key(waiter)].conn = Some(conn);
+        self.parked.get_mut(&waiter).expect("a session knows who waits").conn = Some(conn);
     }
 
     /// What a waiter asked for.
     pub(super) fn header(&self, waiter: WaiterId) -> &Header {
-        &self.slots[key(waiter)].header
+        &self.parked[&waiter].header
     }
 
     pub(super) fn next_due(&self) -> Option<Time> {
@@ -66,23 +69,15 @@ impl Waiters {
     }
 
     pub(super) fn len(&self) -> usize {
-        self.slots.len()
+        self.parked.len()
     }
 
     /// Hands over who would get the answers; from now on nobody does.
     pub(super) fn detach(&mut self, mut hand: impl FnMut(ConnId, &Header)) {
-        for (_, waiter) in &mut self.slots {
+        for waiter in self.parked.values_mut() {
             if let Some(conn) = waiter.conn.take() {
                 hand(conn, &waiter.header);
             }
         }
     }
-}
-
-fn id(key: usize) -> WaiterId {
-    WaiterId(u32::try_from(key).expect("waiters of a shard are far fewer than 2^32"))
-}
-
-fn key(id: WaiterId) -> usize {
-    id.0 as usize
 }

@@ -62,7 +62,7 @@ impl Watchers {
     }
 
     fn of(&self, object: ObjectId) -> impl Iterator<Item = (WaiterId, u64)> {
-        let all = (object, WaiterId(0))..=(object, WaiterId(u32::MAX));
+        let all = (object, WaiterId(0))..=(object, WaiterId(u64::MAX));
         self.waiting.range(all).map(|((_, waiter), version)| (*waiter, *version))
     }
 }

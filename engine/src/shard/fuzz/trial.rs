@@ -98,7 +98,7 @@ impl Trial {
             connections: 1,
         };
         let (seq, sessions) = (self.seq(), self.census().sessions);
-        let sent = self.both(|shard, out| shard.on_request(moment, conn, &frame, out));
+        let sent = self.both(|shard, out| _ = shard.on_request(moment, conn, &frame, out));
 
         let key = (header.session, header.number);
         let is_own = |sent: &&Sent| {
