@@ -8,7 +8,7 @@ use crate::status::Fault;
 /// What can be asked of a lock. It is not reentrant.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LockOp {
-    /// Answers as a semaphore of one permit; `Absent` if nobody asked for the lock yet.
+    /// Answers as a semaphore of one permit.
     State,
     /// Waits until the lock is free and takes it. Answers the token of the grant. First come, first
     /// served.

@@ -26,7 +26,7 @@ pub enum ScopeOp<'a> {
         /// How the names begin.
         prefix: &'a str,
     },
-    /// Deletes named objects. Answers how many; fewer than `limit` means that all are gone.
+    /// Deletes some named objects. Answers how many; 0 means that there are none left.
     Delete {
         /// How the names begin.
         prefix: &'a str,

@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 
 use catena_protocol::frame::{self, Next};
 use catena_protocol::limits::{self, FRAME_BYTES_MAX};
-use catena_protocol::op::{CounterOp, ReduceOp, SessionOp};
+use catena_protocol::op::{CounterOp, Loss, Merge, ReduceOp, ScanWhat, SessionOp};
 use catena_protocol::{
     Fault, FrameKind, HEADER_BYTES, Header, Kind, MAGIC, ObjectId, Op, OpCode, Reply, ShardId,
-    ShardMap, Status, VERSION, features,
+    ShardMap, Status, VERSION, features, flags,
 };
 
 use crate::golden;
@@ -55,7 +55,8 @@ pub(crate) fn shapes() -> BTreeMap<String, Shape> {
         let field = |field: &str| {
             let [offset, kind, name] = <[&str; 3]>::try_from(field.split(' ').collect::<Vec<_>>())
                 .expect("offset, kind and name");
-            Field { offset: number(offset), kind: kind.to_owned(), name: name.to_owned() }
+            let (kind, name) = (kind.to_owned(), name.to_owned());
+            Field { offset: number(offset), kind, name, items: None }
         };
         let fields = match fields.as_str() {
             "none" => vec![],
@@ -63,7 +64,13 @@ pub(crate) fn shapes() -> BTreeMap<String, Shape> {
         };
         (name, Shape { size: number(&size), align: number(&align), fields })
     };
-    table("shape").into_iter().map(shape).collect()
+    let mut shapes: BTreeMap<String, Shape> = table("shape").into_iter().map(shape).collect();
+    // A field may be a row of another shape.
+    let others = shapes.clone();
+    for field in shapes.values_mut().flat_map(|shape| &mut shape.fields) {
+        field.items = field.kind.strip_suffix("[]").and_then(|kind| others.get(kind).cloned());
+    }
+    shapes
 }
 
 /// Body and reply shape of every op.
@@ -78,7 +85,7 @@ pub(crate) fn shapes_of_ops() -> BTreeMap<OpCode, (Shape, Shape)> {
 fn fields_of_a_shape_lie_one_after_another() {
     for (name, shape) in shapes() {
         let (mut end, mut align) = (0, 1);
-        for Field { offset, kind, name: field } in &shape.fields {
+        for Field { offset, kind, name: field, .. } in &shape.fields {
             let (size, field_align) = plain::layout(kind);
             assert_eq!(*offset, end_aligned(end, field_align), "{name}.{field}");
             end = offset + size;
@@ -101,11 +108,7 @@ fn the_op_table_is_the_enum() {
         assert_eq!(row[0], format!("{:#06x}", code.to_wire()));
         assert_eq!(row[1], format!("{code:?}"));
         assert_eq!(row[2] == "read", code.is_read(), "{code:?}");
-        let waits = matches!(
-            code,
-            OpCode::ReductionContribute | OpCode::BarrierArriveAndWait | OpCode::LatchWait
-        );
-        assert_eq!(row[2] == "waits", waits, "{code:?}");
+        assert_eq!(row[2] == "waits", code.may_wait(), "{code:?}");
         assert_eq!(row[2] == "session", code.kind() == Kind::Session, "{code:?}");
         for status in row[6].split(", ").filter(|status| !status.is_empty() && *status != "none") {
             assert!(Status::ALL.iter().any(|known| format!("{known:?}") == status), "{status}");
@@ -136,6 +139,18 @@ fn the_smaller_tables_are_the_enums_and_constants() {
     assert_eq!(pairs("kind"), kinds.collect::<Vec<_>>());
     let reduce_ops = ReduceOp::ALL.iter().map(|op| of(op.to_wire().to_string(), format!("{op:?}")));
     assert_eq!(pairs("reduce op"), reduce_ops.collect::<Vec<_>>());
+    let merges =
+        Merge::ALL.iter().map(|merge| of(merge.to_wire().to_string(), format!("{merge:?}")));
+    assert_eq!(pairs("merge"), merges.collect::<Vec<_>>());
+    let losses = Loss::ALL.iter().map(|loss| of(loss.to_wire().to_string(), format!("{loss:?}")));
+    assert_eq!(pairs("loss"), losses.collect::<Vec<_>>());
+    let whats =
+        ScanWhat::ALL.iter().map(|what| of(what.to_wire().to_string(), format!("{what:?}")));
+    assert_eq!(pairs("what"), whats.collect::<Vec<_>>());
+    let flag_bits = [(flags::NAMED, "NAMED"), (flags::NAME_WANTED, "NAME_WANTED")];
+    let flag_bits = flag_bits.map(|(bit, name)| of(bit.to_string(), name.to_owned()));
+    assert_eq!(pairs("flag bit"), flag_bits);
+    assert_eq!(flags::ALL, flags::NAMED | flags::NAME_WANTED);
     assert_eq!(pairs("feature bit"), [of(features::SESSIONS.to_string(), "SESSIONS".to_owned())]);
     assert_eq!(features::ALL, features::SESSIONS);
     let limits = [
@@ -147,6 +162,13 @@ fn the_smaller_tables_are_the_enums_and_constants() {
         ("SESSION_TTL_MS_DEFAULT", limits::SESSION_TTL_MS_DEFAULT.into()),
         ("SESSION_TTL_MS_MAX", limits::SESSION_TTL_MS_MAX.into()),
         ("WAIT_MS_MAX", limits::WAIT_MS_MAX.into()),
+        ("HOLD_MS_MAX", limits::HOLD_MS_MAX.into()),
+        ("NAME_BYTES_MAX", limits::NAME_BYTES_MAX as u64),
+        ("KEY_BYTES_MAX", limits::KEY_BYTES_MAX as u64),
+        ("ITEM_BYTES_MAX", limits::ITEM_BYTES_MAX as u64),
+        ("LOG_LINE_BYTES_MAX", limits::LOG_LINE_BYTES_MAX as u64),
+        ("PAGE_ITEMS_MAX", limits::PAGE_ITEMS_MAX.into()),
+        ("PERMITS_MAX", limits::PERMITS_MAX.into()),
         ("PARTIES_MAX", limits::PARTIES_MAX.into()),
         ("PARTY_BYTES_MAX", limits::PARTY_BYTES_MAX as u64),
         ("MISSING_NAMED_MAX", limits::MISSING_NAMED_MAX as u64),
@@ -237,9 +259,13 @@ fn the_shard_example_is_right() {
 /// The bodies that PROTOCOL.md takes apart are those of golden frames.
 #[test]
 fn the_body_examples_are_golden() {
-    for name in
-        ["request CellCompareAndSet", "request-f32 ReductionContribute", "reply BarrierState"]
-    {
+    for name in [
+        "request CellCompareAndSet",
+        "request-f32 ReductionContribute",
+        "request MapPutAll",
+        "request-named ListPushBack",
+        "reply BarrierState",
+    ] {
         let frame = golden_frame(name);
         let example = golden::from_hex(&block(&format!("`{name}`")).join(" "));
         assert_eq!(example, golden::whole(&frame).body, "{name}");
@@ -390,16 +416,16 @@ fn bodies_that_break_the_rules_are_refused() {
         bad,
         "an f64 on a multiple of 4"
     );
-    let contribute = |op_code: &str| {
-        let root =
-            format!("{} {op_code} 00 00 00 01 00 00 00 e8 ff ff ff 00 00 00 00", "00 ".repeat(16));
-        op(ReductionContribute, &root)
+    let contribute = |choices: &str| {
+        let elements = "00 00 01 00 00 00 e4 ff ff ff 00 00 00 00 00 00 00 00";
+        op(ReductionContribute, &format!("{} {choices} {elements}", "00 ".repeat(20)))
     };
-    assert_eq!(contribute("03"), Ok(()));
-    assert_eq!(contribute("04"), bad, "no such reduce op");
+    assert_eq!(contribute("03 02"), Ok(()));
+    assert_eq!(contribute("04 02"), bad, "no such reduce op");
+    assert_eq!(contribute("03 03"), bad, "no such loss");
     assert_eq!(op(BarrierBreak, "ff 00 00 00 fc ff ff ff 01 00 00 00"), bad, "a reason not UTF-8");
     let party =
-        format!("ff 00 00 00 00 00 00 00 {} ec ff ff ff 01 00 00 00 00 00 00 00", "00 ".repeat(12));
+        format!("ff 00 00 00 00 00 00 00 {} e4 ff ff ff 01 00 00 00 00 00 00 00", "00 ".repeat(20));
     assert_eq!(op(BarrierArrive, &party.replace("ff 00 00 00 00", "61 00 00 00 00")), Ok(()));
     assert_eq!(op(BarrierArrive, &party), bad, "a name not UTF-8");
     let seats = |string: &str| {
@@ -412,4 +438,64 @@ fn bodies_that_break_the_rules_are_refused() {
     assert_eq!(seats("88 00 00 00 f4 ff ff ff"), bad, "eight bytes would have room");
     assert_eq!(seats("8d 00 00 00 f4 ff ff ff"), bad, "into the string itself");
     assert_eq!(seats("fe ff ff ff ff ff ff ff"), bad, "a string not UTF-8");
+}
+
+/// What the document says of items, scalars, scans and listings.
+#[test]
+fn items_that_break_the_rules_are_refused() {
+    use OpCode::{
+        ListExtend, LogPrint, MapMerge, MapPutAll, MapScan, ScopeList, ScopeUsage, VectorScale,
+    };
+    let op = |code: OpCode, hex: &str| {
+        let body = Aligned::copy_of(&golden::from_hex(hex));
+        Op::decode(code.to_wire(), &body).map(drop)
+    };
+    let bad = Err(Fault::new(Status::BadBody));
+    let two = "02 00 00 00 01 00 00 00 61 62 63 00 f4 ff ff ff 02 00 00 00 f4 ff ff ff 03 00 00 00";
+    assert_eq!(op(ListExtend, two), Ok(()));
+    assert_eq!(op(MapPutAll, two), Ok(()));
+    assert_eq!(op(ListExtend, &two.replacen("02", "01", 1)), bad, "a byte too many");
+    assert_eq!(op(ListExtend, &two.replacen("02", "03", 1)), bad, "a byte too few");
+    let one = "03 00 00 00 61 62 63 00 f8 ff ff ff 01 00 00 00 f4 ff ff ff 03 00 00 00";
+    assert_eq!(op(ListExtend, one), Ok(()));
+    assert_eq!(op(MapPutAll, one), bad, "a key without a value");
+    let scale = |bits: &str, tag: &str| {
+        op(VectorScale, &format!("00 00 c0 3f {bits} {tag} 00 00 00 00 00 00 00"))
+    };
+    assert_eq!(scale("00 00 00 00", "01"), Ok(()));
+    assert_eq!(scale("01 00 00 00", "00"), Ok(()));
+    assert_eq!(scale("01 00 00 00", "01"), bad, "bits above those of an f32");
+    assert_eq!(scale("00 00 00 00", "03"), bad, "no such tag");
+    let scan = |choices: &str| {
+        let ends = "f8 ff ff ff 00 00 00 00 f0 ff ff ff 00 00 00 00";
+        op(MapScan, &format!("00 00 00 00 {choices} {ends}"))
+    };
+    assert_eq!(scan("02 01 02 02"), Ok(()));
+    assert_eq!(scan("03 01 02 02"), bad, "nothing to scan for");
+    assert_eq!(scan("02 02 02 02"), bad, "no boolean");
+    assert_eq!(scan("02 01 03 02"), bad, "no such bound");
+    assert_eq!(scan("02 01 02 03"), bad, "no such bound either");
+    let merge = |merge: &str| {
+        op(MapMerge, &format!("{merge} 00 00 00 fc ff ff ff 00 00 00 00 f4 ff ff ff 00 00 00 00"))
+    };
+    assert_eq!(merge("07"), Ok(()));
+    assert_eq!(merge("08"), bad, "no such merge");
+    let text = "ff 00 00 00 fc ff ff ff 01 00 00 00";
+    assert_eq!(op(LogPrint, text), bad, "a line not UTF-8");
+    assert_eq!(op(ScopeUsage, text), bad, "a prefix not UTF-8");
+    // One object: a version, a size, the length of its name, its name, its kind.
+    let listing = |name: &str, kinds: &str| {
+        let data =
+            format!("01 00 00 00 00 00 00 00 {} 01 00 00 00 {name} 0a 00 00", "00 ".repeat(8));
+        let unnamed = "00 00 00 00 00 00 00 00";
+        let numbers = "e0 ff ff ff 01 00 00 00 e0 ff ff ff 01 00 00 00";
+        let names = "e0 ff ff ff 01 00 00 00 dc ff ff ff 01 00 00 00";
+        let kinds = format!("d5 ff ff ff {kinds} 00 00 00");
+        let body = format!("{data} {unnamed} {numbers} {names} {kinds} 01 00 00 00 00 00 00 00");
+        let body = Aligned::copy_of(&golden::from_hex(&body));
+        Reply::decode(ScopeList, &body).map(drop)
+    };
+    assert_eq!(listing("61", "01"), Ok(()));
+    assert_eq!(listing("61", "00"), bad, "an object without a kind");
+    assert_eq!(listing("ff", "01"), bad, "a name not UTF-8");
 }

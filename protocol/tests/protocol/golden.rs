@@ -15,8 +15,11 @@ use std::path::PathBuf;
 
 use catena_protocol::frame::{self, Next};
 use catena_protocol::limits::FRAME_BYTES_MAX;
-use catena_protocol::op::CellOp;
-use catena_protocol::{Frame, FrameKind, Hello, Op, OpCode, Refusal, Reply, Status, Welcome};
+use catena_protocol::op::{CellOp, Edge, ListOp, MapOp, ScanArgs, ScanWhat, SetOp};
+use catena_protocol::{
+    Frame, FrameKind, Header, Hello, Items, ObjectId, Op, OpCode, Refusal, Reply, Status, Welcome,
+    flags, named,
+};
 
 use crate::samples::{self, Aligned, Material, Numbers};
 
@@ -38,7 +41,36 @@ pub(crate) fn frames() -> Vec<(String, Vec<u8>)> {
     add("request-empty VectorAdd", samples::op(OpCode::VectorAdd, &none));
     add("request-f32 ReductionContribute", samples::op(OpCode::ReductionContribute, &f32s));
     add("request-empty CellSet", Op::Cell(CellOp::Set { bytes: b"" }));
+    add("request-f32 VectorScale", samples::op(OpCode::VectorScale, &f32s));
+    add("request-i64 VectorScale", samples::op(OpCode::VectorScale, &i64s));
+    add("request-empty ListExtend", Op::List(ListOp::Extend { items: Items::default() }));
+    let absent = MapOp::CompareAndSwap { key: b"key", expected: None, value: Some(b"value") };
+    add("request-absent MapCompareAndSwap", Op::Map(absent));
+    let remove = MapOp::CompareAndSwap { key: b"key", expected: Some(b"value"), value: None };
+    add("request-remove MapCompareAndSwap", Op::Map(remove));
+    let all = ScanArgs {
+        what: ScanWhat::Keys,
+        reverse: false,
+        limit: 0,
+        from: Edge::None,
+        to: Edge::None,
+    };
+    add("request-all SetScan", Op::Set(SetOp::Scan(all)));
+    frames.push(("request-named ListPushBack".to_owned(), named_push()));
     frames
+}
+
+/// A request with the object's name in front of its body.
+fn named_push() -> Vec<u8> {
+    let op = Op::List(ListOp::PushBack { bytes: b"an item" });
+    let header = Header { flags: flags::NAMED, ..samples::request(op.code()) };
+    let mut out = Vec::new();
+    frame::write(&mut out, &header, |out| {
+        named::put("visits", out);
+        op.encode(out);
+    })
+    .expect("samples are small");
+    out
 }
 
 #[test]
@@ -67,9 +99,7 @@ fn golden_frames_decode_to_what_they_were_made_of() {
         assert_eq!(Op::decode(header.op, body).unwrap(), samples::op(*code, &material));
     }
     for code in OpCode::ALL {
-        for (reply, name) in
-            samples::replies(*code, &material).iter().zip(["reply", "reply-not-newer"])
-        {
+        for (reply, name) in samples::replies(*code, &material).iter().zip(samples::REPLY_NAMES) {
             let frame = &golden[&format!("{name} {code:?}")];
             let Frame { header, body, .. } = whole(frame);
             assert_eq!(header, samples::request(*code).reply(Status::Ok));
@@ -108,6 +138,35 @@ fn other_element_types_decode_too() {
     );
     assert_eq!(op("request-empty VectorAdd"), "Vector(Add { elements: F32([]) })");
     assert_eq!(op("request-empty CellSet"), "Cell(Set { bytes: [] })");
+    assert_eq!(op("request-f32 VectorScale"), "Vector(Scale { factor: F32(1.5) })");
+    assert_eq!(op("request-i64 VectorScale"), "Vector(Scale { factor: I64(-1) })");
+    assert_eq!(op("request-empty ListExtend"), "List(Extend { items: [] })");
+    assert_eq!(
+        op("request-all SetScan"),
+        "Set(Scan(ScanArgs { what: Keys, reverse: false, limit: 0, from: None, to: None }))"
+    );
+    let swap = |name: &str| {
+        let Frame { header, body, .. } = whole(&golden[name]);
+        match Op::decode(header.op, body).unwrap() {
+            Op::Map(MapOp::CompareAndSwap { expected, value, .. }) => {
+                (expected.is_some(), value.is_some())
+            }
+            other => panic!("another op: {other:?}"),
+        }
+    };
+    assert_eq!(swap("request-absent MapCompareAndSwap"), (false, true));
+    assert_eq!(swap("request-remove MapCompareAndSwap"), (true, false));
+}
+
+#[test]
+fn a_name_lies_in_front_of_the_body() {
+    let golden = read();
+    let Frame { header, body, .. } = whole(&golden["request-named ListPushBack"]);
+    assert_eq!(header.flags, flags::NAMED);
+    let (name, body) = named::split(body).unwrap();
+    assert_eq!(ObjectId::of(name), header.object);
+    let push = Op::List(ListOp::PushBack { bytes: b"an item" });
+    assert_eq!(Op::decode(header.op, body).unwrap(), push);
 }
 
 /// The golden file: frames by name, as a receive buffer would hold them.

@@ -17,6 +17,8 @@ pub(crate) struct Field {
     pub(crate) offset: usize,
     pub(crate) kind: String,
     pub(crate) name: String,
+    /// The shape of the items, where they have one of their own.
+    pub(crate) items: Option<Shape>,
 }
 
 /// What a field holds.
@@ -29,8 +31,12 @@ pub(crate) enum Value {
     /// Tag, and the numbers as they lie in the frame.
     Elements(u8, Vec<u8>),
     Shorts(Vec<u16>),
+    Words(Vec<u32>),
+    Longs(Vec<u64>),
     Text(String),
     Texts(Vec<String>),
+    /// The fields of each item.
+    Shapes(Vec<Vec<Value>>),
 }
 
 /// Size and alignment of a field of this kind in the root.
@@ -40,7 +46,7 @@ pub(crate) fn layout(kind: &str) -> (usize, usize) {
         "u16" => (2, 2),
         "u32" => (4, 4),
         "u64" | "i64" => (8, 8),
-        "bytes" | "string" | "u16[]" | "string[]" => (8, 4),
+        "bytes" | "string" | "u16[]" | "u32[]" | "u64[]" | "string[]" | "Holder[]" => (8, 4),
         "elements" => (12, 4),
         _ => panic!("the document uses the kind {kind} without saying what it is"),
     }
@@ -54,12 +60,22 @@ fn element_bytes(tag: u8) -> usize {
 const INLINE_MAX: usize = 8;
 
 pub(crate) fn encode(shape: &Shape, values: &[Value]) -> Vec<u8> {
-    assert_eq!(shape.fields.len(), values.len());
     let mut body = Vec::new();
     // The data first, field by field …
-    let data: Vec<usize> = values.iter().map(|value| put_data(&mut body, value)).collect();
+    let data = put_all_data(&mut body, shape, values);
     // … then the root, which ends the body.
     align(&mut body, shape.align);
+    put_fields(&mut body, shape, values, &data);
+    body
+}
+
+fn put_all_data(body: &mut Vec<u8>, shape: &Shape, values: &[Value]) -> Vec<usize> {
+    assert_eq!(shape.fields.len(), values.len());
+    shape.fields.iter().zip(values).map(|(field, value)| put_data(body, field, value)).collect()
+}
+
+/// Appends the fields themselves, which refer to data further ahead.
+fn put_fields(body: &mut Vec<u8>, shape: &Shape, values: &[Value], data: &[usize]) {
     let root = body.len();
     body.resize(root + shape.size, 0);
     for ((field, value), data) in shape.fields.iter().zip(values).zip(data) {
@@ -68,22 +84,24 @@ pub(crate) fn encode(shape: &Shape, values: &[Value]) -> Vec<u8> {
             Value::Unsigned(number) => number.to_le_bytes()[..layout(&field.kind).0].to_vec(),
             Value::Signed(number) => number.to_le_bytes().to_vec(),
             Value::Bool(value) => vec![u8::from(*value)],
-            Value::Bytes(bytes) => reference(at, data, bytes.len()).to_vec(),
-            Value::Shorts(shorts) => reference(at, data, shorts.len()).to_vec(),
-            Value::Texts(texts) => reference(at, data, texts.len()).to_vec(),
-            Value::Text(text) => string(at, data, text).to_vec(),
+            Value::Bytes(bytes) => reference(at, *data, bytes.len()).to_vec(),
+            Value::Shorts(shorts) => reference(at, *data, shorts.len()).to_vec(),
+            Value::Words(words) => reference(at, *data, words.len()).to_vec(),
+            Value::Longs(longs) => reference(at, *data, longs.len()).to_vec(),
+            Value::Texts(texts) => reference(at, *data, texts.len()).to_vec(),
+            Value::Shapes(items) => reference(at, *data, items.len()).to_vec(),
+            Value::Text(text) => string(at, *data, text).to_vec(),
             Value::Elements(tag, numbers) => {
                 let count = numbers.len() / element_bytes(*tag);
-                [&[*tag, 0, 0, 0][..], &reference(at + 4, data, count)].concat()
+                [&[*tag, 0, 0, 0][..], &reference(at + 4, *data, count)].concat()
             }
         };
         body[at..at + bytes.len()].copy_from_slice(&bytes);
     }
-    body
 }
 
 /// Appends what a field refers to and says where it is.
-fn put_data(body: &mut Vec<u8>, value: &Value) -> usize {
+fn put_data(body: &mut Vec<u8>, field: &Field, value: &Value) -> usize {
     let mut put = |alignment, bytes: &[u8]| {
         align(body, alignment);
         body.extend_from_slice(bytes);
@@ -96,6 +114,14 @@ fn put_data(body: &mut Vec<u8>, value: &Value) -> usize {
         Value::Shorts(shorts) => {
             let bytes: Vec<u8> = shorts.iter().flat_map(|short| short.to_le_bytes()).collect();
             put(2, &bytes)
+        }
+        Value::Words(words) => {
+            let bytes: Vec<u8> = words.iter().flat_map(|word| word.to_le_bytes()).collect();
+            put(4, &bytes)
+        }
+        Value::Longs(longs) => {
+            let bytes: Vec<u8> = longs.iter().flat_map(|long| long.to_le_bytes()).collect();
+            put(8, &bytes)
         }
         Value::Text(text) if text.len() <= INLINE_MAX => 0,
         Value::Text(text) => put(1, text.as_bytes()),
@@ -111,6 +137,18 @@ fn put_data(body: &mut Vec<u8>, value: &Value) -> usize {
             for (text, data) in texts.iter().zip(data) {
                 let at = body.len();
                 body.extend_from_slice(&string(at, data, text));
+            }
+            first
+        }
+        Value::Shapes(items) => {
+            // What the items refer to, then the items.
+            let shape = field.items.as_ref().expect("items have a shape");
+            let data: Vec<_> =
+                items.iter().map(|values| put_all_data(body, shape, values)).collect();
+            align(body, shape.align);
+            let first = body.len();
+            for (values, data) in items.iter().zip(data) {
+                put_fields(body, shape, values, &data);
             }
             first
         }
@@ -147,7 +185,10 @@ fn align(body: &mut Vec<u8>, alignment: usize) {
 }
 
 pub(crate) fn decode(shape: &Shape, body: &[u8]) -> Vec<Value> {
-    let root = body.len() - shape.size;
+    fields(shape, body, body.len() - shape.size)
+}
+
+fn fields(shape: &Shape, body: &[u8], root: usize) -> Vec<Value> {
     let decode = |field: &Field| {
         let at = root + field.offset;
         match field.kind.as_str() {
@@ -161,6 +202,22 @@ pub(crate) fn decode(shape: &Shape, body: &[u8]) -> Vec<Value> {
                 let (data, count) = referred(body, at);
                 let shorts = body[data..data + count * 2].chunks(2);
                 Value::Shorts(shorts.map(|two| u16::from_le_bytes([two[0], two[1]])).collect())
+            }
+            "u32[]" => {
+                let (data, count) = referred(body, at);
+                let word = |index| u32::from_le_bytes(chunk(body, data + index * 4));
+                Value::Words((0..count).map(word).collect())
+            }
+            "u64[]" => {
+                let (data, count) = referred(body, at);
+                let long = |index| u64::from_le_bytes(chunk(body, data + index * 8));
+                Value::Longs((0..count).map(long).collect())
+            }
+            "Holder[]" => {
+                let (data, count) = referred(body, at);
+                let shape = field.items.as_ref().expect("items have a shape");
+                let item = |index| fields(shape, body, data + index * shape.size);
+                Value::Shapes((0..count).map(item).collect())
             }
             "elements" => {
                 let (tag, (data, count)) = (body[at], referred(body, at + 4));

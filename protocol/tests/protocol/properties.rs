@@ -2,10 +2,10 @@
 
 use catena_protocol::frame::{self, FrameError, Next};
 use catena_protocol::limits::{BODY_BYTES_MAX, FRAME_BYTES_MAX};
-use catena_protocol::op::ReduceOp;
+use catena_protocol::op::{Loss, Merge, ReduceOp, ScanWhat};
 use catena_protocol::{
     Fault, FrameKind, Header, Hello, ObjectId, Op, OpCode, Refusal, Reply, ShardId, Status,
-    Welcome, fuzz,
+    Welcome, flags, fuzz, named,
 };
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -51,6 +51,27 @@ proptest! {
                 frame::write_encoded(&mut kept, &to, Status::Ok, frame.body);
                 prop_assert_eq!(kept, out);
             }
+        }
+    }
+
+    /// The body behind a name is as aligned as one without.
+    #[test]
+    fn every_named_op_comes_back(material in material(), name in object_name()) {
+        for code in OpCode::ALL {
+            let op = samples::op(*code, &material);
+            let header = Header { flags: flags::NAMED, ..samples::request(*code) };
+            let mut out = Vec::new();
+            frame::write(&mut out, &header, |out| {
+                named::put(&name, out);
+                op.encode(out);
+            })
+            .unwrap();
+            let bytes = Aligned::copy_of(&out);
+            let frame = golden::whole(&bytes);
+            let (back, body) = named::split(frame.body).unwrap();
+            prop_assert_eq!(back, &name);
+            let back = Op::decode(frame.header.op, body).unwrap();
+            prop_assert_eq!(format!("{back:?}"), format!("{op:?}"));
         }
     }
 
@@ -267,7 +288,7 @@ fn a_body_beyond_the_limit_is_not_written() {
 }
 
 #[test]
-fn flags_of_a_request_reach_the_engine_to_be_refused() {
+fn flags_of_a_request_reach_the_engine() {
     for bit in 0..16 {
         let header = Header { flags: 1 << bit, ..samples::request(OpCode::CounterAdd) };
         let mut out = Vec::new();
@@ -414,7 +435,14 @@ fn material() -> impl Strategy<Value = Material> {
     let bytes = (vec(any::<u8>(), 0..40), vec(any::<u8>(), 0..40));
     let names = (name(), vec(name(), 0..6));
     let rest = (any::<bool>(), prop::sample::select(ReduceOp::ALL), some_numbers());
-    (ints, numbers, bytes, names, rest).prop_map(|(ints, numbers, bytes, names, rest)| Material {
+    let choices = (
+        prop::sample::select(Merge::ALL),
+        prop::sample::select(Loss::ALL),
+        prop::sample::select(ScanWhat::ALL),
+    );
+    let pairs = vec((vec(any::<u8>(), 0..8), vec(any::<u8>(), 0..8)), 0..8);
+    let parts = (ints, numbers, bytes, names, rest, choices, pairs);
+    parts.prop_map(|(ints, numbers, bytes, names, rest, choices, pairs)| Material {
         int: ints.0,
         other_int: ints.1,
         number: numbers.0,
@@ -428,6 +456,10 @@ fn material() -> impl Strategy<Value = Material> {
         yes: rest.0,
         reduce: rest.1,
         numbers: rest.2,
+        items: pairs.iter().flat_map(|(key, value)| [key, value]).collect(),
+        merge: choices.0,
+        loss: choices.1,
+        what: choices.2,
     })
 }
 
@@ -437,6 +469,10 @@ fn name() -> impl Strategy<Value = String> {
         let name: String = chars.into_iter().collect();
         prop_oneof![Just(name.clone()), Just(name.chars().take(8).collect::<String>())]
     })
+}
+
+fn object_name() -> impl Strategy<Value = String> {
+    vec(any::<char>(), 1..100).prop_map(|chars| chars.into_iter().collect())
 }
 
 /// Floats of all bit patterns.
