@@ -6,12 +6,13 @@
 //! Checked on the way:
 //! 1. what decodes, encodes to a body no longer than the one it came from;
 //! 2. that body decodes again, and encodes to the same bytes;
-//! 3. a frame made from a checked header and body is read back with the same header and body.
+//! 3. a name taken off a body and put back makes the same body, but for its padding;
+//! 4. a frame made from a checked header and body is read back with the same header and body.
 
 use crate::frame::{self, Next};
 use crate::header::HEADER_LEN;
 use crate::limits::FRAME_BYTES_MAX;
-use crate::{Frame, Header, Hello, Op, OpCode, Refusal, Reply, Status, Welcome};
+use crate::{Frame, Header, Hello, Op, OpCode, Refusal, Reply, Status, Welcome, named};
 
 /// Takes any bytes as received ones, and as the body of everything that has one.
 pub fn frame(bytes: &[u8]) {
@@ -64,6 +65,18 @@ fn every_body(code: u16, body: &[u8]) {
         assert_eq!(op.code().to_wire(), code);
         Some(written(|out| op.encode(out)))
     });
+    if let Ok((name, rest)) = named::split(body) {
+        let again = written(|out| {
+            named::put(name, out);
+            out.extend_from_slice(rest);
+        });
+        assert_eq!(again.len(), body.len());
+        assert_eq!(named::split(&again), Ok((name, rest)));
+        settles(rest, |body| {
+            let op = Op::decode(code, body).ok()?;
+            Some(written(|out| op.encode(out)))
+        });
+    }
     if let Some(code) = OpCode::from_wire(code) {
         settles(body, |body| {
             let reply = Reply::decode(code, body).ok()?;

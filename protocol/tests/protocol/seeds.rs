@@ -2,8 +2,7 @@
 
 use std::path::PathBuf;
 
-use catena_protocol::OpCode;
-use catena_protocol::fuzz;
+use catena_protocol::{Kind, OpCode, fuzz};
 
 use crate::golden;
 
@@ -34,23 +33,62 @@ pub(crate) fn write() {
         std::fs::write(folder().join(name), bytes).expect("the seeds can be written");
     };
     std::fs::create_dir_all(folder()).expect("the seeds have a folder");
-    // What a connection carries: a request, then its reply.
-    for code in OpCode::ALL {
-        let exchange = [&find(&format!("request {code:?}"))[..], find(&format!("reply {code:?}"))];
-        save(&format!("exchange-{code:?}"), &exchange.concat());
+    // What a connection carries: requests, each with its reply.
+    for kind in Kind::ALL {
+        let of_kind = OpCode::ALL.iter().filter(|code| code.kind() == *kind);
+        let exchange = of_kind.flat_map(|code| {
+            [find(&format!("request {code:?}")).clone(), find(&format!("reply {code:?}")).clone()]
+        });
+        save(&format!("exchange-{}", kind.name()), &exchange.collect::<Vec<_>>().concat());
     }
     save("handshake", &[&find("hello")[..], find("welcome")].concat());
     for name in ["Timeout", "Broken", "Busy"] {
         save(&format!("refusal-{name}"), find(&format!("refusal {name}")));
     }
-    for name in ["f32 VectorSet", "i64 VectorSet", "empty VectorAdd", "empty CellSet"] {
+    for name in [
+        "f32 VectorSet",
+        "i64 VectorSet",
+        "empty VectorAdd",
+        "empty CellSet",
+        "f32 VectorScale",
+        "remove MapCompareAndSwap",
+        "named ListPushBack",
+    ] {
         save(&format!("request-{}", name.replace(' ', "-")), find(&format!("request-{name}")));
     }
     // What the fuzzer takes for an op code and a body: the body alone, behind its code.
-    for name in ["CellCompareAndSet", "ReductionContribute", "BarrierArrive", "VectorSet"] {
-        let request = golden::whole(find(&format!("request {name}")));
-        let code = request.header.op.to_le_bytes();
-        save(&format!("body-{name}"), &[&code[..], request.body].concat());
+    for name in [
+        "request CellCompareAndSet",
+        "request ReductionContribute",
+        "request BarrierArrive",
+        "request VectorSet",
+        "request VectorScale",
+        "request ListExtend",
+        "request ListSet",
+        "request MapScan",
+        "request MapCompareAndSwap",
+        "request MapMergeAll",
+        "request MapPutWithToken",
+        "request SemaphoreAcquire",
+        "request ScopeList",
+        "request ScopeQuota",
+        "request UserUpdate",
+        "request-named ListPushBack",
+        "reply BarrierState",
+        "reply ListRange",
+        "reply ListClaim",
+        "reply ListIndexOf",
+        "reply LockAcquire",
+        "reply MapGet",
+        "reply SemaphoreState",
+        "reply VectorSum",
+        "reply ObjectInspect",
+        "reply ScopeList",
+        "reply ScopeStats",
+    ] {
+        let frame = golden::whole(find(name));
+        let code = frame.header.op.to_le_bytes();
+        save(&format!("body-{}", name.replace(' ', "-")), &[&code[..], frame.body].concat());
     }
     // What has to be refused.
     let add = find("request CounterAdd");
