@@ -26,6 +26,18 @@ wire_enum! {
         Request = 3,
         /// The answer to a request, or why a frame was refused.
         Reply = 4,
+        /// The first frame of a node to another.
+        PeerHello = 16,
+        /// The other node's answer to a PeerHello.
+        PeerWelcome = 17,
+        /// Entries of a shard's log, from predecessor to successor.
+        Forward = 18,
+        /// Up to where the successor and all behind it have them.
+        Ack = 19,
+        /// Up to where a successor has the log, so that its predecessor goes on from there.
+        Resume = 20,
+        /// A piece of a shard's state, for a node that joins.
+        Snapshot = 21,
     }
 }
 

@@ -30,6 +30,7 @@ mod listing;
 pub mod named;
 mod object;
 pub mod op;
+pub mod peer;
 mod refusal;
 mod reply;
 mod report;

@@ -1,0 +1,158 @@
+//! What nodes say to each other about the shards they replicate.
+//!
+//! A link carries frames of many shards; the header of each names shard and epoch. Log entries go
+//! down a chain in [`Forward`](FrameKind::Forward) frames, each with the client's request as it was
+//! received; [`Ack`](FrameKind::Ack) frames come up. A request is never encoded anew on its way.
+//!
+//! ```text
+//! Forward   number: index of the first entry     body: entries, one behind the other
+//! Ack       number: index of the last entry that everybody further down has
+//! Resume    number: index of the last entry here session: its hash
+//! Snapshot  number: index of the entry it is of  session: that entry's hash   body: a piece
+//!           flags: 1 on the last piece           acked_gap: 0
+//! ```
+
+use rkyv::rancor::Failure;
+use rkyv::{Archive, Deserialize, Serialize};
+
+use crate::body;
+use crate::frame::{self, Frame};
+use crate::header::{FrameKind, Header};
+use crate::object::ShardId;
+use crate::status::{Fault, Status};
+
+/// In the flags of a Snapshot: the last piece.
+pub const LAST_PIECE: u16 = 1;
+
+/// Bytes in front of every entry of a Forward.
+pub const ENTRY_BYTES: usize = 32;
+
+/// What a node says first to another: who it is, and who it takes the other for.
+#[derive(Archive, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
+pub struct PeerHello {
+    /// The incarnation of the node that connects.
+    pub from: u128,
+    /// The incarnation it expects to reach.
+    pub to: u128,
+    /// How many shards the cluster has.
+    pub shards: u32,
+    /// The name of the cluster.
+    pub cluster: String,
+}
+
+impl PeerHello {
+    /// Appends the frame.
+    pub fn write(&self, out: &mut Vec<u8>) {
+        frame::write(out, &Header::new(FrameKind::PeerHello), |out| {
+            let written = rkyv::api::high::to_bytes_in::<_, Failure>(self, &mut *out);
+            assert!(written.is_ok(), "a Vec takes all that is written");
+        })
+        .expect("a PeerHello is a few hundred bytes");
+    }
+
+    /// Reads the body of a PeerHello frame.
+    ///
+    /// # Errors
+    ///
+    /// `BadBody`.
+    pub fn decode(bytes: &[u8]) -> Result<PeerHello, Fault> {
+        let archived = body::decode::<ArchivedPeerHello>(bytes)?;
+        rkyv::deserialize::<_, Failure>(archived).map_err(|Failure| Fault::new(Status::BadBody))
+    }
+}
+
+/// Appends the answer to a PeerHello that was right.
+pub fn write_welcome(out: &mut Vec<u8>) {
+    frame::write(out, &Header::new(FrameKind::PeerWelcome), |_| {}).expect("an empty body fits");
+}
+
+/// The header of a frame about a shard.
+pub fn header(kind: FrameKind, shard: ShardId, epoch: u32, number: u64) -> Header {
+    Header { shard, epoch, number, ..Header::new(kind) }
+}
+
+/// Appends a frame about a shard that has no body.
+pub fn write_bare(out: &mut Vec<u8>, header: &Header) {
+    frame::write(out, header, |_| {}).expect("an empty body fits");
+}
+
+/// One entry of a shard's log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Entry<'a> {
+    /// Its place in the log, from 1.
+    pub index: u64,
+    /// The shard's time when it was applied.
+    pub now_us: u64,
+    /// The hash of the log up to and with it.
+    pub hash: u64,
+    /// The client's request as it was received, a whole frame; empty if only time passed.
+    pub request: &'a [u8],
+}
+
+impl Entry<'_> {
+    /// How many bytes it takes in a Forward.
+    pub fn len(&self) -> usize {
+        ENTRY_BYTES + self.request.len()
+    }
+
+    /// Whether only time passed.
+    pub fn is_time(&self) -> bool {
+        self.request.is_empty()
+    }
+
+    /// Appends it to the body of a Forward. A request is a frame, so that all begin on multiples of
+    /// 16.
+    pub fn write(&self, out: &mut Vec<u8>) {
+        let len = u32::try_from(self.request.len()).expect("a frame's length has 32 bits");
+        for word in [self.index, self.now_us, self.hash, u64::from(len)] {
+            out.extend_from_slice(&word.to_le_bytes());
+        }
+        // Copy: from the receive buffer, which is reused, to the log.
+        out.extend_from_slice(self.request);
+    }
+}
+
+/// Cuts the next entry off the front of the body of a Forward; `None` at its end.
+///
+/// # Errors
+///
+/// `BadBody` if the bytes end inside an entry.
+pub fn next_entry(bytes: &[u8]) -> Result<Option<Entry<'_>>, Fault> {
+    if bytes.is_empty() {
+        return Ok(None);
+    }
+    let bad = Fault::new(Status::BadBody);
+    let (head, rest) = bytes.split_first_chunk::<ENTRY_BYTES>().ok_or(bad)?;
+    let [index, now_us, hash, len] = std::array::from_fn(|word| {
+        u64::from_le_bytes(*head.as_chunks::<8>().0.get(word).expect("there are four words"))
+    });
+    let len = usize::try_from(len).map_err(|_| bad)?;
+    let request = rest.get(..len).ok_or(bad)?;
+    Ok(Some(Entry { index, now_us, hash, request }))
+}
+
+/// The hash of a log that goes on with an entry: of the hash before, the entry's place and time, and
+/// the checksum of its request, which covers every byte of it.
+pub fn hash(before: u64, index: u64, now_us: u64, request: &[u8]) -> u64 {
+    let checksum = request
+        .get(4..8)
+        .map_or(0, |sum| u64::from(u32::from_le_bytes(sum.try_into().expect("four bytes"))));
+    let mut bytes = [0; 24];
+    for (place, word) in bytes.as_chunks_mut::<8>().0.iter_mut().zip([index, now_us, checksum]) {
+        *place = word.to_le_bytes();
+    }
+    xxhash_rust::xxh3::xxh3_64_with_seed(&bytes, before)
+}
+
+/// The request of an entry, checked like any other frame.
+///
+/// # Errors
+///
+/// Why it is none.
+pub fn request<'a>(entry: &Entry<'a>) -> Result<Frame<'a>, Fault> {
+    match frame::next(entry.request, crate::limits::FRAME_BYTES_MAX) {
+        Ok(frame::Next::Frame(frame)) if frame.bytes.len() == entry.request.len() => Ok(frame),
+        Ok(_) => Err(Fault::new(Status::BadLength)),
+        Err(error) => Err(error.fault),
+    }
+}
