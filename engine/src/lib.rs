@@ -5,6 +5,7 @@
 //!
 //! - `objects`: the shared objects, plain state with deterministic operations;
 //! - [`shard`]: a slice of the object space as a pure state machine, with sessions and waiters;
+//! - [`chain`]: which nodes hold a shard, and in which order;
 //! - `io`: monoio tasks that carry bytes between sockets and shards;
 //! - [`Engine`]: starts the cores, hands out their addresses, stops them.
 //!
@@ -19,6 +20,7 @@
 
 #![deny(unsafe_code)]
 
+pub mod chain;
 pub mod config;
 mod engine;
 mod io;
