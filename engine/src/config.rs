@@ -61,6 +61,16 @@ pub const PAGE_BYTES_MAX: usize = 1024 * 1024;
 /// Lines a log keeps; the oldest make room.
 pub const LOG_LINES_MAX: usize = 4_096;
 
+/// Entries of a shard that not all members have yet. At so many, the head takes no more updates until
+/// some are acknowledged.
+pub const UNCOMMITTED_MAX: u64 = 4_096;
+
+/// Bytes of entries in one frame to a successor, unless a single one has more.
+pub const FORWARD_BYTES_MAX: usize = 256 * 1024;
+
+/// Bytes of acknowledged entries that a shard keeps for a successor whose link broke.
+pub const LOG_BYTES_KEPT: usize = 1024 * 1024;
+
 /// What a session costs with the ring it begins with: itself, its place in the index and among the
 /// expiries.
 pub const SESSION_BYTES: u64 = 320;

@@ -54,6 +54,10 @@ wire_enum! {
         /// The names with some prefix have a quota in this shard; `expected` is the limit, `got` what it
         /// would be.
         QuotaExceeded = 26,
+        /// This node is not the head of the shard's chain; the one that is takes updates.
+        NotHead = 27,
+        /// The chain has fewer members than its updates need; reads go on.
+        UnderReplicated = 28,
 
         /// The session is not open: it expired, was closed, or was never opened.
         SessionUnknown = 32,
@@ -130,6 +134,8 @@ impl Status {
             | Status::OutOfMemory
             | Status::NameNeeded
             | Status::QuotaExceeded
+            | Status::NotHead
+            | Status::UnderReplicated
             | Status::WindowExceeded
             | Status::SessionConflict => Retry::Later,
             Status::SessionUnknown | Status::Stale => Retry::Unknown,
@@ -216,6 +222,8 @@ impl std::fmt::Display for Fault {
                 write!(f, "{got} more bytes do not fit the shard's memory budget of {expected}")
             }
             Status::NameNeeded => write!(f, "the object is new and needs its name"),
+            Status::NotHead => write!(f, "another node is the head of the shard's chain"),
+            Status::UnderReplicated => write!(f, "too few nodes are left to take updates"),
             Status::QuotaExceeded => {
                 write!(f, "the quota of these names is {expected} here, it would be {got}")
             }

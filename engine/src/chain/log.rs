@@ -84,8 +84,10 @@ impl Log {
         let segment = self.segment(index)?;
         let at = usize::try_from(index - segment.first).ok()?;
         let start = segment.starts[at] as usize;
-        let end = |next: usize| segment.starts.get(next).map_or(segment.bytes.len(), |end| *end as usize);
-        let fits = segment.starts[at + 1..].partition_point(|end| *end as usize - start <= bytes_max);
+        let end =
+            |next: usize| segment.starts.get(next).map_or(segment.bytes.len(), |end| *end as usize);
+        let fits =
+            segment.starts[at + 1..].partition_point(|end| *end as usize - start <= bytes_max);
         // The start of entry `at + 1 + n` is the end of the one before it.
         let is_rest = segment.bytes.len() - start <= bytes_max;
         let count = if is_rest { segment.starts.len() - at } else { fits.max(1) };

@@ -1,6 +1,11 @@
 //! Chain replication: who holds a shard and in which order, decided without a clock, a socket or
 //! chance, so that the simulator can replay every decision.
 //!
-//! - [`record`]: the cluster's configuration, one value that changes by compare-and-swap.
+//! - [`record`]: the cluster's configuration, one value that changes by compare-and-swap;
+//! - `replica`: a shard in its chain: its log, what it forwards, acknowledges and answers when.
 
+mod held;
+mod log;
 pub mod record;
+pub mod replica;
+pub mod rules;

