@@ -457,7 +457,12 @@ impl Shard {
         }
         let mut turn = Turn::new(waiter, place, &mut self.desk);
         let applied = object.apply(op, &mut turn);
+        let changed = turn.has_changed();
         self.seq.0 = place.version;
+        if !changed && !matches!(applied, Applied::Parked) {
+            // What changes nothing makes nothing either.
+            return Ok(applied);
+        }
         let bytes = OBJECT_BYTES + object.bytes();
         self.object_bytes += bytes;
         if let Some(name) = name {

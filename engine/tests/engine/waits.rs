@@ -1,6 +1,6 @@
 //! Requests that wait: records in the engine, not threads.
 
-use catena_protocol::op::{Arrival, BarrierOp, GENERATION_CURRENT, LatchOp};
+use catena_protocol::op::{Arrival, BarrierOp, GENERATION_CURRENT, LatchOp, Loss};
 use catena_protocol::{Missing, Op, Refusal, Reply, Status};
 
 use crate::wire::{Ask, Wire, hello, open};
@@ -17,8 +17,13 @@ fn a_thousand_parties_leave_a_barrier_together() {
                 let session = u64::from(party);
                 let mut wire = Wire::silent(address);
                 let name = format!("party-{party}");
-                let arrival =
-                    Arrival { party: &name, parties: PARTIES, generation: GENERATION_CURRENT };
+                let arrival = Arrival {
+                    party: &name,
+                    parties: PARTIES,
+                    generation: GENERATION_CURRENT,
+                    hold_ms: 0,
+                    loss: Loss::Wait,
+                };
                 let ask = Ask { session, number: 1, deadline_ms: 60_000, ..Ask::default() };
                 let wait = ask.frame(Op::Barrier(BarrierOp::ArriveAndWait(arrival)));
                 wire.send(&[hello(), open(session, 0), wait].concat());

@@ -8,7 +8,7 @@ fn without_room_nothing_grows_and_the_rest_goes_on() {
         "
         a counter n add 1              => 1
         a flag f set true              => true
-        a cell c set x*1000            => 1
+        a cell c set x*1000            => 4
         b barrier g arrive p/3         => 0
         a #4~4 @50 latch l wait 2
         memory 1000
@@ -19,14 +19,14 @@ fn without_room_nothing_grows_and_the_rest_goes_on() {
         b cell c set y*2000            => OutOfMemory(1000,2008)
         b cell c append y*9            => OutOfMemory(1000,20)
         b cell c append y              => OutOfMemory(1000,12)
-        b barrier g arrive q/3         => OutOfMemory(1000,32)
+        b barrier g arrive q/3         => OutOfMemory(1000,40)
         b #99~99 counter n add 1       => OutOfMemory(1000,0)
         # … and everything else goes on: reads, changes in place, retries, waits, deletes.
-        b cell c get                   => v1 x*1000
+        b cell c get                   => v4 x*1000
         b #8 counter n add 1           => 2
         b flag f set false             => false
         b retry                        => false
-        a retry 3                      => 1
+        a retry 3                      => 4
         after 50                       => a: Timeout 0/2
         b delete c                     => true
         b delete g                     => true
@@ -46,17 +46,17 @@ fn what_is_deleted_and_forgotten_is_given_back() {
     assert_eq!(Trial::new().census().bytes, 0);
     check(
         "
-        a cell c set x*1000            => 1
-        a cell c swap y*1000           => v1 x*1000
-        a cell c swap z*1000           => v2 y*1000
+        a cell c set x*1000            => 2
+        a cell c swap y*1000           => v2 x*1000
+        a cell c swap z*1000           => v3 y*1000
         a @900 #4~4 latch l wait 1
         a #30~26 vector v set 1 f64:1*500    => BadArgument(2,4)
-        a #30~27 vector v set 1 f64:1*500    => 1
+        a #30~27 vector v set 1 f64:1*500    => 6
         a #31~28 reduction r give 0/1 0 sum f64:1*500  => round 0 f64:1*500
         a #18446744073709551615~1 cell c swap z*1000   => BadArgument(3,18446744073709551614)
         b latch l count p/1            => 0 | a#4: 0
-        a #18446744073709551614~1 cell c swap z*1000   => v3 z*1000
-        a #18446744073709551615~1 cell c swap z*1000   => v4 z*1000
+        a #18446744073709551614~1 cell c swap z*1000   => v4 z*1000
+        a #18446744073709551615~1 cell c swap z*1000   => v10 z*1000
         a close                        => ok
         b delete c                     => true
         b delete l                     => true

@@ -28,8 +28,14 @@ type Told = Vec<(Ticket, String)>;
 trait Twin: Default {
     const KIND: &'static str;
 
-    /// Answers an op, and whom it lets go. Without an answer to the request itself, it waits.
-    fn ask(&mut self, ticket: Ticket, words: &[&str]) -> Told;
+    /// Answers an op, and whom it lets go. Without an answer to the request itself, it waits. If the
+    /// op changes the object, `version` is what its version is then.
+    fn ask(&mut self, ticket: Ticket, version: u64, words: &[&str]) -> Told;
+
+    /// Puts a version for `VERSION`, since nobody knows one beforehand.
+    fn fill(&self, words: &str) -> String {
+        words.to_owned()
+    }
 
     /// Ends a wait whose time is up.
     fn expire(&mut self, ticket: Ticket) -> String {
@@ -118,9 +124,10 @@ impl<T: Twin> Pair<T> {
                     object: ObjectId(1),
                     ..Header::new(FrameKind::Request)
                 };
-                let (op, body) = encoded(T::KIND, words);
+                let words = self.twin.fill(words);
+                let (op, body) = encoded(T::KIND, &words);
                 let header = Header { op, ..header };
-                asked.push((header, body, words.clone()));
+                asked.push((header, body, words));
                 self.judge(&self.asked[client][asked_at(number)].clone());
             }
             Step::Repeat(client, which) => {
@@ -161,7 +168,7 @@ impl<T: Twin> Pair<T> {
                 told.push((ticket, (!is_new).to_string()));
                 told
             }
-            _ => self.twin.ask(ticket, &split),
+            _ => self.twin.ask(ticket, self.trial.seq() + 1, &split),
         };
         let got = told(&self.trial.request(ConnId(header.session), header, body));
         assert_eq!(sorted(got), sorted(expected.clone()), "{words}");

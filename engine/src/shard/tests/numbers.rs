@@ -107,7 +107,7 @@ fn what_is_deleted_begins_anew_as_any_kind() {
         b delete c           => true
         b delete c           => false
         a counter c get      => 0
-        a cell c set x       => 1
+        a cell c set x       => 7
         a delete c           => true
         census               => 0 objects, 2 sessions, 0 waiters
         ",
@@ -119,8 +119,8 @@ fn a_request_that_makes_no_sense_is_refused_alone() {
     check(
         "
         a counter c add 1        => 1
-        a !1 counter c add 1     => BadFlags(0,1)
-        a !2 counter c get       => BadFlags(0,2)
+        a !4 counter c add 1     => BadFlags(0,4)
+        a !32771 counter c get   => BadFlags(0,32771)
         a ^3 counter c add 1     => WrongEpoch(0,3)
         a raw 65535 c            => UnknownOp(0,65535)
         a raw 0 c                => UnknownOp

@@ -13,19 +13,21 @@
 //! Clients (single words) open their session when they first speak. They number their updates and
 //! acknowledge what was answered without a gap. Before the op a client may say `#7` (the number),
 //! `~2` (the acknowledged gap), `@100` (the deadline in milliseconds), `!1` (flags) or `^1` (the
-//! epoch). `a retry` sends its last update again, byte for byte, `a retry 3` its update 3; after
+//! epoch), `named` (the object's name goes with it, or another one: `named:other`) or `wanted` (the
+//! object is not to be made without its name). `a retry` sends its last update again, byte for byte, `a retry 3` its update 3; after
 //! `a reconnect` it has another connection, and its answers are for `a'`.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use catena_protocol::op::{ObjectOp, SessionOp};
-use catena_protocol::{FrameKind, Header, Kind, ObjectId, Op, OpCode};
+use catena_protocol::{FrameKind, Header, Kind, ObjectId, Op, OpCode, flags, named};
 
 use super::spoken;
 use crate::shard::ConnId;
 use crate::shard::fuzz::trial::{SHARD, Sent, Trial};
 
 /// Runs a scenario and compares every answer.
+#[track_caller]
 pub(super) fn check(steps: &str) {
     let mut script = Script { trial: Trial::new(), clients: BTreeMap::new(), conns: Vec::new() };
     for line in steps.lines() {
@@ -93,23 +95,7 @@ impl Script {
 
     /// What a client says: options, then an op.
     fn ask(&mut self, name: &str, words: &[&str]) -> String {
-        let (mut number, mut gap, mut deadline_ms, mut flags, mut epoch) = (None, None, 0, 0, 0);
-        let mut words = words;
-        while let [option, rest @ ..] = words
-            && let Some((mark, value)) = option.split_at_checked(1)
-            && let Ok(value) = value.parse::<u64>()
-        {
-            let small = u32::try_from(value).unwrap_or(u32::MAX);
-            match mark {
-                "#" => number = Some(value),
-                "~" => gap = Some(u16::try_from(value).expect("a gap")),
-                "@" => deadline_ms = small,
-                "!" => flags = u16::try_from(value).expect("flags"),
-                "^" => epoch = small,
-                _ => break,
-            }
-            words = rest;
-        }
+        let (options, words) = Options::parse(words);
         let is_new = !self.clients.contains_key(name);
         if is_new {
             self.join(name);
@@ -123,18 +109,29 @@ impl Script {
             ["retry"] => client.updates[&client.number].clone(),
             ["retry", number] => client.updates[&number.parse().expect("a number")].clone(),
             _ => {
-                let (op, object, body) = speak(words, now_us);
+                let (op, object, mut body) = speak(words, now_us);
+                let mut flags = options.flags;
+                if let Some(called) = options.called {
+                    let mut named = Vec::new();
+                    named::put(
+                        if called.is_empty() { object_name(words) } else { called },
+                        &mut named,
+                    );
+                    named.append(&mut body);
+                    body = named;
+                    flags |= flags::NAMED;
+                }
                 let header = Header {
                     op,
                     flags,
-                    epoch,
-                    deadline_ms,
+                    epoch: options.epoch,
+                    deadline_ms: options.deadline_ms,
                     shard: SHARD,
                     session: client.session,
                     object,
                     ..Header::new(FrameKind::Request)
                 };
-                (client.numbered(header, number, gap, &body), body)
+                (client.numbered(header, options.number, options.gap, &body), body)
             }
         };
         let conn = client.conn;
@@ -184,6 +181,44 @@ impl Script {
     }
 }
 
+/// What stands in front of an op.
+#[derive(Default)]
+struct Options<'w> {
+    number: Option<u64>,
+    gap: Option<u16>,
+    deadline_ms: u32,
+    flags: u16,
+    epoch: u32,
+    /// The name that goes with the op; empty for the object's own.
+    called: Option<&'w str>,
+}
+
+impl<'w> Options<'w> {
+    /// Takes the options off the front.
+    fn parse<'a>(mut words: &'a [&'w str]) -> (Options<'w>, &'a [&'w str]) {
+        let mut options = Options::default();
+        while let [option, rest @ ..] = words {
+            let (word, name) = option.split_once(':').unwrap_or((option, ""));
+            let (mark, value) = option.split_at_checked(1).unwrap_or((option, ""));
+            let value = value.parse::<u64>();
+            match (word, mark, value) {
+                ("named", ..) => options.called = Some(name),
+                ("wanted", ..) => options.flags |= flags::NAME_WANTED,
+                (_, "#", Ok(value)) => options.number = Some(value),
+                (_, "~", Ok(value)) => options.gap = Some(u16::try_from(value).expect("a gap")),
+                (_, "@", Ok(value)) => {
+                    options.deadline_ms = u32::try_from(value).unwrap_or(u32::MAX);
+                }
+                (_, "!", Ok(value)) => options.flags |= u16::try_from(value).expect("flags"),
+                (_, "^", Ok(value)) => options.epoch = u32::try_from(value).expect("an epoch"),
+                _ => break,
+            }
+            words = rest;
+        }
+        (options, words)
+    }
+}
+
 impl Client {
     /// Numbers an update and remembers it; a read gets number 0.
     fn numbered(
@@ -206,6 +241,14 @@ impl Client {
         let header = Header { number, acked_gap, ..header };
         self.updates.insert(number, (header, body.to_vec()));
         header
+    }
+}
+
+/// The name of the object of an op.
+fn object_name<'w>(words: &[&'w str]) -> &'w str {
+    match *words {
+        ["raw", _, name, ..] | [_, name, ..] => name,
+        _ => panic!("what is {words:?} called?"),
     }
 }
 
@@ -237,6 +280,7 @@ fn speak(words: &[&str], now_us: u64) -> (u16, ObjectId, Vec<u8>) {
             let body = body.split(',').map(|byte| byte.parse().expect("a byte")).collect();
             (code.parse().expect("an op code"), ObjectId::of(name), body)
         }
+        ["scope", ref rest @ ..] => spoken::with_op("scope", rest, |op| encoded(op, ObjectId(0))),
         [kind, name, ref rest @ ..] => {
             spoken::with_op(kind, rest, |op| encoded(op, ObjectId::of(name)))
         }

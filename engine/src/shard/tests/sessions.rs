@@ -26,10 +26,10 @@ fn a_retry_gets_the_first_answer() {
 fn an_answer_that_is_long_is_kept_as_well() {
     check(
         "
-        a cell c set x*1000      => 1
-        a cell c swap y*1000     => v1 x*1000
-        a retry                  => v1 x*1000
-        a cell c get             => v2 y*1000
+        a cell c set x*1000      => 2
+        a cell c swap y*1000     => v2 x*1000
+        a retry                  => v2 x*1000
+        a cell c get             => v3 y*1000
         a counter o add 1        => 1
         a retry 2                => Stale(3,2)
         ",
@@ -142,11 +142,11 @@ fn what_waits_and_what_is_long_survives_a_growing_window() {
         "
         a @900 #2~2 latch l wait 1
         a #1~1 cell c swap x*100     => v0
-        a #3~3 cell c swap y*100     => v1 x*100
+        a #3~3 cell c swap y*100     => v3 x*100
         a #40~40 counter n add 1     => 1
         a #200~200 counter n add 1   => 2
-        a #3~3 cell c get            => v2 y*100
-        a retry 3                    => v1 x*100
+        a #3~3 cell c get            => v4 y*100
+        a retry 3                    => v3 x*100
         a retry 1                    => v0
         b latch l count p/1          => 0 | a#2: 0
         a retry 2                    => 0
@@ -237,14 +237,16 @@ fn a_session_is_forgotten_after_its_silence() {
         a open ttl 100               => ok
         a counter c add 1            => 1
         after 99
-        a retry                      => 1
+        a counter c add 1            => 2
         after 99
-        a retry                      => 1
+        # What takes no effect a second time prolongs nothing, nor does what is refused.
+        a retry                      => 2
+        a counter c multiply 9223372036854775807 => Overflow
         census                       => 1 objects, 1 sessions, 0 waiters
-        after 100
+        after 1
         census                       => 1 objects, 0 sessions, 0 waiters
         a retry                      => SessionUnknown
-        a counter c get              => 1
+        a counter c get              => 2
         ",
     );
 }

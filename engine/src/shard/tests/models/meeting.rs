@@ -102,7 +102,7 @@ impl Reduction {
 impl Twin for Reduction {
     const KIND: &'static str = "reduction";
 
-    fn ask(&mut self, ticket: Ticket, words: &[&str]) -> Told {
+    fn ask(&mut self, ticket: Ticket, _version: u64, words: &[&str]) -> Told {
         let ["give", seat, round, op, numbers] = *words else {
             let answer = match words[0] {
                 "last" => self.last.clone().unwrap_or("Absent".to_owned()),
@@ -209,7 +209,7 @@ impl Barrier {
 impl Twin for Barrier {
     const KIND: &'static str = "barrier";
 
-    fn ask(&mut self, ticket: Ticket, words: &[&str]) -> Told {
+    fn ask(&mut self, ticket: Ticket, _version: u64, words: &[&str]) -> Told {
         let now = self.generation;
         let (seat, meant) = match *words {
             ["state"] => {
@@ -307,7 +307,7 @@ impl Latch {
 impl Twin for Latch {
     const KIND: &'static str = "latch";
 
-    fn ask(&mut self, ticket: Ticket, words: &[&str]) -> Told {
+    fn ask(&mut self, ticket: Ticket, _version: u64, words: &[&str]) -> Told {
         let (party, parties) = match *words {
             ["state"] if self.parties == 0 => return vec![(ticket, "Absent".to_owned())],
             ["state"] => {

@@ -48,7 +48,7 @@ struct Counter(i128);
 impl Twin for Counter {
     const KIND: &'static str = "counter";
 
-    fn ask(&mut self, ticket: Ticket, words: &[&str]) -> Told {
+    fn ask(&mut self, ticket: Ticket, _version: u64, words: &[&str]) -> Told {
         let number: i128 = words.last().and_then(|word| word.parse().ok()).unwrap_or(0);
         let before = self.0;
         let after = match *words {
@@ -95,7 +95,7 @@ struct Flag(bool);
 impl Twin for Flag {
     const KIND: &'static str = "flag";
 
-    fn ask(&mut self, ticket: Ticket, words: &[&str]) -> Told {
+    fn ask(&mut self, ticket: Ticket, _version: u64, words: &[&str]) -> Told {
         let before = self.0.to_string();
         let value = words.last() == Some(&"true");
         let answer = match *words {
@@ -120,15 +120,16 @@ impl Twin for Flag {
 }
 
 fn cell_ops() -> impl Strategy<Value = String> {
+    let seen = versions();
     let text = prop_oneof![Just("x*0".to_owned()), "[ab]{1,3}", Just("x*90".to_owned())];
     prop_oneof![
         1 => Just("get".to_owned()),
-        1 => (0..9_u64).prop_map(|version| format!("newer {version}")),
+        1 => seen.clone().prop_map(|version| format!("newer {version}")),
         1 => (0..9_u64, 0..9_u64).prop_map(|(from, length)| format!("range {from} {length}")),
         2 => text.clone().prop_map(|text| format!("set {text}")),
         2 => text.clone().prop_map(|text| format!("swap {text}")),
         2 => text.clone().prop_map(|text| format!("append {text}")),
-        1 => (0..9_u64, text.clone()).prop_map(|(seen, text)| format!("cas_version {seen} {text}")),
+        1 => (seen, text.clone()).prop_map(|(seen, text)| format!("cas_version {seen} {text}")),
         1 => (text.clone(), text).prop_map(|(expected, text)| format!("cas {expected} {text}")),
     ]
 }
@@ -142,7 +143,11 @@ struct Cell {
 impl Twin for Cell {
     const KIND: &'static str = "cell";
 
-    fn ask(&mut self, ticket: Ticket, words: &[&str]) -> Told {
+    fn fill(&self, words: &str) -> String {
+        words.replace("VERSION", &self.version.to_string())
+    }
+
+    fn ask(&mut self, ticket: Ticket, now: u64, words: &[&str]) -> Told {
         let text = words.last().map_or(String::new(), |word| written(word));
         let number = |word: &str| word.parse::<u64>().expect("a number");
         let old = shown(self.version, &self.text);
@@ -153,7 +158,7 @@ impl Twin for Cell {
             _ => false,
         };
         if swaps {
-            self.version += 1;
+            self.version = now;
             self.text = if words[0] == "append" { format!("{}{text}", self.text) } else { text };
         }
         let (version, len) = (self.version, self.text.len());
@@ -195,7 +200,13 @@ fn shown(version: u64, text: &str) -> String {
     format!("v{version} {short}").trim_end().to_owned()
 }
 
+/// The version there is, or any.
+fn versions() -> impl Strategy<Value = String> + Clone {
+    prop_oneof![Just("VERSION".to_owned()), (0..200_u64).prop_map(|version| version.to_string())]
+}
+
 fn vector_ops() -> impl Strategy<Value = String> {
+    let seen = versions();
     let ints = prop::collection::vec(prop_oneof![9 => -9..9_i64, 1 => Just(i64::MAX)], 0..5);
     let ints = ints.prop_map(|values| numbers(Numbers::I64(values).elements()));
     let floats = prop::collection::vec(-9.0..9.0, 0..3);
@@ -203,7 +214,7 @@ fn vector_ops() -> impl Strategy<Value = String> {
     let elements = prop_oneof![3 => ints, 1 => floats];
     prop_oneof![
         1 => Just("get".to_owned()),
-        1 => (0..9_u64).prop_map(|version| format!("newer {version}")),
+        1 => seen.clone().prop_map(|version| format!("newer {version}")),
         1 => (0..4_u32, elements.clone()).prop_map(|(columns, given)| format!("init {columns} {given}")),
         1 => (0..4_u32, elements.clone()).prop_map(|(columns, given)| format!("set {columns} {given}")),
         3 => elements.prop_map(|given| format!("add {given}")),
@@ -220,13 +231,17 @@ struct Vector {
 impl Twin for Vector {
     const KIND: &'static str = "vector";
 
-    fn ask(&mut self, ticket: Ticket, words: &[&str]) -> Told {
-        vec![(ticket, self.answer(words).unwrap_or_else(|refusal| refusal))]
+    fn fill(&self, words: &str) -> String {
+        words.replace("VERSION", &self.version.to_string())
+    }
+
+    fn ask(&mut self, ticket: Ticket, now: u64, words: &[&str]) -> Told {
+        vec![(ticket, self.answer(now, words).unwrap_or_else(|refusal| refusal))]
     }
 }
 
 impl Vector {
-    fn answer(&mut self, words: &[&str]) -> Result<String, String> {
+    fn answer(&mut self, now: u64, words: &[&str]) -> Result<String, String> {
         let given = words.last().and_then(|word| Numbers::parse(word));
         let (code, len) = given.as_ref().map_or((0, 0), described);
         let columns = match *words {
@@ -267,7 +282,7 @@ impl Vector {
                 self.columns = columns;
             }
         }
-        self.version += 1;
+        self.version = now;
         Ok(self.version.to_string())
     }
 }
