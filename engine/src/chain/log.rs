@@ -160,8 +160,8 @@ mod tests {
         assert_eq!(indices(&log, 5, 160), [5, 6]);
         assert_eq!(indices(&log, 6, 1 << 20), [6, 7, 8, 9]);
         assert_eq!(indices(&log, 9, 0), [9]);
-        assert_eq!(indices(&log, 10, 1 << 20), []);
-        assert_eq!(indices(&log, 4, 1 << 20), []);
+        assert_eq!(indices(&log, 10, 1 << 20), [0_u64; 0]);
+        assert_eq!(indices(&log, 4, 1 << 20), [0_u64; 0]);
         assert_eq!(log.hash(8), Some(64));
         assert_eq!(log.hash(4), None);
     }
