@@ -6,8 +6,8 @@ mod in_process;
 use catena_protocol::frame::{self, Next};
 use catena_protocol::limits::FRAME_BYTES_MAX;
 use catena_protocol::op::{
-    Arrival, BarrierOp, CellOp, Contribution, CounterOp, FlagOp, LatchOp, ReduceOp, ReductionOp,
-    VectorOp,
+    Arrival, BarrierOp, CellOp, Contribution, CounterOp, FlagOp, GENERATION_CURRENT, LatchOp, Loss,
+    ReduceOp, ReductionOp, VectorOp,
 };
 use catena_protocol::{Elements, FrameKind, Header, ObjectId, Op, Reply};
 use divan::{Bencher, black_box, counter::ItemsCount};
@@ -68,7 +68,8 @@ fn vector_add_2525(bencher: Bencher<'_, '_>) {
 
 #[divan::bench]
 fn barrier_arrive(bencher: Bencher<'_, '_>) {
-    let arrival = Arrival { party: "alone", parties: 1, generation: u64::MAX };
+    let (party, parties, generation) = ("alone", 1, GENERATION_CURRENT);
+    let arrival = Arrival { party, parties, generation, hold_ms: 0, loss: Loss::Wait };
     turn(bencher, 1_000, Op::Barrier(BarrierOp::Arrive(arrival)));
 }
 
@@ -83,7 +84,8 @@ fn reduction_contribute(bencher: Bencher<'_, '_>, elements: usize) {
     let elements = vec![1.0; elements];
     let (op, elements) = (ReduceOp::Sum, Elements::F64(&elements));
     turn_of(bencher, 1, &|round| {
-        let part = Contribution { party: 0, parties: 1, round, op, elements };
+        let (party, parties, hold_ms, loss) = (0, 1, 0, Loss::Wait);
+        let part = Contribution { party, parties, round, op, hold_ms, loss, elements };
         Op::Reduction(ReductionOp::Contribute(part))
     });
 }

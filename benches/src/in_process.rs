@@ -24,14 +24,16 @@ impl Outbox for Replies {
     }
 }
 
-const MOMENT: Moment =
-    Moment { now: Time(0), memory_bytes_max: 1 << 30, core: 0, connections: 1 };
+const MOMENT: Moment = Moment { now: Time(0), memory_bytes_max: 1 << 30, core: 0, connections: 1 };
 const SESSION: u64 = 1;
 
 impl InProcess {
     pub(crate) fn new() -> InProcess {
-        let mut shard =
-            InProcess { shard: Shard::new(ShardId(0), 7, Arc::default()), out: Replies(Vec::new()), number: 0 };
+        let mut shard = InProcess {
+            shard: Shard::new(ShardId(0), 7, Arc::default()),
+            out: Replies(Vec::new()),
+            number: 0,
+        };
         let open = Op::Session(SessionOp::Open { born_us: 0, nonce: 1, ttl_ms: 0 });
         let mut bytes = Vec::new();
         write(&mut bytes, 0, ObjectId(0), &open);

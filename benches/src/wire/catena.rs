@@ -9,7 +9,8 @@ use anyhow::{Context, bail, ensure};
 use catena_protocol::frame::{self, Next};
 use catena_protocol::limits::FRAME_BYTES_MAX;
 use catena_protocol::op::{
-    Arrival, BarrierOp, CellOp, Contribution, CounterOp, ReduceOp, ReductionOp, SessionOp, VectorOp,
+    Arrival, BarrierOp, CellOp, Contribution, CounterOp, Loss, ReduceOp, ReductionOp, SessionOp,
+    VectorOp,
 };
 use catena_protocol::{
     Elements, FrameKind, HEADER_BYTES, Header, Hello, ObjectId, Op, ShardId, ShardMap, Status,
@@ -206,11 +207,14 @@ impl Ask {
                 Op::Vector(VectorOp::Add { elements: Elements::F64(elements) })
             }
             Ask::Arrive { ref name, parties, generation } => {
-                Op::Barrier(BarrierOp::ArriveAndWait(Arrival { party: name, parties, generation }))
+                let (hold_ms, loss) = (0, Loss::Wait);
+                let arrival = Arrival { party: name, parties, generation, hold_ms, loss };
+                Op::Barrier(BarrierOp::ArriveAndWait(arrival))
             }
             Ask::Contribute { party, parties, round, ref elements } => {
                 let (op, elements) = (ReduceOp::Sum, Elements::F64(elements));
-                let part = Contribution { party, parties, round, op, elements };
+                let (hold_ms, loss) = (0, Loss::Wait);
+                let part = Contribution { party, parties, round, op, hold_ms, loss, elements };
                 Op::Reduction(ReductionOp::Contribute(part))
             }
         }
