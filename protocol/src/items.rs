@@ -45,6 +45,16 @@ impl<'a> Items<'a> {
         self.lens.is_empty()
     }
 
+    /// How long each is.
+    pub fn lens(&self) -> &'a [u32] {
+        self.lens
+    }
+
+    /// All of them, one behind the other.
+    pub fn bytes(&self) -> &'a [u8] {
+        self.bytes
+    }
+
     /// How many bytes they have together.
     pub fn bytes_len(&self) -> usize {
         self.bytes.len()

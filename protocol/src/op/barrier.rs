@@ -51,6 +51,15 @@ pub struct Arrival<'a> {
     pub loss: Loss,
 }
 
+impl<'a> Arrival<'a> {
+    /// An arrival in whichever generation is in progress, held as long as the session lives, whose loss
+    /// the others wait out.
+    pub const fn new(party: &'a str, parties: u32) -> Arrival<'a> {
+        let (generation, hold_ms, loss) = (GENERATION_CURRENT, 0, Loss::Wait);
+        Arrival { party, parties, generation, hold_ms, loss }
+    }
+}
+
 #[derive(Archive, Serialize)]
 struct ArrivalBody<'a> {
     generation: u64,
