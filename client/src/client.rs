@@ -10,10 +10,16 @@ use crate::buffer::{Held, Pool};
 use crate::config::{Config, TIMEOUT_MAX};
 use crate::error::Error;
 use crate::exchange::Exchange;
+use crate::hold::Hold;
 use crate::node::{Node, Seeds, Unreached};
-use crate::objects::{Barrier, Cell, Counter, Flag, Latch, Reduction, Target, Vector};
+use crate::objects::{
+    Barrier, Cell, Counter, Flag, Future, Latch, List, Lock, Log, Map, Reduction, Semaphore, Set,
+    SortedMap, Target, Vector,
+};
 use crate::pipeline::Pipeline;
 use crate::request::{Answer, Failure, Request};
+use crate::scope::Scope;
+use crate::view::ValueView;
 
 /// A connection to a Catena node, and the way to its objects.
 ///
@@ -24,6 +30,7 @@ use crate::request::{Answer, Failure, Request};
 pub struct Client {
     pub(crate) node: RefCell<Node>,
     pub(crate) pool: Pool,
+    deadline: std::cell::Cell<Option<Instant>>,
 }
 
 impl Client {
@@ -42,7 +49,7 @@ impl Client {
 
     /// A client with other timeouts than the default ones.
     pub fn builder() -> Builder {
-        Builder { config: Config::default() }
+        Builder { config: Config::default(), deadline: None }
     }
 
     /// The counter called `name`.
@@ -67,17 +74,80 @@ impl Client {
 
     /// The reduction called `name`.
     pub fn reduction(&self, name: &str) -> Reduction<'_> {
-        Reduction::new(self, name)
+        Reduction::new(self, name, Hold::default())
     }
 
     /// The barrier called `name`.
     pub fn barrier(&self, name: &str) -> Barrier<'_> {
-        Barrier::new(self, name)
+        Barrier::new(self, name, Hold::default())
     }
 
     /// The latch called `name`.
     pub fn latch(&self, name: &str) -> Latch<'_> {
         Latch::new(self, name)
+    }
+
+    /// The list called `name`.
+    pub fn list(&self, name: &str) -> List<'_> {
+        List::new(self, name, Hold::default())
+    }
+
+    /// The map called `name`.
+    pub fn map(&self, name: &str) -> Map<'_> {
+        Map::new(self, name)
+    }
+
+    /// The map called `name`, seen as sorted.
+    pub fn sorted_map(&self, name: &str) -> SortedMap<'_> {
+        SortedMap::new(self, name)
+    }
+
+    /// The set called `name`.
+    pub fn set(&self, name: &str) -> Set<'_> {
+        Set::new(self, name)
+    }
+
+    /// The semaphore called `name`, of `permits` permits in all.
+    pub fn semaphore(&self, name: &str, permits: u32) -> Semaphore<'_> {
+        Semaphore::new(self, name, permits, Hold::default())
+    }
+
+    /// The lock called `name`.
+    pub fn lock(&self, name: &str) -> Lock<'_> {
+        Lock::new(self, name, Hold::default())
+    }
+
+    /// The future called `name`.
+    pub fn future(&self, name: &str) -> Future<'_> {
+        Future::new(self, name)
+    }
+
+    /// The log called `name`.
+    pub fn log(&self, name: &str) -> Log<'_> {
+        Log::new(self, name)
+    }
+
+    /// All objects whose names begin with `prefix`: the objects of a job.
+    pub fn scope(&self, prefix: &str) -> Scope<'_> {
+        Scope::new(self, prefix)
+    }
+
+    /// Says when this function ends. What it takes from then on (locks, permits, claims, seats) is
+    /// held until 2 seconds after, unless the handle says otherwise: see [`Hold`].
+    ///
+    /// Set it anew in each invocation; a deadline that has passed leaves the 2 seconds.
+    pub fn set_deadline(&self, deadline: Instant) {
+        self.deadline.set(Some(deadline));
+    }
+
+    /// Takes the deadline back: what is taken from then on is held as long as the session.
+    pub fn clear_deadline(&self) {
+        self.deadline.set(None);
+    }
+
+    /// When this function ends, if it said so.
+    pub fn deadline(&self) -> Option<Instant> {
+        self.deadline.get()
     }
 
     /// An empty batch of ops, to be sent together.
@@ -137,6 +207,34 @@ impl Client {
         }
     }
 
+    /// Asks for bytes that may be there, and keeps them where they were received.
+    pub(crate) fn ask_value(
+        &self,
+        target: &Target,
+        op: Op<'_>,
+        wait: Option<Duration>,
+    ) -> Result<Option<ValueView<'_>>, Error> {
+        let (held, place) = self.ask_held(target, op, wait, |held, reply| match reply {
+            Reply::Value(bytes) => Some(bytes.map(|bytes| held.place_of(bytes))),
+            _ => None,
+        })?;
+        Ok(place.map(|place| ValueView::new(held, place)))
+    }
+
+    /// Asks for bytes that are always there, and keeps them where they were received.
+    pub(crate) fn ask_bytes(
+        &self,
+        target: &Target,
+        op: Op<'_>,
+        wait: Option<Duration>,
+    ) -> Result<ValueView<'_>, Error> {
+        let (held, place) = self.ask_held(target, op, wait, |held, reply| match reply {
+            Reply::Value(bytes) => bytes.map(|bytes| held.place_of(bytes)),
+            _ => None,
+        })?;
+        Ok(ValueView::new(held, place))
+    }
+
     fn exchange(
         &self,
         node: &mut Node,
@@ -175,6 +273,7 @@ impl std::fmt::Debug for Client {
 #[derive(Clone, Debug)]
 pub struct Builder {
     config: Config,
+    deadline: Option<Instant>,
 }
 
 impl Builder {
@@ -216,6 +315,12 @@ impl Builder {
         self
     }
 
+    /// When this function ends, see [`Client::set_deadline`].
+    pub fn deadline(mut self, deadline: Instant) -> Builder {
+        self.deadline = Some(deadline);
+        self
+    }
+
     /// Connects, see [`Client::connect`].
     ///
     /// # Errors
@@ -226,7 +331,7 @@ impl Builder {
         let pool = Pool::default();
         let node = Node::connect(self.config, Seeds::parse(&address), &pool)
             .map_err(|unreached: Unreached| Error::of_unreached(&address, unreached))?;
-        Ok(Client { node: RefCell::new(node), pool })
+        Ok(Client { node: RefCell::new(node), pool, deadline: self.deadline.into() })
     }
 }
 

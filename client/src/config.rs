@@ -34,9 +34,6 @@ impl Default for Config {
     }
 }
 
-/// Longest name of an object, in bytes of UTF-8. The wire carries only its hash.
-pub const NAME_BYTES_MAX: usize = 1024;
-
 /// Longest timeout that makes sense; anything above is cut to it, so that adding it to a clock is
 /// always possible.
 pub(crate) const TIMEOUT_MAX: Duration = Duration::from_secs(24 * 60 * 60);
@@ -82,6 +79,16 @@ pub(crate) const GARBLED_TRIES_MAX: u32 = 3;
 
 /// How often a request may be given a new session because the old one was forgotten.
 pub(crate) const RENEWALS_MAX: u32 = 2;
+
+/// How much longer than the function something is held: what the function still says when its time
+/// is up has to arrive, and clocks differ.
+pub(crate) const HOLD_MARGIN: Duration = Duration::from_secs(2);
+
+/// Names of a shard that are asked for at once, unless told otherwise.
+pub(crate) const LIST_PAGE_ITEMS: u32 = 256;
+
+/// Objects of a shard that one request deletes.
+pub(crate) const DELETE_ITEMS: u32 = 1_024;
 
 /// A silent connection is probed after this …
 pub(crate) const KEEPALIVE_IDLE: Duration = Duration::from_secs(15);

@@ -6,9 +6,9 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use catena_protocol::limits::NAME_BYTES_MAX;
 use catena_protocol::{Fault, Kind, Missing, OpCode, Refusal, Retry, Status};
 
-use crate::config::NAME_BYTES_MAX;
 use crate::node::Unreached;
 use crate::request::{Failure, Request};
 
@@ -79,12 +79,12 @@ pub enum Error {
         missing: Missing,
     },
 
-    /// The barrier was broken.
-    #[error("{call}: the barrier was broken: {reason}. Reset it to use it again")]
+    /// The barrier or reduction was broken or reset, or the future was cancelled.
+    #[error("{call}: broken: {reason}. {}", mending(.call.kind))]
     Broken {
         /// Which call.
         call: Box<Call>,
-        /// The reason given by who broke it.
+        /// The reason given by who broke it, or by the engine if a party was lost.
         reason: Box<str>,
     },
 
@@ -301,6 +301,14 @@ fn start(addresses: &[SocketAddr]) -> String {
     }
 }
 
+/// What to do about something broken.
+fn mending(kind: Kind) -> &'static str {
+    match kind {
+        Kind::Future => "It stays so; use another one",
+        _ => "Reset it to use it again",
+    }
+}
+
 /// What to do about a status.
 fn advice(status: Status) -> &'static str {
     match status {
@@ -310,6 +318,10 @@ fn advice(status: Status) -> &'static str {
         Status::TooManyObjects | Status::OutOfMemory => {
             "Delete objects, or give the node more memory"
         }
+        Status::QuotaExceeded => "Delete objects with such names, or raise the quota",
+        Status::StaleToken => "Stop: somebody else holds the lock now",
+        Status::UnknownType => "Build the engine with this type",
+        Status::Rejected => "The type says what its codes mean",
         Status::TooManyWaiters => "Let fewer callers wait on one object",
         Status::BadVersion | Status::MissingFeature => "Use client and engine of the same release",
         Status::BadMagic => "Something else listens there: check the address",
@@ -319,9 +331,11 @@ fn advice(status: Status) -> &'static str {
         Status::WrongRound => "Ask for its state to learn the current one",
         Status::Deleted => "Begin again with a new one",
         Status::BadLength => "Raise reply_bytes_max if the reply is meant to be that large",
-        Status::BadChecksum | Status::BadBody | Status::BadFrameKind => {
-            "Please report this if it repeats"
-        }
+        Status::BadChecksum
+        | Status::BadBody
+        | Status::BadFrameKind
+        | Status::NameNeeded
+        | Status::Panicked => "Please report this if it repeats",
         Status::Ok
         | Status::Timeout
         | Status::Broken

@@ -38,6 +38,9 @@ pub(crate) struct Lane {
     pub(crate) not_before: Option<Instant>,
     /// Take no more requests on this connection; replace it when the last is answered.
     pub(crate) retiring: bool,
+    /// Send nothing before what was sent is answered: an object that is not there yet refuses every
+    /// request without its name, and they have to reach it in their order.
+    pub(crate) settling: bool,
     pub(crate) trouble: Option<Trouble>,
 }
 
@@ -198,7 +201,7 @@ impl Lane {
         self.out.clear();
         self.written = 0;
         self.wanted = 0;
-        self.retiring = false;
+        (self.retiring, self.settling) = (false, false);
         if self.kept_as.is_none() {
             self.buffer.clear();
         }

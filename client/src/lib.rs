@@ -38,8 +38,16 @@
 //! | [`Reduction`] | [`Client::reduction`] | a vector that parties reduce together: all-reduce in one round trip |
 //! | [`Barrier`] | [`Client::barrier`] | named parties that wait for one another, again and again |
 //! | [`Latch`] | [`Client::latch`] | opens once enough named parties have counted down |
+//! | [`List`] | [`Client::list`] | byte strings in a row: a list, a queue, a queue of work whose items are claimed |
+//! | [`Map`], [`SortedMap`] | [`Client::map`], [`Client::sorted_map`] | bytes by key, merged next to the data, in the order of the keys |
+//! | [`Set`] | [`Client::set`] | byte strings without repetition |
+//! | [`Semaphore`], [`Lock`] | [`Client::semaphore`], [`Client::lock`] | permits that are held for a while, with fencing tokens |
+//! | [`Future`] | [`Client::future`] | bytes that are set once and waited for |
+//! | [`Log`] | [`Client::log`] | numbered lines of text |
 //!
-//! [`Client::pipeline`] sends many ops in one write and gives the replies in order.
+//! [`Client::pipeline`] sends many ops in one write and gives the replies in order. Every handle can
+//! delete its object, inspect it, let it expire, and wait until it changes. [`Client::scope`] and
+//! [`Client::objects`] are about all objects whose names begin alike, [`Client::stats`] about the node.
 //!
 //! # Threads and processes
 //!
@@ -82,34 +90,47 @@ mod config;
 mod connection;
 mod error;
 mod exchange;
+mod hold;
 mod lane;
+mod manage;
 mod node;
 mod objects;
+mod page;
 mod pipeline;
 mod random;
 mod request;
+mod scope;
 mod session;
 mod topology;
 mod verdict;
 mod view;
 
+pub use catena_protocol::limits::NAME_BYTES_MAX;
+/// What [`SemaphoreOp`] asks for.
+pub use catena_protocol::op::Permit as PermitTerms;
 pub use catena_protocol::op::{
-    Arrival, BarrierOp, CellOp, Contribution, CounterOp, FlagOp, GENERATION_CURRENT, LatchOp,
-    ReduceOp, ReductionOp, VectorOp,
+    Arrival, BarrierOp, CellOp, Contribution, CounterOp, Edge, FlagOp, FutureOp,
+    GENERATION_CURRENT, LatchOp, ListOp, LockOp, LogOp, Loss, MapOp, Merge, ReduceOp, ReductionOp,
+    ScanArgs, ScanWhat, SemaphoreOp, SetOp, VectorOp,
 };
 pub use catena_protocol::{
-    Elements, Fault, Kind, Missing, OpCode, Reply, Retry, SeatState, Status,
+    Elements, Fault, Holder, Inspection, Items, ItemsBuf, Kind, Missing, OpCode, Reply, Retry,
+    Scalar, SeatState, Stats, Status, Usage,
 };
 
 pub use crate::client::{Builder, Client};
-pub use crate::config::NAME_BYTES_MAX;
 pub use crate::error::{Call, Error};
+pub use crate::hold::Hold;
+pub use crate::manage::{ListedObject, ObjectWalk, Quota};
 pub use crate::objects::{
-    Appended, Barrier, Cell, Counter, Element, Flag, Latch, Object, Party, Reduction, Swapped,
-    Vector,
+    Appended, Barrier, Cell, Claim, Counter, Element, Flag, Future, FutureState, Latch, List, Lock,
+    LockGuard, Log, Map, Object, Party, Permit, PermitState, Reduction, Scan, Seat, Semaphore, Set,
+    SortedMap, Swapped, Vector,
 };
+pub use crate::page::{EntryWalk, ItemWalk, LineWalk, PageView, Pages};
 pub use crate::pipeline::{Pipeline, Replies};
-pub use crate::view::{CellView, RoundView, VectorView};
+pub use crate::scope::Scope;
+pub use crate::view::{CellView, EntryView, RoundView, ValueView, VectorView};
 
 // A client may be moved to the thread that uses it.
 const _: () = {

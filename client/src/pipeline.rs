@@ -4,10 +4,12 @@
 //! windows of the engine allow. Each op has its own outcome; one that fails leaves the others alone.
 //! Replies stay in the buffers they were received in.
 
+use std::collections::HashMap;
+use std::hash::{BuildHasherDefault, Hasher};
 use std::time::{Duration, Instant};
 
 use catena_protocol::op::ObjectOp;
-use catena_protocol::{Op, OpCode, Reply};
+use catena_protocol::{ObjectId, Op, OpCode, Reply};
 
 use crate::buffer::{Buffer, Pool};
 use crate::client::Client;
@@ -15,7 +17,7 @@ use crate::config::TIMEOUT_MAX;
 use crate::error::Error;
 use crate::exchange::Exchange;
 use crate::objects::{Object, Target};
-use crate::request::{Answer, Failure, Request};
+use crate::request::{Answer, Failure, Place, Request};
 
 /// Ops to be sent together; made by [`Client::pipeline`].
 ///
@@ -71,8 +73,10 @@ impl<'c, 'o> Pipeline<'c, 'o> {
     /// Sends everything and waits for all replies.
     pub fn run(self) -> Replies<'c> {
         let mut node = self.client.node.borrow_mut();
-        let request = |queued: &Queued<'o>| queued.target.request(queued.op, self.timeout);
-        let mut requests: Vec<Request<'o>> = self.queued.iter().map(request).collect();
+        let queued = self.queued.iter();
+        let mut requests: Vec<Request<'_>> =
+            queued.map(|queued| queued.target.request(queued.op, self.timeout)).collect();
+        name_firsts(&mut requests);
         let mut kept = Vec::new();
         let timeout = node.config.call_timeout + self.timeout.unwrap_or_default();
         let exchange = Exchange {
@@ -89,9 +93,53 @@ impl<'c, 'o> Pipeline<'c, 'o> {
         Replies { outcomes: outcomes.collect(), kept, pool: &self.client.pool }
     }
 
-    fn queue(&mut self, target: &Target, op: Op<'o>) -> usize {
+    pub(crate) fn queue(&mut self, target: &Target, op: Op<'o>) -> usize {
         self.queued.push(Queued { target: target.clone(), op });
         self.queued.len() - 1
+    }
+}
+
+/// Puts its name in front of the first update of an object that is asked more than that. If the engine
+/// had to ask for the name, what comes behind would be executed before.
+fn name_firsts(requests: &mut [Request<'_>]) {
+    // For each object the place of its first update, until that is named.
+    let mut firsts: HashMap<ObjectId, Option<usize>, BuildHasherDefault<IdHasher>> =
+        HashMap::default();
+    for at in 0..requests.len() {
+        let request = &requests[at];
+        let Place::Object(id) = request.place else { continue };
+        match firsts.get_mut(&id) {
+            None if request.may_make() => _ = firsts.insert(id, Some(at)),
+            None => {}
+            Some(first) => {
+                let first = first.take();
+                if request.code == OpCode::ObjectDelete {
+                    firsts.remove(&id);
+                }
+                if let Some(first) = first {
+                    requests[first].is_named = requests[first].outcome.is_none();
+                }
+            }
+        }
+    }
+}
+
+/// Ids are hashes already.
+#[derive(Default)]
+struct IdHasher(u64);
+
+impl Hasher for IdHasher {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write_u128(&mut self, id: u128) {
+        let [low, _]: [u64; 2] = bytemuck::cast(id);
+        self.0 = low;
+    }
+
+    fn write(&mut self, _: &[u8]) {
+        unreachable!("an id is hashed as one number")
     }
 }
 

@@ -6,13 +6,17 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use catena_protocol::limits::WAIT_MS_MAX;
-use catena_protocol::{Fault, FrameKind, Header, ObjectId, Op, OpCode, Refusal, ShardId};
+use catena_protocol::{
+    Fault, FrameKind, Header, Kind, ObjectId, Op, OpCode, Refusal, ShardId, flags, named,
+};
 
 use crate::session::Session;
 
 #[derive(Debug)]
 pub(crate) struct Request<'o> {
-    pub(crate) object: ObjectId,
+    pub(crate) place: Place,
+    /// What the object is called.
+    name: &'o str,
     pub(crate) op: Op<'o>,
     pub(crate) code: OpCode,
     /// Until when it may wait inside the engine.
@@ -25,6 +29,8 @@ pub(crate) struct Request<'o> {
     /// It was sent at least once on a connection that broke before the reply came, so it may have
     /// been executed.
     pub(crate) maybe_done: bool,
+    /// It carries the name of its object, which the engine may not know yet.
+    pub(crate) is_named: bool,
     /// How often it was refused for now.
     pub(crate) tries: u32,
     /// How often its session was replaced.
@@ -34,6 +40,14 @@ pub(crate) struct Request<'o> {
     /// The core it was sent to last.
     pub(crate) node: Option<SocketAddr>,
     pub(crate) outcome: Option<Result<Answer, Failure>>,
+}
+
+/// What a request is sent to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Place {
+    Object(ObjectId),
+    /// All objects of a shard, or the shard itself.
+    Shard(ShardId),
 }
 
 /// Where the body of the reply lies: in which buffer (the lane's own number while the buffer is
@@ -64,9 +78,15 @@ pub(crate) enum Failure {
 }
 
 impl<'o> Request<'o> {
-    pub(crate) fn new(object: ObjectId, op: Op<'o>, wait_until: Option<Instant>) -> Request<'o> {
+    pub(crate) fn new(
+        place: Place,
+        name: &'o str,
+        op: Op<'o>,
+        wait_until: Option<Instant>,
+    ) -> Request<'o> {
         Request {
-            object,
+            place,
+            name,
             op,
             code: op.code(),
             wait_until,
@@ -74,6 +94,7 @@ impl<'o> Request<'o> {
             session: 0,
             number: 0,
             maybe_done: false,
+            is_named: false,
             tries: 0,
             renewals: 0,
             postponed: None,
@@ -88,10 +109,13 @@ impl<'o> Request<'o> {
 
     /// Whether it may be parked inside the engine.
     pub(crate) fn may_wait(&self) -> bool {
-        matches!(
-            self.code,
-            OpCode::ReductionContribute | OpCode::BarrierArriveAndWait | OpCode::LatchWait
-        )
+        self.code.may_wait()
+    }
+
+    /// Whether it may make its object, which then wants a name.
+    pub(crate) fn may_make(&self) -> bool {
+        let is_object = !matches!(self.code.kind(), Kind::Session | Kind::Object | Kind::Scope);
+        is_object && self.is_update()
     }
 
     /// Makes sure that it has a number of `session`; `false` if the session's window is full.
@@ -103,17 +127,33 @@ impl<'o> Request<'o> {
         true
     }
 
+    /// Appends the body: the name of the object if it is wanted, then the op.
+    pub(crate) fn encode(&self, out: &mut Vec<u8>) {
+        if self.is_named {
+            named::put(self.name, out);
+        }
+        self.op.encode(out);
+    }
+
     /// The header to send it with.
     pub(crate) fn header(&self, epoch: u32, acked_gap: u16, now: Instant) -> Header {
         Header {
             op: self.code.to_wire(),
+            flags: match (self.is_named, self.may_make()) {
+                (true, _) => flags::NAMED,
+                (false, true) => flags::NAME_WANTED,
+                (false, false) => 0,
+            },
             deadline_ms: self.wait_until.map_or(0, |until| wait_ms(until, now)),
             shard: self.shard,
             acked_gap,
             epoch,
             session: self.session,
             number: self.number,
-            object: self.object,
+            object: match self.place {
+                Place::Object(id) => id,
+                Place::Shard(_) => ObjectId(0),
+            },
             ..Header::new(FrameKind::Request)
         }
     }

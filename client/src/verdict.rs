@@ -14,6 +14,8 @@ pub(crate) enum Verdict {
     Elsewhere { core: u64 },
     /// Learn anew how the node looks, then ask again.
     LookAgain,
+    /// Ask again with the object's name in front.
+    WithName,
     /// The session is not there: take a new one, if the request cannot have been executed.
     NewSession,
 }
@@ -32,7 +34,9 @@ impl Verdict {
             | Status::TooManySessions
             | Status::TooManyObjects
             | Status::TooManyWaiters
-            | Status::OutOfMemory => Verdict::Scarce,
+            | Status::OutOfMemory
+            | Status::QuotaExceeded => Verdict::Scarce,
+            Status::NameNeeded => Verdict::WithName,
             Status::SessionUnknown | Status::SessionConflict => Verdict::NewSession,
             Status::Ok
             | Status::Timeout
@@ -47,6 +51,10 @@ impl Verdict {
             | Status::Mismatch
             | Status::WrongRound
             | Status::BadArgument
+            | Status::StaleToken
+            | Status::Rejected
+            | Status::UnknownType
+            | Status::Panicked
             | Status::BadMagic
             | Status::BadVersion
             | Status::BadLength

@@ -9,6 +9,7 @@ use catena_protocol::Elements;
 
 use crate::buffer::Held;
 use crate::objects::Element;
+use crate::page::PageView;
 
 /// Version and bytes of a cell.
 #[derive(Debug)]
@@ -40,6 +41,66 @@ impl Deref for CellView<'_> {
 impl AsRef<[u8]> for CellView<'_> {
     fn as_ref(&self) -> &[u8] {
         self
+    }
+}
+
+/// Bytes: a value of a map, an item of a list, what a future holds.
+#[derive(Debug)]
+pub struct ValueView<'c> {
+    held: Held<'c>,
+    place: Range<usize>,
+}
+
+impl<'c> ValueView<'c> {
+    pub(crate) fn new(held: Held<'c>, place: Range<usize>) -> ValueView<'c> {
+        ValueView { held, place }
+    }
+
+    /// The bytes as text, if they are UTF-8.
+    pub fn as_str(&self) -> Option<&str> {
+        std::str::from_utf8(self).ok()
+    }
+
+    /// The bytes as a little-endian integer, if there are 8: what merging numbers leaves.
+    pub fn as_i64(&self) -> Option<i64> {
+        Some(i64::from_le_bytes((**self).try_into().ok()?))
+    }
+
+    /// The bytes as a little-endian float, if there are 8.
+    pub fn as_f64(&self) -> Option<f64> {
+        Some(f64::from_le_bytes((**self).try_into().ok()?))
+    }
+}
+
+impl Deref for ValueView<'_> {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        self.held.at(&self.place)
+    }
+}
+
+impl AsRef<[u8]> for ValueView<'_> {
+    fn as_ref(&self) -> &[u8] {
+        self
+    }
+}
+
+/// Key and value of a map.
+#[derive(Debug)]
+pub struct EntryView<'c> {
+    pub(crate) page: PageView<'c>,
+}
+
+impl EntryView<'_> {
+    /// The key.
+    pub fn key(&self) -> &[u8] {
+        self.page.entries().next().map_or(&[], |(key, _)| key)
+    }
+
+    /// The value.
+    pub fn value(&self) -> &[u8] {
+        self.page.entries().next().map_or(&[], |(_, value)| value)
     }
 }
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use catena_client::{Client, Contribution, Elements, Status};
+use catena_client::{Client, Contribution, Elements, Loss, Status};
 use catena_engine::Engine;
 
 use crate::coordination::{AllReduce, Phase, ReduceOp};
@@ -93,6 +93,8 @@ impl AllReduce for Link<'_> {
                 ReduceOp::Sum => catena_client::ReduceOp::Sum,
                 ReduceOp::Max => catena_client::ReduceOp::Max,
             },
+            hold_ms: 0,
+            loss: Loss::Wait,
             elements: Elements::I64(values),
         };
         let name = object(self.job, phase);

@@ -104,6 +104,15 @@ impl Exchange<'_, '_> {
                 self.node.lanes[core].retiring = true;
                 self.postpone(core, at, refusal, pause);
             }
+            Verdict::WithName if request.is_named => {
+                self.finish(at, Err(Failure::Refused(refusal)));
+            }
+            Verdict::WithName => {
+                request.is_named = true;
+                let lane = &mut self.node.lanes[core];
+                lane.settling = true;
+                lane.enqueue(at);
+            }
             Verdict::NewSession => self.renew(core, at, refusal),
         }
     }

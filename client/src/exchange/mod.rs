@@ -16,12 +16,14 @@ mod outgoing;
 
 use std::time::Instant;
 
+use catena_protocol::{Fault, Status};
+
 use crate::buffer::{Buffer, Pool};
 use crate::config::GARBLED_TRIES_MAX;
-use crate::lane::{Patience, Trouble};
+use crate::lane::{InFlight, Patience, Trouble};
 use crate::node::{Node, lost, read_welcome};
 use crate::random::backoff;
-use crate::request::{Failure, Request};
+use crate::request::{Failure, Place, Request};
 use crate::topology::Topology;
 
 pub(crate) struct Exchange<'n, 'o> {
@@ -65,7 +67,17 @@ impl<'n, 'o> Exchange<'n, 'o> {
             let request = &mut self.requests[at];
             if request.outcome.is_none() {
                 self.open += 1;
-                request.shard = self.node.topology.shard_of(request.object);
+                request.shard = match request.place {
+                    Place::Object(id) => self.node.topology.shard_of(id),
+                    Place::Shard(shard) => shard,
+                };
+                if u32::from(request.shard.0) >= self.node.topology.shards() {
+                    // There were more when the request was made.
+                    let fault = Fault::new(Status::BadShard);
+                    request.outcome = Some(Err(Failure::Refused(fault.into())));
+                    self.open -= 1;
+                    continue;
+                }
                 let core = self.node.topology.core_of(request.shard);
                 self.node.lane(usize::from(core)).enqueue(at);
             }
@@ -82,6 +94,10 @@ impl<'n, 'o> Exchange<'n, 'o> {
             return Ok(());
         }
         lane.not_before = None;
+        // One that waits inside the engine may do so for long, and for what is sent next.
+        let requests = &*self.requests;
+        let unsettled = |sent: &InFlight| !requests[sent.request].may_wait();
+        lane.settling = lane.settling && lane.in_flight.iter().any(unsettled);
         if lane.retiring && lane.in_flight.is_empty() {
             // What comes next needs a fresh look at the node and its clock.
             self.requeue(core, false);
@@ -92,7 +108,8 @@ impl<'n, 'o> Exchange<'n, 'o> {
         }
         let alone = self.requests.len() == 1;
         loop {
-            if !self.node.lanes[core].retiring {
+            let lane = &self.node.lanes[core];
+            if !lane.retiring && !lane.settling {
                 self.encode(core, now);
             }
             let left = self.deadline.saturating_duration_since(Instant::now());

@@ -89,7 +89,7 @@ fn write_request(
     let begins = out.len();
     let header = request.header(topology.epoch(), acked_gap, now);
     // Copy 1 of 2: from the caller to the frame; the kernel makes the other one.
-    if let Err(fault) = frame::write(out, &header, |out| request.op.encode(out)) {
+    if let Err(fault) = frame::write(out, &header, |out| request.encode(out)) {
         return Encoded::Failed(Failure::Refused(fault.into()));
     }
     let (limit, frame_bytes) = (topology.frame_bytes_max(), out.len() - begins);

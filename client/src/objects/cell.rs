@@ -10,8 +10,8 @@ use crate::Error;
 use crate::view::CellView;
 
 handle! {
-    /// Bytes with a version that grows by one with every change. A cell that nobody wrote is empty
-    /// and has version 0.
+    /// Bytes with a version that grows with every change. A cell that nobody wrote is empty and has
+    /// version 0.
     ///
     /// Reading lends out the bytes where they were received, without a copy: see [`CellView`].
     pub struct Cell: Cell
@@ -56,6 +56,14 @@ impl<'c> Cell<'c> {
     /// Replaces the bytes. Answers the new version.
     pub fn set(&self, bytes: &[u8]) -> Result<u64, Error> {
         self.client.ask(&self.target, Op::Cell(CellOp::Set { bytes }), None, number)
+    }
+
+    /// Replaces the bytes, under the `token` of a lock, permit or claim. Answers the new version;
+    /// [`Status::StaleToken`](crate::Status::StaleToken) if a higher one was seen in this cell:
+    /// somebody else holds the lock now.
+    pub fn set_with_token(&self, token: u64, bytes: &[u8]) -> Result<u64, Error> {
+        let op = Op::Cell(CellOp::SetWithToken { token, bytes });
+        self.client.ask(&self.target, op, None, number)
     }
 
     /// Replaces the bytes. Answers the old version and bytes.

@@ -1,16 +1,17 @@
 //! The handle to a vector.
 
+use std::ops::Range;
+
 use catena_protocol::op::VectorOp;
-use catena_protocol::{Elements, Op, Reply};
+use catena_protocol::{Elements, Op, Reply, Scalar};
 
 use super::{Object, handle, number};
 use crate::Error;
 use crate::view::{ElementsPlace, VectorView};
 
 handle! {
-    /// Rows × columns of numbers of one type, with a version that grows by one with every change.
-    /// Until somebody writes it there is none, and reading answers
-    /// [`Status::Absent`](crate::Status::Absent).
+    /// Rows × columns of numbers of one type, with a version that grows with every change. Until
+    /// somebody writes it there is none, and reading answers [`Status::Absent`](crate::Status::Absent).
     ///
     /// Reading lends out the numbers where they were received, without a copy: see [`VectorView`].
     pub struct Vector: Vector
@@ -23,6 +24,12 @@ pub trait Element: bytemuck::Pod {
 
     /// The slice, if `elements` are of this type.
     fn slice(elements: Elements<'_>) -> Option<&[Self]>;
+
+    /// One of them as the protocol takes it.
+    fn scalar(self) -> Scalar;
+
+    /// The number, if `scalar` is of this type.
+    fn number(scalar: Scalar) -> Option<Self>;
 }
 
 macro_rules! element {
@@ -35,6 +42,17 @@ macro_rules! element {
             fn slice(elements: Elements<'_>) -> Option<&[$type]> {
                 match elements {
                     Elements::$variant(slice) => Some(slice),
+                    _ => None,
+                }
+            }
+
+            fn scalar(self) -> Scalar {
+                Scalar::$variant(self)
+            }
+
+            fn number(scalar: Scalar) -> Option<$type> {
+                match scalar {
+                    Scalar::$variant(number) => Some(number),
                     _ => None,
                 }
             }
@@ -77,6 +95,36 @@ impl<'c> Vector<'c> {
         self.write(VectorOp::Add { elements: T::elements(delta) })
     }
 
+    /// Adds to whole rows, from row `from` on, element by element. Answers the new version.
+    pub fn add_rows<T: Element>(&self, from: u32, delta: &[T]) -> Result<u64, Error> {
+        self.write(VectorOp::AddRows { from, elements: T::elements(delta) })
+    }
+
+    /// Multiplies every element by `factor`, of the vector's type. Answers the new version.
+    pub fn scale<T: Element>(&self, factor: T) -> Result<u64, Error> {
+        self.write(VectorOp::Scale { factor: factor.scalar() })
+    }
+
+    /// Version, shape and elements of some rows;
+    /// [`Status::OutOfRange`](crate::Status::OutOfRange) if there are fewer.
+    pub fn get_rows(&self, rows: Range<u32>) -> Result<VectorView<'c>, Error> {
+        let count = rows.end.saturating_sub(rows.start);
+        let found = self.read(VectorOp::GetRows { from: rows.start, count })?;
+        // As for `Get`.
+        Ok(found.expect("rows that are read have elements"))
+    }
+
+    /// The sum of the products with `elements`, as many as the vector has, added in their order.
+    pub fn dot<T: Element>(&self, elements: &[T]) -> Result<T, Error> {
+        let op = Op::Vector(VectorOp::Dot { elements: T::elements(elements) });
+        self.client.ask(&self.target, op, None, |reply| T::number(scalar(reply)?))
+    }
+
+    /// The sum of all elements, added in their order.
+    pub fn sum(&self) -> Result<Scalar, Error> {
+        self.client.ask(&self.target, Op::Vector(VectorOp::Sum), None, scalar)
+    }
+
     fn write(&self, op: VectorOp<'_>) -> Result<u64, Error> {
         self.client.ask(&self.target, Op::Vector(op), None, number)
     }
@@ -93,6 +141,13 @@ impl<'c> Vector<'c> {
                 _ => None,
             })?;
         Ok(found.map(|(version, columns, place)| VectorView::new(held, version, columns, place)))
+    }
+}
+
+fn scalar(reply: Reply<'_>) -> Option<Scalar> {
+    match reply {
+        Reply::Scalar(scalar) => Some(scalar),
+        _ => None,
     }
 }
 

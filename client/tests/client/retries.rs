@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use catena_client::Contribution;
-use catena_client::{Client, Elements, Error, ReduceOp, Retry, Status};
+use catena_client::{Client, Elements, Error, Loss, ReduceOp, Retry, Status};
 use catena_protocol::Reply;
 
 use crate::peer::{Peer, fault};
@@ -222,6 +222,8 @@ fn a_wait_that_was_given_up_does_not_bind_the_next_request() {
         parties: 2,
         round: 0,
         op: ReduceOp::Sum,
+        hold_ms: 0,
+        loss: Loss::Wait,
         elements: Elements::F64(&[1.0]),
     };
     let wait = Duration::from_millis(50);

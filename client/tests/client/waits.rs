@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use catena_client::{
-    Arrival, Client, Contribution, Elements, Error, GENERATION_CURRENT, ReduceOp, Retry, Status,
+    Arrival, Client, Contribution, Elements, Error, Loss, ReduceOp, Retry, Status,
 };
 
 use crate::engine;
@@ -42,12 +42,12 @@ fn a_barrier_that_times_out_names_who_is_missing() {
     let (_engine, client) = engine(1);
     let barrier = client.barrier("round");
     for name in ["ada", "grace"] {
-        barrier.arrive(Arrival { party: name, parties: 3, generation: 0 }).unwrap();
+        barrier.arrive(Arrival { generation: 0, ..Arrival::new(name, 3) }).unwrap();
     }
     let mut alan = barrier.party("alan", 3);
     assert_eq!(alan.wait(LONG).unwrap(), 0);
     // Now the barrier knows its parties.
-    barrier.arrive(Arrival { party: "ada", parties: 3, generation: 1 }).unwrap();
+    barrier.arrive(Arrival { generation: 1, ..Arrival::new("ada", 3) }).unwrap();
     let start = Instant::now();
     let error = alan.wait(SHORT).unwrap_err();
     assert!(start.elapsed() >= SHORT && start.elapsed() < SHORT * 10, "{:?}", start.elapsed());
@@ -56,7 +56,7 @@ fn a_barrier_that_times_out_names_who_is_missing() {
     assert_eq!((missing.arrived, missing.parties), (2, 3));
     assert!(error.to_string().contains("missing: grace"), "{error}");
     assert_eq!(error.retry(), Retry::Anew);
-    barrier.arrive(Arrival { party: "grace", parties: 3, generation: 1 }).unwrap();
+    barrier.arrive(Arrival { generation: 1, ..Arrival::new("grace", 3) }).unwrap();
     assert_eq!(alan.wait(LONG).unwrap(), 1, "the same generation again");
 }
 
@@ -79,7 +79,7 @@ fn a_broken_barrier_says_why_until_it_is_reset() {
         matches!(&error, Error::Broken { reason, .. } if &**reason == "grace is out of memory")
     );
     assert!(error.to_string().contains("grace is out of memory"), "{error}");
-    let arrival = Arrival { party: "ada", parties: 2, generation: GENERATION_CURRENT };
+    let arrival = Arrival::new("ada", 2);
     let error = barrier.arrive(arrival).unwrap_err();
     assert_eq!(error.status(), Some(Status::Broken));
     assert_eq!(barrier.reset().unwrap(), 1);
@@ -128,7 +128,8 @@ fn deleting_an_object_frees_those_who_wait_on_it() {
 
 /// What each of three parties contributes to a round.
 fn part(party: u32, round: u64, elements: Elements<'_>) -> Contribution<'_> {
-    Contribution { party, parties: 3, round, op: ReduceOp::Sum, elements }
+    let (op, loss) = (ReduceOp::Sum, Loss::Wait);
+    Contribution { party, parties: 3, round, op, hold_ms: 0, loss, elements }
 }
 
 #[test]
