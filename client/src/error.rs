@@ -312,7 +312,8 @@ fn mending(kind: Kind) -> &'static str {
 /// What to do about a status.
 fn advice(status: Status) -> &'static str {
     match status {
-        Status::Busy | Status::ShuttingDown => "Try again later",
+        Status::Busy | Status::ShuttingDown | Status::NotHead => "Try again later",
+        Status::UnderReplicated => "Let the lost nodes come back, or name others",
         Status::TooManyConnections => "Share clients between calls, or add a node",
         Status::TooManySessions => "Keep clients from call to call, or ask for a shorter session",
         Status::TooManyObjects | Status::OutOfMemory => {

@@ -174,9 +174,7 @@ pub(crate) fn read_welcome(lane: &mut Lane, arrival: &Arrival) -> Result<Topolog
             Ok(topology)
         }
         FrameKind::Reply => Err(refused_at_door(arrival.header.flags, body)),
-        FrameKind::Hello | FrameKind::Request => {
-            Err(Failure::Incompatible(Status::BadFrameKind.into()))
-        }
+        _ => Err(Failure::Incompatible(Status::BadFrameKind.into())),
     }
 }
 

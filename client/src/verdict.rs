@@ -27,9 +27,9 @@ impl Verdict {
         };
         match status {
             Status::Busy => Verdict::Later { pause_ms: expected },
-            Status::WindowExceeded => Verdict::Later { pause_ms: 0 },
+            Status::WindowExceeded | Status::UnderReplicated => Verdict::Later { pause_ms: 0 },
             Status::WrongShard => Verdict::Elsewhere { core: expected },
-            Status::WrongEpoch | Status::ShuttingDown => Verdict::LookAgain,
+            Status::WrongEpoch | Status::ShuttingDown | Status::NotHead => Verdict::LookAgain,
             Status::TooManyConnections
             | Status::TooManySessions
             | Status::TooManyObjects
