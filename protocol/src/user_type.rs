@@ -5,14 +5,22 @@
 //! 16 and the engine reads it in place. The reply is archived likewise and is the value of
 //! [`Reply::Value`](crate::Reply::Value).
 //!
+//! Archives are validated before they are read, nested no deeper than [`DEPTH_MAX`].
+//!
 //! Client and engine have to be built with the same types: nothing on the wire says more about them
 //! than [`UserType::TYPE_ID`].
 
+use std::num::NonZeroUsize;
+
+use rkyv::api::access_with_context;
 use rkyv::api::high::{HighDeserializer, HighSerializer, HighValidator};
 use rkyv::bytecheck::CheckBytes;
 use rkyv::rancor::Failure;
 use rkyv::ser::allocator::ArenaHandle;
 use rkyv::util::AlignedVec;
+use rkyv::validation::Validator;
+use rkyv::validation::archive::ArchiveValidator;
+use rkyv::validation::shared::SharedValidator;
 use rkyv::{Archive, Deserialize, Portable, Serialize};
 
 use crate::limits::FRAME_ALIGNMENT;
@@ -45,6 +53,11 @@ impl<T> Archived for T where
 {
 }
 
+/// How deep the archive of an op or a reply may be nested: a list of lists of texts is 3 deep. Types
+/// that contain themselves are validated by recursion, and a hostile archive must not exhaust the
+/// stack.
+pub const DEPTH_MAX: usize = 128;
+
 /// Appends the archive of an op.
 ///
 /// # Errors
@@ -62,10 +75,10 @@ pub fn encode_args<T: UserType>(op: &T::Op, out: &mut Vec<u8>) -> Result<(), Fau
 ///
 /// # Errors
 ///
-/// `BadBody` if it is not the archive of one, or does not begin on a multiple of its alignment.
+/// `BadBody` if it is not the archive of one, is nested too deep, or does not begin on a multiple of
+/// its alignment.
 pub fn access_args<T: UserType>(args: &[u8]) -> Result<&<T::Op as Archive>::Archived, Fault> {
-    rkyv::api::high::access::<<T::Op as Archive>::Archived, Failure>(args)
-        .map_err(|Failure| Fault::new(Status::BadBody))
+    access::<T::Op>(args).map_err(|Failure| Fault::new(Status::BadBody))
 }
 
 /// Appends the archive of a reply.
@@ -85,11 +98,10 @@ pub fn encode_reply<T: UserType>(reply: &T::Reply, out: &mut Vec<u8>) -> Result<
 ///
 /// # Errors
 ///
-/// `BadBody` if it is not the archive of one.
+/// `BadBody` if it is not the archive of one, or is nested too deep.
 pub fn decode_reply<T: UserType>(bytes: &[u8]) -> Result<T::Reply, Fault> {
     let decode = |bytes: &[u8]| {
-        let reply = rkyv::api::high::access::<<T::Reply as Archive>::Archived, Failure>(bytes)?;
-        rkyv::api::high::deserialize::<T::Reply, Failure>(reply)
+        rkyv::api::high::deserialize::<T::Reply, Failure>(access::<T::Reply>(bytes)?)
     };
     if bytes.as_ptr().addr().is_multiple_of(ALIGNMENT) {
         decode(bytes)
@@ -109,6 +121,13 @@ fn encode(value: &impl Archived, out: &mut Vec<u8>) -> Result<(), Fault> {
         out.truncate(start);
         Fault::expected(Status::TooLarge, crate::limits::BODY_BYTES_MAX.into(), u64::MAX)
     })
+}
+
+fn access<T: Archived>(bytes: &[u8]) -> Result<&T::Archived, Failure> {
+    // The validator counts the root too, and counts down to a depth that it does not reach.
+    let depth = NonZeroUsize::MIN.saturating_add(DEPTH_MAX + 1);
+    let archive = ArchiveValidator::with_max_depth(bytes, Some(depth));
+    access_with_context(bytes, &mut Validator::new(archive, SharedValidator::new()))
 }
 
 const ALIGNMENT: usize = FRAME_ALIGNMENT as usize;
@@ -177,6 +196,47 @@ mod tests {
             }
         }
         assert_eq!(access_args::<Register>(b"").map(|_| ()), Err(Fault::new(Status::BadBody)));
+    }
+
+    /// A type that contains itself.
+    struct Nested;
+
+    #[derive(Archive, Serialize, Deserialize, Debug)]
+    #[rkyv(serialize_bounds(__S: rkyv::ser::Writer, __S::Error: rkyv::rancor::Source))]
+    #[rkyv(deserialize_bounds(__D::Error: rkyv::rancor::Source))]
+    #[rkyv(bytecheck(bounds(__C: rkyv::validation::ArchiveContext)))]
+    enum Nest {
+        Empty,
+        Of(#[rkyv(omit_bounds)] Box<Nest>),
+    }
+
+    impl UserType for Nested {
+        const TYPE_ID: u32 = 8;
+        const NAME: &'static str = "nested";
+        type Op = Nest;
+        type Reply = Nest;
+    }
+
+    #[test]
+    fn a_hostile_archive_does_not_exhaust_the_stack() {
+        let mut nest = Nest::Empty;
+        for _ in 0..DEPTH_MAX {
+            nest = Nest::Of(Box::new(nest));
+        }
+        let mut deepest = Vec::new();
+        encode_args::<Nested>(&nest, &mut deepest).unwrap();
+        assert!(access_args::<Nested>(&deepest).is_ok());
+        assert!(decode_reply::<Nested>(&deepest).is_ok());
+
+        // Each node points to the one before it, 12 bytes before its pointer.
+        let node = [[1, 0, 0, 0], i32::to_le_bytes(-12)].concat();
+        for depth in [DEPTH_MAX, DEPTH_MAX + 1, 1_000_000] {
+            let archive = [&[0; 8], &node.repeat(depth)[..]].concat();
+            let bad = Fault::new(Status::BadBody);
+            let refused = (depth > DEPTH_MAX).then_some(bad);
+            assert_eq!(access_args::<Nested>(&archive).err(), refused, "{depth} deep");
+            assert_eq!(decode_reply::<Nested>(&archive).err(), refused, "{depth} deep");
+        }
     }
 
     #[test]
