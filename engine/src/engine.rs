@@ -12,6 +12,7 @@ use socket2::{Domain, Protocol, Socket, Type};
 
 use crate::config::{BACKLOG, MEMORY_BYTES_DEFAULT, SHARDS_PER_CORE, SPIN_US_MAX};
 use crate::io::{Command, CoreCensus, CoreConfig, CoreEnd, CoreThread, ring_builder};
+use crate::objects::user::Object;
 use crate::shard::Types;
 
 /// How a core waits for its sockets.
@@ -63,6 +64,14 @@ pub enum StartError {
         got: String,
         /// What it may be.
         expected: String,
+    },
+    /// Two types of user-defined objects have the same id.
+    #[error("the types {names:?} have the same id, {type_id}: give one of them another")]
+    SameType {
+        /// The id, [`UserType::TYPE_ID`](catena_protocol::UserType::TYPE_ID).
+        type_id: u32,
+        /// What the types are called.
+        names: [&'static str; 2],
     },
     /// The kernel refuses io_uring, and epoll was not allowed.
     #[error("the kernel refuses io_uring ({0}); use the epoll driver instead")]
@@ -159,6 +168,13 @@ impl Builder {
         self
     }
 
+    /// Lets clients make objects of a type of your own; see [`Object`].
+    #[must_use]
+    pub fn register<T: Object>(mut self) -> Builder {
+        self.types.register::<T>();
+        self
+    }
+
     /// Starts the node. When this returns, it accepts connections.
     ///
     /// # Errors
@@ -215,6 +231,9 @@ impl Builder {
         if cores == 0 || u32::from(cores) > shards {
             let expected = format!("at least 1 and at most one a shard, {shards}");
             return Err(StartError::BadConfig { what: "cores", got: cores.to_string(), expected });
+        }
+        if let Some((type_id, names)) = self.types.clash() {
+            return Err(StartError::SameType { type_id, names });
         }
         if self.spin > Duration::from_micros(SPIN_US_MAX) {
             let expected = format!("at most {SPIN_US_MAX} µs");

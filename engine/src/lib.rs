@@ -17,6 +17,12 @@
 //! // Clients connect to any of the addresses. Dropping the engine stops it.
 //! # Ok::<(), catena_engine::StartError>(())
 //! ```
+//!
+//! # Objects of your own
+//!
+//! A program that embeds the engine can teach it types of objects: [`Object`] says what one has to
+//! say of itself, [`rehearse`] tries whether it keeps its promises, and [`Builder::register`] hands it
+//! to the engine. Clients get at such objects with the same [`UserType`].
 
 #![deny(unsafe_code)]
 
@@ -25,7 +31,11 @@ pub mod config;
 mod engine;
 mod io;
 mod objects;
+mod rehearse;
 pub mod shard;
 
+pub use catena_protocol::{UserType, rkyv};
 pub use engine::{Builder, Driver, Engine, StartError};
 pub use io::CoreCensus;
+pub use objects::user::{BadSnapshot, Context, Object, Rejection};
+pub use rehearse::rehearse;

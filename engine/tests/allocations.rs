@@ -12,12 +12,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicIsize, Ordering};
 use std::time::Duration;
 
-use catena_engine::shard::{ConnId, Moment, Outbox, Output, Shard, Time};
-use catena_engine::{Driver, Engine};
+use catena_engine::rkyv::Archived;
+use catena_engine::shard::{ConnId, Moment, Outbox, Output, Shard, Time, Types};
+use catena_engine::{BadSnapshot, Context, Driver, Engine, Object, Rejection, UserType};
 use catena_protocol::frame::{self, Next};
 use catena_protocol::limits::FRAME_BYTES_MAX;
-use catena_protocol::op::{CellOp, CounterOp, FlagOp, SessionOp, VectorOp};
-use catena_protocol::{Elements, FrameKind, Header, Hello, ObjectId, Op, ShardId};
+use catena_protocol::op::{CellOp, CounterOp, FlagOp, SessionOp, UserOp, VectorOp};
+use catena_protocol::{Elements, FrameKind, Header, Hello, ObjectId, Op, ShardId, user_type};
 use rkyv::util::AlignedVec;
 
 /// Requests until everything has the size it keeps.
@@ -28,6 +29,8 @@ const MEASURED: u64 = 1_000;
 #[test]
 fn a_warmed_up_request_allocates_nothing() {
     let (bytes, numbers) = ([7; 1_000], [1.5; 512]);
+    let mut args = Vec::new();
+    user_type::encode_args::<Sum>(&vec![1, 2, 3], &mut args).expect("it can be archived");
     let ops = [
         ("counter add", Op::Counter(CounterOp::Add { delta: 1 })),
         ("counter get", Op::Counter(CounterOp::Get)),
@@ -39,6 +42,8 @@ fn a_warmed_up_request_allocates_nothing() {
         ("cell get", Op::Cell(CellOp::Get)),
         ("vector add", Op::Vector(VectorOp::Add { elements: Elements::F64(&numbers) })),
         ("vector get", Op::Vector(VectorOp::Get)),
+        ("user update", Op::User(UserOp::Update { type_id: 1, args: &args })),
+        ("user read", Op::User(UserOp::Read { type_id: 1, args: &args })),
     ];
     for window in [1, 64] {
         let mut client = Client::new(window);
@@ -86,6 +91,41 @@ fn an_engine_that_is_dropped_gives_its_memory_back() {
     }
 }
 
+/// A user-defined type: the sum of all that it was given, and how much that was.
+#[derive(Default)]
+struct Sum(u64, u64);
+
+impl UserType for Sum {
+    const TYPE_ID: u32 = 1;
+    const NAME: &'static str = "sum";
+    type Op = Vec<u64>;
+    type Reply = (u64, u64);
+}
+
+impl Object for Sum {
+    fn apply(&mut self, op: &Archived<Vec<u64>>, _: &mut Context) -> (u64, u64) {
+        for value in op.iter() {
+            self.0 += value.to_native();
+            self.1 += 1;
+        }
+        (self.0, self.1)
+    }
+
+    fn read(&self, _: &Archived<Vec<u64>>) -> Result<(u64, u64), Rejection> {
+        Ok((self.0, self.1))
+    }
+
+    fn bytes(&self) -> u64 {
+        0
+    }
+
+    fn snapshot(&self, _: &mut Vec<u8>) {}
+
+    fn restore(_: &[u8]) -> Result<Sum, BadSnapshot> {
+        Ok(Sum::default())
+    }
+}
+
 /// A session of a shard with a number of requests in flight.
 struct Client {
     shard: Shard,
@@ -98,8 +138,10 @@ struct Client {
 
 impl Client {
     fn new(window: u64) -> Client {
+        let mut types = Types::default();
+        types.register::<Sum>();
         let mut client = Client {
-            shard: Shard::new(ShardId(0), 1, Arc::default()),
+            shard: Shard::new(ShardId(0), 1, Arc::new(types)),
             number: 0,
             window,
             // Room for any request and all replies of the test: the driver reuses its buffers too.

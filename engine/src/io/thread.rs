@@ -16,6 +16,7 @@ use monoio::{IoUringDriver, LegacyDriver, Runtime, RuntimeBuilder};
 use super::core::{Core, CoreConfig};
 use crate::config::{COMMANDS_MAX, DRAIN_MS_MAX, RING_ENTRIES};
 use crate::engine::Driver;
+use crate::objects::user::panic_text;
 
 /// What the control thread asks of a core.
 #[derive(Debug)]
@@ -82,8 +83,10 @@ impl CoreThread {
             let end = match catch_unwind(body) {
                 Ok(Ok(())) => CoreEnd::Stopped,
                 Ok(Err(error)) => CoreEnd::Failed(error.to_string()),
-                // The panic hook has said it all.
-                Err(_) => CoreEnd::Failed("an invariant of the engine is broken".to_owned()),
+                Err(payload) => {
+                    let said = panic_text(&*payload);
+                    CoreEnd::Failed(format!("an invariant of the engine is broken: {said}"))
+                }
             };
             // Nobody listens any more if the engine is being dropped.
             _ = on_end.send(end);

@@ -27,9 +27,10 @@ mod queue;
 mod reduction;
 mod semaphore;
 mod set;
-mod user;
+pub(crate) mod user;
 mod vector;
 
+use std::any::Any;
 use std::sync::Arc;
 
 use catena_protocol::limits::HOLD_MS_MAX;
@@ -86,6 +87,13 @@ pub enum Answer {
         /// The encoded body.
         body: [u8; SHORT_BYTES],
     },
+    /// Done, and the reply is a value, short enough to lie here without what is around it.
+    Value {
+        /// How much of `bytes` counts.
+        len: u8,
+        /// The value.
+        bytes: [u8; SHORT_BYTES],
+    },
     /// Shares its bytes with whoever gets the same answer.
     Long {
         /// How it ended.
@@ -114,6 +122,14 @@ impl Answer {
         }
     }
 
+    /// Keeps a value that is short enough to lie here.
+    fn short_value(value: &[u8]) -> Option<Answer> {
+        let mut bytes = [0; SHORT_BYTES];
+        bytes.get_mut(..value.len())?.copy_from_slice(value);
+        let len = u8::try_from(value.len()).expect("it is short");
+        Some(Answer::Value { len, bytes })
+    }
+
     /// Keeps a reply, encoding it in `scratch` if it is not just a number.
     pub(crate) fn reply(reply: &Reply<'_>, scratch: &mut Vec<u8>) -> Answer {
         match reply.word() {
@@ -139,6 +155,10 @@ impl Answer {
             Answer::Short { status, len, body } => {
                 frame::write_encoded(out, to, *status, &body[..usize::from(*len)]);
             }
+            Answer::Value { len, bytes } => {
+                let value = &bytes[..usize::from(*len)];
+                frame::write_reply(out, to, Ok(&Reply::Value(Some(value))));
+            }
             Answer::Long { status, body } => frame::write_encoded(out, to, *status, body),
         }
     }
@@ -147,7 +167,7 @@ impl Answer {
     /// side of a budget.
     pub(crate) fn bytes(&self) -> u64 {
         match self {
-            Answer::Word(_) | Answer::Short { .. } => 0,
+            Answer::Word(_) | Answer::Short { .. } | Answer::Value { .. } => 0,
             Answer::Long { body, .. } => body.len() as u64,
         }
     }
@@ -157,6 +177,8 @@ impl Answer {
 #[derive(Debug, Default)]
 pub(crate) struct Desk {
     scratch: Vec<u8>,
+    /// The archive of what a user-defined object answers.
+    pub(crate) value: Vec<u8>,
     /// Requests that were released and are still to be answered.
     pub(crate) released: Vec<(WaiterId, Answer)>,
     pub(crate) holds: Holds,
@@ -314,6 +336,11 @@ pub(crate) enum Object {
 
 const _: () = assert!(size_of::<Object>() <= 16, "a million counters stay small");
 
+/// The proof that an update may be applied, with what a user-defined object's check found in its
+/// arguments.
+#[derive(Clone, Copy)]
+pub(crate) struct Checked<'o>(Option<&'o dyn Any>);
+
 /// Hands an op to the object of its kind: `dispatch!(object, op, |object, op| …)`.
 macro_rules! dispatch {
     ($object:expr, $op:expr, |$o:ident, $p:ident| $body:expr) => {
@@ -332,7 +359,6 @@ macro_rules! dispatch {
             (Object::Lock($o), Op::Lock($p)) => $body,
             (Object::Future($o), Op::Future($p)) => $body,
             (Object::Log($o), Op::Log($p)) => $body,
-            (Object::User($o), Op::User($p)) => $body,
             (object, op) => {
                 unreachable!("{:?} asked {:?}: kinds were checked", object.kind(), op.code())
             }
@@ -419,8 +445,14 @@ impl Object {
         Err(Fault::expected(Status::WrongKind, expected, got))
     }
 
-    /// Answers a read of the object, whose version is `version`.
-    pub(crate) fn read(&self, op: &Op<'_>, version: u64) -> Result<Reply<'_>, Refusal> {
+    /// Answers a read of the object, whose version is `version`. What is not there to be borrowed is
+    /// put into `room`.
+    pub(crate) fn read<'a>(
+        &'a self,
+        op: &Op<'_>,
+        version: u64,
+        room: &'a mut Vec<u8>,
+    ) -> Result<Reply<'a>, Refusal> {
         match (self, op) {
             (Object::Cell(cell), Op::Cell(op)) => cell.read(op, version),
             (Object::Vector(vector), Op::Vector(op)) => vector.read(op, version),
@@ -436,7 +468,7 @@ impl Object {
             (Object::Lock(lock), Op::Lock(op)) => lock.read(op),
             (Object::Future(future), Op::Future(op)) => future.read(op),
             (Object::Log(log), Op::Log(op)) => log.read(op),
-            (Object::User(user), Op::User(op)) => user.read(op),
+            (Object::User(user), Op::User(op)) => user.read(op, room),
             (object, op) => {
                 unreachable!("{:?} asked {:?}: kinds were checked", object.kind(), op.code())
             }
@@ -444,12 +476,24 @@ impl Object {
     }
 
     /// Decides whether an update can be applied.
-    pub(crate) fn check(&self, op: &Op<'_>) -> Result<(), Refusal> {
-        dispatch!(self, op, |object, op| object.check(op))
+    pub(crate) fn check<'o>(&self, op: &Op<'o>) -> Result<Checked<'o>, Refusal> {
+        if let (Object::User(user), Op::User(op)) = (self, op) {
+            return Ok(Checked(Some(user.check(op)?)));
+        }
+        dispatch!(self, op, |object, op| object.check(op))?;
+        Ok(Checked(None))
     }
 
     /// Applies an update that [`Object::check`] allowed.
-    pub(crate) fn apply(&mut self, op: &Op<'_>, turn: &mut Turn<'_>) -> Applied {
+    pub(crate) fn apply(
+        &mut self,
+        op: &Op<'_>,
+        checked: Checked<'_>,
+        turn: &mut Turn<'_>,
+    ) -> Applied {
+        if let (Object::User(user), Checked(Some(op))) = (&mut *self, checked) {
+            return user.apply(op, turn);
+        }
         dispatch!(self, op, |object, op| object.apply(op, turn))
     }
 

@@ -325,12 +325,14 @@ impl Shard {
             op => match self.objects.get(&header.object) {
                 Some(Entry { object, version }) => {
                     object.check_kind(op)?;
-                    out.push(conn, header, Output::Reply(&object.read(op, version.0)?));
+                    let reply = object.read(op, version.0, &mut self.desk.value)?;
+                    out.push(conn, header, Output::Reply(&reply));
                     return Ok(());
                 }
                 None => {
                     let fresh = Object::fresh(op, &self.types)?;
-                    out.push(conn, header, Output::Reply(&fresh.read(op, 0)?));
+                    let reply = fresh.read(op, 0, &mut self.desk.value)?;
+                    out.push(conn, header, Output::Reply(&reply));
                     return Ok(());
                 }
             },
@@ -407,7 +409,7 @@ impl Shard {
         };
         let object = &mut entry.object;
         object.check_kind(op)?;
-        object.check(op)?;
+        let checked = object.check(op)?;
         if let Some(name) = name {
             check_name(id, name)?;
             self.directory.put_name(id, name, OBJECT_BYTES + object.bytes());
@@ -416,7 +418,7 @@ impl Shard {
         let mut turn = Turn::new(waiter, place, &mut self.desk);
         let in_place = matches!(object, Object::Counter(_) | Object::Flag(_));
         let bytes_before = if in_place { 0 } else { object.bytes() };
-        let applied = object.apply(op, &mut turn);
+        let applied = object.apply(op, checked, &mut turn);
         self.seq.0 = version;
         let changed = turn.has_changed();
         if changed {
@@ -439,7 +441,7 @@ impl Shard {
     ) -> Result<Applied, Refusal> {
         let Request { header, name, body, op } = *request;
         let mut object = Object::fresh(op, &self.types)?;
-        object.check(op)?;
+        let checked = object.check(op)?;
         self.check_memory(OBJECT_BYTES)?;
         if self.objects.len() >= OBJECTS_MAX {
             let (limit, got) = (OBJECTS_MAX as u64, OBJECTS_MAX as u64 + 1);
@@ -456,7 +458,7 @@ impl Shard {
             }
         }
         let mut turn = Turn::new(waiter, place, &mut self.desk);
-        let applied = object.apply(op, &mut turn);
+        let applied = object.apply(op, checked, &mut turn);
         let changed = turn.has_changed();
         self.seq.0 = place.version;
         if !changed && !matches!(applied, Applied::Parked) {

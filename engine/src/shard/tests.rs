@@ -13,6 +13,7 @@ mod script;
 mod seeds;
 mod sessions;
 mod spoken;
+mod users;
 mod vectors;
 mod waits;
 

@@ -8,6 +8,7 @@ mod handshake;
 mod life;
 mod pipeline;
 mod slow;
+mod users;
 mod waits;
 mod wire;
 

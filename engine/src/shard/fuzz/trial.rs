@@ -17,7 +17,7 @@ use catena_protocol::limits::FRAME_BYTES_MAX;
 use catena_protocol::{FrameKind, Header, Kind, OpCode, Status};
 use rkyv::util::AlignedVec;
 
-use crate::shard::{Census, ConnId, Moment, Outbox, Output, Shard, ShardId, Time};
+use crate::shard::{Census, ConnId, Moment, Outbox, Output, Shard, ShardId, Time, Types};
 
 /// A request of a session: session and number.
 type Key = (u64, u64);
@@ -54,8 +54,14 @@ pub(in crate::shard) const SHARD: ShardId = ShardId(0);
 
 impl Trial {
     pub(in crate::shard) fn new() -> Trial {
+        Trial::with_types(Types::default())
+    }
+
+    /// With these types of user-defined objects.
+    pub(in crate::shard) fn with_types(types: Types) -> Trial {
+        let types = Arc::new(types);
         Trial {
-            shards: [1, u64::MAX / 3].map(|seed| Shard::new(SHARD, seed, Arc::default())),
+            shards: [1, u64::MAX / 3].map(|seed| Shard::new(SHARD, seed, types.clone())),
             now: Time::default(),
             memory_bytes_max: 1 << 30,
             parked: BTreeMap::new(),
