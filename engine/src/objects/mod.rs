@@ -25,6 +25,7 @@ mod map;
 mod numbers;
 mod queue;
 mod reduction;
+mod round;
 mod semaphore;
 mod set;
 pub(crate) mod user;
