@@ -2,39 +2,58 @@
 //!
 //! Arrivals are names in a set, not a count: a party that arrives again changes nothing. A wait that
 //! times out takes its arrival back, unless the party also arrived without waiting.
+//!
+//! Who came once is on the roster and expected to come again, until it is dropped or others fill a
+//! generation without it.
+//!
+//! 1. On the roster is who has arrived and who is missing; nobody is both, and only they hold seats.
+//! 2. A generation needs `parties` less those dropped, and is done once so many have arrived.
+//! 3. While somebody is dropped, roster and dropped together are at most `parties`: a party with
+//!    another name takes the place of a dropped one.
+//! 4. At most `parties` have arrived, and at most `parties` others are missing.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
-use catena_protocol::limits::{MISSING_NAMED_MAX, REASON_BYTES_MAX};
-use catena_protocol::op::{Arrival, BarrierOp, GENERATION_CURRENT};
+use catena_protocol::limits::MISSING_NAMED_MAX;
+use catena_protocol::op::{Arrival, BarrierOp, GENERATION_CURRENT, Loss};
 use catena_protocol::{Fault, Missing, Refusal, Reply, SeatState, Status};
 
+use super::seats::{Seats, Terms};
 use super::{
-    Answer, Applied, Description, HoldId, Lost, Turn, WaiterId, check_seat, check_waiters,
+    Answer, Applied, Description, HoldId, Lost, Turn, WaiterId, check_loss, check_reason,
+    check_seat, check_waiters, count,
 };
 
 /// A barrier in its current generation.
 #[derive(Debug, Default)]
 pub(crate) struct Barrier {
     generation: u64,
-    /// How many a generation needs; 0 until the first arrival says so.
+    /// How many parties there are; 0 until the first arrival says so.
     parties: u32,
-    seats: BTreeMap<Box<str>, Seat>,
-    /// Where each waiter sits: many may give up at once, and each is found without a search.
-    waiters: BTreeMap<WaiterId, Box<str>>,
-    /// Who was there in the last generation and has not come in this one.
-    missing: BTreeSet<Box<str>>,
+    /// What becomes of the others without one; the first arrival says that too.
+    loss: Option<Loss>,
+    arrived: BTreeMap<Arc<str>, Arrived>,
+    /// Who is on the roster and has not come in this generation.
+    missing: BTreeSet<Arc<str>>,
+    /// Who is not waited for any more.
+    dropped: BTreeSet<Arc<str>>,
+    seats: Seats<Arc<str>>,
+    /// In whose name each request waits: many may give up at once, and each is found without a search.
+    waiters: BTreeMap<WaiterId, Arc<str>>,
     /// Why the barrier is broken, until a reset.
     broken: Option<Box<str>>,
 }
 
 /// One party's arrival in the current generation.
 #[derive(Debug, Default)]
-struct Seat {
+struct Arrived {
     /// Arrived without waiting: stays whatever happens to waiters.
     firm: bool,
-    /// Was there in the last generation.
+    /// Was expected when it came.
     known: bool,
+    /// Is past its deadline since: counts in this generation, and is dropped from the next.
+    leaving: bool,
     waiters: BTreeSet<WaiterId>,
 }
 
@@ -51,11 +70,8 @@ impl Barrier {
             BarrierOp::Arrive(arrival) | BarrierOp::ArriveAndWait(arrival) => {
                 self.check_arrival(arrival)
             }
-            BarrierOp::Break { reason } if reason.len() > REASON_BYTES_MAX => {
-                let (limit, got) = (REASON_BYTES_MAX as u64, reason.len() as u64);
-                Err(Fault::expected(Status::BadArgument, limit, got).into())
-            }
-            BarrierOp::Break { .. } | BarrierOp::Reset => Ok(()),
+            BarrierOp::Break { reason } => Ok(check_reason(reason)?),
+            BarrierOp::Reset => Ok(()),
             BarrierOp::State => unreachable!("{op:?} is a read"),
         }
     }
@@ -66,6 +82,7 @@ impl Barrier {
             let (expected, got) = (self.parties.into(), arrival.parties.into());
             return Err(Fault::expected(Status::Mismatch, expected, got).into());
         }
+        check_loss(self.loss, arrival.loss)?;
         if arrival.generation != GENERATION_CURRENT && arrival.generation > self.generation {
             let (expected, got) = (self.generation, arrival.generation);
             return Err(Fault::expected(Status::WrongRound, expected, got).into());
@@ -84,16 +101,16 @@ impl Barrier {
             BarrierOp::Arrive(arrival) => self.arrive(&arrival, false, turn),
             BarrierOp::ArriveAndWait(arrival) => self.arrive(&arrival, true, turn),
             BarrierOp::Reset => {
-                let answer = Answer::refusal(&Refusal::Broken("the barrier was reset".into()));
-                turn.release(self.empty_seats(|seat| seat.known), &answer);
+                self.send_away("the barrier was reset", turn);
+                // All parties are needed again, those dropped included.
+                self.missing.append(&mut self.dropped);
+                self.seats.clear(turn);
                 self.broken = None;
                 self.generation += 1;
                 turn.done(&Reply::Number(self.generation))
             }
             BarrierOp::Break { reason } => {
-                let answer = Answer::refusal(&Refusal::Broken(reason.into()));
-                turn.release(self.empty_seats(|seat| seat.known), &answer);
-                self.broken = Some(reason.into());
+                self.break_up(reason, turn);
                 turn.done(&Reply::Number(self.generation))
             }
             BarrierOp::State => unreachable!("a read is not applied"),
@@ -101,73 +118,203 @@ impl Barrier {
     }
 
     fn arrive(&mut self, arrival: &Arrival<'_>, waits: bool, turn: &mut Turn<'_>) -> Applied {
-        if arrival.generation < self.generation {
-            return turn.done(&Reply::Number(arrival.generation));
+        let Arrival { party, parties, generation, hold_ms, loss } = *arrival;
+        let terms = Terms { hold_ms, loss };
+        if generation < self.generation {
+            self.come_late(party, terms, turn);
+            return turn.done(&Reply::Number(generation));
         }
-        self.parties = arrival.parties;
-        let completes = !self.seats.contains_key(arrival.party)
-            && self.seats.len() + 1 == self.parties as usize;
-        let party: Box<str> = arrival.party.into();
-        let known = self.missing.remove(&party);
-        let seat = self.seats.entry(party.clone()).or_default();
-        seat.known |= known;
-        if completes {
-            let answer = turn.answer(&Reply::Number(self.generation));
-            self.missing.clear();
-            turn.release(self.empty_seats(|_| true), &answer);
-            self.generation += 1;
-            return Applied::Done(answer);
+        (self.parties, self.loss) = (parties, Some(loss));
+        let came_before = self.arrived.remove_entry(party);
+        let (party, mut arrived) = came_before.unwrap_or_else(|| self.come(party));
+        self.seats.take(&party, terms, None, turn);
+        arrived.leaving = false;
+        if self.arrived.len() + 1 == self.needed() {
+            self.arrived.insert(party, arrived);
+            return Applied::Done(self.complete(turn));
         }
-        if waits {
-            seat.waiters.insert(turn.waiter);
-            self.waiters.insert(turn.waiter, party);
-            return Applied::Parked;
-        }
-        seat.firm = true;
-        turn.done(&Reply::Number(self.generation))
+        let applied = if waits {
+            arrived.waiters.insert(turn.waiter);
+            self.waiters.insert(turn.waiter, party.clone());
+            Applied::Parked
+        } else {
+            arrived.firm = true;
+            turn.done(&Reply::Number(self.generation))
+        };
+        self.arrived.insert(party, arrived);
+        applied
     }
 
-    /// Clears the generation and hands over whoever waits in it. Those that `stay` says are missing
-    /// from now on.
-    fn empty_seats(&mut self, stay: impl Fn(&Seat) -> bool) -> Vec<WaiterId> {
-        self.waiters.clear();
-        let mut waiters = Vec::new();
-        for (party, seat) in std::mem::take(&mut self.seats) {
-            if stay(&seat) {
-                self.missing.insert(party);
-            }
-            waiters.extend(seat.waiters);
+    /// Makes room for a party that has not arrived yet.
+    fn come(&mut self, party: &str) -> (Arc<str>, Arrived) {
+        let known = self.missing.take(party).or_else(|| self.dropped.take(party));
+        if let Some(party) = known {
+            return (party, Arrived { known: true, ..Arrived::default() });
         }
-        waiters
+        if self.is_full() {
+            self.dropped.pop_first();
+        }
+        (party.into(), Arrived::default())
+    }
+
+    /// Lets a party that comes for a past generation have its seat: it is going to come for this one.
+    /// One that nobody expects is only answered.
+    fn come_late(&mut self, party: &str, terms: Terms, turn: &mut Turn<'_>) {
+        if self.broken.is_some() {
+            return turn.unchanged();
+        }
+        if let Some((party, arrived)) = self.arrived.remove_entry(party) {
+            turn.unchanged();
+            self.seats.take(&party, terms, None, turn);
+            self.arrived.insert(party, Arrived { leaving: false, ..arrived });
+        } else if let Some(party) = self.missing.get(party) {
+            turn.unchanged();
+            self.seats.take(party, terms, None, turn);
+        } else if let Some(party) = self.dropped.take(party) {
+            self.seats.take(&party, terms, None, turn);
+            self.missing.insert(party);
+        } else {
+            turn.unchanged();
+        }
+    }
+
+    /// Ends a generation that all have come to, and begins the next. Answers what they are told.
+    fn complete(&mut self, turn: &mut Turn<'_>) -> Answer {
+        let answer = turn.answer(&Reply::Number(self.generation));
+        // Others have come in their place.
+        for party in std::mem::take(&mut self.missing) {
+            self.seats.leave(&party, turn);
+        }
+        self.waiters.clear();
+        let mut staying = Vec::with_capacity(self.arrived.len());
+        for (party, arrived) in std::mem::take(&mut self.arrived) {
+            turn.release(arrived.waiters, &answer);
+            if arrived.leaving {
+                self.dropped.insert(party);
+            } else {
+                staying.push(party);
+            }
+        }
+        self.missing = staying.into_iter().collect();
+        self.generation += 1;
+        answer
+    }
+
+    fn break_up(&mut self, reason: &str, turn: &mut Turn<'_>) {
+        self.send_away(reason, turn);
+        self.broken = Some(reason.into());
+    }
+
+    /// Clears the generation; whoever waits in it gets `Broken`.
+    fn send_away(&mut self, reason: &str, turn: &mut Turn<'_>) {
+        let answer = Answer::refusal(&Refusal::Broken(reason.into()));
+        self.waiters.clear();
+        while let Some((party, mut arrived)) = self.arrived.pop_first() {
+            turn.release(std::mem::take(&mut arrived.waiters), &answer);
+            self.withdraw(party, &arrived, turn);
+        }
+    }
+
+    /// Takes back an arrival that is not in the table any more.
+    fn withdraw(&mut self, party: Arc<str>, arrived: &Arrived, turn: &mut Turn<'_>) {
+        match arrived {
+            Arrived { leaving: true, .. } => self.strike_off(party),
+            // I4: without room among the parties, one that is new takes another's place.
+            Arrived { known: false, .. } if self.is_full() => self.seats.leave(&party, turn),
+            _ => _ = self.missing.insert(party),
+        }
+    }
+
+    /// Notes that a party that was on the roster is not waited for any more. If the roster is full
+    /// without it, others had come in its place.
+    fn strike_off(&mut self, party: Arc<str>) {
+        if !self.is_full() {
+            self.dropped.insert(party);
+        }
+    }
+
+    /// Whether all parties have a name.
+    fn is_full(&self) -> bool {
+        let named = self.arrived.len() + self.missing.len() + self.dropped.len();
+        named >= self.parties as usize
+    }
+
+    /// How many have to arrive in this generation.
+    fn needed(&self) -> usize {
+        self.parties as usize - self.dropped.len()
     }
 
     /// Forgets a waiter and, if nothing else holds it, its party's arrival.
-    pub(super) fn cancel(&mut self, waiter: WaiterId, _turn: &mut Turn<'_>) -> Missing {
+    pub(super) fn cancel(&mut self, waiter: WaiterId, turn: &mut Turn<'_>) -> Missing {
         // Who is missing is said from the point of view of the one that waited.
-        let SeatState { arrived, parties, missing: names, .. } = self.state();
-        let party = self.waiters.remove(&waiter).expect("a waiter sits somewhere");
-        let seat = self.seats.get_mut(&party).expect("its party has a seat");
-        seat.waiters.remove(&waiter);
-        if seat.waiters.is_empty() && !seat.firm {
-            let known = seat.known;
-            self.seats.remove(&party);
-            if known {
-                self.missing.insert(party);
-            }
+        let missing = self.who_is_missing();
+        let party = self.waiters.remove(&waiter).expect("a waiter waits in some name");
+        let arrived = self.arrived.get_mut(&party).expect("whoever waits has arrived");
+        arrived.waiters.remove(&waiter);
+        if arrived.waiters.is_empty() && !arrived.firm {
+            let arrived = std::mem::take(arrived);
+            self.arrived.remove(&party);
+            self.withdraw(party, &arrived, turn);
         }
-        Missing { arrived, parties, names }
+        missing
+    }
+
+    /// Takes back a seat that is not held any more, and does about it what was agreed.
+    pub(super) fn lose(&mut self, hold: HoldId, why: Lost, turn: &mut Turn<'_>) {
+        let (party, _) = self.seats.lose(hold);
+        if self.loss == Some(Loss::Break) && why == Lost::Late && self.broken.is_none() {
+            return self.break_up(&format!("party {party} is past its deadline"), turn);
+        }
+        self.time_out(&party, turn);
+        if self.loss == Some(Loss::Drop) {
+            self.drop_party(party, turn);
+        } else if let Some(arrived) = self.arrived.remove(&party) {
+            self.withdraw(party, &arrived, turn);
+        } else {
+            turn.unchanged();
+        }
+    }
+
+    /// Ends the waits of a party.
+    fn time_out(&mut self, party: &str, turn: &mut Turn<'_>) {
+        let Some(arrived) = self.arrived.get_mut(party) else { return };
+        let waiters = std::mem::take(&mut arrived.waiters);
+        if waiters.is_empty() {
+            return;
+        }
+        for waiter in &waiters {
+            self.waiters.remove(waiter);
+        }
+        let answer = Answer::refusal(&Refusal::Timeout(self.who_is_missing()));
+        turn.release(waiters, &answer);
+    }
+
+    fn drop_party(&mut self, party: Arc<str>, turn: &mut Turn<'_>) {
+        if let Some(arrived) = self.arrived.get_mut(&party) {
+            arrived.leaving = true;
+            return;
+        }
+        self.missing.remove(&party);
+        self.strike_off(party);
+        if !self.arrived.is_empty() && self.arrived.len() == self.needed() {
+            self.complete(turn);
+        }
     }
 
     pub(super) fn describe(&self) -> Description {
         let SeatState { round, arrived, parties, missing, .. } = self.state();
-        let detail = format!("round {round}, {arrived} of {parties} parties");
-        Description { detail, missing, held: Vec::new() }
+        let detail = match (&self.broken, self.dropped.len()) {
+            (Some(reason), _) => format!("round {round}, broken: {reason}"),
+            (None, 0) => format!("round {round}, {arrived} of {parties} parties"),
+            (None, dropped) => {
+                format!("round {round}, {arrived} of {parties} parties, {dropped} dropped")
+            }
+        };
+        Description { detail, missing, held: self.seats.describe() }
     }
 
-    pub(super) fn lose(&mut self, _hold: HoldId, _why: Lost, _turn: &mut Turn<'_>) {}
-
     pub(super) fn holds(&self) -> Vec<HoldId> {
-        Vec::new()
+        self.seats.holds()
     }
 
     pub(super) fn waiters(&self) -> Vec<WaiterId> {
@@ -175,20 +322,28 @@ impl Barrier {
     }
 
     pub(super) fn bytes(&self) -> u64 {
-        // A name, its seat and the tree around it.
+        // A name, what is known of the party, and the tree around it.
         const NAME_BYTES: usize = 112;
-        let names = self.seats.len() + self.missing.len() + self.waiters.len();
-        (size_of::<Barrier>() + names * NAME_BYTES) as u64
+        const WAITER_BYTES: usize = 48;
+        let names = self.arrived.len() + self.missing.len() + self.dropped.len();
+        let reason = self.broken.as_ref().map_or(0, |reason| reason.len());
+        let own = size_of::<Barrier>() + names * NAME_BYTES + reason;
+        (own + self.waiters.len() * WAITER_BYTES) as u64 + self.seats.bytes()
     }
 
     fn state(&self) -> SeatState {
         let missing = self.missing.iter().take(MISSING_NAMED_MAX);
         SeatState {
             round: self.generation,
-            arrived: u32::try_from(self.seats.len()).expect("parties are bounded"),
-            parties: self.parties,
-            waiting: u32::try_from(self.waiters.len()).expect("waiters are bounded"),
+            arrived: count(self.arrived.len()),
+            parties: count(self.needed()),
+            waiting: count(self.waiters.len()),
             missing: missing.map(|name| name.to_string()).collect(),
         }
+    }
+
+    fn who_is_missing(&self) -> Missing {
+        let SeatState { arrived, parties, missing: names, .. } = self.state();
+        Missing { arrived, parties, names }
     }
 }

@@ -2,11 +2,13 @@
 
 use std::collections::BTreeSet;
 
-use catena_protocol::limits::REASON_BYTES_MAX;
 use catena_protocol::op::FutureOp;
-use catena_protocol::{Fault, Missing, Refusal, Reply, Status};
+use catena_protocol::{Missing, Refusal, Reply};
 
-use super::{Answer, Applied, Description, Turn, WAITER_BYTES, WaiterId, check_len, check_waiters};
+use super::{
+    Answer, Applied, Description, Turn, WAITER_BYTES, WaiterId, check_len, check_reason,
+    check_waiters,
+};
 use crate::config::CELL_BYTES_MAX;
 
 /// A future; pending until somebody sets or cancels it, and then as it is for good.
@@ -45,10 +47,7 @@ impl Future {
                 Err(Refusal::Broken(reason.to_string()))
             }
             (FutureOp::Set { bytes }, _) => Ok(check_len(bytes.len(), CELL_BYTES_MAX)?),
-            (FutureOp::Cancel { reason }, _) if reason.len() > REASON_BYTES_MAX => {
-                let (limit, got) = (REASON_BYTES_MAX as u64, reason.len() as u64);
-                Err(Fault::expected(Status::BadArgument, limit, got).into())
-            }
+            (FutureOp::Cancel { reason }, _) => Ok(check_reason(reason)?),
             (FutureOp::Get, State::Pending) => Ok(check_waiters(self.waiters.len())?),
             _ => Ok(()),
         }

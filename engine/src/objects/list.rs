@@ -11,8 +11,8 @@ use catena_protocol::{Fault, Items, ItemsBuf, Missing, PageItems, Refusal, Reply
 
 use super::queue::{Grants, Queue, Waiting};
 use super::{
-    Answer, Applied, Description, Held, HoldId, Lost, Turn, WaiterId, check_len, check_waiters,
-    page_is_full,
+    Answer, Applied, Description, HOLDERS_NAMED_MAX, Held, HoldId, Lost, Turn, WaiterId, check_len,
+    check_waiters, page_is_full,
 };
 
 /// A list; empty until somebody puts something in it.
@@ -291,12 +291,9 @@ impl List {
 
     pub(super) fn describe(&self) -> Description {
         let (items, claimed, waiting) = (self.items.len(), self.claims.len(), self.queue.len());
-        let held = self.claims.iter().map(|(token, hold, _)| Held {
-            hold,
-            token,
-            permits: 1,
-            party: String::new(),
-        });
+        let claims = self.claims.iter().take(HOLDERS_NAMED_MAX);
+        let held =
+            claims.map(|(token, hold, _)| Held { hold, token, permits: 1, party: String::new() });
         Description {
             detail: format!("{items} items, {claimed} claimed, {waiting} waiting"),
             missing: Vec::new(),

@@ -26,6 +26,7 @@ mod numbers;
 mod queue;
 mod reduction;
 mod round;
+mod seats;
 mod semaphore;
 mod set;
 pub(crate) mod user;
@@ -35,6 +36,7 @@ use std::any::Any;
 use std::sync::Arc;
 
 use catena_protocol::limits::HOLD_MS_MAX;
+use catena_protocol::op::Loss;
 use catena_protocol::{
     Fault, Header, ItemsBuf, Kind, Missing, ObjectId, Op, Refusal, Reply, Status, frame,
 };
@@ -264,6 +266,13 @@ impl<'t> Turn<'t> {
         self.desk.holds.extend(hold, until);
     }
 
+    /// Lets the session that asks have what was held before, by itself or another, for so long from
+    /// now on.
+    fn take_over(&mut self, hold: HoldId, hold_ms: u32) {
+        let until = self.until(hold_ms);
+        self.desk.holds.hand_over(hold, self.session, until);
+    }
+
     /// Takes something back.
     fn let_go(&mut self, hold: HoldId) {
         self.desk.holds.end(hold);
@@ -300,9 +309,12 @@ pub(crate) struct Description {
     pub(crate) detail: String,
     /// Who has not come yet.
     pub(crate) missing: Vec<String>,
-    /// Who holds something of it.
+    /// Who holds something of it; at most [`HOLDERS_NAMED_MAX`].
     pub(crate) held: Vec<Held>,
 }
+
+/// Holders that are listed.
+const HOLDERS_NAMED_MAX: usize = 64;
 
 /// One thing that is held.
 #[derive(Debug)]
@@ -600,6 +612,26 @@ fn check_seat(party: Option<&str>, parties: u32) -> Result<(), Fault> {
         }
         _ => Ok(()),
     }
+}
+
+/// Refuses another policy about lost parties than the one agreed.
+fn check_loss(ours: Option<Loss>, theirs: Loss) -> Result<(), Fault> {
+    match ours {
+        Some(ours) if ours != theirs => {
+            let (expected, got) = (ours.to_wire().into(), theirs.to_wire().into());
+            Err(Fault::expected(Status::Mismatch, expected, got))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Refuses a reason that is too long.
+fn check_reason(reason: &str) -> Result<(), Fault> {
+    use catena_protocol::limits::REASON_BYTES_MAX;
+    if reason.len() <= REASON_BYTES_MAX {
+        return Ok(());
+    }
+    Err(Fault::expected(Status::BadArgument, REASON_BYTES_MAX as u64, reason.len() as u64))
 }
 
 /// What a waiter costs in an ordered set, near enough.

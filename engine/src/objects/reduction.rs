@@ -1,13 +1,20 @@
 //! The all-reduce step: parties contribute, all get the result, round after round.
+//!
+//! A party is a number, which whoever does its work takes as a seat. A contribution stays, whatever
+//! becomes of who made it; that the party comes again is what the others count on until its deadline.
 
 use catena_protocol::limits::MISSING_NAMED_MAX;
-use catena_protocol::op::{ReduceOp, ReductionOp};
+use catena_protocol::op::{Contribution, Loss, ReduceOp, ReductionOp};
 use catena_protocol::{Elements, Fault, Missing, Refusal, Reply, SeatState, Status};
 
 use super::numbers::Numbers;
 use super::round::Progress;
+use super::seats::{SeatSet, Seats, Terms};
 use super::vector::check_size;
-use super::{Applied, Description, HoldId, Lost, Turn, WaiterId, check_seat};
+use super::{
+    Answer, Applied, Description, HoldId, Lost, Turn, WaiterId, check_loss, check_reason,
+    check_seat, count,
+};
 
 /// The last round there can be.
 const ROUND_MAX: u64 = u64::MAX - 1;
@@ -21,6 +28,15 @@ pub(crate) struct Reduction {
     progress: Option<Progress>,
     /// The result of the round before.
     last: Option<Numbers>,
+    /// How many parties the seats are of.
+    parties: u32,
+    /// What becomes of the others without one; the first contribution of all says so.
+    loss: Option<Loss>,
+    seats: Seats<u32>,
+    /// Who is not waited for any more.
+    dropped: SeatSet,
+    /// Why the reduction is broken, until a reset.
+    broken: Option<Box<str>>,
 }
 
 impl Reduction {
@@ -36,7 +52,15 @@ impl Reduction {
     }
 
     pub(super) fn check(&self, op: &ReductionOp<'_>) -> Result<(), Refusal> {
-        let ReductionOp::Contribute(part) = op else { unreachable!("{op:?} is a read") };
+        match op {
+            ReductionOp::Contribute(part) => self.check_part(part),
+            ReductionOp::Break { reason } => Ok(check_reason(reason)?),
+            ReductionOp::Reset => Ok(()),
+            ReductionOp::Last | ReductionOp::State => unreachable!("{op:?} is a read"),
+        }
+    }
+
+    fn check_part(&self, part: &Contribution<'_>) -> Result<(), Refusal> {
         check_seat(None, part.parties)?;
         check_size(part.elements)?;
         if part.party >= part.parties {
@@ -50,12 +74,16 @@ impl Reduction {
         if part.op == ReduceOp::Mean && matches!(part.elements, Elements::I64(_)) {
             return Err(Fault::new(Status::BadArgument).into());
         }
-        if self.is_fresh() || self.is_last(part.round) {
+        if self.is_last(part.round) {
             return Ok(());
         }
-        if part.round != self.round {
+        if !self.is_fresh() && part.round != self.round {
             return Err(Fault::expected(Status::WrongRound, self.round, part.round).into());
         }
+        if let Some(reason) = &self.broken {
+            return Err(Refusal::Broken(reason.to_string()));
+        }
+        check_loss(self.loss, part.loss)?;
         match &self.progress {
             Some(progress) => Ok(progress.check(part)?),
             None => Ok(()),
@@ -63,22 +91,71 @@ impl Reduction {
     }
 
     pub(super) fn apply(&mut self, op: &ReductionOp<'_>, turn: &mut Turn<'_>) -> Applied {
-        let ReductionOp::Contribute(part) = op else { unreachable!("{op:?} is a read") };
+        match op {
+            ReductionOp::Contribute(part) if self.is_last(part.round) => {
+                self.come_late(part, turn);
+                let last = self.last.as_ref().expect("the last round is there");
+                turn.done(&self.last_round(last))
+            }
+            ReductionOp::Contribute(part) => self.contribute(part, turn),
+            ReductionOp::Reset => {
+                self.send_away("the reduction was reset", turn);
+                // All parties are needed again, those dropped included.
+                self.dropped = SeatSet::default();
+                self.seats.clear(turn);
+                self.broken = None;
+                turn.done(&Reply::Number(self.round))
+            }
+            ReductionOp::Break { reason } => {
+                self.break_up(reason, turn);
+                turn.done(&Reply::Number(self.round))
+            }
+            ReductionOp::Last | ReductionOp::State => unreachable!("a read is not applied"),
+        }
+    }
+
+    fn contribute(&mut self, part: &Contribution<'_>, turn: &mut Turn<'_>) -> Applied {
+        let Contribution { party, parties, hold_ms, loss, .. } = *part;
         if self.is_fresh() {
             self.round = part.round;
-        } else if self.is_last(part.round) {
-            let last = self.last.as_ref().expect("the last round is there");
-            return turn.done(&self.last_round(last));
+            self.loss = Some(loss);
         }
-        let progress = self.progress.get_or_insert_with(|| Progress::new(part));
-        if progress.take_seat(part.party) {
-            progress.fold(part);
+        if self.parties != parties {
+            assert!(self.progress.is_none(), "a round keeps its parties");
+            // Another reduction altogether: its seats are nobody's yet.
+            self.seats.clear(turn);
+            self.dropped = SeatSet::default();
+            self.parties = parties;
         }
-        if progress.arrived_count < progress.parties {
-            progress.waiters.insert(turn.waiter);
-            return Applied::Parked;
+        let progress = self.progress.get_or_insert_with(|| Progress::new(part, &self.dropped));
+        let is_back = self.dropped.remove(party);
+        progress.take(part, is_back);
+        let waits = !progress.is_complete();
+        let waiter = waits.then_some(turn.waiter);
+        progress.waiters.extend(waiter);
+        self.seats.take(&party, Terms { hold_ms, loss }, waiter, turn);
+        if waits { Applied::Parked } else { Applied::Done(self.complete(turn)) }
+    }
+
+    /// Lets a party that comes for the last round have its seat: it is going to come for this one.
+    fn come_late(&mut self, part: &Contribution<'_>, turn: &mut Turn<'_>) {
+        let Contribution { party, parties, hold_ms, loss, .. } = *part;
+        let fits = parties == self.parties && Some(loss) == self.loss;
+        if !fits || self.broken.is_some() {
+            return turn.unchanged();
         }
-        let progress = self.progress.take().expect("was just there");
+        self.seats.take(&party, Terms { hold_ms, loss }, None, turn);
+        if !self.dropped.remove(party) {
+            return turn.unchanged();
+        }
+        if let Some(progress) = &mut self.progress {
+            progress.expect(party);
+        }
+    }
+
+    /// Ends the round in progress. Answers what everybody gets.
+    fn complete(&mut self, turn: &mut Turn<'_>) -> Answer {
+        let progress = self.progress.take().expect("a complete round is in progress");
         let (result, waiters) = progress.finish();
         // Encoded once; every party gets the same bytes.
         let elements = result.elements();
@@ -86,7 +163,20 @@ impl Reduction {
         turn.release(waiters, &answer);
         self.last = Some(result);
         self.round += 1;
-        Applied::Done(answer)
+        answer
+    }
+
+    fn break_up(&mut self, reason: &str, turn: &mut Turn<'_>) {
+        self.send_away(reason, turn);
+        self.broken = Some(reason.into());
+    }
+
+    /// Forgets the round in progress; whoever waits in it gets `Broken`.
+    fn send_away(&mut self, reason: &str, turn: &mut Turn<'_>) {
+        if let Some(progress) = self.progress.take() {
+            let answer = Answer::refusal(&Refusal::Broken(reason.into()));
+            turn.release(progress.waiters, &answer);
+        }
     }
 
     /// Forgets a waiter; what it contributed stays.
@@ -95,20 +185,57 @@ impl Reduction {
             unreachable!("{waiter:?} waits in a round")
         };
         progress.waiters.remove(&waiter);
-        let state = self.state();
-        Missing { arrived: state.arrived, parties: state.parties, names: state.missing }
+        self.who_is_missing()
+    }
+
+    /// Takes back a seat that is not held any more, and does about it what was agreed.
+    pub(super) fn lose(&mut self, hold: HoldId, why: Lost, turn: &mut Turn<'_>) {
+        let (party, waiter) = self.seats.lose(hold);
+        if self.loss == Some(Loss::Break) && why == Lost::Late && self.broken.is_none() {
+            return self.break_up(&format!("party {party} is past its deadline"), turn);
+        }
+        let has_waited = self.time_out(waiter, turn);
+        if self.loss == Some(Loss::Drop) {
+            self.drop_party(party, turn);
+        } else if !has_waited {
+            turn.unchanged();
+        }
+    }
+
+    /// Ends the wait of a request, if it is one.
+    fn time_out(&mut self, waiter: Option<WaiterId>, turn: &mut Turn<'_>) -> bool {
+        let Some((progress, waiter)) = self.progress.as_mut().zip(waiter) else { return false };
+        let has_waited = progress.waiters.remove(&waiter);
+        if has_waited {
+            let answer = Answer::refusal(&Refusal::Timeout(self.who_is_missing()));
+            turn.release([waiter], &answer);
+        }
+        has_waited
+    }
+
+    fn drop_party(&mut self, party: u32, turn: &mut Turn<'_>) {
+        self.dropped.insert(party);
+        let Some(progress) = &mut self.progress else { return };
+        progress.drop_party(party);
+        if progress.is_complete() {
+            self.complete(turn);
+        }
     }
 
     pub(super) fn describe(&self) -> Description {
         let SeatState { round, arrived, parties, missing, .. } = self.state();
-        let detail = format!("round {round}, {arrived} of {parties} parties");
-        Description { detail, missing, held: Vec::new() }
+        let detail = match (&self.broken, self.dropped.len()) {
+            (Some(reason), _) => format!("round {round}, broken: {reason}"),
+            (None, 0) => format!("round {round}, {arrived} of {parties} parties"),
+            (None, dropped) => {
+                format!("round {round}, {arrived} of {parties} parties, {dropped} dropped")
+            }
+        };
+        Description { detail, missing, held: self.seats.describe() }
     }
 
-    pub(super) fn lose(&mut self, _hold: HoldId, _why: Lost, _turn: &mut Turn<'_>) {}
-
     pub(super) fn holds(&self) -> Vec<HoldId> {
-        Vec::new()
+        self.seats.holds()
     }
 
     pub(super) fn waiters(&self) -> Vec<WaiterId> {
@@ -119,12 +246,15 @@ impl Reduction {
 
     pub(super) fn bytes(&self) -> u64 {
         let last = self.last.as_ref().map_or(0, Numbers::bytes);
-        size_of::<Reduction>() as u64 + last + self.progress.as_ref().map_or(0, Progress::bytes)
+        let progress = self.progress.as_ref().map_or(0, Progress::bytes);
+        let reason = self.broken.as_ref().map_or(0, |reason| reason.len());
+        let own = (size_of::<Reduction>() + reason) as u64;
+        own + last + progress + self.seats.bytes() + self.dropped.bytes()
     }
 
     /// Whether nobody ever contributed, so that the first may choose the round.
     fn is_fresh(&self) -> bool {
-        self.last.is_none() && self.progress.is_none()
+        self.loss.is_none()
     }
 
     fn is_last(&self, round: u64) -> bool {
@@ -139,14 +269,18 @@ impl Reduction {
         let Some(progress) = &self.progress else {
             return SeatState { round: self.round, ..SeatState::default() };
         };
-        let missing = progress.missing().take(MISSING_NAMED_MAX).map(|seat| seat.to_string());
-        let missing = missing.collect();
+        let missing = progress.missing(&self.dropped).take(MISSING_NAMED_MAX);
         SeatState {
             round: self.round,
-            arrived: progress.arrived_count,
-            parties: progress.parties,
-            waiting: u32::try_from(progress.waiters.len()).expect("waiters are bounded"),
-            missing,
+            arrived: progress.arrived(),
+            parties: progress.needed(),
+            waiting: count(progress.waiters.len()),
+            missing: missing.map(|seat| seat.to_string()).collect(),
         }
+    }
+
+    fn who_is_missing(&self) -> Missing {
+        let SeatState { arrived, parties, missing: names, .. } = self.state();
+        Missing { arrived, parties, names }
     }
 }

@@ -3,6 +3,10 @@
 //! Integers, minima and maxima are folded as they arrive. Float sums are folded in party order, so
 //! that the result does not depend on who came first: a contribution that is ahead of its turn is
 //! kept until the ones before it have come.
+//!
+//! Nobody's turn is waited for who is dropped. Whoever was dropped while the round lasted and comes to
+//! it all the same is added last, whenever that is, so that the order of arrival does not show here
+//! either.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -10,21 +14,24 @@ use catena_protocol::op::{Contribution, ReduceOp};
 use catena_protocol::{Elements, Fault, Status};
 
 use super::numbers::Numbers;
+use super::seats::SeatSet;
 use super::{WAITER_BYTES, WaiterId, check_waiters};
 
 /// A round in progress.
 #[derive(Debug)]
 pub(super) struct Progress {
-    pub(super) parties: u32,
+    parties: u32,
     op: ReduceOp,
-    /// Who has come, a bit a seat.
-    arrived: Vec<u64>,
-    pub(super) arrived_count: u32,
+    arrived: SeatSet,
+    /// How many are waited for: neither arrived nor dropped.
+    missing_count: u32,
+    /// Who was dropped at some time of the round, without having arrived before: has no turn.
+    skipped: SeatSet,
     /// All that was folded so far.
     folded: Option<Numbers>,
     /// The seat whose turn it is when floats are summed.
     turn: u32,
-    /// Contributions ahead of their turn, by seat.
+    /// Contributions ahead of their turn, or without one, by seat.
     early: BTreeMap<u32, Numbers>,
     /// Heap that these take, in bytes.
     early_bytes: u64,
@@ -32,14 +39,16 @@ pub(super) struct Progress {
 }
 
 impl Progress {
-    pub(super) fn new(part: &Contribution<'_>) -> Progress {
+    /// A round that begins with this contribution, while these are dropped.
+    pub(super) fn new(part: &Contribution<'_>, dropped: &SeatSet) -> Progress {
         Progress {
             parties: part.parties,
             op: part.op,
-            arrived: vec![0; part.parties.div_ceil(64) as usize],
-            arrived_count: 0,
+            arrived: SeatSet::with_room(part.parties),
+            missing_count: part.parties - dropped.len(),
+            skipped: dropped.clone(),
             folded: None,
-            turn: 0,
+            turn: dropped.next_absent(0),
             early: BTreeMap::new(),
             early_bytes: 0,
             waiters: BTreeSet::new(),
@@ -59,7 +68,7 @@ impl Progress {
         check_waiters(self.waiters.len())?;
         let like = self.folded.as_ref().or(self.early.values().next());
         match like {
-            Some(folded) if self.op == ReduceOp::Sum && !self.has_arrived(part.party) => {
+            Some(folded) if self.op == ReduceOp::Sum && !self.arrived.contains(part.party) => {
                 folded.check_like(part.elements).and_then(|()| folded.check_add(0, part.elements))
             }
             Some(folded) => folded.check_like(part.elements),
@@ -67,33 +76,49 @@ impl Progress {
         }
     }
 
-    /// Marks a seat taken; false if it was already.
-    pub(super) fn take_seat(&mut self, party: u32) -> bool {
-        if self.has_arrived(party) {
-            return false;
+    /// Takes a contribution; the first of a party counts. `is_back` says that the party was dropped
+    /// until now.
+    pub(super) fn take(&mut self, part: &Contribution<'_>, is_back: bool) {
+        if self.arrived.insert(part.party) {
+            self.missing_count -= u32::from(!is_back);
+            self.fold(part);
         }
-        self.arrived[(party / 64) as usize] |= 1 << (party % 64);
-        self.arrived_count += 1;
-        true
     }
 
-    fn has_arrived(&self, party: u32) -> bool {
-        self.arrived[(party / 64) as usize] & (1 << (party % 64)) != 0
+    /// Does not wait for a party any longer. What it contributed stays.
+    pub(super) fn drop_party(&mut self, party: u32) {
+        if !self.arrived.contains(party) {
+            self.missing_count -= 1;
+            self.skipped.insert(party);
+            self.take_turns();
+        }
     }
 
-    /// The seats that are free, in order. Skips full words: many waits may end at once, and each
-    /// asks.
-    pub(super) fn missing(&self) -> impl Iterator<Item = u32> {
-        let words = self.arrived.iter().zip((0..).step_by(64));
-        words
-            .filter(|(word, _)| **word != u64::MAX)
-            .flat_map(|(word, first)| {
-                (0..64).filter(move |bit| word & (1 << bit) == 0).map(move |bit| first + bit)
-            })
-            .take_while(|seat| *seat < self.parties)
+    /// Waits for a party that was dropped and is back.
+    pub(super) fn expect(&mut self, party: u32) {
+        self.missing_count += u32::from(!self.arrived.contains(party));
     }
 
-    pub(super) fn fold(&mut self, part: &Contribution<'_>) {
+    pub(super) fn is_complete(&self) -> bool {
+        self.missing_count == 0
+    }
+
+    /// How many have arrived.
+    pub(super) fn arrived(&self) -> u32 {
+        self.arrived.len()
+    }
+
+    /// How many that have to be, as things are.
+    pub(super) fn needed(&self) -> u32 {
+        self.arrived.len() + self.missing_count
+    }
+
+    /// Who is waited for, in order.
+    pub(super) fn missing<'s>(&'s self, dropped: &'s SeatSet) -> impl Iterator<Item = u32> + 's {
+        self.arrived.absent(dropped, self.parties)
+    }
+
+    fn fold(&mut self, part: &Contribution<'_>) {
         let ordered = match part.op {
             ReduceOp::Mean => true,
             ReduceOp::Sum => !matches!(part.elements, Elements::I64(_)),
@@ -110,7 +135,14 @@ impl Progress {
         }
         self.combine(part.elements);
         self.turn += 1;
-        while let Some(next) = self.early.remove(&self.turn) {
+        self.take_turns();
+    }
+
+    /// Folds the contributions whose turn it is by now.
+    fn take_turns(&mut self) {
+        loop {
+            self.turn = self.skipped.next_absent(self.turn);
+            let Some(next) = self.early.remove(&self.turn) else { return };
             self.early_bytes -= next.bytes();
             self.combine(next.elements());
             self.turn += 1;
@@ -127,21 +159,22 @@ impl Progress {
     }
 
     /// The result, and who waits for it.
-    pub(super) fn finish(self) -> (Numbers, BTreeSet<WaiterId>) {
-        assert!(self.early.is_empty(), "all seats are taken, so all had their turn");
-        assert_eq!(self.early_bytes, 0, "what is gone takes no memory");
+    pub(super) fn finish(mut self) -> (Numbers, BTreeSet<WaiterId>) {
+        for (party, numbers) in std::mem::take(&mut self.early) {
+            assert!(self.skipped.contains(party), "all others had their turn: {party}");
+            self.combine(numbers.elements());
+        }
         let mut result = self.folded.expect("a complete round has contributions");
         if self.op == ReduceOp::Mean {
-            result.divide(self.parties);
+            result.divide(self.arrived.len());
         }
         (result, self.waiters)
     }
 
     pub(super) fn bytes(&self) -> u64 {
         let folded = self.folded.as_ref().map_or(0, Numbers::bytes);
-        folded
-            + self.early_bytes
-            + (size_of::<Progress>() + self.arrived.len() * 8 + self.waiters.len() * WAITER_BYTES)
-                as u64
+        let seats = self.arrived.bytes() + self.skipped.bytes();
+        let own = size_of::<Progress>() + self.waiters.len() * WAITER_BYTES;
+        own as u64 + folded + self.early_bytes + seats
     }
 }

@@ -9,7 +9,8 @@ use catena_protocol::{Fault, Missing, Refusal, Reply, Status};
 
 use super::queue::{Grants, Queue, Waiting};
 use super::{
-    Answer, Applied, Description, Held, HoldId, Lost, Turn, WaiterId, check_waiters, count,
+    Answer, Applied, Description, HOLDERS_NAMED_MAX, Held, HoldId, Lost, Turn, WaiterId,
+    check_waiters, count,
 };
 
 /// A semaphore; without permits until the first request says how many it has.
@@ -163,7 +164,8 @@ impl Semaphore {
 
     pub(super) fn describe(&self) -> Description {
         let Semaphore { permits, available, .. } = self;
-        let held = self.grants.iter().map(|(token, hold, permits)| Held {
+        let grants = self.grants.iter().take(HOLDERS_NAMED_MAX);
+        let held = grants.map(|(token, hold, permits)| Held {
             hold,
             token,
             permits: *permits,

@@ -26,18 +26,27 @@ pub(crate) struct Hold {
 /// All holds of a shard.
 #[derive(Debug, Default)]
 pub(crate) struct Holds {
-    taken: BTreeMap<HoldId, Hold>,
+    taken: BTreeMap<HoldId, Taken>,
     /// The id the next one gets; none is used again.
     next: HoldId,
+    /// When to look whether a hold is over: at its end as it was known when it was put here, or
+    /// before. A seat is held for longer in every round, and most rounds then change nothing here.
     deadlines: BTreeSet<(Time, HoldId)>,
     by_session: BTreeSet<(u64, HoldId)>,
+}
+
+#[derive(Debug)]
+struct Taken {
+    hold: Hold,
+    /// Under which end it stands among the deadlines; never later than its own.
+    listed: Option<Time>,
 }
 
 impl Holds {
     pub(crate) fn take(&mut self, hold: Hold) -> HoldId {
         let id = self.next;
         self.next.0 += 1;
-        self.taken.insert(id, hold);
+        self.taken.insert(id, Taken { hold, listed: hold.until });
         self.by_session.insert((hold.session, id));
         self.deadlines.extend(hold.until.map(|until| (until, id)));
         id
@@ -45,38 +54,71 @@ impl Holds {
 
     /// Ends a hold.
     pub(crate) fn end(&mut self, id: HoldId) -> Hold {
-        let hold = self.taken.remove(&id).expect("a hold ends once");
+        let Taken { hold, listed } = self.taken.remove(&id).expect("a hold ends once");
         self.by_session.remove(&(hold.session, id));
-        if let Some(until) = hold.until {
-            self.deadlines.remove(&(until, id));
+        if let Some(listed) = listed {
+            self.deadlines.remove(&(listed, id));
         }
         hold
     }
 
     /// Moves the end of a hold.
     pub(crate) fn extend(&mut self, id: HoldId, until: Option<Time>) {
-        let hold = self.taken.get_mut(&id).expect("an object keeps what is held");
-        if let Some(before) = std::mem::replace(&mut hold.until, until) {
-            self.deadlines.remove(&(before, id));
+        let taken = self.taken.get_mut(&id).expect("an object keeps what is held");
+        taken.hold.until = until;
+        match (taken.listed, until) {
+            (None, None) => {}
+            (Some(listed), Some(until)) if listed <= until => {}
+            (listed, until) => {
+                taken.listed = until;
+                if let Some(listed) = listed {
+                    self.deadlines.remove(&(listed, id));
+                }
+                self.deadlines.extend(until.map(|until| (until, id)));
+            }
         }
-        self.deadlines.extend(until.map(|until| (until, id)));
+    }
+
+    /// Gives a hold to a session, which may be the one that has it, with a new end.
+    pub(crate) fn hand_over(&mut self, id: HoldId, session: u64, until: Option<Time>) {
+        let taken = self.taken.get_mut(&id).expect("an object keeps what is held");
+        let before = std::mem::replace(&mut taken.hold.session, session);
+        if before != session {
+            self.by_session.remove(&(before, id));
+            self.by_session.insert((session, id));
+        }
+        self.extend(id, until);
     }
 
     pub(crate) fn get(&self, id: HoldId) -> Hold {
-        self.taken[&id]
+        self.taken[&id].hold
     }
 
     pub(super) fn len(&self) -> usize {
         self.taken.len()
     }
 
+    /// When to look for holds that are over.
     pub(super) fn next_due(&self) -> Option<Time> {
-        self.deadlines.first().map(|(until, _)| *until)
+        self.deadlines.first().map(|(listed, _)| *listed)
     }
 
-    /// A hold whose time is up.
-    pub(super) fn first_due(&self, now: Time) -> Option<HoldId> {
-        self.deadlines.first().filter(|(until, _)| *until <= now).map(|(_, id)| *id)
+    /// A hold whose time is up. Those that were made longer since they were put among the deadlines
+    /// are put back with their new end.
+    pub(super) fn first_due(&mut self, now: Time) -> Option<HoldId> {
+        while let Some((listed, id)) = self.deadlines.first().copied() {
+            if listed > now {
+                return None;
+            }
+            let taken = self.taken.get_mut(&id).expect("a deadline is a hold's");
+            if taken.hold.until == Some(listed) {
+                return Some(id);
+            }
+            taken.listed = taken.hold.until;
+            self.deadlines.pop_first();
+            self.deadlines.extend(taken.listed.map(|until| (until, id)));
+        }
+        None
     }
 
     /// A hold of a session, the one it took first of those that are left.
@@ -88,7 +130,12 @@ impl Holds {
     /// The indices say what the holds say; for debugging.
     pub(super) fn check_invariants(&self) {
         assert_eq!(self.by_session.len(), self.taken.len(), "every hold has a session");
-        let dated = self.taken.values().filter(|hold| hold.until.is_some()).count();
+        let listed = |taken: &&Taken| taken.listed.is_some();
+        let dated = self.taken.values().filter(listed).count();
         assert_eq!(self.deadlines.len(), dated, "every end is expected");
+        for Taken { hold, listed } in self.taken.values() {
+            let is_in_time = hold.until.is_none_or(|until| listed.is_some_and(|at| at <= until));
+            assert!(is_in_time, "{hold:?} is looked at in time: {listed:?}");
+        }
     }
 }

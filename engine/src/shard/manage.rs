@@ -134,7 +134,7 @@ impl Shard {
             name: self.directory.name(id).unwrap_or_default().to_owned(),
             detail: description.detail,
             missing: description.missing,
-            holders: description.held.into_iter().take(HOLDERS_NAMED_MAX).map(holder).collect(),
+            holders: description.held.into_iter().map(holder).collect(),
         })))
     }
 
@@ -187,9 +187,6 @@ impl Shard {
         }
     }
 }
-
-/// Holders that an inspection lists.
-const HOLDERS_NAMED_MAX: usize = 64;
 
 fn done(reply: &Reply<'_>) -> Applied {
     Applied::Done(Answer::reply(reply, &mut Vec::new()))

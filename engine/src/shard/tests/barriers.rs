@@ -68,7 +68,8 @@ fn a_wait_that_times_out_takes_its_arrival_back() {
         "
         a barrier g wait a/3
         after 0                    => a: Timeout 1/3
-        a barrier g state          => round 0 0/3 0 waiting
+        # It was there, so it is known to be missing.
+        a barrier g state          => round 0 0/3 0 waiting, missing a
         a barrier g arrive a/3     => 0
         b @10 barrier g wait b/3
         c barrier g wait c/3       => 0 | b: 0
@@ -93,7 +94,7 @@ fn an_arrival_is_taken_back_with_its_last_wait() {
         after 10                   => a: Timeout 1/2
         b barrier g state          => round 0 1/2 1 waiting
         after 10                   => b: Timeout 1/2
-        b barrier g state          => round 0 0/2 0 waiting
+        b barrier g state          => round 0 0/2 0 waiting, missing p
         a @10 barrier g wait p/2
         b barrier g arrive p/2     => 0
         after 10                   => a: Timeout 1/2

@@ -1,11 +1,15 @@
 //! Every kind of object compared with a plain twin over random ops.
 //!
-//! Three clients ask for random ops on one object, repeat earlier requests, and let time pass. A twin
-//! knows nothing of sessions, frames or bytes: it says in words what has to be answered, and to whom.
+//! Three clients ask for random ops on one object, repeat earlier requests, close their sessions and
+//! open others, and let time pass. A twin knows nothing of frames or bytes: it says in words what has
+//! to be answered, and to whom.
 //! No client acknowledges anything, so every request may be repeated: one that took effect must get
 //! the same answer and show nowhere, one that was refused is judged anew, one that waits still waits.
 
-mod meeting;
+mod barrier;
+mod latch;
+mod reduction;
+mod seats;
 mod values;
 
 use std::collections::BTreeMap;
@@ -18,7 +22,7 @@ use super::spoken;
 use crate::shard::ConnId;
 use crate::shard::fuzz::trial::{SHARD, Sent, Trial};
 
-/// A request: client and number.
+/// A request: session and number.
 type Ticket = (u64, u64);
 
 /// Answers, and whose they are.
@@ -37,12 +41,33 @@ trait Twin: Default {
         words.to_owned()
     }
 
+    /// Says what time it is, before anything else happens.
+    fn clock(&mut self, now_ms: u64) {
+        let _ = now_ms;
+    }
+
     /// Ends a wait whose time is up.
     fn expire(&mut self, ticket: Ticket) -> String {
         unreachable!("{ticket:?} does not wait")
     }
 
-    /// Whoever waits.
+    /// When the first of what is held is over.
+    fn next_end(&self) -> Option<u64> {
+        None
+    }
+
+    /// Takes that back, and answers whom it lets go.
+    fn end(&mut self) -> Told {
+        unreachable!("nothing is held")
+    }
+
+    /// Takes back something that a session holds, unless that is nothing.
+    fn end_of(&mut self, session: u64) -> Option<Told> {
+        let _ = session;
+        None
+    }
+
+    /// Whoever waits, in the order they came.
     fn waiting(&self) -> Vec<Ticket> {
         Vec::new()
     }
@@ -54,6 +79,8 @@ enum Step {
     Ask(u64, String),
     /// A client repeats one of its requests.
     Repeat(u64, usize),
+    /// A client closes its session and opens another.
+    Close(u64),
     /// So many milliseconds pass.
     Pass(u64),
 }
@@ -64,7 +91,8 @@ fn steps(ops: impl Strategy<Value = String> + 'static) -> impl Strategy<Value = 
     let step = prop_oneof![
         10 => (1..=3_u64, ops).prop_map(|(client, op)| Step::Ask(client, op)),
         4 => (1..=3_u64, any::<usize>()).prop_map(|(client, which)| Step::Repeat(client, which)),
-        1 => (0..80_u64).prop_map(Step::Pass),
+        1 => (1..=3_u64).prop_map(Step::Close),
+        3 => (0..80_u64).prop_map(Step::Pass),
     ];
     prop::collection::vec(step, 1..100)
 }
@@ -74,7 +102,9 @@ struct Pair<T> {
     twin: T,
     trial: Trial,
     now_ms: u64,
-    /// By client: what it asked, in order.
+    /// Of each client, the session it has now.
+    sessions: BTreeMap<u64, u64>,
+    /// By session: what it asked, in order.
     asked: BTreeMap<u64, Vec<(Header, Vec<u8>, String)>>,
     /// What was answered for good.
     kept: BTreeMap<Ticket, String>,
@@ -88,6 +118,7 @@ fn compare<T: Twin>(steps: &[Step]) {
         twin: T::default(),
         trial: Trial::new(),
         now_ms: 0,
+        sessions: (1..=3).map(|client| (client, client)).collect(),
         asked: BTreeMap::new(),
         kept: BTreeMap::new(),
         deadlines: BTreeMap::new(),
@@ -103,22 +134,57 @@ fn compare<T: Twin>(steps: &[Step]) {
 }
 
 impl<T: Twin> Pair<T> {
-    fn open(&mut self, client: u64) {
-        let open = SessionOp::Open { born_us: 0, nonce: 1, ttl_ms: 0 };
+    fn open(&mut self, session: u64) {
+        let born_us = self.now_ms * 1_000;
+        self.session_op(session, SessionOp::Open { born_us, nonce: 1, ttl_ms: 0 });
+    }
+
+    fn session_op(&mut self, session: u64, op: SessionOp) -> Told {
+        let op = Op::Session(op);
         let mut body = Vec::new();
-        Op::Session(open).encode(&mut body);
-        let header = Header { op: 1, session: client, ..Header::new(FrameKind::Request) };
-        self.trial.request(ConnId(client), &header, &body);
+        op.encode(&mut body);
+        let op = op.code().to_wire();
+        let header = Header { op, session, ..Header::new(FrameKind::Request) };
+        told(&self.trial.request(ConnId(session), &header, &body))
+    }
+
+    /// A client closes its session, which ends what it waits for and what it holds, and opens another.
+    fn close(&mut self, client: u64) {
+        let session = self.sessions[&client];
+        let is_own = |ticket: &Ticket| ticket.0 == session;
+        let mut expected = vec![((session, 0), "ok".to_owned())];
+        for ticket in self.twin.waiting().into_iter().filter(is_own) {
+            self.twin.expire(ticket);
+            expected.push((ticket, "SessionUnknown".to_owned()));
+        }
+        while let Some(told) = self.twin.end_of(session) {
+            expected.extend(told);
+        }
+        let got = self.session_op(session, SessionOp::Close);
+        assert_eq!(sorted(got), sorted(expected.clone()), "session {session} closes");
+        self.keep(expected);
+        self.asked.remove(&session);
+        self.sessions.insert(client, session + 3);
+        self.open(session + 3);
+    }
+
+    /// Notes what was answered for good to requests that waited.
+    fn keep(&mut self, told: Told) {
+        for (ticket, answer) in told {
+            self.deadlines.retain(|_, waiting| *waiting != ticket);
+            self.kept.insert(ticket, answer);
+        }
     }
 
     fn step(&mut self, step: &Step) {
         match step {
             Step::Ask(client, words) => {
-                let asked = self.asked.entry(*client).or_default();
+                let session = self.sessions[client];
+                let asked = self.asked.entry(session).or_default();
                 let number = asked.len() as u64 + 1;
                 let header = Header {
                     shard: SHARD,
-                    session: *client,
+                    session,
                     number,
                     acked_gap: u16::try_from(number).expect("few requests"),
                     object: ObjectId(1),
@@ -128,25 +194,27 @@ impl<T: Twin> Pair<T> {
                 let (op, body) = encoded(T::KIND, &words);
                 let header = Header { op, ..header };
                 asked.push((header, body, words));
-                self.judge(&self.asked[client][asked_at(number)].clone());
+                self.judge(&self.asked[&session][asked_at(number)].clone());
             }
             Step::Repeat(client, which) => {
-                let Some(asked) = self.asked.get(client) else { return };
+                let session = self.sessions[client];
+                let Some(asked) = self.asked.get(&session) else { return };
                 let asked = asked[which % asked.len()].clone();
-                let ticket = (*client, asked.0.number);
+                let ticket = (session, asked.0.number);
                 match self.kept.get(&ticket) {
                     Some(kept) => {
                         let expected = vec![(ticket, kept.clone())];
-                        let sent = self.trial.request(ConnId(*client), &asked.0, &asked.1);
+                        let sent = self.trial.request(ConnId(session), &asked.0, &asked.1);
                         assert_eq!(told(&sent), expected, "{}", asked.2);
                     }
                     None if self.deadlines.values().any(|waiting| *waiting == ticket) => {
-                        let sent = self.trial.request(ConnId(*client), &asked.0, &asked.1);
+                        let sent = self.trial.request(ConnId(session), &asked.0, &asked.1);
                         assert_eq!(told(&sent), vec![], "{}", asked.2);
                     }
                     None => self.judge(&asked),
                 }
             }
+            Step::Close(client) => self.close(*client),
             Step::Pass(ms) => self.pass(*ms),
         }
     }
@@ -168,7 +236,10 @@ impl<T: Twin> Pair<T> {
                 told.push((ticket, (!is_new).to_string()));
                 told
             }
-            _ => self.twin.ask(ticket, self.trial.seq() + 1, &split),
+            _ => {
+                self.twin.clock(self.now_ms);
+                self.twin.ask(ticket, self.trial.seq() + 1, &split)
+            }
         };
         let got = told(&self.trial.request(ConnId(header.session), header, body));
         assert_eq!(sorted(got), sorted(expected.clone()), "{words}");
@@ -185,15 +256,24 @@ impl<T: Twin> Pair<T> {
     }
 
     fn pass(&mut self, ms: u64) {
-        self.now_ms += ms;
+        let until = self.now_ms + ms;
         let mut expected = Told::new();
-        while let Some(entry) = self.deadlines.first_entry().filter(|due| *due.key() <= self.now_ms)
-        {
-            let ticket = entry.remove();
-            expected.push((ticket, self.twin.expire(ticket)));
+        loop {
+            let wait = self.deadlines.first_key_value().map(|(due, _)| *due);
+            let hold = self.twin.next_end();
+            let due = wait.into_iter().chain(hold).min().filter(|due| *due <= until);
+            let Some(due) = due else { break };
+            self.now_ms = due;
+            self.twin.clock(due);
+            let told = match self.deadlines.remove(&due) {
+                Some(ticket) => vec![(ticket, self.twin.expire(ticket))],
+                None => self.twin.end(),
+            };
+            expected.extend(told.iter().cloned());
+            self.keep(told);
         }
-        self.kept.extend(expected.iter().cloned());
-        assert_eq!(told(&self.trial.pass(ms * 1_000)), expected);
+        self.now_ms = until;
+        assert_eq!(sorted(told(&self.trial.pass(ms * 1_000))), sorted(expected));
     }
 }
 

@@ -89,7 +89,7 @@ fn a_node_that_stops_answers_everybody_once() {
         after 50
         census                   => 2 objects, 3 sessions, 2 waiters
         after 5000
-        b barrier g state        => round 0 0/2 0 waiting
+        b barrier g state        => round 0 0/2 0 waiting, missing p
         census                   => 2 objects, 3 sessions, 0 waiters
         ",
     );
