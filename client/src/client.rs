@@ -4,7 +4,7 @@ use std::cell::RefCell;
 use std::time::{Duration, Instant};
 
 use catena_protocol::limits::SESSION_TTL_MS_MAX;
-use catena_protocol::{Fault, Op, Reply, Status};
+use catena_protocol::{Fault, Op, Reply, Status, UserType};
 
 use crate::buffer::{Held, Pool};
 use crate::config::{Config, TIMEOUT_MAX};
@@ -14,7 +14,7 @@ use crate::hold::Hold;
 use crate::node::{Node, Seeds, Unreached};
 use crate::objects::{
     Barrier, Cell, Counter, Flag, Future, Latch, List, Lock, Log, Map, Reduction, Semaphore, Set,
-    SortedMap, Target, Vector,
+    SortedMap, Target, UserObject, Vector,
 };
 use crate::pipeline::Pipeline;
 use crate::request::{Answer, Failure, Request};
@@ -125,6 +125,11 @@ impl Client {
     /// The log called `name`.
     pub fn log(&self, name: &str) -> Log<'_> {
         Log::new(self, name)
+    }
+
+    /// The object called `name` of a type of your own.
+    pub fn object<T: UserType>(&self, name: &str) -> UserObject<'_, T> {
+        UserObject::new(self, name)
     }
 
     /// All objects whose names begin with `prefix`: the objects of a job.

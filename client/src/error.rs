@@ -117,6 +117,17 @@ pub enum Error {
         call: Box<Call>,
     },
 
+    /// An update of a user-defined object was executed, but its reply is not to be had: it is larger
+    /// than what an engine keeps ([`Status::TooLarge`]), or none of the type's
+    /// ([`Status::BadBody`]).
+    #[error("{call}: it was executed, but its reply is lost: {}", loss(fault))]
+    Unreadable {
+        /// Which call.
+        call: Box<Call>,
+        /// Why.
+        fault: Fault,
+    },
+
     /// What came back makes no sense.
     #[error("{call}: what came back makes no sense ({fault}); {}. {}", .call.doubt(), advice(fault.status))]
     Garbled {
@@ -160,6 +171,7 @@ impl Error {
             | Error::NoAnswer { call }
             | Error::Lost { call, .. }
             | Error::SessionLost { call }
+            | Error::Unreadable { call, .. }
             | Error::Garbled { call, .. } => call.retry,
         }
     }
@@ -170,6 +182,7 @@ impl Error {
             Error::Unwelcome { fault, .. }
             | Error::Incompatible { fault, .. }
             | Error::Refused { fault, .. }
+            | Error::Unreadable { fault, .. }
             | Error::Garbled { fault, .. } => Some(fault.status),
             Error::TimedOut { .. } => Some(Status::Timeout),
             Error::Broken { .. } => Some(Status::Broken),
@@ -179,6 +192,16 @@ impl Error {
             | Error::NoAnswer { .. }
             | Error::Lost { .. }
             | Error::SessionLost { .. } => None,
+        }
+    }
+
+    /// The code with which a user-defined object refused, if that is what happened.
+    pub fn rejection(&self) -> Option<u64> {
+        match self {
+            Error::Refused { fault: Fault { status: Status::Rejected, expected, .. }, .. } => {
+                Some(*expected)
+            }
+            _ => None,
         }
     }
 
@@ -306,6 +329,14 @@ fn mending(kind: Kind) -> &'static str {
     match kind {
         Kind::Future => "It stays so; use another one",
         _ => "Reset it to use it again",
+    }
+}
+
+/// Why a reply is lost, and what to do about it.
+fn loss(fault: &Fault) -> &'static str {
+    match fault.status {
+        Status::TooLarge => "it is larger than what an engine keeps. Let the type answer less",
+        _ => "it is none of the type. Build client and engine with the same types",
     }
 }
 

@@ -44,6 +44,7 @@
 //! | [`Semaphore`], [`Lock`] | [`Client::semaphore`], [`Client::lock`] | permits that are held for a while, with fencing tokens |
 //! | [`Future`] | [`Client::future`] | bytes that are set once and waited for |
 //! | [`Log`] | [`Client::log`] | numbered lines of text |
+//! | [`UserObject`] | [`Client::object`] | an object of a type of your own |
 //!
 //! [`Client::pipeline`] sends many ops in one write and gives the replies in order. Every handle can
 //! delete its object, inspect it, let it expire, and wait until it changes. [`Client::scope`] and
@@ -111,11 +112,11 @@ pub use catena_protocol::op::Permit as PermitTerms;
 pub use catena_protocol::op::{
     Arrival, BarrierOp, CellOp, Contribution, CounterOp, Edge, FlagOp, FutureOp,
     GENERATION_CURRENT, LatchOp, ListOp, LockOp, LogOp, Loss, MapOp, Merge, ReduceOp, ReductionOp,
-    ScanArgs, ScanWhat, SemaphoreOp, SetOp, VectorOp,
+    ScanArgs, ScanWhat, SemaphoreOp, SetOp, UserOp, VectorOp,
 };
 pub use catena_protocol::{
     Elements, Fault, Holder, Inspection, Items, ItemsBuf, Kind, Missing, OpCode, Reply, Retry,
-    Scalar, SeatState, Stats, Status, Usage,
+    Scalar, SeatState, Stats, Status, Usage, UserType, rkyv, user_type,
 };
 
 pub use crate::client::{Builder, Client};
@@ -125,7 +126,7 @@ pub use crate::manage::{ListedObject, ObjectWalk, Quota};
 pub use crate::objects::{
     Appended, Barrier, Cell, Claim, Counter, Element, Flag, Future, FutureState, Latch, List, Lock,
     LockGuard, Log, Map, Object, Party, Permit, PermitState, Reduction, Scan, Seat, Semaphore, Set,
-    SortedMap, Swapped, Vector,
+    SortedMap, Swapped, UserObject, Vector,
 };
 pub use crate::page::{EntryWalk, ItemWalk, LineWalk, PageView, Pages};
 pub use crate::pipeline::{Pipeline, Replies};

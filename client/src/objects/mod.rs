@@ -17,6 +17,7 @@ mod reduction;
 mod semaphore;
 mod set;
 mod sorted_map;
+mod user;
 mod vector;
 
 use std::sync::Arc;
@@ -39,6 +40,7 @@ pub use self::reduction::{Reduction, Seat};
 pub use self::semaphore::{Permit, PermitState, Semaphore};
 pub use self::set::Set;
 pub use self::sorted_map::SortedMap;
+pub use self::user::UserObject;
 pub use self::vector::{Element, Vector};
 use crate::config::TIMEOUT_MAX;
 use crate::error::Error;
@@ -110,7 +112,72 @@ pub(crate) mod sealed {
     }
 }
 
-/// Declares a handle: the struct, and what all handles have.
+/// What all handles have.
+macro_rules! common {
+    () => {
+        /// The name of the object.
+        pub fn name(&self) -> &str {
+            &self.target.name
+        }
+
+        /// Deletes the object; whoever waits on it is told so. Answers whether there was one.
+        ///
+        /// # Errors
+        ///
+        /// See [`Error`](crate::Error).
+        pub fn delete(&self) -> Result<bool, crate::Error> {
+            self.client.delete_object(&self.target)
+        }
+
+        /// The version: where the object's last change stands in its shard's order. It grows with
+        /// every change, also over deletion; 0 if there is no such object.
+        ///
+        /// # Errors
+        ///
+        /// See [`Error`](crate::Error).
+        pub fn version(&self) -> Result<u64, crate::Error> {
+            let inspection = self.client.inspect_object(&self.target)?;
+            Ok(inspection.map_or(0, |inspection| inspection.version))
+        }
+
+        /// Waits until the version is above `version`, and answers it.
+        ///
+        /// # Errors
+        ///
+        /// [`Error::TimedOut`](crate::Error::TimedOut) after `timeout`, of at most 15 minutes;
+        /// [`Status::Deleted`](crate::Status::Deleted) if the object is deleted meanwhile.
+        pub fn wait_newer(
+            &self,
+            version: u64,
+            timeout: std::time::Duration,
+        ) -> Result<u64, crate::Error> {
+            self.client.wait_newer_object(&self.target, version, timeout)
+        }
+
+        /// Deletes the object after `ttl`, whatever happens to it in between; `None` keeps it.
+        /// Answers whether there is such an object.
+        ///
+        /// # Errors
+        ///
+        /// See [`Error`](crate::Error).
+        pub fn expire(&self, ttl: Option<std::time::Duration>) -> Result<bool, crate::Error> {
+            self.client.expire_object(&self.target, ttl)
+        }
+
+        /// Everything about the object, for people; `None` if there is none.
+        ///
+        /// # Errors
+        ///
+        /// See [`Error`](crate::Error).
+        pub fn inspect(&self) -> Result<Option<crate::Inspection>, crate::Error> {
+            self.client.inspect_object(&self.target)
+        }
+    };
+}
+
+use common;
+
+/// Declares a handle: the struct, and what all handles [have](common).
 macro_rules! handle {
     (
         $(#[$meta:meta])*
@@ -134,63 +201,7 @@ macro_rules! handle {
                 $name { client, target, $($($field,)*)? }
             }
 
-            /// The name of the object.
-            pub fn name(&self) -> &str {
-                &self.target.name
-            }
-
-            /// Deletes the object; whoever waits on it is told so. Answers whether there was one.
-            ///
-            /// # Errors
-            ///
-            /// See [`Error`](crate::Error).
-            pub fn delete(&self) -> Result<bool, crate::Error> {
-                self.client.delete_object(&self.target)
-            }
-
-            /// The version: where the object's last change stands in its shard's order. It grows with
-            /// every change, also over deletion; 0 if there is no such object.
-            ///
-            /// # Errors
-            ///
-            /// See [`Error`](crate::Error).
-            pub fn version(&self) -> Result<u64, crate::Error> {
-                let inspection = self.client.inspect_object(&self.target)?;
-                Ok(inspection.map_or(0, |inspection| inspection.version))
-            }
-
-            /// Waits until the version is above `version`, and answers it.
-            ///
-            /// # Errors
-            ///
-            /// [`Error::TimedOut`](crate::Error::TimedOut) after `timeout`, of at most 15 minutes;
-            /// [`Status::Deleted`](crate::Status::Deleted) if the object is deleted meanwhile.
-            pub fn wait_newer(
-                &self,
-                version: u64,
-                timeout: std::time::Duration,
-            ) -> Result<u64, crate::Error> {
-                self.client.wait_newer_object(&self.target, version, timeout)
-            }
-
-            /// Deletes the object after `ttl`, whatever happens to it in between; `None` keeps it.
-            /// Answers whether there is such an object.
-            ///
-            /// # Errors
-            ///
-            /// See [`Error`](crate::Error).
-            pub fn expire(&self, ttl: Option<std::time::Duration>) -> Result<bool, crate::Error> {
-                self.client.expire_object(&self.target, ttl)
-            }
-
-            /// Everything about the object, for people; `None` if there is none.
-            ///
-            /// # Errors
-            ///
-            /// See [`Error`](crate::Error).
-            pub fn inspect(&self) -> Result<Option<crate::Inspection>, crate::Error> {
-                self.client.inspect_object(&self.target)
-            }
+            crate::objects::common!();
         }
 
         impl crate::objects::sealed::Object for $name<'_> {

@@ -3,7 +3,7 @@
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 
-use catena_client::Client;
+use catena_client::{Client, UserType};
 use catena_protocol::{Op, Reply};
 
 use crate::peer::Peer;
@@ -34,6 +34,16 @@ unsafe impl GlobalAlloc for Counting {
     }
 }
 
+/// A user-defined type.
+struct Sum;
+
+impl UserType for Sum {
+    const TYPE_ID: u32 = 1;
+    const NAME: &'static str = "sum";
+    type Op = (u64, u64);
+    type Reply = u64;
+}
+
 #[test]
 fn warmed_up_calls_allocate_nothing() {
     let peer = Peer::start(|stage| {
@@ -44,17 +54,21 @@ fn warmed_up_calls_allocate_nothing() {
                 Op::Cell(_) => {
                     conn.reply(&asked, &Reply::Cell { version: 1, bytes: Some(&[7; 1000]) });
                 }
+                Op::User(_) => conn.reply(&asked, &Reply::Value(Some(&1_u64.to_le_bytes()))),
                 _ => conn.reply(&asked, &Reply::Int(1)),
             }
         }
     });
     let client = Client::connect(peer.address).unwrap();
     let (counter, cell) = (client.counter("visits"), client.cell("page"));
+    let sum = client.object::<Sum>("sum");
     let calls = || {
         for _ in 0..100 {
             assert_eq!(counter.add(1).unwrap(), 1);
             assert_eq!(counter.get().unwrap(), 1);
             assert_eq!(cell.get().unwrap().len(), 1000);
+            assert_eq!(sum.update(&(1, 2)).unwrap(), 1);
+            assert_eq!(sum.read(&(1, 2)).unwrap(), 1);
         }
     };
     calls();

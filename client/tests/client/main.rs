@@ -12,6 +12,7 @@ mod peer;
 mod pipelines;
 mod proxy;
 mod retries;
+mod users;
 mod views;
 mod waits;
 

@@ -1,0 +1,130 @@
+//! The handle to an object of a user-defined type.
+
+use std::cell::RefCell;
+use std::marker::PhantomData;
+
+use catena_protocol::op::UserOp;
+use catena_protocol::{Fault, Kind, Op, Reply, Status, UserType, user_type};
+
+use super::{Object, Target, common};
+use crate::Error;
+use crate::client::Client;
+
+/// An object of a type of your own, which the engine has to be built with: see
+/// [`UserType`](crate::UserType) for what both sides agree on.
+///
+/// ```no_run
+/// use catena_client::rkyv::{self, Archive, Serialize};
+/// use catena_client::{Client, UserType};
+///
+/// /// Tickets that are sold while there are any.
+/// struct Tickets;
+///
+/// #[derive(Archive, Serialize)]
+/// #[rkyv(crate = catena_client::rkyv)]
+/// enum Ask {
+///     Buy { count: u64 },
+///     Sold,
+/// }
+///
+/// impl UserType for Tickets {
+///     const TYPE_ID: u32 = 1;
+///     const NAME: &'static str = "tickets";
+///     type Op = Ask;
+///     type Reply = u64;
+/// }
+///
+/// # fn main() -> Result<(), catena_client::Error> {
+/// let client = Client::connect("127.0.0.1:7400")?;
+/// let tickets = client.object::<Tickets>("concert");
+/// match tickets.update(&Ask::Buy { count: 2 }) {
+///     Ok(sold) => println!("{sold} sold"),
+///     Err(error) if error.rejection() == Some(1) => println!("sold out"),
+///     Err(error) => return Err(error),
+/// }
+/// println!("{} sold by now", tickets.read(&Ask::Sold)?);
+/// # Ok(())
+/// # }
+/// ```
+///
+/// In a [`Pipeline`](crate::Pipeline) its ops are [`UserOp`](crate::UserOp)s, with arguments and
+/// replies of [`user_type`](crate::user_type).
+pub struct UserObject<'c, T> {
+    client: &'c Client,
+    target: Target,
+    /// The archive of the last op.
+    args: RefCell<Vec<u8>>,
+    of: PhantomData<fn() -> T>,
+}
+
+impl<'c, T: UserType> UserObject<'c, T> {
+    pub(crate) fn new(client: &'c Client, name: &str) -> UserObject<'c, T> {
+        let (target, args) = (Target::new(Kind::User, name), RefCell::default());
+        UserObject { client, target, args, of: PhantomData }
+    }
+
+    /// Asks and changes nothing.
+    ///
+    /// # Errors
+    ///
+    /// See [`Error`]; [`Error::rejection`] is the code with which the object refused.
+    pub fn read(&self, op: &T::Op) -> Result<T::Reply, Error> {
+        self.ask(op, |args| UserOp::Read { type_id: T::TYPE_ID, args })
+    }
+
+    /// Changes the object, once however often the request has to be sent.
+    ///
+    /// # Errors
+    ///
+    /// See [`Error`]; [`Error::rejection`] is the code with which the object refused.
+    pub fn update(&self, op: &T::Op) -> Result<T::Reply, Error> {
+        self.ask(op, |args| UserOp::Update { type_id: T::TYPE_ID, args })
+    }
+
+    fn ask(&self, op: &T::Op, with: fn(&[u8]) -> UserOp<'_>) -> Result<T::Reply, Error> {
+        let mut args = self.args.borrow_mut();
+        args.clear();
+        let archived = user_type::encode_args::<T>(op, &mut args);
+        let op = Op::User(with(&args));
+        archived.map_err(|fault| self.target.refused(op, fault))?;
+        let reply = self.client.ask(&self.target, op, None, |reply| match reply {
+            Reply::Value(Some(bytes)) => Some(user_type::decode_reply::<T>(bytes)),
+            Reply::Value(None) => Some(Err(Fault::new(Status::TooLarge))),
+            _ => None,
+        })?;
+        reply.map_err(|fault| match self.target.refused(op, fault) {
+            // Not refused: done.
+            Error::Refused { call, fault } => Error::Unreadable { call, fault },
+            other => other,
+        })
+    }
+
+    common!();
+}
+
+impl<T: UserType> Object for UserObject<'_, T> {
+    type Op<'o> = UserOp<'o>;
+
+    fn op<'o>(op: Self::Op<'o>) -> Op<'o> {
+        Op::User(op)
+    }
+}
+
+impl<T> super::sealed::Object for UserObject<'_, T> {
+    fn target(&self) -> &Target {
+        &self.target
+    }
+}
+
+impl<T> Clone for UserObject<'_, T> {
+    fn clone(&self) -> Self {
+        let (target, args) = (self.target.clone(), RefCell::default());
+        UserObject { client: self.client, target, args, of: PhantomData }
+    }
+}
+
+impl<T> std::fmt::Debug for UserObject<'_, T> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("UserObject").field("target", &self.target).finish_non_exhaustive()
+    }
+}
