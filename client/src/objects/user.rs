@@ -14,7 +14,7 @@ use crate::client::Client;
 /// [`UserType`](crate::UserType) for what both sides agree on.
 ///
 /// ```no_run
-/// use catena_client::rkyv::{self, Archive, Serialize};
+/// use catena_client::rkyv::{Archive, Serialize};
 /// use catena_client::{Client, UserType};
 ///
 /// /// Tickets that are sold while there are any.

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use catena_client::{Client, Error, Reply, Retry, Status, UserOp, UserType, user_type};
-use catena_engine::rkyv::{self, Archive, Archived, Deserialize, Serialize};
+use catena_engine::rkyv::{Archive, Archived, Deserialize, Serialize};
 use catena_engine::{BadSnapshot, Context, Engine, Object, Rejection};
 
 /// Words, and how often each was told; no word twice in a row.

@@ -49,7 +49,7 @@ use crate::config::STORED_REPLY_BYTES_MAX;
 /// # Example
 ///
 /// ```
-/// use catena_engine::rkyv::{self, Archive, Archived, Deserialize, Serialize};
+/// use catena_engine::rkyv::{Archive, Archived, Deserialize, Serialize};
 /// use catena_engine::{BadSnapshot, Context, Object, Rejection, UserType};
 ///
 /// /// Tickets that are sold while there are any.
