@@ -45,8 +45,7 @@ impl<'c> Lock<'c> {
         Ok(token.map(|token| LockGuard { lock: self.clone(), token, open: true }))
     }
 
-    /// Whether it is held, and how many wait; [`Status::Absent`](crate::Status::Absent) if nobody
-    /// asked for it yet.
+    /// Whether it is held, and how many wait.
     pub fn state(&self) -> Result<PermitState, Error> {
         self.client.ask(&self.target, Op::Lock(LockOp::State), None, permits)
     }

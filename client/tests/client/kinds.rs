@@ -1,13 +1,8 @@
 //! Each op of each kind against a real engine, with what it refuses.
 
-use catena_client::{CellOp, CounterOp, Elements, Error, FlagOp, Reply, Retry, Status, Swapped};
+use catena_client::{CellOp, CounterOp, Elements, FlagOp, Reply, Retry, Status, Swapped};
 
-use crate::engine;
-
-/// The status of a call that must fail.
-fn status<T: std::fmt::Debug>(result: Result<T, Error>) -> Status {
-    result.unwrap_err().status().expect("the engine said why")
-}
+use crate::{engine, status};
 
 #[test]
 fn counters() {

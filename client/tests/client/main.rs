@@ -4,24 +4,41 @@
 #![allow(clippy::unwrap_used, reason = "what goes wrong in a test ends it")]
 
 mod allocation;
+mod collections;
 mod connections;
 mod exactly_once;
+mod holders;
 mod hostile;
 mod kinds;
+mod names;
 mod peer;
 mod pipelines;
 mod proxy;
 mod retries;
 mod users;
+mod values;
 mod views;
 mod waits;
 
-use catena_client::Client;
+use std::time::Duration;
+
+use catena_client::{Client, Error, Status};
 use catena_engine::Engine;
+
+/// Longer than anything a test waits for and gets.
+const LONG: Duration = Duration::from_secs(30);
+
+/// As long as a test waits for what does not come.
+const SHORT: Duration = Duration::from_millis(80);
 
 /// An engine of `cores` cores and a client of it.
 fn engine(cores: usize) -> (Engine, Client) {
     let engine = Engine::builder().cores(cores).start().expect("an engine starts on loopback");
     let client = Client::connect(engine.addresses()[0]).expect("the engine answers");
     (engine, client)
+}
+
+/// The status of a call that must fail.
+fn status<T: std::fmt::Debug>(result: Result<T, Error>) -> Status {
+    result.unwrap_err().status().expect("the engine said why")
 }

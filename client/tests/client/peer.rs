@@ -12,7 +12,7 @@ use catena_protocol::limits::FRAME_BYTES_MAX;
 use catena_protocol::op::SessionOp;
 use catena_protocol::{
     Fault, FrameKind, Header, Hello, ObjectId, Op, Refusal, Reply, ShardMap, Status, Welcome,
-    features,
+    features, flags, named,
 };
 
 pub(crate) struct Peer {
@@ -195,8 +195,18 @@ impl Asked {
         }
     }
 
+    /// The name in front of the op.
+    pub(crate) fn name(&self) -> Option<&str> {
+        let named = self.header.flags & flags::NAMED != 0;
+        named.then(|| named::split(self.body()).expect("the client sends names").0)
+    }
+
     pub(crate) fn op(&self) -> Op<'_> {
-        Op::decode(self.header.op, self.body()).expect("the client sends archives")
+        let body = match self.header.flags & flags::NAMED {
+            0 => self.body(),
+            _ => named::split(self.body()).expect("the client sends names").1,
+        };
+        Op::decode(self.header.op, body).expect("the client sends archives")
     }
 
     /// Under which session and number.

@@ -6,11 +6,8 @@ use catena_client::{
     Arrival, Client, Contribution, Elements, Error, Loss, ReduceOp, Retry, Status,
 };
 
-use crate::engine;
 use crate::proxy::Proxy;
-
-const LONG: Duration = Duration::from_secs(30);
-const SHORT: Duration = Duration::from_millis(80);
+use crate::{LONG, SHORT, engine};
 
 #[test]
 fn a_barrier_of_eight_keeps_step_for_many_generations() {

@@ -410,7 +410,9 @@ impl Shard {
         let object = &mut entry.object;
         object.check_kind(op)?;
         let checked = object.check(op)?;
-        if let Some(name) = name {
+        if let Some(name) = name
+            && self.directory.name(id).is_none()
+        {
             check_name(id, name)?;
             self.directory.put_name(id, name, OBJECT_BYTES + object.bytes());
         }
