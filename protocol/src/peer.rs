@@ -91,7 +91,7 @@ pub struct Entry<'a> {
 
 impl Entry<'_> {
     /// How many bytes it takes in a Forward.
-    pub fn len(&self) -> usize {
+    pub fn bytes_len(&self) -> usize {
         ENTRY_BYTES + self.request.len()
     }
 

@@ -58,7 +58,7 @@ impl Log {
     pub(crate) fn push(&mut self, entry: &Entry<'_>) {
         assert_eq!(entry.index, self.last + 1, "1: entries follow one another");
         self.last = entry.index;
-        let is_full = |segment: &Segment| segment.bytes.len() + entry.len() > SEGMENT_BYTES;
+        let is_full = |segment: &Segment| segment.bytes.len() + entry.bytes_len() > SEGMENT_BYTES;
         if self.segments.back().is_none_or(is_full) {
             let spare = self.spare.take().unwrap_or_default();
             self.bytes += spare.bytes.capacity();
@@ -142,7 +142,7 @@ mod tests {
         let mut found = Vec::new();
         while let Some(entry) = peer::next_entry(bytes).unwrap() {
             found.push(entry.index);
-            bytes = &bytes[entry.len()..];
+            bytes = &bytes[entry.bytes_len()..];
         }
         assert_eq!(found.last(), Some(&last));
         found

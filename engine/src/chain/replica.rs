@@ -63,10 +63,6 @@ impl Post {
     fn is_head(&self) -> bool {
         self.member && self.predecessor.is_none()
     }
-
-    fn is_tail(&self) -> bool {
-        self.member && self.successor.is_none()
-    }
 }
 
 /// What the driver of a replica provides: places for answers, and for frames to other nodes.
@@ -205,6 +201,11 @@ impl Replica {
         self.hash
     }
 
+    /// Memory that it takes, in bytes, its log included.
+    pub fn bytes(&self) -> u64 {
+        self.shard.bytes() + self.log.bytes() as u64
+    }
+
     /// How far its successor is behind, in entries.
     pub fn lag(&self) -> u64 {
         if self.post.successor.is_some() { self.applied() - self.down.acked } else { 0 }
@@ -286,7 +287,7 @@ impl Replica {
             match peer::next_entry(rest) {
                 Ok(None) => break,
                 Ok(Some(entry)) => {
-                    rest = &rest[entry.len()..];
+                    rest = &rest[entry.bytes_len()..];
                     match self.take(&entry, out) {
                         Taken::Applied | Taken::Known => {}
                         // Something in between was lost with a connection.
