@@ -5,13 +5,15 @@
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::{IpAddr, Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 pub(crate) struct Proxy {
     pub(crate) address: SocketAddr,
     cuts: Arc<AtomicU64>,
+    /// Both ends of every connection there was.
+    streams: Arc<Mutex<Vec<TcpStream>>>,
 }
 
 /// Numbers that a seed decides.
@@ -40,6 +42,8 @@ impl Proxy {
         let listener = TcpListener::bind(address).expect("the port is free at another address");
         let cuts = Arc::new(AtomicU64::new(0));
         let count = Arc::clone(&cuts);
+        let streams = Arc::new(Mutex::new(Vec::new()));
+        let all = Arc::clone(&streams);
         std::thread::spawn(move || {
             let mut random = Random(seed);
             for client in listener.incoming() {
@@ -48,6 +52,9 @@ impl Proxy {
                 for stream in [&client, &node] {
                     stream.set_nodelay(true).unwrap();
                 }
+                all.lock()
+                    .unwrap()
+                    .extend([client.try_clone().unwrap(), node.try_clone().unwrap()]);
                 let there = random.below(bytes_max);
                 let back = random.below(bytes_max);
                 let pump = |from: &TcpStream, to: &TcpStream, bytes| {
@@ -59,7 +66,20 @@ impl Proxy {
                 pump(&node, &client, back);
             }
         });
-        Proxy { address, cuts }
+        Proxy { address, cuts, streams }
+    }
+
+    /// A proxy that cuts nothing by itself.
+    pub(crate) fn calm(engine: SocketAddr) -> Proxy {
+        // Nobody sends that much.
+        Proxy::start(engine, 0, u64::MAX)
+    }
+
+    /// Cuts every connection that is open now.
+    pub(crate) fn cut_all(&self) {
+        for stream in self.streams.lock().unwrap().drain(..) {
+            _ = stream.shutdown(Shutdown::Both);
+        }
     }
 
     /// How many connections were cut.

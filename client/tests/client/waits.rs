@@ -7,7 +7,7 @@ use catena_client::{
 };
 
 use crate::proxy::Proxy;
-use crate::{LONG, SHORT, engine};
+use crate::{LONG, SHORT, engine, status};
 
 #[test]
 fn a_barrier_of_eight_keeps_step_for_many_generations() {
@@ -181,4 +181,127 @@ fn a_reduction_that_times_out_says_who_is_missing_and_keeps_the_contribution() {
     // A worker that was started again gets the same result.
     let view = sums.contribute(part(0, 5, Elements::I64(&one)), LONG).unwrap();
     assert_eq!(view.as_i64(), Some(&[3][..]));
+}
+
+/// A client that never says anything again, with its connection open.
+fn dead(address: std::net::SocketAddr) -> &'static Client {
+    Box::leak(Box::new(Client::connect(address).unwrap()))
+}
+
+/// Waits until so many requests wait at a barrier.
+fn until_waiting(client: &Client, barrier: &str, waiting: u32) {
+    let start = Instant::now();
+    while client.barrier(barrier).state().unwrap().waiting != waiting {
+        assert!(start.elapsed() < LONG);
+        std::thread::sleep(Duration::from_millis(1));
+    }
+}
+
+#[test]
+fn a_party_that_is_started_again_takes_its_seat_back() {
+    let (engine, client) = engine(1);
+    let address = engine.addresses()[0];
+    let arrival = Arrival { generation: 0, loss: Loss::Break, ..Arrival::new("ada", 2) };
+    dead(address).barrier("round").with_hold(SHORT * 4).arrive(arrival).unwrap();
+    std::thread::scope(|scope| {
+        let ada = scope.spawn(|| {
+            let client = Client::connect(address).unwrap();
+            let barrier = client.barrier("round").with_hold(LONG);
+            let mut party = barrier.party("ada", 2).on_loss(Loss::Break).starting_at(0);
+            (party.wait(LONG).unwrap(), party.wait(LONG).unwrap())
+        });
+        until_waiting(&client, "round", 1);
+        // The time of the first one is long over, and nothing is broken.
+        std::thread::sleep(SHORT * 6);
+        let state = client.barrier("round").state().unwrap();
+        assert_eq!((state.round, state.arrived, state.waiting), (0, 1, 1));
+        let mut grace = client.barrier("round").party("grace", 2).on_loss(Loss::Break);
+        assert_eq!((grace.wait(LONG).unwrap(), grace.wait(LONG).unwrap()), (0, 1));
+        assert_eq!(ada.join().unwrap(), (0, 1));
+    });
+}
+
+#[test]
+fn a_party_that_is_lost_breaks_the_barrier_with_its_name() {
+    let (engine, client) = engine(1);
+    let arrival = Arrival { loss: Loss::Break, ..Arrival::new("ada", 2) };
+    let dead = dead(engine.addresses()[0]);
+    dead.barrier("round").with_hold(SHORT).arrive(arrival).unwrap();
+    let barrier = client.barrier("round");
+    let mut grace = barrier.party("grace", 2).on_loss(Loss::Break);
+    assert_eq!(grace.wait(LONG).unwrap(), 0, "ada had arrived");
+    let error = grace.wait(LONG).unwrap_err();
+    assert!(matches!(&error, Error::Broken { reason, .. } if reason.contains("ada")), "{error}");
+    assert_eq!(error.retry(), Retry::Anew);
+    assert!(client.inspect("round").unwrap().unwrap().detail.contains("broken"));
+    barrier.reset().unwrap();
+    assert_eq!(status(grace.wait(SHORT)), Status::Timeout);
+    let wait = barrier.party("alan", 2);
+    assert_eq!(status(wait.clone().wait(SHORT)), Status::Mismatch, "all agree what to do");
+}
+
+#[test]
+fn a_party_that_is_lost_is_dropped() {
+    let (engine, client) = engine(1);
+    let address = engine.addresses()[0];
+    let arrival = Arrival { loss: Loss::Drop, ..Arrival::new("ada", 3) };
+    dead(address).barrier("round").with_hold(SHORT).arrive(arrival).unwrap();
+    std::thread::scope(|scope| {
+        for name in ["grace", "alan"] {
+            scope.spawn(move || {
+                let client = Client::connect(address).unwrap();
+                let mut party = client.barrier("round").party(name, 3).on_loss(Loss::Drop);
+                for generation in 0..5 {
+                    assert_eq!(party.wait(LONG).unwrap(), generation, "{name}");
+                }
+            });
+        }
+    });
+    let inspected = client.inspect("round").unwrap().unwrap();
+    assert!(inspected.detail.contains("dropped"), "{inspected:?}");
+}
+
+#[test]
+fn a_party_that_is_lost_is_waited_for_and_named() {
+    let (engine, client) = engine(1);
+    let dead = dead(engine.addresses()[0]);
+    dead.barrier("round").with_hold(SHORT).arrive(Arrival::new("ada", 2)).unwrap();
+    let mut grace = client.barrier("round").party("grace", 2);
+    std::thread::sleep(SHORT * 2);
+    // Its arrival went with it.
+    let error = grace.wait(SHORT).unwrap_err();
+    let Error::TimedOut { missing, .. } = &error else { panic!("{error:?}") };
+    assert_eq!(missing.names, ["ada"]);
+}
+
+#[test]
+fn a_seat_of_a_reduction_is_lost_and_taken_back_too() {
+    let (engine, client) = engine(1);
+    let address = engine.addresses()[0];
+    let lost = dead(address).reduction("sums").with_hold(SHORT * 4);
+    let mut first = lost.seat(0, 2).on_loss(Loss::Break);
+    assert_eq!(status(first.contribute(ReduceOp::Sum, &[5_i64], Duration::ZERO)), Status::Timeout);
+    std::thread::scope(|scope| {
+        let again = scope.spawn(|| {
+            let client = Client::connect(address).unwrap();
+            let mut seat = client.reduction("sums").with_hold(LONG).seat(0, 2).on_loss(Loss::Break);
+            // What the first one brought counts.
+            let round = seat.contribute(ReduceOp::Sum, &[7_i64], LONG).unwrap();
+            assert_eq!(round.as_i64(), Some(&[6][..]));
+        });
+        while client.reduction("sums").state().unwrap().waiting == 0 {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        std::thread::sleep(SHORT * 6);
+        let other = client.reduction("sums").with_hold(SHORT);
+        let mut seat = other.seat(1, 2).on_loss(Loss::Break);
+        let round = seat.contribute(ReduceOp::Sum, &[1_i64], LONG).unwrap();
+        assert_eq!(round.as_i64(), Some(&[6][..]));
+        again.join().unwrap();
+        // Now nobody comes in time for seat 1: whoever waits for it is told so.
+        let mut seat = client.reduction("sums").seat(0, 2).on_loss(Loss::Break).starting_at(1);
+        let error = seat.contribute(ReduceOp::Sum, &[1_i64], LONG).map(drop).unwrap_err();
+        assert!(matches!(&error, Error::Broken { .. }), "{error:?}");
+    });
+    assert_eq!(client.reduction("sums").reset().unwrap(), 1);
 }

@@ -1,0 +1,56 @@
+//! Many clients wait at once, and cost the engine no thread.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use catena_client::Client;
+
+use crate::{LONG, engine};
+
+/// As many workers as a large job has.
+const CLIENTS: u32 = 1_000;
+
+#[test]
+fn a_thousand_clients_wait_at_one_barrier() {
+    let (engine, client) = engine(2);
+    let address = engine.addresses()[0];
+    let threads = engine_threads();
+    let passed = AtomicU64::new(0);
+    std::thread::scope(|scope| {
+        for n in 0..CLIENTS {
+            let (builder, passed) = (std::thread::Builder::new(), &passed);
+            let wait = move || {
+                let client = Client::connect(address).unwrap();
+                let mut party = client.barrier("start").party(&format!("worker {n}"), CLIENTS + 1);
+                assert_eq!(party.wait(LONG * 2).unwrap(), 0);
+                passed.fetch_add(1, Ordering::Relaxed);
+            };
+            // A thread of this process is all that waiting costs, and a small one will do.
+            let builder = builder.name("worker".to_owned()).stack_size(256 * 1024);
+            builder.spawn_scoped(scope, wait).unwrap();
+        }
+        let barrier = client.barrier("start");
+        let start = Instant::now();
+        while barrier.state().unwrap().waiting < CLIENTS {
+            assert!(start.elapsed() < LONG, "{:?}", barrier.state());
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        assert_eq!(passed.load(Ordering::Relaxed), 0);
+        // Other tests start engines of their own in this process meanwhile, but not hundreds.
+        assert!(engine_threads() < threads + 100);
+        assert_eq!(client.inspect("start").unwrap().unwrap().waiters, CLIENTS);
+        // The engine answers others as ever.
+        assert_eq!(client.counter("visits").increment().unwrap(), 1);
+        assert_eq!(barrier.party("last", CLIENTS + 1).wait(LONG).unwrap(), 0);
+    });
+    assert_eq!(passed.into_inner(), u64::from(CLIENTS));
+}
+
+/// How many threads of this process belong to engines.
+fn engine_threads() -> usize {
+    let tasks = std::fs::read_dir("/proc/self/task").unwrap();
+    let name = |task: std::io::Result<std::fs::DirEntry>| {
+        std::fs::read_to_string(task.ok()?.path().join("comm")).ok()
+    };
+    tasks.filter_map(name).filter(|name| name.starts_with("catena-")).count()
+}
