@@ -1,17 +1,19 @@
 //! What the examples share.
 
+#![allow(dead_code, reason = "not every example needs all of it")]
+
 use catena_client::Client;
 use catena_engine::{Engine, StartError};
 
 /// The engine at the address given on the command line, or one of this program's own, which stops
 /// with it.
-pub struct Place {
-    pub address: String,
+pub(crate) struct Place {
+    pub(crate) address: String,
     _own: Option<Engine>,
 }
 
 impl Place {
-    pub fn find() -> Result<Place, StartError> {
+    pub(crate) fn find() -> Result<Place, StartError> {
         if let Some(address) = std::env::args().nth(1) {
             return Ok(Place { address, _own: None });
         }
@@ -20,13 +22,13 @@ impl Place {
     }
 
     /// A client of one's own, as every thread has.
-    pub fn client(&self) -> Result<Client, catena_client::Error> {
+    pub(crate) fn client(&self) -> Result<Client, catena_client::Error> {
         Client::connect(&self.address)
     }
 }
 
 /// Runs `work` in so many threads, each with its number, and passes on the first error.
-pub fn together<E: Send>(
+pub(crate) fn together<E: Send>(
     workers: u32,
     work: impl Fn(u32) -> Result<(), E> + Sync,
 ) -> Result<(), E> {
@@ -41,11 +43,10 @@ pub fn together<E: Send>(
 }
 
 /// Numbers that look random and are the same every time (SplitMix64).
-pub struct Random(pub u64);
+pub(crate) struct Random(pub(crate) u64);
 
-#[allow(dead_code, reason = "not every example draws numbers")]
 impl Random {
-    pub fn bits(&mut self) -> u64 {
+    pub(crate) fn bits(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
         let mut z = self.0;
         z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
@@ -54,7 +55,7 @@ impl Random {
     }
 
     /// A number from 0 to 1, without 1.
-    pub fn unit(&mut self) -> f64 {
+    pub(crate) fn unit(&mut self) -> f64 {
         f64::from(u32::try_from(self.bits() >> 32).expect("32 bits")) / 4_294_967_296.0
     }
 }
