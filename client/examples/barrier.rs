@@ -5,33 +5,27 @@
 
 #![allow(clippy::print_stdout, reason = "an example shows what it does")]
 
+mod common;
+
 use std::time::{Duration, Instant};
 
 use catena_client::{Client, Error};
-use catena_engine::Engine;
+use common::Place;
 
 const WORKERS: u32 = 8;
 const STEPS: i64 = 100;
 const TIMEOUT: Duration = Duration::from_secs(10);
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
-    let own = Engine::builder().cores(1);
-    let (_engine, address) = match std::env::args().nth(1) {
-        Some(address) => (None, address),
-        None => {
-            let engine = own.start()?;
-            let address = engine.addresses()[0].to_string();
-            (Some(engine), address)
-        }
-    };
+    let place = Place::find()?;
 
-    let client = Client::connect(&address)?;
+    let client = place.client()?;
     client.barrier("example/step").delete()?;
     client.counter("example/work").reset()?;
 
     let start = Instant::now();
     std::thread::scope(|scope| {
-        let address = &address;
+        let address = &place.address;
         let workers: Vec<_> = (0..WORKERS)
             .map(|worker| scope.spawn(move || work(address, &format!("worker {worker}"))))
             .collect();

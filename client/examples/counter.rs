@@ -5,25 +5,19 @@
 
 #![allow(clippy::print_stdout, reason = "an example shows what it does")]
 
-use catena_client::{Client, Error};
-use catena_engine::Engine;
+mod common;
+
+use catena_client::Error;
+use common::Place;
 
 const THREADS: i64 = 4;
 const VISITS: i64 = 1000;
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
-    let own = Engine::builder().cores(1);
-    let (_engine, address) = match std::env::args().nth(1) {
-        Some(address) => (None, address),
-        None => {
-            let engine = own.start()?;
-            let address = engine.addresses()[0].to_string();
-            (Some(engine), address)
-        }
-    };
+    let place = Place::find()?;
 
-    let client = Client::connect(&address)?;
-    println!("connected to {} at {address}", client.engine());
+    let client = place.client()?;
+    println!("connected to {} at {}", client.engine(), place.address);
     let visits = client.counter("example/visits");
     visits.reset()?;
 
@@ -32,7 +26,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         let visitors: Vec<_> = (0..THREADS)
             .map(|_| {
                 scope.spawn(|| {
-                    let client = Client::connect(&address)?;
+                    let client = place.client()?;
                     let visits = client.counter("example/visits");
                     (0..VISITS).try_for_each(|_| visits.increment().map(drop))
                 })

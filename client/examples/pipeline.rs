@@ -6,26 +6,20 @@
 
 #![allow(clippy::print_stdout, reason = "an example shows what it does")]
 
+mod common;
+
 use std::time::Instant;
 
-use catena_client::{Client, Counter, CounterOp, Reply};
-use catena_engine::Engine;
+use catena_client::{Counter, CounterOp, Reply};
+use common::Place;
 
 const TEXT: &str = "to be or not to be that is the question";
 const TIMES: usize = 200;
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
-    let own = Engine::builder().cores(1);
-    let (_engine, address) = match std::env::args().nth(1) {
-        Some(address) => (None, address),
-        None => {
-            let engine = own.start()?;
-            let address = engine.addresses()[0].to_string();
-            (Some(engine), address)
-        }
-    };
+    let place = Place::find()?;
 
-    let client = Client::connect(&address)?;
+    let client = place.client()?;
     let counter = |word| client.counter(&format!("example/word/{word}"));
     let words: Vec<Counter<'_>> = TEXT.split(' ').map(counter).collect();
     words.iter().try_for_each(|word| word.delete().map(drop))?;
