@@ -37,8 +37,7 @@ pub(crate) fn together<E: Send>(
         let threads: Vec<_> = (0..workers).map(|at| scope.spawn(move || work(at))).collect();
         threads
             .into_iter()
-            .map(|thread| thread.join().expect("a worker passes its errors on"))
-            .collect()
+            .try_for_each(|thread| thread.join().expect("a worker passes its errors on"))
     })
 }
 
