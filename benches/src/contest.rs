@@ -10,7 +10,7 @@ use hdrhistogram::Histogram;
 use crate::load::{Load, Pressure};
 use crate::record::{Latency, Row, Sample};
 use crate::server::Server;
-use crate::stats::{Paired, median, spread};
+use crate::stats::{Paired, median};
 use crate::wire::{Dialect, Plan};
 
 /// How long and how often.
@@ -116,7 +116,11 @@ impl Series {
         Ok(self.latency_ns.add(&outcome.latency_ns)?)
     }
 
-    fn cpu(&self) -> Option<f64> {
+    pub(crate) fn latency(&self) -> Option<Latency> {
+        Some(Latency::of(&self.latency_ns))
+    }
+
+    pub(crate) fn cpu(&self) -> Option<f64> {
         (!self.cpu_ns.is_empty()).then(|| median(&self.cpu_ns))
     }
 
@@ -146,16 +150,11 @@ impl Series {
     }
 
     /// Operations per second and latency of this one alone.
-    pub(crate) fn sample(&self, measure: &str, x: Option<f64>) -> Sample {
+    pub(crate) fn sample(&self, measure: &str) -> Sample {
         Sample {
-            measure: measure.to_owned(),
-            server: self.server.clone(),
-            unit: "op/s".to_owned(),
-            value: median(&self.rate),
-            spread: spread(&self.rate),
-            x,
-            latency_us: Some(Latency::of(&self.latency_ns)),
+            latency_us: self.latency(),
             cpu_ns: self.cpu(),
+            ..Sample::new(measure, &self.server, "op/s", &self.rate)
         }
     }
 }

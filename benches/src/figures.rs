@@ -19,9 +19,8 @@ use tempfile::TempDir;
 use crate::args::Common;
 use crate::contest::{Contender, contest};
 use crate::machine;
-use crate::record::{Record, Sample};
+use crate::record::{Axis, Record, Sample};
 use crate::server::Server;
-use crate::stats::{median, spread};
 use crate::wire::{Plan, Workload};
 
 /// Measures the simple operation, what the engine does while k-means runs, and k-means by workers.
@@ -89,7 +88,7 @@ fn simple(args: &Args, record: &mut Record) -> anyhow::Result<()> {
         let mut contenders = [Contender::new(&server, &plan)?];
         for series in contest(&mut contenders, &timing.pressure(depth), timing.rounds)? {
             let measure = format!("simple operation, {connections}x{depth}");
-            record.samples.push(series.sample(&measure, None));
+            record.samples.push(series.sample(&measure));
         }
     }
     Ok(())
@@ -116,16 +115,8 @@ fn workers(args: &Args, data: &DataSet, record: &mut Record) -> anyhow::Result<(
             seconds.push(rounds.clone().map(|round| round.seconds).sum());
             coordination.extend(rounds.map(|round| round.seconds_coordination * 1e3));
         }
-        let x = Some(f64::from(*workers));
-        let of = |what: &str, unit: &str, values: &[f64]| Sample {
-            measure: format!("{what}, {workers} workers"),
-            server: "catena".to_owned(),
-            unit: unit.to_owned(),
-            value: median(values),
-            spread: spread(values),
-            x,
-            latency_us: None,
-            cpu_ns: None,
+        let of = |what: &str, unit: &str, values: &[f64]| {
+            Sample::new(what, "catena", unit, values).at(Axis::Workers, f64::from(*workers))
         };
         record.samples.push(of("k-means, 10 iterations", "s", &seconds));
         record.samples.push(of("k-means, coordination of one iteration", "ms", &coordination));
@@ -160,16 +151,12 @@ fn while_clustering(args: &Args, data: &DataSet, record: &mut Record) -> anyhow:
         done.store(true, Ordering::Relaxed);
         let samples = sampler.join().expect("does not panic");
         summary?;
-        record.samples.extend(samples.into_iter().map(|(seconds, rate)| Sample {
-            measure: format!("updates while k-means runs, {workers} workers"),
-            server: "catena".to_owned(),
-            unit: "op/s".to_owned(),
-            value: rate,
-            spread: 0.0,
-            x: Some(seconds),
-            latency_us: None,
-            cpu_ns: None,
-        }));
+        let measure = format!("updates while k-means runs on {workers} workers");
+        let sample = |rates: &[f64]| Sample::new(&measure, "catena", "op/s", rates);
+        let rates: Vec<f64> = samples.iter().map(|(_, rate)| *rate).collect();
+        record.samples.extend((!rates.is_empty()).then(|| sample(&rates)));
+        let moment = |(seconds, rate)| sample(&[rate]).at(Axis::Seconds, seconds);
+        record.samples.extend(samples.into_iter().map(moment));
         Ok(())
     })
 }

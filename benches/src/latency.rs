@@ -4,7 +4,7 @@
 use crate::args::Common;
 use crate::contest::{Contender, contest};
 use crate::load::Pressure;
-use crate::record::Record;
+use crate::record::{Axis, Record};
 use crate::server::Server;
 use crate::wire::{Plan, Workload};
 
@@ -51,7 +51,7 @@ fn one_at_a_time(args: &Args, servers: &[&Server], record: &mut Record) -> anyho
             let pressure = Pressure { spin, ..timing.pressure(1) };
             let measure = format!("{}_1x1, {waiting}", workload.name());
             for series in contest(&mut contenders, &pressure, timing.rounds)? {
-                record.samples.push(series.sample(&measure, None));
+                record.samples.push(series.sample(&measure));
             }
         }
     }
@@ -69,7 +69,7 @@ fn under_load(args: &Args, server: &Server, record: &mut Record) -> anyhow::Resu
         let rate = most * f64::from(percent) / 100.0;
         let pressure = Pressure { rate: Some(rate), ..timing.pressure(32) };
         for series in contest(&mut contenders, &pressure, timing.rounds)? {
-            record.samples.push(series.sample("counter_add_16 at a rate", Some(rate)));
+            record.samples.push(series.sample("counter_add_16 at a rate").at(Axis::Rate, rate));
         }
     }
     Ok(())

@@ -5,6 +5,7 @@
 //! servers take turns; one file for each subcommand says who meets whom and with what; `record` is
 //! what comes out, and `report` draws it. BENCHMARKS.md says what the numbers mean.
 
+mod allocations;
 mod args;
 mod contest;
 mod echo;
@@ -32,7 +33,7 @@ use catena_engine::Engine;
 use clap::{Parser, Subcommand};
 
 #[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+static ALLOCATOR: allocations::Counting = allocations::Counting;
 
 /// Measures Catena: operations per second, latency, and the same of its peers.
 #[derive(Debug, Parser)]
@@ -74,6 +75,9 @@ enum Command {
     Engine {
         #[arg(long)]
         spin: u64,
+        /// Answer each byte of the standard input with the number of heap allocations.
+        #[arg(long)]
+        count_allocations: bool,
     },
     /// A server that sends back every frame, and prints its port.
     #[command(hide = true)]
@@ -91,12 +95,15 @@ fn main() -> anyhow::Result<()> {
         Command::Figures(args) => figures::run(&args),
         Command::Report(args) => report::run(&args),
         Command::Child { cpus, program, args } => server::become_child(&cpus, &program, &args),
-        Command::Engine { spin } => {
+        Command::Engine { spin, count_allocations } => {
             let engine = Engine::builder()
                 .pinned_to(machine::cpus())
                 .spin(Duration::from_micros(spin))
                 .start()?;
             announce(engine.addresses()[0].port())?;
+            if count_allocations {
+                return allocations::answer();
+            }
             engine.wait().map_err(anyhow::Error::msg)
         }
         Command::Echo { kind } => {

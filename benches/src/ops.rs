@@ -3,20 +3,22 @@
 use crate::args::Common;
 use crate::contest::{Contender, contest};
 use crate::load::Pressure;
-use crate::record::Record;
+use crate::record::{Axis, Record};
 use crate::server::Server;
+use crate::stats::median;
 use crate::wire::{Plan, Workload};
 
 const EXAMPLES: &str = "\
 Examples:
   catena-bench ops                                     all operations, 16 connections × 32
   catena-bench ops --op counter_add --connections 1 --depth 1 --spin 50
-  catena-bench ops --op cell_put_1k --rate 200000      open loop: stalls count
+  catena-bench ops --op cell_put_1k --rate 200000      open loop at this rate only
+  catena-bench ops --op map_put --load 80              open loop at 80 % of the closed loop's rate
   catena-bench ops --engine 127.0.0.1:7400 --seconds 10
   catena-bench ops --peer redis://127.0.0.1:6379       the same from a Redis";
 
 /// What can be asked by name.
-pub(crate) const WORKLOADS: [Workload; 9] = [
+pub(crate) const WORKLOADS: [Workload; 12] = [
     Workload::CounterAdd,
     Workload::CounterMultiply,
     Workload::CellPut { bytes: 16 },
@@ -26,6 +28,9 @@ pub(crate) const WORKLOADS: [Workload; 9] = [
     Workload::CellPut { bytes: 65_536 },
     Workload::CellGet { bytes: 65_536 },
     Workload::VectorAdd { elements: 2_525 },
+    Workload::MapPut,
+    Workload::MapGet,
+    Workload::ListPushPop,
 ];
 
 /// Presses one server with one operation after the other, on random keys.
@@ -55,12 +60,18 @@ pub(crate) struct Args {
     #[arg(long, default_value_t = 32, value_parser = clap::value_parser!(u64).range(1..=256))]
     depth: u64,
 
-    /// Open loop: send so many requests per second over all connections, and measure latency from
-    /// when each was due. Without it a reply makes room for the next request.
+    /// Open loop only: send so many requests per second over all connections, and measure latency
+    /// from when each was due, so that stalls count.
     #[arg(long, value_name = "OPS", value_parser = rate)]
     rate: Option<f64>,
 
-    /// Over how many keys, at most; large values get fewer.
+    /// After the closed loop, in which a reply makes room for the next request, the open loop at so
+    /// many percent of its rate; 0 leaves that out.
+    #[arg(long, value_name = "PERCENT", default_value_t = 50, conflicts_with = "rate")]
+    #[arg(value_parser = clap::value_parser!(u32).range(0..=95))]
+    load: u32,
+
+    /// Over how many keys, at most; large values get fewer, maps and lists have 1,000 each.
     #[arg(long, default_value_t = 100_000, value_parser = clap::value_parser!(u64).range(1..))]
     keys: u64,
 
@@ -76,11 +87,11 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
         None => Server::engine(&[args.common.engine_cpu], args.spin)?,
     };
     args.common.pin_load()?;
-    let pressure = Pressure {
+    let closed = Pressure {
         spin: args.spin > 0,
-        rate: args.rate,
         ..args.common.timing().pressure(usize::try_from(args.depth)?)
     };
+    let rounds = args.common.rounds;
     let mut record = Record::new("ops");
     let workloads = if args.op.is_empty() { &WORKLOADS[..] } else { &args.op };
     for workload in workloads {
@@ -90,12 +101,23 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
             continue;
         }
         let plan = Plan { workload: *workload, keys: args.keys, connections: args.connections };
-        let mut contenders = [Contender::new(&server, &plan)?];
-        for series in contest(&mut contenders, &pressure, args.common.rounds)? {
-            record.samples.push(series.sample(&measure, args.rate));
+        let mut contender = [Contender::new(&server, &plan)?];
+        let mut most = None;
+        if args.rate.is_none() {
+            for series in contest(&mut contender, &closed, rounds)? {
+                most = Some(median(&series.rate));
+                record.samples.push(series.sample(&measure));
+            }
+        }
+        let rate = args.rate.or(most.map(|most| most * f64::from(args.load) / 100.0));
+        // Less is no load, and a round would have no request.
+        if let Some(rate) = rate.filter(|rate| *rate >= 1.0) {
+            let open = Pressure { rate: Some(rate), ..closed };
+            for series in contest(&mut contender, &open, rounds)? {
+                record.samples.push(series.sample(&measure).at(Axis::Rate, rate));
+            }
         }
     }
-    record.notes.push("map_put: not measured, this engine has no maps yet".to_owned());
     record.deliver(args.common.json.as_ref())
 }
 

@@ -123,6 +123,9 @@ fn measures() -> Vec<Measure> {
         rate(get(1_024), 16, 32),
         rate(put(65_536), 16, 1),
         rate(get(65_536), 16, 1),
+        rate(Workload::MapPut, 16, 32),
+        rate(Workload::MapGet, 16, 32),
+        rate(Workload::ListPushPop, 16, 32),
         alone(Workload::CounterAdd, Mode::P50),
         alone(Workload::CounterAdd, Mode::P50Spin),
         alone(Workload::CounterAdd, Mode::P50SpinServer),
@@ -173,6 +176,7 @@ mod tests {
             "counter_add_64x64",
             "cell_put_1k_16x32",
             "cell_get_1k_16x32",
+            "map_put_16x32",
             "p50_1x1_spin",
         ] {
             assert!(names.iter().any(|name| name == promised), "{promised} in {names:?}");

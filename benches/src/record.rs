@@ -9,6 +9,7 @@ use hdrhistogram::Histogram;
 use serde::{Deserialize, Serialize};
 
 use crate::machine::{self, Machine};
+use crate::stats::{median, spread};
 
 /// One run of a subcommand.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -55,19 +56,54 @@ pub(crate) struct Row {
 /// A figure of one server.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Sample {
+    /// What was measured, without its place.
     pub(crate) measure: String,
+    /// Where it belongs, if it is one of several that differ in a number.
+    #[serde(default)]
+    pub(crate) at: Option<Place>,
     pub(crate) server: String,
     pub(crate) unit: String,
     /// Median over rounds.
     pub(crate) value: f64,
     /// (largest − smallest) / median over rounds.
     pub(crate) spread: f64,
-    /// Where it belongs on a horizontal axis: parties, workers, seconds, offered load.
-    pub(crate) x: Option<f64>,
     /// Over all rounds together.
     pub(crate) latency_us: Option<Latency>,
     /// Time the server's threads worked for one op, in nanoseconds.
     pub(crate) cpu_ns: Option<f64>,
+}
+
+/// A place on a horizontal axis.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Place {
+    pub(crate) x: f64,
+    pub(crate) axis: Axis,
+}
+
+/// What is counted along it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Axis {
+    /// Who meet.
+    Parties,
+    /// Who share the work.
+    Workers,
+    /// Requests per second that are due, in the open loop.
+    Rate,
+    /// Seconds since the run began.
+    Seconds,
+}
+
+impl Axis {
+    /// Its unit.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Axis::Parties => "parties",
+            Axis::Workers => "workers",
+            Axis::Rate => "requests/s",
+            Axis::Seconds => "s",
+        }
+    }
 }
 
 /// Quantiles, in microseconds.
@@ -91,6 +127,40 @@ impl Latency {
             p99: quantile(0.99),
             p999: quantile(0.999),
             max: us(latency_ns.max()),
+        }
+    }
+}
+
+impl Sample {
+    /// A figure over rounds.
+    pub(crate) fn new(measure: &str, server: &str, unit: &str, rounds: &[f64]) -> Sample {
+        Sample {
+            measure: measure.to_owned(),
+            at: None,
+            server: server.to_owned(),
+            unit: unit.to_owned(),
+            value: median(rounds),
+            spread: spread(rounds),
+            latency_us: None,
+            cpu_ns: None,
+        }
+    }
+
+    /// The same, with its place.
+    pub(crate) fn at(self, axis: Axis, x: f64) -> Sample {
+        Sample { at: Some(Place { x, axis }), ..self }
+    }
+
+    /// Whether it is one of a course over time.
+    pub(crate) fn is_moment(&self) -> bool {
+        matches!(self.at, Some(Place { axis: Axis::Seconds, .. }))
+    }
+
+    /// What was measured and where, such as `barrier, 8 parties`.
+    pub(crate) fn label(&self) -> String {
+        match &self.at {
+            Some(Place { x, axis }) => format!("{}, {} {}", self.measure, short(*x), axis.name()),
+            None => self.measure.clone(),
         }
     }
 }
@@ -160,17 +230,18 @@ impl Record {
         }
         if !self.samples.is_empty() {
             text += &format!(
-                "\n{:<34} {:<20} {:>12} {:>7} {:>9} {:>9} {:>9} {:>9} {:>10}\n",
+                "\n{:<44} {:<16} {:>13} {:>7} {:>9} {:>9} {:>9} {:>9} {:>10}\n",
                 "measure", "server", "value", "spread", "p50 µs", "p99", "p99.9", "max", "cpu"
             );
         }
-        for sample in &self.samples {
+        // What goes on by the second is a picture, no table.
+        for sample in self.samples.iter().filter(|sample| !sample.is_moment()) {
             let latency = sample.latency_us.map_or(format!("{:>39}", ""), |l| {
                 format!("{:>9.1} {:>9.1} {:>9.1} {:>9.1}", l.p50, l.p99, l.p999, l.max)
             });
             text += &format!(
-                "{:<34} {:<20} {:>12} {:>6.0}% {latency} {:>10}\n",
-                sample.measure,
+                "{:<44} {:<16} {:>13} {:>6.0}% {latency} {:>10}\n",
+                sample.label(),
                 sample.server,
                 amount(sample.value, &sample.unit),
                 sample.spread * 100.0,
@@ -202,11 +273,21 @@ pub(crate) fn amount(value: f64, unit: &str) -> String {
         _ => (value, ""),
     };
     let digits = match value.abs() {
+        0.0 => 0,
         10.0.. => 1,
         0.1.. => 2,
         _ => 4,
     };
     format!("{value:.digits$}{prefix} {unit}")
+}
+
+/// A place without its unit: whole numbers whole, large ones short.
+pub(crate) fn short(x: f64) -> String {
+    if x.fract() == 0.0 && x < 1e4 {
+        format!("{x:.0}")
+    } else {
+        amount(x, "").trim_end().to_owned()
+    }
 }
 
 fn cpu_text(ns: Option<f64>) -> String {

@@ -5,11 +5,11 @@
 //! 2. It is ended when its [`Server`] is dropped, also on an error, and by the kernel should this
 //!    process be killed. No other process is ever touched.
 
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream, ToSocketAddrs};
 use std::os::unix::process::CommandExt;
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
@@ -25,6 +25,8 @@ pub(crate) struct Server {
     pub(crate) dialect: Dialect,
     pub(crate) address: SocketAddr,
     child: Option<Child>,
+    /// What it reads and prints, if it is a part of this program.
+    talk: Option<(ChildStdin, BufReader<ChildStdout>)>,
     /// Where it keeps its files; goes after the process.
     _folder: Option<TempDir>,
 }
@@ -40,6 +42,12 @@ impl Server {
         Server::own("catena", Dialect::Catena, &list.join(","), &args)
     }
 
+    /// An engine that counts its heap allocations.
+    pub(crate) fn counting_engine(cpu: usize) -> anyhow::Result<Server> {
+        let args = ["engine", "--spin=0", "--count-allocations"].map(str::to_owned);
+        Server::own("catena", Dialect::Catena, &cpu.to_string(), &args)
+    }
+
     /// A reference server that sends back every frame.
     pub(crate) fn echo(kind: &str, cpu: usize) -> anyhow::Result<Server> {
         let args = ["echo".to_owned(), kind.to_owned()];
@@ -49,21 +57,37 @@ impl Server {
     /// Starts this program once more, in a part that prints its port.
     fn own(name: &str, dialect: Dialect, cpus: &str, args: &[String]) -> anyhow::Result<Server> {
         let mut command = child_on(cpus)?;
-        command.arg(std::env::current_exe()?).args(args).stdout(Stdio::piped());
+        command.arg(std::env::current_exe()?).args(args);
+        command.stdin(Stdio::piped()).stdout(Stdio::piped());
         let mut child = command.spawn().context("cannot start this program once more")?;
+        let stdin = child.stdin.take().expect("was asked for");
         let stdout = child.stdout.take().expect("was asked for");
         let mut server = Server {
             name: name.to_owned(),
             dialect,
             address: SocketAddr::from(([127, 0, 0, 1], 0)),
             child: Some(child),
+            talk: Some((stdin, BufReader::new(stdout))),
             _folder: None,
         };
-        let mut line = String::new();
-        BufReader::new(stdout).read_line(&mut line)?;
-        let port = line.trim().parse().with_context(|| format!("{name} did not start"))?;
+        let port = server.told()?.parse().with_context(|| format!("{name} did not start"))?;
         server.address.set_port(port);
         Ok(server)
+    }
+
+    /// The next line that it prints.
+    fn told(&mut self) -> anyhow::Result<String> {
+        let (_, stdout) = self.talk.as_mut().context("it is no part of this program")?;
+        let mut line = String::new();
+        stdout.read_line(&mut line)?;
+        Ok(line.trim().to_owned())
+    }
+
+    /// How often it has asked for memory; only of a [`Server::counting_engine`].
+    pub(crate) fn allocations(&mut self) -> anyhow::Result<u64> {
+        let (stdin, _) = self.talk.as_mut().context("it is no part of this program")?;
+        stdin.write_all(b"?")?;
+        self.told()?.parse().context("the engine does not count")
     }
 
     /// A peer by name, on one cpu; `None` if it is not installed.
@@ -88,6 +112,7 @@ impl Server {
             dialect,
             address: SocketAddr::from(([127, 0, 0, 1], port)),
             child: Some(child),
+            talk: None,
             _folder: Some(folder),
         };
         server.await_ready()?;
@@ -106,7 +131,14 @@ impl Server {
             }
         };
         let address = resolve(address)?;
-        Ok(Server { name: url.to_owned(), dialect, address, child: None, _folder: None })
+        Ok(Server {
+            name: url.to_owned(),
+            dialect,
+            address,
+            child: None,
+            talk: None,
+            _folder: None,
+        })
     }
 
     fn await_ready(&mut self) -> anyhow::Result<()> {

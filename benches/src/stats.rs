@@ -45,7 +45,8 @@ pub(crate) fn median(values: &[f64]) -> f64 {
 pub(crate) fn spread(values: &[f64]) -> f64 {
     let least = values.iter().copied().fold(f64::INFINITY, f64::min);
     let most = values.iter().copied().fold(f64::NEG_INFINITY, f64::max);
-    (most - least) / median(values)
+    // All zero lie together, whatever they are divided by.
+    if most == least { 0.0 } else { (most - least) / median(values) }
 }
 
 #[cfg(test)]
@@ -62,7 +63,7 @@ mod tests {
     #[test]
     fn the_spread_is_relative_to_the_median() {
         assert_eq!(spread(&[2.0, 4.0, 5.0]), 0.75);
-        assert_eq!(spread(&[7.0]), 0.0);
+        assert_eq!([spread(&[7.0]), spread(&[0.0, 0.0])], [0.0, 0.0]);
     }
 
     #[test]

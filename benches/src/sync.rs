@@ -1,43 +1,59 @@
-//! `catena-bench sync`: how long it takes until all parties have met.
+//! `catena-bench sync`: how long it takes until all parties have met, or each has had its turn.
 //!
-//! Parties are connections of the one load generator, each with one request under way: all arrive,
-//! and when the last has, all are answered and arrive again. So a round takes what the engine and
-//! the generator need for that many requests and replies, and no party is late.
+//! Parties are connections of the one load generator, each with one request under way; nobody is
+//! late, and nobody thinks in between. So a round takes what the engine and the generator need for
+//! that many requests and replies, and the wake-ups between them.
 
 use crate::args::Common;
 use crate::contest::Series;
 use crate::load::{Load, Outcome, Pressure};
-use crate::record::{Record, Sample};
+use crate::record::{Axis, Record, Sample};
 use crate::server::Server;
-use crate::stats::{median, spread};
 use crate::wire::catena::{Meeting, Node};
 
-/// Measures barriers and reductions with 2 to 1,000 parties.
+/// Measures barriers, reductions, semaphores, locks and futures with 2 to 1,000 parties.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     #[command(flatten)]
     common: Common,
 
     /// How many parties meet; can be given several times.
-    #[arg(long, value_name = "N", value_delimiter = ',', default_value = "2,8,32,100,320,1000")]
+    #[arg(
+        long,
+        value_name = "N",
+        value_delimiter = ',',
+        default_value = "2,8,32,100,320,1000",
+        value_parser = clap::value_parser!(u32).range(2..=8_000)
+    )]
     parties: Vec<u32>,
+
+    /// Only what begins with this: barrier, reduction, semaphore, lock, future.
+    #[arg(long, value_name = "PREFIX", default_value = "")]
+    measure: String,
 }
 
-/// A barrier, and the all-reduce step with a small and a k-means-sized vector (25 clusters of 100
-/// dimensions, their counts and the cost).
-const MEETINGS: [(&str, Meeting); 3] = [
+/// The all-reduce step comes with a small vector and one of the size that k-means has: 25 clusters
+/// of 100 dimensions, their counts.
+pub(crate) const MEETINGS: [(&str, Meeting); 6] = [
     ("barrier", Meeting::Barrier),
     ("reduction of 8 f64", Meeting::Reduction { elements: 8 }),
     ("reduction of 2,525 f64", Meeting::Reduction { elements: 2_525 }),
+    ("semaphore", Meeting::Semaphore),
+    ("lock", Meeting::Lock),
+    ("future", Meeting::Future),
 ];
 
 pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
-    let server = Server::engine(&[args.common.engine_cpu], 0)?;
     args.common.pin_load()?;
-    let node = Node::at(server.address)?;
     let timing = args.common.timing();
     let mut record = Record::new("sync");
     for (name, meeting) in MEETINGS {
+        if !name.starts_with(&args.measure) {
+            continue;
+        }
+        // One each, so that the sessions of one do not weigh on the next.
+        let server = Server::engine(&[args.common.engine_cpu], 0)?;
+        let node = Node::at(server.address)?;
         for parties in &args.parties {
             let mut series = Series::new(&server.name)?;
             for round in 0..timing.rounds {
@@ -49,7 +65,6 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
             record.samples.push(sample(name, *parties, &series));
         }
     }
-    record.notes.push("semaphore, future: not measured, this engine has none yet".to_owned());
     record.deliver(args.common.json.as_ref())
 }
 
@@ -71,13 +86,10 @@ fn meet(
     }
 }
 
-/// Time for a round: each party's request is one op.
+/// Time for a round, in which every party has had one answer.
 fn sample(name: &str, parties: u32, series: &Series) -> Sample {
     let us: Vec<f64> = series.rate.iter().map(|rate| 1e6 * f64::from(parties) / rate).collect();
-    Sample {
-        unit: "µs/round".to_owned(),
-        value: median(&us),
-        spread: spread(&us),
-        ..series.sample(&format!("{name}, {parties} parties"), Some(parties.into()))
-    }
+    let (latency_us, cpu_ns) = (series.latency(), series.cpu());
+    let sample = Sample::new(name, &series.server, "µs/round", &us);
+    Sample { latency_us, cpu_ns, ..sample.at(Axis::Parties, parties.into()) }
 }

@@ -81,7 +81,7 @@ impl Link {
 
     /// Prepares requests until `depth` are under way, or as many as are due.
     pub(super) fn fill(&mut self, depth: usize, now: Instant) {
-        while self.due.len() < depth {
+        while self.due.len() < depth && self.wire.is_ready() {
             let due = match &mut self.schedule {
                 None => now,
                 Some(schedule) if schedule.next <= now && schedule.next < schedule.upto => {

@@ -240,7 +240,7 @@ mod tests {
     use catena_engine::Engine;
 
     use super::*;
-    use crate::wire::catena::{Meeting, Node};
+    use crate::wire::catena::Node;
     use crate::wire::{Dialect, Plan, Workload};
 
     const SHORT: Pressure = Pressure {
@@ -281,12 +281,14 @@ mod tests {
     fn parties_meet_round_after_round() {
         let engine = Engine::builder().start().unwrap();
         let node = Node::at(engine.addresses()[0]).unwrap();
-        for meeting in [Meeting::Barrier, Meeting::Reduction { elements: 3 }] {
-            let wires = node.parties(meeting, &format!("{meeting:?}"), 5);
-            let mut load = Load::open(wires).unwrap();
-            let long = Pressure { depth: 1, measure: Duration::from_millis(200), ..SHORT };
-            let outcome = load.press(&long, &|| None).unwrap();
-            assert!(outcome.ops >= 10, "{meeting:?}: {outcome:?}");
+        for (name, meeting) in crate::sync::MEETINGS {
+            for parties in [2, 5] {
+                let wires = node.parties(meeting, &format!("{name}/{parties}"), parties);
+                let mut load = Load::open(wires).unwrap();
+                let long = Pressure { depth: 1, measure: Duration::from_millis(200), ..SHORT };
+                let outcome = load.press(&long, &|| None).unwrap();
+                assert!(outcome.ops >= 10, "{meeting:?}: {outcome:?}");
+            }
         }
     }
 }

@@ -1,5 +1,4 @@
-//! The generator's io_uring, as thin as it can be. With `echo/raw.rs` the only `unsafe` of the
-//! package.
+//! The generator's io_uring, as thin as it can be.
 #![allow(unsafe_code)]
 
 use std::io;

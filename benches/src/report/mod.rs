@@ -10,8 +10,8 @@ use std::path::PathBuf;
 
 use anyhow::Context;
 
-use self::plot::{Bar, Line};
-use crate::record::{Record, Row, Sample, amount};
+use self::plot::{Axes, Bar, Line, Scale};
+use crate::record::{Axis, Latency, Record, Row, Sample, amount, short};
 
 /// Draws what the other subcommands saved.
 #[derive(Debug, clap::Args)]
@@ -62,7 +62,7 @@ fn section(record: &Record) -> String {
         html += &ratios(&record.rows);
         html += &throughput_bars(&record.rows);
     }
-    html += &sample_lines(&record.samples);
+    html += &sample_plots(&record.samples);
     if !record.samples.is_empty() {
         html += &sample_table(&record.samples);
     }
@@ -131,43 +131,149 @@ fn throughput_bars(rows: &[Row]) -> String {
     html + "</div>\n"
 }
 
-/// Samples with a place on a horizontal axis, as lines. Behind the last comma of a name is its place.
-fn sample_lines(samples: &[Sample]) -> String {
-    let placed: Vec<&Sample> = samples.iter().filter(|sample| sample.x.is_some()).collect();
-    let group = |sample: &Sample| {
-        let name = sample.measure.rsplit_once(", ").map_or(&*sample.measure, |(name, _)| name);
-        name.to_owned()
+/// Samples that are more than a number: over parties, workers, load, time and quantiles.
+fn sample_plots(samples: &[Sample]) -> String {
+    let on = |axis: Axis| -> Vec<&Sample> {
+        let is_on = |sample: &&Sample| sample.at.as_ref().is_some_and(|at| at.axis == axis);
+        samples.iter().filter(is_on).collect()
     };
-    let mut html = String::new();
-    for name in in_order(placed.iter().map(|sample| group(sample))) {
-        let of_group: Vec<&&Sample> = placed.iter().filter(|s| group(s) == name).collect();
-        let at = |value: &dyn Fn(&Sample) -> Option<f64>| -> Vec<(f64, f64)> {
-            of_group.iter().filter_map(|sample| Some((sample.x?, value(sample)?))).collect()
-        };
-        // At a given rate the question is how long it takes.
-        let (lines, unit) = if name.contains("at a rate") {
-            let quantile = |of: fn(&crate::record::Latency) -> f64| {
-                at(&|sample| sample.latency_us.as_ref().map(of))
-            };
-            let lines = vec![
-                Line { name: "p50", points: quantile(|latency| latency.p50) },
-                Line { name: "p99", points: quantile(|latency| latency.p99) },
-                Line { name: "p99.9", points: quantile(|latency| latency.p999) },
-            ];
-            (lines, "µs")
-        } else {
-            let points = at(&|sample| Some(sample.value));
-            (vec![Line { name: "catena", points }], of_group[0].unit.as_str())
-        };
-        let axis = match name.as_str() {
-            name if name.contains("at a rate") => "requests per second",
-            name if name.contains("while k-means") => "seconds",
-            name if name.starts_with("k-means") => "workers",
-            _ => "parties",
-        };
-        html += &plot::lines(&name, unit, axis, &lines);
-    }
+    let alone: Vec<&Sample> = samples.iter().filter(|sample| sample.at.is_none()).collect();
+    let html = [
+        sample_bars(&alone),
+        by_quantile(&alone),
+        by_rate(&on(Axis::Rate)),
+        by_parties(&on(Axis::Parties)),
+        by_server(&on(Axis::Workers)),
+        by_server(&on(Axis::Seconds)),
+    ]
+    .concat();
     if html.is_empty() { html } else { format!("<div class=\"plots\">\n{html}</div>\n") }
+}
+
+/// What the servers did by themselves, per second, in one plot.
+fn sample_bars(samples: &[&Sample]) -> String {
+    let rates: Vec<&&Sample> = samples.iter().filter(|sample| sample.unit == "op/s").collect();
+    // At one at a time the question is how long it takes; with two or less a table says it all.
+    if rates.len() < 3 || rates.iter().any(|sample| sample.measure.contains("1x1,")) {
+        return String::new();
+    }
+    let bar = |sample: &&&Sample| (sample.measure.clone(), sample.value);
+    let named: Vec<(String, f64)> = rates.iter().map(bar).collect();
+    let bars: Vec<Bar<'_>> =
+        named.iter().map(|(name, value)| Bar { name, value: *value, ours: true }).collect();
+    plot::bars("Throughput, higher is better", "op/s", &bars)
+}
+
+/// For each measure, how long the fastest half took and how long the slowest, server by server.
+fn by_quantile(samples: &[&Sample]) -> String {
+    let mut html = String::new();
+    for measure in in_order(samples.iter().map(|sample| &sample.measure)) {
+        let of_measure = samples.iter().filter(|sample| sample.measure == *measure);
+        let lines = of_measure.filter_map(|sample| {
+            let Latency { p50, p90, p99, p999, .. } = sample.latency_us?;
+            let points = vec![(2.0, p50), (10.0, p90), (100.0, p99), (1_000.0, p999)];
+            Some(Line { name: &sample.server, points })
+        });
+        let lines: Vec<Line<'_>> = lines.collect();
+        // One server alone is in the table.
+        if lines.len() < 2 {
+            continue;
+        }
+        let names = [(2.0, "50 %"), (10.0, "90 %"), (100.0, "99 %"), (1_000.0, "99.9 %")];
+        let axes = Axes {
+            unit: "µs",
+            up: Scale::Powers,
+            name: "of requests take at most",
+            across: Scale::Powers,
+            ticks: names.map(|(x, name)| (x, name.to_owned())).to_vec(),
+        };
+        html += &plot::lines(&format!("{measure}: latency"), &axes, &lines);
+    }
+    html
+}
+
+/// Latency as load grows, in the open loop.
+fn by_rate(samples: &[&Sample]) -> String {
+    let mut html = String::new();
+    for measure in in_order(samples.iter().map(|sample| &sample.measure)) {
+        let of_measure = || samples.iter().filter(|sample| sample.measure == *measure);
+        let quantile = |of: fn(&Latency) -> f64| -> Vec<(f64, f64)> {
+            let point = |sample: &&Sample| {
+                Some((sample.at.as_ref()?.x, sample.latency_us.as_ref().map(of)?))
+            };
+            of_measure().filter_map(point).collect()
+        };
+        let lines = [
+            Line { name: "p50", points: quantile(|latency| latency.p50) },
+            Line { name: "p99", points: quantile(|latency| latency.p99) },
+            Line { name: "p99.9", points: quantile(|latency| latency.p999) },
+        ];
+        let axes = Axes {
+            unit: "µs",
+            up: Scale::Powers,
+            name: "requests per second",
+            across: Scale::Even,
+            ticks: plot::even_ticks(lines[0].points.iter().map(|(x, _)| *x)),
+        };
+        html += &plot::lines(&format!("{measure}: latency"), &axes, &lines);
+    }
+    html
+}
+
+/// All kinds of meeting in one plot.
+fn by_parties(samples: &[&Sample]) -> String {
+    let measures = in_order(samples.iter().map(|sample| &sample.measure));
+    let lines = measures.into_iter().map(|measure| {
+        let of_measure = samples.iter().filter(|sample| sample.measure == *measure);
+        Line { name: measure, points: points(of_measure) }
+    });
+    let lines: Vec<Line<'_>> = lines.collect();
+    let axes = Axes {
+        unit: "µs",
+        up: Scale::Powers,
+        name: "parties",
+        across: Scale::Powers,
+        ticks: named_places(&lines),
+    };
+    plot::lines("Time of a round, lower is better", &axes, &lines)
+}
+
+/// One plot for each measure, one line for each server.
+fn by_server(samples: &[&Sample]) -> String {
+    let mut html = String::new();
+    for measure in in_order(samples.iter().map(|sample| &sample.measure)) {
+        let of_measure: Vec<&&Sample> =
+            samples.iter().filter(|sample| sample.measure == *measure).collect();
+        let line = |server: &String| {
+            let of_server = of_measure.iter().copied().filter(|sample| sample.server == *server);
+            points(of_server)
+        };
+        let servers = in_order(of_measure.iter().map(|sample| &sample.server));
+        let lines: Vec<Line<'_>> =
+            servers.iter().map(|name| Line { name, points: line(name) }).collect();
+        let (unit, axis) = match of_measure[..] {
+            [Sample { unit, at: Some(at), .. }, ..] => (unit, at.axis),
+            _ => continue,
+        };
+        let ticks = match axis {
+            Axis::Seconds => plot::even_ticks(lines[0].points.iter().map(|(x, _)| *x)),
+            _ => named_places(&lines),
+        };
+        let axes = Axes { unit, up: Scale::Even, name: axis.name(), across: Scale::Even, ticks };
+        html += &plot::lines(measure, &axes, &lines);
+    }
+    html
+}
+
+fn points<'a>(samples: impl Iterator<Item = &'a &'a Sample>) -> Vec<(f64, f64)> {
+    samples.filter_map(|sample| Some((sample.at.as_ref()?.x, sample.value))).collect()
+}
+
+/// Where there are points, by their numbers.
+fn named_places(lines: &[Line<'_>]) -> Vec<(f64, String)> {
+    let mut places = in_order(lines.iter().flat_map(|line| &line.points).map(|(x, _)| *x));
+    places.sort_unstable_by(f64::total_cmp);
+    places.into_iter().map(|x| (x, short(x))).collect()
 }
 
 fn sample_table(samples: &[Sample]) -> String {
@@ -175,14 +281,14 @@ fn sample_table(samples: &[Sample]) -> String {
                     <th>server</th><th>p50</th><th>p99</th><th>p99.9</th><th>max</th><th>cpu</th>\
                     </tr>\n"
         .to_owned();
-    for sample in samples {
+    for sample in samples.iter().filter(|sample| !sample.is_moment()) {
         let latency = sample.latency_us.map_or("<td></td>".repeat(4), |latency| {
             let cell = |us: f64| format!("<td>{}</td>", amount(us, "µs"));
             [latency.p50, latency.p99, latency.p999, latency.max].map(cell).concat()
         });
         html += &format!(
             "<tr><td>{}</td><td>{}</td><td>{:.0} %</td><td>{}</td>{latency}<td>{}</td></tr>\n",
-            escape(&sample.measure),
+            escape(&sample.label()),
             amount(sample.value, &sample.unit),
             sample.spread * 100.0,
             escape(&sample.server),
@@ -228,10 +334,10 @@ mod tests {
              "theirs_cpu_ns": null}
         ],
         "samples": [
-            {"measure": "barrier, 2 parties", "server": "catena", "unit": "µs/round",
-             "value": 20.0, "spread": 0.1, "x": 2.0, "latency_us": null, "cpu_ns": null},
-            {"measure": "barrier, 8 parties", "server": "catena", "unit": "µs/round",
-             "value": 50.0, "spread": 0.1, "x": 8.0, "latency_us": null, "cpu_ns": null}
+            {"measure": "barrier", "at": {"axis": "parties", "x": 2.0}, "server": "catena",
+             "unit": "µs/round", "value": 20.0, "spread": 0.1, "latency_us": null, "cpu_ns": null},
+            {"measure": "barrier", "at": {"axis": "parties", "x": 8.0}, "server": "catena",
+             "unit": "µs/round", "value": 50.0, "spread": 0.1, "latency_us": null, "cpu_ns": null}
         ],
         "notes": ["memcached: skipped, it is not installed"]
     }"#;
@@ -240,8 +346,15 @@ mod tests {
     fn a_saved_run_becomes_a_page_by_itself() {
         let record: Record = serde_json::from_str(SAVED).unwrap();
         let html = page(&[record]);
-        for part in ["name=\"viewport\"", "3.00×", "0.40×", "peers &lt;x&gt;", "<svg", "4.50M op/s"]
-        {
+        for part in [
+            "name=\"viewport\"",
+            "3.00×",
+            "0.40×",
+            "peers &lt;x&gt;",
+            "<polyline",
+            "4.50M op/s",
+            "barrier, 8 parties",
+        ] {
             assert!(html.contains(part), "{part} in {html}");
         }
         assert_eq!(html.matches("class=\"ahead\"").count(), 2);

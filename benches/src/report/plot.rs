@@ -16,96 +16,214 @@ pub(super) struct Line<'a> {
     pub(super) points: Vec<(f64, f64)>,
 }
 
+/// What lines are drawn on.
+pub(super) struct Axes<'a> {
+    /// What is counted upwards.
+    pub(super) unit: &'a str,
+    pub(super) up: Scale,
+    /// What is counted across.
+    pub(super) name: &'a str,
+    pub(super) across: Scale,
+    /// Places to name across.
+    pub(super) ticks: Vec<(f64, String)>,
+}
+
+/// How numbers become distances.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Scale {
+    /// From zero.
+    Even,
+    /// By powers, as far as there are values.
+    Powers,
+}
+
 const WIDTH: f64 = 420.0;
+const LINE_COLOURS: usize = 6;
 
 /// Bars from zero, each with its name in front and its number behind.
 pub(super) fn bars(title: &str, unit: &str, bars: &[Bar<'_>]) -> String {
-    const NAME: f64 = 92.0;
     const NUMBER: f64 = 92.0;
     const STEP: f64 = 26.0;
+    const CHAR: f64 = 6.6;
+    let longest = bars.iter().map(|bar| shortened(bar.name).chars().count()).max().unwrap_or(0);
+    let name = f64::from(u32::try_from(longest).expect("names are short")) * CHAR + 16.0;
     let most = bars.iter().map(|bar| bar.value).fold(f64::MIN_POSITIVE, f64::max);
     let mut svg = String::new();
     let mut y = 0.0;
     for bar in bars {
-        let length = (bar.value / most * (WIDTH - NAME - NUMBER)).max(1.0);
-        let (class, middle) = (if bar.ours { 0 } else { 1 }, y + 15.0);
+        let length = (bar.value / most * (WIDTH - name - NUMBER)).max(1.0);
+        let (class, middle) = (if bar.ours { 0 } else { 1 }, y + 16.0);
         svg += &format!(
             "<text x=\"{:.0}\" y=\"{middle:.0}\" text-anchor=\"end\">{}</text>\
-             <rect class=\"bar-{class}\" x=\"{NAME:.0}\" y=\"{:.0}\" width=\"{length:.1}\" \
+             <rect class=\"bar-{class}\" x=\"{name:.0}\" y=\"{:.0}\" width=\"{length:.1}\" \
              height=\"18\" rx=\"2\"/><text x=\"{:.1}\" y=\"{middle:.0}\">{}</text>\n",
-            NAME - 8.0,
+            name - 8.0,
             escape(&shortened(bar.name)),
             y + 2.0,
-            NAME + length + 6.0,
+            name + length + 6.0,
             amount(bar.value, unit)
         );
         y += STEP;
     }
-    figure(title, y, &svg)
+    figure(title, "", y, &svg)
 }
 
 /// The end of a name that is too long to stand before a bar: of an address, the port.
 fn shortened(name: &str) -> String {
+    const MOST: usize = 20;
     let chars = name.chars().count();
-    if chars <= 13 {
+    if chars <= MOST {
         name.to_owned()
     } else {
-        format!("…{}", name.chars().skip(chars - 12).collect::<String>())
+        format!("…{}", name.chars().skip(chars - MOST + 1).collect::<String>())
     }
 }
 
-/// Lines from zero up; across on a scale by powers if the values span some, else from zero, too.
-pub(super) fn lines(title: &str, unit: &str, axis: &str, lines: &[Line<'_>]) -> String {
-    const LEFT: f64 = 8.0;
-    const TOP: f64 = 40.0;
+/// Lines over a grid; nothing if no line has two points.
+pub(super) fn lines(title: &str, axes: &Axes<'_>, lines: &[Line<'_>]) -> String {
+    const LEFT: f64 = 78.0;
+    const RIGHT: f64 = WIDTH - 14.0;
+    const TOP: f64 = 12.0;
     const BOTTOM: f64 = 200.0;
-    let points = || lines.iter().flat_map(|line| line.points.iter());
-    let low = points().map(|(x, _)| *x).fold(f64::INFINITY, f64::min);
-    let high = points().map(|(x, _)| *x).fold(f64::MIN_POSITIVE, f64::max);
-    let most = points().map(|(_, y)| *y).fold(f64::MIN_POSITIVE, f64::max);
-    if !low.is_finite() {
+    if lines.iter().all(|line| line.points.len() < 2) {
         return String::new();
     }
-    let powers = axis == "parties" && low > 0.0 && high / low > 20.0;
-    let across = |x: f64| {
-        let span = WIDTH - 2.0 * LEFT - 24.0;
-        let share = if powers { (x / low).ln() / (high / low).ln() } else { x / high };
-        LEFT + 6.0 + share * span
-    };
-    let up = |y: f64| BOTTOM - y / most * (BOTTOM - TOP);
-    let mut svg = format!(
-        "<line class=\"rule\" x1=\"{LEFT}\" x2=\"{0:.0}\" y1=\"{BOTTOM}\" y2=\"{BOTTOM}\"/>\
-         <line class=\"rule\" x1=\"{LEFT}\" x2=\"{0:.0}\" y1=\"{TOP}\" y2=\"{TOP}\"/>\
-         <text class=\"faint\" x=\"{LEFT}\" y=\"{1:.0}\">{2}</text>\n",
-        WIDTH - LEFT,
-        TOP - 6.0,
-        amount(most, unit)
+    let points = || lines.iter().flat_map(|line| &line.points);
+    let across = Range::of(axes.across, points().map(|(x, _)| *x));
+    let up = Range::of(axes.up, points().map(|(_, y)| *y));
+    let x = |value: f64| LEFT + across.share(value) * (RIGHT - LEFT);
+    let y = |value: f64| BOTTOM - up.share(value) * (BOTTOM - TOP);
+    let mut svg = String::new();
+    for value in up.ticks() {
+        let height = y(value);
+        svg += &format!(
+            "<line class=\"rule\" x1=\"{LEFT}\" x2=\"{RIGHT}\" y1=\"{height:.1}\" \
+             y2=\"{height:.1}\"/><text class=\"faint\" x=\"{:.0}\" y=\"{:.1}\" \
+             text-anchor=\"end\">{}</text>\n",
+            LEFT - 6.0,
+            height + 4.0,
+            tick(value, axes.unit)
+        );
+    }
+    let mut free_from = f64::NEG_INFINITY;
+    for (value, label) in &axes.ticks {
+        let (at, room) = (x(*value), 8.0 * f64::from(u32::try_from(label.len()).unwrap_or(9)));
+        if at - room / 2.0 >= free_from {
+            svg += &format!(
+                "<text class=\"faint\" x=\"{at:.1}\" y=\"{:.0}\" text-anchor=\"middle\">{}</text>",
+                BOTTOM + 17.0,
+                escape(label)
+            );
+            free_from = at + room / 2.0;
+        }
+    }
+    svg += &format!(
+        "<text class=\"faint\" x=\"{:.0}\" y=\"{:.0}\" text-anchor=\"middle\">{}</text>\n",
+        f64::midpoint(LEFT, RIGHT),
+        BOTTOM + 36.0,
+        escape(axes.name)
     );
-    for (class, line) in lines.iter().enumerate() {
-        let class = class % 3;
-        let place = |(x, y): &(f64, f64)| format!("{:.1},{:.1}", across(*x), up(*y));
+    for (index, line) in lines.iter().enumerate() {
+        let class = index % LINE_COLOURS;
+        let place = |(px, py): &(f64, f64)| format!("{:.1},{:.1}", x(*px), y(*py));
         let path: Vec<String> = line.points.iter().map(place).collect();
         svg += &format!("<polyline class=\"line-{class}\" points=\"{}\"/>", path.join(" "));
-        for (x, y) in &line.points {
-            let said = format!("{}: {} at {}", line.name, amount(*y, unit), amount(*x, axis));
+        // Dots say where was measured; of many, the line says enough.
+        for (px, py) in line.points.iter().filter(|_| line.points.len() <= 20) {
+            let at = format!("{} {}", tick(*px, ""), axes.name);
+            let said = format!("{}: {} at {at}", line.name, amount(*py, axes.unit));
             svg += &format!(
                 "<circle class=\"dot-{class}\" cx=\"{:.1}\" cy=\"{:.1}\" r=\"3\"><title>{}</title>\
                  </circle>",
-                across(*x),
-                up(*y),
+                x(*px),
+                y(*py),
                 escape(&said)
             );
         }
         svg += "\n";
     }
-    svg += &legend(lines);
-    svg += &ticks(lines, &across, BOTTOM + 16.0);
-    let centre = WIDTH / 2.0;
-    svg += &format!(
-        "<text class=\"faint\" x=\"{centre}\" y=\"{:.0}\" text-anchor=\"middle\">{axis}</text>\n",
-        BOTTOM + 34.0
-    );
-    figure(title, BOTTOM + 40.0, &svg)
+    figure(title, &legend(lines), BOTTOM + 42.0, &svg)
+}
+
+/// The values an axis spans.
+struct Range {
+    scale: Scale,
+    low: f64,
+    high: f64,
+}
+
+impl Range {
+    fn of(scale: Scale, values: impl Iterator<Item = f64> + Clone) -> Range {
+        let high = values.clone().fold(f64::MIN_POSITIVE, f64::max);
+        let low = match scale {
+            Scale::Even => 0.0,
+            Scale::Powers => {
+                // What is zero has no place among powers and stands at the lower edge.
+                let above = values.filter(|value| *value > 0.0);
+                above.fold(f64::INFINITY, f64::min).min(high)
+            }
+        };
+        Range { scale, low, high }
+    }
+
+    /// Where a value lies, from 0 to 1.
+    fn share(&self, value: f64) -> f64 {
+        let share = match self.scale {
+            Scale::Even => value / self.high,
+            Scale::Powers if self.low < self.high => {
+                (value.max(self.low) / self.low).ln() / (self.high / self.low).ln()
+            }
+            Scale::Powers => 0.5,
+        };
+        share.clamp(0.0, 1.0)
+    }
+
+    /// Round values to draw a line at, few enough to tell them apart.
+    fn ticks(&self) -> Vec<f64> {
+        match self.scale {
+            Scale::Even => {
+                let step = round(self.high / 4.0);
+                (0..).map(|i| f64::from(i) * step).take_while(|value| *value <= self.high).collect()
+            }
+            Scale::Powers => {
+                let decades = (self.high / self.low).log10();
+                let factors: &[f64] = match decades {
+                    ..1.5 => &[1.0, 2.0, 5.0],
+                    ..3.0 => &[1.0, 3.0],
+                    _ => &[1.0],
+                };
+                let powers = (-9..=12).map(|power| 10_f64.powi(power));
+                let all = powers.flat_map(|power| factors.iter().map(move |f| f * power));
+                all.filter(|value| (self.low..=self.high).contains(value)).collect()
+            }
+        }
+    }
+}
+
+/// The next of 1, 2, 5, 10 and so on.
+fn round(value: f64) -> f64 {
+    let power = 10_f64.powf(value.log10().floor());
+    let factor = [1.0, 2.0, 5.0].into_iter().find(|factor| factor * power >= value);
+    factor.unwrap_or(10.0) * power
+}
+
+/// Round values up to the largest of these, to name across.
+pub(super) fn even_ticks(values: impl Iterator<Item = f64> + Clone) -> Vec<(f64, String)> {
+    let ticks = Range::of(Scale::Even, values).ticks();
+    ticks.into_iter().map(|value| (value, tick(value, ""))).collect()
+}
+
+/// A round number without the zeros that say nothing.
+pub(super) fn tick(value: f64, unit: &str) -> String {
+    let text = amount(value, unit);
+    let digits = text.find(|c: char| c != '.' && !c.is_ascii_digit()).unwrap_or(text.len());
+    let (number, rest) = text.split_at(digits);
+    let number = if number.contains('.') {
+        number.trim_end_matches('0').trim_end_matches('.')
+    } else {
+        number
+    };
+    format!("{number}{}", rest.trim_end())
 }
 
 /// Which line is which, where there is more than one.
@@ -113,47 +231,41 @@ fn legend(lines: &[Line<'_>]) -> String {
     if lines.len() < 2 {
         return String::new();
     }
-    let mut svg = String::new();
-    let mut x = WIDTH - 60.0 * f64::from(u32::try_from(lines.len()).expect("few lines"));
-    for (class, line) in lines.iter().enumerate() {
-        let class = class % 3;
-        svg += &format!(
-            "<circle class=\"dot-{class}\" cx=\"{x:.0}\" cy=\"14\" r=\"4\"/>\
-             <text x=\"{:.0}\" y=\"18\">{}</text>",
-            x + 8.0,
-            escape(line.name)
-        );
-        x += 60.0;
-    }
-    svg + "\n"
+    let entry = |(index, line): (usize, &Line<'_>)| {
+        format!("<span class=\"key-{}\">{}</span>\n", index % LINE_COLOURS, escape(line.name))
+    };
+    let entries: String = lines.iter().enumerate().map(entry).collect();
+    format!("<p class=\"legend\">{entries}</p>\n")
 }
 
-/// The values of the horizontal axis, as many as have room.
-fn ticks(lines: &[Line<'_>], across: &dyn Fn(f64) -> f64, y: f64) -> String {
-    const ROOM: f64 = 52.0;
-    let mut svg = String::new();
-    let mut free_from = f64::NEG_INFINITY;
-    for (x, _) in lines.first().map_or(&[][..], |line| &line.points) {
-        let at = across(*x);
-        if at >= free_from {
-            let label = amount(*x, "");
-            let label = label.trim_end().trim_end_matches(".00").replace(".0k", "k");
-            let label = label.strip_suffix(".0").unwrap_or(&label);
-            svg += &format!(
-                "<text class=\"faint\" x=\"{at:.1}\" y=\"{y:.0}\" text-anchor=\"middle\">{label}\
-                 </text>"
-            );
-            free_from = at + ROOM;
-        }
-    }
-    svg + "\n"
-}
-
-fn figure(title: &str, height: f64, svg: &str) -> String {
+fn figure(title: &str, legend: &str, height: f64, svg: &str) -> String {
     let title = escape(title);
     format!(
-        "<figure><figcaption>{title}</figcaption>\n\
+        "<figure><figcaption>{title}</figcaption>\n{legend}\
          <svg viewBox=\"0 0 {WIDTH:.0} {height:.0}\" role=\"img\" aria-label=\"{title}\">\n{svg}\
          </svg></figure>\n"
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn round_numbers_are_found_and_written_short() {
+        assert_eq!([round(0.3), round(7.0), round(120.0)], [0.5, 10.0, 200.0]);
+        assert_eq!(tick(5e6, "op/s"), "5M op/s");
+        assert_eq!(tick(20_000.0, "µs/round"), "20 ms/round");
+        assert_eq!([tick(0.0, ""), tick(100.0, ""), tick(0.5, "s")], ["0", "100", "0.5 s"]);
+    }
+
+    #[test]
+    fn ticks_lie_within_the_values() {
+        let even = Range::of(Scale::Even, [3.0, 9.0].into_iter());
+        assert_eq!(even.ticks(), [0.0, 5.0]);
+        assert_eq!([even.share(0.0), even.share(9.0)], [0.0, 1.0]);
+        let powers = Range::of(Scale::Powers, [0.0, 3.0, 4_000.0].into_iter());
+        assert_eq!(powers.ticks(), [10.0, 100.0, 1_000.0]);
+        assert_eq!([powers.share(0.0), powers.share(3.0), powers.share(4_000.0)], [0.0, 0.0, 1.0]);
+    }
 }

@@ -1,5 +1,7 @@
 //! Catena's own protocol, with sessions and exactly-once numbers like any client.
 
+mod parties;
+
 use std::collections::VecDeque;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -8,16 +10,14 @@ use std::rc::Rc;
 use anyhow::{Context, bail, ensure};
 use catena_protocol::frame::{self, Next};
 use catena_protocol::limits::FRAME_BYTES_MAX;
-use catena_protocol::op::{
-    Arrival, BarrierOp, CellOp, Contribution, CounterOp, Loss, ReduceOp, ReductionOp, SessionOp,
-    VectorOp,
-};
+use catena_protocol::op::{CellOp, CounterOp, ListOp, MapOp, SessionOp, VectorOp};
 use catena_protocol::{
     Elements, FrameKind, HEADER_BYTES, Header, Hello, ObjectId, Op, ShardId, ShardMap, Status,
-    Welcome, features,
+    Welcome, features, flags, named,
 };
 
-use super::{Keys, Wire, Wires, Workload};
+pub(crate) use self::parties::Meeting;
+use super::{ITEM_BYTES, KEY_BYTES, Keys, Wire, Wires, Workload, divided, set_key};
 
 /// What all connections to a node have in common.
 #[derive(Debug)]
@@ -54,7 +54,7 @@ impl Node {
             .collect::<anyhow::Result<Vec<_>>>()?;
         let wires = (0..connections).map(|seed| {
             let core = usize::try_from(seed).expect("few connections") % cores;
-            let caller = self.caller(Ask::of(workload), places[core].clone(), Keys::random(seed));
+            let caller = self.caller(workload, keys, places[core].clone(), Keys::random(seed));
             (Box::new(caller) as Box<dyn Wire>, self.core_address(core))
         });
         Ok(wires.collect())
@@ -70,7 +70,7 @@ impl Node {
     ) -> anyhow::Result<Wires> {
         let places = Rc::new(self.places(core, workload, keys)?);
         let wires = (0..connections).map(|seed| {
-            let caller = self.caller(Ask::of(workload), places.clone(), Keys::random(seed));
+            let caller = self.caller(workload, keys, places.clone(), Keys::random(seed));
             (Box::new(caller) as Box<dyn Wire>, self.core_address(core))
         });
         Ok(wires.collect())
@@ -80,40 +80,32 @@ impl Node {
     pub(crate) fn in_turn(&self, workload: Workload, keys: u64) -> anyhow::Result<Wires> {
         ensure!(self.ports.len() == 1, "one connection reaches only one core's keys");
         let places = Rc::new(self.places(0, workload, keys)?);
-        let caller = self.caller(Ask::of(workload), places, Keys::InTurn(0));
+        let caller = self.caller(workload, keys, places, Keys::InTurn(0));
         Ok(vec![(Box::new(caller), self.core_address(0))])
     }
 
-    /// One connection for each of so many parties that meet at one object.
-    pub(crate) fn parties(&self, meeting: Meeting, name: &str, parties: u32) -> Wires {
-        let object = ObjectId::of(name);
-        let shard = self.map.shard_of(object);
-        let address = self.core_address(self.map.core_of(shard).into());
-        let places = Rc::new(vec![(shard, object)]);
-        let wires = (0..parties).map(|party| {
-            let ask = match meeting {
-                Meeting::Barrier => {
-                    Ask::Arrive { name: format!("party-{party}"), parties, generation: 0 }
-                }
-                Meeting::Reduction { elements } => {
-                    Ask::Contribute { party, parties, round: 0, elements: vec![1.0; elements] }
-                }
-            };
-            let caller = self.caller(ask, places.clone(), Keys::InTurn(0));
-            (Box::new(caller) as Box<dyn Wire>, address)
-        });
-        wires.collect()
+    /// One connection that makes so many counters, one by one, and says what each is called.
+    pub(crate) fn naming(&self, keys: u64) -> anyhow::Result<Wires> {
+        ensure!(self.ports.len() == 1, "one connection reaches only one core's keys");
+        let places = Rc::new(self.places(0, Workload::CounterAdd, keys)?);
+        let caller = self.caller(Workload::CounterAdd, keys, places, Keys::InTurn(0));
+        let caller = Caller { names: Some(Box::new(name_of("counter"))), ..caller };
+        Ok(vec![(Box::new(caller), self.core_address(0))])
     }
 
-    /// The keys that a core owns.
+    /// The objects of a core.
     fn places(&self, core: usize, workload: Workload, keys: u64) -> anyhow::Result<Vec<Place>> {
         let kind = match workload {
             Workload::CounterAdd => "counter".to_owned(),
             Workload::CounterMultiply => "factor".to_owned(),
             Workload::CellPut { bytes } | Workload::CellGet { bytes } => format!("cell/{bytes}"),
             Workload::VectorAdd { elements } => format!("vector/{elements}"),
+            Workload::MapPut | Workload::MapGet => "map".to_owned(),
+            Workload::ListPush | Workload::ListPushPop => "list".to_owned(),
         };
-        let all = (0..keys).map(|i| ObjectId::of(&format!("catena-bench/{kind}/{i}")));
+        let name = name_of(&kind);
+        let objects = keys / workload.items(keys);
+        let all = (0..objects).map(|i| ObjectId::of(&name(i)));
         let places = all.map(|object| (self.map.shard_of(object), object));
         let own = |place: &Place| usize::from(self.map.core_of(place.0)) == core;
         let places: Vec<Place> = places.filter(own).collect();
@@ -125,15 +117,18 @@ impl Node {
         SocketAddr::new(self.address.ip(), self.ports[core])
     }
 
-    fn caller(&self, ask: Ask, places: Rc<Vec<Place>>, order: Keys) -> Caller {
-        use std::hash::{BuildHasher, RandomState};
+    fn caller(&self, workload: Workload, keys: u64, places: Rc<Vec<Place>>, order: Keys) -> Caller {
         Caller {
-            ask,
+            ask: Ask::of(workload),
+            keys: places.len() as u64 * workload.items(keys),
+            items: workload.items(keys),
             places,
             order,
+            place: 0,
+            names: None,
             greets: true,
             now_us: self.now_us,
-            session: RandomState::new().hash_one(0) | 1,
+            session: session(),
             progress: vec![(0, 0); self.map.shards() as usize],
             under_way: VecDeque::new(),
         }
@@ -148,20 +143,22 @@ pub(crate) fn echoed(address: SocketAddr, keys: u64, connections: u64) -> Wires 
     let places = node.places(0, Workload::CounterAdd, keys).expect("one core owns all keys");
     let places = Rc::new(places);
     let wires = (0..connections).map(|seed| {
-        let ask = Ask::of(Workload::CounterAdd);
-        let caller = node.caller(ask, places.clone(), Keys::random(seed));
+        let caller = node.caller(Workload::CounterAdd, keys, places.clone(), Keys::random(seed));
         (Box::new(Caller { greets: false, ..caller }) as Box<dyn Wire>, address)
     });
     wires.collect()
 }
 
-/// Where parties meet.
-#[derive(Clone, Copy, Debug)]
-pub(crate) enum Meeting {
-    /// A barrier.
-    Barrier,
-    /// A sum of so many f64 from each.
-    Reduction { elements: usize },
+/// What the objects of a kind are called, by number.
+fn name_of(kind: &str) -> impl Fn(u64) -> String + use<> {
+    let prefix = format!("catena-bench/{kind}/");
+    move |number| format!("{prefix}{number}")
+}
+
+/// The id of a session that nobody else has.
+fn session() -> u64 {
+    use std::hash::{BuildHasher, RandomState};
+    RandomState::new().hash_one(0) | 1
 }
 
 /// What a connection asks, over and over.
@@ -173,27 +170,53 @@ enum Ask {
     Put(Vec<u8>),
     Get,
     AddVector(Vec<f64>),
-    Arrive {
-        name: String,
-        parties: u32,
-        generation: u64,
+    PutEntry {
+        key: [u8; KEY_BYTES],
+        value: [u8; ITEM_BYTES],
     },
-    Contribute {
-        party: u32,
-        parties: u32,
-        round: u64,
-        elements: Vec<f64>,
+    GetEntry {
+        key: [u8; KEY_BYTES],
+    },
+    Push([u8; ITEM_BYTES]),
+    /// Pushes and pops in turns, first pushes.
+    PushPop {
+        item: [u8; ITEM_BYTES],
+        pops: bool,
     },
 }
 
 impl Ask {
     fn of(workload: Workload) -> Ask {
+        let (key, value) = ([b'0'; KEY_BYTES], [b'x'; ITEM_BYTES]);
         match workload {
             Workload::CounterAdd => Ask::Add,
             Workload::CounterMultiply => Ask::Multiply,
             Workload::CellPut { bytes } => Ask::Put(vec![b'x'; bytes]),
             Workload::CellGet { .. } => Ask::Get,
             Workload::VectorAdd { elements } => Ask::AddVector(vec![1.0; elements]),
+            Workload::MapPut => Ask::PutEntry { key, value },
+            Workload::MapGet => Ask::GetEntry { key },
+            Workload::ListPush => Ask::Push(value),
+            // Pops after the first aim turned it.
+            Workload::ListPushPop => Ask::PushPop { item: value, pops: true },
+        }
+    }
+
+    /// Goes on to the next request. Answers whether that one is for an object of its own.
+    fn advance(&mut self) -> bool {
+        match self {
+            Ask::PushPop { pops, .. } => {
+                *pops = !*pops;
+                !*pops
+            }
+            _ => true,
+        }
+    }
+
+    /// Asks for this item of an object.
+    fn aim(&mut self, item: u64) {
+        if let Ask::PutEntry { key, .. } | Ask::GetEntry { key } = self {
+            set_key(key, b'f', item);
         }
     }
 
@@ -206,46 +229,33 @@ impl Ask {
             Ask::AddVector(ref elements) => {
                 Op::Vector(VectorOp::Add { elements: Elements::F64(elements) })
             }
-            Ask::Arrive { ref name, parties, generation } => {
-                let (hold_ms, loss) = (0, Loss::Wait);
-                let arrival = Arrival { party: name, parties, generation, hold_ms, loss };
-                Op::Barrier(BarrierOp::ArriveAndWait(arrival))
+            Ask::PutEntry { ref key, ref value } => Op::Map(MapOp::Put { key, value }),
+            Ask::GetEntry { ref key } => Op::Map(MapOp::Get { key }),
+            Ask::Push(ref bytes) | Ask::PushPop { item: ref bytes, pops: false } => {
+                Op::List(ListOp::PushFront { bytes })
             }
-            Ask::Contribute { party, parties, round, ref elements } => {
-                let (op, elements) = (ReduceOp::Sum, Elements::F64(elements));
-                let (hold_ms, loss) = (0, Loss::Wait);
-                let part = Contribution { party, parties, round, op, hold_ms, loss, elements };
-                Op::Reduction(ReductionOp::Contribute(part))
-            }
+            Ask::PushPop { pops: true, .. } => Op::List(ListOp::PopBack),
         }
     }
 
     fn is_read(&self) -> bool {
-        matches!(self, Ask::Get)
-    }
-
-    /// How long it may wait inside the engine.
-    fn deadline_ms(&self) -> u32 {
-        match self {
-            Ask::Arrive { .. } | Ask::Contribute { .. } => 60_000,
-            _ => 0,
-        }
-    }
-
-    /// Goes on to the next round.
-    fn advance(&mut self) {
-        if let Ask::Arrive { generation: round, .. } | Ask::Contribute { round, .. } = self {
-            *round += 1;
-        }
+        matches!(self, Ask::Get | Ask::GetEntry { .. })
     }
 }
 
 /// One connection.
-#[derive(Debug)]
 struct Caller {
     ask: Ask,
     places: Rc<Vec<Place>>,
+    /// How many keys all of them have together.
+    keys: u64,
+    /// How many keys one of them has.
+    items: u64,
     order: Keys,
+    /// Where the last request went.
+    place: usize,
+    /// What the objects are called, if they are to learn it.
+    names: Option<Box<dyn Fn(u64) -> String>>,
     /// Whether there is anybody to say Hello to.
     greets: bool,
     now_us: u64,
@@ -256,78 +266,108 @@ struct Caller {
     under_way: VecDeque<ShardId>,
 }
 
+impl Caller {
+    fn move_on(&mut self) {
+        if self.ask.advance() {
+            let key = self.order.below(self.keys);
+            let (object, item) = if self.items == 1 { (key, 0) } else { divided(key, self.items) };
+            self.place = usize::try_from(object).expect("an index");
+            self.ask.aim(item);
+        }
+    }
+}
+
 impl Wire for Caller {
     fn greet(&mut self, socket: &mut TcpStream) -> anyhow::Result<()> {
         if !self.greets {
             return Ok(());
         }
-        hello(socket)?;
-        let mut out = Vec::new();
-        let nonce = self.session;
-        let open = Op::Session(SessionOp::Open { born_us: self.now_us, nonce, ttl_ms: 0 });
         let mut shards: Vec<ShardId> = self.places.iter().map(|place| place.0).collect();
         shards.sort_unstable();
         shards.dedup();
-        for shard in &shards {
-            let mut header = Header::new(FrameKind::Request);
-            header.op = open.code().to_wire();
-            header.shard = *shard;
-            header.session = self.session;
-            frame::write(&mut out, &header, |out| open.encode(out))?;
-        }
-        socket.write_all(&out)?;
-        let mut replies = vec![0; shards.len() * HEADER_BYTES as usize];
-        socket.read_exact(&mut replies)?;
-        for reply in replies.chunks_exact(HEADER_BYTES as usize) {
-            ensure!(status(reply) == Status::Ok.to_wire(), "a session was refused");
-        }
-        Ok(())
+        open_sessions(socket, self.session, self.now_us, &shards)
     }
 
     fn request(&mut self, out: &mut Vec<u8>) {
-        let key = self.order.below(self.places.len() as u64);
-        let (shard, object) = self.places[usize::try_from(key).expect("an index")];
+        self.move_on();
+        let (shard, object) = self.places[self.place];
         let (number, open) = &mut self.progress[usize::from(shard.0)];
         *open += 1;
         self.under_way.push_back(shard);
         let op = self.ask.op();
-        let mut header = Header {
-            op: op.code().to_wire(),
-            deadline_ms: self.ask.deadline_ms(),
-            shard,
-            object,
-            ..Header::new(FrameKind::Request)
-        };
+        let mut header =
+            Header { op: op.code().to_wire(), shard, object, ..Header::new(FrameKind::Request) };
         if !self.ask.is_read() {
             *number += 1;
             header.session = self.session;
             header.number = *number;
             header.acked_gap = *open;
         }
-        frame::write(out, &header, |out| op.encode(out)).expect("values are below 16 MiB");
-        self.ask.advance();
+        let written = match &self.names {
+            None => frame::write(out, &header, |out| op.encode(out)),
+            Some(name) => {
+                header.flags = flags::NAMED;
+                frame::write(out, &header, |out| {
+                    named::put(&name(self.place as u64), out);
+                    op.encode(out);
+                })
+            }
+        };
+        written.expect("values are below 16 MiB");
     }
 
     fn reply(&mut self, bytes: &[u8]) -> anyhow::Result<Option<usize>> {
-        // Like the other protocols' parsers, this one looks only for length and outcome.
-        if bytes.len() < HEADER_BYTES as usize {
-            return Ok(None);
-        }
-        let len = u32::from_le_bytes([bytes[12], bytes[13], bytes[14], bytes[15]]) as usize;
-        if bytes.len() < len {
-            return Ok(None);
-        }
-        if status(bytes) != Status::Ok.to_wire() {
-            bail!("the engine answered {:?}", Status::from_wire(status(bytes)));
-        }
+        let Some(len) = reply_len(bytes)? else { return Ok(None) };
         let shard = self.under_way.pop_front().context("a reply to nothing")?;
         self.progress[usize::from(shard.0)].1 -= 1;
         Ok(Some(len))
     }
 }
 
+/// How long the reply is that `bytes` begin with, or `None` if it is not all there. Like the other
+/// protocols' parsers, this one looks only for length and outcome.
+fn reply_len(bytes: &[u8]) -> anyhow::Result<Option<usize>> {
+    if bytes.len() < HEADER_BYTES as usize {
+        return Ok(None);
+    }
+    let len = u32::from_le_bytes([bytes[12], bytes[13], bytes[14], bytes[15]]) as usize;
+    if bytes.len() < len {
+        return Ok(None);
+    }
+    if status(bytes) != Status::Ok.to_wire() {
+        bail!("the engine answered {:?}", Status::from_wire(status(bytes)));
+    }
+    Ok(Some(len))
+}
+
 fn status(frame: &[u8]) -> u16 {
     u16::from_le_bytes([frame[10], frame[11]])
+}
+
+/// Says Hello, and begins a session in each of these shards.
+fn open_sessions(
+    socket: &mut TcpStream,
+    session: u64,
+    now_us: u64,
+    shards: &[ShardId],
+) -> anyhow::Result<()> {
+    hello(socket)?;
+    let mut out = Vec::new();
+    let open = Op::Session(SessionOp::Open { born_us: now_us, nonce: session, ttl_ms: 0 });
+    for shard in shards {
+        let mut header = Header::new(FrameKind::Request);
+        header.op = open.code().to_wire();
+        header.shard = *shard;
+        header.session = session;
+        frame::write(&mut out, &header, |out| open.encode(out))?;
+    }
+    socket.write_all(&out)?;
+    let mut replies = vec![0; shards.len() * HEADER_BYTES as usize];
+    socket.read_exact(&mut replies)?;
+    for reply in replies.chunks_exact(HEADER_BYTES as usize) {
+        ensure!(status(reply) == Status::Ok.to_wire(), "a session was refused");
+    }
+    Ok(())
 }
 
 /// Says Hello and waits for the Welcome.

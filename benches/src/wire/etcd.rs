@@ -13,9 +13,7 @@ pub(crate) fn wire(workload: Workload, keys: u64, order: Keys) -> Box<dyn Wire> 
             ("put", format!(r#"","value":"{}"}}"#, base64(&vec![b'x'; bytes])))
         }
         Workload::CellGet { .. } => ("range", r#""}"#.to_owned()),
-        Workload::CounterAdd | Workload::CounterMultiply | Workload::VectorAdd { .. } => {
-            unreachable!("`Dialect::has` says no")
-        }
+        _ => unreachable!("`Dialect::has` says no"),
     };
     let length = BODY.len() + base64(&key(0)).len() + tail.len();
     let head = format!(

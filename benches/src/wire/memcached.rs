@@ -18,9 +18,7 @@ pub(crate) fn wire(workload: Workload, keys: u64, order: Keys) -> Box<dyn Wire> 
             tail.extend_from_slice(b"\r\n");
             (b"ms ", b'v', tail)
         }
-        Workload::CounterMultiply | Workload::VectorAdd { .. } => {
-            unreachable!("`Dialect::has` says no")
-        }
+        _ => unreachable!("`Dialect::has` says no"),
     };
     Box::new(Meta { head, prefix, tail, keys, order })
 }

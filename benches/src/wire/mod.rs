@@ -18,6 +18,11 @@ pub(crate) trait Wire {
     /// Says what has to be said before the first request, and takes the answer to it.
     fn greet(&mut self, socket: &mut TcpStream) -> anyhow::Result<()>;
 
+    /// Whether the next request may go out. One that depends on others is held back until then.
+    fn is_ready(&self) -> bool {
+        true
+    }
+
     /// Appends one more request.
     fn request(&mut self, out: &mut Vec<u8>);
 
@@ -39,6 +44,15 @@ pub(crate) enum Workload {
     CellGet { bytes: usize },
     /// Adds so many f64 to a vector, element by element.
     VectorAdd { elements: usize },
+    /// Puts a value of [`ITEM_BYTES`] under a key of a map.
+    MapPut,
+    /// Gets the value of a key of a map.
+    MapGet,
+    /// Pushes an item of [`ITEM_BYTES`] to the front of a list.
+    ListPush,
+    /// Pushes an item to the front of a list, takes one from its back, and so on: lists keep their
+    /// lengths.
+    ListPushPop,
 }
 
 impl Workload {
@@ -54,6 +68,10 @@ impl Workload {
             Workload::CellPut { bytes } => format!("cell_put_{}", size(bytes)),
             Workload::CellGet { bytes } => format!("cell_get_{}", size(bytes)),
             Workload::VectorAdd { elements } => format!("vector_add_{elements}"),
+            Workload::MapPut => "map_put".to_owned(),
+            Workload::MapGet => "map_get".to_owned(),
+            Workload::ListPush => "list_push".to_owned(),
+            Workload::ListPushPop => "list_push_pop".to_owned(),
         }
     }
 
@@ -61,20 +79,41 @@ impl Workload {
     pub(crate) fn preparation(self) -> Workload {
         match self {
             Workload::CellGet { bytes } => Workload::CellPut { bytes },
+            Workload::MapGet => Workload::MapPut,
+            Workload::ListPushPop => Workload::ListPush,
             other => other,
         }
     }
 
-    /// At most `keys`, and no more than make [`VALUES_BYTES_MAX`] together.
+    /// At most `keys`, no more than make [`VALUES_BYTES_MAX`] together, and as many in every object.
     fn keys(self, keys: u64) -> u64 {
         let bytes = match self {
             Workload::CounterAdd | Workload::CounterMultiply => 8,
             Workload::CellPut { bytes } | Workload::CellGet { bytes } => bytes,
             Workload::VectorAdd { elements } => elements * 8,
+            Workload::MapPut | Workload::MapGet => ITEM_BYTES,
+            Workload::ListPush | Workload::ListPushPop => ITEM_BYTES,
         };
-        keys.min(VALUES_BYTES_MAX / bytes.max(1) as u64).max(1)
+        let keys = keys.min(VALUES_BYTES_MAX / bytes.max(1) as u64).max(1);
+        keys - keys % self.items(keys)
+    }
+
+    /// How many of so many keys are in one object.
+    fn items(self, keys: u64) -> u64 {
+        match self {
+            Workload::MapPut | Workload::MapGet => ITEMS.min(keys),
+            Workload::ListPush | Workload::ListPushPop => ITEMS.min(keys),
+            _ => 1,
+        }
     }
 }
+
+/// Entries of a map and items of a list: more than what Redis packs into one piece of memory, where
+/// it would have to search.
+const ITEMS: u64 = 1_000;
+
+/// Bytes of a value in a map, and of an item of a list.
+const ITEM_BYTES: usize = 16;
 
 /// So much memory the values of one workload take on each server.
 const VALUES_BYTES_MAX: u64 = 128 * 1024 * 1024;
@@ -165,6 +204,9 @@ impl Dialect {
                 Dialect::Etcd => bytes <= 1024,
                 _ => true,
             },
+            Workload::MapPut | Workload::MapGet | Workload::ListPush | Workload::ListPushPop => {
+                matches!(self, Dialect::Catena | Dialect::Redis)
+            }
             Workload::CounterMultiply | Workload::VectorAdd { .. } => self == Dialect::Catena,
         }
     }
@@ -210,17 +252,26 @@ impl Dialect {
 pub(crate) type Wires = Vec<(Box<dyn Wire>, SocketAddr)>;
 
 /// Appends a key of constant length, so that the lengths around it are constant.
-fn put_key(out: &mut Vec<u8>, prefix: u8, mut number: u64) {
-    let mut key = [b'0'; KEY_BYTES];
-    key[0] = prefix;
-    for digit in key[1..].iter_mut().rev() {
-        *digit += u8::try_from(number % 10).expect("a digit");
-        number /= 10;
-    }
+fn put_key(out: &mut Vec<u8>, prefix: u8, number: u64) {
+    let mut key = [0; KEY_BYTES];
+    set_key(&mut key, prefix, number);
     out.extend_from_slice(&key);
 }
 
-/// Length of the peers' keys.
+fn set_key(key: &mut [u8; KEY_BYTES], prefix: u8, mut number: u64) {
+    key[0] = prefix;
+    for digit in key[1..].iter_mut().rev() {
+        *digit = b'0' + u8::try_from(number % 10).expect("a digit");
+        number /= 10;
+    }
+}
+
+/// The object a key is in, and which of its items it is.
+fn divided(key: u64, items: u64) -> (u64, u64) {
+    (key / items, key % items)
+}
+
+/// Length of the peers' keys, and of keys in maps.
 const KEY_BYTES: usize = 10;
 
 /// The first line of `bytes` without its end, and how long it is with it.
@@ -257,6 +308,13 @@ mod tests {
         let mut keys = Keys::random(7);
         let seen: std::collections::BTreeSet<u64> = (0..1_000).map(|_| keys.below(8)).collect();
         assert_eq!(seen, (0..8).collect());
+    }
+
+    #[test]
+    fn every_map_has_as_many_entries() {
+        let map = Workload::MapPut;
+        assert_eq!([map.keys(100_999), map.keys(999)], [100_000, 999]);
+        assert_eq!([map.items(100_000), map.items(999)], [1_000, 999]);
     }
 
     #[test]

@@ -4,39 +4,86 @@ use std::net::TcpStream;
 
 use anyhow::bail;
 
-use super::{Keys, Wire, Workload, line, number, put_key};
+use super::{ITEM_BYTES, Keys, Wire, Workload, divided, line, number, put_key};
 
 /// A connection that asks this of random keys.
 pub(crate) fn wire(workload: Workload, keys: u64, order: Keys) -> Box<dyn Wire> {
-    match workload {
-        Workload::CounterAdd => boxed(b"*2\r\n$4\r\nINCR\r\n$10\r\n", b'c', b"\r\n", keys, order),
-        Workload::CellGet { .. } => {
-            boxed(b"*2\r\n$3\r\nGET\r\n$10\r\n", b'v', b"\r\n", keys, order)
-        }
+    let one = |head, prefix, tail: &[u8]| vec![Command::new(head, prefix, tail)];
+    let commands = match workload {
+        Workload::CounterAdd => one(b"*2\r\n$4\r\nINCR\r\n$10\r\n", b'c', b"\r\n"),
+        Workload::CellGet { .. } => one(b"*2\r\n$3\r\nGET\r\n$10\r\n", b'v', b"\r\n"),
         Workload::CellPut { bytes } => {
-            let mut tail = format!("\r\n${bytes}\r\n").into_bytes();
-            tail.resize(tail.len() + bytes, b'x');
-            tail.extend_from_slice(b"\r\n");
-            boxed(b"*3\r\n$3\r\nSET\r\n$10\r\n", b'v', &tail, keys, order)
+            one(b"*3\r\n$3\r\nSET\r\n$10\r\n", b'v', &then(&value(bytes)))
+        }
+        Workload::MapPut => {
+            let put = one(b"*4\r\n$4\r\nHSET\r\n$10\r\n", b'm', &then(&value(ITEM_BYTES)));
+            put.into_iter().map(Command::with_field).collect()
+        }
+        Workload::MapGet => {
+            let get = one(b"*3\r\n$4\r\nHGET\r\n$10\r\n", b'm', b"\r\n");
+            get.into_iter().map(Command::with_field).collect()
+        }
+        Workload::ListPush => vec![push()],
+        Workload::ListPushPop => {
+            let pop = Command::new(b"*2\r\n$4\r\nRPOP\r\n$10\r\n", b'l', b"\r\n");
+            vec![push(), Command { stays: true, ..pop }]
         }
         Workload::CounterMultiply | Workload::VectorAdd { .. } => {
             unreachable!("`Dialect::has` says no")
         }
-    }
+    };
+    let items = workload.items(keys);
+    Box::new(Resp { commands, turn: 0, keys, items, order, place: (0, 0) })
 }
 
-fn boxed(head: &'static [u8], prefix: u8, tail: &[u8], keys: u64, order: Keys) -> Box<dyn Wire> {
-    Box::new(Resp { head, prefix, tail: tail.to_vec(), keys, order })
+fn push() -> Command {
+    Command::new(b"*3\r\n$5\r\nLPUSH\r\n$10\r\n", b'l', &then(&value(ITEM_BYTES)))
 }
 
-/// One command with a key in it.
+/// What follows a key, if more follows.
+fn then(bulk: &[u8]) -> Vec<u8> {
+    [b"\r\n", bulk].concat()
+}
+
+fn value(bytes: usize) -> Vec<u8> {
+    let mut bulk = format!("${bytes}\r\n").into_bytes();
+    bulk.resize(bulk.len() + bytes, b'x');
+    bulk.extend_from_slice(b"\r\n");
+    bulk
+}
+
+/// Commands that take turns, each with a key in it.
 #[derive(Debug)]
 struct Resp {
+    commands: Vec<Command>,
+    turn: usize,
+    keys: u64,
+    /// How many keys are in one of Redis' keys.
+    items: u64,
+    order: Keys,
+    /// The key of the last command, and the field in it.
+    place: (u64, u64),
+}
+
+#[derive(Debug)]
+struct Command {
     head: &'static [u8],
     prefix: u8,
+    /// Whether a field follows the key.
+    has_field: bool,
     tail: Vec<u8>,
-    keys: u64,
-    order: Keys,
+    /// Whether it has the key of the command before it.
+    stays: bool,
+}
+
+impl Command {
+    fn new(head: &'static [u8], prefix: u8, tail: &[u8]) -> Command {
+        Command { head, prefix, has_field: false, tail: tail.to_vec(), stays: false }
+    }
+
+    fn with_field(self) -> Command {
+        Command { has_field: true, ..self }
+    }
 }
 
 impl Wire for Resp {
@@ -45,9 +92,20 @@ impl Wire for Resp {
     }
 
     fn request(&mut self, out: &mut Vec<u8>) {
-        out.extend_from_slice(self.head);
-        put_key(out, self.prefix, self.order.below(self.keys));
-        out.extend_from_slice(&self.tail);
+        let command = &self.commands[self.turn];
+        self.turn = if self.turn + 1 == self.commands.len() { 0 } else { self.turn + 1 };
+        if !command.stays {
+            let key = self.order.below(self.keys);
+            self.place = if self.items == 1 { (key, 0) } else { divided(key, self.items) };
+        }
+        let (key, field) = self.place;
+        out.extend_from_slice(command.head);
+        put_key(out, command.prefix, key);
+        if command.has_field {
+            out.extend_from_slice(b"\r\n$10\r\n");
+            put_key(out, b'f', field);
+        }
+        out.extend_from_slice(&command.tail);
     }
 
     fn reply(&mut self, bytes: &[u8]) -> anyhow::Result<Option<usize>> {
@@ -86,5 +144,25 @@ mod tests {
         out.clear();
         wire(Workload::CellPut { bytes: 2 }, 10, Keys::InTurn(7)).request(&mut out);
         assert_eq!(out, b"*3\r\n$3\r\nSET\r\n$10\r\nv000000007\r\n$2\r\nxx\r\n");
+        out.clear();
+        wire(Workload::MapPut, 3_000, Keys::InTurn(2_007)).request(&mut out);
+        let put = b"*4\r\n$4\r\nHSET\r\n$10\r\nm000000002\r\n$10\r\nf000000007\r\n$16\r\n";
+        assert_eq!(out, [&put[..], b"xxxxxxxxxxxxxxxx\r\n"].concat());
+    }
+
+    #[test]
+    fn what_is_pushed_to_a_list_is_taken_from_the_same() {
+        let mut wire = wire(Workload::ListPushPop, 2_000, Keys::InTurn(999));
+        let mut next = || {
+            let mut out = Vec::new();
+            wire.request(&mut out);
+            out
+        };
+        assert_eq!(
+            next(),
+            b"*3\r\n$5\r\nLPUSH\r\n$10\r\nl000000000\r\n$16\r\nxxxxxxxxxxxxxxxx\r\n"
+        );
+        assert_eq!(next(), b"*2\r\n$4\r\nRPOP\r\n$10\r\nl000000000\r\n");
+        assert!(next().ends_with(b"l000000001\r\n$16\r\nxxxxxxxxxxxxxxxx\r\n"));
     }
 }

@@ -1,0 +1,83 @@
+//! What the engine asks of its allocator: how often in steady state, and how much for a million
+//! counters.
+
+use std::time::Duration;
+
+use crate::load::{Load, Pressure};
+use crate::record::Sample;
+use crate::server::Server;
+use crate::wire::catena::Node;
+use crate::wire::{Dialect, Plan, Workload};
+
+/// What is asked until nothing changes any more but values, and how: connections × depth.
+const STEADY: [(Workload, u64, usize); 9] = [
+    (Workload::CounterAdd, 16, 1),
+    (Workload::CounterAdd, 16, 32),
+    (Workload::CounterAdd, 64, 64),
+    (Workload::CellPut { bytes: 1_024 }, 16, 32),
+    (Workload::CellGet { bytes: 1_024 }, 16, 32),
+    (Workload::VectorAdd { elements: 2_525 }, 16, 32),
+    (Workload::MapPut, 16, 32),
+    (Workload::MapGet, 16, 32),
+    (Workload::ListPushPop, 16, 32),
+];
+
+const KEYS: u64 = 10_000;
+
+/// How many counters the memory is measured with.
+const COUNTERS: u64 = 1_000_000;
+
+/// Calls to the allocator for one op, in an engine that counts them.
+pub(super) fn allocations(cpu: usize) -> anyhow::Result<Vec<Sample>> {
+    let mut engine = Server::counting_engine(cpu)?;
+    let mut samples = Vec::new();
+    for (workload, connections, depth) in STEADY {
+        let plan = Plan { workload, keys: KEYS, connections };
+        let preparation = Plan { workload: workload.preparation(), ..plan };
+        let mut load = Load::open(engine.dialect.in_turn(engine.address, &preparation)?)?;
+        load.send(engine.dialect.keys(&plan), 16)?;
+        let mut load = Load::open(engine.dialect.wires(engine.address, &plan)?)?;
+        let measure = Duration::from_millis(300);
+        let pressure =
+            Pressure { depth, warm_up: Duration::ZERO, measure, spin: false, rate: None };
+        // Until every connection has the buffers, and every session the ring, that it keeps.
+        for _ in 0..2 {
+            load.press(&pressure, &|| None)?;
+            load.settle()?;
+        }
+        let before = engine.allocations()?;
+        let ops = load.press(&pressure, &|| None)?.ops;
+        load.settle()?;
+        let asked = engine.allocations()? - before;
+        #[allow(clippy::cast_precision_loss)] // far below 2^53 operations
+        let per_op = asked as f64 / ops as f64;
+        let measure = format!("heap allocations, {}_{connections}x{depth}", workload.name());
+        samples.push(Sample::new(&measure, &engine.name, "calls/op", &[per_op]));
+    }
+    Ok(samples)
+}
+
+/// What a million counters take in an engine that has nothing else, by id only and with their names.
+pub(super) fn memory(cpu: usize) -> anyhow::Result<Vec<Sample>> {
+    let mut samples = Vec::new();
+    for named in [false, true] {
+        let engine = Server::engine(&[cpu], 0)?;
+        let before = engine.resident_bytes();
+        let plan = Plan { workload: Workload::CounterAdd, keys: COUNTERS, connections: 1 };
+        let wires = if named {
+            Node::at(engine.address)?.naming(COUNTERS)?
+        } else {
+            Dialect::Catena.in_turn(engine.address, &plan)?
+        };
+        let mut load = Load::open(wires)?;
+        load.send(COUNTERS, 64)?;
+        drop(load);
+        let taken = before.zip(engine.resident_bytes()).map(|(before, after)| after - before);
+        #[allow(clippy::cast_precision_loss)] // far below 2^53 bytes
+        let each = taken.map(|taken| taken as f64 / COUNTERS as f64);
+        let measure =
+            format!("resident memory, 1 M {}", if named { "named counters" } else { "counters" });
+        samples.extend(each.map(|each| Sample::new(&measure, &engine.name, "B each", &[each])));
+    }
+    Ok(samples)
+}
