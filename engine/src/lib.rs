@@ -23,6 +23,7 @@ pub mod config;
 mod engine;
 mod io;
 mod objects;
+mod prefetch;
 pub mod shard;
 
 pub use engine::{Builder, Driver, Engine, StartError};

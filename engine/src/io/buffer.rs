@@ -1,6 +1,6 @@
 //! The receive buffer: aligned, reused, and read into behind what is still incomplete.
 //!
-//! The only `unsafe` of the engine. The kernel writes behind the filled part; frames are borrowed
+//! With `prefetch.rs` the only `unsafe` of the engine. The kernel writes behind the filled part; frames are borrowed
 //! from the front, which is aligned to 16 because the memory is and frames are multiples of 16.
 #![allow(unsafe_code)]
 

@@ -1,7 +1,6 @@
 //! What the tasks of one core share: its shards, its connections, its clock.
 
 use std::cell::{Cell, RefCell};
-use std::hint::black_box;
 use std::net::SocketAddr;
 use std::os::fd::RawFd;
 use std::rc::Rc;
@@ -95,8 +94,8 @@ impl Core {
         conn::drain(buffer, &mut unsent, |frames| self.expect(frames), serve)
     }
 
-    /// Brings into the cache what requests are going to need. One table after the other in short
-    /// loops: the cpu then has many of the misses under way at a time.
+    /// Brings into the cache what requests are going to need, with many of the misses under way at a
+    /// time.
     fn expect(&self, frames: &[Frame<'_>]) {
         if frames.len() < WORTH_WARMING {
             return;
@@ -106,14 +105,14 @@ impl Core {
             shards.get(usize::from(frame.header.shard.0 / self.config.map.cores()))
         };
         for frame in frames {
-            black_box(shard(frame).map(|shard| shard.warm_object(&frame.header)));
+            if let Some(shard) = shard(frame) {
+                shard.prefetch(&frame.header);
+            }
         }
-        // A counter has nothing outside the table.
-        for frame in frames.iter().filter(|frame| kind_of(&frame.header) == Kind::Cell.to_wire()) {
-            black_box(shard(frame).map(|shard| shard.warm_heap(&frame.header)));
-        }
-        for frame in frames.iter().filter(|frame| frame.header.session != 0) {
-            black_box(shard(frame).map(|shard| shard.warm_session(&frame.header)));
+        for frame in frames {
+            if let Some(shard) = shard(frame) {
+                shard.prefetch_rest(&frame.header);
+            }
         }
     }
 

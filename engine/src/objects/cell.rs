@@ -5,6 +5,7 @@ use catena_protocol::{Fault, Refusal, Reply, Status};
 
 use super::{Applied, Turn};
 use crate::config::{CELL_BYTES_MAX, STORED_REPLY_BYTES_MAX};
+use crate::prefetch::prefetch;
 
 /// A cell; empty and of version 0 until somebody writes it. Its memory is reused from write to write.
 #[derive(Debug, Default)]
@@ -100,9 +101,11 @@ impl Cell {
         self.version += 1;
     }
 
-    /// Reads where the bytes begin.
-    pub(super) fn warm(&self) -> u64 {
-        self.bytes.first().copied().map_or(0, u64::from)
+    /// Begins to bring the first bytes into the cache.
+    pub(super) fn prefetch(&self) {
+        if let Some(first) = self.bytes.first() {
+            prefetch(first);
+        }
     }
 
     pub(super) fn bytes(&self) -> u64 {

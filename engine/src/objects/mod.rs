@@ -272,12 +272,10 @@ impl Object {
         }
     }
 
-    /// Reads a little of what the object has on the heap, so that it comes into the cache. The
-    /// answer means nothing.
-    pub(crate) fn warm(&self) -> u64 {
-        match self {
-            Object::Cell(cell) => cell.warm(),
-            _ => 0,
+    /// Begins to bring into the cache what the object has on the heap.
+    pub(crate) fn prefetch(&self) {
+        if let Object::Cell(cell) = self {
+            cell.prefetch();
         }
     }
 

@@ -18,6 +18,7 @@
 pub mod fuzz;
 mod outbox;
 mod session;
+mod table;
 mod waiters;
 
 use catena_protocol::limits::WAIT_MS_MAX;
@@ -25,12 +26,10 @@ use catena_protocol::op::{ObjectOp, SessionOp};
 use catena_protocol::{
     Fault, Frame, Header, Kind, Missing, ObjectId, Op, Refusal, Reply, ShardId, Status,
 };
-use foldhash::fast::FixedState;
-use hashbrown::HashMap;
-use hashbrown::hash_map::Entry;
 
 pub use self::outbox::{ConnId, Outbox, Output};
 use self::session::{Admission, SessionKey, Sessions};
+use self::table::{Entry, Seed, Table};
 use self::waiters::{Waiter, Waiters};
 use crate::config::{OBJECT_BYTES, OBJECTS_MAX, SESSION_BYTES};
 use crate::objects::{Answer, Applied, Object, Turn, WaiterId};
@@ -65,7 +64,7 @@ pub struct Shard {
     id: ShardId,
     seq: Seq,
     now: Time,
-    objects: HashMap<ObjectId, Object, FixedState>,
+    objects: Table<ObjectId, Object>,
     sessions: Sessions,
     waiters: Waiters,
     /// No wait and no session ends before this.
@@ -82,13 +81,13 @@ impl Shard {
     /// An empty shard. `hash_seed` keeps clients from choosing ids that collide in the tables; it has
     /// no influence on any answer.
     pub fn new(id: ShardId, hash_seed: u64) -> Shard {
-        let hasher = FixedState::with_seed(hash_seed);
+        let seed = Seed::new(hash_seed);
         Shard {
             id,
             seq: Seq::default(),
             now: Time::default(),
-            objects: HashMap::with_hasher(hasher.clone()),
-            sessions: Sessions::new(hasher),
+            objects: Table::new(seed),
+            sessions: Sessions::new(seed),
             waiters: Waiters::default(),
             due: None,
             object_bytes: 0,
@@ -118,20 +117,28 @@ impl Shard {
         }
     }
 
-    /// Touches the object of a request, so that it is in the cache when the request is served. The
-    /// answer depends on what was touched and means nothing.
-    pub fn warm_object(&self, header: &Header) -> bool {
-        self.objects.get(&header.object).is_some_and(|object| object.kind() == Kind::Counter)
+    /// Begins to bring into the cache what a request is going to need. Nothing depends on it.
+    #[inline]
+    pub fn prefetch(&self, header: &Header) {
+        self.objects.prefetch(&header.object);
+        if header.session != 0 {
+            self.sessions.prefetch(header);
+        }
     }
 
-    /// Touches what the object of a request has outside the table, likewise.
-    pub fn warm_heap(&self, header: &Header) -> u64 {
-        self.objects.get(&header.object).map_or(0, Object::warm)
-    }
-
-    /// Touches the session of a request, likewise.
-    pub fn warm_session(&self, header: &Header) -> bool {
-        self.sessions.warm(header)
+    /// The same for what can be found only by what [`Shard::prefetch`] asked for; call it a little
+    /// later.
+    #[inline]
+    pub fn prefetch_rest(&self, header: &Header) {
+        if header.session != 0 {
+            self.sessions.prefetch_slot(header);
+        }
+        // A counter has nothing outside the table.
+        if header.op.to_be_bytes()[0] == Kind::Cell.to_wire()
+            && let Some(object) = self.objects.get(&header.object)
+        {
+            object.prefetch();
+        }
     }
 
     /// Takes a request that came on connection `conn`.

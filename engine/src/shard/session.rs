@@ -14,19 +14,19 @@ use std::collections::BTreeSet;
 
 use catena_protocol::limits::{SESSION_TTL_MS_DEFAULT, SESSION_TTL_MS_MAX, SESSION_WINDOW_MAX};
 use catena_protocol::{Fault, Header, Status};
-use foldhash::fast::FixedState;
-use hashbrown::HashMap;
 use slab::Slab;
 use smallvec::SmallVec;
 
 use super::Time;
+use super::table::{Seed, Table};
 use crate::config::{CLOSED_MS, SESSION_BYTES, SESSIONS_MAX};
 use crate::objects::{Answer, WaiterId};
+use crate::prefetch::prefetch;
 
 /// All sessions of a shard.
 #[derive(Debug)]
 pub(super) struct Sessions {
-    index: HashMap<u64, SessionKey, FixedState>,
+    index: Table<u64, SessionKey>,
     live: Slab<Session>,
     /// How many of them are closed.
     closed: usize,
@@ -94,9 +94,9 @@ const RING_SLOTS_MIN: usize = 4;
 const _: () = assert!(size_of::<Slot>() <= 32, "a ring is two cache lines");
 
 impl Sessions {
-    pub(super) fn new(hasher: FixedState) -> Sessions {
+    pub(super) fn new(seed: Seed) -> Sessions {
         Sessions {
-            index: HashMap::with_hasher(hasher),
+            index: Table::new(seed),
             live: Slab::new(),
             closed: 0,
             expiries: BTreeSet::new(),
@@ -155,12 +155,21 @@ impl Sessions {
         Ok(())
     }
 
-    /// Touches the slot of a request; see [`Shard::warm_session`](super::Shard::warm_session).
-    pub(super) fn warm(&self, header: &Header) -> bool {
-        self.index.get(&header.session).is_some_and(|key| {
+    /// Begins to bring the session of a request into the cache.
+    #[inline]
+    pub(super) fn prefetch(&self, header: &Header) {
+        if let Some(key) = self.index.get(&header.session) {
+            prefetch(&self.live[*key]);
+        }
+    }
+
+    /// Begins to bring the slot of a request into the cache.
+    #[inline]
+    pub(super) fn prefetch_slot(&self, header: &Header) {
+        if let Some(key) = self.index.get(&header.session) {
             let session = &self.live[*key];
-            session.ring[session.index(header.number)].number == header.number
-        })
+            prefetch(&session.ring[session.index(header.number)]);
+        }
     }
 
     /// Decides about an update, and forgets the answers that its client has acknowledged. Without
@@ -294,7 +303,8 @@ impl Sessions {
             if due > now {
                 return None;
             }
-            let session = &mut self.live[self.index[&id]];
+            let session =
+                &mut self.live[*self.index.get(&id).expect("I5: every session is in the index")];
             let end = session.end();
             if end <= now {
                 return Some(id);
