@@ -250,6 +250,16 @@ impl Object {
         dispatch!(self, op, |object, op| object.apply(op, turn))
     }
 
+    /// Check and apply in one for the common case, an update of a counter that is answered by a
+    /// number. `None` says that this is another case, or the update is refused; nothing has changed.
+    #[inline(always)]
+    pub(crate) fn count(&mut self, op: &Op<'_>) -> Option<u64> {
+        match (self, op) {
+            (Object::Counter(counter), Op::Counter(op)) => counter.count(op),
+            _ => None,
+        }
+    }
+
     /// Forgets a waiter whose time is up, and says who it was waiting for.
     pub(crate) fn cancel(&mut self, waiter: WaiterId) -> Missing {
         match self {

@@ -22,7 +22,7 @@ mod table;
 mod waiters;
 
 use catena_protocol::limits::WAIT_MS_MAX;
-use catena_protocol::op::{ObjectOp, SessionOp};
+use catena_protocol::op::{ObjectOp, OpCode, SessionOp};
 use catena_protocol::{
     Fault, Frame, Header, Kind, Missing, ObjectId, Op, Refusal, Reply, ShardId, Status,
 };
@@ -201,11 +201,12 @@ impl Shard {
             return Err(Fault::expected(Status::WrongEpoch, 0, header.epoch.into()).into());
         }
         assert_eq!(header.shard, self.id, "the driver routes by shard");
+        let code = OpCode::known(header.op)?;
         // Matched where it lies: moving an op costs more than decoding it.
-        match &Op::decode(header.op, frame.body) {
+        match &Op::decode_body(code, frame.body) {
             Err(fault) => Err((*fault).into()),
             Ok(Op::Session(op)) => self.serve_session(conn, header, *op, out),
-            Ok(op) if op.code().is_read() => self.read(conn, header, op, out),
+            Ok(op) if code.is_read() => self.read(conn, header, op, out),
             Ok(op) => self.update(conn, frame, op, out),
         }
     }
@@ -303,12 +304,13 @@ impl Shard {
         match self.objects.entry(frame.header.object) {
             Entry::Occupied(mut entry) => {
                 let object = entry.get_mut();
+                if let Some(word) = object.count(op) {
+                    self.seq.0 += 1;
+                    return Ok(Applied::Word(word));
+                }
                 object.check_kind(op)?;
                 object.check(op)?;
                 self.seq.0 += 1;
-                if matches!(object.kind(), Kind::Counter | Kind::Flag) {
-                    return Ok(object.apply(op, &mut turn));
-                }
                 let bytes_before = object.bytes();
                 let applied = object.apply(op, &mut turn);
                 self.object_bytes = self.object_bytes + object.bytes() - bytes_before;

@@ -225,6 +225,7 @@ impl Sessions {
     }
 
     /// The same for an [`Answer::Word`], the common case: written where it stays.
+    #[inline(always)]
     pub(super) fn settle_word(&mut self, key: SessionKey, number: u64, word: u64) {
         let session = &mut self.live[key];
         if session.parked + session.shared > 0 {
@@ -343,11 +344,13 @@ impl Session {
         SESSION_BYTES + ring_bytes(self.ring.len()) + answers
     }
 
+    #[inline(always)]
     fn index(&self, number: u64) -> usize {
         let mask = self.ring.len() as u64 - 1;
         usize::try_from(number & mask).expect("below the ring's length")
     }
 
+    #[inline(always)]
     fn slot(&mut self, number: u64) -> &mut Slot {
         let index = self.index(number);
         &mut self.ring[index]
@@ -375,6 +378,7 @@ impl Session {
     }
 
     /// Whether a request up to `number` still waits: nobody can have its reply.
+    #[inline(always)]
     fn waits_below(&self, number: u64) -> bool {
         self.parked > 0
             && self.open_upto(number).any(|open| {
@@ -385,19 +389,24 @@ impl Session {
     }
 
     /// Forgets the answers up to a number; gives back the bytes they took.
+    #[inline(always)]
     fn acknowledge(&mut self, acked_upto: u64) -> u64 {
+        // Those without memory are simply left: their numbers say that they mean nothing.
+        let freed = if self.shared > 0 { self.forget(acked_upto) } else { 0 };
+        self.acked_upto = self.acked_upto.max(acked_upto);
+        freed
+    }
+
+    fn forget(&mut self, acked_upto: u64) -> u64 {
         let mut freed = 0;
-        if self.shared > 0 {
-            for number in self.open_upto(acked_upto) {
-                let slot = self.slot(number);
-                if slot.number <= acked_upto && slot.state.has_memory() {
-                    freed += slot.state.bytes();
-                    slot.state = State::Free;
-                    self.shared -= 1;
-                }
+        for number in self.open_upto(acked_upto) {
+            let slot = self.slot(number);
+            if slot.number <= acked_upto && slot.state.has_memory() {
+                freed += slot.state.bytes();
+                slot.state = State::Free;
+                self.shared -= 1;
             }
         }
-        self.acked_upto = self.acked_upto.max(acked_upto);
         freed
     }
 
