@@ -43,6 +43,8 @@ pub(super) struct Core {
     config: CoreConfig,
     /// The shards of this core: shard `index + i * cores` at `i`.
     shards: RefCell<Vec<Shard>>,
+    /// Which of them a shard is, by its id: to look it up takes less than to divide.
+    places: Vec<Option<u16>>,
     /// Memory that all of them take, in bytes.
     memory_bytes: Cell<u64>,
     pub(super) conns: Conns,
@@ -57,15 +59,17 @@ pub(super) struct Core {
 
 impl Core {
     pub(super) fn new(config: CoreConfig) -> Core {
-        let mine = (config.index..).step_by(usize::from(config.map.cores()));
-        let shards = mine
-            .take_while(|shard| u32::from(*shard) < config.map.shards())
-            .map(|shard| Shard::new(ShardId(shard), config.hash_seed))
-            .collect();
+        let map = config.map;
+        let all = (0..=u16::MAX).take_while(|shard| u32::from(*shard) < map.shards()).map(ShardId);
+        let mine = |shard: &ShardId| map.core_of(*shard) == config.index;
+        let places =
+            all.clone().map(|shard| mine(&shard).then_some(shard.0 / map.cores())).collect();
+        let shards = all.filter(mine).map(|shard| Shard::new(shard, config.hash_seed)).collect();
         let spin = Spin::start(config.spin);
         Core {
             config,
             shards: RefCell::new(shards),
+            places,
             memory_bytes: Cell::new(0),
             conns: Conns::default(),
             spin,
@@ -100,18 +104,15 @@ impl Core {
         if frames.len() < WORTH_WARMING {
             return;
         }
-        let shards = self.shards.borrow();
-        let shard = |frame: &Frame<'_>| {
-            shards.get(usize::from(frame.header.shard.0 / self.config.map.cores()))
-        };
+        let mut shards = self.shards.borrow_mut();
         for frame in frames {
-            if let Some(shard) = shard(frame) {
-                shard.prefetch(&frame.header);
+            if let Some(index) = self.place(frame.header.shard) {
+                shards[index].prefetch(&frame.header);
             }
         }
         for frame in frames {
-            if let Some(shard) = shard(frame) {
-                shard.prefetch_rest(&frame.header);
+            if let Some(index) = self.place(frame.header.shard) {
+                shards[index].prefetch_rest(&frame.header);
             }
         }
     }
@@ -150,6 +151,12 @@ impl Core {
         self.arm(shard.next_due());
     }
 
+    /// Where a shard is among this core's, if it is.
+    #[inline(always)]
+    fn place(&self, shard: ShardId) -> Option<usize> {
+        self.places.get(usize::from(shard.0)).copied().flatten().map(usize::from)
+    }
+
     /// Finds the shard of a request among this core's.
     fn route(&self, header: &Header) -> Result<usize, Fault> {
         if self.stopping.get() {
@@ -165,12 +172,10 @@ impl Core {
         if right != got {
             return Err(Fault::expected(Status::BadShard, right.0.into(), got.0.into()));
         }
-        let core = map.core_of(got);
-        if core != self.config.index {
-            let (expected, got) = (core.into(), self.config.index.into());
-            return Err(Fault::expected(Status::WrongShard, expected, got));
-        }
-        Ok(usize::from(got.0 / map.cores()))
+        self.place(got).ok_or_else(|| {
+            let (right, ours) = (map.core_of(got).into(), self.config.index.into());
+            Fault::expected(Status::WrongShard, right, ours)
+        })
     }
 
     fn welcome(
