@@ -119,7 +119,7 @@ impl Shard {
 
     /// Begins to bring into the cache what a request is going to need. Nothing depends on it.
     #[inline]
-    pub fn prefetch(&self, header: &Header) {
+    pub fn prefetch(&mut self, header: &Header) {
         self.objects.prefetch(&header.object);
         if header.session != 0 {
             self.sessions.prefetch(header);
@@ -129,7 +129,7 @@ impl Shard {
     /// The same for what can be found only by what [`Shard::prefetch`] asked for; call it a little
     /// later.
     #[inline]
-    pub fn prefetch_rest(&self, header: &Header) {
+    pub fn prefetch_rest(&mut self, header: &Header) {
         if header.session != 0 {
             self.sessions.prefetch_slot(header);
         }

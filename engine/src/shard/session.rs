@@ -28,6 +28,8 @@ use crate::prefetch::prefetch;
 pub(super) struct Sessions {
     index: Table<u64, SessionKey>,
     live: Slab<Session>,
+    /// Whom the last request was from: as a rule the next one is, too.
+    recent: Option<(u64, SessionKey)>,
     /// How many of them are closed.
     closed: usize,
     /// When to look whether a session expired: at its end as it was known when it was put here.
@@ -98,6 +100,7 @@ impl Sessions {
         Sessions {
             index: Table::new(seed),
             live: Slab::new(),
+            recent: None,
             closed: 0,
             expiries: BTreeSet::new(),
             bytes: 0,
@@ -155,19 +158,31 @@ impl Sessions {
         Ok(())
     }
 
+    #[inline(always)]
+    fn find(&mut self, id: u64) -> Option<SessionKey> {
+        match self.recent {
+            Some((recent, key)) if recent == id => Some(key),
+            _ => {
+                let key = *self.index.get(&id)?;
+                self.recent = Some((id, key));
+                Some(key)
+            }
+        }
+    }
+
     /// Begins to bring the session of a request into the cache.
     #[inline]
-    pub(super) fn prefetch(&self, header: &Header) {
-        if let Some(key) = self.index.get(&header.session) {
-            prefetch(&self.live[*key]);
+    pub(super) fn prefetch(&mut self, header: &Header) {
+        if let Some(key) = self.find(header.session) {
+            prefetch(&self.live[key]);
         }
     }
 
     /// Begins to bring the slot of a request into the cache.
     #[inline]
-    pub(super) fn prefetch_slot(&self, header: &Header) {
-        if let Some(key) = self.index.get(&header.session) {
-            let session = &self.live[*key];
+    pub(super) fn prefetch_slot(&mut self, header: &Header) {
+        if let Some(key) = self.find(header.session) {
+            let session = &self.live[key];
             prefetch(&session.ring[session.index(header.number)]);
         }
     }
@@ -181,7 +196,7 @@ impl Sessions {
         room: impl FnOnce(u64) -> Result<(), Fault>,
     ) -> Result<Admission<'_>, Fault> {
         let number = header.number;
-        let Some(key) = self.index.get(&header.session).copied() else {
+        let Some(key) = self.find(header.session) else {
             return Err(Fault::new(Status::SessionUnknown));
         };
         let session = &mut self.live[key];
@@ -266,6 +281,9 @@ impl Sessions {
         assert_eq!(bytes, self.bytes, "I5: memory is accounted for");
         let closed = self.live.iter().filter(|(_, session)| session.closed).count();
         assert_eq!(closed, self.closed, "I5: closed sessions are counted");
+        if let Some((id, key)) = &self.recent {
+            assert_eq!(self.index.get(id), Some(key), "the last one is where it was");
+        }
     }
 
     /// Closes a session, if there is one: forgets its answers now, and itself a while after it was
@@ -279,6 +297,7 @@ impl Sessions {
             self.closed -= usize::from(session.closed);
             self.live.remove(key);
             self.index.remove(&id);
+            self.recent = None;
             self.bytes -= SESSION_BYTES;
             return;
         }
