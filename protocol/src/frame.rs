@@ -141,8 +141,7 @@ pub fn write_word(out: &mut Vec<u8>, to: &Header, word: u64) {
     const BODY_BYTES: u32 = 8;
     const LENGTHS: Lengths = Lengths::of_body(BODY_BYTES).expect("8 bytes fit a frame");
     const FRAME_LEN: usize = len(LENGTHS.frame_bytes);
-    let start = out.len();
-    out.resize(start + FRAME_LEN, 0);
+    out.extend_from_slice(&[0; FRAME_LEN]);
     let frame: &mut [u8; FRAME_LEN] = out.last_chunk_mut().expect("was just appended");
     frame[HEADER_LEN..HEADER_LEN + 8].copy_from_slice(&word.to_le_bytes());
     seal(frame, &to.reply(Status::Ok), LENGTHS);

@@ -248,7 +248,10 @@ impl Sessions {
         }
         let slot = session.slot(number);
         slot.number = number;
-        slot.state = State::Answered(Answer::Word(word));
+        let before = std::mem::replace(&mut slot.state, State::Answered(Answer::Word(word)));
+        debug_assert!(!before.has_memory(), "nothing that has memory was counted");
+        // There is nothing to drop, and no need to look.
+        std::mem::forget(before);
     }
 
     /// Keeps the answer to a request that waited, unless its session is gone.
@@ -372,7 +375,7 @@ impl Session {
     #[inline(always)]
     fn slot(&mut self, number: u64) -> &mut Slot {
         let index = self.index(number);
-        &mut self.ring[index]
+        &mut self.ring.as_mut_slice()[index]
     }
 
     /// Puts what is known of a request in its place.
