@@ -31,6 +31,7 @@ pub mod config;
 mod engine;
 mod io;
 mod objects;
+mod prefetch;
 mod rehearse;
 pub mod shard;
 

@@ -54,6 +54,9 @@ pub enum Next<'a> {
 /// # Errors
 ///
 /// A [`FrameError`] if the bytes cannot be the beginning of a frame.
+// Inlined, because what it returns is large and made of small fields: copied on, it would be loaded
+// in words that span fresh stores, and each such load waits for all of them.
+#[inline(always)]
 pub fn next(bytes: &[u8], frame_bytes_max: u32) -> Result<Next<'_>, FrameError> {
     let Some(head) = bytes.first_chunk::<HEADER_LEN>() else {
         // Enough to tell a stray HTTP client from a slow one.
@@ -134,14 +137,15 @@ pub fn write_encoded(out: &mut Vec<u8>, to: &Header, status: Status, body: &[u8]
 }
 
 /// Appends the reply to a request whose result is a single 64-bit number, as most are. Composed of
-/// words in one place and appended in one piece, which spares it the encoder of [`write_reply`].
+/// words where it stays, which spares it the encoder of [`write_reply`].
 pub fn write_word(out: &mut Vec<u8>, to: &Header, word: u64) {
     const BODY_BYTES: u32 = 8;
     const LENGTHS: Lengths = Lengths::of_body(BODY_BYTES).expect("8 bytes fit a frame");
-    let mut frame = [0; len(LENGTHS.frame_bytes)];
+    const FRAME_LEN: usize = len(LENGTHS.frame_bytes);
+    out.extend_from_slice(&[0; FRAME_LEN]);
+    let frame: &mut [u8; FRAME_LEN] = out.last_chunk_mut().expect("was just appended");
     frame[HEADER_LEN..HEADER_LEN + 8].copy_from_slice(&word.to_le_bytes());
-    seal(&mut frame, &to.reply(Status::Ok), LENGTHS);
-    out.extend_from_slice(&frame);
+    seal(frame, &to.reply(Status::Ok), LENGTHS);
 }
 
 /// Fills in the header of a frame whose body and padding are there.

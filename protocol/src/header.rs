@@ -130,6 +130,7 @@ impl Header {
     }
 
     /// Reads the fields of a header whose [`Lengths::read`] succeeded.
+    #[inline(always)]
     pub(crate) fn read(bytes: &[u8; HEADER_LEN]) -> Result<Header, Fault> {
         let kind = FrameKind::from_wire(bytes[3]).ok_or(Fault::expected(
             Status::BadFrameKind,
@@ -160,6 +161,7 @@ pub(crate) struct Lengths {
 
 impl Lengths {
     /// Reads and checks the lengths, and the magic and version before them.
+    #[inline(always)]
     pub(crate) fn read(bytes: &[u8; HEADER_LEN], frame_bytes_max: u32) -> Result<Lengths, Fault> {
         let magic = u16_at(bytes, 0);
         if magic != MAGIC {

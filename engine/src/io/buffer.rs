@@ -1,6 +1,6 @@
 //! The receive buffer: aligned, reused, and read into behind what is still incomplete.
 //!
-//! The only `unsafe` of the engine. The kernel writes behind the filled part; frames are borrowed
+//! With `prefetch.rs` the only `unsafe` of the engine. The kernel writes behind the filled part; frames are borrowed
 //! from the front, which is aligned to 16 because the memory is and frames are multiples of 16.
 #![allow(unsafe_code)]
 
@@ -18,7 +18,7 @@ pub(super) struct ReadBuffer {
     memory: AlignedVec<ALIGNMENT>,
     start: usize,
     end: usize,
-    /// The last frame was larger than an ordinary buffer, so the next may be.
+    /// More was received lately than an ordinary buffer holds, so it may be again.
     held_large: bool,
 }
 
@@ -46,7 +46,8 @@ impl ReadBuffer {
     pub(super) fn make_room(&mut self, frame_bytes: usize) {
         let received = self.received().len();
         let was_full = self.end == self.memory.len();
-        let large = frame_bytes > BUFFER_BYTES;
+        // Of frames that come whole, only how far they reached is left to see.
+        let large = frame_bytes.max(self.end) > BUFFER_BYTES;
         let len = match self.memory.len() {
             // A busy connection earns a bigger buffer, a large frame one of its size.
             len if was_full && received == len => (len * 2).min(frame_bytes.max(BUFFER_BYTES)),
@@ -136,6 +137,15 @@ mod tests {
         buffer.consume(FRAME);
         buffer.make_room(64);
         assert_eq!(buffer.memory.len(), FRAME, "another one may follow");
+        for _ in 0..3 {
+            // They follow, each received whole.
+            receive(&mut buffer, &[7; FRAME]);
+            buffer.consume(FRAME);
+            buffer.make_room(64);
+            assert_eq!(buffer.memory.len(), FRAME, "and the buffer stays");
+        }
+        buffer.make_room(64);
+        assert_eq!(buffer.memory.len(), FRAME, "one may still follow");
         buffer.make_room(64);
         assert_eq!(buffer.memory.len(), BUFFER_BYTES);
         assert_eq!(buffer.received(), &[] as &[u8]);

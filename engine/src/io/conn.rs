@@ -105,7 +105,7 @@ async fn read(core: &Core, conn: &Conn, mut reader: OwnedReadHalf<TcpStream>) ->
 }
 
 /// Frames looked at together before they are served one by one.
-const BATCH_FRAMES: usize = 32;
+const BATCH_FRAMES: usize = 64;
 
 /// Serves the frames in `buffer` with `serve`, until it has no more or the replies are too many.
 /// Before every batch, `expect` sees what comes.

@@ -1,7 +1,6 @@
 //! What the tasks of one core share: its shards, its connections, its clock.
 
 use std::cell::{Cell, RefCell};
-use std::hint::black_box;
 use std::net::SocketAddr;
 use std::os::fd::RawFd;
 use std::rc::Rc;
@@ -47,6 +46,8 @@ pub(super) struct Core {
     config: CoreConfig,
     /// The shards of this core: shard `index + i * cores` at `i`.
     shards: RefCell<Vec<Shard>>,
+    /// Which of them a shard is, by its id: to look it up takes less than to divide.
+    places: Vec<Option<u16>>,
     /// Memory that all of them take, in bytes.
     memory_bytes: Cell<u64>,
     pub(super) conns: Conns,
@@ -61,15 +62,18 @@ pub(super) struct Core {
 
 impl Core {
     pub(super) fn new(config: CoreConfig) -> Core {
-        let mine = (config.index..).step_by(usize::from(config.map.cores()));
-        let shards = mine
-            .take_while(|shard| u32::from(*shard) < config.map.shards())
-            .map(|shard| Shard::new(ShardId(shard), config.hash_seed, config.types.clone()))
-            .collect();
+        let map = config.map;
+        let all = (0..=u16::MAX).take_while(|shard| u32::from(*shard) < map.shards()).map(ShardId);
+        let mine = |shard: &ShardId| map.core_of(*shard) == config.index;
+        let places =
+            all.clone().map(|shard| mine(&shard).then_some(shard.0 / map.cores())).collect();
+        let fresh = |shard| Shard::new(shard, config.hash_seed, config.types.clone());
+        let shards = all.filter(mine).map(fresh).collect();
         let spin = Spin::start(config.spin);
         Core {
             config,
             shards: RefCell::new(shards),
+            places,
             memory_bytes: Cell::new(0),
             conns: Conns::default(),
             spin,
@@ -98,25 +102,22 @@ impl Core {
         conn::drain(buffer, &mut unsent, |frames| self.expect(frames), serve)
     }
 
-    /// Brings into the cache what requests are going to need. One table after the other in short
-    /// loops: the cpu then has many of the misses under way at a time.
+    /// Brings into the cache what requests are going to need, with many of the misses under way at a
+    /// time.
     fn expect(&self, frames: &[Frame<'_>]) {
         if frames.len() < WORTH_WARMING {
             return;
         }
-        let shards = self.shards.borrow();
-        let shard = |frame: &Frame<'_>| {
-            shards.get(usize::from(frame.header.shard.0 / self.config.map.cores()))
-        };
+        let mut shards = self.shards.borrow_mut();
         for frame in frames {
-            black_box(shard(frame).map(|shard| shard.warm_object(&frame.header)));
+            if let Some(index) = self.place(frame.header.shard) {
+                shards[index].prefetch(&frame.header);
+            }
         }
-        // A counter has nothing outside the table.
-        for frame in frames.iter().filter(|frame| kind_of(&frame.header) == Kind::Cell.to_wire()) {
-            black_box(shard(frame).map(|shard| shard.warm_heap(&frame.header)));
-        }
-        for frame in frames.iter().filter(|frame| frame.header.session != 0) {
-            black_box(shard(frame).map(|shard| shard.warm_session(&frame.header)));
+        for frame in frames {
+            if let Some(index) = self.place(frame.header.shard) {
+                shards[index].prefetch_rest(&frame.header);
+            }
         }
     }
 
@@ -160,6 +161,12 @@ impl Core {
         self.arm(shard.next_due());
     }
 
+    /// Where a shard is among this core's, if it is.
+    #[inline(always)]
+    fn place(&self, shard: ShardId) -> Option<usize> {
+        self.places.get(usize::from(shard.0)).copied().flatten().map(usize::from)
+    }
+
     /// Finds the shard of a request among this core's.
     fn route(&self, header: &Header) -> Result<usize, Fault> {
         if self.stopping.get() {
@@ -177,12 +184,10 @@ impl Core {
         if right != got {
             return Err(Fault::expected(Status::BadShard, right.0.into(), got.0.into()));
         }
-        let core = map.core_of(got);
-        if core != self.config.index {
-            let (expected, got) = (core.into(), self.config.index.into());
-            return Err(Fault::expected(Status::WrongShard, expected, got));
-        }
-        Ok(usize::from(got.0 / map.cores()))
+        self.place(got).ok_or_else(|| {
+            let (right, ours) = (map.core_of(got).into(), self.config.index.into());
+            Fault::expected(Status::WrongShard, right, ours)
+        })
     }
 
     fn welcome(

@@ -5,6 +5,7 @@ use catena_protocol::{Fault, Refusal, Reply, Status};
 
 use super::{Applied, Description, Turn, check_len, check_stored};
 use crate::config::CELL_BYTES_MAX;
+use crate::prefetch::prefetch;
 
 /// A cell; empty until somebody writes it. Its memory is reused from write to write.
 #[derive(Debug, Default)]
@@ -108,9 +109,11 @@ impl Cell {
         self.bytes.extend_from_slice(bytes);
     }
 
-    /// Reads where the bytes begin.
-    pub(super) fn warm(&self) -> u64 {
-        self.bytes.first().copied().map_or(0, u64::from)
+    /// Begins to bring the first bytes into the cache.
+    pub(super) fn prefetch(&self) {
+        if let Some(first) = self.bytes.first() {
+            prefetch(first);
+        }
     }
 
     pub(super) fn describe(&self) -> Description {

@@ -27,18 +27,33 @@ impl Counter {
     }
 
     pub(super) fn apply(&mut self, op: &CounterOp, turn: &mut Turn<'_>) -> Applied {
-        let before = self.value;
-        self.value = self.after(op).expect("overflow was checked");
-        if matches!(*op, CounterOp::CompareAndSwap { expected, .. } if before != expected) {
-            turn.unchanged();
-        }
-        turn.done(&match *op {
-            CounterOp::FetchAdd { .. } | CounterOp::Swap { .. } => Reply::Int(before),
+        match *op {
             CounterOp::CompareAndSwap { expected, .. } => {
-                Reply::IntSwapped { value: self.value, swapped: before == expected }
+                let before = self.value;
+                self.value = self.after(op).expect("it is the old or the new one");
+                let swapped = before == expected;
+                if !swapped {
+                    turn.unchanged();
+                }
+                turn.done(&Reply::IntSwapped { value: self.value, swapped })
             }
-            _ => Reply::Int(self.value),
-        })
+            _ => Applied::Word(self.count(op).expect("overflow was checked")),
+        }
+    }
+
+    /// Applies an update that is answered by a number. `None` if it is not, or if it was refused.
+    #[inline(always)]
+    pub(super) fn count(&mut self, op: &CounterOp) -> Option<u64> {
+        if matches!(op, CounterOp::CompareAndSwap { .. }) {
+            return None;
+        }
+        let before = self.value;
+        self.value = self.after(op)?;
+        let answer = match op {
+            CounterOp::FetchAdd { .. } | CounterOp::Swap { .. } => before,
+            _ => self.value,
+        };
+        Some(answer.cast_unsigned())
     }
 
     pub(super) fn describe(&self) -> Description {
@@ -46,6 +61,7 @@ impl Counter {
     }
 
     /// The value the op leads to; `None` if it does not fit.
+    #[inline(always)]
     fn after(&self, op: &CounterOp) -> Option<i64> {
         match *op {
             CounterOp::Get => Some(self.value),

@@ -510,6 +510,16 @@ impl Object {
         dispatch!(self, op, |object, op| object.apply(op, turn))
     }
 
+    /// Check and apply in one for the common case, an update of a counter that is answered by a
+    /// number. `None` says that this is another case, or the update is refused; nothing has changed.
+    #[inline(always)]
+    pub(crate) fn count(&mut self, op: &Op<'_>) -> Option<u64> {
+        match (self, op) {
+            (Object::Counter(counter), Op::Counter(op)) => counter.count(op),
+            _ => None,
+        }
+    }
+
     /// Forgets a waiter whose time is up, and says who it was waiting for. Others may no longer have
     /// to wait then.
     pub(crate) fn cancel(&mut self, waiter: WaiterId, turn: &mut Turn<'_>) -> Missing {
@@ -568,12 +578,10 @@ impl Object {
         each!(self, |object| object.describe())
     }
 
-    /// Reads a little of what the object has on the heap, so that it comes into the cache. The
-    /// answer means nothing.
-    pub(crate) fn warm(&self) -> u64 {
-        match self {
-            Object::Cell(cell) => cell.warm(),
-            _ => 0,
+    /// Begins to bring into the cache what the object has on the heap.
+    pub(crate) fn prefetch(&self) {
+        if let Object::Cell(cell) = self {
+            cell.prefetch();
         }
     }
 

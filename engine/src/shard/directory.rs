@@ -8,16 +8,15 @@ use std::ops::Bound;
 use std::sync::Arc;
 
 use catena_protocol::{Fault, ObjectId, Status};
-use foldhash::fast::FixedState;
-use hashbrown::HashMap;
 
 use super::Time;
+use super::table::{Seed, Table};
 use crate::config::{NAMED_BYTES, QUOTAS_MAX};
 
 /// Names, ends and quotas of a shard's objects.
 #[derive(Debug)]
 pub(super) struct Directory {
-    details: HashMap<ObjectId, Details, FixedState>,
+    details: Table<ObjectId, Details>,
     by_name: BTreeMap<Arc<str>, ObjectId>,
     ends: BTreeSet<(Time, ObjectId)>,
     quotas: BTreeMap<Box<str>, Quota>,
@@ -43,9 +42,9 @@ pub(super) struct Quota {
 }
 
 impl Directory {
-    pub(super) fn new(hasher: FixedState) -> Directory {
+    pub(super) fn new(seed: Seed) -> Directory {
         Directory {
-            details: HashMap::with_hasher(hasher),
+            details: Table::new(seed),
             by_name: BTreeMap::new(),
             ends: BTreeSet::new(),
             quotas: BTreeMap::new(),
@@ -73,7 +72,7 @@ impl Directory {
 
     /// Notes the name of an object that has none. `bytes` is what the object takes.
     pub(super) fn put_name(&mut self, object: ObjectId, name: &str, bytes: u64) {
-        let details = self.details.entry(object).or_default();
+        let details = self.details.or_default(object);
         if details.name.is_some() {
             return;
         }
@@ -89,7 +88,7 @@ impl Directory {
 
     /// Lets an object end at a time, or never.
     pub(super) fn put_end(&mut self, object: ObjectId, ends: Option<Time>) {
-        let details = self.details.entry(object).or_default();
+        let details = self.details.or_default(object);
         if let Some(before) = std::mem::replace(&mut details.ends, ends) {
             self.ends.remove(&(before, object));
         }
@@ -188,10 +187,10 @@ impl Directory {
 
     /// Tables and sums say the same; for debugging. `bytes_of` is what an object takes.
     pub(super) fn check_invariants(&self, bytes_of: impl Fn(ObjectId) -> u64) {
-        let named = self.details.values().filter_map(|details| details.name.as_ref());
-        let bytes: u64 = named.clone().map(|name| NAMED_BYTES + name.len() as u64).sum();
+        let named = || self.details.values().filter_map(|details| details.name.as_ref());
+        let bytes: u64 = named().map(|name| NAMED_BYTES + name.len() as u64).sum();
         assert_eq!(bytes, self.bytes, "names are accounted for");
-        assert_eq!(named.count(), self.by_name.len(), "every name is listed");
+        assert_eq!(named().count(), self.by_name.len(), "every name is listed");
         let dated = self.details.values().filter(|details| details.ends.is_some()).count();
         assert_eq!(dated, self.ends.len(), "every end is expected");
         for (prefix, quota) in &self.quotas {

@@ -29,7 +29,7 @@ impl Shard {
             }
             ObjectOp::Expire { ttl_ms } => {
                 self.seq.0 += 1;
-                let known = self.objects.contains_key(&id);
+                let known = self.objects.get(&id).is_some();
                 if known {
                     let ends = (ttl_ms != 0)
                         .then(|| Time(self.now.0.saturating_add(ttl_ms.saturating_mul(1_000))));
@@ -138,12 +138,22 @@ impl Shard {
         })))
     }
 
+    /// What a named object takes, in bytes.
+    pub(super) fn size_of(&self, id: ObjectId) -> u64 {
+        OBJECT_BYTES + self.listed(id).object.bytes()
+    }
+
+    /// An object that the directory has the name of.
+    fn listed(&self, id: ObjectId) -> &Entry {
+        self.objects.get(&id).expect("what has a name is there")
+    }
+
     fn list(&self, prefix: &str, after: &str, limit: u32) -> Reply<'_> {
         let limit = if limit == 0 { PAGE_ITEMS_MAX } else { limit.min(PAGE_ITEMS_MAX) };
         let mut names = self.directory.names(prefix, after);
         let mut listing = ListingBuf::default();
         for (name, id) in names.by_ref().take(limit as usize) {
-            let Entry { object, version } = &self.objects[&id];
+            let Entry { object, version } = self.listed(id);
             listing.push(Listed {
                 name,
                 kind: Some(object.kind()),
@@ -161,10 +171,7 @@ impl Shard {
         {
             return Usage { objects, bytes, objects_max, bytes_max };
         }
-        let sizes = self
-            .directory
-            .names(prefix, "")
-            .map(|(_, id)| OBJECT_BYTES + self.objects[&id].object.bytes());
+        let sizes = self.directory.names(prefix, "").map(|(_, id)| self.size_of(id));
         let (objects, bytes) =
             sizes.fold((0, 0), |(objects, bytes), size| (objects + 1, bytes + size));
         Usage { objects, bytes, objects_max: 0, bytes_max: 0 }

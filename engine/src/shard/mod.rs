@@ -21,6 +21,7 @@ pub(crate) mod holds;
 mod manage;
 mod outbox;
 mod session;
+mod table;
 mod waiters;
 mod watchers;
 
@@ -32,13 +33,12 @@ use catena_protocol::{
     Fault, Frame, Header, Kind, Missing, ObjectId, Op, OpCode, Refusal, Reply, ShardId, Status,
     flags, named,
 };
-use foldhash::fast::FixedState;
-use hashbrown::HashMap;
 
 use self::directory::Directory;
 use self::holds::Hold;
 pub use self::outbox::{ConnId, Outbox, Output};
 use self::session::{Admission, SessionKey, Sessions};
+use self::table::{Seed, Table};
 use self::waiters::{Waiter, Waiters};
 use self::watchers::Watchers;
 use crate::config::{OBJECT_BYTES, OBJECTS_MAX, SESSION_BYTES};
@@ -86,7 +86,7 @@ pub struct Shard {
     /// How many reads it answered, for whoever asks.
     reads: u64,
     now: Time,
-    objects: HashMap<ObjectId, Entry, FixedState>,
+    objects: Table<ObjectId, Entry>,
     directory: Directory,
     sessions: Sessions,
     waiters: Waiters,
@@ -116,15 +116,15 @@ impl Shard {
     /// An empty shard. `hash_seed` keeps clients from choosing ids that collide in the tables; it has
     /// no influence on any answer. `types` are the kinds of objects that users defined.
     pub fn new(id: ShardId, hash_seed: u64, types: Arc<Types>) -> Shard {
-        let hasher = FixedState::with_seed(hash_seed);
+        let seed = Seed::new(hash_seed);
         Shard {
             id,
             seq: Seq::default(),
             reads: 0,
             now: Time::default(),
-            objects: HashMap::with_hasher(hasher.clone()),
-            directory: Directory::new(hasher.clone()),
-            sessions: Sessions::new(hasher),
+            objects: Table::new(seed),
+            directory: Directory::new(seed),
+            sessions: Sessions::new(seed),
             waiters: Waiters::default(),
             watchers: Watchers::default(),
             types,
@@ -182,20 +182,28 @@ impl Shard {
         }
     }
 
-    /// Touches the object of a request, so that it is in the cache when the request is served. The
-    /// answer depends on what was touched and means nothing.
-    pub fn warm_object(&self, header: &Header) -> bool {
-        self.objects.get(&header.object).is_some_and(|entry| entry.object.kind() == Kind::Counter)
+    /// Begins to bring into the cache what a request is going to need. Nothing depends on it.
+    #[inline]
+    pub fn prefetch(&mut self, header: &Header) {
+        self.objects.prefetch(&header.object);
+        if header.session != 0 {
+            self.sessions.prefetch(header);
+        }
     }
 
-    /// Touches what the object of a request has outside the table, likewise.
-    pub fn warm_heap(&self, header: &Header) -> u64 {
-        self.objects.get(&header.object).map_or(0, |entry| entry.object.warm())
-    }
-
-    /// Touches the session of a request, likewise.
-    pub fn warm_session(&self, header: &Header) -> bool {
-        self.sessions.warm(header)
+    /// The same for what can be found only by what [`Shard::prefetch`] asked for; call it a little
+    /// later.
+    #[inline]
+    pub fn prefetch_rest(&mut self, header: &Header) {
+        if header.session != 0 {
+            self.sessions.prefetch_slot(header);
+        }
+        // A counter has nothing outside the table.
+        if header.op.to_be_bytes()[0] == Kind::Cell.to_wire()
+            && let Some(entry) = self.objects.get(&header.object)
+        {
+            entry.object.prefetch();
+        }
     }
 
     /// Takes a request that came on connection `conn`. Answers whether it took effect: whoever is to
@@ -276,6 +284,7 @@ impl Shard {
             return Err(Fault::expected(Status::WrongEpoch, 0, header.epoch.into()).into());
         }
         assert_eq!(header.shard, self.id, "the driver routes by shard");
+        let code = OpCode::known(header.op)?;
         let (name, body) = if header.flags & flags::NAMED == 0 {
             (None, frame.body)
         } else {
@@ -283,10 +292,10 @@ impl Shard {
             (Some(name), body)
         };
         // Matched where it lies: moving an op costs more than decoding it.
-        match &Op::decode(header.op, body) {
+        match &Op::decode_body(code, body) {
             Err(fault) => Err((*fault).into()),
             Ok(Op::Session(op)) => self.serve_session(conn, header, *op, out),
-            Ok(op) if op.code().is_read() => self.read(conn, header, op, out),
+            Ok(op) if code.is_read() => self.read(conn, header, op, out),
             Ok(op) => self.update(conn, Request { header, name, body, op }, out),
         }
     }
@@ -390,6 +399,15 @@ impl Shard {
     fn apply(&mut self, request: &Request<'_>) -> Result<Applied, Refusal> {
         let Request { header, name, body, op } = *request;
         let id = header.object;
+        if name.is_none()
+            && let Some(entry) = self.objects.get_mut(&id)
+            && let Some(word) = entry.object.count(op)
+        {
+            self.seq.0 += 1;
+            entry.version = self.seq;
+            self.tell_watchers(id, true);
+            return Ok(Applied::Word(word));
+        }
         // Counters and flags change in place, and an op without a body brings nothing to keep.
         if !body.is_empty() && !matches!(op, Op::Counter(_) | Op::Flag(_)) {
             self.check_memory(body.len() as u64)?;
@@ -625,7 +643,7 @@ impl Shard {
             self.desk.holds.check_invariants();
             let bytes: u64 = objects().map(|object| OBJECT_BYTES + object.bytes()).sum();
             assert_eq!(bytes, self.object_bytes, "I5: memory is accounted for");
-            self.directory.check_invariants(|id| OBJECT_BYTES + self.objects[&id].object.bytes());
+            self.directory.check_invariants(|id| self.size_of(id));
             self.sessions.check_invariants();
         }
     }

@@ -14,20 +14,22 @@ use std::collections::BTreeSet;
 
 use catena_protocol::limits::{SESSION_TTL_MS_DEFAULT, SESSION_TTL_MS_MAX, SESSION_WINDOW_MAX};
 use catena_protocol::{Fault, Header, Status};
-use foldhash::fast::FixedState;
-use hashbrown::HashMap;
 use slab::Slab;
 use smallvec::SmallVec;
 
 use super::Time;
+use super::table::{Seed, Table};
 use crate::config::{CLOSED_MS, SESSION_BYTES, SESSIONS_MAX};
 use crate::objects::{Answer, WaiterId};
+use crate::prefetch::prefetch;
 
 /// All sessions of a shard.
 #[derive(Debug)]
 pub(super) struct Sessions {
-    index: HashMap<u64, SessionKey, FixedState>,
+    index: Table<u64, SessionKey>,
     live: Slab<Session>,
+    /// Whom the last request was from: as a rule the next one is, too.
+    recent: Option<(u64, SessionKey)>,
     /// How many of them are closed.
     closed: usize,
     /// When to look whether a session expired: at its end as it was known when it was put here.
@@ -94,10 +96,11 @@ const RING_SLOTS_MIN: usize = 4;
 const _: () = assert!(size_of::<Slot>() <= 32, "a ring is two cache lines");
 
 impl Sessions {
-    pub(super) fn new(hasher: FixedState) -> Sessions {
+    pub(super) fn new(seed: Seed) -> Sessions {
         Sessions {
-            index: HashMap::with_hasher(hasher),
+            index: Table::new(seed),
             live: Slab::new(),
+            recent: None,
             closed: 0,
             expiries: BTreeSet::new(),
             bytes: 0,
@@ -155,23 +158,44 @@ impl Sessions {
         Ok(())
     }
 
-    /// Touches the slot of a request; see [`Shard::warm_session`](super::Shard::warm_session).
-    pub(super) fn warm(&self, header: &Header) -> bool {
-        self.index.get(&header.session).is_some_and(|key| {
-            let session = &self.live[*key];
-            session.ring[session.index(header.number)].number == header.number
-        })
+    #[inline(always)]
+    fn find(&mut self, id: u64) -> Option<SessionKey> {
+        match self.recent {
+            Some((recent, key)) if recent == id => Some(key),
+            _ => {
+                let key = *self.index.get(&id)?;
+                self.recent = Some((id, key));
+                Some(key)
+            }
+        }
+    }
+
+    /// Begins to bring the session of a request into the cache.
+    #[inline]
+    pub(super) fn prefetch(&mut self, header: &Header) {
+        if let Some(key) = self.find(header.session) {
+            prefetch(&self.live[key]);
+        }
+    }
+
+    /// Begins to bring the slot of a request into the cache.
+    #[inline]
+    pub(super) fn prefetch_slot(&mut self, header: &Header) {
+        if let Some(key) = self.find(header.session) {
+            let session = &self.live[key];
+            prefetch(&session.ring[session.index(header.number)]);
+        }
     }
 
     /// Decides about an update; changes nothing yet. Without room for growth, a client with more
     /// requests in flight than ever before is refused.
     pub(super) fn admit(
-        &self,
+        &mut self,
         header: &Header,
         room: impl FnOnce(u64) -> Result<(), Fault>,
     ) -> Result<Admission<'_>, Fault> {
         let number = header.number;
-        let Some(key) = self.index.get(&header.session).copied() else {
+        let Some(key) = self.find(header.session) else {
             return Err(Fault::new(Status::SessionUnknown));
         };
         let session = &self.live[key];
@@ -224,6 +248,7 @@ impl Sessions {
     }
 
     /// The same for an [`Answer::Word`], the common case: written where it stays.
+    #[inline(always)]
     pub(super) fn settle_word(&mut self, key: SessionKey, number: u64, word: u64) {
         let session = &mut self.live[key];
         if session.parked + session.shared > 0 {
@@ -231,7 +256,10 @@ impl Sessions {
         }
         let slot = session.slot(number);
         slot.number = number;
-        slot.state = State::Answered(Answer::Word(word));
+        let before = std::mem::replace(&mut slot.state, State::Answered(Answer::Word(word)));
+        debug_assert!(!before.has_memory(), "nothing that has memory was counted");
+        // There is nothing to drop, and no need to look.
+        std::mem::forget(before);
     }
 
     /// Keeps the answer to a request that waited, unless its session is gone.
@@ -264,6 +292,9 @@ impl Sessions {
         assert_eq!(bytes, self.bytes, "I5: memory is accounted for");
         let closed = self.live.iter().filter(|(_, session)| session.closed).count();
         assert_eq!(closed, self.closed, "I5: closed sessions are counted");
+        if let Some((id, key)) = &self.recent {
+            assert_eq!(self.index.get(id), Some(key), "the last one is where it was");
+        }
     }
 
     /// Closes a session, if there is one: forgets its answers now, and itself a while after it was
@@ -277,6 +308,7 @@ impl Sessions {
             self.closed -= usize::from(session.closed);
             self.live.remove(key);
             self.index.remove(&id);
+            self.recent = None;
             self.bytes -= SESSION_BYTES;
             return;
         }
@@ -302,7 +334,8 @@ impl Sessions {
             if due > now {
                 return None;
             }
-            let session = &mut self.live[self.index[&id]];
+            let session =
+                &mut self.live[*self.index.get(&id).expect("I5: every session is in the index")];
             let end = session.end();
             if end <= now {
                 return Some(id);
@@ -341,14 +374,16 @@ impl Session {
         SESSION_BYTES + ring_bytes(self.ring.len()) + answers
     }
 
+    #[inline(always)]
     fn index(&self, number: u64) -> usize {
         let mask = self.ring.len() as u64 - 1;
         usize::try_from(number & mask).expect("below the ring's length")
     }
 
+    #[inline(always)]
     fn slot(&mut self, number: u64) -> &mut Slot {
         let index = self.index(number);
-        &mut self.ring[index]
+        &mut self.ring.as_mut_slice()[index]
     }
 
     /// Puts what is known of a request in its place.
@@ -373,6 +408,7 @@ impl Session {
     }
 
     /// Whether a request up to `number` still waits: nobody can have its reply.
+    #[inline(always)]
     fn waits_below(&self, number: u64) -> bool {
         self.parked > 0
             && self.open_upto(number).any(|open| {
@@ -383,19 +419,24 @@ impl Session {
     }
 
     /// Forgets the answers up to a number; gives back the bytes they took.
+    #[inline(always)]
     fn acknowledge(&mut self, acked_upto: u64) -> u64 {
+        // Those without memory are simply left: their numbers say that they mean nothing.
+        let freed = if self.shared > 0 { self.forget(acked_upto) } else { 0 };
+        self.acked_upto = self.acked_upto.max(acked_upto);
+        freed
+    }
+
+    fn forget(&mut self, acked_upto: u64) -> u64 {
         let mut freed = 0;
-        if self.shared > 0 {
-            for number in self.open_upto(acked_upto) {
-                let slot = self.slot(number);
-                if slot.number <= acked_upto && slot.state.has_memory() {
-                    freed += slot.state.bytes();
-                    slot.state = State::Free;
-                    self.shared -= 1;
-                }
+        for number in self.open_upto(acked_upto) {
+            let slot = self.slot(number);
+            if slot.number <= acked_upto && slot.state.has_memory() {
+                freed += slot.state.bytes();
+                slot.state = State::Free;
+                self.shared -= 1;
             }
         }
-        self.acked_upto = self.acked_upto.max(acked_upto);
         freed
     }
 

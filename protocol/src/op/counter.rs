@@ -3,7 +3,7 @@
 use rkyv::rend::i64_le;
 use rkyv::{Archive, Serialize};
 
-use super::{OpCode, misrouted};
+use super::{Op, OpCode, misrouted};
 use crate::body;
 use crate::status::Fault;
 
@@ -93,27 +93,30 @@ impl CounterOp {
         }
     }
 
-    pub(super) fn decode(code: OpCode, bytes: &[u8]) -> Result<CounterOp, Fault> {
+    /// Makes an [`Op`] in one step: an enum that is put into another one is copied in words that span
+    /// fresh stores, and each such load waits for all of them.
+    #[inline(always)]
+    pub(super) fn decode<'a>(code: OpCode, bytes: &[u8]) -> Result<Op<'a>, Fault> {
         let number = || Ok::<_, Fault>(body::decode::<i64_le>(bytes)?.to_native());
         Ok(match code {
             OpCode::CounterGet => {
                 body::decode_empty(bytes)?;
-                CounterOp::Get
+                Op::Counter(CounterOp::Get)
             }
-            OpCode::CounterSet => CounterOp::Set { value: number()? },
-            OpCode::CounterAdd => CounterOp::Add { delta: number()? },
-            OpCode::CounterFetchAdd => CounterOp::FetchAdd { delta: number()? },
-            OpCode::CounterSwap => CounterOp::Swap { value: number()? },
+            OpCode::CounterSet => Op::Counter(CounterOp::Set { value: number()? }),
+            OpCode::CounterAdd => Op::Counter(CounterOp::Add { delta: number()? }),
+            OpCode::CounterFetchAdd => Op::Counter(CounterOp::FetchAdd { delta: number()? }),
+            OpCode::CounterSwap => Op::Counter(CounterOp::Swap { value: number()? }),
             OpCode::CounterCompareAndSwap => {
                 let swap = body::decode::<ArchivedCompareAndSwapBody>(bytes)?;
-                CounterOp::CompareAndSwap {
+                Op::Counter(CounterOp::CompareAndSwap {
                     expected: swap.expected.to_native(),
                     value: swap.value.to_native(),
-                }
+                })
             }
-            OpCode::CounterMultiply => CounterOp::Multiply { factor: number()? },
-            OpCode::CounterMin => CounterOp::Min { value: number()? },
-            OpCode::CounterMax => CounterOp::Max { value: number()? },
+            OpCode::CounterMultiply => Op::Counter(CounterOp::Multiply { factor: number()? }),
+            OpCode::CounterMin => Op::Counter(CounterOp::Min { value: number()? }),
+            OpCode::CounterMax => Op::Counter(CounterOp::Max { value: number()? }),
             _ => misrouted(code),
         })
     }

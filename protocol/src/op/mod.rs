@@ -306,7 +306,18 @@ wire_enum! {
 }
 
 impl OpCode {
+    /// The op a wire number stands for.
+    ///
+    /// # Errors
+    ///
+    /// `UnknownOp` if this version has no such op.
+    #[inline]
+    pub fn known(wire: u16) -> Result<OpCode, Fault> {
+        OpCode::from_wire(wire).ok_or(Fault::expected(Status::UnknownOp, 0, u64::from(wire)))
+    }
+
     /// The kind of object the op is for.
+    #[inline]
     pub fn kind(self) -> Kind {
         let high = self.to_wire().to_be_bytes()[0];
         Kind::from_wire(high).expect("every op code has a kind in its high byte")
@@ -494,16 +505,22 @@ impl<'a> Op<'a> {
     /// # Errors
     ///
     /// `UnknownOp` if this version has no such op, `BadBody` if the body is not its archive.
+    #[inline]
     pub fn decode(code: u16, body: &'a [u8]) -> Result<Op<'a>, Fault> {
-        let code = OpCode::from_wire(code).ok_or(Fault::expected(
-            Status::UnknownOp,
-            0,
-            u64::from(code),
-        ))?;
+        Op::decode_body(OpCode::known(code)?, body)
+    }
+
+    /// The same for an op code that is known.
+    ///
+    /// # Errors
+    ///
+    /// `BadBody` if the body is not its archive.
+    #[inline]
+    pub fn decode_body(code: OpCode, body: &'a [u8]) -> Result<Op<'a>, Fault> {
         Ok(match code.kind() {
             Kind::Session => Op::Session(SessionOp::decode(code, body)?),
             Kind::Object => Op::Object(ObjectOp::decode(code, body)?),
-            Kind::Counter => Op::Counter(CounterOp::decode(code, body)?),
+            Kind::Counter => return CounterOp::decode(code, body),
             Kind::Flag => Op::Flag(FlagOp::decode(code, body)?),
             Kind::Cell => Op::Cell(CellOp::decode(code, body)?),
             Kind::Vector => Op::Vector(VectorOp::decode(code, body)?),
