@@ -24,10 +24,13 @@ mod session;
 mod waiters;
 mod watchers;
 
+use std::cmp::Reverse;
 use std::sync::Arc;
 
 use catena_protocol::limits::WAIT_MS_MAX;
-use catena_protocol::op::{LogOp, ObjectOp, SessionOp};
+use catena_protocol::op::{
+    ListOp, LockOp, LogOp, MapOp, ObjectOp, SemaphoreOp, SessionOp, SetOp, VectorOp,
+};
 use catena_protocol::{
     Fault, Frame, Header, Kind, Missing, ObjectId, Op, OpCode, Refusal, Reply, ShardId, Status,
     flags, named,
@@ -41,7 +44,7 @@ pub use self::outbox::{ConnId, Outbox, Output};
 use self::session::{Admission, SessionKey, Sessions};
 use self::waiters::{Waiter, Waiters};
 use self::watchers::Watchers;
-use crate::config::{OBJECT_BYTES, OBJECTS_MAX, SESSION_BYTES};
+use crate::config::{NAMED_BYTES, OBJECT_BYTES, OBJECTS_MAX, SESSION_BYTES};
 pub use crate::objects::Types;
 use crate::objects::{Answer, Applied, Desk, HoldId, Lost, Object, Place, Turn, WaiterId};
 
@@ -222,17 +225,14 @@ impl Shard {
     pub fn on_time(&mut self, now: Time, out: &mut impl Outbox) -> bool {
         let before = self.seq;
         self.advance(now);
-        while let Some(waiter) = self.waiters.first_due(self.now) {
-            self.expire_waiter(waiter, out);
-        }
-        while let Some(hold) = self.desk.holds.first_due(self.now) {
-            self.lose(hold, Lost::Late, out);
-        }
-        while let Some(object) = self.directory.first_due(self.now) {
-            self.delete(object, out);
-        }
-        while let Some(session) = self.sessions.first_due(self.now) {
-            self.close_session(session, out);
+        // In the order of their ends: however late it is, whoever was let go in time was.
+        while let Some(end) = self.first_end() {
+            match end {
+                End::Waiter(waiter) => self.expire_waiter(waiter, out),
+                End::Hold(hold) => self.lose(hold, Lost::Late, out),
+                End::Object(object) => _ = self.delete(object, out),
+                End::Session(session) => self.close_session(session, out),
+            }
         }
         let dues = [
             self.waiters.next_due(),
@@ -243,6 +243,19 @@ impl Shard {
         self.due = dues.into_iter().flatten().min();
         self.check_invariants();
         self.seq > before
+    }
+
+    /// What ended first of all that has ended. Of what ended at once, waits come first: who waited so
+    /// long did not get it.
+    fn first_end(&mut self) -> Option<End> {
+        let sessions = self.sessions.first_due(self.now);
+        let ends = [
+            self.waiters.first_due(self.now).map(|(due, waiter)| (due, End::Waiter(waiter))),
+            self.desk.holds.first_due(self.now).map(|(due, hold)| (due, End::Hold(hold))),
+            self.directory.first_due(self.now).map(|(due, object)| (due, End::Object(object))),
+            sessions.map(|(due, session)| (due, End::Session(session))),
+        ];
+        ends.into_iter().flatten().min_by_key(|(due, _)| *due).map(|(_, end)| end)
     }
 
     /// When to call [`Shard::on_time`] next; that it then finds nothing to do is possible.
@@ -390,10 +403,10 @@ impl Shard {
     fn apply(&mut self, request: &Request<'_>) -> Result<Applied, Refusal> {
         let Request { header, name, body, op } = *request;
         let id = header.object;
-        // Counters and flags change in place, and an op without a body brings nothing to keep.
-        if !body.is_empty() && !matches!(op, Op::Counter(_) | Op::Flag(_)) {
-            self.check_memory(body.len() as u64)?;
-            self.check_quota(id, body.len() as u64)?;
+        let growth = growth(op, body);
+        if growth > 0 {
+            self.check_memory(growth)?;
+            self.check_quota(id, growth)?;
         }
         let version = self.seq.0 + 1;
         let place = Place {
@@ -403,7 +416,7 @@ impl Shard {
             version_before: 0,
             version,
         };
-        let waiter = self.waiters.next_id();
+        let (waiter, used) = (self.waiters.next_id(), self.bytes());
         let Some(entry) = self.objects.get_mut(&id) else {
             return self.make(request, waiter, place);
         };
@@ -413,8 +426,11 @@ impl Shard {
         if let Some(name) = name
             && self.directory.name(id).is_none()
         {
+            let bytes = OBJECT_BYTES + object.bytes();
             check_name(id, name)?;
-            self.directory.put_name(id, name, OBJECT_BYTES + object.bytes());
+            check_memory(NAMED_BYTES + name.len() as u64, used, self.memory_bytes_max)?;
+            self.directory.check_quota(name, 1, bytes + growth)?;
+            self.directory.put_name(id, name, bytes);
         }
         let place = Place { version_before: entry.version.0, ..place };
         let mut turn = Turn::new(waiter, place, &mut self.desk);
@@ -444,7 +460,7 @@ impl Shard {
         let Request { header, name, body, op } = *request;
         let mut object = Object::fresh(op, &self.types)?;
         let checked = object.check(op)?;
-        self.check_memory(OBJECT_BYTES)?;
+        self.check_memory(OBJECT_BYTES + name.map_or(0, |name| NAMED_BYTES + name.len() as u64))?;
         if self.objects.len() >= OBJECTS_MAX {
             let (limit, got) = (OBJECTS_MAX as u64, OBJECTS_MAX as u64 + 1);
             return Err(Fault::expected(Status::TooManyObjects, limit, got).into());
@@ -582,13 +598,19 @@ impl Shard {
 
     /// Takes back what a session was waiting for and what it held, and closes it.
     fn close_session(&mut self, session: u64, out: &mut impl Outbox) {
-        for waiter in self.sessions.parked(session) {
-            self.cancel(waiter);
-            let answer = Answer::refusal(&Fault::new(Status::SessionUnknown).into());
-            self.answer_waiter(waiter, answer, out);
-            self.release(out);
+        let mut parked = self.sessions.parked(session);
+        // The last one first: whoever leaves may let others through, and none of them is its own.
+        parked.sort_unstable_by_key(|waiter| Reverse(*waiter));
+        for waiter in parked {
+            // Unless all that waited for something were let go with one of them.
+            if self.waiters.contains(waiter) {
+                self.cancel(waiter);
+                let answer = Answer::refusal(&Fault::new(Status::SessionUnknown).into());
+                self.answer_waiter(waiter, answer, out);
+                self.release(out);
+            }
         }
-        while let Some(hold) = self.desk.holds.first_of(session) {
+        while let Some(hold) = self.desk.holds.last_of(session) {
             self.lose(hold, Lost::Left, out);
         }
         self.sessions.close(session, self.now);
@@ -622,6 +644,7 @@ impl Shard {
             assert_eq!(waiting, self.sessions.parked_count(), "I2: and so do the sessions");
             let held: usize = objects().map(|object| object.holds().len()).sum();
             assert_eq!(held, self.desk.holds.len(), "objects and shard know the same holds");
+            self.watchers.check_invariants();
             self.desk.holds.check_invariants();
             let bytes: u64 = objects().map(|object| OBJECT_BYTES + object.bytes()).sum();
             assert_eq!(bytes, self.object_bytes, "I5: memory is accounted for");
@@ -629,6 +652,15 @@ impl Shard {
             self.sessions.check_invariants();
         }
     }
+}
+
+/// Something whose time is up.
+#[derive(Clone, Copy)]
+enum End {
+    Waiter(WaiterId),
+    Hold(HoldId),
+    Object(ObjectId),
+    Session(u64),
 }
 
 /// A request for an update, taken apart.
@@ -652,6 +684,35 @@ pub struct Census {
     pub waiters: u64,
     /// Memory they take, in bytes, near enough for a budget.
     pub bytes: u64,
+}
+
+/// What an op may add to its object, in bytes, near enough; nothing if it cannot add any.
+fn growth(op: &Op<'_>, body: &[u8]) -> u64 {
+    /// What an item costs an object beside its bytes.
+    const ITEM_BYTES: usize = 64;
+    let items = match op {
+        Op::Counter(_)
+        | Op::Flag(_)
+        | Op::Vector(VectorOp::AddRows { .. } | VectorOp::Scale { .. })
+        | Op::List(
+            ListOp::RemoveAt { .. }
+            | ListOp::RemoveValue { .. }
+            | ListOp::RetainAll { .. }
+            | ListOp::RemoveAll { .. }
+            | ListOp::Done { .. }
+            | ListOp::Return { .. },
+        )
+        | Op::Map(MapOp::Remove { .. } | MapOp::Take { .. } | MapOp::RemoveAll { .. })
+        | Op::Set(SetOp::Remove { .. } | SetOp::RemoveAll { .. } | SetOp::RetainAll { .. })
+        | Op::Semaphore(SemaphoreOp::Release { .. } | SemaphoreOp::Extend { .. })
+        | Op::Lock(LockOp::Release { .. } | LockOp::Extend { .. }) => return 0,
+        Op::List(ListOp::Extend { items })
+        | Op::Map(MapOp::PutAll { items } | MapOp::MergeAll { items, .. })
+        | Op::Set(SetOp::AddAll { items }) => items.len(),
+        // An op without a body brings nothing to keep.
+        _ => 0,
+    };
+    (body.len() + items * ITEM_BYTES) as u64
 }
 
 /// Refuses growth beyond 85 % of the budget: the rest is for deletes, retries and waits under way.

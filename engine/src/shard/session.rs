@@ -295,9 +295,9 @@ impl Sessions {
         self.expiries.first().map(|(due, _)| *due)
     }
 
-    /// A session whose time is up. Sessions that were used since they were put among the expiries
+    /// A session whose time is up, and when it was. Sessions that were used since they were put among the expiries
     /// are put back with their new end.
-    pub(super) fn first_due(&mut self, now: Time) -> Option<u64> {
+    pub(super) fn first_due(&mut self, now: Time) -> Option<(Time, u64)> {
         while let Some((due, id)) = self.expiries.first().copied() {
             if due > now {
                 return None;
@@ -305,7 +305,7 @@ impl Sessions {
             let session = &mut self.live[self.index[&id]];
             let end = session.end();
             if end <= now {
-                return Some(id);
+                return Some((end, id));
             }
             session.listed = end;
             self.expiries.pop_first();
