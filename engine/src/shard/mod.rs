@@ -15,38 +15,36 @@
 //! 5. Nothing grows beyond the limits in [`config`](crate::config).
 
 mod directory;
+mod ends;
 #[doc(hidden)]
 pub mod fuzz;
 pub(crate) mod holds;
 mod manage;
 mod outbox;
+mod room;
 mod session;
 mod waiters;
 mod watchers;
 
-use std::cmp::Reverse;
 use std::sync::Arc;
 
 use catena_protocol::limits::WAIT_MS_MAX;
-use catena_protocol::op::{
-    ListOp, LockOp, LogOp, MapOp, ObjectOp, SemaphoreOp, SessionOp, SetOp, VectorOp,
-};
+use catena_protocol::op::{LogOp, ObjectOp, SessionOp};
 use catena_protocol::{
-    Fault, Frame, Header, Kind, Missing, ObjectId, Op, OpCode, Refusal, Reply, ShardId, Status,
-    flags, named,
+    Fault, Frame, Header, Kind, ObjectId, Op, Refusal, Reply, ShardId, Status, flags, named,
 };
 use foldhash::fast::FixedState;
 use hashbrown::HashMap;
 
 use self::directory::Directory;
-use self::holds::Hold;
 pub use self::outbox::{ConnId, Outbox, Output};
+use self::room::{check_memory, growth};
 use self::session::{Admission, SessionKey, Sessions};
 use self::waiters::{Waiter, Waiters};
 use self::watchers::Watchers;
 use crate::config::{NAMED_BYTES, OBJECT_BYTES, OBJECTS_MAX, SESSION_BYTES};
 pub use crate::objects::Types;
-use crate::objects::{Answer, Applied, Desk, HoldId, Lost, Object, Place, Turn, WaiterId};
+use crate::objects::{Answer, Applied, Desk, Object, Place, Turn, WaiterId};
 
 /// A point in the shard's logical time, in microseconds; it never goes back.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -218,44 +216,6 @@ impl Shard {
             out.push(conn, &frame.header, Output::Refusal(&fault));
         }
         self.seq > before
-    }
-
-    /// Lets time pass: ends the waits, holds, objects and sessions whose time is up. Answers whether
-    /// there were any.
-    pub fn on_time(&mut self, now: Time, out: &mut impl Outbox) -> bool {
-        let before = self.seq;
-        self.advance(now);
-        // In the order of their ends: however late it is, whoever was let go in time was.
-        while let Some(end) = self.first_end() {
-            match end {
-                End::Waiter(waiter) => self.expire_waiter(waiter, out),
-                End::Hold(hold) => self.lose(hold, Lost::Late, out),
-                End::Object(object) => _ = self.delete(object, out),
-                End::Session(session) => self.close_session(session, out),
-            }
-        }
-        let dues = [
-            self.waiters.next_due(),
-            self.desk.holds.next_due(),
-            self.directory.next_due(),
-            self.sessions.next_due(),
-        ];
-        self.due = dues.into_iter().flatten().min();
-        self.check_invariants();
-        self.seq > before
-    }
-
-    /// What ended first of all that has ended. Of what ended at once, waits come first: who waited so
-    /// long did not get it.
-    fn first_end(&mut self) -> Option<End> {
-        let sessions = self.sessions.first_due(self.now);
-        let ends = [
-            self.waiters.first_due(self.now).map(|(due, waiter)| (due, End::Waiter(waiter))),
-            self.desk.holds.first_due(self.now).map(|(due, hold)| (due, End::Hold(hold))),
-            self.directory.first_due(self.now).map(|(due, object)| (due, End::Object(object))),
-            sessions.map(|(due, session)| (due, End::Session(session))),
-        ];
-        ends.into_iter().flatten().min_by_key(|(due, _)| *due).map(|(_, end)| end)
     }
 
     /// When to call [`Shard::on_time`] next; that it then finds nothing to do is possible.
@@ -528,58 +488,6 @@ impl Shard {
         self.sessions.settle_parked(header.session, header.number, answer);
     }
 
-    fn expire_waiter(&mut self, waiter: WaiterId, out: &mut impl Outbox) {
-        let missing = self.cancel(waiter);
-        self.answer_waiter(waiter, Answer::refusal(&Refusal::Timeout(missing)), out);
-        self.release(out);
-    }
-
-    /// Lets the object of a waiter forget it.
-    fn cancel(&mut self, waiter: WaiterId) -> Missing {
-        let Header { object, op, .. } = *self.waiters.header(waiter);
-        if op == OpCode::ObjectWaitNewer.to_wire() {
-            self.watchers.cancel(object, waiter);
-            self.seq.0 += 1;
-            return Missing::default();
-        }
-        self.change(object, |object, turn| object.cancel(waiter, turn))
-    }
-
-    /// Tells an object that a session does not hold something of it any more.
-    fn lose(&mut self, hold: HoldId, why: Lost, out: &mut impl Outbox) {
-        let Hold { object, .. } = self.desk.holds.end(hold);
-        self.change(object, |object, turn| object.lose(hold, why, turn));
-        self.release(out);
-    }
-
-    /// Changes an object by something that is no request.
-    fn change<T>(
-        &mut self,
-        id: ObjectId,
-        change: impl FnOnce(&mut Object, &mut Turn<'_>) -> T,
-    ) -> T {
-        self.seq.0 += 1;
-        let entry = self.objects.get_mut(&id).expect("who waits or holds has its object");
-        let place = Place {
-            object: id,
-            session: 0,
-            now: self.now,
-            version_before: entry.version.0,
-            version: self.seq.0,
-        };
-        let mut turn = Turn::new(WaiterId(u64::MAX), place, &mut self.desk);
-        let bytes_before = entry.object.bytes();
-        let result = change(&mut entry.object, &mut turn);
-        let changed = turn.has_changed();
-        if changed {
-            entry.version = self.seq;
-        }
-        let bytes = entry.object.bytes();
-        self.resized(id, bytes_before, bytes);
-        self.tell_watchers(id, changed);
-        result
-    }
-
     /// Notes that an object takes other memory than before.
     fn resized(&mut self, id: ObjectId, bytes_before: u64, bytes: u64) {
         self.object_bytes = self.object_bytes + bytes - bytes_before;
@@ -593,43 +501,6 @@ impl Shard {
     fn tell_watchers(&mut self, id: ObjectId, changed: bool) {
         if changed && !self.watchers.is_empty() {
             self.watchers.changed(id, self.seq.0, &mut self.desk.released);
-        }
-    }
-
-    /// Takes back what a session was waiting for and what it held, and closes it.
-    fn close_session(&mut self, session: u64, out: &mut impl Outbox) {
-        let mut parked = self.sessions.parked(session);
-        // The last one first: whoever leaves may let others through, and none of them is its own.
-        parked.sort_unstable_by_key(|waiter| Reverse(*waiter));
-        for waiter in parked {
-            // Unless all that waited for something were let go with one of them.
-            if self.waiters.contains(waiter) {
-                self.cancel(waiter);
-                let answer = Answer::refusal(&Fault::new(Status::SessionUnknown).into());
-                self.answer_waiter(waiter, answer, out);
-                self.release(out);
-            }
-        }
-        while let Some(hold) = self.desk.holds.last_of(session) {
-            self.lose(hold, Lost::Left, out);
-        }
-        self.sessions.close(session, self.now);
-        self.expect_due(self.sessions.next_due());
-        self.seq.0 += 1;
-    }
-
-    fn check_memory(&self, growth: u64) -> Result<(), Fault> {
-        check_memory(growth, self.bytes(), self.memory_bytes_max)
-    }
-
-    /// Refuses growth of an object whose name has a quota.
-    fn check_quota(&self, id: ObjectId, growth: u64) -> Result<(), Fault> {
-        if !self.directory.has_quotas() {
-            return Ok(());
-        }
-        match self.directory.name(id) {
-            Some(name) => self.directory.check_quota(name, 0, growth),
-            None => Ok(()),
         }
     }
 
@@ -654,15 +525,6 @@ impl Shard {
     }
 }
 
-/// Something whose time is up.
-#[derive(Clone, Copy)]
-enum End {
-    Waiter(WaiterId),
-    Hold(HoldId),
-    Object(ObjectId),
-    Session(u64),
-}
-
 /// A request for an update, taken apart.
 #[derive(Clone, Copy)]
 struct Request<'a> {
@@ -684,43 +546,6 @@ pub struct Census {
     pub waiters: u64,
     /// Memory they take, in bytes, near enough for a budget.
     pub bytes: u64,
-}
-
-/// What an op may add to its object, in bytes, near enough; nothing if it cannot add any.
-fn growth(op: &Op<'_>, body: &[u8]) -> u64 {
-    /// What an item costs an object beside its bytes.
-    const ITEM_BYTES: usize = 64;
-    let items = match op {
-        Op::Counter(_)
-        | Op::Flag(_)
-        | Op::Vector(VectorOp::AddRows { .. } | VectorOp::Scale { .. })
-        | Op::List(
-            ListOp::RemoveAt { .. }
-            | ListOp::RemoveValue { .. }
-            | ListOp::RetainAll { .. }
-            | ListOp::RemoveAll { .. }
-            | ListOp::Done { .. }
-            | ListOp::Return { .. },
-        )
-        | Op::Map(MapOp::Remove { .. } | MapOp::Take { .. } | MapOp::RemoveAll { .. })
-        | Op::Set(SetOp::Remove { .. } | SetOp::RemoveAll { .. } | SetOp::RetainAll { .. })
-        | Op::Semaphore(SemaphoreOp::Release { .. } | SemaphoreOp::Extend { .. })
-        | Op::Lock(LockOp::Release { .. } | LockOp::Extend { .. }) => return 0,
-        Op::List(ListOp::Extend { items })
-        | Op::Map(MapOp::PutAll { items } | MapOp::MergeAll { items, .. })
-        | Op::Set(SetOp::AddAll { items }) => items.len(),
-        // An op without a body brings nothing to keep.
-        _ => 0,
-    };
-    (body.len() + items * ITEM_BYTES) as u64
-}
-
-/// Refuses growth beyond 85 % of the budget: the rest is for deletes, retries and waits under way.
-fn check_memory(growth: u64, used: u64, budget: u64) -> Result<(), Fault> {
-    if used.saturating_add(growth) <= budget / 100 * 85 {
-        return Ok(());
-    }
-    Err(Fault::expected(Status::OutOfMemory, budget, growth))
 }
 
 /// Refuses a name that is not the object's.
