@@ -18,7 +18,8 @@ pub enum Hold {
     #[default]
     Deadline,
     /// As long as the engine remembers the client: until the client is dropped, or was silent for its
-    /// [`session_ttl`](crate::Builder::session_ttl).
+    /// [`session_ttl`](crate::Builder::session_ttl). If the engine cannot be reached while this is asked
+    /// for, it may be granted to a client that has given up, and stay held for so long.
     Session,
     /// So long, at most 24 hours. The time that is spent waiting for it counts.
     For(Duration),

@@ -72,6 +72,40 @@
 //! once on the right core if a shard moved, and at most three times if a node is full. All others
 //! are the caller's to see.
 //!
+//! # Holding
+//!
+//! Locks, permits, claimed items, and the seats of barriers and reductions are held for a while, and
+//! come back by themselves when it is over: a function that dies cannot take them along. Tell the client
+//! with [`Client::set_deadline`] when the function ends, and nothing is held much longer than that; see
+//! [`Hold`] for other times. A holder that is only slow does not notice, so what it writes carries the
+//! token of its grant, and is refused once a later one was seen.
+//!
+//! ```no_run
+//! # use std::time::{Duration, Instant};
+//! # use catena_client::Client;
+//! # fn main() -> Result<(), catena_client::Error> {
+//! # let client = Client::connect("127.0.0.1:7400")?;
+//! client.set_deadline(Instant::now() + Duration::from_secs(60)); // what Lambda said
+//!
+//! let guard = client.lock("page").lock(Duration::from_secs(10))?;
+//! client.cell("page").set_with_token(guard.token(), b"mine")?;
+//! guard.unlock()?; // or drop it
+//!
+//! let work = client.list("work");
+//! work.extend(["this", "that"])?;
+//! let claim = work.claim(Duration::from_secs(10))?; // comes back unless it is done in time
+//! client.map("lengths").add(&claim, 4)?;
+//! claim.done()?;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # Names
+//!
+//! Requests name objects by a hash. An object learns its name when it is made: the engine asks for it
+//! then, which costs that one request another round trip. What has a name is listed by
+//! [`Client::objects`], counted by [`Client::usage`] and deleted by [`Client::delete_prefix`].
+//!
 //! # Time
 //!
 //! A call ends within [`Builder::call_timeout`], and a call that waits inside the engine within its
@@ -80,8 +114,14 @@
 //!
 //! # Allocation
 //!
-//! Once a client has called what it calls, counter and flag calls allocate nothing, and those that
-//! return a view allocate nothing as long as the views are dropped again.
+//! Once a client has called what it calls, calls that take and answer numbers, flags, tokens or single
+//! values allocate nothing; those that return a view as long as the views are dropped again. Those that
+//! take or answer many items do.
+//!
+//! # Coming from Crucial
+//!
+//! `client/COUNTERPARTS.md` in the repository lists every method of its objects with what does the same
+//! here.
 
 #![forbid(unsafe_code)]
 

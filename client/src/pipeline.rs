@@ -102,6 +102,9 @@ impl<'c, 'o> Pipeline<'c, 'o> {
 /// Puts its name in front of the first update of an object that is asked more than that. If the engine
 /// had to ask for the name, what comes behind would be executed before.
 fn name_firsts(requests: &mut [Request<'_>]) {
+    if requests.len() < 2 {
+        return;
+    }
     // For each object the place of its first update, until that is named.
     let mut firsts: HashMap<ObjectId, Option<usize>, BuildHasherDefault<IdHasher>> =
         HashMap::default();

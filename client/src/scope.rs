@@ -4,14 +4,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use catena_protocol::op::ObjectOp;
-use catena_protocol::{Kind, Op, Reply, Usage};
+use catena_protocol::{Kind, Op, Reply, Usage, UserType};
 
 use crate::client::Client;
 use crate::error::Error;
 use crate::manage::{ObjectWalk, Quota, ttl_ms};
 use crate::objects::{
     Barrier, Cell, Counter, Flag, Future, Latch, List, Lock, Log, Map, Reduction, Semaphore, Set,
-    SortedMap, Target, Vector,
+    SortedMap, Target, UserObject, Vector,
 };
 
 /// All objects whose names begin with a prefix, as `job-1/`: the handles it makes put it in front of
@@ -76,6 +76,11 @@ impl<'c> Scope<'c> {
     /// The semaphore called `name` in this scope, of `permits` permits in all.
     pub fn semaphore(&self, name: &str, permits: u32) -> Semaphore<'c> {
         self.client.semaphore(&self.full_name(name), permits)
+    }
+
+    /// The object called `name` in this scope, of a type of your own.
+    pub fn object<T: UserType>(&self, name: &str) -> UserObject<'c, T> {
+        self.client.object(&self.full_name(name))
     }
 
     /// All objects in byte order of their names, which are whole: see [`Client::objects`].

@@ -49,6 +49,9 @@ pub const OBJECT_BYTES: u64 = 72;
 /// What a name costs beside its bytes: its places among names and ids, and the string itself.
 pub const NAMED_BYTES: u64 = 160;
 
+/// What it costs that an object is to be deleted: its places among ends and ids.
+pub const DATED_BYTES: u64 = 128;
+
 /// Quotas a shard keeps.
 pub const QUOTAS_MAX: usize = 256;
 

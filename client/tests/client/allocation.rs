@@ -2,10 +2,13 @@
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
+use std::time::Instant;
 
 use catena_client::{Client, UserType};
+use catena_protocol::op::{ListOp, LockOp, MapOp};
 use catena_protocol::{Op, Reply};
 
+use crate::LONG;
 use crate::peer::Peer;
 
 /// The system's allocator, counting for each thread how often it was asked.
@@ -54,19 +57,37 @@ fn warmed_up_calls_allocate_nothing() {
                 Op::Cell(_) => {
                     conn.reply(&asked, &Reply::Cell { version: 1, bytes: Some(&[7; 1000]) });
                 }
+                Op::Map(MapOp::Merge { .. } | MapOp::Get { .. }) | Op::List(ListOp::PopFront) => {
+                    conn.reply(&asked, &Reply::Value(Some(&[1, 0, 0, 0, 0, 0, 0, 0])));
+                }
+                Op::List(ListOp::TryClaim { .. }) => {
+                    conn.reply(&asked, &Reply::Claimed { token: 1, bytes: Some(b"item") });
+                }
+                Op::Lock(LockOp::Acquire { .. }) => {
+                    conn.reply(&asked, &Reply::Granted { granted: true, token: 1 });
+                }
+                Op::Map(_) | Op::Lock(_) | Op::List(_) => conn.reply(&asked, &Reply::Bool(true)),
                 Op::User(_) => conn.reply(&asked, &Reply::Value(Some(&1_u64.to_le_bytes()))),
                 _ => conn.reply(&asked, &Reply::Int(1)),
             }
         }
     });
     let client = Client::connect(peer.address).unwrap();
+    client.set_deadline(Instant::now() + LONG);
     let (counter, cell) = (client.counter("visits"), client.cell("page"));
+    let (map, list, lock) = (client.map("words"), client.list("work"), client.lock("lock"));
     let sum = client.object::<Sum>("sum");
     let calls = || {
         for _ in 0..100 {
             assert_eq!(counter.add(1).unwrap(), 1);
             assert_eq!(counter.get().unwrap(), 1);
             assert_eq!(cell.get().unwrap().len(), 1000);
+            assert!(map.put("key", b"value").unwrap());
+            assert_eq!(map.add("key", 1).unwrap(), 1);
+            assert_eq!(map.get("key").unwrap().unwrap().as_i64(), Some(1));
+            assert_eq!(list.pop_front().unwrap().unwrap().len(), 8);
+            assert!(list.try_claim().unwrap().unwrap().done().unwrap());
+            assert!(lock.lock(LONG).unwrap().unlock().unwrap());
             assert_eq!(sum.update(&(1, 2)).unwrap(), 1);
             assert_eq!(sum.read(&(1, 2)).unwrap(), 1);
         }

@@ -6,6 +6,7 @@
 mod allocation;
 mod collections;
 mod connections;
+mod counterparts;
 mod crowd;
 mod exactly_once;
 mod holders;

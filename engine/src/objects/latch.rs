@@ -53,15 +53,21 @@ impl Latch {
     pub(super) fn apply(&mut self, op: &LatchOp<'_>, turn: &mut Turn<'_>) -> Applied {
         match *op {
             LatchOp::CountDown { party, parties } => {
-                self.parties = parties;
-                if !self.open && !self.counted.contains(party) {
+                if self.open || self.counted.contains(party) {
+                    turn.unchanged();
+                } else {
+                    self.parties = parties;
                     self.counted.insert(party.into());
                     self.open_if_complete(turn);
                 }
                 turn.done(&Reply::Number(self.missing().into()))
             }
-            LatchOp::Wait { .. } if self.open => turn.done(&Reply::Number(0)),
+            LatchOp::Wait { .. } if self.open => {
+                turn.unchanged();
+                turn.done(&Reply::Number(0))
+            }
             LatchOp::Wait { parties } => {
+                turn.unchanged();
                 self.parties = parties;
                 self.waiters.insert(turn.waiter);
                 Applied::Parked

@@ -3,7 +3,7 @@
 //! An item can be taken for good, or claimed: then it is only lent, and comes back to the front if
 //! whoever has it dies before saying that it is done. Who waits first is served first.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 
 use catena_protocol::limits::{ITEM_BYTES_MAX, PAGE_ITEMS_MAX};
 use catena_protocol::op::ListOp;
@@ -52,8 +52,14 @@ impl List {
                 Reply::Found { found: found.is_some(), at: found.unwrap_or_default() as u64 }
             }
             ListOp::ContainsAll { items } => {
-                let contained = |wanted: &[u8]| self.items.iter().any(|item| **item == *wanted);
-                Reply::Bool(items.iter().all(contained))
+                let mut wanted: BTreeSet<&[u8]> = items.iter().collect();
+                for item in &self.items {
+                    if wanted.is_empty() {
+                        break;
+                    }
+                    wanted.remove(&**item);
+                }
+                Reply::Bool(wanted.is_empty())
             }
             _ => unreachable!("{op:?} is no read"),
         })
@@ -99,6 +105,9 @@ impl List {
             ListOp::PushFront { bytes } => self.put(0, bytes, turn),
             ListOp::Insert { index, bytes } => self.put(position(index), bytes, turn),
             ListOp::Extend { items } => {
+                if items.is_empty() {
+                    turn.unchanged();
+                }
                 for item in items.iter() {
                     self.add(self.items.len(), item.into());
                 }
@@ -120,30 +129,25 @@ impl List {
                 turn.done(&Reply::Bool(found.is_some()))
             }
             ListOp::Set { index, bytes } => {
-                let at = position(index);
-                let old = self.remove(at).expect("the index was checked");
-                self.add(at, bytes.into());
+                let old = std::mem::replace(&mut self.items[position(index)], bytes.into());
+                self.item_bytes = self.item_bytes + cost(bytes) - cost(&old);
                 turn.done(&Reply::Value(Some(&old)))
             }
             ListOp::RetainAll { items } => self.retain(items, true, turn),
             ListOp::RemoveAll { items } => self.retain(items, false, turn),
             ListOp::Clear => {
-                let removed = self.items.len() as u64;
-                while self.remove(0).is_some() {}
-                self.items.shrink_to_fit();
-                turn.done(&Reply::Number(removed))
+                let removed = std::mem::take(&mut self.items);
+                self.item_bytes -= removed.iter().map(|item| cost(item)).sum::<u64>();
+                if removed.is_empty() {
+                    turn.unchanged();
+                }
+                turn.done(&Reply::Number(removed.len() as u64))
             }
-            ListOp::PopFrontWait if self.items.is_empty() => {
-                let waiting = Waiting { waiter: turn.waiter, hold: None, wants: Want::Item };
-                self.queue.push(turn.version, waiting);
-                Applied::Parked
-            }
+            ListOp::PopFrontWait if self.items.is_empty() => self.wait(None, Want::Item, turn),
             ListOp::PopFrontWait => self.take(Some(0), turn),
             ListOp::Claim { hold_ms } if self.items.is_empty() => {
-                let hold = Some(turn.hold(hold_ms));
-                self.queue
-                    .push(turn.version, Waiting { waiter: turn.waiter, hold, wants: Want::Claim });
-                Applied::Parked
+                let hold = turn.hold(hold_ms);
+                self.wait(Some(hold), Want::Claim, turn)
             }
             ListOp::TryClaim { .. } if self.items.is_empty() => {
                 turn.unchanged();
@@ -186,6 +190,13 @@ impl List {
         }
     }
 
+    /// Takes the last place in line, which changes nothing of the list.
+    fn wait(&mut self, hold: Option<HoldId>, wants: Want, turn: &mut Turn<'_>) -> Applied {
+        self.queue.push(turn.version, Waiting { waiter: turn.waiter, hold, wants });
+        turn.unchanged();
+        Applied::Parked
+    }
+
     fn item(&self, index: u64) -> Option<&[u8]> {
         let at = usize::try_from(index).ok()?;
         self.items.get(at).map(|item| &**item)
@@ -206,7 +217,15 @@ impl List {
     fn remove(&mut self, at: usize) -> Option<Box<[u8]>> {
         let item = self.items.remove(at)?;
         self.item_bytes -= cost(&item);
+        self.shrink();
         Some(item)
+    }
+
+    /// Gives memory back when the list was much longer once.
+    fn shrink(&mut self) {
+        if self.items.len() < self.items.capacity() / 8 {
+            self.items.shrink_to(self.items.len() * 2);
+        }
     }
 
     /// Removes an item and answers it, if there is one.
@@ -221,13 +240,14 @@ impl List {
     /// Lends out the first item.
     fn lend(&mut self, token: u64, hold: HoldId, turn: &mut Turn<'_>) -> Answer {
         let item = self.items.pop_front().expect("there is an item");
+        self.shrink();
         let answer = turn.answer(&Reply::Claimed { token, bytes: Some(&item) });
         self.claims.put(token, hold, item);
         answer
     }
 
     fn retain(&mut self, items: Items<'_>, keep: bool, turn: &mut Turn<'_>) -> Applied {
-        let listed: std::collections::BTreeSet<&[u8]> = items.iter().collect();
+        let listed: BTreeSet<&[u8]> = items.iter().collect();
         let before = self.items.len();
         let mut freed = 0;
         self.items.retain(|item| {
@@ -236,6 +256,7 @@ impl List {
             stays
         });
         self.item_bytes -= freed;
+        self.shrink();
         let removed = (before - self.items.len()) as u64;
         if removed == 0 {
             turn.unchanged();
@@ -282,6 +303,7 @@ impl List {
                 self.serve(turn);
             }
             None => {
+                turn.unchanged();
                 let waiting = self.queue.lose(hold).expect("a hold is a claim or a place in line");
                 let answer = Answer::refusal(&Refusal::Timeout(Missing::default()));
                 turn.release([waiting.waiter], &answer);

@@ -3,7 +3,6 @@
 //! One kind serves as map and as sorted map: since the keys are in order, a page of them goes on
 //! where the last one ended, whatever was put in or removed in between.
 
-use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::ops::Bound;
 
@@ -64,32 +63,56 @@ impl Map {
             MapOp::Take { key } => self.check_old(key)?,
             MapOp::PutAll { items } => {
                 check_pairs(items)?;
-                pairs(items).try_for_each(|(key, value)| check_entry(key, value))?;
+                items.pairs().try_for_each(|(key, value)| check_entry(key, value))?;
             }
             MapOp::Merge { key, value, merge } => {
-                let old = self.entries.get(key).map(|old| &**old);
-                let merged = merged(merge, old, value)?;
-                check_entry(key, &merged)?;
-                check_stored(merged.len())?;
+                let mut tried = Tried::default();
+                self.check_merge(merge, key, value, &mut tried)?;
+                let stays = self.entries.get(key).filter(|old| ***old >= *value);
+                check_stored(match merge {
+                    Merge::Append => tried.lens[key],
+                    Merge::ReplaceIfGreater => stays.map_or(value.len(), |old| old.len()),
+                    _ => WORD_BYTES,
+                })?;
             }
-            MapOp::MergeAll { items, merge } => self.check_merge_all(items, merge)?,
+            MapOp::MergeAll { items, merge } => {
+                check_pairs(items)?;
+                let mut tried = Tried::default();
+                for (key, value) in items.pairs() {
+                    self.check_merge(merge, key, value, &mut tried)?;
+                }
+            }
             _ => {}
         }
         Ok(())
     }
 
-    /// Tries all merges, since none of them is to be done if one cannot.
-    fn check_merge_all(&self, items: Items<'_>, merge: Merge) -> Result<(), Fault> {
-        check_pairs(items)?;
-        let mut tried: BTreeMap<&[u8], Vec<u8>> = BTreeMap::new();
-        for (key, value) in pairs(items) {
-            let old = match tried.get(key) {
-                Some(tried) => Some(&tried[..]),
-                None => self.entries.get(key).map(|old| &**old),
-            };
-            let merged = merged(merge, old, value)?.into_owned();
-            check_entry(key, &merged)?;
-            tried.insert(key, merged);
+    /// Tries a merge behind others of the same request, since none of them is to be done if one
+    /// cannot. Only what may be refused is worked out: how long what is appended to becomes, and
+    /// what numbers come to.
+    fn check_merge<'k>(
+        &self,
+        merge: Merge,
+        key: &'k [u8],
+        value: &[u8],
+        tried: &mut Tried<'k>,
+    ) -> Result<(), Fault> {
+        check_entry(key, value)?;
+        let old = self.entries.get(key).map(|old| &**old);
+        match merge {
+            Merge::ReplaceIfGreater => {}
+            Merge::Append => {
+                let len = tried.lens.entry(key).or_insert(old.map_or(0, <[u8]>::len));
+                *len += value.len();
+                check_len(*len, CELL_BYTES_MAX)?;
+            }
+            _ => {
+                let old = match tried.words.get(key) {
+                    Some(tried) => Some(*tried),
+                    None => old.map(word).transpose()?,
+                };
+                tried.words.insert(key, merged(merge, old, word(value)?)?);
+            }
         }
         Ok(())
     }
@@ -147,19 +170,30 @@ impl Map {
             }
             MapOp::PutAll { items } => {
                 let before = self.entries.len();
-                for (key, value) in pairs(items) {
+                if items.is_empty() {
+                    turn.unchanged();
+                }
+                for (key, value) in items.pairs() {
                     self.put(key, value);
                 }
                 turn.done(&Reply::Number((self.entries.len() - before) as u64))
             }
             MapOp::Merge { key, value, merge } => {
-                self.merge(merge, key, value);
+                if !self.merge(merge, key, &[value]) {
+                    turn.unchanged();
+                }
                 turn.done(&Reply::Value(self.entries.get(key).map(|value| &**value)))
             }
             MapOp::MergeAll { items, merge } => {
                 let before = self.entries.len();
-                for (key, value) in pairs(items) {
-                    self.merge(merge, key, value);
+                let mut by_key: BTreeMap<&[u8], Vec<&[u8]>> = BTreeMap::new();
+                items.pairs().for_each(|(key, value)| by_key.entry(key).or_default().push(value));
+                let mut changed = false;
+                for (key, values) in by_key {
+                    changed |= self.merge(merge, key, &values);
+                }
+                if !changed {
+                    turn.unchanged();
                 }
                 turn.done(&Reply::Number((self.entries.len() - before) as u64))
             }
@@ -171,10 +205,12 @@ impl Map {
                 turn.done(&Reply::Number(removed as u64))
             }
             MapOp::Clear => {
-                let removed = self.entries.len() as u64;
-                self.entries.clear();
+                let removed = std::mem::take(&mut self.entries).len();
                 self.entry_bytes = 0;
-                turn.done(&Reply::Number(removed))
+                if removed == 0 {
+                    turn.unchanged();
+                }
+                turn.done(&Reply::Number(removed as u64))
             }
             MapOp::Len
             | MapOp::Get { .. }
@@ -205,10 +241,37 @@ impl Map {
         Some(removed)
     }
 
-    fn merge(&mut self, merge: Merge, key: &[u8], value: &[u8]) {
+    /// Merges values into that of a key, one after the other. Answers whether it is another one then.
+    fn merge(&mut self, merge: Merge, key: &[u8], values: &[&[u8]]) -> bool {
         let old = self.entries.get(key).map(|old| &**old);
-        let merged = merged(merge, old, value).expect("merging was tried").into_owned();
-        self.put(key, &merged);
+        match merge {
+            Merge::Append => {
+                let parts = old.into_iter().chain(values.iter().copied());
+                let len = parts.clone().map(<[u8]>::len).sum();
+                let mut both = Vec::with_capacity(len);
+                parts.for_each(|part| both.extend_from_slice(part));
+                let changed = old.is_none_or(|old| old.len() < both.len());
+                self.put(key, &both);
+                changed
+            }
+            Merge::ReplaceIfGreater => {
+                let greatest = values.iter().max().expect("there are values");
+                let replaces = old.is_none_or(|old| old < *greatest);
+                if replaces {
+                    self.put(key, greatest);
+                }
+                replaces
+            }
+            _ => {
+                let known = |bytes: &[u8]| word(bytes).expect("words were checked");
+                let before = old.map(known);
+                let after = values.iter().fold(before, |old, value| {
+                    Some(merged(merge, old, known(value)).expect("merging was tried"))
+                });
+                self.put(key, &after.expect("there are values"));
+                before != after
+            }
+        }
     }
 
     pub(super) fn describe(&self) -> Description {
@@ -220,42 +283,45 @@ impl Map {
     }
 }
 
-/// What a key's value becomes.
-fn merged<'v>(merge: Merge, old: Option<&[u8]>, new: &'v [u8]) -> Result<Cow<'v, [u8]>, Fault> {
-    let word = |bytes: &[u8]| {
-        <[u8; 8]>::try_from(bytes)
-            .map_err(|_| Fault::expected(Status::Mismatch, 8, bytes.len() as u64))
-    };
-    let ints = |fold: fn(i64, i64) -> Option<i64>| {
-        let new = i64::from_le_bytes(word(new)?);
-        let Some(old) = old else { return Ok(new.to_le_bytes()) };
-        let folded = fold(i64::from_le_bytes(word(old)?), new);
-        folded.map(i64::to_le_bytes).ok_or(Fault::new(Status::Overflow))
-    };
+/// What merges that were tried come to, by key.
+#[derive(Default)]
+struct Tried<'k> {
+    /// How long values that are appended to become.
+    lens: BTreeMap<&'k [u8], usize>,
+    /// What numbers become.
+    words: BTreeMap<&'k [u8], [u8; WORD_BYTES]>,
+}
+
+/// A number.
+const WORD_BYTES: usize = 8;
+
+fn word(bytes: &[u8]) -> Result<[u8; WORD_BYTES], Fault> {
+    let (expected, got) = (WORD_BYTES as u64, bytes.len() as u64);
+    bytes.try_into().map_err(|_| Fault::expected(Status::Mismatch, expected, got))
+}
+
+/// What a number that is merged with another becomes.
+fn merged(
+    merge: Merge,
+    old: Option<[u8; WORD_BYTES]>,
+    new: [u8; WORD_BYTES],
+) -> Result<[u8; WORD_BYTES], Fault> {
+    let Some(old) = old else { return Ok(new) };
+    let ints = (i64::from_le_bytes(old), i64::from_le_bytes(new));
     let floats = |fold: fn(f64, f64) -> f64| {
-        let new = f64::from_le_bytes(word(new)?);
-        let Some(old) = old else { return Ok(new.to_le_bytes()) };
-        Ok(fold(f64::from_le_bytes(word(old)?), new).to_le_bytes())
+        fold(f64::from_le_bytes(old), f64::from_le_bytes(new)).to_le_bytes()
     };
-    let word = match merge {
-        Merge::Add => ints(i64::checked_add),
-        Merge::Min => ints(|old, new| Some(old.min(new))),
-        Merge::Max => ints(|old, new| Some(old.max(new))),
-        Merge::AddF64 => floats(|old, new| old + new),
-        Merge::MinF64 => floats(super::numbers::smaller),
-        Merge::MaxF64 => floats(super::numbers::larger),
-        Merge::Append => {
-            let both = [old.unwrap_or_default(), new].concat();
-            return Ok(Cow::Owned(both));
+    Ok(match (merge, ints) {
+        (Merge::Add, (old, new)) => {
+            old.checked_add(new).ok_or(Fault::new(Status::Overflow))?.to_le_bytes()
         }
-        Merge::ReplaceIfGreater => {
-            return Ok(match old {
-                Some(old) if old >= new => Cow::Owned(old.to_vec()),
-                _ => Cow::Borrowed(new),
-            });
-        }
-    };
-    Ok(Cow::Owned(word?.to_vec()))
+        (Merge::Min, (old, new)) => old.min(new).to_le_bytes(),
+        (Merge::Max, (old, new)) => old.max(new).to_le_bytes(),
+        (Merge::AddF64, _) => floats(|old, new| old + new),
+        (Merge::MinF64, _) => floats(super::numbers::smaller),
+        (Merge::MaxF64, _) => floats(super::numbers::larger),
+        (Merge::Append | Merge::ReplaceIfGreater, _) => unreachable!("{merge:?} is of bytes"),
+    })
 }
 
 /// The entries that a scan is about, lowest key first, whichever end it begins at.
@@ -318,11 +384,6 @@ fn fill<'m>(
         }
     }
     false
-}
-
-fn pairs<'a>(items: Items<'a>) -> impl Iterator<Item = (&'a [u8], &'a [u8])> {
-    let mut items = items.iter();
-    std::iter::from_fn(move || Some((items.next()?, items.next()?)))
 }
 
 /// Refuses a key without a value.

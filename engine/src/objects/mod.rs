@@ -524,13 +524,23 @@ impl Object {
     /// to wait then.
     pub(crate) fn cancel(&mut self, waiter: WaiterId, turn: &mut Turn<'_>) -> Missing {
         match self {
-            Object::Reduction(reduction) => reduction.cancel(waiter),
             Object::Barrier(barrier) => barrier.cancel(waiter, turn),
-            Object::Latch(latch) => latch.cancel(waiter),
             Object::List(list) => list.cancel(waiter, turn),
             Object::Semaphore(semaphore) => semaphore.cancel(waiter, turn),
             Object::Lock(lock) => lock.cancel(waiter, turn),
-            Object::Future(future) => future.cancel(waiter),
+            // That one waits less changes nothing of these.
+            Object::Reduction(reduction) => {
+                turn.unchanged();
+                reduction.cancel(waiter)
+            }
+            Object::Latch(latch) => {
+                turn.unchanged();
+                latch.cancel(waiter)
+            }
+            Object::Future(future) => {
+                turn.unchanged();
+                future.cancel(waiter)
+            }
             _ => unreachable!("nobody waits on a {:?}", self.kind()),
         }
     }

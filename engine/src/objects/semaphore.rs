@@ -35,9 +35,11 @@ impl Semaphore {
 
     pub(super) fn check(&self, op: &SemaphoreOp) -> Result<(), Refusal> {
         match op {
-            SemaphoreOp::Acquire(permit) | SemaphoreOp::TryAcquire(permit) => {
-                Ok(self.check_permit(permit)?)
+            SemaphoreOp::Acquire(permit) => {
+                self.check_permit(permit)?;
+                Ok(check_waiters(self.queue.len())?)
             }
+            SemaphoreOp::TryAcquire(permit) => Ok(self.check_permit(permit)?),
             SemaphoreOp::Release { .. } | SemaphoreOp::Extend { .. } => Ok(()),
             SemaphoreOp::State => unreachable!("{op:?} is a read"),
         }
@@ -60,7 +62,7 @@ impl Semaphore {
         if count > permits {
             return Err(Fault::expected(Status::OutOfRange, permits.into(), count.into()));
         }
-        check_waiters(self.queue.len())
+        Ok(())
     }
 
     pub(super) fn apply(&mut self, op: &SemaphoreOp, turn: &mut Turn<'_>) -> Applied {
@@ -85,8 +87,9 @@ impl Semaphore {
             self.grants.put(token, hold, count);
             return turn.done(&Reply::Granted { granted: true, token });
         }
+        // To stand in line changes nothing of what is given out.
+        turn.unchanged();
         if !waits {
-            turn.unchanged();
             return turn.done(&Reply::Granted { granted: false, token: 0 });
         }
         let hold = Some(turn.hold(hold_ms));
@@ -116,8 +119,9 @@ impl Semaphore {
         turn.done(&Reply::Bool(held.is_some()))
     }
 
-    /// Gives permits to those who wait, in their order, as far as they go.
-    fn serve(&mut self, turn: &mut Turn<'_>) {
+    /// Gives permits to those who wait, in their order, as far as they go. Answers whether there were
+    /// any.
+    fn serve(&mut self, turn: &mut Turn<'_>) -> bool {
         let mut nth = 0;
         while let Some(first) = self.queue.first()
             && first.wants <= self.available
@@ -130,19 +134,23 @@ impl Semaphore {
             let answer = turn.answer(&Reply::Granted { granted: true, token });
             turn.release([waiter], &answer);
         }
+        nth > 0
     }
 
     /// Forgets a waiter; those behind it may have waited only for it.
     pub(super) fn cancel(&mut self, waiter: WaiterId, turn: &mut Turn<'_>) -> Missing {
         let hold = self.queue.cancel(waiter).hold;
         turn.let_go(hold.expect("whoever waits here is going to hold"));
-        self.serve(turn);
+        if !self.serve(turn) {
+            turn.unchanged();
+        }
         Missing::default()
     }
 
     /// Takes back what is not held any more; if it was still waited for, the wait is over.
     pub(super) fn lose(&mut self, hold: HoldId, _why: Lost, turn: &mut Turn<'_>) {
-        match self.grants.lose(hold) {
+        let taken_back = self.grants.lose(hold);
+        match taken_back {
             Some(count) => self.available += count,
             None => {
                 let waiting = self.queue.lose(hold).expect("a hold is a grant or a place in line");
@@ -150,7 +158,9 @@ impl Semaphore {
                 turn.release([waiting.waiter], &answer);
             }
         }
-        self.serve(turn);
+        if !self.serve(turn) && taken_back.is_none() {
+            turn.unchanged();
+        }
     }
 
     fn state(&self) -> Reply<'_> {

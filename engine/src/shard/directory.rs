@@ -11,7 +11,7 @@ use catena_protocol::{Fault, ObjectId, Status};
 
 use super::Time;
 use super::table::{Seed, Table};
-use crate::config::{NAMED_BYTES, QUOTAS_MAX};
+use crate::config::{DATED_BYTES, NAMED_BYTES, QUOTAS_MAX};
 
 /// Names, ends and quotas of a shard's objects.
 #[derive(Debug)]
@@ -91,8 +91,14 @@ impl Directory {
         let details = self.details.or_default(object);
         if let Some(before) = std::mem::replace(&mut details.ends, ends) {
             self.ends.remove(&(before, object));
+            self.bytes -= DATED_BYTES;
         }
-        self.ends.extend(ends.map(|ends| (ends, object)));
+        if let Some(ends) = ends {
+            self.ends.insert((ends, object));
+            self.bytes += DATED_BYTES;
+        } else if details.name.is_none() {
+            self.details.remove(&object);
+        }
     }
 
     /// Forgets an object that took so many bytes.
@@ -100,6 +106,7 @@ impl Directory {
         let Some(Details { name, ends }) = self.details.remove(&object) else { return };
         if let Some(ends) = ends {
             self.ends.remove(&(ends, object));
+            self.bytes -= DATED_BYTES;
         }
         if let Some(name) = name {
             self.by_name.remove(&name);
@@ -115,9 +122,9 @@ impl Directory {
         self.ends.first().map(|(ends, _)| *ends)
     }
 
-    /// An object whose time is up.
-    pub(super) fn first_due(&self, now: Time) -> Option<ObjectId> {
-        self.ends.first().filter(|(ends, _)| *ends <= now).map(|(_, object)| *object)
+    /// An object whose time is up, and when it was.
+    pub(super) fn first_due(&self, now: Time) -> Option<(Time, ObjectId)> {
+        self.ends.first().filter(|(ends, _)| *ends <= now).copied()
     }
 
     /// Names that begin with `prefix` and come behind `after`, in the order of their bytes.
@@ -189,10 +196,13 @@ impl Directory {
     pub(super) fn check_invariants(&self, bytes_of: impl Fn(ObjectId) -> u64) {
         let named = || self.details.values().filter_map(|details| details.name.as_ref());
         let bytes: u64 = named().map(|name| NAMED_BYTES + name.len() as u64).sum();
-        assert_eq!(bytes, self.bytes, "names are accounted for");
+        let bytes = bytes + DATED_BYTES * self.ends.len() as u64;
+        assert_eq!(bytes, self.bytes, "I5: names and ends are accounted for");
         assert_eq!(named().count(), self.by_name.len(), "every name is listed");
         let dated = self.details.values().filter(|details| details.ends.is_some()).count();
         assert_eq!(dated, self.ends.len(), "every end is expected");
+        let idle = |details: &Details| details.name.is_none() && details.ends.is_none();
+        assert!(!self.details.values().any(idle), "I5: what is known of an object is something");
         for (prefix, quota) in &self.quotas {
             let of_prefix = || self.names(prefix, "");
             assert_eq!(of_prefix().count() as u64, quota.objects, "objects of {prefix}");

@@ -84,8 +84,12 @@ impl<'b> Life<'b> {
         match what % 32 {
             0 => {
                 // From a microsecond to an hour.
-                let us = 1 << (self.source.byte() % 32);
-                self.trial.pass(us);
+                let byte = self.source.byte();
+                let us = 1 << (byte % 32);
+                match byte / 32 {
+                    0 => _ = self.trial.sleep(us),
+                    _ => _ = self.trial.pass(us),
+                }
             }
             1 => {
                 self.clients[client].conn = ConnId(self.conns);

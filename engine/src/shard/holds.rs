@@ -103,16 +103,16 @@ impl Holds {
         self.deadlines.first().map(|(listed, _)| *listed)
     }
 
-    /// A hold whose time is up. Those that were made longer since they were put among the deadlines
-    /// are put back with their new end.
-    pub(super) fn first_due(&mut self, now: Time) -> Option<HoldId> {
+    /// A hold whose time is up, and when it was. Those that were made longer since they were put among
+    /// the deadlines are put back with their new end.
+    pub(super) fn first_due(&mut self, now: Time) -> Option<(Time, HoldId)> {
         while let Some((listed, id)) = self.deadlines.first().copied() {
             if listed > now {
                 return None;
             }
             let taken = self.taken.get_mut(&id).expect("a deadline is a hold's");
             if taken.hold.until == Some(listed) {
-                return Some(id);
+                return Some((listed, id));
             }
             taken.listed = taken.hold.until;
             self.deadlines.pop_first();
@@ -121,10 +121,11 @@ impl Holds {
         None
     }
 
-    /// A hold of a session, the one it took first of those that are left.
-    pub(super) fn first_of(&self, session: u64) -> Option<HoldId> {
+    /// A hold of a session, the one it took last of those that are left: what was taken off the front
+    /// of something goes back in the order in which it lay there.
+    pub(super) fn last_of(&self, session: u64) -> Option<HoldId> {
         let of_session = (session, HoldId(0))..=(session, HoldId(u64::MAX));
-        self.by_session.range(of_session).next().map(|(_, id)| *id)
+        self.by_session.range(of_session).next_back().map(|(_, id)| *id)
     }
 
     /// The indices say what the holds say; for debugging.

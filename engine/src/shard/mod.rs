@@ -15,11 +15,13 @@
 //! 5. Nothing grows beyond the limits in [`config`](crate::config).
 
 mod directory;
+mod ends;
 #[doc(hidden)]
 pub mod fuzz;
 pub(crate) mod holds;
 mod manage;
 mod outbox;
+mod room;
 mod session;
 mod table;
 mod waiters;
@@ -30,20 +32,19 @@ use std::sync::Arc;
 use catena_protocol::limits::WAIT_MS_MAX;
 use catena_protocol::op::{LogOp, ObjectOp, SessionOp};
 use catena_protocol::{
-    Fault, Frame, Header, Kind, Missing, ObjectId, Op, OpCode, Refusal, Reply, ShardId, Status,
-    flags, named,
+    Fault, Frame, Header, Kind, ObjectId, Op, OpCode, Refusal, Reply, ShardId, Status, flags, named,
 };
 
 use self::directory::Directory;
-use self::holds::Hold;
 pub use self::outbox::{ConnId, Outbox, Output};
+use self::room::{check_memory, growth};
 use self::session::{Admission, SessionKey, Sessions};
 use self::table::{Seed, Table};
 use self::waiters::{Waiter, Waiters};
 use self::watchers::Watchers;
-use crate::config::{OBJECT_BYTES, OBJECTS_MAX, SESSION_BYTES};
+use crate::config::{NAMED_BYTES, OBJECT_BYTES, OBJECTS_MAX, SESSION_BYTES};
 pub use crate::objects::Types;
-use crate::objects::{Answer, Applied, Desk, HoldId, Lost, Object, Place, Turn, WaiterId};
+use crate::objects::{Answer, Applied, Desk, Object, Place, Turn, WaiterId};
 
 /// A point in the shard's logical time, in microseconds; it never goes back.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -225,34 +226,6 @@ impl Shard {
         self.seq > before
     }
 
-    /// Lets time pass: ends the waits, holds, objects and sessions whose time is up. Answers whether
-    /// there were any.
-    pub fn on_time(&mut self, now: Time, out: &mut impl Outbox) -> bool {
-        let before = self.seq;
-        self.advance(now);
-        while let Some(waiter) = self.waiters.first_due(self.now) {
-            self.expire_waiter(waiter, out);
-        }
-        while let Some(hold) = self.desk.holds.first_due(self.now) {
-            self.lose(hold, Lost::Late, out);
-        }
-        while let Some(object) = self.directory.first_due(self.now) {
-            self.delete(object, out);
-        }
-        while let Some(session) = self.sessions.first_due(self.now) {
-            self.close_session(session, out);
-        }
-        let dues = [
-            self.waiters.next_due(),
-            self.desk.holds.next_due(),
-            self.directory.next_due(),
-            self.sessions.next_due(),
-        ];
-        self.due = dues.into_iter().flatten().min();
-        self.check_invariants();
-        self.seq > before
-    }
-
     /// When to call [`Shard::on_time`] next; that it then finds nothing to do is possible.
     pub fn next_due(&self) -> Option<Time> {
         self.due
@@ -408,10 +381,10 @@ impl Shard {
             self.tell_watchers(id, true);
             return Ok(Applied::Word(word));
         }
-        // Counters and flags change in place, and an op without a body brings nothing to keep.
-        if !body.is_empty() && !matches!(op, Op::Counter(_) | Op::Flag(_)) {
-            self.check_memory(body.len() as u64)?;
-            self.check_quota(id, body.len() as u64)?;
+        let growth = growth(op, body);
+        if growth > 0 {
+            self.check_memory(growth)?;
+            self.check_quota(id, growth)?;
         }
         let version = self.seq.0 + 1;
         let place = Place {
@@ -421,7 +394,7 @@ impl Shard {
             version_before: 0,
             version,
         };
-        let waiter = self.waiters.next_id();
+        let (waiter, used) = (self.waiters.next_id(), self.bytes());
         let Some(entry) = self.objects.get_mut(&id) else {
             return self.make(request, waiter, place);
         };
@@ -431,8 +404,11 @@ impl Shard {
         if let Some(name) = name
             && self.directory.name(id).is_none()
         {
+            let bytes = OBJECT_BYTES + object.bytes();
             check_name(id, name)?;
-            self.directory.put_name(id, name, OBJECT_BYTES + object.bytes());
+            check_memory(NAMED_BYTES + name.len() as u64, used, self.memory_bytes_max)?;
+            self.directory.check_quota(name, 1, bytes + growth)?;
+            self.directory.put_name(id, name, bytes);
         }
         let place = Place { version_before: entry.version.0, ..place };
         let mut turn = Turn::new(waiter, place, &mut self.desk);
@@ -462,7 +438,7 @@ impl Shard {
         let Request { header, name, body, op } = *request;
         let mut object = Object::fresh(op, &self.types)?;
         let checked = object.check(op)?;
-        self.check_memory(OBJECT_BYTES)?;
+        self.check_memory(OBJECT_BYTES + name.map_or(0, |name| NAMED_BYTES + name.len() as u64))?;
         if self.objects.len() >= OBJECTS_MAX {
             let (limit, got) = (OBJECTS_MAX as u64, OBJECTS_MAX as u64 + 1);
             return Err(Fault::expected(Status::TooManyObjects, limit, got).into());
@@ -530,58 +506,6 @@ impl Shard {
         self.sessions.settle_parked(header.session, header.number, answer);
     }
 
-    fn expire_waiter(&mut self, waiter: WaiterId, out: &mut impl Outbox) {
-        let missing = self.cancel(waiter);
-        self.answer_waiter(waiter, Answer::refusal(&Refusal::Timeout(missing)), out);
-        self.release(out);
-    }
-
-    /// Lets the object of a waiter forget it.
-    fn cancel(&mut self, waiter: WaiterId) -> Missing {
-        let Header { object, op, .. } = *self.waiters.header(waiter);
-        if op == OpCode::ObjectWaitNewer.to_wire() {
-            self.watchers.cancel(object, waiter);
-            self.seq.0 += 1;
-            return Missing::default();
-        }
-        self.change(object, |object, turn| object.cancel(waiter, turn))
-    }
-
-    /// Tells an object that a session does not hold something of it any more.
-    fn lose(&mut self, hold: HoldId, why: Lost, out: &mut impl Outbox) {
-        let Hold { object, .. } = self.desk.holds.end(hold);
-        self.change(object, |object, turn| object.lose(hold, why, turn));
-        self.release(out);
-    }
-
-    /// Changes an object by something that is no request.
-    fn change<T>(
-        &mut self,
-        id: ObjectId,
-        change: impl FnOnce(&mut Object, &mut Turn<'_>) -> T,
-    ) -> T {
-        self.seq.0 += 1;
-        let entry = self.objects.get_mut(&id).expect("who waits or holds has its object");
-        let place = Place {
-            object: id,
-            session: 0,
-            now: self.now,
-            version_before: entry.version.0,
-            version: self.seq.0,
-        };
-        let mut turn = Turn::new(WaiterId(u64::MAX), place, &mut self.desk);
-        let bytes_before = entry.object.bytes();
-        let result = change(&mut entry.object, &mut turn);
-        let changed = turn.has_changed();
-        if changed {
-            entry.version = self.seq;
-        }
-        let bytes = entry.object.bytes();
-        self.resized(id, bytes_before, bytes);
-        self.tell_watchers(id, changed);
-        result
-    }
-
     /// Notes that an object takes other memory than before.
     fn resized(&mut self, id: ObjectId, bytes_before: u64, bytes: u64) {
         self.object_bytes = self.object_bytes + bytes - bytes_before;
@@ -598,37 +522,6 @@ impl Shard {
         }
     }
 
-    /// Takes back what a session was waiting for and what it held, and closes it.
-    fn close_session(&mut self, session: u64, out: &mut impl Outbox) {
-        for waiter in self.sessions.parked(session) {
-            self.cancel(waiter);
-            let answer = Answer::refusal(&Fault::new(Status::SessionUnknown).into());
-            self.answer_waiter(waiter, answer, out);
-            self.release(out);
-        }
-        while let Some(hold) = self.desk.holds.first_of(session) {
-            self.lose(hold, Lost::Left, out);
-        }
-        self.sessions.close(session, self.now);
-        self.expect_due(self.sessions.next_due());
-        self.seq.0 += 1;
-    }
-
-    fn check_memory(&self, growth: u64) -> Result<(), Fault> {
-        check_memory(growth, self.bytes(), self.memory_bytes_max)
-    }
-
-    /// Refuses growth of an object whose name has a quota.
-    fn check_quota(&self, id: ObjectId, growth: u64) -> Result<(), Fault> {
-        if !self.directory.has_quotas() {
-            return Ok(());
-        }
-        match self.directory.name(id) {
-            Some(name) => self.directory.check_quota(name, 0, growth),
-            None => Ok(()),
-        }
-    }
-
     /// The invariants that tie the tables together; cheap ones always, the rest while debugging.
     fn check_invariants(&self) {
         assert!(self.desk.released.is_empty(), "whoever was released was answered");
@@ -640,6 +533,7 @@ impl Shard {
             assert_eq!(waiting, self.sessions.parked_count(), "I2: and so do the sessions");
             let held: usize = objects().map(|object| object.holds().len()).sum();
             assert_eq!(held, self.desk.holds.len(), "objects and shard know the same holds");
+            self.watchers.check_invariants();
             self.desk.holds.check_invariants();
             let bytes: u64 = objects().map(|object| OBJECT_BYTES + object.bytes()).sum();
             assert_eq!(bytes, self.object_bytes, "I5: memory is accounted for");
@@ -670,14 +564,6 @@ pub struct Census {
     pub waiters: u64,
     /// Memory they take, in bytes, near enough for a budget.
     pub bytes: u64,
-}
-
-/// Refuses growth beyond 85 % of the budget: the rest is for deletes, retries and waits under way.
-fn check_memory(growth: u64, used: u64, budget: u64) -> Result<(), Fault> {
-    if used.saturating_add(growth) <= budget / 100 * 85 {
-        return Ok(());
-    }
-    Err(Fault::expected(Status::OutOfMemory, budget, growth))
 }
 
 /// Refuses a name that is not the object's.

@@ -327,9 +327,9 @@ impl Sessions {
         self.expiries.first().map(|(due, _)| *due)
     }
 
-    /// A session whose time is up. Sessions that were used since they were put among the expiries
+    /// A session whose time is up, and when it was. Sessions that were used since they were put among the expiries
     /// are put back with their new end.
-    pub(super) fn first_due(&mut self, now: Time) -> Option<u64> {
+    pub(super) fn first_due(&mut self, now: Time) -> Option<(Time, u64)> {
         while let Some((due, id)) = self.expiries.first().copied() {
             if due > now {
                 return None;
@@ -338,7 +338,7 @@ impl Sessions {
                 &mut self.live[*self.index.get(&id).expect("I5: every session is in the index")];
             let end = session.end();
             if end <= now {
-                return Some(id);
+                return Some((end, id));
             }
             session.listed = end;
             self.expiries.pop_first();

@@ -2,16 +2,25 @@
 
 mod barriers;
 mod cells;
+mod futures;
 mod latches;
 mod limits;
+mod lists;
+mod locks;
+mod logs;
+mod manage;
+mod maps;
 mod memory;
 mod models;
+mod names;
 mod numbers;
 mod purity;
 mod reductions;
 mod script;
 mod seeds;
+mod semaphores;
 mod sessions;
+mod sets;
 mod spoken;
 mod users;
 mod vectors;

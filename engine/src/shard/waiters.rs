@@ -54,6 +54,11 @@ impl Waiters {
         self.parked.get_mut(&waiter).expect("a session knows who waits").conn = Some(conn);
     }
 
+    /// Whether it still waits.
+    pub(super) fn contains(&self, waiter: WaiterId) -> bool {
+        self.parked.contains_key(&waiter)
+    }
+
     /// What a waiter asked for.
     pub(super) fn header(&self, waiter: WaiterId) -> &Header {
         &self.parked[&waiter].header
@@ -63,9 +68,9 @@ impl Waiters {
         self.deadlines.first().map(|(deadline, _)| *deadline)
     }
 
-    /// A waiter whose time is up.
-    pub(super) fn first_due(&self, now: Time) -> Option<WaiterId> {
-        self.deadlines.first().filter(|(deadline, _)| *deadline <= now).map(|(_, waiter)| *waiter)
+    /// A waiter whose time is up, and when it was.
+    pub(super) fn first_due(&self, now: Time) -> Option<(Time, WaiterId)> {
+        self.deadlines.first().filter(|(deadline, _)| *deadline <= now).copied()
     }
 
     pub(super) fn len(&self) -> usize {

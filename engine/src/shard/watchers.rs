@@ -1,6 +1,6 @@
 //! Requests that wait for an object to change, whatever it is, or is going to be.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use catena_protocol::{ObjectId, Reply};
 
@@ -9,31 +9,41 @@ use crate::objects::{Answer, WaiterId};
 /// Who waits for which object to have a version above which.
 #[derive(Debug, Default)]
 pub(super) struct Watchers {
-    waiting: BTreeMap<(ObjectId, WaiterId), u64>,
+    /// By object, whoever waits for the lowest version first: a change finds those it concerns
+    /// without a look at the others.
+    waiting: BTreeMap<ObjectId, BTreeSet<(u64, WaiterId)>>,
+    /// Which version each of them has seen.
+    seen: BTreeMap<WaiterId, u64>,
 }
 
 impl Watchers {
     pub(super) fn is_empty(&self) -> bool {
-        self.waiting.is_empty()
+        self.seen.is_empty()
     }
 
     pub(super) fn len(&self) -> usize {
-        self.waiting.len()
+        self.seen.len()
     }
 
     /// How many wait for one object.
     pub(super) fn count(&self, object: ObjectId) -> usize {
-        self.of(object).count()
+        self.waiting.get(&object).map_or(0, BTreeSet::len)
     }
 
     /// Lets a request wait for a version above `version`.
     pub(super) fn insert(&mut self, object: ObjectId, waiter: WaiterId, version: u64) {
-        self.waiting.insert((object, waiter), version);
+        self.waiting.entry(object).or_default().insert((version, waiter));
+        self.seen.insert(waiter, version);
     }
 
     /// Forgets one whose time is up.
     pub(super) fn cancel(&mut self, object: ObjectId, waiter: WaiterId) {
-        self.waiting.remove(&(object, waiter)).expect("a watcher waits for its object");
+        let seen = self.seen.remove(&waiter).expect("a watcher has seen a version");
+        let waiting = self.waiting.get_mut(&object).expect("a watcher waits for its object");
+        waiting.remove(&(seen, waiter));
+        if waiting.is_empty() {
+            self.waiting.remove(&object);
+        }
     }
 
     /// Releases those who waited for a version below `version`, which the object has now.
@@ -43,26 +53,33 @@ impl Watchers {
         version: u64,
         released: &mut Vec<(WaiterId, Answer)>,
     ) {
-        let before = released.len();
-        let answer = || Answer::reply(&Reply::Number(version), &mut Vec::new());
-        let due = self.of(object).filter(|(_, seen)| *seen < version);
-        released.extend(due.map(|(waiter, _)| (waiter, answer())));
-        for (waiter, _) in &released[before..] {
-            self.waiting.remove(&(object, *waiter));
+        let Some(waiting) = self.waiting.get_mut(&object) else { return };
+        let later = waiting.split_off(&(version, WaiterId(0)));
+        let due = std::mem::replace(waiting, later);
+        if waiting.is_empty() {
+            self.waiting.remove(&object);
+        }
+        let answer = Answer::reply(&Reply::Number(version), &mut Vec::new());
+        for (_, waiter) in due {
+            self.seen.remove(&waiter);
+            released.push((waiter, answer.clone()));
         }
     }
 
     /// Hands over all who wait for an object that is gone.
     pub(super) fn take(&mut self, object: ObjectId) -> Vec<WaiterId> {
-        let waiters: Vec<WaiterId> = self.of(object).map(|(waiter, _)| waiter).collect();
+        let waiting = self.waiting.remove(&object).unwrap_or_default();
+        let waiters: Vec<WaiterId> = waiting.into_iter().map(|(_, waiter)| waiter).collect();
         for waiter in &waiters {
-            self.waiting.remove(&(object, *waiter));
+            self.seen.remove(waiter);
         }
         waiters
     }
 
-    fn of(&self, object: ObjectId) -> impl Iterator<Item = (WaiterId, u64)> {
-        let all = (object, WaiterId(0))..=(object, WaiterId(u64::MAX));
-        self.waiting.range(all).map(|((_, waiter), version)| (*waiter, *version))
+    /// Both tables say the same; for debugging.
+    pub(super) fn check_invariants(&self) {
+        let waiting: usize = self.waiting.values().map(BTreeSet::len).sum();
+        assert_eq!(waiting, self.seen.len(), "every watcher waits for one object");
+        assert!(!self.waiting.values().any(BTreeSet::is_empty), "I5: nobody waits for nothing");
     }
 }

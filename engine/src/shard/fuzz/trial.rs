@@ -146,6 +146,16 @@ impl Trial {
         sent
     }
 
+    /// Lets time pass, and wakes the shard when it is over.
+    pub(in crate::shard) fn sleep(&mut self, us: u64) -> Vec<Sent> {
+        self.now = Time(self.now.0.saturating_add(us));
+        let now = self.now;
+        let sent = self.both(|shard, out| _ = shard.on_time(now, out));
+        sent.iter().for_each(|sent| self.released(sent));
+        self.check();
+        sent
+    }
+
     /// Tells the shard that its node goes away.
     pub(in crate::shard) fn shutdown(&mut self) -> Vec<Sent> {
         let sent = self.both(|shard, out| shard.on_shutdown(out));

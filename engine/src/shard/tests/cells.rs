@@ -95,3 +95,24 @@ fn a_cell_that_is_too_long_to_keep_is_not_swapped() {
         ",
     );
 }
+
+/// Whoever has lost its lock without knowing has a token that is older than that of the next.
+#[test]
+fn a_stale_token_is_refused() {
+    check(
+        "
+        a cell c set_token t3 one        => 2
+        a cell c set_token t3 two        => 3
+        b cell c set_token t2.7 late     => StaleToken(t3,t2.7)
+        b cell c set_token t3.1 three    => 5
+        a cell c set_token t3 late       => StaleToken(t3.1,t3)
+        a cell c set_token t4 y*8388609  => TooLarge(8388608,8388609)
+        # Without a token nobody is kept out, and nothing is forgotten.
+        a cell c set four                => 6
+        a cell c set_token t3 late       => StaleToken(t3.1,t3)
+        a cell c get                     => v6 four
+        a delete c                       => true
+        a cell c set_token t2 five       => 8
+        ",
+    );
+}

@@ -70,3 +70,106 @@ fn what_is_deleted_and_forgotten_is_given_back() {
         ",
     );
 }
+
+/// What is full can be emptied, and what is held let go of.
+#[test]
+fn without_room_everything_can_be_taken_out() {
+    check(
+        r#"
+        a list l extend a b c d e f g    => 7
+        a map m put_all a 1 b 2 c 3      => 3
+        a set s add_all a b c d          => 4
+        a semaphore p acquire 1/2        => t5
+        a lock k acquire                 => t6
+        a list l claim                   => t7 a
+        a list l claim                   => t8 b
+        a vector v set 1 i64:1,2         => 9
+        b open                           => ok
+        memory 1000
+        b list l push x                  => OutOfMemory(1000,12)
+        b map m put d 4                  => OutOfMemory(1000,20)
+        b set s add x                    => OutOfMemory(1000,12)
+        a list l done t7                 => true
+        a list l return t8               => true
+        a list l remove_at 0             => b
+        a list l remove c                => true
+        a list l remove_all d            => 1
+        a list l retain_all e f          => 1
+        a list l pop                     => e
+        a list l clear                   => 1
+        a map m remove a                 => true
+        a map m take b                   => 2
+        a map m remove_all c             => 1
+        a set s remove a                 => true
+        a set s remove_all b             => 1
+        a set s retain_all c             => 1
+        a semaphore p extend t5 hold 900 => true
+        a semaphore p release t5         => true
+        a lock k extend t6 hold 900      => true
+        a lock k release t6              => true
+        a vector v scale i64:2           => 29
+        a vector v add_rows 1 i64:1      => 30
+        a scope delete "" 0              => 0
+        "#,
+    );
+}
+
+/// Many small items take more than their bytes.
+#[test]
+fn what_items_cost_beside_their_bytes_is_counted() {
+    let items = "x ".repeat(1000);
+    check(&format!(
+        "
+        a counter n add 1                => 1
+        memory 20000
+        a list l extend {items}          => OutOfMemory(20000,69016)
+        a set s add_all {items}          => OutOfMemory(20000,69016)
+        a map m put_all {items}          => OutOfMemory(20000,69016)
+        a map m merge_all append {items} => OutOfMemory(20000,69020)
+        a list l push x                  => 1
+        "
+    ));
+}
+
+#[test]
+fn a_name_takes_memory() {
+    check(
+        "
+        a counter n add 1                => 1
+        memory 1000
+        a named counter n add 1          => 2
+        memory 800
+        a named counter m add 1          => OutOfMemory(800,233)
+        a counter m add 1                => 1
+        a named counter m add 1          => OutOfMemory(800,161)
+        a counter m add 1                => 2
+        a named counter n add 1          => 3
+        ",
+    );
+}
+
+/// A list that was long once, and names and ends of objects that are gone, take nothing.
+#[test]
+fn what_is_no_longer_there_is_given_back() {
+    let items = "x ".repeat(1000);
+    check(&format!(
+        r#"
+        a named list l extend {items}    => 1000
+        a object l expire 90000          => true
+        a list l retain_all              => 1000
+        a lock k acquire hold 90000      => t5
+        b @9000 lock k acquire hold 100  
+        a object k expire 70000          => true
+        a delete l                       => true
+        a object k expire 0              => true
+        after 100                        => b: Timeout
+        a lock k release t5              => true
+        a delete k                       => true
+        a scope quota "" 1 1             => ok
+        a close                          => ok
+        b close                          => ok
+        after 60000
+        used                             => 0
+        "#
+    ));
+}

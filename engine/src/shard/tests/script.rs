@@ -8,6 +8,7 @@
 //! b @100 barrier gate wait p1/2              # waits for at most 100 ms
 //! a barrier gate wait p2/2      => 0 | b: 0  # the answer to a, and one to b
 //! after 100                                  # milliseconds pass
+//! sleep 100                                  # the same, and the shard is woken at the end alone
 //! ```
 //!
 //! Clients (single words) open their session when they first speak. They number their updates and
@@ -67,6 +68,10 @@ impl Script {
         match *words {
             ["after", ms] => {
                 let sent = self.trial.pass(number(ms) * 1_000);
+                self.tell(&sent, None)
+            }
+            ["sleep", ms] => {
+                let sent = self.trial.sleep(number(ms) * 1_000);
                 self.tell(&sent, None)
             }
             ["shutdown"] => {

@@ -279,12 +279,12 @@ fn a_session_that_ends_takes_back_what_it_waits_for() {
         a @900 barrier g wait p/2
         a @900 #2~2 latch l wait 1
         b barrier g state            => round 0 1/2 1 waiting
-        after 100                    => a#1: SessionUnknown | a: SessionUnknown
+        after 100                    => a: SessionUnknown | a#1: SessionUnknown
         b barrier g state            => round 0 0/2 0 waiting, missing p
         census                       => 2 objects, 1 sessions, 0 waiters
         c @900 barrier g wait p/2
         c @900 #2~2 reduction r give 0/2 0 sum i64:1
-        c close                      => c#1: SessionUnknown | c: SessionUnknown | ok
+        c close                      => c: SessionUnknown | c#1: SessionUnknown | ok
         b barrier g state            => round 0 0/2 0 waiting, missing p
         b reduction r state          => round 0 1/2 0 waiting, missing 1
         ",

@@ -75,3 +75,78 @@ fn a_vector_has_a_largest_size() {
         ",
     );
 }
+
+#[test]
+fn rows_are_read_and_added_to() {
+    check(
+        "
+        a vector v rows 0 1            => Absent
+        a vector v add_rows 0 i64:1,2  => Absent
+        census                         => 0 objects, 1 sessions, 0 waiters
+        a vector v set 2 i64:1,2,3,4,5,6 => 2
+        a vector v rows 0 1            => v2 2 wide i64:1,2
+        a vector v rows 1 2            => v2 2 wide i64:3,4,5,6
+        a vector v rows 3 0            => v2 2 wide i64:
+        a vector v rows 2 2            => OutOfRange(3,4)
+        a vector v rows 4 0            => OutOfRange(3,4)
+        a vector v rows 4294967295 4294967295 => OutOfRange(3,8589934590)
+        a vector v add_rows 1 i64:10,20 => 3
+        a vector v add_rows 1 i64:100,200,300,400 => 4
+        a vector v get                 => v4 2 wide i64:1,2,113,224,305,406
+        a vector v add_rows 2 i64:1,1,1,1 => OutOfRange(3,4)
+        a vector v add_rows 4294967295 i64:1,1 => OutOfRange(3,4294967296)
+        a vector v add_rows 0 i64:1,1,1 => Mismatch(2,3)
+        a vector v add_rows 0 f64:1,1  => Mismatch(2,0)
+        a vector v add_rows 2 i64:0,9223372036854775807 => Overflow
+        a vector v get                 => v4 2 wide i64:1,2,113,224,305,406
+        ",
+    );
+}
+
+#[test]
+fn a_vector_is_scaled_and_summed() {
+    check(
+        "
+        a vector v scale i64:2         => Absent
+        a vector v sum                 => Absent
+        a vector v dot i64:1           => Absent
+        a vector v set 1 i64:1,-2,3    => 2
+        a vector v sum                 => i64:2
+        a vector v dot i64:1,2,3       => i64:6
+        a vector v scale i64:-3        => 3
+        a vector v get                 => v3 1 wide i64:-3,6,-9
+        a vector v scale f64:2         => Mismatch(2,0)
+        a vector v dot f64:1,2,3       => Mismatch(2,0)
+        a vector v dot i64:1,2         => Mismatch(3,2)
+        a vector v set 1 f32:0.5,1.5   => 4
+        a vector v scale f32:3         => 5
+        a vector v sum                 => f32:6
+        a vector v dot f32:2,2         => f32:12
+        # In the order of the elements, since floats depend on it.
+        a vector v set 1 f64:1e16,1,-1e16,1 => 6
+        a vector v sum                 => f64:1
+        a vector v dot f64:1,1,1,1     => f64:1
+        a vector v scale f64:NaN       => 7
+        a vector v sum                 => f64:NaN
+        ",
+    );
+}
+
+#[test]
+fn what_would_overflow_is_refused() {
+    check(
+        "
+        a vector v set 1 i64:9223372036854775807,1 => 2
+        a vector v sum                 => Overflow
+        a vector v dot i64:2,1         => Overflow
+        a vector v dot i64:1,1         => Overflow
+        a vector v dot i64:1,-1        => i64:9223372036854775806
+        a vector v scale i64:2         => Overflow
+        a vector v scale i64:-1        => 3
+        a vector v scale i64:-1        => 4
+        a vector v get                 => v4 1 wide i64:9223372036854775807,1
+        a vector v set 1 i64:-9223372036854775808 => 5
+        a vector v scale i64:-1        => Overflow
+        ",
+    );
+}

@@ -60,10 +60,10 @@ impl Seats {
         party
     }
 
-    /// Ends one that a session holds, and answers whose it was.
+    /// Ends the last one that a session took, and answers whose it was.
     pub(super) fn end_of(&mut self, session: u64) -> Option<String> {
         let held = self.held.iter().filter(|(_, seat)| seat.session == session);
-        let party = held.min_by_key(|(_, seat)| seat.nth).map(|(party, _)| party.clone())?;
+        let party = held.max_by_key(|(_, seat)| seat.nth).map(|(party, _)| party.clone())?;
         self.held.remove(&party);
         Some(party)
     }

@@ -127,6 +127,9 @@ fn named(listing: &Listing<'_>) -> String {
     if columns.unnamed() > 0 {
         told.push(format!("{} unnamed", columns.unnamed()));
     }
+    if told.is_empty() {
+        told.push("nothing".to_owned());
+    }
     told.join(", ")
 }
 

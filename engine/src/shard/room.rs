@@ -1,0 +1,60 @@
+//! How much room there is: the memory budget, and the quotas of names.
+
+use catena_protocol::op::{ListOp, LockOp, MapOp, SemaphoreOp, SetOp, VectorOp};
+use catena_protocol::{Fault, ObjectId, Op, Status};
+
+use super::Shard;
+
+impl Shard {
+    pub(super) fn check_memory(&self, growth: u64) -> Result<(), Fault> {
+        check_memory(growth, self.bytes(), self.memory_bytes_max)
+    }
+
+    /// Refuses growth of an object whose name has a quota.
+    pub(super) fn check_quota(&self, id: ObjectId, growth: u64) -> Result<(), Fault> {
+        if !self.directory.has_quotas() {
+            return Ok(());
+        }
+        match self.directory.name(id) {
+            Some(name) => self.directory.check_quota(name, 0, growth),
+            None => Ok(()),
+        }
+    }
+}
+
+/// What an op may add to its object, in bytes, near enough; nothing if it cannot add any.
+pub(super) fn growth(op: &Op<'_>, body: &[u8]) -> u64 {
+    /// What an item costs an object beside its bytes.
+    const ITEM_BYTES: usize = 64;
+    let items = match op {
+        Op::Counter(_)
+        | Op::Flag(_)
+        | Op::Vector(VectorOp::AddRows { .. } | VectorOp::Scale { .. })
+        | Op::List(
+            ListOp::RemoveAt { .. }
+            | ListOp::RemoveValue { .. }
+            | ListOp::RetainAll { .. }
+            | ListOp::RemoveAll { .. }
+            | ListOp::Done { .. }
+            | ListOp::Return { .. },
+        )
+        | Op::Map(MapOp::Remove { .. } | MapOp::Take { .. } | MapOp::RemoveAll { .. })
+        | Op::Set(SetOp::Remove { .. } | SetOp::RemoveAll { .. } | SetOp::RetainAll { .. })
+        | Op::Semaphore(SemaphoreOp::Release { .. } | SemaphoreOp::Extend { .. })
+        | Op::Lock(LockOp::Release { .. } | LockOp::Extend { .. }) => return 0,
+        Op::List(ListOp::Extend { items })
+        | Op::Map(MapOp::PutAll { items } | MapOp::MergeAll { items, .. })
+        | Op::Set(SetOp::AddAll { items }) => items.len(),
+        // An op without a body brings nothing to keep.
+        _ => 0,
+    };
+    (body.len() + items * ITEM_BYTES) as u64
+}
+
+/// Refuses growth beyond 85 % of the budget: the rest is for deletes, retries and waits under way.
+pub(super) fn check_memory(growth: u64, used: u64, budget: u64) -> Result<(), Fault> {
+    if used.saturating_add(growth) <= budget / 100 * 85 {
+        return Ok(());
+    }
+    Err(Fault::expected(Status::OutOfMemory, budget, growth))
+}
