@@ -126,6 +126,9 @@ impl Barrier {
         }
         (self.parties, self.loss) = (parties, Some(loss));
         let came_before = self.arrived.remove_entry(party);
+        if came_before.is_some() {
+            turn.unchanged();
+        }
         let (party, mut arrived) = came_before.unwrap_or_else(|| self.come(party));
         self.seats.take(&party, terms, None, turn);
         arrived.leaving = false;
@@ -255,6 +258,8 @@ impl Barrier {
             let arrived = std::mem::take(arrived);
             self.arrived.remove(&party);
             self.withdraw(party, &arrived, turn);
+        } else {
+            turn.unchanged();
         }
         missing
     }

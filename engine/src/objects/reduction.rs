@@ -129,7 +129,9 @@ impl Reduction {
         }
         let progress = self.progress.get_or_insert_with(|| Progress::new(part, &self.dropped));
         let is_back = self.dropped.remove(party);
-        progress.take(part, is_back);
+        if !progress.take(part, is_back) {
+            turn.unchanged();
+        }
         let waits = !progress.is_complete();
         let waiter = waits.then_some(turn.waiter);
         progress.waiters.extend(waiter);
@@ -194,23 +196,21 @@ impl Reduction {
         if self.loss == Some(Loss::Break) && why == Lost::Late && self.broken.is_none() {
             return self.break_up(&format!("party {party} is past its deadline"), turn);
         }
-        let has_waited = self.time_out(waiter, turn);
+        self.time_out(waiter, turn);
         if self.loss == Some(Loss::Drop) {
             self.drop_party(party, turn);
-        } else if !has_waited {
+        } else {
             turn.unchanged();
         }
     }
 
     /// Ends the wait of a request, if it is one.
-    fn time_out(&mut self, waiter: Option<WaiterId>, turn: &mut Turn<'_>) -> bool {
-        let Some((progress, waiter)) = self.progress.as_mut().zip(waiter) else { return false };
-        let has_waited = progress.waiters.remove(&waiter);
-        if has_waited {
+    fn time_out(&mut self, waiter: Option<WaiterId>, turn: &mut Turn<'_>) {
+        let Some((progress, waiter)) = self.progress.as_mut().zip(waiter) else { return };
+        if progress.waiters.remove(&waiter) {
             let answer = Answer::refusal(&Refusal::Timeout(self.who_is_missing()));
             turn.release([waiter], &answer);
         }
-        has_waited
     }
 
     fn drop_party(&mut self, party: u32, turn: &mut Turn<'_>) {

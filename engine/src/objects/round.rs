@@ -76,13 +76,15 @@ impl Progress {
         }
     }
 
-    /// Takes a contribution; the first of a party counts. `is_back` says that the party was dropped
-    /// until now.
-    pub(super) fn take(&mut self, part: &Contribution<'_>, is_back: bool) {
-        if self.arrived.insert(part.party) {
+    /// Takes a contribution, and answers whether it counts: the first one of a party does. `is_back`
+    /// says that the party was dropped until now.
+    pub(super) fn take(&mut self, part: &Contribution<'_>, is_back: bool) -> bool {
+        let is_first = self.arrived.insert(part.party);
+        if is_first {
             self.missing_count -= u32::from(!is_back);
             self.fold(part);
         }
+        is_first
     }
 
     /// Does not wait for a party any longer. What it contributed stays.

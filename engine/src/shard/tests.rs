@@ -2,6 +2,7 @@
 
 mod barriers;
 mod cells;
+mod crowds;
 mod futures;
 mod latches;
 mod limits;
@@ -17,6 +18,7 @@ mod numbers;
 mod purity;
 mod reductions;
 mod script;
+mod seats;
 mod seeds;
 mod semaphores;
 mod sessions;

@@ -153,7 +153,7 @@ impl<T: Twin> Pair<T> {
         let session = self.sessions[&client];
         let is_own = |ticket: &Ticket| ticket.0 == session;
         let mut expected = vec![((session, 0), "ok".to_owned())];
-        for ticket in self.twin.waiting().into_iter().filter(is_own) {
+        for ticket in self.twin.waiting().into_iter().rev().filter(is_own) {
             self.twin.expire(ticket);
             expected.push((ticket, "SessionUnknown".to_owned()));
         }
@@ -265,6 +265,7 @@ impl<T: Twin> Pair<T> {
             let Some(due) = due else { break };
             self.now_ms = due;
             self.twin.clock(due);
+            // Of what ends at once, waits go first.
             let told = match self.deadlines.remove(&due) {
                 Some(ticket) => vec![(ticket, self.twin.expire(ticket))],
                 None => self.twin.end(),
