@@ -381,7 +381,7 @@ fn what_is_answered_is_bounded() {
     assert_eq!(refused.map_err(|fault| fault.status), Err(Status::TooLarge));
     assert_eq!(client.value(), 0, "it was refused");
     let kept = client.update(&Ask::Answer { len: most - 64, known: true });
-    assert!(matches!(kept, Ok(Some(Told::Bytes(bytes))) if bytes.len() as u32 == most - 64));
+    assert!(matches!(kept, Ok(Some(Told::Bytes(bytes))) if bytes.len() == (most - 64) as usize));
     assert_eq!(client.value(), 1);
 
     // Nobody could know.
@@ -393,7 +393,7 @@ fn what_is_answered_is_bounded() {
 
     // A read keeps nothing, so it is bounded by the frame.
     let read = client.read(&Ask::Answer { len: 64 * most, known: true });
-    assert!(matches!(read, Ok(Some(Told::Bytes(bytes))) if bytes.len() as u32 == 64 * most));
+    assert!(matches!(read, Ok(Some(Told::Bytes(bytes))) if bytes.len() == 64 * most as usize));
     let read = client.read(&Ask::Answer { len: 256 * most, known: true });
     assert_eq!(read.map_err(|fault| fault.status), Err(Status::TooLarge));
 }
