@@ -52,6 +52,14 @@ pub const NAMED_BYTES: u64 = 160;
 /// What it costs that an object is to be deleted: its places among ends and ids.
 pub const DATED_BYTES: u64 = 128;
 
+/// What a request that waits costs beside its place in its object and its session: its header, and
+/// its place among the deadlines.
+pub const WAITING_BYTES: u64 = 192;
+
+/// What a hold costs beside its place in its object: its record, and its places among the deadlines
+/// and by session.
+pub const HOLD_BYTES: u64 = 160;
+
 /// Quotas a shard keeps.
 pub const QUOTAS_MAX: usize = 256;
 

@@ -32,8 +32,8 @@ pub(super) struct Terms {
     pub(super) loss: Loss,
 }
 
-/// What a held seat costs with the record of its hold, near enough.
-const SEAT_BYTES: usize = 192;
+/// What a held seat costs, near enough.
+const SEAT_BYTES: usize = 96;
 
 impl<P> Default for Seats<P> {
     fn default() -> Seats<P> {

@@ -10,6 +10,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use catena_protocol::ObjectId;
 
 use super::Time;
+use crate::config::HOLD_BYTES;
 use crate::objects::HoldId;
 
 /// One thing that a session holds.
@@ -96,6 +97,11 @@ impl Holds {
 
     pub(super) fn len(&self) -> usize {
         self.taken.len()
+    }
+
+    /// Memory they take here, in bytes, near enough for a budget.
+    pub(super) fn bytes(&self) -> u64 {
+        self.taken.len() as u64 * HOLD_BYTES
     }
 
     /// When to look for holds that are over.

@@ -10,7 +10,7 @@ use catena_protocol::{
 use super::directory::Quota;
 use super::holds::Hold;
 use super::{Entry, Outbox, Shard, Time};
-use crate::config::{DELETED_MAX, OBJECT_BYTES, WAITERS_MAX};
+use crate::config::{DELETED_MAX, OBJECT_BYTES, WAITERS_MAX, WAITING_BYTES};
 use crate::objects::{Answer, Applied, Held};
 
 impl Shard {
@@ -49,6 +49,7 @@ impl Shard {
                     let (limit, got) = (WAITERS_MAX as u64, waiting as u64 + 1);
                     return Err(Fault::expected(Status::TooManyWaiters, limit, got).into());
                 }
+                self.check_memory(WAITING_BYTES)?;
                 self.seq.0 += 1;
                 self.watchers.insert(id, self.waiters.next_id(), version);
                 Ok(Applied::Parked)

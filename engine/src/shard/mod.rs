@@ -170,7 +170,8 @@ impl Shard {
 
     /// Memory the shard takes, in bytes, near enough for a budget.
     pub fn bytes(&self) -> u64 {
-        self.object_bytes + self.sessions.bytes() + self.directory.bytes()
+        let lists = self.waiters.bytes() + self.desk.holds.bytes();
+        self.object_bytes + self.sessions.bytes() + self.directory.bytes() + lists
     }
 
     /// What the shard holds.

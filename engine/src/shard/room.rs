@@ -1,9 +1,12 @@
 //! How much room there is: the memory budget, and the quotas of names.
 
-use catena_protocol::op::{ListOp, LockOp, MapOp, SemaphoreOp, SetOp, VectorOp};
+use catena_protocol::op::{
+    BarrierOp, FutureOp, ListOp, LockOp, MapOp, ReductionOp, SemaphoreOp, SetOp, VectorOp,
+};
 use catena_protocol::{Fault, ObjectId, Op, Status};
 
 use super::Shard;
+use crate::config::WAITING_BYTES;
 
 impl Shard {
     pub(super) fn check_memory(&self, growth: u64) -> Result<(), Fault> {
@@ -35,20 +38,27 @@ pub(super) fn growth(op: &Op<'_>, body: &[u8]) -> u64 {
             | ListOp::RemoveValue { .. }
             | ListOp::RetainAll { .. }
             | ListOp::RemoveAll { .. }
+            | ListOp::Claim { .. }
+            | ListOp::TryClaim { .. }
             | ListOp::Done { .. }
             | ListOp::Return { .. },
         )
         | Op::Map(MapOp::Remove { .. } | MapOp::Take { .. } | MapOp::RemoveAll { .. })
         | Op::Set(SetOp::Remove { .. } | SetOp::RemoveAll { .. } | SetOp::RetainAll { .. })
         | Op::Semaphore(SemaphoreOp::Release { .. } | SemaphoreOp::Extend { .. })
-        | Op::Lock(LockOp::Release { .. } | LockOp::Extend { .. }) => return 0,
+        | Op::Lock(LockOp::Release { .. } | LockOp::Extend { .. })
+        // A reason is short, and whoever waits for nothing is to hear of it.
+        | Op::Barrier(BarrierOp::Break { .. })
+        | Op::Reduction(ReductionOp::Break { .. })
+        | Op::Future(FutureOp::Cancel { .. }) => return 0,
         Op::List(ListOp::Extend { items })
         | Op::Map(MapOp::PutAll { items } | MapOp::MergeAll { items, .. })
         | Op::Set(SetOp::AddAll { items }) => items.len(),
         // An op without a body brings nothing to keep.
         _ => 0,
     };
-    (body.len() + items * ITEM_BYTES) as u64
+    let bytes = (body.len() + items * ITEM_BYTES) as u64;
+    if bytes > 0 && op.code().may_wait() { bytes + WAITING_BYTES } else { bytes }
 }
 
 /// Refuses growth beyond 85 % of the budget: the rest is for deletes, retries and waits under way.

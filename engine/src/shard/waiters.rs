@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use catena_protocol::Header;
 
 use super::{ConnId, Time};
+use crate::config::WAITING_BYTES;
 use crate::objects::WaiterId;
 
 /// A parked request: a record, never a thread.
@@ -75,6 +76,11 @@ impl Waiters {
 
     pub(super) fn len(&self) -> usize {
         self.parked.len()
+    }
+
+    /// Memory they take here, in bytes, near enough for a budget.
+    pub(super) fn bytes(&self) -> u64 {
+        self.parked.len() as u64 * WAITING_BYTES
     }
 
     /// Hands over who would get the answers; from now on nobody does.

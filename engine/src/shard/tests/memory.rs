@@ -114,6 +114,30 @@ fn without_room_everything_can_be_taken_out() {
     );
 }
 
+#[test]
+fn without_room_nobody_has_to_wait_for_nothing() {
+    check(
+        "
+        a @900 #1~1 barrier g wait a/2
+        a @900 #2~2 reduction r give 0/2 0 sum i64:1
+        a @900 #3~3 future f get
+        a @900 #4~4 list q claim hold 900
+        b list l push x                  => 1
+        used                             => 3290
+        memory 3000
+        b @900 latch l count p/2         => OutOfMemory(3000,16)
+        b @900 object n wait_newer 0     => OutOfMemory(3000,192)
+        b @900 barrier g wait b/2        => OutOfMemory(3000,232)
+        b list l try_claim               => t8 x
+        b barrier g break fire           => 0 | a#1: Broken fire
+        b reduction r break fire         => 0 | a#2: Broken fire
+        b future f cancel fire           => true | a#3: Broken fire
+        after 900                        => a: Timeout
+        used                             => 2269
+        ",
+    );
+}
+
 /// Many small items take more than their bytes.
 #[test]
 fn what_items_cost_beside_their_bytes_is_counted() {
