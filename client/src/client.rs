@@ -170,6 +170,12 @@ impl Client {
         node.lanes.clear();
     }
 
+    /// Closes the client's sessions: what it holds is free for others at once. Dropping a client does
+    /// the same; this says so where it is meant.
+    pub fn close(self) {
+        drop(self);
+    }
+
     /// Name and version of the engine.
     pub fn engine(&self) -> String {
         self.node.borrow().topology.engine().to_owned()

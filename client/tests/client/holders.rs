@@ -203,7 +203,7 @@ fn a_client_that_says_goodbye_leaves_nothing_held() {
     let (engine, client) = engine(1);
     let other = Client::connect(engine.addresses()[0]).unwrap();
     std::mem::forget(other.lock("lock").lock(LONG).unwrap());
-    drop(other);
+    other.close();
     assert!(client.lock("lock").lock(LONG).unwrap().unlock().unwrap());
 }
 
