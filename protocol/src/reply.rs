@@ -141,7 +141,7 @@ pub struct SeatState {
     pub round: u64,
     /// How many have come.
     pub arrived: u32,
-    /// How many are needed; 0 if nobody said yet.
+    /// How many are needed: all but those that are dropped; 0 if nobody said yet.
     pub parties: u32,
     /// Requests that wait here.
     pub waiting: u32,

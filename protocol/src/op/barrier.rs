@@ -45,9 +45,10 @@ pub struct Arrival<'a> {
     /// The generation meant, from 0, or [`GENERATION_CURRENT`].
     pub generation: u64,
     /// How long the party holds its seat, in milliseconds from when the request arrives; 0 for as long
-    /// as its session lives. Each arrival begins it anew.
+    /// as its session lives, or with [`Loss::Wait`] not at all. It is held from one generation to the
+    /// next. Each arrival begins it anew, whoever held it before.
     pub hold_ms: u32,
-    /// What becomes of the others if the party does not come again in time.
+    /// What becomes of the others if the party does not come again in time; the same for all parties.
     pub loss: Loss,
 }
 

@@ -11,9 +11,10 @@ use crate::wire_enum::wire_enum;
 wire_enum! {
     /// How contributions are combined, element by element.
     pub enum ReduceOp: u8 {
-        /// Their sum. Floats are added in party order, so the result does not depend on arrival.
+        /// Their sum. Floats are added in party order, so the result does not depend on arrival; those
+        /// of a party that was dropped in this round and is back are added last.
         Sum = 0,
-        /// Their sum divided by the number of parties; floats only.
+        /// Their sum divided by the number of those who contributed; floats only.
         Mean = 1,
         /// The smallest. A NaN contributed makes a NaN.
         Min = 2,
@@ -60,9 +61,10 @@ pub struct Contribution<'a> {
     /// How to combine; the same for all parties of the round.
     pub op: ReduceOp,
     /// How long the party holds its seat, in milliseconds from when the request arrives; 0 for as long
-    /// as its session lives. Each contribution begins it anew.
+    /// as its session lives, or with [`Loss::Wait`] not at all. It is held from one round to the next.
+    /// Each contribution begins it anew, whoever held it before.
     pub hold_ms: u32,
-    /// What becomes of the others if the party does not come again in time.
+    /// What becomes of the others if the party does not come again in time; the same for all parties.
     pub loss: Loss,
     /// What is contributed; the same type and length for all parties of the round.
     pub elements: Elements<'a>,
