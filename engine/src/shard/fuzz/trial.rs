@@ -7,7 +7,8 @@
 //!    last;
 //! 3. a request that took effect gets the same answer again, and changes nothing, until its client
 //!    has acknowledged it;
-//! 4. the shard's own invariants.
+//! 4. what is refused, and what is repeated, leaves everything as it was (looked at now and then);
+//! 5. the shard's own invariants.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -34,7 +35,12 @@ pub(in crate::shard) struct Trial {
     kept: BTreeMap<Key, (Status, Vec<u8>)>,
     /// Nobody hears of the waits any more.
     stopped: bool,
+    /// How many requests there were.
+    requests: u64,
 }
+
+/// Of how many requests one is looked at closely.
+const CLOSELY: u64 = 16;
 
 /// An answer as it went out.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -67,6 +73,7 @@ impl Trial {
             parked: BTreeMap::new(),
             kept: BTreeMap::new(),
             stopped: false,
+            requests: 0,
         }
     }
 
@@ -104,6 +111,9 @@ impl Trial {
             connections: 1,
         };
         let (seq, sessions) = (self.seq(), self.census().sessions);
+        self.requests += 1;
+        let is_closely = self.requests.is_multiple_of(CLOSELY);
+        let before = is_closely.then(|| self.state());
         let sent = self.both(|shard, out| _ = shard.on_request(moment, conn, &frame, out));
 
         let key = (header.session, header.number);
@@ -123,6 +133,9 @@ impl Trial {
             }
             Some(own) if is_update(header.op) => self.answered(key, own, seq),
             Some(_) => {}
+        }
+        if let Some(before) = before.filter(|_| self.seq() == seq) {
+            assert_eq!(self.state(), before, "I4: what takes no effect leaves no trace");
         }
         if self.census().sessions > sessions {
             self.kept.retain(|(session, _), _| *session != header.session);
@@ -171,7 +184,8 @@ impl Trial {
         self.pass(u64::from(u32::MAX) * 1_000);
         assert_eq!(self.parked, BTreeMap::new(), "every wait ends");
         let Census { sessions, waiters, .. } = self.census();
-        assert_eq!((sessions, waiters), (0, 0), "nothing is left of the clients");
+        let holds = self.shards[0].desk.holds.len();
+        assert_eq!((sessions, waiters, holds), (0, 0, 0), "nothing is left of the clients");
     }
 
     /// Does the same to both shards, which have to say the same.
@@ -219,6 +233,16 @@ impl Trial {
             }
             None => assert_eq!(self.seq(), seq, "a refusal changes nothing"),
         }
+    }
+
+    /// Everything that one of the shards will ever answer from.
+    fn state(&self) -> String {
+        let [Shard { id, seq, objects, directory, sessions, watchers, object_bytes, desk, .. }, _] =
+            &self.shards;
+        let holds = &desk.holds;
+        format!(
+            "{id:?} {seq:?} {objects:?} {directory:?} {sessions:?} {watchers:?} {object_bytes} {holds:?}"
+        )
     }
 
     fn check(&self) {
