@@ -6,6 +6,7 @@
 //! - `objects`: the shared objects, plain state with deterministic operations;
 //! - [`shard`]: a slice of the object space as a pure state machine, with sessions and waiters;
 //! - [`chain`]: which nodes hold a shard, and in which order;
+//! - [`register`]: where the cluster's configuration lies;
 //! - `io`: monoio tasks that carry bytes between sockets and shards;
 //! - [`Engine`]: starts the cores, hands out their addresses, stops them.
 //!
@@ -32,6 +33,7 @@ mod engine;
 mod io;
 mod objects;
 mod prefetch;
+pub mod register;
 mod rehearse;
 pub mod shard;
 

@@ -1,0 +1,192 @@
+//! A register in a directory, for nodes on one host.
+//!
+//! Readers take no lock: the record is replaced by a rename, so a reader sees one record or the
+//! other. Writers take an advisory lock on a file beside it, compare, and replace, all while holding
+//! it. The kernel lets go of a dead process's lock. The file system must be a local one: over a
+//! network neither the lock nor the rename need mean what they mean here.
+//!
+//! All of it runs on threads where waiting is allowed. The control thread has heartbeats to send, and
+//! a disk may take its time.
+
+use std::fs::{self, File, OpenOptions, TryLockError};
+use std::io::{self, Read, Write};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use xxhash_rust::xxh3::xxh3_128;
+
+use super::{Condition, Outcome, READ_TIME_MAX, Register, RegisterError, Token, WRITE_TIME_MAX};
+use crate::chain::record::{RECORD_BYTES_MAX, RecordError};
+
+/// The register of one cluster in a directory: `directory/cluster/config.json`.
+#[derive(Clone, Debug)]
+pub struct FileRegister {
+    place: Arc<Place>,
+}
+
+/// The files of a register. `config.lock` is never removed: whoever waits for it would lock another
+/// file than whoever came after.
+#[derive(Debug)]
+struct Place {
+    cluster: String,
+    directory: PathBuf,
+    record: PathBuf,
+    next: PathBuf,
+    lock: PathBuf,
+}
+
+/// How long a writer waits for the others. Shorter than [`WRITE_TIME_MAX`], so that it is known that
+/// nothing was stored.
+const LOCK_TIME_MAX: Duration = Duration::from_secs(2);
+
+/// How often it looks. Waiting in the kernel would have no end.
+const LOCK_TIME_BETWEEN: Duration = Duration::from_millis(1);
+
+const _: () = assert!(LOCK_TIME_MAX.as_millis() < WRITE_TIME_MAX.as_millis());
+
+impl FileRegister {
+    /// The register of a cluster below a directory, which is made when something is stored.
+    pub fn new(directory: &Path, cluster: &str) -> FileRegister {
+        let directory = directory.join(cluster);
+        let place = Place {
+            cluster: cluster.into(),
+            record: directory.join("config.json"),
+            next: directory.join("config.json.next"),
+            lock: directory.join("config.lock"),
+            directory,
+        };
+        FileRegister { place: Arc::new(place) }
+    }
+
+    /// The file that holds the record.
+    pub fn path(&self) -> &Path {
+        &self.place.record
+    }
+}
+
+impl Register for FileRegister {
+    fn cluster(&self) -> &str {
+        &self.place.cluster
+    }
+
+    async fn load(&self) -> Result<Option<(Vec<u8>, Token)>, RegisterError> {
+        let place = self.place.clone();
+        let loading = blocking(move || place.load());
+        match tokio::time::timeout(READ_TIME_MAX, loading).await {
+            Ok(loaded) => loaded,
+            Err(_) => Err(RegisterError::TimedOut(READ_TIME_MAX)),
+        }
+    }
+
+    async fn store(&self, on: &Condition, bytes: Vec<u8>) -> Result<Outcome, RegisterError> {
+        let (place, condition) = (self.place.clone(), on.clone());
+        let storing = blocking(move || place.store(&condition, &bytes));
+        match tokio::time::timeout(WRITE_TIME_MAX, storing).await {
+            Ok(stored) => stored,
+            // The thread goes on: what it stores may be seen later.
+            Err(_) => Ok(Outcome::Unknown(format!("nothing heard within {WRITE_TIME_MAX:?}"))),
+        }
+    }
+}
+
+impl Place {
+    fn load(&self) -> Result<Option<(Vec<u8>, Token)>, RegisterError> {
+        let file = match File::open(&self.record) {
+            Ok(file) => file,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(failed("open", &self.record)(error)),
+        };
+        let mut bytes = Vec::new();
+        let read = file.take(RECORD_BYTES_MAX as u64 + 1).read_to_end(&mut bytes);
+        let length = read.map_err(failed("read", &self.record))?;
+        if length > RECORD_BYTES_MAX {
+            return Err(RecordError::TooLong { got: length }.into());
+        }
+        let token = Token::new(format!("{:032x}", xxh3_128(&bytes)));
+        Ok(Some((bytes, token)))
+    }
+
+    fn store(&self, condition: &Condition, bytes: &[u8]) -> Result<Outcome, RegisterError> {
+        if bytes.len() > RECORD_BYTES_MAX {
+            return Err(RecordError::TooLong { got: bytes.len() }.into());
+        }
+        self.make_directory().map_err(failed("make", &self.directory))?;
+        // Held until it is dropped, on every way out.
+        let _lock = self.lock()?;
+        let found = match (self.load()?, condition) {
+            (None, Condition::Absent) => true,
+            (Some((_, token)), Condition::Is(base)) => token == *base,
+            (None, Condition::Is(_)) | (Some(_), Condition::Absent) => false,
+        };
+        if !found {
+            return Ok(Outcome::Lost);
+        }
+        // What a writer that died left there is overwritten.
+        write_through(&self.next, bytes).map_err(failed("write", &self.next))?;
+        let replaced = fs::rename(&self.next, &self.record)
+            .and_then(|()| File::open(&self.directory))
+            .and_then(|directory| directory.sync_all());
+        match replaced {
+            Ok(()) => Ok(Outcome::Won(Token::new(format!("{:032x}", xxh3_128(bytes))))),
+            // Others may see it already, and a crash may still undo it.
+            Err(error) => {
+                Ok(Outcome::Unknown(format!("cannot replace {}: {error}", self.record.display())))
+            }
+        }
+    }
+
+    /// Makes the directory so that it outlasts a crash, as what is stored in it must.
+    fn make_directory(&self) -> io::Result<()> {
+        let missing: Vec<&Path> =
+            self.directory.ancestors().take_while(|path| !path.exists()).collect();
+        for path in missing.into_iter().rev() {
+            match fs::create_dir(path) {
+                Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
+                Ok(()) | Err(_) => {}
+            }
+            if let Some(parent) = path.parent() {
+                File::open(parent)?.sync_all()?;
+            }
+        }
+        Ok(())
+    }
+
+    fn lock(&self) -> Result<File, RegisterError> {
+        let open = OpenOptions::new().write(true).create(true).truncate(false).open(&self.lock);
+        let file = open.map_err(failed("open", &self.lock))?;
+        let start = Instant::now();
+        loop {
+            match file.try_lock() {
+                Ok(()) => return Ok(file),
+                Err(TryLockError::WouldBlock) if start.elapsed() < LOCK_TIME_MAX => {
+                    std::thread::sleep(LOCK_TIME_BETWEEN);
+                }
+                Err(TryLockError::WouldBlock) => {
+                    return Err(RegisterError::Locked {
+                        path: self.lock.clone(),
+                        waited: LOCK_TIME_MAX,
+                    });
+                }
+                Err(TryLockError::Error(error)) => return Err(failed("lock", &self.lock)(error)),
+            }
+        }
+    }
+}
+
+fn write_through(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let mut file = File::create(path)?;
+    file.write_all(bytes)?;
+    file.sync_all()
+}
+
+fn failed(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> RegisterError {
+    move |source| RegisterError::File { action, path: path.into(), source }
+}
+
+async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
+    match tokio::task::spawn_blocking(work).await {
+        Ok(value) => value,
+        Err(error) => std::panic::resume_unwind(error.into_panic()),
+    }
+}

@@ -1,0 +1,91 @@
+//! The URL that says where the register is.
+
+use std::fmt;
+use std::path::PathBuf;
+use std::str::FromStr;
+
+/// Where the records of clusters lie. Each cluster has a place of its own below it.
+///
+/// Read from and written as `file:///directory` or `s3://bucket/prefix`, both literally: a percent
+/// sign is a percent sign.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Location {
+    /// A directory of a local file system, for nodes on one host.
+    File {
+        /// Its absolute path.
+        directory: PathBuf,
+    },
+    /// An object store that speaks S3 and honours conditions on writes.
+    S3 {
+        /// The bucket; without one, `location` among the [settings](super::S3Settings) names it.
+        bucket: Option<String>,
+        /// What keys begin with, without slashes at either end; may be empty.
+        prefix: String,
+    },
+}
+
+/// A text is no location.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("expected {expected}, got {got:?}")]
+pub struct BadLocation {
+    expected: &'static str,
+    got: String,
+}
+
+impl FromStr for Location {
+    type Err = BadLocation;
+
+    fn from_str(url: &str) -> Result<Location, BadLocation> {
+        let bad = |expected| BadLocation { expected, got: url.into() };
+        if let Some(path) = url.strip_prefix("file://") {
+            if !path.starts_with('/') || path.contains('\0') {
+                return Err(bad(
+                    "file:// and the absolute path of a directory, file:///srv/catena",
+                ));
+            }
+            return Ok(Location::File { directory: path.into() });
+        }
+        if let Some(rest) = url.strip_prefix("s3://") {
+            let (bucket, prefix) = rest.split_once('/').unwrap_or((rest, ""));
+            if !bucket.is_empty() && !is_bucket(bucket) {
+                return Err(bad("a bucket's name: 3 to 63 of the characters a-z 0-9 . -"));
+            }
+            let prefix = prefix.trim_end_matches('/');
+            if !is_prefix(prefix) {
+                return Err(bad("a prefix of at most 512 printable characters of ASCII, \
+                     without empty parts, \".\" and \"..\""));
+            }
+            let bucket = Some(bucket.to_owned()).filter(|bucket| !bucket.is_empty());
+            return Ok(Location::S3 { bucket, prefix: prefix.into() });
+        }
+        Err(bad("file:///directory or s3://bucket/prefix"))
+    }
+}
+
+impl fmt::Display for Location {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Location::File { directory } => write!(f, "file://{}", directory.display()),
+            Location::S3 { bucket, prefix } => {
+                write!(f, "s3://{}", bucket.as_deref().unwrap_or_default())?;
+                if prefix.is_empty() { Ok(()) } else { write!(f, "/{prefix}") }
+            }
+        }
+    }
+}
+
+pub(super) fn is_bucket(name: &str) -> bool {
+    let inner = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
+    (3..=63).contains(&name.len())
+        && name.bytes().all(|byte| inner(byte) || b".-".contains(&byte))
+        && [name.bytes().next(), name.bytes().last()].into_iter().flatten().all(inner)
+}
+
+fn is_prefix(prefix: &str) -> bool {
+    // 512 of the 1,024 bytes that a key may have; the rest is for what stands below.
+    prefix.is_empty()
+        || prefix.len() <= 512
+            && prefix.bytes().all(|byte| byte.is_ascii_graphic())
+            && prefix.split('/').all(|part| !matches!(part, "" | "." | ".."))
+}

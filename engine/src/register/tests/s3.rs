@@ -1,0 +1,254 @@
+//! The register in S3, against a store in memory that is atomic and can be made to fail.
+
+use std::collections::VecDeque;
+use std::net::TcpListener;
+use std::time::{Duration, Instant};
+
+use catena_s3_stand_in::{ACCESS_KEY, Fault, SECRET_ACCESS_KEY, StandIn};
+
+use super::*;
+
+const BUCKET: &str = "catena-test";
+
+pub(super) fn settings(endpoint_url: String) -> S3Settings {
+    S3Settings {
+        access_key: Some(ACCESS_KEY.into()),
+        secret_access_key: Some(Secret::new(SECRET_ACCESS_KEY)),
+        endpoint_url: Some(endpoint_url),
+        region: Some("us-east-1".into()),
+        ..S3Settings::default()
+    }
+}
+
+async fn open(store: &StandIn, cluster: &str) -> S3Register {
+    let settings = settings(store.endpoint_url());
+    S3Register::open(BUCKET, "a/b", cluster, &settings).await.expect("settings that make sense")
+}
+
+/// A store with the first record of a cluster in it.
+async fn founded(cluster: &str) -> (StandIn, S3Register, Record, Token) {
+    let store = StandIn::start(&[BUCKET]);
+    let register = open(&store, cluster).await;
+    let first = founding(cluster, 1);
+    let outcome = register.create(&first).await.expect("an outcome");
+    let Outcome::Won(token) = outcome else { panic!("nobody else was there: {outcome:?}") };
+    (store, register, first, token)
+}
+
+fn next(record: &Record, id: u128) -> Record {
+    record.bumped(NodeId(1), "", ChangeId(id)).expect("a bump")
+}
+
+async fn read(register: &S3Register) -> Record {
+    register.read().await.expect("an answer").expect("a record").0
+}
+
+#[test]
+fn it_does_what_every_register_does() {
+    run(async {
+        let store = StandIn::start(&[BUCKET]);
+        what_every_register_does(&open(&store, "c").await).await;
+        assert!(store.contents(BUCKET, "a/b/c/config.json").is_some());
+
+        // The same, as a node opens it.
+        let location: Location = "s3://".parse().expect("a location");
+        let named = S3Settings { location: Some(BUCKET.into()), ..settings(store.endpoint_url()) };
+        let register = AnyRegister::open(&location, "d", &named).await.expect("settings");
+        what_every_register_does(&register).await;
+        assert!(store.contents(BUCKET, "d/config.json").is_some());
+    });
+}
+
+#[test]
+fn it_counts() {
+    run(async {
+        let store = StandIn::start(&[BUCKET]);
+        // Each writer has a client and connections of its own, as nodes do.
+        let mut registers = Vec::new();
+        for _ in 0..32 {
+            registers.push(open(&store, "c").await);
+        }
+        count(registers, 4).await.assert_exact();
+    });
+}
+
+#[test]
+fn one_of_many_founds_a_cluster() {
+    run(async {
+        let store = StandIn::start(&[BUCKET]);
+        let mut registers = Vec::new();
+        for n in 0..20 {
+            registers.push(open(&store, &format!("c{n}")).await);
+        }
+        assert_eq!(race_to_create(registers, 32).await, [1; 20]);
+    });
+}
+
+#[test]
+fn faults_lose_no_increment_in_s3() {
+    run(async {
+        let store = StandIn::start(&[BUCKET]);
+        for seed in 0..3 {
+            let register =
+                Faulty::new(open(&store, &format!("c{seed}")).await, Faults::all(), seed);
+            let tally = count(vec![register.clone(); 8], 3).await;
+            tally.assert_fits(&register.landed().await, &format!("seed {seed}"));
+        }
+    });
+}
+
+#[test]
+fn faults_on_the_wire_lose_no_increment() {
+    run(async {
+        let store = StandIn::start(&[BUCKET]);
+        let mut registers = Vec::new();
+        for _ in 0..8 {
+            registers.push(open(&store, "c").await.waiting(Duration::from_millis(150)));
+        }
+        let late = Fault::Late(Duration::from_millis(200));
+        let kinds = [Fault::LoseReply, late, Fault::Drop, Fault::Refuse(409), Fault::Refuse(503)];
+        let mut faults = VecDeque::new();
+        for _ in 0..10 {
+            faults.extend(kinds);
+        }
+        store.fail_puts(faults);
+        let tally = count(registers, 8).await;
+        // What is late may land after the last read; nothing else goes on.
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        let last = read(&open(&store, "c").await).await;
+        let increments = last.epoch as usize - 1;
+        assert!(tally.won.len() <= increments, "{tally:?}");
+        assert!(increments <= tally.won.len() + tally.unsure.len(), "{tally:?}");
+        assert!(store.puts() > 50, "all faults were suffered");
+    });
+}
+
+#[test]
+fn a_refusal_says_what_became_of_the_record() {
+    run(async {
+        let (store, register, first, token) = founded("c").await;
+        let second = next(&first, 2);
+        for (status, unknown) in
+            [(409, false), (412, false), (408, true), (429, true), (500, true), (503, true)]
+        {
+            let before = store.puts();
+            store.fail_puts([Fault::Refuse(status)]);
+            let outcome = register.cas(&token, &second).await.expect("an outcome");
+            assert_eq!(matches!(outcome, Outcome::Unknown(_)), unknown, "{status}: {outcome:?}");
+            assert_eq!(matches!(outcome, Outcome::Lost), !unknown, "{status}: {outcome:?}");
+            assert_eq!(store.puts(), before + 1, "nobody else repeats a PUT");
+            assert_eq!(read(&register).await, first);
+        }
+        for status in [400, 403, 404] {
+            store.fail_puts([Fault::Refuse(status)]);
+            let refused = register.create(&first).await.expect_err("refused");
+            let RegisterError::Refused { status: got, .. } = refused else { panic!("{refused}") };
+            assert_eq!(got, status);
+        }
+    });
+}
+
+#[test]
+fn a_success_that_nobody_heard_of_is_found_by_its_id() {
+    run(async {
+        let (store, register, first, token) = founded("c").await;
+        let second = next(&first, 2);
+        let before = store.puts();
+        store.fail_puts([Fault::LoseReply]);
+        let outcome = register.cas(&token, &second).await.expect("an outcome");
+        assert!(matches!(outcome, Outcome::Unknown(_)), "{outcome:?}");
+        assert_eq!(store.puts(), before + 1, "nobody else repeats a PUT");
+        let outcome = register.cas(&token, &second).await.expect("an outcome");
+        assert_eq!(outcome, Outcome::Lost, "to itself");
+        assert_eq!(read(&register).await.change.id, second.change.id);
+    });
+}
+
+#[test]
+fn what_was_dropped_may_be_sent_again() {
+    run(async {
+        let (store, register, first, token) = founded("c").await;
+        let second = next(&first, 2);
+        let before = store.puts();
+        store.fail_puts([Fault::Drop]);
+        let outcome = register.cas(&token, &second).await.expect("an outcome");
+        assert!(matches!(outcome, Outcome::Unknown(_)), "{outcome:?}");
+        assert_eq!(store.puts(), before + 1, "nobody else repeats a PUT");
+        assert_eq!(read(&register).await, first);
+        let outcome = register.cas(&token, &second).await.expect("an outcome");
+        assert!(matches!(outcome, Outcome::Won(_)), "{outcome:?}");
+    });
+}
+
+#[test]
+fn what_is_late_lands_after_all() {
+    run(async {
+        let (store, register, first, token) = founded("c").await;
+        let second = next(&first, 2);
+        let hurried = register.clone().waiting(Duration::from_millis(500));
+        store.fail_puts([Fault::Late(Duration::from_millis(1_500))]);
+        let outcome = hurried.cas(&token, &second).await.expect("an outcome");
+        assert!(matches!(outcome, Outcome::Unknown(_)), "{outcome:?}");
+        assert_eq!(read(&register).await, first, "not yet");
+        let start = Instant::now();
+        while read(&register).await != second {
+            assert!(start.elapsed() < Duration::from_secs(30), "it never landed");
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    });
+}
+
+#[test]
+fn a_store_that_cannot_be_asked_is_no_empty_one() {
+    run(async {
+        let first = founding("c", 1);
+        let time = Duration::from_millis(200);
+        let silent = TcpListener::bind("127.0.0.1:0").expect("a port on loopback");
+        let url = format!("http://{}", silent.local_addr().expect("an address"));
+        let opened = S3Register::open(BUCKET, "", "c", &settings(url)).await;
+        let register = opened.expect("settings that make sense").waiting(time);
+        let error = register.read().await.expect_err("silence");
+        assert!(matches!(error, RegisterError::TimedOut(_)), "{error}");
+        let outcome = register.create(&first).await.expect("an outcome");
+        assert!(matches!(outcome, Outcome::Unknown(_)), "{outcome:?}");
+
+        drop(silent);
+        let register = register.waiting(READ_TIME_MAX);
+        let error = register.read().await.expect_err("nobody there");
+        assert!(matches!(error, RegisterError::Unreadable(_)), "{error}");
+        let outcome = register.create(&first).await.expect("an outcome");
+        assert!(matches!(outcome, Outcome::Unknown(_)), "{outcome:?}");
+    });
+}
+
+#[test]
+fn what_the_store_refuses_is_named() {
+    run(async {
+        let store = StandIn::start(&[BUCKET]);
+        let first = founding("c", 1);
+        let refusals = |settings: S3Settings, bucket: &'static str| async move {
+            let register = S3Register::open(bucket, "", "c", &settings).await.expect("settings");
+            let read = register.read().await.expect_err("refused").to_string();
+            let written = register.create(&founding("c", 1)).await.expect_err("refused");
+            (read, written.to_string())
+        };
+        let (read, written) = refusals(settings(store.endpoint_url()), "no-such-bucket").await;
+        assert!(read.contains("s3://no-such-bucket/c/config.json: status 404"), "{read}");
+        assert!(written.contains("status 404, NoSuchBucket"), "{written}");
+
+        let wrong = Some(Secret::new("wrong"));
+        let wrong = S3Settings { secret_access_key: wrong, ..settings(store.endpoint_url()) };
+        let (read, written) = refusals(wrong, BUCKET).await;
+        assert!(read.contains("refused to read s3://catena-test/c/config.json"), "{read}");
+        assert!(read.contains("without the right to list the bucket"), "{read}");
+        assert!(written.contains("status 403"), "{written}");
+        assert!(!read.contains("wrong") && !written.contains("wrong"), "a secret was shown");
+
+        store.put(BUCKET, "a/b/c/config.json", vec![b' '; 5 << 20]);
+        let register = open(&store, "c").await;
+        let error = register.read().await.expect_err("too long");
+        assert!(matches!(error, RegisterError::Record(RecordError::TooLong { .. })), "{error}");
+        let outcome = register.create(&first).await.expect("an outcome");
+        assert_eq!(outcome, Outcome::Lost, "what lies there is not touched");
+    });
+}
