@@ -2,17 +2,20 @@
 
 #[path = "../src/in_process.rs"]
 mod in_process;
+#[path = "../src/multiplied.rs"]
+mod multiplied;
 
 use catena_protocol::frame::{self, Next};
 use catena_protocol::limits::FRAME_BYTES_MAX;
 use catena_protocol::op::{
     Arrival, BarrierOp, CellOp, Contribution, CounterOp, FlagOp, GENERATION_CURRENT, LatchOp, Loss,
-    ReduceOp, ReductionOp, VectorOp,
+    ReduceOp, ReductionOp, UserOp, VectorOp,
 };
-use catena_protocol::{Elements, FrameKind, Header, ObjectId, Op, Reply};
+use catena_protocol::{Elements, FrameKind, Header, ObjectId, Op, Reply, UserType, user_type};
 use divan::{Bencher, black_box, counter::ItemsCount};
 
 use self::in_process::InProcess;
+use self::multiplied::{COMPLEX_TIMES, Multiplied, Multiply};
 
 fn main() {
     divan::main();
@@ -44,6 +47,20 @@ fn turn_of<'a>(bencher: Bencher<'_, '_>, objects: u64, op: &dyn Fn(u64) -> Op<'a
 #[divan::bench(args = [1, 1_000, 100_000])]
 fn counter_add(bencher: Bencher<'_, '_>, objects: u64) {
     turn(bencher, objects, Op::Counter(CounterOp::Add { delta: 1 }));
+}
+
+#[divan::bench]
+fn counter_multiply(bencher: Bencher<'_, '_>) {
+    turn(bencher, 200, Op::Counter(CounterOp::Multiply { factor: -1 }));
+}
+
+/// The same of a user-defined type, and the thesis's complex operation.
+#[divan::bench(args = [1, COMPLEX_TIMES])]
+fn user_multiply(bencher: Bencher<'_, '_>, times: u32) {
+    let mut args = Vec::new();
+    user_type::encode_args::<Multiplied>(&Multiply { factor: -1.0, times }, &mut args)
+        .expect("two numbers");
+    turn(bencher, 200, Op::User(UserOp::Update { type_id: Multiplied::TYPE_ID, args: &args }));
 }
 
 #[divan::bench]

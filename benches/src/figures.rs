@@ -1,6 +1,6 @@
 //! `catena-bench figures`: the experiments of the thesis that Catena comes from, done again.
 //!
-//! Replicas and Spark join them: a series more in [`simple`] and in [`workers`].
+//! Replicas and Spark join them: a series more in [`operations`] and in [`workers`].
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
@@ -19,11 +19,13 @@ use tempfile::TempDir;
 use crate::args::Common;
 use crate::contest::{Contender, contest};
 use crate::machine;
+use crate::multiplied::COMPLEX_TIMES;
 use crate::record::{Axis, Record, Sample};
 use crate::server::Server;
 use crate::wire::{Plan, Workload};
 
-/// Measures the simple operation, what the engine does while k-means runs, and k-means by workers.
+/// Measures the simple and the complex operation, what the engine does while k-means runs, and
+/// k-means by workers.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     #[command(flatten)]
@@ -53,6 +55,12 @@ const ITERATIONS: u64 = 10;
 /// overlap, so that centres go on moving.
 const SPREAD: f64 = 10.0;
 
+/// Shared numbers.
+const PRODUCTS: u64 = 200;
+
+/// How many multiply them at a time.
+const CALLERS: [u32; 7] = [1, 2, 4, 8, 16, 64, 200];
+
 /// Runs for each number of workers.
 const RUNS: u32 = 3;
 
@@ -62,12 +70,7 @@ const EVERY: Duration = Duration::from_millis(100);
 pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     let mut record = Record::new("figures");
     let cpus = machine::cpus();
-    simple(args, &mut record)?;
-    record.notes.push(
-        "complex operation: not measured, it takes user-defined objects, which this engine has not \
-         yet"
-        .to_owned(),
-    );
+    operations(args, &mut record)?;
     // Workers run wherever there is room.
     machine::pin(&cpus)?;
     let folder = tempfile::tempdir()?;
@@ -78,20 +81,31 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     record.deliver(args.common.json.as_ref())
 }
 
-/// One multiplication of a shared number, not pipelined and pipelined.
-fn simple(args: &Args, record: &mut Record) -> anyhow::Result<()> {
+/// One multiplication of one of the thesis's 200 shared numbers, and ten thousand of them, by callers
+/// that wait for each answer; then by a few that do not.
+fn operations(args: &Args, record: &mut Record) -> anyhow::Result<()> {
     let server = Server::engine(&[args.common.engine_cpu], 0)?;
     args.common.pin_load()?;
     let timing = args.common.timing();
-    for (connections, depth) in [(1, 1), (16, 1), (64, 1), (16, 32)] {
-        let plan = Plan { workload: Workload::CounterMultiply, keys: 200, connections };
+    let mut measure = |measure: &str, times, connections: u32, depth| {
+        let workload = Workload::Multiply { times };
+        let plan = Plan { workload, keys: PRODUCTS, connections: connections.into() };
         let mut contenders = [Contender::new(&server, &plan)?];
         for series in contest(&mut contenders, &timing.pressure(depth), timing.rounds)? {
-            let measure = format!("simple operation, {connections}x{depth}");
-            record.samples.push(series.sample(&measure));
+            let sample = series.sample(measure);
+            record.samples.push(match depth {
+                1 => sample.at(Axis::Callers, connections.into()),
+                _ => sample,
+            });
+        }
+        anyhow::Ok(())
+    };
+    for (name, times) in [("simple operation", 1), ("complex operation", COMPLEX_TIMES)] {
+        for callers in CALLERS {
+            measure(name, times, callers, 1)?;
         }
     }
-    Ok(())
+    measure("simple operation, 16x32", 1, 16, 32)
 }
 
 fn points(args: &Args, folder: &TempDir) -> anyhow::Result<DataSet> {
@@ -185,4 +199,19 @@ fn cluster(
         sample_step: 0,
     };
     Ok(threads::run(&job, Link::join, &mut |_| {})?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::multiplied::{Multiplied, Multiply};
+
+    #[test]
+    fn the_shared_number_keeps_the_promises_of_a_type() {
+        let by = |factor, times| Multiply { factor, times };
+        let ops = [by(-1.0, 1), by(-1.0, COMPLEX_TIMES), by(2.0, 10), by(1.5, u32::MAX)];
+        let ends = catena_engine::rehearse::<Multiplied>(&ops);
+        assert_eq!(ends[..3], [Ok(-1.0), Ok(-1.0), Ok(-1024.0)]);
+        assert!(ends[3].is_err(), "that would take for ever");
+    }
 }

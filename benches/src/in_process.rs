@@ -3,11 +3,13 @@
 
 use std::sync::Arc;
 
-use catena_engine::shard::{ConnId, Moment, Outbox, Output, Shard, Time};
+use catena_engine::shard::{ConnId, Moment, Outbox, Output, Shard, Time, Types};
 use catena_protocol::frame::{self, Next};
 use catena_protocol::limits::FRAME_BYTES_MAX;
 use catena_protocol::op::SessionOp;
 use catena_protocol::{FrameKind, Header, ObjectId, Op, ShardId};
+
+use crate::multiplied::Multiplied;
 
 /// A shard with one open session, and where its replies go.
 pub(crate) struct InProcess {
@@ -29,8 +31,10 @@ const SESSION: u64 = 1;
 
 impl InProcess {
     pub(crate) fn new() -> InProcess {
+        let mut types = Types::default();
+        types.register::<Multiplied>();
         let mut shard = InProcess {
-            shard: Shard::new(ShardId(0), 7, Arc::default()),
+            shard: Shard::new(ShardId(0), 7, Arc::new(types)),
             out: Replies(Vec::new()),
             number: 0,
         };

@@ -16,6 +16,7 @@ mod limits;
 mod load;
 mod machine;
 mod multi_core;
+mod multiplied;
 mod ops;
 mod peers;
 mod record;
@@ -31,6 +32,8 @@ use std::time::Duration;
 
 use catena_engine::Engine;
 use clap::{Parser, Subcommand};
+
+use crate::multiplied::Multiplied;
 
 #[global_allocator]
 static ALLOCATOR: allocations::Counting = allocations::Counting;
@@ -57,7 +60,7 @@ enum Command {
     MultiCore(multi_core::Args),
     /// How long 2 to 1,000 parties take to meet.
     Sync(sync::Args),
-    /// The thesis's experiments: the simple operation, and k-means.
+    /// The thesis's experiments: the simple and the complex operation, and k-means.
     Figures(figures::Args),
     /// Draws saved JSON as one HTML file.
     Report(report::Args),
@@ -99,6 +102,7 @@ fn main() -> anyhow::Result<()> {
             let engine = Engine::builder()
                 .pinned_to(machine::cpus())
                 .spin(Duration::from_micros(spin))
+                .register::<Multiplied>()
                 .start()?;
             announce(engine.addresses()[0].port())?;
             if count_allocations {

@@ -3,6 +3,7 @@
 use crate::args::Common;
 use crate::contest::{Contender, contest};
 use crate::load::Pressure;
+use crate::multiplied::COMPLEX_TIMES;
 use crate::record::{Axis, Record};
 use crate::server::Server;
 use crate::stats::median;
@@ -18,9 +19,11 @@ Examples:
   catena-bench ops --peer redis://127.0.0.1:6379       the same from a Redis";
 
 /// What can be asked by name.
-pub(crate) const WORKLOADS: [Workload; 12] = [
+pub(crate) const WORKLOADS: [Workload; 14] = [
     Workload::CounterAdd,
     Workload::CounterMultiply,
+    Workload::Multiply { times: 1 },
+    Workload::Multiply { times: COMPLEX_TIMES },
     Workload::CellPut { bytes: 16 },
     Workload::CellGet { bytes: 16 },
     Workload::CellPut { bytes: 1_024 },

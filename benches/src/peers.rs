@@ -3,6 +3,7 @@
 use crate::args::Common;
 use crate::contest::{Contender, Series, contest};
 use crate::load::Pressure;
+use crate::multiplied::COMPLEX_TIMES;
 use crate::record::Record;
 use crate::server::Server;
 use crate::wire::{Plan, Workload};
@@ -126,6 +127,8 @@ fn measures() -> Vec<Measure> {
         rate(Workload::MapPut, 16, 32),
         rate(Workload::MapGet, 16, 32),
         rate(Workload::ListPushPop, 16, 32),
+        rate(Workload::Multiply { times: 1 }, 16, 32),
+        rate(Workload::Multiply { times: COMPLEX_TIMES }, 16, 1),
         alone(Workload::CounterAdd, Mode::P50),
         alone(Workload::CounterAdd, Mode::P50Spin),
         alone(Workload::CounterAdd, Mode::P50SpinServer),
@@ -178,6 +181,8 @@ mod tests {
             "cell_get_1k_16x32",
             "map_put_16x32",
             "p50_1x1_spin",
+            "multiply_simple_16x32",
+            "multiply_complex_16x1",
         ] {
             assert!(names.iter().any(|name| name == promised), "{promised} in {names:?}");
         }

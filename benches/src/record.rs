@@ -88,6 +88,8 @@ pub(crate) enum Axis {
     Parties,
     /// Who share the work.
     Workers,
+    /// Who ask, each one thing at a time.
+    Callers,
     /// Requests per second that are due, in the open loop.
     Rate,
     /// Seconds since the run began.
@@ -100,6 +102,7 @@ impl Axis {
         match self {
             Axis::Parties => "parties",
             Axis::Workers => "workers",
+            Axis::Callers => "callers",
             Axis::Rate => "requests/s",
             Axis::Seconds => "s",
         }

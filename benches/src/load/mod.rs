@@ -240,6 +240,7 @@ mod tests {
     use catena_engine::Engine;
 
     use super::*;
+    use crate::multiplied::Multiplied;
     use crate::wire::catena::Node;
     use crate::wire::{Dialect, Plan, Workload};
 
@@ -253,7 +254,7 @@ mod tests {
 
     #[test]
     fn an_engine_answers_every_workload() {
-        let engine = Engine::builder().start().unwrap();
+        let engine = Engine::builder().register::<Multiplied>().start().unwrap();
         for workload in crate::ops::WORKLOADS {
             let plan = Plan { workload, keys: 10, connections: 3 };
             let wires = Dialect::Catena.wires(engine.addresses()[0], &plan).unwrap();

@@ -143,6 +143,7 @@ fn sample_plots(samples: &[Sample]) -> String {
         by_quantile(&alone),
         by_rate(&on(Axis::Rate)),
         by_parties(&on(Axis::Parties)),
+        by_server(&on(Axis::Callers)),
         by_server(&on(Axis::Workers)),
         by_server(&on(Axis::Seconds)),
     ]

@@ -10,14 +10,15 @@ use std::rc::Rc;
 use anyhow::{Context, bail, ensure};
 use catena_protocol::frame::{self, Next};
 use catena_protocol::limits::FRAME_BYTES_MAX;
-use catena_protocol::op::{CellOp, CounterOp, ListOp, MapOp, SessionOp, VectorOp};
+use catena_protocol::op::{CellOp, CounterOp, ListOp, MapOp, SessionOp, UserOp, VectorOp};
 use catena_protocol::{
     Elements, FrameKind, HEADER_BYTES, Header, Hello, ObjectId, Op, ShardId, ShardMap, Status,
-    Welcome, features, flags, named,
+    UserType, Welcome, features, flags, named, user_type,
 };
 
 pub(crate) use self::parties::Meeting;
 use super::{ITEM_BYTES, KEY_BYTES, Keys, Wire, Wires, Workload, divided, set_key};
+use crate::multiplied::{Multiplied, Multiply};
 
 /// What all connections to a node have in common.
 #[derive(Debug)]
@@ -98,6 +99,7 @@ impl Node {
         let kind = match workload {
             Workload::CounterAdd => "counter".to_owned(),
             Workload::CounterMultiply => "factor".to_owned(),
+            Workload::Multiply { .. } => "product".to_owned(),
             Workload::CellPut { bytes } | Workload::CellGet { bytes } => format!("cell/{bytes}"),
             Workload::VectorAdd { elements } => format!("vector/{elements}"),
             Workload::MapPut | Workload::MapGet => "map".to_owned(),
@@ -167,6 +169,8 @@ enum Ask {
     Add,
     /// By -1, so that it never overflows.
     Multiply,
+    /// The archive of a [`Multiply`], likewise by -1.
+    MultiplyProduct(Vec<u8>),
     Put(Vec<u8>),
     Get,
     AddVector(Vec<f64>),
@@ -191,6 +195,11 @@ impl Ask {
         match workload {
             Workload::CounterAdd => Ask::Add,
             Workload::CounterMultiply => Ask::Multiply,
+            Workload::Multiply { times } => {
+                let (op, mut args) = (Multiply { factor: -1.0, times }, Vec::new());
+                user_type::encode_args::<Multiplied>(&op, &mut args).expect("two numbers");
+                Ask::MultiplyProduct(args)
+            }
             Workload::CellPut { bytes } => Ask::Put(vec![b'x'; bytes]),
             Workload::CellGet { .. } => Ask::Get,
             Workload::VectorAdd { elements } => Ask::AddVector(vec![1.0; elements]),
@@ -224,6 +233,9 @@ impl Ask {
         match *self {
             Ask::Add => Op::Counter(CounterOp::Add { delta: 1 }),
             Ask::Multiply => Op::Counter(CounterOp::Multiply { factor: -1 }),
+            Ask::MultiplyProduct(ref args) => {
+                Op::User(UserOp::Update { type_id: Multiplied::TYPE_ID, args })
+            }
             Ask::Put(ref bytes) => Op::Cell(CellOp::Set { bytes }),
             Ask::Get => Op::Cell(CellOp::Get),
             Ask::AddVector(ref elements) => {

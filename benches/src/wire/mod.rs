@@ -13,6 +13,8 @@ use std::net::{SocketAddr, TcpStream};
 
 use anyhow::{Context, bail};
 
+use crate::multiplied::COMPLEX_TIMES;
+
 /// One connection's side of a protocol: requests out, replies in, in order.
 pub(crate) trait Wire {
     /// Says what has to be said before the first request, and takes the answer to it.
@@ -36,8 +38,11 @@ pub(crate) trait Wire {
 pub(crate) enum Workload {
     /// Adds 1 to a counter and gets the new value.
     CounterAdd,
-    /// Multiplies a counter, the thesis's *simple* operation.
+    /// Multiplies a counter.
     CounterMultiply,
+    /// Multiplies a number of a user-defined type so many times: once is the thesis's *simple*
+    /// operation, [`COMPLEX_TIMES`] its *complex* one.
+    Multiply { times: u32 },
     /// Replaces a value of so many bytes.
     CellPut { bytes: usize },
     /// Gets a value of so many bytes.
@@ -65,6 +70,9 @@ impl Workload {
         match self {
             Workload::CounterAdd => "counter_add".to_owned(),
             Workload::CounterMultiply => "counter_multiply".to_owned(),
+            Workload::Multiply { times: 1 } => "multiply_simple".to_owned(),
+            Workload::Multiply { times: COMPLEX_TIMES } => "multiply_complex".to_owned(),
+            Workload::Multiply { times } => format!("multiply_{times}"),
             Workload::CellPut { bytes } => format!("cell_put_{}", size(bytes)),
             Workload::CellGet { bytes } => format!("cell_get_{}", size(bytes)),
             Workload::VectorAdd { elements } => format!("vector_add_{elements}"),
@@ -79,6 +87,7 @@ impl Workload {
     pub(crate) fn preparation(self) -> Workload {
         match self {
             Workload::CellGet { bytes } => Workload::CellPut { bytes },
+            Workload::Multiply { .. } => Workload::Multiply { times: 1 },
             Workload::MapGet => Workload::MapPut,
             Workload::ListPushPop => Workload::ListPush,
             other => other,
@@ -88,6 +97,7 @@ impl Workload {
     /// At most `keys`, no more than make [`VALUES_BYTES_MAX`] together, and as many in every object.
     fn keys(self, keys: u64) -> u64 {
         let bytes = match self {
+            Workload::Multiply { .. } => return keys.min(PRODUCTS_MAX),
             Workload::CounterAdd | Workload::CounterMultiply => 8,
             Workload::CellPut { bytes } | Workload::CellGet { bytes } => bytes,
             Workload::VectorAdd { elements } => elements * 8,
@@ -117,6 +127,9 @@ const ITEM_BYTES: usize = 16;
 
 /// So much memory the values of one workload take on each server.
 const VALUES_BYTES_MAX: u64 = 128 * 1024 * 1024;
+
+/// As many numbers are multiplied in the thesis.
+const PRODUCTS_MAX: u64 = 200;
 
 /// In which order keys are asked for.
 #[derive(Clone, Debug)]
@@ -207,6 +220,8 @@ impl Dialect {
             Workload::MapPut | Workload::MapGet | Workload::ListPush | Workload::ListPushPop => {
                 matches!(self, Dialect::Catena | Dialect::Redis)
             }
+            // To Redis it is a script.
+            Workload::Multiply { .. } => matches!(self, Dialect::Catena | Dialect::Redis),
             Workload::CounterMultiply | Workload::VectorAdd { .. } => self == Dialect::Catena,
         }
     }

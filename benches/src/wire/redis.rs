@@ -1,8 +1,9 @@
 //! RESP, for Redis and everything that speaks like it.
 
+use std::io::{Read, Write};
 use std::net::TcpStream;
 
-use anyhow::bail;
+use anyhow::{bail, ensure};
 
 use super::{ITEM_BYTES, Keys, Wire, Workload, divided, line, number, put_key};
 
@@ -28,6 +29,12 @@ pub(crate) fn wire(workload: Workload, keys: u64, order: Keys) -> Box<dyn Wire> 
             let pop = Command::new(b"*2\r\n$4\r\nRPOP\r\n$10\r\n", b'l', b"\r\n");
             vec![push(), Command { stays: true, ..pop }]
         }
+        Workload::Multiply { times } => {
+            let times = times.to_string();
+            let tail = format!("\r\n$2\r\n-1\r\n${}\r\n{times}\r\n", times.len());
+            let call = Command::new(b"", b'p', tail.as_bytes());
+            vec![Command { script: Some(MULTIPLY), ..call }]
+        }
         Workload::CounterMultiply | Workload::VectorAdd { .. } => {
             unreachable!("`Dialect::has` says no")
         }
@@ -39,6 +46,14 @@ pub(crate) fn wire(workload: Workload, keys: u64, order: Keys) -> Box<dyn Wire> 
 fn push() -> Command {
     Command::new(b"*3\r\n$5\r\nLPUSH\r\n$10\r\n", b'l', &then(&value(ITEM_BYTES)))
 }
+
+/// Multiplies a number so many times by a factor, as the engine's `Multiplied` does.
+const MULTIPLY: &str = "\
+local value = tonumber(redis.call('GET', KEYS[1]) or '1')
+local factor, times = tonumber(ARGV[1]), tonumber(ARGV[2])
+for _ = 1, times do value = value * factor end
+redis.call('SET', KEYS[1], value)
+return tostring(value)";
 
 /// What follows a key, if more follows.
 fn then(bulk: &[u8]) -> Vec<u8> {
@@ -67,18 +82,24 @@ struct Resp {
 
 #[derive(Debug)]
 struct Command {
-    head: &'static [u8],
+    head: Vec<u8>,
     prefix: u8,
     /// Whether a field follows the key.
     has_field: bool,
     tail: Vec<u8>,
     /// Whether it has the key of the command before it.
     stays: bool,
+    /// What it calls by its hash. The server tells that, and the head is made of it then.
+    script: Option<&'static str>,
 }
 
+/// SHA-1 in hexadecimal.
+const HASH_BYTES: usize = 40;
+
 impl Command {
-    fn new(head: &'static [u8], prefix: u8, tail: &[u8]) -> Command {
-        Command { head, prefix, has_field: false, tail: tail.to_vec(), stays: false }
+    fn new(head: &[u8], prefix: u8, tail: &[u8]) -> Command {
+        let (head, tail) = (head.to_vec(), tail.to_vec());
+        Command { head, prefix, has_field: false, tail, stays: false, script: None }
     }
 
     fn with_field(self) -> Command {
@@ -87,7 +108,15 @@ impl Command {
 }
 
 impl Wire for Resp {
-    fn greet(&mut self, _socket: &mut TcpStream) -> anyhow::Result<()> {
+    fn greet(&mut self, socket: &mut TcpStream) -> anyhow::Result<()> {
+        for command in &mut self.commands {
+            if let Some(script) = command.script {
+                let hash = load(socket, script)?;
+                let call =
+                    [b"*6\r\n$7\r\nEVALSHA\r\n$40\r\n", &hash[..], b"\r\n$1\r\n1\r\n$10\r\n"];
+                command.head = call.concat();
+            }
+        }
         Ok(())
     }
 
@@ -99,7 +128,7 @@ impl Wire for Resp {
             self.place = if self.items == 1 { (key, 0) } else { divided(key, self.items) };
         }
         let (key, field) = self.place;
-        out.extend_from_slice(command.head);
+        out.extend_from_slice(&command.head);
         put_key(out, command.prefix, key);
         if command.has_field {
             out.extend_from_slice(b"\r\n$10\r\n");
@@ -121,6 +150,19 @@ impl Wire for Resp {
     }
 }
 
+/// Gives the server a script; answers its hash.
+fn load(socket: &mut TcpStream, script: &str) -> anyhow::Result<[u8; HASH_BYTES]> {
+    let len = script.len();
+    let request = format!("*3\r\n$6\r\nSCRIPT\r\n$4\r\nLOAD\r\n${len}\r\n{script}\r\n");
+    socket.write_all(request.as_bytes())?;
+    // `$40`, the hash, and the end of a line behind each.
+    let mut reply = [0; 5 + HASH_BYTES + 2];
+    socket.read_exact(&mut reply[..1])?;
+    ensure!(reply[0] == b'$', "the server takes no scripts");
+    socket.read_exact(&mut reply[1..])?;
+    Ok(*reply[5..].first_chunk().expect("the reply has its hash"))
+}
+
 #[cfg(test)]
 mod tests {
     use super::super::tests::split;
@@ -134,6 +176,25 @@ mod tests {
         split(&mut *wire, b"$5\r\na\r\nbc\r\n");
         assert!(wire.reply(b"-ERR no\r\n").is_err());
         assert!(wire.reply(b"$-1\r\n").is_err());
+    }
+
+    #[test]
+    fn a_script_is_loaded_once_and_called_by_its_hash() {
+        let listener = std::net::TcpListener::bind(("127.0.0.1", 0)).unwrap();
+        let mut socket = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        let (mut server, _) = listener.accept().unwrap();
+        let hash = "0123456789".repeat(4);
+        write!(server, "$40\r\n{hash}\r\n").unwrap();
+        let mut wire = wire(Workload::Multiply { times: 10_000 }, 10, Keys::InTurn(7));
+        wire.greet(&mut socket).unwrap();
+        let mut out = Vec::new();
+        wire.request(&mut out);
+        let sent = String::from_utf8(out).unwrap();
+        let call = ["EVALSHA", &hash, "1", "p000000007", "-1", "10000"];
+        let call = call.map(|word| format!("${}\r\n{word}\r\n", word.len()));
+        assert_eq!(sent, format!("*6\r\n{}", call.concat()));
+        write!(server, "-ERR unknown command\r\n").unwrap();
+        assert!(wire.greet(&mut socket).is_err());
     }
 
     #[test]
