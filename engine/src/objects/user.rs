@@ -428,6 +428,8 @@ impl<T: Object> Erased for Typed<T> {
 
 impl<T: Object> std::fmt::Debug for Typed<T> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct(T::NAME).finish_non_exhaustive()
+        let mut snapshot = Vec::new();
+        self.0.snapshot(&mut snapshot);
+        f.debug_tuple(T::NAME).field(&snapshot).finish()
     }
 }

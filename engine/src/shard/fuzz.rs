@@ -3,18 +3,20 @@
 //! Three callers: `fuzz/fuzz_targets/shard.rs` without end, an ordinary test with the seeds in
 //! `fuzz/seeds/shard`, and a property test with bytes of its own. The bytes are taken as events: a
 //! few clients with a session each ask for ops on a few objects, repeat what they asked, reconnect,
-//! send bodies that are none, go and come again as others, and time passes. Every event is checked as `trial` says; a panic is
-//! a finding.
+//! send bodies that are none, go and come again as others, and time passes. Every event is checked as
+//! `trial` says; a panic is a finding.
 
 mod speech;
+mod tally;
 pub(super) mod trial;
 
 use catena_protocol::op::SessionOp;
 use catena_protocol::{FrameKind, Header, Kind, ObjectId, Op, OpCode, Reply, Status, flags, named};
 
 use self::speech::{Material, Source};
+use self::tally::Tally;
 use self::trial::{SHARD, Sent, Trial};
-use super::ConnId;
+use super::{ConnId, Types};
 
 /// Takes any bytes as events in the life of a shard.
 pub fn events(bytes: &[u8]) {
@@ -70,9 +72,12 @@ impl<'b> Life<'b> {
             acked: 0,
             asked: Vec::new(),
         };
+        let mut types = Types::default();
+        types.register::<Tally<1>>();
+        types.register::<Tally<2>>();
         let mut life = Life {
             source: Source::new(bytes),
-            trial: Trial::new(),
+            trial: Trial::with_types(types),
             clients: std::array::from_fn(client),
             conns: CLIENTS as u64,
         };

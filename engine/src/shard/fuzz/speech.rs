@@ -282,7 +282,7 @@ impl<'b> Source<'b> {
             Kind::Log => Op::Log(self.log(code)),
             Kind::Scope => Op::Scope(self.scope(code)),
             Kind::User => {
-                let (type_id, args) = (self.small(), self.bytes());
+                let (type_id, args) = (self.small(), self.value(&mut material.words[0]));
                 Op::User(match code {
                     OpCode::UserRead => UserOp::Read { type_id, args },
                     _ => UserOp::Update { type_id, args },

@@ -59,6 +59,7 @@ pub(in crate::shard) struct Aligned(AlignedVec<16>);
 pub(in crate::shard) const SHARD: ShardId = ShardId(0);
 
 impl Trial {
+    #[cfg(test)]
     pub(in crate::shard) fn new() -> Trial {
         Trial::with_types(Types::default())
     }
