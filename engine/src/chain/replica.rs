@@ -6,7 +6,7 @@
 //! says of the rest of the world is a [`Post`]; it is never guessed.
 //!
 //! 1. Nothing is answered that depends on an entry which not all members have: answers wait in
-//!    [`Held`] until the entry they were given at is committed.
+//!    `Held` until the entry they were given at is committed.
 //! 2. Entries are applied in their order, each once, and only those of the post's epoch that the
 //!    post's predecessor sent.
 //! 3. Acknowledgements are given only while the post is active, and while its node is about to append
