@@ -283,6 +283,12 @@ impl Sessions {
         self.live.iter().flat_map(|(_, session)| session.parked()).count()
     }
 
+    /// All that an answer may depend on; for debugging.
+    pub(super) fn memory(&self) -> impl std::fmt::Debug {
+        let live: Vec<_> = self.live.iter().collect();
+        (&self.index, live, &self.expiries, self.closed, self.bytes)
+    }
+
     /// What is counted along the way is what there is; for debugging.
     pub(super) fn check_invariants(&self) {
         assert_eq!(self.index.len(), self.live.len(), "I5: every session is in the index");

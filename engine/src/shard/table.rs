@@ -11,12 +11,13 @@
 //!    and the memory that is not used is little.
 //! 4. The order in memory depends on the seed, so nothing that is answered may depend on it.
 
+use std::fmt;
+
 use catena_protocol::ObjectId;
 
 use crate::prefetch::prefetch;
 
 /// A table from `K` to `V`.
-#[derive(Debug)]
 pub(super) struct Table<K: Key, V> {
     seed: Seed,
     parts: Box<[Part<K, V>]>,
@@ -38,13 +39,11 @@ pub(super) trait Key: Copy {
 pub(super) struct Seed([u64; 2]);
 
 /// Those entries whose hashes begin alike.
-#[derive(Debug)]
 struct Part<K: Key, V> {
     slots: Vec<Slot<K, V>>,
     len: usize,
 }
 
-#[derive(Debug)]
 struct Slot<K: Key, V> {
     /// Means nothing without a value.
     key: K::Words,
@@ -71,6 +70,15 @@ const PARTS_LOG2: u32 = 6;
 
 /// Slots a part begins with, and by which it grows at least.
 const SLOTS_MIN: usize = 4;
+
+/// Its entries, wherever they lie.
+impl<K: Key, V: fmt::Debug> fmt::Debug for Table<K, V> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let slots = self.parts.iter().flat_map(|part| &part.slots);
+        let entries = slots.filter_map(|slot| Some((slot.key, slot.value.as_ref()?)));
+        f.debug_map().entries(entries).finish()
+    }
+}
 
 impl<K: Key, V> Table<K, V> {
     pub(super) fn new(seed: Seed) -> Table<K, V> {

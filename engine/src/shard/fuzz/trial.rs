@@ -236,13 +236,13 @@ impl Trial {
         }
     }
 
-    /// Everything that one of the shards will ever answer from.
+    /// All that an answer of one of the shards may depend on.
     fn state(&self) -> String {
-        let [Shard { id, seq, objects, directory, sessions, watchers, object_bytes, desk, .. }, _] =
+        let [Shard { seq, objects, directory, sessions, watchers, object_bytes, desk, .. }, _] =
             &self.shards;
-        let holds = &desk.holds;
+        let (sessions, holds) = (sessions.memory(), &desk.holds);
         format!(
-            "{id:?} {seq:?} {objects:?} {directory:?} {sessions:?} {watchers:?} {object_bytes} {holds:?}"
+            "{seq:?} {objects:?} {directory:?} {sessions:?} {watchers:?} {object_bytes} {holds:?}"
         )
     }
 

@@ -7,10 +7,18 @@
 //! the same answer and show nowhere, one that was refused is judged anew, one that waits still waits.
 
 mod barrier;
+mod future;
+mod holds;
 mod latch;
+mod list;
+mod log;
+mod map;
 mod reduction;
 mod seats;
+mod semaphore;
+mod set;
 mod values;
+mod watched;
 
 use std::collections::BTreeMap;
 
@@ -36,7 +44,7 @@ trait Twin: Default {
     /// op changes the object, `version` is what its version is then.
     fn ask(&mut self, ticket: Ticket, version: u64, words: &[&str]) -> Told;
 
-    /// Puts a version for `VERSION`, since nobody knows one beforehand.
+    /// Puts what nobody knows beforehand where it is wanted: versions, tokens, generations.
     fn fill(&self, words: &str) -> String {
         words.to_owned()
     }
@@ -46,9 +54,24 @@ trait Twin: Default {
         let _ = now_ms;
     }
 
+    /// Says where in the shard's order the next thing stands that is no request.
+    fn at(&mut self, version: u64) {
+        let _ = version;
+    }
+
+    /// Deletes the object, and says who waited for something of it.
+    fn delete(&mut self) -> Vec<Ticket> {
+        std::mem::take(self).waiting()
+    }
+
     /// Ends a wait whose time is up.
     fn expire(&mut self, ticket: Ticket) -> String {
         unreachable!("{ticket:?} does not wait")
+    }
+
+    /// Whom the end of that wait lets go.
+    fn let_through(&mut self) -> Told {
+        Told::new()
     }
 
     /// When the first of what is held is over.
@@ -153,11 +176,17 @@ impl<T: Twin> Pair<T> {
         let session = self.sessions[&client];
         let is_own = |ticket: &Ticket| ticket.0 == session;
         let mut expected = vec![((session, 0), "ok".to_owned())];
+        let mut versions = self.trial.seq() + 1..;
+        // Whoever came last leaves first.
         for ticket in self.twin.waiting().into_iter().rev().filter(is_own) {
+            self.twin.at(versions.next().expect("numbers have no end"));
             self.twin.expire(ticket);
             expected.push((ticket, "SessionUnknown".to_owned()));
+            expected.extend(self.twin.let_through());
         }
-        while let Some(told) = self.twin.end_of(session) {
+        loop {
+            self.twin.at(versions.next().expect("numbers have no end"));
+            let Some(told) = self.twin.end_of(session) else { break };
             expected.extend(told);
         }
         let got = self.session_op(session, SessionOp::Close);
@@ -230,7 +259,7 @@ impl<T: Twin> Pair<T> {
         let expected = match split[..] {
             ["delete"] => {
                 let is_new = self.trial.census().objects == 0;
-                let gone = std::mem::take(&mut self.twin).waiting();
+                let gone = self.twin.delete();
                 let mut told: Told =
                     gone.into_iter().map(|gone| (gone, "Deleted".to_owned())).collect();
                 told.push((ticket, (!is_new).to_string()));
@@ -258,6 +287,7 @@ impl<T: Twin> Pair<T> {
     fn pass(&mut self, ms: u64) {
         let until = self.now_ms + ms;
         let mut expected = Told::new();
+        let mut versions = self.trial.seq() + 1..;
         loop {
             let wait = self.deadlines.first_key_value().map(|(due, _)| *due);
             let hold = self.twin.next_end();
@@ -265,11 +295,13 @@ impl<T: Twin> Pair<T> {
             let Some(due) = due else { break };
             self.now_ms = due;
             self.twin.clock(due);
+            self.twin.at(versions.next().expect("numbers have no end"));
             // Of what ends at once, waits go first.
-            let told = match self.deadlines.remove(&due) {
+            let mut told = match self.deadlines.remove(&due) {
                 Some(ticket) => vec![(ticket, self.twin.expire(ticket))],
                 None => self.twin.end(),
             };
+            told.extend(self.twin.let_through());
             expected.extend(told.iter().cloned());
             self.keep(told);
         }
@@ -293,6 +325,7 @@ fn encoded(kind: &str, words: &str) -> (u16, Vec<u8>) {
     if words == ["delete"] {
         return (OpCode::ObjectDelete.to_wire(), body);
     }
+    let kind = if matches!(words[0], "wait_newer" | "expire") { "object" } else { kind };
     let code = spoken::with_op(kind, &words, |op| {
         op.encode(&mut body);
         op.code().to_wire()

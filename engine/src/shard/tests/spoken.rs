@@ -11,7 +11,7 @@ use std::str::FromStr;
 
 use catena_protocol::{Elements, Scalar};
 
-pub(super) use self::answers::answer;
+pub(super) use self::answers::{answer, shown};
 pub(super) use self::ops::with_op;
 
 /// Numbers as they are written.
@@ -91,7 +91,7 @@ pub(super) fn text(word: &str) -> String {
 }
 
 /// Text, or the eight bytes of a number.
-fn bytes(word: &str) -> Vec<u8> {
+pub(super) fn bytes(word: &str) -> Vec<u8> {
     match Numbers::parse(word) {
         Some(Numbers::I64(values)) if !values.is_empty() => values[0].to_le_bytes().to_vec(),
         Some(Numbers::F64(values)) if !values.is_empty() => values[0].to_le_bytes().to_vec(),
