@@ -1,0 +1,448 @@
+//! What can happen next, and what must never be.
+
+use stateright::{Model, Property};
+
+use super::effects::{on_read, on_restart, on_sync};
+use super::rules::Rules;
+use super::state::{
+    Chain, EPOCHS_MAX, Epoch, Grant, Harm, Log, NODES_MAX, Node, Pairs, Pending, Replica, Standing,
+    State, WRITES_MAX,
+};
+
+/// A small cluster, its limits, and its rules.
+#[derive(Clone, Debug)]
+pub(crate) struct Cluster {
+    /// Members of the first epoch.
+    pub(crate) founders: u8,
+    /// Nodes that may join.
+    pub(crate) spares: u8,
+    /// Different updates that clients ask for, again and again.
+    pub(crate) writes: u8,
+    /// Records that there are at most.
+    pub(crate) epochs: Epoch,
+    /// How often a member may forget everything but its log.
+    pub(crate) restarts: u8,
+    pub(crate) rules: Rules,
+}
+
+/// Proposals under way at a time.
+const IN_FLIGHT_MAX: usize = 2;
+
+/// Something that happens.
+#[derive(Clone, PartialEq, Debug)]
+pub(crate) enum Step {
+    /// A client's request arrives at a head.
+    Request {
+        head: Node,
+        write: u8,
+    },
+    /// The predecessor's next update arrives.
+    Forward {
+        to: Node,
+    },
+    /// The successor's acknowledgement arrives.
+    Ack {
+        to: Node,
+    },
+    /// The tail's acknowledgement arrives at the head, past those between.
+    AckFromTail {
+        to: Node,
+    },
+    Grant {
+        from: Node,
+        to: Node,
+    },
+    /// A grant ends, at its holder and its granter.
+    Expire {
+        from: Node,
+        to: Node,
+    },
+    /// A node hears of a record, however old.
+    Learn {
+        node: Node,
+        epoch: Epoch,
+    },
+    /// A member has waited long enough.
+    Activate {
+        node: Node,
+    },
+    /// A member proposes to remove another one, for whatever reason.
+    Remove {
+        by: Node,
+        node: Node,
+    },
+    /// A spare gets all that a tail has.
+    Sync {
+        spare: Node,
+        tail: Node,
+    },
+    /// A tail proposes to append it.
+    Append {
+        spare: Node,
+        tail: Node,
+    },
+    /// A proposal arrives at the register.
+    Land {
+        proposal: usize,
+    },
+    Read {
+        at: Node,
+    },
+    /// A member forgets everything but its log.
+    Restart {
+        node: Node,
+    },
+    /// It proposes the next epoch.
+    Bump {
+        node: Node,
+    },
+    /// A member takes its proposal for refused, though it may still arrive.
+    GiveUp {
+        node: Node,
+    },
+}
+
+impl Model for Cluster {
+    type State = State;
+    type Action = Step;
+
+    fn init_states(&self) -> Vec<State> {
+        assert!(usize::from(self.founders + self.spares) <= NODES_MAX);
+        assert!(usize::from(self.writes) <= WRITES_MAX && usize::from(self.epochs) <= EPOCHS_MAX);
+        let replica = |is_founder| Replica {
+            standing: if is_founder { Standing::Member } else { Standing::Spare },
+            epoch: u8::from(is_founder),
+            active: is_founder,
+            log: Log::default(),
+            committed: 0,
+            acked: 0,
+            pending: Pending::Nothing,
+            learner_acked: 0,
+            synced_in: 0,
+            implied: Pairs::default(),
+        };
+        vec![State {
+            replicas: (0..self.founders + self.spares)
+                .map(|at| replica(at < self.founders))
+                .collect(),
+            grants: Default::default(),
+            register: vec![Chain((0..self.founders).map(Node).collect())],
+            in_flight: Vec::new(),
+            forwarded: Default::default(),
+            acknowledged: Default::default(),
+            shown: Log::default(),
+            restarts: 0,
+            harm: None,
+        }]
+    }
+
+    fn actions(&self, state: &State, steps: &mut Vec<Step>) {
+        if state.harm.is_some() {
+            return;
+        }
+        for node in state.nodes() {
+            self.learning(state, node, steps);
+            let replica = state.replica(node);
+            match replica.standing {
+                Standing::Spare | Standing::Removed => {}
+                Standing::Restarted => {
+                    if replica.pending == Pending::Nothing && self.may_propose(state) {
+                        steps.push(Step::Bump { node });
+                    }
+                }
+                Standing::Member => {
+                    self.serving(state, node, steps);
+                    self.leasing(state, node, steps);
+                    self.changing(state, node, steps);
+                    if state.restarts < self.restarts {
+                        steps.push(Step::Restart { node });
+                    }
+                }
+            }
+        }
+        for from in state.nodes() {
+            for to in state.nodes() {
+                let grant = state.grant(from, to);
+                if grant.held || grant.remembered {
+                    steps.push(Step::Expire { from, to });
+                }
+            }
+        }
+        steps.extend((0..state.in_flight.len()).map(|proposal| Step::Land { proposal }));
+    }
+
+    fn next_state(&self, before: &State, step: Step) -> Option<State> {
+        let mut state = before.clone();
+        match step {
+            Step::Request { head, write } => state.replica_mut(head).log.push(write),
+            Step::Forward { to } => self.on_forward(&mut state, to),
+            Step::Ack { to } => {
+                let chain = state.chain(state.replica(to).epoch);
+                let from = chain.successor(to).expect("only those with a successor");
+                self.on_ack(&mut state, to, from);
+            }
+            Step::AckFromTail { to } => {
+                let from = state.chain(state.replica(to).epoch).tail();
+                self.on_ack(&mut state, to, from);
+            }
+            Step::Grant { from, to } => {
+                let epoch = state.replica(from).epoch;
+                state.set_grant(from, to, Grant { epoch, held: true, remembered: true });
+            }
+            Step::Expire { from, to } => state.set_grant(from, to, Grant::default()),
+            Step::Learn { node, epoch } => self.on_record(&mut state, node, epoch),
+            Step::Activate { node } => {
+                let replica = state.replica_mut(node);
+                replica.active = true;
+                replica.implied = Pairs::default();
+            }
+            Step::Remove { by, node } => {
+                let base = state.replica(by).epoch;
+                state.propose(base, state.chain(base).without(node));
+                state.replica_mut(by).pending = Pending::Removal;
+            }
+            Step::Append { spare, tail } => {
+                let base = state.replica(tail).epoch;
+                state.propose(base, state.chain(base).with(spare));
+                let replica = state.replica_mut(tail);
+                replica.pending = Pending::Append(spare);
+                replica.learner_acked = replica.log.len;
+            }
+            Step::Sync { spare, tail } => on_sync(&mut state, spare, tail),
+            Step::Land { proposal } => {
+                let proposal = state.in_flight.remove(proposal);
+                if proposal.base == state.newest() {
+                    state.register.push(proposal.chain);
+                }
+            }
+            Step::Read { at } => on_read(&mut state, at),
+            Step::Restart { node } => on_restart(&mut state, node),
+            Step::Bump { node } => self.on_bump(&mut state, node)?,
+            Step::GiveUp { node } => state.replica_mut(node).pending = Pending::Nothing,
+        }
+        self.commit_at_tails(&mut state);
+        if state.replicas.iter().any(|replica| !replica.log.is_once_each()) {
+            state.harm = Some(Harm::Twice);
+        }
+        self.forget(&mut state);
+        (state != *before).then_some(state)
+    }
+
+    fn properties(&self) -> Vec<Property<Cluster>> {
+        vec![
+            Property::always("no read is stale", |_, state: &State| {
+                state.harm != Some(Harm::StaleRead)
+            }),
+            Property::always("no acknowledged update is lost", |_, state: &State| {
+                state.harm != Some(Harm::LostAck)
+            }),
+            Property::always("logs nest along the chain", |_, state: &State| {
+                state.harm != Some(Harm::Fork)
+            }),
+            Property::always("no update is executed twice", |_, state: &State| {
+                state.harm != Some(Harm::Twice)
+            }),
+            Property::always("every member holds all that clients saw", |_, state: &State| {
+                let members = &state.chain(state.newest()).0;
+                members.iter().all(|node| state.shown.is_prefix_of(&state.replica(*node).log))
+            }),
+            Property::sometimes(LATER_COMMIT, |cluster: &Cluster, state: &State| {
+                let len = cluster.writes.min(2);
+                let has_it = |replica: &Replica| {
+                    let (in_time, active) = (replica.epoch >= 3, replica.active);
+                    replica.is_member() && in_time && active && replica.committed >= len
+                };
+                state.shown.len >= len && state.replicas.iter().any(has_it)
+            }),
+            Property::sometimes(SPARE_SERVES, |cluster: &Cluster, state: &State| {
+                let first_spare = state.replicas.get(usize::from(cluster.founders));
+                first_spare
+                    .is_none_or(|spare| spare.is_member() && spare.active && spare.committed > 0)
+            }),
+            Property::sometimes(UNAWARE, |_, state: &State| {
+                let chain = state.chain(state.newest());
+                state.nodes().any(|node| state.replica(node).is_member() && !chain.has(node))
+            }),
+        ]
+    }
+}
+
+/// The model is not empty: an update is committed two changes later, …
+pub(crate) const LATER_COMMIT: &str = "there is a commit in epoch 3";
+/// … a node that joined commits, if any can join, …
+pub(crate) const SPARE_SERVES: &str = "a spare becomes a member and commits";
+/// … and the danger is there.
+pub(crate) const UNAWARE: &str = "a removed node does not know it yet";
+
+// What can happen.
+impl Cluster {
+    fn learning(&self, state: &State, node: Node, steps: &mut Vec<Step>) {
+        let replica = state.replica(node);
+        for epoch in replica.epoch + 1..=state.newest() {
+            let hears = match replica.standing {
+                Standing::Removed => false,
+                Standing::Spare => state.chain(epoch).has(node),
+                Standing::Member | Standing::Restarted => true,
+            };
+            if hears {
+                steps.push(Step::Learn { node, epoch });
+            }
+        }
+    }
+
+    fn serving(&self, state: &State, node: Node, steps: &mut Vec<Step>) {
+        let replica = state.replica(node);
+        let chain = state.chain(replica.epoch);
+        let is_news = |ack: u8| ack.min(replica.log.len) > replica.committed;
+        if chain.head() == node && !replica.log.is_full() {
+            let writes = (1..=self.writes).filter(|write| !replica.log.has(*write));
+            steps.extend(writes.map(|write| Step::Request { head: node, write }));
+        }
+        if let Some(predecessor) = chain.predecessor(node) {
+            let forwarded = self.forwarded(state, replica.epoch, predecessor);
+            if replica.log.len < forwarded.len || !replica.log.nests(&forwarded) {
+                steps.push(Step::Forward { to: node });
+            }
+        }
+        let acked_by = |node| self.acknowledged(state, replica.epoch, node);
+        if chain.successor(node).is_some_and(|successor| is_news(acked_by(successor))) {
+            steps.push(Step::Ack { to: node });
+        }
+        if chain.head() == node && chain.0.len() > 2 && is_news(acked_by(chain.tail())) {
+            steps.push(Step::AckFromTail { to: node });
+        }
+        let drained = replica.active || !self.rules.all_drain && chain.tail() != node;
+        let stopped = self.rules.stop_read && replica.pending != Pending::Nothing;
+        let dirty = self.rules.clean_wait && replica.log.len > replica.committed;
+        let is_news = replica.log != state.shown;
+        if drained && !stopped && !dirty && self.has_lease(state, node) && is_news {
+            steps.push(Step::Read { at: node });
+        }
+    }
+
+    fn leasing(&self, state: &State, node: Node, steps: &mut Vec<Step>) {
+        let replica = state.replica(node);
+        let may_grant = replica.pending == Pending::Nothing || !self.rules.stop_grant;
+        for holder in state.chain(replica.epoch).without(node).0 {
+            let asks = state.replica(holder);
+            let same_epoch = asks.epoch == replica.epoch || !self.rules.own_epoch;
+            let may_ask = asks.standing == Standing::Member && same_epoch;
+            let grant = state.grant(node, holder);
+            let has_it = grant.held && grant.remembered && grant.epoch == replica.epoch;
+            let is_waited_for =
+                || state.replicas.iter().any(|replica| replica.implied.has(node, holder));
+            if may_grant && may_ask && (!has_it || is_waited_for()) {
+                steps.push(Step::Grant { from: node, to: holder });
+            }
+        }
+        if !replica.active && (!self.rules.drain || self.is_drained(state, node)) {
+            steps.push(Step::Activate { node });
+        }
+    }
+
+    fn changing(&self, state: &State, node: Node, steps: &mut Vec<Step>) {
+        let replica = state.replica(node);
+        let chain = state.chain(replica.epoch);
+        if replica.pending != Pending::Nothing && !self.rules.resolve {
+            steps.push(Step::GiveUp { node });
+        }
+        let may_propose = replica.pending == Pending::Nothing
+            && replica.epoch == state.newest()
+            && self.may_propose(state);
+        if may_propose {
+            let others = chain.without(node).0;
+            steps.extend(others.into_iter().map(|other| Step::Remove { by: node, node: other }));
+        }
+        if chain.tail() != node {
+            return;
+        }
+        for spare in state.nodes().filter(|spare| self.is_welcome(state, *spare, replica.epoch)) {
+            let learner = state.replica(spare);
+            let is_synced = learner.synced_in == replica.epoch && learner.log == replica.log;
+            if is_synced && may_propose {
+                steps.push(Step::Append { spare, tail: node });
+            }
+            if !is_synced && replica.epoch >= learner.synced_in {
+                steps.push(Step::Sync { spare, tail: node });
+            }
+        }
+    }
+
+    /// Whether a tail takes a node for a learner.
+    fn is_welcome(&self, state: &State, node: Node, epoch: Epoch) -> bool {
+        let was_member = || (1..=epoch).any(|epoch| state.chain(epoch).has(node));
+        let may_come = match state.replica(node).standing {
+            Standing::Spare => true,
+            Standing::Removed | Standing::Member | Standing::Restarted => false,
+        };
+        may_come && node.0 >= self.founders && !(self.rules.fresh_incarnation && was_member())
+    }
+
+    /// Keeps the model small: nobody proposes more than it can hold.
+    fn may_propose(&self, state: &State) -> bool {
+        state.newest() < self.epochs && state.in_flight.len() < IN_FLIGHT_MAX
+    }
+
+    /// What a node has forwarded in an epoch.
+    pub(crate) fn forwarded(&self, state: &State, epoch: Epoch, node: Node) -> Log {
+        let replica = state.replica(node);
+        if replica.epoch == epoch && replica.standing != Standing::Removed {
+            replica.log
+        } else {
+            state.forwarded[usize::from(epoch) - 1][node.at()]
+        }
+    }
+
+    /// What a node has acknowledged in an epoch.
+    pub(crate) fn acknowledged(&self, state: &State, epoch: Epoch, node: Node) -> u8 {
+        let replica = state.replica(node);
+        if replica.epoch != epoch || replica.standing == Standing::Removed {
+            state.acknowledged[usize::from(epoch) - 1][node.at()]
+        } else if state.chain(epoch).tail() == node {
+            replica.acked
+        } else if replica.active || !self.rules.all_drain {
+            replica.committed
+        } else {
+            0
+        }
+    }
+
+    /// How far the tail may acknowledge.
+    pub(crate) fn tail_ack(&self, replica: &Replica) -> u8 {
+        if replica.standing != Standing::Member || !replica.active {
+            return replica.acked;
+        }
+        match replica.pending {
+            Pending::Append(_) if self.rules.gate => {
+                replica.acked.max(replica.log.len.min(replica.learner_acked))
+            }
+            _ => replica.log.len,
+        }
+    }
+
+    fn has_lease(&self, state: &State, node: Node) -> bool {
+        let epoch = state.replica(node).epoch;
+        let chain = state.chain(epoch);
+        let has_granted = |granter| {
+            let grant = state.grant(granter, node);
+            grant.held && (grant.epoch == epoch || !self.rules.own_epoch)
+        };
+        if self.rules.all_peers {
+            chain.without(node).0.into_iter().all(has_granted)
+        } else {
+            chain.predecessor(node).or(chain.successor(node)).is_none_or(has_granted)
+        }
+    }
+
+    /// Whether nobody can rest a read on what a member granted in older epochs, or on what it does
+    /// not remember to have granted.
+    fn is_drained(&self, state: &State, node: Node) -> bool {
+        let replica = state.replica(node);
+        let is_over = |holder| {
+            let grant = state.grant(node, holder);
+            let is_old = grant.remembered && grant.epoch != replica.epoch;
+            !is_old || state.replica(holder).epoch >= replica.epoch
+        };
+        state.nodes().all(is_over) && (replica.implied.is_empty() || !self.rules.implied)
+    }
+}

@@ -1,0 +1,174 @@
+//! What follows from a step.
+
+use super::cluster::Cluster;
+use super::state::{Epoch, Grant, Harm, Log, Node, Pairs, Pending, Replica, Standing, State};
+
+impl Cluster {
+    pub(crate) fn on_forward(&self, state: &mut State, to: Node) {
+        let Replica { epoch, log, .. } = *state.replica(to);
+        let predecessor = state.chain(epoch).predecessor(to).expect("only those with one");
+        let forwarded = self.forwarded(state, epoch, predecessor);
+        if !log.nests(&forwarded) {
+            state.harm = Some(Harm::Fork);
+        } else if let Some(write) = forwarded.writes().get(usize::from(log.len)) {
+            state.replica_mut(to).log.push(*write);
+        }
+    }
+
+    pub(crate) fn on_ack(&self, state: &mut State, to: Node, from: Node) {
+        let Replica { epoch, log, committed, .. } = *state.replica(to);
+        let ack = self.acknowledged(state, epoch, from).min(log.len);
+        if ack > committed {
+            state.replica_mut(to).committed = ack;
+            if state.chain(epoch).head() == to {
+                on_reply(state, log.first(ack));
+            }
+        }
+    }
+
+    pub(crate) fn on_record(&self, state: &mut State, node: Node, epoch: Epoch) {
+        let before = state.replica(node).clone();
+        if before.is_member() {
+            let at = usize::from(before.epoch) - 1;
+            state.forwarded[at][node.at()] = before.log;
+            state.acknowledged[at][node.at()] = self.acknowledged(state, before.epoch, node);
+        }
+        let is_member = state.chain(epoch).has(node);
+        let held = state.held_grants();
+        let replica = state.replica_mut(node);
+        replica.epoch = epoch;
+        replica.pending = Pending::Nothing;
+        replica.learner_acked = 0;
+        replica.active = false;
+        replica.acked = 0;
+        if is_member {
+            replica.standing = Standing::Member;
+            if !before.is_member() {
+                replica.implied = held;
+            }
+        } else {
+            replica.standing = Standing::Removed;
+            replica.implied = Pairs::default();
+            replica.committed = 0;
+            replica.log = Log::default();
+        }
+    }
+
+    pub(crate) fn on_bump(&self, state: &mut State, node: Node) -> Option<()> {
+        if !self.rules.bump {
+            state.replica_mut(node).standing = Standing::Member;
+            return Some(());
+        }
+        // It reads the register first. If it is not in there, it will learn that otherwise.
+        let base = state.newest();
+        let chain = state.chain(base).clone();
+        if !chain.has(node) {
+            return None;
+        }
+        state.propose(base, chain);
+        state.replica_mut(node).pending = Pending::Bump;
+        Some(())
+    }
+
+    /// A tail commits by itself what it acknowledges; as sole member it answers the client as well.
+    pub(crate) fn commit_at_tails(&self, state: &mut State) {
+        for node in state.nodes() {
+            let replica = state.replica(node);
+            if !replica.is_member() || state.chain(replica.epoch).tail() != node {
+                continue;
+            }
+            let is_sole = state.chain(replica.epoch).head() == node;
+            let (acked, log) = (self.tail_ack(replica).max(replica.acked), replica.log);
+            let is_news = acked > replica.committed;
+            let replica = state.replica_mut(node);
+            replica.acked = acked;
+            replica.committed = replica.committed.max(acked);
+            if is_news && is_sole {
+                on_reply(state, log.first(acked));
+            }
+        }
+    }
+
+    /// Forgets what no step can tell apart: fewer states, the same behaviour.
+    pub(crate) fn forget(&self, state: &mut State) {
+        let newest = state.newest();
+        state.in_flight.retain(|proposal| proposal.base == newest);
+        for granter in state.nodes() {
+            for holder in state.nodes() {
+                let grant = state.grant(granter, holder);
+                let replica = state.replica(holder);
+                let of_use =
+                    replica.is_member() && (replica.epoch == grant.epoch || !self.rules.own_epoch);
+                if (grant.held || grant.remembered) && !of_use {
+                    state.set_grant(granter, holder, Grant::default());
+                }
+            }
+        }
+        for epoch in 1..=newest {
+            let is_lived_in = |replica: &Replica| replica.is_member() && replica.epoch == epoch;
+            if !state.replicas.iter().any(is_lived_in) {
+                state.forwarded[usize::from(epoch) - 1] = Default::default();
+                state.acknowledged[usize::from(epoch) - 1] = Default::default();
+            }
+        }
+        for replica in &mut state.replicas {
+            if replica.standing != Standing::Spare {
+                replica.synced_in = 0;
+            }
+            if replica.standing == Standing::Removed {
+                replica.epoch = newest;
+                replica.learner_acked = 0;
+            }
+        }
+    }
+}
+
+/// Clients see that the first updates are done.
+pub(crate) fn on_reply(state: &mut State, log: Log) {
+    if state.shown.is_prefix_of(&log) {
+        state.shown = log;
+    } else if !log.is_prefix_of(&state.shown) {
+        state.harm = Some(Harm::LostAck);
+    }
+}
+
+/// A client sees all that a member has applied.
+pub(crate) fn on_read(state: &mut State, at: Node) {
+    let log = state.replica(at).log;
+    if state.shown.is_prefix_of(&log) {
+        state.shown = log;
+    } else if log.is_prefix_of(&state.shown) {
+        state.harm = Some(Harm::StaleRead);
+    } else {
+        state.harm = Some(Harm::LostAck);
+    }
+}
+
+pub(crate) fn on_sync(state: &mut State, spare: Node, tail: Node) {
+    let Replica { log, epoch, .. } = *state.replica(tail);
+    let learner = state.replica_mut(spare);
+    learner.log = log;
+    learner.synced_in = epoch;
+    learner.committed = 0;
+    let replica = state.replica_mut(tail);
+    if replica.pending == Pending::Append(spare) {
+        replica.learner_acked = log.len;
+    }
+}
+
+/// The log survives, the rest does not; nor do the leases that it held.
+pub(crate) fn on_restart(state: &mut State, node: Node) {
+    let held = state.held_grants();
+    state.restarts += 1;
+    for other in state.nodes() {
+        state.grants[node.at()][other.at()].remembered = false;
+        state.grants[other.at()][node.at()].held = false;
+    }
+    let replica = state.replica_mut(node);
+    replica.standing = Standing::Restarted;
+    replica.active = false;
+    replica.pending = Pending::Nothing;
+    replica.learner_acked = 0;
+    replica.implied = held;
+    replica.committed = 0;
+}
