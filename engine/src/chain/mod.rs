@@ -2,10 +2,12 @@
 //! chance, so that the simulator can replay every decision.
 //!
 //! - [`record`]: the cluster's configuration, one value that changes by compare-and-swap;
+//! - [`member`]: one node's part in the cluster: leases, suspicion, proposals, joining;
 //! - `replica`: a shard in its chain: its log, what it forwards, acknowledges and answers when.
 
 mod held;
 mod log;
+pub mod member;
 pub mod record;
 pub mod replica;
 pub mod rules;

@@ -12,10 +12,20 @@ pub struct Rules {
     pub stop_grant: bool,
     /// While its own change is under way, a member answers no reads.
     pub stop_read: bool,
+    /// The cores have confirmed that they stopped before a change leaves.
+    pub confirm: bool,
+    /// A change of unknown outcome is under way until another record than its base is seen.
+    pub resolve: bool,
     /// A new member takes it that it granted to everybody just now.
     pub implied: bool,
     /// A reader needs a grant of every other member, not just of a neighbour.
     pub all_peers: bool,
+    /// A member grants to those of its own epoch only, and the grant counts in that epoch only.
+    pub own_epoch: bool,
+    /// A holder takes a grant for as much less than the granter as their clocks may drift.
+    pub drift: bool,
+    /// Nobody goes back to an older epoch.
+    pub forward: bool,
     /// What another epoch sent is not taken.
     pub epoch_check: bool,
     /// A member that restarts with its state changes the epoch before it acts.
@@ -35,8 +45,13 @@ impl Default for Rules {
             gate: true,
             stop_grant: true,
             stop_read: true,
+            confirm: true,
+            resolve: true,
             implied: true,
             all_peers: true,
+            own_epoch: true,
+            drift: true,
+            forward: true,
             epoch_check: true,
             bump: true,
             clean_wait: true,

@@ -1,0 +1,50 @@
+//! What nodes say to each other beside the data: small and rare, a few a second and peer.
+
+use serde::{Deserialize, Serialize};
+
+use crate::chain::record::{NodeInfo, Record};
+
+/// A message between the control threads of two nodes.
+///
+/// Whoever carries it names sender and receiver by their ids, and drops it if the receiver is not
+/// the one that it was meant for: at the same address there may be another life of the node. It may
+/// be late, lost, repeated or overtaken.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum PeerMessage {
+    /// "I am in this epoch; promise not to act in a later one without me for the time of a lease."
+    LeaseRequest {
+        /// The sender's epoch: it uses no grant of an older one any more.
+        epoch: u32,
+        /// The sender's clock when it asked, in microseconds.
+        asked_at_us: u64,
+    },
+    /// "I promise", with what was asked.
+    Grant {
+        /// The granter's epoch.
+        epoch: u32,
+        /// The asker's clock when it asked.
+        asked_at_us: u64,
+    },
+    /// "This is the newest record I know."
+    Config(Box<Record>),
+    /// "You are not a member; see for yourself."
+    NotMember(Box<Record>),
+    /// "I am a node that wants in, and take you for the tail."
+    Join {
+        /// The epoch of the record in which the receiver is the tail.
+        epoch: u32,
+        /// Whether the sender's cores take what the receiver's send.
+        ready: bool,
+        /// How the sender is reached.
+        info: NodeInfo,
+    },
+    /// "I will teach you." The tail's answer to [`PeerMessage::Join`], as often as that comes.
+    Sync {
+        /// The epoch of both.
+        epoch: u32,
+    },
+    /// "Remove me": the sender is told to stop, or cannot go on.
+    Leaving,
+}
