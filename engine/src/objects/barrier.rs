@@ -15,23 +15,27 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use catena_protocol::limits::MISSING_NAMED_MAX;
+use catena_protocol::limits::{MISSING_NAMED_MAX, PARTIES_MAX, PARTY_BYTES_MAX};
 use catena_protocol::op::{Arrival, BarrierOp, GENERATION_CURRENT, Loss};
 use catena_protocol::{Fault, Missing, Refusal, Reply, SeatState, Status};
+use serde::{Deserialize, Serialize};
 
 use super::seats::{Seats, Terms};
+use super::state::{check, loss};
 use super::{
     Answer, Applied, Description, HoldId, Lost, Turn, WaiterId, check_loss, check_reason,
     check_seat, check_waiters, count,
 };
+use crate::shard::RestoreError;
 
 /// A barrier in its current generation.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 pub(crate) struct Barrier {
     generation: u64,
     /// How many parties there are; 0 until the first arrival says so.
     parties: u32,
     /// What becomes of the others without one; the first arrival says that too.
+    #[serde(with = "loss")]
     loss: Option<Loss>,
     arrived: BTreeMap<Arc<str>, Arrived>,
     /// Who is on the roster and has not come in this generation.
@@ -40,13 +44,14 @@ pub(crate) struct Barrier {
     dropped: BTreeSet<Arc<str>>,
     seats: Seats<Arc<str>>,
     /// In whose name each request waits: many may give up at once, and each is found without a search.
+    #[serde(skip)]
     waiters: BTreeMap<WaiterId, Arc<str>>,
     /// Why the barrier is broken, until a reset.
     broken: Option<Box<str>>,
 }
 
 /// One party's arrival in the current generation.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 struct Arrived {
     /// Arrived without waiting: stays whatever happens to waiters.
     firm: bool,
@@ -324,6 +329,30 @@ impl Barrier {
 
     pub(super) fn waiters(&self) -> Vec<WaiterId> {
         self.waiters.keys().copied().collect()
+    }
+
+    /// Works out what a snapshot leaves out, and refuses what no barrier holds.
+    pub(super) fn complete_restored(&mut self) -> Result<(), RestoreError> {
+        check(self.parties <= PARTIES_MAX, "a barrier has too many parties")?;
+        let (arrived, missing, dropped) = (&self.arrived, &self.missing, &self.dropped);
+        let most = [arrived.len(), missing.len(), dropped.len()].into_iter().max().unwrap_or(0);
+        check(most <= self.parties as usize, "more than the parties come to a barrier")?;
+        let is_once = missing.iter().all(|name| !arrived.contains_key(name))
+            && dropped.iter().all(|name| !arrived.contains_key(name) && !missing.contains(name));
+        check(is_once, "a party is in two places")?;
+        let mut names = arrived.keys().chain(missing).chain(dropped);
+        let is_name = |name: &Arc<str>| (1..=PARTY_BYTES_MAX).contains(&name.len());
+        check(names.all(is_name), "the name of a party is none")?;
+        self.seats.complete_restored()?;
+        let is_known = |name: &Arc<str>| arrived.contains_key(name) || missing.contains(name);
+        check(self.seats.parties().all(is_known), "somebody has a seat who takes no part")?;
+        for (party, arrived) in &self.arrived {
+            for waiter in &arrived.waiters {
+                let before = self.waiters.insert(*waiter, party.clone());
+                check(before.is_none(), "a request waits for two parties")?;
+            }
+        }
+        Ok(())
     }
 
     pub(super) fn bytes(&self) -> u64 {

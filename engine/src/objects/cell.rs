@@ -2,14 +2,18 @@
 
 use catena_protocol::op::CellOp;
 use catena_protocol::{Fault, Refusal, Reply, Status};
+use serde::{Deserialize, Serialize};
 
+use super::state::{check, roomy_bytes};
 use super::{Applied, Description, Turn, check_len, check_stored};
 use crate::config::CELL_BYTES_MAX;
 use crate::prefetch::prefetch;
+use crate::shard::RestoreError;
 
 /// A cell; empty until somebody writes it. Its memory is reused from write to write.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 pub(crate) struct Cell {
+    #[serde(with = "roomy_bytes")]
     bytes: Vec<u8>,
     /// The highest fencing token that came with a write.
     fence: u64,
@@ -118,6 +122,11 @@ impl Cell {
 
     pub(super) fn describe(&self) -> Description {
         Description { detail: format!("{} bytes", self.bytes.len()), ..Description::default() }
+    }
+
+    /// Refuses what no cell holds.
+    pub(super) fn check_restored(&self) -> Result<(), RestoreError> {
+        check(self.bytes.len() <= CELL_BYTES_MAX, "a cell is too large")
     }
 
     pub(super) fn bytes(&self) -> u64 {

@@ -2,11 +2,12 @@
 
 use catena_protocol::op::CounterOp;
 use catena_protocol::{Fault, Refusal, Reply, Status};
+use serde::{Deserialize, Serialize};
 
 use super::{Applied, Description, Turn};
 
 /// A counter; 0 until somebody changes it.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 pub(crate) struct Counter {
     value: i64,
 }

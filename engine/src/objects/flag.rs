@@ -2,11 +2,12 @@
 
 use catena_protocol::op::FlagOp;
 use catena_protocol::{Refusal, Reply};
+use serde::{Deserialize, Serialize};
 
 use super::{Applied, Description, Turn};
 
 /// A flag; false until somebody changes it.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 pub(crate) struct Flag {
     value: bool,
 }

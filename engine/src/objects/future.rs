@@ -4,26 +4,35 @@ use std::collections::BTreeSet;
 
 use catena_protocol::op::FutureOp;
 use catena_protocol::{Missing, Refusal, Reply};
+use serde::{Deserialize, Serialize};
 
+use super::state::{blob, check};
 use super::{
     Answer, Applied, Description, Turn, WAITER_BYTES, WaiterId, check_len, check_reason,
     check_waiters,
 };
 use crate::config::CELL_BYTES_MAX;
+use crate::shard::RestoreError;
 
 /// A future; pending until somebody sets or cancels it, and then as it is for good.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 pub(crate) struct Future {
     state: State,
     waiters: BTreeSet<WaiterId>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 enum State {
     #[default]
     Pending,
     /// The answer for whoever asks: all share its bytes.
-    Set { value: Box<[u8]>, answer: Answer },
+    Set {
+        #[serde(with = "blob")]
+        value: Box<[u8]>,
+        /// Follows from the value.
+        #[serde(skip, default = "unknown")]
+        answer: Answer,
+    },
     /// Why there will be no value.
     Cancelled(Box<str>),
 }
@@ -106,6 +115,16 @@ impl Future {
         self.waiters.iter().copied().collect()
     }
 
+    /// Works out what a snapshot leaves out, and refuses what no future holds.
+    pub(super) fn complete_restored(&mut self) -> Result<(), RestoreError> {
+        if let State::Set { value, answer } = &mut self.state {
+            check(value.len() <= CELL_BYTES_MAX, "a future is too large")?;
+            *answer = Answer::reply(&Reply::Value(Some(value)), &mut Vec::new());
+        }
+        let may_wait = matches!(self.state, State::Pending);
+        check(may_wait || self.waiters.is_empty(), "somebody waits for what is there")
+    }
+
     pub(super) fn bytes(&self) -> u64 {
         let state = match &self.state {
             State::Pending => 0,
@@ -114,4 +133,9 @@ impl Future {
         };
         size_of::<Future>() as u64 + state + (self.waiters.len() * WAITER_BYTES) as u64
     }
+}
+
+/// The answer of a future that is not completed yet.
+fn unknown() -> Answer {
+    Answer::Word(0)
 }

@@ -4,11 +4,14 @@ use std::collections::BTreeSet;
 
 use catena_protocol::op::LatchOp;
 use catena_protocol::{Fault, Missing, Refusal, Reply, SeatState, Status};
+use serde::{Deserialize, Serialize};
 
+use super::state::check;
 use super::{Applied, Description, Turn, WAITER_BYTES, WaiterId, check_seat, check_waiters};
+use crate::shard::RestoreError;
 
 /// A latch; unknown until somebody says how many parties open it.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 pub(crate) struct Latch {
     /// How many open it; 0 until the first op says so.
     parties: u32,
@@ -112,6 +115,13 @@ impl Latch {
 
     pub(super) fn waiters(&self) -> Vec<WaiterId> {
         self.waiters.iter().copied().collect()
+    }
+
+    /// Refuses what no latch holds.
+    pub(super) fn check_restored(&self) -> Result<(), RestoreError> {
+        let Latch { parties, counted, open, waiters } = self;
+        let is_over = *open && !(counted.is_empty() && waiters.is_empty());
+        check(!is_over && counted.len() <= *parties as usize, "a latch counts what it should not")
     }
 
     pub(super) fn bytes(&self) -> u64 {

@@ -8,25 +8,30 @@ use std::collections::{BTreeSet, VecDeque};
 use catena_protocol::limits::{ITEM_BYTES_MAX, PAGE_ITEMS_MAX};
 use catena_protocol::op::ListOp;
 use catena_protocol::{Fault, Items, ItemsBuf, Missing, PageItems, Refusal, Reply, Status};
+use serde::{Deserialize, Serialize};
 
 use super::queue::{Grants, Queue, Waiting};
+use super::state::{blobs, check};
 use super::{
     Answer, Applied, Description, HOLDERS_NAMED_MAX, Held, HoldId, Lost, Turn, WaiterId, check_len,
     check_waiters, page_is_full,
 };
+use crate::shard::RestoreError;
 
 /// A list; empty until somebody puts something in it.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 pub(crate) struct List {
+    #[serde(with = "blobs")]
     items: VecDeque<Box<[u8]>>,
     /// Heap that the items take, claimed ones included, in bytes.
+    #[serde(skip)]
     item_bytes: u64,
     claims: Grants<Box<[u8]>>,
     queue: Queue<Want>,
 }
 
 /// What a request in line wants.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 enum Want {
     /// An item for good.
     Item,
@@ -329,6 +334,23 @@ impl List {
 
     pub(super) fn holds(&self) -> Vec<HoldId> {
         self.claims.holds().chain(self.queue.holds()).collect()
+    }
+
+    /// Works out what a snapshot leaves out, and refuses what no list holds. `seq` is the shard's.
+    pub(super) fn complete_restored(&mut self, seq: u64) -> Result<(), RestoreError> {
+        self.claims.complete_restored(seq)?;
+        self.queue.complete_restored(seq)?;
+        let claims_hold = self.queue.iter().all(|Waiting { hold, wants, .. }| match wants {
+            Want::Item => hold.is_none(),
+            Want::Claim => hold.is_some(),
+        });
+        check(claims_hold, "a claim holds, and nothing else does")?;
+        let claimed = self.claims.iter().map(|(_, _, item)| item);
+        for item in self.items.iter().chain(claimed) {
+            check(item.len() <= ITEM_BYTES_MAX, "an item is too large")?;
+            self.item_bytes += cost(item);
+        }
+        Ok(())
     }
 
     pub(super) fn bytes(&self) -> u64 {

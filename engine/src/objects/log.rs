@@ -5,16 +5,20 @@ use std::collections::VecDeque;
 use catena_protocol::limits::{LOG_LINE_BYTES_MAX, PAGE_ITEMS_MAX};
 use catena_protocol::op::LogOp;
 use catena_protocol::{ItemsBuf, PageItems, Refusal, Reply};
+use serde::{Deserialize, Serialize};
 
+use super::state::check;
 use super::{Applied, Description, Turn, check_len, page_is_full};
 use crate::config::LOG_LINES_MAX;
+use crate::shard::RestoreError;
 
 /// A log; empty until somebody prints to it.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 pub(crate) struct Log {
     lines: VecDeque<Box<str>>,
     /// The number of the last line there ever was; they are counted from 1.
     last: u64,
+    #[serde(skip)]
     line_bytes: u64,
 }
 
@@ -69,6 +73,17 @@ impl Log {
     pub(super) fn describe(&self) -> Description {
         let (last, kept) = (self.last, self.lines.len());
         Description { detail: format!("{last} lines, {kept} kept"), ..Description::default() }
+    }
+
+    /// Works out what a snapshot leaves out, and refuses what no log holds.
+    pub(super) fn complete_restored(&mut self) -> Result<(), RestoreError> {
+        let kept = self.lines.len();
+        check(kept <= LOG_LINES_MAX && kept as u64 <= self.last, "a log keeps too many lines")?;
+        for line in &self.lines {
+            check(line.len() <= LOG_LINE_BYTES_MAX, "a line is too long")?;
+            self.line_bytes += LINE_BYTES + line.len() as u64;
+        }
+        Ok(())
     }
 
     pub(super) fn bytes(&self) -> u64 {

@@ -9,16 +9,21 @@ use std::ops::Bound;
 use catena_protocol::limits::{KEY_BYTES_MAX, PAGE_ITEMS_MAX};
 use catena_protocol::op::{MapOp, Merge, ScanArgs, ScanWhat};
 use catena_protocol::{Fault, Items, ItemsBuf, PageItems, Refusal, Reply, Status};
+use serde::{Deserialize, Serialize};
 
 use super::cell::check_token;
+use super::state::{blob_pairs, check};
 use super::{Applied, Description, Turn, check_len, check_stored, page_is_full};
 use crate::config::CELL_BYTES_MAX;
+use crate::shard::RestoreError;
 
 /// A map; empty until somebody puts something in it.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 pub(crate) struct Map {
+    #[serde(with = "blob_pairs")]
     entries: BTreeMap<Box<[u8]>, Box<[u8]>>,
     /// Heap that the entries take, in bytes.
+    #[serde(skip)]
     entry_bytes: u64,
     /// The highest fencing token that came with a put.
     fence: u64,
@@ -276,6 +281,15 @@ impl Map {
 
     pub(super) fn describe(&self) -> Description {
         Description { detail: format!("{} entries", self.entries.len()), ..Description::default() }
+    }
+
+    /// Works out what a snapshot leaves out, and refuses what no map holds.
+    pub(super) fn complete_restored(&mut self) -> Result<(), RestoreError> {
+        for (key, value) in &self.entries {
+            check(check_entry(key, value).is_ok(), "an entry is too large")?;
+            self.entry_bytes += ENTRY_BYTES + (key.len() + value.len()) as u64;
+        }
+        Ok(())
     }
 
     pub(super) fn bytes(&self) -> u64 {

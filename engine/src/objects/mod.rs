@@ -29,6 +29,7 @@ mod round;
 mod seats;
 mod semaphore;
 mod set;
+mod state;
 pub(crate) mod user;
 mod vector;
 
@@ -40,6 +41,7 @@ use catena_protocol::op::Loss;
 use catena_protocol::{
     Fault, Header, ItemsBuf, Kind, Missing, ObjectId, Op, Refusal, Reply, Status, frame,
 };
+use serde::{Deserialize, Serialize};
 
 use self::barrier::Barrier;
 use self::cell::Cell;
@@ -53,6 +55,7 @@ use self::map::Map;
 use self::reduction::Reduction;
 use self::semaphore::{Lock, Semaphore};
 use self::set::Set;
+pub(crate) use self::state::{Reader, Writer, check};
 pub use self::user::Types;
 use self::user::User;
 use self::vector::Vector;
@@ -60,11 +63,15 @@ use crate::shard::Time;
 use crate::shard::holds::{Hold, Holds};
 
 /// A parked request, as an object knows it.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize,
+)]
 pub(crate) struct WaiterId(pub(crate) u64);
 
 /// Something that a session holds, as an object knows it.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize,
+)]
 pub(crate) struct HoldId(pub(crate) u64);
 
 /// Why a session no longer holds something that the object did not take back.
@@ -215,6 +222,9 @@ pub(crate) struct Turn<'t> {
     desk: &'t mut Desk,
 }
 
+/// Bits of a token behind the version.
+const TOKEN_SHIFT: u32 = 16;
+
 /// How an update ended.
 #[derive(Debug)]
 pub(crate) enum Applied {
@@ -250,7 +260,7 @@ impl<'t> Turn<'t> {
     /// exceed: what a [fencing token](https://martin.kleppmann.com/2016/02/08/how-to-do-distributed-locking.html)
     /// needs.
     fn token(&self, nth: u16) -> u64 {
-        self.version << 16 | u64::from(nth)
+        self.version << TOKEN_SHIFT | u64::from(nth)
     }
 
     /// Lets the session that asks hold something for so many milliseconds from now on, or as long as

@@ -6,13 +6,16 @@
 use std::ops::Range;
 
 use catena_protocol::{Elements, Fault, Scalar, Status};
+use serde::{Deserialize, Serialize};
+
+use super::state::roomy;
 
 /// Elements that are ours to change.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) enum Numbers {
-    F64(Vec<f64>),
-    F32(Vec<f32>),
-    I64(Vec<i64>),
+    F64(#[serde(with = "roomy")] Vec<f64>),
+    F32(#[serde(with = "roomy")] Vec<f32>),
+    I64(#[serde(with = "roomy")] Vec<i64>),
 }
 
 /// Runs `$body` with both sides as slices of the same number type, or `$else` if they differ.
@@ -38,12 +41,16 @@ impl Numbers {
         }
     }
 
-    /// Replaces the elements, keeping the memory where type and room allow.
+    /// Replaces the elements, keeping the memory where type and room allow. Far fewer elements give
+    /// memory back.
     pub(crate) fn set(&mut self, elements: Elements<'_>) {
         pairwise!(
             &mut *self,
             elements,
             |ours, theirs| {
+                if theirs.len() < ours.capacity() / 4 {
+                    *ours = Vec::with_capacity(theirs.len());
+                }
                 ours.clear();
                 ours.extend_from_slice(theirs);
             },

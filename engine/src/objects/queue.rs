@@ -6,18 +6,24 @@
 
 use std::collections::BTreeMap;
 
-use super::{HoldId, WaiterId};
+use serde::{Deserialize, Serialize};
+
+use super::state::check;
+use super::{HoldId, TOKEN_SHIFT, WaiterId};
+use crate::shard::RestoreError;
 
 /// Requests in line.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub(super) struct Queue<T> {
     waiting: BTreeMap<u64, Waiting<T>>,
+    #[serde(skip)]
     by_waiter: BTreeMap<WaiterId, u64>,
+    #[serde(skip)]
     by_hold: BTreeMap<HoldId, u64>,
 }
 
 /// A request in line.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub(super) struct Waiting<T> {
     pub(super) waiter: WaiterId,
     /// What it is going to hold once it is served, if it then holds anything.
@@ -89,15 +95,33 @@ impl<T> Queue<T> {
         self.by_hold.keys().copied()
     }
 
+    /// Everybody in line, in order.
+    pub(super) fn iter(&self) -> impl Iterator<Item = &Waiting<T>> {
+        self.waiting.values()
+    }
+
+    /// Works out what a snapshot leaves out. `seq` is the shard's: the places to come are behind it.
+    pub(super) fn complete_restored(&mut self, seq: u64) -> Result<(), RestoreError> {
+        for (place, waiting) in &self.waiting {
+            check(*place <= seq, "a place in line is still to be taken")?;
+            let first = self.by_waiter.insert(waiting.waiter, *place).is_none();
+            check(first, "a request stands in line twice")?;
+            let hold = waiting.hold.and_then(|hold| self.by_hold.insert(hold, *place));
+            check(hold.is_none(), "two in line are going to have one hold")?;
+        }
+        Ok(())
+    }
+
     pub(super) fn bytes(&self) -> u64 {
         (self.waiting.len() * (PLACE_BYTES + size_of::<T>())) as u64
     }
 }
 
 /// What is given out, by fencing token.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub(super) struct Grants<T> {
     given: BTreeMap<u64, (HoldId, T)>,
+    #[serde(skip)]
     by_hold: BTreeMap<HoldId, u64>,
 }
 
@@ -145,6 +169,15 @@ impl<T> Grants<T> {
 
     pub(super) fn holds(&self) -> impl Iterator<Item = HoldId> {
         self.by_hold.keys().copied()
+    }
+
+    /// Works out what a snapshot leaves out. `seq` is the shard's: the tokens to come are above it.
+    pub(super) fn complete_restored(&mut self, seq: u64) -> Result<(), RestoreError> {
+        for (token, (hold, _)) in &self.given {
+            check(token >> TOKEN_SHIFT <= seq, "a token is still to be given")?;
+            check(self.by_hold.insert(*hold, *token).is_none(), "one hold has two tokens")?;
+        }
+        Ok(())
     }
 
     pub(super) fn bytes(&self) -> u64 {

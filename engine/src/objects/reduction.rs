@@ -3,24 +3,27 @@
 //! A party is a number, which whoever does its work takes as a seat. A contribution stays, whatever
 //! becomes of who made it; that the party comes again is what the others count on until its deadline.
 
-use catena_protocol::limits::MISSING_NAMED_MAX;
+use catena_protocol::limits::{MISSING_NAMED_MAX, PARTIES_MAX};
 use catena_protocol::op::{Contribution, Loss, ReduceOp, ReductionOp};
 use catena_protocol::{Elements, Fault, Missing, Refusal, Reply, SeatState, Status};
+use serde::{Deserialize, Serialize};
 
 use super::numbers::Numbers;
 use super::round::Progress;
 use super::seats::{SeatSet, Seats, Terms};
+use super::state::{check, loss};
 use super::vector::check_size;
 use super::{
     Answer, Applied, Description, HoldId, Lost, Turn, WaiterId, check_loss, check_reason,
     check_seat, count,
 };
+use crate::shard::RestoreError;
 
 /// The last round there can be.
 const ROUND_MAX: u64 = u64::MAX - 1;
 
 /// A reduction: the round in progress and the result of the one before it.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 pub(crate) struct Reduction {
     /// The round in progress, or the next one.
     round: u64,
@@ -31,6 +34,7 @@ pub(crate) struct Reduction {
     /// How many parties the seats are of.
     parties: u32,
     /// What becomes of the others without one; the first contribution of all says so.
+    #[serde(with = "loss")]
     loss: Option<Loss>,
     seats: Seats<u32>,
     /// Who is not waited for any more.
@@ -242,6 +246,23 @@ impl Reduction {
         self.progress
             .as_ref()
             .map_or_else(Vec::new, |progress| progress.waiters.iter().copied().collect())
+    }
+
+    /// Works out what a snapshot leaves out, and refuses what no reduction holds.
+    pub(super) fn complete_restored(&mut self) -> Result<(), RestoreError> {
+        let is_first = self.round == 0 && self.last.is_some();
+        check(!is_first, "a reduction has a result before its first round")?;
+        check(self.parties <= PARTIES_MAX, "a reduction has too many parties")?;
+        self.dropped.complete_restored(self.parties)?;
+        self.seats.complete_restored()?;
+        let may_sit = |party: &u32| *party < self.parties && !self.dropped.contains(*party);
+        check(self.seats.parties().all(may_sit), "somebody has a seat who takes no part")?;
+        if let Some(progress) = &mut self.progress {
+            let may_be = self.loss.is_some() && self.round <= ROUND_MAX;
+            check(may_be, "a round began that cannot be")?;
+            progress.complete_restored(self.parties, &self.dropped)?;
+        }
+        Ok(())
     }
 
     pub(super) fn bytes(&self) -> u64 {

@@ -12,18 +12,23 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use catena_protocol::op::{Contribution, ReduceOp};
 use catena_protocol::{Elements, Fault, Status};
+use serde::{Deserialize, Serialize};
 
 use super::numbers::Numbers;
 use super::seats::SeatSet;
-use super::{WAITER_BYTES, WaiterId, check_waiters};
+use super::state::{check, reduce_op};
+use super::{WAITER_BYTES, WaiterId, check_waiters, count};
+use crate::shard::RestoreError;
 
 /// A round in progress.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub(super) struct Progress {
     parties: u32,
+    #[serde(with = "reduce_op")]
     op: ReduceOp,
     arrived: SeatSet,
     /// How many are waited for: neither arrived nor dropped.
+    #[serde(skip)]
     missing_count: u32,
     /// Who was dropped at some time of the round, without having arrived before: has no turn.
     skipped: SeatSet,
@@ -34,6 +39,7 @@ pub(super) struct Progress {
     /// Contributions ahead of their turn, or without one, by seat.
     early: BTreeMap<u32, Numbers>,
     /// Heap that these take, in bytes.
+    #[serde(skip)]
     early_bytes: u64,
     pub(super) waiters: BTreeSet<WaiterId>,
 }
@@ -121,12 +127,7 @@ impl Progress {
     }
 
     fn fold(&mut self, part: &Contribution<'_>) {
-        let ordered = match part.op {
-            ReduceOp::Mean => true,
-            ReduceOp::Sum => !matches!(part.elements, Elements::I64(_)),
-            ReduceOp::Min | ReduceOp::Max => false,
-        };
-        if !ordered {
+        if !is_ordered(part.op, part.elements) {
             return self.combine(part.elements);
         }
         if part.party != self.turn {
@@ -173,10 +174,57 @@ impl Progress {
         (result, self.waiters)
     }
 
+    /// Works out what a snapshot leaves out, and refuses what no round comes to. These are dropped of
+    /// so many parties.
+    pub(super) fn complete_restored(
+        &mut self,
+        parties: u32,
+        dropped: &SeatSet,
+    ) -> Result<(), RestoreError> {
+        check(self.parties == parties, "a round has other parties than its reduction")?;
+        self.arrived.complete_restored(parties)?;
+        self.skipped.complete_restored(parties)?;
+        self.missing_count = count(self.arrived.absent(dropped, parties).count());
+        self.early_bytes = self.early.values().map(Numbers::bytes).sum();
+        check(self.missing_count > 0, "a round is complete and goes on")?;
+        let Some(like) = self.folded.as_ref().or(self.early.values().next()) else {
+            return check(false, "a round has begun with nothing");
+        };
+        let are_alike =
+            self.early.values().all(|numbers| like.check_like(numbers.elements()).is_ok());
+        let is_mean_of_ints =
+            self.op == ReduceOp::Mean && matches!(like.elements(), Elements::I64(_));
+        check(are_alike && !is_mean_of_ints, "contributions do not fit each other")?;
+        // When everybody has come, whoever is still early has no turn: so `finish` needs it.
+        let (arrived, skipped, turn) = (&self.arrived, &self.skipped, self.turn);
+        let is_in_turn = match is_ordered(self.op, like.elements()) {
+            true => !skipped.contains(turn) && !arrived.contains(turn),
+            false => self.early.is_empty(),
+        };
+        let may_be_early =
+            |seat: u32| arrived.contains(seat) && (skipped.contains(seat) || seat > turn);
+        let are_early = self.early.keys().all(|seat| may_be_early(*seat));
+        let have_turns =
+            dropped.iter().all(|seat| skipped.contains(seat) || arrived.contains(seat));
+        check(
+            turn <= parties && is_in_turn && are_early && have_turns,
+            "a round does not keep to the turns",
+        )
+    }
+
     pub(super) fn bytes(&self) -> u64 {
         let folded = self.folded.as_ref().map_or(0, Numbers::bytes);
         let seats = self.arrived.bytes() + self.skipped.bytes();
         let own = size_of::<Progress>() + self.waiters.len() * WAITER_BYTES;
         own as u64 + folded + self.early_bytes + seats
+    }
+}
+
+/// Whether the result depends on the order in which contributions are folded.
+fn is_ordered(op: ReduceOp, elements: Elements<'_>) -> bool {
+    match op {
+        ReduceOp::Mean => true,
+        ReduceOp::Sum => !matches!(elements, Elements::I64(_)),
+        ReduceOp::Min | ReduceOp::Max => false,
     }
 }

@@ -7,18 +7,24 @@
 use std::borrow::Borrow;
 use std::collections::BTreeMap;
 
+use catena_protocol::limits::PARTIES_MAX;
 use catena_protocol::op::Loss;
+use serde::{Deserialize, Serialize};
 
+use super::state::check;
 use super::{HOLDERS_NAMED_MAX, Held, HoldId, Turn, WaiterId};
+use crate::shard::RestoreError;
 
 /// Who holds which seat, by the name of the party.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(bound(deserialize = "P: Ord + Deserialize<'de>"))]
 pub(super) struct Seats<P> {
     held: BTreeMap<P, Seat>,
+    #[serde(skip)]
     by_hold: BTreeMap<HoldId, P>,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 struct Seat {
     hold: HoldId,
     /// The request that took it, if that had to wait.
@@ -108,15 +114,30 @@ impl<P: Ord + Clone + ToString> Seats<P> {
         .collect()
     }
 
+    /// Whose seats are held.
+    pub(super) fn parties(&self) -> impl Iterator<Item = &P> {
+        self.held.keys()
+    }
+
+    /// Works out what a snapshot leaves out.
+    pub(super) fn complete_restored(&mut self) -> Result<(), RestoreError> {
+        for (party, seat) in &self.held {
+            let before = self.by_hold.insert(seat.hold, party.clone());
+            check(before.is_none(), "two seats have one hold")?;
+        }
+        Ok(())
+    }
+
     pub(super) fn bytes(&self) -> u64 {
         (self.held.len() * SEAT_BYTES) as u64
     }
 }
 
 /// A set of seats by number, a bit each.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub(super) struct SeatSet {
     words: Vec<u64>,
+    #[serde(skip)]
     len: u32,
 }
 
@@ -187,6 +208,21 @@ impl SeatSet {
                 (0..64).filter(move |bit| word & (1 << bit) == 0).map(move |bit| first + bit)
             })
             .take_while(move |seat| *seat < end)
+    }
+
+    /// All of them, in order.
+    pub(super) fn iter(&self) -> impl Iterator<Item = u32> {
+        (0..).step_by(64).zip(&self.words).flat_map(|(first, word)| {
+            (0..64).filter(move |bit| word & (1 << bit) != 0).map(move |bit| first + bit)
+        })
+    }
+
+    /// Works out what a snapshot leaves out, and refuses seats from `end` on.
+    pub(super) fn complete_restored(&mut self, end: u32) -> Result<(), RestoreError> {
+        check(self.words.len() <= place(PARTIES_MAX).0, "there are more seats than there can be")?;
+        check(self.iter().all(|seat| seat < end), "a seat is none of its parties'")?;
+        self.len = self.words.iter().map(|word| word.count_ones()).sum();
+        Ok(())
     }
 
     pub(super) fn bytes(&self) -> u64 {

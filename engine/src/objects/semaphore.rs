@@ -6,17 +6,22 @@
 use catena_protocol::limits::PERMITS_MAX;
 use catena_protocol::op::{LockOp, Permit, SemaphoreOp};
 use catena_protocol::{Fault, Missing, Refusal, Reply, Status};
+use serde::{Deserialize, Serialize};
 
 use super::queue::{Grants, Queue, Waiting};
+use super::state::check;
 use super::{
     Answer, Applied, Description, HOLDERS_NAMED_MAX, Held, HoldId, Lost, Turn, WaiterId,
     check_waiters, count,
 };
+use crate::shard::RestoreError;
 
 /// A semaphore; without permits until the first request says how many it has.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 pub(crate) struct Semaphore {
     permits: u32,
+    /// Those that are not given out.
+    #[serde(skip)]
     available: u32,
     /// How many permits each grant is of.
     grants: Grants<u32>,
@@ -196,13 +201,30 @@ impl Semaphore {
         self.grants.holds().chain(self.queue.holds()).collect()
     }
 
+    /// Works out what a snapshot leaves out, and refuses what no semaphore holds. `seq` is the
+    /// shard's.
+    pub(super) fn complete_restored(&mut self, seq: u64) -> Result<(), RestoreError> {
+        check(self.permits <= PERMITS_MAX, "a semaphore has too many permits")?;
+        self.grants.complete_restored(seq)?;
+        self.queue.complete_restored(seq)?;
+        let given =
+            self.grants.iter().try_fold(0_u32, |sum, (_, _, count)| sum.checked_add(*count));
+        let available = given.and_then(|given| self.permits.checked_sub(given));
+        check(available.is_some(), "more permits are given out than there are")?;
+        self.available = available.unwrap_or_default();
+        let may_wait = |waiting: &Waiting<u32>| {
+            waiting.hold.is_some() && (1..=self.permits).contains(&waiting.wants)
+        };
+        check(self.queue.iter().all(may_wait), "somebody waits for permits that there are not")
+    }
+
     pub(super) fn bytes(&self) -> u64 {
         size_of::<Semaphore>() as u64 + self.grants.bytes() + self.queue.bytes()
     }
 }
 
 /// A lock: one permit, and whoever has it holds the lock.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Lock(Semaphore);
 
 impl Default for Lock {
@@ -257,6 +279,12 @@ impl Lock {
 
     pub(super) fn holds(&self) -> Vec<HoldId> {
         self.0.holds()
+    }
+
+    /// See [`Semaphore::complete_restored`].
+    pub(super) fn complete_restored(&mut self, seq: u64) -> Result<(), RestoreError> {
+        check(self.0.permits == 1, "a lock is a semaphore of one")?;
+        self.0.complete_restored(seq)
     }
 
     pub(super) fn bytes(&self) -> u64 {

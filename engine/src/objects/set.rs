@@ -5,15 +5,20 @@ use std::collections::BTreeMap;
 use catena_protocol::limits::KEY_BYTES_MAX;
 use catena_protocol::op::{ScanWhat, SetOp};
 use catena_protocol::{Fault, Refusal, Reply, Status};
+use serde::{Deserialize, Serialize};
 
 use super::map::{range, scan_page};
+use super::state::{blob_keys, check};
 use super::{Applied, Description, Turn, check_len};
+use crate::shard::RestoreError;
 
 /// A set; empty until somebody adds something.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 pub(crate) struct Set {
+    #[serde(with = "blob_keys")]
     members: BTreeMap<Box<[u8]>, ()>,
     /// Heap that the members take, in bytes.
+    #[serde(skip)]
     member_bytes: u64,
 }
 
@@ -99,6 +104,15 @@ impl Set {
 
     pub(super) fn describe(&self) -> Description {
         Description { detail: format!("{} members", self.members.len()), ..Description::default() }
+    }
+
+    /// Works out what a snapshot leaves out, and refuses what no set holds.
+    pub(super) fn complete_restored(&mut self) -> Result<(), RestoreError> {
+        for member in self.members.keys() {
+            check(member.len() <= KEY_BYTES_MAX, "a member is too large")?;
+            self.member_bytes += MEMBER_BYTES + member.len() as u64;
+        }
+        Ok(())
     }
 
     pub(super) fn bytes(&self) -> u64 {

@@ -15,9 +15,12 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use catena_protocol::op::UserOp;
 use catena_protocol::rkyv::{Archive, Archived};
 use catena_protocol::{Fault, Op, Refusal, Reply, Status, UserType, user_type};
+use serde::{Deserialize, Serialize, Serializer};
 
+use super::state::{Blob, check};
 use super::{Answer, Applied, Description, Turn, check_stored};
 use crate::config::STORED_REPLY_BYTES_MAX;
+use crate::shard::RestoreError;
 
 /// A type of shared objects, of your own.
 ///
@@ -41,8 +44,8 @@ use crate::config::STORED_REPLY_BYTES_MAX;
 /// # Panics
 ///
 /// A panic in `default`, `check`, `read`, `reply_bytes_max` or `describe` is caught and answered
-/// ([`Status::Panicked`], or in the description); nothing was changed. A panic in `apply` or `bytes`
-/// may leave half a change behind, so it is what a broken invariant of the engine is: the core ends,
+/// ([`Status::Panicked`], or in the description); nothing was changed. One in `restore` is taken as a
+/// snapshot that is none. A panic in `apply`, `bytes` or `snapshot` may leave half a change behind, so it is what a broken invariant of the engine is: the core ends,
 /// [`Engine::wait`](crate::Engine::wait) says why and stops the others. Decide in `check` whatever
 /// can be refused.
 ///
@@ -231,19 +234,27 @@ pub struct Types {
     known: Vec<Known>,
 }
 
+/// Makes an object of its snapshot.
+type Restore = fn(&[u8]) -> Result<Box<dyn Erased>, BadSnapshot>;
+
 /// What the engine needs of a type to begin with.
 #[derive(Clone, Copy, Debug)]
 struct Known {
     type_id: u32,
     name: &'static str,
     fresh: fn() -> Box<dyn Erased>,
+    restore: Restore,
 }
 
 impl Types {
     /// Adds a type.
     pub fn register<T: Object>(&mut self) {
-        let known =
-            Known { type_id: T::TYPE_ID, name: T::NAME, fresh: || Box::new(Typed(T::default())) };
+        let known = Known {
+            type_id: T::TYPE_ID,
+            name: T::NAME,
+            fresh: || Box::new(Typed(T::default())),
+            restore: |bytes| Ok(Box::new(Typed(T::restore(bytes)?))),
+        };
         let at = self.known.partition_point(|other| other.type_id <= T::TYPE_ID);
         self.known.insert(at, known);
     }
@@ -279,6 +290,18 @@ impl User {
         };
         let object = guard(types.find(type_id)?.fresh)?;
         Ok(User { type_id, bytes: 0, object })
+    }
+
+    /// Makes the object that a snapshot says.
+    pub(super) fn restored(kept: &Kept<'_>, types: &Types) -> Result<User, RestoreError> {
+        let Kept { type_id, bytes, object: Blob(object) } = *kept;
+        let known = types.find(type_id).map_err(|_| RestoreError::UnknownType(type_id))?;
+        check(bytes <= BYTES_MAX, "a user-defined object is too large")?;
+        let bad = |why| RestoreError::User { name: known.name, why };
+        let object = guard(|| (known.restore)(object))
+            .map_err(|_| bad(BadSnapshot("a restore that does not panic")))?
+            .map_err(bad)?;
+        Ok(User { type_id, bytes, object })
     }
 
     /// Answers a read, in `out`.
@@ -342,6 +365,24 @@ impl User {
     }
 }
 
+/// What a snapshot says of a user-defined object.
+#[derive(Serialize, Deserialize)]
+pub(super) struct Kept<'a> {
+    type_id: u32,
+    bytes: u64,
+    #[serde(borrow)]
+    object: Blob<'a>,
+}
+
+impl Serialize for User {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut object = Vec::new();
+        self.object.snapshot(&mut object);
+        let User { type_id, bytes, .. } = *self;
+        Kept { type_id, bytes, object: Blob(&object) }.serialize(serializer)
+    }
+}
+
 /// More than any object takes, and little enough for sums of it.
 const BYTES_MAX: u64 = 1 << 40;
 
@@ -392,6 +433,9 @@ trait Erased: std::fmt::Debug + Send {
     fn apply(&mut self, op: &dyn Any, context: &mut Context, out: &mut Vec<u8>) -> u64;
 
     fn describe(&self) -> String;
+
+    /// Appends all that there is to know of it.
+    fn snapshot(&self, out: &mut Vec<u8>);
 }
 
 /// An object of a type that is known here.
@@ -423,6 +467,10 @@ impl<T: Object> Erased for Typed<T> {
 
     fn describe(&self) -> String {
         self.0.describe()
+    }
+
+    fn snapshot(&self, out: &mut Vec<u8>) {
+        self.0.snapshot(out);
     }
 }
 

@@ -4,13 +4,16 @@ use std::ops::Range;
 
 use catena_protocol::op::VectorOp;
 use catena_protocol::{Elements, Fault, Refusal, Reply, Status};
+use serde::{Deserialize, Serialize};
 
 use super::numbers::Numbers;
+use super::state::check;
 use super::{Applied, Description, Turn};
 use crate::config::VECTOR_BYTES_MAX;
+use crate::shard::RestoreError;
 
 /// A vector; absent until somebody gives it elements.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 pub(crate) struct Vector {
     columns: u32,
     numbers: Option<Numbers>,
@@ -137,6 +140,15 @@ impl Vector {
             None => "absent".to_owned(),
         };
         Description { detail, ..Description::default() }
+    }
+
+    /// Refuses what no vector holds.
+    pub(super) fn check_restored(&self) -> Result<(), RestoreError> {
+        let is_whole = self
+            .numbers
+            .as_ref()
+            .is_none_or(|numbers| check_shape(self.columns, numbers.elements()).is_ok());
+        check(is_whole, "a vector has no shape")
     }
 
     pub(super) fn bytes(&self) -> u64 {

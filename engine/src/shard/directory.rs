@@ -158,6 +158,11 @@ impl Directory {
         self.quotas.get(prefix).copied()
     }
 
+    /// All of them, in the order of their prefixes.
+    pub(super) fn quotas(&self) -> impl Iterator<Item = (&str, Quota)> {
+        self.quotas.iter().map(|(prefix, quota)| (&**prefix, *quota))
+    }
+
     pub(super) fn has_quotas(&self) -> bool {
         !self.quotas.is_empty()
     }

@@ -23,13 +23,7 @@ impl Shard {
                 End::Session(session) => self.close_session(session, out),
             }
         }
-        let dues = [
-            self.waiters.next_due(),
-            self.desk.holds.next_due(),
-            self.directory.next_due(),
-            self.sessions.next_due(),
-        ];
-        self.due = dues.into_iter().flatten().min();
+        self.due = self.earliest_due();
         self.check_invariants();
         self.seq > before
     }

@@ -20,18 +20,17 @@ use super::{ConnId, Types};
 
 /// Takes any bytes as events in the life of a shard.
 pub fn events(bytes: &[u8]) {
-    let mut life = Life::new(bytes);
-    let is_stopped = life.source.byte().is_multiple_of(4);
-    for _ in 0..EVENTS_MAX {
-        if life.source.is_empty() {
-            break;
-        }
-        life.event();
-    }
+    let (mut life, is_stopped) = Life::lived(bytes);
     if is_stopped {
         life.trial.shutdown();
     }
     life.trial.finish();
+}
+
+/// The snapshot of a shard after these events.
+#[cfg(test)]
+pub(super) fn state_after(bytes: &[u8]) -> Vec<u8> {
+    Life::lived(bytes).0.trial.snapshot()
 }
 
 /// Enough for anything interesting, and quick.
@@ -83,6 +82,19 @@ impl<'b> Life<'b> {
         };
         (0..CLIENTS).for_each(|client| life.open(client));
         life
+    }
+
+    /// A life with all events, and whether it is to be stopped then.
+    fn lived(bytes: &'b [u8]) -> (Life<'b>, bool) {
+        let mut life = Life::new(bytes);
+        let is_stopped = life.source.byte().is_multiple_of(4);
+        for _ in 0..EVENTS_MAX {
+            if life.source.is_empty() {
+                break;
+            }
+            life.event();
+        }
+        (life, is_stopped)
     }
 
     fn event(&mut self) {

@@ -47,10 +47,35 @@ impl Holds {
     pub(crate) fn take(&mut self, hold: Hold) -> HoldId {
         let id = self.next;
         self.next.0 += 1;
+        self.put_back(id, hold);
+        id
+    }
+
+    /// Puts a hold back under the id it had.
+    pub(super) fn put_back(&mut self, id: HoldId, hold: Hold) {
         self.taken.insert(id, Taken { hold, listed: hold.until });
         self.by_session.insert((hold.session, id));
         self.deadlines.extend(hold.until.map(|until| (until, id)));
-        id
+    }
+
+    /// The id the next one gets.
+    pub(super) fn next_id(&self) -> HoldId {
+        self.next
+    }
+
+    /// Lets the next one have this id.
+    pub(super) fn go_on_from(&mut self, next: HoldId) {
+        self.next = next;
+    }
+
+    /// All of them, in the order of their ids.
+    pub(super) fn iter(&self) -> impl Iterator<Item = (HoldId, Hold)> {
+        self.taken.iter().map(|(id, taken)| (*id, taken.hold))
+    }
+
+    /// A hold, if there is one of this id.
+    pub(super) fn find(&self, id: HoldId) -> Option<Hold> {
+        self.taken.get(&id).map(|taken| taken.hold)
     }
 
     /// Ends a hold.

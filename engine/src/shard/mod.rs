@@ -23,6 +23,7 @@ mod manage;
 mod outbox;
 mod room;
 mod session;
+pub(crate) mod snapshot;
 mod table;
 mod waiters;
 mod watchers;
@@ -34,11 +35,13 @@ use catena_protocol::op::{LogOp, ObjectOp, SessionOp};
 use catena_protocol::{
     Fault, Frame, Header, Kind, ObjectId, Op, OpCode, Refusal, Reply, ShardId, Status, flags, named,
 };
+use serde::{Deserialize, Serialize};
 
 use self::directory::Directory;
 pub use self::outbox::{ConnId, Outbox, Output};
 use self::room::{check_memory, growth};
 use self::session::{Admission, SessionKey, Sessions};
+pub use self::snapshot::RestoreError;
 use self::table::{Seed, Table};
 use self::waiters::{Waiter, Waiters};
 use self::watchers::Watchers;
@@ -47,7 +50,7 @@ pub use crate::objects::Types;
 use crate::objects::{Answer, Applied, Desk, Object, Place, Turn, WaiterId};
 
 /// A point in the shard's logical time, in microseconds; it never goes back.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Time(pub u64);
 
 impl Time {
@@ -76,7 +79,7 @@ pub struct Moment {
 }
 
 /// Where an update stands in the shard's order.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Seq(pub u64);
 
 /// A shard as sole member of its chain: what it has applied is committed.
@@ -117,7 +120,10 @@ impl Shard {
     /// An empty shard. `hash_seed` keeps clients from choosing ids that collide in the tables; it has
     /// no influence on any answer. `types` are the kinds of objects that users defined.
     pub fn new(id: ShardId, hash_seed: u64, types: Arc<Types>) -> Shard {
-        let seed = Seed::new(hash_seed);
+        Shard::empty(id, Seed::new(hash_seed), types)
+    }
+
+    fn empty(id: ShardId, seed: Seed, types: Arc<Types>) -> Shard {
         Shard {
             id,
             seq: Seq::default(),
@@ -151,16 +157,6 @@ impl Shard {
     /// Where in the shard's order an object was changed last; `None` if there is none.
     pub(crate) fn version(&self, object: ObjectId) -> Option<Seq> {
         self.objects.get(&object).map(|entry| entry.version)
-    }
-
-    /// The whole state, for whoever is to go on from here.
-    pub(crate) fn snapshot(&self) -> Vec<u8> {
-        Vec::new()
-    }
-
-    /// A shard with the state that another one's snapshot says.
-    pub(crate) fn restored(&self, _state: &[u8]) -> Result<Shard, Fault> {
-        Err(Fault::new(Status::BadBody))
     }
 
     /// How many updates were applied.
@@ -225,6 +221,17 @@ impl Shard {
             out.push(conn, &frame.header, Output::Refusal(&fault));
         }
         self.seq > before
+    }
+
+    /// When the first of all ends is expected.
+    fn earliest_due(&self) -> Option<Time> {
+        let dues = [
+            self.waiters.next_due(),
+            self.desk.holds.next_due(),
+            self.directory.next_due(),
+            self.sessions.next_due(),
+        ];
+        dues.into_iter().flatten().min()
     }
 
     /// When to call [`Shard::on_time`] next; that it then finds nothing to do is possible.
@@ -535,6 +542,9 @@ impl Shard {
             let held: usize = objects().map(|object| object.holds().len()).sum();
             assert_eq!(held, self.desk.holds.len(), "objects and shard know the same holds");
             self.watchers.check_invariants();
+            let due = self.earliest_due();
+            let in_time = due.is_none_or(|due| self.due.is_some_and(|ours| ours <= due));
+            assert!(in_time, "every end is seen in time: {due:?} and {:?}", self.due);
             self.desk.holds.check_invariants();
             let bytes: u64 = objects().map(|object| OBJECT_BYTES + object.bytes()).sum();
             assert_eq!(bytes, self.object_bytes, "I5: memory is accounted for");

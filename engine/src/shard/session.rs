@@ -14,13 +14,15 @@ use std::collections::BTreeSet;
 
 use catena_protocol::limits::{SESSION_TTL_MS_DEFAULT, SESSION_TTL_MS_MAX, SESSION_WINDOW_MAX};
 use catena_protocol::{Fault, Header, Status};
+use serde::{Deserialize, Serialize};
 use slab::Slab;
 use smallvec::SmallVec;
 
 use super::Time;
+use super::snapshot::RestoreError;
 use super::table::{Seed, Table};
 use crate::config::{CLOSED_MS, SESSION_BYTES, SESSIONS_MAX};
-use crate::objects::{Answer, WaiterId};
+use crate::objects::{Answer, WaiterId, check};
 use crate::prefetch::prefetch;
 
 /// All sessions of a shard.
@@ -61,13 +63,13 @@ struct Session {
 }
 
 /// What is known of one request.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 struct Slot {
     number: u64,
     state: State,
 }
 
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 enum State {
     /// Nothing: never used, or acknowledged.
     #[default]
@@ -76,6 +78,20 @@ enum State {
     Parked(WaiterId),
     /// It is done.
     Answered(Answer),
+}
+
+/// What a snapshot says of a session.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct Kept {
+    id: u64,
+    nonce: u64,
+    ttl_ms: u32,
+    touched: Time,
+    acked_upto: u64,
+    closed: bool,
+    ring_slots: u32,
+    /// What is not acknowledged, in the order of the numbers.
+    slots: Vec<Slot>,
 }
 
 /// What to do with a request.
@@ -289,6 +305,42 @@ impl Sessions {
         (&self.index, live, &self.expiries, self.closed, self.bytes)
     }
 
+    /// All that there is to know of each session, in the order of their ids.
+    pub(super) fn kept(&self) -> impl ExactSizeIterator<Item = Kept> {
+        let mut sessions: Vec<(u64, SessionKey)> =
+            self.index.iter().map(|(id, key)| (id, *key)).collect();
+        sessions.sort_unstable();
+        sessions.into_iter().map(|(id, key)| self.live[key].kept(id))
+    }
+
+    /// Puts a session back. Answers the requests of it that wait, by number.
+    pub(super) fn put_back(
+        &mut self,
+        kept: Kept,
+        now: Time,
+    ) -> Result<Vec<(u64, WaiterId)>, RestoreError> {
+        let id = kept.id;
+        check(id != 0 && self.index.get(&id).is_none(), "a session is there twice, or is none")?;
+        check(self.live.len() < SESSIONS_MAX, "there are too many sessions")?;
+        check(kept.touched <= now, "a session was used later than now")?;
+        let session = Session::restored(kept)?;
+        let numbers = session.ring.iter().filter_map(|slot| match slot.state {
+            State::Parked(waiter) => Some((slot.number, waiter)),
+            State::Free | State::Answered(_) => None,
+        });
+        let parked = numbers.collect();
+        self.expiries.insert((session.listed, id));
+        self.bytes += session.bytes();
+        self.closed += usize::from(session.closed);
+        self.index.insert(id, self.live.insert(session));
+        Ok(parked)
+    }
+
+    /// Whether a session is there and takes requests.
+    pub(super) fn is_open(&self, id: u64) -> bool {
+        self.index.get(&id).is_some_and(|key| !self.live[*key].closed)
+    }
+
     /// What is counted along the way is what there is; for debugging.
     pub(super) fn check_invariants(&self) {
         assert_eq!(self.index.len(), self.live.len(), "I5: every session is in the index");
@@ -342,9 +394,10 @@ impl Sessions {
             let session =
                 &mut self.live[*self.index.get(&id).expect("I5: every session is in the index")];
             let end = session.end();
-            if end <= now {
+            if end == session.listed {
                 return Some((end, id));
             }
+            // Also if it is over: another one may have ended before.
             session.listed = end;
             self.expiries.pop_first();
             self.expiries.insert((end, id));
@@ -367,6 +420,12 @@ impl std::fmt::Debug for Sessions {
     }
 }
 
+impl Kept {
+    pub(super) fn id(&self) -> u64 {
+        self.id
+    }
+}
+
 impl Session {
     fn new(nonce: u64, ttl_ms: u32, now: Time) -> Session {
         Session {
@@ -380,6 +439,39 @@ impl Session {
             parked: 0,
             shared: 0,
         }
+    }
+
+    fn kept(&self, id: u64) -> Kept {
+        let Session { nonce, ttl_ms, touched, acked_upto, ref ring, closed, .. } = *self;
+        let open = ring.iter().filter(|slot| slot.number > acked_upto);
+        let mut slots: Vec<Slot> = open.cloned().collect();
+        slots.sort_unstable_by_key(|slot| slot.number);
+        let ring_slots = u32::try_from(ring.len()).expect("a ring is as long as a window");
+        Kept { id, nonce, ttl_ms, touched, acked_upto, closed, ring_slots, slots }
+    }
+
+    fn restored(kept: Kept) -> Result<Session, RestoreError> {
+        let Kept { nonce, ttl_ms, touched, acked_upto, closed, ring_slots, slots, .. } = kept;
+        check((1..=SESSION_TTL_MS_MAX).contains(&ttl_ms), "a session lives too long")?;
+        check(!closed || slots.is_empty(), "a session is closed and has answers")?;
+        let len = ring_slots as usize;
+        let is_ring = (RING_SLOTS_MIN..=usize::from(SESSION_WINDOW_MAX)).contains(&len);
+        check(is_ring && len.is_power_of_two(), "a ring has no such length")?;
+        let mut session = Session {
+            ring: std::iter::repeat_n(Slot::default(), len).collect(),
+            acked_upto,
+            closed,
+            ..Session::new(nonce, ttl_ms, touched)
+        };
+        let mut last = acked_upto;
+        for slot in slots {
+            let is_open = slot.number > last && slot.number - acked_upto <= len as u64;
+            check(is_open, "a request is outside its window")?;
+            check(!matches!(slot.state, State::Free), "a request has come to nothing")?;
+            last = slot.number;
+            session.put(slot);
+        }
+        Ok(session)
     }
 
     /// When the session expires if nothing more is heard of it.

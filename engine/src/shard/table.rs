@@ -31,6 +31,8 @@ pub(super) trait Key: Copy {
 
     fn words(self) -> Self::Words;
 
+    fn of(words: Self::Words) -> Self;
+
     fn pair(words: Self::Words) -> [u64; 2];
 }
 
@@ -85,6 +87,11 @@ impl<K: Key, V> Table<K, V> {
         let part = || Part { slots: Vec::new(), len: 0 };
         let parts = std::iter::repeat_with(part).take(1 << PARTS_LOG2).collect();
         Table { seed, parts, len: 0 }
+    }
+
+    /// What makes its hashes its own.
+    pub(super) fn seed(&self) -> Seed {
+        self.seed
     }
 
     pub(super) fn len(&self) -> usize {
@@ -157,6 +164,12 @@ impl<K: Key, V> Table<K, V> {
         let place = part.find(hash, key.words())?;
         self.len -= 1;
         part.take(place, self.seed)
+    }
+
+    /// All entries, in an order that means nothing.
+    pub(super) fn iter(&self) -> impl Iterator<Item = (K, &V)> {
+        let slots = self.parts.iter().flat_map(|part| &part.slots);
+        slots.filter_map(|slot| Some((K::of(slot.key), slot.value.as_ref()?)))
     }
 
     /// All values, in an order that means nothing.
@@ -313,6 +326,11 @@ impl Key for ObjectId {
     }
 
     #[inline]
+    fn of([low, high]: [u64; 2]) -> ObjectId {
+        ObjectId(u128::from(high) << 64 | u128::from(low))
+    }
+
+    #[inline]
     fn pair(words: [u64; 2]) -> [u64; 2] {
         words
     }
@@ -325,6 +343,11 @@ impl Key for u64 {
     #[inline]
     fn words(self) -> u64 {
         self
+    }
+
+    #[inline]
+    fn of(word: u64) -> u64 {
+        word
     }
 
     #[inline]

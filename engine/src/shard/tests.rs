@@ -23,6 +23,7 @@ mod seeds;
 mod semaphores;
 mod sessions;
 mod sets;
+mod snapshots;
 mod spoken;
 mod users;
 mod vectors;

@@ -43,6 +43,22 @@ impl Waiters {
         id
     }
 
+    /// Puts a request back under the id it had.
+    pub(super) fn put_back(&mut self, id: WaiterId, waiter: Waiter) {
+        self.deadlines.insert((waiter.deadline, id));
+        self.parked.insert(id, waiter);
+    }
+
+    /// Lets the next one have this id.
+    pub(super) fn go_on_from(&mut self, next: WaiterId) {
+        self.next = next;
+    }
+
+    /// All of them, in the order of their ids.
+    pub(super) fn iter(&self) -> impl Iterator<Item = (WaiterId, &Waiter)> {
+        self.parked.iter().map(|(id, waiter)| (*id, waiter))
+    }
+
     pub(super) fn remove(&mut self, waiter: WaiterId) -> Waiter {
         let removed = self.parked.remove(&waiter).expect("a waiter is answered once");
         let had_deadline = self.deadlines.remove(&(removed.deadline, waiter));
@@ -58,6 +74,10 @@ impl Waiters {
     /// Whether it still waits.
     pub(super) fn contains(&self, waiter: WaiterId) -> bool {
         self.parked.contains_key(&waiter)
+    }
+
+    pub(super) fn get(&self, waiter: WaiterId) -> Option<&Waiter> {
+        self.parked.get(&waiter)
     }
 
     /// What a waiter asked for.

@@ -36,6 +36,11 @@ impl Watchers {
         self.seen.insert(waiter, version);
     }
 
+    /// Which version a watcher has seen; `None` if it is none.
+    pub(super) fn seen(&self, waiter: WaiterId) -> Option<u64> {
+        self.seen.get(&waiter).copied()
+    }
+
     /// Forgets one whose time is up.
     pub(super) fn cancel(&mut self, object: ObjectId, waiter: WaiterId) {
         let seen = self.seen.remove(&waiter).expect("a watcher has seen a version");

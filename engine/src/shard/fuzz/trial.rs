@@ -8,9 +8,12 @@
 //! 3. a request that took effect gets the same answer again, and changes nothing, until its client
 //!    has acknowledged it;
 //! 4. what is refused, and what is repeated, leaves everything as it was (looked at now and then);
-//! 5. the shard's own invariants.
+//! 5. the shard's own invariants;
+//! 6. every so often, that a third copy, restored from a snapshot with another hash seed, is the same
+//!    as the others, and answers like them from then on: all but those who waited when the snapshot was
+//!    made, until they ask again.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use catena_protocol::frame::{self, Next};
@@ -27,6 +30,10 @@ type Key = (u64, u64);
 #[derive(Debug)]
 pub(in crate::shard) struct Trial {
     shards: [Shard; 2],
+    twin: Option<Twin>,
+    /// How many events there are from one snapshot to the next, and how many there were.
+    period: u64,
+    events: u64,
     now: Time,
     pub(in crate::shard) memory_bytes_max: u64,
     /// Requests that wait: who gets the answer, and what was asked.
@@ -37,10 +44,26 @@ pub(in crate::shard) struct Trial {
     stopped: bool,
     /// How many requests there were.
     requests: u64,
+    /// There may be waits that nobody hears of, since the shards were restored.
+    are_unheard: bool,
+}
+
+/// A shard that began with the snapshot of another.
+#[derive(Debug)]
+struct Twin {
+    shard: Shard,
+    /// Requests that waited then and were not repeated since: their connections were another node's.
+    unheard: BTreeSet<Key>,
 }
 
 /// Of how many requests one is looked at closely.
 const CLOSELY: u64 = 16;
+
+/// Events from one snapshot to the next, unless the trial says otherwise.
+const PERIOD: u64 = 16;
+
+/// A shard with more than so much in it is written down only now and then.
+const QUICK_BYTES: u64 = 64 * 1024;
 
 /// An answer as it went out.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -69,13 +92,45 @@ impl Trial {
         let types = Arc::new(types);
         Trial {
             shards: [1, u64::MAX / 3].map(|seed| Shard::new(SHARD, seed, types.clone())),
+            twin: None,
+            period: PERIOD,
+            events: 0,
             now: Time::default(),
             memory_bytes_max: 1 << 30,
             parked: BTreeMap::new(),
             kept: BTreeMap::new(),
             stopped: false,
             requests: 0,
+            are_unheard: false,
         }
+    }
+
+    /// With a snapshot after each so many events.
+    #[cfg(test)]
+    pub(in crate::shard) fn with_period(mut self, period: u64) -> Trial {
+        self.period = period;
+        self
+    }
+
+    #[cfg(test)]
+    pub(in crate::shard) fn snapshot(&self) -> Vec<u8> {
+        self.shards[0].snapshot()
+    }
+
+    /// Replaces both shards by what their snapshots say. Nobody hears of the waits until they ask again.
+    #[cfg(test)]
+    pub(in crate::shard) fn restore(&mut self) {
+        let states = self.shards.each_ref().map(Shard::snapshot);
+        assert_eq!(states[0], states[1], "the hash seed shows in the snapshot");
+        for (shard, state) in self.shards.iter_mut().zip(states) {
+            let restored = shard.restored(&state).expect("a snapshot is one");
+            assert_eq!(restored.digest(), shard.digest(), "what is restored is the same");
+            *shard = restored;
+        }
+        self.parked.clear();
+        self.are_unheard = true;
+        self.twin = None;
+        self.check();
     }
 
     pub(in crate::shard) fn now(&self) -> Time {
@@ -115,20 +170,23 @@ impl Trial {
         self.requests += 1;
         let is_closely = self.requests.is_multiple_of(CLOSELY);
         let before = is_closely.then(|| self.state());
-        let sent = self.both(|shard, out| _ = shard.on_request(moment, conn, &frame, out));
-
-        let key = (header.session, header.number);
-        let is_own = |sent: &&Sent| {
+        let is_own = |sent: &Sent| {
             (sent.conn, sent.header.session, sent.header.number, sent.header.op)
                 == (conn, header.session, header.number, header.op)
         };
-        let own: Vec<_> = sent.iter().filter(is_own).collect();
+        let sent = self.both(is_own, |shard, out| _ = shard.on_request(moment, conn, &frame, out));
+
+        let key = (header.session, header.number);
+        let own: Vec<_> = sent.iter().filter(|sent| is_own(sent)).collect();
         assert!(own.len() <= 1, "a request has one answer: {own:?}");
         for other in sent.iter().filter(|sent| !is_own(sent)) {
             self.released(other);
         }
         match own.first() {
             None => {
+                if let Some(twin) = &mut self.twin {
+                    twin.unheard.remove(&key);
+                }
                 let asked = self.parked.get(&key).map_or(header.op, |(_, op)| *op);
                 self.parked.insert(key, (conn, asked));
             }
@@ -152,7 +210,7 @@ impl Trial {
         while let Some(due) = self.shards[0].next_due().filter(|due| *due <= until) {
             self.now = self.now.max(due);
             let now = self.now;
-            sent.extend(self.both(|shard, out| _ = shard.on_time(now, out)));
+            sent.extend(self.both(nobody, |shard, out| _ = shard.on_time(now, out)));
         }
         self.now = until;
         sent.iter().for_each(|sent| self.released(sent));
@@ -164,7 +222,7 @@ impl Trial {
     pub(in crate::shard) fn sleep(&mut self, us: u64) -> Vec<Sent> {
         self.now = Time(self.now.0.saturating_add(us));
         let now = self.now;
-        let sent = self.both(|shard, out| _ = shard.on_time(now, out));
+        let sent = self.both(nobody, |shard, out| _ = shard.on_time(now, out));
         sent.iter().for_each(|sent| self.released(sent));
         self.check();
         sent
@@ -172,7 +230,7 @@ impl Trial {
 
     /// Tells the shard that its node goes away.
     pub(in crate::shard) fn shutdown(&mut self) -> Vec<Sent> {
-        let sent = self.both(|shard, out| shard.on_shutdown(out));
+        let sent = self.both(nobody, |shard, out| shard.on_shutdown(out));
         sent.iter().for_each(|sent| self.released(sent));
         assert_eq!(self.parked, BTreeMap::new(), "whoever waits is told");
         self.stopped = true;
@@ -189,15 +247,50 @@ impl Trial {
         assert_eq!((sessions, waiters, holds), (0, 0, 0), "nothing is left of the clients");
     }
 
-    /// Does the same to both shards, which have to say the same.
-    fn both(&mut self, act: impl Fn(&mut Shard, &mut Sink)) -> Vec<Sent> {
-        let [one, other] = self.shards.each_mut().map(|shard| {
+    /// Does the same to both shards, which have to say the same. `is_own` knows the answer to whoever
+    /// asks; the others were waiting.
+    fn both(
+        &mut self,
+        is_own: impl Fn(&Sent) -> bool,
+        act: impl Fn(&mut Shard, &mut Sink),
+    ) -> Vec<Sent> {
+        let act = |shard: &mut Shard| {
             let mut sink = Sink::default();
             act(shard, &mut sink);
             sink.0
-        });
+        };
+        let [one, other] = self.shards.each_mut().map(act);
         assert_eq!(one, other, "the hash seed shows in the answers");
+        if let Some(Twin { shard, unheard }) = &mut self.twin {
+            let key = |sent: &Sent| (sent.header.session, sent.header.number);
+            let mut heard = one.clone();
+            heard.retain(|sent| is_own(sent) || !unheard.remove(&key(sent)));
+            assert_eq!(act(shard), heard, "what is restored answers otherwise");
+        }
         one
+    }
+
+    /// Compares the third copy, and lets another one begin with what there is now.
+    fn compare_twin(&mut self) {
+        self.events += 1;
+        let is_quick = self.shards[0].bytes() <= QUICK_BYTES;
+        let is_time = self.events.is_multiple_of(self.period);
+        if !is_time || !(is_quick || self.events.is_power_of_two()) {
+            return;
+        }
+        let state = self.shards[0].snapshot();
+        assert_eq!(state, self.shards[1].snapshot(), "the hash seed shows in the snapshot");
+        if let Some(Twin { shard, .. }) = &self.twin {
+            assert_eq!(shard.snapshot(), state, "what was restored has become another");
+        }
+        let types = self.shards[0].types.clone();
+        let mut receiver = Shard::new(SHARD, self.events, types);
+        receiver.reads = self.shards[0].reads;
+        let shard = receiver.restored(&state).expect("a snapshot is one");
+        assert_eq!(shard.snapshot(), state, "what is restored is the same");
+        assert_eq!(shard.digest(), self.shards[0].digest());
+        let unheard = self.parked.keys().copied().collect();
+        self.twin = Some(Twin { shard, unheard });
     }
 
     /// Notes the end of a wait.
@@ -246,15 +339,27 @@ impl Trial {
         )
     }
 
-    fn check(&self) {
+    fn check(&mut self) {
+        self.compare_twin();
         let [one, other] = &self.shards;
         assert_eq!(one.census(), other.census());
         assert_eq!((one.seq(), one.next_due()), (other.seq(), other.next_due()));
-        if !self.stopped {
-            assert_eq!(one.census().waiters, self.parked.len() as u64, "who waits is known");
+        let (waiting, known) = (one.census().waiters, self.parked.len() as u64);
+        match self.are_unheard {
+            true => assert!(waiting >= known, "whoever is heard waits"),
+            false => assert!(self.stopped || waiting == known, "who waits is known"),
         }
         self.shards.iter().for_each(Shard::check_invariants);
+        if let Some(Twin { shard, .. }) = &self.twin {
+            assert_eq!((one.census(), one.seq()), (shard.census(), shard.seq()));
+            shard.check_invariants();
+        }
     }
+}
+
+/// Answers to nobody who asks.
+fn nobody(_: &Sent) -> bool {
+    false
 }
 
 fn is_update(op: u16) -> bool {

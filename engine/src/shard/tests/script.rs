@@ -9,6 +9,7 @@
 //! a barrier gate wait p2/2      => 0 | b: 0  # the answer to a, and one to b
 //! after 100                                  # milliseconds pass
 //! sleep 100                                  # the same, and the shard is woken at the end alone
+//! restore                                    # a snapshot takes the shard's place
 //! ```
 //!
 //! Clients (single words) open their session when they first speak. They number their updates and
@@ -30,7 +31,8 @@ use crate::shard::fuzz::trial::{SHARD, Sent, Trial};
 /// Runs a scenario and compares every answer.
 #[track_caller]
 pub(super) fn check(steps: &str) {
-    let mut script = Script { trial: Trial::new(), clients: BTreeMap::new(), conns: Vec::new() };
+    let trial = Trial::new().with_period(3);
+    let mut script = Script { trial, clients: BTreeMap::new(), conns: Vec::new() };
     for line in steps.lines() {
         let line = line.split_once(" #  ").map_or(line, |(line, _comment)| line).trim();
         if line.is_empty() || line.starts_with("# ") {
@@ -42,6 +44,16 @@ pub(super) fn check(steps: &str) {
         assert_eq!(got, expected.trim(), "\nafter `{}` of this scenario:\n{steps}", step.trim());
     }
     script.trial.finish();
+}
+
+/// The snapshot of the shard after some steps, whatever they answer.
+pub(super) fn snapshot_after(steps: &str) -> Vec<u8> {
+    let trial = Trial::new();
+    let mut script = Script { trial, clients: BTreeMap::new(), conns: Vec::new() };
+    for line in steps.lines().map(str::trim).filter(|line| !line.is_empty()) {
+        script.step(&line.split_whitespace().collect::<Vec<_>>());
+    }
+    script.trial.snapshot()
 }
 
 struct Script {
@@ -87,6 +99,10 @@ impl Script {
                 let census = self.trial.census();
                 let (objects, sessions) = (census.objects, census.sessions);
                 format!("{objects} objects, {sessions} sessions, {} waiters", census.waiters)
+            }
+            ["restore"] => {
+                self.trial.restore();
+                String::new()
             }
             ["seq"] => self.trial.seq().to_string(),
             [client, "reconnect"] => {

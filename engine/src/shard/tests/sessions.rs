@@ -290,3 +290,20 @@ fn a_session_that_ends_takes_back_what_it_waits_for() {
         ",
     );
 }
+
+/// However late it is, and whichever was looked at first: a session that was used lives longer.
+#[test]
+fn sessions_end_in_the_order_of_their_ends() {
+    check(
+        "
+        a open ttl 1000                => ok
+        b open ttl 1100                => ok
+        a lock l acquire               => t3
+        b @9000 lock l acquire
+        c @9000 lock l acquire
+        sleep 500
+        a counter n add 1              => 1
+        sleep 1500                     => b: SessionUnknown | c: t10
+        ",
+    );
+}

@@ -1,5 +1,7 @@
 //! Objects of types that the engine was not built with.
 
+use std::sync::Arc;
+
 use catena_protocol::op::{CounterOp, ObjectOp, UserOp};
 use catena_protocol::rkyv::{self, Archive, Archived, Deserialize, Serialize};
 use catena_protocol::{
@@ -11,7 +13,7 @@ use crate::config::STORED_REPLY_BYTES_MAX;
 use crate::objects::user::{BadSnapshot, Context, Object, Rejection, panic_text};
 use crate::rehearse;
 use crate::shard::fuzz::trial::{SHARD, Sent, Trial};
-use crate::shard::{ConnId, Types};
+use crate::shard::{ConnId, RestoreError, Shard, Types};
 
 /// A number that stays below a hundred, and does what no type should when it is told to.
 #[derive(Debug, Default)]
@@ -560,4 +562,29 @@ fn a_rehearsal_tells_which_promise_is_broken() {
     ] {
         assert!(complaint.contains(expected), "{complaint} is not {expected}");
     }
+}
+
+#[test]
+fn an_object_is_restored_if_its_type_is_known_and_takes_it() {
+    let mut client = Client::new();
+    client.update(&add(40)).expect("it fits");
+    client.update(&Ask::Keep { bytes: vec![7; 100] }).expect("it fits");
+    let before = client.inspect();
+    client.trial.restore();
+    assert_eq!(client.inspect(), before, "counted and described as before");
+    assert_eq!(client.update(&add(60)), Ok(Some(Told::Value(100))));
+    client.trial.restore();
+    assert_eq!(client.again(), Ok(Some(Told::Value(100))), "and answered once");
+    assert_eq!(client.update(&add(1)), Err(TOO_MANY.into()));
+
+    let state = client.trial.snapshot();
+    let stranger = Shard::new(SHARD, 1, Arc::default());
+    assert_eq!(stranger.restored(&state).unwrap_err(), RestoreError::UnknownType(100));
+    // The type's own snapshot begins with a number of eight bytes.
+    let at = state.windows(9).position(|bytes| bytes == [108, 100, 0, 0, 0, 0, 0, 0, 0]);
+    let cut = [&state[..at.expect("it is there")], &[0]].concat();
+    let mut types = Types::default();
+    types.register::<Hundred>();
+    let error = Shard::new(SHARD, 1, Arc::new(types)).restored(&cut).unwrap_err();
+    assert_eq!(error, RestoreError::User { name: "hundred", why: BadSnapshot("a number") });
 }
