@@ -11,7 +11,7 @@ use crate::load::{Load, Pressure};
 use crate::record::{Latency, Row, Sample};
 use crate::server::Server;
 use crate::stats::{Paired, median};
-use crate::wire::{Dialect, Plan};
+use crate::wire::Plan;
 
 /// How long and how often.
 #[derive(Clone, Copy, Debug)]
@@ -45,11 +45,7 @@ pub(crate) struct Contender<'a> {
 impl<'a> Contender<'a> {
     /// Fills the server's keys, and connects.
     pub(crate) fn new(server: &'a Server, plan: &Plan) -> anyhow::Result<Contender<'a>> {
-        if server.dialect != Dialect::Echo {
-            let preparation = Plan { workload: plan.workload.preparation(), ..*plan };
-            let mut load = Load::open(server.dialect.in_turn(server.address, &preparation)?)?;
-            load.send(server.dialect.keys(plan), 16)?;
-        }
+        server.fill(plan)?;
         let load = Load::open(server.dialect.wires(server.address, plan)?)?;
         Ok(Contender { server, load })
     }

@@ -61,9 +61,6 @@ const PRODUCTS: u64 = 200;
 /// How many multiply them at a time.
 const CALLERS: [u32; 7] = [1, 2, 4, 8, 16, 64, 200];
 
-/// Runs for each number of workers.
-const RUNS: u32 = 3;
-
 /// How often the engine is asked what it has done.
 const EVERY: Duration = Duration::from_millis(100);
 
@@ -118,22 +115,27 @@ fn points(args: &Args, folder: &TempDir) -> anyhow::Result<DataSet> {
 /// Time of ten iterations by number of workers, reading not included.
 fn workers(args: &Args, data: &DataSet, record: &mut Record) -> anyhow::Result<()> {
     let engine = Engine::builder().start()?;
-    for workers in &args.workers {
-        let mut seconds = Vec::new();
-        let mut coordination = Vec::new();
-        for run in 0..RUNS {
-            let name = format!("catena-bench/workers-{workers}-{run}");
+    let mut runs: Vec<(u32, Vec<f64>, Vec<f64>)> =
+        args.workers.iter().map(|workers| (*workers, Vec::new(), Vec::new())).collect();
+    for round in 0..args.common.rounds {
+        // Few to many, and many to few.
+        runs.reverse();
+        for (workers, seconds, coordination) in &mut runs {
+            let name = format!("catena-bench/workers-{workers}-{round}");
             let summary = cluster(args, data, &engine, *workers, name, ITERATIONS)?;
             // Round 0 only looks at the first centres.
             let rounds = summary.rounds.iter().skip(1);
             seconds.push(rounds.clone().map(|round| round.seconds).sum());
             coordination.extend(rounds.map(|round| round.seconds_coordination * 1e3));
         }
+    }
+    runs.sort_unstable_by_key(|(workers, ..)| *workers);
+    for (workers, seconds, coordination) in &runs {
         let of = |what: &str, unit: &str, values: &[f64]| {
             Sample::new(what, "catena", unit, values).at(Axis::Workers, f64::from(*workers))
         };
-        record.samples.push(of("k-means, 10 iterations", "s", &seconds));
-        record.samples.push(of("k-means, coordination of one iteration", "ms", &coordination));
+        record.samples.push(of("k-means, 10 iterations", "s", seconds));
+        record.samples.push(of("k-means, coordination in an iteration", "ms", coordination));
     }
     Ok(())
 }

@@ -7,7 +7,7 @@ use catena_engine::shard::{ConnId, Moment, Outbox, Output, Shard, Time, Types};
 use catena_protocol::frame::{self, Next};
 use catena_protocol::limits::FRAME_BYTES_MAX;
 use catena_protocol::op::SessionOp;
-use catena_protocol::{FrameKind, Header, ObjectId, Op, ShardId};
+use catena_protocol::{FrameKind, Header, ObjectId, Op, ShardId, Status};
 
 use crate::multiplied::Multiplied;
 
@@ -71,6 +71,17 @@ impl InProcess {
             self.shard.on_request(MOMENT, ConnId(0), &frame, &mut self.out);
             rest = &rest[frame.bytes.len()..];
         }
+    }
+
+    /// How many of the last requests were refused. That is quick, and nothing to measure.
+    pub(crate) fn refused(&self) -> usize {
+        let mut refused = 0;
+        let mut rest = &self.out.0[..];
+        while let Ok(Next::Frame(frame)) = frame::next(rest, FRAME_BYTES_MAX) {
+            refused += usize::from(frame.header.flags != Status::Ok.to_wire());
+            rest = &rest[frame.bytes.len()..];
+        }
+        refused
     }
 }
 

@@ -27,19 +27,26 @@ const ALONE: [Workload; 3] =
 const LOADS: [u32; 5] = [10, 25, 50, 75, 90];
 
 pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
-    let cpu = args.common.engine_cpu;
-    let asleep = Server::engine(&[cpu], 0)?;
-    let mut spinning = Server::engine(&[cpu], args.spin)?;
-    spinning.name = format!("catena, spin {}", args.spin);
+    let servers = servers(args)?;
     args.common.pin_load()?;
     let mut record = Record::new("latency");
-    one_at_a_time(args, &[&asleep, &spinning], &mut record)?;
-    under_load(args, &asleep, &mut record)?;
+    one_at_a_time(args, &servers, &mut record)?;
+    under_load(args, &servers[0], &mut record)?;
     record.notes.push("replicated: not measured, this engine has no chain yet".to_owned());
     record.deliver(args.common.json.as_ref())
 }
 
-fn one_at_a_time(args: &Args, servers: &[&Server], record: &mut Record) -> anyhow::Result<()> {
+/// Who is asked: first the one that sleeps. A chain of two joins them here, and its lines the others'
+/// plots, by its name.
+fn servers(args: &Args) -> anyhow::Result<Vec<Server>> {
+    let cpu = args.common.engine_cpu;
+    let asleep = Server::engine(&[cpu], 0)?;
+    let mut spinning = Server::engine(&[cpu], args.spin)?;
+    spinning.name = format!("catena, spin {}", args.spin);
+    Ok(vec![asleep, spinning])
+}
+
+fn one_at_a_time(args: &Args, servers: &[Server], record: &mut Record) -> anyhow::Result<()> {
     let timing = args.common.timing();
     for workload in ALONE {
         for (spin, waiting) in [(false, "client sleeps"), (true, "client spins")] {

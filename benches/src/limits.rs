@@ -82,7 +82,7 @@ fn round(args: &Args) -> Duration {
 fn in_process_samples(args: &Args, record: &mut Record) {
     for objects in [1, 1_000, KEYS] {
         let ns = counter_add_ns(args.common.rounds, round(args), objects);
-        let measure = format!("decode + add + encode, {objects} counters");
+        let measure = format!("decode + add + encode, objects: {objects}");
         record.samples.push(Sample::new(&measure, "in process", "ns/op", &ns));
     }
 }
@@ -103,6 +103,7 @@ fn counter_add_ns(rounds: u32, round: Duration, objects: u64) -> Vec<f64> {
             spent += start.elapsed();
             requests += REQUESTS;
         }
+        assert_eq!(shard.refused(), 0, "a counter can be added to");
         spent.as_nanos() as f64 / requests as f64
     };
     // The first makes the counters.

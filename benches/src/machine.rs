@@ -6,6 +6,7 @@ use std::process::Command;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use anyhow::Context;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
 use serde::{Deserialize, Serialize};
 
@@ -92,6 +93,14 @@ pub(crate) fn pin(cpus: &[usize]) -> anyhow::Result<()> {
     let mut set = CpuSet::new();
     cpus.iter().filter(|cpu| **cpu < CpuSet::MAX_CPU).for_each(|cpu| set.set(*cpu));
     sched_setaffinity(None, &set).with_context(|| format!("cannot run on cpus {cpus:?}"))
+}
+
+/// Lets this process and what it starts open as many files as the system allows: a thousand parties
+/// take more connections than is usual.
+pub(crate) fn allow_files() -> anyhow::Result<()> {
+    let limit = getrlimit(Resource::Nofile);
+    let raised = Rlimit { current: limit.maximum, maximum: limit.maximum };
+    setrlimit(Resource::Nofile, raised).context("cannot allow more open files")
 }
 
 #[cfg(test)]

@@ -88,6 +88,7 @@ enum Command {
 }
 
 fn main() -> anyhow::Result<()> {
+    machine::allow_files()?;
     match Args::parse().command {
         Command::Ops(args) => ops::run(&args),
         Command::Peers(args) => peers::run(&args),

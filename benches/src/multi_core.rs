@@ -57,9 +57,10 @@ fn press(
     connections: u64,
     pressure: &Pressure,
 ) -> anyhow::Result<Outcome> {
+    let address = server.address;
     let press_core = |core: usize, cpu: usize| {
         machine::pin(&[cpu])?;
-        let node = Node::at(server.address)?;
+        let node = Node::at(address)?;
         let wires = node.wires_to_core(core, Workload::CounterAdd, KEYS, connections)?;
         let mut load = Load::open(wires)?;
         let outcome = load.press(pressure, &|| None)?;

@@ -67,7 +67,10 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     let mut peers = Vec::new();
     for name in ["redis", "memcached", "etcd"] {
         match Server::peer(name, cpu)? {
-            Some(server) => peers.push(server),
+            Some(server) => {
+                record.notes.extend(server.version());
+                peers.push(server);
+            }
             None => record.notes.push(format!("{name}: skipped, it is not installed")),
         }
     }

@@ -104,7 +104,7 @@ impl Axis {
             Axis::Workers => "workers",
             Axis::Callers => "callers",
             Axis::Rate => "requests/s",
-            Axis::Seconds => "s",
+            Axis::Seconds => "seconds",
         }
     }
 }
@@ -162,7 +162,11 @@ impl Sample {
     /// What was measured and where, such as `barrier, 8 parties`.
     pub(crate) fn label(&self) -> String {
         match &self.at {
-            Some(Place { x, axis }) => format!("{}, {} {}", self.measure, short(*x), axis.name()),
+            Some(Place { x, axis }) => {
+                let name = axis.name();
+                let name = if *x == 1.0 { name.trim_end_matches('s') } else { name };
+                format!("{}, {} {name}", self.measure, short(*x))
+            }
             None => self.measure.clone(),
         }
     }
@@ -214,13 +218,13 @@ impl Record {
         );
         if !self.rows.is_empty() {
             text += &format!(
-                "\n{:<26} {:<12} {:>12} {:>12} {:>7} {:>7} {:>10} {:>10}\n",
+                "\n{:<28} {:<12} {:>12} {:>12} {:>7} {:>7} {:>10} {:>10}\n",
                 "measure", "peer", "ours", "theirs", "ratio", "spread", "our cpu", "their cpu"
             );
         }
         for row in &self.rows {
             text += &format!(
-                "{:<26} {:<12} {:>12} {:>12} {:>7.2} {:>6.0}% {:>10} {:>10}\n",
+                "{:<28} {:<12} {:>12} {:>12} {:>7.2} {:>6.0}% {:>10} {:>10}\n",
                 row.measure,
                 row.peer,
                 amount(row.ours, &row.unit),
@@ -233,7 +237,7 @@ impl Record {
         }
         if !self.samples.is_empty() {
             text += &format!(
-                "\n{:<44} {:<16} {:>13} {:>7} {:>9} {:>9} {:>9} {:>9} {:>10}\n",
+                "\n{:<48} {:<16} {:>13} {:>7} {:>9} {:>9} {:>9} {:>9} {:>10}\n",
                 "measure", "server", "value", "spread", "p50 µs", "p99", "p99.9", "max", "cpu"
             );
         }
@@ -243,7 +247,7 @@ impl Record {
                 format!("{:>9.1} {:>9.1} {:>9.1} {:>9.1}", l.p50, l.p99, l.p999, l.max)
             });
             text += &format!(
-                "{:<44} {:<16} {:>13} {:>6.0}% {latency} {:>10}\n",
+                "{:<48} {:<16} {:>13} {:>6.0}% {latency} {:>10}\n",
                 sample.label(),
                 sample.server,
                 amount(sample.value, &sample.unit),
@@ -263,8 +267,8 @@ impl Record {
 
 /// A number with its unit, short enough for a table.
 pub(crate) fn amount(value: f64, unit: &str) -> String {
-    for (small, large) in [("ns", "µs"), ("µs", "ms")] {
-        if value >= 1e4
+    for (small, large) in [("ns", "µs"), ("µs", "ms"), ("ms", "s")] {
+        if value >= 1e3
             && let Some(rest) = unit.strip_prefix(small)
         {
             return amount(value / 1e3, &format!("{large}{rest}"));
@@ -308,6 +312,8 @@ mod tests {
         assert_eq!(amount(61.23, "µs"), "61.2 µs");
         assert_eq!(amount(9.0, "µs"), "9.00 µs");
         assert_eq!(amount(68_445.0, "ns/op"), "68.4 µs/op");
+        assert_eq!(amount(1_234_000.0, "µs"), "1.23 s");
+        assert_eq!(amount(0.0, "calls/op"), "0 calls/op");
         assert_eq!(amount(0.0042, "calls/op"), "0.0042 calls/op");
     }
 

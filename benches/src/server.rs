@@ -5,6 +5,7 @@
 //! 2. It is ended when its [`Server`] is dropped, also on an error, and by the kernel should this
 //!    process be killed. No other process is ever touched.
 
+use std::cell::RefCell;
 use std::io::{BufRead, BufReader, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream, ToSocketAddrs};
 use std::os::unix::process::CommandExt;
@@ -15,8 +16,9 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, bail};
 use tempfile::TempDir;
 
+use crate::load::Load;
 use crate::machine;
-use crate::wire::Dialect;
+use crate::wire::{Dialect, Plan, Workload};
 
 /// A server that answers at its address.
 #[derive(Debug)]
@@ -27,6 +29,8 @@ pub(crate) struct Server {
     child: Option<Child>,
     /// What it reads and prints, if it is a part of this program.
     talk: Option<(ChildStdin, BufReader<ChildStdout>)>,
+    /// What all its keys were filled with.
+    filled: RefCell<Vec<(Workload, u64)>>,
     /// Where it keeps its files; goes after the process.
     _folder: Option<TempDir>,
 }
@@ -68,6 +72,7 @@ impl Server {
             address: SocketAddr::from(([127, 0, 0, 1], 0)),
             child: Some(child),
             talk: Some((stdin, BufReader::new(stdout))),
+            filled: RefCell::default(),
             _folder: None,
         };
         let port = server.told()?.parse().with_context(|| format!("{name} did not start"))?;
@@ -92,12 +97,8 @@ impl Server {
 
     /// A peer by name, on one cpu; `None` if it is not installed.
     pub(crate) fn peer(name: &str, cpu: usize) -> anyhow::Result<Option<Server>> {
-        let (program, dialect) = match name {
-            "redis" => ("redis-server", Dialect::Redis),
-            "memcached" => ("memcached", Dialect::Memcached),
-            "etcd" => ("etcd", Dialect::Etcd),
-            _ => bail!("`{name}` is no peer that can be started here"),
-        };
+        let (program, dialect) = program_of(name)
+            .with_context(|| format!("`{name}` is no peer that can be started here"))?;
         if !is_on_path(program) {
             return Ok(None);
         }
@@ -113,10 +114,19 @@ impl Server {
             address: SocketAddr::from(([127, 0, 0, 1], port)),
             child: Some(child),
             talk: None,
+            filled: RefCell::default(),
             _folder: Some(folder),
         };
         server.await_ready()?;
         Ok(Some(server))
+    }
+
+    /// What it calls itself, if it was started here and is no part of this program.
+    pub(crate) fn version(&self) -> Option<String> {
+        let (program, _) = program_of(&self.name)?;
+        let output = Command::new(program).arg("--version").output().ok()?;
+        let text = String::from_utf8(output.stdout).ok()?;
+        Some(format!("{}: {}", self.name, text.lines().next()?.trim()))
     }
 
     /// A server that runs already, such as `redis://127.0.0.1:6379` or `127.0.0.1:7400`.
@@ -137,6 +147,7 @@ impl Server {
             address,
             child: None,
             talk: None,
+            filled: RefCell::default(),
             _folder: None,
         })
     }
@@ -153,6 +164,21 @@ impl Server {
             }
             std::thread::sleep(Duration::from_millis(20));
         }
+        Ok(())
+    }
+
+    /// Puts everything there that the workload of this plan is going to ask for, unless it is.
+    pub(crate) fn fill(&self, plan: &Plan) -> anyhow::Result<()> {
+        let plan = Plan { workload: plan.workload.preparation(), ..*plan };
+        let what = (plan.workload, self.dialect.keys(&plan));
+        if self.dialect == Dialect::Echo || self.filled.borrow().contains(&what) {
+            return Ok(());
+        }
+        // Not more under way than a session allows, nor than etcd answers in any hurry.
+        let depth = if self.dialect == Dialect::Etcd { 16 } else { plan.workload.in_flight() };
+        let mut load = Load::open(self.dialect.in_turn(self.address, &plan)?)?;
+        load.send(what.1, depth)?;
+        self.filled.borrow_mut().push(what);
         Ok(())
     }
 
@@ -190,6 +216,16 @@ impl Drop for Server {
     }
 }
 
+/// The program of a peer, and what it speaks.
+fn program_of(name: &str) -> Option<(&'static str, Dialect)> {
+    match name {
+        "redis" => Some(("redis-server", Dialect::Redis)),
+        "memcached" => Some(("memcached", Dialect::Memcached)),
+        "etcd" => Some(("etcd", Dialect::Etcd)),
+        _ => None,
+    }
+}
+
 /// This program in the part of [`become_child`].
 fn child_on(cpus: &str) -> anyhow::Result<Command> {
     let mut command = Command::new(std::env::current_exe()?);
@@ -210,8 +246,9 @@ pub(crate) fn become_child(cpus: &[usize], program: &Path, args: &[String]) -> a
 fn arguments(name: &str, port: u16, other_port: u16) -> Vec<String> {
     let line = match name {
         "redis" => format!("--port {port} --bind 127.0.0.1 --appendonly no --daemonize no --save"),
-        // Staying who it is: the kernel forgets to end a child that becomes somebody else.
-        "memcached" => format!("-p {port} -U 0 -l 127.0.0.1 -t 1 -m 1024 -c 4096 -u root"),
+        // Staying who it is: the kernel forgets to end a child that becomes somebody else. A whole
+        // pipeline before it turns to the next connection: 20 requests, as it is, cost it much.
+        "memcached" => format!("-p {port} -U 0 -l 127.0.0.1 -t 1 -m 1024 -c 4096 -R 256 -u root"),
         _ => format!(
             "--data-dir data --listen-client-urls http://127.0.0.1:{port} \
              --advertise-client-urls http://127.0.0.1:{port} \

@@ -24,6 +24,9 @@ const STEADY: [(Workload, u64, usize); 9] = [
 
 const KEYS: u64 = 10_000;
 
+/// Presses before the one that counts.
+const WARM_UPS: u32 = 8;
+
 /// How many counters the memory is measured with.
 const COUNTERS: u64 = 1_000_000;
 
@@ -33,15 +36,13 @@ pub(super) fn allocations(cpu: usize) -> anyhow::Result<Vec<Sample>> {
     let mut samples = Vec::new();
     for (workload, connections, depth) in STEADY {
         let plan = Plan { workload, keys: KEYS, connections };
-        let preparation = Plan { workload: workload.preparation(), ..plan };
-        let mut load = Load::open(engine.dialect.in_turn(engine.address, &preparation)?)?;
-        load.send(engine.dialect.keys(&plan), 16)?;
+        engine.fill(&plan)?;
         let mut load = Load::open(engine.dialect.wires(engine.address, &plan)?)?;
-        let measure = Duration::from_millis(300);
+        let measure = Duration::from_millis(200);
         let pressure =
             Pressure { depth, warm_up: Duration::ZERO, measure, spin: false, rate: None };
         // Until every connection has the buffers, and every session the ring, that it keeps.
-        for _ in 0..2 {
+        for _ in 0..WARM_UPS {
             load.press(&pressure, &|| None)?;
             load.settle()?;
         }

@@ -3,15 +3,18 @@
 //! Plots are plain SVG in the page's own colours, so that they follow its light and dark sides and
 //! its width. Every plot stands for numbers that are also there as text.
 
+mod markdown;
 mod plot;
+mod samples;
 
 use std::fs;
+use std::io::Write;
 use std::path::PathBuf;
 
 use anyhow::Context;
 
-use self::plot::{Axes, Bar, Line, Scale};
-use crate::record::{Axis, Latency, Record, Row, Sample, amount, short};
+use self::plot::Bar;
+use crate::record::{Record, Row, Sample, amount};
 
 /// Draws what the other subcommands saved.
 #[derive(Debug, clap::Args)]
@@ -23,11 +26,19 @@ pub(crate) struct Args {
     /// Where to write the page.
     #[arg(long, value_name = "FILE", default_value = "report.html")]
     out: PathBuf,
+
+    /// Print the tables as Markdown instead.
+    #[arg(long)]
+    markdown: bool,
 }
 
 pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     let records =
         args.files.iter().map(|path| Record::load(path)).collect::<anyhow::Result<Vec<_>>>()?;
+    if args.markdown {
+        let sections: Vec<String> = records.iter().map(markdown::section).collect();
+        return Ok(std::io::stdout().lock().write_all(sections.join("\n").as_bytes())?);
+    }
     let out = &args.out;
     fs::write(out, page(&records)).with_context(|| out.display().to_string())
 }
@@ -60,9 +71,9 @@ fn section(record: &Record) -> String {
     );
     if !record.rows.is_empty() {
         html += &ratios(&record.rows);
-        html += &throughput_bars(&record.rows);
+        html += &row_bars(record);
     }
-    html += &sample_plots(&record.samples);
+    html += &samples::plots(&record.samples);
     if !record.samples.is_empty() {
         html += &sample_table(&record.samples);
     }
@@ -85,7 +96,8 @@ fn title(kind: &str) -> String {
     }
 }
 
-/// The table of ratios, which come first, as a phone shows no more; green where we are ahead.
+/// The table of ratios, which come first, as a phone shows no more; green where we are ahead, red where
+/// we are behind, and neither where the rounds do not agree on it.
 fn ratios(rows: &[Row]) -> String {
     let mut html =
         "<div class=\"wide\"><table>\n<tr><th>measure</th><th>against</th><th>ratio</th>\
@@ -94,12 +106,18 @@ fn ratios(rows: &[Row]) -> String {
             .to_owned();
     for row in rows {
         let ahead = if lower_is_better(&row.unit) { row.ratio < 1.0 } else { row.ratio > 1.0 };
+        let agreed = (row.ratio - 1.0).abs() > row.ratio * row.spread / 2.0;
+        let class = match (agreed, ahead) {
+            (false, _) => "open",
+            (true, true) => "ahead",
+            (true, false) => "behind",
+        };
         html += &format!(
             "<tr><td>{}</td><td>{}</td><td class=\"{}\">{:.2}×</td><td>{:.0} %</td><td>{}</td>\
              <td>{}</td><td>{}</td><td>{}</td></tr>\n",
             escape(&row.measure),
             escape(&row.peer),
-            if ahead { "ahead" } else { "behind" },
+            class,
             row.ratio,
             row.spread * 100.0,
             amount(row.ours, &row.unit),
@@ -111,170 +129,28 @@ fn ratios(rows: &[Row]) -> String {
     html + "</table></div>\n"
 }
 
+const HIGHER: &str = "higher is better";
+const LOWER: &str = "lower is better";
+
 fn lower_is_better(unit: &str) -> bool {
     unit != "op/s"
 }
 
 /// One plot for each measure: us and everybody beside us.
-fn throughput_bars(rows: &[Row]) -> String {
+fn row_bars(Record { kind, rows, .. }: &Record) -> String {
+    let us = if kind == "multi-core" { "two cores" } else { "catena" };
     let mut html = "<div class=\"plots\">\n".to_owned();
     for measure in in_order(rows.iter().map(|row| &row.measure)) {
         let of_measure: Vec<&Row> = rows.iter().filter(|row| row.measure == *measure).collect();
         let unit = &of_measure[0].unit;
-        let ours = Bar { name: "catena", value: of_measure[0].ours, ours: true };
+        let ours = Bar { name: us, value: of_measure[0].ours, ours: true };
         let theirs =
             of_measure.iter().map(|row| Bar { name: &row.peer, value: row.theirs, ours: false });
         let bars: Vec<Bar<'_>> = std::iter::once(ours).chain(theirs).collect();
-        let hint = if lower_is_better(unit) { "lower is better" } else { "higher is better" };
-        html += &plot::bars(&format!("{measure}, {hint}"), unit, &bars);
+        let hint = if lower_is_better(unit) { LOWER } else { HIGHER };
+        html += &plot::bars(measure, hint, unit, &bars);
     }
     html + "</div>\n"
-}
-
-/// Samples that are more than a number: over parties, workers, load, time and quantiles.
-fn sample_plots(samples: &[Sample]) -> String {
-    let on = |axis: Axis| -> Vec<&Sample> {
-        let is_on = |sample: &&Sample| sample.at.as_ref().is_some_and(|at| at.axis == axis);
-        samples.iter().filter(is_on).collect()
-    };
-    let alone: Vec<&Sample> = samples.iter().filter(|sample| sample.at.is_none()).collect();
-    let html = [
-        sample_bars(&alone),
-        by_quantile(&alone),
-        by_rate(&on(Axis::Rate)),
-        by_parties(&on(Axis::Parties)),
-        by_server(&on(Axis::Callers)),
-        by_server(&on(Axis::Workers)),
-        by_server(&on(Axis::Seconds)),
-    ]
-    .concat();
-    if html.is_empty() { html } else { format!("<div class=\"plots\">\n{html}</div>\n") }
-}
-
-/// What the servers did by themselves, per second, in one plot.
-fn sample_bars(samples: &[&Sample]) -> String {
-    let rates: Vec<&&Sample> = samples.iter().filter(|sample| sample.unit == "op/s").collect();
-    // At one at a time the question is how long it takes; with two or less a table says it all.
-    if rates.len() < 3 || rates.iter().any(|sample| sample.measure.contains("1x1,")) {
-        return String::new();
-    }
-    let bar = |sample: &&&Sample| (sample.measure.clone(), sample.value);
-    let named: Vec<(String, f64)> = rates.iter().map(bar).collect();
-    let bars: Vec<Bar<'_>> =
-        named.iter().map(|(name, value)| Bar { name, value: *value, ours: true }).collect();
-    plot::bars("Throughput, higher is better", "op/s", &bars)
-}
-
-/// For each measure, how long the fastest half took and how long the slowest, server by server.
-fn by_quantile(samples: &[&Sample]) -> String {
-    let mut html = String::new();
-    for measure in in_order(samples.iter().map(|sample| &sample.measure)) {
-        let of_measure = samples.iter().filter(|sample| sample.measure == *measure);
-        let lines = of_measure.filter_map(|sample| {
-            let Latency { p50, p90, p99, p999, .. } = sample.latency_us?;
-            let points = vec![(2.0, p50), (10.0, p90), (100.0, p99), (1_000.0, p999)];
-            Some(Line { name: &sample.server, points })
-        });
-        let lines: Vec<Line<'_>> = lines.collect();
-        // One server alone is in the table.
-        if lines.len() < 2 {
-            continue;
-        }
-        let names = [(2.0, "50 %"), (10.0, "90 %"), (100.0, "99 %"), (1_000.0, "99.9 %")];
-        let axes = Axes {
-            unit: "µs",
-            up: Scale::Powers,
-            name: "of requests take at most",
-            across: Scale::Powers,
-            ticks: names.map(|(x, name)| (x, name.to_owned())).to_vec(),
-        };
-        html += &plot::lines(&format!("{measure}: latency"), &axes, &lines);
-    }
-    html
-}
-
-/// Latency as load grows, in the open loop.
-fn by_rate(samples: &[&Sample]) -> String {
-    let mut html = String::new();
-    for measure in in_order(samples.iter().map(|sample| &sample.measure)) {
-        let of_measure = || samples.iter().filter(|sample| sample.measure == *measure);
-        let quantile = |of: fn(&Latency) -> f64| -> Vec<(f64, f64)> {
-            let point = |sample: &&Sample| {
-                Some((sample.at.as_ref()?.x, sample.latency_us.as_ref().map(of)?))
-            };
-            of_measure().filter_map(point).collect()
-        };
-        let lines = [
-            Line { name: "p50", points: quantile(|latency| latency.p50) },
-            Line { name: "p99", points: quantile(|latency| latency.p99) },
-            Line { name: "p99.9", points: quantile(|latency| latency.p999) },
-        ];
-        let axes = Axes {
-            unit: "µs",
-            up: Scale::Powers,
-            name: "requests per second",
-            across: Scale::Even,
-            ticks: plot::even_ticks(lines[0].points.iter().map(|(x, _)| *x)),
-        };
-        html += &plot::lines(&format!("{measure}: latency"), &axes, &lines);
-    }
-    html
-}
-
-/// All kinds of meeting in one plot.
-fn by_parties(samples: &[&Sample]) -> String {
-    let measures = in_order(samples.iter().map(|sample| &sample.measure));
-    let lines = measures.into_iter().map(|measure| {
-        let of_measure = samples.iter().filter(|sample| sample.measure == *measure);
-        Line { name: measure, points: points(of_measure) }
-    });
-    let lines: Vec<Line<'_>> = lines.collect();
-    let axes = Axes {
-        unit: "µs",
-        up: Scale::Powers,
-        name: "parties",
-        across: Scale::Powers,
-        ticks: named_places(&lines),
-    };
-    plot::lines("Time of a round, lower is better", &axes, &lines)
-}
-
-/// One plot for each measure, one line for each server.
-fn by_server(samples: &[&Sample]) -> String {
-    let mut html = String::new();
-    for measure in in_order(samples.iter().map(|sample| &sample.measure)) {
-        let of_measure: Vec<&&Sample> =
-            samples.iter().filter(|sample| sample.measure == *measure).collect();
-        let line = |server: &String| {
-            let of_server = of_measure.iter().copied().filter(|sample| sample.server == *server);
-            points(of_server)
-        };
-        let servers = in_order(of_measure.iter().map(|sample| &sample.server));
-        let lines: Vec<Line<'_>> =
-            servers.iter().map(|name| Line { name, points: line(name) }).collect();
-        let (unit, axis) = match of_measure[..] {
-            [Sample { unit, at: Some(at), .. }, ..] => (unit, at.axis),
-            _ => continue,
-        };
-        let ticks = match axis {
-            Axis::Seconds => plot::even_ticks(lines[0].points.iter().map(|(x, _)| *x)),
-            _ => named_places(&lines),
-        };
-        let axes = Axes { unit, up: Scale::Even, name: axis.name(), across: Scale::Even, ticks };
-        html += &plot::lines(measure, &axes, &lines);
-    }
-    html
-}
-
-fn points<'a>(samples: impl Iterator<Item = &'a &'a Sample>) -> Vec<(f64, f64)> {
-    samples.filter_map(|sample| Some((sample.at.as_ref()?.x, sample.value))).collect()
-}
-
-/// Where there are points, by their numbers.
-fn named_places(lines: &[Line<'_>]) -> Vec<(f64, String)> {
-    let mut places = in_order(lines.iter().flat_map(|line| &line.points).map(|(x, _)| *x));
-    places.sort_unstable_by(f64::total_cmp);
-    places.into_iter().map(|x| (x, short(x))).collect()
 }
 
 fn sample_table(samples: &[Sample]) -> String {
@@ -362,5 +238,18 @@ mod tests {
         assert!(!html.contains("http"), "nothing is loaded from elsewhere");
         assert_eq!(html.matches("<svg").count(), html.matches("</svg>").count());
         assert!(!html.contains("NaN") && !html.contains("inf"), "{html}");
+    }
+
+    #[test]
+    fn a_saved_run_becomes_tables_of_markdown() {
+        let record: Record = serde_json::from_str(SAVED).unwrap();
+        let text = markdown::section(&record);
+        for line in [
+            "| `counter_add_16x32` | redis | 3.00 | 10 % | 4.50M op/s | 1.50M op/s | 200.0 ns/op | – |",
+            "| barrier, 8 parties | catena | 50.0 µs/round | 10 % |",
+            "* memcached: skipped, it is not installed",
+        ] {
+            assert!(text.lines().any(|got| got == line), "{line} in {text}");
+        }
     }
 }

@@ -40,49 +40,46 @@ pub(super) enum Scale {
 const WIDTH: f64 = 420.0;
 const LINE_COLOURS: usize = 6;
 
-/// Bars from zero, each with its name in front and its number behind.
-pub(super) fn bars(title: &str, unit: &str, bars: &[Bar<'_>]) -> String {
+/// Bars from zero, each with its number behind, and with its name in front or, if it is long, above.
+pub(super) fn bars(title: &str, hint: &str, unit: &str, bars: &[Bar<'_>]) -> String {
     const NUMBER: f64 = 92.0;
-    const STEP: f64 = 26.0;
-    const CHAR: f64 = 6.6;
-    let longest = bars.iter().map(|bar| shortened(bar.name).chars().count()).max().unwrap_or(0);
-    let name = f64::from(u32::try_from(longest).expect("names are short")) * CHAR + 16.0;
+    // A wide character of the page's font.
+    const CHAR: f64 = 7.7;
+    const NAME_MOST: usize = 14;
+    let longest = bars.iter().map(|bar| bar.name.chars().count()).max().unwrap_or(0);
+    let (left, step) = if longest <= NAME_MOST {
+        (f64::from(u32::try_from(longest).expect("names are short")) * CHAR + 8.0, 26.0)
+    } else {
+        (0.0, 40.0)
+    };
     let most = bars.iter().map(|bar| bar.value).fold(f64::MIN_POSITIVE, f64::max);
     let mut svg = String::new();
     let mut y = 0.0;
     for bar in bars {
-        let length = (bar.value / most * (WIDTH - name - NUMBER)).max(1.0);
-        let (class, middle) = (if bar.ours { 0 } else { 1 }, y + 16.0);
+        let length = (bar.value / most * (WIDTH - left - NUMBER)).max(1.0);
+        let (class, bottom) = (if bar.ours { 0 } else { 1 }, y + step - 4.0);
+        let (x, baseline, anchor) =
+            if left > 0.0 { (left - 6.0, bottom - 5.0, "end") } else { (0.0, y + 13.0, "start") };
         svg += &format!(
-            "<text x=\"{:.0}\" y=\"{middle:.0}\" text-anchor=\"end\">{}</text>\
-             <rect class=\"bar-{class}\" x=\"{name:.0}\" y=\"{:.0}\" width=\"{length:.1}\" \
-             height=\"18\" rx=\"2\"/><text x=\"{:.1}\" y=\"{middle:.0}\">{}</text>\n",
-            name - 8.0,
-            escape(&shortened(bar.name)),
-            y + 2.0,
-            name + length + 6.0,
+            "<text x=\"{x:.0}\" y=\"{baseline:.0}\" text-anchor=\"{anchor}\">{}</text>\
+             <rect class=\"bar-{class}\" x=\"{left:.0}\" y=\"{:.0}\" width=\"{length:.1}\" \
+             height=\"18\" rx=\"2\"/><text x=\"{:.1}\" y=\"{:.0}\">{}</text>\n",
+            escape(bar.name),
+            bottom - 18.0,
+            left + length + 6.0,
+            bottom - 5.0,
             amount(bar.value, unit)
         );
-        y += STEP;
+        y += step;
     }
-    figure(title, "", y, &svg)
-}
-
-/// The end of a name that is too long to stand before a bar: of an address, the port.
-fn shortened(name: &str) -> String {
-    const MOST: usize = 20;
-    let chars = name.chars().count();
-    if chars <= MOST {
-        name.to_owned()
-    } else {
-        format!("…{}", name.chars().skip(chars - MOST + 1).collect::<String>())
-    }
+    let caption = Caption { title, hint, legend: String::new() };
+    figure(&caption, "", y, &svg)
 }
 
 /// Lines over a grid; nothing if no line has two points.
-pub(super) fn lines(title: &str, axes: &Axes<'_>, lines: &[Line<'_>]) -> String {
+pub(super) fn lines(title: &str, hint: &str, axes: &Axes<'_>, lines: &[Line<'_>]) -> String {
     const LEFT: f64 = 78.0;
-    const RIGHT: f64 = WIDTH - 14.0;
+    const RIGHT: f64 = WIDTH - 24.0;
     const TOP: f64 = 12.0;
     const BOTTOM: f64 = 200.0;
     if lines.iter().all(|line| line.points.len() < 2) {
@@ -111,7 +108,7 @@ pub(super) fn lines(title: &str, axes: &Axes<'_>, lines: &[Line<'_>]) -> String 
         if at - room / 2.0 >= free_from {
             svg += &format!(
                 "<text class=\"faint\" x=\"{at:.1}\" y=\"{:.0}\" text-anchor=\"middle\">{}</text>",
-                BOTTOM + 17.0,
+                BOTTOM + 18.0,
                 escape(label)
             );
             free_from = at + room / 2.0;
@@ -120,7 +117,7 @@ pub(super) fn lines(title: &str, axes: &Axes<'_>, lines: &[Line<'_>]) -> String 
     svg += &format!(
         "<text class=\"faint\" x=\"{:.0}\" y=\"{:.0}\" text-anchor=\"middle\">{}</text>\n",
         f64::midpoint(LEFT, RIGHT),
-        BOTTOM + 36.0,
+        BOTTOM + 37.0,
         escape(axes.name)
     );
     for (index, line) in lines.iter().enumerate() {
@@ -142,7 +139,9 @@ pub(super) fn lines(title: &str, axes: &Axes<'_>, lines: &[Line<'_>]) -> String 
         }
         svg += "\n";
     }
-    figure(title, &legend(lines), BOTTOM + 42.0, &svg)
+    // Many lines need room.
+    let class = if lines.len() > 3 { "large" } else { "" };
+    figure(&Caption { title, hint, legend: legend(lines) }, class, BOTTOM + 43.0, &svg)
 }
 
 /// The values an axis spans.
@@ -155,25 +154,23 @@ struct Range {
 impl Range {
     fn of(scale: Scale, values: impl Iterator<Item = f64> + Clone) -> Range {
         let high = values.clone().fold(f64::MIN_POSITIVE, f64::max);
-        let low = match scale {
-            Scale::Even => 0.0,
+        match scale {
+            Scale::Even => Range { scale, low: 0.0, high },
             Scale::Powers => {
                 // What is zero has no place among powers and stands at the lower edge.
                 let above = values.filter(|value| *value > 0.0);
-                above.fold(f64::INFINITY, f64::min).min(high)
+                let low = above.fold(f64::INFINITY, f64::min).min(high);
+                // With some air, so that no point lies on an edge.
+                Range { scale, low: low / 1.2, high: high * 1.2 }
             }
-        };
-        Range { scale, low, high }
+        }
     }
 
     /// Where a value lies, from 0 to 1.
     fn share(&self, value: f64) -> f64 {
         let share = match self.scale {
             Scale::Even => value / self.high,
-            Scale::Powers if self.low < self.high => {
-                (value.max(self.low) / self.low).ln() / (self.high / self.low).ln()
-            }
-            Scale::Powers => 0.5,
+            Scale::Powers => (value.max(self.low) / self.low).ln() / (self.high / self.low).ln(),
         };
         share.clamp(0.0, 1.0)
     }
@@ -238,10 +235,19 @@ fn legend(lines: &[Line<'_>]) -> String {
     format!("<p class=\"legend\">{entries}</p>\n")
 }
 
-fn figure(title: &str, legend: &str, height: f64, svg: &str) -> String {
-    let title = escape(title);
+/// What stands above a plot.
+struct Caption<'a> {
+    title: &'a str,
+    /// How to read it.
+    hint: &'a str,
+    legend: String,
+}
+
+fn figure(caption: &Caption<'_>, class: &str, height: f64, svg: &str) -> String {
+    let Caption { title, hint, legend } = caption;
+    let (title, hint) = (escape(title), escape(hint));
     format!(
-        "<figure><figcaption>{title}</figcaption>\n{legend}\
+        "<figure class=\"{class}\"><figcaption>{title} <span>{hint}</span></figcaption>\n{legend}\
          <svg viewBox=\"0 0 {WIDTH:.0} {height:.0}\" role=\"img\" aria-label=\"{title}\">\n{svg}\
          </svg></figure>\n"
     )
@@ -266,6 +272,7 @@ mod tests {
         assert_eq!([even.share(0.0), even.share(9.0)], [0.0, 1.0]);
         let powers = Range::of(Scale::Powers, [0.0, 3.0, 4_000.0].into_iter());
         assert_eq!(powers.ticks(), [10.0, 100.0, 1_000.0]);
-        assert_eq!([powers.share(0.0), powers.share(3.0), powers.share(4_000.0)], [0.0, 0.0, 1.0]);
+        assert_eq!([powers.share(0.0), powers.share(4_800.0)], [0.0, 1.0]);
+        assert!(powers.share(3.0) > 0.0 && powers.share(3.0) < powers.share(4.0));
     }
 }

@@ -94,17 +94,28 @@ impl Workload {
         }
     }
 
-    /// At most `keys`, no more than make [`VALUES_BYTES_MAX`] together, and as many in every object.
-    fn keys(self, keys: u64) -> u64 {
-        let bytes = match self {
-            Workload::Multiply { .. } => return keys.min(PRODUCTS_MAX),
-            Workload::CounterAdd | Workload::CounterMultiply => 8,
+    /// How many requests one connection may have under way while nobody measures.
+    pub(crate) fn in_flight(self) -> usize {
+        if self.value_bytes() > 4_096 { 16 } else { 128 }
+    }
+
+    fn value_bytes(self) -> usize {
+        match self {
+            Workload::CounterAdd | Workload::CounterMultiply | Workload::Multiply { .. } => 8,
             Workload::CellPut { bytes } | Workload::CellGet { bytes } => bytes,
             Workload::VectorAdd { elements } => elements * 8,
-            Workload::MapPut | Workload::MapGet => ITEM_BYTES,
-            Workload::ListPush | Workload::ListPushPop => ITEM_BYTES,
-        };
-        let keys = keys.min(VALUES_BYTES_MAX / bytes.max(1) as u64).max(1);
+            Workload::MapPut | Workload::MapGet | Workload::ListPush | Workload::ListPushPop => {
+                ITEM_BYTES
+            }
+        }
+    }
+
+    /// At most `keys`, no more than make [`VALUES_BYTES_MAX`] together, and as many in every object.
+    fn keys(self, keys: u64) -> u64 {
+        if let Workload::Multiply { .. } = self {
+            return keys.min(PRODUCTS_MAX);
+        }
+        let keys = keys.min(VALUES_BYTES_MAX / self.value_bytes().max(1) as u64).max(1);
         keys - keys % self.items(keys)
     }
 

@@ -1,0 +1,158 @@
+//! Plots of what one server did by itself, and of how it changes with a number.
+
+use super::plot::{self, Axes, Bar, Line, Scale};
+use super::{HIGHER, LOWER, in_order};
+use crate::record::{Axis, Latency, Sample, short};
+
+/// Samples that are more than a number: over parties, workers, load, time and quantiles.
+pub(super) fn plots(samples: &[Sample]) -> String {
+    let on = |axis: Axis| -> Vec<&Sample> {
+        let is_on = |sample: &&Sample| sample.at.as_ref().is_some_and(|at| at.axis == axis);
+        samples.iter().filter(is_on).collect()
+    };
+    let alone: Vec<&Sample> = samples.iter().filter(|sample| sample.at.is_none()).collect();
+    let html = [
+        bars(&alone),
+        by_quantile(&alone),
+        by_rate(&on(Axis::Rate)),
+        by_parties(&on(Axis::Parties)),
+        by_server(&on(Axis::Callers)),
+        by_server(&on(Axis::Workers)),
+        by_server(&on(Axis::Seconds)),
+    ]
+    .concat();
+    if html.is_empty() { html } else { format!("<div class=\"plots\">\n{html}</div>\n") }
+}
+
+/// What the servers did by themselves, per second, in one plot.
+fn bars(samples: &[&Sample]) -> String {
+    let is_rate = |sample: &&&Sample| sample.unit == "op/s" && sample.latency_us.is_some();
+    let rates: Vec<&&Sample> = samples.iter().filter(is_rate).collect();
+    // At one at a time the question is how long it takes; with two or less a table says it all.
+    if rates.len() < 3 || rates.iter().any(|sample| sample.measure.contains("1x1,")) {
+        return String::new();
+    }
+    let bar = |sample: &&&Sample| (sample.measure.clone(), sample.value);
+    let named: Vec<(String, f64)> = rates.iter().map(bar).collect();
+    let bars: Vec<Bar<'_>> =
+        named.iter().map(|(name, value)| Bar { name, value: *value, ours: true }).collect();
+    plot::bars("Throughput", HIGHER, "op/s", &bars)
+}
+
+/// For each measure, how long the fastest half took and how long the slowest, server by server.
+fn by_quantile(samples: &[&Sample]) -> String {
+    let mut html = String::new();
+    for measure in in_order(samples.iter().map(|sample| &sample.measure)) {
+        let of_measure = samples.iter().filter(|sample| sample.measure == *measure);
+        let lines = of_measure.filter_map(|sample| {
+            let Latency { p50, p90, p99, p999, .. } = sample.latency_us?;
+            let points = vec![(2.0, p50), (10.0, p90), (100.0, p99), (1_000.0, p999)];
+            Some(Line { name: &sample.server, points })
+        });
+        let lines: Vec<Line<'_>> = lines.collect();
+        // One server alone is in the table.
+        if lines.len() < 2 {
+            continue;
+        }
+        let names = [(2.0, "50 %"), (10.0, "90 %"), (100.0, "99 %"), (1_000.0, "99.9 %")];
+        let axes = Axes {
+            unit: "µs",
+            up: Scale::Powers,
+            name: "of requests take at most",
+            across: Scale::Powers,
+            ticks: names.map(|(x, name)| (x, name.to_owned())).to_vec(),
+        };
+        html += &plot::lines(&format!("{measure}: latency"), LOWER, &axes, &lines);
+    }
+    html
+}
+
+/// Latency as load grows, in the open loop.
+fn by_rate(samples: &[&Sample]) -> String {
+    let mut html = String::new();
+    for measure in in_order(samples.iter().map(|sample| &sample.measure)) {
+        let of_measure = || samples.iter().filter(|sample| sample.measure == *measure);
+        let quantile = |of: fn(&Latency) -> f64| -> Vec<(f64, f64)> {
+            let point = |sample: &&Sample| {
+                Some((sample.at.as_ref()?.x, sample.latency_us.as_ref().map(of)?))
+            };
+            of_measure().filter_map(point).collect()
+        };
+        let lines = [
+            Line { name: "p50", points: quantile(|latency| latency.p50) },
+            Line { name: "p99", points: quantile(|latency| latency.p99) },
+            Line { name: "p99.9", points: quantile(|latency| latency.p999) },
+        ];
+        let axes = Axes {
+            unit: "µs",
+            up: Scale::Powers,
+            name: "requests per second",
+            across: Scale::Even,
+            ticks: plot::even_ticks(lines[0].points.iter().map(|(x, _)| *x)),
+        };
+        html += &plot::lines(&format!("{measure}: latency"), LOWER, &axes, &lines);
+    }
+    html
+}
+
+/// All kinds of meeting in one plot.
+fn by_parties(samples: &[&Sample]) -> String {
+    let measures = in_order(samples.iter().map(|sample| &sample.measure));
+    let lines = measures.into_iter().map(|measure| {
+        let of_measure = samples.iter().filter(|sample| sample.measure == *measure);
+        Line { name: measure, points: points(of_measure) }
+    });
+    let lines: Vec<Line<'_>> = lines.collect();
+    let axes = Axes {
+        unit: "µs",
+        up: Scale::Powers,
+        name: "parties",
+        across: Scale::Powers,
+        ticks: named_places(&lines),
+    };
+    plot::lines("Time of a round", LOWER, &axes, &lines)
+}
+
+/// One plot for each measure, one line for each server.
+fn by_server(samples: &[&Sample]) -> String {
+    let mut html = String::new();
+    for measure in in_order(samples.iter().map(|sample| &sample.measure)) {
+        let of_measure: Vec<&&Sample> =
+            samples.iter().filter(|sample| sample.measure == *measure).collect();
+        let line = |server: &String| {
+            let of_server = of_measure.iter().copied().filter(|sample| sample.server == *server);
+            points(of_server)
+        };
+        let servers = in_order(of_measure.iter().map(|sample| &sample.server));
+        let lines: Vec<Line<'_>> =
+            servers.iter().map(|name| Line { name, points: line(name) }).collect();
+        let (unit, axis) = match of_measure[..] {
+            [Sample { unit, at: Some(at), .. }, ..] => (unit, at.axis),
+            _ => continue,
+        };
+        let ticks = match axis {
+            Axis::Seconds => plot::even_ticks(lines[0].points.iter().map(|(x, _)| *x)),
+            _ => named_places(&lines),
+        };
+        let across = if axis == Axis::Callers { Scale::Powers } else { Scale::Even };
+        let axes = Axes { unit, up: Scale::Even, name: axis.name(), across, ticks };
+        let hint = match axis {
+            Axis::Callers => HIGHER,
+            Axis::Workers => LOWER,
+            _ => "",
+        };
+        html += &plot::lines(measure, hint, &axes, &lines);
+    }
+    html
+}
+
+fn points<'a>(samples: impl Iterator<Item = &'a &'a Sample>) -> Vec<(f64, f64)> {
+    samples.filter_map(|sample| Some((sample.at.as_ref()?.x, sample.value))).collect()
+}
+
+/// Where there are points, by their numbers.
+fn named_places(lines: &[Line<'_>]) -> Vec<(f64, String)> {
+    let mut places = in_order(lines.iter().flat_map(|line| &line.points).map(|(x, _)| *x));
+    places.sort_unstable_by(f64::total_cmp);
+    places.into_iter().map(|x| (x, short(x))).collect()
+}
