@@ -17,8 +17,12 @@ use catena_engine::shard::{ConnId, Moment, Outbox, Output, Shard, Time, Types};
 use catena_engine::{BadSnapshot, Context, Driver, Engine, Object, Rejection, UserType};
 use catena_protocol::frame::{self, Next};
 use catena_protocol::limits::FRAME_BYTES_MAX;
-use catena_protocol::op::{CellOp, CounterOp, FlagOp, SessionOp, UserOp, VectorOp};
-use catena_protocol::{Elements, FrameKind, Header, Hello, ObjectId, Op, ShardId, user_type};
+use catena_protocol::op::{
+    CellOp, CounterOp, FlagOp, ListOp, MapOp, ScopeOp, SessionOp, SetOp, UserOp, VectorOp,
+};
+use catena_protocol::{
+    Elements, FrameKind, Header, Hello, Items, ObjectId, Op, ShardId, flags, named, user_type,
+};
 use rkyv::util::AlignedVec;
 
 /// Requests until everything has the size it keeps.
@@ -42,11 +46,20 @@ fn a_warmed_up_request_allocates_nothing() {
         ("cell get", Op::Cell(CellOp::Get)),
         ("vector add", Op::Vector(VectorOp::Add { elements: Elements::F64(&numbers) })),
         ("vector get", Op::Vector(VectorOp::Get)),
+        ("list get", Op::List(ListOp::Get { index: 1 })),
+        ("map get", Op::Map(MapOp::Get { key: b"key" })),
+        ("set contains", Op::Set(SetOp::Contains { bytes: b"member" })),
         ("user update", Op::User(UserOp::Update { type_id: 1, args: &args })),
         ("user read", Op::User(UserOp::Read { type_id: 1, args: &args })),
     ];
+    let made = [
+        Op::List(ListOp::Extend { items: Items::new(&[1, 4], b"aitem").expect("two items") }),
+        Op::Map(MapOp::Put { key: b"key", value: b"value" }),
+        Op::Set(SetOp::Add { bytes: b"member" }),
+    ];
     for window in [1, 64] {
         let mut client = Client::new(window);
+        made.iter().for_each(|op| client.ask(1, op));
         for (name, op) in &ops {
             client.ask(WARM_UP, op);
             let before = ALLOCATIONS.get();
@@ -56,6 +69,26 @@ fn a_warmed_up_request_allocates_nothing() {
         }
     }
     assert!(ALLOCATIONS.get() > 0, "allocations are counted");
+}
+
+/// Nor does one that carries the name of its object, under a quota.
+#[test]
+fn a_name_that_is_known_costs_no_allocation() {
+    let bytes = [7; 1_000];
+    let ops = [
+        ("counter add", Op::Counter(CounterOp::Add { delta: 1 })),
+        ("cell set", Op::Cell(CellOp::Set { bytes: &bytes })),
+    ];
+    for (name, op) in &ops {
+        let mut client = Client::new(64);
+        let quota = ScopeOp::Quota { prefix: "some/", objects_max: 1, bytes_max: 1 << 20 };
+        client.ask(1, &Op::Scope(quota));
+        client.name = Some("some/object");
+        client.ask(WARM_UP, op);
+        let before = ALLOCATIONS.get();
+        client.ask(MEASURED, op);
+        assert_eq!(ALLOCATIONS.get() - before, 0, "{name} by name, over {MEASURED} requests");
+    }
 }
 
 /// What a core keeps by mistake it keeps for ever: its thread is gone.
@@ -131,6 +164,8 @@ struct Client {
     shard: Shard,
     number: u64,
     window: u64,
+    /// What its object is called, if it says so.
+    name: Option<&'static str>,
     request: Vec<u8>,
     received: AlignedVec<16>,
     replies: Replies,
@@ -144,6 +179,7 @@ impl Client {
             shard: Shard::new(ShardId(0), 1, Arc::new(types)),
             number: 0,
             window,
+            name: None,
             // Room for any request and all replies of the test: the driver reuses its buffers too.
             request: Vec::with_capacity(64 * 1024),
             received: AlignedVec::with_capacity(64 * 1024),
@@ -167,11 +203,19 @@ impl Client {
             session: 1,
             number: self.number,
             acked_gap: u16::try_from(acked_gap).expect("in the window"),
-            object: ObjectId(u128::from(op.code().to_wire() >> 8)),
+            flags: self.name.map_or(0, |_| flags::NAMED),
+            object: match self.name {
+                Some(name) => ObjectId::of(name),
+                None => ObjectId(u128::from(op.code().to_wire() >> 8)),
+            },
             ..Header::new(FrameKind::Request)
         };
         self.request.clear();
-        frame::write(&mut self.request, &header, |out| op.encode(out)).expect("a small frame");
+        let body = |out: &mut Vec<u8>| {
+            self.name.iter().for_each(|name| named::put(name, out));
+            op.encode(out);
+        };
+        frame::write(&mut self.request, &header, body).expect("a small frame");
         self.received.clear();
         self.received.extend_from_slice(&self.request);
         let Ok(Next::Frame(frame)) = frame::next(&self.received, FRAME_BYTES_MAX) else {
