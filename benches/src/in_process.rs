@@ -1,5 +1,5 @@
 //! Requests through a shard without sockets: decode, check, apply, encode. For `limits` and for the
-//! micro-benchmarks in `benches/shard.rs`, each with its own clock.
+//! micro-benchmarks in `benches/objects.rs`, each with its own clock.
 
 use std::sync::Arc;
 
