@@ -36,6 +36,9 @@ mod prefetch;
 pub mod register;
 mod rehearse;
 pub mod shard;
+#[cfg(any(test, feature = "sim"))]
+#[doc(hidden)]
+pub mod sim;
 
 pub use catena_protocol::{UserType, rkyv};
 pub use engine::{Builder, Driver, Engine, StartError};

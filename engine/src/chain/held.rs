@@ -53,6 +53,15 @@ impl Held {
         self.unsealed = 0;
     }
 
+    /// Forgets the answers pushed since the last time; says whether there were any.
+    pub(crate) fn retract(&mut self) -> bool {
+        let unsealed = self.answers.split_off(self.answers.len() - self.unsealed);
+        let len: usize = unsealed.iter().map(|answer| answer.len).sum();
+        self.bytes.truncate(self.bytes.len() - len);
+        self.unsealed = 0;
+        !unsealed.is_empty()
+    }
+
     /// Hands over the answers that depend on nothing behind the entry `committed`.
     pub(crate) fn release(&mut self, committed: u64, mut hand: impl FnMut(ConnId, &[u8])) {
         while let Some(Answer { conn, len, .. }) =

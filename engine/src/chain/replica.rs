@@ -106,8 +106,8 @@ pub struct Replica {
     held: Held,
     down: Link,
     learner: Option<Learner>,
-    /// What the node's clock has to be put forward by, so that the shard's time does not go back when
-    /// another node was ahead.
+    /// How far the shard's time is ahead of the time of day here: it does not go back when the head
+    /// before us was ahead.
     ahead_us: u64,
     /// What came of the state that we are to begin with; `None` once we have it.
     lesson: Option<Vec<u8>>,
@@ -140,6 +140,8 @@ struct Learner {
     at: usize,
     index: u64,
     hash: u64,
+    /// It has the state, because it has acknowledged something.
+    has_state: bool,
     link: Link,
 }
 
@@ -201,6 +203,11 @@ impl Replica {
         self.hash
     }
 
+    /// The hash of the log up to an entry, if it is still kept.
+    pub fn hash_at(&self, index: u64) -> Option<u64> {
+        if index == self.applied() { Some(self.hash) } else { self.log.hash(index) }
+    }
+
     /// Memory that it takes, in bytes, its log included.
     pub fn bytes(&self) -> u64 {
         self.shard.bytes() + self.log.bytes() as u64
@@ -211,16 +218,22 @@ impl Replica {
         if self.post.successor.is_some() { self.applied() - self.down.acked } else { 0 }
     }
 
-    /// Takes a client's request.
+    /// Takes a client's request. `clock` is what leases are measured by: the node's own, which nobody
+    /// sets. `moment.now` is the time of day, which is about the same on all nodes.
     pub fn on_request(
         &mut self,
+        clock: Time,
         moment: Moment,
         conn: ConnId,
         frame: &Frame<'_>,
         out: &mut impl Exits,
     ) {
-        let clock = moment.now;
-        let moment = Moment { now: self.time(clock), ..moment };
+        if let Err(fault) = self.check_epoch(&frame.header) {
+            out.push(conn, &frame.header, Output::Refusal(&fault.into()));
+            return;
+        }
+        let frame = &self.without_epoch(frame);
+        let moment = Moment { now: self.time(moment.now), ..moment };
         if self.alone {
             if self.shard.on_request(moment, conn, frame, out) {
                 self.skip();
@@ -231,8 +244,9 @@ impl Replica {
             out.push(conn, &frame.header, Output::Refusal(&fault.into()));
             return;
         }
+        let is_read = is_read(&frame.header);
         let is_clean = !self.rules.clean_wait || self.is_clean(&frame.header);
-        if is_read(&frame.header) && is_clean {
+        if is_read && is_clean {
             self.shard.on_request(moment, conn, frame, out);
             return;
         }
@@ -240,13 +254,16 @@ impl Replica {
         let effective = self.shard.on_request(moment, conn, frame, &mut exits);
         if effective {
             self.append(moment.now, frame.bytes);
+        } else if !is_read && !self.may_read(clock) && self.held.retract() {
+            // 4. An update that changed nothing has only read, and what it read may be old.
+            out.push(conn, &frame.header, Output::Refusal(&busy(0).into()));
         }
         // Also what changed nothing was decided by what others may not have yet.
-        self.held.seal(self.applied());
+        self.seal();
         self.settle(out);
     }
 
-    /// Lets time pass; only the head decides what that ends.
+    /// Lets the time of day pass; only the head decides what that ends.
     pub fn on_time(&mut self, now: Time, out: &mut impl Exits) {
         if !self.post.is_head() || !self.post.active {
             return;
@@ -265,11 +282,11 @@ impl Replica {
         if self.shard.on_time(now, &mut exits) {
             self.append(now, &[]);
         }
-        self.held.seal(self.applied());
+        self.seal();
         self.settle(out);
     }
 
-    /// When to call [`Replica::on_time`] next, by the node's clock.
+    /// When to call [`Replica::on_time`] next, by the time of day.
     pub fn next_due(&self) -> Option<Time> {
         let due = self.shard.next_due().filter(|_| self.post.is_head() && self.post.active)?;
         Some(Time(due.0.saturating_sub(self.ahead_us)))
@@ -323,6 +340,7 @@ impl Replica {
         }
         if let Some(learner) = self.learner.as_mut().filter(|learner| learner.node == from) {
             learner.link.acked = learner.link.acked.max(upto);
+            learner.has_state = true;
             if learner.link.acked == self.log.last() {
                 out.report(self.id, Report::Synced(from));
             }
@@ -344,13 +362,13 @@ impl Replica {
             out.report(self.id, Report::Diverged(from));
             return;
         }
-        let ours = if index == self.applied() { Some(self.hash) } else { self.log.hash(index) };
-        match ours {
+        match self.hash_at(index) {
             Some(ours) if ours != hash => out.report(self.id, Report::Diverged(from)),
             _ if index + 1 < self.log.first() => out.report(self.id, Report::Behind(from)),
             // At the very front of what is kept there is no hash to compare with; the entries that
             // follow carry theirs.
-            _ => self.down = Link { resumed: true, sent: index, acked: self.down.acked.max(index) },
+            // What it has is not acknowledged: others are behind it, and it may not be active yet.
+            _ => self.down = Link { resumed: true, sent: index, ..self.down },
         }
         self.settle(out);
     }
@@ -358,7 +376,8 @@ impl Replica {
     /// The link to a peer is new: what was on its way may be lost.
     pub fn on_link(&mut self, peer: NodeId) {
         if self.post.predecessor == Some(peer) {
-            self.resume_due = true;
+            // The last acknowledgement may be among what was lost.
+            (self.resume_due, self.ack_due) = (true, true);
         }
         if self.post.successor == Some(peer) {
             self.down.resumed = false;
@@ -409,15 +428,17 @@ impl Replica {
                 (post.predecessor.is_some(), post.successor.is_some());
             self.down = Link::default();
             self.ack_due = true;
+            // Whoever learned from us is our successor now, or begins anew.
+            self.learner = None;
             if !post.member {
-                // Whoever waits for an answer learns elsewhere what became of it. State is of use to
-                // nobody any more: we begin with that of another.
+                // Whoever waits for an answer learns elsewhere what became of it.
                 self.held.clear();
-                self.lesson = Some(Vec::new());
             }
-            if !post.member || self.learner.as_ref().map(|learner| learner.node) == post.successor {
-                self.learner = None;
-            }
+        }
+        let is_new_teacher = before.predecessor != post.predecessor;
+        if !post.member && (before.epoch != post.epoch || is_new_teacher) {
+            // Our state is of use to nobody any more: we begin with that of another.
+            self.lesson = Some(Vec::new());
         }
         self.ack_due |= before.active != post.active || before.gate != post.gate;
         self.settle(out);
@@ -428,7 +449,8 @@ impl Replica {
         let state = self.shard.snapshot();
         let (index, hash) = (self.applied(), self.hash);
         let link = Link { resumed: false, sent: index, acked: 0 };
-        self.learner = Some(Learner { node: learner, state, at: 0, index, hash, link });
+        let has_state = false;
+        self.learner = Some(Learner { node: learner, state, at: 0, index, hash, has_state, link });
         self.see_whether_alone();
     }
 
@@ -440,9 +462,8 @@ impl Replica {
 
     /// Whether the learner has everything that we have.
     pub fn is_synced(&self, learner: NodeId) -> bool {
-        self.learner
-            .as_ref()
-            .is_some_and(|known| known.node == learner && known.link.acked == self.log.last())
+        let known = self.learner.as_ref().filter(|known| known.node == learner && known.has_state);
+        known.is_some_and(|known| known.link.acked == self.log.last())
     }
 
     /// Sends what is to be sent: entries, acknowledgements, state. Once a turn, after all frames of
@@ -528,7 +549,8 @@ impl Replica {
     /// Applies an entry that another node has applied before.
     fn take(&mut self, entry: &Entry<'_>, out: &mut impl Exits) -> Taken {
         if entry.index <= self.applied() {
-            return Taken::Known;
+            let is_ours = self.hash_at(entry.index).is_none_or(|ours| ours == entry.hash);
+            return if is_ours { Taken::Known } else { Taken::Contradiction };
         }
         if entry.index > self.applied() + 1 {
             return Taken::Gap;
@@ -550,7 +572,8 @@ impl Replica {
             }
             // What the head had room for, we have: it decides for all.
             let moment = Moment { now, memory_bytes_max: u64::MAX, core: 0, connections: 0 };
-            self.shard.on_request(moment, NOBODY, &frame, &mut nobody)
+            let header = Header { epoch: 0, ..frame.header };
+            self.shard.on_request(moment, NOBODY, &Frame { header, ..frame }, &mut nobody)
         };
         assert!(effective, "5: what took effect at the head does so here: {entry:?}");
         self.log.push(entry);
@@ -635,22 +658,40 @@ impl Replica {
             && self.committed == self.applied();
     }
 
+    /// Refuses what was not meant for this epoch.
+    fn check_epoch(&self, header: &Header) -> Result<(), Fault> {
+        let (ours, theirs) = (self.post.epoch, header.epoch);
+        // Without a cluster the shard itself refuses it.
+        if !self.post.member || ours != 0 && theirs != 0 && theirs != ours {
+            return Err(Fault::expected(Status::WrongEpoch, ours.into(), theirs.into()));
+        }
+        Ok(())
+    }
+
+    /// The request as the shard takes it, which knows nothing of epochs.
+    fn without_epoch<'a>(&self, frame: &Frame<'a>) -> Frame<'a> {
+        let epoch = if self.post.epoch == 0 { frame.header.epoch } else { 0 };
+        Frame { header: Header { epoch, ..frame.header }, ..*frame }
+    }
+
+    fn may_read(&self, clock: Time) -> bool {
+        let post = &self.post;
+        let is_leased = post.lease.is_none_or(|until| clock < until);
+        let is_active = post.active || !self.rules.drain;
+        let is_stopped = post.pending && self.rules.stop_read;
+        is_leased && is_active && !is_stopped
+    }
+
+    /// Says what the answers that were just kept have to wait for.
+    fn seal(&mut self) {
+        self.held.seal(if self.rules.hold { self.applied() } else { 0 });
+    }
+
     /// Refuses what cannot be asked here and now.
     fn check_post(&self, clock: Time, header: &Header) -> Result<(), Fault> {
         let post = &self.post;
-        if !post.member || header.epoch != 0 && header.epoch != post.epoch {
-            return Err(Fault::expected(
-                Status::WrongEpoch,
-                post.epoch.into(),
-                header.epoch.into(),
-            ));
-        }
         if is_read(header) {
-            let leased = post.lease.is_none_or(|until| clock < until);
-            if !leased || !post.active && self.rules.drain || post.pending && self.rules.stop_read {
-                return Err(Fault::expected(Status::Busy, RETRY_MS, 0));
-            }
-            return Ok(());
+            return if self.may_read(clock) { Ok(()) } else { Err(busy(0)) };
         }
         if !post.is_head() {
             return Err(Fault::new(Status::NotHead));
@@ -661,7 +702,7 @@ impl Replica {
         // A head that is not active yet could take updates; their answers would only wait.
         let uncommitted = self.applied() - self.committed;
         if uncommitted >= UNCOMMITTED_MAX {
-            return Err(Fault::expected(Status::Busy, RETRY_MS, uncommitted));
+            return Err(busy(uncommitted));
         }
         Ok(())
     }
@@ -672,11 +713,15 @@ impl Replica {
             || self.shard.version(header.object).is_some_and(|version| version <= self.clean)
     }
 
-    /// The shard's time when the node's clock shows `clock`. It goes on from wherever the head before
-    /// us left it, and may then be ahead of our clock for good.
-    fn time(&mut self, clock: Time) -> Time {
-        let now = clock.0 + self.ahead_us;
-        let lead_us = self.shard.now().0.saturating_sub(now);
+    /// The shard's time at this time of day. Only the head's counts: elsewhere the time is that of the
+    /// last entry, or the next one would come from the past.
+    fn time(&mut self, now: Time) -> Time {
+        let shard_now = self.shard.now();
+        if !self.post.is_head() {
+            return shard_now;
+        }
+        let now = now.0 + self.ahead_us;
+        let lead_us = shard_now.0.saturating_sub(now);
         self.ahead_us += lead_us;
         Time(now + lead_us)
     }
@@ -727,6 +772,13 @@ impl<E: Exits> Outbox for Nobody<'_, E> {
     }
 }
 
+fn busy(got: u64) -> Fault {
+    Fault::expected(Status::Busy, RETRY_MS, got)
+}
+
 fn is_read(header: &Header) -> bool {
     OpCode::from_wire(header.op).is_some_and(OpCode::is_read)
 }
+
+#[cfg(test)]
+mod tests;

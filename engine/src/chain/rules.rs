@@ -30,6 +30,8 @@ pub struct Rules {
     pub epoch_check: bool,
     /// A member that restarts with its state changes the epoch before it acts.
     pub bump: bool,
+    /// An answer waits until all members have what it depends on.
+    pub hold: bool,
     /// A read waits until all it saw is committed.
     pub clean_wait: bool,
     /// Whoever left comes back under another id.
@@ -54,6 +56,7 @@ impl Default for Rules {
             forward: true,
             epoch_check: true,
             bump: true,
+            hold: true,
             clean_wait: true,
             fresh_incarnation: true,
             one_change_id: true,
