@@ -1,6 +1,6 @@
 //! What can be asked of any object and of a shard as a whole: who is there, how they are, and to go.
 
-use catena_protocol::limits::PAGE_ITEMS_MAX;
+use catena_protocol::limits::{NAME_BYTES_MAX, PAGE_ITEMS_MAX};
 use catena_protocol::op::{ObjectOp, ScopeOp};
 use catena_protocol::{
     Fault, Header, Holder, Inspection, Listed, ListingBuf, ObjectId, Refusal, Reply, Stats, Status,
@@ -74,6 +74,11 @@ impl Shard {
                 }
                 self.seq.0 += 1;
                 Ok(Applied::Word(found.len() as u64))
+            }
+            ScopeOp::Quota { prefix, .. } if prefix.len() > NAME_BYTES_MAX => {
+                // No name begins like that, and it would be kept.
+                let (limit, got) = (NAME_BYTES_MAX as u64, prefix.len() as u64);
+                Err(Fault::expected(Status::BadArgument, limit, got).into())
             }
             ScopeOp::Quota { prefix, objects_max, bytes_max } => {
                 let Usage { objects, bytes, .. } = self.usage(prefix);

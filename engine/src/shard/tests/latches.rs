@@ -64,3 +64,22 @@ fn parties_of_a_latch_agree_on_their_number() {
         ",
     );
 }
+
+#[test]
+fn a_latch_that_stays_as_it_is_keeps_its_version() {
+    check(
+        "
+        a @10 latch l wait 2
+        a object l inspect       => latch v2: 0 of 2 parties, closed; 1 in line
+        b @20 latch l wait 2
+        after 20                 => a: Timeout 0/2 | b: Timeout 0/2
+        b latch l count p/2      => 1
+        b latch l count p/2      => 1
+        a object l inspect       => latch v7: 1 of 2 parties, closed
+        b latch l count q/2      => 0
+        b latch l count r/2      => 0
+        a latch l wait 2         => 0
+        a object l inspect       => latch v9: 2 of 2 parties, open
+        ",
+    );
+}

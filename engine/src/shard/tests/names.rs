@@ -239,6 +239,12 @@ fn a_shard_has_a_largest_number_of_quotas() {
         a scope quota more/ 0 0               => ok
         a scope quota q9/ 0 0                 => ok
         a scope quota more/ 1 0               => ok
+        # As long as a name, and no longer.
+        a scope quota more/ 0 0               => ok
+        a scope quota x*1024 1 0              => ok
+        a scope quota x*1025 1 0              => BadArgument(1024,1025)
+        a scope quota x*1025 0 0              => BadArgument(1024,1025)
+        a scope usage x*1025                  => 0 of 0 objects, 0 of 0 bytes
         "
     ));
 }
