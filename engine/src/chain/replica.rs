@@ -145,6 +145,13 @@ struct Learner {
     link: Link,
 }
 
+impl Learner {
+    /// Whether anything was sent to it.
+    fn has_begun(&self) -> bool {
+        self.at > 0 || self.link.resumed
+    }
+}
+
 /// Bytes of state in one frame to a learner.
 const PIECE_BYTES: usize = 256 * 1024;
 
@@ -383,7 +390,8 @@ impl Replica {
             self.down.resumed = false;
             self.ask_due = true;
         }
-        if self.learner.as_ref().is_some_and(|learner| learner.node == peer) {
+        let is_learner = |learner: &Learner| learner.node == peer;
+        if self.learner.as_ref().is_some_and(|it| is_learner(it) && it.has_begun()) {
             // A learner begins anew rather than guessing what it missed.
             self.leave_off();
         }

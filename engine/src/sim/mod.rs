@@ -13,7 +13,8 @@
 //!
 //! Checked at the end:
 //! 4. a linearizable store could have given the answers that the clients got;
-//! 5. once the faults are over, every call ends and the members that are left work in one epoch.
+//! 5. once the faults are over, every call ends and the members that are left work in one epoch;
+//! 6. members that have applied the same have the same state.
 //!
 //! The same seed gives the same events, bit by bit: [`Summary::trace`] says whether it did.
 

@@ -275,6 +275,22 @@ fn a_learner_of_an_empty_shard_has_to_say_that_it_has_it() {
     assert!(!chain.replica(1).is_synced(node(2)));
 }
 
+/// A learner whose link comes up only after it was to be taught has missed nothing.
+#[test]
+fn a_new_link_does_not_end_a_lesson_that_has_not_begun() {
+    let mut chain = Chain::new(1);
+    chain.add(2, Post::default());
+    let learner = Post { epoch: 1, predecessor: Some(node(1)), ..Post::default() };
+    chain.post(2, learner);
+    chain.add_one(1, 7, 1);
+    let teacher = chain.replicas.get_mut(&node(1)).unwrap();
+    teacher.teach(node(2));
+    teacher.on_link(node(2));
+    chain.settle(1, 2);
+    assert!(chain.replica(1).is_synced(node(2)));
+    assert_eq!(chain.replica(2).shard().digest(), chain.replica(1).shard().digest());
+}
+
 /// The head of a later epoch is not served what an older one's members had acknowledged to others.
 #[test]
 fn what_another_epoch_acknowledged_is_not_taken() {
