@@ -98,6 +98,7 @@ impl Wire {
                 self.received.extend_from_slice(&bytes[..len]);
                 true
             }
+            Err(error) if error.kind() == ErrorKind::Interrupted => true,
             // What was sent after the engine had hung up.
             Err(error) if error.kind() == ErrorKind::ConnectionReset => false,
             Err(error) => panic!("cannot read: {error}"),
