@@ -91,7 +91,7 @@ pub struct Stats {
     pub sessions: u64,
     /// Requests that wait.
     pub waiters: u64,
-    /// Permits, claims and seats that are held.
+    /// Permits, claims and seats that are held, or that waiting requests are going to hold.
     pub holds: u64,
     /// What objects and sessions take, in bytes.
     pub bytes: u64,

@@ -1,5 +1,7 @@
 //! Counters and flags, and what holds for objects of any kind.
 
+use catena_protocol::OpCode;
+
 use super::check;
 
 #[test]
@@ -90,6 +92,22 @@ fn an_object_is_of_one_kind() {
         a barrier c wait p/1                 => WrongKind(7,2)
         a latch c state                      => WrongKind(8,2)
         a latch c wait 1                     => WrongKind(8,2)
+        a list c len                         => WrongKind(9,2)
+        a @50 list c pop_wait                => WrongKind(9,2)
+        a map c len                          => WrongKind(10,2)
+        a map c put k v                      => WrongKind(10,2)
+        a set c len                          => WrongKind(11,2)
+        a set c add x                        => WrongKind(11,2)
+        a semaphore c state                  => WrongKind(12,2)
+        a @50 semaphore c acquire 1/2        => WrongKind(12,2)
+        a lock c state                       => WrongKind(13,2)
+        a @50 lock c acquire                 => WrongKind(13,2)
+        a future c state                     => WrongKind(14,2)
+        a @50 future c get                   => WrongKind(14,2)
+        a log c tail 0 0                     => WrongKind(15,2)
+        a log c print x                      => WrongKind(15,2)
+        a user c read 1 x                    => WrongKind(17,2)
+        a user c update 1 x                  => WrongKind(17,2)
         a flag f set true                    => true
         a counter f add 1                    => WrongKind(2,3)
         a counter c get                      => 1
@@ -131,4 +149,20 @@ fn a_request_that_makes_no_sense_is_refused_alone() {
         a counter c add 1        => 2
         ",
     );
+}
+
+/// Three bytes that mean nothing to any op, and half a name.
+#[test]
+fn every_op_has_a_body_of_its_own() {
+    for code in OpCode::ALL {
+        let code = code.to_wire();
+        check(&format!(
+            "
+            a counter c add 1              => 1
+            a raw {code} c 255,255,255     => BadBody
+            a !1 raw {code} c 5,0,97       => BadBody
+            a counter c add 1              => 2
+            "
+        ));
+    }
 }
