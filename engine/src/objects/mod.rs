@@ -13,6 +13,7 @@
 //! of an object is a [`HoldId`] that the object keeps until it takes it back, or the shard says that
 //! it is lost.
 
+mod answer;
 mod barrier;
 mod cell;
 mod counter;
@@ -30,19 +31,17 @@ mod seats;
 mod semaphore;
 mod set;
 mod state;
+mod turn;
 pub(crate) mod user;
 mod vector;
 
 use std::any::Any;
-use std::sync::Arc;
 
-use catena_protocol::limits::HOLD_MS_MAX;
 use catena_protocol::op::Loss;
-use catena_protocol::{
-    Fault, Header, ItemsBuf, Kind, Missing, ObjectId, Op, Refusal, Reply, Status, frame,
-};
+use catena_protocol::{Fault, ItemsBuf, Kind, Missing, Op, Refusal, Reply, Status};
 use serde::{Deserialize, Serialize};
 
+pub(crate) use self::answer::Answer;
 use self::barrier::Barrier;
 use self::cell::Cell;
 use self::counter::Counter;
@@ -56,11 +55,10 @@ use self::reduction::Reduction;
 use self::semaphore::{Lock, Semaphore};
 use self::set::Set;
 pub(crate) use self::state::{Reader, Writer, check};
+pub(crate) use self::turn::{Applied, Desk, Place, Turn};
 pub use self::user::Types;
 use self::user::User;
 use self::vector::Vector;
-use crate::shard::Time;
-use crate::shard::holds::{Hold, Holds};
 
 /// A parked request, as an object knows it.
 #[derive(
@@ -81,235 +79,6 @@ pub(crate) enum Lost {
     Late,
     /// Its session was closed or forgotten.
     Left,
-}
-
-/// An answer that is kept: encoded, and cheap to hand to many.
-#[derive(Clone, Debug)]
-pub enum Answer {
-    /// Done, and the reply is one number. Kept apart from the others, as its moves are cheap.
-    Word(u64),
-    /// Short enough to lie here.
-    Short {
-        /// How it ended.
-        status: Status,
-        /// How much of `body` counts.
-        len: u8,
-        /// The encoded body.
-        body: [u8; SHORT_BYTES],
-    },
-    /// Done, and the reply is a value, short enough to lie here without what is around it.
-    Value {
-        /// How much of `bytes` counts.
-        len: u8,
-        /// The value.
-        bytes: [u8; SHORT_BYTES],
-    },
-    /// Shares its bytes with whoever gets the same answer.
-    Long {
-        /// How it ended.
-        status: Status,
-        /// The encoded body.
-        body: Arc<[u8]>,
-    },
-}
-
-/// Two numbers.
-const SHORT_BYTES: usize = 16;
-
-const _: () = assert!(size_of::<Answer>() <= 24, "sessions keep many");
-
-impl Answer {
-    /// Keeps an encoded body.
-    fn of(status: Status, encoded: &[u8]) -> Answer {
-        let mut body = [0; SHORT_BYTES];
-        match body.get_mut(..encoded.len()) {
-            Some(room) => {
-                room.copy_from_slice(encoded);
-                let len = u8::try_from(encoded.len()).expect("it is short");
-                Answer::Short { status, len, body }
-            }
-            None => Answer::Long { status, body: encoded.into() },
-        }
-    }
-
-    /// Keeps a value that is short enough to lie here.
-    fn short_value(value: &[u8]) -> Option<Answer> {
-        let mut bytes = [0; SHORT_BYTES];
-        bytes.get_mut(..value.len())?.copy_from_slice(value);
-        let len = u8::try_from(value.len()).expect("it is short");
-        Some(Answer::Value { len, bytes })
-    }
-
-    /// Keeps a reply, encoding it in `scratch` if it is not just a number.
-    pub(crate) fn reply(reply: &Reply<'_>, scratch: &mut Vec<u8>) -> Answer {
-        match reply.word() {
-            Some(word) => Answer::Word(word),
-            None => {
-                scratch.clear();
-                reply.encode(scratch);
-                Answer::of(Status::Ok, scratch)
-            }
-        }
-    }
-
-    pub(crate) fn refusal(refusal: &Refusal) -> Answer {
-        let mut body = Vec::new();
-        refusal.encode(&mut body);
-        Answer::of(refusal.status(), &body)
-    }
-
-    /// Appends it as the reply to the request with header `to`.
-    pub(crate) fn write(&self, to: &Header, out: &mut Vec<u8>) {
-        match self {
-            Answer::Word(word) => frame::write_word(out, to, *word),
-            Answer::Short { status, len, body } => {
-                frame::write_encoded(out, to, *status, &body[..usize::from(*len)]);
-            }
-            Answer::Value { len, bytes } => {
-                let value = &bytes[..usize::from(*len)];
-                frame::write_reply(out, to, Ok(&Reply::Value(Some(value))));
-            }
-            Answer::Long { status, body } => frame::write_encoded(out, to, *status, body),
-        }
-    }
-
-    /// The heap it takes, in bytes. Those who share it each count it whole, which errs on the safe
-    /// side of a budget.
-    pub(crate) fn bytes(&self) -> u64 {
-        match self {
-            Answer::Word(_) | Answer::Short { .. } | Answer::Value { .. } => 0,
-            Answer::Long { body, .. } => body.len() as u64,
-        }
-    }
-}
-
-/// What the turns of a shard share and reuse: room to encode, who was released, who holds what.
-#[derive(Debug, Default)]
-pub(crate) struct Desk {
-    scratch: Vec<u8>,
-    /// The archive of what a user-defined object answers.
-    pub(crate) value: Vec<u8>,
-    /// Requests that were released and are still to be answered.
-    pub(crate) released: Vec<(WaiterId, Answer)>,
-    pub(crate) holds: Holds,
-}
-
-/// Whose turn it is, and where in the shard's order.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Place {
-    pub(crate) object: ObjectId,
-    /// The session of the request; 0 if the update comes from the shard itself.
-    pub(crate) session: u64,
-    pub(crate) now: Time,
-    /// The version of the object before the update: where it was changed last.
-    pub(crate) version_before: u64,
-    /// Where the update stands in the shard's order: the object's version if it changes it.
-    pub(crate) version: u64,
-}
-
-/// What an update may know and do beside changing its object.
-pub(crate) struct Turn<'t> {
-    /// The request itself, should it have to wait.
-    pub(crate) waiter: WaiterId,
-    /// The version of the object before the update.
-    pub(crate) version_before: u64,
-    /// Its version after the update, unless that leaves it [`unchanged`](Turn::unchanged).
-    pub(crate) version: u64,
-    object: ObjectId,
-    session: u64,
-    now: Time,
-    changed: bool,
-    desk: &'t mut Desk,
-}
-
-/// Bits of a token behind the version.
-const TOKEN_SHIFT: u32 = 16;
-
-/// How an update ended.
-#[derive(Debug)]
-pub(crate) enum Applied {
-    /// With this number: an [`Answer::Word`] that is still in a register.
-    Word(u64),
-    /// With this answer.
-    Done(Answer),
-    /// The request waits; the object holds its [`WaiterId`].
-    Parked,
-}
-
-impl<'t> Turn<'t> {
-    pub(crate) fn new(waiter: WaiterId, place: Place, desk: &'t mut Desk) -> Turn<'t> {
-        let Place { object, session, now, version_before, version } = place;
-        Turn { waiter, version_before, version, object, session, now, changed: true, desk }
-    }
-
-    /// Says that the object is as it was, so that its version stays.
-    fn unchanged(&mut self) {
-        self.changed = false;
-    }
-
-    pub(crate) fn has_changed(&self) -> bool {
-        self.changed
-    }
-
-    /// The version the object has once the update is done.
-    fn version_now(&self) -> u64 {
-        if self.changed { self.version } else { self.version_before }
-    }
-
-    /// A number for the `nth` grant of this update, which no grant ever had and all later ones
-    /// exceed: what a [fencing token](https://martin.kleppmann.com/2016/02/08/how-to-do-distributed-locking.html)
-    /// needs.
-    fn token(&self, nth: u16) -> u64 {
-        self.version << TOKEN_SHIFT | u64::from(nth)
-    }
-
-    /// Lets the session that asks hold something for so many milliseconds from now on, or as long as
-    /// it lives if that is 0.
-    fn hold(&mut self, hold_ms: u32) -> HoldId {
-        let until = self.until(hold_ms);
-        self.desk.holds.take(Hold { object: self.object, session: self.session, until })
-    }
-
-    /// Lets whoever holds something hold it for so long from now on.
-    fn extend(&mut self, hold: HoldId, hold_ms: u32) {
-        let until = self.until(hold_ms);
-        self.desk.holds.extend(hold, until);
-    }
-
-    /// Lets the session that asks have what was held before, by itself or another, for so long from
-    /// now on.
-    fn take_over(&mut self, hold: HoldId, hold_ms: u32) {
-        let until = self.until(hold_ms);
-        self.desk.holds.hand_over(hold, self.session, until);
-    }
-
-    /// Takes something back.
-    fn let_go(&mut self, hold: HoldId) {
-        self.desk.holds.end(hold);
-    }
-
-    fn until(&self, hold_ms: u32) -> Option<Time> {
-        (hold_ms != 0).then(|| self.now.plus_ms(hold_ms.min(HOLD_MS_MAX)))
-    }
-
-    /// Makes an answer of a reply.
-    fn answer(&mut self, reply: &Reply<'_>) -> Answer {
-        Answer::reply(reply, &mut self.desk.scratch)
-    }
-
-    /// Answers the request.
-    fn done(&mut self, reply: &Reply<'_>) -> Applied {
-        match reply.word() {
-            Some(word) => Applied::Word(word),
-            None => Applied::Done(self.answer(reply)),
-        }
-    }
-
-    /// Answers requests that were waiting, all alike.
-    fn release(&mut self, waiters: impl IntoIterator<Item = WaiterId>, answer: &Answer) {
-        let released = waiters.into_iter().map(|waiter| (waiter, answer.clone()));
-        self.desk.released.extend(released);
-    }
 }
 
 /// What people want to know of an object.

@@ -9,7 +9,8 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::state::check;
-use super::{HoldId, TOKEN_SHIFT, WaiterId};
+use super::turn::TOKEN_SHIFT;
+use super::{HoldId, WaiterId};
 use crate::shard::RestoreError;
 
 /// Requests in line.
