@@ -19,11 +19,14 @@
 //! Storage on CRAQ* (ATC 2009), of which the reads are a variant that waits instead of asking the
 //! tail.
 
+mod teaching;
+
 use std::collections::VecDeque;
 
 use catena_protocol::peer::{self, Entry};
 use catena_protocol::{Fault, Frame, FrameKind, Header, ObjectId, OpCode, ShardId, Status, frame};
 
+use self::teaching::Learner;
 use super::held::Held;
 use super::log::Log;
 use super::record::NodeId;
@@ -130,33 +133,6 @@ struct Link {
     /// The last entry acknowledged.
     acked: u64,
 }
-
-/// A node that gets the shard's state in order to join.
-#[derive(Debug)]
-struct Learner {
-    node: NodeId,
-    /// What is left to send of the state, and as of which entry.
-    state: Vec<u8>,
-    at: usize,
-    index: u64,
-    hash: u64,
-    /// It has the state, because it has acknowledged something.
-    has_state: bool,
-    link: Link,
-}
-
-impl Learner {
-    /// Whether anything was sent to it.
-    fn has_begun(&self) -> bool {
-        self.at > 0 || self.link.resumed
-    }
-}
-
-/// Bytes of state in one frame to a learner.
-const PIECE_BYTES: usize = 256 * 1024;
-
-/// Bytes that may wait for a link before more of a learner's state is put there.
-const BACKLOG_BYTES: usize = 1024 * 1024;
 
 impl Replica {
     /// A replica around a shard that holds nothing yet.
@@ -390,39 +366,9 @@ impl Replica {
             self.down.resumed = false;
             self.ask_due = true;
         }
-        let is_learner = |learner: &Learner| learner.node == peer;
-        if self.learner.as_ref().is_some_and(|it| is_learner(it) && it.has_begun()) {
+        if self.learner.as_ref().is_some_and(|it| it.node == peer && it.has_begun()) {
             // A learner begins anew rather than guessing what it missed.
             self.leave_off();
-        }
-    }
-
-    /// Takes a piece of the state that we are to begin with.
-    pub fn on_snapshot(&mut self, from: NodeId, frame: &Frame<'_>, out: &mut impl Exits) {
-        let header = &frame.header;
-        if self.post.member
-            || self.post.predecessor != Some(from)
-            || header.epoch != self.post.epoch
-        {
-            return;
-        }
-        let Some(lesson) = &mut self.lesson else { return };
-        lesson.extend_from_slice(frame.body);
-        if header.flags & peer::LAST_PIECE == 0 {
-            return;
-        }
-        match self.shard.restored(lesson) {
-            Ok(shard) => {
-                self.shard = shard;
-                self.lesson = None;
-                self.log = Log::behind(header.number);
-                self.hash = header.session;
-                self.committed = header.number;
-                self.clean = self.shard.seq();
-                self.marks.clear();
-                self.ack_due = true;
-            }
-            Err(_) => out.report(self.id, Report::Diverged(from)),
         }
     }
 
@@ -450,28 +396,6 @@ impl Replica {
         }
         self.ack_due |= before.active != post.active || before.gate != post.gate;
         self.settle(out);
-    }
-
-    /// Begins to send the shard's state to a node that wants to join behind us.
-    pub fn teach(&mut self, learner: NodeId) {
-        let state = self.shard.snapshot();
-        let (index, hash) = (self.applied(), self.hash);
-        let link = Link { resumed: false, sent: index, acked: 0 };
-        let has_state = false;
-        self.learner = Some(Learner { node: learner, state, at: 0, index, hash, has_state, link });
-        self.see_whether_alone();
-    }
-
-    /// Stops sending to the node that wanted to join.
-    pub fn leave_off(&mut self) {
-        self.learner = None;
-        self.see_whether_alone();
-    }
-
-    /// Whether the learner has everything that we have.
-    pub fn is_synced(&self, learner: NodeId) -> bool {
-        let known = self.learner.as_ref().filter(|known| known.node == learner && known.has_state);
-        known.is_some_and(|known| known.link.acked == self.log.last())
     }
 
     /// Sends what is to be sent: entries, acknowledgements, state. Once a turn, after all frames of
@@ -522,36 +446,6 @@ impl Replica {
             sent = last;
         }
         sent
-    }
-
-    fn flush_learner(&mut self, out: &mut impl Exits) {
-        let (epoch, id) = (self.post.epoch, self.id);
-        let Some(learner) = &mut self.learner else { return };
-        let Some(bytes) = out.peer(learner.node) else { return };
-        while learner.at < learner.state.len() && bytes.len() < BACKLOG_BYTES {
-            let end = (learner.at + PIECE_BYTES).min(learner.state.len());
-            let is_last = end == learner.state.len();
-            let header = Header {
-                session: learner.hash,
-                flags: if is_last { peer::LAST_PIECE } else { 0 },
-                ..peer::header(FrameKind::Snapshot, id, epoch, learner.index)
-            };
-            let piece = &learner.state[learner.at..end];
-            frame::write(bytes, &header, |out| out.extend_from_slice(piece))
-                .expect("pieces are small");
-            learner.at = end;
-            learner.link.resumed = is_last;
-        }
-        if learner.link.resumed {
-            learner.state = Vec::new();
-            learner.at = 0;
-            let sent = learner.link.sent;
-            let Some(bytes) = out.peer(learner.node) else { return };
-            let sent = self.forward(sent, bytes);
-            if let Some(learner) = &mut self.learner {
-                learner.link.sent = sent;
-            }
-        }
     }
 
     /// Applies an entry that another node has applied before.

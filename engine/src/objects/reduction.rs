@@ -227,15 +227,7 @@ impl Reduction {
     }
 
     pub(super) fn describe(&self) -> Description {
-        let SeatState { round, arrived, parties, missing, .. } = self.state();
-        let detail = match (&self.broken, self.dropped.len()) {
-            (Some(reason), _) => format!("round {round}, broken: {reason}"),
-            (None, 0) => format!("round {round}, {arrived} of {parties} parties"),
-            (None, dropped) => {
-                format!("round {round}, {arrived} of {parties} parties, {dropped} dropped")
-            }
-        };
-        Description { detail, missing, held: self.seats.describe() }
+        self.seats.describe(self.state(), self.broken.as_deref(), self.dropped.len().into())
     }
 
     pub(super) fn holds(&self) -> Vec<HoldId> {

@@ -7,12 +7,13 @@
 use std::borrow::Borrow;
 use std::collections::BTreeMap;
 
+use catena_protocol::SeatState;
 use catena_protocol::limits::PARTIES_MAX;
 use catena_protocol::op::Loss;
 use serde::{Deserialize, Serialize};
 
 use super::state::check;
-use super::{HOLDERS_NAMED_MAX, Held, HoldId, Turn, WaiterId};
+use super::{Description, HOLDERS_NAMED_MAX, Held, HoldId, Turn, WaiterId};
 use crate::shard::RestoreError;
 
 /// Who holds which seat, by the name of the party.
@@ -102,16 +103,29 @@ impl<P: Ord + Clone + ToString> Seats<P> {
         self.by_hold.keys().copied().collect()
     }
 
-    /// Holders as far as they are named, for people.
-    pub(super) fn describe(&self) -> Vec<Held> {
-        let held = self.held.iter().take(HOLDERS_NAMED_MAX);
-        held.map(|(party, seat)| Held {
+    /// How the object whose seats these are stands, for people, with the holders as far as they are
+    /// named.
+    pub(super) fn describe(
+        &self,
+        state: SeatState,
+        broken: Option<&str>,
+        dropped: u64,
+    ) -> Description {
+        let SeatState { round, arrived, parties, missing, .. } = state;
+        let detail = match (broken, dropped) {
+            (Some(reason), _) => format!("round {round}, broken: {reason}"),
+            (None, 0) => format!("round {round}, {arrived} of {parties} parties"),
+            (None, dropped) => {
+                format!("round {round}, {arrived} of {parties} parties, {dropped} dropped")
+            }
+        };
+        let held = self.held.iter().take(HOLDERS_NAMED_MAX).map(|(party, seat)| Held {
             hold: seat.hold,
             token: 0,
             permits: 0,
             party: party.to_string(),
-        })
-        .collect()
+        });
+        Description { detail, missing, held: held.collect() }
     }
 
     /// Whose seats are held.
