@@ -384,7 +384,10 @@ fn advice(status: Status) -> &'static str {
         | Status::HelloRequired
         | Status::BadFlags
         | Status::UnknownOp
-        | Status::BadShard => "Check the arguments",
+        | Status::BadShard
+        | Status::WrongCluster
+        | Status::WrongNode
+        | Status::Retired => "Check the arguments",
     }
 }
 

@@ -65,7 +65,10 @@ impl Verdict {
             | Status::BadFlags
             | Status::UnknownOp
             | Status::BadBody
-            | Status::BadShard => Verdict::Final,
+            | Status::BadShard
+            | Status::WrongCluster
+            | Status::WrongNode
+            | Status::Retired => Verdict::Final,
         }
     }
 }

@@ -38,6 +38,12 @@ wire_enum! {
         Resume = 20,
         /// A piece of a shard's state, for a node that joins.
         Snapshot = 21,
+        /// What nodes say to each other beside the data.
+        PeerMessage = 22,
+        /// What an operator asks of a node.
+        Operator = 23,
+        /// The node's answer to an operator.
+        OperatorReply = 24,
     }
 }
 

@@ -6,7 +6,7 @@ use rkyv::{Archive, Deserialize, Serialize};
 use crate::body;
 use crate::frame;
 use crate::header::{FrameKind, Header};
-use crate::object::ShardMap;
+use crate::object::{ShardId, ShardMap};
 use crate::status::{Fault, Status};
 
 /// Bits of [`Hello::features`] and [`Welcome::features`].
@@ -47,7 +47,8 @@ impl Hello {
 pub struct Welcome {
     /// Features the engine has, from [`features`].
     pub features: u64,
-    /// The node's clock, in microseconds since an arbitrary start. A session quotes it when opened.
+    /// The node's clock, in microseconds: since it started on a single node, about the time of day in a
+    /// cluster. A session quotes it when opened.
     pub now_us: u64,
     /// The configuration in force; 0 on a single node.
     pub epoch: u32,
@@ -63,6 +64,67 @@ pub struct Welcome {
     pub ports: Vec<u16>,
     /// Name and version of the engine, for people.
     pub engine: String,
+    /// The members of its cluster; none on a single node.
+    pub members: Members,
+}
+
+/// Who holds which shard in a cluster, and where they are reached.
+///
+/// Members are counted from 0, and what is said of each stands at its number.
+#[derive(Archive, Serialize, Deserialize, Clone, Debug, Default, PartialEq, Eq)]
+pub struct Members {
+    /// What people call them.
+    pub names: Vec<String>,
+    /// Where other nodes and operators reach them: an address and a port each.
+    pub controls: Vec<String>,
+    /// How many cores each has.
+    pub cores: Vec<u16>,
+    /// Where clients reach them: an address and a port for each core of the first, then of the second,
+    /// and so on.
+    pub addresses: Vec<String>,
+    /// For each shard all members in the order of its chain, the head first.
+    pub chains: Vec<u16>,
+}
+
+impl Members {
+    /// How many there are.
+    pub fn count(&self) -> usize {
+        self.names.len()
+    }
+
+    /// The members that hold a shard, the head first; nobody on a single node, or if there is no such
+    /// shard.
+    pub fn chain(&self, shard: ShardId) -> &[u16] {
+        let at = usize::from(shard.0) * self.count();
+        self.chains.get(at..at + self.count()).unwrap_or_default()
+    }
+
+    /// Where clients reach the cores of a member.
+    pub fn addresses_of(&self, member: u16) -> &[String] {
+        let cores =
+            |members: &[u16]| members.iter().map(|cores| usize::from(*cores)).sum::<usize>();
+        let member = usize::from(member);
+        let (Some(before), Some(of_it)) = (self.cores.get(..member), self.cores.get(member)) else {
+            return &[];
+        };
+        let from = cores(before);
+        self.addresses.get(from..from + usize::from(*of_it)).unwrap_or_default()
+    }
+
+    /// Whether all parts agree with one another and with the number of shards.
+    fn are_sound(&self, shards: u32) -> bool {
+        let count = self.count();
+        let of_all: usize = self.cores.iter().map(|cores| usize::from(*cores)).sum();
+        let is_chain = |chain: &[u16]| {
+            let mut members = chain.to_vec();
+            members.sort_unstable();
+            members.iter().map(|member| usize::from(*member)).eq(0..count)
+        };
+        (self.controls.len(), self.cores.len(), self.addresses.len()) == (count, count, of_all)
+            && !self.cores.contains(&0)
+            && u64::from(shards) * count as u64 == self.chains.len() as u64
+            && (count == 0 || self.chains.chunks_exact(count).all(is_chain))
+    }
 }
 
 impl Welcome {
@@ -84,10 +146,8 @@ impl Welcome {
         let archived = body::decode::<ArchivedWelcome>(bytes)?;
         let welcome: Welcome = rkyv::deserialize::<_, Failure>(archived)
             .map_err(|Failure| Fault::new(Status::BadBody))?;
-        match welcome.shard_map() {
-            Some(_) => Ok(welcome),
-            None => Err(Fault::new(Status::BadBody)),
-        }
+        let is_sound = welcome.shard_map().is_some() && welcome.members.are_sound(welcome.shards);
+        if is_sound { Ok(welcome) } else { Err(Fault::new(Status::BadBody)) }
     }
 
     /// Where each shard lives; `None` if shards or ports make no sense.

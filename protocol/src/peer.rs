@@ -34,8 +34,12 @@ pub struct PeerHello {
     pub from: u128,
     /// The incarnation it expects to reach.
     pub to: u128,
-    /// How many shards the cluster has.
+    /// How many shards the cluster has; 0 on a link that is not about shards.
     pub shards: u32,
+    /// Which core of the sender's this link belongs to.
+    pub core: u16,
+    /// How many cores the sender has.
+    pub cores: u16,
     /// The name of the cluster.
     pub cluster: String,
 }

@@ -115,6 +115,12 @@ wire_enum! {
         BadBody = 73,
         /// The object does not belong to the shard in the header; `expected` is the right one.
         BadShard = 74,
+        /// A node of another cluster.
+        WrongCluster = 75,
+        /// At this address there is another node, or another life of it, than was meant.
+        WrongNode = 76,
+        /// The node was a member and left; it has to come back under a new id.
+        Retired = 77,
     }
 }
 
@@ -162,7 +168,10 @@ impl Status {
             | Status::BadFlags
             | Status::UnknownOp
             | Status::BadBody
-            | Status::BadShard => Retry::Never,
+            | Status::BadShard
+            | Status::WrongCluster
+            | Status::WrongNode
+            | Status::Retired => Retry::Never,
         }
     }
 }
@@ -275,6 +284,13 @@ impl std::fmt::Display for Fault {
             Status::UnknownOp => write!(f, "unknown op {got:#06x}"),
             Status::BadBody => write!(f, "the body is not a valid archive for the op"),
             Status::BadShard => write!(f, "the object belongs to shard {expected}, not {got}"),
+            Status::WrongCluster => write!(f, "this node belongs to another cluster"),
+            Status::WrongNode => {
+                write!(f, "at this address there is another node, or another life of it")
+            }
+            Status::Retired => {
+                write!(f, "that life of the node was a member and left; it has to begin another")
+            }
         }
     }
 }

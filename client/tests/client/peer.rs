@@ -66,6 +66,7 @@ impl Peer {
                 core,
                 ports: ports.clone(),
                 engine: "a script".to_owned(),
+                members: Default::default(),
             };
             let address = address(&listener);
             let stage = Stage { listener, welcome };

@@ -9,8 +9,8 @@ use std::time::{Duration, Instant};
 
 use catena_protocol::limits::{FRAME_BYTES_MAX, SESSION_WINDOW_MAX};
 use catena_protocol::{
-    Fault, Frame, FrameKind, Header, Hello, Kind, ObjectId, Refusal, ShardId, ShardMap, Status,
-    Welcome, features,
+    Fault, Frame, FrameKind, Header, Hello, Kind, Members, ObjectId, Refusal, ShardId, ShardMap,
+    Status, Welcome, features,
 };
 use monoio::net::{TcpListener, TcpStream};
 use slab::Slab;
@@ -216,6 +216,7 @@ impl Core {
             core: self.config.index,
             ports: self.config.ports.clone(),
             engine: concat!("catena-engine ", env!("CARGO_PKG_VERSION")).to_owned(),
+            members: Members::default(),
         }
         .write(unsent);
         Ok(())

@@ -359,6 +359,11 @@ pub(crate) fn check_shapes(material: &Material) {
         let Ok(Next::Frame(frame)) = frame::next(&out, FRAME_BYTES_MAX) else { panic!("a frame") };
         check_shape("Welcome", &shapes["Welcome"], &values::of_welcome(&welcome), frame.body);
     }
+    let mut out = Vec::new();
+    let welcome = samples::welcome_in_a_cluster();
+    welcome.write(&mut out);
+    let body = golden::whole(&out).body;
+    check_shape("Welcome", &shapes["Welcome"], &values::of_welcome(&welcome), body);
 }
 
 fn check_shape(what: &str, shape: &Shape, values: &Values, body: &[u8]) {

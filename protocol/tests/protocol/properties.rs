@@ -4,8 +4,8 @@ use catena_protocol::frame::{self, FrameError, Next};
 use catena_protocol::limits::{BODY_BYTES_MAX, FRAME_BYTES_MAX};
 use catena_protocol::op::{Loss, Merge, ReduceOp, ScanWhat};
 use catena_protocol::{
-    Fault, FrameKind, Header, Hello, ObjectId, Op, OpCode, Refusal, Reply, ShardId, Status,
-    Welcome, flags, fuzz, named,
+    Fault, FrameKind, Header, Hello, Members, ObjectId, Op, OpCode, Refusal, Reply, ShardId,
+    Status, Welcome, flags, fuzz, named,
 };
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -362,6 +362,31 @@ fn a_welcome_of_an_impossible_node_is_refused() {
     assert_eq!(decode(&|welcome| welcome.shards = 48), bad);
     assert_eq!(decode(&|welcome| welcome.shards = 0), bad);
     assert_eq!(decode(&|welcome| welcome.ports = vec![1; 65_536]), bad);
+}
+
+#[test]
+fn a_welcome_of_an_impossible_cluster_is_refused() {
+    let decode = |change: &dyn Fn(&mut Members)| {
+        let mut welcome = samples::welcome_in_a_cluster();
+        change(&mut welcome.members);
+        let frame = Aligned::copy_of(&encoded(|out| welcome.write(out)));
+        Welcome::decode(golden::whole(&frame).body)
+    };
+    let members = decode(&|_| ()).unwrap().members;
+    assert_eq!(members.chain(ShardId(3)), [1, 0]);
+    assert_eq!(members.chain(ShardId(64)), [0_u16; 0]);
+    assert_eq!(members.addresses_of(0), ["10.0.1.5:7400", "10.0.1.5:7401"]);
+    assert_eq!(members.addresses_of(1), ["10.0.1.6:7400"]);
+    assert_eq!(members.addresses_of(2), [""; 0]);
+    let bad = Err(Fault::new(Status::BadBody));
+    assert_eq!(decode(&|members| _ = members.names.pop()), bad);
+    assert_eq!(decode(&|members| _ = members.controls.pop()), bad);
+    assert_eq!(decode(&|members| _ = members.addresses.pop()), bad);
+    assert_eq!(decode(&|members| _ = members.chains.pop()), bad);
+    assert_eq!(decode(&|members| members.chains[7] = 2), bad, "nobody");
+    assert_eq!(decode(&|members| members.chains[7] = 1), bad, "one of them twice");
+    assert_eq!(decode(&|members| members.cores = vec![3, 0]), bad);
+    assert_eq!(decode(&|members| *members = Members::default()).map(drop), Ok(()));
 }
 
 /// Any one of the golden frames, or a frame of other material.

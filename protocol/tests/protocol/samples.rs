@@ -10,8 +10,8 @@ use catena_protocol::op::{
 };
 use catena_protocol::{
     Elements, Fault, FrameKind, Header, Hello, Holder, Inspection, ItemsBuf, Kind, Listed,
-    ListingBuf, Missing, ObjectId, Op, OpCode, Refusal, Reply, Scalar, SeatState, ShardMap, Stats,
-    Status, Usage, Welcome, frame,
+    ListingBuf, Members, Missing, ObjectId, Op, OpCode, Refusal, Reply, Scalar, SeatState,
+    ShardMap, Stats, Status, Usage, Welcome, frame,
 };
 
 /// What samples are made of.
@@ -538,6 +538,7 @@ pub(crate) fn frames(material: &Material) -> Vec<(String, Vec<u8>)> {
     };
     add("hello".to_owned(), &|out| hello().write(out));
     add("welcome".to_owned(), &|out| welcome().write(out));
+    add("welcome-cluster".to_owned(), &|out| welcome_in_a_cluster().write(out));
     for code in OpCode::ALL {
         let op = op(*code, material);
         add(format!("request {code:?}"), &|out| {
@@ -577,6 +578,24 @@ pub(crate) fn welcome() -> Welcome {
         core: 1,
         ports: vec![7400, 7401],
         engine: "catena-engine 0.1.0".to_owned(),
+        members: Members::default(),
+    }
+}
+
+/// The same of a node in a cluster of two, which has two cores beside one of one.
+pub(crate) fn welcome_in_a_cluster() -> Welcome {
+    let texts = |texts: &[&str]| texts.iter().map(|text| (*text).to_owned()).collect();
+    let chain = |shard| if shard % 2 == 0 { [0, 1] } else { [1, 0] };
+    Welcome {
+        epoch: 3,
+        members: Members {
+            names: texts(&["node-a", "node-b"]),
+            controls: texts(&["10.0.1.5:7399", "10.0.1.6:7399"]),
+            cores: vec![2, 1],
+            addresses: texts(&["10.0.1.5:7400", "10.0.1.5:7401", "10.0.1.6:7400"]),
+            chains: (0..64).flat_map(chain).collect(),
+        },
+        ..welcome()
     }
 }
 

@@ -491,6 +491,11 @@ pub(crate) fn of_welcome(welcome: &Welcome) -> Values {
         ("core", number(welcome.core)),
         ("ports", Value::Shorts(welcome.ports.clone())),
         ("engine", Value::Text(welcome.engine.clone())),
+        ("names", Value::Texts(welcome.members.names.clone())),
+        ("controls", Value::Texts(welcome.members.controls.clone())),
+        ("cores", Value::Shorts(welcome.members.cores.clone())),
+        ("addresses", Value::Texts(welcome.members.addresses.clone())),
+        ("chains", Value::Shorts(welcome.members.chains.clone())),
     ]
 }
 
