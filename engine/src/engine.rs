@@ -200,6 +200,7 @@ impl Builder {
             hash_seed: hash_seed(),
             spin: self.spin,
             types: Arc::new(self.types),
+            cluster: None,
         };
         let (on_end, ends) = unbounded();
         let mut cores = Vec::new();
@@ -306,7 +307,7 @@ impl Engine {
     pub fn census(&self) -> Vec<CoreCensus> {
         let ask = |core: &CoreThread| {
             let (reply, census) = bounded(1);
-            core.send(Command::Census(reply)).then_some(census)
+            core.hand().send(Command::Census(reply)).then_some(census)
         };
         let asked: Vec<_> = self.cores.lock().iter().filter_map(ask).collect();
         let within = Duration::from_secs(1);
@@ -340,7 +341,7 @@ impl Engine {
     pub fn stop(&self) {
         for core in self.cores.lock().iter() {
             // A core that is gone needs no telling.
-            core.send(Command::Stop);
+            core.hand().send(Command::Stop);
         }
     }
 }

@@ -28,6 +28,7 @@
 #![deny(unsafe_code)]
 
 pub mod chain;
+mod clock;
 pub mod config;
 mod engine;
 mod io;

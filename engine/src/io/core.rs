@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use catena_protocol::limits::{FRAME_BYTES_MAX, SESSION_WINDOW_MAX};
+use catena_protocol::operator::ShardStatus;
 use catena_protocol::{
     Fault, Frame, FrameKind, Header, Hello, Kind, Members, ObjectId, Refusal, ShardId, ShardMap,
     Status, Welcome, features,
@@ -18,9 +19,12 @@ use slab::Slab;
 use super::buffer::ReadBuffer;
 use super::close;
 use super::conn::{self, Conn, Verdict, refuse};
+use super::notice::CoreCluster;
 use super::notify::Notify;
 use super::spin::Spin;
 use super::thread::CoreCensus;
+use crate::chain::member::View;
+use crate::chain::record::NodeId;
 use crate::config::CONNECTIONS_MAX;
 use crate::shard::{Census, ConnId, Moment, Outbox, Output, Shard, Time, Types};
 
@@ -39,6 +43,8 @@ pub(crate) struct CoreConfig {
     pub(crate) spin: Duration,
     /// The kinds of objects that users defined.
     pub(crate) types: Arc<Types>,
+    /// The cluster that the node is part of, if it is.
+    pub(crate) cluster: Option<CoreCluster>,
 }
 
 /// A core's state. Borrowed for a turn at a time, never across an await.
@@ -318,6 +324,18 @@ impl Core {
     /// Gives up on clients that do not take their last replies.
     pub(super) fn abandon(&self) {
         self.conns.for_each(Conn::abandon);
+    }
+
+    pub(super) fn begin(&self, life: NodeId) {
+        _ = life;
+    }
+
+    pub(super) fn look(&self, view: Arc<View>) {
+        _ = view;
+    }
+
+    pub(super) fn shards(&self) -> Vec<ShardStatus> {
+        Vec::new()
     }
 
     pub(super) fn census(&self) -> CoreCensus {

@@ -11,10 +11,12 @@ mod buffer;
 mod close;
 mod conn;
 mod core;
+mod notice;
 mod notify;
 mod spin;
 mod thread;
 
 pub(crate) use self::core::CoreConfig;
+pub(crate) use self::notice::{CoreCluster, Notice, Notices};
 pub use self::thread::CoreCensus;
-pub(crate) use self::thread::{Command, CoreEnd, CoreThread, ring_builder};
+pub(crate) use self::thread::{Command, CoreEnd, CoreHand, CoreThread, ring_builder};

@@ -6,25 +6,36 @@ use std::os::fd::AsRawFd;
 use std::os::unix::net::UnixStream;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
+use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use catena_protocol::operator::ShardStatus;
 use crossbeam::channel::{Receiver, Sender, bounded};
 use monoio::io::AsyncReadRent;
 use monoio::{IoUringDriver, LegacyDriver, Runtime, RuntimeBuilder};
+use tokio::sync::oneshot;
 
 use super::core::{Core, CoreConfig};
+use crate::chain::member::View;
+use crate::chain::record::NodeId;
 use crate::config::{COMMANDS_MAX, DRAIN_MS_MAX, RING_ENTRIES};
 use crate::engine::Driver;
 use crate::objects::user::panic_text;
 
-/// What the control thread asks of a core.
+/// What is asked of a core.
 #[derive(Debug)]
 pub(crate) enum Command {
     /// Stop, after the last replies have gone out.
     Stop,
     /// Say what you hold.
     Census(Sender<CoreCensus>),
+    /// Begin another life of the node: with empty shards, and no place in the cluster yet.
+    Begin(NodeId),
+    /// Act according to this view from now on, and say [`Notice::Ready`](super::Notice::Ready).
+    View(Arc<View>),
+    /// Say how the shards stand.
+    Shards(oneshot::Sender<Vec<ShardStatus>>),
 }
 
 /// What a core holds.
@@ -53,13 +64,26 @@ pub(crate) enum CoreEnd {
     Failed(String),
 }
 
-/// A running core, as the control thread sees it.
+/// A running core, as the rest of the node sees it.
 #[derive(Debug)]
 pub(crate) struct CoreThread {
+    hand: CoreHand,
+    thread: Option<JoinHandle<()>>,
+}
+
+/// What reaches a core from any thread.
+#[derive(Clone, Debug)]
+pub(crate) struct CoreHand {
     commands: Sender<Command>,
     /// A byte in here wakes the core to look at its commands.
-    waker: UnixStream,
-    thread: Option<JoinHandle<()>>,
+    waker: Arc<UnixStream>,
+}
+
+impl CoreHand {
+    /// Hands a command to the core; false if it is gone, or has not looked at many before.
+    pub(crate) fn send(&self, command: Command) -> bool {
+        self.commands.try_send(command).is_ok() && (&*self.waker).write_all(&[0]).is_ok()
+    }
 }
 
 impl CoreThread {
@@ -91,12 +115,13 @@ impl CoreThread {
             // Nobody listens any more if the engine is being dropped.
             _ = on_end.send(end);
         })?;
-        Ok(CoreThread { commands, waker, thread: Some(thread) })
+        let hand = CoreHand { commands, waker: Arc::new(waker) };
+        Ok(CoreThread { hand, thread: Some(thread) })
     }
 
-    /// Hands a command to the core; false if it is gone.
-    pub(crate) fn send(&self, command: Command) -> bool {
-        self.commands.send(command).is_ok() && (&self.waker).write_all(&[0]).is_ok()
+    /// What reaches it.
+    pub(crate) fn hand(&self) -> &CoreHand {
+        &self.hand
     }
 
     /// Waits until the thread has ended.
@@ -172,6 +197,9 @@ async fn live(
                 Command::Stop => told_to_stop = true,
                 // Whoever asked may have lost patience.
                 Command::Census(reply) => _ = reply.try_send(core.census()),
+                Command::Begin(life) => core.begin(life),
+                Command::View(view) => core.look(view),
+                Command::Shards(reply) => _ = reply.send(core.shards()),
             }
         }
     }
