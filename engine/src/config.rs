@@ -76,6 +76,9 @@ pub const LOG_LINES_MAX: usize = 4_096;
 /// some are acknowledged.
 pub const UNCOMMITTED_MAX: u64 = 4_096;
 
+/// … or if they take so many bytes. One more entry fits, however large.
+pub const UNCOMMITTED_BYTES_MAX: usize = 8 * 1024 * 1024;
+
 /// Bytes of entries in one frame to a successor, unless a single one has more.
 pub const FORWARD_BYTES_MAX: usize = 256 * 1024;
 

@@ -3,13 +3,14 @@
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use catena_protocol::ShardMap;
 use crossbeam::channel::{Receiver, bounded, unbounded};
 use parking_lot::Mutex;
 use socket2::{Domain, Protocol, Socket, Type};
 
+use crate::clock::Clock;
 use crate::config::{BACKLOG, MEMORY_BYTES_DEFAULT, SHARDS_PER_CORE, SPIN_US_MAX};
 use crate::io::{Command, CoreCensus, CoreConfig, CoreEnd, CoreThread, ring_builder};
 use crate::objects::user::Object;
@@ -195,7 +196,7 @@ impl Builder {
             index: 0,
             map,
             ports: addresses.iter().map(SocketAddr::port).collect(),
-            started: Instant::now(),
+            clock: Clock::alone(),
             memory_bytes_max: self.memory_bytes,
             hash_seed: hash_seed(),
             spin: self.spin,

@@ -22,6 +22,7 @@
 mod teaching;
 
 use std::collections::VecDeque;
+use std::ops::DerefMut;
 
 use catena_protocol::peer::{self, Entry};
 use catena_protocol::{Fault, Frame, FrameKind, Header, ObjectId, OpCode, ShardId, Status, frame};
@@ -31,7 +32,7 @@ use super::held::Held;
 use super::log::Log;
 use super::record::NodeId;
 use super::rules::Rules;
-use crate::config::{FORWARD_BYTES_MAX, LOG_BYTES_KEPT, UNCOMMITTED_MAX};
+use crate::config::{FORWARD_BYTES_MAX, LOG_BYTES_KEPT, UNCOMMITTED_BYTES_MAX, UNCOMMITTED_MAX};
 use crate::shard::{ConnId, Moment, Outbox, Output, Seq, Shard, Time};
 
 /// What a replica has to know of its place: in which epoch, beside whom, and what it may do there.
@@ -70,11 +71,16 @@ impl Post {
 
 /// What the driver of a replica provides: places for answers, and for frames to other nodes.
 pub trait Exits: Outbox {
+    /// Outgoing bytes, borrowed.
+    type Bytes<'a>: DerefMut<Target = Vec<u8>>
+    where
+        Self: 'a;
+
     /// Sends bytes that are a whole reply to `conn`, like [`Outbox::push`].
     fn encoded(&mut self, conn: ConnId, reply: &[u8]);
 
     /// The outgoing bytes to another node, frames whole; `None` while there is no link.
-    fn peer(&mut self, node: NodeId) -> Option<&mut Vec<u8>>;
+    fn peer(&mut self, node: NodeId) -> Option<Self::Bytes<'_>>;
 
     /// Tells the node what only it can act on.
     fn report(&mut self, shard: ShardId, report: Report);
@@ -85,8 +91,6 @@ pub trait Exits: Outbox {
 pub enum Report {
     /// The successor needs entries that are not kept any more: it has to join anew.
     Behind(NodeId),
-    /// The learner has everything up to here, and at this moment we have no more.
-    Synced(NodeId),
     /// A peer's log contradicts ours. Nothing it says can be used.
     Diverged(NodeId),
 }
@@ -104,8 +108,9 @@ pub struct Replica {
     committed: u64,
     /// The shard's order as it was at `committed`: what was changed later is not committed.
     clean: Seq,
-    /// Where the shard's order was after each entry that is not committed.
-    marks: VecDeque<Seq>,
+    /// The entries that are not committed, and what they take in the log together.
+    marks: VecDeque<Mark>,
+    uncommitted_bytes: usize,
     held: Held,
     down: Link,
     learner: Option<Learner>,
@@ -121,6 +126,14 @@ pub struct Replica {
     /// Nobody else has to have anything: what is applied is committed.
     alone: bool,
     rules: Rules,
+}
+
+/// An entry that is not committed.
+#[derive(Clone, Copy, Debug)]
+struct Mark {
+    /// Where the shard's order was after it.
+    seq: Seq,
+    bytes: usize,
 }
 
 /// The way to the successor.
@@ -146,6 +159,7 @@ impl Replica {
             hash: 0,
             committed: 0,
             marks: VecDeque::new(),
+            uncommitted_bytes: 0,
             held: Held::default(),
             down: Link::default(),
             learner: None,
@@ -201,6 +215,28 @@ impl Replica {
         if self.post.successor.is_some() { self.applied() - self.down.acked } else { 0 }
     }
 
+    /// Brings into the cache what a request is going to need, see [`Shard::prefetch`].
+    #[inline]
+    pub fn prefetch(&mut self, header: &Header) {
+        self.shard.prefetch(header);
+    }
+
+    /// The rest of it, see [`Shard::prefetch_rest`].
+    #[inline]
+    pub fn prefetch_rest(&mut self, header: &Header) {
+        self.shard.prefetch_rest(header);
+    }
+
+    /// Tells whoever waits that the node is going away.
+    pub fn on_shutdown(&mut self, out: &mut impl Exits) {
+        self.shard.on_shutdown(out);
+    }
+
+    /// Whether nobody else has a part in it, and nothing is ever sent but answers.
+    pub fn is_alone(&self) -> bool {
+        self.alone
+    }
+
     /// Takes a client's request. `clock` is what leases are measured by: the node's own, which nobody
     /// sets. `moment.now` is the time of day, which is about the same on all nodes.
     pub fn on_request(
@@ -211,6 +247,10 @@ impl Replica {
         frame: &Frame<'_>,
         out: &mut impl Exits,
     ) {
+        if self.alone && self.post.epoch == 0 {
+            self.shard.on_request(moment, conn, frame, out);
+            return;
+        }
         if let Err(fault) = self.check_epoch(&frame.header) {
             out.push(conn, &frame.header, Output::Refusal(&fault.into()));
             return;
@@ -324,9 +364,6 @@ impl Replica {
         if let Some(learner) = self.learner.as_mut().filter(|learner| learner.node == from) {
             learner.link.acked = learner.link.acked.max(upto);
             learner.has_state = true;
-            if learner.link.acked == self.log.last() {
-                out.report(self.id, Report::Synced(from));
-            }
         }
         self.settle(out);
     }
@@ -405,13 +442,13 @@ impl Replica {
             self.flush_up(predecessor, out);
         }
         if let Some(successor) = self.post.successor
-            && let Some(bytes) = out.peer(successor)
+            && let Some(mut bytes) = out.peer(successor)
         {
             if std::mem::take(&mut self.ask_due) && !self.down.resumed {
-                peer::write_bare(bytes, &self.header(FrameKind::Resume, 0));
+                peer::write_bare(&mut bytes, &self.header(FrameKind::Resume, 0));
             }
             if self.down.resumed {
-                self.down.sent = self.forward(self.down.sent, bytes);
+                self.down.sent = self.forward(self.down.sent, &mut bytes);
             }
         }
         self.flush_learner(out);
@@ -421,16 +458,16 @@ impl Replica {
         if !(self.resume_due || self.ack_due) {
             return;
         }
-        let Some(bytes) = out.peer(predecessor) else { return };
+        let Some(mut bytes) = out.peer(predecessor) else { return };
         if std::mem::take(&mut self.resume_due) && self.post.member {
             let header = self.header(FrameKind::Resume, self.applied());
-            peer::write_bare(bytes, &Header { session: self.hash, ..header });
+            peer::write_bare(&mut bytes, &Header { session: self.hash, ..header });
         }
         if std::mem::take(&mut self.ack_due) && self.lesson.is_none() {
             // 3. A learner says what it has; a member answers for all behind it.
             let upto = if self.post.member { self.committed } else { self.applied() };
             if self.post.active || !self.post.member {
-                peer::write_bare(bytes, &self.header(FrameKind::Ack, upto));
+                peer::write_bare(&mut bytes, &self.header(FrameKind::Ack, upto));
             }
         }
     }
@@ -478,18 +515,24 @@ impl Replica {
             self.shard.on_request(moment, NOBODY, &Frame { header, ..frame }, &mut nobody)
         };
         assert!(effective, "5: what took effect at the head does so here: {entry:?}");
-        self.log.push(entry);
-        self.hash = entry.hash;
-        self.marks.push_back(self.shard.seq());
+        self.push(entry);
         Taken::Applied
     }
 
     /// Logs a request that was just applied.
     fn append(&mut self, now: Time, request: &[u8]) {
         let index = self.applied() + 1;
-        self.hash = peer::hash(self.hash, index, now.0, request);
-        self.log.push(&Entry { index, now_us: now.0, hash: self.hash, request });
-        self.marks.push_back(self.shard.seq());
+        let hash = peer::hash(self.hash, index, now.0, request);
+        self.push(&Entry { index, now_us: now.0, hash, request });
+    }
+
+    /// Puts an entry that was just applied behind the others.
+    fn push(&mut self, entry: &Entry<'_>) {
+        self.log.push(entry);
+        self.hash = entry.hash;
+        let bytes = entry.bytes_len();
+        self.marks.push_back(Mark { seq: self.shard.seq(), bytes });
+        self.uncommitted_bytes += bytes;
     }
 
     /// Counts an entry that only we have to have.
@@ -508,7 +551,10 @@ impl Replica {
         let committed = self.committable();
         if committed > self.committed {
             let newly = usize::try_from(committed - self.committed).expect("marks are bounded");
-            self.clean = self.marks.drain(..newly).next_back().expect("every entry has a mark");
+            for Mark { seq, bytes } in self.marks.drain(..newly) {
+                self.clean = seq;
+                self.uncommitted_bytes -= bytes;
+            }
             self.committed = committed;
             self.ack_due = true;
             let asked_for = self.asked_for();
@@ -603,7 +649,7 @@ impl Replica {
         }
         // A head that is not active yet could take updates; their answers would only wait.
         let uncommitted = self.applied() - self.committed;
-        if uncommitted >= UNCOMMITTED_MAX {
+        if uncommitted >= UNCOMMITTED_MAX || self.uncommitted_bytes >= UNCOMMITTED_BYTES_MAX {
             return Err(busy(uncommitted));
         }
         Ok(())

@@ -1,4 +1,5 @@
-//! A connection: a task that reads and one that writes what others have to say.
+//! A connection, of a client or to another node: a task that reads and one that writes what others have
+//! to say.
 //!
 //! Whoever has something to write takes the write half, writes until the reply buffer is empty, and
 //! puts it back. If somebody else has it, that somebody takes the rest along.
@@ -18,18 +19,18 @@ use smallvec::SmallVec;
 use super::buffer::ReadBuffer;
 use super::close;
 use super::core::Core;
+use super::link::PeerCore;
 use super::notify::Notify;
 use crate::config::{BUFFER_BYTES, BUFFER_BYTES_MIN, CONNECTIONS_MAX, UNSENT_BYTES_MAX};
 use crate::shard::ConnId;
 
-/// A client's connection, as the tasks of its core share it.
+/// A connection, as the tasks of its core share it.
 pub(super) struct Conn {
     pub(super) id: ConnId,
     /// The socket, open for as long as the write half is.
     fd: RawFd,
-    /// Whether the client has said Hello.
-    pub(super) welcomed: Cell<bool>,
-    /// Replies not yet handed to the kernel.
+    pub(super) role: Cell<Role>,
+    /// Replies, or frames to another node, not yet handed to the kernel.
     pub(super) unsent: RefCell<Vec<u8>>,
     /// The buffer that was written last, to be filled next.
     spare: RefCell<Vec<u8>>,
@@ -41,25 +42,38 @@ pub(super) struct Conn {
     closed: Cell<bool>,
 }
 
+/// Who is at the other end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Role {
+    /// Whoever connected has not said.
+    New,
+    /// A client that has said Hello.
+    Client,
+    /// A core of another node that this one called and that has not answered.
+    Called(PeerCore),
+    /// A core of another node.
+    Peer(PeerCore),
+}
+
 /// What to do after the received frames were served.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Verdict {
     /// Receive more, at least until the frame at the front has this many bytes.
     Receive(usize),
-    /// Send the replies first; there are more frames.
+    /// Send the replies first; there may be more frames.
     Flush,
     /// Send the replies and hang up: what came was no frame.
     Close,
 }
 
 /// Begins to serve a connection, which counts from now on.
-pub(super) fn start(core: &Rc<Core>, stream: TcpStream) {
+pub(super) fn start(core: &Rc<Core>, stream: TcpStream, role: Role) -> Rc<Conn> {
     let fd = stream.as_raw_fd();
     let (reader, writer) = stream.into_split();
     let conn = core.conns.insert(|id| Conn {
         id,
         fd,
-        welcomed: Cell::new(false),
+        role: Cell::new(role),
         unsent: RefCell::new(Vec::with_capacity(BUFFER_BYTES_MIN)),
         spare: RefCell::new(Vec::with_capacity(BUFFER_BYTES_MIN)),
         writer: RefCell::new(Some(writer)),
@@ -67,10 +81,11 @@ pub(super) fn start(core: &Rc<Core>, stream: TcpStream) {
         drained: Notify::default(),
         closed: Cell::new(false),
     });
-    monoio::spawn(serve(core.clone(), conn, reader));
+    monoio::spawn(serve(core.clone(), conn.clone(), reader));
+    conn
 }
 
-/// Serves a connection until the client hangs up, sends what is no frame, or the node stops.
+/// Serves a connection until the other end hangs up, sends what is no frame, or the node stops.
 async fn serve(core: Rc<Core>, conn: Rc<Conn>, reader: OwnedReadHalf<TcpStream>) {
     let writing = monoio::spawn(write_for_others(conn.clone()));
     if let Err(error) = read(&core, &conn, reader).await {
@@ -80,10 +95,14 @@ async fn serve(core: Rc<Core>, conn: Rc<Conn>, reader: OwnedReadHalf<TcpStream>)
     conn.flush_wanted.notify();
     // The last replies go out. Then nobody but us holds the socket, and it is closed with us.
     writing.await;
-    core.remove(conn.id);
+    core.remove(&conn);
 }
 
-async fn read(core: &Core, conn: &Conn, mut reader: OwnedReadHalf<TcpStream>) -> io::Result<()> {
+async fn read(
+    core: &Rc<Core>,
+    conn: &Rc<Conn>,
+    mut reader: OwnedReadHalf<TcpStream>,
+) -> io::Result<()> {
     let mut buffer = ReadBuffer::new();
     loop {
         let (received, returned) = reader.read(buffer).await;
@@ -93,8 +112,13 @@ async fn read(core: &Core, conn: &Conn, mut reader: OwnedReadHalf<TcpStream>) ->
         }
         loop {
             let verdict = core.turn(conn, &mut buffer);
-            conn.flush().await?;
-            conn.wait_for_reader().await?;
+            if conn.is_link() {
+                // Two nodes that both wait for the other to read would wait for ever.
+                conn.flush_wanted.notify();
+            } else {
+                conn.flush().await?;
+                conn.wait_for_reader().await?;
+            }
             match verdict {
                 Verdict::Receive(frame_bytes) => break buffer.make_room(frame_bytes),
                 Verdict::Flush => {}
@@ -107,13 +131,13 @@ async fn read(core: &Core, conn: &Conn, mut reader: OwnedReadHalf<TcpStream>) ->
 /// Frames looked at together before they are served one by one.
 const BATCH_FRAMES: usize = 64;
 
-/// Serves the frames in `buffer` with `serve`, until it has no more or the replies are too many.
-/// Before every batch, `expect` sees what comes.
+/// Serves the frames in `buffer` with `serve`, until it has no more, the replies are too many, or
+/// `serve` says that this was the last. Before every batch, `expect` sees what comes.
 pub(super) fn drain(
     buffer: &mut ReadBuffer,
     unsent: &mut Vec<u8>,
     expect: impl Fn(&[Frame<'_>]),
-    mut serve: impl FnMut(&Frame<'_>, &mut Vec<u8>) -> Verdict,
+    mut serve: impl FnMut(&Frame<'_>, &mut Vec<u8>) -> Option<Verdict>,
 ) -> Verdict {
     loop {
         let Batch { frames, then } = Batch::cut(buffer.received());
@@ -124,10 +148,11 @@ pub(super) fn drain(
                 verdict = Some(Verdict::Flush);
                 break;
             }
-            if serve(frame, unsent) == Verdict::Close {
-                return Verdict::Close;
-            }
+            verdict = serve(frame, unsent);
             served += frame.bytes.len();
+            if verdict.is_some() {
+                break;
+            }
         }
         drop(frames);
         buffer.consume(served);
@@ -205,6 +230,11 @@ pub(super) async fn turn_away(mut stream: TcpStream) {
 }
 
 impl Conn {
+    /// Whether the other end is another node.
+    pub(super) fn is_link(&self) -> bool {
+        matches!(self.role.get(), Role::Called(_) | Role::Peer(_))
+    }
+
     /// Lets the reading task see the end of the requests; replies still go out.
     pub(super) fn stop_reading(&self) {
         close::reading(self.fd);

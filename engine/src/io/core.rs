@@ -1,30 +1,33 @@
 //! What the tasks of one core share: its shards, its connections, its clock.
 
-use std::cell::{Cell, RefCell};
+use std::cell::{Cell, Ref, RefCell, RefMut};
 use std::net::SocketAddr;
 use std::os::fd::RawFd;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use catena_protocol::limits::{FRAME_BYTES_MAX, SESSION_WINDOW_MAX};
-use catena_protocol::operator::ShardStatus;
 use catena_protocol::{
-    Fault, Frame, FrameKind, Header, Hello, Kind, Members, ObjectId, Refusal, ShardId, ShardMap,
-    Status, Welcome, features,
+    Fault, Frame, FrameKind, Header, Hello, Kind, ObjectId, Refusal, ShardId, ShardMap, Status,
+    Welcome, features,
 };
 use monoio::net::{TcpListener, TcpStream};
 use slab::Slab;
 
 use super::buffer::ReadBuffer;
+use super::chain::Chain;
 use super::close;
-use super::conn::{self, Conn, Verdict, refuse};
+use super::conn::{self, Conn, Role, Verdict, refuse};
+use super::link::Link;
 use super::notice::CoreCluster;
 use super::notify::Notify;
 use super::spin::Spin;
 use super::thread::CoreCensus;
-use crate::chain::member::View;
 use crate::chain::record::NodeId;
+use crate::chain::replica::{Exits, Post, Replica, Report};
+use crate::chain::rules::Rules;
+use crate::clock::Clock;
 use crate::config::CONNECTIONS_MAX;
 use crate::shard::{Census, ConnId, Moment, Outbox, Output, Shard, Time, Types};
 
@@ -36,8 +39,7 @@ pub(crate) struct CoreConfig {
     pub(crate) map: ShardMap,
     /// The port of every core.
     pub(crate) ports: Vec<u16>,
-    /// When the node started: the zero of its logical time.
-    pub(crate) started: Instant,
+    pub(crate) clock: Clock,
     pub(crate) memory_bytes_max: u64,
     pub(crate) hash_seed: u64,
     pub(crate) spin: Duration,
@@ -51,12 +53,16 @@ pub(crate) struct CoreConfig {
 pub(super) struct Core {
     config: CoreConfig,
     /// The shards of this core: shard `index + i * cores` at `i`.
-    shards: RefCell<Vec<Shard>>,
+    pub(super) shards: RefCell<Vec<Replica>>,
     /// Which of them a shard is, by its id: to look it up takes less than to divide.
     places: Vec<Option<u16>>,
     /// Memory that all of them take, in bytes.
     memory_bytes: Cell<u64>,
     pub(super) conns: Conns,
+    chain: Option<Chain>,
+    pub(super) links: RefCell<Vec<Link>>,
+    /// Shards that may have something to say to other nodes, a bit each.
+    touched: RefCell<Vec<u64>>,
     spin: Rc<Spin>,
     /// When the timer task is going to wake, and how to wake it earlier.
     armed: Cell<Option<Time>>,
@@ -73,11 +79,14 @@ impl Core {
         let mine = |shard: &ShardId| map.core_of(*shard) == config.index;
         let places =
             all.clone().map(|shard| mine(&shard).then_some(shard.0 / map.cores())).collect();
-        let fresh = |shard| Shard::new(shard, config.hash_seed, config.types.clone());
-        let shards = all.filter(mine).map(fresh).collect();
+        let shards: Vec<Replica> = all.filter(mine).map(|shard| fresh(&config, shard)).collect();
         let spin = Spin::start(config.spin);
+        let chain = config.cluster.clone().map(|cluster| Chain::new(cluster, shards.len()));
         Core {
             config,
+            chain,
+            links: RefCell::default(),
+            touched: RefCell::new(vec![0; shards.len().div_ceil(64)]),
             shards: RefCell::new(shards),
             places,
             memory_bytes: Cell::new(0),
@@ -90,22 +99,55 @@ impl Core {
         }
     }
 
+    /// What it knows of its cluster, if it is part of one.
+    pub(super) fn chain(&self) -> Option<&Chain> {
+        self.chain.as_ref()
+    }
+
+    pub(super) fn number(&self) -> u16 {
+        self.config.index
+    }
+
+    pub(super) fn core_count(&self) -> u16 {
+        self.config.map.cores()
+    }
+
+    pub(super) fn shard_count(&self) -> u32 {
+        self.config.map.shards()
+    }
+
+    pub(super) fn is_stopping(&self) -> bool {
+        self.stopping.get()
+    }
+
+    /// The node's own clock.
+    pub(super) fn now(&self) -> Time {
+        self.config.clock.now()
+    }
+
     /// Serves all frames that were received whole. Everything between bytes in and bytes out happens
     /// here, without waiting for anything.
-    pub(super) fn turn(&self, conn: &Conn, buffer: &mut ReadBuffer) -> Verdict {
-        let instant = Instant::now();
-        self.spin.touch(instant);
-        let now = self.time_at(instant);
-        let mut unsent = conn.unsent.borrow_mut();
+    pub(super) fn turn(&self, conn: &Rc<Conn>, buffer: &mut ReadBuffer) -> Verdict {
+        self.spin.touch();
+        if conn.is_link() {
+            return self.turn_link(conn, buffer);
+        }
+        let now = self.now();
         let serve =
             |frame: &Frame<'_>, unsent: &mut Vec<u8>| match self.serve(conn, frame, now, unsent) {
-                Ok(()) => Verdict::Flush,
+                // The rest is for a link.
+                Ok(()) if conn.is_link() => Some(Verdict::Flush),
+                Ok(()) => None,
                 Err(refusal) => {
                     refuse(unsent, &refusal);
-                    Verdict::Close
+                    Some(Verdict::Close)
                 }
             };
-        conn::drain(buffer, &mut unsent, |frames| self.expect(frames), serve)
+        let mut unsent = conn.unsent.borrow_mut();
+        let verdict = conn::drain(buffer, &mut unsent, |frames| self.expect(frames), serve);
+        drop(unsent);
+        self.flush_touched();
+        verdict
     }
 
     /// Brings into the cache what requests are going to need, with many of the misses under way at a
@@ -130,17 +172,17 @@ impl Core {
     /// Serves one frame. An error ends the connection.
     fn serve(
         &self,
-        conn: &Conn,
+        conn: &Rc<Conn>,
         frame: &Frame<'_>,
         now: Time,
         unsent: &mut Vec<u8>,
     ) -> Result<(), Refusal> {
-        if !conn.welcomed.get() {
+        if conn.role.get() != Role::Client {
             return self.welcome(conn, frame, now, unsent);
         }
         frame.expect_kind(FrameKind::Request)?;
         let header = &frame.header;
-        let mut out = Replies { current: conn.id, unsent, conns: &self.conns };
+        let mut out = Answers::of_turn(self, conn.id, unsent);
         match self.route(header) {
             Ok(index) => self.ask(index, now, conn.id, frame, &mut out),
             Err(fault) => out.push(conn.id, header, Output::Refusal(&fault.into())),
@@ -149,27 +191,93 @@ impl Core {
     }
 
     /// Hands a request to its shard.
-    fn ask(&self, index: usize, now: Time, conn: ConnId, frame: &Frame<'_>, out: &mut impl Outbox) {
-        let shard = &mut self.shards.borrow_mut()[index];
-        let elsewhere = self.memory_bytes.get() - shard.bytes();
+    fn ask(&self, index: usize, now: Time, conn: ConnId, frame: &Frame<'_>, out: &mut Answers<'_>) {
+        let replica = &mut self.shards.borrow_mut()[index];
+        let elsewhere = self.memory_bytes.get() - replica.bytes();
         // The shard keeps growth below 85 % of what it is given; so that all of them together do,
         // what the others have counts in the same measure.
         let taken = elsewhere.saturating_mul(100) / 85;
-        let memory_bytes_max = self.config.memory_bytes_max.saturating_sub(taken);
-        let connections = u32::try_from(self.conns.len()).expect("connections are bounded");
-        shard.on_request(
-            Moment { now, memory_bytes_max, core: self.config.index, connections },
-            conn,
-            frame,
-            out,
-        );
-        self.memory_bytes.set(elsewhere + shard.bytes());
-        self.arm(shard.next_due());
+        let moment = Moment {
+            now: self.config.clock.shards_time(now),
+            memory_bytes_max: self.config.memory_bytes_max.saturating_sub(taken),
+            core: self.config.index,
+            connections: u32::try_from(self.conns.len()).expect("connections are bounded"),
+        };
+        replica.on_request(now, moment, conn, frame, out);
+        self.memory_bytes.set(elsewhere + replica.bytes());
+        self.arm(replica.next_due());
+        if !replica.is_alone() {
+            self.touch(index);
+        }
+    }
+
+    /// Lets something happen to one of this core's replicas.
+    pub(super) fn with_replica(
+        &self,
+        index: usize,
+        act: impl FnOnce(&mut Replica, &mut Answers<'_>),
+    ) {
+        let replica = &mut self.shards.borrow_mut()[index];
+        let elsewhere = self.memory_bytes.get() - replica.bytes();
+        let mut unsent = Vec::new();
+        act(replica, &mut Answers::of_turn(self, NOBODY, &mut unsent));
+        self.memory_bytes.set(elsewhere + replica.bytes());
+        self.arm(replica.next_due());
+        self.touch(index);
+    }
+
+    /// Lets something happen to all of this core's replicas.
+    pub(super) fn for_each_replica(
+        &self,
+        mut act: impl FnMut(ShardId, &mut Replica, &mut Answers<'_>),
+    ) {
+        let count = self.shards.borrow().len();
+        for index in 0..count {
+            self.with_replica(index, |replica, out| act(replica.shard().id(), replica, out));
+        }
+    }
+
+    /// Puts empty shards in the place of all.
+    pub(super) fn empty_shards(&self) {
+        for replica in self.shards.borrow_mut().iter_mut() {
+            *replica = fresh(&self.config, replica.shard().id());
+        }
+        self.memory_bytes.set(0);
+    }
+
+    /// Takes note that a shard may have something to say to other nodes.
+    pub(super) fn touch(&self, index: usize) {
+        self.touched.borrow_mut()[index / 64] |= 1 << (index % 64);
+    }
+
+    /// Sends what the shards that were touched have to say to other nodes, everything to the same core
+    /// in one write.
+    pub(super) fn flush_touched(&self) {
+        if self.chain.is_none() {
+            return;
+        }
+        let mut unsent = Vec::new();
+        for (word, bits) in self.touched.borrow_mut().iter_mut().enumerate() {
+            let mut bits = std::mem::take(bits);
+            while bits != 0 {
+                let replica =
+                    &mut self.shards.borrow_mut()[word * 64 + bits.trailing_zeros() as usize];
+                bits &= bits - 1;
+                let shard = replica.shard().id();
+                replica
+                    .flush(&mut Answers { shard, ..Answers::of_turn(self, NOBODY, &mut unsent) });
+            }
+        }
+        for link in self.links.borrow().iter() {
+            if !link.conn.unsent.borrow().is_empty() {
+                link.conn.flush_wanted.notify();
+            }
+        }
     }
 
     /// Where a shard is among this core's, if it is.
     #[inline(always)]
-    fn place(&self, shard: ShardId) -> Option<usize> {
+    pub(super) fn place(&self, shard: ShardId) -> Option<usize> {
         self.places.get(usize::from(shard.0)).copied().flatten().map(usize::from)
     }
 
@@ -198,11 +306,14 @@ impl Core {
 
     fn welcome(
         &self,
-        conn: &Conn,
+        conn: &Rc<Conn>,
         frame: &Frame<'_>,
         now: Time,
         unsent: &mut Vec<u8>,
     ) -> Result<(), Refusal> {
+        if frame.header.kind == FrameKind::PeerHello {
+            return self.on_peer_hello(conn, frame, unsent);
+        }
         if frame.header.kind != FrameKind::Hello {
             return Err(Fault::new(Status::HelloRequired).into());
         }
@@ -211,31 +322,24 @@ impl Core {
             let (ours, theirs) = (features::ALL, hello.features);
             return Err(Fault::expected(Status::MissingFeature, ours, theirs).into());
         }
-        conn.welcomed.set(true);
+        conn.role.set(Role::Client);
+        // Whoever is told the time here may go on elsewhere, where it is a little earlier.
+        let early_us = if self.chain.is_some() { CLOCKS_APART_US } else { 0 };
+        let view = self.chain.as_ref().and_then(Chain::view);
         Welcome {
             features: features::ALL,
-            now_us: now.0,
-            epoch: 0,
+            now_us: self.config.clock.shards_time(now).0.saturating_sub(early_us),
+            epoch: view.map_or(0, |view| view.epoch),
             shards: self.config.map.shards(),
             frame_bytes_max: FRAME_BYTES_MAX,
             session_window: SESSION_WINDOW_MAX,
             core: self.config.index,
             ports: self.config.ports.clone(),
             engine: concat!("catena-engine ", env!("CARGO_PKG_VERSION")).to_owned(),
-            members: Members::default(),
+            members: self.chain.as_ref().map(|chain| chain.members().clone()).unwrap_or_default(),
         }
         .write(unsent);
         Ok(())
-    }
-
-    /// The node's logical time now.
-    fn time(&self) -> Time {
-        self.time_at(Instant::now())
-    }
-
-    fn time_at(&self, instant: Instant) -> Time {
-        let us = instant.duration_since(self.config.started).as_micros();
-        Time(u64::try_from(us).expect("a node does not run for half a million years"))
     }
 
     /// Sees to it that the timer task wakes in time.
@@ -252,7 +356,7 @@ impl Core {
     /// up.
     pub(super) async fn keep_time(self: Rc<Core>) {
         while !self.stopping.get() {
-            let now = self.time();
+            let now = self.config.clock.shards_time(self.now());
             let due = self.pass_time(now);
             self.armed.set(due);
             let sleep = due.map(|due| Duration::from_micros(due.0.saturating_sub(now.0)));
@@ -262,15 +366,16 @@ impl Core {
 
     /// Ends what is due, and says when the next is.
     fn pass_time(&self, now: Time) -> Option<Time> {
-        let mut out = Replies { current: NOBODY, unsent: &mut Vec::new(), conns: &self.conns };
-        let mut shards = self.shards.borrow_mut();
-        let is_due = |shard: &&mut Shard| shard.next_due().is_some_and(|due| due <= now);
-        for shard in shards.iter_mut().filter(is_due) {
-            let elsewhere = self.memory_bytes.get() - shard.bytes();
-            shard.on_time(now, &mut out);
-            self.memory_bytes.set(elsewhere + shard.bytes());
+        let due: Vec<usize> = {
+            let shards = self.shards.borrow();
+            let is_due = |replica: &Replica| replica.next_due().is_some_and(|due| due <= now);
+            (0..).zip(shards.iter()).filter(|(_, it)| is_due(it)).map(|(index, _)| index).collect()
+        };
+        for index in due {
+            self.with_replica(index, |replica, out| replica.on_time(now, out));
         }
-        shards.iter().filter_map(Shard::next_due).min()
+        self.flush_touched();
+        self.shards.borrow().iter().filter_map(Replica::next_due).min()
     }
 
     /// Accepts connections until the node stops.
@@ -298,11 +403,12 @@ impl Core {
             monoio::spawn(conn::turn_away(stream));
             return;
         }
-        conn::start(self, stream);
+        conn::start(self, stream, Role::New);
     }
 
-    pub(super) fn remove(&self, conn: ConnId) {
-        self.conns.remove(conn);
+    pub(super) fn remove(self: &Rc<Core>, conn: &Rc<Conn>) {
+        self.conns.remove(conn.id);
+        self.on_link_end(conn);
         if self.conns.len() == 0 {
             self.deserted.notify();
         }
@@ -314,10 +420,10 @@ impl Core {
         // Wakes the accepting task: nothing else ends an accept without leaking what it accepted.
         close::both_ways(listener);
         self.rearm.notify();
-        let mut out = Replies { current: NOBODY, unsent: &mut Vec::new(), conns: &self.conns };
-        for shard in self.shards.borrow_mut().iter_mut() {
-            shard.on_shutdown(&mut out);
+        if let Some(chain) = &self.chain {
+            chain.wake.notify();
         }
+        self.for_each_replica(|_, replica, out| replica.on_shutdown(out));
         self.conns.for_each(Conn::stop_reading);
     }
 
@@ -326,27 +432,15 @@ impl Core {
         self.conns.for_each(Conn::abandon);
     }
 
-    pub(super) fn begin(&self, life: NodeId) {
-        _ = life;
-    }
-
-    pub(super) fn look(&self, view: Arc<View>) {
-        _ = view;
-    }
-
-    pub(super) fn shards(&self) -> Vec<ShardStatus> {
-        Vec::new()
-    }
-
     pub(super) fn census(&self) -> CoreCensus {
         let mut census = CoreCensus { connections: self.conns.len() as u64, ..Default::default() };
-        for shard in self.shards.borrow().iter() {
-            let Census { objects, sessions, waiters, bytes } = shard.census();
+        for replica in self.shards.borrow().iter() {
+            let Census { objects, sessions, waiters, .. } = replica.shard().census();
             census.objects += objects;
             census.sessions += sessions;
             census.waiters += waiters;
-            census.bytes += bytes;
-            census.updates += shard.seq().0;
+            census.bytes += replica.bytes();
+            census.updates += replica.shard().seq().0;
         }
         census
     }
@@ -396,7 +490,7 @@ impl Conns {
         self.slots.borrow().get(slot(conn)).filter(|found| found.id == conn).cloned()
     }
 
-    fn for_each(&self, act: impl Fn(&Conn)) {
+    pub(super) fn for_each(&self, act: impl Fn(&Conn)) {
         self.slots.borrow().iter().for_each(|(_, conn)| act(conn));
     }
 }
@@ -405,22 +499,36 @@ fn slot(conn: ConnId) -> usize {
     usize::try_from(conn.0 & ((1 << SLOT_BITS) - 1)).expect("20 bits")
 }
 
-/// Sorts answers to the connections they are for.
-struct Replies<'a> {
+/// Sorts answers to the connections they are for, and frames to the links.
+pub(super) struct Answers<'a> {
+    core: &'a Core,
     /// The connection being served; its reply buffer is `unsent`.
     current: ConnId,
     unsent: &'a mut Vec<u8>,
-    conns: &'a Conns,
+    /// The shard that has something to say to other nodes.
+    shard: ShardId,
+    links: Ref<'a, Vec<Link>>,
 }
 
-impl Outbox for Replies<'_> {
-    fn push(&mut self, conn: ConnId, to: &Header, output: Output<'_>) {
+impl<'a> Answers<'a> {
+    fn of_turn(core: &'a Core, current: ConnId, unsent: &'a mut Vec<u8>) -> Answers<'a> {
+        Answers { core, current, unsent, shard: ShardId(0), links: core.links.borrow() }
+    }
+
+    /// Has bytes appended to what a connection is going to be sent.
+    fn append(&mut self, conn: ConnId, write: impl FnOnce(&mut Vec<u8>)) {
         if conn == self.current {
-            output.write(to, self.unsent);
-        } else if let Some(conn) = self.conns.get(conn) {
-            output.write(to, &mut conn.unsent.borrow_mut());
+            write(self.unsent);
+        } else if let Some(conn) = self.core.conns.get(conn) {
+            write(&mut conn.unsent.borrow_mut());
             conn.flush_wanted.notify();
         }
+    }
+}
+
+impl Outbox for Answers<'_> {
+    fn push(&mut self, conn: ConnId, to: &Header, output: Output<'_>) {
+        self.append(conn, |unsent| output.write(to, unsent));
     }
 
     fn print(&mut self, log: ObjectId, name: Option<&str>, line: &str) {
@@ -430,3 +538,33 @@ impl Outbox for Replies<'_> {
         }
     }
 }
+
+impl Exits for Answers<'_> {
+    type Bytes<'b>
+        = RefMut<'b, Vec<u8>>
+    where
+        Self: 'b;
+
+    fn encoded(&mut self, conn: ConnId, reply: &[u8]) {
+        self.append(conn, |unsent| unsent.extend_from_slice(reply));
+    }
+
+    fn peer(&mut self, node: NodeId) -> Option<RefMut<'_, Vec<u8>>> {
+        let is_it = |link: &&Link| link.peer.node == node && link.peer.owns(self.shard);
+        self.links.iter().find(is_it).map(|link| link.conn.unsent.borrow_mut())
+    }
+
+    fn report(&mut self, _shard: ShardId, report: Report) {
+        self.core.on_report(report);
+    }
+}
+
+/// A shard that holds nothing: of a node alone, or of one whose place in its cluster is not known yet.
+fn fresh(config: &CoreConfig, shard: ShardId) -> Replica {
+    let post = if config.cluster.is_some() { Post::default() } else { Post::alone() };
+    let shard = Shard::new(shard, config.hash_seed, config.types.clone());
+    Replica::new(shard, post, Rules::default())
+}
+
+/// How far the clocks of two nodes may be apart without a client noticing.
+const CLOCKS_APART_US: u64 = 500_000;

@@ -2,15 +2,20 @@
 //!
 //! One thread a core, and nothing shared between them. On the data path a request takes four steps:
 //! `conn::serve` reads, [`frame::next`](catena_protocol::frame::next) cuts and checks,
-//! [`Shard::on_request`](crate::shard::Shard::on_request) answers, `Conn::flush` writes: one read,
+//! [`Replica::on_request`](crate::chain::replica::Replica::on_request) answers, `Conn::flush` writes: one read,
 //! as many requests as it brought, one write.
+//!
+//! In a cluster, links (`link`) carry frames between the cores of nodes that own the same shards; what a
+//! turn has for another node goes out in one write, like replies.
 //!
 //! This layer knows the time, sockets and buffers, and decides nothing about objects.
 
 mod buffer;
+mod chain;
 mod close;
 mod conn;
 mod core;
+mod link;
 mod notice;
 mod notify;
 mod spin;

@@ -31,11 +31,12 @@ impl Spin {
         spin
     }
 
-    /// Something came at `now`; stay awake.
-    pub(super) fn touch(&self, now: Instant) {
+    /// Something came; stay awake.
+    pub(super) fn touch(&self) {
         if self.window.is_zero() {
             return;
         }
+        let now = Instant::now();
         let asleep = self.until.replace(now + self.window) <= now;
         if asleep {
             self.ping.notify();

@@ -184,6 +184,7 @@ async fn live(
     let mut wakened = monoio::net::UnixStream::from_std(wakened)?;
     let keeping_time = monoio::spawn(core.clone().keep_time());
     let accepting = monoio::spawn(core.clone().accept(listener));
+    let watching = monoio::spawn(core.clone().watch());
 
     let mut buffer = vec![0; COMMANDS_MAX];
     let mut told_to_stop = false;
@@ -198,7 +199,7 @@ async fn live(
                 // Whoever asked may have lost patience.
                 Command::Census(reply) => _ = reply.try_send(core.census()),
                 Command::Begin(life) => core.begin(life),
-                Command::View(view) => core.look(view),
+                Command::View(view) => core.look(&view),
                 Command::Shards(reply) => _ = reply.send(core.shards()),
             }
         }
@@ -207,6 +208,7 @@ async fn live(
     // A task that is left behind keeps what it holds for ever.
     accepting.await;
     keeping_time.await;
+    watching.await;
     if core.conns.len() > 0 {
         core.deserted.notified_within(Some(Duration::from_millis(DRAIN_MS_MAX))).await;
     }

@@ -82,6 +82,8 @@ impl Outbox for Turn {
 }
 
 impl Exits for Turn {
+    type Bytes<'a> = &'a mut Vec<u8>;
+
     fn encoded(&mut self, conn: ConnId, reply: &[u8]) {
         // The shard is told by the frame.
         let shard = ShardId(u16::from_le_bytes([reply[24], reply[25]]));

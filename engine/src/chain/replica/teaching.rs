@@ -29,6 +29,9 @@ impl Learner {
     }
 }
 
+/// A learner that is behind by no more entries is near.
+const NEAR_ENTRIES: u64 = 1_024;
+
 /// Bytes of state in one frame to a learner.
 const PIECE_BYTES: usize = 256 * 1024;
 
@@ -59,6 +62,7 @@ impl Replica {
                 self.committed = header.number;
                 self.clean = self.shard.seq();
                 self.marks.clear();
+                self.uncommitted_bytes = 0;
                 self.ack_due = true;
             }
             Err(_) => out.report(self.id, Report::Diverged(from)),
@@ -81,17 +85,38 @@ impl Replica {
         self.see_whether_alone();
     }
 
-    /// Whether the learner has everything that we have.
+    /// Whether the learner has the state.
+    pub fn has_taught(&self, learner: NodeId) -> bool {
+        self.acked_by(learner).is_some()
+    }
+
+    /// Whether the learner lacks little.
+    pub fn is_near(&self, learner: NodeId) -> bool {
+        self.acked_by(learner).is_some_and(|acked| self.applied() - acked <= NEAR_ENTRIES)
+    }
+
+    /// Whether the learner has everything that was ever acknowledged here or answered. As long as the
+    /// post has a gate for it, that stays so.
     pub fn is_synced(&self, learner: NodeId) -> bool {
+        self.acked_by(learner).is_some_and(|acked| acked >= self.committed)
+    }
+
+    /// How far the learner is behind, in entries.
+    pub fn lag_of(&self, learner: NodeId) -> u64 {
+        self.applied() - self.acked_by(learner).unwrap_or_default()
+    }
+
+    /// The last entry that the learner has said it has, once it has the state.
+    fn acked_by(&self, learner: NodeId) -> Option<u64> {
         let known = self.learner.as_ref().filter(|known| known.node == learner && known.has_state);
-        known.is_some_and(|known| known.link.acked == self.log.last())
+        known.map(|known| known.link.acked.max(known.index))
     }
 
     /// Sends the learner the next pieces of the state, and then the entries behind it.
     pub(super) fn flush_learner(&mut self, out: &mut impl Exits) {
         let (epoch, id) = (self.post.epoch, self.id);
         let Some(learner) = &mut self.learner else { return };
-        let Some(bytes) = out.peer(learner.node) else { return };
+        let Some(mut bytes) = out.peer(learner.node) else { return };
         while learner.at < learner.state.len() && bytes.len() < BACKLOG_BYTES {
             let end = (learner.at + PIECE_BYTES).min(learner.state.len());
             let is_last = end == learner.state.len();
@@ -101,7 +126,7 @@ impl Replica {
                 ..peer::header(FrameKind::Snapshot, id, epoch, learner.index)
             };
             let piece = &learner.state[learner.at..end];
-            frame::write(bytes, &header, |out| out.extend_from_slice(piece))
+            frame::write(&mut bytes, &header, |out| out.extend_from_slice(piece))
                 .expect("pieces are small");
             learner.at = end;
             learner.link.resumed = is_last;
@@ -110,8 +135,7 @@ impl Replica {
             learner.state = Vec::new();
             learner.at = 0;
             let sent = learner.link.sent;
-            let Some(bytes) = out.peer(learner.node) else { return };
-            let sent = self.forward(sent, bytes);
+            let sent = self.forward(sent, &mut bytes);
             if let Some(learner) = &mut self.learner {
                 learner.link.sent = sent;
             }

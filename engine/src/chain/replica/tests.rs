@@ -29,6 +29,8 @@ impl Outbox for Out {
 }
 
 impl Exits for Out {
+    type Bytes<'a> = &'a mut Vec<u8>;
+
     fn encoded(&mut self, _conn: ConnId, reply: &[u8]) {
         self.replies.push(reply.to_vec());
     }

@@ -102,8 +102,13 @@ impl World {
         let Some(life) = self.lives.get_mut(&node) else { return };
         let Some((epoch, learner)) = life.taught.first().copied().flatten() else { return };
         let is_same = life.taught.iter().all(|taught| *taught == Some((epoch, learner)));
-        if is_same && life.replicas.iter().all(|replica| replica.is_synced(learner)) {
-            let now = life.clock.at(self.now);
+        let now = life.clock.at(self.now);
+        if is_same && life.replicas.iter().all(|replica| replica.is_near(learner)) {
+            life.member.on_near(now, learner, epoch, &mut turn.actions);
+        }
+        let is_gated = |replica: &Replica| replica.post().gate == Some(learner);
+        let is_synced = |replica: &Replica| is_gated(replica) && replica.is_synced(learner);
+        if is_same && life.replicas.iter().all(is_synced) {
             life.member.on_synced(now, learner, epoch, &mut turn.actions);
         }
     }
@@ -121,7 +126,6 @@ impl World {
                 Report::Behind(peer) => {
                     self.fail(format!("shard {}: {peer} lacks what {node} has not", shard.0));
                 }
-                Report::Synced(_) => {}
             }
         }
         for (peer, bytes) in frames {
