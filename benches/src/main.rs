@@ -7,6 +7,7 @@
 
 mod allocations;
 mod args;
+mod clustering;
 mod contest;
 mod echo;
 mod figures;

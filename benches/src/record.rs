@@ -218,18 +218,18 @@ impl Record {
         );
         if !self.rows.is_empty() {
             text += &format!(
-                "\n{:<28} {:<12} {:>12} {:>12} {:>7} {:>7} {:>10} {:>10}\n",
+                "\n{:<28} {:<15} {:>12} {:>12} {:>7} {:>7} {:>10} {:>10}\n",
                 "measure", "peer", "ours", "theirs", "ratio", "spread", "our cpu", "their cpu"
             );
         }
         for row in &self.rows {
             text += &format!(
-                "{:<28} {:<12} {:>12} {:>12} {:>7.2} {:>6.0}% {:>10} {:>10}\n",
+                "{:<28} {:<15} {:>12} {:>12} {:>7} {:>6.0}% {:>10} {:>10}\n",
                 row.measure,
                 row.peer,
                 amount(row.ours, &row.unit),
                 amount(row.theirs, &row.unit),
-                row.ratio,
+                ratio_text(row.ratio),
                 row.spread * 100.0,
                 cpu_text(row.ours_cpu_ns),
                 cpu_text(row.theirs_cpu_ns)
@@ -288,6 +288,11 @@ pub(crate) fn amount(value: f64, unit: &str) -> String {
     format!("{value:.digits$}{prefix} {unit}")
 }
 
+/// A ratio with as many digits as it takes to say how far it is from 1.
+pub(crate) fn ratio_text(ratio: f64) -> String {
+    if ratio < 0.1 { format!("{ratio:.4}") } else { format!("{ratio:.2}") }
+}
+
 /// A place without its unit: whole numbers whole, large ones short.
 pub(crate) fn short(x: f64) -> String {
     if x.fract() == 0.0 && x < 1e4 {
@@ -315,6 +320,11 @@ mod tests {
         assert_eq!(amount(1_234_000.0, "µs"), "1.23 s");
         assert_eq!(amount(0.0, "calls/op"), "0 calls/op");
         assert_eq!(amount(0.0042, "calls/op"), "0.0042 calls/op");
+    }
+
+    #[test]
+    fn small_ratios_have_digits() {
+        assert_eq!([0.031_25, 0.4, 12.0].map(ratio_text), ["0.0312", "0.40", "12.00"]);
     }
 
     #[test]

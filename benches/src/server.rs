@@ -227,7 +227,7 @@ fn program_of(name: &str) -> Option<(&'static str, Dialect)> {
 }
 
 /// This program in the part of [`become_child`].
-fn child_on(cpus: &str) -> anyhow::Result<Command> {
+pub(crate) fn child_on(cpus: &str) -> anyhow::Result<Command> {
     let mut command = Command::new(std::env::current_exe()?);
     command.arg("child").arg(format!("--cpus={cpus}"));
     Ok(command)
@@ -264,7 +264,12 @@ fn arguments(name: &str, port: u16, other_port: u16) -> Vec<String> {
     words
 }
 
-fn is_on_path(program: &str) -> bool {
+/// Whether there is such a program: by its path, or by its name where programs are looked for.
+pub(crate) fn is_on_path(program: impl AsRef<Path>) -> bool {
+    let program = program.as_ref();
+    if program.components().nth(1).is_some() {
+        return program.is_file();
+    }
     let path = std::env::var_os("PATH").unwrap_or_default();
     std::env::split_paths(&path).any(|folder| folder.join(program).is_file())
 }

@@ -1,6 +1,6 @@
 //! The tables of saved runs as Markdown, for BENCHMARKS.md.
 
-use crate::record::{Record, Row, Sample, amount};
+use crate::record::{Record, Row, Sample, amount, ratio_text};
 
 /// A section: where it comes from, and its tables.
 pub(super) fn section(record: &Record) -> String {
@@ -33,10 +33,10 @@ pub(super) fn section(record: &Record) -> String {
 
 fn row_line(row: &Row) -> String {
     format!(
-        "| `{}` | {} | {:.2} | {:.0} % | {} | {} | {} | {} |\n",
+        "| `{}` | {} | {} | {:.0} % | {} | {} | {} | {} |\n",
         row.measure,
         row.peer,
-        row.ratio,
+        ratio_text(row.ratio),
         row.spread * 100.0,
         amount(row.ours, &row.unit),
         amount(row.theirs, &row.unit),

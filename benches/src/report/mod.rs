@@ -14,7 +14,7 @@ use std::path::PathBuf;
 use anyhow::Context;
 
 use self::plot::Bar;
-use crate::record::{Record, Row, Sample, amount};
+use crate::record::{Record, Row, Sample, amount, ratio_text};
 
 /// Draws what the other subcommands saved.
 #[derive(Debug, clap::Args)]
@@ -113,12 +113,12 @@ fn ratios(rows: &[Row]) -> String {
             (true, false) => "behind",
         };
         html += &format!(
-            "<tr><td>{}</td><td>{}</td><td class=\"{}\">{:.2}×</td><td>{:.0} %</td><td>{}</td>\
+            "<tr><td>{}</td><td>{}</td><td class=\"{}\">{}×</td><td>{:.0} %</td><td>{}</td>\
              <td>{}</td><td>{}</td><td>{}</td></tr>\n",
             escape(&row.measure),
             escape(&row.peer),
             class,
-            row.ratio,
+            ratio_text(row.ratio),
             row.spread * 100.0,
             amount(row.ours, &row.unit),
             amount(row.theirs, &row.unit),

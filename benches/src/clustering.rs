@@ -1,0 +1,352 @@
+//! k-means by number of workers, beside scikit-learn and Spark where they are installed: the same
+//! points, the same initial centroids, all iterations.
+//!
+//! 1. For each number of workers, all take turns in every round, in one order and then in the other.
+//! 2. The time is that of an iteration: reading, preparing, and the assignment after the last
+//!    iteration are in nobody's.
+//! 3. What comes out has to cost the same, or the comparison is void and an error.
+
+mod peers;
+
+use std::io::Write;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use anyhow::Context;
+use catena_engine::Engine;
+use catena_kmeans::data::{DataSet, Hints};
+use catena_kmeans::generate::Recipe;
+use catena_kmeans::init::Init;
+use catena_kmeans::job::{Job, Summary};
+use catena_kmeans::link::Link;
+use catena_kmeans::threads;
+use tempfile::TempDir;
+
+use self::peers::{Contestant, Kind, Peer, Run, Started};
+use crate::record::{Axis, Record, Row, Sample};
+use crate::stats::{Paired, median};
+
+/// What to cluster, by how many, beside whom.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// How many points k-means clusters.
+    #[arg(long, default_value_t = 200_000)]
+    points: u64,
+
+    /// Dimensions of a point.
+    #[arg(long, default_value_t = 100)]
+    dims: usize,
+
+    /// Clusters.
+    #[arg(long, default_value_t = 25)]
+    k: usize,
+
+    /// How many workers share the points; can be given several times.
+    #[arg(long, value_name = "N", value_delimiter = ',', default_value = "1,2,4,8")]
+    workers: Vec<u32>,
+
+    /// Beside whom, of those that are installed; nothing for nobody.
+    #[arg(long, value_name = "PEER", value_delimiter = ',', num_args = 0..,
+        default_value = "scikit-learn,spark-rdd,spark-dataframe")]
+    beside: Vec<Kind>,
+
+    /// The Python that has scikit-learn and Spark.
+    #[arg(long, value_name = "PROGRAM", default_value = "python3")]
+    python: PathBuf,
+}
+
+/// What the names of these measures begin with.
+pub(crate) const MEASURE: &str = "k-means";
+
+/// Iterations of a run, as in the thesis.
+pub(crate) const ITERATIONS: u64 = 10;
+
+/// Standard deviation within a cluster, in data whose centres are within 10 of the origin: clusters
+/// overlap, so that centres go on moving.
+const SPREAD: f64 = 10.0;
+
+/// How far costs may lie apart, relative to the peer's. scikit-learn adds them up in f32.
+const COST_APART_MAX: f64 = 1e-4;
+
+/// Points, and the centroids to begin with.
+pub(crate) struct Clustering<'a> {
+    args: &'a Args,
+    data: DataSet,
+    centroids: Vec<f64>,
+    folder: TempDir,
+}
+
+impl<'a> Clustering<'a> {
+    /// Makes the points, and takes the first of them as initial centroids.
+    pub(crate) fn new(args: &'a Args) -> anyhow::Result<Clustering<'a>> {
+        let folder = tempfile::tempdir()?;
+        let path = folder.path().join(POINTS_FILE);
+        let (points, dims, clusters) = (args.points, args.dims, args.k as u64);
+        Recipe { points, dims, clusters, spread: SPREAD, seed: 1 }.write(&path)?;
+        let data = DataSet::open(&path, Hints::default())?;
+        anyhow::ensure!(clusters <= points, "expected at least {clusters} points, got {points}");
+        let first = data.load::<f32>(0..clusters)?;
+        let centroids: Vec<f64> = first.values.iter().map(|x| f64::from(*x)).collect();
+        let mut file = std::fs::File::create(folder.path().join(CENTROIDS_FILE))?;
+        for centroid in centroids.chunks_exact(dims) {
+            let row: Vec<String> = centroid.iter().map(f64::to_string).collect();
+            writeln!(file, "{}", row.join(","))?;
+        }
+        Ok(Clustering { args, data, centroids, folder })
+    }
+
+    pub(crate) fn workers_most(&self) -> Option<u32> {
+        self.args.workers.iter().copied().max()
+    }
+
+    /// Time of an iteration by number of workers, ours and everybody's.
+    pub(crate) fn by_workers(&self, rounds: u32, record: &mut Record) -> anyhow::Result<()> {
+        let engine = Engine::builder().start()?;
+        // Of everybody, whatever the number of workers.
+        let mut costs: Vec<Costs> = Vec::new();
+        for workers in &self.args.workers {
+            let peers = self.start_peers(*workers, record)?;
+            let mut contestants = vec![Contestant::Us];
+            contestants.extend(peers.into_iter().map(Contestant::Peer));
+            let mut all: Vec<Vec<Run>> = contestants.iter().map(|_| Vec::new()).collect();
+            let mut coordination = Vec::new();
+            for round in 0..rounds {
+                let mut order: Vec<usize> = (0..contestants.len()).collect();
+                if round % 2 == 1 {
+                    order.reverse();
+                }
+                for i in order {
+                    let run = match &mut contestants[i] {
+                        Contestant::Us => {
+                            let name = format!("catena-bench/workers-{workers}-{round}");
+                            let summary = self.run(&engine, *workers, name, ITERATIONS)?;
+                            coordination.extend(iterations(&summary).map(|(_, ms)| ms));
+                            Run::of(&summary)
+                        }
+                        Contestant::Peer(peer) => peer.run()?,
+                    };
+                    all[i].push(run);
+                }
+            }
+            let names: Vec<String> = contestants.iter().map(|one| one.name().to_owned()).collect();
+            let measured = Measured { workers: *workers, names, runs: all };
+            measured.check(&mut costs)?;
+            measured.add_to(record);
+            let at = |sample: Sample| sample.at(Axis::Workers, f64::from(*workers));
+            let coordination = Sample::new(COORDINATION, "catena", "ms", &coordination);
+            record.samples.push(at(coordination));
+        }
+        costs.iter().for_each(|costs| costs.add_to(record));
+        Ok(())
+    }
+
+    /// Those that are installed; what is said of the others, and of these, is said once.
+    fn start_peers(&self, workers: u32, record: &mut Record) -> anyhow::Result<Vec<Peer>> {
+        let mut peers = Vec::new();
+        for kind in &self.args.beside {
+            let note = match Peer::start(*kind, &self.args.python, self.folder.path(), workers)? {
+                Started::Ready(peer) => {
+                    let note = peer.about();
+                    peers.push(peer);
+                    note
+                }
+                Started::Missing(what) => format!("{}: skipped, missing {what}", kind.name()),
+            };
+            if !record.notes.contains(&note) {
+                record.notes.push(note);
+            }
+        }
+        Ok(peers)
+    }
+
+    /// One run of ours; the points are read anew, for which `Summary::rounds` takes no time.
+    pub(crate) fn run(
+        &self,
+        engine: &Engine,
+        workers: u32,
+        name: String,
+        iterations: u64,
+    ) -> anyhow::Result<Summary> {
+        let job = Job {
+            name,
+            engine: engine.addresses()[0].to_string(),
+            data: self.data.clone(),
+            k: self.args.k,
+            iterations,
+            // Never satisfied, so that every run has all iterations.
+            tolerance: 0.0,
+            init: Init::Centroids(self.centroids.clone()),
+            seed: 1,
+            workers,
+            timeout: Duration::from_secs(120),
+            labels: false,
+            sample_step: 0,
+        };
+        let summary = threads::run(&job, Link::join, &mut |_| {})?;
+        let got = summary.done.iterations;
+        anyhow::ensure!(got == iterations, "the centres came to rest after {got} iterations");
+        Ok(summary)
+    }
+}
+
+const POINTS_FILE: &str = "points.npy";
+const CENTROIDS_FILE: &str = "centroids.csv";
+const COORDINATION: &str = "k-means, coordination in an iteration";
+
+/// Milliseconds of each iteration of the slowest worker, and of its coordination. The round after the
+/// last one only assigns points.
+fn iterations(summary: &Summary) -> impl Iterator<Item = (f64, f64)> + '_ {
+    let rounds = summary.rounds.iter().zip(0..ITERATIONS);
+    rounds.map(|(round, _)| (round.seconds * 1e3, round.seconds_coordination * 1e3))
+}
+
+impl Run {
+    #[allow(clippy::cast_precision_loss)] // ten
+    fn of(summary: &Summary) -> Run {
+        let sum: f64 = iterations(summary).map(|(ms, _)| ms).sum();
+        Run { ms: sum / ITERATIONS as f64, cost: summary.done.cost, cost_expected: None }
+    }
+}
+
+/// All rounds with one number of workers; we come first.
+struct Measured {
+    workers: u32,
+    names: Vec<String>,
+    runs: Vec<Vec<Run>>,
+}
+
+impl Measured {
+    /// Compares what came out, and remembers it.
+    fn check(&self, all: &mut Vec<Costs>) -> anyhow::Result<()> {
+        let ours = self.runs[0].first().context("at least one round")?.cost;
+        for (name, runs) in self.names.iter().zip(&self.runs) {
+            for run in runs {
+                // One that begins elsewhere has its own to be compared with.
+                let expected = run.cost_expected.unwrap_or(ours);
+                let apart = (run.cost - expected).abs() / expected;
+                anyhow::ensure!(
+                    apart <= COST_APART_MAX,
+                    "{name} with {} workers: expected a cost of {expected}, got {}: not the same \
+                     work, so its time says nothing",
+                    self.workers,
+                    run.cost
+                );
+                match all.iter_mut().find(|costs| costs.name == *name) {
+                    Some(costs) => costs.add(run.cost, apart),
+                    None => all.push(Costs {
+                        name: name.clone(),
+                        begins_elsewhere: run.cost_expected.is_some(),
+                        costs: vec![run.cost],
+                        apart,
+                    }),
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn add_to(&self, record: &mut Record) {
+        let ms = |i: usize| self.runs[i].iter().map(|run| run.ms).collect::<Vec<f64>>();
+        let ours = ms(0);
+        for (i, name) in self.names.iter().enumerate() {
+            let sample = Sample::new("k-means, an iteration", name, "ms", &ms(i));
+            record.samples.push(sample.at(Axis::Workers, f64::from(self.workers)));
+        }
+        let plural = if self.workers == 1 { "" } else { "s" };
+        for (i, name) in self.names.iter().enumerate().skip(1) {
+            let theirs = ms(i);
+            let Paired { ratio, spread } = Paired::of(&ours, &theirs);
+            record.rows.push(Row {
+                measure: format!("k-means iteration, {} worker{plural}", self.workers),
+                peer: name.clone(),
+                unit: "ms".to_owned(),
+                ours: median(&ours),
+                theirs: median(&theirs),
+                ratio,
+                spread,
+                ours_cpu_ns: None,
+                theirs_cpu_ns: None,
+            });
+        }
+    }
+}
+
+/// What one contestant's clusters cost in all its runs.
+struct Costs {
+    name: String,
+    begins_elsewhere: bool,
+    costs: Vec<f64>,
+    /// At most, from what is expected, relative to that.
+    apart: f64,
+}
+
+impl Costs {
+    fn add(&mut self, cost: f64, apart: f64) {
+        self.costs.push(cost);
+        self.apart = self.apart.max(apart);
+    }
+
+    fn add_to(&self, record: &mut Record) {
+        let Costs { name, begins_elsewhere, costs, apart } = self;
+        record.samples.push(Sample::new("k-means, final cost", name, "", costs));
+        record.notes.push(if *begins_elsewhere {
+            format!(
+                "cost, {name}: begins elsewhere; within {apart:.1e} of what numpy finds from there"
+            )
+        } else if name == US {
+            format!("cost, {name}: {:.6e}, within {apart:.1e} in all runs", costs[0])
+        } else {
+            format!("cost, {name}: within {apart:.1e} of ours in all runs")
+        });
+    }
+}
+
+/// What we are called.
+const US: &str = "catena";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn measured(cost: f64, cost_expected: Option<f64>) -> Measured {
+        let run = |ms, cost, cost_expected| Run { ms, cost, cost_expected };
+        Measured {
+            workers: 2,
+            names: vec![US.to_owned(), "a peer".to_owned()],
+            runs: vec![
+                vec![run(10.0, 500.0, None), run(11.0, 500.0, None), run(30.0, 500.0, None)],
+                vec![
+                    run(40.0, cost, cost_expected),
+                    run(44.0, cost, cost_expected),
+                    run(60.0, cost, cost_expected),
+                ],
+            ],
+        }
+    }
+
+    #[test]
+    fn rounds_become_a_row_and_samples() {
+        let mut record = Record::new("figures");
+        let mut costs = Vec::new();
+        let measured = measured(500.001, None);
+        measured.check(&mut costs).unwrap();
+        measured.add_to(&mut record);
+        costs.iter().for_each(|costs| costs.add_to(&mut record));
+        let row = &record.rows[0];
+        assert_eq!((&*row.measure, &*row.peer), ("k-means iteration, 2 workers", "a peer"));
+        assert_eq!([row.ours, row.theirs, row.ratio, row.spread], [11.0, 44.0, 0.25, 1.0]);
+        let samples: Vec<String> = record.samples.iter().map(Sample::label).collect();
+        let (iteration, cost) = ("k-means, an iteration, 2 workers", "k-means, final cost");
+        assert_eq!(samples, [iteration, iteration, cost, cost]);
+        assert!(record.notes[1].contains("within 2.0e-6 of ours"), "{:?}", record.notes);
+    }
+
+    #[test]
+    fn other_work_is_no_comparison() {
+        let error = measured(501.0, None).check(&mut Vec::new()).unwrap_err();
+        assert!(error.to_string().contains("expected a cost of 500, got 501"), "{error}");
+        // Whoever begins elsewhere is compared with what has to come of that.
+        assert!(measured(501.0, Some(501.0)).check(&mut Vec::new()).is_ok());
+        assert!(measured(501.0, Some(502.0)).check(&mut Vec::new()).is_err());
+    }
+}
