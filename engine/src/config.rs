@@ -6,6 +6,9 @@
 
 use catena_protocol::limits;
 
+use crate::chain::member::timing::VIEWS_MAX;
+use crate::chain::record::RECORD_BYTES_MAX;
+
 /// Shards of a node that was not told how many, for each of its cores. Enough to move load between
 /// cores; not more, because a client has a session in every shard it uses, and many sessions do not
 /// fit the cache (compare `catena-bench ops --connections 64 --depth 64` on engines with more).
@@ -113,6 +116,64 @@ pub const RING_ENTRIES: u32 = 1_024;
 /// Commands the control thread may have under way to a core.
 pub const COMMANDS_MAX: usize = 16;
 
+/// Shards of a cluster whose founder was not told how many: enough for nodes of many cores.
+pub const CLUSTER_SHARDS: u32 = 64;
+
+/// How far the control port is below the first port for clients.
+pub const CONTROL_PORT_BELOW: u16 = 1;
+
+/// How long a node that starts waits for another one to found the cluster, in milliseconds …
+pub const RECORD_WAIT_MS: u64 = 30_000;
+
+/// … and how often it looks meanwhile.
+pub const RECORD_LOOK_MS: u64 = 500;
+
+/// How long a node that is told to stop waits for the others to remove it, in milliseconds.
+pub const LEAVE_MS_MAX: u32 = 3_000;
+
+/// Notices of the cores that the control thread has not looked at.
+pub const NOTICES_MAX: usize = 1_024;
+
+/// Everything else that it has not looked at. Whoever has more waits.
+pub const CONTROL_EVENTS_MAX: usize = 256;
+
+/// How long the control thread leaves commands lying that a core has no room for, in milliseconds.
+pub const COMMAND_AGAIN_MS: u32 = 20;
+
+/// Connections to the control port that have not said who they are. One more is turned away.
+pub const STRANGERS_MAX: usize = 64;
+
+/// Operators that are connected. One more is turned away.
+pub const OPERATORS_MAX: usize = 64;
+
+/// Connections of other nodes. One more is turned away.
+pub const PEER_LINKS_MAX: usize = 128;
+
+/// Connections with one node. The newest is used; the oldest makes room.
+pub const PEER_LINKS_EACH_MAX: usize = 2;
+
+/// How long a handshake at the control port may take, in milliseconds.
+pub const HANDSHAKE_MS_MAX: u64 = 5_000;
+
+/// How long it may take to connect to another node, in milliseconds.
+pub const DIAL_MS_MAX: u64 = 1_000;
+
+/// How long a node that could not be connected to is left alone, in milliseconds, doubled every time …
+pub const DIAL_AGAIN_MS: u32 = 50;
+
+/// … up to this.
+pub const DIAL_AGAIN_MS_MAX: u32 = 1_000;
+
+/// The largest frame before it is known who sent it, and of an operator, in bytes.
+pub const STRANGER_FRAME_BYTES_MAX: u32 = 4 * 1024;
+
+/// The largest frame of another node, in bytes: a record, and what is around it.
+pub const PEER_FRAME_BYTES_MAX: u32 = 4 * 1024 * 1024 + 64 * 1024;
+
+/// Messages waiting for a connection to another node, in bytes. More are dropped: any of them may be
+/// lost.
+pub const PEER_UNSENT_BYTES_MAX: usize = 8 * 1024 * 1024;
+
 /// Longest adaptive spin that makes sense, in microseconds; beyond it a core is better given away.
 pub const SPIN_US_MAX: u64 = 1_000;
 
@@ -122,5 +183,10 @@ const _: () = assert!(BUFFER_BYTES <= limits::FRAME_BYTES_MAX as usize);
 // A cell, a vector and a round have to fit a frame with room for the rest of the body.
 const _: () = assert!(CELL_BYTES_MAX + 4096 <= limits::BODY_BYTES_MAX as usize);
 const _: () = assert!(VECTOR_BYTES_MAX + 4096 <= limits::BODY_BYTES_MAX as usize);
+// A message with the largest record can be sent and received.
+const _: () = assert!(RECORD_BYTES_MAX < PEER_FRAME_BYTES_MAX as usize);
+const _: () = assert!(PEER_FRAME_BYTES_MAX as usize <= PEER_UNSENT_BYTES_MAX);
+// All views that may be under way, the beginning of a life, and two questions fit a core's commands.
+const _: () = assert!(VIEWS_MAX + 3 <= COMMANDS_MAX as u64);
 // A barrier that is full of its parties, each waiting once.
 const _: () = assert!(WAITERS_MAX >= limits::PARTIES_MAX as usize);

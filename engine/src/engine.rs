@@ -6,14 +6,22 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use catena_protocol::ShardMap;
-use crossbeam::channel::{Receiver, bounded, unbounded};
+use crossbeam::channel::{Receiver, Sender, bounded, unbounded};
 use parking_lot::Mutex;
 use socket2::{Domain, Protocol, Socket, Type};
+use tokio::sync::mpsc;
 
+use crate::chain::record::NodeId;
 use crate::clock::Clock;
-use crate::config::{BACKLOG, MEMORY_BYTES_DEFAULT, SHARDS_PER_CORE, SPIN_US_MAX};
-use crate::io::{Command, CoreCensus, CoreConfig, CoreEnd, CoreThread, ring_builder};
+use crate::cluster::{Cluster, ClusterPlan};
+use crate::config::{BACKLOG, MEMORY_BYTES_DEFAULT, NOTICES_MAX, SHARDS_PER_CORE, SPIN_US_MAX};
+use crate::control::{ControlConfig, ControlThread, Cores, Looking, random};
+use crate::io::{
+    Command, CoreCensus, CoreCluster, CoreConfig, CoreEnd, CoreHand, CoreThread, Notice,
+    ring_builder,
+};
 use crate::objects::user::Object;
+use crate::register::{Location, RegisterError};
 use crate::shard::Types;
 
 /// How a core waits for its sockets.
@@ -80,6 +88,33 @@ pub enum StartError {
     /// A thread could not be started.
     #[error("cannot start a core: {0}")]
     Thread(io::Error),
+    /// Other nodes cannot connect to the address that would be in the record.
+    #[error(
+        "{0} is no address that other nodes and clients could connect to: say which of this machine's \
+         addresses they reach it at (--advertise)"
+    )]
+    Unadvertised(IpAddr),
+    /// What lies where the cluster's record should be cannot be used.
+    #[error("cannot use the cluster's register at {location}: {source}")]
+    Register {
+        /// Where it was looked for.
+        location: Location,
+        /// What went wrong.
+        source: Box<RegisterError>,
+    },
+    /// Nobody has founded the cluster.
+    #[error(
+        "there is no cluster {cluster:?} at {location}, and nobody founded it within {patience:?}: \
+         start one node with --create"
+    )]
+    NoCluster {
+        /// The name of the cluster.
+        cluster: String,
+        /// Where it was looked for.
+        location: Location,
+        /// How long it was waited for.
+        patience: Duration,
+    },
 }
 
 fn hint(source: &io::Error) -> &'static str {
@@ -105,6 +140,7 @@ pub struct Builder {
     driver: Driver,
     insecure_network: bool,
     types: Types,
+    cluster: Option<Cluster>,
 }
 
 impl Builder {
@@ -132,7 +168,8 @@ impl Builder {
         self
     }
 
-    /// How many shards the object space has: a power of two. Eight a core by default, rounded up.
+    /// How many shards the object space has: a power of two. Eight a core by default, rounded up. In a
+    /// cluster its founder decides, by default for 64.
     #[must_use]
     pub fn shards(mut self, shards: u32) -> Builder {
         self.shards = Some(shards);
@@ -176,34 +213,55 @@ impl Builder {
         self
     }
 
-    /// Starts the node. When this returns, it accepts connections.
+    /// Makes the node part of a cluster, whose nodes all hold the same. Without this it is alone.
+    #[must_use]
+    pub fn cluster(mut self, cluster: Cluster) -> Builder {
+        self.cluster = Some(cluster);
+        self
+    }
+
+    /// Starts the node. When this returns, it accepts connections; in a cluster it may take a while
+    /// until it serves them.
     ///
     /// # Errors
     ///
     /// A [`StartError`] that says what to change.
     pub fn start(self) -> Result<Engine, StartError> {
-        let map = self.check()?;
+        let cores = self.check()?;
         let driver = choose_driver(self.driver)?;
-        let listeners = (0..map.cores())
-            .map(|core| listen(self.address_of(core)?))
-            .collect::<Result<Vec<_>, _>>()?;
+        let listeners =
+            (0..cores).map(|core| listen(self.address_of(core)?)).collect::<Result<Vec<_>, _>>()?;
         let addresses = listeners
             .iter()
             .map(TcpListener::local_addr)
             .collect::<io::Result<Vec<_>>>()
             .map_err(StartError::Thread)?;
+        let ports: Vec<u16> = addresses.iter().map(SocketAddr::port).collect();
+        let clock = self.cluster.as_ref().map_or_else(Clock::alone, |_| Clock::in_a_cluster());
+        let (on_end, ends) = unbounded();
+        let joining = match self.cluster.clone() {
+            Some(cluster) => {
+                let plan = cluster.plan(self.listen, self.shards)?;
+                Some(Joining::begin(plan, self.insecure_network, &ports, clock, on_end.clone())?)
+            }
+            None => None,
+        };
+        let shards = match &joining {
+            Some(joining) => joining.looking.shards()?,
+            None => self.shards.unwrap_or_else(|| shards_of(cores)),
+        };
+        let map = check_shards(shards, cores)?;
         let config = CoreConfig {
             index: 0,
             map,
-            ports: addresses.iter().map(SocketAddr::port).collect(),
-            clock: Clock::alone(),
+            ports,
+            clock,
             memory_bytes_max: self.memory_bytes,
             hash_seed: hash_seed(),
             spin: self.spin,
             types: Arc::new(self.types),
-            cluster: None,
+            cluster: joining.as_ref().map(|joining| joining.cluster.clone()),
         };
-        let (on_end, ends) = unbounded();
         let mut cores = Vec::new();
         for ((index, cpu), listener) in (0..).zip(self.cores).zip(listeners) {
             let config = CoreConfig { index, ..config.clone() };
@@ -211,14 +269,14 @@ impl Builder {
             let core = CoreThread::spawn(config, driver, pin_to, listener, on_end.clone());
             cores.push(core.map_err(StartError::Thread)?);
         }
-        Ok(Engine { addresses, driver, shards: map.shards(), cores: Mutex::new(cores), ends })
+        let hands = cores.iter().map(|core| core.hand().clone()).collect();
+        let node = joining.map(|joining| joining.end(hands));
+        Ok(Engine { addresses, driver, shards: map.shards(), cores: Mutex::new(cores), ends, node })
     }
 
-    fn check(&self) -> Result<ShardMap, StartError> {
-        let ip = self.listen.ip();
-        if !ip.is_loopback() && !self.insecure_network {
-            return Err(StartError::OpenNetwork(ip));
-        }
+    /// Checks what can be checked before it is known how many shards there are.
+    fn check(&self) -> Result<u16, StartError> {
+        check_network(self.listen.ip(), self.insecure_network)?;
         let cpus = std::thread::available_parallelism().map_or(1, usize::from);
         if self.pin
             && let Some(cpu) = self.cores.iter().find(|cpu| !cpu_exists(**cpu))
@@ -227,13 +285,6 @@ impl Builder {
             return Err(StartError::BadConfig { what: "cpu", got: cpu.to_string(), expected });
         }
         let cores = u16::try_from(self.cores.len()).unwrap_or(u16::MAX);
-        let most = ShardMap::SHARDS_MAX;
-        let default = (u32::from(cores) * SHARDS_PER_CORE).next_power_of_two().min(most);
-        let shards = self.shards.unwrap_or(default);
-        if cores == 0 || u32::from(cores) > shards {
-            let expected = format!("at least 1 and at most one a shard, {shards}");
-            return Err(StartError::BadConfig { what: "cores", got: cores.to_string(), expected });
-        }
         if let Some((type_id, names)) = self.types.clash() {
             return Err(StartError::SameType { type_id, names });
         }
@@ -242,11 +293,8 @@ impl Builder {
             let got = format!("{:?}", self.spin);
             return Err(StartError::BadConfig { what: "spin", got, expected });
         }
-        ShardMap::new(shards, cores).ok_or_else(|| StartError::BadConfig {
-            what: "shards",
-            got: shards.to_string(),
-            expected: format!("a power of two up to {most}"),
-        })
+        check_shards(self.shards.unwrap_or_else(|| shards_of(cores)), cores)?;
+        Ok(cores)
     }
 
     fn address_of(&self, core: u16) -> Result<SocketAddr, StartError> {
@@ -263,6 +311,67 @@ impl Builder {
     }
 }
 
+fn check_network(ip: IpAddr, insecure_network: bool) -> Result<(), StartError> {
+    if ip.is_loopback() || insecure_network { Ok(()) } else { Err(StartError::OpenNetwork(ip)) }
+}
+
+/// How many shards a node of so many cores has unless told otherwise.
+fn shards_of(cores: u16) -> u32 {
+    (u32::from(cores) * SHARDS_PER_CORE).next_power_of_two().min(ShardMap::SHARDS_MAX)
+}
+
+fn check_shards(shards: u32, cores: u16) -> Result<ShardMap, StartError> {
+    if cores == 0 || u32::from(cores) > shards {
+        let expected = format!("at least 1 and at most one a shard, {shards}");
+        return Err(StartError::BadConfig { what: "cores", got: cores.to_string(), expected });
+    }
+    ShardMap::new(shards, cores).ok_or_else(|| StartError::BadConfig {
+        what: "shards",
+        got: shards.to_string(),
+        expected: format!("a power of two up to {}", ShardMap::SHARDS_MAX),
+    })
+}
+
+/// A node on its way into a cluster.
+#[derive(Debug)]
+struct Joining {
+    looking: Looking,
+    cluster: CoreCluster,
+    notices: mpsc::Receiver<(u16, NodeId, Notice)>,
+    node_name: String,
+    control_address: SocketAddr,
+}
+
+impl Joining {
+    /// Binds the control port and looks for the cluster.
+    fn begin(
+        plan: ClusterPlan,
+        insecure_network: bool,
+        ports: &[u16],
+        clock: Clock,
+        on_end: Sender<CoreEnd>,
+    ) -> Result<Joining, StartError> {
+        check_network(plan.control.ip(), insecure_network)?;
+        let listener = listen(plan.control)?;
+        let control_address = listener.local_addr().map_err(StartError::Thread)?;
+        let (tell, notices) = mpsc::channel(NOTICES_MAX);
+        let life = NodeId(random());
+        let cluster = CoreCluster { name: plan.cluster.clone(), life, notices: tell };
+        let info = plan.info(control_address.port(), ports);
+        let node_name = plan.node_name.clone();
+        let config = ControlConfig { plan, info, life, clock };
+        let looking = Looking::spawn(config, listener, on_end).map_err(StartError::Thread)?;
+        Ok(Joining { looking, cluster, notices, node_name, control_address })
+    }
+
+    /// The cores are there.
+    fn end(self, hands: Vec<CoreHand>) -> ClusterNode {
+        let Joining { looking, cluster, notices, node_name, control_address } = self;
+        let control = looking.begin(Cores { hands, notices });
+        ClusterNode { control, node_name, control_address, cluster: cluster.name }
+    }
+}
+
 /// A running node. Dropping it stops it.
 #[derive(Debug)]
 pub struct Engine {
@@ -271,6 +380,16 @@ pub struct Engine {
     shards: u32,
     cores: Mutex<Vec<CoreThread>>,
     ends: Receiver<CoreEnd>,
+    node: Option<ClusterNode>,
+}
+
+/// What a node in a cluster has beside its cores.
+#[derive(Debug)]
+struct ClusterNode {
+    control: ControlThread,
+    node_name: String,
+    cluster: String,
+    control_address: SocketAddr,
 }
 
 impl Engine {
@@ -286,6 +405,7 @@ impl Engine {
             driver: Driver::Auto,
             insecure_network: false,
             types: Types::default(),
+            cluster: None,
         }
     }
 
@@ -304,6 +424,22 @@ impl Engine {
         self.shards
     }
 
+    /// Where it listens for other nodes and for operators, if it is part of a cluster.
+    pub fn control_address(&self) -> Option<SocketAddr> {
+        self.node.as_ref().map(|node| node.control_address)
+    }
+
+    /// Its present life in its cluster, if it is part of one. Another one begins each time that it was
+    /// removed.
+    pub fn node_id(&self) -> Option<NodeId> {
+        self.node.as_ref().map(|node| node.control.life())
+    }
+
+    /// What people call it in its cluster, and the cluster.
+    pub fn names(&self) -> Option<(&str, &str)> {
+        self.node.as_ref().map(|node| (&*node.node_name, &*node.cluster))
+    }
+
     /// What each core holds. A core that does not answer within a second is left out.
     pub fn census(&self) -> Vec<CoreCensus> {
         let ask = |core: &CoreThread| {
@@ -319,12 +455,12 @@ impl Engine {
     ///
     /// # Errors
     ///
-    /// What went wrong, if a core did not stop of its own accord. The others are then stopped too: a
-    /// node with a core missing is no node.
+    /// What went wrong, if a core, or what ties the node to its cluster, did not stop of its own accord.
+    /// The others are then stopped too: a node with a core missing is no node.
     pub fn wait(&self) -> Result<(), String> {
-        let cores = self.addresses.len();
+        let threads = self.addresses.len() + usize::from(self.node.is_some());
         let mut result = Ok(());
-        for _ in 0..cores {
+        for _ in 0..threads {
             match self.ends.recv() {
                 Ok(CoreEnd::Stopped) => {}
                 Ok(CoreEnd::Failed(error)) => {
@@ -337,9 +473,18 @@ impl Engine {
         result
     }
 
-    /// Tells the node to answer what it has taken and then stop. Returns at once; see
+    /// Tells the node to answer what it has taken and then stop. A member of a cluster first waits for
+    /// the others to go on without it, for a few seconds at most. Returns at once; see
     /// [`Engine::wait`].
     pub fn stop(&self) {
+        match &self.node {
+            // It stops the cores when the node is out, or if it fails.
+            Some(node) => node.control.stop(),
+            None => self.stop_cores(),
+        }
+    }
+
+    fn stop_cores(&self) {
         for core in self.cores.lock().iter() {
             // A core that is gone needs no telling.
             core.hand().send(Command::Stop);
@@ -350,6 +495,9 @@ impl Engine {
 impl Drop for Engine {
     fn drop(&mut self) {
         self.stop();
+        if let Some(node) = &mut self.node {
+            node.control.join();
+        }
         self.cores.lock().iter_mut().for_each(CoreThread::join);
     }
 }

@@ -8,6 +8,7 @@
 //! - [`chain`]: which nodes hold a shard, and in which order;
 //! - [`register`]: where the cluster's configuration lies;
 //! - `io`: monoio tasks that carry bytes between sockets and shards;
+//! - `control`: a thread beside the cores, the node's part in its [`Cluster`];
 //! - [`Engine`]: starts the cores, hands out their addresses, stops them.
 //!
 //! # Embedding
@@ -29,7 +30,9 @@
 
 pub mod chain;
 mod clock;
+mod cluster;
 pub mod config;
+mod control;
 mod engine;
 mod io;
 mod objects;
@@ -42,6 +45,7 @@ pub mod shard;
 pub mod sim;
 
 pub use catena_protocol::{UserType, rkyv};
+pub use cluster::Cluster;
 pub use engine::{Builder, Driver, Engine, StartError};
 pub use io::CoreCensus;
 pub use objects::user::{BadSnapshot, Context, Object, Rejection};

@@ -28,6 +28,7 @@ mod message;
 mod peers;
 mod proposals;
 mod reads;
+mod status;
 pub mod timing;
 mod view;
 
@@ -359,6 +360,13 @@ impl Member {
         self.advance(now);
         self.leaving = true;
         self.next_beat = now;
+        self.decide(out);
+    }
+
+    /// A peer says that this life of the node was a member and left. Only the register is believed.
+    pub fn on_retired(&mut self, now: Time, out: &mut Vec<Action>) {
+        self.advance(now);
+        self.reads.want();
         self.decide(out);
     }
 

@@ -22,6 +22,6 @@ mod spin;
 mod thread;
 
 pub(crate) use self::core::CoreConfig;
-pub(crate) use self::notice::{CoreCluster, Notice, Notices};
+pub(crate) use self::notice::{CoreCluster, Notice};
 pub use self::thread::CoreCensus;
 pub(crate) use self::thread::{Command, CoreEnd, CoreHand, CoreThread, ring_builder};

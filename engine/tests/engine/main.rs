@@ -4,6 +4,7 @@
 
 mod binary;
 mod broken;
+mod cluster;
 mod handshake;
 mod life;
 mod pipeline;

@@ -38,6 +38,13 @@ impl Wire {
         Wire { stream, received: Vec::new() }
     }
 
+    /// Serves a connection that somebody else made.
+    pub(crate) fn accepted(stream: TcpStream) -> Wire {
+        stream.set_read_timeout(Some(GUARD)).expect("a fresh socket");
+        stream.set_write_timeout(Some(GUARD)).expect("a fresh socket");
+        Wire { stream, received: Vec::new() }
+    }
+
     /// Connects and says Hello.
     pub(crate) fn welcomed(address: SocketAddr) -> (Wire, Welcome) {
         let mut wire = Wire::silent(address);
@@ -126,6 +133,10 @@ impl Wire {
 }
 
 impl Received {
+    pub(crate) fn body(&self) -> &[u8] {
+        &self.body
+    }
+
     pub(crate) fn status(&self) -> Status {
         assert_eq!(self.header.kind, FrameKind::Reply);
         Status::from_wire(self.header.flags).expect("a known status")

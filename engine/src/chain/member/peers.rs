@@ -158,6 +158,16 @@ impl Peers {
         fresh
     }
 
+    /// When something was heard of a member last.
+    pub(super) fn heard(&self, node: NodeId) -> Option<Time> {
+        Some(self.peers.get(&node)?.heard)
+    }
+
+    /// Why a member is suspected.
+    pub(super) fn suspicion(&self, node: NodeId) -> Option<Suspicion> {
+        self.peers.get(&node)?.suspected.map(|suspect| suspect.why)
+    }
+
     pub(super) fn has_suspect(&self) -> bool {
         self.peers.values().any(|peer| peer.suspected.is_some())
     }
