@@ -563,3 +563,30 @@ fn a_node_in_a_cluster_stops_when_told() {
     assert_eq!(status.standing, "outside");
     drop(second);
 }
+
+/// Waits until that many are members and the one asked takes part.
+fn wait_for_members(engine: &Engine, members: usize) -> NodeStatus {
+    Operator::at(control(engine)).wait(|status| {
+        status.members.len() == members && status.standing == "member" && status.active
+    })
+}
+
+fn roles(status: &NodeStatus) -> Vec<&str> {
+    let roles: std::collections::BTreeSet<&str> =
+        status.shards.iter().map(|shard| &*shard.role).collect();
+    roles.into_iter().collect()
+}
+
+#[test]
+fn two_nodes_form_a_chain() {
+    let place = Place::new();
+    let first = place.founder("node-a").start().expect("it starts");
+    Operator::at(control(&first)).wait(|status| status.epoch == 1);
+    let second = place.node("node-b").cores(1).start().expect("it starts");
+    for (engine, role) in [(&first, "head"), (&second, "tail")] {
+        let status = wait_for_members(engine, 2);
+        assert_eq!(roles(&status), [role]);
+        assert_eq!(status.shards.len(), 8);
+        assert!(status.lease_us.is_some(), "{status:?}");
+    }
+}
