@@ -370,8 +370,7 @@ impl Node {
             return Ok(());
         }
         self.stopping = Some(self.clock.now().plus_ms(LEAVE_MS_MAX));
-        let is_last = self.is_alone();
-        if is_last {
+        if self.is_alone() {
             tracing::warn!("this is the only member: what the cluster holds ends with it");
         } else if self.is_member() {
             tracing::info!("leaving the cluster");
@@ -382,11 +381,7 @@ impl Node {
 
     fn may_end(&self) -> bool {
         let Some(until) = self.stopping else { return false };
-        if !self.is_member() {
-            tracing::info!("not a member of the cluster any more");
-            return true;
-        }
-        if self.is_alone() {
+        if !self.is_member() || self.is_alone() {
             return true;
         }
         let is_over = self.clock.now() >= until;
@@ -447,7 +442,9 @@ impl Node {
         self.life = Life::Waiting { not_before, removals, is_reading: false };
         self.me = NodeId(random());
         *self.told.lock() = self.me;
-        if self.stopping.is_none() {
+        if self.stopping.is_some() {
+            tracing::info!("this node is out of the cluster");
+        } else {
             self.desk.begin(self.me);
             tracing::warn!(
                 next_life = %self.me,
@@ -487,7 +484,10 @@ impl Node {
 
     fn carry_out(&mut self, now: Time, action: Action) {
         if let Action::Report(report) = &action {
-            return self.reporter.say(self.me, &self.info.name, self.record.as_deref(), report);
+            let mut reporter = std::mem::take(&mut self.reporter);
+            reporter.say(|node| self.name(node), self.record.as_deref(), report);
+            self.reporter = reporter;
+            return;
         }
         // What a life that is over wanted as well is nobody's business any more.
         let Life::Begun(member) = &self.life else { return };
@@ -520,12 +520,17 @@ impl Node {
 
     /// What people call a node.
     pub(super) fn name(&self, node: NodeId) -> String {
-        let learner = match &self.life {
-            Life::Begun(member) => member.info(node),
-            Life::Waiting { .. } => None,
+        let (learner, proposed) = match &self.life {
+            Life::Begun(member) => (member.info(node), member.proposal()),
+            Life::Waiting { .. } => (None, None),
         };
-        let known = self.record.as_ref().and_then(|record| record.nodes.get(&node)).or(learner);
-        known.map_or_else(|| node.to_string(), |info| info.name.clone())
+        let in_record = self.record.as_deref().and_then(|record| record.nodes.get(&node));
+        let proposed = proposed.and_then(|record| record.nodes.get(&node));
+        match in_record.or(learner).or(proposed) {
+            _ if node == self.me => self.info.name.clone(),
+            Some(info) => info.name.clone(),
+            None => node.to_string(),
+        }
     }
 }
 

@@ -13,19 +13,10 @@ pub(super) struct Reporter {
 impl Reporter {
     pub(super) fn say(
         &mut self,
-        me: NodeId,
-        own_name: &str,
+        name: impl Fn(NodeId) -> String,
         record: Option<&Record>,
         report: &Report,
     ) {
-        let name = |node: NodeId| {
-            let known = record.and_then(|record| record.nodes.get(&node));
-            match known {
-                _ if node == me => own_name.to_owned(),
-                Some(info) => info.name.clone(),
-                None => node.to_string(),
-            }
-        };
         match report {
             Report::Suspected { node, why: why @ (Suspicion::Leaving | Suspicion::Operator) } => {
                 tracing::info!(%node, "{} is to be removed: {why}", name(*node));
@@ -38,7 +29,7 @@ impl Reporter {
                 );
             }
             Report::Proposed { kind, subject } => {
-                let subject = subject.map(name).unwrap_or_default();
+                let subject = subject.map(&name).unwrap_or_default();
                 match kind {
                     ChangeKind::Create => tracing::info!("proposes to found the cluster"),
                     ChangeKind::Remove => tracing::info!("proposes to remove {subject}"),
@@ -49,7 +40,8 @@ impl Reporter {
             Report::Epoch { epoch, member } => {
                 self.bad = None;
                 let chain = record.and_then(|record| record.chains.first());
-                let members: Vec<String> = chain.into_iter().flatten().copied().map(name).collect();
+                let members: Vec<String> =
+                    chain.into_iter().flatten().copied().map(&name).collect();
                 let members = members.join(", ");
                 if *member {
                     tracing::info!(epoch, members, "a member in epoch {epoch}, with those named");
@@ -81,7 +73,7 @@ impl Reporter {
                 );
             }
             Report::BadRecord { from, why } => {
-                let source = from.map_or_else(|| "the register".to_owned(), name);
+                let source = from.map_or_else(|| "the register".to_owned(), &name);
                 let what = match why {
                     Some(why) => why.to_string(),
                     None => "it is gone, of another cluster, or another one of the same epoch"
