@@ -7,6 +7,7 @@
 
 mod allocations;
 mod args;
+mod chain;
 mod clustering;
 mod contest;
 mod echo;
@@ -31,7 +32,9 @@ use std::io::Write;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use catena_engine::Engine;
+use catena_engine::config::SHARDS_PER_CORE;
+use catena_engine::register::Location;
+use catena_engine::{Cluster, Engine};
 use clap::{Parser, Subcommand};
 
 use crate::multiplied::Multiplied;
@@ -59,6 +62,8 @@ enum Command {
     Limits(limits::Args),
     /// Two shard cores against one.
     MultiCore(multi_core::Args),
+    /// One node, and chains of two and three, side by side.
+    Chain(chain::Args),
     /// How long 2 to 1,000 parties take to meet.
     Sync(sync::Args),
     /// The thesis's experiments: the simple and the complex operation, and k-means.
@@ -82,6 +87,15 @@ enum Command {
         /// Answer each byte of the standard input with the number of heap allocations.
         #[arg(long)]
         count_allocations: bool,
+        /// Where the record of its cluster lies, which it founds or joins.
+        #[arg(long, requires_all = ["node", "replicas"])]
+        record: Option<Location>,
+        /// What it is called there.
+        #[arg(long, default_value = "")]
+        node: String,
+        /// How many nodes hold everything.
+        #[arg(long, default_value_t = 1)]
+        replicas: u32,
     },
     /// A server that sends back every frame, and prints its port.
     #[command(hide = true)]
@@ -96,16 +110,22 @@ fn main() -> anyhow::Result<()> {
         Command::Latency(args) => latency::run(&args),
         Command::Limits(args) => limits::run(&args),
         Command::MultiCore(args) => multi_core::run(&args),
+        Command::Chain(args) => chain::run(&args),
         Command::Sync(args) => sync::run(&args),
         Command::Figures(args) => figures::run(&args),
         Command::Report(args) => report::run(&args),
         Command::Child { cpus, program, args } => server::become_child(&cpus, &program, &args),
-        Command::Engine { spin, count_allocations } => {
-            let engine = Engine::builder()
+        Command::Engine { spin, count_allocations, record, node, replicas } => {
+            let mut builder = Engine::builder()
                 .pinned_to(machine::cpus())
                 .spin(Duration::from_micros(spin))
-                .register::<Multiplied>()
-                .start()?;
+                .register::<Multiplied>();
+            if let Some(record) = record {
+                let cluster = Cluster::at(record).create(true).node_name(node);
+                // As many shards as a node alone has.
+                builder = builder.shards(SHARDS_PER_CORE).cluster(cluster.replicas(replicas));
+            }
+            let engine = builder.start()?;
             announce(engine.addresses()[0].port())?;
             if count_allocations {
                 return allocations::answer();

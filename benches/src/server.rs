@@ -14,10 +14,12 @@ use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
+use catena_client::Client;
 use tempfile::TempDir;
 
 use crate::load::Load;
 use crate::machine;
+use crate::wire::catena::Node;
 use crate::wire::{Dialect, Plan, Workload};
 
 /// A server that answers at its address.
@@ -31,8 +33,10 @@ pub(crate) struct Server {
     talk: Option<(ChildStdin, BufReader<ChildStdout>)>,
     /// What all its keys were filled with.
     filled: RefCell<Vec<(Workload, u64)>>,
+    /// The nodes behind it, if it is the head of a chain.
+    behind: Vec<Server>,
     /// Where it keeps its files; goes after the process.
-    _folder: Option<TempDir>,
+    folder: Option<TempDir>,
 }
 
 /// How long a server may take to start.
@@ -50,6 +54,41 @@ impl Server {
     pub(crate) fn counting_engine(cpu: usize) -> anyhow::Result<Server> {
         let args = ["engine", "--spin=0", "--count-allocations"].map(str::to_owned);
         Server::own("catena", Dialect::Catena, &cpu.to_string(), &args)
+    }
+
+    /// A chain of engines, the head first, each with one core on a cpu.
+    pub(crate) fn chain(cpus: &[usize], spin_us: u64) -> anyhow::Result<Server> {
+        let folder = tempfile::tempdir()?;
+        let nodes = cpus.len();
+        let start = |(number, cpu): (usize, &usize)| {
+            let record = format!("--record=file://{}", folder.path().display());
+            let (node, replicas) = (format!("--node=node-{number}"), format!("--replicas={nodes}"));
+            let args = ["engine".to_owned(), format!("--spin={spin_us}"), record, node, replicas];
+            Server::own("catena", Dialect::Catena, &cpu.to_string(), &args)
+        };
+        let mut all = (0..).zip(cpus).map(start);
+        let mut head = all.next().context("a chain has a node")??;
+        for node in all {
+            head.behind.push(node?);
+            // One after the other: the first founds the chain, and each becomes its tail.
+            head.await_members(head.behind.len() + 1)?;
+        }
+        (head.name, head.folder) = (format!("catena, {nodes} nodes"), Some(folder));
+        Ok(head)
+    }
+
+    /// Waits until so many nodes hold everything, and updates get through to all of them.
+    fn await_members(&self, count: usize) -> anyhow::Result<()> {
+        let latest = Instant::now() + PATIENCE;
+        while Node::at(self.address)?.members() < count {
+            if Instant::now() > latest {
+                bail!("the chain did not come to have {count} nodes");
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        let client = Client::builder().call_timeout(PATIENCE).connect(self.address)?;
+        client.counter("catena-bench/members").increment()?;
+        Ok(())
     }
 
     /// A reference server that sends back every frame.
@@ -73,7 +112,8 @@ impl Server {
             child: Some(child),
             talk: Some((stdin, BufReader::new(stdout))),
             filled: RefCell::default(),
-            _folder: None,
+            behind: Vec::new(),
+            folder: None,
         };
         let port = server.told()?.parse().with_context(|| format!("{name} did not start"))?;
         server.address.set_port(port);
@@ -115,7 +155,8 @@ impl Server {
             child: Some(child),
             talk: None,
             filled: RefCell::default(),
-            _folder: Some(folder),
+            behind: Vec::new(),
+            folder: Some(folder),
         };
         server.await_ready()?;
         Ok(Some(server))
@@ -148,7 +189,8 @@ impl Server {
             child: None,
             talk: None,
             filled: RefCell::default(),
-            _folder: None,
+            behind: Vec::new(),
+            folder: None,
         })
     }
 
@@ -182,8 +224,14 @@ impl Server {
         Ok(())
     }
 
-    /// What its threads have worked so far; `None` for one that was not started here.
+    /// What its threads have worked so far, and those of the nodes behind it; `None` for one that was
+    /// not started here.
     pub(crate) fn cpu(&self) -> Option<Duration> {
+        let behind = self.behind.iter().filter_map(Server::cpu).sum::<Duration>();
+        Some(self.own_cpu()? + behind)
+    }
+
+    fn own_cpu(&self) -> Option<Duration> {
         let tasks = std::fs::read_dir(format!("/proc/{}/task", self.child.as_ref()?.id())).ok()?;
         let on_cpu = |task: std::io::Result<std::fs::DirEntry>| {
             let text = std::fs::read_to_string(task.ok()?.path().join("schedstat")).ok()?;

@@ -27,6 +27,7 @@ pub(crate) struct Node {
     map: ShardMap,
     now_us: u64,
     ports: Vec<u16>,
+    members: usize,
 }
 
 /// Where an object is.
@@ -39,7 +40,13 @@ impl Node {
             .with_context(|| format!("no engine answers at {address}"))?;
         let welcome = hello(&mut socket)?;
         let map = welcome.shard_map().context("the engine's topology makes no sense")?;
-        Ok(Node { address, map, now_us: welcome.now_us, ports: welcome.ports })
+        let Welcome { now_us, ports, members, .. } = welcome;
+        Ok(Node { address, map, now_us, ports, members: members.count() })
+    }
+
+    /// How many nodes hold everything; 0 if it is no cluster.
+    pub(crate) fn members(&self) -> usize {
+        self.members
     }
 
     /// Connections spread over the node's cores, each with the core's keys in random order.

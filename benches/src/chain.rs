@@ -1,0 +1,134 @@
+//! `catena-bench chain`: what it costs that several nodes have everything before an update is answered.
+//!
+//! One node that is in no cluster, and chains of two and three, take turns. The load asks the head,
+//! which answers when the tail has acknowledged. Where the nodes run decides what is measured: all on
+//! one cpu, it is the work that they do together; each on its own, what the head can do.
+
+use std::fs;
+use std::time::Duration;
+
+use anyhow::Context;
+
+use crate::args::Common;
+use crate::contest::{Contender, Series, contest};
+use crate::load::{Load, Pressure};
+use crate::machine;
+use crate::record::{Record, Sample};
+use crate::server::Server;
+use crate::wire::{Plan, Workload};
+
+const EXAMPLES: &str = "\
+Examples:
+  catena-bench chain                          all nodes on one cpu, the load on another
+  catena-bench chain --spread                 nodes on all cpus in turn
+  catena-bench chain --nodes 2 --spin 50      only two nodes, which spin before they sleep";
+
+/// Measures an engine that is alone, and chains of engines on this machine.
+#[derive(Debug, clap::Args)]
+#[command(after_help = EXAMPLES)]
+pub(crate) struct Args {
+    #[command(flatten)]
+    common: Common,
+
+    /// Nodes of the chains.
+    #[arg(long, value_name = "N", value_delimiter = ',', default_value = "2,3")]
+    #[arg(value_parser = clap::value_parser!(u8).range(1..=8))]
+    nodes: Vec<u8>,
+
+    /// Place the nodes on all cpus in turn, the head on the engine's; otherwise all share that one.
+    #[arg(long)]
+    spread: bool,
+
+    /// How long engines spin before they sleep, in microseconds. With this the load generator does
+    /// not sleep either.
+    #[arg(long, default_value_t = 0)]
+    spin: u64,
+}
+
+/// What is asked, with how many connections and how many requests under way on each.
+const ASKED: [(Workload, u64, usize); 6] = [
+    (Workload::CounterAdd, 1, 1),
+    (Workload::CounterAdd, 16, 1),
+    (Workload::CounterAdd, 16, 32),
+    (Workload::CounterAdd, 64, 64),
+    (Workload::CellPut { bytes: 1_024 }, 1, 1),
+    (Workload::CellPut { bytes: 1_024 }, 16, 32),
+];
+
+pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
+    let mut record = Record::new("chain");
+    let alone = Server::engine(&[args.common.engine_cpu], args.spin)?;
+    let mut servers = vec![alone];
+    for nodes in &args.nodes {
+        servers.push(Server::chain(&cpus(args, usize::from(*nodes)), args.spin)?);
+    }
+    args.common.pin_load()?;
+    let timing = args.common.timing();
+    for (workload, connections, depth) in ASKED {
+        let plan = Plan { workload, keys: 10_000, connections };
+        let mut contenders = servers
+            .iter()
+            .map(|it| Contender::new(it, &plan))
+            .collect::<anyhow::Result<Vec<_>>>()?;
+        let pressure = Pressure { spin: args.spin > 0, ..timing.pressure(depth) };
+        let all = contest(&mut contenders, &pressure, timing.rounds)?;
+        let measure = format!("{}_{connections}x{depth}", workload.name());
+        let (alone, chains) = all.split_first().context("somebody was measured")?;
+        for chain in chains {
+            record.rows.push(chain.rate_row(&measure, alone));
+            if depth == 1 {
+                record.rows.push(chain.p50_row(&format!("{measure}, p50"), alone));
+            }
+        }
+        record.samples.extend(all.iter().map(|series: &Series| series.sample(&measure)));
+        drop(contenders);
+        for server in &servers {
+            record.samples.push(bytes_on_the_wire(server, &plan, depth, &measure)?);
+        }
+    }
+    let place = if args.spread { "nodes on all cpus in turn" } else { "all nodes on one cpu" };
+    record.notes.push(format!("{place}; each chain on its own, one node in no cluster beside it"));
+    record.deliver(args.common.json.as_ref())
+}
+
+/// The cpu of each node.
+fn cpus(args: &Args, nodes: usize) -> Vec<usize> {
+    let first = args.common.engine_cpu;
+    if !args.spread {
+        return vec![first; nodes];
+    }
+    let others = machine::cpus().into_iter().filter(|cpu| *cpu != first);
+    let all: Vec<usize> = [first].into_iter().chain(others).collect();
+    all.into_iter().cycle().take(nodes).collect()
+}
+
+/// Bytes that cross the loopback interface for one op, with everything the kernel puts around them:
+/// between client and head, and between the nodes.
+#[allow(clippy::cast_precision_loss)] // far below 2^53 bytes
+fn bytes_on_the_wire(
+    server: &Server,
+    plan: &Plan,
+    depth: usize,
+    measure: &str,
+) -> anyhow::Result<Sample> {
+    let mut load = Load::open(server.dialect.wires(server.address, plan)?)?;
+    let pressure = Pressure {
+        depth,
+        warm_up: Duration::ZERO,
+        measure: Duration::from_millis(300),
+        spin: false,
+        rate: None,
+    };
+    let before = loopback_bytes()?;
+    let outcome = load.press(&pressure, &|| None)?;
+    load.settle()?;
+    let bytes = (loopback_bytes()? - before) as f64 / outcome.ops.max(1) as f64;
+    Ok(Sample::new(&format!("{measure}, on the wire"), &server.name, "B/op", &[bytes]))
+}
+
+/// What the loopback interface has sent so far.
+fn loopback_bytes() -> anyhow::Result<u64> {
+    let path = "/sys/class/net/lo/statistics/tx_bytes";
+    let text = fs::read_to_string(path).with_context(|| format!("cannot read {path}"))?;
+    Ok(text.trim().parse()?)
+}
