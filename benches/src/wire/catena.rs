@@ -148,7 +148,7 @@ impl Node {
 /// generator does just what it does for an engine.
 pub(crate) fn echoed(address: SocketAddr, keys: u64, connections: u64) -> Wires {
     let map = ShardMap::new(64, 1).expect("64 is a power of two");
-    let node = Node { address, map, now_us: 0, ports: vec![address.port()] };
+    let node = Node { address, map, now_us: 0, ports: vec![address.port()], members: 0 };
     let places = node.places(0, Workload::CounterAdd, keys).expect("one core owns all keys");
     let places = Rc::new(places);
     let wires = (0..connections).map(|seed| {

@@ -147,8 +147,7 @@ impl Core {
             return Err(Fault::new(Status::Retired).into());
         }
         peer::write_welcome(unsent);
-        let peer = PeerCore { node: from, core: hello.core, cores: hello.cores };
-        conn.role.set(Role::Peer(peer));
+        self.establish(chain, conn, PeerCore { node: from, core: hello.core, cores: hello.cores });
         Ok(())
     }
 
