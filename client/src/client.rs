@@ -7,7 +7,7 @@ use catena_protocol::limits::SESSION_TTL_MS_MAX;
 use catena_protocol::{Fault, Op, Reply, Status, UserType};
 
 use crate::buffer::{Held, Pool};
-use crate::config::{Config, TIMEOUT_MAX};
+use crate::config::{Config, ReadFrom, TIMEOUT_MAX};
 use crate::error::Error;
 use crate::exchange::Exchange;
 use crate::hold::Hold;
@@ -21,10 +21,10 @@ use crate::request::{Answer, Failure, Request};
 use crate::scope::Scope;
 use crate::view::ValueView;
 
-/// A connection to a Catena node, and the way to its objects.
+/// A connection to a Catena node or cluster, and the way to its objects.
 ///
 /// Calls block. A client can be moved to another thread but not shared by several: each thread has
-/// its own. It connects to a core of the node when it first needs it, and keeps the connection.
+/// its own. It connects to a core of a node when it first needs it, and keeps the connection.
 ///
 /// Dropping a client closes its sessions.
 pub struct Client {
@@ -35,7 +35,7 @@ pub struct Client {
 
 impl Client {
     /// Connects to the engine at `address`: `host:port`, or several of them with commas, of which
-    /// the first that answers is taken.
+    /// the first that answers is taken. It says which other members its cluster has, if it is in one.
     ///
     /// Costs one round trip after the TCP handshake. Names are looked up by the operating system,
     /// in its own time.
@@ -168,6 +168,9 @@ impl Client {
         let node = self.node.get_mut();
         node.sessions.clear();
         node.lanes.clear();
+        // A cluster may have been founded anew meanwhile, and count its epochs from the beginning.
+        node.trusting = node.topology.is_cluster();
+        node.topology_stale |= node.trusting;
     }
 
     /// Closes the client's sessions: what it holds is free for others at once. Dropping a client does
@@ -323,6 +326,21 @@ impl Builder {
     /// Largest reply frame to make room for, in bytes: what any frame may have, unless set.
     pub fn reply_bytes_max(mut self, bytes: u32) -> Builder {
         self.config.reply_bytes_max = bytes;
+        self
+    }
+
+    /// Which members of a cluster are asked what changes nothing: the heads of the chains unless set.
+    /// On a single node it makes no difference.
+    ///
+    /// With [`ReadFrom::Any`], reads are answered as if the head had been asked: a member answers only
+    /// what all members have, and only while the others have promised to go on with nobody but it. So
+    /// reads stay linearizable, and see what this client and all others have written before. It takes
+    /// load from the heads if many clients read what few write. A member that is busy twice, or cannot
+    /// be reached, is left alone for a second, and the head is asked. The reads of a
+    /// [`Pipeline`](crate::Pipeline) with updates in it go to the heads, to keep their order, and so
+    /// does whatever waits.
+    pub fn read_from(mut self, read_from: ReadFrom) -> Builder {
+        self.config.read_from = read_from;
         self
     }
 

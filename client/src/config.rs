@@ -20,6 +20,20 @@ pub(crate) struct Config {
     pub(crate) session_ttl_ms: u32,
     /// Largest reply to make room for, in bytes.
     pub(crate) reply_bytes_max: u32,
+    /// Who is asked what changes nothing.
+    pub(crate) read_from: ReadFrom,
+}
+
+/// Which members of a cluster are asked what changes nothing, see [`Builder::read_from`].
+///
+/// [`Builder::read_from`]: crate::Builder::read_from
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ReadFrom {
+    /// The head of the shard's chain, which takes the updates as well.
+    #[default]
+    Head,
+    /// Any member: one for each client and shard, drawn at random and kept.
+    Any,
 }
 
 impl Default for Config {
@@ -30,6 +44,7 @@ impl Default for Config {
             spin: Duration::ZERO,
             session_ttl_ms: limits::SESSION_TTL_MS_DEFAULT,
             reply_bytes_max: limits::FRAME_BYTES_MAX,
+            read_from: ReadFrom::default(),
         }
     }
 }
@@ -56,8 +71,8 @@ pub(crate) const POOL_BYTES_MAX: usize = 64 * 1024 * 1024;
 /// Encoding pauses once this many bytes are ready to be sent on a connection.
 pub(crate) const OUT_BYTES_TARGET: usize = 256 * 1024;
 
-/// Largest Welcome: all ports there can be, and words.
-pub(crate) const WELCOME_BYTES_MAX: u32 = 256 * 1024;
+/// Largest Welcome: all ports there can be, and words; or a cluster with its chains and addresses.
+pub(crate) const WELCOME_BYTES_MAX: u32 = 1024 * 1024;
 
 /// A connection that was silent this long is looked at before it is used again.
 pub(crate) const IDLE_MAX: Duration = Duration::from_millis(100);
@@ -70,6 +85,33 @@ pub(crate) const BACKOFF_MIN: Duration = Duration::from_millis(1);
 
 /// … up to this.
 pub(crate) const BACKOFF_MAX: Duration = Duration::from_millis(100);
+
+/// Longest time that one member of a cluster is given to say what it knows, or to take a connection:
+/// there are others.
+pub(crate) const MEMBER_TIMEOUT: Duration = Duration::from_millis(500);
+
+/// In a cluster another member is asked for news once a request had no answer for this long, then
+/// after pauses that double …
+pub(crate) const LOOK_AFTER: Duration = Duration::from_secs(1);
+
+/// … up to this.
+pub(crate) const LOOK_PAUSE_MAX: Duration = Duration::from_secs(16);
+
+/// What was heard of a cluster this long ago is heard anew before the next call: members that joined
+/// meanwhile are the ones to turn to when the others leave.
+pub(crate) const NEWS_AGE_MAX: Duration = Duration::from_secs(60);
+
+/// For how long reads keep away from a member that could not answer one.
+pub(crate) const AVOID: Duration = Duration::from_secs(1);
+
+/// How often a member may be busy before a read goes to the head.
+pub(crate) const BUSY_READS_MAX: u32 = 2;
+
+/// A session is said to be born before now by this part of its time to live …
+pub(crate) const CLOCK_MARGIN_OF_TTL: u32 = 8;
+
+/// … and at most by this: as far apart as the clocks of nodes that are kept in time ever are.
+pub(crate) const CLOCK_MARGIN_MAX: Duration = Duration::from_secs(10);
 
 /// How often to ask again when the node says that it is full.
 pub(crate) const SCARCE_TRIES_MAX: u32 = 3;
@@ -100,6 +142,8 @@ const _: () = assert!(BUFFER_BYTES.is_multiple_of(limits::FRAME_ALIGNMENT as usi
 const _: () = assert!(BUFFER_BYTES <= POOL_BYTES_MAX);
 // A pool must be able to hold the largest reply twice: one lent out, one being received.
 const _: () = assert!(POOL_BYTES_MAX >= 2 * limits::FRAME_BYTES_MAX as usize);
-// 65,536 ports of two bytes and some text have to fit a Welcome.
+// 65,536 ports of two bytes and some text have to fit a Welcome …
 const _: () = assert!(WELCOME_BYTES_MAX > 2 * 65_536 + 4096);
+// … and so do 4,096 chains of 16 members with 256 addresses each.
+const _: () = assert!(WELCOME_BYTES_MAX > 2 * 4_096 * 16 + 16 * 256 * 64 + 65_536);
 const _: () = assert!(BACKOFF_MIN.as_nanos() < BACKOFF_MAX.as_nanos());

@@ -149,6 +149,8 @@ pub struct Call {
     pub op: OpCode,
     /// The core that was asked, if it came to that.
     pub node: Option<SocketAddr>,
+    /// What people call the node that was asked, in a cluster.
+    pub member: Option<Arc<str>>,
     /// Whether asking again is safe.
     pub retry: Retry,
 }
@@ -215,7 +217,7 @@ impl Error {
         let asked_again = if request.maybe_done { Retry::Unknown } else { Retry::Later };
         let call = |retry| {
             let (object, op, node) = (Arc::clone(object), request.code, request.node);
-            Box::new(Call { kind, object, op, node, retry })
+            Box::new(Call { kind, object, op, node, member: request.member.clone(), retry })
         };
         match failure {
             Failure::BadName => Error::BadName { kind, bytes: object.len() },
@@ -281,9 +283,10 @@ impl Call {
 impl std::fmt::Display for Call {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "{} of {} `{}`", op_name(self.op), self.kind.name(), self.object)?;
-        match self.node {
-            Some(node) => write!(f, " at {node}"),
-            None => Ok(()),
+        match (self.node, &self.member) {
+            (Some(node), Some(member)) => write!(f, " at {member} ({node})"),
+            (Some(node), None) => write!(f, " at {node}"),
+            (None, _) => Ok(()),
         }
     }
 }
@@ -409,8 +412,11 @@ mod tests {
             object: "visits".into(),
             op: OpCode::CounterAdd,
             node: Some("127.0.0.1:7400".parse().unwrap()),
+            member: None,
             retry: Retry::Unknown,
         };
+        let in_cluster = Call { member: Some("node-a".into()), ..call.clone() };
+        assert_eq!(in_cluster.to_string(), "add of counter `visits` at node-a (127.0.0.1:7400)");
         let error = Error::NoAnswer { call: Box::new(call) };
         assert_eq!(
             error.to_string(),

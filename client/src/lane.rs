@@ -1,4 +1,4 @@
-//! The way to one core: a connection, what waits to be sent on it, and what was sent and not yet
+//! The way to one endpoint: a connection, what waits to be sent on it, and what was sent and not yet
 //! answered.
 //!
 //! 1. `queue` and `in_flight` hold places of requests in the exchange under way. `queue` is sorted,
@@ -15,9 +15,11 @@ use catena_protocol::frame::{self, Next};
 use catena_protocol::{Fault, HEADER_BYTES, Header};
 
 use crate::buffer::{Buffer, Pool};
-use crate::config::{BUFFER_BYTES, STALL, WELCOME_BYTES_MAX};
+use crate::config::{BUFFER_BYTES, LOOK_AFTER, LOOK_PAUSE_MAX, STALL, WELCOME_BYTES_MAX};
 use crate::connection::Connection;
+use crate::random;
 use crate::request::Failure;
+use crate::topology::Clock;
 
 #[derive(Debug, Default)]
 pub(crate) struct Lane {
@@ -42,6 +44,16 @@ pub(crate) struct Lane {
     /// request without its name, and they have to reach it in their order.
     pub(crate) settling: bool,
     pub(crate) trouble: Option<Trouble>,
+    /// The clock of the node at the other end, as its Welcome had it.
+    pub(crate) clock: Option<Clock>,
+    /// The node's clock has to be read anew before a session can be opened.
+    pub(crate) ask_clock: bool,
+    /// Reads that may go elsewhere do, until then.
+    pub(crate) avoid_until: Option<Instant>,
+    /// How often others were asked for news because the oldest request in flight has no answer, and when
+    /// they are asked again.
+    looks: u32,
+    look_at: Option<Instant>,
 }
 
 /// A request that was sent, or is about to be.
@@ -50,6 +62,7 @@ pub(crate) struct InFlight {
     pub(crate) request: usize,
     /// It has begun to be sent once this many bytes of `out` are written; 0 once all were.
     begun_at: usize,
+    sent_at: Instant,
 }
 
 /// What went wrong since the last reply.
@@ -108,8 +121,31 @@ impl Lane {
     }
 
     /// Takes note that `request`, the frame of which begins at `begins`, is encoded.
-    pub(crate) fn on_encoded(&mut self, request: usize, begins: usize) {
-        self.in_flight.push_back(InFlight { request, begun_at: begins + 1 });
+    pub(crate) fn on_encoded(&mut self, request: usize, begins: usize, now: Instant) {
+        self.in_flight.push_back(InFlight { request, begun_at: begins + 1, sent_at: now });
+    }
+
+    /// Takes out of `in_flight` the request at `place`, which has its answer.
+    pub(crate) fn on_answered(&mut self, place: usize) {
+        self.in_flight.remove(place);
+        self.trouble = None;
+        if place == 0 {
+            (self.looks, self.look_at) = (0, None);
+        }
+    }
+
+    /// When others should be asked whether they know why nothing is answered here; `patience` is how
+    /// much later than everybody this client takes silence for trouble.
+    pub(crate) fn look_at(&self, patience: Duration) -> Option<Instant> {
+        let oldest = self.in_flight.front()?;
+        Some(self.look_at.unwrap_or(oldest.sent_at + LOOK_AFTER + patience))
+    }
+
+    /// Takes note that others were asked, and had nothing new.
+    pub(crate) fn on_looked(&mut self, now: Instant) {
+        self.looks += 1;
+        let pause = LOOK_AFTER.saturating_mul(1 << self.looks.min(16)).min(LOOK_PAUSE_MAX);
+        self.look_at = Some(now + random::stretched(pause));
     }
 
     /// Sends what is encoded. `patience` is how long to wait for room.
@@ -202,6 +238,7 @@ impl Lane {
         self.written = 0;
         self.wanted = 0;
         (self.retiring, self.settling) = (false, false);
+        (self.clock, self.looks, self.look_at) = (None, 0, None);
         if self.kept_as.is_none() {
             self.buffer.clear();
         }

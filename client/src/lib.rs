@@ -68,9 +68,34 @@
 //! new client with a new session: what must not happen twice then takes a name, like the parties of
 //! a [`Barrier`] and the party and round of a [`Reduction`].
 //!
-//! Refusals for now are repeated inside the deadline: with growing pauses if the engine is busy, at
-//! once on the right core if a shard moved, and at most three times if a node is full. All others
-//! are the caller's to see.
+//! Refusals for now are repeated inside the deadline: with growing pauses if the engine is busy or a
+//! cluster has too few members left, at once on the right core if a shard moved, and at most three times
+//! if a node is full. All others are the caller's to see.
+//!
+//! # Clusters
+//!
+//! In a cluster several nodes hold every object. The client is given the addresses of some of them,
+//! any of which may be dead, and learns of the others:
+//!
+//! ```no_run
+//! # use catena_client::Client;
+//! # fn main() -> Result<(), catena_client::Error> {
+//! let client = Client::connect("10.0.1.5:7400,10.0.2.5:7400,10.0.3.5:7400")?;
+//! client.counter("visits").increment()?; // kept by all members before this returns
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! Each shard has a head, which takes the updates. When a node dies, is cut off or leaves, another
+//! becomes the head of its shards, and the client finds out: from a broken connection, from a node that
+//! says that it is not the one to ask, or, if a request has had no answer for a second, by asking the
+//! others. It goes by the newest configuration that anybody told, and sends what was not answered to the
+//! new heads under the same sessions and numbers, so it is executed once; waits go on for the time they
+//! had left. All of that is inside the deadline of the call, which notices nothing else. Calls with a
+//! timeout of less than about 4 seconds may end before the others have found out that a node is gone.
+//!
+//! Errors name the node that was asked ([`Call::member`]). [`Builder::read_from`] spreads reads over the
+//! members.
 //!
 //! # Holding
 //!
@@ -160,6 +185,7 @@ pub use catena_protocol::{
 };
 
 pub use crate::client::{Builder, Client};
+pub use crate::config::ReadFrom;
 pub use crate::error::{Call, Error};
 pub use crate::hold::Hold;
 pub use crate::manage::{ListedObject, ObjectWalk, Quota};

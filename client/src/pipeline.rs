@@ -22,7 +22,7 @@ use crate::request::{Answer, Failure, Place, Request};
 /// Ops to be sent together; made by [`Client::pipeline`].
 ///
 /// Ops on one object are executed in the order in which they were queued, unless the engine refuses
-/// one for now (it is full, or going away) and it has to be sent again. Ops on different objects
+/// one for now (it is full, going away, or no head yet) and it has to be sent again. Ops on different objects
 /// have no order. Nothing is sent before [`Pipeline::run`].
 #[derive(Debug)]
 pub struct Pipeline<'c, 'o> {

@@ -29,6 +29,12 @@ pub(crate) fn backoff(tries: u32) -> Duration {
     pause / 2 + pause * chance / 512
 }
 
+/// Up to a quarter longer, as chance has it.
+pub(crate) fn stretched(pause: Duration) -> Duration {
+    let chance = u32::from(bits().to_le_bytes()[0]);
+    pause + pause * chance / 1024
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -37,8 +37,12 @@ pub(crate) struct Request<'o> {
     pub(crate) renewals: u32,
     /// Why it was refused for now, the last time.
     pub(crate) postponed: Option<Refusal>,
+    /// It may go to any member of the shard's chain; if not, it goes to the head.
+    pub(crate) anywhere: bool,
     /// The core it was sent to last.
     pub(crate) node: Option<SocketAddr>,
+    /// What people call the node it was sent to last, in a cluster.
+    pub(crate) member: Option<Arc<str>>,
     pub(crate) outcome: Option<Result<Answer, Failure>>,
 }
 
@@ -98,7 +102,9 @@ impl<'o> Request<'o> {
             tries: 0,
             renewals: 0,
             postponed: None,
+            anywhere: false,
             node: None,
+            member: None,
             outcome: None,
         }
     }
@@ -110,6 +116,12 @@ impl<'o> Request<'o> {
     /// Whether it may be parked inside the engine.
     pub(crate) fn may_wait(&self) -> bool {
         self.code.may_wait()
+    }
+
+    /// Whether every member would answer the same.
+    pub(crate) fn may_go_anywhere(&self) -> bool {
+        // What a shard says of itself is about the node as well.
+        !self.is_update() && !self.may_wait() && self.code != OpCode::ScopeStats
     }
 
     /// Whether it may make its object, which then wants a name.
@@ -158,9 +170,10 @@ impl<'o> Request<'o> {
         }
     }
 
-    /// Whether `header` belongs to the reply to this.
+    /// Whether `header` belongs to the reply to this. Replies of different shards overtake one another,
+    /// so what comes next on a connection says nothing.
     pub(crate) fn is_answered_by(&self, header: &Header) -> bool {
-        self.session == header.session && self.number == header.number
+        (self.session, self.number, self.shard) == (header.session, header.number, header.shard)
     }
 }
 

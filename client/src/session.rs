@@ -18,7 +18,7 @@ use crate::random;
 pub(crate) struct Session {
     pub(crate) id: u64,
     nonce: u64,
-    born_us: u64,
+    pub(crate) born_us: u64,
     ttl_ms: u32,
     /// The number to draw next.
     next: u64,

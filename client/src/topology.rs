@@ -1,19 +1,58 @@
-//! What the engine said about itself in its Welcome: where each shard lives, its limits, its clock.
+//! What an engine said about itself and its cluster in a Welcome: who holds each shard and where, the
+//! limits, the clock.
+//!
+//! A place where requests can be sent to is an *endpoint*: a core of a member. Endpoints are counted
+//! through, all of the first member, then all of the second. A single node counts as the only member.
 
 use std::net::SocketAddr;
-use std::time::Instant;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use catena_protocol::{Fault, ObjectId, ShardId, ShardMap, Status, Welcome, features};
 
+use crate::config::{CLOCK_MARGIN_MAX, CLOCK_MARGIN_OF_TTL};
+
 #[derive(Debug)]
 pub(crate) struct Topology {
-    /// An address of the node; each core has its own port on this host.
+    /// Where the Welcome came from; the cores of a single node have their ports on this host.
     host: SocketAddr,
     welcome: Welcome,
     map: ShardMap,
-    heard_at: Instant,
-    /// Shards that the engine said live elsewhere than [`ShardMap::core_of`] has it.
-    moved: Vec<(ShardId, u16)>,
+    endpoints: Vec<SocketAddr>,
+    /// The first endpoint of each member, and behind the last one how many there are.
+    firsts: Vec<usize>,
+    /// What people call each member; nothing on a single node.
+    names: Vec<Arc<str>>,
+    clock: Clock,
+    /// Shards that the engine said live on another core of a member than they should.
+    moved: Vec<Moved>,
+}
+
+/// A reading of a node's clock.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Clock {
+    now_us: u64,
+    read_at: Instant,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Moved {
+    shard: ShardId,
+    member: u16,
+    core: u16,
+}
+
+/// What a Welcome says, beside what is known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum News {
+    /// The same, at another time.
+    None,
+    /// The node or cluster is another one by now.
+    Newer,
+    /// How the cluster was before.
+    Older,
+    /// It is about another cluster.
+    Foreign,
 }
 
 impl Topology {
@@ -30,69 +69,185 @@ impl Topology {
         if welcome.core >= map.cores() || welcome.session_window == 0 {
             return Err(Fault::new(Status::BadBody));
         }
-        Ok(Topology { host, welcome, map, heard_at: Instant::now(), moved: Vec::new() })
-    }
-
-    /// Whether both describe the same node, whatever the time.
-    pub(crate) fn agrees_with(&self, other: &Topology) -> bool {
-        let facts = |topology: &Topology| {
-            let Welcome { epoch, shards, frame_bytes_max, session_window, .. } = topology.welcome;
-            (topology.host.ip(), epoch, shards, frame_bytes_max, session_window)
+        let members = &welcome.members;
+        let mut firsts = vec![0];
+        let endpoints = if members.count() == 0 {
+            firsts.push(welcome.ports.len());
+            welcome.ports.iter().map(|port| SocketAddr::new(host.ip(), *port)).collect()
+        } else {
+            for cores in &members.cores {
+                firsts.push(firsts[firsts.len() - 1] + usize::from(*cores));
+            }
+            let addresses = members.addresses.iter().map(|address| address.parse());
+            addresses.collect::<Result<Vec<_>, _>>().map_err(|_| Status::BadBody)?
         };
-        facts(self) == facts(other) && self.welcome.ports == other.welcome.ports
+        let names = members.names.iter().map(|name| name.as_str().into()).collect();
+        let clock = Clock { now_us: welcome.now_us, read_at: Instant::now() };
+        Ok(Topology { host, welcome, map, endpoints, firsts, names, clock, moved: Vec::new() })
     }
 
-    /// Takes over a later reading of the engine's clock.
+    /// Whether it is about a cluster. If not, there is one node, which may be started anew.
+    pub(crate) fn is_cluster(&self) -> bool {
+        !self.names.is_empty()
+    }
+
+    /// What `told` has that is not known here.
+    pub(crate) fn news(&self, told: &Topology) -> News {
+        if !self.is_cluster() && !told.is_cluster() {
+            let facts = |topology: &Topology| {
+                let Welcome { epoch, shards, frame_bytes_max, session_window, .. } =
+                    topology.welcome;
+                (topology.host.ip(), epoch, shards, frame_bytes_max, session_window)
+            };
+            let agree = facts(self) == facts(told) && self.welcome.ports == told.welcome.ports;
+            return if agree { News::None } else { News::Newer };
+        }
+        match told.welcome.epoch.cmp(&self.welcome.epoch) {
+            std::cmp::Ordering::Greater => News::Newer,
+            std::cmp::Ordering::Less => News::Older,
+            std::cmp::Ordering::Equal => {
+                let agree = self.welcome.shards == told.welcome.shards
+                    && self.welcome.members == told.welcome.members;
+                if agree { News::None } else { News::Foreign }
+            }
+        }
+    }
+
+    /// Whether it is the cluster of `before`, changed once.
+    pub(crate) fn follows(&self, before: &Topology) -> bool {
+        let epochs = before.welcome.epoch.checked_add(1) == Some(self.welcome.epoch);
+        epochs && self.is_cluster() && before.is_cluster() && self.shards() == before.shards()
+    }
+
+    /// Takes over a later reading of the clock.
     pub(crate) fn set_clock(&mut self, later: &Topology) {
-        self.welcome.now_us = later.welcome.now_us;
-        self.heard_at = later.heard_at;
+        self.clock = later.clock;
     }
 
-    /// The engine's clock now, or a little before: never ahead of it.
-    ///
-    /// Two clocks may drift apart by some parts in 10,000, so a thousandth is left out.
-    pub(crate) fn now_us(&self) -> u64 {
-        let elapsed_us = u64::try_from(self.heard_at.elapsed().as_micros()).unwrap_or(u64::MAX);
-        self.welcome.now_us.saturating_add(elapsed_us - elapsed_us / 1000)
+    /// The clock of the node that the Welcome came from.
+    pub(crate) fn clock(&self) -> Clock {
+        self.clock
+    }
+
+    /// When a session of this time to live is said to be born if nothing better is known of the clock
+    /// of the node that will open it. In a cluster that may be another node than the one that told the
+    /// time, and one whose clock is behind would not open it: a little earlier is safe.
+    pub(crate) fn birth_us(&self, ttl_ms: u32) -> u64 {
+        let now_us = self.clock.now_us();
+        if !self.is_cluster() {
+            return now_us;
+        }
+        let margin = Duration::from_millis(ttl_ms.into()) / CLOCK_MARGIN_OF_TTL;
+        let margin = margin.min(CLOCK_MARGIN_MAX).as_micros();
+        now_us.saturating_sub(u64::try_from(margin).expect("seconds in microseconds"))
     }
 
     pub(crate) fn shard_of(&self, object: ObjectId) -> ShardId {
         self.map.shard_of(object)
     }
 
-    /// The core that owns a shard.
-    pub(crate) fn core_of(&self, shard: ShardId) -> u16 {
-        let moved = self.moved.iter().find(|(other, _)| *other == shard);
-        moved.map_or_else(|| self.map.core_of(shard), |(_, core)| *core)
+    /// The endpoint that updates of a shard go to.
+    pub(crate) fn head_of(&self, shard: ShardId) -> usize {
+        let chain = self.welcome.members.chain(shard);
+        self.endpoint_in(chain.first().copied().unwrap_or(0), shard)
     }
 
-    /// Takes note that the engine said where a shard lives; `false` if that cannot be.
-    pub(crate) fn on_moved(&mut self, shard: ShardId, core: u64) -> bool {
-        let Some(core) = u16::try_from(core).ok().filter(|core| *core < self.map.cores()) else {
-            return false;
-        };
-        if self.core_of(shard) == core {
+    /// The endpoint of one of the members that hold a shard; which one, `lot` decides.
+    pub(crate) fn any_of(&self, shard: ShardId, lot: u64) -> usize {
+        let chain = self.welcome.members.chain(shard);
+        // Another one for each shard, so that the reads of one client are spread as well.
+        let mixed = (lot ^ u64::from(shard.0)).wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 32;
+        let member = chain.get(usize::try_from(mixed).expect("32 bits") % chain.len().max(1));
+        self.endpoint_in(member.copied().unwrap_or(0), shard)
+    }
+
+    /// The endpoint of the core of a member that owns a shard.
+    fn endpoint_in(&self, member: u16, shard: ShardId) -> usize {
+        let at = usize::from(member);
+        let (first, behind) = (self.firsts[at], self.firsts[at + 1]);
+        let is_it = |moved: &&Moved| (moved.member, moved.shard) == (member, shard);
+        match self.moved.iter().find(is_it) {
+            Some(moved) => first + usize::from(moved.core),
+            None => first + usize::from(shard.0) % (behind - first),
+        }
+    }
+
+    /// Takes note that the member at `endpoint` said which of its cores owns a shard; `false` if that
+    /// cannot be.
+    pub(crate) fn on_moved(&mut self, shard: ShardId, endpoint: usize, core: u64) -> bool {
+        let member = self.member_at(endpoint);
+        let at = usize::from(member);
+        let cores = self.firsts[at + 1] - self.firsts[at];
+        let named = u16::try_from(core).ok().filter(|core| usize::from(*core) < cores);
+        let Some(core) = named else { return false };
+        if self.endpoint_in(member, shard) == self.firsts[at] + usize::from(core) {
             return false;
         }
-        self.moved.retain(|(other, _)| *other != shard);
-        self.moved.push((shard, core));
+        self.moved.retain(|moved| (moved.member, moved.shard) != (member, shard));
+        self.moved.push(Moved { shard, member, core });
         true
     }
 
-    /// The core that the Welcome came from.
-    pub(crate) fn welcome_core(&self) -> u16 {
-        self.welcome.core
+    /// The member that an endpoint belongs to.
+    pub(crate) fn member_at(&self, endpoint: usize) -> u16 {
+        let member = self.firsts.partition_point(|first| *first <= endpoint) - 1;
+        u16::try_from(member).expect("members are counted in 16 bits")
     }
 
-    /// Where a core listens.
-    pub(crate) fn address_of(&self, core: u16) -> SocketAddr {
-        let mut address = self.host;
-        address.set_port(self.welcome.ports[usize::from(core)]);
-        address
+    /// What people call the member that an endpoint belongs to; nothing on a single node.
+    pub(crate) fn name_at(&self, endpoint: usize) -> Option<&Arc<str>> {
+        self.names.get(usize::from(self.member_at(endpoint)))
     }
 
+    /// Where an endpoint listens.
+    pub(crate) fn address_of(&self, endpoint: usize) -> SocketAddr {
+        self.endpoints[endpoint]
+    }
+
+    /// The endpoint that listens there.
+    pub(crate) fn endpoint_at(&self, address: SocketAddr) -> Option<usize> {
+        self.endpoints.iter().position(|endpoint| *endpoint == address)
+    }
+
+    /// The endpoint that the Welcome came from, if the cluster counts it.
+    pub(crate) fn greeter(&self) -> Option<usize> {
+        match self.is_cluster() {
+            true => self.endpoint_at(self.host),
+            false => Some(usize::from(self.welcome.core)),
+        }
+    }
+
+    /// An address of every member, nobody on a single node: beginning at the one that `turn` says,
+    /// with the member at `last` behind all others.
+    pub(crate) fn members_from(&self, turn: usize, last: Option<usize>) -> Vec<(u16, SocketAddr)> {
+        let last = last.map(|endpoint| self.member_at(endpoint));
+        let count = self.names.len();
+        let members = (0..count).map(|at| (at + turn) % count);
+        let mut members: Vec<(u16, SocketAddr)> = members
+            .map(|member| {
+                let number = u16::try_from(member).expect("members are counted in 16 bits");
+                (number, self.endpoints[self.firsts[member]])
+            })
+            .collect();
+        // Stable, so the turn stays.
+        members.sort_by_key(|(member, _)| Some(*member) == last);
+        members
+    }
+
+    /// The epoch to name in requests: none in a cluster, since what is right in one epoch is judged by
+    /// the node itself, and a node that joins should disturb nobody.
+    pub(crate) fn request_epoch(&self) -> u32 {
+        if self.is_cluster() { 0 } else { self.welcome.epoch }
+    }
+
+    /// The configuration of the cluster; 0 on a single node.
     pub(crate) fn epoch(&self) -> u32 {
         self.welcome.epoch
+    }
+
+    /// How long ago it was heard of.
+    pub(crate) fn age(&self, now: Instant) -> Duration {
+        now.saturating_duration_since(self.clock.read_at)
     }
 
     pub(crate) fn shards(&self) -> u32 {
@@ -110,5 +265,136 @@ impl Topology {
     /// Name and version of the engine.
     pub(crate) fn engine(&self) -> &str {
         &self.welcome.engine
+    }
+}
+
+impl Clock {
+    /// What the clock shows now, or a little before: never ahead of it.
+    ///
+    /// Two clocks may drift apart by some parts in 10,000, so a thousandth is left out.
+    pub(crate) fn now_us(self) -> u64 {
+        let elapsed_us = u64::try_from(self.read_at.elapsed().as_micros()).unwrap_or(u64::MAX);
+        self.now_us.saturating_add(elapsed_us - elapsed_us / 1000)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use catena_protocol::Members;
+
+    use super::*;
+
+    /// Members with so many cores each, every chain beginning at another one.
+    fn cluster(epoch: u32, shards: u32, cores: &[u16]) -> Topology {
+        let count = u16::try_from(cores.len()).unwrap();
+        let chain = |shard| (0..count).map(move |at| (at + shard) % count);
+        let port = |member: usize, core| format!("10.0.0.{member}:{}", 7400 + core);
+        let members = Members {
+            names: (0..count).map(|member| format!("node-{member}")).collect(),
+            controls: (0..count).map(|member| format!("10.0.0.{member}:7399")).collect(),
+            cores: cores.to_vec(),
+            addresses: (0..)
+                .zip(cores)
+                .flat_map(|(member, cores)| (0..*cores).map(move |core| port(member, core)))
+                .collect(),
+            chains: (0..u16::try_from(shards).unwrap()).flat_map(chain).collect(),
+        };
+        topology(epoch, shards, members).unwrap()
+    }
+
+    fn topology(epoch: u32, shards: u32, members: Members) -> Result<Topology, Fault> {
+        let welcome = Welcome {
+            features: features::ALL,
+            now_us: 60_000_000,
+            epoch,
+            shards,
+            frame_bytes_max: 1 << 20,
+            session_window: 256,
+            core: 0,
+            ports: vec![7400, 7401],
+            engine: String::new(),
+            members,
+        };
+        Topology::new("10.0.0.1:7400".parse().unwrap(), welcome)
+    }
+
+    #[test]
+    fn a_single_node_is_its_ports() {
+        let node = topology(0, 8, Members::default()).unwrap();
+        assert!(!node.is_cluster());
+        assert_eq!((node.head_of(ShardId(4)), node.head_of(ShardId(5))), (0, 1));
+        assert_eq!(node.any_of(ShardId(5), 77), 1);
+        assert_eq!(node.address_of(1).to_string(), "10.0.0.1:7401");
+        assert_eq!((node.greeter(), node.name_at(1)), (Some(0), None));
+        assert!(node.members_from(3, Some(1)).is_empty());
+    }
+
+    #[test]
+    fn a_shard_is_at_its_core_of_the_head_of_its_chain() {
+        let three = cluster(5, 8, &[1, 2, 3]);
+        let heads: Vec<usize> = (0..8).map(|shard| three.head_of(ShardId(shard))).collect();
+        // Members 0, 1, 2, 0 …, whose endpoints begin at 0, 1 and 3.
+        assert_eq!(heads, [0, 1 + 1, 3 + 2, 0, 1, 3 + 2, 0, 1 + 1]);
+        assert_eq!(three.name_at(5).unwrap().as_ref(), "node-2");
+        assert_eq!(three.endpoint_at("10.0.0.2:7402".parse().unwrap()), Some(5));
+        assert_eq!(three.greeter(), Some(1));
+        let any: Vec<u16> =
+            (0..64).map(|lot| three.member_at(three.any_of(ShardId(2), lot))).collect();
+        assert!((0..3).all(|member| any.contains(&member)), "{any:?}");
+    }
+
+    #[test]
+    fn members_are_asked_in_turns_and_the_one_in_trouble_last() {
+        let three = cluster(5, 8, &[1, 2, 3]);
+        let order = |turn, last| {
+            three.members_from(turn, last).iter().map(|(member, _)| *member).collect::<Vec<_>>()
+        };
+        assert_eq!(order(0, None), [0, 1, 2]);
+        assert_eq!(order(1, Some(2)), [2, 0, 1]);
+        assert_eq!(order(5, Some(0)), [2, 1, 0]);
+    }
+
+    #[test]
+    fn a_shard_that_moved_is_remembered_for_the_member_that_said_so() {
+        let mut three = cluster(5, 8, &[1, 2, 3]);
+        assert!(three.on_moved(ShardId(2), 5, 0));
+        assert_eq!(three.head_of(ShardId(2)), 3);
+        assert!(!three.on_moved(ShardId(2), 3, 0), "nothing new");
+        assert!(!three.on_moved(ShardId(2), 3, 3), "no such core");
+        assert!(three.on_moved(ShardId(2), 3, 1));
+        assert_eq!((three.head_of(ShardId(2)), three.head_of(ShardId(1))), (4, 2));
+    }
+
+    #[test]
+    fn epochs_decide_what_is_news() {
+        let five = cluster(5, 8, &[1, 1]);
+        assert_eq!(five.news(&cluster(5, 8, &[1, 1])), News::None);
+        assert_eq!(five.news(&cluster(6, 8, &[1])), News::Newer);
+        assert_eq!(five.news(&cluster(4, 8, &[1, 1, 1])), News::Older);
+        assert_eq!(five.news(&cluster(5, 8, &[1])), News::Foreign);
+        let alone = topology(0, 8, Members::default()).unwrap();
+        assert_eq!(five.news(&alone), News::Older);
+        assert_eq!(alone.news(&five), News::Newer);
+        assert!(cluster(6, 8, &[1]).follows(&five));
+        assert!(!cluster(7, 8, &[1]).follows(&five) && !cluster(6, 4, &[1]).follows(&five));
+    }
+
+    #[test]
+    fn an_address_that_is_none_is_refused() {
+        let mut members = cluster(5, 8, &[1, 1]).welcome.members;
+        members.addresses[1] = "somewhere:7400".into();
+        assert_eq!(topology(5, 8, members).unwrap_err().status, Status::BadBody);
+    }
+
+    #[test]
+    fn sessions_are_born_a_little_early_in_a_cluster() {
+        // A second by which this test may be late.
+        let is_about =
+            |birth_us: u64, expected: u64| (expected..expected + 1_000_000).contains(&birth_us);
+        let alone = topology(0, 8, Members::default()).unwrap();
+        assert!(is_about(alone.birth_us(1_200_000), 60_000_000));
+        let five = cluster(5, 8, &[1, 1]);
+        assert!(is_about(five.birth_us(1_200_000), 50_000_000));
+        assert!(is_about(five.birth_us(24_000), 57_000_000));
     }
 }

@@ -5,9 +5,9 @@ use std::time::{Duration, Instant};
 use catena_protocol::{Fault, FrameKind, Header, OpCode, Refusal, Status};
 
 use super::Exchange;
-use crate::config::{RENEWALS_MAX, SCARCE_TRIES_MAX, TIMEOUT_MAX};
+use crate::config::{BUSY_READS_MAX, RENEWALS_MAX, SCARCE_TRIES_MAX, TIMEOUT_MAX};
 use crate::lane::{Arrival, InFlight};
-use crate::node::refused_at_door;
+use crate::node::{refused_at_door, session_in};
 use crate::random::backoff;
 use crate::request::{Answer, Failure, Request};
 use crate::session::Session;
@@ -15,8 +15,8 @@ use crate::verdict::Verdict;
 
 impl Exchange<'_, '_> {
     /// Takes a reply.
-    pub(super) fn on_reply(&mut self, core: usize, arrival: Arrival) -> Result<(), Failure> {
-        let lane = &mut self.node.lanes[core];
+    pub(super) fn on_reply(&mut self, endpoint: usize, arrival: Arrival) -> Result<(), Failure> {
+        let lane = &mut self.node.lanes[endpoint];
         let Arrival { header, body } = arrival;
         let bytes = &lane.buffer.bytes()[body.clone()];
         if header.kind != FrameKind::Reply {
@@ -43,14 +43,13 @@ impl Exchange<'_, '_> {
             return Err(unexpected(&header));
         }
         let refusal = refusal(status, bytes)?;
-        lane.in_flight.remove(place);
-        lane.trouble = None;
+        lane.on_answered(place);
         match refusal {
             None => {
-                let buffer = lane.kept_as.unwrap_or(core);
+                let buffer = lane.kept_as.unwrap_or(endpoint);
                 self.finish(at, Ok(Answer { buffer, body }));
             }
-            Some(refusal) => self.on_refusal(core, at, refusal),
+            Some(refusal) => self.on_refusal(endpoint, at, refusal),
         }
         Ok(())
     }
@@ -66,7 +65,7 @@ impl Exchange<'_, '_> {
     }
 
     /// Decides what becomes of a request that was refused.
-    fn on_refusal(&mut self, core: usize, at: usize, refusal: Refusal) {
+    fn on_refusal(&mut self, endpoint: usize, at: usize, refusal: Refusal) {
         let shard = self.requests[at].shard;
         let refusal = match self.node.session(shard) {
             // The request failed because its session could not be opened: that is the reason.
@@ -77,48 +76,82 @@ impl Exchange<'_, '_> {
             }
             _ => refusal,
         };
+        self.requests[at].tries += 1;
+        let verdict = Verdict::on(&refusal);
+        let passes = matches!(verdict, Verdict::Later { .. } | Verdict::LookAgain);
+        if passes && self.gives_up_reading(at, endpoint, &refusal) {
+            return;
+        }
         let request = &mut self.requests[at];
-        request.tries += 1;
         let pause = backoff(request.tries + 1);
-        match Verdict::on(&refusal) {
+        match verdict {
             Verdict::Final => self.finish(at, Err(Failure::Refused(refusal))),
             Verdict::Scarce if request.tries >= SCARCE_TRIES_MAX => {
                 self.finish(at, Err(Failure::Refused(refusal)));
             }
-            Verdict::Scarce => self.postpone(core, at, refusal, pause),
+            Verdict::Scarce => self.postpone(endpoint, at, refusal, pause),
             Verdict::Later { pause_ms } => {
                 let asked = Duration::from_millis(pause_ms).min(TIMEOUT_MAX);
-                self.postpone(core, at, refusal, pause.max(asked));
+                self.postpone(endpoint, at, refusal, pause.max(asked));
             }
             Verdict::Elsewhere { core: named } => {
-                if request.tries <= 2 && self.node.topology.on_moved(shard, named) {
-                    let core = usize::from(self.node.topology.core_of(shard));
+                if request.tries <= 2 && self.node.topology.on_moved(shard, endpoint, named) {
                     request.postponed = Some(refusal);
-                    self.node.lane(core).enqueue(at);
+                    self.enqueue(at);
                 } else {
-                    self.node.lanes[core].retiring = true;
-                    self.postpone(core, at, refusal, pause);
+                    self.doubt(endpoint);
+                    self.postpone(endpoint, at, refusal, pause);
                 }
             }
             Verdict::LookAgain => {
-                self.node.lanes[core].retiring = true;
-                self.postpone(core, at, refusal, pause);
+                self.node.misled |= refusal.status() != Status::ShuttingDown;
+                self.doubt(endpoint);
+                self.postpone(endpoint, at, refusal, pause);
             }
             Verdict::WithName if request.is_named => {
                 self.finish(at, Err(Failure::Refused(refusal)));
             }
             Verdict::WithName => {
                 request.is_named = true;
-                let lane = &mut self.node.lanes[core];
+                let lane = &mut self.node.lanes[endpoint];
                 lane.settling = true;
                 lane.enqueue(at);
             }
-            Verdict::NewSession => self.renew(core, at, refusal),
+            Verdict::NewSession => self.renew(endpoint, at, refusal),
+        }
+    }
+
+    /// Goes to the head with a read that another member has no answer to, twice or because it is none
+    /// any more; `false` if it stays there, or is none.
+    fn gives_up_reading(&mut self, at: usize, endpoint: usize, refusal: &Refusal) -> bool {
+        let request = &self.requests[at];
+        let is_enough = refusal.status() != Status::Busy || request.tries >= BUSY_READS_MAX;
+        if !request.anywhere || !is_enough {
+            return false;
+        }
+        self.node.topology_stale |= refusal.status() != Status::Busy;
+        self.requests[at].postponed = Some(refusal.clone());
+        self.node.lanes[endpoint].enqueue(at);
+        self.avoid(endpoint, Instant::now());
+        true
+    }
+
+    /// The node said that it is not the one to ask: somebody has to say who is.
+    fn doubt(&mut self, endpoint: usize) {
+        match self.node.topology.is_cluster() {
+            // At once, beside what is in flight: some of that may wait for long.
+            true => self.node.topology_stale = true,
+            false => self.node.lanes[endpoint].retiring = true,
         }
     }
 
     /// Replaces a session that the engine does not know, unless that could execute twice.
-    fn renew(&mut self, core: usize, at: usize, refusal: Refusal) {
+    fn renew(&mut self, endpoint: usize, at: usize, refusal: Refusal) {
+        let is_cluster = self.node.topology.is_cluster();
+        if let Some(pause) = self.unborn(endpoint, at) {
+            self.postpone(endpoint, at, refusal, pause);
+            return;
+        }
         let request = &mut self.requests[at];
         let place = self.node.session(request.shard);
         if place.as_ref().is_some_and(|session| session.id == request.session) {
@@ -132,15 +165,37 @@ impl Exchange<'_, '_> {
         } else {
             (request.session, request.number) = (0, 0);
             // The new session quotes the engine's clock, which may not be the one we know.
-            self.node.lanes[core].retiring = true;
-            self.postpone(core, at, refusal, Duration::ZERO);
+            let lane = &mut self.node.lanes[endpoint];
+            match is_cluster {
+                true => lane.ask_clock = true,
+                false => lane.retiring = true,
+            }
+            self.postpone(endpoint, at, refusal, Duration::ZERO);
         }
     }
 
+    /// How long until the session of a request is born by the clock of a node that did not open it.
+    ///
+    /// A head that was not yet there when the session was asked for may have a clock that is behind,
+    /// and refuse it as one that is born in its future. Then it does not know the session: an open one
+    /// stands in the log of every member before all of its updates, so none of them was executed. But
+    /// whether that was the reason is a guess about clocks, and a copy may be on its way. To ask again
+    /// for the same session needs no guess: it is opened only if nothing can be forgotten of it. So that
+    /// is done once it is born.
+    fn unborn(&mut self, endpoint: usize, at: usize) -> Option<Duration> {
+        let request = &self.requests[at];
+        let clock = self.node.lanes[endpoint].clock?;
+        let session = session_in(&mut self.node.sessions, request.shard).as_ref()?;
+        let asked = session.id == request.session && session.strays && !session.is_open;
+        let early_us = session.born_us.saturating_sub(clock.now_us());
+        let is_unborn = self.node.topology.is_cluster() && asked && early_us > 0;
+        is_unborn.then(|| Duration::from_micros(early_us).min(TIMEOUT_MAX))
+    }
+
     /// Sends a request again, after a pause.
-    fn postpone(&mut self, core: usize, at: usize, refusal: Refusal, pause: Duration) {
+    fn postpone(&mut self, endpoint: usize, at: usize, refusal: Refusal, pause: Duration) {
         self.requests[at].postponed = Some(refusal);
-        let lane = &mut self.node.lanes[core];
+        let lane = &mut self.node.lanes[endpoint];
         lane.enqueue(at);
         let time = Instant::now() + pause;
         lane.not_before = Some(lane.not_before.map_or(time, |other| other.max(time)));

@@ -8,10 +8,13 @@
 //! 2. A lane writes without waiting while it has replies to read, so two full socket buffers never
 //!    face each other.
 //! 3. Every request ends with a reply or a failure when the deadline has passed, at the latest.
-//! 4. After an exchange no request is open: what was given up is acknowledged, so the engine
+//! 4. In a cluster requests follow the shards: what is not answered by one node is sent to the one that
+//!    took its place, under the same session and number; see `news`.
+//! 5. After an exchange no request is open: what was given up is acknowledged, so the engine
 //!    refuses a copy that comes late.
 
 mod incoming;
+mod news;
 mod outgoing;
 
 use std::time::Instant;
@@ -19,12 +22,11 @@ use std::time::Instant;
 use catena_protocol::{Fault, Status};
 
 use crate::buffer::{Buffer, Pool};
-use crate::config::GARBLED_TRIES_MAX;
+use crate::config::{GARBLED_TRIES_MAX, ReadFrom};
 use crate::lane::{InFlight, Patience, Trouble};
 use crate::node::{Node, lost, read_welcome};
 use crate::random::backoff;
 use crate::request::{Failure, Place, Request};
-use crate::topology::Topology;
 
 pub(crate) struct Exchange<'n, 'o> {
     pub(crate) node: &'n mut Node,
@@ -41,17 +43,23 @@ pub(crate) struct Exchange<'n, 'o> {
 impl<'n, 'o> Exchange<'n, 'o> {
     /// Gives every request its outcome.
     pub(crate) fn run(mut self) {
-        self.route();
+        self.spread();
+        self.route(&[]);
+        self.hear_news();
         while self.open > 0 {
             let now = Instant::now();
             if now >= self.deadline {
                 self.expire();
                 break;
             }
-            for core in 0..self.node.lanes.len() {
-                if let Err(failure) = self.push(core, now) {
-                    self.on_trouble(core, failure);
+            self.look(now);
+            // A look at the cluster may change which lanes there are.
+            let mut endpoint = 0;
+            while endpoint < self.node.lanes.len() {
+                if let Err(failure) = self.push(endpoint, now) {
+                    self.on_trouble(endpoint, failure);
                 }
+                endpoint += 1;
             }
             if self.open > 0 {
                 self.pull(now);
@@ -60,33 +68,66 @@ impl<'n, 'o> Exchange<'n, 'o> {
         self.settle();
     }
 
-    /// Gives every open request to the lane of its core.
-    fn route(&mut self) {
-        self.open = 0;
-        for at in 0..self.requests.len() {
-            let request = &mut self.requests[at];
-            if request.outcome.is_none() {
-                self.open += 1;
-                request.shard = match request.place {
-                    Place::Object(id) => self.node.topology.shard_of(id),
-                    Place::Shard(shard) => shard,
-                };
-                if u32::from(request.shard.0) >= self.node.topology.shards() {
-                    // There were more when the request was made.
-                    let fault = Fault::new(Status::BadShard);
-                    request.outcome = Some(Err(Failure::Refused(fault.into())));
-                    self.open -= 1;
-                    continue;
-                }
-                let core = self.node.topology.core_of(request.shard);
-                self.node.lane(usize::from(core)).enqueue(at);
-            }
+    /// Lets reads go to any member, if nothing else is asked: what is asked of one object in an order
+    /// is answered in that order.
+    fn spread(&mut self) {
+        let is_wanted = self.node.config.read_from == ReadFrom::Any;
+        if is_wanted && self.requests.iter().all(Request::may_go_anywhere) {
+            self.requests.iter_mut().for_each(|request| request.anywhere = true);
         }
     }
 
+    /// Gives every open request to the lane of its endpoint, except those in `sent`, a sorted list.
+    fn route(&mut self, sent: &[usize]) {
+        self.open = 0;
+        let now = self.requests.iter().any(|request| request.anywhere).then(Instant::now);
+        for at in 0..self.requests.len() {
+            let request = &mut self.requests[at];
+            if request.outcome.is_some() {
+                continue;
+            }
+            self.open += 1;
+            if sent.binary_search(&at).is_ok() {
+                continue;
+            }
+            request.shard = match request.place {
+                Place::Object(id) => self.node.topology.shard_of(id),
+                Place::Shard(shard) => shard,
+            };
+            if u32::from(request.shard.0) >= self.node.topology.shards() {
+                // There were more when the request was made.
+                let fault = Fault::new(Status::BadShard);
+                request.outcome = Some(Err(Failure::Refused(fault.into())));
+                self.open -= 1;
+                continue;
+            }
+            let endpoint = self.endpoint_of(at);
+            let avoided = |until: Instant| now.is_some_and(|now| now < until);
+            if self.node.lane(endpoint).avoid_until.is_some_and(avoided) {
+                self.requests[at].anywhere = false;
+            }
+            self.enqueue(at);
+        }
+    }
+
+    /// Where a request goes.
+    fn endpoint_of(&self, at: usize) -> usize {
+        let request = &self.requests[at];
+        match request.anywhere {
+            true => self.node.topology.any_of(request.shard, self.node.lot),
+            false => self.node.topology.head_of(request.shard),
+        }
+    }
+
+    /// Gives a request to the lane of its endpoint.
+    fn enqueue(&mut self, at: usize) {
+        let endpoint = self.endpoint_of(at);
+        self.node.lane(endpoint).enqueue(at);
+    }
+
     /// Sends what a lane has to send, as far as that goes.
-    fn push(&mut self, core: usize, now: Instant) -> Result<(), Failure> {
-        let lane = &mut self.node.lanes[core];
+    fn push(&mut self, endpoint: usize, now: Instant) -> Result<(), Failure> {
+        let lane = &mut self.node.lanes[endpoint];
         if !lane.is_busy() && !lane.has_unsent() {
             return Ok(());
         }
@@ -100,79 +141,36 @@ impl<'n, 'o> Exchange<'n, 'o> {
         lane.settling = lane.settling && lane.in_flight.iter().any(unsettled);
         if lane.retiring && lane.in_flight.is_empty() {
             // What comes next needs a fresh look at the node and its clock.
-            self.requeue(core, false);
+            self.requeue(endpoint, false);
             self.node.topology_stale = true;
         }
-        if !self.connect(core, now)? {
+        if !self.connect(endpoint, now)? {
             return Ok(());
         }
         let alone = self.requests.len() == 1;
         loop {
-            let lane = &self.node.lanes[core];
+            let lane = &self.node.lanes[endpoint];
             if !lane.retiring && !lane.settling {
-                self.encode(core, now);
+                self.encode(endpoint, now);
             }
             let left = self.deadline.saturating_duration_since(Instant::now());
             // A single request is read by the engine before it answers: waiting for room is safe.
             let patience = if alone { Patience::Within(left) } else { Patience::None };
-            if !self.node.lanes[core].write(patience).map_err(lost)? {
+            if !self.node.lanes[endpoint].write(patience).map_err(lost)? {
                 return Ok(());
             }
         }
     }
 
-    /// Makes sure that a lane has a connection that works; `false` if it is not needed any more.
-    fn connect(&mut self, core: usize, now: Instant) -> Result<bool, Failure> {
-        let lane = &mut self.node.lanes[core];
-        if lane.in_flight.is_empty()
-            && let Some(connection) = &mut lane.connection
-            && connection.is_stale(now)
-        {
-            self.requeue(core, false);
-        }
-        if self.node.lanes[core].connection.is_some() {
-            return Ok(true);
-        }
-        if self.node.topology_stale {
-            self.refresh(core)?;
-        }
-        let lane = &self.node.lanes[core];
-        if lane.queue.is_empty() {
-            return Ok(false);
-        }
-        if lane.connection.is_none() {
-            let left = self.deadline.saturating_duration_since(Instant::now());
-            let opened = self.node.open(core, left);
-            self.node.topology_stale |= opened.is_err();
-            opened?;
-        }
-        Ok(true)
-    }
-
-    /// Asks the node anew where everything is.
-    fn refresh(&mut self, core: usize) -> Result<(), Failure> {
-        let give_up = self.give_up_at(core);
-        let (greeted, topology) = self.node.greet(give_up, self.pool)?;
-        self.node.topology_stale = false;
-        let core = usize::from(topology.welcome_core());
-        self.on_topology(topology);
-        let lane = self.node.lane(core);
-        if lane.connection.is_none() {
-            lane.connection = greeted.connection;
-            self.pool.put(greeted.buffer);
-        }
-        Ok(())
-    }
-
     /// Receives from the lanes that await replies, and sleeps if there is nothing else to do.
     fn pull(&mut self, now: Instant) {
         let (mut awaiting, mut last, mut unsent, mut wake) = (0, 0, None, None::<Instant>);
-        for (core, lane) in self.node.lanes.iter().enumerate() {
+        for (endpoint, lane) in self.node.lanes.iter().enumerate() {
             if !lane.in_flight.is_empty() {
-                (awaiting, last) = (awaiting + 1, core);
+                (awaiting, last) = (awaiting + 1, endpoint);
             }
             if lane.has_unsent() {
-                unsent = Some(core);
+                unsent = Some(endpoint);
             }
             // A lane that has nothing to wait for goes on at once.
             let idle = lane.in_flight.is_empty().then_some(now);
@@ -180,14 +178,17 @@ impl<'n, 'o> Exchange<'n, 'o> {
                 wake = Some(wake.map_or(time, |wake| wake.min(time)));
             }
         }
-        let until = wake.map_or(self.deadline, |wake| wake.min(self.deadline));
+        let until = wake.into_iter().chain(self.next_look()).fold(self.deadline, Instant::min);
         let left = until.saturating_duration_since(Instant::now());
         match awaiting {
             0 => std::thread::sleep(left),
             1 if unsent.is_none() => _ = self.receive(last, Patience::Within(left)),
             _ => {
-                let cores = 0..self.node.lanes.len();
-                let got = cores.fold(false, |got, core| self.receive(core, Patience::None) | got);
+                let (mut got, mut endpoint) = (false, 0);
+                while endpoint < self.node.lanes.len() {
+                    got |= self.receive(endpoint, Patience::None);
+                    endpoint += 1;
+                }
                 if !got && self.open > 0 {
                     self.stall(unsent, last);
                 }
@@ -198,9 +199,9 @@ impl<'n, 'o> Exchange<'n, 'o> {
     /// Nothing to read anywhere: sleep a moment where something is most likely to happen.
     fn stall(&mut self, unsent: Option<usize>, awaiting: usize) {
         match unsent {
-            Some(core) => {
-                if let Err(error) = self.node.lanes[core].write(Patience::Moment) {
-                    self.on_trouble(core, lost(error));
+            Some(endpoint) => {
+                if let Err(error) = self.node.lanes[endpoint].write(Patience::Moment) {
+                    self.on_trouble(endpoint, lost(error));
                 }
             }
             None => _ = self.receive(awaiting, Patience::Moment),
@@ -208,20 +209,20 @@ impl<'n, 'o> Exchange<'n, 'o> {
     }
 
     /// Receives on one lane; answers whether anything came.
-    fn receive(&mut self, core: usize, patience: Patience) -> bool {
-        match self.try_receive(core, patience) {
+    fn receive(&mut self, endpoint: usize, patience: Patience) -> bool {
+        match self.try_receive(endpoint, patience) {
             Ok(got) => got,
             Err(failure) => {
-                self.on_trouble(core, failure);
+                self.on_trouble(endpoint, failure);
                 true
             }
         }
     }
 
-    fn try_receive(&mut self, core: usize, patience: Patience) -> Result<bool, Failure> {
+    fn try_receive(&mut self, endpoint: usize, patience: Patience) -> Result<bool, Failure> {
         let spin = self.node.config.spin;
         let reply_bytes_max = self.node.config.reply_bytes_max;
-        let lane = &mut self.node.lanes[core];
+        let lane = &mut self.node.lanes[endpoint];
         if lane.in_flight.is_empty() {
             return Ok(false);
         }
@@ -229,53 +230,42 @@ impl<'n, 'o> Exchange<'n, 'o> {
         if !lane.read(patience, spin, self.pool, kept).map_err(lost)? {
             return Ok(false);
         }
+        let mut endpoint = endpoint;
         loop {
-            let lane = &mut self.node.lanes[core];
+            let lane = &mut self.node.lanes[endpoint];
             let greeted = lane.connection.as_ref().is_some_and(|connection| connection.greeted);
             let bad = if greeted { Failure::Garbled } else { Failure::Incompatible };
             let Some(arrival) = lane.next_frame(reply_bytes_max).map_err(bad)? else {
                 return Ok(true);
             };
-            match greeted {
-                true => self.on_reply(core, arrival)?,
-                false => {
-                    let topology = read_welcome(lane, &arrival)?;
-                    self.on_topology(topology);
-                }
+            if greeted {
+                self.on_reply(endpoint, arrival)?;
+                continue;
+            }
+            let topology = read_welcome(lane, &arrival)?;
+            match self.on_welcome(endpoint, topology)? {
+                Some(moved) => endpoint = moved,
+                None => return Ok(true),
             }
         }
     }
 
-    /// Takes over what a Welcome said. If the node is not what it was, everything starts over.
-    fn on_topology(&mut self, topology: Topology) {
-        let node = &mut *self.node;
-        if node.topology.agrees_with(&topology) {
-            node.topology.set_clock(&topology);
-            return;
-        }
-        if node.topology.shards() != topology.shards() {
-            // Other shards, other sessions: what was sent under the old ones cannot be repeated.
-            node.sessions.clear();
-        }
-        node.topology = topology;
-        for core in 0..self.node.lanes.len() {
-            self.requeue(core, true);
-            self.node.lanes[core].queue.clear();
-            self.node.lanes[core].not_before = None;
-        }
-        self.route();
-    }
-
     /// A lane's connection broke, or could not be made.
-    fn on_trouble(&mut self, core: usize, failure: Failure) {
+    fn on_trouble(&mut self, endpoint: usize, failure: Failure) {
         let now = Instant::now();
-        let connection = self.node.lanes[core].connection.as_ref();
+        let connection = self.node.lanes[endpoint].connection.as_ref();
         let greeted = connection.is_some_and(|connection| connection.greeted);
         // A client that is sent away at the door is not listened to: nothing was executed.
         let heard = greeted || matches!(failure, Failure::Lost(_) | Failure::NoAnswer);
-        self.requeue(core, heard);
+        self.requeue(endpoint, heard);
+        let is_cluster = self.node.topology.is_cluster();
+        if is_cluster {
+            // The others may have gone on without this one.
+            self.node.topology_stale = true;
+            self.avoid(endpoint, now);
+        }
         let call_timeout = self.node.config.call_timeout;
-        let lane = &mut self.node.lanes[core];
+        let lane = &mut self.node.lanes[endpoint];
         let (since, tries) = match &lane.trouble {
             Some(trouble) => (trouble.since, trouble.tries + 1),
             None => (now, 1),
@@ -285,18 +275,19 @@ impl<'n, 'o> Exchange<'n, 'o> {
                 now.saturating_duration_since(since) >= call_timeout
             }
             Failure::Garbled(_) => tries >= GARBLED_TRIES_MAX,
-            Failure::BadName | Failure::Incompatible(_) | Failure::SessionLost => true,
+            Failure::Incompatible(_) => !is_cluster || tries >= GARBLED_TRIES_MAX,
+            Failure::BadName | Failure::SessionLost => true,
         };
         lane.not_before = Some(now + backoff(tries));
         lane.trouble = Some(Trouble { since, tries, reason: failure });
         if is_over {
-            self.abandon(core);
+            self.abandon(endpoint);
         }
     }
 
     /// Takes back what was sent on a lane, to be sent again. `heard`: the engine may have listened.
-    fn requeue(&mut self, core: usize, heard: bool) {
-        let lane = &mut self.node.lanes[core];
+    fn requeue(&mut self, endpoint: usize, heard: bool) {
+        let lane = &mut self.node.lanes[endpoint];
         let in_flight = lane.hang_up();
         if let Some(kept) = self.kept.as_deref_mut() {
             lane.keep_buffer(kept);
@@ -310,14 +301,14 @@ impl<'n, 'o> Exchange<'n, 'o> {
                     session.strays = true;
                 }
             }
-            self.node.lanes[core].enqueue(at);
+            self.node.lanes[endpoint].enqueue(at);
         }
     }
 
     /// Fails everything that a lane has not sent; in flight it has nothing.
-    fn abandon(&mut self, core: usize) {
-        let trouble = self.node.lanes[core].trouble.take();
-        while let Some(at) = self.node.lanes[core].queue.pop_front() {
+    fn abandon(&mut self, endpoint: usize) {
+        let trouble = self.node.lanes[endpoint].trouble.take();
+        while let Some(at) = self.node.lanes[endpoint].queue.pop_front() {
             let failure = match (&trouble, self.requests[at].postponed.take()) {
                 (Some(trouble), _) => trouble.reason.clone(),
                 (None, Some(refusal)) => Failure::Refused(refusal),
@@ -326,16 +317,18 @@ impl<'n, 'o> Exchange<'n, 'o> {
             self.requests[at].outcome = Some(Err(failure));
             self.open -= 1;
         }
-        self.node.lanes[core].not_before = None;
+        self.node.lanes[endpoint].not_before = None;
     }
 
     /// The deadline has passed.
     fn expire(&mut self) {
-        for core in 0..self.node.lanes.len() {
-            if self.node.lanes[core].is_busy() {
+        for endpoint in 0..self.node.lanes.len() {
+            if self.node.lanes[endpoint].is_busy() {
+                // Who was silent may have been left behind by the others: the next call asks them.
+                self.node.topology_stale |= self.node.topology.is_cluster();
                 // A reply that comes too late must not be taken for another one's.
-                self.requeue(core, true);
-                self.abandon(core);
+                self.requeue(endpoint, true);
+                self.abandon(endpoint);
             }
         }
     }
@@ -364,9 +357,9 @@ impl<'n, 'o> Exchange<'n, 'o> {
         }
     }
 
-    /// When to stop trying to reach a core.
-    fn give_up_at(&self, core: usize) -> Instant {
-        let since = self.node.lanes[core].trouble.as_ref().map(|trouble| trouble.since);
+    /// When to stop trying to reach an endpoint.
+    fn give_up_at(&self, endpoint: usize) -> Instant {
+        let since = self.node.lanes[endpoint].trouble.as_ref().map(|trouble| trouble.since);
         let since = since.unwrap_or_else(Instant::now);
         self.deadline.min(since + self.node.config.call_timeout)
     }

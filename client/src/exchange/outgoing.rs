@@ -9,48 +9,53 @@ use crate::config::OUT_BYTES_TARGET;
 use crate::node::{Node, session_in};
 use crate::request::{Failure, Request};
 use crate::session::Session;
-use crate::topology::Topology;
+use crate::topology::{Clock, Topology};
 
 impl Exchange<'_, '_> {
     /// Encodes the requests of a lane, as many as its windows allow.
-    pub(super) fn encode(&mut self, core: usize, now: Instant) {
+    pub(super) fn encode(&mut self, endpoint: usize, now: Instant) {
         let window = usize::from(self.node.topology.session_window());
         loop {
-            let lane = &mut self.node.lanes[core];
+            let lane = &mut self.node.lanes[endpoint];
             let Some(at) = lane.queue.front().copied() else { return };
             let begins = lane.out.len();
             if lane.in_flight.len() >= window || begins >= OUT_BYTES_TARGET {
                 return;
             }
-            match self.encode_one(core, at, now) {
-                Encoded::Written => self.node.lanes[core].on_encoded(at, begins),
+            match self.encode_one(endpoint, at, now) {
+                Encoded::Written => self.node.lanes[endpoint].on_encoded(at, begins, now),
                 Encoded::Failed(failure) => {
                     // Nothing of it is sent, no Open either, and its memory is given back.
-                    let out = &mut self.node.lanes[core].out;
+                    let out = &mut self.node.lanes[endpoint].out;
                     out.truncate(begins);
                     out.shrink_to(OUT_BYTES_TARGET);
                     self.finish(at, Err(failure));
                 }
                 Encoded::WindowFull => return,
             }
-            self.node.lanes[core].queue.pop_front();
+            self.node.lanes[endpoint].queue.pop_front();
         }
     }
 
     /// Encodes a request, with an Open in front if its session needs one.
-    fn encode_one(&mut self, core: usize, at: usize, now: Instant) -> Encoded {
+    fn encode_one(&mut self, endpoint: usize, at: usize, now: Instant) -> Encoded {
         let Node { lanes, sessions, topology, config, reads, .. } = &mut *self.node;
-        let lane = &mut lanes[core];
+        let lane = &mut lanes[endpoint];
         let connection = lane.connection.as_ref().expect("the lane was connected");
         let request = &mut self.requests[at];
         request.node = Some(connection.peer);
+        request.member = topology.name_at(endpoint).cloned();
         if !request.is_update() {
             *reads += 1;
             request.number = *reads;
             return write_request(request, 0, topology, now, &mut lane.out);
         }
-        let session = session_in(sessions, request.shard)
-            .get_or_insert_with(|| Session::new(topology.now_us(), config.session_ttl_ms));
+        let session = session_in(sessions, request.shard).get_or_insert_with(|| {
+            // In a cluster the clock of the very node that will open it, if that is known.
+            let clock = lane.clock.filter(|_| topology.is_cluster());
+            let birth_us = || topology.birth_us(config.session_ttl_ms);
+            Session::new(clock.map_or_else(birth_us, Clock::now_us), config.session_ttl_ms)
+        });
         if request.session != session.id && request.maybe_done {
             return Encoded::Failed(Failure::SessionLost);
         }
@@ -59,7 +64,7 @@ impl Exchange<'_, '_> {
         }
         let must_open = session.must_open_on(connection.serial);
         if must_open {
-            write_open(session, request.shard, topology.epoch(), &mut lane.out);
+            write_open(session, request.shard, topology.request_epoch(), &mut lane.out);
         }
         let acked_gap = session.acked_gap(request.number);
         let encoded = write_request(request, acked_gap, topology, now, &mut lane.out);
@@ -87,7 +92,7 @@ fn write_request(
     out: &mut Vec<u8>,
 ) -> Encoded {
     let begins = out.len();
-    let header = request.header(topology.epoch(), acked_gap, now);
+    let header = request.header(topology.request_epoch(), acked_gap, now);
     // Copy 1 of 2: from the caller to the frame; the kernel makes the other one.
     if let Err(fault) = frame::write(out, &header, |out| request.encode(out)) {
         return Encoded::Failed(Failure::Refused(fault.into()));

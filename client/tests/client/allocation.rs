@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use catena_client::{Client, UserType};
 use catena_protocol::op::{ListOp, LockOp, MapOp};
-use catena_protocol::{Op, Reply};
+use catena_protocol::{Members, Op, Reply};
 
 use crate::LONG;
 use crate::peer::Peer;
@@ -49,7 +49,26 @@ impl UserType for Sum {
 
 #[test]
 fn warmed_up_calls_allocate_nothing() {
-    let peer = Peer::start(|stage| {
+    calls_allocate_nothing(false);
+}
+
+#[test]
+fn warmed_up_calls_of_a_cluster_allocate_nothing() {
+    calls_allocate_nothing(true);
+}
+
+fn calls_allocate_nothing(in_cluster: bool) {
+    let peer = Peer::start(move |mut stage| {
+        if in_cluster {
+            stage.welcome.epoch = 3;
+            stage.welcome.members = Members {
+                names: vec!["node-a".into()],
+                controls: vec!["127.0.0.1:9".into()],
+                cores: vec![1],
+                addresses: vec![stage.address().to_string()],
+                chains: vec![0],
+            };
+        }
         let mut conn = stage.greet();
         while let Some(asked) = conn.next() {
             match asked.op() {

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use catena_client::{Client, Error, Retry, Status};
-use catena_protocol::{FrameKind, HEADER_BYTES, Header, ObjectId, Reply, ShardId, frame};
+use catena_protocol::{FrameKind, HEADER_BYTES, Header, Members, ObjectId, Reply, ShardId, frame};
 
 use crate::peer::Peer;
 
@@ -45,15 +45,31 @@ fn whatever_answers_the_hello_is_told_apart_from_an_engine() {
     }
 }
 
+/// A cluster of one, which has one shard.
+fn members(address: &str) -> Members {
+    Members {
+        names: vec!["node-a".into()],
+        controls: vec!["127.0.0.1:7399".into()],
+        cores: vec![1],
+        addresses: vec![address.into()],
+        chains: vec![0],
+    }
+}
+
 #[test]
 fn a_welcome_that_cannot_be_is_refused() {
     type Lie = fn(&mut catena_protocol::Welcome);
-    let lies: [(Status, Lie); 5] = [
+    let lies: [(Status, Lie); 7] = [
         (Status::BadBody, |welcome| welcome.shards = 3),
         (Status::BadBody, |welcome| welcome.ports.clear()),
         (Status::BadBody, |welcome| welcome.core = 7),
         (Status::BadBody, |welcome| welcome.session_window = 0),
         (Status::MissingFeature, |welcome| welcome.features = 0),
+        (Status::BadBody, |welcome| welcome.members = members("somewhere:7400")),
+        (Status::BadBody, |welcome| {
+            welcome.members = members("127.0.0.1:7400");
+            welcome.members.chains[0] = 1;
+        }),
     ];
     for (status, lie) in lies {
         let peer = Peer::start(move |mut stage| {

@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, reason = "what goes wrong in a test ends it")]
 
 mod allocation;
+mod cluster;
 mod collections;
 mod connections;
 mod counterparts;
@@ -12,6 +13,7 @@ mod exactly_once;
 mod holders;
 mod hostile;
 mod kinds;
+mod members;
 mod names;
 mod peer;
 mod pipelines;

@@ -84,13 +84,17 @@ impl Peer {
 }
 
 impl Stage {
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.listener.local_addr().unwrap()
+    }
+
     /// The next connection, before its Hello.
     pub(crate) fn accept(&self) -> Conn {
         let (stream, _) = self.listener.accept().unwrap();
         // A script that waits for what never comes must not hang the tests.
         stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
         stream.set_nodelay(true).unwrap();
-        Conn { stream, words: vec![0; 2 << 20 >> 4], filled: 0 }
+        Conn::new(stream)
     }
 
     /// The next connection, greeted.
@@ -103,6 +107,10 @@ impl Stage {
 }
 
 impl Conn {
+    pub(crate) fn new(stream: TcpStream) -> Conn {
+        Conn { stream, words: vec![0; 2 << 20 >> 4], filled: 0 }
+    }
+
     /// The next frame, `None` at the end.
     pub(crate) fn next(&mut self) -> Option<Asked> {
         loop {

@@ -1,5 +1,6 @@
 //! Many ops at once: order, windows, single failures, cut connections, full sockets.
 
+use std::cmp::Reverse;
 use std::collections::HashSet;
 
 use catena_client::{CellOp, Client, CounterOp, Error, Reply, Retry, Status};
@@ -32,6 +33,46 @@ fn replies_come_in_order_whatever_the_engine_does() {
     assert_eq!(values, (1..=100).map(Reply::Int).collect::<Vec<_>>());
     drop(replies);
     assert_eq!(counter.add(1).unwrap(), 101);
+    drop(client);
+    peer.join();
+}
+
+#[test]
+fn replies_of_two_shards_overtake_one_another() {
+    let peer = Peer::start(|mut stage| {
+        stage.welcome.shards = 2;
+        let mut conn = stage.greet();
+        let mut asked: Vec<Asked> = (0..20).map(|_| conn.request()).collect();
+        // Those of shard 1 first: in each shard the numbers begin at 1.
+        asked.sort_by_key(|asked| Reverse(asked.header.shard.0));
+        for asked in &asked {
+            let number = i64::try_from(asked.header.number).unwrap();
+            conn.reply(asked, &Reply::Int(100 * i64::from(asked.header.shard.0) + number));
+        }
+        // A reply that has another shard's number answers nothing.
+        let mut lie = conn.request();
+        lie.header.shard.0 ^= 1;
+        conn.reply(&lie, &Reply::Int(9));
+        let mut conn = stage.greet();
+        let again = conn.request();
+        assert_eq!(again.ticket(), lie.ticket());
+        conn.reply(&again, &Reply::Int(11));
+        conn.serve();
+    });
+    let client = Client::connect(peer.address).unwrap();
+    let counters = [0, 1].map(|shard| client.counter(&name_in(shard, 2)));
+    let mut pipeline = client.pipeline();
+    for _ in 0..10 {
+        counters.iter().for_each(|counter| _ = pipeline.push(counter, ADD));
+    }
+    let replies = pipeline.run().all_ok().unwrap();
+    for place in 0..20 {
+        let value = 100 * (place % 2) + place / 2 + 1;
+        assert_eq!(replies.get(usize::try_from(place).unwrap()).unwrap(), Reply::Int(value));
+    }
+    drop(replies);
+    assert_eq!(counters[0].add(1).unwrap(), 11);
+    drop(counters);
     drop(client);
     peer.join();
 }
