@@ -146,10 +146,6 @@ impl Core {
         let mut unsent = conn.unsent.borrow_mut();
         let verdict = conn::drain(buffer, &mut unsent, |frames| self.expect(frames), serve);
         drop(unsent);
-        if let (Some(chain), Role::Peer(peer)) = (self.chain(), conn.role.get()) {
-            // It has just said hello.
-            self.establish(chain, conn, peer);
-        }
         self.flush_touched();
         verdict
     }
