@@ -34,6 +34,7 @@ pub struct Cluster {
     create: bool,
     settings: Settings,
     min_members: Option<u32>,
+    lease_ms: Option<u32>,
     node_name: Option<String>,
     az: Option<String>,
     control: Option<SocketAddr>,
@@ -50,6 +51,7 @@ impl Cluster {
             create: false,
             settings: Settings::default(),
             min_members: None,
+            lease_ms: None,
             node_name: None,
             az: None,
             control: None,
@@ -97,10 +99,11 @@ impl Cluster {
     }
 
     /// How long members of a founded cluster promise each other not to go on alone, in milliseconds:
-    /// what a member that is cut off costs. 900 by default; less than the silence that makes suspect.
+    /// what a member that is cut off costs. It has to be less than the silence that makes suspect, and is
+    /// nine tenths of that by default.
     #[must_use]
     pub fn lease_ms(mut self, ms: u32) -> Cluster {
-        self.settings.lease_ms = ms;
+        self.lease_ms = Some(ms);
         self
     }
 
@@ -173,7 +176,8 @@ impl Cluster {
         let Cluster { location, create, settings, min_members, az, s3, patience, .. } = self;
         let min_members = min_members.unwrap_or(if settings.rf <= 2 { 1 } else { 2 });
         let shards = shards.unwrap_or(CLUSTER_SHARDS);
-        let settings = Settings { shards, min_members, ..settings };
+        let lease_ms = self.lease_ms.unwrap_or((settings.suspect_ms / 10).saturating_mul(9).max(1));
+        let settings = Settings { shards, min_members, lease_ms, ..settings };
         if !is_path_part(&settings.cluster) {
             return Err(StartError::BadConfig {
                 what: "the cluster's name",
@@ -285,6 +289,7 @@ mod tests {
         let two = plan(|cluster| cluster).expect("a plan");
         let settings = two.founding.clone().expect("it founds");
         assert_eq!((settings.shards, settings.rf, settings.min_members), (64, 2, 1));
+        assert_eq!((settings.suspect_ms, settings.lease_ms), (1_000, 900));
         assert_eq!(two.control, SocketAddr::from(([127, 0, 0, 1], 7399)));
         assert!(!two.node_name.is_empty());
         let info = two.info(7399, &[7400, 7401]);
@@ -292,6 +297,8 @@ mod tests {
 
         let three = plan(|cluster| cluster.replicas(3)).expect("a plan");
         assert_eq!(three.founding.expect("it founds").min_members, 2);
+        let slow = plan(|cluster| cluster.suspect_ms(5_000)).expect("a plan");
+        assert_eq!(slow.founding.expect("it founds").lease_ms, 4_500);
         assert_eq!(plan(|cluster| cluster.create(false)).expect("a plan").founding, None);
     }
 

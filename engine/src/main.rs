@@ -2,13 +2,16 @@
 
 #![forbid(unsafe_code)]
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
 use bytesize::ByteSize;
+use catena_engine::chain::record::OnTotalLoss;
 use catena_engine::config::{MEMORY_BYTES_DEFAULT, PORT_DEFAULT};
-use catena_engine::{Driver, Engine};
+use catena_engine::register::{Location, S3Settings};
+use catena_engine::{Cluster, Driver, Engine};
 use clap::{Parser, ValueEnum};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use signal_hook::consts::{SIGINT, SIGTERM};
@@ -33,7 +36,8 @@ struct Args {
     #[arg(long)]
     no_pin: bool,
 
-    /// How many shards the object space has: a power of two. Eight a core by default.
+    /// How many shards the object space has: a power of two. Eight a core by default; in a cluster its
+    /// founder decides, by default for 64.
     #[arg(long)]
     shards: Option<u32>,
 
@@ -53,6 +57,82 @@ struct Args {
     /// Listen on an address that other machines can reach, though nothing is encrypted.
     #[arg(long)]
     insecure_network: bool,
+
+    #[command(flatten)]
+    cluster: ClusterArgs,
+
+    #[command(flatten)]
+    founding: FoundingArgs,
+}
+
+/// Which cluster the node is part of, and how others reach it.
+#[derive(Debug, clap::Args)]
+#[command(next_help_heading = "Cluster")]
+struct ClusterArgs {
+    /// Be part of the cluster whose record lies there, `file:///directory` for nodes on one machine or
+    /// `s3://bucket/prefix`. Without this the node is alone.
+    #[arg(long, value_name = "URL")]
+    cluster: Option<Location>,
+
+    /// The name of the cluster, `catena` by default: several may have their records in one place.
+    #[arg(long, value_name = "NAME", requires = "cluster")]
+    cluster_name: Option<String>,
+
+    /// What people call this node. The name of the machine by default.
+    #[arg(long, value_name = "NAME", requires = "cluster")]
+    node_name: Option<String>,
+
+    /// Where this node stands, for people.
+    #[arg(long, value_name = "ZONE", requires = "cluster")]
+    az: Option<String>,
+
+    /// Where to listen for other nodes and for operators. By default one port below `--listen`.
+    #[arg(long, value_name = "ADDR:PORT", requires = "cluster")]
+    control: Option<SocketAddr>,
+
+    /// The address at which other nodes and clients reach this one, if it is not that of `--listen`.
+    #[arg(long, value_name = "IP", requires = "cluster")]
+    advertise: Option<IpAddr>,
+
+    /// A file with what S3 takes: a JSON object with `location`, `access_key`, `secret_access_key`,
+    /// `endpoint_url`, `region`, all of them optional. `CATENA_S3_LOCATION` and so on go before it.
+    #[arg(long, value_name = "FILE", requires = "cluster")]
+    s3_config: Option<PathBuf>,
+
+    /// The URL of a store that speaks S3 and is not AWS.
+    #[arg(long, value_name = "URL", requires = "cluster")]
+    endpoint_url: Option<String>,
+}
+
+/// What a cluster is founded with.
+#[derive(Debug, clap::Args)]
+#[command(next_help_heading = "Founding a cluster")]
+struct FoundingArgs {
+    /// Found the cluster if there is none yet. All nodes may be told to; what the first one was told
+    /// holds, and the others join.
+    #[arg(long, requires = "cluster")]
+    create: bool,
+
+    /// On how many nodes everything is kept; further ones wait for one of them to leave. 2 by default.
+    #[arg(long, value_name = "N", requires = "create")]
+    replicas: Option<u32>,
+
+    /// With fewer nodes than this, take no updates. By default 1 of two replicas, and 2 of more.
+    #[arg(long, value_name = "N", requires = "create")]
+    min_members: Option<u32>,
+
+    /// What becomes of the cluster when no member is left alive.
+    #[arg(long, value_enum, requires = "create")]
+    on_total_loss: Option<OnTotalLossArg>,
+
+    /// For how long nodes promise each other not to go on alone, in milliseconds: less than
+    /// `--suspect-ms`. Nine tenths of that by default.
+    #[arg(long, value_name = "MS", requires = "create")]
+    lease_ms: Option<u32>,
+
+    /// After how much silence a node is suspected, in milliseconds. 1000 by default.
+    #[arg(long, value_name = "MS", requires = "create")]
+    suspect_ms: Option<u32>,
 }
 
 const EXAMPLES: &str = "\
@@ -62,8 +142,25 @@ Examples:
   catena-engine --cores 0 --listen 127.0.0.1:0    one core on a free port, printed when ready
   RUST_LOG=debug catena-engine                    say more about what happens
 
+Two nodes on one machine that hold the same:
+  catena-engine --cores 0 --cluster file:///tmp/cluster --create --node-name a
+  catena-engine --cores 1 --cluster file:///tmp/cluster --node-name b --listen 127.0.0.1:7500
+
+The same on every one of three machines, each with its own address:
+  catena-engine --cluster s3://bucket/prefix --create --replicas 3 \\
+      --listen 0.0.0.0:7400 --advertise 10.0.1.5 --insecure-network
+
 When it accepts connections it prints one line that begins with `ready`.
-SIGTERM and SIGINT let it answer what it has taken, then it exits with 0.";
+SIGTERM and SIGINT let it answer what it has taken, then it exits with 0.
+A member of a cluster leaves it first, so that the others go on at once.";
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum OnTotalLossArg {
+    /// It stays down until somebody founds another one.
+    Halt,
+    /// A new node takes its place, with nothing in it.
+    Empty,
+}
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
 enum DriverArg {
@@ -112,12 +209,17 @@ fn run(args: Args) -> anyhow::Result<()> {
         Some(shards) => builder.shards(shards),
         None => builder,
     };
+    let builder = match args.cluster.cluster(args.founding)? {
+        Some(cluster) => builder.cluster(cluster),
+        None => builder,
+    };
     let builder = if args.no_pin { builder.cores(cpus.len()) } else { builder.pinned_to(cpus) };
     raise_file_limit();
     // Signals that come from here on are not lost.
     let mut signals = Signals::new([SIGTERM, SIGINT])?;
     let engine = builder.start()?;
-    if !args.listen.ip().is_loopback() {
+    let control = engine.control_address();
+    if control.into_iter().chain([args.listen]).any(|address| !address.ip().is_loopback()) {
         tracing::warn!("other machines can connect, and nothing is encrypted");
     }
     announce(&engine);
@@ -139,6 +241,59 @@ fn run(args: Args) -> anyhow::Result<()> {
     Ok(())
 }
 
+impl ClusterArgs {
+    /// The cluster, if the node is to be part of one.
+    fn cluster(self, founding: FoundingArgs) -> anyhow::Result<Option<Cluster>> {
+        let Some(location) = self.cluster else { return Ok(None) };
+        let flags = S3Settings { endpoint_url: self.endpoint_url, ..S3Settings::default() };
+        let mut s3 = flags.or(S3Settings::from_env());
+        if let Some(path) = &self.s3_config {
+            s3 = s3.or(S3Settings::from_file(path)?);
+        }
+        let mut cluster = Cluster::at(location).create(founding.create).s3(s3);
+        if let Some(name) = self.cluster_name {
+            cluster = cluster.name(name);
+        }
+        if let Some(name) = self.node_name {
+            cluster = cluster.node_name(name);
+        }
+        if let Some(az) = self.az {
+            cluster = cluster.az(az);
+        }
+        if let Some(address) = self.control {
+            cluster = cluster.control(address);
+        }
+        if let Some(address) = self.advertise {
+            cluster = cluster.advertise(address);
+        }
+        Ok(Some(founding.apply(cluster)))
+    }
+}
+
+impl FoundingArgs {
+    fn apply(self, mut cluster: Cluster) -> Cluster {
+        if let Some(replicas) = self.replicas {
+            cluster = cluster.replicas(replicas);
+        }
+        if let Some(members) = self.min_members {
+            cluster = cluster.min_members(members);
+        }
+        if let Some(then) = self.on_total_loss {
+            cluster = cluster.on_total_loss(match then {
+                OnTotalLossArg::Halt => OnTotalLoss::Halt,
+                OnTotalLossArg::Empty => OnTotalLoss::Empty,
+            });
+        }
+        if let Some(ms) = self.lease_ms {
+            cluster = cluster.lease_ms(ms);
+        }
+        if let Some(ms) = self.suspect_ms {
+            cluster = cluster.suspect_ms(ms);
+        }
+        cluster
+    }
+}
+
 /// Allows as many connections as the system does; the usual limit is far below ours.
 fn raise_file_limit() {
     let raised = getrlimit(Resource::RLIMIT_NOFILE)
@@ -152,8 +307,14 @@ fn raise_file_limit() {
 #[allow(clippy::print_stdout)]
 fn announce(engine: &Engine) {
     let addresses: Vec<String> = engine.addresses().iter().map(SocketAddr::to_string).collect();
+    let within = match (engine.names(), engine.node_id(), engine.control_address()) {
+        (Some((node, cluster)), Some(id), Some(control)) => {
+            format!(" as {node} ({id}) in cluster {cluster}, control {control}")
+        }
+        _ => String::new(),
+    };
     println!(
-        "ready on {} ({} cores, {} shards, {})",
+        "ready on {} ({} cores, {} shards, {}){within}",
         addresses.join(" "),
         addresses.len(),
         engine.shards(),

@@ -28,7 +28,8 @@ impl Running {
         let stdout = child.stdout.take().expect("it was piped");
         let mut ready = String::new();
         BufReader::new(stdout).read_line(&mut ready).expect("it says one line");
-        let addresses = ready.split_whitespace().filter_map(|word| word.parse().ok()).collect();
+        let listens = ready.split('(').next().unwrap_or_default();
+        let addresses = listens.split_whitespace().filter_map(|word| word.parse().ok()).collect();
         Running { child, addresses, ready }
     }
 
@@ -41,13 +42,13 @@ impl Running {
         kib.expect("a number") * 1024
     }
 
-    fn signal(&self, name: &str) {
+    pub(crate) fn signal(&self, name: &str) {
         let sent = Command::new("kill").args([name, &self.child.id().to_string()]).status();
         assert!(sent.expect("there is kill").success());
     }
 
     /// Waits until it ends by itself; what it wrote to stderr.
-    fn end(&mut self) -> (ExitStatus, String) {
+    pub(crate) fn end(&mut self) -> (ExitStatus, String) {
         let started = Instant::now();
         let status = loop {
             match self.child.try_wait().expect("it is our child") {
@@ -111,7 +112,7 @@ fn a_second_one_on_the_same_port_says_so() {
 
 #[test]
 fn bad_flags_explain_themselves() {
-    let cases: [(&[&str], &str); 11] = [
+    let cases: [(&[&str], &str); 19] = [
         (&["--listen", "somewhere"], "invalid socket address"),
         (&["--cores", "x"], "`x` is no cpu number"),
         (&["--cores", "3-1"], "`3-1` is no range of cpus"),
@@ -123,6 +124,14 @@ fn bad_flags_explain_themselves() {
         (&["--driver", "kqueue"], "io-uring"),
         (&["--shards", "many"], "--shards"),
         (&["--colour"], "--colour"),
+        (&["--create"], "--cluster <URL>"),
+        (&["--node-name", "a"], "--cluster <URL>"),
+        (&["--cluster", "file:///tmp", "--replicas", "3"], "--create"),
+        (&["--cluster", "/tmp"], "expected file:///directory or s3://bucket/prefix, got \"/tmp\""),
+        (&["--cluster", "file:///tmp", "--cluster-name", "a/b"], "the cluster's name cannot be"),
+        (&["--cluster", "file:///tmp", "--advertise", "0.0.0.0"], "--advertise"),
+        (&["--cluster", "file:///tmp", "--s3-config", "/none"], "cannot read /none"),
+        (&["--cluster", "file:///tmp", "--create", "--on-total-loss", "shrug"], "halt"),
     ];
     for (args, expected) in cases {
         let output = run(args);
@@ -150,7 +159,8 @@ fn it_explains_itself() {
     let help = run(&["--help"]);
     let said = String::from_utf8_lossy(&help.stdout);
     assert!(help.status.success());
-    for flag in ["--listen", "--cores", "--memory", "--spin", "--driver", "--insecure-network"] {
+    let flags = ["--listen", "--cores", "--memory", "--spin", "--driver", "--insecure-network"];
+    for flag in flags.into_iter().chain(["--cluster", "--create", "--advertise"]) {
         assert!(said.contains(flag), "{flag} is not explained");
     }
     let version = run(&["--version"]);

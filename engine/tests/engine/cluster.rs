@@ -23,18 +23,21 @@ impl Place {
         Place(tempfile::tempdir().expect("a directory"))
     }
 
+    pub(crate) fn url(&self) -> String {
+        format!("file://{}", self.0.path().display())
+    }
+
     pub(crate) fn cluster(&self) -> Cluster {
-        let url = format!("file://{}", self.0.path().display());
-        Cluster::at(url.parse().expect("a location")).patience(Duration::from_millis(100))
+        Cluster::at(self.url().parse().expect("a location")).patience(Duration::from_millis(100))
     }
 
     /// A node of two cores, which is going to be called that.
-    fn node(&self, name: &str) -> Builder {
+    pub(crate) fn node(&self, name: &str) -> Builder {
         Engine::builder().cores(2).shards(8).cluster(self.cluster().node_name(name))
     }
 
     /// A node that founds the cluster.
-    fn founder(&self, name: &str) -> Builder {
+    pub(crate) fn founder(&self, name: &str) -> Builder {
         let cluster = self.cluster().node_name(name).create(true);
         Engine::builder().cores(2).shards(8).cluster(cluster)
     }
@@ -43,7 +46,7 @@ impl Place {
         self.0.path().join(cluster).join("config.json")
     }
 
-    fn record(&self) -> Record {
+    pub(crate) fn record(&self) -> Record {
         let bytes = std::fs::read(self.path("catena")).expect("there is a record");
         Record::from_bytes(&bytes).expect("a record that makes sense")
     }
@@ -71,11 +74,11 @@ fn record_of_other(address: SocketAddr) -> Record {
     Record::create(&settings, founders, OTHER, ChangeId(1)).expect("a record")
 }
 
-fn control(engine: &Engine) -> SocketAddr {
+pub(crate) fn control(engine: &Engine) -> SocketAddr {
     engine.control_address().expect("it is part of a cluster")
 }
 
-fn life(engine: &Engine) -> NodeId {
+pub(crate) fn life(engine: &Engine) -> NodeId {
     engine.node_id().expect("it is part of a cluster")
 }
 
@@ -564,29 +567,18 @@ fn a_node_in_a_cluster_stops_when_told() {
     drop(second);
 }
 
-/// Waits until that many are members and the one asked takes part.
-fn wait_for_members(engine: &Engine, members: usize) -> NodeStatus {
-    Operator::at(control(engine)).wait(|status| {
-        status.members.len() == members && status.standing == "member" && status.active
-    })
-}
-
-fn roles(status: &NodeStatus) -> Vec<&str> {
-    let roles: std::collections::BTreeSet<&str> =
-        status.shards.iter().map(|shard| &*shard.role).collect();
-    roles.into_iter().collect()
-}
-
 #[test]
-fn two_nodes_form_a_chain() {
+fn trouble_with_the_register_is_told_until_it_is_over() {
     let place = Place::new();
-    let first = place.founder("node-a").start().expect("it starts");
-    Operator::at(control(&first)).wait(|status| status.epoch == 1);
-    let second = place.node("node-b").cores(1).start().expect("it starts");
-    for (engine, role) in [(&first, "head"), (&second, "tail")] {
-        let status = wait_for_members(engine, 2);
-        assert_eq!(roles(&status), [role]);
-        assert_eq!(status.shards.len(), 8);
-        assert!(status.lease_us.is_some(), "{status:?}");
-    }
+    let record = record_of_other(([127, 0, 0, 1], 1).into());
+    place.put(&record);
+    let engine = place.node("node-a").start().expect("it starts");
+    let mut operator = Operator::at(control(&engine));
+    assert_eq!(operator.status().register_trouble, "");
+    std::fs::write(place.path("catena"), "<html>").expect("a file");
+    let status = operator.wait(|status| !status.register_trouble.is_empty());
+    assert!(status.register_trouble.starts_with("the record cannot be read"), "{status:?}");
+    assert_eq!((status.epoch, &*status.standing), (1, "outside"));
+    place.put(&record);
+    operator.wait(|status| status.register_trouble.is_empty());
 }

@@ -4,6 +4,7 @@
 
 mod binary;
 mod broken;
+mod chains;
 mod cluster;
 mod handshake;
 mod life;

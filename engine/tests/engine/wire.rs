@@ -8,7 +8,8 @@ use catena_protocol::frame::{self, Next};
 use catena_protocol::limits::FRAME_BYTES_MAX;
 use catena_protocol::op::{CounterOp, SessionOp};
 use catena_protocol::{
-    FrameKind, Header, Hello, ObjectId, Op, OpCode, Refusal, Reply, Status, Welcome, features,
+    FrameKind, Header, Hello, ObjectId, Op, OpCode, Refusal, Reply, ShardId, Status, Welcome,
+    features,
 };
 use rkyv::util::AlignedVec;
 
@@ -175,7 +176,7 @@ impl Ask<'_> {
         let header = Header {
             op: op.code().to_wire(),
             deadline_ms: self.deadline_ms,
-            shard: catena_protocol::ShardId(self.shard),
+            shard: ShardId(self.shard),
             acked_gap: self.acked_gap,
             session: self.session,
             number: self.number,
@@ -197,8 +198,12 @@ pub(crate) fn hello() -> Vec<u8> {
 
 /// Opens a session in shard 0.
 pub(crate) fn open(session: u64, born_us: u64) -> Vec<u8> {
+    open_in(ShardId(0), session, born_us)
+}
+
+pub(crate) fn open_in(shard: ShardId, session: u64, born_us: u64) -> Vec<u8> {
     let op = SessionOp::Open { born_us, nonce: 1, ttl_ms: 0 };
-    let header = Header { op: 1, session, ..Header::new(FrameKind::Request) };
+    let header = Header { op: 1, shard, session, ..Header::new(FrameKind::Request) };
     framed(&header, Op::Session(op))
 }
 

@@ -1,0 +1,264 @@
+//! Several nodes that hold the same: how they come together, and go.
+
+use std::collections::BTreeSet;
+use std::net::SocketAddr;
+
+use catena_engine::Engine;
+use catena_engine::chain::record::{ChangeKind, NodeId};
+use catena_protocol::operator::{NodeStatus, Reply as Answer, Request};
+use catena_protocol::{ObjectId, Reply, ShardId, ShardMap, Status};
+
+use crate::binary::Running;
+use crate::cluster::{Operator, Place, control, life};
+use crate::wire::{ADD, Ask, GET, Wire, open_in};
+
+/// Waits until the node at this control port takes part, with so many members and in that role.
+fn wait_for(control: SocketAddr, members: usize, role: &str) -> NodeStatus {
+    Operator::at(control)
+        .wait(|status| status.members.len() == members && status.active && roles(status) == [role])
+}
+
+fn roles(status: &NodeStatus) -> Vec<&str> {
+    let roles: BTreeSet<&str> = status.shards.iter().map(|shard| &*shard.role).collect();
+    roles.into_iter().collect()
+}
+
+fn names(status: &NodeStatus) -> BTreeSet<&str> {
+    status.members.iter().map(|member| &*member.name).collect()
+}
+
+/// Nodes of one core, two, one, … that joined one after the other.
+fn chain<const N: usize>(place: &Place, names: [&str; N]) -> [Engine; N] {
+    let replicas = u32::try_from(N).expect("few");
+    let mut count = 0;
+    names.map(|name| {
+        let cluster = place.cluster().node_name(name).create(true).replicas(replicas);
+        let builder = Engine::builder().cores(count % 2 + 1).shards(8).cluster(cluster);
+        let engine = builder.start().expect("it starts");
+        count += 1;
+        Operator::at(control(&engine))
+            .wait(|status| status.members.len() == count && status.active);
+        engine
+    })
+}
+
+/// A connection to the core of a node that owns an object, and the shard.
+struct Way {
+    wire: Wire,
+    shard: ShardId,
+    now_us: u64,
+}
+
+impl Way {
+    fn to(name: &str, addresses: &[SocketAddr]) -> Way {
+        let cores = u16::try_from(addresses.len()).expect("few");
+        let map = ShardMap::new(8, cores).expect("a map");
+        let shard = map.shard_of(ObjectId::of(name));
+        let (wire, welcome) = Wire::welcomed(addresses[usize::from(map.core_of(shard))]);
+        assert_eq!(welcome.shards, 8);
+        Way { wire, shard, now_us: welcome.now_us }
+    }
+
+    /// Opens a session and adds to the counter, as its first update.
+    fn add(&mut self, name: &str) -> i64 {
+        self.wire.send(&open_in(self.shard, 7, self.now_us));
+        assert_eq!(self.wire.receive().status(), Status::Ok);
+        let ask = Ask { session: 7, number: 1, shard: self.shard.0, name, ..Ask::default() };
+        self.wire.send(&ask.frame(ADD));
+        int(&self.wire.receive().reply())
+    }
+
+    /// Reads the counter, as soon as the node may answer.
+    fn get(&mut self, name: &str) -> i64 {
+        loop {
+            self.wire.send(&Ask { shard: self.shard.0, name, ..Ask::default() }.frame(GET));
+            let answer = self.wire.receive();
+            if answer.status() != Status::Busy {
+                return int(&answer.reply());
+            }
+            std::thread::yield_now();
+        }
+    }
+}
+
+fn int(reply: &Reply<'_>) -> i64 {
+    match reply {
+        Reply::Int(value) => *value,
+        other => panic!("a counter is {other:?}"),
+    }
+}
+
+#[test]
+fn two_nodes_hold_the_same() {
+    let place = Place::new();
+    let engines = chain(&place, ["node-a", "node-b"]);
+    for (engine, role) in engines.iter().zip(["head", "tail"]) {
+        let status = wait_for(control(engine), 2, role);
+        let order: Vec<u16> = status.shards.iter().map(|shard| shard.shard).collect();
+        assert_eq!(order, [0, 1, 2, 3, 4, 5, 6, 7]);
+        assert!(status.lease_us.is_some(), "{status:?}");
+        assert!(status.members.iter().all(|member| member.suspected.is_empty()), "{status:?}");
+        assert_eq!((&*status.standing, status.epoch), ("member", 2));
+        assert_eq!((status.learner, status.teacher, status.rejoins_ms), (0, 0, 0));
+    }
+    assert_eq!(Way::to("object", engines[0].addresses()).add("object"), 1);
+    for engine in &engines {
+        assert_eq!(Way::to("object", engine.addresses()).get("object"), 1);
+    }
+    let applied = |engine: &Engine| -> u64 {
+        Operator::at(control(engine)).status().shards.iter().map(|shard| shard.applied).sum()
+    };
+    assert_eq!(applied(&engines[0]), 2, "a session and an update");
+    assert_eq!(applied(&engines[1]), 2);
+}
+
+#[test]
+fn of_several_that_would_found_a_cluster_one_does() {
+    let place = Place::new();
+    let builders = ["node-a", "node-b", "node-c"].map(|name| {
+        let cluster = place.cluster().node_name(name).create(true).replicas(3);
+        Engine::builder().shards(8).cluster(cluster)
+    });
+    let engines = std::thread::scope(|scope| {
+        let starting = builders.map(|builder| scope.spawn(|| builder.start()));
+        starting.map(|starting| starting.join().expect("no panic").expect("it starts"))
+    });
+    for engine in &engines {
+        let all = ["node-a", "node-b", "node-c"].into();
+        Operator::at(control(engine)).wait(|status| status.active && names(status) == all);
+    }
+    let record = place.record();
+    assert_eq!(record.epoch, 3, "one was the first, and two were added");
+}
+
+#[test]
+fn a_node_that_is_not_needed_waits_until_it_is() {
+    let place = Place::new();
+    let [a, b, c] = chain(&place, ["node-a", "node-b", "node-c"]);
+    for (engine, role) in [(&a, "head"), (&b, "middle"), (&c, "tail")] {
+        wait_for(control(engine), 3, role);
+    }
+    assert_eq!(Way::to("object", a.addresses()).add("object"), 1);
+    let d = place.node("node-d").start().expect("it starts");
+    let mut waiting = Operator::at(control(&d));
+    waiting.wait(|status| status.standing == "learner");
+    let ready = Operator::at(control(&c)).wait(|status| status.learner == life(&d).0);
+    assert_eq!(ready.members.len(), 3);
+
+    // An operator has the middle one removed, by another member.
+    let (first, mut removed) = (life(&b), Operator::at(control(&b)));
+    assert_eq!(Operator::at(control(&a)).ask(&Request::Remove(first.0)), Answer::Accepted);
+    let status = removed.wait(|status| status.standing == "removed");
+    assert!(status.rejoins_ms > 0 && status.node != first.0, "{status:?}");
+    assert_ne!(life(&b), first);
+    let status = wait_for(control(&d), 3, "tail");
+    assert_eq!(names(&status), ["node-a", "node-c", "node-d"].into());
+    assert_eq!(Way::to("object", d.addresses()).get("object"), 1);
+    let record = place.record();
+    assert!(record.is_retired(first));
+
+    // It comes back, and waits in turn, until the head leaves.
+    assert_eq!(removed.ask(&Request::Join), Answer::Accepted);
+    removed.wait(|status| status.standing == "learner");
+    let head = life(&a);
+    a.stop();
+    assert_eq!(a.wait(), Ok(()));
+    let record = place.record();
+    assert!(record.is_retired(head), "it left before it stopped");
+    let status = wait_for(control(&b), 3, "tail");
+    assert_eq!(names(&status), ["node-b", "node-c", "node-d"].into());
+    assert_eq!(Way::to("object", b.addresses()).get("object"), 1);
+    wait_for(control(&c), 3, "head");
+}
+
+#[test]
+fn a_member_can_be_told_to_leave_and_to_come_back() {
+    let place = Place::new();
+    let [a, b] = chain(&place, ["node-a", "node-b"]);
+    // The head leaves: what it holds, the other one has.
+    assert_eq!(Way::to("object", a.addresses()).add("object"), 1);
+    let (mut operator, first) = (Operator::at(control(&a)), life(&a));
+    assert_eq!(operator.ask(&Request::Remove(first.0)), Answer::Accepted);
+    operator.wait(|status| status.standing == "removed");
+    wait_for(control(&b), 1, "sole");
+    let record = place.record();
+    assert_eq!((record.change.kind, record.change.subject), (ChangeKind::Remove, Some(first)));
+    assert_eq!((&*record.change.reason, record.change.by), ("leaving", life(&b)));
+    assert_eq!(Way::to("object", b.addresses()).get("object"), 1);
+    assert_eq!(operator.ask(&Request::Join), Answer::Accepted);
+    wait_for(control(&a), 2, "tail");
+    wait_for(control(&b), 2, "head");
+    assert_eq!(Way::to("object", a.addresses()).get("object"), 1);
+}
+
+/// A node in a process of its own.
+struct Process {
+    running: Running,
+    control: SocketAddr,
+    life: NodeId,
+}
+
+impl Process {
+    fn start(place: &Place, name: &str) -> Process {
+        let url = place.url();
+        let args = ["--cluster", &url, "--create", "--shards", "8", "--node-name", name];
+        let running = Running::start(&args);
+        let ready = running.ready.trim();
+        let (_, within) = ready.split_once(") as ").expect("it says who it is");
+        let (id, rest) =
+            within.split_once(" (").and_then(|(_, rest)| rest.split_once(')')).expect(ready);
+        assert!(within.starts_with(name), "{ready}");
+        let control = rest.strip_prefix(" in cluster catena, control ").expect(ready);
+        let (life, control) = (id.parse().expect("an id"), control.parse().expect("an address"));
+        Process { running, control, life }
+    }
+}
+
+#[test]
+fn a_process_that_is_told_to_stop_leaves_first() {
+    let place = Place::new();
+    let mut a = Process::start(&place, "node-a");
+    wait_for(a.control, 1, "sole");
+    let b = Process::start(&place, "node-b");
+    wait_for(b.control, 2, "tail");
+    a.running.signal("-TERM");
+    let (status, said) = a.running.end();
+    assert_eq!(status.code(), Some(0), "{said}");
+    for line in ["leaving the cluster", "this node is out of the cluster", "stopped"] {
+        assert!(said.contains(line), "`{said}` says nothing of `{line}`");
+    }
+    let change = place.record().change;
+    assert_eq!((change.kind, change.subject), (ChangeKind::Remove, Some(a.life)));
+    assert_eq!((&*change.reason, change.by), ("leaving", b.life));
+    wait_for(b.control, 1, "sole");
+}
+
+#[test]
+fn a_process_that_dies_is_removed_and_another_takes_its_place() {
+    let place = Place::new();
+    let a = Process::start(&place, "node-a");
+    wait_for(a.control, 1, "sole");
+    let mut b = Process::start(&place, "node-b");
+    wait_for(b.control, 2, "tail");
+    assert_eq!(Way::to("object", &a.running.addresses).add("object"), 1);
+    let first = a.life;
+    drop(a);
+    wait_for(b.control, 1, "sole");
+    assert!(place.record().is_retired(first));
+    assert_eq!(Way::to("object", &b.running.addresses).get("object"), 1);
+    let a = Process::start(&place, "node-a");
+    assert_ne!(a.life, first);
+    wait_for(a.control, 2, "tail");
+    assert_eq!(Way::to("object", &a.running.addresses).get("object"), 1);
+
+    // One that is stopped for long enough is taken for dead, and finds out when it goes on.
+    b.running.signal("-STOP");
+    wait_for(a.control, 1, "sole");
+    b.running.signal("-CONT");
+    let status = Operator::at(b.control).wait(|status| status.standing == "removed");
+    assert_ne!(status.node, b.life.0);
+    b.running.signal("-TERM");
+    let (status, said) = b.running.end();
+    assert_eq!(status.code(), Some(0), "{said}");
+    assert!(said.contains("this life of the node is over"), "{said}");
+}
