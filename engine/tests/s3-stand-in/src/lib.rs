@@ -8,7 +8,8 @@
 //!
 //! It can be made to fail as stores and networks do, with what is called a `Fault`.
 //!
-//! Building it takes the feature `server`.
+//! Building it takes the feature `server`, and so does the program of the same name, which is one for
+//! trying things out by hand.
 
 #![cfg(feature = "server")]
 
@@ -41,7 +42,7 @@ pub struct StandIn {
     thread: Option<JoinHandle<()>>,
 }
 
-/// What befalls a PUT. Other requests pass.
+/// What befalls a PUT.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fault {
     /// It is answered with this status, and nothing is done.
@@ -54,11 +55,22 @@ pub enum Fault {
     Late(Duration),
 }
 
+/// What befalls a GET of an object. Other requests than these two pass.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum GetFault {
+    /// It is answered with this status.
+    Refuse(u16),
+    /// The connection ends after so many bytes of the contents.
+    Cut(usize),
+}
+
 #[derive(Debug, Default)]
 struct Shared {
     store: Store,
     faults: Mutex<VecDeque<Fault>>,
     puts: Mutex<u64>,
+    get_faults: Mutex<VecDeque<GetFault>>,
+    gets: Mutex<u64>,
 }
 
 impl StandIn {
@@ -68,11 +80,20 @@ impl StandIn {
     ///
     /// If there is no loopback or no thread to be had.
     pub fn start(buckets: &[&str]) -> StandIn {
+        StandIn::start_at(SocketAddr::from(([127, 0, 0, 1], 0)), buckets)
+    }
+
+    /// Starts a store at a given address.
+    ///
+    /// # Panics
+    ///
+    /// If the address cannot be had.
+    pub fn start_at(address: SocketAddr, buckets: &[&str]) -> StandIn {
         let shared = Arc::new(Shared::default());
         for bucket in buckets {
             shared.store.make_bucket(bucket);
         }
-        let listener = std::net::TcpListener::bind(("127.0.0.1", 0)).expect("a port on loopback");
+        let listener = std::net::TcpListener::bind(address).expect("an address to listen at");
         listener.set_nonblocking(true).expect("a socket that does not block");
         let address = listener.local_addr().expect("an address");
         let (stop, stopped) = oneshot::channel();
@@ -103,6 +124,21 @@ impl StandIn {
     /// How many PUTs came, including those that failed.
     pub fn puts(&self) -> u64 {
         *lock(&self.shared.puts)
+    }
+
+    /// Lets the next GETs of objects, in the order in which they come, each suffer a fault.
+    pub fn fail_gets(&self, faults: impl IntoIterator<Item = GetFault>) {
+        lock(&self.shared.get_faults).extend(faults);
+    }
+
+    /// How many GETs of objects came, including those that failed.
+    pub fn gets(&self) -> u64 {
+        *lock(&self.shared.gets)
+    }
+
+    /// The keys of all objects in a bucket, in order.
+    pub fn keys(&self, bucket: &str) -> Vec<String> {
+        self.shared.store.keys(bucket)
     }
 
     /// Puts an object there directly.

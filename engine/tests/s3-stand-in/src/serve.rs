@@ -1,11 +1,13 @@
 //! From connections to the store, with faults on the way.
 
 use std::io;
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use http_body_util::BodyExt;
-use hyper::body::Incoming;
+use hyper::body::{Frame, Incoming};
 use hyper::service::service_fn;
 use hyper::{Method, Request, Response};
 use hyper_util::rt::TokioIo;
@@ -13,7 +15,7 @@ use s3s::auth::SimpleAuth;
 use s3s::service::{S3Service, S3ServiceBuilder};
 use s3s::{Body, HttpResponse};
 
-use super::{ACCESS_KEY, Fault, SECRET_ACCESS_KEY, Shared, lock};
+use super::{ACCESS_KEY, Fault, GetFault, SECRET_ACCESS_KEY, Shared, lock};
 
 /// Accepts connections for good.
 pub(super) async fn serve(listener: std::net::TcpListener, shared: Arc<Shared>) {
@@ -42,9 +44,62 @@ async fn answer(
     shared: Arc<Shared>,
     request: Request<Incoming>,
 ) -> io::Result<HttpResponse> {
-    if request.method() != Method::PUT {
-        return pass(&s3, request.map(Body::from)).await;
+    match *request.method() {
+        Method::PUT => put(s3, shared, request).await,
+        // Buckets are listed by a GET with a query, objects are had by one of their own path.
+        Method::GET
+            if request.uri().query().is_none_or(|query| query.contains("x-id=GetObject")) =>
+        {
+            get(s3, shared, request).await
+        }
+        _ => pass(&s3, request.map(Body::from)).await,
     }
+}
+
+async fn get(
+    s3: S3Service,
+    shared: Arc<Shared>,
+    request: Request<Incoming>,
+) -> io::Result<HttpResponse> {
+    *lock(&shared.gets) += 1;
+    let fault = lock(&shared.get_faults).pop_front();
+    match fault {
+        None => pass(&s3, request.map(Body::from)).await,
+        Some(GetFault::Refuse(status)) => Ok(refusal(status)),
+        Some(GetFault::Cut(bytes)) => {
+            let (head, body) = pass(&s3, request.map(Body::from)).await?.into_parts();
+            let whole = body.collect().await.map_err(io::Error::other)?.to_bytes();
+            let rest = Some(whole.slice(..bytes.min(whole.len())));
+            Ok(Response::from_parts(head, Body::http_body_unsync(Cut { rest })))
+        }
+    }
+}
+
+/// A body that breaks off after what is left of it.
+struct Cut {
+    rest: Option<Bytes>,
+}
+
+impl hyper::body::Body for Cut {
+    type Data = Bytes;
+    type Error = io::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+    ) -> Poll<Option<io::Result<Frame<Bytes>>>> {
+        Poll::Ready(Some(match self.rest.take() {
+            Some(bytes) => Ok(Frame::data(bytes)),
+            None => Err(io::ErrorKind::ConnectionReset.into()),
+        }))
+    }
+}
+
+async fn put(
+    s3: S3Service,
+    shared: Arc<Shared>,
+    request: Request<Incoming>,
+) -> io::Result<HttpResponse> {
     // All of it has to be here before anything is done: a late PUT is done for a client that left.
     let (head, body) = request.into_parts();
     let body: Bytes = body.collect().await.map_err(io::Error::other)?.to_bytes();
@@ -76,6 +131,7 @@ async fn pass(s3: &S3Service, request: Request<Body>) -> io::Result<HttpResponse
 
 fn refusal(status: u16) -> HttpResponse {
     let code = match status {
+        403 => "AccessDenied",
         409 => "ConditionalRequestConflict",
         503 => "SlowDown",
         _ => "InternalError",

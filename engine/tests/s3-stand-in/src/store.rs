@@ -58,6 +58,11 @@ impl Store {
         lock(&self.state).insert(bucket, key, Stored::new(contents), &Conditions::default())
     }
 
+    pub(super) fn keys(&self, bucket: &str) -> Vec<String> {
+        let state = lock(&self.state);
+        state.buckets.get(bucket).into_iter().flat_map(|objects| objects.keys().cloned()).collect()
+    }
+
     pub(super) fn contents(&self, bucket: &str, key: &str) -> Option<Bytes> {
         Some(lock(&self.state).buckets.get(bucket)?.get(key)?.contents.clone())
     }
