@@ -180,7 +180,7 @@ impl<'a> Clustering<'a> {
             workers,
             timeout: Duration::from_secs(120),
             labels: false,
-            sample_step: 0,
+            sample: false,
         };
         let summary = threads::run(&job, Link::join, &mut |_| {})?;
         let got = summary.done.iterations;

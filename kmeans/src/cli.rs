@@ -1,6 +1,6 @@
 //! The command line: flags, and what each command does with the library.
 
-use std::collections::BTreeSet;
+use std::cell::Cell;
 use std::io::{self, IsTerminal, Write};
 use std::path::{Path, PathBuf};
 use std::process;
@@ -13,7 +13,9 @@ use catena_kmeans::init::Init;
 use catena_kmeans::job::{Event, Job, Summary};
 use catena_kmeans::kernel::Precision;
 use catena_kmeans::link::{Link, Place};
-use catena_kmeans::{Error, Result, output, processes, report, threads};
+use catena_kmeans::output::{self, Out};
+use catena_kmeans::s3::Endpoint;
+use catena_kmeans::{Error, Result, processes, report, threads, upload};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
@@ -23,7 +25,12 @@ Examples:
   catena-kmeans run --data points.csv --k 25 --out centroids.csv --report report.svg
   catena-kmeans run --data parts/ --workers 8 --backend processes --engine 127.0.0.1:7400 --json
   catena-kmeans run --data packed.f32 --dims 100 --init random --seed 7 --iterations 10
-  catena-kmeans generate --points 500000 --dims 100 --clusters 25 --seed 1 --out points.npy";
+  catena-kmeans generate --points 500000 --dims 100 --clusters 25 --seed 1 --out points.npy
+  catena-kmeans upload points.npy s3://bucket/points/
+  catena-kmeans run --data s3://bucket/points/ --k 25 --out s3://bucket/results/centroids.csv
+
+`s3://` takes a build with --features s3. Keys come from CATENA_S3_ACCESS_KEY and CATENA_S3_SECRET_ACCESS_KEY, or from
+where AWS' own tools have them.";
 
 /// k-means over Catena: exact, and the same bits for any number of workers.
 #[derive(Debug, Parser)]
@@ -43,6 +50,9 @@ enum Command {
     /// Make up points in Gaussian clusters.
     #[command(after_help = EXAMPLES)]
     Generate(GenerateArgs),
+    /// Copy files, or folders of files, into a store.
+    #[command(after_help = EXAMPLES)]
+    Upload(UploadArgs),
     /// One worker of a run, told its part on standard input.
     #[command(hide = true)]
     Worker,
@@ -50,9 +60,12 @@ enum Command {
 
 #[derive(Debug, Args)]
 struct RunArgs {
-    /// Points: a CSV, .npy, .f32 or .f64 file, gzipped or not, or a folder of such parts [default: shipped digits].
-    #[arg(long, value_name = "PATH")]
+    /// Points: a CSV, .npy, .f32 or .f64 file, gzipped or not, or a folder of such parts, here or in a store [default:
+    /// shipped digits].
+    #[arg(long, value_name = "PATH|s3://BUCKET/PREFIX")]
     data: Option<PathBuf>,
+    #[command(flatten)]
+    store: StoreArgs,
     /// How the files are to be read, if their names do not tell.
     #[arg(long, value_enum)]
     format: Option<FormatArg>,
@@ -89,7 +102,7 @@ struct RunArgs {
     /// How long a worker waits for the others, and for the engine.
     #[arg(long, value_name = "SECONDS", default_value = "60", value_parser = seconds)]
     timeout: Duration,
-    /// Write the centroids here, one a row.
+    /// Write the centroids here, one a row; as all files, a path or s3://bucket/key.
     #[arg(long, value_name = "centroids.csv")]
     out: Option<PathBuf>,
     /// Write the cluster of each point here, one a row.
@@ -120,9 +133,39 @@ struct GenerateArgs {
     /// What all numbers depend on.
     #[arg(long, default_value_t = 0)]
     seed: u64,
-    /// Where to; the ending says how: .csv, .npy, .f32 or .f64, with .gz after it if wanted.
+    /// Where to, a path or s3://bucket/key; the ending says how: .csv, .npy, .f32 or .f64, with .gz after it if wanted.
     #[arg(long, value_name = "FILE")]
     out: PathBuf,
+    /// Split into so many files, numbered before the ending.
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    parts: u64,
+    #[command(flatten)]
+    store: StoreArgs,
+}
+
+#[derive(Debug, Args)]
+struct UploadArgs {
+    /// Files, or folders of files.
+    #[arg(value_name = "FILE", required = true, num_args = 1..)]
+    files: Vec<PathBuf>,
+    /// Where to. With a slash at the end, or several files, each keeps its name.
+    #[arg(value_name = "s3://BUCKET/PREFIX/")]
+    to: PathBuf,
+    #[command(flatten)]
+    store: StoreArgs,
+}
+
+#[derive(Debug, Args)]
+struct StoreArgs {
+    /// A store that is not AWS [default: CATENA_S3_ENDPOINT_URL, or AWS].
+    #[arg(long, value_name = "URL")]
+    endpoint_url: Option<String>,
+}
+
+impl StoreArgs {
+    fn endpoint(&self) -> Endpoint {
+        Endpoint { endpoint_url: self.endpoint_url.clone(), region: None }
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -177,6 +220,7 @@ pub(crate) fn main() -> Result<()> {
         None => run(&cli.run),
         Some(Command::Run(args)) => run(&args),
         Some(Command::Generate(args)) => generate(&args),
+        Some(Command::Upload(args)) => upload(&args),
         Some(Command::Worker) => {
             // An error has been told to the driver, which tells the user.
             processes::work().or_else(|_| process::exit(1))
@@ -185,23 +229,27 @@ pub(crate) fn main() -> Result<()> {
 }
 
 fn generate(args: &GenerateArgs) -> Result<()> {
-    let GenerateArgs { points, dims, clusters, spread, seed, ref out } = *args;
-    Recipe { points, dims, clusters, spread, seed }.write(out)
+    let GenerateArgs { points, dims, clusters, spread, seed, ref out, parts, ref store } = *args;
+    let bar = Bar::new("{bar:30} {human_pos} of {human_len} rows  {per_sec}", points);
+    let recipe = Recipe { points, dims, clusters, spread, seed };
+    recipe.write_parts(out, parts, &store.endpoint(), &mut |rows| bar.0.inc(rows))
+}
+
+fn upload(args: &UploadArgs) -> Result<()> {
+    let plan = upload::plan(&args.files, &args.to)?;
+    let bar = Bar::new(BYTES, plan.iter().map(|transfer| transfer.bytes).sum());
+    upload::run(plan, &args.store.endpoint(), &|bytes| bar.0.inc(bytes))
 }
 
 fn run(args: &RunArgs) -> Result<()> {
+    let endpoint = args.store.endpoint();
+    for path in [&args.out, &args.assignments, &args.report].into_iter().flatten() {
+        Out::check(path, &endpoint)?;
+    }
     let place = Place::open(args.engine.as_deref())?;
     let job = job(args, &place)?;
-    let progress = Progress::new(job.iterations);
-    let mut relocated = BTreeSet::new();
-    let mut on_event = |event: &Event| {
-        progress.note(event);
-        if let Event::Round(round) = event
-            && round.calls > 1
-        {
-            relocated.insert(round.round);
-        }
-    };
+    let progress = Progress::new(job.data.bytes(), job.iterations);
+    let mut on_event = |event: &Event| progress.note(event);
     let summary = match args.backend {
         Backend::Threads => threads::run(&job, Link::join, &mut on_event),
         Backend::Processes => {
@@ -213,8 +261,8 @@ fn run(args: &RunArgs) -> Result<()> {
             })
         }
     };
-    progress.end();
-    place.clear(&job, &relocated);
+    drop(progress);
+    place.clear(&job);
     finish(args, &job, &summary?)
 }
 
@@ -230,13 +278,14 @@ fn job(args: &RunArgs, place: &Place) -> Result<Job> {
         PrecisionArg::F64 => Precision::F64,
     });
     let hints = Hints { format, dims: args.dims, precision };
+    let endpoint = args.store.endpoint();
     let data = match &args.data {
-        Some(path) => DataSet::open(path, hints)?,
+        Some(path) => DataSet::open_at(&endpoint, path, hints)?,
         None => DataSet::digits(precision)?,
     };
     let init = match &args.init {
         InitArg::Rows(init) => init.clone(),
-        InitArg::File(path) => centroids(path, args.k, data.dims())?,
+        InitArg::File(path) => centroids(&endpoint, path, args.k, data.dims())?,
     };
     let cores = || std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
     let workers = args.workers.unwrap_or_else(|| u32::try_from(cores()).unwrap_or(u32::MAX));
@@ -251,20 +300,16 @@ fn job(args: &RunArgs, place: &Place) -> Result<Job> {
         workers,
         timeout: args.timeout,
         labels: args.assignments.is_some(),
-        sample_step: if args.report.is_some() {
-            data.points().div_ceil(report::POINTS_MAX)
-        } else {
-            0
-        },
+        sample: args.report.is_some(),
         data,
     })
 }
 
 /// Initial centroids from a file, which is read like data.
-fn centroids(path: &Path, k: usize, dims: usize) -> Result<Init> {
+fn centroids(endpoint: &Endpoint, path: &Path, k: usize, dims: usize) -> Result<Init> {
     let hints = Hints { dims: Some(dims), precision: Some(Precision::F64), ..Hints::default() };
-    let file = DataSet::open(path, hints)?;
-    let rows = file.load::<f64>(0..file.points())?;
+    let file = DataSet::open_at(endpoint, path, hints)?;
+    let rows = file.load::<f64>(file.share(0, 1))?;
     if rows.rows() != k || file.dims() != dims {
         let path = path.to_path_buf();
         return Err(Error::InitShape {
@@ -285,11 +330,12 @@ fn name() -> String {
 }
 
 fn finish(args: &RunArgs, job: &Job, summary: &Summary) -> Result<()> {
+    let endpoint = args.store.endpoint();
     if let Some(path) = &args.out {
-        output::write_centroids(path, job, summary)?;
+        output::write_centroids(path, &endpoint, job, summary)?;
     }
     if let Some(path) = &args.assignments {
-        output::write_labels(path, summary)?;
+        output::write_labels(path, &endpoint, &summary.labels)?;
     }
     let backend = match args.backend {
         Backend::Threads => "threads",
@@ -298,7 +344,7 @@ fn finish(args: &RunArgs, job: &Job, summary: &Summary) -> Result<()> {
     if let Some(path) = &args.report {
         let title =
             format!("{}, k = {}, {} {backend}", job.data.path().display(), job.k, job.workers);
-        report::write(path, &title, job.data.dims(), summary)?;
+        report::write(path, &endpoint, &title, job.data.dims(), summary)?;
     }
     let mut out = io::stdout().lock();
     let result = output::Report::new(job, backend, summary);
@@ -318,36 +364,65 @@ fn finish(args: &RunArgs, job: &Job, summary: &Summary) -> Result<()> {
     Ok(())
 }
 
-/// A bar on a terminal, nothing elsewhere.
-struct Progress(ProgressBar);
+/// How bytes are shown.
+const BYTES: &str = "{bar:30} {bytes} of {total_bytes}  {bytes_per_sec}";
 
-impl Progress {
-    fn new(iterations: u64) -> Self {
+/// A bar on a terminal, nothing elsewhere.
+struct Bar(ProgressBar);
+
+impl Bar {
+    fn new(template: &str, whole: u64) -> Self {
         let target = if io::stderr().is_terminal() {
             ProgressDrawTarget::stderr()
         } else {
             ProgressDrawTarget::hidden()
         };
-        let style = ProgressStyle::with_template("{bar:30} round {pos} of at most {len}  {msg}");
-        let bar = ProgressBar::with_draw_target(Some(iterations), target);
-        Self(bar.with_style(style.expect("the template is valid")))
+        Self(ProgressBar::with_draw_target(Some(whole), target).with_style(style(template)))
+    }
+}
+
+impl Drop for Bar {
+    fn drop(&mut self) {
+        self.0.finish_and_clear();
+    }
+}
+
+fn style(template: &str) -> ProgressStyle {
+    ProgressStyle::with_template(template).expect("the template is valid")
+}
+
+/// How far a run is: bytes while points are read, then rounds.
+struct Progress {
+    bar: Bar,
+    iterations: u64,
+    in_rounds: Cell<bool>,
+}
+
+impl Progress {
+    fn new(bytes: u64, iterations: u64) -> Self {
+        Self { bar: Bar::new(BYTES, bytes), iterations, in_rounds: Cell::new(false) }
     }
 
     fn note(&self, event: &Event) {
-        if let Event::Round(round) = event {
-            self.0.set_position(round.round);
-            self.0.set_message(format!("cost {:.6e}, {} points moved", round.cost, round.moved));
+        let bar = &self.bar.0;
+        match event {
+            Event::Read(bytes) if !self.in_rounds.get() => bar.inc(*bytes),
+            Event::Round(round) => {
+                if !self.in_rounds.replace(true) {
+                    bar.set_style(style("{bar:30} round {pos} of at most {len}  {msg}"));
+                    bar.set_length(self.iterations);
+                }
+                bar.set_position(round.round);
+                bar.set_message(format!("cost {:.6e}, {} points moved", round.cost, round.moved));
+            }
+            Event::Read(_) | Event::Loaded | Event::Done(_) | Event::Failed(_) => {}
         }
     }
 
     fn say(&self, line: &str) {
-        self.0.suspend(|| {
+        self.bar.0.suspend(|| {
             // A closed terminal is no reason to stop.
             let _ = writeln!(io::stderr(), "catena-kmeans: {line}");
         });
-    }
-
-    fn end(&self) {
-        self.0.finish_and_clear();
     }
 }

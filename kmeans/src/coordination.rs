@@ -29,6 +29,8 @@ pub enum ReduceOp {
 /// A step that all workers take together.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Phase {
+    /// How many rows each party has, where nobody counted them before.
+    Count,
     /// The largest magnitude of each dimension.
     Range,
     /// The sum of each dimension.
@@ -47,7 +49,7 @@ impl Phase {
     pub fn round(self) -> u64 {
         match self {
             Self::Step(round) => round / 2,
-            Self::Range | Self::Mean | Self::Init(_) | Self::Relocate(_) => 0,
+            Self::Count | Self::Range | Self::Mean | Self::Init(_) | Self::Relocate(_) => 0,
         }
     }
 
@@ -64,6 +66,7 @@ impl Phase {
 impl fmt::Display for Phase {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Self::Count => f.write_str("count"),
             Self::Range => f.write_str("range"),
             Self::Mean => f.write_str("mean"),
             Self::Init(draw) => write!(f, "init/{draw}"),

@@ -27,6 +27,54 @@ pub enum Error {
         /// The folder.
         path: PathBuf,
     },
+    /// A path begins as an URL does and is none.
+    #[error("{}: expected s3://bucket/key", path.display())]
+    Url {
+        /// The path.
+        path: PathBuf,
+    },
+    /// Something takes a feature that this program was built without.
+    #[error(
+        "{what} takes a program built with the feature {feature}: \
+         cargo build --release -p catena-kmeans --features {feature}"
+    )]
+    NotBuilt {
+        /// What was asked for.
+        what: String,
+        /// What it takes.
+        feature: &'static str,
+    },
+    /// A store's settings contradict each other, or one is missing.
+    #[error(transparent)]
+    Settings(catena_engine::register::SettingsError),
+    /// A store did not do what it was asked to.
+    #[error("{}: cannot {action} it: {reason}", path.display())]
+    Store {
+        /// What was tried.
+        action: &'static str,
+        /// With which object or folder.
+        path: PathBuf,
+        /// What the store or the network said.
+        reason: String,
+    },
+    /// Nothing in a store begins with this.
+    #[error("{}: no object and no folder of data; names that begin with '.' or '_' are skipped", path.display())]
+    NoObjects {
+        /// Where was looked.
+        path: PathBuf,
+    },
+    /// A folder was named where something is to be written.
+    #[error("{}: expected the name of an object, got a folder", path.display())]
+    FolderTarget {
+        /// The folder.
+        path: PathBuf,
+    },
+    /// An object is another one than was looked at first.
+    #[error("{}: it was replaced while it was read; start again", path.display())]
+    Changed {
+        /// The object.
+        path: PathBuf,
+    },
     /// There are no points at all.
     #[error("{}: no points; a data set needs at least one row", path.display())]
     NoPoints {
@@ -54,6 +102,16 @@ pub enum Error {
         row: u64,
         /// Where a text file has it, counted from 1.
         line: Option<u64>,
+        /// What is wrong.
+        reason: RowError,
+    },
+    /// A line is not what it should be, in a file whose rows were not counted.
+    #[error("{}: the line at byte {byte}: {reason}", path.display())]
+    Line {
+        /// The file.
+        path: PathBuf,
+        /// Where the line begins, of the contents if the file is compressed.
+        byte: u64,
         /// What is wrong.
         reason: RowError,
     },
@@ -173,8 +231,12 @@ pub enum Error {
 }
 
 impl Error {
+    /// What the system said about a file; or what went wrong, where that came disguised as the system's.
     pub(crate) fn io(path: &Path) -> impl FnOnce(io::Error) -> Self {
-        move |cause| Self::Io { path: path.to_path_buf(), cause }
+        move |cause| match cause.downcast::<Self>() {
+            Ok(error) => error,
+            Err(cause) => Self::Io { path: path.to_path_buf(), cause },
+        }
     }
 
     pub(crate) fn format(path: &Path, reason: FormatError) -> Self {

@@ -3,18 +3,23 @@
 //! Every number is a hash of (seed, row, dimension), so files can be of any size and are written row by row.
 
 use std::f64::consts::TAU;
-use std::fs::File;
-use std::io::{self, BufWriter, Write};
-use std::path::Path;
+use std::io::{self, Write};
+use std::ops::Range;
+use std::path::{Path, PathBuf};
 
 use flate2::Compression;
 use flate2::write::GzEncoder;
 
 use crate::error::{Error, Result};
 use crate::init::{Draw, below, hash, unit};
+use crate::output::Out;
+use crate::s3::Endpoint;
 
 /// Centres lie within this of the origin, in each dimension.
 const CENTRE_MAX: f64 = 10.0;
+
+/// How much is made before it is written.
+const PIECE_BYTES: usize = 64 << 10;
 
 /// What to make.
 #[derive(Debug, Clone, Copy)]
@@ -38,6 +43,22 @@ impl Recipe {
     ///
     /// An ending that says nothing, numbers that make no sense, a file that cannot be written.
     pub fn write(&self, path: &Path) -> Result<()> {
+        self.write_parts(path, 1, &Endpoint::default(), &mut |_| ())
+    }
+
+    /// Writes the points into so many files: with more than one, `points.csv` becomes `points-00000.csv`,
+    /// `points-00001.csv` and so on. `on_rows` hears of rows as they are written.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Recipe::write`].
+    pub fn write_parts(
+        &self,
+        path: &Path,
+        parts: u64,
+        endpoint: &Endpoint,
+        on_rows: &mut dyn FnMut(u64),
+    ) -> Result<()> {
         let flag = |flag| Err(Error::Flag { flag, reason: "there must be at least one" });
         if self.points == 0 {
             return flag("--points");
@@ -48,6 +69,27 @@ impl Recipe {
         if self.clusters == 0 {
             return flag("--clusters");
         }
+        if parts == 0 {
+            return flag("--parts");
+        }
+        for part in 0..parts {
+            let cut = |part: u64| {
+                let row = u128::from(self.points) * u128::from(part) / u128::from(parts);
+                u64::try_from(row).expect("a part is no larger than the whole")
+            };
+            let name = if parts == 1 { path.to_path_buf() } else { numbered(path, part) };
+            self.write_part(&name, cut(part)..cut(part + 1), endpoint, on_rows)?;
+        }
+        Ok(())
+    }
+
+    fn write_part(
+        &self,
+        path: &Path,
+        rows: Range<u64>,
+        endpoint: &Endpoint,
+        on_rows: &mut dyn FnMut(u64),
+    ) -> Result<()> {
         let name = path
             .file_name()
             .map(|name| name.to_string_lossy().to_ascii_lowercase())
@@ -59,34 +101,44 @@ impl Recipe {
             Some("f64") => f64_bytes,
             _ => return Err(Error::UnknownFormat { path: path.to_path_buf() }),
         };
-        let file = BufWriter::with_capacity(1 << 20, File::create(path).map_err(Error::io(path))?);
+        let mut out = Out::create(path, endpoint)?;
         let written = if gzip {
-            let mut encoder = GzEncoder::new(file, Compression::fast());
-            self.rows(name, encode, &mut encoder).and_then(|()| encoder.finish()?.flush())
+            let mut encoder = GzEncoder::new(&mut out, Compression::fast());
+            self.rows(name, encode, rows, &mut encoder, on_rows)
+                .and_then(|()| encoder.finish().map(drop))
         } else {
-            let mut file = file;
-            self.rows(name, encode, &mut file).and_then(|()| file.flush())
+            self.rows(name, encode, rows, &mut out, on_rows)
         };
-        written.map_err(Error::io(path))
+        written.map_err(Error::io(path))?;
+        out.finish()
     }
 
     fn rows(
         &self,
         name: &str,
         encode: fn(&[f64], &mut Vec<u8>),
+        rows: Range<u64>,
         out: &mut dyn Write,
+        on_rows: &mut dyn FnMut(u64),
     ) -> io::Result<()> {
         if name.ends_with(".npy") {
-            out.write_all(&self.npy_header())?;
+            out.write_all(&self.npy_header(rows.end - rows.start))?;
         }
         let mut row = vec![0.0; self.dims];
         let mut bytes = Vec::new();
-        for index in 0..self.points {
+        let mut told = rows.start;
+        for index in rows.clone() {
             self.row(index, &mut row);
-            bytes.clear();
             encode(&row, &mut bytes);
-            out.write_all(&bytes)?;
+            if bytes.len() >= PIECE_BYTES {
+                out.write_all(&bytes)?;
+                bytes.clear();
+                on_rows(index + 1 - told);
+                told = index + 1;
+            }
         }
+        out.write_all(&bytes)?;
+        on_rows(rows.end - told);
         Ok(())
     }
 
@@ -105,10 +157,10 @@ impl Recipe {
         }
     }
 
-    fn npy_header(&self) -> Vec<u8> {
+    fn npy_header(&self, rows: u64) -> Vec<u8> {
         const OPENING: &[u8; 8] = b"\x93NUMPY\x01\x00";
         const ALIGNMENT: usize = 64;
-        let shape = (self.points, self.dims);
+        let shape = (rows, self.dims);
         let dictionary =
             format!("{{'descr': '<f4', 'fortran_order': False, 'shape': {shape:?}, }}");
         let total = (OPENING.len() + 2 + dictionary.len() + 1).next_multiple_of(ALIGNMENT);
@@ -121,6 +173,15 @@ impl Recipe {
         header.push(b'\n');
         header
     }
+}
+
+/// The name of one of several parts: its number before the first dot.
+fn numbered(path: &Path, part: u64) -> PathBuf {
+    // As text: to a path, an URL has a slash too many.
+    let text = path.to_string_lossy();
+    let name = text.rfind('/').map_or(0, |slash| slash + 1);
+    let dot = text[name..].find('.').map_or(text.len(), |dot| name + dot);
+    PathBuf::from(format!("{}-{part:05}{}", &text[..dot], &text[dot..]))
 }
 
 fn csv(row: &[f64], out: &mut Vec<u8>) {

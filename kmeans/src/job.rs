@@ -6,12 +6,13 @@ use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 
-use crate::coordination::AllReduce;
-use crate::data::{DataSet, Points, index};
+use crate::coordination::{AllReduce, Phase, ReduceOp};
+use crate::data::{DataSet, Meter, Points, index};
 use crate::error::{Error, Result};
 use crate::init::Init;
 use crate::kernel::{Element, Isa, Precision};
 use crate::lloyd::{self, Problem, Round};
+use crate::report::POINTS_MAX;
 
 /// What all workers of a run have in common.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -38,13 +39,15 @@ pub struct Job {
     pub timeout: Duration,
     /// Whether every point's label is wanted.
     pub labels: bool,
-    /// Every so many rows one is wanted for the picture; 0 for none.
-    pub sample_step: u64,
+    /// Whether some points and their labels are wanted for the picture.
+    pub sample: bool,
 }
 
 /// What a worker tells.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub enum Event {
+    /// It has read so many bytes more, as stored.
+    Read(u64),
     /// It has read its rows.
     Loaded,
     /// A round is over.
@@ -109,8 +112,15 @@ impl Job {
         if !(self.tolerance >= 0.0 && self.tolerance.is_finite()) {
             return flag("--tolerance", "a distance is not negative and not infinite");
         }
-        if self.k as u64 > self.data.points() {
-            return Err(Error::TooManyClusters { k: self.k, points: self.data.points() });
+        self.data.points().map_or(Ok(()), |points| self.check_points(points))
+    }
+
+    fn check_points(&self, points: u64) -> Result<()> {
+        if points == 0 {
+            return Err(Error::NoPoints { path: self.data.path().to_path_buf() });
+        }
+        if self.k as u64 > points {
+            return Err(Error::TooManyClusters { k: self.k, points });
         }
         Ok(())
     }
@@ -120,11 +130,11 @@ impl Job {
     /// # Errors
     ///
     /// Those of [`DataSet::load`].
-    pub fn load(&self, party: u32) -> Result<Loaded> {
-        let rows = self.data.share(party, self.workers);
+    pub fn load(&self, party: u32, meter: &Meter) -> Result<Loaded> {
+        let share = self.data.share(party, self.workers);
         Ok(match self.data.precision() {
-            Precision::F32 => Loaded::F32(self.data.load(rows)?),
-            Precision::F64 => Loaded::F64(self.data.load(rows)?),
+            Precision::F32 => Loaded::F32(self.data.load_metered(share, meter)?),
+            Precision::F64 => Loaded::F64(self.data.load_metered(share, meter)?),
         })
     }
 
@@ -132,11 +142,11 @@ impl Job {
     ///
     /// # Errors
     ///
-    /// Those of [`lloyd::run`] and of `tell`.
+    /// Those of [`lloyd::run`] and of `tell`; too few points, where they were not counted before.
     pub fn work(
         &self,
         party: u32,
-        points: &Loaded,
+        points: Loaded,
         link: &mut dyn AllReduce,
         again: bool,
         tell: &mut dyn FnMut(Event) -> Result<()>,
@@ -151,14 +161,18 @@ impl Job {
     fn iterate<T: Element>(
         &self,
         party: u32,
-        points: &Points<T>,
+        mut points: Points<T>,
         link: &mut dyn AllReduce,
         again: bool,
         tell: &mut dyn FnMut(Event) -> Result<()>,
     ) -> Result<Done> {
+        let all_points = match self.data.points() {
+            Some(all) => all,
+            None => self.count(party, &mut points, link)?,
+        };
         let problem = Problem {
             k: self.k,
-            points: self.data.points(),
+            points: all_points,
             iterations: self.iterations,
             tolerance: self.tolerance,
             init: self.init.clone(),
@@ -166,10 +180,10 @@ impl Job {
             party,
             parties: self.workers,
         };
-        let outcome = lloyd::run(&problem, points, Isa::detect(), link, again, &mut |round| {
+        let outcome = lloyd::run(&problem, &points, Isa::detect(), link, again, &mut |round| {
             tell(Event::Round(round))
         })?;
-        let sample = self.sample(points, &outcome.labels);
+        let sample = self.sample(&points, all_points, &outcome.labels);
         Ok(Done {
             centroids: outcome.centroids,
             counts: outcome.counts,
@@ -181,15 +195,34 @@ impl Job {
         })
     }
 
+    /// Tells the others how many rows this worker has. Answers how many there are in all, and lets these know which
+    /// of them they are.
+    fn count<T: Element>(
+        &self,
+        party: u32,
+        points: &mut Points<T>,
+        link: &mut dyn AllReduce,
+    ) -> Result<u64> {
+        let mut rows = vec![0; self.workers as usize];
+        rows[party as usize] = (points.rows() as u64).cast_signed();
+        link.all_reduce(Phase::Count, ReduceOp::Sum, &mut rows)?;
+        let sum = |rows: &[i64]| rows.iter().map(|rows| rows.cast_unsigned()).sum();
+        points.first = sum(&rows[..party as usize]);
+        let all = sum(&rows);
+        self.check_points(all)?;
+        Ok(all)
+    }
+
     /// The rows whose global number is a multiple of the step: the same for any number of workers.
-    fn sample<T: Element>(&self, points: &Points<T>, labels: &[u32]) -> Vec<Sampled> {
-        if self.sample_step == 0 {
+    fn sample<T: Element>(&self, points: &Points<T>, all: u64, labels: &[u32]) -> Vec<Sampled> {
+        if !self.sample {
             return Vec::new();
         }
-        let skip = index(points.first.next_multiple_of(self.sample_step) - points.first);
+        let step = all.div_ceil(POINTS_MAX);
+        let skip = index(points.first.next_multiple_of(step) - points.first);
         let rows = points.values.chunks_exact(points.dims).zip(labels);
         rows.skip(skip)
-            .step_by(index(self.sample_step))
+            .step_by(index(step))
             .map(|(row, label)| Sampled {
                 point: row.iter().map(|x| x.to_f64()).collect(),
                 label: *label,
@@ -256,6 +289,7 @@ impl Board {
     /// Notes what worker `party` told.
     pub(crate) fn note(&mut self, party: u32, event: &Event) -> Result<()> {
         match event {
+            Event::Read(_) => {}
             Event::Loaded => {
                 self.loading = self.loading.saturating_sub(1);
                 if self.loading == 0 && self.rounds.is_empty() {

@@ -8,6 +8,7 @@
 //! - [`coordination`]: the all-reduce step, its phases, and how a worker catches up;
 //! - [`init`] and [`lloyd`]: the algorithm, for one worker;
 //! - [`data`]: CSV, `.npy` and packed files, whole or in parts;
+//! - [`s3`], [`upload`]: data and results in a store;
 //! - [`generate`], [`report`]: data to try it on, and a picture of what came out.
 
 pub mod coordination;
@@ -24,6 +25,10 @@ pub mod output;
 mod pca;
 pub mod processes;
 pub mod report;
+#[cfg(feature = "s3")]
+mod runtime;
+pub mod s3;
 pub mod threads;
+pub mod upload;
 
 pub use error::{Error, FormatError, Result, RowError};

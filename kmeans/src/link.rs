@@ -1,6 +1,6 @@
 //! The way to the other workers through an engine: every phase is a `Reduction`, every step one call to it.
 
-use std::collections::BTreeSet;
+use std::fmt;
 use std::time::Duration;
 
 use catena_client::{Client, Contribution, Elements, Loss, Status};
@@ -8,7 +8,6 @@ use catena_engine::Engine;
 
 use crate::coordination::{AllReduce, Phase, ReduceOp};
 use crate::error::{Error, Result};
-use crate::init::Init;
 use crate::job::Job;
 
 /// How long a worker tries to connect, and to get an answer that nobody has to wait for.
@@ -44,19 +43,11 @@ impl Place {
         }
     }
 
-    /// Deletes what a job left on an engine that goes on without it; `relocated` are the rounds that moved empty
-    /// clusters. As far as that works: the run is over either way.
-    pub fn clear(&self, job: &Job, relocated: &BTreeSet<u64>) {
+    /// Deletes what a job left on an engine that goes on without it, as far as that works: the run is over either way.
+    pub fn clear(&self, job: &Job) {
         let Self::Running(address) = self else { return };
         let Ok(client) = client(address, job.timeout) else { return };
-        let draws = if job.init == Init::PlusPlus { job.k as u64 } else { 1 };
-        let phases = [Phase::Range, Phase::Mean, Phase::Step(0), Phase::Step(1)];
-        let phases = phases.into_iter().chain((0..draws).map(Phase::Init));
-        for phase in phases.chain(relocated.iter().copied().map(Phase::Relocate)) {
-            if client.reduction(&object(job, phase)).delete().is_err() {
-                return;
-            }
-        }
+        drop(client.delete_prefix(&object(job, "")));
     }
 }
 
@@ -126,6 +117,6 @@ fn client(address: &str, timeout: Duration) -> Result<Client> {
     client.map_err(|cause| Error::Engine { address: address.to_string(), cause: Box::new(cause) })
 }
 
-fn object(job: &Job, phase: Phase) -> String {
-    format!("{}/{phase}", job.name)
+fn object(job: &Job, name: impl fmt::Display) -> String {
+    format!("{}/{name}", job.name)
 }

@@ -2,13 +2,100 @@
 
 use std::fs::File;
 use std::io::{self, BufWriter, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
 use crate::error::{Error, Result};
 use crate::job::{Job, Summary};
 use crate::kernel::{Element, Precision};
+use crate::s3::{self, Endpoint, Url};
+
+/// How much is written at once.
+const BUFFER_BYTES: usize = 1 << 20;
+
+/// A file, or an object in a store, that is being written. It is whole after [`Out::finish`]; an object is not there
+/// before.
+#[derive(Debug)]
+pub struct Out {
+    path: PathBuf,
+    to: To,
+}
+
+#[derive(Debug)]
+enum To {
+    File(BufWriter<File>),
+    #[cfg(feature = "s3")]
+    S3(s3::Sink),
+}
+
+impl Out {
+    /// Refuses what could never be written, before there is anything to write.
+    ///
+    /// # Errors
+    ///
+    /// A path into a store that this program cannot use, or that names no object.
+    pub fn check(path: &Path, endpoint: &Endpoint) -> Result<()> {
+        Url::of(path)?.map_or(Ok(()), |url| to_store(url, endpoint).map(drop))
+    }
+
+    /// Begins what a path names.
+    ///
+    /// # Errors
+    ///
+    /// It cannot be written.
+    pub fn create(path: &Path, endpoint: &Endpoint) -> Result<Self> {
+        let to = match Url::of(path)? {
+            Some(url) => to_store(url, endpoint)?,
+            None => {
+                let file = File::create(path).map_err(Error::io(path))?;
+                To::File(BufWriter::with_capacity(BUFFER_BYTES, file))
+            }
+        };
+        Ok(Self { path: path.to_path_buf(), to })
+    }
+
+    /// Writes what is left.
+    ///
+    /// # Errors
+    ///
+    /// It cannot be written.
+    pub fn finish(self) -> Result<()> {
+        match self.to {
+            To::File(mut file) => file.flush().map_err(Error::io(&self.path)),
+            #[cfg(feature = "s3")]
+            To::S3(sink) => sink.finish(),
+        }
+    }
+}
+
+#[cfg(feature = "s3")]
+fn to_store(url: Url, endpoint: &Endpoint) -> Result<To> {
+    Ok(To::S3(s3::Sink::new(s3::Store::open(endpoint)?, url)?))
+}
+
+#[cfg(not(feature = "s3"))]
+fn to_store(url: Url, _: &Endpoint) -> Result<To> {
+    s3::not_built(&url)
+}
+
+impl Write for Out {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        match &mut self.to {
+            To::File(file) => file.write(bytes),
+            #[cfg(feature = "s3")]
+            To::S3(sink) => sink.write(bytes),
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        match &mut self.to {
+            To::File(file) => file.flush(),
+            #[cfg(feature = "s3")]
+            To::S3(sink) => sink.flush(),
+        }
+    }
+}
 
 /// The object that `--json` prints.
 #[derive(Debug, Serialize)]
@@ -43,7 +130,7 @@ impl<'a> Report<'a> {
         Self {
             k: job.k,
             dims: job.data.dims(),
-            points: job.data.points(),
+            points: done.counts.iter().map(|count| count.unsigned_abs()).sum(),
             workers: job.workers,
             backend,
             iterations: done.iterations,
@@ -107,9 +194,14 @@ impl<'a> Report<'a> {
 /// # Errors
 ///
 /// The file cannot be written.
-pub fn write_centroids(path: &Path, job: &Job, summary: &Summary) -> Result<()> {
+pub fn write_centroids(
+    path: &Path,
+    endpoint: &Endpoint,
+    job: &Job,
+    summary: &Summary,
+) -> Result<()> {
     let precision = job.data.precision();
-    write_file(path, |out| {
+    write_file(path, endpoint, |out| {
         for centroid in summary.done.centroids.chunks_exact(job.data.dims()) {
             for (column, c) in centroid.iter().enumerate() {
                 let separator = if column == 0 { "" } else { "," };
@@ -129,13 +221,23 @@ pub fn write_centroids(path: &Path, job: &Job, summary: &Summary) -> Result<()> 
 /// # Errors
 ///
 /// The file cannot be written.
-pub fn write_labels(path: &Path, summary: &Summary) -> Result<()> {
-    write_file(path, |out| summary.labels.iter().try_for_each(|label| writeln!(out, "{label}")))
+pub fn write_labels(path: &Path, endpoint: &Endpoint, labels: &[u32]) -> Result<()> {
+    write_file(path, endpoint, |out| labels.iter().try_for_each(|label| writeln!(out, "{label}")))
 }
 
-fn write_file(path: &Path, write: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> Result<()> {
-    let mut out = BufWriter::new(File::create(path).map_err(Error::io(path))?);
-    write(&mut out).and_then(|()| out.flush()).map_err(Error::io(path))
+/// Writes a file or an object.
+///
+/// # Errors
+///
+/// It cannot be written.
+pub fn write_file(
+    path: &Path,
+    endpoint: &Endpoint,
+    write: impl FnOnce(&mut dyn Write) -> io::Result<()>,
+) -> Result<()> {
+    let mut out = Out::create(path, endpoint)?;
+    write(&mut out).map_err(Error::io(path))?;
+    out.finish()
 }
 
 fn median(values: &[f64]) -> f64 {

@@ -11,6 +11,7 @@ use std::thread;
 
 use serde::{Deserialize, Serialize};
 
+use crate::data::Meter;
 use crate::error::{Error, Result};
 use crate::job::{Board, Event, Job, Summary};
 use crate::link::Link;
@@ -153,9 +154,9 @@ pub fn work() -> Result<()> {
     let assignment: Assignment = serde_json::from_reader(io::stdin().lock())
         .map_err(|cause| Error::io(Path::new("standard input"))(cause.into()))?;
     let Assignment { job, party, again } = assignment;
-    let worked = job.load(party).and_then(|points| {
+    let worked = job.load(party, &Meter::default()).and_then(|points| {
         tell(Event::Loaded)?;
-        job.work(party, &points, &mut Link::join(&job, party)?, again, &mut tell)
+        job.work(party, points, &mut Link::join(&job, party)?, again, &mut tell)
     });
     if let Err(error) = &worked {
         tell(Event::Failed(error.to_string()))?;

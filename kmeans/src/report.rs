@@ -6,9 +6,11 @@ use std::path::Path;
 use plotters::coord::Shift;
 use plotters::prelude::*;
 
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::job::{RoundSummary, Sampled, Summary};
+use crate::output;
 use crate::pca::Projection;
+use crate::s3::Endpoint;
 
 /// Points that are drawn, at most: a file that a browser opens at once.
 pub const POINTS_MAX: u64 = 3_000;
@@ -27,10 +29,16 @@ type Area<'a> = DrawingArea<SVGBackend<'a>, Shift>;
 /// # Errors
 ///
 /// The file cannot be written.
-pub fn write(path: &Path, title: &str, dims: usize, summary: &Summary) -> Result<()> {
+pub fn write(
+    path: &Path,
+    endpoint: &Endpoint,
+    title: &str,
+    dims: usize,
+    summary: &Summary,
+) -> Result<()> {
     let mut svg = String::new();
     draw(&mut svg, title, dims, summary).expect("drawing into memory succeeds");
-    std::fs::write(path, svg).map_err(Error::io(path))
+    output::write_file(path, endpoint, |out| out.write_all(svg.as_bytes()))
 }
 
 type Drawn = std::result::Result<(), Box<dyn std::error::Error>>;

@@ -1,11 +1,16 @@
 //! Workers as threads of this process.
 
-use std::sync::mpsc;
+use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread;
+use std::time::Duration;
 
 use crate::coordination::AllReduce;
+use crate::data::Meter;
 use crate::error::Result;
-use crate::job::{Board, Event, Job, Summary};
+use crate::job::{Board, Event, Job, Loaded, Summary};
+
+/// How often it is told how much has been read.
+const TELL_EVERY: Duration = Duration::from_millis(50);
 
 /// Runs a job with one thread per worker; `join` gives each its way to the others.
 ///
@@ -21,14 +26,7 @@ pub fn run<'j, L: AllReduce>(
 ) -> Result<Summary> {
     job.check()?;
     let mut board = Board::new(job.workers);
-    let points = thread::scope(|scope| {
-        let loading: Vec<_> =
-            (0..job.workers).map(|party| scope.spawn(move || job.load(party))).collect();
-        loading
-            .into_iter()
-            .map(|worker| worker.join().expect("workers do not panic"))
-            .collect::<Result<Vec<_>>>()
-    })?;
+    let points = load(job, on_event)?;
     for party in 0..job.workers {
         board.note(party, &Event::Loaded)?;
     }
@@ -36,7 +34,7 @@ pub fn run<'j, L: AllReduce>(
     thread::scope(|scope| {
         let (sender, receiver) = mpsc::channel();
         let mut workers = Vec::new();
-        for (party, points) in (0..).zip(&points) {
+        for (party, points) in (0..).zip(points) {
             let (sender, join) = (sender.clone(), &join);
             workers.push(scope.spawn(move || {
                 let mut tell = |event| {
@@ -56,4 +54,30 @@ pub fn run<'j, L: AllReduce>(
         workers.into_iter().try_for_each(|worker| worker.join().expect("workers do not panic"))
     })?;
     Ok(board.finish())
+}
+
+/// Reads the rows of all workers, and tells how far that is.
+fn load(job: &Job, on_event: &mut dyn FnMut(&Event)) -> Result<Vec<Loaded>> {
+    let meter = Meter::default();
+    let (working, finished) = mpsc::channel::<()>();
+    thread::scope(|scope| {
+        let loading: Vec<_> = (0..job.workers)
+            .map(|party| {
+                let (meter, working) = (&meter, working.clone());
+                scope.spawn(move || {
+                    let loaded = job.load(party, meter);
+                    drop(working);
+                    loaded
+                })
+            })
+            .collect();
+        drop(working);
+        let mut told = 0;
+        while finished.recv_timeout(TELL_EVERY) == Err(RecvTimeoutError::Timeout) {
+            let bytes = meter.bytes();
+            on_event(&Event::Read(bytes - told));
+            told = bytes;
+        }
+        loading.into_iter().map(|worker| worker.join().expect("workers do not panic")).collect()
+    })
 }

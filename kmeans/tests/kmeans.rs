@@ -98,7 +98,7 @@ fn job(data: DataSet, k: usize, engine: &str) -> Job {
         workers: 2,
         timeout: Duration::from_secs(20),
         labels: false,
-        sample_step: 0,
+        sample: false,
     }
 }
 
@@ -249,6 +249,27 @@ fn bad_input_is_one_clear_line() {
         assert!(message.contains(expected), "{arguments:?}: {message}");
         assert_eq!(message.lines().count(), 1, "{message}");
         assert!(output.stdout.is_empty());
+    }
+}
+
+#[cfg(not(feature = "s3"))]
+#[test]
+fn without_s3_a_url_is_a_clear_error() {
+    let expected = "catena-kmeans: s3://points/a.npy takes a program built with the feature s3: \
+                    cargo build --release -p catena-kmeans --features s3\n";
+    let url = "s3://points/a.npy";
+    let folder = Folder::new();
+    let file = folder.file("points.csv", "1\n");
+    for arguments in [
+        vec!["run", "--data", url],
+        vec!["run", "--out", url],
+        vec!["run", "--k", "0", "--assignments", url],
+        vec!["generate", "--points", "1", "--out", url],
+        vec!["upload", &file, url],
+    ] {
+        let output = kmeans(&arguments);
+        let message = text(&output.stderr);
+        assert_eq!((output.status.code(), &*message), (Some(1), expected), "{arguments:?}");
     }
 }
 

@@ -2,7 +2,8 @@
 //! nothing in the first line is a number.
 //!
 //! Counting only looks for line ends, and notes where every so many bytes a row begins, so that each worker can start
-//! reading where its rows start. Numbers are checked when they are parsed, by the worker that owns them.
+//! reading where its rows start. A file far away is not counted: its bytes are shared out, and a row belongs to whoever
+//! has its first byte. Numbers are checked when they are parsed, by the worker that owns them.
 
 use std::io::BufRead;
 use std::ops::Range;
@@ -18,6 +19,9 @@ use crate::kernel::{Element, Precision};
 /// Distance between two marks: a worker reads at most this much in vain.
 const MARK_BYTES: u64 = 4 << 20;
 
+/// After how much the length of rows is known well enough.
+const SAMPLE_BYTES: u64 = 1 << 20;
+
 /// How much of a field that is not a number is shown.
 const SHOWN_CHARS: usize = 24;
 
@@ -25,6 +29,9 @@ const SHOWN_CHARS: usize = 24;
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) struct Layout {
     separator: Separator,
+    /// Where the first line is that can be a row.
+    first_byte: u64,
+    /// None in a file that was not counted.
     marks: Vec<Mark>,
 }
 
@@ -37,14 +44,30 @@ enum Separator {
 
 /// A place where a row begins.
 #[derive(Debug, Clone, Copy, Serialize, Deserialize)]
-struct Mark {
+pub(super) struct Mark {
     row: u64,
     /// Lines before it.
     lines: u64,
     byte: u64,
 }
 
-pub(super) fn shape(path: &Path, reader: &mut Reader) -> Result<Shape> {
+impl Layout {
+    /// Where to begin reading to meet the rows that begin at `byte` or later: one byte earlier, so that a line that
+    /// begins right there can be told from one that began before.
+    pub(super) fn start(&self, byte: u64) -> u64 {
+        if byte > self.first_byte { byte - 1 } else { self.first_byte }
+    }
+
+    /// Where to begin reading to meet the given rows of a counted file, and a byte at which they are over.
+    pub(super) fn place(&self, rows: &Range<u64>) -> (Mark, u64) {
+        let before = self.marks.partition_point(|mark| mark.row <= rows.start);
+        let after = self.marks.partition_point(|mark| mark.row < rows.end);
+        (self.marks[before - 1], self.marks.get(after).map_or(u64::MAX, |mark| mark.byte))
+    }
+}
+
+/// Looks at the first row, and at all others if they are to be counted.
+pub(super) fn shape(path: &Path, counts: bool, reader: &mut Reader) -> Result<Shape> {
     let mut line = Vec::new();
     let mut here = Mark { row: 0, lines: 0, byte: 0 };
     // The first line with something in it decides.
@@ -74,6 +97,11 @@ pub(super) fn shape(path: &Path, reader: &mut Reader) -> Result<Shape> {
     if !header {
         marks.push(here);
     }
+    let first_byte = if header { here.byte + line.len() as u64 } else { here.byte };
+    if !counts {
+        let layout = parts::Layout::Csv(Layout { separator, first_byte, marks: Vec::new() });
+        return Ok(Shape { layout, dims, rows: None, precision: Precision::F64 });
+    }
     here = here.after(line.len(), !header);
     let mut due = here.byte;
     loop {
@@ -89,23 +117,20 @@ pub(super) fn shape(path: &Path, reader: &mut Reader) -> Result<Shape> {
         }
         here = here.after(bytes, row);
     }
-    let layout = parts::Layout::Csv(Layout { separator, marks });
-    Ok(Shape { layout, dims, rows: here.row, precision: Precision::F64 })
+    let layout = parts::Layout::Csv(Layout { separator, first_byte, marks });
+    Ok(Shape { layout, dims, rows: Some(here.row), precision: Precision::F64 })
 }
 
-/// Appends the given rows to `values`.
+/// Appends the given rows of a counted file to `values`; `reader` is at `here`, at or before the first of them.
 pub(super) fn load<T: Element>(
     path: &Path,
     layout: &Layout,
+    mut here: Mark,
     dims: usize,
     rows: Range<u64>,
     reader: &mut Reader,
     values: &mut Vec<T>,
 ) -> Result<()> {
-    let after = layout.marks.partition_point(|mark| mark.row <= rows.start);
-    let start = if reader.seeks() { after - 1 } else { 0 };
-    let mut here = layout.marks[start];
-    reader.skip(here.byte).map_err(Error::io(path))?;
     let mut line = Vec::new();
     while here.row < rows.end {
         line.clear();
@@ -126,6 +151,56 @@ pub(super) fn load<T: Element>(
         here = here.after(bytes, row);
     }
     Ok(())
+}
+
+/// Appends the rows that begin within the given bytes; `reader` is at [`Layout::start`] of them.
+pub(super) fn load_bytes<T: Element>(
+    path: &Path,
+    layout: &Layout,
+    bytes: Range<u64>,
+    dims: usize,
+    reader: &mut Reader,
+    values: &mut Vec<T>,
+) -> Result<()> {
+    let mut line = Vec::new();
+    let mut here = layout.start(bytes.start);
+    let mut read = |line: &mut Vec<u8>| -> Result<u64> {
+        line.clear();
+        Ok(reader.read_until(b'\n', line).map_err(Error::io(path))? as u64)
+    };
+    if bytes.start > layout.first_byte {
+        here += read(&mut line)?;
+    }
+    let (first, before) = (here, values.len());
+    let mut reserved = bytes.end == u64::MAX;
+    while here < bytes.end {
+        let length = read(&mut line)?;
+        if length == 0 {
+            break;
+        }
+        let text = trim(&line);
+        if !is_skipped(text) {
+            parse(layout.separator, text, dims, values).map_err(|reason| Error::Line {
+                path: path.to_path_buf(),
+                byte: here,
+                reason,
+            })?;
+        }
+        here += length;
+        // What came so far tells how much is to come, so that the memory need not grow by doubling.
+        if !reserved && here - first >= SAMPLE_BYTES {
+            let per_byte = (values.len() - before) as f64 / (here - first) as f64;
+            values.reserve_exact(estimate(per_byte, bytes.end - here));
+            reserved = true;
+        }
+    }
+    Ok(())
+}
+
+/// A little more than there will be.
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "it is an estimate")]
+fn estimate(per_byte: f64, bytes: u64) -> usize {
+    (per_byte * bytes as f64 * 1.02) as usize + 1_024
 }
 
 fn parse<T: Element>(
@@ -187,6 +262,10 @@ impl Separator {
 }
 
 impl Mark {
+    pub(super) fn byte(self) -> u64 {
+        self.byte
+    }
+
     fn after(self, bytes: usize, row: bool) -> Self {
         Self {
             row: self.row + u64::from(row),

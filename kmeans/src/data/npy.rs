@@ -19,7 +19,7 @@ pub(super) fn shape(path: &Path, reader: &mut Reader) -> Result<Shape> {
     let (header, start) = header(reader).map_err(|reason| Error::format(path, reason))?;
     let (number, rows, dims) = parse(&header).map_err(|reason| Error::format(path, reason))?;
     let layout = parts::Layout::Numbers(packed::Layout { number, start });
-    Ok(Shape { layout, dims, rows, precision: number.precision() })
+    Ok(Shape { layout, dims, rows: Some(rows), precision: number.precision() })
 }
 
 /// The dictionary, and where the numbers begin.

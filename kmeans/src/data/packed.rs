@@ -55,12 +55,41 @@ pub(super) struct Layout {
     pub(super) start: u64,
 }
 
-/// The shape of a packed file: `dims` must be told, `bytes` is counted where it is not known.
+impl Layout {
+    fn row_bytes(&self, dims: usize) -> u64 {
+        (dims * self.number.bytes()) as u64
+    }
+
+    /// Where the given rows are.
+    pub(super) fn bytes(&self, rows: &Range<u64>, dims: usize) -> Range<u64> {
+        let place = |row| self.start + row * self.row_bytes(dims);
+        place(rows.start)..place(rows.end)
+    }
+
+    /// How many rows so many bytes are.
+    fn rows_of(&self, path: &Path, bytes: u64, dims: usize) -> Result<u64> {
+        let row_bytes = self.row_bytes(dims);
+        if bytes.is_multiple_of(row_bytes) {
+            Ok(bytes / row_bytes)
+        } else {
+            Err(Error::format(path, FormatError::Size { bytes, row_bytes }))
+        }
+    }
+
+    /// The rows, of so many, that begin within the given bytes.
+    pub(super) fn rows(&self, bytes: &Range<u64>, dims: usize, rows: u64) -> Range<u64> {
+        let row = |byte: u64| byte.saturating_sub(self.start).div_ceil(self.row_bytes(dims));
+        row(bytes.start).min(rows)..row(bytes.end).min(rows)
+    }
+}
+
+/// The shape of a packed file: `dims` must be told; `bytes`, where they are not known, are counted if that is wanted.
 pub(super) fn shape(
     path: &Path,
     number: Number,
     dims: Option<usize>,
     bytes: Option<u64>,
+    counts: bool,
     reader: &mut Reader,
 ) -> Result<Shape> {
     let dims = dims.ok_or_else(|| Error::DimsNeeded { path: path.to_path_buf() })?;
@@ -68,18 +97,16 @@ pub(super) fn shape(
         return Err(Error::format(path, FormatError::NoColumns));
     }
     let bytes = match bytes {
-        Some(bytes) => bytes,
-        None => io::copy(reader, &mut io::sink()).map_err(Error::io(path))?,
+        None if counts => Some(io::copy(reader, &mut io::sink()).map_err(Error::io(path))?),
+        known => known,
     };
-    let row_bytes = (dims * number.bytes()) as u64;
-    if bytes % row_bytes != 0 {
-        return Err(Error::format(path, FormatError::Size { bytes, row_bytes }));
-    }
-    let layout = parts::Layout::Numbers(Layout { number, start: 0 });
-    Ok(Shape { layout, dims, rows: bytes / row_bytes, precision: number.precision() })
+    let layout = Layout { number, start: 0 };
+    let rows = bytes.map(|bytes| layout.rows_of(path, bytes, dims)).transpose()?;
+    let layout = parts::Layout::Numbers(layout);
+    Ok(Shape { layout, dims, rows, precision: number.precision() })
 }
 
-/// Appends the given rows to `values`.
+/// Appends the given rows to `values`; `reader` is at the first of them.
 pub(super) fn load<T: Element>(
     path: &Path,
     layout: Layout,
@@ -89,7 +116,6 @@ pub(super) fn load<T: Element>(
     values: &mut Vec<T>,
 ) -> Result<()> {
     let row_bytes = dims * layout.number.bytes();
-    reader.skip(layout.start + rows.start * row_bytes as u64).map_err(Error::io(path))?;
     let piece_rows = (PIECE_BYTES / row_bytes).max(1);
     let mut piece = vec![0; piece_rows * row_bytes];
     let mut row = rows.start;
@@ -102,17 +128,52 @@ pub(super) fn load<T: Element>(
             }
             _ => Error::io(path)(cause),
         })?;
-        let start = values.len();
-        decode(layout.number, piece, values);
-        if let Some(at) = values[start..].iter().position(|value| !value.to_f64().is_finite()) {
-            let bad = row + (at / dims) as u64 + 1;
-            let reason =
-                finite::<T>(values[start + at].to_f64(), at % dims).expect_err("it is not finite");
-            return Err(Error::Row { path: path.to_path_buf(), row: bad, line: None, reason });
-        }
+        append(path, layout, dims, row, piece, values)?;
         row += count as u64;
     }
     Ok(())
+}
+
+/// Appends all rows to `values`, however many there turn out to be; `reader` is at the first of them.
+pub(super) fn load_all<T: Element>(
+    path: &Path,
+    layout: Layout,
+    dims: usize,
+    reader: &mut Reader,
+    values: &mut Vec<T>,
+) -> Result<()> {
+    let piece_rows = (PIECE_BYTES / index(layout.row_bytes(dims))).max(1) as u64;
+    let (mut row, mut piece) = (0, Vec::new());
+    loop {
+        piece.clear();
+        let piece_bytes = piece_rows * layout.row_bytes(dims);
+        let bytes = reader.take(piece_bytes).read_to_end(&mut piece).map_err(Error::io(path))?;
+        let rows = layout.rows_of(path, bytes as u64, dims)?;
+        append(path, layout, dims, row, &piece, values)?;
+        row += rows;
+        if rows < piece_rows {
+            return Ok(());
+        }
+    }
+}
+
+/// Appends a piece of whole rows, of which the first is number `row`.
+fn append<T: Element>(
+    path: &Path,
+    layout: Layout,
+    dims: usize,
+    row: u64,
+    piece: &[u8],
+    values: &mut Vec<T>,
+) -> Result<()> {
+    let start = values.len();
+    decode(layout.number, piece, values);
+    let Some(at) = values[start..].iter().position(|value| !value.to_f64().is_finite()) else {
+        return Ok(());
+    };
+    let row = row + (at / dims) as u64 + 1;
+    let reason = finite::<T>(values[start + at].to_f64(), at % dims).expect_err("it is not finite");
+    Err(Error::Row { path: path.to_path_buf(), row, line: None, reason })
 }
 
 fn decode<T: Element>(number: Number, bytes: &[u8], values: &mut Vec<T>) {

@@ -4,16 +4,24 @@ use std::fs::{self, File};
 use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
+use std::thread;
 
 use flate2::bufread::MultiGzDecoder;
 use serde::{Deserialize, Serialize};
 
-use super::{DIGITS, Hints, csv, npy, packed};
+use super::{DIGITS, Hints, Meter, csv, npy, packed};
 use crate::error::{Error, Result};
 use crate::kernel::{Element, Precision};
+use crate::s3::{self, Endpoint, Url};
 
 /// How much is read at once.
 const BUFFER_BYTES: usize = 1 << 20;
+
+/// What looking at a file far away asks for at first.
+const HEAD_BYTES: u64 = 64 << 10;
+
+/// Files far away that are looked at together.
+const LOOKS_AT_ONCE: usize = 32;
 
 const GZIP_MAGIC: [u8; 2] = [0x1f, 0x8b];
 
@@ -54,16 +62,21 @@ pub(super) enum Origin {
     File(PathBuf),
     /// In this program.
     Digits,
+    #[cfg(feature = "s3")]
+    S3(s3::Object),
 }
 
-/// One file of a data set, counted.
+/// One file of a data set, looked at.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) struct Part {
     origin: Origin,
     gzip: bool,
     layout: Layout,
     pub(super) dims: usize,
-    pub(super) rows: u64,
+    /// If they could be known without reading all of it.
+    pub(super) rows: Option<u64>,
+    /// As stored.
+    pub(super) bytes: u64,
     /// What holds the part's values without loss.
     pub(super) precision: Precision,
 }
@@ -79,98 +92,183 @@ pub(super) enum Layout {
 pub(super) struct Shape {
     pub(super) layout: Layout,
     pub(super) dims: usize,
-    pub(super) rows: u64,
+    pub(super) rows: Option<u64>,
     pub(super) precision: Precision,
 }
 
+/// How a part's bytes are to be had.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Access<'a> {
+    #[cfg_attr(not(feature = "s3"), expect(dead_code, reason = "only objects are in a store"))]
+    pub(super) endpoint: &'a Endpoint,
+    pub(super) meter: &'a Meter,
+}
+
 impl Part {
-    pub(super) fn open(origin: Origin, hints: Hints) -> Result<Self> {
+    /// Looks at a file; reads it through, if that is what it takes to count its rows, only where reading is cheap.
+    pub(super) fn open(origin: Origin, hints: Hints, access: Access<'_>) -> Result<Self> {
         let path = origin.path();
         let format = match &origin {
             Origin::Digits => Format::Csv,
-            Origin::File(path) => match hints.format.or_else(|| Format::of(path)) {
+            _ => match hints.format.or_else(|| Format::of(&path)) {
                 Some(format) => format,
-                None => return Err(Error::UnknownFormat { path: path.clone() }),
+                None => return Err(Error::UnknownFormat { path }),
             },
         };
-        let gzip =
-            origin.reader(false)?.fill_buf().map_err(Error::io(path))?.starts_with(&GZIP_MAGIC);
-        let mut reader = origin.reader(gzip)?;
-        let bytes = match &origin {
-            Origin::File(path) if !gzip => Some(fs::metadata(path).map_err(Error::io(path))?.len()),
-            _ => None,
+        let bytes = origin.bytes()?;
+        let head = 0..HEAD_BYTES;
+        let gzip = {
+            let mut reader = origin.reader(false, head.clone(), access)?;
+            reader.fill_buf().map_err(Error::io(&path))?.starts_with(&GZIP_MAGIC)
+        };
+        let counts = origin.is_near();
+        let expected = if counts { 0..bytes } else { head };
+        let mut reader = origin.reader(gzip, expected, access)?;
+        let plain_bytes = (!gzip).then_some(bytes);
+        let packed = |number, reader: &mut Reader| {
+            packed::shape(&path, number, hints.dims, plain_bytes, counts, reader)
         };
         let shape = match format {
-            Format::Csv => csv::shape(path, &mut reader)?,
-            Format::Npy => npy::shape(path, &mut reader)?,
-            Format::F32 => packed::shape(path, packed::Number::F4, hints.dims, bytes, &mut reader)?,
-            Format::F64 => packed::shape(path, packed::Number::F8, hints.dims, bytes, &mut reader)?,
+            Format::Csv => csv::shape(&path, counts, &mut reader)?,
+            Format::Npy => npy::shape(&path, &mut reader)?,
+            Format::F32 => packed(packed::Number::F4, &mut reader)?,
+            Format::F64 => packed(packed::Number::F8, &mut reader)?,
         };
         let Shape { layout, dims, rows, precision } = shape;
-        Ok(Self { origin, gzip, layout, dims, rows, precision })
+        Ok(Self { origin, gzip, layout, dims, rows, bytes, precision })
     }
 
-    /// Appends the given rows of this part to `values`.
-    pub(super) fn load<T: Element>(&self, rows: Range<u64>, values: &mut Vec<T>) -> Result<()> {
-        let mut reader = self.origin.reader(self.gzip)?;
+    /// Appends the given rows of this part, which is counted, to `values`.
+    pub(super) fn load<T: Element>(
+        &self,
+        rows: Range<u64>,
+        access: Access<'_>,
+        values: &mut Vec<T>,
+    ) -> Result<()> {
+        let path = self.path();
         match &self.layout {
             Layout::Csv(layout) => {
-                csv::load(self.path(), layout, self.dims, rows, &mut reader, values)
+                let (from, end) = layout.place(&rows);
+                let mut reader = self.origin.reader(self.gzip, from.byte()..end, access)?;
+                csv::load(&path, layout, from, self.dims, rows, &mut reader, values)
             }
             Layout::Numbers(layout) => {
-                packed::load(self.path(), *layout, self.dims, rows, &mut reader, values)
+                let bytes = layout.bytes(&rows, self.dims);
+                let mut reader = self.origin.reader(self.gzip, bytes, access)?;
+                packed::load(&path, *layout, self.dims, rows, &mut reader, values)
             }
         }
     }
 
-    pub(super) fn path(&self) -> &Path {
+    /// Appends the rows that begin within the given bytes of this part, which may be more than it has. A compressed
+    /// part is read by whoever has its first byte.
+    pub(super) fn load_bytes<T: Element>(
+        &self,
+        bytes: Range<u64>,
+        access: Access<'_>,
+        values: &mut Vec<T>,
+    ) -> Result<()> {
+        if self.gzip && bytes.start > 0 {
+            return Ok(());
+        }
+        let bytes = if self.gzip { 0..u64::MAX } else { bytes };
+        let path = self.path();
+        match (&self.layout, self.rows) {
+            (Layout::Csv(layout), _) => {
+                let start = layout.start(bytes.start);
+                let mut reader = self.origin.reader(self.gzip, start..bytes.end, access)?;
+                csv::load_bytes(&path, layout, bytes, self.dims, &mut reader, values)
+            }
+            (Layout::Numbers(layout), Some(rows)) => {
+                let rows = layout.rows(&bytes, self.dims, rows);
+                if rows.is_empty() { Ok(()) } else { self.load(rows, access, values) }
+            }
+            (Layout::Numbers(layout), None) => {
+                let mut reader = self.origin.reader(self.gzip, layout.start..u64::MAX, access)?;
+                packed::load_all(&path, *layout, self.dims, &mut reader, values)
+            }
+        }
+    }
+
+    pub(super) fn path(&self) -> PathBuf {
         self.origin.path()
+    }
+
+    /// Whether its bytes can be had by programs elsewhere.
+    pub(super) fn is_shared(&self) -> bool {
+        !matches!(self.origin, Origin::File(_))
     }
 }
 
 impl Origin {
-    fn path(&self) -> &Path {
+    fn path(&self) -> PathBuf {
         match self {
-            Self::File(path) => path,
-            Self::Digits => Path::new(DIGITS),
+            Self::File(path) => path.clone(),
+            Self::Digits => PathBuf::from(DIGITS),
+            #[cfg(feature = "s3")]
+            Self::S3(object) => object.path(),
         }
     }
 
-    fn reader(&self, gzip: bool) -> Result<Reader> {
-        let raw = match self {
-            Self::File(path) => Raw::File(File::open(path).map_err(Error::io(path))?),
-            Self::Digits => Raw::Digits(io::Cursor::new(DIGITS_CSV_GZ)),
+    /// How many there are, as stored.
+    fn bytes(&self) -> Result<u64> {
+        match self {
+            Self::File(path) => Ok(fs::metadata(path).map_err(Error::io(path))?.len()),
+            Self::Digits => Ok(DIGITS_CSV_GZ.len() as u64),
+            #[cfg(feature = "s3")]
+            Self::S3(object) => Ok(object.size),
+        }
+    }
+
+    /// Whether reading all of it once more than needed costs little.
+    fn is_near(&self) -> bool {
+        match self {
+            Self::File(_) | Self::Digits => true,
+            #[cfg(feature = "s3")]
+            Self::S3(_) => false,
+        }
+    }
+
+    /// Reads from `bytes.start` of the contents on, presumably up to `bytes.end`.
+    fn reader(&self, gzip: bool, bytes: Range<u64>, access: Access<'_>) -> Result<Reader> {
+        let (path, Access { meter, .. }) = (self.path(), access);
+        // A compressed stream has to be read through.
+        let stored = if gzip { 0..u64::MAX } else { bytes.clone() };
+        let source = match self {
+            Self::File(path) => {
+                let mut file = File::open(path).map_err(Error::io(path))?;
+                if stored.start > 0 {
+                    file.seek(SeekFrom::Start(stored.start)).map_err(Error::io(path))?;
+                }
+                Source::File(BufReader::with_capacity(BUFFER_BYTES, file))
+            }
+            Self::Digits => {
+                let mut contents = io::Cursor::new(DIGITS_CSV_GZ);
+                contents.set_position(stored.start);
+                Source::Digits(contents)
+            }
+            #[cfg(feature = "s3")]
+            Self::S3(object) => {
+                let store = s3::Store::open(access.endpoint)?;
+                Source::S3(s3::Stream::new(store, object.clone(), stored))
+            }
         };
-        let raw = BufReader::with_capacity(BUFFER_BYTES, raw);
-        Ok(if gzip {
-            Reader::Gzip(Box::new(BufReader::with_capacity(BUFFER_BYTES, MultiGzDecoder::new(raw))))
-        } else {
-            Reader::Plain(raw)
-        })
+        let source = Metered { source, meter: meter.clone() };
+        if !gzip {
+            return Ok(Reader::Plain(source));
+        }
+        let decoder = MultiGzDecoder::new(source);
+        let mut reader = BufReader::with_capacity(BUFFER_BYTES, decoder);
+        let mut before = (&mut reader).take(bytes.start);
+        io::copy(&mut before, &mut io::sink()).map_err(Error::io(&path))?;
+        Ok(Reader::Gzip(Box::new(reader)))
     }
 }
 
 /// A part's bytes, decompressed on the way.
 pub(super) enum Reader {
-    Plain(BufReader<Raw>),
-    Gzip(Box<BufReader<MultiGzDecoder<BufReader<Raw>>>>),
-}
-
-impl Reader {
-    /// Goes on `bytes` later; a compressed stream has to be read through.
-    pub(super) fn skip(&mut self, bytes: u64) -> io::Result<()> {
-        let signed =
-            i64::try_from(bytes).map_err(|_| io::Error::from(io::ErrorKind::InvalidInput))?;
-        match self {
-            Self::Plain(reader) => reader.seek_relative(signed),
-            Self::Gzip(reader) => io::copy(&mut reader.take(bytes), &mut io::sink()).map(drop),
-        }
-    }
-
-    /// Whether [`Reader::skip`] is free.
-    pub(super) fn seeks(&self) -> bool {
-        matches!(self, Self::Plain(_))
-    }
+    Plain(Metered),
+    Gzip(Box<BufReader<MultiGzDecoder<Metered>>>),
 }
 
 impl Read for Reader {
@@ -198,34 +296,66 @@ impl BufRead for Reader {
     }
 }
 
-/// A part's bytes as stored.
-pub(super) enum Raw {
-    File(File),
-    Digits(io::Cursor<&'static [u8]>),
+/// A part's bytes as stored, counted as they are used.
+pub(super) struct Metered {
+    source: Source,
+    meter: Meter,
 }
 
-impl Read for Raw {
+enum Source {
+    File(BufReader<File>),
+    Digits(io::Cursor<&'static [u8]>),
+    #[cfg(feature = "s3")]
+    S3(s3::Stream),
+}
+
+impl Read for Metered {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        match self {
-            Self::File(file) => file.read(buffer),
-            Self::Digits(bytes) => bytes.read(buffer),
-        }
+        let count = match &mut self.source {
+            // Large reads go past the buffer.
+            Source::File(file) => file.read(buffer)?,
+            Source::Digits(contents) => contents.read(buffer)?,
+            #[cfg(feature = "s3")]
+            Source::S3(stream) => {
+                let mut ahead = stream.fill()?;
+                let count = ahead.read(buffer)?;
+                stream.consume(count);
+                count
+            }
+        };
+        self.meter.add(count);
+        Ok(count)
     }
 }
 
-impl Seek for Raw {
-    fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
-        match self {
-            Self::File(file) => file.seek(to),
-            Self::Digits(bytes) => bytes.seek(to),
+impl BufRead for Metered {
+    fn fill_buf(&mut self) -> io::Result<&[u8]> {
+        match &mut self.source {
+            Source::File(file) => file.fill_buf(),
+            Source::Digits(contents) => contents.fill_buf(),
+            #[cfg(feature = "s3")]
+            Source::S3(stream) => stream.fill(),
+        }
+    }
+
+    fn consume(&mut self, amount: usize) {
+        self.meter.add(amount);
+        match &mut self.source {
+            Source::File(file) => file.consume(amount),
+            Source::Digits(contents) => contents.consume(amount),
+            #[cfg(feature = "s3")]
+            Source::S3(stream) => stream.consume(amount),
         }
     }
 }
 
 /// The file itself, or the files of a folder in the order of their names.
-pub(super) fn find(path: &Path) -> Result<Vec<PathBuf>> {
+pub(super) fn find(path: &Path, endpoint: &Endpoint) -> Result<Vec<Origin>> {
+    if let Some(url) = Url::of(path)? {
+        return find_in_store(&url, endpoint);
+    }
     if !fs::metadata(path).map_err(Error::io(path))?.is_dir() {
-        return Ok(vec![path.to_path_buf()]);
+        return Ok(vec![Origin::File(path.to_path_buf())]);
     }
     let mut files = Vec::new();
     for entry in fs::read_dir(path).map_err(Error::io(path))? {
@@ -236,5 +366,46 @@ pub(super) fn find(path: &Path) -> Result<Vec<PathBuf>> {
         }
     }
     files.sort();
-    if files.is_empty() { Err(Error::EmptyFolder { path: path.to_path_buf() }) } else { Ok(files) }
+    if files.is_empty() {
+        return Err(Error::EmptyFolder { path: path.to_path_buf() });
+    }
+    Ok(files.into_iter().map(Origin::File).collect())
+}
+
+#[cfg(feature = "s3")]
+fn find_in_store(url: &Url, endpoint: &Endpoint) -> Result<Vec<Origin>> {
+    let objects = s3::Store::open(endpoint)?.find(url)?;
+    Ok(objects.into_iter().map(Origin::S3).collect())
+}
+
+#[cfg(not(feature = "s3"))]
+fn find_in_store(url: &Url, _: &Endpoint) -> Result<Vec<Origin>> {
+    s3::not_built(url)
+}
+
+/// Looks at many files at once, which matters where each look is a round trip.
+pub(super) fn open_all(
+    origins: Vec<Origin>,
+    hints: Hints,
+    access: Access<'_>,
+) -> Result<Vec<Part>> {
+    let at_once = if origins.iter().any(|origin| !origin.is_near()) { LOOKS_AT_ONCE } else { 1 };
+    let mut parts = Vec::with_capacity(origins.len());
+    let mut origins = origins.into_iter();
+    loop {
+        let batch: Vec<Origin> = origins.by_ref().take(at_once).collect();
+        if batch.is_empty() {
+            return Ok(parts);
+        }
+        thread::scope(|scope| {
+            let looks: Vec<_> = batch
+                .into_iter()
+                .map(|origin| scope.spawn(move || Part::open(origin, hints, access)))
+                .collect();
+            looks.into_iter().try_for_each(|look| {
+                parts.push(look.join().expect("looking does not panic")?);
+                Ok(())
+            })
+        })?;
+    }
 }

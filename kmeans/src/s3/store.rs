@@ -1,0 +1,189 @@
+//! The store itself: a client of the SDK, kept for as long as the program runs, and what is asked once.
+
+use std::collections::HashMap;
+use std::future::Future;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::time::Duration;
+
+use aws_config::BehaviorVersion;
+use aws_config::environment::EnvironmentVariableRegionProvider;
+use aws_config::meta::region::RegionProviderChain;
+use aws_config::retry::RetryConfig;
+use aws_config::timeout::TimeoutConfig;
+use aws_sdk_s3::Client;
+use aws_sdk_s3::config::{Credentials, Region};
+use aws_sdk_s3::error::{DisplayErrorContext, ProvideErrorMetadata, SdkError};
+use catena_engine::register::{S3Settings, SettingsError};
+
+use super::{Endpoint, Object, Url};
+use crate::error::{Error, Result};
+use crate::runtime::runtime;
+
+/// How often the SDK asks before it gives up.
+const ATTEMPTS_MAX: u32 = 8;
+
+/// Its first pause in between, at most. Pauses double and are random.
+const PAUSE_MAX: Duration = Duration::from_millis(200);
+
+const CONNECT_TIME_MAX: Duration = Duration::from_secs(5);
+
+/// How long a connection may be silent while an answer is due.
+const SILENCE_MAX: Duration = Duration::from_secs(20);
+
+/// One store, with the keys that this process has for it.
+#[derive(Debug)]
+pub(crate) struct Store {
+    pub(super) client: Client,
+    settings: S3Settings,
+}
+
+static STORES: OnceLock<Mutex<HashMap<Endpoint, Arc<Store>>>> = OnceLock::new();
+
+impl Store {
+    /// The store that an endpoint is; the same one each time, so that connections are kept.
+    pub(crate) fn open(endpoint: &Endpoint) -> Result<Arc<Self>> {
+        let mut stores =
+            STORES.get_or_init(Mutex::default).lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(store) = stores.get(endpoint) {
+            return Ok(store.clone());
+        }
+        let stated = S3Settings {
+            endpoint_url: endpoint.endpoint_url.clone(),
+            region: endpoint.region.clone(),
+            ..S3Settings::default()
+        };
+        let store = Self::connect(stated.or(S3Settings::from_env()))?;
+        stores.insert(endpoint.clone(), store.clone());
+        Ok(store)
+    }
+
+    /// Lets an endpoint be a store with these settings, whatever the environment says.
+    #[cfg(test)]
+    pub(crate) fn open_with(endpoint: &Endpoint, settings: S3Settings) -> Result<Arc<Self>> {
+        let store = Self::connect(settings)?;
+        let stores = STORES.get_or_init(Mutex::default).lock();
+        stores.unwrap_or_else(PoisonError::into_inner).insert(endpoint.clone(), store.clone());
+        Ok(store)
+    }
+
+    fn connect(settings: S3Settings) -> Result<Arc<Self>> {
+        let client = wait(connect(&settings))?;
+        Ok(Arc::new(Self { client, settings }))
+    }
+
+    /// The bucket of an URL.
+    pub(super) fn bucket(&self, url: &Url) -> Result<String> {
+        let bucket = self.settings.bucket(url.bucket.as_deref()).map_err(Error::Settings)?;
+        Ok(bucket.to_string())
+    }
+
+    /// The object at an URL, or the objects of the folder that it is, in the order of their keys.
+    ///
+    /// Names that begin with `.` or `_` are no data, and objects without contents mark folders.
+    pub(crate) fn find(&self, url: &Url) -> Result<Vec<Object>> {
+        let bucket = self.bucket(url)?;
+        if !url.is_folder()
+            && let Some(object) = self.list(&bucket, url, &url.key, Some(1))?.pop()
+            && object.key == url.key
+        {
+            return Ok(vec![object]);
+        }
+        let folder = if url.is_folder() { url.key.clone() } else { format!("{}/", url.key) };
+        let mut objects = self.list(&bucket, url, &folder, None)?;
+        objects.retain(|object| {
+            let name = &object.key[folder.len()..];
+            object.size > 0 && !name.starts_with(['.', '_'])
+        });
+        if objects.is_empty() {
+            return Err(Error::NoObjects { path: PathBuf::from(url.to_string()) });
+        }
+        Ok(objects)
+    }
+
+    /// Objects whose keys begin with `prefix` and go on without a slash; the first `most` of them.
+    fn list(
+        &self,
+        bucket: &str,
+        url: &Url,
+        prefix: &str,
+        most: Option<i32>,
+    ) -> Result<Vec<Object>> {
+        let request = self.client.list_objects_v2().bucket(bucket).prefix(prefix).delimiter("/");
+        let request = request.set_max_keys(most);
+        let mut objects = Vec::new();
+        let mut token = None;
+        loop {
+            let page = request.clone().set_continuation_token(token).send();
+            let page = wait(page).map_err(|cause| failed("list", url, &cause))?;
+            objects.extend(page.contents.into_iter().flatten().filter_map(|listed| {
+                Some(Object {
+                    bucket: bucket.to_string(),
+                    key: listed.key?,
+                    tag: listed.e_tag,
+                    size: u64::try_from(listed.size?).ok()?,
+                })
+            }));
+            token = page.next_continuation_token;
+            if token.is_none() || most.is_some() {
+                return Ok(objects);
+            }
+        }
+    }
+}
+
+async fn connect(settings: &S3Settings) -> Result<Client> {
+    let retries =
+        RetryConfig::standard().with_max_attempts(ATTEMPTS_MAX).with_initial_backoff(PAUSE_MAX);
+    let times = TimeoutConfig::builder()
+        .connect_timeout(CONNECT_TIME_MAX)
+        .read_timeout(SILENCE_MAX)
+        .build();
+    let mut loader =
+        aws_config::defaults(BehaviorVersion::latest()).retry_config(retries).timeout_config(times);
+    if let Some((id, secret)) = settings.keys().map_err(Error::Settings)? {
+        let keys = Credentials::new(id, secret.reveal(), None, None, "catena settings");
+        loader = loader.credentials_provider(keys);
+    }
+    let stated = settings.region.clone().map(Region::new);
+    loader = match (&settings.endpoint_url, stated) {
+        (None, None) => loader,
+        (None, Some(region)) => loader.region(region),
+        // A store of one's own has no regions, but requests are signed with one.
+        (Some(url), stated) => loader.endpoint_url(url).region(
+            RegionProviderChain::first_try(stated)
+                .or_else(EnvironmentVariableRegionProvider::new())
+                .or_else("us-east-1"),
+        ),
+    };
+    let config = loader.load().await;
+    if config.region().is_none() {
+        return Err(Error::Settings(SettingsError::NoRegion));
+    }
+    let config = aws_sdk_s3::config::Builder::from(&config)
+        .force_path_style(settings.endpoint_url.is_some())
+        .build();
+    Ok(Client::from_conf(config))
+}
+
+/// What a request that failed for good means to the user, in one line.
+pub(super) fn failed<E>(action: &'static str, url: &Url, cause: &SdkError<E>) -> Error
+where
+    E: ProvideErrorMetadata + std::error::Error + 'static,
+{
+    let reason = match cause {
+        SdkError::ServiceError(answer) => {
+            let status = answer.raw().status().as_u16();
+            let code = cause.code().unwrap_or("no code");
+            let message = cause.message().map(|message| format!(", {message}")).unwrap_or_default();
+            format!("status {status}, {code}{message}")
+        }
+        _ => DisplayErrorContext(cause).to_string(),
+    };
+    Error::Store { action, path: PathBuf::from(url.to_string()), reason }
+}
+
+/// Runs something to its end on this thread, which is none of the runtime's.
+pub(super) fn wait<T>(future: impl Future<Output = T>) -> T {
+    runtime().block_on(future)
+}
