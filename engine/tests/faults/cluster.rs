@@ -1,0 +1,210 @@
+//! A cluster of processes on this machine.
+
+use std::io::{BufRead, BufReader};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::sync::mpsc;
+use std::time::{Duration, Instant};
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use serde_json::Value;
+use tempfile::TempDir;
+
+/// Nodes of one cluster, and the directory in which its record lies.
+pub(crate) struct Cluster {
+    directory: TempDir,
+    pub(crate) nodes: Vec<Node>,
+    /// The network namespace of each node, if they have their own.
+    namespaces: Option<Vec<Namespace>>,
+}
+
+/// Where a node runs.
+#[derive(Clone, Debug)]
+pub(crate) struct Namespace {
+    pub(crate) name: String,
+    pub(crate) address: String,
+}
+
+/// A process that is a node.
+pub(crate) struct Node {
+    child: Child,
+    /// `n-…`: this life of it.
+    pub(crate) id: String,
+    /// Where its first core listens.
+    pub(crate) address: String,
+    /// Which of the nodes it is: it bears the same name in each life.
+    number: usize,
+}
+
+/// What the record says.
+pub(crate) struct Record(Value);
+
+const PATIENCE: Duration = Duration::from_secs(40);
+
+impl Cluster {
+    /// So many nodes, each of which holds everything. All of them are members when this returns.
+    pub(crate) fn new(nodes: usize) -> Cluster {
+        Cluster::placed(nodes, None)
+    }
+
+    pub(crate) fn placed(nodes: usize, namespaces: Option<Vec<Namespace>>) -> Cluster {
+        let directory = tempfile::tempdir().unwrap();
+        let mut cluster = Cluster { directory, nodes: Vec::new(), namespaces };
+        for number in 0..nodes {
+            let node = cluster.start(number, nodes);
+            cluster.nodes.push(node);
+            cluster.await_members(number + 1);
+        }
+        cluster
+    }
+
+    /// Starts a node, with nothing.
+    fn start(&self, number: usize, replicas: usize) -> Node {
+        let engine = env!("CARGO_BIN_EXE_catena-engine");
+        let mut command = match self.namespaces.as_ref().map(|all| &all[number]) {
+            None => Command::new(engine),
+            Some(Namespace { name, .. }) => {
+                let mut command = Command::new("ip");
+                command.args(["netns", "exec", name, engine, "--insecure-network"]);
+                command
+            }
+        };
+        let ip = self.namespaces.as_ref().map_or("127.0.0.1", |all| &all[number].address);
+        command
+            .args(["--listen", &format!("{ip}:0"), "--cores", "0", "--no-pin", "--shards", "8"])
+            .args(["--cluster", &format!("file://{}", self.directory.path().display())])
+            .args(["--create", "--replicas", &replicas.to_string(), "--min-members", "1"])
+            .args(["--lease-ms", "300", "--suspect-ms", "400"])
+            .args(["--node-name", &format!("node-{number}")])
+            .env("RUST_LOG", "info")
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(self.log_of(number));
+        let mut child = command.spawn().unwrap();
+        let stdout = child.stdout.take().unwrap();
+        let (said, heard) = mpsc::channel();
+        std::thread::spawn(move || {
+            for line in BufReader::new(stdout).lines().map_while(Result::ok) {
+                _ = said.send(line);
+            }
+        });
+        let ready = heard.recv_timeout(PATIENCE).unwrap_or_else(|error| {
+            panic!("node-{number} did not start ({error}): {}", self.said_by(number))
+        });
+        let word = |begins: &str| {
+            let word = ready.split_whitespace().find(|word| word.contains(begins));
+            word.unwrap_or_else(|| panic!("no {begins} in {ready:?}")).to_owned()
+        };
+        let id = word("n-").trim_matches(|c: char| !c.is_ascii_alphanumeric()).to_owned();
+        Node { child, id, address: word(&format!("{ip}:")), number }
+    }
+
+    /// Where a node writes what it does, in all its lives.
+    fn log_of(&self, number: usize) -> std::fs::File {
+        let path = self.directory.path().join(format!("node-{number}.log"));
+        std::fs::OpenOptions::new().create(true).append(true).open(path).unwrap()
+    }
+
+    /// The last lines of that.
+    pub(crate) fn said_by(&self, number: usize) -> String {
+        let path = self.directory.path().join(format!("node-{number}.log"));
+        let text = std::fs::read_to_string(path).unwrap_or_default();
+        let lines: Vec<&str> = text.lines().collect();
+        lines[lines.len().saturating_sub(40)..].join("\n")
+    }
+
+    /// Ends a process without a word, and starts another in its place.
+    pub(crate) fn replace(&mut self, at: usize) {
+        self.kill(at);
+        self.revive(at);
+    }
+
+    /// Ends a process without a word.
+    pub(crate) fn kill(&mut self, at: usize) {
+        let node = &mut self.nodes[at];
+        node.child.kill().unwrap();
+        node.child.wait().unwrap();
+    }
+
+    /// Starts another process in the place of one that has ended.
+    pub(crate) fn revive(&mut self, at: usize) {
+        self.nodes[at] = self.start(self.nodes[at].number, self.nodes.len());
+    }
+
+    /// The place of a node in `nodes` by its id.
+    pub(crate) fn place_of(&self, id: &str) -> Option<usize> {
+        self.nodes.iter().position(|node| node.id == id)
+    }
+
+    pub(crate) fn record(&self) -> Record {
+        Record::read(self.directory.path())
+    }
+
+    /// Waits until the record has so many members, all of them processes that run.
+    pub(crate) fn await_members(&self, count: usize) -> Record {
+        let latest = Instant::now() + PATIENCE;
+        loop {
+            let record = self.record();
+            let members = record.chain();
+            if members.len() == count && members.iter().all(|id| self.place_of(id).is_some()) {
+                return record;
+            }
+            assert!(
+                Instant::now() < latest,
+                "not {count} members but {members:?}\n{}",
+                (0..self.nodes.len()).map(|n| self.said_by(n)).collect::<Vec<_>>().join("\n\n"),
+            );
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+
+    /// Where clients look for it: all nodes.
+    pub(crate) fn seeds(&self) -> String {
+        let addresses: Vec<&str> = self.nodes.iter().map(|node| &*node.address).collect();
+        addresses.join(",")
+    }
+}
+
+impl Node {
+    /// Lets the process stand still, or go on.
+    pub(crate) fn signal(&self, signal: Signal) {
+        let pid = Pid::from_raw(self.child.id().try_into().unwrap());
+        kill(pid, signal).unwrap();
+    }
+}
+
+impl Drop for Cluster {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            for number in 0..self.nodes.len() {
+                println!("node-{number} said last:\n{}\n", self.said_by(number));
+            }
+        }
+    }
+}
+
+impl Drop for Node {
+    fn drop(&mut self) {
+        // One that stands still ends as well.
+        _ = self.child.kill();
+        _ = self.child.wait();
+    }
+}
+
+impl Record {
+    fn read(directory: &Path) -> Record {
+        let text = std::fs::read(directory.join("catena/config.json")).unwrap_or_default();
+        Record(serde_json::from_slice(&text).unwrap_or_default())
+    }
+
+    /// The chain of the first shard, the head first; nobody if there is no record yet.
+    pub(crate) fn chain(&self) -> Vec<String> {
+        let chain = self.0["chains"][0].as_array().cloned().unwrap_or_default();
+        chain.iter().filter_map(|id| id.as_str().map(str::to_owned)).collect()
+    }
+
+    pub(crate) fn epoch(&self) -> u64 {
+        self.0["epoch"].as_u64().unwrap_or_default()
+    }
+}

@@ -1,0 +1,65 @@
+//! `kill -9`, again and again.
+
+use std::time::Duration;
+
+use crate::cluster::Cluster;
+use crate::load::Load;
+
+/// How often; `CATENA_KILLS` says otherwise.
+const KILLS: usize = 6;
+
+fn kills() -> usize {
+    std::env::var("CATENA_KILLS").ok().and_then(|kills| kills.parse().ok()).unwrap_or(KILLS)
+}
+
+/// The head, a middle one and the tail in turn: each comes back with nothing and is taught.
+#[test]
+fn kills_in_a_row_lose_nothing_and_double_nothing() {
+    let mut cluster = Cluster::new(3);
+    let load = Load::start(&cluster.seeds(), 16, 2);
+    load.await_more(200);
+    let mut waits = Vec::new();
+    for kill in 0..kills() {
+        let chain = cluster.await_members(3).chain();
+        let victim = &chain[kill % chain.len()];
+        let at = cluster.place_of(victim).unwrap();
+        load.longest();
+        println!("kill {kill}: {victim}");
+        cluster.replace(at);
+        load.await_more(200);
+        waits.push(load.longest());
+    }
+    cluster.await_members(3);
+    let tally = load.finish(&cluster.seeds());
+    waits.sort_unstable();
+    println!(
+        "{} kills: {} updates told and found, {} reads; longest wait of an update: median {:?}, most {:?}",
+        waits.len(),
+        tally.told,
+        tally.reads,
+        waits[waits.len() / 2],
+        waits[waits.len() - 1],
+    );
+}
+
+/// Two of three at once: whoever is left goes on with everything.
+#[test]
+fn the_last_one_of_three_has_everything() {
+    let mut cluster = Cluster::new(3);
+    let load = Load::start(&cluster.seeds(), 8, 1);
+    load.await_more(200);
+    let chain = cluster.record().chain();
+    let victims: Vec<usize> = chain[..2].iter().map(|id| cluster.place_of(id).unwrap()).collect();
+    for at in &victims {
+        cluster.kill(*at);
+    }
+    load.await_more(200);
+    assert_eq!(cluster.record().chain(), chain[2..]);
+    for at in victims {
+        cluster.revive(at);
+    }
+    cluster.await_members(3);
+    load.await_more(200);
+    std::thread::sleep(Duration::from_millis(500));
+    println!("two at once: {:?}", load.finish(&cluster.seeds()));
+}
