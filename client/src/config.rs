@@ -97,10 +97,6 @@ pub(crate) const LOOK_AFTER: Duration = Duration::from_secs(1);
 /// … up to this.
 pub(crate) const LOOK_PAUSE_MAX: Duration = Duration::from_secs(16);
 
-/// What was heard of a cluster this long ago is heard anew before the next call: members that joined
-/// meanwhile are the ones to turn to when the others leave.
-pub(crate) const NEWS_AGE_MAX: Duration = Duration::from_secs(60);
-
 /// For how long reads keep away from a member that could not answer one.
 pub(crate) const AVOID: Duration = Duration::from_secs(1);
 

@@ -30,6 +30,8 @@ pub(crate) struct Node {
     pub(crate) topology: Topology,
     /// The topology is in doubt: ask a member or seed before anything else is sent.
     pub(crate) topology_stale: bool,
+    /// A reply was of a newer epoch than the topology.
+    pub(crate) is_behind: bool,
     /// Nobody is asked before this, unless it is needed to connect.
     pub(crate) look_not_before: Option<Instant>,
     /// Whatever is told first is believed.
@@ -119,6 +121,7 @@ impl Node {
             seeds,
             topology,
             topology_stale: false,
+            is_behind: false,
             look_not_before: None,
             trusting: false,
             misled: false,

@@ -245,11 +245,6 @@ impl Topology {
         self.welcome.epoch
     }
 
-    /// How long ago it was heard of.
-    pub(crate) fn age(&self, now: Instant) -> Duration {
-        now.saturating_duration_since(self.clock.read_at)
-    }
-
     pub(crate) fn shards(&self) -> u32 {
         self.welcome.shards
     }

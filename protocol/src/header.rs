@@ -75,7 +75,7 @@ pub struct Header {
     pub shard: ShardId,
     /// `number - acked_gap` is the highest number up to which every reply has arrived.
     pub acked_gap: u16,
-    /// The configuration the sender believes in; 0 on a single node.
+    /// The configuration that the sender goes by; 0 on a single node, and in requests that fit any.
     pub epoch: u32,
     /// The session, 0 for none. Reads need none.
     pub session: u64,

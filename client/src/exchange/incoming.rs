@@ -44,6 +44,8 @@ impl Exchange<'_, '_> {
         }
         let refusal = refusal(status, bytes)?;
         lane.on_answered(place);
+        // Others joined or left, and nothing had to be said about it: this call is not held up.
+        self.node.is_behind |= header.epoch > self.node.topology.epoch();
         match refusal {
             None => {
                 let buffer = lane.kept_as.unwrap_or(endpoint);

@@ -7,20 +7,21 @@
 use std::time::Instant;
 
 use super::Exchange;
-use crate::config::{AVOID, BACKOFF_MAX, LOOK_AFTER, MEMBER_TIMEOUT, NEWS_AGE_MAX};
+use crate::config::{AVOID, BACKOFF_MAX, LOOK_AFTER, MEMBER_TIMEOUT};
 use crate::lane::Lane;
 use crate::node::Ask;
 use crate::request::Failure;
 use crate::topology::{News, Topology};
 
 impl Exchange<'_, '_> {
-    /// Asks somebody of the cluster if nothing was heard for long. Nobody is told when a member joins.
+    /// Asks somebody of the cluster if it is known to have changed: members that joined are the ones to
+    /// turn to when the others leave.
     pub(super) fn hear_news(&mut self) {
         if !self.node.topology.is_cluster() || self.open == 0 {
             return;
         }
         let now = Instant::now();
-        if self.node.topology.age(now) >= NEWS_AGE_MAX && self.node.may_look(now) {
+        if self.node.is_behind && self.node.may_look(now) {
             self.node.look_not_before = Some(now + LOOK_AFTER);
             let deadline = self.deadline.min(now + MEMBER_TIMEOUT);
             let greeted = self.node.greet(Ask::Anybody { last: None }, deadline, self.pool);
@@ -189,7 +190,7 @@ impl Exchange<'_, '_> {
         let follows = topology.follows(&node.topology);
         let before = std::mem::replace(&mut node.topology, topology);
         (node.topology_stale, node.look_not_before) = (false, None);
-        (node.trusting, node.misled) = (false, false);
+        (node.trusting, node.misled, node.is_behind) = (false, false, false);
         let place_of = |at: usize| {
             let lane = &self.node.lanes[at];
             let place = self.node.topology.endpoint_at(before.address_of(at))?;

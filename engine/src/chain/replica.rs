@@ -273,7 +273,8 @@ impl Replica {
             self.shard.on_request(moment, conn, frame, out);
             return;
         }
-        let mut exits = Holding { held: &mut self.held, out: &mut *out };
+        let epoch = self.post.epoch;
+        let mut exits = Holding { held: &mut self.held, epoch, out: &mut *out };
         let effective = self.shard.on_request(moment, conn, frame, &mut exits);
         if effective {
             self.append(moment.now, frame.bytes);
@@ -301,7 +302,8 @@ impl Replica {
             }
             return;
         }
-        let mut exits = Holding { held: &mut self.held, out: &mut *out };
+        let epoch = self.post.epoch;
+        let mut exits = Holding { held: &mut self.held, epoch, out: &mut *out };
         if self.shard.on_time(now, &mut exits) {
             self.append(now, &[]);
         }
@@ -696,12 +698,13 @@ const NOBODY: ConnId = ConnId(u64::MAX);
 /// Keeps answers instead of sending them.
 struct Holding<'a, E> {
     held: &'a mut Held,
+    epoch: u32,
     out: &'a mut E,
 }
 
 impl<E: Exits> Outbox for Holding<'_, E> {
     fn push(&mut self, conn: ConnId, to: &Header, output: Output<'_>) {
-        self.held.push(conn, to, &output);
+        self.held.push(conn, &Header { epoch: self.epoch, ..*to }, &output);
     }
 
     fn print(&mut self, log: ObjectId, name: Option<&str>, line: &str) {

@@ -92,6 +92,7 @@ impl Core {
         let Some(chain) = self.chain() else { return };
         chain.life.set(life);
         chain.view.replace(None);
+        self.epoch.set(0);
         chain.members.replace(Members::default());
         chain.unconfirmed.set(None);
         chain.lesson.set(None);
@@ -105,6 +106,7 @@ impl Core {
     pub(super) fn look(self: &Rc<Core>, view: &Arc<View>) {
         let Some(chain) = self.chain() else { return };
         let before = chain.view.replace(Some(view.clone()));
+        self.epoch.set(view.epoch);
         let was_member = before.as_ref().is_some_and(|before| before.member);
         if before.is_none_or(|before| before.epoch != view.epoch) {
             chain.members.replace(members(&view.record));

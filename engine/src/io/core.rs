@@ -60,6 +60,8 @@ pub(super) struct Core {
     memory_bytes: Cell<u64>,
     pub(super) conns: Conns,
     chain: Option<Chain>,
+    /// The epoch of the last view; 0 if there is no cluster.
+    pub(super) epoch: Cell<u32>,
     pub(super) links: RefCell<Vec<Link>>,
     /// Shards that may have something to say to other nodes, a bit each.
     touched: RefCell<Vec<u64>>,
@@ -85,6 +87,7 @@ impl Core {
         Core {
             config,
             chain,
+            epoch: Cell::new(0),
             links: RefCell::default(),
             touched: RefCell::new(vec![0; shards.len().div_ceil(64)]),
             shards: RefCell::new(shards),
@@ -325,11 +328,10 @@ impl Core {
         conn.role.set(Role::Client);
         // Whoever is told the time here may go on elsewhere, where it is a little earlier.
         let early_us = if self.chain.is_some() { CLOCKS_APART_US } else { 0 };
-        let view = self.chain.as_ref().and_then(Chain::view);
         Welcome {
             features: features::ALL,
             now_us: self.config.clock.shards_time(now).0.saturating_sub(early_us),
-            epoch: view.map_or(0, |view| view.epoch),
+            epoch: self.epoch.get(),
             shards: self.config.map.shards(),
             frame_bytes_max: FRAME_BYTES_MAX,
             session_window: SESSION_WINDOW_MAX,
@@ -528,7 +530,14 @@ impl<'a> Answers<'a> {
 
 impl Outbox for Answers<'_> {
     fn push(&mut self, conn: ConnId, to: &Header, output: Output<'_>) {
-        self.append(conn, |unsent| output.write(to, unsent));
+        match self.core.epoch.get() {
+            0 => self.append(conn, |unsent| output.write(to, unsent)),
+            // So that clients hear of a newer one.
+            epoch => {
+                let to = Header { epoch, ..*to };
+                self.append(conn, |unsent| output.write(&to, unsent));
+            }
+        }
     }
 
     fn print(&mut self, log: ObjectId, name: Option<&str>, line: &str) {

@@ -34,7 +34,7 @@ pub const STUCK_MS: u32 = 2_000;
 pub const PAUSE_MS: u32 = 500;
 
 /// Between two removals by the same node, unless members are missing.
-pub const REMOVAL_MS: u32 = 10_000;
+pub const REMOVAL_MS: u32 = 2_000;
 
 /// How long the tail does not append a learner with which it did not work.
 pub const LEARNER_AGAIN_MS: u32 = 10_000;
