@@ -260,5 +260,50 @@ fn a_process_that_dies_is_removed_and_another_takes_its_place() {
     b.running.signal("-TERM");
     let (status, said) = b.running.end();
     assert_eq!(status.code(), Some(0), "{said}");
-    assert!(said.contains("this life of the node is over"), "{said}");
+    assert!(said.contains("this node was removed from the cluster: silent."), "{said}");
+}
+
+#[cfg(feature = "s3")]
+#[test]
+fn nodes_meet_in_s3_though_answers_get_lost() {
+    use catena_engine::Cluster;
+    use catena_engine::register::{S3Settings, Secret};
+    use catena_s3_stand_in::{ACCESS_KEY, Fault, SECRET_ACCESS_KEY, StandIn};
+
+    let store = StandIn::start(&["bucket"]);
+    let settings = S3Settings {
+        access_key: Some(ACCESS_KEY.into()),
+        secret_access_key: Some(Secret::new(SECRET_ACCESS_KEY)),
+        endpoint_url: Some(store.endpoint_url()),
+        region: Some("eu-central-1".into()),
+        ..S3Settings::default()
+    };
+    let node = |name: &str| {
+        let location = "s3://bucket/clusters".parse().expect("a location");
+        let cluster = Cluster::at(location).s3(settings.clone()).node_name(name).create(true);
+        Engine::builder().shards(8).cluster(cluster).start().expect("it starts")
+    };
+    store.fail_puts([Fault::LoseReply]);
+    let a = node("node-a");
+    wait_for(control(&a), 1, "sole");
+    assert_eq!(store.puts(), 1, "it saw that the record was its own");
+    store.fail_puts([Fault::Drop, Fault::Refuse(503)]);
+    let b = node("node-b");
+    wait_for(control(&b), 2, "tail");
+    assert_eq!(store.puts(), 4);
+    assert!(store.contents("bucket", "clusters/catena/config.json").is_some());
+
+    // Without the store all goes on but changes, and it says so.
+    drop(store);
+    let status = Operator::at(control(&a)).wait(|status| !status.register_trouble.is_empty());
+    assert_eq!((&*status.standing, status.active), ("member", true));
+    assert_eq!(Way::to("object", a.addresses()).add("object"), 1);
+    assert_eq!(Way::to("object", b.addresses()).get("object"), 1);
+    let another = Cluster::at("s3://bucket/clusters".parse().expect("a location"));
+    let error = Engine::builder().cluster(another.s3(settings)).start().expect_err("no store");
+    let text = error.to_string();
+    assert!(
+        text.starts_with("cannot use the cluster's register at s3://bucket/clusters: "),
+        "{text}"
+    );
 }
