@@ -172,6 +172,11 @@ impl Links {
         is_news
     }
 
+    /// How often in a row a node could not be connected to.
+    pub(super) fn failures(&self, node: NodeId) -> u32 {
+        self.peers.get(&node).map_or(0, |peer| peer.failures)
+    }
+
     /// Forgets whoever is not connected and not among these.
     pub(super) fn retain(&mut self, is_wanted: impl Fn(NodeId) -> bool) {
         self.peers.retain(|node, peer| {

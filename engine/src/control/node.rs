@@ -296,7 +296,8 @@ impl Node {
 
     /// This life is over. From now on the node is another one, which nobody knows, and has nothing.
     fn end_life(&mut self, not_before: Time, removals: u32) {
-        let wait = Duration::from_millis(not_before.0.saturating_sub(self.clock.now().0) / 1_000);
+        let wait =
+            Duration::from_millis(not_before.0.saturating_sub(self.clock.now().0).div_ceil(1_000));
         let last = std::mem::replace(&mut self.me, NodeId(random()));
         let removed = self.record.as_ref().filter(|record| record.is_retired(last));
         self.links.close();

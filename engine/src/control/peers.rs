@@ -44,6 +44,9 @@ impl Node {
         }
         let name = self.name(link.peer);
         let node = link.peer;
+        if trouble.means_gone() && self.links.failures(node) == GONE_FAILURES {
+            self.tell(|member, now, out| member.on_link(now, node, false, out))?;
+        }
         match trouble {
             Trouble::Refused(Fault { status: Status::WrongCluster, .. }) if !self.is_member() => {
                 return Err(format!(
@@ -119,6 +122,10 @@ impl Node {
         }
     }
 }
+
+/// Whoever could not be connected to so often in a row, though somebody answered, is taken for gone. Once
+/// may be an accident.
+const GONE_FAILURES: u32 = 3;
 
 fn suspect_ms(record: Option<&Arc<Record>>) -> u32 {
     record.map_or(Settings::default().suspect_ms, |record| record.suspect_ms)

@@ -200,9 +200,13 @@ struct Process {
 
 impl Process {
     fn start(place: &Place, name: &str) -> Process {
+        Process::with(place, name, &[])
+    }
+
+    fn with(place: &Place, name: &str, args: &[&str]) -> Process {
         let url = place.url();
-        let args = ["--cluster", &url, "--create", "--shards", "8", "--node-name", name];
-        let running = Running::start(&args);
+        let first = ["--cluster", &url, "--create", "--shards", "8", "--node-name", name];
+        let running = Running::start(&[&first, args].concat());
         let ready = running.ready.trim();
         let (_, within) = ready.split_once(") as ").expect("it says who it is");
         let (id, rest) =
@@ -261,6 +265,20 @@ fn a_process_that_dies_is_removed_and_another_takes_its_place() {
     let (status, said) = b.running.end();
     assert_eq!(status.code(), Some(0), "{said}");
     assert!(said.contains("this node was removed from the cluster: silent."), "{said}");
+}
+
+/// Nobody has to wait for silence when the machine says that the process is gone.
+#[test]
+fn a_process_that_is_gone_is_not_waited_for() {
+    let place = Place::new();
+    let patient = ["--suspect-ms", "60000", "--lease-ms", "100"];
+    let a = Process::with(&place, "node-a", &patient);
+    wait_for(a.control, 1, "sole");
+    let b = Process::with(&place, "node-b", &[]);
+    wait_for(b.control, 2, "tail");
+    drop(a);
+    wait_for(b.control, 1, "sole");
+    assert_eq!(place.record().change.reason, "its link is down");
 }
 
 #[cfg(feature = "s3")]
