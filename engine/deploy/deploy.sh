@@ -18,7 +18,7 @@ Options of all three:
 Options of create. What is not said stays as it is, or is as the template has it:
   --nodes N               [2]
   --replicas N            nodes that hold each object [2]
-  --min-members N         with fewer, the cluster takes no updates [1]
+  --min-members N         with fewer, the cluster takes no updates [1 of 2 replicas, 2 of more]
   --instance-type TYPE    x86-64, with as many cpus as --cores says [r5.2xlarge]
   --cores LIST            cpus to run on, one thread each [0-7]
   --memory-per-core SIZE  [6GiB]
@@ -505,7 +505,7 @@ fix_cluster_parameters() {
         replicas=${replicas:-$(fact "$cluster" Replicas)}
         members=${members:-$(fact "$cluster" MinMembers)}
     fi
-    nodes=${nodes:-2} replicas=${replicas:-2} members=${members:-1}
+    nodes=${nodes:-2} replicas=${replicas:-2} members=${members:-0}
     ((replicas <= nodes)) || fail "$replicas replicas take at least as many nodes, and there are $nodes"
     ((members <= replicas)) || fail "--min-members $members: there are never more than $replicas members"
     # The record of an earlier cluster names nodes that are gone, and cannot be deleted.
