@@ -39,7 +39,7 @@ fn k_means_ends_with_the_right_centres() {
             60 => kill(&mut cluster, 1),
             100 => {
                 for at in 0..3 {
-                    if cluster.record().chain().iter().all(|id| cluster.place_of(id) != Some(at)) {
+                    if cluster.record().chain().iter().all(|it| cluster.place_of(it) != Some(at)) {
                         cluster.revive(at);
                     }
                 }
