@@ -1,6 +1,8 @@
 //! The client: from an object and an op to a result.
 
 use std::cell::RefCell;
+#[cfg(feature = "register")]
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use catena_protocol::limits::SESSION_TTL_MS_MAX;
@@ -37,6 +39,10 @@ impl Client {
     /// Connects to the engine at `address`: `host:port`, or several of them with commas, of which
     /// the first that answers is taken. It says which other members its cluster has, if it is in one.
     ///
+    /// `file:///directory` and `file:///directory#cluster` are the places where a cluster called
+    /// `catena`, or as said, keeps its record; the members it names are asked. Needs the feature
+    /// `register`.
+    ///
     /// Costs one round trip after the TCP handshake. Names are looked up by the operating system,
     /// in its own time.
     ///
@@ -45,6 +51,27 @@ impl Client {
     /// [`Error::BadAddress`], [`Error::Unreachable`], [`Error::Unwelcome`], [`Error::Incompatible`].
     pub fn connect(address: impl ToString) -> Result<Client, Error> {
         Client::builder().connect(address)
+    }
+
+    /// Connects to the cluster that has this record: the text of the object `config.json` in its
+    /// register, which the caller has fetched. Needs the feature `register`.
+    ///
+    /// The record may be old, as long as one of the nodes it names is still there. In a function that has
+    /// an S3 client at hand, and a register at `s3://bucket/prefix`:
+    ///
+    /// ```ignore
+    /// let key = "prefix/catena/config.json"; // of the cluster called `catena`
+    /// let object = s3.get_object().bucket("bucket").key(key).send().await?;
+    /// let record = object.body.collect().await?.into_bytes();
+    /// let client = Client::connect_record(std::str::from_utf8(&record)?)?;
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Client::connect`].
+    #[cfg(feature = "register")]
+    pub fn connect_record(record: &str) -> Result<Client, Error> {
+        Client::builder().connect_record(record)
     }
 
     /// A client with other timeouts than the default ones.
@@ -357,9 +384,26 @@ impl Builder {
     /// Those of [`Client::connect`].
     pub fn connect(self, address: impl ToString) -> Result<Client, Error> {
         let address = address.to_string();
+        self.connect_seeds(Seeds::parse(&address), &address)
+    }
+
+    /// Connects, see [`Client::connect_record`].
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Client::connect`].
+    #[cfg(feature = "register")]
+    pub fn connect_record(self, record: &str) -> Result<Client, Error> {
+        const NAME: &str = "the record";
+        let bad = |error| Error::BadAddress { address: NAME.into(), source: Arc::new(error) };
+        let seeds = Seeds::in_record(record).map_err(bad)?;
+        self.connect_seeds(seeds, NAME)
+    }
+
+    fn connect_seeds(self, seeds: Seeds, name: &str) -> Result<Client, Error> {
         let pool = Pool::default();
-        let node = Node::connect(self.config, Seeds::parse(&address), &pool)
-            .map_err(|unreached: Unreached| Error::of_unreached(&address, unreached))?;
+        let node = Node::connect(self.config, seeds, &pool)
+            .map_err(|unreached: Unreached| Error::of_unreached(name, unreached))?;
         Ok(Client { node: RefCell::new(node), pool, deadline: self.deadline.into() })
     }
 }

@@ -17,7 +17,10 @@ use crate::request::{Failure, Request};
 #[non_exhaustive]
 pub enum Error {
     /// The engine's address cannot be used as one.
-    #[error("`{address}` cannot be resolved ({source}): give the engine's address as host:port")]
+    #[error(
+        "`{address}` cannot be used as an address ({source}): give the engine's as host:port, or the \
+         place of a cluster's record as file:///directory#cluster"
+    )]
     BadAddress {
         /// The address as it was given.
         address: Box<str>,
@@ -311,7 +314,7 @@ fn list(addresses: &[SocketAddr]) -> String {
 }
 
 /// An input or output error without the operating system's number.
-fn reason(error: &std::io::Error) -> String {
+pub(crate) fn reason(error: &std::io::Error) -> String {
     match error.raw_os_error() {
         Some(_) => error.kind().to_string(),
         None => error.to_string(),

@@ -94,6 +94,11 @@
 //! had left. All of that is inside the deadline of the call, which notices nothing else. Calls with a
 //! timeout of less than about 4 seconds may end before the others have found out that a node is gone.
 //!
+//! A cluster can also be found through its register: [`Client::connect`] takes the place of one in a
+//! directory, and `Client::connect_record` the text of a record that was fetched from S3 (both with the
+//! feature `register`). [`Client::cluster`] says who the members are, and [`operator`] what each of
+//! them thinks of the others.
+//!
 //! Errors name the node that was asked ([`Call::member`]). [`Builder::read_from`] spreads reads over the
 //! members.
 //!
@@ -152,6 +157,7 @@
 
 mod buffer;
 mod client;
+mod cluster;
 mod config;
 mod connection;
 mod error;
@@ -161,9 +167,11 @@ mod lane;
 mod manage;
 mod node;
 mod objects;
+pub mod operator;
 mod page;
 mod pipeline;
 mod random;
+mod register;
 mod request;
 mod scope;
 mod session;
@@ -185,6 +193,7 @@ pub use catena_protocol::{
 };
 
 pub use crate::client::{Builder, Client};
+pub use crate::cluster::{Cluster, Member};
 pub use crate::config::ReadFrom;
 pub use crate::error::{Call, Error};
 pub use crate::hold::Hold;

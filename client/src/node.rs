@@ -19,6 +19,7 @@ use crate::config::{Config, MEMBER_TIMEOUT};
 use crate::connection::Connection;
 use crate::lane::{Arrival, Lane, Patience};
 use crate::random;
+use crate::register;
 use crate::request::Failure;
 use crate::session::Session;
 use crate::topology::{News, Topology};
@@ -61,7 +62,8 @@ pub(crate) enum Ask {
     Others { than: usize },
 }
 
-/// Where to look for the node: `host:port`, one or several.
+/// Where to look for the node: one or several of `host:port` and of places where a cluster has its
+/// record.
 #[derive(Clone, Debug)]
 pub(crate) struct Seeds(Vec<String>);
 
@@ -80,11 +82,21 @@ impl Seeds {
         Seeds(list.split(',').map(|seed| seed.trim().to_owned()).collect())
     }
 
-    /// Looks all of them up. Some may have no address any more, as long as others have.
+    /// The addresses that a cluster's record names.
+    #[cfg(feature = "register")]
+    pub(crate) fn in_record(record: &str) -> std::io::Result<Seeds> {
+        register::seeds_in(record).map(Seeds)
+    }
+
+    /// Looks all of them up, and into records as they are now. Some may have no address any more, as long as others have.
     pub(crate) fn addresses(&self) -> std::io::Result<Vec<SocketAddr>> {
         let (mut addresses, mut failure) = (Vec::new(), None);
         for seed in &self.0 {
-            match seed.to_socket_addrs() {
+            let found = match register::file_of(seed) {
+                Some(file) => register::seeds_at(&file).and_then(|seeds| Seeds(seeds).addresses()),
+                None => seed.to_socket_addrs().map(Iterator::collect),
+            };
+            match found {
                 Ok(found) => addresses.extend(found),
                 Err(error) => failure = Some(error),
             }

@@ -8,7 +8,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use catena_protocol::{Fault, ObjectId, ShardId, ShardMap, Status, Welcome, features};
+use catena_protocol::{Fault, Members, ObjectId, ShardId, ShardMap, Status, Welcome, features};
 
 use crate::config::{CLOCK_MARGIN_MAX, CLOCK_MARGIN_OF_TTL};
 
@@ -245,6 +245,16 @@ impl Topology {
         self.welcome.epoch
     }
 
+    /// Who holds which shard in the cluster; nobody on a single node.
+    pub(crate) fn members(&self) -> &Members {
+        &self.welcome.members
+    }
+
+    /// Where the cores of a member listen.
+    pub(crate) fn addresses_of(&self, member: usize) -> &[SocketAddr] {
+        &self.endpoints[self.firsts[member]..self.firsts[member + 1]]
+    }
+
     pub(crate) fn shards(&self) -> u32 {
         self.welcome.shards
     }
@@ -275,8 +285,6 @@ impl Clock {
 
 #[cfg(test)]
 mod tests {
-    use catena_protocol::Members;
-
     use super::*;
 
     /// Members with so many cores each, every chain beginning at another one.

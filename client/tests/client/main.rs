@@ -18,6 +18,7 @@ mod names;
 mod peer;
 mod pipelines;
 mod proxy;
+mod replicated;
 mod retries;
 mod users;
 mod values;

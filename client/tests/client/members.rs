@@ -247,6 +247,7 @@ fn serve(member: usize, mut conn: Conn, shared: &Mutex<State>) {
             continue;
         }
         let answer = state.answer(member, mode, &asked);
+        let header = Header { epoch: state.views[member].epoch, ..asked.header };
         drop(state);
         if mode == Mode::Breaks && asked.header.op != OpCode::SessionOpen.to_wire() {
             _ = conn.stream.shutdown(Shutdown::Both);
@@ -255,7 +256,7 @@ fn serve(member: usize, mut conn: Conn, shared: &Mutex<State>) {
         let mut out = Vec::new();
         let refusal = answer.as_ref().err().map(|status| fault(*status, 1).into());
         let answer = answer.as_ref().map_err(|_| refusal.as_ref().expect("it is one"));
-        frame::write_reply(&mut out, &asked.header, answer);
+        frame::write_reply(&mut out, &header, answer);
         // The client may have hung up.
         _ = conn.stream.write_all(&out);
     }
