@@ -5,21 +5,69 @@
 
 use std::process::{Command, Output, Stdio};
 
-use catena_engine::Engine;
+use std::time::{Duration, Instant};
 
-/// An engine, and a shell beside it.
+use catena_engine::{Cluster, Engine};
+use tempfile::TempDir;
+
+/// Engines, and a shell beside them.
 struct Shell {
-    engine: Engine,
+    engines: Vec<Engine>,
+    /// What the tool is told of where they are.
+    place: String,
+    /// Behind the engines, which use it when they leave.
+    directory: Option<TempDir>,
 }
 
 impl Shell {
     fn new() -> Shell {
-        Shell { engine: Engine::builder().cores(2).start().expect("the engine starts") }
+        let engine = Engine::builder().cores(2).start().expect("the engine starts");
+        let place = engine.addresses()[0].to_string();
+        Shell { engines: vec![engine], place, directory: None }
+    }
+
+    /// A cluster of so many members, found through its record.
+    fn of_cluster(nodes: usize) -> Shell {
+        let directory = tempfile::tempdir().expect("a directory");
+        let place = format!("file://{}", directory.path().display());
+        let replicas = u32::try_from(nodes).expect("a few");
+        let start = |at| {
+            let cluster = Cluster::at(place.parse().expect("a location")).create(true);
+            let cluster = cluster.replicas(replicas).min_members(1);
+            let cluster = cluster.node_name(format!("node-{at}"));
+            Engine::builder().shards(4).cluster(cluster).start().expect("the engine starts")
+        };
+        let engines = (0..nodes).map(start).collect();
+        let shell = Shell { engines, place, directory: Some(directory) };
+        shell.await_code("cluster status", 0);
+        shell
+    }
+
+    fn control(&self, at: usize) -> String {
+        self.engines[at].control_address().expect("it is in a cluster").to_string()
+    }
+
+    /// Runs a line until it ends with that code.
+    fn await_code(&self, line: &str, code: i32) {
+        let start = Instant::now();
+        loop {
+            let output = self.output(line);
+            if output.status.code() == Some(code) {
+                return;
+            }
+            assert!(start.elapsed() < Duration::from_secs(30), "`{line}`: {output:?}");
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+
+    fn json(&self, line: &str) -> serde_json::Value {
+        let output = self.output(&format!("--json {line}"));
+        serde_json::from_slice(&output.stdout).unwrap_or_else(|_| panic!("`{line}`: {output:?}"))
     }
 
     fn command(&self, line: &str) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_catena"));
-        command.env("CATENA_ENGINE", self.engine.addresses()[0].to_string());
+        command.env("CATENA_ENGINE", &self.place);
         command.args(line.split_whitespace().map(|word| word.replace('+', " ")));
         command
     }
@@ -310,4 +358,121 @@ fn what_goes_wrong_is_said_in_one_line() {
     assert_eq!(shell.output("rm").status.code(), Some(2));
     let refused = shell.output("--json semaphore s release 1");
     assert_eq!(refused.status.code(), Some(1), "{refused:?}");
+}
+
+#[test]
+fn a_cluster_is_shown() {
+    let shell = Shell::of_cluster(2);
+    shell.script(
+        "
+        counter visits add 5 => 5
+        counter visits get   => 5
+        ls                   => visits
+        ",
+    );
+    let engines = &shell.engines;
+    // All of them are the same to it.
+    for seeds in [
+        engines[0].addresses()[0].to_string(),
+        format!("127.0.0.1:1,{}", engines[1].addresses()[0]),
+    ] {
+        shell.check(&format!("--seeds {seeds} counter visits get"), 0, "5");
+        shell.check(&format!("--engine {seeds} cluster status"), 0, "*");
+    }
+    let output = shell.output("cluster status --shards");
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    let lines: Vec<&str> = text.lines().collect();
+    assert_eq!(lines[0], "cluster catena, epoch 2: 2 members of 2 wanted, at least 1 for updates");
+    for (at, engine) in engines.iter().enumerate() {
+        let id = engine.node_id().expect("it is in a cluster").to_string();
+        let row = lines[2..4].iter().find(|line| line.starts_with(&format!("node-{at} ")));
+        let row = row.unwrap_or_else(|| panic!("no row of node-{at} in {text}"));
+        let cells: Vec<&str> = row.split_whitespace().collect();
+        assert_eq!(cells[1..6], [&id[..10], &shell.control(at), "member", "2", "yes"], "{text}");
+    }
+    assert_eq!(lines.len(), 4 + 1 + 4, "{text}");
+    assert!(lines[4].starts_with("shard  node-"), "{text}");
+    assert!(lines[5..].iter().all(|line| line.contains("head") && line.contains("tail")), "{text}");
+
+    let json = shell.json("cluster status");
+    assert_eq!((&json["epoch"], &json["well"]), (&2.into(), &true.into()));
+    let nodes = json["nodes"].as_array().expect("nodes");
+    assert_eq!(nodes.len(), 2);
+    let shards = |node: &serde_json::Value| node["shards"].as_array().map(Vec::len);
+    assert!(nodes.iter().all(|node| node["answers"] == true && shards(node) == Some(4)), "{json}");
+    assert!(
+        shell.json("ping --count 1")["node"].as_str().is_some_and(|node| node.starts_with("node-"))
+    );
+    let top = shell.json("top --every 10ms");
+    let at_node = |shard: &serde_json::Value| {
+        shard["node"].as_str().is_some_and(|node| node.starts_with("node-"))
+    };
+    assert!(top["shards"].as_array().expect("shards").iter().all(at_node), "{top}");
+}
+
+#[test]
+fn members_are_removed_and_come_back() {
+    let shell = Shell::of_cluster(2);
+    shell.check("counter visits add 5", 0, "5");
+    let watching = shell
+        .command("cluster watch --every 50ms --timeout 60s")
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("the tool runs");
+    shell.check("cluster remove node-9", 2, "*");
+    let id = shell.engines[1].node_id().expect("it is in a cluster").to_string();
+    let removed = shell.output(&format!("cluster remove {} --timeout 30s", &id[..12]));
+    let text = String::from_utf8_lossy(&removed.stdout);
+    assert_eq!(text.trim_end(), "node-1 is no member any more; epoch 3: node-0", "{removed:?}");
+    shell.check("counter visits add 1", 0, "6");
+    let status = shell.output("cluster status");
+    assert_eq!(status.status.code(), Some(1), "one is missing: {status:?}");
+    // Nobody else has what the last one holds.
+    let last = shell.output("cluster remove node-0");
+    assert_eq!(last.status.code(), Some(5), "{last:?}");
+    // One that was removed is known to nobody but itself.
+    shell.check("cluster join node-1", 2, "*");
+    let control = shell.control(1);
+    shell.await_code(&format!("cluster join node-1 --control {control}"), 0);
+    shell.await_code("cluster status", 0);
+    assert_eq!(shell.json("cluster status")["epoch"], 4);
+    shell.check("cluster join node-0 --timeout 1s", 5, "*");
+    shell.check(&format!("cluster join {}", shell.engines[0].addresses()[0]), 4, "*");
+    shell.check("counter visits get", 0, "6");
+
+    let mut watching = watching;
+    std::thread::sleep(Duration::from_millis(500));
+    watching.kill().expect("it still watches");
+    let said = watching.wait_with_output().expect("it watched");
+    let said = String::from_utf8_lossy(&said.stdout).into_owned();
+    let begins = |line: &str, what: &str| {
+        line.split_once("s  ").is_some_and(|(_, said)| said.starts_with(what))
+    };
+    let mut lines = said.lines();
+    for what in ["epoch 2: ", "epoch 3: node-0", "node-1 (n-", "epoch 4: ", "node-1 (n-"] {
+        assert!(lines.any(|line| begins(line, what)), "`{what}` is missing in:\n{said}");
+    }
+}
+
+#[test]
+fn a_member_that_does_not_answer_is_shown_as_such() {
+    let mut shell = Shell::of_cluster(3);
+    let gone = shell.engines.remove(2);
+    let control = gone.control_address().expect("it is in a cluster");
+    drop(gone);
+    let output = shell.output(&format!("cluster status --control {control}"));
+    assert_eq!(output.status.code(), Some(1));
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    let row = text.lines().find(|line| line.contains(&control.to_string())).expect("a row");
+    assert!(row.contains("no answer: connection refused"), "{text}");
+    // Nobody is left to tell.
+    shell.engines.clear();
+    shell.check("cluster status", 4, "*");
+    // A single node is in no cluster.
+    let alone = Shell::new();
+    let output = alone.output("cluster status");
+    assert_eq!(output.status.code(), Some(2));
+    let complaint = String::from_utf8_lossy(&output.stderr);
+    assert!(complaint.contains("is a single node"), "{complaint}");
+    assert!(shell.directory.is_some() && alone.directory.is_none());
 }

@@ -11,6 +11,5 @@
 mod cluster;
 mod cuts;
 mod kills;
-mod kmeans;
 mod load;
 mod stops;

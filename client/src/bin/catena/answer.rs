@@ -7,6 +7,7 @@ use std::io::Write;
 use std::process::ExitCode;
 
 use catena_client::Error;
+use catena_client::operator::OperatorError;
 use serde_json::{Value, json};
 
 /// The answer to a call.
@@ -115,14 +116,50 @@ pub(crate) fn bytes_json(bytes: &[u8]) -> Value {
 pub(crate) fn complain(error: &anyhow::Error, as_json: bool) {
     if as_json {
         let status = of_client(error).and_then(Error::status).map(|status| format!("{status:?}"));
-        eprintln!("{}", json!({"error": format!("{error:#}"), "status": status}));
+        eprintln!("{}", json!({"error": story(error), "status": status}));
     } else {
-        eprintln!("catena: {error:#}");
+        eprintln!("catena: {}", story(error));
     }
+}
+
+/// An error and what caused it. Those of the client tell their causes themselves.
+fn story(error: &anyhow::Error) -> String {
+    let mut parts = Vec::new();
+    for cause in error.chain() {
+        parts.push(cause.to_string());
+        if cause.is::<Error>() || cause.is::<OperatorError>() {
+            break;
+        }
+    }
+    parts.join(": ")
+}
+
+/// Why something was not done to a cluster.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Undone {
+    /// It was told, and has not done it in time.
+    #[error("{0}")]
+    NotYet(String),
+    /// It must not be done.
+    #[error("{0}")]
+    Refused(String),
 }
 
 /// How a call ends that went wrong; see `catena --help`.
 pub(crate) fn exit_code(error: &anyhow::Error) -> u8 {
+    if let Some(undone) = error.downcast_ref::<Undone>() {
+        return match undone {
+            Undone::NotYet(_) => 3,
+            Undone::Refused(_) => 5,
+        };
+    }
+    if let Some(error) = error.downcast_ref::<OperatorError>() {
+        return match error {
+            OperatorError::BadAddress { .. } => 2,
+            OperatorError::Refused { .. } => 5,
+            _ => 4,
+        };
+    }
     match of_client(error) {
         None | Some(Error::BadAddress { .. } | Error::BadName { .. }) => 2,
         Some(Error::TimedOut { .. }) => 3,

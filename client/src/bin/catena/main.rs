@@ -6,6 +6,7 @@
 #![forbid(unsafe_code)]
 
 mod answer;
+mod cluster;
 mod lists;
 mod manage;
 mod maps;
@@ -29,9 +30,11 @@ use self::answer::{Answer, exit_code};
 #[derive(Debug, Parser)]
 #[command(name = "catena", version, after_help = EXAMPLES)]
 struct Args {
-    /// The engine: any of its addresses, or several with commas.
+    /// The engine: any of its addresses or of its cluster's, or several with commas; or the place of
+    /// the cluster's record, `file:///directory#cluster`.
     #[arg(
         long,
+        visible_alias = "seeds",
         global = true,
         value_name = "HOST:PORT",
         env = "CATENA_ENGINE",
@@ -39,9 +42,9 @@ struct Args {
     )]
     engine: String,
 
-    /// Longest time to wait for what takes waiting, such as `500ms`, `5s` or `2m`.
-    #[arg(long, global = true, value_name = "TIME", default_value = "5s", value_parser = values::time)]
-    timeout: Duration,
+    /// Longest time to wait for what takes waiting, such as `500ms`, `5s` or `2m`; 5 s unless given.
+    #[arg(long, global = true, value_name = "TIME", value_parser = values::time)]
+    timeout: Option<Duration>,
 
     /// Print the answer as one line of JSON.
     #[arg(long, global = true)]
@@ -63,11 +66,13 @@ Examples:
   catena ls job-1/                               what there is; `rm --prefix job-1/` deletes it
   catena inspect round                           who holds, who waits, who is missing
   catena top                                     the engine, live
+  catena cluster status                          who is in the cluster, and how they stand
+  catena cluster watch --timeout 1m              what changes there
 
 A value `-` is read from standard input, `@FILE` from a file.
 
-Exit codes: 0 done; 1 no (absent, not swapped, empty, false); 2 wrong usage; 3 timed out;
-4 no engine answers; 5 refused; 6 broken or cancelled.";
+Exit codes: 0 done; 1 no (absent, not swapped, empty, false, a cluster that is not well); 2 wrong
+usage; 3 timed out; 4 no engine answers; 5 refused; 6 broken or cancelled.";
 
 #[derive(Debug, Subcommand)]
 enum Command {
@@ -118,6 +123,8 @@ enum Command {
     Ping(manage::PingArgs),
     /// Shows what the engine is doing, live.
     Top(top::TopArgs),
+    /// Shows and changes who is in the cluster.
+    Cluster(cluster::ClusterArgs),
     /// Writes completions for a shell.
     Completions {
         /// Which shell.
@@ -142,8 +149,11 @@ fn main() -> ExitCode {
 
 /// Connects and does the one thing.
 fn run(args: &Args) -> anyhow::Result<Answer> {
+    if let Command::Cluster(cluster) = &args.command {
+        return cluster.run(&args.engine, args.timeout, args.json);
+    }
     let client = Client::builder().call_timeout(CALL_TIMEOUT).connect(&args.engine)?;
-    let timeout = args.timeout;
+    let timeout = args.timeout.unwrap_or(WAIT_TIMEOUT);
     let answer = match &args.command {
         Command::Counter(args) => args.run(&client),
         Command::Flag(args) => args.run(&client),
@@ -168,7 +178,7 @@ fn run(args: &Args) -> anyhow::Result<Answer> {
         Command::Usage(args) => args.run(&client),
         Command::Ping(args) => args.run(&client),
         Command::Top(args) => args.run(&client),
-        Command::Completions { .. } => unreachable!("was done before"),
+        Command::Cluster(_) | Command::Completions { .. } => unreachable!("was done before"),
     }?;
     if answer.keeps {
         // What the call holds, it holds beyond this process: a session that is closed loses it.
@@ -179,3 +189,6 @@ fn run(args: &Args) -> anyhow::Result<Answer> {
 
 /// How long an engine may take to answer what takes no waiting.
 const CALL_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// How long to wait for what takes waiting, unless given.
+const WAIT_TIMEOUT: Duration = Duration::from_secs(5);

@@ -227,13 +227,18 @@ impl PingArgs {
         times.sort_by(f64::total_cmp);
         let (least, median) = (times[0], times[times.len() / 2]);
         let most = times[times.len() - 1];
+        // It is the head of shard 0 that is asked.
+        let cluster = client.cluster();
+        let asked = cluster.as_ref().and_then(|cluster| cluster.chain(0).next());
+        let node = asked.map(|member| member.name.clone());
+        let of_node = node.as_ref().map_or(String::new(), |node| format!(" at {node}"));
         let text = format!(
-            "{} ({} shards): least {least:.0} µs, median {median:.0} µs, most {most:.0} µs",
+            "{}{of_node} ({} shards): least {least:.0} µs, median {median:.0} µs, most {most:.0} µs",
             client.engine(),
             client.shards(),
         );
         let json = json!({
-            "engine": client.engine(), "shards": client.shards(),
+            "engine": client.engine(), "node": node, "shards": client.shards(),
             "least_us": least, "median_us": median, "most_us": most,
         });
         Ok(Answer::value(json).with_text(text))

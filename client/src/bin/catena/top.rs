@@ -33,6 +33,8 @@ struct View {
     /// Updates and reads a second, by shard.
     rates: Vec<(f64, f64)>,
     engine: String,
+    /// In a cluster the name of the node that was asked, by shard.
+    nodes: Vec<String>,
 }
 
 impl TopArgs {
@@ -91,6 +93,9 @@ impl TopArgs {
 const COLUMNS: [&str; 9] =
     ["shard", "core", "updates/s", "reads/s", "objects", "sessions", "waiting", "held", "memory"];
 
+/// What a node's name is cut to.
+const NAME_CHARS: usize = 16;
+
 impl View {
     fn between(client: &Client, before: &[Stats], since: Instant) -> anyhow::Result<View> {
         let shards = client.stats()?;
@@ -102,7 +107,13 @@ impl View {
             .zip(before)
             .map(|(now, before)| (rate(now.updates, before.updates), rate(now.reads, before.reads)))
             .collect();
-        Ok(View { shards, rates, engine: client.engine() })
+        let cluster = client.cluster();
+        let head = |shard| {
+            let head = cluster.as_ref().and_then(|cluster| cluster.chain(shard).next());
+            head.map(|member| member.name.clone())
+        };
+        let nodes = (0..).zip(&shards).filter_map(|(shard, _)| head(shard)).collect();
+        Ok(View { shards, rates, engine: client.engine(), nodes })
     }
 
     fn headline(&self) -> String {
@@ -111,24 +122,63 @@ impl View {
         let objects: u64 = self.shards.iter().map(|shard| shard.objects).sum();
         let bytes: u64 = self.shards.iter().map(|shard| shard.bytes).sum();
         // Connections are the core's, and every shard of it says the same.
-        let mut cores: Vec<(u64, u64)> =
-            self.shards.iter().map(|shard| (shard.core, shard.connections)).collect();
+        let mut cores: Vec<(&str, u64, u64)> = self
+            .shards
+            .iter()
+            .enumerate()
+            .map(|(at, shard)| (self.node(at), shard.core, shard.connections))
+            .collect();
         cores.sort_unstable();
         cores.dedup();
-        let connections: u64 = cores.iter().map(|(_, connections)| connections).sum();
+        let connections: u64 = cores.iter().map(|(_, _, connections)| connections).sum();
+        let mut nodes = self.nodes.clone();
+        nodes.sort_unstable();
+        nodes.dedup();
+        let of_nodes = match nodes.is_empty() {
+            true => String::new(),
+            false => format!(" at {}", nodes.join(", ")),
+        };
         format!(
-            "{}: {updates:.0} updates/s, {reads:.0} reads/s, {objects} objects, {}, {connections} connections",
+            "{}{of_nodes}: {updates:.0} updates/s, {reads:.0} reads/s, {objects} objects, {}, {connections} connections",
             self.engine,
             ByteSize(bytes),
         )
     }
 
+    /// The name of the node that was asked about a shard; nothing on a single node.
+    fn node(&self, shard: usize) -> &str {
+        self.nodes.get(shard).map_or("", String::as_str)
+    }
+
+    /// The columns; in a cluster the core has its node's name in front.
+    fn columns(&self) -> [&'static str; 9] {
+        let mut columns = COLUMNS;
+        if !self.nodes.is_empty() {
+            columns[1] = "node/core";
+        }
+        columns
+    }
+
+    /// How wide each column is.
+    fn widths(&self) -> [usize; 9] {
+        let mut widths = [10; 9];
+        let longest = self.nodes.iter().map(|name| name.chars().count().min(NAME_CHARS)).max();
+        widths[1] = longest.map_or(10, |chars| (chars + 6).max(10));
+        widths
+    }
+
     fn rows(&self) -> impl Iterator<Item = [String; 9]> {
         (0..).zip(self.shards.iter().zip(&self.rates)).map(|(at, (shard, (updates, reads)))| {
-            let at: u32 = at;
+            let core = match self.node(at) {
+                "" => shard.core.to_string(),
+                node => {
+                    let name: String = node.chars().take(NAME_CHARS).collect();
+                    format!("{name}/{}", shard.core)
+                }
+            };
             [
                 at.to_string(),
-                shard.core.to_string(),
+                core,
                 format!("{updates:.0}"),
                 format!("{reads:.0}"),
                 shard.objects.to_string(),
@@ -141,18 +191,21 @@ impl View {
     }
 
     fn text(&self) -> String {
+        let widths = self.widths();
         let line = |cells: &[String]| {
-            cells.iter().map(|cell| format!("{cell:>10}")).collect::<Vec<_>>().join("")
+            let cells = cells.iter().zip(widths);
+            cells.map(|(cell, width)| format!("{cell:>width$}")).collect::<Vec<_>>().join("")
         };
-        let head = line(&COLUMNS.map(str::to_owned));
+        let head = line(&self.columns().map(str::to_owned));
         let rows: Vec<String> = self.rows().map(|row| line(&row)).collect();
         format!("{}\n{head}\n{}", self.headline(), rows.join("\n"))
     }
 
     fn json(&self) -> serde_json::Value {
-        let shards = self.shards.iter().zip(&self.rates).map(|(shard, (updates, reads))| {
+        let of_shards = self.shards.iter().zip(&self.rates).enumerate();
+        let shards = of_shards.map(|(at, (shard, (updates, reads)))| {
             json!({
-                "core": shard.core, "updates_per_s": updates, "reads_per_s": reads,
+                "node": self.nodes.get(at), "core": shard.core, "updates_per_s": updates, "reads_per_s": reads,
                 "updates": shard.updates, "reads": shard.reads, "objects": shard.objects,
                 "named": shard.named, "sessions": shard.sessions, "waiters": shard.waiters,
                 "holds": shard.holds, "bytes": shard.bytes,
@@ -169,8 +222,11 @@ impl View {
         let bold = Style::new().add_modifier(Modifier::BOLD);
         frame.render_widget(Line::styled(self.headline(), bold), head);
         let rows = self.rows().map(|row| Row::new(row.map(Cell::from)));
-        let table = Table::new(rows, [Constraint::Length(10); 9])
-            .header(Row::new(COLUMNS).style(Style::new().add_modifier(Modifier::UNDERLINED)));
+        let widths =
+            self.widths().map(|width| Constraint::Length(u16::try_from(width).unwrap_or(10)));
+        let table = Table::new(rows, widths).header(
+            Row::new(self.columns()).style(Style::new().add_modifier(Modifier::UNDERLINED)),
+        );
         frame.render_widget(table, body);
         frame.render_widget(Line::from("q ends"), foot);
     }
