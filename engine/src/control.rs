@@ -18,7 +18,9 @@ mod frames;
 mod greet;
 mod links;
 mod node;
+mod notices;
 mod operator;
+mod peers;
 mod records;
 mod report;
 
@@ -90,6 +92,7 @@ impl Looking {
         let (told_to_stop, told_life) = (stop.clone(), life.clone());
         let thread =
             std::thread::Builder::new().name("catena-control".to_owned()).spawn(move || {
+                let _node = tracing::info_span!("node", name = config.info.name).entered();
                 let body = AssertUnwindSafe(|| {
                     let main =
                         live(config, listener, told_life, told_to_stop, say_found, cores_come);

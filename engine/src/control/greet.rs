@@ -58,6 +58,18 @@ pub(super) enum Trouble {
     Unwanted,
 }
 
+impl Trouble {
+    /// Whether somebody answered, and it was not the node that was meant: its process has ended, and
+    /// perhaps another has begun.
+    pub(super) fn means_gone(&self) -> bool {
+        match self {
+            Trouble::Io(error) => error.kind() == io::ErrorKind::ConnectionRefused,
+            Trouble::Refused(fault) => fault.status == Status::WrongNode,
+            Trouble::TimedOut | Trouble::End | Trouble::Nonsense(_) | Trouble::Unwanted => false,
+        }
+    }
+}
+
 impl std::fmt::Display for Trouble {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {

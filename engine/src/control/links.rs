@@ -13,7 +13,7 @@ use catena_protocol::{Fault, FrameKind, Header, Status, frame};
 use tokio::sync::{Notify, mpsc};
 use tokio::task::spawn_local;
 
-use super::greet;
+use super::greet::{self, Trouble};
 use super::node::Event;
 use crate::chain::member::PeerMessage;
 use crate::chain::record::NodeId;
@@ -87,8 +87,10 @@ struct Peer {
     dialling: Option<Rc<Link>>,
     failures: u32,
     dial_not_before: Time,
-    /// The last trouble with it that people were told of.
+    /// The last trouble with it that people were told of since it was reached.
     said: Option<String>,
+    /// The last of what it said that nobody understood. It may well be reached, and say it again.
+    nonsense: Option<String>,
 }
 
 impl Links {
@@ -147,22 +149,32 @@ impl Links {
         peer.said.take().is_some()
     }
 
-    /// A connection broke, or could not be made. Returns whether to tell people of this trouble.
-    pub(super) fn on_closed(&mut self, now: Time, link: &Rc<Link>, trouble: &str) -> bool {
+    /// A connection broke, or could not be made. Returns whether to tell people of this trouble: not that
+    /// a connection broke, nor what they have been told.
+    pub(super) fn on_closed(&mut self, now: Time, link: &Rc<Link>, trouble: &Trouble) -> bool {
         let Some(peer) = self.peers.get_mut(&link.peer) else { return false };
         peer.open.retain(|open| !Rc::ptr_eq(open, link));
-        if !peer.dialling.as_ref().is_some_and(|dialling| Rc::ptr_eq(dialling, link)) {
+        if peer.dialling.as_ref().is_some_and(|dialling| Rc::ptr_eq(dialling, link)) {
+            peer.dialling = None;
+            let wait_ms = (DIAL_AGAIN_MS << peer.failures.min(10)).min(DIAL_AGAIN_MS_MAX);
+            peer.dial_not_before = now.plus_ms(wait_ms);
+            peer.failures += 1;
+        } else if !matches!(trouble, Trouble::Nonsense(_)) {
             return false;
         }
-        peer.dialling = None;
-        let wait_ms = (DIAL_AGAIN_MS << peer.failures.min(10)).min(DIAL_AGAIN_MS_MAX);
-        peer.dial_not_before = now.plus_ms(wait_ms);
-        peer.failures += 1;
-        let is_news = peer.said.as_deref() != Some(trouble);
-        if is_news {
-            peer.said = Some(trouble.to_owned());
+        let text = trouble.to_string();
+        let is_news = peer.said.as_ref() != Some(&text) && peer.nonsense.as_ref() != Some(&text);
+        if is_news && matches!(trouble, Trouble::Nonsense(_)) {
+            peer.nonsense = Some(text);
+        } else if is_news {
+            peer.said = Some(text);
         }
         is_news
+    }
+
+    /// How often in a row a node could not be connected to.
+    pub(super) fn failures(&self, node: NodeId) -> u32 {
+        self.peers.get(&node).map_or(0, |peer| peer.failures)
     }
 
     /// Forgets whoever is not connected and not among these.

@@ -7,7 +7,6 @@ use std::time::Duration;
 
 use catena_protocol::operator;
 use catena_protocol::peer::PeerHello;
-use catena_protocol::{Fault, Status};
 use parking_lot::Mutex;
 use tokio::net::TcpListener;
 use tokio::sync::{Notify, mpsc, oneshot};
@@ -17,7 +16,7 @@ use tokio::time::{Instant, timeout_at};
 use super::cores::{CoreDesk, StopWithUs};
 use super::founding::Found;
 use super::greet::{self, Trouble, Verdict};
-use super::links::{Link, Links, Way};
+use super::links::{Link, Links};
 use super::records::Records;
 use super::report::Reporter;
 use super::{Cores, random};
@@ -75,14 +74,22 @@ pub(super) struct Node {
     /// How many shards the cores were started with.
     shards: u32,
     pub(super) desk: CoreDesk,
-    links: Links,
+    pub(super) links: Links,
     pub(super) records: Records,
     reporter: Reporter,
+    lesson: Lesson,
     events: mpsc::Sender<Event>,
     happened: mpsc::Receiver<Event>,
     /// Until when it waits to be removed before it stops, if it is to.
     stopping: Option<Time>,
     _cores: StopWithUs,
+}
+
+/// Whom the cores teach, and who teaches them.
+#[derive(Clone, Copy, Default)]
+struct Lesson {
+    learner: Option<NodeId>,
+    teacher: Option<NodeId>,
 }
 
 /// Where the node stands between its lives.
@@ -123,6 +130,7 @@ impl Node {
             links: Links::new(events.clone()),
             records,
             reporter: Reporter::default(),
+            lesson: Lesson::default(),
             events,
             happened,
             stopping: None,
@@ -215,155 +223,6 @@ impl Node {
         }
     }
 
-    fn on_notice(&mut self, core: u16, notice: Notice) -> Result<(), String> {
-        match notice {
-            Notice::Ready { view } => {
-                let view = self.desk.on_ready(core, view);
-                self.tell(|member, now, out| member.on_cores_ready(now, view, out))
-            }
-            Notice::Link { peer, up } => {
-                let up = self.desk.on_link(core, peer, up);
-                self.tell(|member, now, out| member.on_link(now, peer, up, out))
-            }
-            Notice::Behind(peer) => {
-                tracing::warn!(
-                    node = %peer,
-                    "{} lacks updates that are not kept any more: it has to join anew",
-                    self.name(peer),
-                );
-                self.tell(|member, now, out| member.on_behind(now, peer, out))
-            }
-            Notice::Diverged(peer) => self.on_diverged(peer),
-            Notice::Stalled(peer) => self.tell(|member, now, out| member.on_stall(now, peer, out)),
-            Notice::Near { epoch, learner } if self.desk.on_near(core, epoch, learner) => {
-                self.tell(|member, now, out| member.on_near(now, learner, epoch, out))
-            }
-            Notice::Synced { epoch, learner, view }
-                if self.desk.on_synced(core, epoch, learner, view) =>
-            {
-                self.tell(|member, now, out| member.on_synced(now, learner, epoch, out))
-            }
-            // The others have not said it yet.
-            Notice::Near { .. } | Notice::Synced { .. } => Ok(()),
-            Notice::SyncLost { epoch } => {
-                self.tell(|member, now, out| member.on_sync_lost(now, epoch, out))
-            }
-        }
-    }
-
-    /// A peer's log contradicts ours. Who is right nobody can tell any more, so the one that clients
-    /// have their answers from stays: the one nearer the head.
-    fn on_diverged(&mut self, peer: NodeId) -> Result<(), String> {
-        tracing::error!(
-            node = %self.me,
-            peer = %peer,
-            "the logs of {} and {} contradict each other: a defect of the engine or of a machine. The \
-             one behind goes, and joins anew with the state of the other",
-            self.info.name,
-            self.name(peer),
-        );
-        let Life::Begun(member) = &self.life else { return Ok(()) };
-        let epoch = member.epoch();
-        let is_behind_us = |record: &Arc<Record>| {
-            record.chains.iter().all(|chain| {
-                let place = |node| chain.iter().position(|member| *member == node);
-                place(self.me).zip(place(peer)).is_some_and(|(ours, theirs)| ours < theirs)
-            })
-        };
-        if !member.is_member() {
-            // What it is taught is of no use.
-            self.tell(|member, now, out| member.on_sync_lost(now, epoch, out))
-        } else if member.record().is_some_and(is_behind_us) {
-            self.tell(|member, now, out| member.on_behind(now, peer, out))
-        } else {
-            self.tell(Member::on_leave)
-        }
-    }
-
-    fn on_closed(
-        &mut self,
-        link: &Rc<Link>,
-        at: SocketAddr,
-        trouble: &Trouble,
-    ) -> Result<(), String> {
-        let is_news = self.links.on_closed(self.clock.now(), link, &trouble.to_string());
-        let name = self.name(link.peer);
-        let node = link.peer;
-        match trouble {
-            Trouble::Refused(Fault { status: Status::WrongCluster, .. }) if !self.is_member() => {
-                return Err(format!(
-                    "{name} at {at} refused this node: it is of another cluster than {:?}. Nodes of \
-                     one cluster take the same --cluster and --cluster-name",
-                    self.cluster
-                ));
-            }
-            Trouble::Refused(fault) => {
-                if is_news {
-                    let advice = advice(fault.status);
-                    tracing::warn!(%node, %at, "{name} at {at} refused this node: {fault}; {advice}");
-                }
-                if fault.status == Status::Retired {
-                    return self.tell(Member::on_retired);
-                }
-            }
-            Trouble::Nonsense(fault) if is_news => {
-                let advice = advice(fault.status);
-                tracing::warn!(%node, %at, "{name} at {at} cannot be understood: {fault}; {advice}");
-            }
-            Trouble::Io(_) | Trouble::TimedOut | Trouble::End if is_news => {
-                tracing::warn!(%node, %at, "{name} at {at} cannot be reached: {trouble}");
-            }
-            Trouble::Nonsense(_)
-            | Trouble::Io(_)
-            | Trouble::TimedOut
-            | Trouble::End
-            | Trouble::Unwanted => {
-                tracing::debug!(%node, %at, "no connection with {name}: {trouble}");
-            }
-        }
-        Ok(())
-    }
-
-    /// Decides about somebody who has connected.
-    fn judge(&mut self, hello: &PeerHello, from: SocketAddr) -> Verdict {
-        let is_operator = hello.from == 0 && hello.to == 0;
-        let is_ours = hello.cluster == self.cluster || is_operator && hello.cluster.is_empty();
-        let record = match &self.life {
-            Life::Begun(member) => member.record(),
-            Life::Waiting { .. } => self.record.as_ref(),
-        };
-        let node = NodeId(hello.from);
-        let refusal = if !is_ours {
-            Some(Fault::new(Status::WrongCluster))
-        } else if hello.shards != 0 {
-            // A link about shards goes to the ports of the cores.
-            Some(Fault::expected(Status::BadShard, 0, hello.shards.into()))
-        } else if is_operator {
-            return Verdict::Operator;
-        } else if hello.to != self.me.0 || matches!(self.life, Life::Waiting { .. }) {
-            Some(Fault::new(Status::WrongNode))
-        } else if node == self.me || node == NodeId(0) {
-            // Nobody else is this node.
-            Some(Fault::new(Status::WrongNode))
-        } else if record.is_some_and(|record| record.is_retired(node)) {
-            Some(Fault::new(Status::Retired))
-        } else {
-            None
-        };
-        let user_timeout_ms = suspect_ms(record);
-        let admitted = match refusal {
-            Some(fault) => Err(fault),
-            None => self.links.admit(self.me, node),
-        };
-        match admitted {
-            Ok(link) => Verdict::Peer { link, user_timeout_ms },
-            Err(fault) => {
-                tracing::debug!(%from, %node, "refuses a connection: {fault}");
-                Verdict::Refused(fault)
-            }
-        }
-    }
-
     /// The node is to stop: its cluster is to go on without it first.
     fn stop(&mut self) -> Result<(), String> {
         if self.stopping.is_some() {
@@ -419,7 +278,7 @@ impl Node {
         };
         let member = Member::new(start).map_err(|error| error.to_string())?;
         self.life = Life::Begun(Box::new(member));
-        tracing::info!(node = %self.me, name = self.info.name, cluster = self.cluster, "begins");
+        tracing::info!(node = %self.me, cluster = self.cluster, "a life of this node begins");
         self.tell(|member, now, out| member.on_start(now, reading, out))
     }
 
@@ -437,19 +296,31 @@ impl Node {
 
     /// This life is over. From now on the node is another one, which nobody knows, and has nothing.
     fn end_life(&mut self, not_before: Time, removals: u32) {
-        let wait_ms = not_before.0.saturating_sub(self.clock.now().0) / 1_000;
+        let wait =
+            Duration::from_millis(not_before.0.saturating_sub(self.clock.now().0).div_ceil(1_000));
+        let last = std::mem::replace(&mut self.me, NodeId(random()));
+        let removed = self.record.as_ref().filter(|record| record.is_retired(last));
         self.links.close();
         self.life = Life::Waiting { not_before, removals, is_reading: false };
-        self.me = NodeId(random());
+        self.lesson = Lesson::default();
         *self.told.lock() = self.me;
         if self.stopping.is_some() {
             tracing::info!("this node is out of the cluster");
-        } else {
-            self.desk.begin(self.me);
-            tracing::warn!(
+            return;
+        }
+        self.desk.begin(self.me);
+        match removed {
+            Some(record) => tracing::warn!(
+                epoch = record.epoch,
                 next_life = %self.me,
-                "this life of the node is over; it begins another, with nothing, in {wait_ms} ms",
-            );
+                "this node was removed from the cluster: {}. It begins another life, with nothing, in \
+                 {wait:?}",
+                why_removed(record, last),
+            ),
+            None => tracing::info!(
+                next_life = %self.me,
+                "what this node was taught is not complete and of no use: it begins anew in {wait:?}",
+            ),
         }
     }
 
@@ -472,8 +343,6 @@ impl Node {
             }
             if self.record.as_ref().is_none_or(|known| !Arc::ptr_eq(known, record)) {
                 self.record = Some(record.clone());
-                let record = record.clone();
-                self.links.retain(|node| record.is_member(node));
             }
         }
         for action in actions {
@@ -493,21 +362,14 @@ impl Node {
         let Life::Begun(member) = &self.life else { return };
         match action {
             Action::Send { to, message } => {
-                let way = member.info(to).map(|info| Way {
-                    address: info.peer,
-                    hello: PeerHello {
-                        from: self.me.0,
-                        to: to.0,
-                        shards: 0,
-                        core: 0,
-                        cores: 0,
-                        cluster: self.cluster.clone(),
-                    },
-                    user_timeout_ms: suspect_ms(member.record()),
-                });
+                let way = self.way_to(member, to);
                 self.links.send(now, (self.me, to), &message, way);
             }
-            Action::View(view) => self.desk.view(view),
+            Action::View(view) => {
+                let lesson = Lesson { learner: view.learner, teacher: view.teacher };
+                self.desk.view(view);
+                self.on_lesson(lesson);
+            }
             Action::ReadRegister => self.records.read(self.me, &self.events),
             Action::Create(record) => self.records.store(self.me, None, record, &self.events),
             Action::Cas { token, record } => {
@@ -515,6 +377,16 @@ impl Node {
             }
             Action::Rejoin { not_before, removals } => self.end_life(not_before, removals),
             Action::Report(_) => unreachable!("was said"),
+        }
+    }
+
+    fn on_lesson(&mut self, lesson: Lesson) {
+        let before = std::mem::replace(&mut self.lesson, lesson);
+        if let Some(node) = lesson.learner.filter(|node| before.learner != Some(*node)) {
+            tracing::info!(%node, "teaches {}, which wants to join", self.name(node));
+        }
+        if let Some(node) = lesson.teacher.filter(|node| before.teacher != Some(*node)) {
+            tracing::info!(%node, "is taught by {}", self.name(node));
         }
     }
 
@@ -534,24 +406,11 @@ impl Node {
     }
 }
 
-fn suspect_ms(record: Option<&Arc<Record>>) -> u32 {
-    record.map_or(Settings::default().suspect_ms, |record| record.suspect_ms)
-}
-
-/// What to do about a refusal.
-fn advice(status: Status) -> &'static str {
-    match status {
-        Status::WrongCluster => {
-            "its address belongs to a node of another cluster now, so it is taken for gone"
-        }
-        Status::WrongNode => "the node there has begun another life, so this one is taken for gone",
-        Status::Retired => "this life of the node was removed, and it is going to begin another",
-        Status::BadVersion | Status::BadMagic => {
-            "nodes of one cluster have to run the same release: upgrade the older one"
-        }
-        Status::TooManyConnections => "it is tried again",
-        _ => "nodes of one cluster have to run the same release",
-    }
+/// Why a node was removed, if the record still says it.
+fn why_removed(record: &Record, node: NodeId) -> &str {
+    let change = &record.change;
+    let is_it = change.subject == Some(node) && !change.reason.is_empty();
+    if is_it { &change.reason } else { "some epochs ago" }
 }
 
 async fn pass_on(mut notices: mpsc::Receiver<(u16, NodeId, Notice)>, events: mpsc::Sender<Event>) {

@@ -43,17 +43,15 @@ impl Reporter {
                 let members: Vec<String> =
                     chain.into_iter().flatten().copied().map(&name).collect();
                 let members = members.join(", ");
-                if *member {
-                    tracing::info!(epoch, members, "a member in epoch {epoch}, with those named");
-                } else {
-                    tracing::info!(
-                        epoch,
-                        members,
-                        "not a member in epoch {epoch}; those named are"
-                    );
-                }
+                let standing = if *member { "a member" } else { "not a member" };
+                tracing::info!(
+                    epoch,
+                    "epoch {epoch} has the members {members}: this node is {standing}"
+                );
             }
-            Report::Active { epoch } => tracing::info!(epoch, "takes part in epoch {epoch}"),
+            Report::Active { epoch } => {
+                tracing::info!(epoch, "this node takes part in epoch {epoch}")
+            }
             Report::LearnerDropped { learner } => tracing::warn!(
                 node = %learner,
                 "{} could not be added: it, or the register, did not answer in time. It may try again",

@@ -200,9 +200,13 @@ struct Process {
 
 impl Process {
     fn start(place: &Place, name: &str) -> Process {
+        Process::with(place, name, &[])
+    }
+
+    fn with(place: &Place, name: &str, args: &[&str]) -> Process {
         let url = place.url();
-        let args = ["--cluster", &url, "--create", "--shards", "8", "--node-name", name];
-        let running = Running::start(&args);
+        let first = ["--cluster", &url, "--create", "--shards", "8", "--node-name", name];
+        let running = Running::start(&[&first, args].concat());
         let ready = running.ready.trim();
         let (_, within) = ready.split_once(") as ").expect("it says who it is");
         let (id, rest) =
@@ -260,5 +264,64 @@ fn a_process_that_dies_is_removed_and_another_takes_its_place() {
     b.running.signal("-TERM");
     let (status, said) = b.running.end();
     assert_eq!(status.code(), Some(0), "{said}");
-    assert!(said.contains("this life of the node is over"), "{said}");
+    assert!(said.contains("this node was removed from the cluster: silent."), "{said}");
+}
+
+/// Nobody has to wait for silence when the machine says that the process is gone.
+#[test]
+fn a_process_that_is_gone_is_not_waited_for() {
+    let place = Place::new();
+    let patient = ["--suspect-ms", "60000", "--lease-ms", "100"];
+    let a = Process::with(&place, "node-a", &patient);
+    wait_for(a.control, 1, "sole");
+    let b = Process::with(&place, "node-b", &[]);
+    wait_for(b.control, 2, "tail");
+    drop(a);
+    wait_for(b.control, 1, "sole");
+    assert_eq!(place.record().change.reason, "its link is down");
+}
+
+#[cfg(feature = "s3")]
+#[test]
+fn nodes_meet_in_s3_though_answers_get_lost() {
+    use catena_engine::Cluster;
+    use catena_engine::register::{S3Settings, Secret};
+    use catena_s3_stand_in::{ACCESS_KEY, Fault, SECRET_ACCESS_KEY, StandIn};
+
+    let store = StandIn::start(&["bucket"]);
+    let settings = S3Settings {
+        access_key: Some(ACCESS_KEY.into()),
+        secret_access_key: Some(Secret::new(SECRET_ACCESS_KEY)),
+        endpoint_url: Some(store.endpoint_url()),
+        region: Some("eu-central-1".into()),
+        ..S3Settings::default()
+    };
+    let node = |name: &str| {
+        let location = "s3://bucket/clusters".parse().expect("a location");
+        let cluster = Cluster::at(location).s3(settings.clone()).node_name(name).create(true);
+        Engine::builder().shards(8).cluster(cluster).start().expect("it starts")
+    };
+    store.fail_puts([Fault::LoseReply]);
+    let a = node("node-a");
+    wait_for(control(&a), 1, "sole");
+    assert_eq!(store.puts(), 1, "it saw that the record was its own");
+    store.fail_puts([Fault::Drop, Fault::Refuse(503)]);
+    let b = node("node-b");
+    wait_for(control(&b), 2, "tail");
+    assert_eq!(store.puts(), 4);
+    assert!(store.contents("bucket", "clusters/catena/config.json").is_some());
+
+    // Without the store all goes on but changes, and it says so.
+    drop(store);
+    let status = Operator::at(control(&a)).wait(|status| !status.register_trouble.is_empty());
+    assert_eq!((&*status.standing, status.active), ("member", true));
+    assert_eq!(Way::to("object", a.addresses()).add("object"), 1);
+    assert_eq!(Way::to("object", b.addresses()).get("object"), 1);
+    let another = Cluster::at("s3://bucket/clusters".parse().expect("a location"));
+    let error = Engine::builder().cluster(another.s3(settings)).start().expect_err("no store");
+    let text = error.to_string();
+    assert!(
+        text.starts_with("cannot use the cluster's register at s3://bucket/clusters: "),
+        "{text}"
+    );
 }

@@ -29,9 +29,8 @@ pub(crate) struct Namespace {
 /// A process that is a node.
 pub(crate) struct Node {
     child: Child,
-    /// `n-…`: this life of it.
-    pub(crate) id: String,
-    /// Where its first core listens.
+    /// Where its first core listens: tells this process from the ones before it. It may live several
+    /// lives in a cluster.
     pub(crate) address: String,
     /// Which of the nodes it is: it bears the same name in each life.
     number: usize,
@@ -92,12 +91,9 @@ impl Cluster {
         let ready = heard.recv_timeout(PATIENCE).unwrap_or_else(|error| {
             panic!("node-{number} did not start ({error}): {}", self.said_by(number))
         });
-        let word = |begins: &str| {
-            let word = ready.split_whitespace().find(|word| word.contains(begins));
-            word.unwrap_or_else(|| panic!("no {begins} in {ready:?}")).to_owned()
-        };
-        let id = word("n-").trim_matches(|c: char| !c.is_ascii_alphanumeric()).to_owned();
-        Node { child, id, address: word(&format!("{ip}:")), number }
+        let address = ready.split_whitespace().find(|word| word.starts_with(&format!("{ip}:")));
+        let address = address.unwrap_or_else(|| panic!("no address in {ready:?}")).to_owned();
+        Node { child, address, number }
     }
 
     /// Where a node writes what it does, in all its lives.
@@ -132,9 +128,9 @@ impl Cluster {
         self.nodes[at] = self.start(self.nodes[at].number, self.nodes.len());
     }
 
-    /// The place of a node in `nodes` by its id.
-    pub(crate) fn place_of(&self, id: &str) -> Option<usize> {
-        self.nodes.iter().position(|node| node.id == id)
+    /// The place in `nodes` of the process that listens there.
+    pub(crate) fn place_of(&self, address: &str) -> Option<usize> {
+        self.nodes.iter().position(|node| node.address == address)
     }
 
     pub(crate) fn record(&self) -> Record {
@@ -147,7 +143,7 @@ impl Cluster {
         loop {
             let record = self.record();
             let members = record.chain();
-            if members.len() == count && members.iter().all(|id| self.place_of(id).is_some()) {
+            if members.len() == count && members.iter().all(|it| self.place_of(it).is_some()) {
                 return record;
             }
             assert!(
@@ -198,10 +194,13 @@ impl Record {
         Record(serde_json::from_slice(&text).unwrap_or_default())
     }
 
-    /// The chain of the first shard, the head first; nobody if there is no record yet.
+    /// The chain of the first shard, the head first: where the first core of each member listens.
+    /// Nobody if there is no record yet.
     pub(crate) fn chain(&self) -> Vec<String> {
         let chain = self.0["chains"][0].as_array().cloned().unwrap_or_default();
-        chain.iter().filter_map(|id| id.as_str().map(str::to_owned)).collect()
+        let address =
+            |id: &Value| self.0["nodes"][id.as_str()?]["clients"][0].as_str().map(Into::into);
+        chain.iter().filter_map(address).collect()
     }
 
     pub(crate) fn epoch(&self) -> u64 {

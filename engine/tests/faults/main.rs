@@ -11,5 +11,6 @@
 mod cluster;
 mod cuts;
 mod kills;
+mod kmeans;
 mod load;
 mod stops;

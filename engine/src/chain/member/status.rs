@@ -16,11 +16,6 @@ impl Member {
         }
     }
 
-    /// Whether it was told to leave.
-    pub fn is_leaving(&self) -> bool {
-        self.leaving
-    }
-
     /// Until when the others let it read; nothing if it is the only member, or none.
     pub fn lease_until(&self) -> Option<Time> {
         let record = self.record().filter(|_| self.is_member())?;

