@@ -23,6 +23,7 @@ mod operator;
 mod peers;
 mod records;
 mod report;
+mod voices;
 
 use std::io;
 use std::net::TcpListener;

@@ -1,8 +1,10 @@
-//! What the cores are told, and what all of them together have said.
+//! What the cores are told.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::VecDeque;
 use std::sync::Arc;
+use std::time::Duration;
 
+use super::voices::Voices;
 use crate::chain::member::View;
 use crate::chain::record::NodeId;
 use crate::io::{Command, CoreHand};
@@ -11,13 +13,7 @@ use crate::io::{Command, CoreHand};
 #[derive(Debug)]
 pub(super) struct CoreDesk {
     cores: Vec<Core>,
-    /// The last view told: its gate, and the first view that had it.
-    gate: Option<NodeId>,
-    gate_since: u64,
-    near: Chorus<(u32, NodeId)>,
-    synced: Chorus<(u32, NodeId, u64)>,
-    /// Which cores have no link to whom.
-    unlinked: BTreeMap<NodeId, BTreeSet<u16>>,
+    pub(super) voices: Voices,
 }
 
 #[derive(Debug)]
@@ -26,7 +22,6 @@ struct Core {
     /// What there was no room for among its commands. Few: a member does not tell more views before
     /// some are confirmed.
     untold: VecDeque<Told>,
-    ready: u64,
 }
 
 #[derive(Clone, Debug)]
@@ -35,40 +30,11 @@ enum Told {
     View(Arc<View>),
 }
 
-/// Who of the cores has said something. Said by all, it has been said, and they begin anew.
-#[derive(Debug)]
-struct Chorus<T> {
-    what: Option<T>,
-    voices: BTreeSet<u16>,
-}
-
-impl<T: Copy + PartialEq> Chorus<T> {
-    /// Whether with this voice all `cores` have said it.
-    fn join(&mut self, core: u16, what: T, cores: usize) -> bool {
-        if self.what != Some(what) {
-            self.what = Some(what);
-            self.voices.clear();
-        }
-        self.voices.insert(core);
-        let is_full = self.voices.len() == cores;
-        if is_full {
-            self.voices.clear();
-        }
-        is_full
-    }
-}
-
 impl CoreDesk {
     pub(super) fn new(hands: Vec<CoreHand>) -> CoreDesk {
-        let core = |hand| Core { hand, untold: VecDeque::new(), ready: 0 };
-        CoreDesk {
-            cores: hands.into_iter().map(core).collect(),
-            gate: None,
-            gate_since: 0,
-            near: Chorus { what: None, voices: BTreeSet::new() },
-            synced: Chorus { what: None, voices: BTreeSet::new() },
-            unlinked: BTreeMap::new(),
-        }
+        let core = |hand| Core { hand, untold: VecDeque::new() };
+        let voices = Voices::of(hands.len());
+        CoreDesk { cores: hands.into_iter().map(core).collect(), voices }
     }
 
     pub(super) fn hands(&self) -> impl Iterator<Item = &CoreHand> {
@@ -77,18 +43,15 @@ impl CoreDesk {
 
     /// Another life of the node begins: what was said is about the last one.
     pub(super) fn begin(&mut self, life: NodeId) {
-        *self = CoreDesk::new(self.cores.drain(..).map(|core| core.hand).collect());
+        self.voices = Voices::of(self.cores.len());
         for core in &mut self.cores {
+            core.untold.clear();
             core.tell(Told::Begin(life));
         }
     }
 
     pub(super) fn view(&mut self, view: View) {
-        if self.gate != view.gate {
-            (self.gate, self.gate_since) = (view.gate, view.number);
-        }
-        let is_near = |node| view.record.is_member(node) || view.learner == Some(node);
-        self.unlinked.retain(|node, _| is_near(*node));
+        self.voices.on_view(&view);
         let view = Arc::new(view);
         for core in &mut self.cores {
             core.tell(Told::View(view.clone()));
@@ -100,44 +63,7 @@ impl CoreDesk {
         self.cores.iter_mut().for_each(Core::catch_up);
         self.cores.iter().any(|core| !core.untold.is_empty())
     }
-
-    /// A core acts according to a view; returns up to which all of them do.
-    pub(super) fn on_ready(&mut self, core: u16, view: u64) -> u64 {
-        if let Some(core) = self.cores.get_mut(usize::from(core)) {
-            core.ready = core.ready.max(view);
-        }
-        self.cores.iter().map(|core| core.ready).min().unwrap_or_default()
-    }
-
-    /// A core has a link to a peer or none; returns whether all of them have.
-    pub(super) fn on_link(&mut self, core: u16, peer: NodeId, up: bool) -> bool {
-        if up {
-            if let Some(cores) = self.unlinked.get_mut(&peer) {
-                cores.remove(&core);
-            }
-        } else if self.unlinked.len() < UNLINKED_MAX {
-            self.unlinked.entry(peer).or_default().insert(core);
-        }
-        self.unlinked.retain(|_, cores| !cores.is_empty());
-        up && !self.unlinked.contains_key(&peer)
-    }
-
-    /// Returns whether all cores have said that the learner lacks little, since the last time.
-    pub(super) fn on_near(&mut self, core: u16, epoch: u32, learner: NodeId) -> bool {
-        self.near.join(core, (epoch, learner), self.cores.len())
-    }
-
-    /// Returns whether all cores have said that the learner has everything, each after it acknowledged
-    /// nothing else: what a core says of a gate that stood before the present one does not count.
-    pub(super) fn on_synced(&mut self, core: u16, epoch: u32, learner: NodeId, view: u64) -> bool {
-        let is_gated = self.gate == Some(learner) && view >= self.gate_since;
-        let what = (epoch, learner, self.gate_since);
-        is_gated && self.synced.join(core, what, self.cores.len())
-    }
 }
-
-/// Peers without a link that are remembered.
-const UNLINKED_MAX: usize = 64;
 
 impl Core {
     fn tell(&mut self, told: Told) {
@@ -171,11 +97,11 @@ impl Drop for StopWithUs {
                 if core.send(Command::Stop) {
                     break;
                 }
-                std::thread::sleep(std::time::Duration::from_millis(STOP_AGAIN_MS));
+                std::thread::sleep(STOP_AGAIN);
             }
         }
     }
 }
 
 const STOP_TRIES: u32 = 50;
-const STOP_AGAIN_MS: u64 = 10;
+const STOP_AGAIN: Duration = Duration::from_millis(10);

@@ -21,7 +21,7 @@ use super::records::Records;
 use super::report::Reporter;
 use super::{Cores, random};
 use crate::chain::member::{Action, Member, Outcome, PeerMessage, Reading, Start};
-use crate::chain::record::{ChangeId, NodeId, NodeInfo, Record, Settings};
+use crate::chain::record::{ChangeId, NodeId, NodeInfo, OnTotalLoss, Record, Settings};
 use crate::clock::Clock;
 use crate::config::{COMMAND_AGAIN_MS, CONTROL_EVENTS_MAX, LEAVE_MS_MAX};
 use crate::io::Notice;
@@ -147,7 +147,7 @@ impl Node {
             let event = match self.next_due(now) {
                 None => self.happened.recv().await,
                 Some(due) => {
-                    let wait = Duration::from_micros(due.0.saturating_sub(now.0));
+                    let wait = Duration::from_micros(due.0.saturating_sub(now.0)).min(WAIT_MAX);
                     timeout_at(Instant::now() + wait, self.happened.recv()).await.unwrap_or(None)
                 }
             };
@@ -230,7 +230,13 @@ impl Node {
         }
         self.stopping = Some(self.clock.now().plus_ms(LEAVE_MS_MAX));
         if self.is_alone() {
-            tracing::warn!("this is the only member: what the cluster holds ends with it");
+            let then = match self.record.as_ref().map(|record| record.on_total_loss) {
+                Some(OnTotalLoss::Empty) => "the next node that starts begins anew",
+                Some(OnTotalLoss::Halt) | None => "the cluster stays down",
+            };
+            tracing::warn!(
+                "this is the only member: what the cluster holds ends with it, and {then}"
+            );
         } else if self.is_member() {
             tracing::info!("leaving the cluster");
             return self.tell(Member::on_leave);
@@ -405,6 +411,9 @@ impl Node {
         }
     }
 }
+
+/// Whoever waits longer may as well look once in between; and no sum of times gets too large.
+const WAIT_MAX: Duration = Duration::from_secs(60);
 
 /// Why a node was removed, if the record still says it.
 fn why_removed(record: &Record, node: NodeId) -> &str {

@@ -11,11 +11,11 @@ impl Node {
     pub(super) fn on_notice(&mut self, core: u16, notice: Notice) -> Result<(), String> {
         match notice {
             Notice::Ready { view } => {
-                let view = self.desk.on_ready(core, view);
+                let view = self.desk.voices.on_ready(core, view);
                 self.tell(|member, now, out| member.on_cores_ready(now, view, out))
             }
             Notice::Link { peer, up } => {
-                let up = self.desk.on_link(core, peer, up);
+                let up = self.desk.voices.on_link(core, peer, up);
                 self.tell(|member, now, out| member.on_link(now, peer, up, out))
             }
             Notice::Behind(peer) => {
@@ -28,11 +28,11 @@ impl Node {
             }
             Notice::Diverged(peer) => self.on_diverged(peer),
             Notice::Stalled(peer) => self.tell(|member, now, out| member.on_stall(now, peer, out)),
-            Notice::Near { epoch, learner } if self.desk.on_near(core, epoch, learner) => {
+            Notice::Near { epoch, learner } if self.desk.voices.on_near(core, epoch, learner) => {
                 self.tell(|member, now, out| member.on_near(now, learner, epoch, out))
             }
             Notice::Synced { epoch, learner, view }
-                if self.desk.on_synced(core, epoch, learner, view) =>
+                if self.desk.voices.on_synced(core, epoch, learner, view) =>
             {
                 self.tell(|member, now, out| member.on_synced(now, learner, epoch, out))
             }

@@ -63,7 +63,8 @@ impl Reporter {
                         "This node takes their place, empty, as the cluster was founded to do"
                     }
                     Some(OnTotalLoss::Halt) | None => {
-                        "What they held may be lost. If they do not come back, found another cluster"
+                        "What they held may be lost. If they do not come back, found another cluster \
+                         (--cluster-name)"
                     }
                 };
                 tracing::error!(
