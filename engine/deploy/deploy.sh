@@ -30,7 +30,8 @@ Options of create. What is not said stays as it is, or is as the template has it
   --program FILE          an engine that is built already, with the feature s3
   --kmeans                the Lambda function, too
   --bootstrap FILE        its program, built already
-  --run-on-upload yes|no  whether an object under data/ starts it [no]
+  --run-on-upload yes|no  whether an object under data/ is clustered [no]
+  --clusters K            into how many [10]
   --wait MINUTES          for members to appear in the record [10]
 
 Options of delete:
@@ -124,6 +125,10 @@ parse_create() {
     --run-on-upload)
         take value 'yes|no' "$flag" "$@"
         kmeans_parameters[RunOnUpload]=$value
+        ;;
+    --clusters)
+        take value '[1-9][0-9]*' "$flag" "$@"
+        kmeans_parameters[Clusters]=$value
         ;;
     --program) take program '.+' "$flag" "$@" ;;
     --bootstrap) take bootstrap '.+' "$flag" "$@" ;;
@@ -424,9 +429,10 @@ read_record() {
 
 record_epoch() { grep -o '"epoch": *[0-9]*' "$work/record" | head -n 1 | grep -o '[0-9]*$'; }
 
-# A member a line: name and control address.
+# A member a line: its name, and the first of its addresses for clients.
 record_members() {
-    tr -d '\n' <"$work/record" | grep -oE '"name": *"[^"]*", *"peer": *"[^"]*"' | cut -d '"' -f 4,8 | tr '"' '\t'
+    tr -d '\n' <"$work/record" | grep -oE '"name": *"[^"]*", *"peer": *"[^"]*", *"clients": *\["[^"]*"' |
+        cut -d '"' -f 4,12 | tr '"' '\t'
 }
 
 # Waits until as many nodes are members as hold each object.

@@ -4,8 +4,8 @@
     python3 engine/deploy/test_deploy.py
 
 moto takes templates, and makes networks, groups of instances, functions, roles and buckets of them, as far as its API
-can show. It starts no instance, enforces no policy, and does not know alarms, placement groups, event invoke
-configurations and buckets' policies in templates: those are only linted, and the policy is read here.
+can show. It starts no instance, enforces no policy, and does not know alarms, placement groups and buckets' policies in
+templates: those are only linted, and the policy is read here.
 """
 
 import ast
@@ -35,9 +35,7 @@ DEPLOY = HERE / "deploy.sh"
 REGION = "eu-central-1"
 # Any Linux program that is there and small.
 PROGRAM = shutil.which("true")
-NOT_BY_MOTO = {
-    "AWS::CloudWatch::Alarm", "AWS::EC2::PlacementGroup", "AWS::Lambda::EventInvokeConfig", "AWS::S3::BucketPolicy",
-}
+NOT_BY_MOTO = {"AWS::CloudWatch::Alarm", "AWS::EC2::PlacementGroup", "AWS::S3::BucketPolicy"}
 
 
 def environment(home, **more):
@@ -331,7 +329,7 @@ class Deployment(unittest.TestCase):
         return groups[0]
 
     def test_a_cluster_lives_and_dies(self):
-        said = self.create("--kmeans", "--run-on-upload", "yes")
+        said = self.create("--kmeans", "--run-on-upload", "yes", "--clusters", "25")
         self.assertIn("2 of 2", said)
         self.assertRegex(said, r"Dashboard +https://")
         cluster = self.parameter(self.stacks("t-cluster")[0], "ClusterName")
@@ -340,13 +338,13 @@ class Deployment(unittest.TestCase):
         self.check_network()
         self.check_nodes(cluster)
         self.check_rights(cluster)
-        self.check_function(cluster)
+        self.check_function()
         self.check_dashboard(cluster)
 
         before = self.group()
         said = deploy(self.env, "status", "--name", "t")
         self.assertIn("epoch 2", said)
-        self.assertIn("i-2\t10.74.0.2:7399", said)
+        self.assertIn("i-2\t10.74.0.2:7400", said)
         self.assertEqual(said.count("InService"), 2)
 
         # The same again is no change, and asks for nothing that was given before.
@@ -542,19 +540,25 @@ class Deployment(unittest.TestCase):
         writable = [s for s in function.values() if s["Effect"] == "Allow" and "s3:PutObject" in s["Action"]]
         self.assertEqual([s["Resource"] for s in writable], [f"arn:aws:s3:::{bucket}/results/*"])
 
-    def check_function(self, cluster):
+    def check_function(self):
         function = self.client("lambda").get_function(FunctionName="t-kmeans")["Configuration"]
         self.assertEqual((function["Runtime"], function["Handler"]), ("provided.al2023", "bootstrap"))
         self.assertEqual(function["VpcConfig"]["SubnetIds"], [self.resources("t-cluster")["FunctionsSubnet"]])
         self.assertEqual(function["VpcConfig"]["SecurityGroupIds"], [self.resources("t-cluster")["ClientSecurityGroup"]])
-        variables = function["Environment"]["Variables"]
-        self.assertEqual(variables["CATENA_CLUSTER_NAME"], cluster)
+        out = f"s3://{self.output('t-store', 'Bucket')}/results/"
+        variables = {name: str(value) for name, value in function["Environment"]["Variables"].items()}
+        self.assertEqual(variables, {"CATENA_KMEANS_K": "25", "CATENA_KMEANS_OUT": out})
         events = self.client("events")
         rule = self.resources("t-kmeans")["Uploaded"].split("/")[-1]
         pattern = json.loads(events.describe_rule(Name=rule)["EventPattern"])
         self.assertEqual(pattern["detail"]["object"]["key"], [{"prefix": "data/"}])
         (target,) = events.list_targets_by_rule(Rule=rule)["Targets"]
         self.assertEqual(target["Arn"], function["FunctionArn"])
+        paths, template = (target["InputTransformer"][key] for key in ("InputPathsMap", "InputTemplate"))
+        self.assertEqual(paths, {"bucket": "$.detail.bucket.name", "key": "$.detail.object.key"})
+        told = json.loads(template.replace("<bucket>", '"b"').replace("<key>", '"data/x.npy"'))
+        s3 = {"bucket": {"name": "b"}, "object": {"key": "data/x.npy"}}
+        self.assertEqual(told, {"Records": [{"eventName": "ObjectCreated:Put", "s3": s3}]})
 
     def check_dashboard(self, cluster):
         body = self.client("cloudwatch").get_dashboard(DashboardName=f"catena-{cluster}")["DashboardBody"]
