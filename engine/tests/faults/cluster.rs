@@ -1,7 +1,6 @@
 //! A cluster of processes on this machine.
 
 use std::io::{BufRead, BufReader};
-use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
@@ -11,12 +10,21 @@ use nix::unistd::Pid;
 use serde_json::Value;
 use tempfile::TempDir;
 
-/// Nodes of one cluster, and the directory in which its record lies.
+/// Nodes of one cluster, and where its record lies.
 pub(crate) struct Cluster {
-    directory: TempDir,
+    register: Register,
+    /// What the nodes say while they run.
+    logs: TempDir,
     pub(crate) nodes: Vec<Node>,
     /// The network namespace of each node, if they have their own.
     namespaces: Option<Vec<Namespace>>,
+}
+
+/// Where the record lies.
+pub(crate) enum Register {
+    Directory(TempDir),
+    #[cfg(feature = "s3")]
+    Store(catena_s3_stand_in::StandIn),
 }
 
 /// Where a node runs.
@@ -48,8 +56,17 @@ impl Cluster {
     }
 
     pub(crate) fn placed(nodes: usize, namespaces: Option<Vec<Namespace>>) -> Cluster {
-        let directory = tempfile::tempdir().unwrap();
-        let mut cluster = Cluster { directory, nodes: Vec::new(), namespaces };
+        let register = Register::Directory(tempfile::tempdir().unwrap());
+        Cluster::around(register, nodes, namespaces)
+    }
+
+    pub(crate) fn around(
+        register: Register,
+        nodes: usize,
+        namespaces: Option<Vec<Namespace>>,
+    ) -> Cluster {
+        let logs = tempfile::tempdir().unwrap();
+        let mut cluster = Cluster { register, logs, nodes: Vec::new(), namespaces };
         for number in 0..nodes {
             let node = cluster.start(number, nodes);
             cluster.nodes.push(node);
@@ -72,11 +89,12 @@ impl Cluster {
         let ip = self.namespaces.as_ref().map_or("127.0.0.1", |all| &all[number].address);
         command
             .args(["--listen", &format!("{ip}:0"), "--cores", "0", "--no-pin", "--shards", "8"])
-            .args(["--cluster", &format!("file://{}", self.directory.path().display())])
+            .args(self.register.flags())
             .args(["--create", "--replicas", &replicas.to_string(), "--min-members", "1"])
             .args(["--lease-ms", "300", "--suspect-ms", "400"])
             .args(["--node-name", &format!("node-{number}")])
             .env("RUST_LOG", "info")
+            .envs(self.register.environment())
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(self.log_of(number));
@@ -98,13 +116,13 @@ impl Cluster {
 
     /// Where a node writes what it does, in all its lives.
     fn log_of(&self, number: usize) -> std::fs::File {
-        let path = self.directory.path().join(format!("node-{number}.log"));
+        let path = self.logs.path().join(format!("node-{number}.log"));
         std::fs::OpenOptions::new().create(true).append(true).open(path).unwrap()
     }
 
     /// The last lines of that.
     pub(crate) fn said_by(&self, number: usize) -> String {
-        let path = self.directory.path().join(format!("node-{number}.log"));
+        let path = self.logs.path().join(format!("node-{number}.log"));
         let text = std::fs::read_to_string(path).unwrap_or_default();
         let lines: Vec<&str> = text.lines().collect();
         lines[lines.len().saturating_sub(40)..].join("\n")
@@ -134,7 +152,13 @@ impl Cluster {
     }
 
     pub(crate) fn record(&self) -> Record {
-        Record::read(self.directory.path())
+        Record(serde_json::from_slice(&self.register.read()).unwrap_or_default())
+    }
+
+    /// Where its record lies.
+    #[cfg(feature = "s3")]
+    pub(crate) fn register(&self) -> &Register {
+        &self.register
     }
 
     /// Waits until the record has so many members, all of them processes that run.
@@ -159,6 +183,50 @@ impl Cluster {
     pub(crate) fn seeds(&self) -> String {
         let addresses: Vec<&str> = self.nodes.iter().map(|node| &*node.address).collect();
         addresses.join(",")
+    }
+}
+
+impl Register {
+    /// What a node is told about it.
+    fn flags(&self) -> Vec<String> {
+        match self {
+            Register::Directory(directory) => {
+                vec!["--cluster".into(), format!("file://{}", directory.path().display())]
+            }
+            #[cfg(feature = "s3")]
+            Register::Store(store) => {
+                let url = store.endpoint_url();
+                ["--cluster", "s3://faults/some/prefix", "--endpoint-url", &url]
+                    .map(Into::into)
+                    .into()
+            }
+        }
+    }
+
+    /// … and what is not for everybody to see.
+    fn environment(&self) -> Vec<(&'static str, &'static str)> {
+        match self {
+            Register::Directory(_) => Vec::new(),
+            #[cfg(feature = "s3")]
+            Register::Store(_) => vec![
+                ("CATENA_S3_ACCESS_KEY", catena_s3_stand_in::ACCESS_KEY),
+                ("CATENA_S3_SECRET_ACCESS_KEY", catena_s3_stand_in::SECRET_ACCESS_KEY),
+            ],
+        }
+    }
+
+    /// What lies there.
+    fn read(&self) -> Vec<u8> {
+        match self {
+            Register::Directory(directory) => {
+                std::fs::read(directory.path().join("catena/config.json")).unwrap_or_default()
+            }
+            #[cfg(feature = "s3")]
+            Register::Store(store) => {
+                let contents = store.contents("faults", "some/prefix/catena/config.json");
+                contents.map(|contents| contents.to_vec()).unwrap_or_default()
+            }
+        }
     }
 }
 
@@ -189,11 +257,6 @@ impl Drop for Node {
 }
 
 impl Record {
-    fn read(directory: &Path) -> Record {
-        let text = std::fs::read(directory.join("catena/config.json")).unwrap_or_default();
-        Record(serde_json::from_slice(&text).unwrap_or_default())
-    }
-
     /// The chain of the first shard, the head first: where the first core of each member listens.
     /// Nobody if there is no record yet.
     pub(crate) fn chain(&self) -> Vec<String> {

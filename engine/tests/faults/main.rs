@@ -4,7 +4,8 @@
 //! was told, and no read is older than what was told before it began.
 //!
 //! `CATENA_KILLS=50 cargo test -p catena-engine --test faults -- --nocapture` kills more often than the
-//! few times that a test run takes, and prints what was counted.
+//! few times that a test run takes, and prints what was counted. With `--features s3` a cluster whose record
+//! lies in a store that speaks S3 is among those that are tried.
 
 #![allow(clippy::unwrap_used, clippy::print_stdout)] // a test's way to fail, and to say what it counted
 
@@ -14,3 +15,5 @@ mod kills;
 mod kmeans;
 mod load;
 mod stops;
+#[cfg(feature = "s3")]
+mod store;

@@ -1,0 +1,53 @@
+//! The record in S3: members are killed while the store loses answers, refuses, and does what it was
+//! asked to long after nobody waits for it any more.
+
+use std::time::Duration;
+
+use catena_s3_stand_in::{Fault, StandIn};
+
+use crate::cluster::{Cluster, Register};
+use crate::load::Load;
+
+#[test]
+fn members_are_replaced_whatever_the_store_does() {
+    let register = Register::Store(StandIn::start(&["faults"]));
+    let mut cluster = Cluster::around(register, 3, None);
+    let load = Load::start(&cluster.seeds(), 8, 2);
+    load.await_more(200);
+    let late = Duration::from_secs(4);
+    for faults in [
+        vec![],
+        // Our own success, of which we do not hear.
+        vec![Fault::LoseReply],
+        vec![Fault::Refuse(503), Fault::LoseReply],
+        vec![Fault::Refuse(409), Fault::Drop],
+        vec![Fault::Late(late)],
+    ] {
+        let chain = cluster.await_members(3).chain();
+        let Register::Store(store) = cluster.register() else { unreachable!("it is a store") };
+        store.fail_puts(faults.iter().copied());
+        load.longest();
+        let at = cluster.place_of(&chain[0]).unwrap();
+        cluster.replace(at);
+        load.await_more(200);
+        println!("the store does {faults:?}: longest wait {:?}", load.longest());
+    }
+    cluster.await_members(3);
+    println!("the record in a store: {:?}", load.finish(&cluster.seeds()));
+}
+
+/// Nothing is asked of the store for what clients ask: without it everything goes on.
+#[test]
+fn nobody_needs_the_store_while_nobody_fails() {
+    let register = Register::Store(StandIn::start(&["faults"]));
+    let cluster = Cluster::around(register, 3, None);
+    let load = Load::start(&cluster.seeds(), 8, 2);
+    load.await_more(200);
+    let Register::Store(store) = cluster.register() else { unreachable!("it is a store") };
+    let (puts, refused) = (store.puts(), vec![Fault::Refuse(503); 1_000]);
+    store.fail_puts(refused);
+    std::thread::sleep(Duration::from_secs(3));
+    load.await_more(200);
+    assert_eq!(store.puts(), puts, "nobody wrote");
+    println!("without writing to the store: {:?}", load.finish(&cluster.seeds()));
+}
