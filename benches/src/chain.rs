@@ -1,6 +1,7 @@
 //! `catena-bench chain`: what it costs that several nodes have everything before an update is answered.
 //!
-//! One node that is in no cluster, and chains of two and three, take turns. The load asks the head,
+//! One node that is in no cluster, chains of two and three, and a Redis with one replica that is waited
+//! for (`WAIT 1`), take turns. The load asks the head,
 //! which answers when the tail has acknowledged. Where the nodes run decides what is measured: all on
 //! one cpu, it is the work that they do together; each on its own, what the head can do.
 
@@ -45,6 +46,9 @@ pub(crate) struct Args {
     spin: u64,
 }
 
+/// What a chain of two is called.
+const TWO_NODES: &str = "catena, 2 nodes";
+
 /// What is asked, with how many connections and how many requests under way on each.
 const ASKED: [(Workload, u64, usize); 6] = [
     (Workload::CounterAdd, 1, 1),
@@ -62,10 +66,18 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     for nodes in &args.nodes {
         servers.push(Server::chain(&cpus(args, usize::from(*nodes)), args.spin)?);
     }
+    let pair = cpus(args, 2);
+    match Server::redis_pair([pair[0], pair[1]])? {
+        Some(redis) => servers.push(redis),
+        None => record.notes.push("redis with a replica: skipped, it is not installed".to_owned()),
+    }
     args.common.pin_load()?;
     let timing = args.common.timing();
     for (workload, connections, depth) in ASKED {
         let plan = Plan { workload, keys: 10_000, connections };
+        for server in servers.iter_mut().filter(|server| server.is_redis()) {
+            server.wait_behind(depth);
+        }
         let mut contenders = servers
             .iter()
             .map(|it| Contender::new(it, &plan))
@@ -73,11 +85,16 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
         let pressure = Pressure { spin: args.spin > 0, ..timing.pressure(depth) };
         let all = contest(&mut contenders, &pressure, timing.rounds)?;
         let measure = format!("{}_{connections}x{depth}", workload.name());
-        let (alone, chains) = all.split_first().context("somebody was measured")?;
-        for chain in chains {
-            record.rows.push(chain.rate_row(&measure, alone));
+        let (redis, ours): (Vec<&Series>, Vec<&Series>) =
+            all.iter().partition(|series| series.server.starts_with("redis"));
+        let (alone, chains) = ours.split_first().context("somebody was measured")?;
+        let pair = chains.iter().filter(|chain| chain.server == TWO_NODES);
+        let against_redis = pair.flat_map(|pair| redis.iter().map(move |redis| (pair, redis)));
+        for (chain, other) in chains.iter().map(|chain| (chain, alone)).chain(against_redis) {
+            let measure = format!("{measure}, {}", chain.server);
+            record.rows.push(chain.rate_row(&measure, other));
             if depth == 1 {
-                record.rows.push(chain.p50_row(&format!("{measure}, p50"), alone));
+                record.rows.push(chain.p50_row(&format!("{measure}, p50"), other));
             }
         }
         record.samples.extend(all.iter().map(|series: &Series| series.sample(&measure)));

@@ -32,18 +32,17 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     let mut record = Record::new("latency");
     one_at_a_time(args, &servers, &mut record)?;
     under_load(args, &servers[0], &mut record)?;
-    record.notes.push("replicated: not measured, this engine has no chain yet".to_owned());
     record.deliver(args.common.json.as_ref())
 }
 
-/// Who is asked: first the one that sleeps. A chain of two joins them here, and its lines the others'
-/// plots, by its name.
+/// Who is asked: first the one that sleeps. The nodes of the chain share its cpu.
 fn servers(args: &Args) -> anyhow::Result<Vec<Server>> {
     let cpu = args.common.engine_cpu;
     let asleep = Server::engine(&[cpu], 0)?;
     let mut spinning = Server::engine(&[cpu], args.spin)?;
     spinning.name = format!("catena, spin {}", args.spin);
-    Ok(vec![asleep, spinning])
+    let pair = Server::chain(&[cpu; 2], 0)?;
+    Ok(vec![asleep, spinning, pair])
 }
 
 fn one_at_a_time(args: &Args, servers: &[Server], record: &mut Record) -> anyhow::Result<()> {

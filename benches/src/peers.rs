@@ -102,8 +102,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
         let (us, others) = series.split_first().expect("we take part");
         record.rows.extend(others.iter().map(|other| measure.row(us, other)));
     }
-    // A chain of two against Redis with a replica and WAIT joins this list with the chain.
-    record.notes.push("replicated: not measured, this engine has no chain yet".to_owned());
+    record.notes.push("replicated, beside a Redis with WAIT: `catena-bench chain`".to_owned());
     record.deliver(args.common.json.as_ref())
 }
 

@@ -6,7 +6,7 @@
 //!    process be killed. No other process is ever touched.
 
 use std::cell::RefCell;
-use std::io::{BufRead, BufReader, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream, ToSocketAddrs};
 use std::os::unix::process::CommandExt;
 use std::path::Path;
@@ -160,6 +160,34 @@ impl Server {
         };
         server.await_ready()?;
         Ok(Some(server))
+    }
+
+    /// A Redis with one replica, each on a cpu; `None` if it is not installed. [`Server::wait_behind`]
+    /// says how it is to be asked.
+    pub(crate) fn redis_pair(cpus: [usize; 2]) -> anyhow::Result<Option<Server>> {
+        let Some(mut head) = Server::peer("redis", cpus[0])? else { return Ok(None) };
+        let replica = Server::peer("redis", cpus[1])?.context("there was one a moment ago")?;
+        let mut socket = TcpStream::connect(replica.address)?;
+        let port = head.address.port();
+        write!(socket, "REPLICAOF 127.0.0.1 {port}\r\n")?;
+        socket.read_exact(&mut [0; 5])?;
+        // Until the replica is there, nothing that waits for it is answered.
+        let mut socket = TcpStream::connect(head.address)?;
+        socket.set_read_timeout(Some(PATIENCE))?;
+        write!(socket, "INCR c000000000\r\nWAIT 1 0\r\n")?;
+        socket.read_exact(&mut [0; 8]).context("the replica does not follow")?;
+        head.name = "redis, 1 replica, WAIT 1".to_owned();
+        head.behind.push(replica);
+        Ok(Some(head))
+    }
+
+    pub(crate) fn is_redis(&self) -> bool {
+        matches!(self.dialect, Dialect::Redis | Dialect::RedisWaiting { .. })
+    }
+
+    /// Lets a [`Server::redis_pair`] confirm every so many commands.
+    pub(crate) fn wait_behind(&mut self, batch: usize) {
+        self.dialect = Dialect::RedisWaiting { batch };
     }
 
     /// What it calls itself, if it was started here and is no part of this program.

@@ -191,6 +191,11 @@ pub(crate) enum Dialect {
     Catena,
     /// RESP, as Redis speaks it.
     Redis,
+    /// The same, with a `WAIT 1` behind every so many commands.
+    RedisWaiting {
+        /// How many.
+        batch: usize,
+    },
     /// memcached's meta commands.
     Memcached,
     /// etcd's JSON over HTTP.
@@ -253,6 +258,9 @@ impl Dialect {
             }
             Dialect::Echo => catena::echoed(address, keys, plan.connections),
             Dialect::Redis => everywhere(&|order| redis::wire(plan.workload, keys, order)),
+            Dialect::RedisWaiting { batch } => {
+                everywhere(&|order| redis::waiting(plan.workload, keys, order, batch))
+            }
             Dialect::Memcached => everywhere(&|order| memcached::wire(plan.workload, keys, order)),
             Dialect::Etcd => everywhere(&|order| etcd::wire(plan.workload, keys, order)),
         })
@@ -266,7 +274,9 @@ impl Dialect {
             Dialect::Catena | Dialect::Echo => {
                 return catena::Node::at(address)?.in_turn(plan.workload, keys);
             }
-            Dialect::Redis => redis::wire(plan.workload, keys, order),
+            Dialect::Redis | Dialect::RedisWaiting { .. } => {
+                redis::wire(plan.workload, keys, order)
+            }
             Dialect::Memcached => memcached::wire(plan.workload, keys, order),
             Dialect::Etcd => etcd::wire(plan.workload, keys, order),
         };

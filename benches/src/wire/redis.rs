@@ -150,6 +150,54 @@ impl Wire for Resp {
     }
 }
 
+/// A connection that asks the same of a server with one replica, and waits until that has what was asked
+/// for: `WAIT 1` behind every `batch` commands, which is the least that a pipelining client can do. The
+/// next batch goes out when the replica has the one before.
+pub(crate) fn waiting(workload: Workload, keys: u64, order: Keys, batch: usize) -> Box<dyn Wire> {
+    Box::new(Waiting { inner: wire(workload, keys, order), batch, asked: 0, answered: 0 })
+}
+
+struct Waiting {
+    inner: Box<dyn Wire>,
+    batch: usize,
+    /// Commands of this batch that went out, and whose replies came.
+    asked: usize,
+    answered: usize,
+}
+
+const WAIT: &[u8] = b"*3\r\n$4\r\nWAIT\r\n$1\r\n1\r\n$1\r\n0\r\n";
+
+impl Wire for Waiting {
+    fn greet(&mut self, socket: &mut TcpStream) -> anyhow::Result<()> {
+        self.inner.greet(socket)
+    }
+
+    fn is_ready(&self) -> bool {
+        self.asked < self.batch
+    }
+
+    fn request(&mut self, out: &mut Vec<u8>) {
+        self.inner.request(out);
+        self.asked += 1;
+        if self.asked == self.batch {
+            out.extend_from_slice(WAIT);
+        }
+    }
+
+    fn reply(&mut self, bytes: &[u8]) -> anyhow::Result<Option<usize>> {
+        let Some(len) = self.inner.reply(bytes)? else { return Ok(None) };
+        if self.answered + 1 < self.batch {
+            self.answered += 1;
+            return Ok(Some(len));
+        }
+        // The last one counts when the replica has it.
+        let Some((replicas, wait_len)) = line(&bytes[len..]) else { return Ok(None) };
+        ensure!(replicas == b":1", "the replica has not confirmed");
+        (self.asked, self.answered) = (0, 0);
+        Ok(Some(len + wait_len))
+    }
+}
+
 /// Gives the server a script; answers its hash.
 fn load(socket: &mut TcpStream, script: &str) -> anyhow::Result<[u8; HASH_BYTES]> {
     let len = script.len();
@@ -176,6 +224,21 @@ mod tests {
         split(&mut *wire, b"$5\r\na\r\nbc\r\n");
         assert!(wire.reply(b"-ERR no\r\n").is_err());
         assert!(wire.reply(b"$-1\r\n").is_err());
+    }
+
+    #[test]
+    fn a_batch_is_answered_when_the_replica_has_it() {
+        let mut wire = waiting(Workload::CounterAdd, 10, Keys::InTurn(0), 2);
+        let mut out = Vec::new();
+        wire.request(&mut out);
+        assert!(wire.is_ready());
+        wire.request(&mut out);
+        assert!(!wire.is_ready() && out.ends_with(WAIT));
+        assert_eq!(wire.reply(b":1\r\n:2").unwrap(), Some(4));
+        assert_eq!(wire.reply(b":2\r\n").unwrap(), None);
+        assert!(wire.reply(b":2\r\n:0\r\n").is_err());
+        assert_eq!(wire.reply(b":2\r\n:1\r\n").unwrap(), Some(8));
+        assert!(wire.is_ready());
     }
 
     #[test]

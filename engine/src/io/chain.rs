@@ -125,7 +125,7 @@ impl Core {
                 replica.leave_off();
             }
         });
-        self.go_on_teaching(chain);
+        self.go_on_teaching();
         self.flush_touched();
         self.hang_up_on_strangers(view);
         if was_member && !view.member {
@@ -221,7 +221,8 @@ impl Core {
     }
 
     /// Begins with the learner's next shard when it has the one before.
-    fn go_on_teaching(&self, chain: &Chain) {
+    pub(super) fn go_on_teaching(&self) {
+        let Some(chain) = self.chain() else { return };
         let Some(mut lesson) = chain.lesson.get() else { return };
         loop {
             let mut shards = self.shards.borrow_mut();
@@ -256,7 +257,7 @@ impl Core {
             self.confirm(chain);
             self.watch_calls(chain);
             self.call_peers(chain);
-            self.go_on_teaching(chain);
+            self.go_on_teaching();
             self.report_lesson(chain);
             self.report_stalls(chain);
             self.flush_touched();

@@ -219,6 +219,7 @@ impl Core {
             },
         );
         conn.unsent.borrow_mut().extend_from_slice(&last_words);
+        self.go_on_teaching();
         self.flush_touched();
         verdict
     }
