@@ -38,8 +38,12 @@ impl Random {
 impl Proxy {
     /// A proxy for `engine` that cuts each direction of each connection after up to `bytes_max`.
     pub(crate) fn start(engine: SocketAddr, seed: u64, bytes_max: u64) -> Proxy {
-        let address = SocketAddr::new(IpAddr::V4(Ipv4Addr::new(127, 0, 0, 2)), engine.port());
-        let listener = TcpListener::bind(address).expect("the port is free at another address");
+        // Those of earlier tests still listen, maybe on the port that this engine was given.
+        let places = (2..=254).map(|host| IpAddr::V4(Ipv4Addr::new(127, 0, 0, host)));
+        let mut listeners =
+            places.filter_map(|place| TcpListener::bind((place, engine.port())).ok());
+        let listener = listeners.next().expect("the port is free at another address");
+        let address = listener.local_addr().unwrap();
         let cuts = Arc::new(AtomicU64::new(0));
         let count = Arc::clone(&cuts);
         let streams = Arc::new(Mutex::new(Vec::new()));
