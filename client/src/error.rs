@@ -349,7 +349,9 @@ fn loss(fault: &Fault) -> &'static str {
 /// What to do about a status.
 fn advice(status: Status) -> &'static str {
     match status {
-        Status::Busy | Status::ShuttingDown | Status::NotHead => "Try again later",
+        Status::Busy | Status::ShuttingDown | Status::NotHead | Status::WrongEpoch => {
+            "Try again later"
+        }
         Status::UnderReplicated => "Let the lost nodes come back, or name others",
         Status::TooManyConnections => "Share clients between calls, or add a node",
         Status::TooManySessions => "Keep clients from call to call, or ask for a shorter session",
@@ -378,7 +380,6 @@ fn advice(status: Status) -> &'static str {
         | Status::Timeout
         | Status::Broken
         | Status::WrongShard
-        | Status::WrongEpoch
         | Status::SessionUnknown
         | Status::Stale
         | Status::WindowExceeded

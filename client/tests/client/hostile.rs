@@ -2,10 +2,14 @@
 
 use std::time::Duration;
 
+use catena_client::operator::{Operator, OperatorError};
 use catena_client::{Client, Error, Retry, Status};
+use catena_protocol::operator;
+use catena_protocol::peer::write_welcome;
 use catena_protocol::{FrameKind, HEADER_BYTES, Header, Members, ObjectId, Reply, ShardId, frame};
 
 use crate::peer::Peer;
+use crate::{LONG, SHORT};
 
 /// A frame in which some bytes were changed.
 fn spoiled(change: impl FnOnce(&mut Vec<u8>)) -> Vec<u8> {
@@ -82,6 +86,49 @@ fn a_welcome_that_cannot_be_is_refused() {
         peer.join();
     }
 }
+
+#[test]
+fn whatever_answers_an_operator_is_told_apart_from_a_node() {
+    for (status, bytes) in nonsense() {
+        let peer = Peer::start(move |stage| {
+            let mut conn = stage.accept();
+            assert_eq!(conn.next().unwrap().header.kind, FrameKind::PeerHello);
+            conn.send(&bytes);
+            while conn.next().is_some() {}
+        });
+        let error = Operator::connect(&peer.address.to_string(), LONG).unwrap_err();
+        let OperatorError::Garbled { address, fault } = error else { panic!("{error:?}") };
+        assert_eq!((address, fault.status), (peer.address, status));
+        peer.join();
+    }
+}
+
+#[test]
+fn a_control_port_that_falls_silent_or_answers_something_else_is_an_error() {
+    let peer = Peer::start(|stage| {
+        let mut conn = stage.accept();
+        let hello = conn.next().unwrap().header;
+        let mut welcome = Vec::new();
+        write_welcome(&mut welcome);
+        conn.send(&welcome);
+        assert_eq!((hello.kind, conn.next().unwrap().header.kind), PEER_KINDS);
+        let mut accepted = Vec::new();
+        operator::Reply::Accepted.write(&mut accepted);
+        conn.send(&accepted);
+        while conn.next().is_some() {}
+    });
+    let mut node = Operator::connect(&peer.address.to_string(), SHORT).unwrap();
+    // That is no answer to how it stands.
+    let error = node.status().unwrap_err();
+    assert!(matches!(error, OperatorError::Garbled { .. }), "{error:?}");
+    let error = node.join().unwrap_err();
+    assert!(matches!(error, OperatorError::Unreachable { .. }), "{error:?}");
+    assert!(error.to_string().ends_with("(timed out)"), "{error}");
+    drop(node);
+    peer.join();
+}
+
+const PEER_KINDS: (FrameKind, FrameKind) = (FrameKind::PeerHello, FrameKind::Operator);
 
 #[test]
 fn a_peer_that_hangs_up_instead_of_a_welcome_is_no_engine() {
