@@ -9,6 +9,7 @@
 mod peers;
 
 use std::io::Write;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -23,11 +24,14 @@ use catena_kmeans::threads;
 use tempfile::TempDir;
 
 use self::peers::{Contestant, Kind, Peer, Run, Started};
+use crate::machine;
 use crate::record::{Axis, Record, Row, Sample};
+use crate::server::Server;
 use crate::stats::{Paired, median};
 
 /// What to cluster, by how many, beside whom.
 #[derive(Debug, clap::Args)]
+#[group(skip)]
 pub(crate) struct Args {
     /// How many points k-means clusters.
     #[arg(long, default_value_t = 200_000)]
@@ -100,13 +104,24 @@ impl<'a> Clustering<'a> {
     }
 
     /// Time of an iteration by number of workers, ours and everybody's.
-    pub(crate) fn by_workers(&self, rounds: u32, record: &mut Record) -> anyhow::Result<()> {
-        let engine = Engine::builder().start()?;
+    pub(crate) fn by_workers(
+        &self,
+        rounds: u32,
+        replicas: &[u8],
+        record: &mut Record,
+    ) -> anyhow::Result<()> {
+        let (engine, cpus) = (Engine::builder().start()?, machine::cpus());
         // Of everybody, whatever the number of workers.
         let mut costs: Vec<Costs> = Vec::new();
         for workers in &self.args.workers {
             let peers = self.start_peers(*workers, record)?;
             let mut contestants = vec![Contestant::Us];
+            for nodes in replicas {
+                // Nodes run wherever there is room, like workers.
+                let place = |node: usize| cpus[node % cpus.len()];
+                let cpus: Vec<usize> = (0..usize::from(*nodes)).map(place).collect();
+                contestants.push(Contestant::Chain(Server::chain(&cpus, 0)?));
+            }
             contestants.extend(peers.into_iter().map(Contestant::Peer));
             let mut all: Vec<Vec<Run>> = contestants.iter().map(|_| Vec::new()).collect();
             let mut coordination = Vec::new();
@@ -116,10 +131,14 @@ impl<'a> Clustering<'a> {
                     order.reverse();
                 }
                 for i in order {
+                    let name = format!("catena-bench/workers-{workers}-{round}");
                     let run = match &mut contestants[i] {
+                        Contestant::Chain(head) => {
+                            Run::of(&self.run(head.address, *workers, name, ITERATIONS)?)
+                        }
                         Contestant::Us => {
-                            let name = format!("catena-bench/workers-{workers}-{round}");
-                            let summary = self.run(&engine, *workers, name, ITERATIONS)?;
+                            let address = engine.addresses()[0];
+                            let summary = self.run(address, *workers, name, ITERATIONS)?;
                             coordination.extend(iterations(&summary).map(|(_, ms)| ms));
                             Run::of(&summary)
                         }
@@ -162,14 +181,14 @@ impl<'a> Clustering<'a> {
     /// One run of ours; the points are read anew, for which `Summary::rounds` takes no time.
     pub(crate) fn run(
         &self,
-        engine: &Engine,
+        engine: SocketAddr,
         workers: u32,
         name: String,
         iterations: u64,
     ) -> anyhow::Result<Summary> {
         let job = Job {
             name,
-            engine: engine.addresses()[0].to_string(),
+            engine: engine.to_string(),
             data: self.data.clone(),
             k: self.args.k,
             iterations,

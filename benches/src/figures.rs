@@ -29,6 +29,11 @@ pub(crate) struct Args {
     #[arg(long, value_name = "PREFIX", default_value = "")]
     measure: String,
 
+    /// On how many nodes everything is kept, beside a node that is alone; nothing for none of these.
+    #[arg(long, value_name = "N", value_delimiter = ',', num_args = 0.., default_value = "2,3")]
+    #[arg(value_parser = clap::value_parser!(u8).range(2..=8))]
+    replicas: Vec<u8>,
+
     #[command(flatten)]
     clustering: clustering::Args,
 }
@@ -56,13 +61,12 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     if kinds.contains(&true) {
         let clustering = Clustering::new(&args.clustering)?;
         if kinds[0] {
-            clustering.by_workers(args.common.rounds, &mut record)?;
+            clustering.by_workers(args.common.rounds, &args.replicas, &mut record)?;
         }
         if kinds[1] {
             while_clustering(&clustering, &mut record)?;
         }
     }
-    record.notes.push("replicas: not measured yet".to_owned());
     record.deliver(args.common.json.as_ref())
 }
 
@@ -75,13 +79,21 @@ fn operations(args: &Args, record: &mut Record) -> anyhow::Result<()> {
     if wanted.is_empty() {
         return Ok(());
     }
-    let server = Server::engine(&[args.common.engine_cpu], 0)?;
+    // All nodes of a chain share the cpu of the one that is alone.
+    let cpu = args.common.engine_cpu;
+    let mut servers = vec![Server::engine(&[cpu], 0)?];
+    for nodes in &args.replicas {
+        servers.push(Server::chain(&vec![cpu; usize::from(*nodes)], 0)?);
+    }
     args.common.pin_load()?;
     let timing = args.common.timing();
     let mut measure = |measure: &str, times, connections: u32, depth| {
         let workload = Workload::Multiply { times };
         let plan = Plan { workload, keys: PRODUCTS, connections: connections.into() };
-        let mut contenders = [Contender::new(&server, &plan)?];
+        let mut contenders = servers
+            .iter()
+            .map(|it| Contender::new(it, &plan))
+            .collect::<anyhow::Result<Vec<_>>>()?;
         for series in contest(&mut contenders, &timing.pressure(depth), timing.rounds)? {
             let sample = series.sample(measure);
             record.samples.push(match depth {
@@ -125,7 +137,7 @@ fn while_clustering(clustering: &Clustering<'_>, record: &mut Record) -> anyhow:
             samples
         });
         let name = "catena-bench/while-clustering".to_owned();
-        let summary = clustering.run(&engine, workers, name, 10 * ITERATIONS);
+        let summary = clustering.run(engine.addresses()[0], workers, name, 10 * ITERATIONS);
         done.store(true, Ordering::Relaxed);
         let samples = sampler.join().expect("does not panic");
         summary?;

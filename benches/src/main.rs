@@ -122,6 +122,8 @@ fn main() -> anyhow::Result<()> {
                 .register::<Multiplied>();
             if let Some(record) = record {
                 let cluster = Cluster::at(record).create(true).node_name(node);
+                // Nobody fails here; on a busy machine one may be silent for long.
+                let cluster = cluster.lease_ms(900).suspect_ms(20_000);
                 // As many shards as a node alone has.
                 builder = builder.shards(SHARDS_PER_CORE).cluster(cluster.replicas(replicas));
             }
@@ -145,4 +147,14 @@ fn announce(port: u16) -> anyhow::Result<()> {
     let mut out = std::io::stdout().lock();
     writeln!(out, "{port}")?;
     Ok(out.flush()?)
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_contradicts_itself_nowhere() {
+        super::Args::command().debug_assert();
+    }
 }

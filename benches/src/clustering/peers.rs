@@ -15,7 +15,7 @@ use serde::Deserialize;
 
 use super::{CENTROIDS_FILE, ITERATIONS, POINTS_FILE, US};
 use crate::machine;
-use crate::server::{child_on, is_on_path};
+use crate::server::{Server, child_on, is_on_path};
 
 /// Whom there is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
@@ -27,14 +27,18 @@ pub(crate) enum Kind {
 
 /// One who takes part.
 pub(super) enum Contestant {
+    /// A node that is alone, inside this program.
     Us,
+    /// A chain of nodes.
+    Chain(Server),
     Peer(Peer),
 }
 
 impl Contestant {
-    pub(super) fn name(&self) -> &'static str {
+    pub(super) fn name(&self) -> &str {
         match self {
             Contestant::Us => US,
+            Contestant::Chain(head) => &head.name,
             Contestant::Peer(peer) => peer.kind.name(),
         }
     }
