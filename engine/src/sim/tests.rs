@@ -29,7 +29,7 @@ fn rules_are_missed() {
         ("forward", 0..20),
         ("hold", 0..10),
         ("clean_wait", 30..50),
-        ("one_change_id", 0..10),
+        ("one_change_id", 15..25),
     ];
     for (rule, seeds) in missed_in {
         let missed = seeds.clone().any(|seed| run(seed, Some(rule), false).is_err());
