@@ -18,7 +18,7 @@ use catena_engine::Engine;
 use catena_kmeans::data::{DataSet, Hints};
 use catena_kmeans::generate::Recipe;
 use catena_kmeans::init::Init;
-use catena_kmeans::job::{Job, Summary};
+use catena_kmeans::job::{Job, Labels, Summary};
 use catena_kmeans::link::Link;
 use catena_kmeans::threads;
 use tempfile::TempDir;
@@ -198,7 +198,7 @@ impl<'a> Clustering<'a> {
             seed: 1,
             workers,
             timeout: Duration::from_secs(120),
-            labels: false,
+            labels: Labels::None,
             sample: false,
         };
         let summary = threads::run(&job, Link::join, &mut |_| {})?;

@@ -3,19 +3,20 @@
 use std::cell::Cell;
 use std::io::{self, IsTerminal, Write};
 use std::path::{Path, PathBuf};
-use std::process;
 use std::str::FromStr;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
+use catena_kmeans::cloud::Cloud;
 use catena_kmeans::data::{DataSet, Format, Hints};
 use catena_kmeans::generate::Recipe;
 use catena_kmeans::init::Init;
-use catena_kmeans::job::{Event, Job, Summary};
+use catena_kmeans::job::{Event, Job, Labels, Summary, unique_name};
 use catena_kmeans::kernel::Precision;
 use catena_kmeans::link::{Link, Place};
 use catena_kmeans::output::{self, Out};
-use catena_kmeans::s3::Endpoint;
-use catena_kmeans::{Error, Result, processes, report, threads, upload};
+use catena_kmeans::s3::{Endpoint, Url};
+use catena_kmeans::workers::{self, Again};
+use catena_kmeans::{Error, Result, report, threads, upload};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
@@ -46,16 +47,13 @@ pub(crate) struct Cli {
 enum Command {
     /// Cluster points; also what no command does.
     #[command(after_help = EXAMPLES)]
-    Run(RunArgs),
+    Run(Box<RunArgs>),
     /// Make up points in Gaussian clusters.
     #[command(after_help = EXAMPLES)]
     Generate(GenerateArgs),
     /// Copy files, or folders of files, into a store.
     #[command(after_help = EXAMPLES)]
     Upload(UploadArgs),
-    /// One worker of a run, told its part on standard input.
-    #[command(hide = true)]
-    Worker,
 }
 
 #[derive(Debug, Args)]
@@ -93,19 +91,23 @@ struct RunArgs {
     /// Workers that share the points [default: one per core].
     #[arg(long, value_name = "N")]
     workers: Option<u32>,
-    /// What workers are.
-    #[arg(long, value_enum, default_value_t = Backend::Threads)]
+    /// What workers are: threads, processes, or invocations of a Lambda function.
+    #[arg(long, value_name = "threads|processes|lambda:NAME", default_value = "threads")]
     backend: Backend,
+    /// An emulator of Lambda [default: AWS].
+    #[arg(long, value_name = "URL")]
+    lambda_endpoint_url: Option<String>,
     /// An engine that runs already, by its first address [default: one of its own, inside this process].
     #[arg(long, value_name = "ADDR")]
     engine: Option<String>,
-    /// How long a worker waits for the others, and for the engine.
+    /// How long a worker waits for the others, and for the engine; one that is an invocation waits for the others as long
+    /// as it may run.
     #[arg(long, value_name = "SECONDS", default_value = "60", value_parser = seconds)]
     timeout: Duration,
     /// Write the centroids here, one a row; as all files, a path or s3://bucket/key.
     #[arg(long, value_name = "centroids.csv")]
     out: Option<PathBuf>,
-    /// Write the cluster of each point here, one a row.
+    /// Write the cluster of each point here, one a row; into s3://bucket/prefix/, each worker writes its own part.
     #[arg(long, value_name = "FILE")]
     assignments: Option<PathBuf>,
     /// Draw cost and time by iteration, and points and centres, here.
@@ -168,10 +170,34 @@ impl StoreArgs {
     }
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 enum Backend {
     Threads,
     Processes,
+    Lambda(String),
+}
+
+impl FromStr for Backend {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match (text, text.strip_prefix("lambda:")) {
+            ("threads", _) => Ok(Self::Threads),
+            ("processes", _) => Ok(Self::Processes),
+            (_, Some(name)) if !name.is_empty() => Ok(Self::Lambda(name.to_string())),
+            _ => Err("expected threads, processes, or lambda: and the name of a function"),
+        }
+    }
+}
+
+impl Backend {
+    fn name(&self) -> &'static str {
+        match self {
+            Self::Threads => "threads",
+            Self::Processes => "processes",
+            Self::Lambda(_) => "lambda",
+        }
+    }
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
@@ -221,10 +247,6 @@ pub(crate) fn main() -> Result<()> {
         Some(Command::Run(args)) => run(&args),
         Some(Command::Generate(args)) => generate(&args),
         Some(Command::Upload(args)) => upload(&args),
-        Some(Command::Worker) => {
-            // An error has been told to the driver, which tells the user.
-            processes::work().or_else(|_| process::exit(1))
-        }
     }
 }
 
@@ -244,26 +266,51 @@ fn upload(args: &UploadArgs) -> Result<()> {
 fn run(args: &RunArgs) -> Result<()> {
     let endpoint = args.store.endpoint();
     for path in [&args.out, &args.assignments, &args.report].into_iter().flatten() {
-        Out::check(path, &endpoint)?;
+        let file = if is_folder(path)? { &path.join("labels") } else { path };
+        Out::check(file, &endpoint)?;
+    }
+    if matches!(args.backend, Backend::Lambda(_)) && args.engine.is_none() {
+        let reason =
+            "workers that are invocations meet in an engine that they can reach: say where";
+        return Err(Error::Flag { flag: "--engine", reason });
     }
     let place = Place::open(args.engine.as_deref())?;
     let job = job(args, &place)?;
+    if matches!(args.backend, Backend::Lambda(_)) && !job.data.is_shared() {
+        let advice = "catena-kmeans upload copies it into a store";
+        let path = job.data.path().to_path_buf();
+        return Err(Error::NotShared { path, backend: "lambda", advice });
+    }
     let progress = Progress::new(job.data.bytes(), job.iterations);
     let mut on_event = |event: &Event| progress.note(event);
-    let summary = match args.backend {
+    let mut on_again = |again: &Again| {
+        let Again { party, how, log } = again;
+        progress.say(&format!("worker {party}: {how}; starting it again"));
+        log.iter().flat_map(|log| log.lines()).for_each(|line| progress.say(&format!("  {line}")));
+    };
+    let summary = match &args.backend {
         Backend::Threads => threads::run(&job, Link::join, &mut on_event),
         Backend::Processes => {
             let program = std::env::current_exe()
                 .map_err(|cause| Error::Io { path: PathBuf::from("this program"), cause })?;
-            processes::run(&job, &program, &mut on_event, &mut |death| {
-                progress
-                    .say(&format!("worker {}: {}; starting it again", death.party, death.status));
-            })
+            workers::run(&job, &Cloud::processes(program), &mut on_event, &mut on_again)
         }
+        Backend::Lambda(function) => lambda(args, function)
+            .and_then(|cloud| workers::run(&job, &cloud, &mut on_event, &mut on_again)),
     };
     drop(progress);
     place.clear(&job);
     finish(args, &job, &summary?)
+}
+
+#[cfg(feature = "lambda")]
+fn lambda(args: &RunArgs, function: &str) -> Result<Cloud> {
+    Cloud::lambda(function, args.lambda_endpoint_url.as_deref()).map_err(Error::Cloud)
+}
+
+#[cfg(not(feature = "lambda"))]
+fn lambda(_: &RunArgs, function: &str) -> Result<Cloud> {
+    Err(Error::NotBuilt { what: format!("--backend lambda:{function}"), feature: "lambda" })
 }
 
 fn job(args: &RunArgs, place: &Place) -> Result<Job> {
@@ -281,7 +328,7 @@ fn job(args: &RunArgs, place: &Place) -> Result<Job> {
     let endpoint = args.store.endpoint();
     let data = match &args.data {
         Some(path) => DataSet::open_at(&endpoint, path, hints)?,
-        None => DataSet::digits(precision)?,
+        None => DataSet::digits(precision)?.with_endpoint(&endpoint),
     };
     let init = match &args.init {
         InitArg::Rows(init) => init.clone(),
@@ -290,7 +337,7 @@ fn job(args: &RunArgs, place: &Place) -> Result<Job> {
     let cores = || std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
     let workers = args.workers.unwrap_or_else(|| u32::try_from(cores()).unwrap_or(u32::MAX));
     Ok(Job {
-        name: name(),
+        name: unique_name(),
         engine: place.address(),
         k: args.k,
         iterations: args.iterations,
@@ -299,7 +346,11 @@ fn job(args: &RunArgs, place: &Place) -> Result<Job> {
         seed: args.seed,
         workers,
         timeout: args.timeout,
-        labels: args.assignments.is_some(),
+        labels: match &args.assignments {
+            None => Labels::None,
+            Some(path) if is_folder(path)? => Labels::Written(path.clone()),
+            Some(_) => Labels::Told,
+        },
         sample: args.report.is_some(),
         data,
     })
@@ -323,24 +374,22 @@ fn centroids(endpoint: &Endpoint, path: &Path, k: usize, dims: usize) -> Result<
     Ok(Init::Centroids(rows.values))
 }
 
-/// Not the name of any other run, here or elsewhere.
-fn name() -> String {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    format!("kmeans/{:x}-{:x}", now.as_nanos(), process::id())
+/// Whether a path is that of a folder in a store.
+fn is_folder(path: &Path) -> Result<bool> {
+    Ok(Url::of(path)?.is_some_and(|url| url.is_folder()))
 }
 
 fn finish(args: &RunArgs, job: &Job, summary: &Summary) -> Result<()> {
     let endpoint = args.store.endpoint();
     if let Some(path) = &args.out {
-        output::write_centroids(path, &endpoint, job, summary)?;
+        output::write_centroids(path, &endpoint, &job.data, &summary.done.centroids)?;
     }
-    if let Some(path) = &args.assignments {
+    if let Some(path) = &args.assignments
+        && job.labels == Labels::Told
+    {
         output::write_labels(path, &endpoint, &summary.labels)?;
     }
-    let backend = match args.backend {
-        Backend::Threads => "threads",
-        Backend::Processes => "processes",
-    };
+    let backend = args.backend.name();
     if let Some(path) = &args.report {
         let title =
             format!("{}, k = {}, {} {backend}", job.data.path().display(), job.k, job.workers);
@@ -408,15 +457,24 @@ impl Progress {
         match event {
             Event::Read(bytes) if !self.in_rounds.get() => bar.inc(*bytes),
             Event::Round(round) => {
-                if !self.in_rounds.replace(true) {
-                    bar.set_style(style("{bar:30} round {pos} of at most {len}  {msg}"));
-                    bar.set_length(self.iterations);
-                }
-                bar.set_position(round.round);
-                bar.set_message(format!("cost {:.6e}, {} points moved", round.cost, round.moved));
+                let message = format!("cost {:.6e}, {} points moved", round.cost, round.moved);
+                self.note_round(round.round, message);
             }
-            Event::Read(_) | Event::Loaded | Event::Done(_) | Event::Failed(_) => {}
+            Event::Seen { round, moved } => {
+                self.note_round(*round, format!("{moved} points moved"));
+            }
+            Event::Read(_) | Event::Loaded { .. } => {}
         }
+    }
+
+    fn note_round(&self, round: u64, message: String) {
+        let bar = &self.bar.0;
+        if !self.in_rounds.replace(true) {
+            bar.set_style(style("{bar:30} round {pos} of at most {len}  {msg}"));
+            bar.set_length(self.iterations);
+        }
+        bar.set_position(round);
+        bar.set_message(message);
     }
 
     fn say(&self, line: &str) {

@@ -53,8 +53,16 @@ impl Phase {
         }
     }
 
+    /// What people call it.
+    pub(crate) fn step_name(self) -> String {
+        match self {
+            Self::Step(round) => format!("round {round}"),
+            other => other.to_string(),
+        }
+    }
+
     /// The round of iterations that `round` of this object was.
-    fn step_of(self, round: u64) -> u64 {
+    pub(crate) fn step_of(self, round: u64) -> u64 {
         match self {
             Self::Step(any) => round * 2 + any % 2,
             _ => round,
@@ -82,7 +90,8 @@ pub trait AllReduce {
     ///
     /// # Errors
     ///
-    /// Not all parties came in time, or the engine is gone.
+    /// [`Error::Behind`] if the others are farther, which they can be if this party is somewhere else as well. Not all
+    /// parties came in time, or the engine is gone.
     fn all_reduce(&mut self, phase: Phase, op: ReduceOp, values: &mut Vec<i64>) -> Result<()>;
 
     /// The last complete round of the object of `phase`.
@@ -103,21 +112,27 @@ pub(crate) struct LastSteps {
 /// Reads how far the others are; `None` before the first round is complete.
 ///
 /// While the asking party does not contribute, at most the round it had contributed to before can complete. So the
-/// two answers are at most one round apart whatever their order, and the next round cannot be missed.
+/// two answers are at most one round apart whatever their order, unless the same party is somewhere else as well and
+/// goes on: then it is asked again.
 pub(crate) fn last_steps(link: &mut dyn AllReduce) -> Result<Option<LastSteps>> {
-    let mut found = Vec::new();
-    for phase in [Phase::Step(0), Phase::Step(1)] {
-        if let Some((round, totals)) = link.last(phase)? {
-            found.push((phase.step_of(round), totals));
+    loop {
+        let mut found = Vec::new();
+        for phase in [Phase::Step(0), Phase::Step(1)] {
+            if let Some((round, totals)) = link.last(phase)? {
+                found.push((phase.step_of(round), totals));
+            }
+        }
+        found.sort_by_key(|(round, _)| *round);
+        let Some((round, totals)) = found.pop() else { return Ok(None) };
+        match (found.pop(), round) {
+            (Some((before, totals_before)), _) if before + 1 == round => {
+                return Ok(Some(LastSteps { round, totals, totals_before: Some(totals_before) }));
+            }
+            (None, 0) => return Ok(Some(LastSteps { round, totals, totals_before: None })),
+            // Rounds take turns on two objects, so one was read before, and one after others.
+            _ => {}
         }
     }
-    found.sort_by_key(|(round, _)| *round);
-    let Some((round, totals)) = found.pop() else { return Ok(None) };
-    let totals_before = found.pop().map(|(before, totals)| {
-        assert_eq!(before + 1, round, "rounds take turns on two objects");
-        totals
-    });
-    Ok(Some(LastSteps { round, totals, totals_before }))
 }
 
 /// A meeting place within this process.
@@ -188,6 +203,9 @@ impl AllReduce for LocalLink {
                     return Ok(());
                 }
                 _ => {}
+            }
+            if object.round > round {
+                return Err(Error::Behind { object: name, round });
             }
             let left = until.saturating_duration_since(Instant::now());
             if left.is_zero() {

@@ -4,6 +4,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use crate::cloud;
 use crate::kernel::Precision;
 
 /// The result of this crate's functions.
@@ -212,15 +213,44 @@ pub enum Error {
         /// Who did not come.
         missing: String,
     },
-    /// A worker process died more often than it is started again.
-    #[error("worker {party} {status}, and was started {starts} times; giving up")]
+    /// The others are farther: this worker is, or was, somewhere else as well.
+    #[error("{object}: round {round} is over")]
+    Behind {
+        /// The reduction.
+        object: String,
+        /// The round that was contributed to.
+        round: u64,
+    },
+    /// The time that a worker may run is nearly over.
+    #[error("its time is nearly over, at {at}")]
+    OutOfTime {
+        /// How far it came.
+        at: String,
+    },
+    /// A worker died more often than it is started again.
+    #[error("worker {party} {how}, and was started {starts} times; giving up{}", Log(log))]
     WorkerDied {
         /// Which.
         party: u32,
-        /// Its exit status, as the system words it.
-        status: String,
+        /// How it ended, as the place words it where it ran.
+        how: String,
         /// How often it was started.
         starts: u32,
+        /// The end of its log, if it came with the answer.
+        log: Option<String>,
+    },
+    /// A worker could not be called.
+    #[error(transparent)]
+    Cloud(cloud::Error),
+    /// Workers elsewhere cannot come to what is here.
+    #[error("{}: workers of --backend {backend} cannot read it; {advice}", path.display())]
+    NotShared {
+        /// What is here.
+        path: PathBuf,
+        /// Where workers are.
+        backend: &'static str,
+        /// What to do.
+        advice: &'static str,
     },
     /// A worker reported why it cannot go on.
     #[error("{message}")]
@@ -236,6 +266,25 @@ impl Error {
         move |cause| match cause.downcast::<Self>() {
             Ok(error) => error,
             Err(cause) => Self::Io { path: path.to_path_buf(), cause },
+        }
+    }
+
+    /// Whether the same worker, started again, might come further.
+    pub(crate) fn is_passing(&self) -> bool {
+        match self {
+            Self::OutOfTime { .. } | Self::Behind { .. } => true,
+            // Out of reach, overloaded, or without memory of us: an engine may come back.
+            Self::Engine { cause, .. } => {
+                matches!(
+                    **cause,
+                    catena_client::Error::Unreachable { .. }
+                        | catena_client::Error::Unwelcome { .. }
+                        | catena_client::Error::NoAnswer { .. }
+                        | catena_client::Error::Lost { .. }
+                        | catena_client::Error::SessionLost { .. }
+                )
+            }
+            _ => false,
         }
     }
 
@@ -313,5 +362,16 @@ struct Line(Option<u64>);
 impl std::fmt::Display for Line {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         self.0.map_or(Ok(()), |line| write!(f, " (line {line})"))
+    }
+}
+
+/// Prints the end of a log below what it explains, if there is one.
+struct Log<'a>(&'a Option<String>);
+
+impl std::fmt::Display for Log<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Some(log) = self.0 else { return Ok(()) };
+        f.write_str("; the end of its log:")?;
+        log.lines().try_for_each(|line| write!(f, "\n  {line}"))
     }
 }

@@ -16,7 +16,7 @@ use crate::kernel::{Centres, Element, Isa, Scratch};
 use crate::lloyd::Problem;
 
 /// How initial centroids are chosen.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Init {
     /// The first rows.
@@ -25,6 +25,8 @@ pub enum Init {
     Random,
     /// Rows drawn one after the other, each with a probability proportional to its squared distance from the nearest
     /// centroid so far (Arthur and Vassilvitskii, 2007).
+    #[default]
+    #[serde(rename = "kmeans++")]
     PlusPlus,
     /// These, row by row.
     Centroids(Vec<f64>),

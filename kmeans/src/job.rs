@@ -1,8 +1,10 @@
 //! A job: what every worker of a run is told, what each one does, and what it tells the driver on the way.
 //!
-//! Jobs and events are plain data, so that a worker can be a thread here or a process anywhere.
+//! Events are plain data, and so is a worker's part of a job ([`crate::worker::Assignment`]): a worker can be a thread
+//! here or a process anywhere.
 
-use std::time::{Duration, Instant};
+use std::path::PathBuf;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use serde::{Deserialize, Serialize};
 
@@ -12,10 +14,11 @@ use crate::error::{Error, Result};
 use crate::init::Init;
 use crate::kernel::{Element, Isa, Precision};
 use crate::lloyd::{self, Problem, Round};
+use crate::output;
 use crate::report::POINTS_MAX;
 
 /// What all workers of a run have in common.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone)]
 pub struct Job {
     /// What the shared objects' names begin with; two runs at a time need two names.
     pub name: String,
@@ -37,10 +40,23 @@ pub struct Job {
     pub workers: u32,
     /// How long a worker waits for the others, and for the engine.
     pub timeout: Duration,
-    /// Whether every point's label is wanted.
-    pub labels: bool,
+    /// What is to be done with the labels of all points.
+    pub labels: Labels,
     /// Whether some points and their labels are wanted for the picture.
     pub sample: bool,
+}
+
+/// What a worker does with the labels of its points.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Labels {
+    /// Nobody wants them.
+    #[default]
+    None,
+    /// It tells them in the end.
+    Told,
+    /// It writes them into a file of its own, in this folder, which may be in a store.
+    Written(PathBuf),
 }
 
 /// What a worker tells.
@@ -49,13 +65,19 @@ pub enum Event {
     /// It has read so many bytes more, as stored.
     Read(u64),
     /// It has read its rows.
-    Loaded,
+    Loaded {
+        /// How long that took.
+        seconds: f64,
+    },
     /// A round is over.
     Round(Round),
-    /// All are.
-    Done(Done),
-    /// It cannot go on; the reason is a line for the user.
-    Failed(String),
+    /// What the driver sees of a round from afar, where workers tell only in the end.
+    Seen {
+        /// The last that is complete.
+        round: u64,
+        /// Points with another label than in the round before.
+        moved: i64,
+    },
 }
 
 /// What a worker has in the end.
@@ -93,6 +115,13 @@ pub enum Loaded {
     F32(Points<f32>),
     /// 64-bit coordinates.
     F64(Points<f64>),
+}
+
+/// Not the name of any other run, here or elsewhere.
+#[must_use]
+pub fn unique_name() -> String {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    format!("kmeans/{:x}-{:x}", now.as_nanos(), std::process::id())
 }
 
 impl Job {
@@ -138,7 +167,7 @@ impl Job {
         })
     }
 
-    /// Does one worker's part; `again` if it is not the first to try.
+    /// Does one worker's part; `again` if it may not be the first to try.
     ///
     /// # Errors
     ///
@@ -150,12 +179,11 @@ impl Job {
         link: &mut dyn AllReduce,
         again: bool,
         tell: &mut dyn FnMut(Event) -> Result<()>,
-    ) -> Result<()> {
-        let done = match points {
+    ) -> Result<Done> {
+        match points {
             Loaded::F32(points) => self.iterate(party, points, link, again, tell),
             Loaded::F64(points) => self.iterate(party, points, link, again, tell),
-        }?;
-        tell(Event::Done(done))
+        }
     }
 
     fn iterate<T: Element>(
@@ -184,13 +212,22 @@ impl Job {
             tell(Event::Round(round))
         })?;
         let sample = self.sample(&points, all_points, &outcome.labels);
+        let labels = match &self.labels {
+            Labels::None => Vec::new(),
+            Labels::Told => outcome.labels,
+            Labels::Written(folder) => {
+                let file = folder.join(format!("part-{party:05}.csv"));
+                output::write_labels(&file, self.data.endpoint(), &outcome.labels)?;
+                Vec::new()
+            }
+        };
         Ok(Done {
             centroids: outcome.centroids,
             counts: outcome.counts,
             cost: outcome.cost,
             iterations: outcome.iterations,
             converged: outcome.converged,
-            labels: if self.labels { outcome.labels } else { Vec::new() },
+            labels,
             sample,
         })
     }
@@ -244,7 +281,7 @@ pub struct Summary {
     pub rounds: Vec<RoundSummary>,
     /// From the first worker's start to the last one's end, reading included.
     pub seconds_total: f64,
-    /// Until all workers had read their rows.
+    /// Of it, what the worker took to read its rows that took longest.
     pub seconds_loading: f64,
 }
 
@@ -269,7 +306,6 @@ pub struct RoundSummary {
 #[derive(Debug)]
 pub(crate) struct Board {
     start: Instant,
-    loading: u32,
     seconds_loading: f64,
     rounds: Vec<RoundSummary>,
     done: Vec<Option<Done>>,
@@ -279,28 +315,24 @@ impl Board {
     pub(crate) fn new(workers: u32) -> Self {
         Self {
             start: Instant::now(),
-            loading: workers,
             seconds_loading: 0.0,
             rounds: Vec::new(),
             done: (0..workers).map(|_| None).collect(),
         }
     }
 
-    /// Notes what worker `party` told.
-    pub(crate) fn note(&mut self, party: u32, event: &Event) -> Result<()> {
+    /// Notes what a worker told.
+    pub(crate) fn note(&mut self, event: &Event) {
         match event {
-            Event::Read(_) => {}
-            Event::Loaded => {
-                self.loading = self.loading.saturating_sub(1);
-                if self.loading == 0 && self.rounds.is_empty() {
-                    self.seconds_loading = self.start.elapsed().as_secs_f64();
-                }
-            }
+            Event::Read(_) | Event::Seen { .. } => {}
+            Event::Loaded { seconds } => self.seconds_loading = self.seconds_loading.max(*seconds),
             Event::Round(round) => self.note_round(round),
-            Event::Done(done) => self.done[party as usize] = Some(done.clone()),
-            Event::Failed(message) => return Err(Error::Worker { message: message.clone() }),
         }
-        Ok(())
+    }
+
+    /// Notes what worker `party` has in the end.
+    pub(crate) fn note_done(&mut self, party: u32, done: Done) {
+        self.done[party as usize] = Some(done);
     }
 
     fn note_round(&mut self, round: &Round) {
@@ -318,10 +350,6 @@ impl Board {
         all.seconds_coordination = all.seconds_coordination.min(round.seconds_coordination);
         all.calls += round.calls;
         all.workers += 1;
-    }
-
-    pub(crate) fn is_done(&self, party: u32) -> bool {
-        self.done[party as usize].is_some()
     }
 
     /// Puts the workers' rows together; every worker must be done.

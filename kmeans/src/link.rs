@@ -1,17 +1,23 @@
 //! The way to the other workers through an engine: every phase is a `Reduction`, every step one call to it.
 
+use std::collections::BTreeSet;
 use std::fmt;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use catena_client::{Client, Contribution, Elements, Loss, Status};
+use catena_client::{Client, Contribution, Elements, Kind, Loss, Status};
 use catena_engine::Engine;
 
 use crate::coordination::{AllReduce, Phase, ReduceOp};
 use crate::error::{Error, Result};
+use crate::init::Init;
 use crate::job::Job;
+use crate::lloyd;
 
 /// How long a worker tries to connect, and to get an answer that nobody has to wait for.
 const CALL_TIMEOUT_MAX: Duration = Duration::from_secs(5);
+
+/// The longest that an engine lets anybody wait.
+const WAIT_MAX: Duration = Duration::from_secs(15 * 60);
 
 /// The engine that a run uses.
 pub enum Place {
@@ -51,12 +57,17 @@ impl Place {
     }
 }
 
+/// Below a job's name: how many bytes its workers have read, where they cannot tell.
+const READ: &str = "read";
+
 /// One worker's client.
 #[derive(Debug)]
 pub struct Link<'a> {
     job: &'a Job,
     party: u32,
     client: Client,
+    /// Until when it may wait, instead of a while each time.
+    until: Option<Instant>,
 }
 
 impl<'a> Link<'a> {
@@ -66,7 +77,28 @@ impl<'a> Link<'a> {
     ///
     /// No engine answers.
     pub fn join(job: &'a Job, party: u32) -> Result<Self> {
-        Ok(Self { job, party, client: client(&job.engine, job.timeout)? })
+        Self::join_until(job, party, None)
+    }
+
+    /// The same, for a worker that may only run for some time: it waits for the others as long as that, however long
+    /// they take, and what it takes from the engine is held no longer.
+    ///
+    /// # Errors
+    ///
+    /// No engine answers.
+    pub fn join_until(job: &'a Job, party: u32, until: Option<Instant>) -> Result<Self> {
+        let client = client(&job.engine, job.timeout)?;
+        if let Some(until) = until {
+            client.set_deadline(until);
+        }
+        Ok(Self { job, party, client, until })
+    }
+
+    /// Lets whoever watches the job know that this worker has read so much more; as far as that works.
+    pub fn note_read(&self, bytes: u64) {
+        if bytes > 0 {
+            drop(self.client.counter(&object(self.job, READ)).add(bytes.cast_signed()));
+        }
     }
 
     fn error(&self, cause: catena_client::Error) -> Error {
@@ -90,9 +122,26 @@ impl AllReduce for Link<'_> {
         };
         let name = object(self.job, phase);
         let reduction = self.client.reduction(&name);
-        let view = reduction
-            .contribute(contribution, self.job.timeout)
-            .map_err(|cause| self.error(cause))?;
+        let timeout = match self.until {
+            None => self.job.timeout,
+            Some(until) => until.saturating_duration_since(Instant::now()),
+        };
+        let out_of_time = || Error::OutOfTime { at: phase.step_name() };
+        if timeout.is_zero() {
+            return Err(out_of_time());
+        }
+        let round = phase.round();
+        let view = match reduction.contribute(contribution, timeout.min(WAIT_MAX)) {
+            Ok(view) => view,
+            Err(cause) if cause.status() == Some(Status::WrongRound) => {
+                return Err(Error::Behind { object: name, round });
+            }
+            // The contribution stays where it is.
+            Err(catena_client::Error::TimedOut { .. }) if self.until.is_some() => {
+                return Err(out_of_time());
+            }
+            Err(cause) => return Err(self.error(cause)),
+        };
         let reduced = view.as_i64().filter(|reduced| reduced.len() == values.len());
         values.copy_from_slice(reduced.ok_or(Error::Foreign { object: name.clone() })?);
         Ok(())
@@ -108,6 +157,83 @@ impl AllReduce for Link<'_> {
             Err(error) if error.status() == Some(Status::Absent) => Ok(None),
             Err(cause) => Err(self.error(cause)),
         }
+    }
+}
+
+/// Looks at a job from outside, by its objects.
+#[derive(Debug)]
+pub struct Watch<'a> {
+    job: &'a Job,
+    client: Client,
+}
+
+impl<'a> Watch<'a> {
+    /// Connects to the engine of `job`.
+    ///
+    /// # Errors
+    ///
+    /// No engine answers.
+    pub fn open(job: &'a Job) -> Result<Self> {
+        Ok(Self { job, client: client(&job.engine, job.timeout)? })
+    }
+
+    /// Bytes that workers say they have read.
+    ///
+    /// # Errors
+    ///
+    /// The engine is gone.
+    pub fn read(&self) -> Result<u64> {
+        let read = self.client.counter(&object(self.job, READ)).get();
+        Ok(read.map_err(|cause| self.error(cause))?.unsigned_abs())
+    }
+
+    /// The last round that is complete, and how many points changed their label in it.
+    ///
+    /// # Errors
+    ///
+    /// The engine is gone.
+    pub fn round(&self) -> Result<Option<(u64, i64)>> {
+        let mut last = None;
+        for phase in [Phase::Step(0), Phase::Step(1)] {
+            match self.client.reduction(&object(self.job, phase)).last() {
+                Ok(view) => {
+                    let (k, dims) = (self.job.k, self.job.data.dims());
+                    let moved = view.as_i64().and_then(|totals| lloyd::moved(totals, k, dims));
+                    let seen = moved.map(|moved| (phase.step_of(view.round()), moved));
+                    last = last.max(seen);
+                }
+                Err(error) if error.status() == Some(Status::Absent) => {}
+                Err(cause) => return Err(self.error(cause)),
+            }
+        }
+        Ok(last)
+    }
+
+    /// Sends everybody home who waits for others, or would.
+    ///
+    /// # Errors
+    ///
+    /// The engine is gone.
+    pub fn abandon(&self, reason: &str) -> Result<()> {
+        let draws = if self.job.init == Init::PlusPlus { self.job.k as u64 } else { 1 };
+        // Where workers may come to wait yet, and where they do.
+        let phases = [Phase::Count, Phase::Range, Phase::Mean, Phase::Step(0), Phase::Step(1)];
+        let phases = phases.into_iter().chain((0..draws).map(Phase::Init));
+        let mut names: BTreeSet<String> = phases.map(|phase| object(self.job, phase)).collect();
+        for listed in self.client.objects(&object(self.job, "")) {
+            let listed = listed.map_err(|cause| self.error(cause))?;
+            if listed.kind == Some(Kind::Reduction) {
+                names.insert(listed.name);
+            }
+        }
+        names.iter().try_for_each(|name| {
+            let broken = self.client.reduction(name).break_with(reason);
+            broken.map(drop).map_err(|cause| self.error(cause))
+        })
+    }
+
+    fn error(&self, cause: catena_client::Error) -> Error {
+        Error::Engine { address: self.job.engine.clone(), cause: Box::new(cause) }
     }
 }
 

@@ -27,6 +27,12 @@ use crate::kernel::{Centres, Element, Isa, Scratch, UNASSIGNED, move_rows};
 /// Empty clusters that can be moved in one round; each party offers as many points.
 pub const RELOCATIONS_MAX: usize = 4;
 
+/// Points that changed their label, in the totals of a round of so many clusters and dimensions.
+pub(crate) fn moved(totals: &[i64], k: usize, dims: usize) -> Option<i64> {
+    // After sums, counts and cost.
+    totals.get(k * dims + k + 1).copied()
+}
+
 /// Distance, row and label.
 const CANDIDATE_VALUES: usize = 3;
 
@@ -102,26 +108,18 @@ pub fn run<T: Element>(
     on_round: &mut dyn FnMut(Round) -> Result<()>,
 ) -> Result<Outcome> {
     let mut worker = Worker::prepare(problem, points, isa, link)?;
-    let last = if problem.iterations == 0 { Last::OutOfIterations } else { Last::No };
-    let mut state = State { round: 0, centroids: worker.initial.clone(), last };
-    if again && let Some(steps) = coordination::last_steps(link)? {
-        if let Some(before) = &steps.totals_before {
-            state.centroids = worker.means(&worker.parse(before, steps.round - 1), link)?;
-        }
-        let totals = worker.parse(&steps.totals, steps.round);
-        (state.round, state.last) = (totals.round, totals.last);
-        // After the last round there are still its labels to be found, and its result to be fetched again.
-        if totals.last == Last::No
-            && let Some(next) = worker.advance(&totals, &state, link)?
-        {
-            state = next;
-        }
-    }
+    let mut state = if again { worker.catch_up(link)? } else { worker.first() };
     loop {
         let start = Instant::now();
         let mut values = worker.assign(&state);
         let computed = start.elapsed();
-        link.all_reduce(Phase::Step(state.round), ReduceOp::Sum, &mut values)?;
+        match link.all_reduce(Phase::Step(state.round), ReduceOp::Sum, &mut values) {
+            Err(Error::Behind { .. }) => {
+                state = worker.catch_up(link)?;
+                continue;
+            }
+            result => result?,
+        }
         let totals = worker.parse(&values, state.round);
         let next =
             if totals.last == Last::No { worker.advance(&totals, &state, link)? } else { None };
@@ -269,6 +267,27 @@ impl<'a, T: Element> Worker<'a, T> {
             counts: vec![0; problem.k],
             scratch: Scratch::default(),
         })
+    }
+
+    fn first(&self) -> State {
+        let last = if self.problem.iterations == 0 { Last::OutOfIterations } else { Last::No };
+        State { round: 0, centroids: self.initial.clone(), last }
+    }
+
+    /// Where the others are, as their last rounds tell.
+    fn catch_up(&self, link: &mut dyn AllReduce) -> Result<State> {
+        let mut state = self.first();
+        let Some(steps) = coordination::last_steps(link)? else { return Ok(state) };
+        if let Some(before) = &steps.totals_before {
+            state.centroids = self.means(&self.parse(before, steps.round - 1), link)?;
+        }
+        let totals = self.parse(&steps.totals, steps.round);
+        (state.round, state.last) = (totals.round, totals.last);
+        // After the last round there are still its labels to be found, and its result to be fetched again.
+        if totals.last != Last::No {
+            return Ok(state);
+        }
+        Ok(self.advance(&totals, &state, link)?.unwrap_or(state))
     }
 
     /// Labels all rows; returns this worker's contribution to the round.

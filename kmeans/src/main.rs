@@ -3,9 +3,14 @@
 use std::io::{self, Write};
 use std::process::ExitCode;
 
+use catena_kmeans::worker;
+
 mod cli;
 
 fn main() -> ExitCode {
+    // As a worker, this process does not get past here.
+    let functions = worker::functions().serve();
+    drop(functions);
     match cli::main() {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {

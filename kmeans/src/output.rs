@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
+use crate::data::DataSet;
 use crate::error::{Error, Result};
 use crate::job::{Job, Summary};
 use crate::kernel::{Element, Precision};
@@ -189,7 +190,7 @@ impl<'a> Report<'a> {
     }
 }
 
-/// Writes one centroid a line.
+/// Writes one centroid of `data` a line, in the precision that the data has.
 ///
 /// # Errors
 ///
@@ -197,15 +198,14 @@ impl<'a> Report<'a> {
 pub fn write_centroids(
     path: &Path,
     endpoint: &Endpoint,
-    job: &Job,
-    summary: &Summary,
+    data: &DataSet,
+    centroids: &[f64],
 ) -> Result<()> {
-    let precision = job.data.precision();
     write_file(path, endpoint, |out| {
-        for centroid in summary.done.centroids.chunks_exact(job.data.dims()) {
+        for centroid in centroids.chunks_exact(data.dims()) {
             for (column, c) in centroid.iter().enumerate() {
                 let separator = if column == 0 { "" } else { "," };
-                match precision {
+                match data.precision() {
                     Precision::F32 => write!(out, "{separator}{}", f32::from_f64(*c))?,
                     Precision::F64 => write!(out, "{separator}{c}")?,
                 }

@@ -2,7 +2,7 @@
 
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::coordination::AllReduce;
 use crate::data::Meter;
@@ -26,11 +26,11 @@ pub fn run<'j, L: AllReduce>(
 ) -> Result<Summary> {
     job.check()?;
     let mut board = Board::new(job.workers);
+    let start = Instant::now();
     let points = load(job, on_event)?;
-    for party in 0..job.workers {
-        board.note(party, &Event::Loaded)?;
-    }
-    on_event(&Event::Loaded);
+    let loaded = Event::Loaded { seconds: start.elapsed().as_secs_f64() };
+    board.note(&loaded);
+    on_event(&loaded);
     thread::scope(|scope| {
         let (sender, receiver) = mpsc::channel();
         let mut workers = Vec::new();
@@ -38,20 +38,21 @@ pub fn run<'j, L: AllReduce>(
             let (sender, join) = (sender.clone(), &join);
             workers.push(scope.spawn(move || {
                 let mut tell = |event| {
-                    sender
-                        .send((party, event))
-                        .expect("the driver listens until the last worker is gone");
+                    sender.send(event).expect("the driver listens until the last worker is gone");
                     Ok(())
                 };
                 job.work(party, points, &mut join(job, party)?, false, &mut tell)
             }));
         }
         drop(sender);
-        for (party, event) in receiver {
-            board.note(party, &event)?;
+        for event in receiver {
+            board.note(&event);
             on_event(&event);
         }
-        workers.into_iter().try_for_each(|worker| worker.join().expect("workers do not panic"))
+        (0..).zip(workers).try_for_each(|(party, worker)| {
+            board.note_done(party, worker.join().expect("workers do not panic")?);
+            Ok(())
+        })
     })?;
     Ok(board.finish())
 }

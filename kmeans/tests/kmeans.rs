@@ -12,7 +12,7 @@ use catena_engine::Engine;
 use catena_kmeans::data::{DataSet, Hints};
 use catena_kmeans::generate::Recipe;
 use catena_kmeans::init::Init;
-use catena_kmeans::job::{Event, Job};
+use catena_kmeans::job::{Event, Job, Labels};
 use catena_kmeans::link::Link;
 use catena_kmeans::{Error, threads};
 use serde_json::Value;
@@ -97,7 +97,7 @@ fn job(data: DataSet, k: usize, engine: &str) -> Job {
         seed: 0,
         workers: 2,
         timeout: Duration::from_secs(20),
-        labels: false,
+        labels: Labels::None,
         sample: false,
     }
 }
@@ -322,7 +322,7 @@ fn children(parent: u32) -> Vec<u32> {
         // The name in brackets may hold anything; state and parent follow it.
         let of = stat.rsplit_once(')')?.1.split_whitespace().nth(1)?.parse::<u32>().ok()?;
         let arguments = fs::read(path.join("cmdline")).ok()?;
-        let is_worker = of == parent && arguments.ends_with(b"\0worker\0");
+        let is_worker = of == parent && arguments.ends_with(b"\0cloud-worker\0");
         is_worker.then(|| path.file_name()?.to_str()?.parse().ok()).flatten()
     };
     tasks.flatten().filter_map(|task| pid(task.path())).collect()

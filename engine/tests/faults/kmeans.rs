@@ -6,7 +6,7 @@ use catena_engine::Engine;
 use catena_kmeans::data::{DataSet, Hints};
 use catena_kmeans::generate::Recipe;
 use catena_kmeans::init::Init;
-use catena_kmeans::job::{Event, Job, Summary};
+use catena_kmeans::job::{Event, Job, Labels, Summary};
 use catena_kmeans::link::Link;
 use catena_kmeans::threads;
 
@@ -83,7 +83,7 @@ fn run(data: &DataSet, engine: &str, on_event: &mut dyn FnMut(&Event)) -> Summar
         seed: 1,
         workers: 4,
         timeout: Duration::from_secs(60),
-        labels: false,
+        labels: Labels::None,
         sample: false,
     };
     threads::run(&job, Link::join, on_event).unwrap()

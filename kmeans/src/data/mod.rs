@@ -153,6 +153,13 @@ impl DataSet {
         &self.endpoint
     }
 
+    /// The same points; what belongs to them is in the given store.
+    #[must_use]
+    pub fn with_endpoint(mut self, endpoint: &Endpoint) -> Self {
+        self.endpoint = endpoint.clone();
+        self
+    }
+
     /// Numbers in a row.
     #[must_use]
     pub fn dims(&self) -> usize {

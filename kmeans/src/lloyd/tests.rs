@@ -205,6 +205,38 @@ fn a_worker_may_die_at_any_call() {
     }
 }
 
+/// Two more of the same party begin while the first one runs, and after it: all see the same.
+#[test]
+fn a_worker_may_run_twice_at_a_time() {
+    let points = digits::<f32>();
+    let problem = Problem { init: Init::Random, ..problem(13, 1_797) };
+    let expected = run_parties(&problem, &points, 3, None);
+    let local = Local::new(3, TIMEOUT);
+    std::thread::scope(|scope| {
+        let workers: Vec<_> = [(0, 0), (1, 0), (2, 0), (2, 0), (2, 3), (1, 8), (2, 20)]
+            .map(|(party, delay_ms)| {
+                let (local, problem, points) = (&local, &problem, &points);
+                scope.spawn(move || {
+                    std::thread::sleep(Duration::from_millis(delay_ms));
+                    let own = cut(points, party, 3);
+                    let problem = Problem { party, parties: 3, ..problem.clone() };
+                    let mut link = local.join(party);
+                    (party, run(&problem, &own, Isa::detect(), &mut link, true, &mut |_| Ok(())))
+                })
+            })
+            .into();
+        for worker in workers {
+            let (party, outcome) = worker.join().unwrap();
+            let (outcome, own) = (outcome.unwrap(), cut(&points, party, 3));
+            let first = usize::try_from(own.first).unwrap();
+            assert_eq!(outcome.labels, expected.labels[first..first + own.rows()]);
+            assert_eq!(outcome.centroids, expected.centroids);
+            assert_eq!((outcome.counts, outcome.cost), (expected.counts.clone(), expected.cost));
+            assert_eq!(outcome.iterations, expected.iterations);
+        }
+    });
+}
+
 #[test]
 fn empty_clusters_take_the_farthest_points() {
     let values = vec![0.0, 1.0, 2.0, 50.0, 51.0, 900.0];

@@ -1,0 +1,394 @@
+//! A cloud on this machine: an engine, a store that speaks S3, and Lambda's interfaces around the real `bootstrap`,
+//! driven by the real program through the real SDKs. What comes out has to be, bit for bit, what threads and files
+//! give, whoever is killed.
+
+#![allow(clippy::unwrap_used, reason = "a test stops at what it did not expect")]
+
+use std::fs;
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::path::PathBuf;
+use std::process::{Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+use catena_client::{Client, Kind};
+use catena_engine::Engine;
+use catena_lambda_stand_in::{Function, StandIn as Lambda};
+use catena_s3_stand_in::{ACCESS_KEY, SECRET_ACCESS_KEY, StandIn as Store};
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+const PROGRAM: &str = env!("CARGO_BIN_EXE_catena-kmeans");
+const BOOTSTRAP: &str = env!("CARGO_BIN_EXE_bootstrap");
+
+/// How long anything may take before it counts as never.
+const NEVER: Duration = Duration::from_secs(60);
+
+struct Cloud {
+    engine: Engine,
+    store: Store,
+    lambda: Lambda,
+    folder: TempDir,
+}
+
+impl Cloud {
+    fn new(functions: impl FnOnce(&Engine) -> Vec<(&'static str, Function)>) -> Self {
+        let engine = Engine::builder().start().unwrap();
+        let store = Store::start(&["points"]);
+        let variables = keys(&store);
+        let functions = functions(&engine).into_iter().map(|(name, function)| {
+            let variables = variables.iter();
+            (name, variables.fold(function, |function, (name, value)| function.with(name, value)))
+        });
+        let lambda = Lambda::start(functions);
+        Self { engine, store, lambda, folder: tempfile::tempdir().unwrap() }
+    }
+
+    /// One function, `kmeans`, of workers.
+    fn of_workers() -> Self {
+        Self::new(|_| vec![("kmeans", Function::new(BOOTSTRAP))])
+    }
+
+    fn address(&self) -> String {
+        self.engine.addresses()[0].to_string()
+    }
+
+    fn path(&self, name: &str) -> String {
+        self.folder.path().join(name).to_str().unwrap().to_string()
+    }
+
+    fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(PROGRAM);
+        command.args(arguments).envs(keys(&self.store)).envs([
+            ("AWS_ACCESS_KEY_ID", "test"),
+            ("AWS_SECRET_ACCESS_KEY", "test"),
+            ("AWS_REGION", "us-east-1"),
+        ]);
+        command
+    }
+
+    /// What must succeed.
+    fn kmeans(&self, arguments: &[&str]) -> Output {
+        succeeded(self.command(arguments).output().unwrap())
+    }
+
+    /// What must fail; its message.
+    fn fails(&self, arguments: &[&str]) -> String {
+        let output = self.command(arguments).output().unwrap();
+        assert_eq!(output.status.code(), Some(1), "{}", text(&output.stdout));
+        text(&output.stderr)
+    }
+
+    /// Flags of a run with so many workers that are invocations.
+    fn on_lambda<'a>(&'a self, workers: &'a str, rest: &[&'a str]) -> Command {
+        let (engine, url) = (self.address(), self.lambda.endpoint_url());
+        let lambda = ["--backend", "lambda:kmeans", "--lambda-endpoint-url", &url];
+        let meeting = ["--engine", &engine, "--workers", workers];
+        self.command(&[&["run"], &lambda[..], &meeting, rest].concat())
+    }
+
+    fn contents(&self, key: &str) -> String {
+        let contents = self.store.contents("points", key);
+        text(&contents.unwrap_or_else(|| panic!("{key} is there: {:?}", self.store.keys("points"))))
+    }
+
+    /// Points on disk and, in parts, in the store.
+    fn points(&self, name: &str, points: &str, parts: &str) -> (String, String) {
+        let (near, far) = (self.path(name), format!("s3://points/{name}/"));
+        let shape = ["--points", points, "--dims", "16", "--clusters", "40", "--spread", "12"];
+        let generate = [&["generate", "--seed", "3"], &shape[..]].concat();
+        self.kmeans(&[&generate[..], &["--out", &near]].concat());
+        let in_parts = format!("{far}{name}");
+        self.kmeans(&[&generate[..], &["--parts", parts, "--out", &in_parts]].concat());
+        (near, far)
+    }
+
+    /// Invokes a function by hand. Answers its answer, and whether that is an error.
+    fn invoke(&self, function: &str, kind: &str, payload: &Value) -> (Value, bool) {
+        let url = self.lambda.endpoint_url();
+        let address = url.strip_prefix("http://").unwrap();
+        let (mut socket, payload) = (TcpStream::connect(address).unwrap(), payload.to_string());
+        write!(
+            socket,
+            "POST /2015-03-31/functions/{function}/invocations HTTP/1.1\r\nHost: {address}\r\n\
+             X-Amz-Invocation-Type: {kind}\r\nConnection: close\r\nContent-Length: {}\r\n\r\n{payload}",
+            payload.len()
+        )
+        .unwrap();
+        let mut answer = String::new();
+        socket.read_to_string(&mut answer).unwrap();
+        let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+        let head = head.to_ascii_lowercase();
+        (serde_json::from_str(body).unwrap_or_default(), head.contains("x-amz-function-error"))
+    }
+
+    /// Waits until the workers of the one job that runs have done so many rounds.
+    fn wait_for_round(&self, round: u64) {
+        let client = Client::connect(self.address()).unwrap();
+        until(|| {
+            let steps = client.objects("kmeans/").map(Result::unwrap).filter(|object| {
+                object.kind == Some(Kind::Reduction) && object.name.contains("/step/")
+            });
+            // Rounds take turns on two objects.
+            let rounds = steps.filter_map(|step| client.reduction(&step.name).last().ok());
+            rounds.map(|view| view.round() * 2).max().is_some_and(|last| last >= round)
+        });
+    }
+
+    fn assert_clear(&self) {
+        let client = Client::connect(self.address()).unwrap();
+        let left: Vec<_> = client.objects("kmeans/").map(|object| object.unwrap().name).collect();
+        assert!(left.is_empty(), "the engine is left as it was: {left:?}");
+    }
+}
+
+fn keys(store: &Store) -> [(&'static str, String); 3] {
+    [
+        ("CATENA_S3_ENDPOINT_URL", store.endpoint_url()),
+        ("CATENA_S3_ACCESS_KEY", ACCESS_KEY.to_string()),
+        ("CATENA_S3_SECRET_ACCESS_KEY", SECRET_ACCESS_KEY.to_string()),
+    ]
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8(bytes.to_vec()).unwrap()
+}
+
+fn succeeded(output: Output) -> Output {
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    output
+}
+
+fn until(mut is_so: impl FnMut() -> bool) {
+    let never = Instant::now() + NEVER;
+    while !is_so() {
+        assert!(Instant::now() < never, "it never was so");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+#[test]
+fn invocations_give_the_bits_of_threads() {
+    let cloud = Cloud::of_workers();
+    for (name, parts) in [("points.npy", "3"), ("points.csv", "2"), ("points.csv.gz", "5")] {
+        let (near, far) = cloud.points(name, "9000", parts);
+        let (here, labels) = (cloud.path("here.csv"), cloud.path("labels.csv"));
+        let flags = ["--k", "20", "--seed", "5"];
+        let written = ["--out", &here, "--assignments", &labels];
+        cloud.kmeans(&[&["run", "--data", &near], &flags[..], &written].concat());
+
+        let there = ["--out", "s3://points/there.csv", "--assignments", "s3://points/labels/"];
+        let run = cloud.on_lambda("4", &[&["--json", "--data", &far], &flags[..], &there].concat());
+        let mut run = run;
+        let result: Value =
+            serde_json::from_slice(&succeeded(run.output().unwrap()).stdout).unwrap();
+        assert_eq!(result["backend"], "lambda");
+        assert_eq!((&result["points"], &result["workers"]), (&9000.into(), &4.into()));
+        assert_eq!(
+            result["seconds_iterations"].as_array().unwrap().len() as u64,
+            result["iterations"]
+        );
+        assert_eq!(cloud.contents("there.csv"), fs::read_to_string(&here).unwrap(), "{name}");
+        let parts = (0..4).map(|part| cloud.contents(&format!("labels/part-{part:05}.csv")));
+        assert_eq!(parts.collect::<String>(), fs::read_to_string(&labels).unwrap(), "{name}");
+        cloud.assert_clear();
+    }
+    let reports = cloud.lambda.reports();
+    assert_eq!(reports.len(), 12);
+    assert!(reports.iter().all(|report| report.is_ok), "{reports:?}");
+    let cold = reports.iter().filter(|report| report.init.is_some()).count();
+    assert_eq!(cold, 4, "environments are used again after they were frozen");
+}
+
+#[test]
+fn a_killed_invocation_is_made_again_and_counts_once() {
+    let cloud = Cloud::of_workers();
+    let (near, far) = cloud.points("points.npy", "30000", "4");
+    let here = cloud.path("here.csv");
+    let flags = ["--k", "30", "--iterations", "25", "--init", "random"];
+    cloud.kmeans(&[&["run", "--out", &here, "--data", &near], &flags[..]].concat());
+
+    let there = ["--data", &far, "--out", "s3://points/there.csv"];
+    let mut run = cloud.on_lambda("4", &[&flags[..], &there].concat());
+    let run = run.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    cloud.wait_for_round(4);
+    let busy = cloud.lambda.busy("kmeans");
+    assert_eq!(busy.len(), 4);
+    cloud.lambda.kill(busy[2]);
+    let output = succeeded(run.wait_with_output().unwrap());
+    let message = text(&output.stderr);
+    assert!(message.contains("Runtime exited with error: signal: killed; starting it again"));
+    assert!(message.contains("  START RequestId: "), "the end of its log: {message}");
+    assert_eq!(cloud.contents("there.csv"), fs::read_to_string(here).unwrap());
+    let reports = cloud.lambda.reports();
+    assert_eq!(reports.iter().filter(|report| !report.is_ok).count(), 1);
+    assert_eq!(reports.len(), 5);
+    cloud.assert_clear();
+}
+
+#[test]
+fn workers_whose_time_is_over_go_on_in_the_next_invocation() {
+    let cloud = Cloud::new(|_| {
+        let function = Function::new(BOOTSTRAP);
+        vec![("kmeans", Function { timeout: Duration::from_secs(3), ..function })]
+    });
+    let (near, far) = cloud.points("points.csv", "3000", "1");
+    let here = cloud.path("here.csv");
+    cloud.kmeans(&["run", "--k", "7", "--out", &here, "--data", &near]);
+    let assignment = |worker: u32| {
+        json!({
+            "engine": cloud.address(), "job": "by-hand/1", "worker": worker, "workers": 2,
+            "data": far, "k": 7, "out": "s3://points/by-hand.csv",
+        })
+    };
+    let (error, is_error) = cloud.invoke("kmeans", "RequestResponse", &assignment(0));
+    assert!(is_error);
+    let expected =
+        json!({"errorType": "Again", "errorMessage": "its time is nearly over, at count"});
+    assert_eq!(error, expected);
+    // The other one comes, and this one once more: what it contributed before counts once.
+    let answers: Vec<_> = std::thread::scope(|scope| {
+        let calls = [0, 1].map(|worker| {
+            let (cloud, assignment) = (&cloud, assignment(worker));
+            scope.spawn(move || cloud.invoke("kmeans", "RequestResponse", &assignment))
+        });
+        calls.map(|call| call.join().unwrap()).into()
+    });
+    let counts = |answer: &Value| -> u64 {
+        answer["counts"].as_array().unwrap().iter().map(|count| count.as_u64().unwrap()).sum()
+    };
+    assert!(answers.iter().all(|(answer, is_error)| !is_error && counts(answer) == 3000));
+    assert_eq!(cloud.contents("by-hand.csv"), fs::read_to_string(here).unwrap());
+}
+
+#[test]
+fn uploads_are_clustered() {
+    let cloud = Cloud::new(|engine| {
+        let function = Function::new(BOOTSTRAP)
+            .with("CATENA_KMEANS_K", "7")
+            .with("CATENA_KMEANS_OUT", "s3://points/results/")
+            .with("CATENA_KMEANS_SEED", "2");
+        let invoking = function
+            .clone()
+            .with("CATENA_KMEANS_ENGINE", &engine.addresses()[0].to_string())
+            .with("CATENA_KMEANS_FUNCTION", "self")
+            .with("CATENA_KMEANS_WORKERS", "3");
+        let half = function.clone().with("CATENA_KMEANS_FUNCTION", "self");
+        vec![("on-upload", function), ("on-folder", invoking), ("half", half)]
+    });
+    let event = |key: &str| {
+        json!({"Records": [{
+            "eventVersion": "2.1", "eventSource": "aws:s3", "eventName": "ObjectCreated:Put",
+            "s3": {"bucket": {"name": "points"}, "object": {"key": key, "size": 1, "eTag": "0"}},
+        }]})
+    };
+    let (near, _) = cloud.points("points.npy", "4000", "2");
+    let here = cloud.path("here.csv");
+    cloud.kmeans(&["run", "--k", "7", "--seed", "2", "--out", &here, "--data", &near]);
+    let here = fs::read_to_string(here).unwrap();
+
+    cloud.kmeans(&["upload", &near, "s3://points/in/a b.npy"]);
+    assert_eq!(cloud.invoke("on-upload", "Event", &event("in/a+b.npy")), (Value::Null, false));
+    until(|| cloud.store.keys("points").contains(&"results/in/a b.npy.centroids.csv".to_string()));
+    assert_eq!(cloud.contents("results/in/a b.npy.centroids.csv"), here);
+
+    let complete = event("points.npy/_SUCCESS");
+    let (answer, is_error) = cloud.invoke("on-folder", "RequestResponse", &complete);
+    assert!(!is_error, "{answer}");
+    assert_eq!(answer[0]["out"], "s3://points/results/points.npy.centroids.csv");
+    assert_eq!((&answer[0]["points"], &answer[0]["converged"]), (&4000.into(), &true.into()));
+    assert_eq!(cloud.contents("results/points.npy.centroids.csv"), here);
+    let invoked =
+        cloud.lambda.reports().iter().filter(|report| report.function == "on-folder").count();
+    assert_eq!(invoked, 4, "the one that was told, and its workers");
+    cloud.assert_clear();
+
+    let result = event("results/in/a+b.npy.centroids.csv");
+    assert_eq!(cloud.invoke("on-upload", "RequestResponse", &result), (json!([]), false));
+    let (error, _) = cloud.invoke("half", "RequestResponse", &event("in/a+b.npy"));
+    let message = error["errorMessage"].as_str().unwrap();
+    assert!(message.starts_with("CATENA_KMEANS_FUNCTION: workers that are invocations take"));
+}
+
+#[test]
+fn what_cannot_be_done_ends_at_once_and_says_why() {
+    let cloud = Cloud::new(|_| {
+        vec![
+            ("kmeans", Function::new(BOOTSTRAP)),
+            ("dies", Function::new("/bin/false")),
+            ("other", Function::new(pi())),
+        ]
+    });
+    let (near, far) = cloud.points("points.npy", "100", "1");
+    let (engine, url) = (cloud.address(), cloud.lambda.endpoint_url());
+    let run = |function: &str, rest: &[&str]| {
+        let backend = format!("lambda:{function}");
+        let lambda = ["run", "--lambda-endpoint-url", &url, "--backend", &backend];
+        cloud.fails(&[&lambda[..], rest].concat())
+    };
+    let on_engine = |function: &str, rest: &[&str]| {
+        run(function, &[&["--engine", &engine, "--k", "2", "--workers", "3"], rest].concat())
+    };
+
+    cloud.store.put("points", "bad/a.csv", "1,2\n3,4\n");
+    cloud.store.put("points", "bad/b.csv", "5,6\n7,nan\n");
+    let message = on_engine("kmeans", &["--data", "s3://points/bad"]);
+    let expected = "catena-kmeans: s3://points/bad/b.csv: the line at byte 4: column 2: \
+                    NaN has no place in a distance; clean the data first\n";
+    assert_eq!(message, expected);
+    until(|| cloud.lambda.busy("kmeans").is_empty());
+    cloud.assert_clear();
+
+    let message = on_engine("none", &["--data", &far]);
+    let expected = "kmeans cannot be started: status 404, ResourceNotFoundException";
+    assert!(message.contains(expected), "{message}");
+    let message = on_engine("dies", &["--data", &far]);
+    let expected = "exited with error: exit status 1, and was started 4 times; giving up; \
+                    the end of its log:\n  START RequestId: ";
+    assert!(message.contains(expected), "{message}");
+    let message = on_engine("other", &["--data", &far]);
+    assert!(message.contains("there is no such function here; there are: throw"), "{message}");
+
+    let message = on_engine("kmeans", &["--data", &near]);
+    let expected = "workers of --backend lambda cannot read it; \
+                    catena-kmeans upload copies it into a store";
+    assert!(message.contains(expected), "{message}");
+    let message = run("kmeans", &["--data", &far]);
+    assert!(message.starts_with("catena-kmeans: --engine: "), "{message}");
+    let closed = {
+        let engine = Engine::builder().start().unwrap();
+        engine.addresses()[0].to_string()
+    };
+    let message = run("kmeans", &["--data", &far, "--engine", &closed, "--timeout", "0.3"]);
+    assert!(message.contains(&format!("engine {closed}: no engine answers")), "{message}");
+    assert!(message.contains("and was started 4 times; giving up"), "{message}");
+}
+
+/// The example, which is function and driver in one.
+fn pi() -> PathBuf {
+    let deps = std::env::current_exe().unwrap();
+    let path = deps.ancestors().nth(2).unwrap().join("examples/pi");
+    let output = Command::new(&path).arg("?").output();
+    let is_built = output.is_ok_and(|output| text(&output.stderr).contains("or lambda:NAME?"));
+    assert!(is_built, "first: cargo build -p catena-kmeans --features lambda --example pi");
+    path
+}
+
+#[test]
+fn other_functions_run_the_same_in_all_places() {
+    // Fewer environments than calls: those that are refused are made again.
+    let function = Function { concurrency: 3, ..Function::new(pi()) };
+    let cloud = Cloud::new(|_| vec![("pi", function)]);
+    let url = cloud.lambda.endpoint_url();
+    let run = |arguments: &[&str]| {
+        let mut command = Command::new(pi());
+        let keys = [("AWS_ACCESS_KEY_ID", "test"), ("AWS_SECRET_ACCESS_KEY", "test")];
+        let output = succeeded(command.args(arguments).envs(keys).output().unwrap());
+        let line = text(&output.stdout);
+        line.rsplit_once("threw ").unwrap().1.to_string()
+    };
+    let threads = run(&["threads"]);
+    assert_eq!(run(&["processes"]), threads);
+    assert_eq!(run(&["lambda:pi", &url]), threads);
+    assert_eq!(cloud.lambda.reports().len(), 8);
+}
