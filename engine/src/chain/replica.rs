@@ -364,8 +364,7 @@ impl Replica {
             self.ack_due = true;
         }
         if let Some(learner) = self.learner.as_mut().filter(|learner| learner.node == from) {
-            learner.link.acked = learner.link.acked.max(upto);
-            learner.has_state = true;
+            learner.on_ack(upto);
         }
         self.settle(out);
     }
@@ -588,8 +587,7 @@ impl Replica {
     /// Up to where nobody is going to ask for entries again.
     fn asked_for(&self) -> u64 {
         let successor = if self.post.successor.is_some() { self.down.acked } else { u64::MAX };
-        let learner =
-            self.learner.as_ref().map_or(u64::MAX, |learner| learner.link.acked.max(learner.index));
+        let learner = self.learner.as_ref().map_or(u64::MAX, |learner| learner.link.acked);
         successor.min(learner).min(self.committed)
     }
 

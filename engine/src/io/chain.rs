@@ -10,7 +10,7 @@ use std::time::Duration;
 use catena_protocol::operator::ShardStatus;
 use catena_protocol::{Members, ShardId};
 
-use super::conn::{Conn, Role};
+use super::conn::Role;
 use super::core::Core;
 use super::link::{Calls, PeerCore};
 use super::notice::{CoreCluster, Notice, Notices};
@@ -99,7 +99,11 @@ impl Core {
         chain.progress.borrow_mut().fill((0, Time::default()));
         self.links.borrow_mut().clear();
         self.empty_shards();
-        self.conns.for_each(Conn::abandon);
+        self.conns.for_each(|conn| {
+            // What was received for the life before may still be lying in front of the end.
+            conn.role.set(Role::New);
+            conn.abandon();
+        });
     }
 
     /// Acts according to a view from now on.

@@ -326,11 +326,9 @@ impl Core {
             return Err(Fault::expected(Status::MissingFeature, ours, theirs).into());
         }
         conn.role.set(Role::Client);
-        // Whoever is told the time here may go on elsewhere, where it is a little earlier.
-        let early_us = if self.chain.is_some() { CLOCKS_APART_US } else { 0 };
         Welcome {
             features: features::ALL,
-            now_us: self.config.clock.shards_time(now).0.saturating_sub(early_us),
+            now_us: self.config.clock.shards_time(now).0,
             epoch: self.epoch.get(),
             shards: self.config.map.shards(),
             frame_bytes_max: FRAME_BYTES_MAX,
@@ -574,6 +572,3 @@ fn fresh(config: &CoreConfig, shard: ShardId) -> Replica {
     let shard = Shard::new(shard, config.hash_seed, config.types.clone());
     Replica::new(shard, post, Rules::default())
 }
-
-/// How far the clocks of two nodes may be apart without a client noticing.
-const CLOCKS_APART_US: u64 = 500_000;

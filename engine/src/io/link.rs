@@ -7,7 +7,7 @@
 //!    teaches it. A call that fails is repeated for as long as somebody needs the link.
 
 use std::cell::RefCell;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, btree_map};
 use std::io;
 use std::net::SocketAddr;
 use std::os::fd::AsRawFd;
@@ -19,6 +19,7 @@ use catena_protocol::{Fault, Frame, FrameKind, Refusal, ShardId, Status};
 use monoio::net::TcpStream;
 use nix::sys::socket::{setsockopt, sockopt};
 
+use super::buffer::ReadBuffer;
 use super::chain::Chain;
 use super::conn::{self, Conn, Role, Verdict};
 use super::core::Core;
@@ -81,7 +82,7 @@ impl Core {
     pub(super) fn call(self: &Rc<Core>, chain: &Chain, peer: PeerCore, address: SocketAddr) {
         let now = self.now();
         let mut calls = chain.calls.0.borrow_mut();
-        if let std::collections::btree_map::Entry::Vacant(entry) = calls.entry(peer) {
+        if let btree_map::Entry::Vacant(entry) = calls.entry(peer) {
             entry.insert(Call { failures: 0, since: now });
             monoio::spawn(connect(self.clone(), peer, address, 0));
         }
@@ -142,8 +143,7 @@ impl Core {
         if hello.core >= hello.cores {
             return Err(Fault::new(Status::BadBody).into());
         }
-        let is_retired = |record: &crate::chain::record::Record| record.is_retired(from);
-        if chain.view().is_some_and(|view| is_retired(&view.record)) {
+        if chain.view().is_some_and(|view| view.record.is_retired(from)) {
             return Err(Fault::new(Status::Retired).into());
         }
         peer::write_welcome(unsent);
@@ -152,7 +152,7 @@ impl Core {
     }
 
     /// Uses a link from now on.
-    pub(super) fn establish(&self, chain: &Chain, conn: &Rc<Conn>, peer: PeerCore) {
+    fn establish(&self, chain: &Chain, conn: &Rc<Conn>, peer: PeerCore) {
         conn.role.set(Role::Peer(peer));
         chain.calls.0.borrow_mut().remove(&peer);
         let link = Link { peer, conn: conn.clone() };
@@ -200,11 +200,7 @@ impl Core {
     }
 
     /// Serves the frames that came from another node.
-    pub(super) fn turn_link(
-        &self,
-        conn: &Rc<Conn>,
-        buffer: &mut super::buffer::ReadBuffer,
-    ) -> Verdict {
+    pub(super) fn turn_link(&self, conn: &Rc<Conn>, buffer: &mut ReadBuffer) -> Verdict {
         let mut last_words = Vec::new();
         let verdict = conn::drain(
             buffer,
@@ -301,7 +297,7 @@ async fn connect(core: Rc<Core>, peer: PeerCore, address: SocketAddr, failures: 
 }
 
 /// Makes a socket fit for a link.
-pub(super) fn tuned(stream: TcpStream) -> io::Result<TcpStream> {
+fn tuned(stream: TcpStream) -> io::Result<TcpStream> {
     stream.set_nodelay(true)?;
     setsockopt(stream.as_raw_fd(), sockopt::TcpUserTimeout, &UNCONFIRMED_MS)?;
     Ok(stream)

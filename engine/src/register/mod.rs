@@ -33,7 +33,7 @@ mod settings;
 pub use file::FileRegister;
 pub use location::{BadLocation, Location};
 #[cfg(feature = "s3")]
-pub use s3::S3Register;
+pub use s3::{S3Register, s3_client};
 pub use settings::{S3Settings, Secret, SettingsError};
 
 /// A place for the record of one cluster.

@@ -7,10 +7,10 @@
 
 use std::time::Duration;
 
-use aws_config::BehaviorVersion;
 use aws_config::environment::EnvironmentVariableRegionProvider;
 use aws_config::meta::region::RegionProviderChain;
 use aws_config::retry::RetryConfig;
+use aws_config::{BehaviorVersion, ConfigLoader};
 use aws_sdk_s3::Client;
 use aws_sdk_s3::config::{Credentials, Region};
 use aws_sdk_s3::error::{DisplayErrorContext, ProvideErrorMetadata, SdkError};
@@ -52,7 +52,8 @@ impl S3Register {
         cluster: &str,
         settings: &S3Settings,
     ) -> Result<S3Register, RegisterError> {
-        let client = client(settings).await?;
+        let loader = aws_config::defaults(BehaviorVersion::latest());
+        let client = s3_client(settings, loader.retry_config(RetryConfig::disabled())).await?;
         let parts = [prefix, cluster, "config.json"];
         let key = parts.into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join("/");
         let times = Times { read: READ_TIME_MAX, write: WRITE_TIME_MAX };
@@ -201,9 +202,16 @@ fn is_passing(status: u16, code: Option<&str>) -> bool {
     matches!(status, 408 | 425 | 429) || code == Some("RequestTimeout")
 }
 
-async fn client(settings: &S3Settings) -> Result<Client, RegisterError> {
-    let mut loader =
-        aws_config::defaults(BehaviorVersion::latest()).retry_config(RetryConfig::disabled());
+/// A client of the store that settings describe; `loader` has what else it is to be like.
+///
+/// # Errors
+///
+/// If the settings contradict each other, or no region is to be found anywhere.
+pub async fn s3_client(
+    settings: &S3Settings,
+    loader: ConfigLoader,
+) -> Result<Client, SettingsError> {
+    let mut loader = loader;
     if let Some((id, secret)) = settings.keys()? {
         let keys = Credentials::new(id, secret.reveal(), None, None, "catena settings");
         loader = loader.credentials_provider(keys);
@@ -221,7 +229,7 @@ async fn client(settings: &S3Settings) -> Result<Client, RegisterError> {
     };
     let config = loader.load().await;
     if config.region().is_none() {
-        return Err(SettingsError::NoRegion.into());
+        return Err(SettingsError::NoRegion);
     }
     let config = aws_sdk_s3::config::Builder::from(&config)
         .force_path_style(settings.endpoint_url.is_some())

@@ -7,14 +7,11 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use aws_config::BehaviorVersion;
-use aws_config::environment::EnvironmentVariableRegionProvider;
-use aws_config::meta::region::RegionProviderChain;
 use aws_config::retry::RetryConfig;
 use aws_config::timeout::TimeoutConfig;
 use aws_sdk_s3::Client;
-use aws_sdk_s3::config::{Credentials, Region};
 use aws_sdk_s3::error::{DisplayErrorContext, ProvideErrorMetadata, SdkError};
-use catena_engine::register::{S3Settings, SettingsError};
+use catena_engine::register::{S3Settings, s3_client};
 
 use super::{Endpoint, Object, Url};
 use crate::error::{Error, Result};
@@ -139,31 +136,9 @@ async fn connect(settings: &S3Settings) -> Result<Client> {
         .connect_timeout(CONNECT_TIME_MAX)
         .read_timeout(SILENCE_MAX)
         .build();
-    let mut loader =
+    let loader =
         aws_config::defaults(BehaviorVersion::latest()).retry_config(retries).timeout_config(times);
-    if let Some((id, secret)) = settings.keys().map_err(Error::Settings)? {
-        let keys = Credentials::new(id, secret.reveal(), None, None, "catena settings");
-        loader = loader.credentials_provider(keys);
-    }
-    let stated = settings.region.clone().map(Region::new);
-    loader = match (&settings.endpoint_url, stated) {
-        (None, None) => loader,
-        (None, Some(region)) => loader.region(region),
-        // A store of one's own has no regions, but requests are signed with one.
-        (Some(url), stated) => loader.endpoint_url(url).region(
-            RegionProviderChain::first_try(stated)
-                .or_else(EnvironmentVariableRegionProvider::new())
-                .or_else("us-east-1"),
-        ),
-    };
-    let config = loader.load().await;
-    if config.region().is_none() {
-        return Err(Error::Settings(SettingsError::NoRegion));
-    }
-    let config = aws_sdk_s3::config::Builder::from(&config)
-        .force_path_style(settings.endpoint_url.is_some())
-        .build();
-    Ok(Client::from_conf(config))
+    s3_client(settings, loader).await.map_err(Error::Settings)
 }
 
 /// What a request that failed for good means to the user, in one line.

@@ -17,8 +17,8 @@ pub(super) struct Learner {
     at: usize,
     pub(super) index: u64,
     hash: u64,
-    /// It has the state, because it has acknowledged something.
-    pub(super) has_state: bool,
+    /// It has the state, because it has acknowledged that entry or a later one.
+    has_state: bool,
     pub(super) link: Link,
 }
 
@@ -26,6 +26,14 @@ impl Learner {
     /// Whether anything was sent to it.
     pub(super) fn has_begun(&self) -> bool {
         self.at > 0 || self.link.resumed
+    }
+
+    /// Takes note of what it has. Of an entry before the state it has not learned here.
+    pub(super) fn on_ack(&mut self, upto: u64) {
+        if upto >= self.index {
+            self.link.acked = self.link.acked.max(upto);
+            self.has_state = true;
+        }
     }
 }
 
@@ -109,7 +117,7 @@ impl Replica {
     /// The last entry that the learner has said it has, once it has the state.
     fn acked_by(&self, learner: NodeId) -> Option<u64> {
         let known = self.learner.as_ref().filter(|known| known.node == learner && known.has_state);
-        known.map(|known| known.link.acked.max(known.index))
+        known.map(|known| known.link.acked)
     }
 
     /// Sends the learner the next pieces of the state, and then the entries behind it.

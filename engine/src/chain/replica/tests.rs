@@ -293,6 +293,43 @@ fn a_new_link_does_not_end_a_lesson_that_has_not_begun() {
     assert_eq!(chain.replica(2).shard().digest(), chain.replica(1).shard().digest());
 }
 
+/// What it has of another life's lesson does not count.
+#[test]
+fn a_learner_that_acknowledges_less_than_the_state_has_not_learned_it() {
+    let mut chain = Chain::new(1);
+    chain.add(2, Post::default());
+    chain.add_one(1, 7, 1);
+    let (teacher, out) =
+        (chain.replicas.get_mut(&node(1)).unwrap(), chain.out.get_mut(&node(1)).unwrap());
+    teacher.teach(node(2));
+    let ack = |index| peer::header(FrameKind::Ack, ShardId(0), 1, index);
+    teacher.on_ack(node(2), &ack(teacher.applied() - 1), out);
+    assert!(!teacher.has_taught(node(2)) && !teacher.is_near(node(2)));
+    teacher.on_ack(node(2), &ack(teacher.applied()), out);
+    assert!(teacher.is_synced(node(2)));
+}
+
+/// While updates come without a pause, a learner never has everything. It need not: what it lacks
+/// nobody was told of, and nobody is before it has it.
+#[test]
+fn a_learner_is_synced_when_it_has_what_was_acknowledged() {
+    let mut chain = Chain::new(1);
+    chain.add(2, Post::default());
+    let learner = Post { epoch: 1, predecessor: Some(node(1)), ..Post::default() };
+    chain.post(2, learner);
+    chain.add_one(1, 7, 1);
+    chain.replicas.get_mut(&node(1)).unwrap().teach(node(2));
+    chain.settle(1, 2);
+    let gated = Post { gate: Some(node(2)), ..chain.replica(1).post().clone() };
+    chain.post(1, gated);
+    chain.told(1);
+    assert_eq!(chain.add_one(1, 7, 2), []);
+    let teacher = chain.replica(1);
+    assert!(teacher.applied() > teacher.committed() && teacher.is_synced(node(2)));
+    chain.settle(1, 2);
+    assert_eq!(chain.told(1), [Status::Ok; 2]);
+}
+
 /// The head of a later epoch is not served what an older one's members had acknowledged to others.
 #[test]
 fn what_another_epoch_acknowledged_is_not_taken() {

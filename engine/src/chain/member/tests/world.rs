@@ -305,7 +305,7 @@ impl World {
             node.epoch_before = 0;
         }
         let port = 7_000 + u16::try_from(at).expect("few nodes");
-        let address = |port| std::net::SocketAddr::from(([127, 0, 0, 1], port));
+        let address = |port| core::net::SocketAddr::from(([127, 0, 0, 1], port));
         let start = Start {
             me: node.id,
             info: NodeInfo {
