@@ -6,7 +6,7 @@ use std::sync::Arc;
 use catena_protocol::frame::Next;
 use catena_protocol::limits::FRAME_BYTES_MAX;
 use catena_protocol::op::{CounterOp, SessionOp};
-use catena_protocol::{Op, OpCode};
+use catena_protocol::{Op, OpCode, frame};
 use rkyv::util::AlignedVec;
 
 use super::*;
