@@ -82,8 +82,9 @@ pub const UNCOMMITTED_MAX: u64 = 4_096;
 /// … or if they take so many bytes. One more entry fits, however large.
 pub const UNCOMMITTED_BYTES_MAX: usize = 8 * 1024 * 1024;
 
-/// Bytes of entries in one frame to a successor, unless a single one has more.
-pub const FORWARD_BYTES_MAX: usize = 256 * 1024;
+/// Bytes of entries in one frame to a successor, unless a single one has more: what they need fits the
+/// cache, and they fit the buffer that receives them.
+pub const FORWARD_BYTES_MAX: usize = 16 * 1024;
 
 /// Bytes of acknowledged entries that a shard keeps for a successor whose link broke.
 pub const LOG_BYTES_KEPT: usize = 1024 * 1024;
@@ -102,6 +103,9 @@ pub const BUFFER_BYTES_MIN: usize = 4 * 1024;
 /// … and grow to this while a connection is busy. A larger frame gets a larger buffer for as long as
 /// it takes.
 pub const BUFFER_BYTES: usize = 64 * 1024;
+
+/// What the buffers of a link to another node may keep: its turns say more than a client's.
+pub const LINK_BUFFER_BYTES: usize = 1024 * 1024;
 
 /// Replies waiting in front of a slow reader, in bytes, before its requests are left in the socket.
 pub const UNSENT_BYTES_MAX: usize = 1024 * 1024;

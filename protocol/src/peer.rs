@@ -135,6 +135,11 @@ pub fn next_entry(bytes: &[u8]) -> Result<Option<Entry<'_>>, Fault> {
     Ok(Some(Entry { index, now_us, hash, request }))
 }
 
+/// What the request of an entry says that it is, unchecked: good for guessing what will be needed.
+pub fn guess(entry: &Entry<'_>) -> Option<Header> {
+    Header::read(entry.request.first_chunk()?).ok()
+}
+
 /// The hash of a log that goes on with an entry: of the hash before, the entry's place and time, and
 /// the checksum of its request, which covers every byte of it.
 pub fn hash(before: u64, index: u64, now_us: u64, request: &[u8]) -> u64 {

@@ -62,11 +62,16 @@ impl Held {
         !unsealed.is_empty()
     }
 
-    /// Hands over the answers that depend on nothing behind the entry `committed`.
+    /// Hands over the answers that depend on nothing behind the entry `committed`, those that follow one
+    /// another to the same connection in one piece.
     pub(crate) fn release(&mut self, committed: u64, mut hand: impl FnMut(ConnId, &[u8])) {
-        while let Some(Answer { conn, len, .. }) =
+        while let Some(Answer { conn, mut len, .. }) =
             self.answers.pop_front_if(|answer| answer.index <= committed)
         {
+            let is_next = |next: &mut Answer| next.index <= committed && next.conn == conn;
+            while let Some(next) = self.answers.pop_front_if(is_next) {
+                len += next.len;
+            }
             hand(conn, &self.bytes[self.start..self.start + len]);
             self.start += len;
         }

@@ -77,8 +77,8 @@ pub trait Exits: Outbox {
     where
         Self: 'a;
 
-    /// Sends bytes that are a whole reply to `conn`, like [`Outbox::push`].
-    fn encoded(&mut self, conn: ConnId, reply: &[u8]);
+    /// Sends bytes that are whole replies to `conn`, like [`Outbox::push`].
+    fn encoded(&mut self, conn: ConnId, replies: &[u8]);
 
     /// The outgoing bytes to another node, frames whole; `None` while there is no link.
     fn peer(&mut self, node: NodeId) -> Option<Self::Bytes<'_>>;
@@ -385,7 +385,7 @@ impl Replica {
             let asked_for = self.asked_for();
             self.log.trim(asked_for, LOG_BYTES_KEPT);
         }
-        self.held.release(self.committed, |conn, reply| out.encoded(conn, reply));
+        self.held.release(self.committed, |conn, replies| out.encoded(conn, replies));
         self.see_whether_alone();
     }
 

@@ -21,7 +21,9 @@ use super::close;
 use super::core::Core;
 use super::link::PeerCore;
 use super::notify::Notify;
-use crate::config::{BUFFER_BYTES, BUFFER_BYTES_MIN, CONNECTIONS_MAX, UNSENT_BYTES_MAX};
+use crate::config::{
+    BUFFER_BYTES, BUFFER_BYTES_MIN, CONNECTIONS_MAX, LINK_BUFFER_BYTES, UNSENT_BYTES_MAX,
+};
 use crate::shard::ConnId;
 
 /// A connection, as the tasks of its core share it.
@@ -253,7 +255,8 @@ impl Conn {
             let batch = self.unsent.replace(self.spare.take());
             let (result, batch) = writer.write_all(batch).await;
             written = result.map(drop);
-            self.spare.replace(reusable(batch));
+            let keep = if self.is_link() { LINK_BUFFER_BYTES } else { BUFFER_BYTES };
+            self.spare.replace(reusable(batch, keep));
         }
         self.writer.replace(Some(writer));
         self.drained.notify();
@@ -271,8 +274,8 @@ impl Conn {
 }
 
 /// Empties a buffer for the next replies; one that held something large is given back.
-fn reusable(mut buffer: Vec<u8>) -> Vec<u8> {
+fn reusable(mut buffer: Vec<u8>, keep_bytes: usize) -> Vec<u8> {
     buffer.clear();
-    buffer.shrink_to(BUFFER_BYTES);
+    buffer.shrink_to(keep_bytes);
     buffer
 }

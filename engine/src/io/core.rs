@@ -552,8 +552,8 @@ impl Exits for Answers<'_> {
     where
         Self: 'b;
 
-    fn encoded(&mut self, conn: ConnId, reply: &[u8]) {
-        self.append(conn, |unsent| unsent.extend_from_slice(reply));
+    fn encoded(&mut self, conn: ConnId, replies: &[u8]) {
+        self.append(conn, |unsent| unsent.extend_from_slice(replies));
     }
 
     fn peer(&mut self, node: NodeId) -> Option<RefMut<'_, Vec<u8>>> {

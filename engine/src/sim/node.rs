@@ -84,10 +84,15 @@ impl Outbox for Turn {
 impl Exits for Turn {
     type Bytes<'a> = &'a mut Vec<u8>;
 
-    fn encoded(&mut self, conn: ConnId, reply: &[u8]) {
-        // The shard is told by the frame.
-        let shard = ShardId(u16::from_le_bytes([reply[24], reply[25]]));
-        self.replies.push((conn, shard, reply.to_vec()));
+    fn encoded(&mut self, conn: ConnId, replies: &[u8]) {
+        let mut rest = replies;
+        while !rest.is_empty() {
+            // Length and shard are told by the frame.
+            let len = u32::from_le_bytes([rest[12], rest[13], rest[14], rest[15]]) as usize;
+            let shard = ShardId(u16::from_le_bytes([rest[24], rest[25]]));
+            self.replies.push((conn, shard, rest[..len].to_vec()));
+            rest = &rest[len..];
+        }
     }
 
     fn peer(&mut self, node: NodeId) -> Option<&mut Vec<u8>> {

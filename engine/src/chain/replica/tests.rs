@@ -31,8 +31,13 @@ impl Outbox for Out {
 impl Exits for Out {
     type Bytes<'a> = &'a mut Vec<u8>;
 
-    fn encoded(&mut self, _conn: ConnId, reply: &[u8]) {
-        self.replies.push(reply.to_vec());
+    fn encoded(&mut self, _conn: ConnId, replies: &[u8]) {
+        let mut rest = replies;
+        while !rest.is_empty() {
+            let len = u32::from_le_bytes([rest[12], rest[13], rest[14], rest[15]]) as usize;
+            self.replies.push(rest[..len].to_vec());
+            rest = &rest[len..];
+        }
     }
 
     fn peer(&mut self, node: NodeId) -> Option<&mut Vec<u8>> {
