@@ -101,7 +101,9 @@ impl Core {
         self.empty_shards();
         self.conns.for_each(|conn| {
             // What was received for the life before may still be lying in front of the end.
-            conn.role.set(Role::New);
+            if let Role::Called(peer) = conn.role.replace(Role::New) {
+                chain.calls.forget(peer);
+            }
             conn.abandon();
         });
     }

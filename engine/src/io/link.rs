@@ -53,6 +53,13 @@ pub(super) struct Link {
 #[derive(Default)]
 pub(super) struct Calls(RefCell<BTreeMap<PeerCore, Call>>);
 
+impl Calls {
+    /// A call is over, one way or another.
+    pub(super) fn forget(&self, peer: PeerCore) {
+        self.0.borrow_mut().remove(&peer);
+    }
+}
+
 #[derive(Clone, Copy, Debug)]
 struct Call {
     failures: u32,
@@ -154,7 +161,7 @@ impl Core {
     /// Uses a link from now on.
     fn establish(&self, chain: &Chain, conn: &Rc<Conn>, peer: PeerCore) {
         conn.role.set(Role::Peer(peer));
-        chain.calls.0.borrow_mut().remove(&peer);
+        chain.calls.forget(peer);
         let link = Link { peer, conn: conn.clone() };
         let before = {
             let mut links = self.links.borrow_mut();

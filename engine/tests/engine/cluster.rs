@@ -363,7 +363,16 @@ fn a_node_that_is_no_member_hears_so_over_the_connection_on_which_it_spoke() {
 
 /// The next node that connects to a test, and what it says first.
 fn next_peer(listener: &TcpListener) -> (Wire, PeerHello) {
-    let (stream, _) = listener.accept().expect("somebody connects");
+    let started = Instant::now();
+    listener.set_nonblocking(true).expect("a socket");
+    let stream = loop {
+        match listener.accept() {
+            Ok((stream, _)) => break stream,
+            Err(_) if started.elapsed() < GUARD => std::thread::sleep(Duration::from_millis(1)),
+            Err(error) => panic!("nobody connects: {error}"),
+        }
+    };
+    stream.set_nonblocking(false).expect("a socket");
     let mut wire = Wire::accepted(stream);
     let frame = wire.receive();
     assert_eq!(frame.header.kind, FrameKind::PeerHello);
@@ -451,6 +460,43 @@ fn a_node_that_was_removed_begins_another_life() {
     assert_eq!(hello, peer_hello(second, OTHER));
     welcome(&mut wire);
     assert!(matches!(message_of(&wire.receive()), PeerMessage::Join { epoch: 3, .. }));
+}
+
+/// A call that was under way when a life ended does not keep the next one from calling.
+#[test]
+fn each_life_calls_the_cores_that_teach_it() {
+    let place = Place::new();
+    let control_port = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let core_port = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let mut record = record_of_other(control_port.local_addr().expect("an address"));
+    let info = record.nodes.get_mut(&OTHER).expect("it is a member");
+    info.clients = vec![core_port.local_addr().expect("an address")];
+    place.put(&record);
+    let engine = place.node("node-a").start().expect("it starts");
+    let mut operator = Operator::at(control(&engine));
+    let taught = |wire: &mut Wire, epoch| {
+        welcome(wire);
+        message_of(&wire.receive());
+        wire.send(&message(&PeerMessage::Sync { epoch }));
+        [next_peer(&core_port), next_peer(&core_port)]
+    };
+    let (mut wire, _) = next_peer(&control_port);
+    let first = life(&engine);
+    // These are not answered.
+    let calls = taught(&mut wire, 1);
+    assert!(calls.iter().all(|(_, hello)| hello.from == first.0));
+
+    let info = record.nodes[&OTHER].clone();
+    let with_it = record.appended(first, info, OTHER, ChangeId(2)).expect("a record");
+    let without = with_it.removed(first, OTHER, "a test", ChangeId(3)).expect("a record");
+    place.put(&without);
+    wire.send(&message(&PeerMessage::NotMember(Box::new(without))));
+    operator.wait(|status| status.standing == "removed");
+    assert_eq!(operator.ask(&Request::Join), Reply::Accepted);
+    let (mut wire, _) = next_peer(&control_port);
+    let second = life(&engine);
+    let calls = taught(&mut wire, 3);
+    assert!(calls.iter().all(|(_, hello)| hello.from == second.0));
 }
 
 #[test]
