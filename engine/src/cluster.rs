@@ -268,7 +268,7 @@ impl ClusterPlan {
 }
 
 /// What the system calls this machine, as far as it fits.
-fn host_name() -> String {
+pub(crate) fn host_name() -> String {
     let name = nix::unistd::gethostname().ok().and_then(|name| name.into_string().ok());
     let mut name = name.filter(|name| !name.is_empty()).unwrap_or_else(|| "node".to_owned());
     name.truncate(name.floor_char_boundary(LABEL_BYTES_MAX));

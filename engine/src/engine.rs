@@ -6,20 +6,21 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use catena_protocol::ShardMap;
-use crossbeam::channel::{Receiver, Sender, bounded, unbounded};
+use crossbeam::channel::{Receiver, Sender, unbounded};
 use parking_lot::Mutex;
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::sync::mpsc;
 
 use crate::chain::record::NodeId;
 use crate::clock::Clock;
-use crate::cluster::{Cluster, ClusterPlan};
+use crate::cluster::{Cluster, ClusterPlan, host_name};
 use crate::config::{BACKLOG, MEMORY_BYTES_DEFAULT, NOTICES_MAX, SHARDS_PER_CORE, SPIN_US_MAX};
 use crate::control::{ControlConfig, ControlThread, Cores, Looking, random};
 use crate::io::{
     Command, CoreCensus, CoreCluster, CoreConfig, CoreEnd, CoreHand, CoreThread, Notice,
     ring_builder,
 };
+use crate::metrics::{About, Counters, Metrics, Reader, Tellers};
 use crate::objects::user::Object;
 use crate::register::{Location, RegisterError};
 use crate::shard::Types;
@@ -141,6 +142,8 @@ pub struct Builder {
     insecure_network: bool,
     types: Types,
     cluster: Option<Cluster>,
+    metrics: Option<SocketAddr>,
+    emf: Option<Duration>,
 }
 
 impl Builder {
@@ -220,6 +223,22 @@ impl Builder {
         self
     }
 
+    /// Serves metrics for Prometheus over HTTP at this address, as `/metrics`, and `/health`. Port 0 lets
+    /// the system choose: see [`Engine::metrics_address`].
+    #[must_use]
+    pub fn metrics(mut self, address: SocketAddr) -> Builder {
+        self.metrics = Some(address);
+        self
+    }
+
+    /// Prints metrics for CloudWatch on the standard output, in embedded metric format, so often and when
+    /// the node stops.
+    #[must_use]
+    pub fn emf(mut self, every: Duration) -> Builder {
+        self.emf = Some(every);
+        self
+    }
+
     /// Starts the node. When this returns, it accepts connections; in a cluster it may take a while
     /// until it serves them.
     ///
@@ -236,6 +255,7 @@ impl Builder {
             .map(TcpListener::local_addr)
             .collect::<io::Result<Vec<_>>>()
             .map_err(StartError::Thread)?;
+        let metrics = self.metrics.map(listen).transpose()?;
         let ports: Vec<u16> = addresses.iter().map(SocketAddr::port).collect();
         let clock = self.cluster.as_ref().map_or_else(Clock::alone, |_| Clock::in_a_cluster());
         let (on_end, ends) = unbounded();
@@ -261,22 +281,53 @@ impl Builder {
             spin: self.spin,
             types: Arc::new(self.types),
             cluster: joining.as_ref().map(|joining| joining.cluster.clone()),
+            counters: Arc::new(Counters::new()),
         };
-        let mut cores = Vec::new();
+        let (mut cores, mut counted) = (Vec::new(), Vec::new());
         for ((index, cpu), listener) in (0..).zip(self.cores).zip(listeners) {
-            let config = CoreConfig { index, ..config.clone() };
+            let counters = Arc::new(Counters::new());
+            counted.push(counters.clone());
+            let config = CoreConfig { index, counters, ..config.clone() };
             let pin_to = self.pin.then_some(cpu);
             let core = CoreThread::spawn(config, driver, pin_to, listener, on_end.clone());
             cores.push(core.map_err(StartError::Thread)?);
         }
-        let hands = cores.iter().map(|core| core.hand().clone()).collect();
-        let node = joining.map(|joining| joining.end(hands));
-        Ok(Engine { addresses, driver, shards: map.shards(), cores: Mutex::new(cores), ends, node })
+        let hands: Vec<CoreHand> = cores.iter().map(|core| core.hand().clone()).collect();
+        let node = joining.map(|joining| joining.end(hands.clone()));
+        let names = node.as_ref().map(|node| (node.cluster.clone(), node.node_name.clone()));
+        let (cluster, node_name) = names.unwrap_or_else(|| ("none".to_owned(), host_name()));
+        let about = About {
+            cluster,
+            node: node_name,
+            driver: driver.to_string(),
+            memory_bytes_max: self.memory_bytes,
+        };
+        let reader = Arc::new(Reader { about, cores: hands.into_iter().zip(counted).collect() });
+        let mut engine = Engine {
+            addresses,
+            driver,
+            shards: map.shards(),
+            cores: Mutex::new(cores),
+            ends,
+            node,
+            reader: reader.clone(),
+            tellers: None,
+        };
+        // From here on an error stops the node.
+        let tellers = Tellers::start(reader, metrics, self.emf).map_err(StartError::Thread)?;
+        engine.tellers = Some(Box::new(tellers));
+        Ok(engine)
     }
 
     /// Checks what can be checked before it is known how many shards there are.
     fn check(&self) -> Result<u16, StartError> {
-        check_network(self.listen.ip(), self.insecure_network)?;
+        for address in self.metrics.into_iter().chain([self.listen]) {
+            check_network(address.ip(), self.insecure_network)?;
+        }
+        if self.emf.is_some_and(|every| every < Duration::from_secs(1)) {
+            let (got, expected) = (format!("{:?}", self.emf), "a second or more".to_owned());
+            return Err(StartError::BadConfig { what: "the time between metrics", got, expected });
+        }
         let cpus = std::thread::available_parallelism().map_or(1, usize::from);
         if self.pin
             && let Some(cpu) = self.cores.iter().find(|cpu| !cpu_exists(**cpu))
@@ -381,6 +432,8 @@ pub struct Engine {
     cores: Mutex<Vec<CoreThread>>,
     ends: Receiver<CoreEnd>,
     node: Option<ClusterNode>,
+    reader: Arc<Reader>,
+    tellers: Option<Box<Tellers>>,
 }
 
 /// What a node in a cluster has beside its cores.
@@ -406,6 +459,8 @@ impl Engine {
             insecure_network: false,
             types: Types::default(),
             cluster: None,
+            metrics: None,
+            emf: None,
         }
     }
 
@@ -442,13 +497,17 @@ impl Engine {
 
     /// What each core holds. A core that does not answer within a second is left out.
     pub fn census(&self) -> Vec<CoreCensus> {
-        let ask = |core: &CoreThread| {
-            let (reply, census) = bounded(1);
-            core.hand().send(Command::Census(reply)).then_some(census)
-        };
-        let asked: Vec<_> = self.cores.lock().iter().filter_map(ask).collect();
-        let within = Duration::from_secs(1);
-        asked.iter().filter_map(|census| census.recv_timeout(within).ok()).collect()
+        self.reader.census()
+    }
+
+    /// What the node has done since it started, and what each core holds.
+    pub fn metrics(&self) -> Metrics {
+        self.reader.read()
+    }
+
+    /// Where it serves metrics, if it does.
+    pub fn metrics_address(&self) -> Option<SocketAddr> {
+        self.tellers.as_ref().and_then(|tellers| tellers.address())
     }
 
     /// Waits until the node stops.

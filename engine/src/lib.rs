@@ -8,6 +8,7 @@
 //! - [`chain`]: which nodes hold a shard, and in which order;
 //! - [`register`]: where the cluster's configuration lies;
 //! - `io`: monoio tasks that carry bytes between sockets and shards;
+//! - `metrics`: what the cores count, for whoever asks;
 //! - `control`: a thread beside the cores, the node's part in its [`Cluster`];
 //! - [`Engine`]: starts the cores, hands out their addresses, stops them.
 //!
@@ -35,6 +36,7 @@ pub mod config;
 mod control;
 mod engine;
 mod io;
+mod metrics;
 mod objects;
 mod prefetch;
 pub mod register;
@@ -48,5 +50,6 @@ pub use catena_protocol::{UserType, rkyv};
 pub use cluster::Cluster;
 pub use engine::{Builder, Driver, Engine, StartError};
 pub use io::CoreCensus;
+pub use metrics::{Histogram, Latency, Metrics, OpCount};
 pub use objects::user::{BadSnapshot, Context, Object, Rejection};
 pub use rehearse::rehearse;

@@ -58,6 +58,15 @@ struct Args {
     #[arg(long)]
     insecure_network: bool,
 
+    /// Serve metrics for Prometheus at `http://ADDR:PORT/metrics`, and `/health`. Port 0 lets the system
+    /// choose.
+    #[arg(long, value_name = "ADDR:PORT")]
+    metrics: Option<SocketAddr>,
+
+    /// Print metrics for CloudWatch on stdout every so many seconds, in embedded metric format.
+    #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..=86_400))]
+    emf: Option<u64>,
+
     #[command(flatten)]
     cluster: ClusterArgs,
 
@@ -140,6 +149,8 @@ Examples:
   catena-engine                                   all cpus, loopback, ports from 7400
   catena-engine --cores 0-7 --spin 50             eight pinned cores that spin before they sleep
   catena-engine --cores 0 --listen 127.0.0.1:0    one core on a free port, printed when ready
+  catena-engine --metrics 127.0.0.1:9400          metrics, for Prometheus or curl, at /metrics
+  catena-engine --emf 30                          metrics, for CloudWatch, on stdout twice a minute
   RUST_LOG=debug catena-engine                    say more about what happens
 
 Two nodes on one machine that hold the same:
@@ -209,6 +220,14 @@ fn run(args: Args) -> anyhow::Result<()> {
         Some(shards) => builder.shards(shards),
         None => builder,
     };
+    let builder = match args.metrics {
+        Some(address) => builder.metrics(address),
+        None => builder,
+    };
+    let builder = match args.emf {
+        Some(seconds) => builder.emf(Duration::from_secs(seconds)),
+        None => builder,
+    };
     let builder = match args.cluster.cluster(args.founding)? {
         Some(cluster) => builder.cluster(cluster),
         None => builder,
@@ -218,8 +237,9 @@ fn run(args: Args) -> anyhow::Result<()> {
     // Signals that come from here on are not lost.
     let mut signals = Signals::new([SIGTERM, SIGINT])?;
     let engine = builder.start()?;
-    let control = engine.control_address();
-    if control.into_iter().chain([args.listen]).any(|address| !address.ip().is_loopback()) {
+    let others = [engine.control_address(), args.metrics];
+    if others.into_iter().flatten().chain([args.listen]).any(|address| !address.ip().is_loopback())
+    {
         tracing::warn!("other machines can connect, and nothing is encrypted");
     }
     announce(&engine);
@@ -313,8 +333,11 @@ fn announce(engine: &Engine) {
         }
         _ => String::new(),
     };
+    let metrics = engine.metrics_address();
+    let metrics =
+        metrics.map_or_else(String::new, |at| format!(", metrics at http://{at}/metrics"));
     println!(
-        "ready on {} ({} cores, {} shards, {}){within}",
+        "ready on {} ({} cores, {} shards, {}){within}{metrics}",
         addresses.join(" "),
         addresses.len(),
         engine.shards(),

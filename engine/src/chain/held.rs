@@ -7,7 +7,8 @@ use std::collections::VecDeque;
 
 use catena_protocol::Header;
 
-use crate::shard::{ConnId, Output};
+use super::replica::Exits;
+use crate::shard::{Answered, ConnId, Output, Time};
 
 /// Answers of a shard that are not sent yet.
 #[derive(Debug, Default)]
@@ -25,6 +26,7 @@ struct Answer {
     index: u64,
     conn: ConnId,
     len: usize,
+    answered: Answered,
 }
 
 /// Bytes that were sent may stay in front of the others until they are this many.
@@ -36,11 +38,19 @@ impl Held {
     }
 
     /// Keeps an answer; [`Held::seal`] says until when.
-    pub(crate) fn push(&mut self, conn: ConnId, to: &Header, output: &Output<'_>) {
+    pub(crate) fn push(
+        &mut self,
+        conn: ConnId,
+        to: &Header,
+        output: &Output<'_>,
+        since: Time,
+        waited: bool,
+    ) {
         let before = self.bytes.len();
         output.write(to, &mut self.bytes);
         let len = self.bytes.len() - before;
-        self.answers.push_back(Answer { index: u64::MAX, conn, len });
+        let answered = Answered { op: to.op, outcome: output.status(), since, waited };
+        self.answers.push_back(Answer { index: u64::MAX, conn, len, answered });
         self.unsealed += 1;
     }
 
@@ -64,15 +74,17 @@ impl Held {
 
     /// Hands over the answers that depend on nothing behind the entry `committed`, those that follow one
     /// another to the same connection in one piece.
-    pub(crate) fn release(&mut self, committed: u64, mut hand: impl FnMut(ConnId, &[u8])) {
-        while let Some(Answer { conn, mut len, .. }) =
+    pub(crate) fn release(&mut self, committed: u64, out: &mut impl Exits) {
+        while let Some(Answer { conn, mut len, answered, .. }) =
             self.answers.pop_front_if(|answer| answer.index <= committed)
         {
+            out.answered(answered);
             let is_next = |next: &mut Answer| next.index <= committed && next.conn == conn;
             while let Some(next) = self.answers.pop_front_if(is_next) {
+                out.answered(next.answered);
                 len += next.len;
             }
-            hand(conn, &self.bytes[self.start..self.start + len]);
+            out.encoded(conn, &self.bytes[self.start..self.start + len]);
             self.start += len;
         }
         if self.start == self.bytes.len() {

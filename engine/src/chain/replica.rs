@@ -34,7 +34,7 @@ use super::log::Log;
 use super::record::NodeId;
 use super::rules::Rules;
 use crate::config::{LOG_BYTES_KEPT, UNCOMMITTED_BYTES_MAX, UNCOMMITTED_MAX};
-use crate::shard::{ConnId, Moment, Outbox, Output, Seq, Shard, Time};
+use crate::shard::{Answered, ConnId, Moment, Outbox, Output, Seq, Shard, Time};
 
 /// What a replica has to know of its place: in which epoch, beside whom, and what it may do there.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -79,6 +79,16 @@ pub trait Exits: Outbox {
 
     /// Sends bytes that are whole replies to `conn`, like [`Outbox::push`].
     fn encoded(&mut self, conn: ConnId, replies: &[u8]);
+
+    /// When the turn began, by the driver's clock, for [`Exits::answered`].
+    fn began(&self) -> Time {
+        Time::default()
+    }
+
+    /// Takes note that an answer is among those that [`Exits::encoded`] is given next.
+    fn answered(&mut self, answered: Answered) {
+        let _ = answered;
+    }
 
     /// The outgoing bytes to another node, frames whole; `None` while there is no link.
     fn peer(&mut self, node: NodeId) -> Option<Self::Bytes<'_>>;
@@ -214,6 +224,11 @@ impl Replica {
     /// How far its successor is behind, in entries.
     pub fn lag(&self) -> u64 {
         if self.post.successor.is_some() { self.applied() - self.down.acked } else { 0 }
+    }
+
+    /// How many entries not all members have.
+    pub fn uncommitted(&self) -> u64 {
+        if self.post.member { self.applied() - self.committed } else { 0 }
     }
 
     /// Brings into the cache what a request is going to need, see [`Shard::prefetch`].
@@ -385,7 +400,7 @@ impl Replica {
             let asked_for = self.asked_for();
             self.log.trim(asked_for, LOG_BYTES_KEPT);
         }
-        self.held.release(self.committed, |conn, replies| out.encoded(conn, replies));
+        self.held.release(self.committed, out);
         self.see_whether_alone();
     }
 
@@ -515,7 +530,13 @@ struct Holding<'a, E> {
 
 impl<E: Exits> Outbox for Holding<'_, E> {
     fn push(&mut self, conn: ConnId, to: &Header, output: Output<'_>) {
-        self.held.push(conn, &Header { epoch: self.epoch, ..*to }, &output);
+        let since = self.out.began();
+        self.held.push(conn, &Header { epoch: self.epoch, ..*to }, &output, since, false);
+    }
+
+    fn push_waited(&mut self, conn: ConnId, to: &Header, output: Output<'_>, waited_us: u64) {
+        let since = Time(self.out.began().0.saturating_sub(waited_us));
+        self.held.push(conn, &Header { epoch: self.epoch, ..*to }, &output, since, true);
     }
 
     fn print(&mut self, log: ObjectId, name: Option<&str>, line: &str) {

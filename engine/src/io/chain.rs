@@ -125,6 +125,7 @@ impl Core {
             chain.lesson.set(to_teach.map(lesson));
         }
         let life = chain.life.get();
+        self.begin_turn();
         self.for_each_replica(|shard, replica, out| {
             replica.on_post(view.post(life, shard), out);
             if is_new_lesson {

@@ -29,7 +29,8 @@ use crate::chain::replica::{Exits, Post, Replica, Report};
 use crate::chain::rules::Rules;
 use crate::clock::Clock;
 use crate::config::CONNECTIONS_MAX;
-use crate::shard::{Census, ConnId, Moment, Outbox, Output, Shard, Time, Types};
+use crate::metrics::{Counters, Meter};
+use crate::shard::{Answered, Census, ConnId, Moment, Outbox, Output, Shard, Time, Types};
 
 /// What a core has to know about the node.
 #[derive(Clone, Debug)]
@@ -47,6 +48,8 @@ pub(crate) struct CoreConfig {
     pub(crate) types: Arc<Types>,
     /// The cluster that the node is part of, if it is.
     pub(crate) cluster: Option<CoreCluster>,
+    /// What the core counts, and nobody else.
+    pub(crate) counters: Arc<Counters>,
 }
 
 /// A core's state. Borrowed for a turn at a time, never across an await.
@@ -66,6 +69,7 @@ pub(super) struct Core {
     /// Shards that may have something to say to other nodes, a bit each.
     touched: RefCell<Vec<u64>>,
     spin: Rc<Spin>,
+    meter: Meter,
     /// When the timer task is going to wake, and how to wake it earlier.
     armed: Cell<Option<Time>>,
     rearm: Notify,
@@ -84,6 +88,7 @@ impl Core {
         let shards: Vec<Replica> = all.filter(mine).map(|shard| fresh(&config, shard)).collect();
         let spin = Spin::start(config.spin);
         let chain = config.cluster.clone().map(|cluster| Chain::new(cluster, shards.len()));
+        let meter = Meter::new(config.counters.clone());
         Core {
             config,
             chain,
@@ -95,6 +100,7 @@ impl Core {
             memory_bytes: Cell::new(0),
             conns: Conns::default(),
             spin,
+            meter,
             armed: Cell::new(None),
             rearm: Notify::default(),
             stopping: Cell::new(false),
@@ -128,6 +134,13 @@ impl Core {
         self.config.clock.now()
     }
 
+    /// Begins a turn: something happened, and answers may come of it.
+    pub(super) fn begin_turn(&self) -> Time {
+        let now = self.now();
+        self.meter.begin(now);
+        now
+    }
+
     /// Serves all frames that were received whole. Everything between bytes in and bytes out happens
     /// here, without waiting for anything.
     pub(super) fn turn(&self, conn: &Rc<Conn>, buffer: &mut ReadBuffer) -> Verdict {
@@ -135,7 +148,7 @@ impl Core {
         if conn.is_link() {
             return self.turn_link(conn, buffer);
         }
-        let now = self.now();
+        let now = self.begin_turn();
         let serve =
             |frame: &Frame<'_>, unsent: &mut Vec<u8>| match self.serve(conn, frame, now, unsent) {
                 // The rest is for a link.
@@ -150,6 +163,7 @@ impl Core {
         let verdict = conn::drain(buffer, &mut unsent, |frames| self.expect(frames), serve);
         drop(unsent);
         self.flush_touched();
+        self.meter.end(|| self.now());
         verdict
     }
 
@@ -356,7 +370,7 @@ impl Core {
     /// up.
     pub(super) async fn keep_time(self: Rc<Core>) {
         while !self.stopping.get() {
-            let now = self.config.clock.shards_time(self.now());
+            let now = self.config.clock.shards_time(self.begin_turn());
             let due = self.pass_time(now);
             self.armed.set(due);
             let sleep = due.map(|due| Duration::from_micros(due.0.saturating_sub(now.0)));
@@ -423,6 +437,7 @@ impl Core {
         if let Some(chain) = &self.chain {
             chain.wake.notify();
         }
+        self.begin_turn();
         self.for_each_replica(|_, replica, out| replica.on_shutdown(out));
         self.conns.for_each(Conn::stop_reading);
     }
@@ -433,7 +448,12 @@ impl Core {
     }
 
     pub(super) fn census(&self) -> CoreCensus {
-        let mut census = CoreCensus { connections: self.conns.len() as u64, ..Default::default() };
+        let mut census = CoreCensus {
+            core: self.config.index,
+            connections: self.conns.len() as u64,
+            epoch: self.epoch.get(),
+            ..Default::default()
+        };
         for replica in self.shards.borrow().iter() {
             let Census { objects, sessions, waiters, .. } = replica.shard().census();
             census.objects += objects;
@@ -441,6 +461,7 @@ impl Core {
             census.waiters += waiters;
             census.bytes += replica.bytes();
             census.updates += replica.shard().seq().0;
+            census.chain_lag = census.chain_lag.max(replica.uncommitted());
         }
         census
     }
@@ -526,8 +547,8 @@ impl<'a> Answers<'a> {
     }
 }
 
-impl Outbox for Answers<'_> {
-    fn push(&mut self, conn: ConnId, to: &Header, output: Output<'_>) {
+impl Answers<'_> {
+    fn write(&mut self, conn: ConnId, to: &Header, output: &Output<'_>) {
         match self.core.epoch.get() {
             0 => self.append(conn, |unsent| output.write(to, unsent)),
             // So that clients hear of a newer one.
@@ -536,6 +557,20 @@ impl Outbox for Answers<'_> {
                 self.append(conn, |unsent| output.write(&to, unsent));
             }
         }
+    }
+}
+
+impl Outbox for Answers<'_> {
+    fn push(&mut self, conn: ConnId, to: &Header, output: Output<'_>) {
+        self.core.meter.at_once(to.op, output.status());
+        self.write(conn, to, &output);
+    }
+
+    fn push_waited(&mut self, conn: ConnId, to: &Header, output: Output<'_>, waited_us: u64) {
+        let since = Time(self.began().0.saturating_sub(waited_us));
+        let (op, outcome) = (to.op, output.status());
+        self.answered(Answered { op, outcome, since, waited: true });
+        self.write(conn, to, &output);
     }
 
     fn print(&mut self, log: ObjectId, name: Option<&str>, line: &str) {
@@ -554,6 +589,14 @@ impl Exits for Answers<'_> {
 
     fn encoded(&mut self, conn: ConnId, replies: &[u8]) {
         self.append(conn, |unsent| unsent.extend_from_slice(replies));
+    }
+
+    fn began(&self) -> Time {
+        self.core.meter.began()
+    }
+
+    fn answered(&mut self, answered: Answered) {
+        self.core.meter.late(answered);
     }
 
     fn peer(&mut self, node: NodeId) -> Option<RefMut<'_, Vec<u8>>> {

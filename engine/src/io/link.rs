@@ -208,6 +208,7 @@ impl Core {
 
     /// Serves the frames that came from another node.
     pub(super) fn turn_link(&self, conn: &Rc<Conn>, buffer: &mut ReadBuffer) -> Verdict {
+        self.begin_turn();
         let mut last_words = Vec::new();
         let verdict = conn::drain(
             buffer,

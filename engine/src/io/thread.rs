@@ -41,6 +41,8 @@ pub(crate) enum Command {
 /// What a core holds.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct CoreCensus {
+    /// Which core of the node it is.
+    pub core: u16,
     /// Open connections.
     pub connections: u64,
     /// Objects of any kind.
@@ -53,6 +55,10 @@ pub struct CoreCensus {
     pub bytes: u64,
     /// Updates applied since the start.
     pub updates: u64,
+    /// Entries that not all members have, of the shard with most.
+    pub chain_lag: u64,
+    /// The epoch that it acts by; 0 if there is no cluster, or no place in it yet.
+    pub epoch: u32,
 }
 
 /// How the thread of a core ended.

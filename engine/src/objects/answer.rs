@@ -79,6 +79,14 @@ impl Answer {
         Answer::of(refusal.status(), &body)
     }
 
+    /// How the request ended.
+    pub(crate) fn status(&self) -> Status {
+        match self {
+            Answer::Word(_) | Answer::Value { .. } => Status::Ok,
+            Answer::Short { status, .. } | Answer::Long { status, .. } => *status,
+        }
+    }
+
     /// Appends it as the reply to the request with header `to`.
     pub(crate) fn write(&self, to: &Header, out: &mut Vec<u8>) {
         match self {

@@ -38,7 +38,7 @@ use catena_protocol::{
 use serde::{Deserialize, Serialize};
 
 use self::directory::Directory;
-pub use self::outbox::{ConnId, Outbox, Output};
+pub use self::outbox::{Answered, ConnId, Outbox, Output};
 use self::room::{check_memory, growth};
 use self::session::{Admission, SessionKey, Sessions};
 pub use self::snapshot::RestoreError;
@@ -243,7 +243,11 @@ impl Shard {
     /// of it any more.
     pub fn on_shutdown(&mut self, out: &mut impl Outbox) {
         let answer = Answer::refusal(&Fault::new(Status::ShuttingDown).into());
-        self.waiters.detach(|conn, header| out.push(conn, header, Output::Kept(&answer)));
+        let now = self.now;
+        self.waiters.detach(|conn, waiter| {
+            let waited_us = waiter.waited_us(now);
+            out.push_waited(conn, &waiter.header, Output::Kept(&answer), waited_us);
+        });
     }
 
     fn advance(&mut self, now: Time) {
@@ -347,7 +351,7 @@ impl Shard {
                 return Ok(());
             }
             Admission::Parked(waiter) => {
-                self.waiters.attach(waiter, conn);
+                self.waiters.attach(waiter, conn, self.now);
                 return Ok(());
             }
         };
@@ -483,7 +487,8 @@ impl Shard {
     /// Parks a request whose object holds on to [`Waiters::next_id`].
     fn park(&mut self, conn: ConnId, header: &Header, session: SessionKey) {
         let deadline = self.now.plus_ms(header.deadline_ms.min(WAIT_MS_MAX));
-        let waiter = self.waiters.insert(Waiter { header: *header, conn: Some(conn), deadline });
+        let waiter = Waiter { header: *header, conn: Some(conn), since: self.now, deadline };
+        let waiter = self.waiters.insert(waiter);
         self.sessions.park(session, header.number, waiter);
         self.expect_due(Some(deadline));
     }
@@ -507,9 +512,10 @@ impl Shard {
 
     /// Ends a wait: keeps the answer for a retry, and sends it if there is somebody to send it to.
     fn answer_waiter(&mut self, waiter: WaiterId, answer: Answer, out: &mut impl Outbox) {
-        let Waiter { header, conn, .. } = self.waiters.remove(waiter);
-        if let Some(conn) = conn {
-            out.push(conn, &header, Output::Kept(&answer));
+        let waiter = self.waiters.remove(waiter);
+        let header = &waiter.header;
+        if let Some(conn) = waiter.conn {
+            out.push_waited(conn, header, Output::Kept(&answer), waiter.waited_us(self.now));
         }
         self.sessions.settle_parked(header.session, header.number, answer);
     }

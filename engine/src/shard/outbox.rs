@@ -1,7 +1,8 @@
 //! Where a shard's answers go.
 
-use catena_protocol::{Header, ObjectId, Refusal, Reply, frame};
+use catena_protocol::{Header, ObjectId, Refusal, Reply, Status, frame};
 
+use super::Time;
 use crate::objects::Answer;
 
 /// A client's connection, as the driver numbers them. Numbers are not reused while a shard may
@@ -23,6 +24,15 @@ pub enum Output<'a> {
 }
 
 impl Output<'_> {
+    /// How the request ended.
+    pub fn status(&self) -> Status {
+        match *self {
+            Output::Word(_) | Output::Reply(_) => Status::Ok,
+            Output::Refusal(refusal) => refusal.status(),
+            Output::Kept(answer) => answer.status(),
+        }
+    }
+
     /// Appends it as the reply to the request with header `to`.
     pub fn write(&self, to: &Header, buffer: &mut Vec<u8>) {
         match *self {
@@ -37,11 +47,30 @@ impl Output<'_> {
     }
 }
 
+/// What is to be known of an answer that goes out later than its request came, for whoever counts.
+#[derive(Clone, Copy, Debug)]
+pub struct Answered {
+    /// The op, as it is on the wire.
+    pub op: u16,
+    /// How the request ended.
+    pub outcome: Status,
+    /// When it came, by the driver's clock.
+    pub since: Time,
+    /// Whether it waited in the shard for something to happen.
+    pub waited: bool,
+}
+
 /// What the driver of a shard provides: a place for answers.
 pub trait Outbox {
     /// Sends `output` to `conn` as the answer to the request with header `to`. Must not fail: a
     /// connection that is gone takes no more answers, which is fine.
     fn push(&mut self, conn: ConnId, to: &Header, output: Output<'_>);
+
+    /// The same for a request that has waited in the shard for so long.
+    fn push_waited(&mut self, conn: ConnId, to: &Header, output: Output<'_>, waited_us: u64) {
+        let _ = waited_us;
+        self.push(conn, to, output);
+    }
 
     /// Writes a line that was printed to a shared log, also to the node's own. `name` is the log's,
     /// if it has one.

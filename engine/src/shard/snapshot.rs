@@ -258,7 +258,7 @@ impl Shard {
             if let Some(seen) = seen {
                 self.watchers.insert(ObjectId(object), id, seen);
             }
-            self.waiters.put_back(id, Waiter { header, conn: None, deadline });
+            self.waiters.put_back(id, Waiter { header, conn: None, since: self.now, deadline });
         }
         self.waiters.go_on_from(next);
         Ok(())

@@ -15,8 +15,17 @@ pub(super) struct Waiter {
     pub(super) header: Header,
     /// Who gets the answer, if anybody does; a retry on another connection takes its place.
     pub(super) conn: Option<ConnId>,
+    /// Since when: since the retry, if one took its place.
+    pub(super) since: Time,
     /// When the wait ends without what it waits for.
     pub(super) deadline: Time,
+}
+
+impl Waiter {
+    /// How long it has waited.
+    pub(super) fn waited_us(&self, now: Time) -> u64 {
+        now.0 - self.since.0
+    }
 }
 
 /// All parked requests of a shard.
@@ -66,9 +75,10 @@ impl Waiters {
         removed
     }
 
-    /// Lets `conn` get the answer.
-    pub(super) fn attach(&mut self, waiter: WaiterId, conn: ConnId) {
-        self.parked.get_mut(&waiter).expect("a session knows who waits").conn = Some(conn);
+    /// Lets `conn` get the answer, which has asked for it now.
+    pub(super) fn attach(&mut self, waiter: WaiterId, conn: ConnId, now: Time) {
+        let waiter = self.parked.get_mut(&waiter).expect("a session knows who waits");
+        (waiter.conn, waiter.since) = (Some(conn), now);
     }
 
     /// Whether it still waits.
@@ -104,10 +114,10 @@ impl Waiters {
     }
 
     /// Hands over who would get the answers; from now on nobody does.
-    pub(super) fn detach(&mut self, mut hand: impl FnMut(ConnId, &Header)) {
+    pub(super) fn detach(&mut self, mut hand: impl FnMut(ConnId, &Waiter)) {
         for waiter in self.parked.values_mut() {
             if let Some(conn) = waiter.conn.take() {
-                hand(conn, &waiter.header);
+                hand(conn, waiter);
             }
         }
     }

@@ -2,7 +2,7 @@
 
 use std::io::{BufRead, BufReader, Read};
 use std::net::SocketAddr;
-use std::process::{Child, Command, ExitStatus, Output, Stdio};
+use std::process::{Child, ChildStdout, Command, ExitStatus, Output, Stdio};
 use std::time::Instant;
 
 use crate::wire::{GUARD, Wire};
@@ -10,6 +10,7 @@ use crate::wire::{GUARD, Wire};
 /// A running `catena-engine`, killed at the end if it is still there.
 pub(crate) struct Running {
     child: Child,
+    stdout: BufReader<ChildStdout>,
     pub(crate) addresses: Vec<SocketAddr>,
     pub(crate) ready: String,
 }
@@ -26,11 +27,31 @@ impl Running {
             .spawn()
             .expect("the program is built");
         let stdout = child.stdout.take().expect("it was piped");
-        let mut ready = String::new();
-        BufReader::new(stdout).read_line(&mut ready).expect("it says one line");
+        let (mut stdout, mut ready) = (BufReader::new(stdout), String::new());
+        stdout.read_line(&mut ready).expect("it says one line");
         let listens = ready.split('(').next().unwrap_or_default();
         let addresses = listens.split_whitespace().filter_map(|word| word.parse().ok()).collect();
-        Running { child, addresses, ready }
+        Running { child, stdout, addresses, ready }
+    }
+
+    /// The next line that it prints.
+    pub(crate) fn line(&mut self) -> String {
+        let mut line = String::new();
+        self.stdout.read_line(&mut line).expect("it writes text");
+        line
+    }
+
+    /// What it prints until its end.
+    pub(crate) fn rest(&mut self) -> String {
+        let mut rest = String::new();
+        self.stdout.read_to_string(&mut rest).expect("it writes text");
+        rest
+    }
+
+    /// Where it says that it serves metrics.
+    pub(crate) fn metrics(&self) -> SocketAddr {
+        let url = self.ready.split("metrics at http://").nth(1).expect("it says where");
+        url.trim().trim_end_matches("/metrics").parse().expect("an address")
     }
 
     /// The most memory it ever had, in bytes.
@@ -112,7 +133,9 @@ fn a_second_one_on_the_same_port_says_so() {
 
 #[test]
 fn bad_flags_explain_themselves() {
-    let cases: [(&[&str], &str); 19] = [
+    let cases: [(&[&str], &str); 21] = [
+        (&["--metrics", "0.0.0.0:0"], "--insecure-network"),
+        (&["--emf", "0"], "0 is not in 1.."),
         (&["--listen", "somewhere"], "invalid socket address"),
         (&["--cores", "x"], "`x` is no cpu number"),
         (&["--cores", "3-1"], "`3-1` is no range of cpus"),
@@ -160,7 +183,8 @@ fn it_explains_itself() {
     let said = String::from_utf8_lossy(&help.stdout);
     assert!(help.status.success());
     let flags = ["--listen", "--cores", "--memory", "--spin", "--driver", "--insecure-network"];
-    for flag in flags.into_iter().chain(["--cluster", "--create", "--advertise"]) {
+    let more = ["--cluster", "--create", "--advertise", "--metrics", "--emf"];
+    for flag in flags.into_iter().chain(more) {
         assert!(said.contains(flag), "{flag} is not explained");
     }
     let version = run(&["--version"]);

@@ -13,7 +13,7 @@ use crate::cluster::{Operator, Place, control, life};
 use crate::wire::{ADD, Ask, GET, Wire, open_in};
 
 /// Waits until the node at this control port takes part, with so many members and in that role.
-fn wait_for(control: SocketAddr, members: usize, role: &str) -> NodeStatus {
+pub(crate) fn wait_for(control: SocketAddr, members: usize, role: &str) -> NodeStatus {
     Operator::at(control)
         .wait(|status| status.members.len() == members && status.active && roles(status) == [role])
 }
@@ -192,9 +192,9 @@ fn a_member_can_be_told_to_leave_and_to_come_back() {
 }
 
 /// A node in a process of its own.
-struct Process {
-    running: Running,
-    control: SocketAddr,
+pub(crate) struct Process {
+    pub(crate) running: Running,
+    pub(crate) control: SocketAddr,
     life: NodeId,
 }
 
@@ -203,7 +203,7 @@ impl Process {
         Process::with(place, name, &[])
     }
 
-    fn with(place: &Place, name: &str, args: &[&str]) -> Process {
+    pub(crate) fn with(place: &Place, name: &str, args: &[&str]) -> Process {
         let url = place.url();
         let first = ["--cluster", &url, "--create", "--shards", "8", "--node-name", name];
         let running = Running::start(&[&first, args].concat());
@@ -213,6 +213,7 @@ impl Process {
             within.split_once(" (").and_then(|(_, rest)| rest.split_once(')')).expect(ready);
         assert!(within.starts_with(name), "{ready}");
         let control = rest.strip_prefix(" in cluster catena, control ").expect(ready);
+        let control = control.split(',').next().unwrap_or_default();
         let (life, control) = (id.parse().expect("an id"), control.parse().expect("an address"));
         Process { running, control, life }
     }

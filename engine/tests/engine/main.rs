@@ -8,6 +8,7 @@ mod chains;
 mod cluster;
 mod handshake;
 mod life;
+mod metrics;
 mod pipeline;
 mod slow;
 mod users;

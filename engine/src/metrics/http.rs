@@ -1,0 +1,119 @@
+//! A thread that serves metrics over HTTP: `/metrics` for Prometheus, and `/health`.
+
+use std::convert::Infallible;
+use std::io;
+use std::net::TcpListener;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use hyper::body::Incoming;
+use hyper::header::CONTENT_TYPE;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper::{Method, Request, Response, StatusCode};
+use hyper_util::rt::TokioIo;
+use tokio::sync::{Semaphore, oneshot};
+
+use super::{Reader, prometheus};
+
+/// The thread. Dropped, it ends.
+#[derive(Debug)]
+pub(super) struct HttpThread {
+    stop: Option<oneshot::Sender<()>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+/// Connections at a time; more wait.
+const CONNECTIONS_MAX: usize = 16;
+
+/// How long a request and its answer may take.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+impl HttpThread {
+    /// Serves on a listener that is already bound.
+    pub(super) fn spawn(reader: Arc<Reader>, listener: TcpListener) -> io::Result<HttpThread> {
+        listener.set_nonblocking(true)?;
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let listener = {
+            let _within = runtime.enter();
+            tokio::net::TcpListener::from_std(listener)?
+        };
+        let (stop, told_to_stop) = oneshot::channel::<()>();
+        let thread =
+            std::thread::Builder::new().name("catena-metrics".to_owned()).spawn(move || {
+                runtime.block_on(async {
+                    tokio::select! {
+                        () = serve(reader, listener) => {}
+                        // Whoever held the other end is gone.
+                        _ = told_to_stop => {}
+                    }
+                });
+            })?;
+        Ok(HttpThread { stop: Some(stop), thread: Some(thread) })
+    }
+}
+
+impl Drop for HttpThread {
+    fn drop(&mut self) {
+        self.stop = None;
+        if let Some(thread) = self.thread.take()
+            && thread.join().is_err()
+        {
+            tracing::error!("the thread that serves metrics had ended early");
+        }
+    }
+}
+
+async fn serve(reader: Arc<Reader>, listener: tokio::net::TcpListener) {
+    let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+    loop {
+        let place = places.clone().acquire_owned().await.expect("it is never closed");
+        let stream = match listener.accept().await {
+            Ok((stream, _)) => stream,
+            Err(error) => {
+                // Out of file descriptors, most likely; some may be closed soon.
+                tracing::warn!(%error, "cannot accept a connection for metrics");
+                tokio::time::sleep(Duration::from_millis(100)).await;
+                continue;
+            }
+        };
+        let reader = reader.clone();
+        tokio::spawn(async move {
+            let answer = service_fn(|request| {
+                let answer = answer(&reader, &request);
+                async { Ok::<_, Infallible>(answer) }
+            });
+            let served = http1::Builder::new()
+                .keep_alive(false)
+                .serve_connection(TokioIo::new(stream), answer);
+            match tokio::time::timeout(PATIENCE, served).await {
+                Ok(Ok(())) => {}
+                Ok(Err(error)) => tracing::debug!(%error, "a connection for metrics broke"),
+                Err(_) => tracing::debug!("a connection for metrics took too long"),
+            }
+            drop(place);
+        });
+    }
+}
+
+/// Answers a request. The cores are waited for, a second at most: this thread has nothing else to do.
+fn answer(reader: &Reader, request: &Request<Incoming>) -> Response<String> {
+    let page = |status, kind, text: String| {
+        let page = Response::builder().status(status).header(CONTENT_TYPE, kind).body(text);
+        page.expect("status and type are valid")
+    };
+    let plain = |status, text: &str| page(status, "text/plain; charset=utf-8", text.to_owned());
+    if !matches!(*request.method(), Method::GET | Method::HEAD) {
+        return plain(StatusCode::METHOD_NOT_ALLOWED, "only GET\n");
+    }
+    match request.uri().path() {
+        "/metrics" => {
+            let text = prometheus::page(&reader.about, reader.read());
+            page(StatusCode::OK, prometheus::CONTENT_TYPE, text)
+        }
+        "/health" if reader.read().is_complete() => plain(StatusCode::OK, "ok\n"),
+        "/health" => plain(StatusCode::SERVICE_UNAVAILABLE, "a core does not answer\n"),
+        _ => plain(StatusCode::NOT_FOUND, "there are /metrics and /health\n"),
+    }
+}
