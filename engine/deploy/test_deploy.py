@@ -499,7 +499,7 @@ class Deployment(unittest.TestCase):
             expected = (
                 f"--listen 10.74.0.9:7400 --advertise 10.74.0.9 --control 10.74.0.9:7399 --insecure-network "
                 f"--cluster s3://{bucket}/clusters --cluster-name {cluster} --create {replicas} "
-                "--node-name i-1 --az euc1-az2 --cores 0-7 --memory 6GiB --spin 50"
+                "--node-name i-1 --az euc1-az2 --cores 0-7 --memory 6GiB --spin 50 --metrics 127.0.0.1:7398 --emf 30"
             )
             self.assertEqual(flags, expected.split())
             self.assertTrue(os.access(root / "usr/local/bin/catena-engine", os.X_OK))
