@@ -2,6 +2,7 @@
 //!
 //! k-means by workers, and beside others, is in `clustering`.
 
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -25,7 +26,7 @@ pub(crate) struct Args {
     #[command(flatten)]
     common: Common,
 
-    /// Only what begins with this: `simple`, `complex`, `k-means` or `updates`.
+    /// Only what begins with this: `simple`, `complex`, `k-means` or `operations`.
     #[arg(long, value_name = "PREFIX", default_value = "")]
     measure: String,
 
@@ -45,10 +46,14 @@ const PRODUCTS: u64 = 200;
 const CALLERS: [u32; 7] = [1, 2, 4, 8, 16, 64, 200];
 
 /// What the engine does while k-means runs.
-const UPDATES: &str = "updates while k-means runs";
+const OPERATIONS: &str = "operations while k-means runs";
 
 /// How often the engine is asked what it has done.
 const EVERY: Duration = Duration::from_millis(100);
+
+/// So many times are drawn; of more, every second, third and so on: workers ask all at once and then not
+/// for a while, and a picture of that is a comb.
+const MOMENTS_MAX: usize = 40;
 
 pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     let mut record = Record::new("figures");
@@ -57,7 +62,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     // Workers run wherever there is room.
     machine::pin(&cpus)?;
     let is_wanted = |measure: &str| measure.starts_with(&args.measure);
-    let kinds = [is_wanted(clustering::MEASURE), is_wanted(UPDATES)];
+    let kinds = [is_wanted(clustering::MEASURE), is_wanted(OPERATIONS)];
     if kinds.contains(&true) {
         let clustering = Clustering::new(&args.clustering)?;
         if kinds[0] {
@@ -114,47 +119,113 @@ fn operations(args: &Args, record: &mut Record) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Updates the engine applies per second, as they happen.
-#[allow(clippy::cast_precision_loss)] // far below 2^53 updates
+/// Requests that the engine answers per second, by kind, as it counts them itself.
 fn while_clustering(clustering: &Clustering<'_>, record: &mut Record) -> anyhow::Result<()> {
     let engine = Engine::builder().start()?;
     let workers = clustering.workers_most().context("at least one worker")?;
     let done = AtomicBool::new(false);
-    let updates = || engine.census().iter().map(|core| core.updates).sum::<u64>();
-    thread::scope(|scope| {
+    let course = thread::scope(|scope| {
         let sampler = scope.spawn(|| {
-            let (start, mut seen, mut at) = (Instant::now(), updates(), Instant::now());
-            let mut samples = Vec::new();
+            let mut course = Course::begin(&engine);
             while !done.load(Ordering::Relaxed) {
                 thread::sleep(EVERY);
-                let (now, sum) = (Instant::now(), updates());
-                samples.push((
-                    (now - start).as_secs_f64(),
-                    (sum - seen) as f64 / (now - at).as_secs_f64(),
-                ));
-                (seen, at) = (sum, now);
+                course.go_on(&engine);
             }
-            samples
+            course
         });
         let name = "catena-bench/while-clustering".to_owned();
         let summary = clustering.run(engine.addresses()[0], workers, name, 10 * ITERATIONS);
         done.store(true, Ordering::Relaxed);
-        let samples = sampler.join().expect("does not panic");
-        summary?;
-        let measure = format!("{UPDATES} on {workers} workers");
-        let sample = |rates: &[f64]| Sample::new(&measure, "catena", "op/s", rates);
-        let rates: Vec<f64> = samples.iter().map(|(_, rate)| *rate).collect();
-        record.samples.extend((!rates.is_empty()).then(|| sample(&rates)));
-        let moment = |(seconds, rate)| sample(&[rate]).at(Axis::Seconds, seconds);
-        record.samples.extend(samples.into_iter().map(moment));
-        Ok(())
-    })
+        let course = sampler.join().expect("does not panic");
+        summary.map(|_| course)
+    })?;
+    course.add_to(&format!("{OPERATIONS} on {workers} workers"), record);
+    Ok(())
+}
+
+/// What an engine answered, at one time after another.
+struct Course {
+    start: Instant,
+    /// When it was, and how many of each kind since the start of the engine.
+    seen: Vec<(Duration, Answered)>,
+}
+
+type Answered = BTreeMap<&'static str, u64>;
+
+impl Course {
+    fn begin(engine: &Engine) -> Course {
+        let mut course = Course { start: Instant::now(), seen: Vec::new() };
+        course.go_on(engine);
+        course
+    }
+
+    fn go_on(&mut self, engine: &Engine) {
+        let mut answered = Answered::new();
+        for it in engine.metrics().ops {
+            *answered.entry(it.kind_name()).or_default() += it.count;
+        }
+        self.seen.push((self.start.elapsed(), answered));
+    }
+
+    /// Adds what was answered per second, from one time to the next and altogether.
+    fn add_to(&self, measure: &str, record: &mut Record) {
+        let [first, .., last] = &self.seen[..] else { return };
+        let every = self.seen.len().div_ceil(MOMENTS_MAX);
+        let seen: Vec<_> = self.seen.iter().step_by(every).collect();
+        for kind in last.1.keys() {
+            let server = format!("catena, {kind}");
+            let sample = |rate| Sample::new(measure, &server, "op/s", &[rate]);
+            record.samples.push(sample(rate(kind, first, last)));
+            let moments = seen.windows(2).map(|pair| {
+                let [before, after] = pair else { unreachable!("they are pairs") };
+                sample(rate(kind, before, after)).at(Axis::Seconds, after.0.as_secs_f64())
+            });
+            record.samples.extend(moments);
+        }
+    }
+}
+
+/// How many of a kind were answered per second from one time to another.
+#[allow(clippy::cast_precision_loss)] // far below 2^53
+fn rate(kind: &str, before: &(Duration, Answered), after: &(Duration, Answered)) -> f64 {
+    let count = |answered: &Answered| answered.get(kind).copied().unwrap_or_default();
+    (count(&after.1) - count(&before.1)) as f64 / (after.0 - before.0).as_secs_f64()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::multiplied::{Multiplied, Multiply};
+
+    #[test]
+    fn a_course_is_drawn_by_kind_and_summed_up() {
+        let at = |ms, counts: &[(&'static str, u64)]| {
+            (Duration::from_millis(ms), counts.iter().copied().collect())
+        };
+        let seen = vec![
+            at(0, &[]),
+            at(100, &[("session", 4)]),
+            at(200, &[("session", 4), ("reduction", 30)]),
+        ];
+        let mut record = Record::new("figures");
+        Course { start: Instant::now(), seen }.add_to("m", &mut record);
+        let got: Vec<(&str, f64, bool)> = record
+            .samples
+            .iter()
+            .map(|sample| (&*sample.server, sample.value.round(), sample.is_moment()))
+            .collect();
+        let (reduction, session) = ("catena, reduction", "catena, session");
+        let expected = [
+            (reduction, 150.0, false),
+            (reduction, 0.0, true),
+            (reduction, 300.0, true),
+            (session, 20.0, false),
+            (session, 40.0, true),
+            (session, 0.0, true),
+        ];
+        assert_eq!(got, expected);
+        assert!(record.samples.iter().all(|sample| sample.spread == 0.0), "it can be saved");
+    }
 
     #[test]
     fn the_shared_number_keeps_the_promises_of_a_type() {
