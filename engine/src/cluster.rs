@@ -4,7 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use crate::chain::record::{
-    ChangeId, LABEL_BYTES_MAX, NodeId, NodeInfo, OnTotalLoss, Record, RecordError, Settings,
+    ChangeId, Heads, LABEL_BYTES_MAX, NodeId, NodeInfo, OnTotalLoss, Record, RecordError, Settings,
     is_path_part,
 };
 use crate::config::{CLUSTER_SHARDS, CONTROL_PORT_BELOW, RECORD_WAIT_MS};
@@ -95,6 +95,13 @@ impl Cluster {
     #[must_use]
     pub fn on_total_loss(mut self, then: OnTotalLoss) -> Cluster {
         self.settings.on_total_loss = then;
+        self
+    }
+
+    /// Where the heads of a founded cluster's chains are to be: [`Heads::Spread`] by default.
+    #[must_use]
+    pub fn heads(mut self, heads: Heads) -> Cluster {
+        self.settings.heads = heads;
         self
     }
 

@@ -8,7 +8,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use bytesize::ByteSize;
-use catena_engine::chain::record::OnTotalLoss;
+use catena_engine::chain::record::{Heads, OnTotalLoss};
 use catena_engine::config::{MEMORY_BYTES_DEFAULT, PORT_DEFAULT};
 use catena_engine::register::{Location, S3Settings};
 use catena_engine::{Cluster, Driver, Engine};
@@ -134,6 +134,11 @@ struct FoundingArgs {
     #[arg(long, value_enum, requires = "create")]
     on_total_loss: Option<OnTotalLossArg>,
 
+    /// Which nodes are the heads that updates go to: `spread` over all, or the `one` that has been there
+    /// longest, with spare nodes that are taught all the time.
+    #[arg(long, value_enum, requires = "create", default_value_t = HeadsArg::Spread)]
+    heads: HeadsArg,
+
     /// For how long nodes promise each other not to go on alone, in milliseconds: less than
     /// `--suspect-ms`. Nine tenths of that by default.
     #[arg(long, value_name = "MS", requires = "create")]
@@ -171,6 +176,14 @@ enum OnTotalLossArg {
     Halt,
     /// A new node takes its place, with nothing in it.
     Empty,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum HeadsArg {
+    /// Each node is the head of its part of the objects. A node that joins has all pause for a moment.
+    Spread,
+    /// The oldest node is the head of all.
+    One,
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -298,6 +311,10 @@ impl FoundingArgs {
         if let Some(members) = self.min_members {
             cluster = cluster.min_members(members);
         }
+        cluster = cluster.heads(match self.heads {
+            HeadsArg::Spread => Heads::Spread,
+            HeadsArg::One => Heads::One,
+        });
         if let Some(then) = self.on_total_loss {
             cluster = cluster.on_total_loss(match then {
                 OnTotalLossArg::Halt => OnTotalLoss::Halt,

@@ -13,8 +13,9 @@
 //! 4. While a proposal of its own may have ended the epoch, it grants nothing and reads nothing; if
 //!    that appends a learner, it acknowledges only what the learner has.
 //! 5. A node that was a member and is not has come to its end; another life may join.
+//! 6. The chains change their order only while all members have the same and take no updates.
 //!
-//! Why that is enough: `grants`, `proposals` and `joining` have the details, and
+//! Why that is enough: `grants`, `proposals`, `joining` and `rotation` have the details, and
 //! `tests/chain_model` searches every interleaving of it in small clusters.
 //!
 //! The `now` of every call must have been taken from the node's own clock, which counts the time
@@ -28,6 +29,7 @@ mod message;
 mod peers;
 mod proposals;
 mod reads;
+mod rotation;
 mod status;
 pub mod timing;
 mod view;
@@ -43,6 +45,7 @@ use self::peers::Peers;
 pub use self::peers::Suspicion;
 use self::proposals::{ChangeIds, Proposal};
 use self::reads::Reads;
+use self::rotation::Rotation;
 use self::timing::{Due, PAUSE_MS, POLL_MS, POLL_OUTSIDE_MS, REJOIN_MS, REJOIN_MS_MAX, doubled};
 use self::view::Views;
 pub use self::view::{Lease, View};
@@ -105,6 +108,7 @@ pub struct Member {
     untaught: BTreeSet<NodeId>,
     gate: Option<Gate>,
     teacher: Option<Teacher>,
+    rotation: Rotation,
     /// When a learner last heard of any member.
     members_heard: Time,
     loss_reported: bool,
@@ -184,6 +188,7 @@ impl Member {
             untaught: BTreeSet::new(),
             gate: None,
             teacher: None,
+            rotation: Rotation::default(),
             members_heard: Time::default(),
             loss_reported: false,
         })
@@ -305,6 +310,11 @@ impl Member {
                 self.on_join(from, (epoch, ready), info, out);
             }
             PeerMessage::Sync { epoch } => self.on_sync(from, epoch),
+            PeerMessage::Wait { .. } => {
+                // That a member is there is all it says.
+            }
+            PeerMessage::Rest { epoch } => self.on_rest(from, epoch, out),
+            PeerMessage::AtRest { epoch } => self.on_rested(from, epoch),
             PeerMessage::Leaving => self.peers.on_leaving(from),
         }
         self.decide(out);
@@ -339,10 +349,11 @@ impl Member {
         self.decide(out);
     }
 
-    /// Updates are stuck on the way to a peer and back. Said at least once a second while they are.
-    pub fn on_stall(&mut self, now: Time, peer: NodeId, out: &mut Vec<Action>) {
+    /// Updates are stuck on the way to a peer, which has so many members behind it, and back. Said at
+    /// least once a second while they are.
+    pub fn on_stall(&mut self, now: Time, peer: NodeId, behind: u32, out: &mut Vec<Action>) {
         self.advance(now);
-        self.peers.on_stall(now, peer);
+        self.peers.on_stall(now, peer, behind);
         self.decide(out);
     }
 
@@ -447,6 +458,7 @@ impl Member {
         self.failures = 0;
         self.members_heard = now;
         self.grants.on_epoch(now, &record, &self.rules);
+        self.rotation.on_epoch(now, &record);
         self.peers.on_epoch(now, self.me, &record);
         if was == Standing::Outside {
             // Until now nobody had a reason to talk to it.
@@ -520,6 +532,8 @@ impl Member {
             member: self.is_member(),
             active: self.active,
             pending: self.proposal.is_some() && self.rules.stop_read,
+            // What a member that restarted promised in its last life, it keeps.
+            resting: self.rotation.is_resting() || self.standing != Standing::Member,
             gate: gate.filter(|_| self.rules.gate),
             learner: learner.map(|learner| learner.node),
             teacher: self.teacher.map(|teacher| teacher.tail),

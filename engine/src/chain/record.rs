@@ -3,8 +3,9 @@
 //! A cluster has one record, kept in a register, and a change is a whole new
 //! record. This module makes records and judges them; it does not know where they lie.
 //!
-//! 1. A change removes one member from all chains, appends one at the tail of all chains, or changes
-//!    nothing but the epoch. Members that stay keep their order, in every chain.
+//! 1. A change removes one member from all chains, appends one at the tail of all chains, puts the
+//!    same members into another order, or changes nothing but the epoch. But for a change of the order,
+//!    members that stay keep theirs, in every chain.
 //! 2. A change has the next epoch and an id of its own, so no two records of a cluster have the same
 //!    bytes, and a register that compares contents cannot take an old one for the present one.
 //! 3. Whoever was a member and left is never a member again: a process that returns takes a new
@@ -45,6 +46,9 @@ pub struct Record {
     pub min_members: u32,
     /// What becomes of the cluster when no member is left alive.
     pub on_total_loss: OnTotalLoss,
+    /// Where the heads of the chains are to be.
+    #[serde(default)]
+    pub heads: Heads,
     /// How long a grant to read lasts, in milliseconds of the granter's clock.
     pub lease_ms: u32,
     /// Silence after which a member is suspected, in milliseconds.
@@ -72,6 +76,8 @@ pub struct Settings {
     pub min_members: u32,
     /// See [`Record::on_total_loss`].
     pub on_total_loss: OnTotalLoss,
+    /// See [`Record::heads`].
+    pub heads: Heads,
     /// See [`Record::lease_ms`].
     pub lease_ms: u32,
     /// See [`Record::suspect_ms`].
@@ -105,6 +111,8 @@ pub enum ChangeKind {
     Remove,
     /// Put a node at the tail of all chains.
     Append,
+    /// Put the members of the chains into another order.
+    Reorder,
     /// Nothing but the next epoch, which fences whatever was meant for the one before.
     Bump,
 }
@@ -117,6 +125,28 @@ pub enum OnTotalLoss {
     Halt,
     /// A new one, empty, may take its place.
     Empty,
+}
+
+/// Where the heads of a cluster's chains are to be.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Heads {
+    /// On all members, so that each has its part of the work of a head. A node that joins has to wait
+    /// until the chains are lined up.
+    #[default]
+    Spread,
+    /// On the member that has been there longest. Spare nodes are taught all the time.
+    One,
+}
+
+/// An order of the members in all chains.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Order {
+    /// The same in all chains: that of the first. They end at one member, which can teach a node.
+    LinedUp,
+    /// Each member is the head of its part of the chains: the first of the first ones, and so on.
+    /// Whichever core owns a shard, its shards are in all parts.
+    Spread,
 }
 
 /// How a node is reached.
@@ -256,6 +286,7 @@ impl Default for Settings {
             rf: 2,
             min_members: 1,
             on_total_loss: OnTotalLoss::Halt,
+            heads: Heads::Spread,
             lease_ms: 900,
             suspect_ms: 1_000,
             drift_ppm: 10_000,
@@ -264,8 +295,8 @@ impl Default for Settings {
 }
 
 impl Record {
-    /// The first record of a cluster: the founders in the order of their ids, with each shard's
-    /// chain beginning at another one, so that the work of the heads is spread.
+    /// The first record of a cluster: the founders in the order of their ids, with the heads where they
+    /// are to be.
     ///
     /// # Errors
     ///
@@ -276,11 +307,11 @@ impl Record {
         by: NodeId,
         id: ChangeId,
     ) -> Result<Record, RecordError> {
-        let order: Vec<NodeId> = founders.keys().copied().collect();
+        let members: Vec<NodeId> = founders.keys().copied().collect();
         let shards = settings.shards.min(CHAINS_MAX + 1) as usize;
-        let chain = |shard: usize| {
-            let (before, from) = order.split_at(shard % order.len().max(1));
-            [from, before].concat()
+        let chains = match settings.heads {
+            Heads::Spread => spread(&members, shards),
+            Heads::One => vec![members; shards],
         };
         let record = Record {
             v: VERSION,
@@ -297,10 +328,11 @@ impl Record {
             rf: settings.rf,
             min_members: settings.min_members,
             on_total_loss: settings.on_total_loss,
+            heads: settings.heads,
             lease_ms: settings.lease_ms,
             suspect_ms: settings.suspect_ms,
             drift_ppm: settings.drift_ppm,
-            chains: (0..shards).map(chain).collect(),
+            chains,
             nodes: founders,
             retired: Vec::new(),
         };
@@ -359,6 +391,21 @@ impl Record {
             chain.push(learner);
         }
         Ok(next)
+    }
+
+    /// The record with the chains in another order. Nobody may lack what another has: the members are
+    /// equals at that moment, see [`member`](crate::chain::member).
+    pub fn reordered(&self, order: Order, by: NodeId, id: ChangeId) -> Result<Record, Refused> {
+        let chains = self.in_order(order);
+        Ok(Record { chains, ..self.next(by, ChangeKind::Reorder, None, "", id)? })
+    }
+
+    /// The chains of these members in that order.
+    pub fn in_order(&self, order: Order) -> Vec<Vec<NodeId>> {
+        match order {
+            Order::LinedUp => vec![self.chain(ShardId(0)).to_vec(); self.chains.len()],
+            Order::Spread => spread(&self.members().collect::<Vec<NodeId>>(), self.chains.len()),
+        }
     }
 
     /// The same members in the next epoch.
@@ -536,14 +583,18 @@ impl Record {
             (ChangeKind::Create, None) => {
                 (self.epoch == 1 && self.is_member(by), "epoch 1 of a founder")
             }
-            (ChangeKind::Bump, None) => (self.epoch > 1, "a later epoch than 1"),
+            (ChangeKind::Bump | ChangeKind::Reorder, None) => {
+                (self.epoch > 1, "a later epoch than 1")
+            }
             (ChangeKind::Remove, Some(node)) => {
                 (self.epoch > 1 && self.retired.last() == Some(&node), "the latest to retire")
             }
             (ChangeKind::Append, Some(node)) => {
                 (self.epoch > 1 && is_tail(node), "the tail of all chains")
             }
-            (ChangeKind::Create | ChangeKind::Bump, Some(_)) => (false, "no subject"),
+            (ChangeKind::Create | ChangeKind::Bump | ChangeKind::Reorder, Some(_)) => {
+                (false, "no subject")
+            }
             (ChangeKind::Remove | ChangeKind::Append, None) => (false, "a subject"),
         };
         if fits {
@@ -553,6 +604,15 @@ impl Record {
             Err(nonsense("the change", expected, got))
         }
     }
+}
+
+/// Chains in which each member is the head of its part of the shards, the first of the first.
+fn spread(members: &[NodeId], shards: usize) -> Vec<Vec<NodeId>> {
+    let chain = |shard: usize| {
+        let (before, from) = members.split_at(shard * members.len() / shards);
+        [from, before].concat()
+    };
+    (0..shards).map(chain).collect()
 }
 
 /// Whether a name can stand between the slashes of a path or a key, on every system.

@@ -51,6 +51,8 @@ pub struct Post {
     pub active: bool,
     /// Our own change of the record is under way: no reads.
     pub pending: bool,
+    /// The order of the chains is about to change: no updates, until the epoch ends.
+    pub resting: bool,
     /// Our own append is under way: acknowledge only what this learner has.
     pub gate: Option<NodeId>,
     /// Until when we may read; `None` if nobody has to allow it.
@@ -67,6 +69,11 @@ impl Post {
 
     fn is_head(&self) -> bool {
         self.member && self.predecessor.is_none()
+    }
+
+    /// Whether it decides what the passing of time ends.
+    fn leads(&self) -> bool {
+        self.is_head() && self.active && !self.resting
     }
 }
 
@@ -115,6 +122,8 @@ pub struct Replica {
     log: Log,
     /// The hash of the log up to its end.
     hash: u64,
+    /// The time of its last entry. At a head the shard's time is ahead of that, by what took no effect.
+    logged_at: Time,
     /// All members have the entries up to this one.
     committed: u64,
     /// The shard's order as it was at `committed`: what was changed later is not committed.
@@ -168,6 +177,7 @@ impl Replica {
             post,
             log: Log::default(),
             hash: 0,
+            logged_at: Time::default(),
             committed: 0,
             marks: VecDeque::new(),
             uncommitted_bytes: 0,
@@ -243,6 +253,12 @@ impl Replica {
         self.shard.prefetch_rest(header);
     }
 
+    /// Whether it takes no updates in this epoch any more, and every member has those that it took as
+    /// a head.
+    pub fn is_at_rest(&self) -> bool {
+        self.post.resting && (!self.post.is_head() || self.committed == self.applied())
+    }
+
     /// Tells whoever waits that the node is going away.
     pub fn on_shutdown(&mut self, out: &mut impl Exits) {
         self.shard.on_shutdown(out);
@@ -305,7 +321,7 @@ impl Replica {
 
     /// Lets the time of day pass; only the head decides what that ends.
     pub fn on_time(&mut self, now: Time, out: &mut impl Exits) {
-        if !self.post.is_head() || !self.post.active {
+        if !self.post.leads() {
             return;
         }
         let now = self.time(now);
@@ -329,7 +345,7 @@ impl Replica {
 
     /// When to call [`Replica::on_time`] next, by the time of day.
     pub fn next_due(&self) -> Option<Time> {
-        let due = self.shard.next_due().filter(|_| self.post.is_head() && self.post.active)?;
+        let due = self.shard.next_due().filter(|_| self.post.leads())?;
         Some(Time(due.0.saturating_sub(self.ahead_us)))
     }
 
@@ -356,6 +372,9 @@ impl Replica {
             self.lesson = Some(Vec::new());
         }
         self.ack_due |= before.active != post.active || before.gate != post.gate;
+        if !post.is_head() {
+            self.shard.turn_back(self.logged_at);
+        }
         self.settle(out);
     }
 
@@ -370,6 +389,7 @@ impl Replica {
     fn push(&mut self, entry: &Entry<'_>) {
         self.log.push(entry);
         self.hash = entry.hash;
+        self.logged_at = Time(entry.now_us);
         let bytes = entry.bytes_len();
         self.marks.push_back(Mark { seq: self.shard.seq(), bytes });
         self.uncommitted_bytes += bytes;
@@ -382,6 +402,7 @@ impl Replica {
         }
         self.log.clear();
         self.log.skip();
+        self.logged_at = self.shard.now();
         self.committed = self.applied();
         self.clean = self.shard.seq();
     }
@@ -437,6 +458,7 @@ impl Replica {
             && post.successor.is_none()
             && post.active
             && !post.pending
+            && !post.resting
             && post.gate.is_none()
             && post.writable
             && post.lease.is_none()
@@ -485,6 +507,9 @@ impl Replica {
         }
         if !post.writable {
             return Err(Fault::new(Status::UnderReplicated));
+        }
+        if post.resting {
+            return Err(busy(0));
         }
         // A head that is not active yet could take updates; their answers would only wait.
         let uncommitted = self.applied() - self.committed;

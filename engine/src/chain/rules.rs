@@ -12,6 +12,8 @@ pub struct Rules {
     pub stop_grant: bool,
     /// While its own change is under way, a member answers no reads.
     pub stop_read: bool,
+    /// The order of chains changes only while no member takes updates and all have the same.
+    pub rest: bool,
     /// The cores have confirmed that they stopped before a change leaves.
     pub confirm: bool,
     /// A change of unknown outcome is under way until another record than its base is seen.
@@ -47,6 +49,7 @@ impl Default for Rules {
             gate: true,
             stop_grant: true,
             stop_read: true,
+            rest: true,
             confirm: true,
             resolve: true,
             implied: true,

@@ -6,6 +6,7 @@ use super::node::{Life, Node};
 use crate::chain::member::Member;
 use crate::chain::record::{NodeId, Record};
 use crate::io::Notice;
+use catena_protocol::ShardId;
 
 impl Node {
     pub(super) fn on_notice(&mut self, core: u16, notice: Notice) -> Result<(), String> {
@@ -26,8 +27,10 @@ impl Node {
                 );
                 self.tell(|member, now, out| member.on_behind(now, peer, out))
             }
-            Notice::Diverged(peer) => self.on_diverged(peer),
-            Notice::Stalled(peer) => self.tell(|member, now, out| member.on_stall(now, peer, out)),
+            Notice::Diverged { peer, shard } => self.on_diverged(peer, shard),
+            Notice::Stalled { peer, behind } => {
+                self.tell(|member, now, out| member.on_stall(now, peer, behind, out))
+            }
             Notice::Near { epoch, learner } if self.desk.voices.on_near(core, epoch, learner) => {
                 self.tell(|member, now, out| member.on_near(now, learner, epoch, out))
             }
@@ -36,17 +39,20 @@ impl Node {
             {
                 self.tell(|member, now, out| member.on_synced(now, learner, epoch, out))
             }
+            Notice::AtRest { epoch } if self.desk.voices.on_at_rest(core, epoch) => {
+                self.tell(|member, now, out| member.on_at_rest(now, epoch, out))
+            }
             // The others have not said it yet.
-            Notice::Near { .. } | Notice::Synced { .. } => Ok(()),
+            Notice::Near { .. } | Notice::Synced { .. } | Notice::AtRest { .. } => Ok(()),
             Notice::SyncLost { epoch } => {
                 self.tell(|member, now, out| member.on_sync_lost(now, epoch, out))
             }
         }
     }
 
-    /// A peer's log contradicts ours. Who is right nobody can tell any more, so the one that clients
+    /// A peer's log of a shard contradicts ours. Who is right nobody can tell any more, so the one that clients
     /// have their answers from stays: the one nearer the head.
-    fn on_diverged(&mut self, peer: NodeId) -> Result<(), String> {
+    fn on_diverged(&mut self, peer: NodeId, shard: ShardId) -> Result<(), String> {
         tracing::error!(
             node = %self.me,
             peer = %peer,
@@ -58,10 +64,8 @@ impl Node {
         let Life::Begun(member) = &self.life else { return Ok(()) };
         let epoch = member.epoch();
         let is_behind_us = |record: &Arc<Record>| {
-            record.chains.iter().all(|chain| {
-                let place = |node| chain.iter().position(|member| *member == node);
-                place(self.me).zip(place(peer)).is_some_and(|(ours, theirs)| ours < theirs)
-            })
+            let place = |node| record.position(shard, node).map(|position| position.index);
+            place(self.me).zip(place(peer)).is_some_and(|(ours, theirs)| ours < theirs)
         };
         if !member.is_member() {
             // What it is taught is of no use.

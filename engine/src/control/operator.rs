@@ -148,6 +148,7 @@ impl Node {
             ChangeKind::Create => "found the cluster".to_owned(),
             ChangeKind::Remove => format!("remove {subject}: {}", record.change.reason),
             ChangeKind::Append => format!("add {subject}"),
+            ChangeKind::Reorder => "put the chains into another order".to_owned(),
             ChangeKind::Bump => format!("the next epoch: {}", record.change.reason),
         }
     }

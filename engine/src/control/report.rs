@@ -34,6 +34,7 @@ impl Reporter {
                     ChangeKind::Create => tracing::info!("proposes to found the cluster"),
                     ChangeKind::Remove => tracing::info!("proposes to remove {subject}"),
                     ChangeKind::Append => tracing::info!("proposes to add {subject}"),
+                    ChangeKind::Reorder => tracing::info!("proposes another order of the chains"),
                     ChangeKind::Bump => tracing::info!("proposes the next epoch"),
                 }
             }

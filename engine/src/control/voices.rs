@@ -19,6 +19,7 @@ pub(super) struct Voices {
     gate_since: u64,
     near: Chorus<(u32, NodeId)>,
     synced: Chorus<(u32, NodeId, u64)>,
+    at_rest: Chorus<u32>,
     /// Which cores have no link to whom.
     unlinked: BTreeMap<NodeId, BTreeSet<u16>>,
 }
@@ -42,6 +43,7 @@ impl Voices {
             gate_since: 0,
             near: Chorus::silent(),
             synced: Chorus::silent(),
+            at_rest: Chorus::silent(),
             unlinked: BTreeMap::new(),
         }
     }
@@ -83,6 +85,11 @@ impl Voices {
     /// Returns whether all cores have said that the learner lacks little, since the last time.
     pub(super) fn on_near(&mut self, core: u16, epoch: u32, learner: NodeId) -> bool {
         self.near.join(core, (epoch, learner), self.ready.len())
+    }
+
+    /// Returns whether all cores have said that they are at rest in that epoch, since the last time.
+    pub(super) fn on_at_rest(&mut self, core: u16, epoch: u32) -> bool {
+        self.at_rest.join(core, epoch, self.ready.len())
     }
 
     /// Returns whether all cores have said that the learner has everything, under the gate that stands.

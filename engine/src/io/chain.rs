@@ -29,6 +29,8 @@ pub(super) struct Chain {
     view: RefCell<Option<Arc<View>>>,
     /// The members of that view, as clients are told.
     members: RefCell<Members>,
+    /// Whether updates are refused until the order of the chains has changed.
+    resting: Cell<bool>,
     /// The view that the node has to be told about.
     unconfirmed: Cell<Option<u64>>,
     lesson: Cell<Option<Lesson>>,
@@ -63,6 +65,7 @@ impl Chain {
             life: Cell::new(life),
             view: RefCell::new(None),
             members: RefCell::new(Members::default()),
+            resting: Cell::new(false),
             unconfirmed: Cell::new(None),
             lesson: Cell::new(None),
             progress: RefCell::new(vec![(0, Time::default()); shards]),
@@ -81,6 +84,13 @@ impl Chain {
         self.members.borrow()
     }
 
+    /// The successor in a shard's chain, and how many members are behind it.
+    fn behind_us(&self, shard: ShardId) -> Option<(NodeId, u32)> {
+        let position = self.view()?.record.position(shard, self.life.get())?;
+        let behind = position.len - position.index - 2;
+        Some((position.successor?, u32::try_from(behind).expect("a chain is short")))
+    }
+
     fn tell(&self, core: u16, notice: Notice) -> bool {
         self.notices.try_send((core, self.life.get(), notice)).is_ok()
     }
@@ -94,6 +104,7 @@ impl Core {
         chain.view.replace(None);
         self.epoch.set(0);
         chain.members.replace(Members::default());
+        chain.resting.set(false);
         chain.unconfirmed.set(None);
         chain.lesson.set(None);
         chain.progress.borrow_mut().fill((0, Time::default()));
@@ -114,7 +125,7 @@ impl Core {
         let before = chain.view.replace(Some(view.clone()));
         self.epoch.set(view.epoch);
         let was_member = before.as_ref().is_some_and(|before| before.member);
-        if before.is_none_or(|before| before.epoch != view.epoch) {
+        if before.as_ref().is_none_or(|before| before.epoch != view.epoch) {
             chain.members.replace(members(&view.record));
         }
         let taught = chain.lesson.get().map(|lesson| (lesson.epoch, lesson.learner));
@@ -135,7 +146,8 @@ impl Core {
         self.go_on_teaching();
         self.flush_touched();
         self.hang_up_on_strangers(view);
-        if was_member && !view.member {
+        let is_deposed = before.is_some_and(|before| self.has_lost_heads(&before, view));
+        if is_deposed || was_member && !view.member {
             // Whoever waits for an answer learns elsewhere what became of it.
             self.conns.for_each(|conn| {
                 if conn.role.get() == Role::Client {
@@ -144,8 +156,20 @@ impl Core {
             });
         }
         self.call_peers(chain);
+        chain.resting.set(view.resting);
+        self.report_rest(chain);
         chain.unconfirmed.set(Some(view.number));
         self.confirm(chain);
+    }
+
+    /// Whether this node was the head of shards of this core that have another one now.
+    fn has_lost_heads(&self, before: &View, now: &View) -> bool {
+        let Some(chain) = self.chain().filter(|_| before.epoch != now.epoch) else { return false };
+        let is_ours =
+            |view: &View, shard| view.record.chain(shard).first() == Some(&chain.life.get());
+        let shards = self.shards.borrow();
+        let mut ids = shards.iter().map(|replica| replica.shard().id());
+        ids.any(|shard| is_ours(before, shard) && !is_ours(now, shard))
     }
 
     fn confirm(&self, chain: &Chain) {
@@ -163,10 +187,10 @@ impl Core {
         }
     }
 
-    pub(super) fn on_report(&self, report: Report) {
+    pub(super) fn on_report(&self, shard: ShardId, report: Report) {
         self.notice(match report {
             Report::Behind(peer) => Notice::Behind(peer),
-            Report::Diverged(peer) => Notice::Diverged(peer),
+            Report::Diverged(peer) => Notice::Diverged { peer, shard },
         });
     }
 
@@ -266,6 +290,7 @@ impl Core {
             self.call_peers(chain);
             self.go_on_teaching();
             self.report_lesson(chain);
+            self.report_rest(chain);
             self.report_stalls(chain);
             self.flush_touched();
             chain.wake.notified_within(Some(Duration::from_millis(WATCH_MS))).await;
@@ -281,11 +306,21 @@ impl Core {
             if replica.lag() == 0 || committed != progress.0 {
                 *progress = (committed, now);
             } else if now >= progress.1.plus_ms(STALL_MS) {
-                stalled = stalled.or(replica.post().successor);
+                stalled = stalled.or_else(|| chain.behind_us(replica.shard().id()));
             }
         }
-        if let Some(peer) = stalled {
-            self.notice(Notice::Stalled(peer));
+        if let Some((peer, behind)) = stalled {
+            self.notice(Notice::Stalled { peer, behind });
+        }
+    }
+
+    /// Tells the node when its shards have come to rest.
+    pub(super) fn report_rest(&self, chain: &Chain) {
+        if !chain.resting.get() {
+            return;
+        }
+        if self.shards.borrow().iter().all(Replica::is_at_rest) {
+            self.notice(Notice::AtRest { epoch: self.epoch.get() });
         }
     }
 

@@ -604,8 +604,8 @@ impl Exits for Answers<'_> {
         self.links.iter().find(is_it).map(|link| link.conn.unsent.borrow_mut())
     }
 
-    fn report(&mut self, _shard: ShardId, report: Report) {
-        self.core.on_report(report);
+    fn report(&mut self, shard: ShardId, report: Report) {
+        self.core.on_report(shard, report);
     }
 }
 

@@ -225,6 +225,9 @@ impl Core {
         conn.unsent.borrow_mut().extend_from_slice(&last_words);
         self.go_on_teaching();
         self.flush_touched();
+        if let Some(chain) = self.chain() {
+            self.report_rest(chain);
+        }
         verdict
     }
 

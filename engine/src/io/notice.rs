@@ -1,5 +1,6 @@
 //! What a core tells the node that it is part of, and what it has to know for that.
 
+use catena_protocol::ShardId;
 use tokio::sync::mpsc;
 
 use crate::chain::record::NodeId;
@@ -16,16 +17,20 @@ pub(crate) enum Notice {
     Link { peer: NodeId, up: bool },
     /// A peer lacks updates that are not kept any more.
     Behind(NodeId),
-    /// A peer's log contradicts ours.
-    Diverged(NodeId),
-    /// Updates do not get through to a peer and back. Said again while it is so.
-    Stalled(NodeId),
+    /// A peer's log of a shard contradicts ours.
+    Diverged { peer: NodeId, shard: ShardId },
+    /// Updates do not get through to a peer, which has so many members behind it, and back. Said again
+    /// while it is so.
+    Stalled { peer: NodeId, behind: u32 },
     /// All shards of the core say that the learner lacks little. Said again while it is so.
     Near { epoch: u32, learner: NodeId },
     /// All shards of the core say that the learner has everything that was ever acknowledged or
     /// answered, and that nothing else will be while the gate of this view is there. Said again while
     /// it is so.
     Synced { epoch: u32, learner: NodeId, view: u64 },
+    /// The core takes no updates in that epoch any more, and all members have what it took. Said again
+    /// while it is so.
+    AtRest { epoch: u32 },
     /// What this node was taught in that epoch is not complete, and the rest will not come.
     SyncLost { epoch: u32 },
 }

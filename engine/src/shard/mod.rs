@@ -250,6 +250,12 @@ impl Shard {
         });
     }
 
+    /// Takes it that no more time has passed than this: since then nothing took effect, and whoever has
+    /// the same state does not know of more.
+    pub(crate) fn turn_back(&mut self, now: Time) {
+        self.now = self.now.min(now);
+    }
+
     fn advance(&mut self, now: Time) {
         assert!(now >= self.now, "time does not go back: {now:?} after {:?}", self.now);
         self.now = now;

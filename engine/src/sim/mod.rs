@@ -83,6 +83,7 @@ pub(crate) const RULES: &[Rule] = &[
     ("gate", |rules| rules.gate = false),
     ("stop_grant", |rules| rules.stop_grant = false),
     ("stop_read", |rules| rules.stop_read = false),
+    ("rest", |rules| rules.rest = false),
     ("confirm", |rules| rules.confirm = false),
     ("resolve", |rules| rules.resolve = false),
     ("implied", |rules| rules.implied = false),

@@ -2,6 +2,7 @@
 //! fails at once never gets to where only one thing does.
 
 use super::random::Random;
+use crate::chain::record::Heads;
 
 /// Rates in events out of a thousand messages, or mean times between events in microseconds, 0 for
 /// never.
@@ -49,6 +50,8 @@ pub(super) struct Swarm {
     /// Reads, among all calls, and those that ask any member instead of the head.
     pub(super) reads: u64,
     pub(super) reads_anywhere: u64,
+    /// Where the heads are to be.
+    pub(super) heads: Heads,
 }
 
 impl Swarm {
@@ -87,6 +90,7 @@ impl Swarm {
             objects: some(1, 1, 2),
             reads: some(1, 200, 800),
             reads_anywhere: some(2, 100, 1_000),
+            heads: if some(3, 1, 1) == 1 { Heads::One } else { Heads::Spread },
         }
     }
 }

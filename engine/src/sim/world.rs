@@ -211,7 +211,12 @@ impl World {
         let swarm = Swarm::new(&mut random.fork());
         let founders = (swarm.rf as usize).min(swarm.slots);
         let ids: Vec<NodeId> = (0..founders).map(|_| NodeId(random.wide())).collect();
-        let settings = Settings { shards: swarm.shards, rf: swarm.rf, ..Settings::default() };
+        let settings = Settings {
+            shards: swarm.shards,
+            rf: swarm.rf,
+            heads: swarm.heads,
+            ..Settings::default()
+        };
         let infos = ids.iter().enumerate().map(|(slot, id)| (*id, info(slot))).collect();
         let record = Record::create(&settings, infos, ids[0], ChangeId(random.wide()))
             .expect("the settings make sense");

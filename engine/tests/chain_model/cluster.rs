@@ -22,6 +22,8 @@ pub(crate) struct Cluster {
     pub(crate) epochs: Epoch,
     /// How often a member may forget everything but its log.
     pub(crate) restarts: u8,
+    /// How often the order of the chain may be changed.
+    pub(crate) orders: u8,
     pub(crate) rules: Rules,
 }
 
@@ -81,6 +83,18 @@ pub(crate) enum Step {
         spare: Node,
         tail: Node,
     },
+    /// A member takes no updates in this epoch any more.
+    Rest {
+        node: Node,
+    },
+    /// It says that all that it took every member has.
+    AtRest {
+        node: Node,
+    },
+    /// A member proposes another order.
+    Reorder {
+        by: Node,
+    },
     /// A proposal arrives at the register.
     Land {
         proposal: usize,
@@ -117,6 +131,8 @@ impl Model for Cluster {
             committed: 0,
             acked: 0,
             pending: Pending::Nothing,
+            resting: false,
+            at_rest: false,
             learner_acked: 0,
             synced_in: 0,
             implied: Pairs::default(),
@@ -132,6 +148,7 @@ impl Model for Cluster {
             acknowledged: Default::default(),
             shown: Log::default(),
             restarts: 0,
+            orders: 0,
             harm: None,
         }]
     }
@@ -207,6 +224,14 @@ impl Model for Cluster {
                 let replica = state.replica_mut(tail);
                 replica.pending = Pending::Append(spare);
                 replica.learner_acked = replica.log.len;
+            }
+            Step::Rest { node } => state.replica_mut(node).resting = true,
+            Step::AtRest { node } => state.replica_mut(node).at_rest = true,
+            Step::Reorder { by } => {
+                let base = state.replica(by).epoch;
+                state.propose(base, state.chain(base).rotated());
+                state.orders += 1;
+                state.replica_mut(by).pending = Pending::Reorder;
             }
             Step::Sync { spare, tail } => on_sync(&mut state, spare, tail),
             Step::Land { proposal } => {
@@ -294,7 +319,7 @@ impl Cluster {
         let replica = state.replica(node);
         let chain = state.chain(replica.epoch);
         let is_news = |ack: u8| ack.min(replica.log.len) > replica.committed;
-        if chain.head() == node && !replica.log.is_full() {
+        if chain.head() == node && !replica.log.is_full() && !replica.resting {
             let writes = (1..=self.writes).filter(|write| !replica.log.has(*write));
             steps.extend(writes.map(|write| Step::Request { head: node, write }));
         }
@@ -353,6 +378,7 @@ impl Cluster {
             let others = chain.without(node).0;
             steps.extend(others.into_iter().map(|other| Step::Remove { by: node, node: other }));
         }
+        self.ordering(state, node, may_propose, steps);
         if chain.tail() != node {
             return;
         }
@@ -365,6 +391,28 @@ impl Cluster {
             if !is_synced && replica.epoch >= learner.synced_in {
                 steps.push(Step::Sync { spare, tail: node });
             }
+        }
+    }
+
+    fn ordering(&self, state: &State, node: Node, may_propose: bool, steps: &mut Vec<Step>) {
+        let replica = state.replica(node);
+        let chain = state.chain(replica.epoch);
+        if state.orders == self.orders || chain.0.len() == 1 {
+            return;
+        }
+        if self.rules.rest && !replica.resting && replica.pending == Pending::Nothing {
+            steps.push(Step::Rest { node });
+        }
+        let has_told = chain.head() != node || replica.committed == replica.log.len;
+        if replica.resting && has_told && !replica.at_rest {
+            steps.push(Step::AtRest { node });
+        }
+        let rests = |node: &Node| {
+            let member = state.replica(*node);
+            member.epoch == replica.epoch && member.at_rest
+        };
+        if may_propose && (!self.rules.rest || chain.0.iter().all(rests)) {
+            steps.push(Step::Reorder { by: node });
         }
     }
 

@@ -41,6 +41,7 @@ impl Cluster {
         replica.learner_acked = 0;
         replica.active = false;
         replica.acked = 0;
+        (replica.resting, replica.at_rest) = (false, false);
         if is_member {
             replica.standing = Standing::Member;
             if !before.is_member() {

@@ -25,6 +25,8 @@ pub(crate) struct Rules {
     pub(crate) bump: bool,
     /// A read waits until what it saw is committed.
     pub(crate) clean_wait: bool,
+    /// The order changes only when all members take no updates and have the same.
+    pub(crate) rest: bool,
     /// Who was a member and left is not synced again.
     pub(crate) fresh_incarnation: bool,
 }
@@ -42,6 +44,7 @@ impl Rules {
         own_epoch: true,
         bump: true,
         clean_wait: true,
+        rest: true,
         fresh_incarnation: true,
     };
 }

@@ -108,6 +108,12 @@ impl Chain {
         Chain(self.0.iter().copied().filter(|member| *member != node).collect())
     }
 
+    /// Each member moves one place towards the head, whose place is the tail's.
+    pub(crate) fn rotated(&self) -> Chain {
+        let (head, rest) = self.0.split_first().expect("a chain has a member");
+        Chain(rest.iter().chain([head]).copied().collect())
+    }
+
     pub(crate) fn with(&self, node: Node) -> Chain {
         Chain(self.0.iter().copied().chain([node]).collect())
     }
@@ -132,6 +138,7 @@ pub(crate) enum Pending {
     Nothing,
     Removal,
     Append(Node),
+    Reorder,
     Bump,
 }
 
@@ -175,6 +182,10 @@ pub(crate) struct Replica {
     /// How much it has acknowledged as tail of this epoch.
     pub(crate) acked: u8,
     pub(crate) pending: Pending,
+    /// It takes no updates in this epoch any more …
+    pub(crate) resting: bool,
+    /// … and has said that every member has those that it took.
+    pub(crate) at_rest: bool,
     /// How much the learner that it is appending has acknowledged.
     pub(crate) learner_acked: u8,
     /// The epoch of the tail that it was synced from.
@@ -237,6 +248,8 @@ pub(crate) struct State {
     /// The longest log that any client has been shown, by an acknowledgement or a read.
     pub(crate) shown: Log,
     pub(crate) restarts: u8,
+    /// How often the order was to be changed.
+    pub(crate) orders: u8,
     pub(crate) harm: Option<Harm>,
 }
 

@@ -2,15 +2,16 @@
 
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
+use std::time::{Duration, Instant};
 
 use catena_engine::Engine;
-use catena_engine::chain::record::{ChangeKind, NodeId};
+use catena_engine::chain::record::{ChangeKind, Heads, NodeId};
 use catena_protocol::operator::{NodeStatus, Reply as Answer, Request};
 use catena_protocol::{ObjectId, Reply, ShardId, ShardMap, Status};
 
 use crate::binary::Running;
 use crate::cluster::{Operator, Place, control, life};
-use crate::wire::{ADD, Ask, GET, Wire, open_in};
+use crate::wire::{ADD, Ask, GET, GUARD, Wire, open_in};
 
 /// Waits until the node at this control port takes part, with so many members and in that role.
 pub(crate) fn wait_for(control: SocketAddr, members: usize, role: &str) -> NodeStatus {
@@ -33,6 +34,7 @@ fn chain<const N: usize>(place: &Place, names: [&str; N]) -> [Engine; N] {
     let mut count = 0;
     names.map(|name| {
         let cluster = place.cluster().node_name(name).create(true).replicas(replicas);
+        let cluster = cluster.heads(Heads::One);
         let builder = Engine::builder().cores(count % 2 + 1).shards(8).cluster(cluster);
         let engine = builder.start().expect("it starts");
         count += 1;
@@ -191,6 +193,77 @@ fn a_member_can_be_told_to_leave_and_to_come_back() {
     assert_eq!(Way::to("object", a.addresses()).get("object"), 1);
 }
 
+/// The shards of which a node is the head.
+fn heads(engine: &Engine) -> Vec<u16> {
+    let status = Operator::at(control(engine)).status();
+    let heads = status.shards.iter().filter(|shard| ["head", "sole"].contains(&&*shard.role));
+    heads.map(|shard| shard.shard).collect()
+}
+
+/// Waits until each node is the head of its part of the shards, in the order of their ids.
+fn wait_spread(engines: &[&Engine]) {
+    let mut engines = engines.to_vec();
+    engines.sort_by_key(|engine| life(engine));
+    let started = Instant::now();
+    let place = |shard: u16| usize::from(shard) * engines.len() / 8;
+    let wanted = |at| (0..8).filter(|shard| place(*shard) == at).collect::<Vec<u16>>();
+    let wanted: Vec<Vec<u16>> = (0..engines.len()).map(wanted).collect();
+    loop {
+        let found: Vec<Vec<u16>> = engines.iter().map(|engine| heads(engine)).collect();
+        if found == wanted {
+            return;
+        }
+        assert!(started.elapsed() < GUARD, "the heads stay {found:?}");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+#[test]
+fn heads_are_spread_and_chains_lined_up_for_whoever_joins() {
+    let place = Place::new();
+    let start = |name| {
+        let cluster = place.cluster().node_name(name).create(true).replicas(3).min_members(1);
+        Engine::builder().cores(2).shards(8).cluster(cluster).start().expect("it starts")
+    };
+    let a = start("node-a");
+    wait_for(control(&a), 1, "sole");
+    let map = ShardMap::new(8, 2).expect("a map");
+    let names = [0, 1, 2, 3, 4, 5, 6, 7].map(|shard| {
+        let mut names = (0..).map(|number| format!("object {number}"));
+        names.find(|name| map.shard_of(ObjectId::of(name)) == ShardId(shard)).expect("there is one")
+    });
+    let mut ways = Vec::new();
+    for name in &names {
+        let mut way = Way::to(name, a.addresses());
+        assert_eq!(way.add(name), 1);
+        ways.push(way);
+    }
+    let (b, c) = (start("node-b"), start("node-c"));
+    wait_spread(&[&a, &b, &c]);
+    assert_eq!(place.record().change.kind, ChangeKind::Reorder);
+    // Where it is the head of less than before, the node has hung up: somebody may wait there.
+    assert!(ways.iter_mut().all(|way| way.wire.next().is_none()));
+    for engine in [&a, &b, &c] {
+        for name in &names {
+            assert_eq!(Way::to(name, engine.addresses()).get(name), 1);
+        }
+    }
+
+    // One goes and comes back: the chains have to end at one node before it can be taught.
+    assert_eq!(Operator::at(control(&b)).ask(&Request::Remove(life(&b).0)), Answer::Accepted);
+    let mut removed = Operator::at(control(&b));
+    removed.wait(|status| status.standing == "removed");
+    assert_eq!(removed.ask(&Request::Join), Answer::Accepted);
+    wait_spread(&[&a, &b, &c]);
+    for name in &names {
+        let shard = Way::to(name, a.addresses()).shard;
+        let head = [&a, &b, &c].into_iter().find(|engine| heads(engine).contains(&shard.0));
+        // The session is the old one, and so is its first update.
+        assert_eq!(Way::to(name, head.expect("it has one").addresses()).add(name), 1);
+        assert_eq!(Way::to(name, b.addresses()).get(name), 1);
+    }
+}
+
 /// A node in a process of its own.
 pub(crate) struct Process {
     pub(crate) running: Running,
@@ -205,7 +278,8 @@ impl Process {
 
     pub(crate) fn with(place: &Place, name: &str, args: &[&str]) -> Process {
         let url = place.url();
-        let first = ["--cluster", &url, "--create", "--shards", "8", "--node-name", name];
+        let first =
+            ["--heads", "one", "--cluster", &url, "--create", "--shards", "8", "--node-name", name];
         let running = Running::start(&[&first, args].concat());
         let ready = running.ready.trim();
         let (_, within) = ready.split_once(") as ").expect("it says who it is");

@@ -1,6 +1,7 @@
 //! How a node becomes a member.
 //!
-//! A learner asks the tail to be taught; when its cores are ready, those of the tail copy their
+//! A learner asks the tail of all chains to be taught, and the first member, which lines the chains up
+//! if they end at different nodes; when its cores are ready, those of the tail copy their
 //! shards to it and forward to it from then on. Once it is near, the tail acknowledges only what the
 //! learner has, and appends it when it has everything.
 //!
@@ -12,6 +13,7 @@
 
 use super::action::{Action, Report};
 use super::message::PeerMessage;
+use super::rotation::conductor;
 use super::timing::{
     BEAT_MS, Due, LEARNER_AGAIN_MS, LEARNER_SILENT_MS, RESYNC_MS, TOTAL_LOSS_MS, UNTAUGHT_MAX,
 };
@@ -113,11 +115,17 @@ impl Member {
         if epoch > record.epoch {
             return self.reads.want();
         }
-        let is_tail = common_tail(&record) == Some(self.me);
-        if self.standing != Standing::Member || !is_tail || self.untaught.contains(&from) {
+        if self.standing != Standing::Member {
             return;
         }
         let now = self.now;
+        if !record.is_full() {
+            self.rotation.on_joiner(now);
+        }
+        let is_tail = common_tail(&record) == Some(self.me);
+        if !is_tail || self.untaught.contains(&from) {
+            return out.push(Action::Send { to: from, message: PeerMessage::Wait { epoch } });
+        }
         let learner = self.learner.get_or_insert_with(|| Learner {
             node: from,
             info: info.clone(),
@@ -132,6 +140,7 @@ impl Member {
             out.push(Action::Send { to: from, message: PeerMessage::Sync { epoch } });
         } else {
             // One at a time: it will ask again.
+            out.push(Action::Send { to: from, message: PeerMessage::Wait { epoch } });
         }
     }
 
@@ -213,9 +222,6 @@ impl Member {
 
     /// A learner shows the tail that it is there, and ends when the tail is not.
     pub(super) fn ask_to_join(&mut self, record: &Record, due: &mut Due, out: &mut Vec<Action>) {
-        let Some(tail) = common_tail(record) else {
-            return;
-        };
         if let Some(teacher) = self.teacher {
             let until = teacher.heard.plus_ms(LEARNER_SILENT_MS);
             due.at(until);
@@ -226,8 +232,11 @@ impl Member {
         if self.now >= self.next_beat {
             self.next_beat = self.now.plus_ms(BEAT_MS);
             let ready = self.teacher.is_some_and(|teacher| self.views.is_taught_by(teacher.tail));
-            let (epoch, info) = (record.epoch, self.info.clone());
-            out.push(Action::Send { to: tail, message: PeerMessage::Join { epoch, ready, info } });
+            let tail = common_tail(record);
+            for to in tail.into_iter().chain(conductor(record).filter(|it| Some(*it) != tail)) {
+                let (epoch, info) = (record.epoch, self.info.clone());
+                out.push(Action::Send { to, message: PeerMessage::Join { epoch, ready, info } });
+            }
         }
         due.at(self.next_beat);
     }
@@ -254,7 +263,7 @@ impl Member {
     }
 }
 
-/// The node that is the tail of all chains. Only there can a learner be appended: if chains end at
+/// The node that is the tail of all chains. Only there can a learner be appended: if chains ended at
 /// different nodes, all of these would have to keep the gate at the same time.
 pub(super) fn common_tail(record: &Record) -> Option<NodeId> {
     let mut tails = record.chains.iter().map(|chain| chain.last().copied());

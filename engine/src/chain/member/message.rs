@@ -31,9 +31,10 @@ pub enum PeerMessage {
     Config(Box<Record>),
     /// "You are not a member; see for yourself."
     NotMember(Box<Record>),
-    /// "I am a node that wants in, and take you for the tail."
+    /// "I am a node that wants in." To the tail of all chains, which teaches, and to the first member,
+    /// which sees to it that there is such a tail.
     Join {
-        /// The epoch of the record in which the receiver is the tail.
+        /// The epoch of the record that the sender goes by.
         epoch: u32,
         /// Whether the sender's cores take what the receiver's send.
         ready: bool,
@@ -42,6 +43,24 @@ pub enum PeerMessage {
     },
     /// "I will teach you." The tail's answer to [`PeerMessage::Join`], as often as that comes.
     Sync {
+        /// The epoch of both.
+        epoch: u32,
+    },
+    /// "I heard you; somebody will teach you when a place is free." The answer to
+    /// [`PeerMessage::Join`] of a member that does not teach the sender now.
+    Wait {
+        /// The epoch of both.
+        epoch: u32,
+    },
+    /// "Take no more updates in this epoch, and say when all members have what you took." The first
+    /// member is about to change the order of the chains.
+    Rest {
+        /// The epoch of both.
+        epoch: u32,
+    },
+    /// "I take none any more, and all members have what I took." The answer to [`PeerMessage::Rest`],
+    /// as often as that comes; it holds until the epoch ends.
+    AtRest {
         /// The epoch of both.
         epoch: u32,
     },

@@ -48,7 +48,8 @@ pub(super) struct Peers {
 struct Peer {
     heard: Time,
     link_down: bool,
-    stalled: Option<Time>,
+    /// Since when updates do not pass it, and how many members are behind it there.
+    stalled: Option<(Time, u32)>,
     behind: bool,
     leaving: bool,
     unwanted: bool,
@@ -108,9 +109,9 @@ impl Peers {
         }
     }
 
-    pub(super) fn on_stall(&mut self, now: Time, node: NodeId) {
+    pub(super) fn on_stall(&mut self, now: Time, node: NodeId, behind: u32) {
         if let Some(peer) = self.peers.get_mut(&node) {
-            peer.stalled = Some(now);
+            peer.stalled = Some((now, behind));
         }
     }
 
@@ -137,7 +138,8 @@ impl Peers {
         for (node, peer) in &mut self.peers {
             let silent_at = peer.heard.plus_ms(record.suspect_ms);
             due.at(silent_at);
-            let stalled_until = peer.stalled.map_or(Time::default(), |then| then.plus_ms(STALL_MS));
+            let stalled_until =
+                peer.stalled.map_or(Time::default(), |(then, _)| then.plus_ms(STALL_MS));
             due.at(stalled_until);
             let reasons = [
                 (peer.unwanted, Suspicion::Operator),
@@ -185,7 +187,9 @@ impl Peers {
                 _ if lonely => rank(me, node, record) * RANK_MS + record.suspect_ms,
                 // Every member before the one that is stuck sees a stall: the last of them knows.
                 Suspicion::Stalled => {
-                    rank(me, node, record) * RANK_MS + behind(node, record) * record.suspect_ms
+                    let stalled = self.peers.get(&node).and_then(|peer| peer.stalled);
+                    let behind = stalled.map_or(0, |(_, behind)| behind);
+                    rank(me, node, record) * RANK_MS + behind * record.suspect_ms
                 }
                 Suspicion::Silent | Suspicion::LinkDown | Suspicion::Leaving => {
                     rank(me, node, record) * RANK_MS
@@ -206,11 +210,4 @@ fn rank(me: NodeId, suspect: NodeId, record: &Record) -> u32 {
     let others = chain.iter().copied().filter(|node| *node != suspect && Some(*node) != first);
     let rank = first.into_iter().chain(others).position(|node| node == me).unwrap_or_default();
     u32::try_from(rank).expect("a chain is short")
-}
-
-/// How many members are behind a node in the first chain.
-fn behind(node: NodeId, record: &Record) -> u32 {
-    let chain = record.chains.first().map_or(&[][..], Vec::as_slice);
-    let behind = chain.iter().rev().position(|member| *member == node).unwrap_or_default();
-    u32::try_from(behind).expect("a chain is short")
 }

@@ -127,6 +127,9 @@ impl Member {
                 if self.proposal.is_none() && !suspect {
                     self.plan_append(&record, due, out);
                 }
+                if self.proposal.is_none() && !suspect {
+                    self.plan_order(&record, due, out);
+                }
             }
             Standing::Outside => self.plan_rescue(&record, due, out),
             Standing::Out => {}
@@ -219,7 +222,7 @@ impl Member {
         self.propose(Ok(rescued), out);
     }
 
-    fn propose(&mut self, next: Result<Record, Refused>, out: &mut Vec<Action>) {
+    pub(super) fn propose(&mut self, next: Result<Record, Refused>, out: &mut Vec<Action>) {
         // There may be no such change: the epochs are spent, or a learner says nonsense of itself.
         let Some(next) = next.ok().filter(|next| next.validate().is_ok()) else {
             return self.drop_learner(out);

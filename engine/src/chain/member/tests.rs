@@ -13,9 +13,9 @@ mod seeds;
 mod truth;
 mod world;
 
-use crate::chain::record::Settings;
+use crate::chain::record::{Heads, Settings};
 
 /// Those of a new cluster, with fewer shards.
 fn settings() -> Settings {
-    Settings { shards: 2, ..Settings::default() }
+    Settings { shards: 2, heads: Heads::One, ..Settings::default() }
 }

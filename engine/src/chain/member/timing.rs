@@ -57,6 +57,18 @@ pub const RETRY_MS: u32 = 200;
 /// … up to this.
 pub const RETRY_MS_MAX: u32 = 5_000;
 
+/// How long an epoch with all members lasts before the heads of its chains are spread …
+pub const SPREAD_MS: u32 = 1_000;
+
+/// … and one that lacks members and in which nobody wants to join.
+pub const SPREAD_FEW_MS: u32 = 10_000;
+
+/// How much later it is tried again every time that it did not work, doubled …
+pub const ROTATE_AGAIN_MS: u32 = 1_000;
+
+/// … up to this.
+pub const ROTATE_AGAIN_MS_MAX: u32 = 60_000;
+
 /// Silence after which a tail does not wait for a learner, nor a learner for its tail.
 pub const LEARNER_SILENT_MS: u32 = 3_000;
 

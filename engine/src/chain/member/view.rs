@@ -25,6 +25,8 @@ pub struct View {
     pub active: bool,
     /// Whether it must not read, because a proposal of its own may have ended this epoch.
     pub pending: bool,
+    /// Whether it takes no updates, because the order of the chains is about to change.
+    pub resting: bool,
     /// Only what this learner has acknowledged may be acknowledged.
     pub gate: Option<NodeId>,
     /// Whom its shards are copied to, and forwarded to from then on, as if it were the successor. A
@@ -61,6 +63,7 @@ impl View {
             successor: position.and_then(|position| position.successor),
             active: self.active,
             pending: self.pending,
+            resting: self.resting,
             gate: self.gate,
             lease: self.lease.map(|lease| lease.until),
             writable: self.record.nodes.len() >= self.record.min_members as usize,
@@ -77,8 +80,9 @@ impl View {
 
     fn tells_the_same(&self, other: &View) -> bool {
         let told = |view: &View| {
-            let View { epoch, member, active, pending, gate, learner, teacher, lease, .. } = *view;
-            ((epoch, member, active, pending), (gate, learner, teacher), lease)
+            let View { epoch, member, active, pending, resting, .. } = *view;
+            let View { gate, learner, teacher, lease, .. } = *view;
+            ((epoch, member, active, pending, resting), (gate, learner, teacher), lease)
         };
         told(self) == told(other)
     }

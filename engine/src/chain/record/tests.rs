@@ -57,10 +57,29 @@ fn a_founder_is_alone_in_every_chain() {
 fn several_founders_share_the_work_of_the_heads() {
     let record = create(&[1, 2, 3]);
     let heads: Vec<NodeId> = record.chains.iter().map(|chain| chain[0]).collect();
-    assert_eq!(heads, [1, 2, 3, 1].map(node));
-    let middle = record.position(ShardId(1), node(3)).expect("a member");
+    assert_eq!(heads, [1, 1, 2, 3].map(node));
+    let middle = record.position(ShardId(2), node(3)).expect("a member");
     assert_eq!((middle.predecessor, middle.successor), (Some(node(2)), Some(node(1))));
     assert_eq!((middle.index, middle.len), (1, 3));
+}
+
+#[test]
+fn the_order_of_chains_changes_and_nothing_else() {
+    let spread = create(&[1, 2, 3]);
+    let lined_up = spread.reordered(Order::LinedUp, node(1), ChangeId(1)).expect("a change");
+    assert_eq!(lined_up.chains, vec![[1, 2, 3].map(node).to_vec(); 4]);
+    lined_up.validate().expect("it makes sense");
+    let again = lined_up.reordered(Order::Spread, node(1), ChangeId(2)).expect("a change");
+    assert_eq!(again.chains, spread.chains);
+    assert_eq!((again.epoch, again.change.kind), (3, ChangeKind::Reorder));
+    assert_eq!(again.nodes, spread.nodes);
+    // Whichever of four cores owns them, each member is the head of half of its eight shards.
+    let settings = Settings { shards: 32, ..settings() };
+    let record = Record::create(&settings, founders(1..=2), node(1), ChangeId(3)).expect("good");
+    for core in 0..4 {
+        let owned = record.chains.iter().skip(core).step_by(4);
+        assert_eq!(owned.filter(|chain| chain[0] == node(2)).count(), 4);
+    }
 }
 
 #[test]
@@ -121,8 +140,8 @@ fn the_form_of_a_record_is_fixed() {
             r#"{"v":1,"cluster":"km-1","epoch":2,"change":{"id":"c-00000000000000000000000000000def","#,
             r#""by":"n-00000000000000000000000000000001","kind":"remove","#,
             r#""subject":"n-00000000000000000000000000000002","reason":"suspect"},"#,
-            r#""shards":1,"rf":3,"min_members":1,"on_total_loss":"halt","lease_ms":900,"#,
-            r#""suspect_ms":1000,"drift_ppm":10000,"nodes":{"n-00000000000000000000000000000001":"#,
+            r#""shards":1,"rf":3,"min_members":1,"on_total_loss":"halt","heads":"spread","#,
+            r#""lease_ms":900,"suspect_ms":1000,"drift_ppm":10000,"nodes":{"n-00000000000000000000000000000001":"#,
             r#"{"name":"node-1","peer":"10.0.0.1:20001","#,
             r#""clients":["10.0.0.1:30001","10.0.0.2:30001"],"az":"use1-az4"}},"#,
             r#""chains":[["n-00000000000000000000000000000001"]],"#,

@@ -67,6 +67,7 @@ impl Replica {
                 self.lesson = None;
                 self.log = Log::behind(header.number);
                 self.hash = header.session;
+                self.logged_at = self.shard.now();
                 self.committed = header.number;
                 self.clean = self.shard.seq();
                 self.marks.clear();
@@ -79,6 +80,7 @@ impl Replica {
 
     /// Begins to send the shard's state to a node that wants to join behind us.
     pub fn teach(&mut self, learner: NodeId) {
+        self.shard.turn_back(self.logged_at);
         let state = self.shard.snapshot();
         let (index, hash) = (self.applied(), self.hash);
         let link = Link { resumed: false, sent: index, acked: 0 };

@@ -360,3 +360,49 @@ fn op_codes_tell_reads() {
     assert!(!is_read(&header(OpCode::CounterAdd)));
     assert!(!is_read(&header(OpCode::SessionOpen)));
 }
+
+/// Heads that rest take nothing, and are at rest when all have what they took.
+#[test]
+fn a_head_comes_to_rest() {
+    let mut chain = Chain::new(2);
+    chain.settle(1, 2);
+    assert_eq!(chain.add_one(1, 7, 1), []);
+    for number in [1, 2] {
+        let resting = Post { resting: true, ..chain.replica(number).post().clone() };
+        chain.post(number, resting);
+    }
+    assert!(!chain.replica(1).is_at_rest() && chain.replica(2).is_at_rest());
+    assert_eq!(chain.add_one(1, 7, 2), [Status::Busy; 2]);
+    assert_eq!(chain.replica(1).next_due(), None, "time ends nothing");
+    chain.settle(1, 2);
+    assert_eq!(chain.told(1), [Status::Ok; 2]);
+    assert!(chain.replica(1).is_at_rest());
+
+    // In the other order it goes on where it was.
+    chain.epoch(2, &[2, 1]);
+    chain.settle(1, 2);
+    assert_eq!(chain.add_one(2, 7, 2), []);
+    chain.settle(1, 2);
+    assert_eq!(chain.told(2), [Status::Ok; 2]);
+    assert_eq!(chain.replica(1).hash(), chain.replica(2).hash());
+    assert_eq!(chain.add_one(1, 7, 3), [Status::NotHead; 2]);
+}
+
+/// The time of a head goes on with every request; that of the others only with what took effect.
+#[test]
+fn who_is_no_head_any_more_forgets_time_in_which_nothing_happened() {
+    let mut chain = Chain::new(2);
+    chain.settle(1, 2);
+    chain.add_one(1, 7, 1);
+    chain.settle(1, 2);
+    chain.told(1);
+    let header = Header { object: ObjectId(1), ..Header::new(FrameKind::Request) };
+    let later = Time(DAY.0 + 1_000_000);
+    assert_eq!(chain.ask(1, later, header, &Op::Counter(CounterOp::Get)), [Status::Ok]);
+    chain.epoch(2, &[2, 1]);
+    chain.settle(1, 2);
+    chain.add_one(2, 7, 2);
+    chain.settle(1, 2);
+    assert_eq!(chain.told(2), [Status::Ok; 2]);
+    assert!(chain.out.values().all(|out| out.reports.is_empty()));
+}

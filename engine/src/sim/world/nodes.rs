@@ -86,6 +86,7 @@ impl World {
         let mut turn = Turn::with_links(peers);
         act(life, now, &mut turn);
         self.say_synced(node, &mut turn);
+        self.say_at_rest(node, &mut turn);
         let Some(life) = self.lives.get_mut(&node) else { return };
         for replica in &mut life.replicas {
             replica.flush(&mut turn);
@@ -110,6 +111,17 @@ impl World {
         let is_synced = |replica: &Replica| is_gated(replica) && replica.is_synced(learner);
         if is_same && life.replicas.iter().all(is_synced) {
             life.member.on_synced(now, learner, epoch, &mut turn.actions);
+        }
+    }
+
+    /// Tells the member that its replicas take no updates and have none that others lack.
+    fn say_at_rest(&mut self, node: NodeId, turn: &mut Turn) {
+        let Some(life) = self.lives.get_mut(&node) else { return };
+        let epoch = life.replicas.first().map_or(0, |replica| replica.post().epoch);
+        let rests = |replica: &Replica| replica.post().epoch == epoch && replica.is_at_rest();
+        if life.replicas.iter().all(rests) {
+            let now = life.clock.at(self.now);
+            life.member.on_at_rest(now, epoch, &mut turn.actions);
         }
     }
 
@@ -186,9 +198,10 @@ impl World {
 
     pub(super) fn tell_cores(&mut self, node: NodeId, view: View) {
         self.trace.say(self.now, || {
-            let View { number, epoch, member, active, pending, gate, learner, teacher, .. } = &view;
+            let View { number, epoch, member, active, pending, resting, .. } = &view;
+            let View { gate, learner, teacher, .. } = &view;
             format!(
-                "{node}: view {number}: epoch {epoch} member {member} active {active} pending {pending} gate {gate:?} learner {learner:?} teacher {teacher:?}"
+                "{node}: view {number}: epoch {epoch} member {member} active {active} pending {pending} resting {resting} gate {gate:?} learner {learner:?} teacher {teacher:?}"
             )
         });
         let view = Arc::new(view);
@@ -206,9 +219,13 @@ impl World {
     }
 
     pub(super) fn on_view(&mut self, node: NodeId, shard: usize, view: &View) {
+        let mut is_deposed = false;
         self.turn(node, |life, _, turn| {
             let replica = &mut life.replicas[shard];
+            let leads = |post: &Post| post.member && post.predecessor.is_none();
+            let led = leads(replica.post());
             replica.on_post(view.post(node, replica.shard().id()), turn);
+            is_deposed = led && !leads(replica.post());
             let taught = view.learner.map(|learner| (view.epoch, learner));
             if taught != life.taught[shard] {
                 life.taught[shard] = taught;
@@ -218,6 +235,12 @@ impl World {
                 }
             }
         });
+        if is_deposed {
+            // Whoever waits for an answer learns elsewhere what became of it.
+            let served = self.served.iter().filter(|(_, served)| served.node == node);
+            let conns: Vec<u64> = served.map(|(conn, _)| *conn).collect();
+            conns.into_iter().for_each(|conn| self.hang_up(conn));
+        }
         let Some(life) = self.lives.get_mut(&node) else { return };
         let left = life.views.entry(view.number).or_default();
         *left -= 1;
@@ -238,7 +261,12 @@ impl World {
                 } else if world_now - progress.1 > STALL_US
                     && let Some(successor) = replica.post().successor
                 {
-                    life.member.on_stall(now, successor, &mut turn.actions);
+                    let shard = replica.shard().id();
+                    let place = |record: &Record| record.position(shard, node);
+                    let behind = life.member.record().and_then(|record| place(record));
+                    let behind = behind.map_or(0, |place| place.len - place.index - 1);
+                    let behind = u32::try_from(behind.saturating_sub(1)).expect("few");
+                    life.member.on_stall(now, successor, behind, &mut turn.actions);
                 }
             }
         });

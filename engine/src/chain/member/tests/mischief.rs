@@ -40,7 +40,7 @@ impl World {
             let peer = self.nodes[other].id;
             match self.chance.between(0, 3) {
                 0 => self.call(node, |member, now, out| member.on_link(now, peer, false, out)),
-                1 => self.call(node, |member, now, out| member.on_stall(now, peer, out)),
+                1 => self.call(node, |member, now, out| member.on_stall(now, peer, 0, out)),
                 2 => self.call(node, |member, now, out| {
                     member.on_remove(now, peer, out);
                 }),

@@ -32,6 +32,7 @@ each_is_missed!(
     gate,
     stop_grant,
     stop_read,
+    rest,
     confirm,
     resolve,
     one_change_id,

@@ -2,7 +2,7 @@
 
 use super::script::{check, check_with};
 use super::settings;
-use crate::chain::record::{OnTotalLoss, Settings};
+use crate::chain::record::{Heads, OnTotalLoss, Settings};
 use crate::chain::rules::Rules;
 
 /// Three members; the chain is in the order of their names.
@@ -545,4 +545,82 @@ fn a_cluster_that_nobody_is_left_of_stays_down_or_begins_empty() {
     check(2, &after(lost, "after 60000 => b 1 a learner"));
     let settings = Settings { on_total_loss: OnTotalLoss::Empty, ..settings() };
     check_with(settings, Rules::default(), &after(lost, "after 3000 => b 2 b reads"));
+}
+
+/// A cluster whose heads are to be spread.
+fn check_spread(rf: u32, steps: &str) {
+    let settings = Settings { rf, heads: Heads::Spread, ..settings() };
+    check_with(settings, Rules::default(), steps);
+}
+
+#[test]
+fn heads_are_spread_when_all_members_are_there() {
+    check_spread(
+        2,
+        &after(
+            TWO,
+            "
+            after 50    => a 2 ab reads | b 2 ab reads
+            after 1000  => a 3 ab,ba reads | b 3 ab,ba reads
+            crash a
+            until b     => b 4 b reads
+            join a
+            after 5000  => a 6 ab,ba reads | b 6 ab,ba reads
+            ",
+        ),
+    );
+}
+
+#[test]
+fn chains_are_lined_up_for_whoever_wants_to_join() {
+    check_spread(
+        3,
+        &after(
+            TWO,
+            "
+            after 9000  => a 2 ab reads | b 2 ab reads          # perhaps a third one comes
+            after 3000  => a 3 ab,ba reads | b 3 ab,ba reads
+            join c
+            until abc   => a 5 abc reads | b 5 abc reads | c 5 abc reads
+            after 1500  => a 6 abc,bca reads | b 6 abc,bca reads | c 6 abc,bca reads
+            join d                                              # a spare: three are wanted
+            after 5000  => a 6 abc,bca reads | b 6 abc,bca reads | c 6 abc,bca reads | d 6 abc,bca learner
+            crash b
+            until acd   => a 9 acd reads | c 9 acd reads | d 9 acd reads
+            after 1500  => a 10 acd,cda reads | c 10 acd,cda reads | d 10 acd,cda reads
+            ",
+        ),
+    );
+}
+
+#[test]
+fn members_do_not_rest_for_long() {
+    check_spread(
+        2,
+        &after(
+            TWO,
+            "
+            stick b 1900
+            after 400   => a 2 ab reads rests | b 2 ab reads    # it did not hear that it is to rest
+            after 1200  => ?
+            after 1200  => ?
+            after 3000  => ?
+            ",
+        ),
+    );
+}
+
+#[test]
+fn spare_nodes_do_not_take_members_for_lost() {
+    for heads in [Heads::One, Heads::Spread] {
+        let settings = Settings { on_total_loss: OnTotalLoss::Empty, heads, ..settings() };
+        let seen = match heads {
+            Heads::One => "a 2 ab reads | b 2 ab reads | c 2 ab learner | d 2 ab learner",
+            Heads::Spread => {
+                "a 3 ab,ba reads | b 3 ab,ba reads | c 3 ab,ba learner | d 3 ab,ba learner"
+            }
+        };
+        let steps = format!("{TWO}join c\njoin d\nafter 90000 => {seen}");
+        check_with(settings, Rules::default(), &steps);
+    }
 }

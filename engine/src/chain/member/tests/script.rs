@@ -1,9 +1,9 @@
 //! Scenarios as data.
 //!
 //! A scenario is a list of steps, one a line; how the nodes see things after it stands behind `=>`:
-//! for each that runs its name, its epoch, the members in the order of the chain, and whether it is
-//! a `learner`, `waits`, `acts` or `reads` as a member, or is `out`; `stopped` if it has a proposal
-//! under way, `gate c` if it appends `c`.
+//! for each that runs its name, its epoch, the members in the order of the chain, or of each of several,
+//! and whether it is a `learner`, `waits`, `acts` or `reads` as a member, or is `out`; `rests` if it takes
+//! no updates, `stopped` if it has a proposal under way, `gate c` if it appends `c`.
 //!
 //! ```text
 //! found a                    # a node begins, and founds the cluster if there is none
@@ -118,7 +118,11 @@ impl Script {
             ["stall", peer, "at", name] => {
                 let peer = self.id(peer);
                 let at = self.index(name);
-                self.world.call(at, |member, now, out| member.on_stall(now, peer, out));
+                let record = self.world.register.record().expect("there is one");
+                let chain = record.chains[0].iter().rev();
+                let behind = chain.clone().position(|node| *node == peer).expect("a member");
+                let behind = u32::try_from(behind).expect("few");
+                self.world.call(at, |member, now, out| member.on_stall(now, peer, behind, out));
             }
             ["behind", peer, "at", name] => {
                 let peer = self.id(peer);
@@ -179,7 +183,10 @@ impl Script {
         let Some(view) = &node.cores else {
             return Some(format!("{} nothing", node.name));
         };
-        let members: String = view.record.chains[0].iter().map(|id| self.name(*id)).collect();
+        let order = |chain: &Vec<NodeId>| chain.iter().map(|id| self.name(*id)).collect::<String>();
+        let mut orders: Vec<String> = view.record.chains.iter().map(order).collect();
+        orders.dedup();
+        let members = orders.join(",");
         let state = if view.may_read(node.clock(self.world.now_us)) {
             "reads"
         } else if view.active {
@@ -192,8 +199,9 @@ impl Script {
             "learner"
         };
         let stopped = if view.pending { " stopped" } else { "" };
+        let rests = if view.member && view.resting { " rests" } else { "" };
         let gate = view.gate.map_or(String::new(), |gate| format!(" gate {}", self.name(gate)));
-        Some(format!("{} {} {members} {state}{stopped}{gate}", node.name, view.epoch))
+        Some(format!("{} {} {members} {state}{rests}{stopped}{gate}", node.name, view.epoch))
     }
 
     fn name(&self, id: NodeId) -> char {

@@ -5,7 +5,7 @@ use super::chance::Chance;
 use super::faults::Faults;
 use super::world::World;
 use super::{settings, truth};
-use crate::chain::record::Settings;
+use crate::chain::record::{Heads, Settings};
 use crate::chain::rules::Rules;
 
 const SEEDS: u64 = 250;
@@ -72,7 +72,8 @@ fn random_world(seed: u64, rules: Rules) -> World {
     let mut chance = Chance::new(seed ^ 0x5eed);
     let nodes = chance.pick(&[2, 3, 3, 4]);
     let rf = chance.pick(&[2, 3, 3]);
-    let settings = Settings { rf, ..settings() };
+    let heads = chance.pick(&[Heads::Spread, Heads::Spread, Heads::One]);
+    let settings = Settings { rf, heads, ..settings() };
     let drift = i64::from(settings.drift_ppm);
     let mut world = World::new(seed, settings, rules);
     for name in ('a'..).take(nodes) {

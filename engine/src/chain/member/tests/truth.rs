@@ -8,6 +8,9 @@ use crate::chain::record::NodeId;
 
 /// What is wrong, if anything.
 pub(super) fn check(world: &World) -> Result<(), String> {
+    if let Some(what) = &world.wrong {
+        return Err(what.clone());
+    }
     let running = || world.nodes.iter().filter_map(|node| Some((node, node.cores.as_ref()?)));
     for (node, view) in running() {
         if view.epoch < node.epoch_before {

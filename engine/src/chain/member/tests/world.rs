@@ -34,6 +34,8 @@ pub(super) struct World {
     pub(super) ambush_until: u64,
     /// What becomes of the next proposals.
     pub(super) fates: VecDeque<Fate>,
+    /// What must not have happened and did.
+    pub(super) wrong: Option<String>,
     /// What happened, if somebody wants to know.
     pub(super) trace: Option<Vec<String>>,
 }
@@ -98,6 +100,7 @@ pub(super) enum Event {
     CasReturns { id: NodeId, call: u64, change: ChangeId, outcome: Outcome },
     Near { learner: NodeId, tail: NodeId, epoch: u32 },
     Synced { learner: NodeId, tail: NodeId, epoch: u32 },
+    AtRest { id: NodeId, epoch: u32 },
     Mischief,
     Ambush { record: Box<Record> },
     Purge { node: usize },
@@ -139,6 +142,7 @@ impl World {
             order: 0,
             ambush_until: 0,
             fates: VecDeque::new(),
+            wrong: None,
             trace: None,
         }
     }
@@ -353,6 +357,7 @@ impl World {
             | Event::Cores { id, .. }
             | Event::ReadReturns { id, .. }
             | Event::CasReturns { id, .. }
+            | Event::AtRest { id, .. }
             | Event::Near { tail: id, .. }
             | Event::Synced { tail: id, .. } => Some(*id),
             _ => None,
@@ -405,6 +410,7 @@ impl World {
             }
             Event::Near { learner, tail, epoch } => self.on_near(at, learner, tail, epoch),
             Event::Synced { learner, tail, epoch } => self.on_synced(at, learner, tail, epoch),
+            Event::AtRest { epoch, .. } => self.on_at_rest(at, epoch),
             Event::Mischief => self.on_mischief(),
             Event::Ambush { record } => self.ambush(&record),
             Event::Purge { node } => self.purge(node),
@@ -489,6 +495,7 @@ impl World {
         });
         let epoch_before = before.as_ref().map_or(0, |before| before.epoch);
         let learner_before = before.as_ref().and_then(|before| before.learner);
+        let rested = before.as_ref().is_some_and(|before| before.resting);
         let gate_before = before.and_then(|before| before.gate);
         let (tail, epoch) = (id, view.epoch);
         let is_new = |learner| (epoch_before, learner_before) != (epoch, Some(learner));
@@ -500,7 +507,29 @@ impl World {
             let after = self.span(1, 200) * MS;
             self.schedule(after, Event::Synced { learner, tail, epoch });
         }
+        if view.resting && !rested {
+            let after = self.span(1, 100) * MS;
+            self.schedule(after, Event::AtRest { id, epoch });
+        }
         self.call(at, |member, now, out| member.on_cores_ready(now, view.number, out));
+    }
+
+    /// The cores take no updates, and what they took all others have.
+    fn on_at_rest(&mut self, at: usize, epoch: u32) {
+        let rests = |view: &View| view.epoch == epoch && view.resting;
+        if self.nodes[at].cores.as_ref().is_some_and(rests) {
+            self.call(at, |member, now, out| member.on_at_rest(now, epoch, out));
+        }
+    }
+
+    /// An order may change only when nobody takes updates in the one before.
+    fn check_order(&mut self, record: &Record) {
+        let takes_updates = |view: &View| view.epoch < record.epoch && !view.resting;
+        let mut members = record.members().filter_map(|id| self.node_of(id));
+        let one = members.find(|node| node.cores.as_ref().is_some_and(takes_updates));
+        self.wrong = one.map(|node| {
+            format!("{} takes updates while the order of epoch {} begins", node.name, record.epoch)
+        });
     }
 
     fn open_call(&mut self, at: usize) -> u64 {
@@ -577,6 +606,9 @@ impl World {
             format!("{id:?} wrote epoch {}: {chain:?}: {landed}", record.epoch)
         };
         self.note(text);
+        if landed && record.change.kind == ChangeKind::Reorder {
+            self.check_order(record);
+        }
         if fate == Fate::Repeated {
             outcome = self.register.swap(base, record);
         }
