@@ -32,6 +32,7 @@ use std::io::Write;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use catena_engine::chain::record::Heads;
 use catena_engine::config::SHARDS_PER_CORE;
 use catena_engine::register::Location;
 use catena_engine::{Cluster, Engine};
@@ -124,6 +125,8 @@ fn main() -> anyhow::Result<()> {
                 let cluster = Cluster::at(record).create(true).node_name(node);
                 // Nobody fails here; on a busy machine one may be silent for long.
                 let cluster = cluster.lease_ms(900).suspect_ms(20_000);
+                // The load goes to one node, so that nothing else is measured than a chain.
+                let cluster = cluster.heads(Heads::One);
                 // As many shards as a node alone has.
                 builder = builder.shards(SHARDS_PER_CORE).cluster(cluster.replicas(replicas));
             }

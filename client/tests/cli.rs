@@ -7,6 +7,7 @@ use std::process::{Command, Output, Stdio};
 
 use std::time::{Duration, Instant};
 
+use catena_engine::chain::record::Heads;
 use catena_engine::{Cluster, Engine};
 use tempfile::TempDir;
 
@@ -33,7 +34,7 @@ impl Shell {
         let replicas = u32::try_from(nodes).expect("a few");
         let start = |at| {
             let cluster = Cluster::at(place.parse().expect("a location")).create(true);
-            let cluster = cluster.replicas(replicas).min_members(1);
+            let cluster = cluster.replicas(replicas).min_members(1).heads(Heads::One);
             let cluster = cluster.node_name(format!("node-{at}"));
             Engine::builder().shards(4).cluster(cluster).start().expect("the engine starts")
         };
