@@ -8,6 +8,7 @@
 //! Bytes handed to [`next`] must begin on a multiple of 16, which a receive buffer that starts
 //! aligned and drops whole frames keeps by itself, because frames are multiples of 16 long.
 
+use crate::hash::xxh3;
 use crate::header::{FrameKind, HEADER_LEN, Header, Lengths, MAGIC, u32_at};
 use crate::limits::{FRAME_ALIGNMENT, FRAME_BYTES_MAX};
 use crate::refusal::Refusal;
@@ -180,7 +181,7 @@ impl Frame<'_> {
 /// with the four bytes before it. It covers every byte of the frame but itself.
 fn checksum(frame: &[u8]) -> u32 {
     let seed = u32::from_le_bytes([frame[0], frame[1], frame[2], frame[3]]);
-    let hash = xxhash_rust::xxh3::xxh3_64_with_seed(&frame[8..], u64::from(seed));
+    let hash = xxh3(u64::from(seed), &frame[8..]);
     let [a, b, c, d, ..] = hash.to_le_bytes();
     u32::from_le_bytes([a, b, c, d])
 }

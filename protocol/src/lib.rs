@@ -22,6 +22,7 @@ mod body;
 pub mod frame;
 #[doc(hidden)]
 pub mod fuzz;
+mod hash;
 mod header;
 mod hello;
 mod items;

@@ -17,6 +17,7 @@ use rkyv::{Archive, Deserialize, Serialize};
 
 use crate::body;
 use crate::frame::{self, Frame};
+use crate::hash::xxh3;
 use crate::header::{FrameKind, Header};
 use crate::object::ShardId;
 use crate::status::{Fault, Status};
@@ -150,7 +151,7 @@ pub fn hash(before: u64, index: u64, now_us: u64, request: &[u8]) -> u64 {
     for (place, word) in bytes.as_chunks_mut::<8>().0.iter_mut().zip([index, now_us, checksum]) {
         *place = word.to_le_bytes();
     }
-    xxhash_rust::xxh3::xxh3_64_with_seed(&bytes, before)
+    xxh3(before, &bytes)
 }
 
 /// The request of an entry, checked like any other frame.

@@ -602,9 +602,8 @@ fn members_do_not_rest_for_long() {
             "
             stick b 1900
             after 400   => a 2 ab reads rests | b 2 ab reads    # it did not hear that it is to rest
-            after 1200  => ?
-            after 1200  => ?
-            after 3000  => ?
+            after 1200  => a 3 ab reads | b 2 ab acts           # so the epoch ended
+            after 1200  => a 4 ab,ba reads | b 4 ab,ba reads
             ",
         ),
     );
