@@ -156,7 +156,7 @@ impl Core {
             });
         }
         self.call_peers(chain);
-        chain.resting.set(view.resting);
+        chain.resting.set(view.resting && view.member);
         self.report_rest(chain);
         chain.unconfirmed.set(Some(view.number));
         self.confirm(chain);
