@@ -25,16 +25,15 @@ use std::time::Duration;
 use crate::chain::record::{Record, RecordError};
 
 mod file;
-mod location;
 #[cfg(feature = "s3")]
 mod s3;
-mod settings;
 
-pub use file::FileRegister;
-pub use location::{BadLocation, Location};
 #[cfg(feature = "s3")]
-pub use s3::{S3Register, s3_client};
-pub use settings::{S3Settings, Secret, SettingsError};
+pub use catena_location::s3_client;
+pub use catena_location::{BadLocation, Location, S3Settings, Secret, SettingsError};
+pub use file::FileRegister;
+#[cfg(feature = "s3")]
+pub use s3::S3Register;
 
 /// A place for the record of one cluster.
 ///

@@ -7,19 +7,13 @@
 
 use std::time::Duration;
 
-use aws_config::environment::EnvironmentVariableRegionProvider;
-use aws_config::meta::region::RegionProviderChain;
-use aws_config::retry::RetryConfig;
-use aws_config::{BehaviorVersion, ConfigLoader};
 use aws_sdk_s3::Client;
-use aws_sdk_s3::config::{Credentials, Region};
-use aws_sdk_s3::error::{DisplayErrorContext, ProvideErrorMetadata, SdkError};
-use aws_sdk_s3::operation::get_object::{GetObjectError, GetObjectOutput};
+use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_s3::operation::put_object::PutObjectError;
+use catena_location::{ReadError, is_passing, read, record_key, s3_client_once, story, words};
 
 use super::{
-    Condition, Outcome, READ_TIME_MAX, Register, RegisterError, S3Settings, SettingsError, Token,
-    WRITE_TIME_MAX,
+    Condition, Outcome, READ_TIME_MAX, Register, RegisterError, S3Settings, Token, WRITE_TIME_MAX,
 };
 use crate::chain::record::{RECORD_BYTES_MAX, RecordError};
 
@@ -52,10 +46,8 @@ impl S3Register {
         cluster: &str,
         settings: &S3Settings,
     ) -> Result<S3Register, RegisterError> {
-        let loader = aws_config::defaults(BehaviorVersion::latest());
-        let client = s3_client(settings, loader.retry_config(RetryConfig::disabled())).await?;
-        let parts = [prefix, cluster, "config.json"];
-        let key = parts.into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join("/");
+        let client = s3_client_once(settings).await?;
+        let key = record_key(prefix, cluster);
         let times = Times { read: READ_TIME_MAX, write: WRITE_TIME_MAX };
         Ok(S3Register { client, cluster: cluster.into(), bucket: bucket.into(), key, times })
     }
@@ -78,47 +70,18 @@ impl S3Register {
     }
 
     async fn get(&self) -> Result<Option<(Vec<u8>, Token)>, RegisterError> {
-        match self.client.get_object().bucket(&self.bucket).key(&self.key).send().await {
-            Ok(output) => self.take(output).await.map(Some),
-            Err(error) => self.judge_read(&error).map(|()| None),
-        }
-    }
-
-    /// The body of an answer, of which no more is taken than a record can have.
-    async fn take(&self, mut output: GetObjectOutput) -> Result<(Vec<u8>, Token), RegisterError> {
-        let Some(tag) = output.e_tag.take() else {
-            return Err(RegisterError::Unreadable(format!("{} has no ETag", self.object())));
-        };
-        let mut bytes = Vec::new();
-        while let Some(chunk) = output.body.next().await {
-            let chunk = chunk.map_err(|error| {
-                RegisterError::Unreadable(DisplayErrorContext(&error).to_string())
-            })?;
-            bytes.extend_from_slice(&chunk);
-            if bytes.len() > RECORD_BYTES_MAX {
-                return Err(RecordError::TooLong { got: bytes.len() }.into());
+        let object = match read(&self.client, &self.bucket, &self.key, RECORD_BYTES_MAX).await {
+            Ok(object) => object,
+            Err(ReadError::Refused { status, message }) => {
+                return Err(self.refused("read", status, message));
             }
-        }
-        Ok((bytes, Token::new(tag)))
-    }
-
-    /// Whether a failed read means that there is nothing.
-    fn judge_read(&self, error: &SdkError<GetObjectError>) -> Result<(), RegisterError> {
-        let SdkError::ServiceError(answer) = error else {
-            return Err(RegisterError::Unreadable(DisplayErrorContext(error).to_string()));
+            Err(ReadError::TooLong { got, .. }) => return Err(RecordError::TooLong { got }.into()),
+            Err(error) => return Err(RegisterError::Unreadable(error.to_string())),
         };
-        match (answer.raw().status().as_u16(), error.code()) {
-            (404, code) if code != Some("NoSuchBucket") => Ok(()),
-            (403, _) => Err(self.refused(
-                "read",
-                403,
-                error,
-                "; without the right to list the bucket, AWS answers so as well if there is none",
-            )),
-            (status @ 300..500, _) if !is_passing(status, error.code()) => {
-                Err(self.refused("read", status, error, ""))
-            }
-            _ => Err(RegisterError::Unreadable(DisplayErrorContext(error).to_string())),
+        let Some(object) = object else { return Ok(None) };
+        match object.tag {
+            Some(tag) => Ok(Some((object.bytes, Token::new(tag)))),
+            None => Err(RegisterError::Unreadable(format!("{} has no ETag", self.object()))),
         }
     }
 
@@ -130,10 +93,10 @@ impl S3Register {
     ) -> Result<Outcome, RegisterError> {
         // It never left this machine.
         if let SdkError::ConstructionFailure(_) = error {
-            return Err(RegisterError::Unreadable(DisplayErrorContext(error).to_string()));
+            return Err(RegisterError::Unreadable(story(error)));
         }
         let SdkError::ServiceError(answer) = error else {
-            return Ok(Outcome::Unknown(DisplayErrorContext(error).to_string()));
+            return Ok(Outcome::Unknown(story(error)));
         };
         match (answer.raw().status().as_u16(), error.code(), condition) {
             // 409 is AWS's for a write that met another one in flight.
@@ -141,24 +104,13 @@ impl S3Register {
             // AWS's for a condition on an object that is not there.
             (404, code, Condition::Is(_)) if code != Some("NoSuchBucket") => Ok(Outcome::Lost),
             (status @ 300..500, code, _) if !is_passing(status, code) => {
-                Err(self.refused("write", status, error, ""))
+                Err(self.refused("write", status, words(error)))
             }
-            _ => Ok(Outcome::Unknown(DisplayErrorContext(error).to_string())),
+            _ => Ok(Outcome::Unknown(story(error))),
         }
     }
 
-    fn refused<E: ProvideErrorMetadata>(
-        &self,
-        action: &'static str,
-        status: u16,
-        error: &E,
-        hint: &str,
-    ) -> RegisterError {
-        let code = error.code().unwrap_or("no code");
-        let message = match error.message() {
-            Some(message) => format!("{code}: {message}{hint}"),
-            None => format!("{code}{hint}"),
-        };
+    fn refused(&self, action: &'static str, status: u16, message: String) -> RegisterError {
         RegisterError::Refused { action, object: self.object(), status, message }
     }
 }
@@ -194,45 +146,4 @@ impl Register for S3Register {
             Err(_) => Ok(Outcome::Unknown(format!("no answer within {:?}", self.times.write))),
         }
     }
-}
-
-/// Whether the store said that something was the matter with it or the line, and not with what was
-/// asked.
-fn is_passing(status: u16, code: Option<&str>) -> bool {
-    matches!(status, 408 | 425 | 429) || code == Some("RequestTimeout")
-}
-
-/// A client of the store that settings describe; `loader` has what else it is to be like.
-///
-/// # Errors
-///
-/// If the settings contradict each other, or no region is to be found anywhere.
-pub async fn s3_client(
-    settings: &S3Settings,
-    loader: ConfigLoader,
-) -> Result<Client, SettingsError> {
-    let mut loader = loader;
-    if let Some((id, secret)) = settings.keys()? {
-        let keys = Credentials::new(id, secret.reveal(), None, None, "catena settings");
-        loader = loader.credentials_provider(keys);
-    }
-    let stated = settings.region.clone().map(Region::new);
-    loader = match (&settings.endpoint_url, stated) {
-        (None, None) => loader,
-        (None, Some(region)) => loader.region(region),
-        // A store of one's own has no regions, but requests are signed with one.
-        (Some(url), stated) => loader.endpoint_url(url).region(
-            RegionProviderChain::first_try(stated)
-                .or_else(EnvironmentVariableRegionProvider::new())
-                .or_else("us-east-1"),
-        ),
-    };
-    let config = loader.load().await;
-    if config.region().is_none() {
-        return Err(SettingsError::NoRegion);
-    }
-    let config = aws_sdk_s3::config::Builder::from(&config)
-        .force_path_style(settings.endpoint_url.is_some())
-        .build();
-    Ok(Client::from_conf(config))
 }

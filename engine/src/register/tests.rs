@@ -119,47 +119,6 @@ fn faults_lose_no_increment() {
     suffered.assert_each();
 }
 
-#[test]
-fn a_location_is_a_url() {
-    let s3 = |bucket: &str, prefix: &str| Location::S3 {
-        bucket: Some(bucket.to_owned()).filter(|bucket| !bucket.is_empty()),
-        prefix: prefix.into(),
-    };
-    for (url, location) in [
-        ("file:///srv/catena", Location::File { directory: "/srv/catena".into() }),
-        ("file:///a%20b", Location::File { directory: "/a%20b".into() }),
-        ("s3://bucket", s3("bucket", "")),
-        ("s3://my.bucket-1/a/b", s3("my.bucket-1", "a/b")),
-        ("s3://", s3("", "")),
-        ("s3:///a", s3("", "a")),
-    ] {
-        assert_eq!(url.parse(), Ok(location.clone()));
-        assert_eq!(location.to_string(), url);
-    }
-    assert_eq!("s3://bucket/a/".parse(), Ok(s3("bucket", "a")));
-    for url in [
-        "",
-        "/srv/catena",
-        "srv",
-        "file:/srv",
-        "file://srv",
-        "file://",
-        "s3:bucket",
-        "s3://B",
-        "s3://ab",
-        "s3://-ab",
-        "s3://a_b",
-        "s3://bucket//a",
-        "s3://bucket/../a",
-        "s3://bucket/a b",
-        "http://bucket",
-        "etcd://host",
-    ] {
-        let error = url.parse::<Location>().expect_err(url);
-        assert!(error.to_string().ends_with(&format!("got {url:?}")), "{error}");
-    }
-}
-
 #[cfg(not(feature = "s3"))]
 #[test]
 fn a_build_without_s3_says_how_to_get_one_with_it() {

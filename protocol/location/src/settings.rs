@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
-use super::location::is_bucket;
+use crate::location::is_bucket;
 
 /// Settings of a register in S3. What is `None` is left to the usual AWS sources.
 ///

@@ -9,7 +9,6 @@ use std::str::FromStr;
 /// Read from and written as `file:///directory` or `s3://bucket/prefix`, both literally: a percent
 /// sign is a percent sign.
 #[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
 pub enum Location {
     /// A directory of a local file system, for nodes on one host.
     File {
@@ -18,7 +17,7 @@ pub enum Location {
     },
     /// An object store that speaks S3 and honours conditions on writes.
     S3 {
-        /// The bucket; without one, `location` among the [settings](super::S3Settings) names it.
+        /// The bucket; without one, `location` among the [settings](crate::S3Settings) names it.
         bucket: Option<String>,
         /// What keys begin with, without slashes at either end; may be empty.
         prefix: String,
@@ -75,7 +74,13 @@ impl fmt::Display for Location {
     }
 }
 
-pub(super) fn is_bucket(name: &str) -> bool {
+/// The key of a cluster's record in a bucket.
+pub fn record_key(prefix: &str, cluster: &str) -> String {
+    let parts = [prefix, cluster, "config.json"];
+    parts.into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join("/")
+}
+
+pub(crate) fn is_bucket(name: &str) -> bool {
     let inner = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
     (3..=63).contains(&name.len())
         && name.bytes().all(|byte| inner(byte) || b".-".contains(&byte))
@@ -88,4 +93,56 @@ fn is_prefix(prefix: &str) -> bool {
         || prefix.len() <= 512
             && prefix.bytes().all(|byte| byte.is_ascii_graphic())
             && prefix.split('/').all(|part| !matches!(part, "" | "." | ".."))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_location_is_a_url() {
+        let s3 = |bucket: &str, prefix: &str| Location::S3 {
+            bucket: Some(bucket.to_owned()).filter(|bucket| !bucket.is_empty()),
+            prefix: prefix.into(),
+        };
+        for (url, location) in [
+            ("file:///srv/catena", Location::File { directory: "/srv/catena".into() }),
+            ("file:///a%20b", Location::File { directory: "/a%20b".into() }),
+            ("s3://bucket", s3("bucket", "")),
+            ("s3://my.bucket-1/a/b", s3("my.bucket-1", "a/b")),
+            ("s3://", s3("", "")),
+            ("s3:///a", s3("", "a")),
+        ] {
+            assert_eq!(url.parse(), Ok(location.clone()));
+            assert_eq!(location.to_string(), url);
+        }
+        assert_eq!("s3://bucket/a/".parse(), Ok(s3("bucket", "a")));
+        for url in [
+            "",
+            "/srv/catena",
+            "srv",
+            "file:/srv",
+            "file://srv",
+            "file://",
+            "s3:bucket",
+            "s3://B",
+            "s3://ab",
+            "s3://-ab",
+            "s3://a_b",
+            "s3://bucket//a",
+            "s3://bucket/../a",
+            "s3://bucket/a b",
+            "http://bucket",
+            "etcd://host",
+        ] {
+            let error = url.parse::<Location>().expect_err(url);
+            assert!(error.to_string().ends_with(&format!("got {url:?}")), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_record_lies_below_its_cluster() {
+        assert_eq!(record_key("a/b", "km-1"), "a/b/km-1/config.json");
+        assert_eq!(record_key("", "catena"), "catena/config.json");
+    }
 }
