@@ -5,6 +5,8 @@ use std::cell::RefCell;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+#[cfg(feature = "s3")]
+use catena_location::S3Settings;
 use catena_protocol::limits::SESSION_TTL_MS_MAX;
 use catena_protocol::{Fault, Op, Reply, Status, UserType};
 
@@ -39,16 +41,21 @@ impl Client {
     /// Connects to the engine at `address`: `host:port`, or several of them with commas, of which
     /// the first that answers is taken. It says which other members its cluster has, if it is in one.
     ///
-    /// `file:///directory` and `file:///directory#cluster` are the places where a cluster called
-    /// `catena`, or as said, keeps its record; the members it names are asked. Needs the feature
-    /// `register`.
+    /// `s3://bucket/prefix` and `s3://bucket/prefix#cluster` are the places where a cluster called
+    /// `catena`, or as said, keeps its record; the members it names are asked. The record is read once
+    /// (one GET of `prefix/cluster/config.json`), and anew when none of the members answers that the
+    /// client knows of. A store that cannot be asked is asked again within the deadline. Needs the feature
+    /// `s3`; keys come from `CATENA_S3_ACCESS_KEY` and `CATENA_S3_SECRET_ACCESS_KEY`, or from where
+    /// AWS' own tools have them. `file:///directory#cluster` is a place like that for nodes on this
+    /// machine, and needs the feature `register`.
     ///
     /// Costs one round trip after the TCP handshake. Names are looked up by the operating system,
     /// in its own time.
     ///
     /// # Errors
     ///
-    /// [`Error::BadAddress`], [`Error::Unreachable`], [`Error::Unwelcome`], [`Error::Incompatible`].
+    /// [`Error::BadAddress`], [`Error::NoRecord`], [`Error::Unreachable`], [`Error::Unwelcome`],
+    /// [`Error::Incompatible`].
     pub fn connect(address: impl ToString) -> Result<Client, Error> {
         Client::builder().connect(address)
     }
@@ -56,15 +63,8 @@ impl Client {
     /// Connects to the cluster that has this record: the text of the object `config.json` in its
     /// register, which the caller has fetched. Needs the feature `register`.
     ///
-    /// The record may be old, as long as one of the nodes it names is still there. In a function that has
-    /// an S3 client at hand, and a register at `s3://bucket/prefix`:
-    ///
-    /// ```ignore
-    /// let key = "prefix/catena/config.json"; // of the cluster called `catena`
-    /// let object = s3.get_object().bucket("bucket").key(key).send().await?;
-    /// let record = object.body.collect().await?.into_bytes();
-    /// let client = Client::connect_record(std::str::from_utf8(&record)?)?;
-    /// ```
+    /// The record may be old, as long as one of the nodes it names is still there. For whoever has a
+    /// client of the store at hand anyway; otherwise [`Client::connect`] fetches it.
     ///
     /// # Errors
     ///
@@ -368,6 +368,14 @@ impl Builder {
     /// does whatever waits.
     pub fn read_from(mut self, read_from: ReadFrom) -> Builder {
         self.config.read_from = read_from;
+        self
+    }
+
+    /// How a store with a cluster's record is reached. What is not said here, the environment says
+    /// (`CATENA_S3_ENDPOINT_URL` and so on), or where AWS' own tools have it. Needs the feature `s3`.
+    #[cfg(feature = "s3")]
+    pub fn s3(mut self, settings: S3Settings) -> Builder {
+        self.config.s3 = settings;
         self
     }
 

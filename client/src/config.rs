@@ -22,6 +22,9 @@ pub(crate) struct Config {
     pub(crate) reply_bytes_max: u32,
     /// Who is asked what changes nothing.
     pub(crate) read_from: ReadFrom,
+    /// How a store with a cluster's record is reached, for what the environment leaves open.
+    #[cfg(feature = "s3")]
+    pub(crate) s3: catena_location::S3Settings,
 }
 
 /// Which members of a cluster are asked what changes nothing, see [`Builder::read_from`].
@@ -45,6 +48,8 @@ impl Default for Config {
             session_ttl_ms: limits::SESSION_TTL_MS_DEFAULT,
             reply_bytes_max: limits::FRAME_BYTES_MAX,
             read_from: ReadFrom::default(),
+            #[cfg(feature = "s3")]
+            s3: catena_location::S3Settings::default(),
         }
     }
 }
@@ -102,6 +107,17 @@ pub(crate) const AVOID: Duration = Duration::from_secs(1);
 
 /// How often a member may be busy before a read goes to the head.
 pub(crate) const BUSY_READS_MAX: u32 = 2;
+
+/// A record in a store is not read anew before this: everybody who lost the cluster asks for it.
+pub(crate) const RECORD_AGE_MIN: Duration = Duration::from_secs(1);
+
+/// How long a store is given to answer before it is asked again.
+#[cfg(feature = "s3")]
+pub(crate) const STORE_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// Largest record that is read, in bytes.
+#[cfg(feature = "s3")]
+pub(crate) const RECORD_BYTES_MAX: usize = 4 << 20;
 
 /// A session is said to be born before now by this part of its time to live …
 pub(crate) const CLOCK_MARGIN_OF_TTL: u32 = 8;

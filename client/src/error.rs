@@ -3,6 +3,7 @@
 //! Every failure becomes an [`Error`] in one place, [`Error::of`]. An error names the object, the op
 //! and the node, and says through [`Error::retry`] whether asking again is safe.
 
+use std::io::ErrorKind;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
@@ -10,6 +11,7 @@ use catena_protocol::limits::NAME_BYTES_MAX;
 use catena_protocol::{Fault, Kind, Missing, OpCode, Refusal, Retry, Status};
 
 use crate::node::Unreached;
+use crate::register;
 use crate::request::{Failure, Request};
 
 /// Why a call has no result.
@@ -19,12 +21,21 @@ pub enum Error {
     /// The engine's address cannot be used as one.
     #[error(
         "`{address}` cannot be used as an address ({source}): give the engine's as host:port, or the \
-         place of a cluster's record as file:///directory#cluster"
+         place of a cluster's record as file:///directory#cluster or s3://bucket/prefix#cluster"
     )]
     BadAddress {
         /// The address as it was given.
         address: Box<str>,
         /// What the resolver said.
+        source: Arc<std::io::Error>,
+    },
+
+    /// The record that says where a cluster's members are cannot be had.
+    #[error("no cluster is found through `{place}`: {source}")]
+    NoRecord {
+        /// The place as it was given.
+        place: Box<str>,
+        /// Why; its kind says whether that may pass.
         source: Arc<std::io::Error>,
     },
 
@@ -167,6 +178,14 @@ impl Error {
     pub fn retry(&self) -> Retry {
         match self {
             Error::Unreachable { .. } | Error::Unwelcome { .. } => Retry::Later,
+            Error::NoRecord { source, .. } => match source.kind() {
+                // The settings, or what lies there, would have to be another.
+                ErrorKind::InvalidInput
+                | ErrorKind::InvalidData
+                | ErrorKind::PermissionDenied
+                | ErrorKind::Unsupported => Retry::Never,
+                _ => Retry::Later,
+            },
             Error::BadAddress { .. } | Error::Incompatible { .. } | Error::BadName { .. } => {
                 Retry::Never
             }
@@ -192,6 +211,7 @@ impl Error {
             Error::TimedOut { .. } => Some(Status::Timeout),
             Error::Broken { .. } => Some(Status::Broken),
             Error::BadAddress { .. }
+            | Error::NoRecord { .. }
             | Error::Unreachable { .. }
             | Error::BadName { .. }
             | Error::NoAnswer { .. }
@@ -252,6 +272,9 @@ impl Error {
         let Unreached { addresses, failure } = unreached;
         let timed_out = || std::io::Error::from(std::io::ErrorKind::TimedOut);
         match (addresses.last().copied(), failure) {
+            (None, Failure::Lost(source)) if register::is_place(seeds) => {
+                Error::NoRecord { place: seeds.into(), source }
+            }
             (None, Failure::Lost(source)) => Error::BadAddress { address: seeds.into(), source },
             (Some(_), Failure::Lost(source)) => {
                 Error::Unreachable { addresses: addresses.into(), source }

@@ -94,10 +94,11 @@
 //! had left. All of that is inside the deadline of the call, which notices nothing else. Calls with a
 //! timeout of less than about 4 seconds may end before the others have found out that a node is gone.
 //!
-//! A cluster can also be found through its register: [`Client::connect`] takes the place of one in a
-//! directory, and `Client::connect_record` the text of a record that was fetched from S3 (both with the
-//! feature `register`). [`Client::cluster`] says who the members are, and [`operator`] what each of
-//! them thinks of the others.
+//! A cluster can also be found through the record that it keeps: [`Client::connect`] takes the place of
+//! one in a bucket, `s3://bucket/prefix#cluster` (feature `s3`), or in a directory,
+//! `file:///directory#cluster` (feature `register`). It is read to begin with, and again if all members
+//! that the client knows are gone; never for a request. [`Client::cluster`] says who the members are, and
+//! [`operator`] what each of them thinks of the others.
 //!
 //! Errors name the node that was asked ([`Call::member`]). [`Builder::read_from`] spreads reads over the
 //! members.
@@ -175,10 +176,14 @@ mod register;
 mod request;
 mod scope;
 mod session;
+#[cfg(feature = "s3")]
+mod store;
 mod topology;
 mod verdict;
 mod view;
 
+#[cfg(feature = "s3")]
+pub use catena_location::{S3Settings, Secret, SettingsError};
 pub use catena_protocol::limits::NAME_BYTES_MAX;
 /// What [`SemaphoreOp`] asks for.
 pub use catena_protocol::op::Permit as PermitTerms;

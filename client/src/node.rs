@@ -5,7 +5,7 @@
 //! answer says where the others are. Of a cluster the newest epoch that was ever told counts: a node
 //! that tells an older one is not believed.
 
-use std::net::{SocketAddr, ToSocketAddrs};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -19,7 +19,7 @@ use crate::config::{Config, MEMBER_TIMEOUT};
 use crate::connection::Connection;
 use crate::lane::{Arrival, Lane, Patience};
 use crate::random;
-use crate::register;
+use crate::register::Seed;
 use crate::request::Failure;
 use crate::session::Session;
 use crate::topology::{News, Topology};
@@ -65,7 +65,7 @@ pub(crate) enum Ask {
 /// Where to look for the node: one or several of `host:port` and of places where a cluster has its
 /// record.
 #[derive(Clone, Debug)]
-pub(crate) struct Seeds(Vec<String>);
+pub(crate) struct Seeds(Vec<Seed>);
 
 /// Why no seed answered.
 #[derive(Debug)]
@@ -79,24 +79,26 @@ pub(crate) struct Unreached {
 impl Seeds {
     /// Seeds from a list with commas.
     pub(crate) fn parse(list: &str) -> Seeds {
-        Seeds(list.split(',').map(|seed| seed.trim().to_owned()).collect())
+        Seeds(list.split(',').map(|seed| Seed::new(seed.trim())).collect())
     }
 
     /// The addresses that a cluster's record names.
     #[cfg(feature = "register")]
     pub(crate) fn in_record(record: &str) -> std::io::Result<Seeds> {
-        register::seeds_in(record).map(Seeds)
+        let names = crate::register::names_in(record)?;
+        Ok(Seeds(names.iter().map(|name| Seed::new(name)).collect()))
     }
 
-    /// Looks all of them up, and into records as they are now. Some may have no address any more, as long as others have.
-    pub(crate) fn addresses(&self) -> std::io::Result<Vec<SocketAddr>> {
+    /// Looks all of them up. Some may have no address any more, as long as others have.
+    pub(crate) fn addresses(
+        &mut self,
+        config: &Config,
+        deadline: Instant,
+    ) -> std::io::Result<Vec<SocketAddr>> {
         let (mut addresses, mut failure) = (Vec::new(), None);
-        for seed in &self.0 {
-            let found = match register::file_of(seed) {
-                Some(file) => register::seeds_at(&file).and_then(|seeds| Seeds(seeds).addresses()),
-                None => seed.to_socket_addrs().map(Iterator::collect),
-            };
-            match found {
+        let count = self.0.len();
+        for (nth, seed) in self.0.iter_mut().enumerate() {
+            match seed.addresses(config, share(deadline, count - nth)) {
                 Ok(found) => addresses.extend(found),
                 Err(error) => failure = Some(error),
             }
@@ -110,10 +112,14 @@ impl Seeds {
 
 impl Node {
     /// Finds the node.
-    pub(crate) fn connect(config: Config, seeds: Seeds, pool: &Pool) -> Result<Node, Unreached> {
+    pub(crate) fn connect(
+        config: Config,
+        mut seeds: Seeds,
+        pool: &Pool,
+    ) -> Result<Node, Unreached> {
         let deadline = Instant::now() + config.call_timeout.max(config.connect_timeout);
         let addresses = seeds
-            .addresses()
+            .addresses(&config, deadline)
             .map_err(|error| Unreached { addresses: Vec::new(), failure: lost(error) })?;
         let mut failure = lost(std::io::Error::other("the name has no address"));
         for (nth, peer) in addresses.iter().enumerate() {
@@ -214,8 +220,10 @@ impl Node {
         if let (Some(failure), Some(_)) = (&failure, without) {
             return Err(failure.clone());
         }
-        // Names are looked up only if it has to be: that takes the operating system's own time.
-        let mut seeds = self.seeds.addresses().map_err(lost)?;
+        // Names and records are looked up only if it has to be: that takes the operating system's own
+        // time, or a store's.
+        let until = deadline.min(Instant::now() + self.config.connect_timeout);
+        let mut seeds = self.seeds.addresses(&self.config, until).map_err(lost)?;
         let is_known = |seed: &SocketAddr| members.iter().any(|(_, member)| member == seed);
         let member_of = |seed: &SocketAddr| {
             let endpoint = self.topology.endpoint_at(*seed)?;

@@ -4,21 +4,104 @@
 //! serve as seeds: whoever answers there says how the cluster is by now.
 
 use std::io;
-use std::path::PathBuf;
+use std::net::{SocketAddr, ToSocketAddrs};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use crate::config::{Config, RECORD_AGE_MIN};
 
 /// What a cluster is called if nobody says otherwise.
-const CLUSTER_DEFAULT: &str = "catena";
+pub(crate) const CLUSTER_DEFAULT: &str = "catena";
+
+/// Where to look for a node: `host:port`, or a place where a cluster has its record.
+#[derive(Clone, Debug)]
+pub(crate) struct Seed {
+    text: String,
+    /// The record in a store, as it was last.
+    read: Option<Read>,
+}
+
+/// What reading a record came to.
+#[derive(Clone, Debug)]
+struct Read {
+    at: Instant,
+    names: Result<Vec<String>, Arc<io::Error>>,
+}
+
+impl Seed {
+    pub(crate) fn new(text: &str) -> Seed {
+        Seed { text: text.to_owned(), read: None }
+    }
+
+    /// Looks the seed up, and into its record as it is now. Some members may have no address any more,
+    /// as long as others have.
+    pub(crate) fn addresses(
+        &mut self,
+        config: &Config,
+        time: Duration,
+    ) -> io::Result<Vec<SocketAddr>> {
+        let names = match (file_of(&self.text), self.text.starts_with("s3://")) {
+            (Some(file), _) => names_at(&file)?,
+            (None, true) => self.names_in_store(config, time)?,
+            (None, false) => return self.text.to_socket_addrs().map(Iterator::collect),
+        };
+        let (mut addresses, mut failure) = (Vec::new(), None);
+        for name in names {
+            match name.to_socket_addrs() {
+                Ok(found) => addresses.extend(found),
+                Err(error) => failure = Some(error),
+            }
+        }
+        failure.filter(|_| addresses.is_empty()).map_or(Ok(addresses), Err)
+    }
+
+    /// The same for a while, so that many who have lost their cluster do not storm the store.
+    fn names_in_store(&mut self, config: &Config, time: Duration) -> io::Result<Vec<String>> {
+        let read = match self.read.take().filter(|read| read.at.elapsed() < RECORD_AGE_MIN) {
+            Some(read) => read,
+            None => {
+                let record = read_in_store(&self.text, config, time);
+                let names = record.and_then(|record| names_in(&record)).map_err(Arc::new);
+                Read { at: Instant::now(), names }
+            }
+        };
+        let names = self.read.insert(read).names.clone();
+        names.map_err(|error| io::Error::new(error.kind(), error))
+    }
+}
+
+/// Whether some of these seeds are places of records.
+pub(crate) fn is_place(seeds: &str) -> bool {
+    seeds.contains("://")
+}
 
 /// The record's file, of `file:///directory` or `file:///directory#cluster`; `None` for anything else.
-pub(crate) fn file_of(seed: &str) -> Option<PathBuf> {
+fn file_of(seed: &str) -> Option<PathBuf> {
     let path = seed.strip_prefix("file://")?;
     let (directory, cluster) = path.rsplit_once('#').unwrap_or((path, CLUSTER_DEFAULT));
     Some(PathBuf::from(directory).join(cluster).join("config.json"))
 }
 
+#[cfg(feature = "s3")]
+fn read_in_store(place: &str, config: &Config, time: Duration) -> io::Result<String> {
+    crate::store::read(place, &config.s3, time)
+}
+
+#[cfg(not(feature = "s3"))]
+fn read_in_store(_place: &str, _config: &Config, _time: Duration) -> io::Result<String> {
+    Err(not_built("s3"))
+}
+
+#[cfg(not(all(feature = "register", feature = "s3")))]
+fn not_built(feature: &str) -> io::Error {
+    let what = format!("this client was built without the feature `{feature}` of catena-client");
+    io::Error::new(io::ErrorKind::Unsupported, what)
+}
+
 /// The addresses in a record.
 #[cfg(feature = "register")]
-pub(crate) fn seeds_in(record: &str) -> io::Result<Vec<String>> {
+pub(crate) fn names_in(record: &str) -> io::Result<Vec<String>> {
     let bad = |what: &str| io::Error::new(io::ErrorKind::InvalidData, what.to_owned());
     let record: serde_json::Value = serde_json::from_str(record)
         .map_err(|error| bad(&format!("the record is no JSON: {error}")))?;
@@ -37,16 +120,16 @@ pub(crate) fn seeds_in(record: &str) -> io::Result<Vec<String>> {
 }
 
 #[cfg(not(feature = "register"))]
-pub(crate) fn seeds_in(_record: &str) -> io::Result<Vec<String>> {
-    Err(io::Error::other("this client was built without the feature `register`"))
+fn names_in(_record: &str) -> io::Result<Vec<String>> {
+    Err(not_built("register"))
 }
 
 /// The addresses in the record in a file.
-pub(crate) fn seeds_at(file: &std::path::Path) -> io::Result<Vec<String>> {
+fn names_at(file: &Path) -> io::Result<Vec<String>> {
     let record = std::fs::read_to_string(file).map_err(|error| {
         io::Error::new(error.kind(), format!("no record at {}: {}", file.display(), error.kind()))
     })?;
-    seeds_in(&record)
+    names_in(&record)
 }
 
 #[cfg(all(test, feature = "register"))]
@@ -66,7 +149,7 @@ mod tests {
         let record = r#"{"v":1,"epoch":3,"nodes":{
             "n-1":{"name":"a","peer":"10.0.0.1:7399","clients":["10.0.0.1:7400","10.0.0.1:7401"]},
             "n-2":{"name":"b","peer":"10.0.0.2:7399","clients":["10.0.0.2:7400"]}}}"#;
-        let seeds = seeds_in(record).unwrap();
+        let seeds = names_in(record).unwrap();
         assert_eq!(seeds, ["10.0.0.1:7400", "10.0.0.2:7400", "10.0.0.1:7401"]);
         for (record, why) in [
             ("", "no JSON"),
@@ -75,7 +158,7 @@ mod tests {
             (r#"{"v":1,"nodes":{"n-1":{"clients":[]}}}"#, "names no addresses"),
             (r#"{"v":1,"nodes":{"n-1":7}}"#, "names no addresses"),
         ] {
-            let error = seeds_in(record).unwrap_err().to_string();
+            let error = names_in(record).unwrap_err().to_string();
             assert!(error.contains(why), "{record}: {error}");
         }
     }

@@ -29,6 +29,7 @@ Examples:
   catena-kmeans generate --points 500000 --dims 100 --clusters 25 --seed 1 --out points.npy
   catena-kmeans upload points.npy s3://bucket/points/
   catena-kmeans run --data s3://bucket/points/ --k 25 --out s3://bucket/results/centroids.csv
+  catena-kmeans run --data s3://bucket/points/ --k 25 --backend lambda:NAME --engine s3://bucket/clusters#CLUSTER
 
 `s3://` takes a build with --features s3. Keys come from CATENA_S3_ACCESS_KEY and CATENA_S3_SECRET_ACCESS_KEY, or from
 where AWS' own tools have them.";
@@ -97,8 +98,9 @@ struct RunArgs {
     /// An emulator of Lambda [default: AWS].
     #[arg(long, value_name = "URL")]
     lambda_endpoint_url: Option<String>,
-    /// An engine that runs already, by its first address [default: one of its own, inside this process].
-    #[arg(long, value_name = "ADDR")]
+    /// An engine that runs already, by any of its addresses, or a cluster, by addresses of several members or the place
+    /// of its record [default: one of its own, inside this process].
+    #[arg(long, value_name = "ADDR|s3://BUCKET/PREFIX#CLUSTER")]
     engine: Option<String>,
     /// How long a worker waits for the others, and for the engine; one that is an invocation waits for the others as long
     /// as it may run.

@@ -275,14 +275,16 @@ impl Error {
             Self::OutOfTime { .. } | Self::Behind { .. } => true,
             // Out of reach, overloaded, or without memory of us: an engine may come back.
             Self::Engine { cause, .. } => {
-                matches!(
-                    **cause,
-                    catena_client::Error::Unreachable { .. }
-                        | catena_client::Error::Unwelcome { .. }
-                        | catena_client::Error::NoAnswer { .. }
-                        | catena_client::Error::Lost { .. }
-                        | catena_client::Error::SessionLost { .. }
-                )
+                let later = cause.retry() == catena_client::Retry::Later;
+                matches!(**cause, catena_client::Error::NoRecord { .. } if later)
+                    || matches!(
+                        **cause,
+                        catena_client::Error::Unreachable { .. }
+                            | catena_client::Error::Unwelcome { .. }
+                            | catena_client::Error::NoAnswer { .. }
+                            | catena_client::Error::Lost { .. }
+                            | catena_client::Error::SessionLost { .. }
+                    )
             }
             _ => false,
         }

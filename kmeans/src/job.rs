@@ -22,7 +22,7 @@ use crate::report::POINTS_MAX;
 pub struct Job {
     /// What the shared objects' names begin with; two runs at a time need two names.
     pub name: String,
-    /// The engine's first address.
+    /// Where workers find the engine: an address, several with commas, or the place of a cluster's record.
     pub engine: String,
     /// The points, counted but not read.
     pub data: DataSet,

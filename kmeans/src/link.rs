@@ -21,7 +21,7 @@ const WAIT_MAX: Duration = Duration::from_secs(15 * 60);
 
 /// The engine that a run uses.
 pub enum Place {
-    /// One that runs already, by its first address.
+    /// One that runs already, by an address or the place of its cluster's record.
     Running(String),
     /// One inside this process, which stops with it.
     Own(Engine),
@@ -52,7 +52,7 @@ impl Place {
     /// Deletes what a job left on an engine that goes on without it, as far as that works: the run is over either way.
     pub fn clear(&self, job: &Job) {
         let Self::Running(address) = self else { return };
-        let Ok(client) = client(address, job.timeout) else { return };
+        let Ok(client) = client(job, address) else { return };
         drop(client.delete_prefix(&object(job, "")));
     }
 }
@@ -87,7 +87,7 @@ impl<'a> Link<'a> {
     ///
     /// No engine answers.
     pub fn join_until(job: &'a Job, party: u32, until: Option<Instant>) -> Result<Self> {
-        let client = client(&job.engine, job.timeout)?;
+        let client = client(job, &job.engine)?;
         if let Some(until) = until {
             client.set_deadline(until);
         }
@@ -174,7 +174,7 @@ impl<'a> Watch<'a> {
     ///
     /// No engine answers.
     pub fn open(job: &'a Job) -> Result<Self> {
-        Ok(Self { job, client: client(&job.engine, job.timeout)? })
+        Ok(Self { job, client: client(job, &job.engine)? })
     }
 
     /// Bytes that workers say they have read.
@@ -237,10 +237,20 @@ impl<'a> Watch<'a> {
     }
 }
 
-fn client(address: &str, timeout: Duration) -> Result<Client> {
-    let call = timeout.min(CALL_TIMEOUT_MAX);
-    let client = Client::builder().connect_timeout(call).call_timeout(call).connect(address);
-    client.map_err(|cause| Error::Engine { address: address.to_string(), cause: Box::new(cause) })
+/// A client of a job's engine. If that is a cluster with its record in a store, the store is the data's, or as the
+/// environment says.
+fn client(job: &Job, address: &str) -> Result<Client> {
+    let call = job.timeout.min(CALL_TIMEOUT_MAX);
+    let builder = Client::builder().connect_timeout(call).call_timeout(call);
+    #[cfg(feature = "s3")]
+    let builder = builder.s3(job.data.endpoint().settings());
+    #[cfg(not(feature = "s3"))]
+    if address.contains("s3://") {
+        return Err(Error::NotBuilt { what: address.to_string(), feature: "s3" });
+    }
+    builder
+        .connect(address)
+        .map_err(|cause| Error::Engine { address: address.to_string(), cause: Box::new(cause) })
 }
 
 fn object(job: &Job, name: impl fmt::Display) -> String {

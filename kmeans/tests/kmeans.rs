@@ -266,6 +266,7 @@ fn without_s3_a_url_is_a_clear_error() {
         vec!["run", "--k", "0", "--assignments", url],
         vec!["generate", "--points", "1", "--out", url],
         vec!["upload", &file, url],
+        vec!["run", "--workers", "1", "--engine", url],
     ] {
         let output = kmeans(&arguments);
         let message = text(&output.stderr);

@@ -54,6 +54,19 @@ pub struct Endpoint {
     pub region: Option<String>,
 }
 
+#[cfg(feature = "s3")]
+impl Endpoint {
+    /// With what the environment says of the rest.
+    pub(crate) fn settings(&self) -> catena_engine::register::S3Settings {
+        let stated = catena_engine::register::S3Settings {
+            endpoint_url: self.endpoint_url.clone(),
+            region: self.region.clone(),
+            ..Default::default()
+        };
+        stated.or(catena_engine::register::S3Settings::from_env())
+    }
+}
+
 /// A place in a store.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Url {

@@ -45,12 +45,7 @@ impl Store {
         if let Some(store) = stores.get(endpoint) {
             return Ok(store.clone());
         }
-        let stated = S3Settings {
-            endpoint_url: endpoint.endpoint_url.clone(),
-            region: endpoint.region.clone(),
-            ..S3Settings::default()
-        };
-        let store = Self::connect(stated.or(S3Settings::from_env()))?;
+        let store = Self::connect(endpoint.settings())?;
         stores.insert(endpoint.clone(), store.clone());
         Ok(store)
     }

@@ -12,7 +12,8 @@ use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
 use catena_client::{Client, Kind};
-use catena_engine::Engine;
+use catena_engine::register::{S3Settings, Secret};
+use catena_engine::{Cluster, Engine};
 use catena_lambda_stand_in::{Function, StandIn as Lambda};
 use catena_s3_stand_in::{ACCESS_KEY, SECRET_ACCESS_KEY, StandIn as Store};
 use serde_json::{Value, json};
@@ -259,6 +260,52 @@ fn workers_whose_time_is_over_go_on_in_the_next_invocation() {
     };
     assert!(answers.iter().all(|(answer, is_error)| !is_error && counts(answer) == 3000));
     assert_eq!(cloud.contents("by-hand.csv"), fs::read_to_string(here).unwrap());
+}
+
+/// A node of a cluster that has its record in the store.
+fn node(store: &Store, name: &str) -> Engine {
+    let settings = S3Settings {
+        access_key: Some(ACCESS_KEY.to_string()),
+        secret_access_key: Some(Secret::new(SECRET_ACCESS_KEY)),
+        endpoint_url: Some(store.endpoint_url()),
+        ..S3Settings::default()
+    };
+    let cluster = Cluster::at("s3://points/clusters".parse().unwrap()).name("km").s3(settings);
+    let cluster = cluster.create(true).min_members(1).node_name(name);
+    Engine::builder().cores(1).shards(4).cluster(cluster).start().unwrap()
+}
+
+#[test]
+fn workers_find_the_cluster_by_its_record() {
+    const PLACE: &str = "s3://points/clusters#km";
+    let cloud = Cloud::of_workers();
+    let (near, far) = cloud.points("points.npy", "3000", "2");
+    let here = cloud.path("here.csv");
+    let flags = ["--k", "7", "--seed", "4"];
+    cloud.kmeans(&[&["run", "--out", &here, "--data", &near], &flags[..]].concat());
+    let here = fs::read_to_string(here).unwrap();
+
+    let url = cloud.lambda.endpoint_url();
+    let run = |out: &str, backend: &[&str]| {
+        let there = ["--workers", "3", "--engine", PLACE, "--data", &far, "--out"];
+        cloud.kmeans(&[&["run"], backend, &there[..], &[out], &flags[..]].concat());
+        let key = out.strip_prefix("s3://points/").unwrap();
+        assert_eq!(cloud.contents(key), here, "{backend:?}");
+    };
+    let first = node(&cloud.store, "first");
+    let _second = node(&cloud.store, "second");
+    run("s3://points/processes.csv", &["--backend", "processes"]);
+    // Nobody is told that the one that founded it is gone.
+    drop(first);
+    let lambda = ["--backend", "lambda:kmeans", "--lambda-endpoint-url", &url];
+    run("s3://points/lambda.csv", &lambda);
+
+    let nowhere = "s3://points/clusters#other";
+    let run = ["run", "--engine", nowhere, "--timeout", "5", "--data", &far, "--workers", "1"];
+    let message = cloud.fails(&run);
+    let expected = "engine s3://points/clusters#other: no cluster is found through \
+                    `s3://points/clusters#other`: there is no record at s3://points/clusters/other/config.json";
+    assert!(message.contains(expected), "{message}");
 }
 
 #[test]

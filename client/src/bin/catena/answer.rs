@@ -164,7 +164,8 @@ pub(crate) fn exit_code(error: &anyhow::Error) -> u8 {
         None | Some(Error::BadAddress { .. } | Error::BadName { .. }) => 2,
         Some(Error::TimedOut { .. }) => 3,
         Some(
-            Error::Unreachable { .. }
+            Error::NoRecord { .. }
+            | Error::Unreachable { .. }
             | Error::Unwelcome { .. }
             | Error::Incompatible { .. }
             | Error::NoAnswer { .. }

@@ -11,6 +11,7 @@ use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
+use catena_client::Builder;
 use catena_client::operator::{Operator, OperatorError};
 use clap::{Args, Subcommand};
 use serde_json::json;
@@ -67,11 +68,12 @@ const POLL: Duration = Duration::from_millis(50);
 impl ClusterArgs {
     pub(crate) fn run(
         &self,
+        clients: Builder,
         engine: &str,
         timeout: Option<Duration>,
         as_json: bool,
     ) -> anyhow::Result<Answer> {
-        let mut look = Look::new(engine, &self.control);
+        let mut look = Look::new(clients, engine, &self.control);
         match &self.command {
             ClusterCommand::Status { shards } => {
                 look.again()?;

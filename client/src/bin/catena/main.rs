@@ -16,10 +16,14 @@ mod scalars;
 mod top;
 mod values;
 
+#[cfg(feature = "s3")]
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use catena_client::Client;
+#[cfg(feature = "s3")]
+use catena_client::S3Settings;
+use catena_client::{Builder, Client};
 use clap::{CommandFactory, Parser, Subcommand};
 use clap_complete::Shell;
 
@@ -31,7 +35,7 @@ use self::answer::{Answer, exit_code};
 #[command(name = "catena", version, after_help = EXAMPLES)]
 struct Args {
     /// The engine: any of its addresses or of its cluster's, or several with commas; or the place of
-    /// the cluster's record, `file:///directory#cluster`.
+    /// the cluster's record, `s3://bucket/prefix#cluster` or `file:///directory#cluster`.
     #[arg(
         long,
         visible_alias = "seeds",
@@ -50,8 +54,26 @@ struct Args {
     #[arg(long, global = true)]
     json: bool,
 
+    #[cfg(feature = "s3")]
+    #[command(flatten)]
+    store: StoreArgs,
+
     #[command(subcommand)]
     command: Command,
+}
+
+/// How a store is reached, if the cluster's record is in one.
+#[cfg(feature = "s3")]
+#[derive(Debug, clap::Args)]
+struct StoreArgs {
+    /// A file with what S3 takes: a JSON object with `location`, `access_key`, `secret_access_key`,
+    /// `endpoint_url`, `region`, all of them optional. `CATENA_S3_LOCATION` and so on go before it.
+    #[arg(long, global = true, value_name = "FILE")]
+    s3_config: Option<PathBuf>,
+
+    /// The URL of a store that speaks S3 and is not AWS.
+    #[arg(long, global = true, value_name = "URL")]
+    endpoint_url: Option<String>,
 }
 
 const EXAMPLES: &str = "\
@@ -68,6 +90,7 @@ Examples:
   catena top                                     the engine, live
   catena cluster status                          who is in the cluster, and how they stand
   catena cluster watch --timeout 1m              what changes there
+  catena --engine s3://bucket/prefix ping        finds the cluster by its record (feature `s3`)
 
 A value `-` is read from standard input, `@FILE` from a file.
 
@@ -147,12 +170,35 @@ fn main() -> ExitCode {
     }
 }
 
+impl Args {
+    /// What makes clients.
+    fn builder(&self) -> anyhow::Result<Builder> {
+        let builder = Client::builder().call_timeout(CALL_TIMEOUT);
+        #[cfg(feature = "s3")]
+        let builder = builder.s3(self.store.settings()?);
+        Ok(builder)
+    }
+}
+
+#[cfg(feature = "s3")]
+impl StoreArgs {
+    fn settings(&self) -> anyhow::Result<S3Settings> {
+        let flags = S3Settings { endpoint_url: self.endpoint_url.clone(), ..S3Settings::default() };
+        let said = flags.or(S3Settings::from_env());
+        Ok(match &self.s3_config {
+            Some(path) => said.or(S3Settings::from_file(path)?),
+            None => said,
+        })
+    }
+}
+
 /// Connects and does the one thing.
 fn run(args: &Args) -> anyhow::Result<Answer> {
+    let builder = args.builder()?;
     if let Command::Cluster(cluster) = &args.command {
-        return cluster.run(&args.engine, args.timeout, args.json);
+        return cluster.run(builder, &args.engine, args.timeout, args.json);
     }
-    let client = Client::builder().call_timeout(CALL_TIMEOUT).connect(&args.engine)?;
+    let client = builder.connect(&args.engine)?;
     let timeout = args.timeout.unwrap_or(WAIT_TIMEOUT);
     let answer = match &args.command {
         Command::Counter(args) => args.run(&client),

@@ -5,15 +5,16 @@ use std::ops::Deref;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
-use catena_client::Client;
+use catena_client::Builder;
 use catena_client::operator::{MemberStatus, NodeStatus, Operator, OperatorError};
 use serde_json::{Value, json};
 
 use super::{NODE_TIMEOUT, is_refusal};
-use crate::CALL_TIMEOUT;
 
 /// A look at a cluster, that can be taken again.
 pub(super) struct Look {
+    /// Makes a client, of the engine there.
+    clients: Builder,
     engine: String,
     /// Control ports to ask, whoever is there.
     extra: Vec<String>,
@@ -36,9 +37,9 @@ pub(super) struct Seen {
 pub(super) struct Newest<'l>(&'l NodeStatus);
 
 impl Look {
-    pub(super) fn new(engine: &str, extra: &[String]) -> Look {
+    pub(super) fn new(clients: Builder, engine: &str, extra: &[String]) -> Look {
         let (engine, extra) = (engine.to_owned(), extra.to_vec());
-        Look { engine, extra, timeout: NODE_TIMEOUT, nodes: Vec::new() }
+        Look { clients, engine, extra, timeout: NODE_TIMEOUT, nodes: Vec::new() }
     }
 
     /// Asks everybody.
@@ -78,10 +79,7 @@ impl Look {
 
     /// The members that the engine tells of. Without any, there have to be other nodes to ask.
     fn told_by_engine(&self) -> anyhow::Result<Vec<(String, String)>> {
-        let told = Client::builder()
-            .call_timeout(CALL_TIMEOUT)
-            .connect(&self.engine)
-            .map(|client| client.cluster());
+        let told = self.clients.clone().connect(&self.engine).map(|client| client.cluster());
         match told {
             Ok(Some(cluster)) => {
                 let members = cluster.members.into_iter();
