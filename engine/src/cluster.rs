@@ -1,7 +1,10 @@
 //! What a node has to know to be part of a cluster.
 
 use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
 use std::time::Duration;
+
+use tokio::sync::Notify;
 
 use crate::chain::record::{
     ChangeId, Heads, LABEL_BYTES_MAX, NodeId, NodeInfo, OnTotalLoss, Record, RecordError, Settings,
@@ -41,6 +44,22 @@ pub struct Cluster {
     advertise: Option<IpAddr>,
     s3: S3Settings,
     patience: Duration,
+    give_up: GiveUp,
+}
+
+/// Ends the wait of a node for its cluster, from another thread; see [`Cluster::give_up`].
+#[derive(Clone, Debug, Default)]
+pub struct GiveUp(Arc<Notify>);
+
+impl GiveUp {
+    /// Does it now, or as soon as the node begins to wait.
+    pub fn now(&self) {
+        self.0.notify_one();
+    }
+
+    pub(crate) async fn told(&self) {
+        self.0.notified().await;
+    }
 }
 
 impl Cluster {
@@ -58,6 +77,7 @@ impl Cluster {
             advertise: None,
             s3: S3Settings::default(),
             patience: Duration::from_millis(RECORD_WAIT_MS),
+            give_up: GiveUp::default(),
         }
     }
 
@@ -174,13 +194,22 @@ impl Cluster {
         self
     }
 
+    /// What ends that wait early: starting the node then fails with [`StartError::GivenUp`], and nothing
+    /// has begun. A node that has found its cluster is not concerned.
+    #[must_use]
+    pub fn give_up(mut self, give_up: &GiveUp) -> Cluster {
+        self.give_up = give_up.clone();
+        self
+    }
+
     /// Settles what is left open, and checks what can be checked on its own.
     pub(crate) fn plan(
         self,
         listen: SocketAddr,
         shards: Option<u32>,
     ) -> Result<ClusterPlan, StartError> {
-        let Cluster { location, create, settings, min_members, az, s3, patience, .. } = self;
+        let Cluster { location, create, settings, min_members, az, s3, patience, give_up, .. } =
+            self;
         let min_members = min_members.unwrap_or(if settings.rf <= 2 { 1 } else { 2 });
         let shards = shards.unwrap_or(CLUSTER_SHARDS);
         let lease_ms = self.lease_ms.unwrap_or((settings.suspect_ms / 10).saturating_mul(9).max(1));
@@ -217,6 +246,7 @@ impl Cluster {
             advertise,
             s3,
             patience,
+            give_up,
         };
         plan.check_founding()?;
         Ok(plan)
@@ -235,6 +265,7 @@ pub(crate) struct ClusterPlan {
     pub(crate) advertise: IpAddr,
     pub(crate) s3: S3Settings,
     pub(crate) patience: Duration,
+    pub(crate) give_up: GiveUp,
 }
 
 impl ClusterPlan {

@@ -174,7 +174,11 @@ async fn live(
         let found = founding::look(&records, &plan).await?;
         Ok((records, found))
     };
-    let (records, found) = match looked.await {
+    let looked = tokio::select! {
+        looked = looked => looked,
+        () = plan.give_up.told() => Err(StartError::GivenUp),
+    };
+    let (records, found) = match looked {
         Ok(looked) => looked,
         Err(error) => {
             // Whoever starts the node waits for it.

@@ -116,6 +116,9 @@ pub enum StartError {
         /// How long it was waited for.
         patience: Duration,
     },
+    /// Whoever started the node does not want it any more.
+    #[error("the node was told to stop while it looked for its cluster")]
+    GivenUp,
 }
 
 fn hint(source: &io::Error) -> &'static str {

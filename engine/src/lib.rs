@@ -47,7 +47,7 @@ pub mod shard;
 pub mod sim;
 
 pub use catena_protocol::{UserType, rkyv};
-pub use cluster::Cluster;
+pub use cluster::{Cluster, GiveUp};
 pub use engine::{Builder, Driver, Engine, StartError};
 pub use io::CoreCensus;
 pub use metrics::{Histogram, Latency, Metrics, OpCount};

@@ -11,7 +11,7 @@ use bytesize::ByteSize;
 use catena_engine::chain::record::{Heads, OnTotalLoss};
 use catena_engine::config::{MEMORY_BYTES_DEFAULT, PORT_DEFAULT};
 use catena_engine::register::{Location, S3Settings};
-use catena_engine::{Cluster, Driver, Engine};
+use catena_engine::{Cluster, Driver, Engine, GiveUp, StartError};
 use clap::{Parser, ValueEnum};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use signal_hook::consts::{SIGINT, SIGTERM};
@@ -241,15 +241,31 @@ fn run(args: Args) -> anyhow::Result<()> {
         Some(seconds) => builder.emf(Duration::from_secs(seconds)),
         None => builder,
     };
+    let give_up = GiveUp::default();
     let builder = match args.cluster.cluster(args.founding)? {
-        Some(cluster) => builder.cluster(cluster),
+        Some(cluster) => builder.cluster(cluster.give_up(&give_up)),
         None => builder,
     };
     let builder = if args.no_pin { builder.cores(cpus.len()) } else { builder.pinned_to(cpus) };
     raise_file_limit();
     // Signals that come from here on are not lost.
     let mut signals = Signals::new([SIGTERM, SIGINT])?;
-    let engine = builder.start()?;
+    let closer = signals.handle();
+    let told = std::thread::spawn(move || {
+        let signal = signals.forever().next();
+        if let Some(signal) = signal {
+            tracing::info!(signal, "stopping after the last replies");
+            give_up.now();
+        }
+        signal.is_some()
+    });
+    let engine = match builder.start() {
+        Err(StartError::GivenUp) => {
+            tracing::info!("stopped");
+            return Ok(());
+        }
+        started => started?,
+    };
     let others = [engine.control_address(), args.metrics];
     if others.into_iter().flatten().chain([args.listen]).any(|address| !address.ip().is_loopback())
     {
@@ -257,11 +273,9 @@ fn run(args: Args) -> anyhow::Result<()> {
     }
     announce(&engine);
 
-    let closer = signals.handle();
     let ended = std::thread::scope(|scope| {
         scope.spawn(|| {
-            if let Some(signal) = signals.forever().next() {
-                tracing::info!(signal, "stopping after the last replies");
+            if told.join().expect("waiting for a signal does not panic") {
                 engine.stop();
             }
         });

@@ -1,4 +1,7 @@
 //! The register, asked by tasks, and what trouble there was with it.
+//!
+//! Whatever becomes of a task, its end is told: one that panics has read nothing, and may have stored
+//! what it was given.
 
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -46,18 +49,22 @@ impl Records {
     pub(super) fn read(&self, life: NodeId, events: &mpsc::Sender<Event>) {
         let (records, events) = (self.clone(), events.clone());
         spawn_local(async move {
-            let reading = match records.register.read().await {
-                Ok(found) => {
-                    records.went_well();
-                    found.map_or(Reading::Empty, |(record, token)| {
-                        Reading::Record(Box::new(record), token)
-                    })
-                }
-                Err(error) => {
-                    records.went_wrong(&error.to_string());
-                    Reading::Failed
+            let asked = records.clone();
+            let reading = async move {
+                match asked.register.read().await {
+                    Ok(found) => {
+                        asked.went_well();
+                        found.map_or(Reading::Empty, |(record, token)| {
+                            Reading::Record(Box::new(record), token)
+                        })
+                    }
+                    Err(error) => {
+                        asked.went_wrong(&error.to_string());
+                        Reading::Failed
+                    }
                 }
             };
+            let reading = records.end_of(reading, Reading::Failed).await;
             // The loop is gone if the node stops.
             _ = events.send(Event::Read { life, reading }).await;
         });
@@ -73,31 +80,46 @@ impl Records {
     ) {
         let (records, events) = (self.clone(), events.clone());
         spawn_local(async move {
-            let stored = match base {
-                Some(token) => records.register.cas(&token, &record).await,
-                None => records.register.create(&record).await,
-            };
-            let outcome = match stored {
-                Ok(Stored::Won(token)) => {
-                    records.went_well();
-                    Outcome::Won(token)
-                }
-                Ok(Stored::Lost) => {
-                    records.went_well();
-                    Outcome::Lost
-                }
-                Ok(Stored::Unknown(why)) => {
-                    records.went_wrong(&why);
-                    Outcome::Unknown
-                }
-                Err(error) => {
-                    records.went_wrong(&error.to_string());
-                    Outcome::Failed
-                }
-            };
             let change = record.change.id;
+            let asked = records.clone();
+            let outcome = async move {
+                let stored = match base {
+                    Some(token) => asked.register.cas(&token, &record).await,
+                    None => asked.register.create(&record).await,
+                };
+                match stored {
+                    Ok(Stored::Won(token)) => {
+                        asked.went_well();
+                        Outcome::Won(token)
+                    }
+                    Ok(Stored::Lost) => {
+                        asked.went_well();
+                        Outcome::Lost
+                    }
+                    Ok(Stored::Unknown(why)) => {
+                        asked.went_wrong(&why);
+                        Outcome::Unknown
+                    }
+                    Err(error) => {
+                        asked.went_wrong(&error.to_string());
+                        Outcome::Failed
+                    }
+                }
+            };
+            let outcome = records.end_of(outcome, Outcome::Unknown).await;
             _ = events.send(Event::Stored { life, change, outcome }).await;
         });
+    }
+
+    /// What comes of a task, which is `broken` if it panics.
+    async fn end_of<T: 'static>(&self, task: impl Future<Output = T> + 'static, broken: T) -> T {
+        match spawn_local(task).await {
+            Ok(end) => end,
+            Err(error) => {
+                self.went_wrong(&format!("asking it broke off: {error}"));
+                broken
+            }
+        }
     }
 
     fn went_well(&self) {
@@ -115,5 +137,27 @@ impl Records {
                  nobody can join, and nobody who fails can be removed",
             );
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::register::FileRegister;
+
+    #[test]
+    fn a_task_that_panics_has_an_end() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let register = AnyRegister::File(FileRegister::new(directory.path(), "c"));
+        let records = Records { register: Rc::new(register), trouble: Rc::default() };
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        tokio::task::LocalSet::new().block_on(&runtime.expect("a runtime"), async {
+            let outcome = records.end_of(async { Outcome::Lost }, Outcome::Unknown).await;
+            assert!(matches!(outcome, Outcome::Lost) && records.trouble().is_empty());
+            let broken = async { panic!("a bug in an SDK") };
+            let outcome = records.end_of(broken, Outcome::Unknown).await;
+            assert!(matches!(outcome, Outcome::Unknown), "{outcome:?}");
+            assert!(records.trouble().contains("a bug in an SDK"), "{}", records.trouble());
+        });
     }
 }

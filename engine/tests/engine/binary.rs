@@ -121,6 +121,35 @@ fn it_says_when_it_is_ready_and_stops_when_told() {
 }
 
 #[test]
+fn it_stops_when_told_while_it_waits_for_a_cluster() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let place = format!("file://{}", directory.path().display());
+    for signal in ["-TERM", "-INT"] {
+        let mut child = command()
+            .args(["--listen", "127.0.0.1:0", "--no-pin", "--cores", "0", "--cluster", &place])
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("the program is built");
+        let stdout = BufReader::new(child.stdout.take().expect("it was piped"));
+        let mut said = BufReader::new(child.stderr.take().expect("it was piped"));
+        let mut line = String::new();
+        while !line.contains("waiting 30s for a node that founds it") {
+            line.clear();
+            assert_ne!(said.read_line(&mut line).expect("it writes text"), 0, "it waits");
+        }
+        let mut waiting = Running { child, stdout, addresses: Vec::new(), ready: String::new() };
+        waiting.signal(signal);
+        // Nobody founds the cluster: had the signal no effect, it would end with 1.
+        let mut rest = String::new();
+        said.read_to_string(&mut rest).expect("it writes text");
+        let status = waiting.child.wait().expect("it is our child");
+        assert_eq!(status.code(), Some(0), "{rest}");
+        assert!(rest.contains("stopped"), "{rest}");
+    }
+}
+
+#[test]
 fn a_second_one_on_the_same_port_says_so() {
     let engine = Running::start(&[]);
     let address = engine.addresses[0].to_string();
