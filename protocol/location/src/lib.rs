@@ -2,8 +2,8 @@
 //!
 //! 1. The place of all records is a URL, a [`Location`]; what else S3 takes are [`S3Settings`], from a file,
 //!    the environment, or where AWS' own tools have them.
-//! 2. With the feature `s3` there is one way to make a client of a store ([`s3_client()`]), one to read an
-//!    object once ([`read()`]), and one opinion on what a refusal means ([`ReadError`]).
+//! 2. With the feature `s3` there is one way to make a client of a store (`s3_client`), one to read an
+//!    object once (`read`), and one opinion on what a refusal means (`ReadError`).
 //! 3. What the record says is not known here, and nothing is tried again.
 
 #![forbid(unsafe_code)]
