@@ -48,6 +48,8 @@ END
 
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 top=$(cd "$here/../.." && pwd)
+# Where cargo puts what it builds.
+target=${CARGO_TARGET_DIR:-$top/target}
 
 # How often AWS is asked how far it is, in seconds.
 poll=${CATENA_DEPLOY_POLL:-5}
@@ -368,7 +370,7 @@ bundle_engine() {
         [[ -n $dry_run ]] || need cargo "install Rust (rustup.rs), or give a program with --program"
         change cargo build --release --locked --manifest-path "$top/Cargo.toml" \
             -p catena-engine --bin catena-engine --features s3
-        program=$top/target/release/catena-engine
+        program=$target/release/catena-engine
     fi
     if [[ -n $dry_run ]]; then
         program_key=artifacts/catena-engine-HASH.tar.gz
@@ -393,9 +395,9 @@ bundle_kmeans() {
     step "k-means"
     if [[ -z $bootstrap ]]; then
         [[ -n $dry_run ]] || need cargo "install Rust (rustup.rs), or give a program with --bootstrap"
-        change cargo build --release --locked --manifest-path "$top/Cargo.toml" \
+        change cargo build --profile lambda --locked --manifest-path "$top/Cargo.toml" \
             -p catena-kmeans --bin bootstrap --features lambda
-        bootstrap=$top/target/release/bootstrap
+        bootstrap=$target/lambda/bootstrap
     fi
     if [[ -n $dry_run ]]; then
         code_key=artifacts/catena-kmeans-HASH.zip

@@ -411,6 +411,41 @@ fn what_cannot_be_done_ends_at_once_and_says_why() {
     assert!(message.contains("and was started 4 times; giving up"), "{message}");
 }
 
+/// Not a test: what kmeans/README.md says about cold starts, of the program in `CATENA_BOOTSTRAP`.
+#[test]
+#[ignore = "prints timings"]
+fn cold_start() {
+    const STARTS: usize = 21;
+    let program = std::env::var("CATENA_BOOTSTRAP").unwrap_or_else(|_| BOOTSTRAP.to_string());
+    let (mut polls, mut works) = (Vec::new(), Vec::new());
+    for _ in 0..STARTS {
+        let cloud = Cloud::new(|_| vec![("kmeans", Function::new(&program))]);
+        let (_, far) = cloud.points("points.npy", "1000", "1");
+        let client = Client::connect(cloud.address()).unwrap();
+        // The other worker never comes, so this one stays where it has looked at its points.
+        let assignment = json!({
+            "engine": cloud.address(), "job": "cold", "worker": 0, "workers": 2, "data": far, "k": 2,
+        });
+        let start = Instant::now();
+        std::thread::scope(|scope| {
+            scope.spawn(|| cloud.invoke("kmeans", "RequestResponse", &assignment));
+            let never = start + NEVER;
+            while client.inspect("cold/range").unwrap().is_none() {
+                assert!(Instant::now() < never, "no point was ever worked on");
+                std::thread::sleep(Duration::from_micros(200));
+            }
+            works.push(start.elapsed());
+            cloud.lambda.busy("kmeans").into_iter().for_each(|pid| cloud.lambda.kill(pid));
+        });
+        polls.push(cloud.lambda.reports()[0].init.unwrap());
+    }
+    for (what, mut times) in [("first poll", polls), ("first points worked on", works)] {
+        times.sort();
+        let [least, median, most] = [0, STARTS / 2, STARTS - 1].map(|at| times[at]);
+        println!("{what}: {median:.1?} (median of {STARTS}, {least:.1?} to {most:.1?})");
+    }
+}
+
 /// The example, which is function and driver in one.
 fn pi() -> PathBuf {
     let deps = std::env::current_exe().unwrap();
