@@ -20,6 +20,7 @@ use catena_kmeans::generate::Recipe;
 use catena_kmeans::init::Init;
 use catena_kmeans::job::{Job, Labels, Summary};
 use catena_kmeans::link::Link;
+use catena_kmeans::pruning::Pruning;
 use catena_kmeans::threads;
 use tempfile::TempDir;
 
@@ -196,6 +197,7 @@ impl<'a> Clustering<'a> {
             tolerance: 0.0,
             init: Init::Centroids(self.centroids.clone()),
             seed: 1,
+            pruning: Pruning::None,
             workers,
             timeout: Duration::from_secs(120),
             labels: Labels::None,

@@ -14,6 +14,7 @@ use catena_kmeans::job::{Event, Job, Labels, Summary, unique_name};
 use catena_kmeans::kernel::Precision;
 use catena_kmeans::link::{Link, Place};
 use catena_kmeans::output::{self, Out};
+use catena_kmeans::pruning::Pruning;
 use catena_kmeans::s3::{Endpoint, Url};
 use catena_kmeans::workers::{self, Again};
 use catena_kmeans::{Error, Result, report, threads, upload};
@@ -89,6 +90,9 @@ struct RunArgs {
     /// What random draws depend on.
     #[arg(long, default_value_t = 0)]
     seed: u64,
+    /// Leave points alone that cannot have changed their cluster: the same result, to the bit.
+    #[arg(long, value_enum, default_value = "none")]
+    pruning: PruningArg,
     /// Workers that share the points [default: one per core].
     #[arg(long, value_name = "N")]
     workers: Option<u32>,
@@ -214,6 +218,16 @@ enum FormatArg {
 enum PrecisionArg {
     F32,
     F64,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum PruningArg {
+    /// Compare every point with every centre in every round.
+    None,
+    /// By Hamerly's bound: for clusters that lie apart, and many of them in few dimensions.
+    Hamerly,
+    /// By Hamerly's bound in rounds in which it spares half of the points.
+    Auto,
 }
 
 #[derive(Debug, Clone)]
@@ -346,6 +360,11 @@ fn job(args: &RunArgs, place: &Place) -> Result<Job> {
         tolerance: args.tolerance,
         init,
         seed: args.seed,
+        pruning: match args.pruning {
+            PruningArg::None => Pruning::None,
+            PruningArg::Hamerly => Pruning::Hamerly,
+            PruningArg::Auto => Pruning::Auto,
+        },
         workers,
         timeout: args.timeout,
         labels: match &args.assignments {

@@ -20,6 +20,7 @@ use crate::init::Init;
 use crate::job::{Job, Labels, Summary};
 use crate::kernel::Precision;
 use crate::output;
+use crate::pruning::Pruning;
 use crate::s3::{Endpoint, Url};
 use crate::{threads, worker};
 
@@ -50,6 +51,9 @@ pub struct Settings {
     /// What random draws depend on.
     #[serde(default)]
     pub seed: u64,
+    /// See [`Job::pruning`].
+    #[serde(default)]
+    pub pruning: Pruning,
     /// How many share the points; unless told otherwise, one per core if they are threads.
     #[serde(default)]
     pub workers: Option<u32>,
@@ -254,6 +258,7 @@ impl Settings {
             tolerance: self.tolerance,
             init: self.init.clone(),
             seed: self.seed,
+            pruning: self.pruning,
             workers,
             // Nobody waits longer than this function runs.
             timeout: context.time_left().unwrap_or(timeout).max(timeout),

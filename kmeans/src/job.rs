@@ -15,6 +15,7 @@ use crate::init::Init;
 use crate::kernel::{Element, Isa, Precision};
 use crate::lloyd::{self, Problem, Round};
 use crate::output;
+use crate::pruning::Pruning;
 use crate::report::POINTS_MAX;
 
 /// What all workers of a run have in common.
@@ -36,6 +37,8 @@ pub struct Job {
     pub init: Init,
     /// What random draws depend on.
     pub seed: u64,
+    /// See [`Problem::pruning`].
+    pub pruning: Pruning,
     /// How many workers share the points.
     pub workers: u32,
     /// How long a worker waits for the others, and for the engine.
@@ -205,6 +208,7 @@ impl Job {
             tolerance: self.tolerance,
             init: self.init.clone(),
             seed: self.seed,
+            pruning: self.pruning,
             party,
             parties: self.workers,
         };

@@ -4,6 +4,7 @@
 //! whatever vector instructions they have. The parts, from the inside out:
 //!
 //! - [`kernel`]: nearest centres and distances, with the instructions the processor has;
+//! - [`pruning`]: which points need not be compared with all centres again;
 //! - [`fixed`]: sums that do not depend on who adds what;
 //! - [`coordination`]: the all-reduce step, its phases, and how a worker catches up;
 //! - [`init`] and [`lloyd`]: the algorithm, for one worker;
@@ -27,6 +28,7 @@ pub mod link;
 pub mod lloyd;
 pub mod output;
 mod pca;
+pub mod pruning;
 pub mod report;
 #[cfg(feature = "s3")]
 mod runtime;

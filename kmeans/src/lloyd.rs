@@ -6,14 +6,16 @@
 //! 1. The result depends on the data, the initial centroids, `iterations` and `tolerance` alone; not on the number of
 //!    workers, their kind, or a worker that died and was started again. Labels are those of [`crate::kernel`], sums
 //!    those of [`crate::fixed`].
-//! 2. It is Lloyd's: every round looks at all points, nothing is sampled. Cost and labels belong to the centroids that
+//! 2. It is Lloyd's: every round is over all points, nothing is sampled. Cost and labels belong to the centroids that
 //!    are returned, so after the last update one more round assigns the points without moving a centre, unless the
 //!    centres had come to rest.
 //! 3. An empty cluster takes over the point farthest from its centre, lowest row first, as scikit-learn does; up to
 //!    [`RELOCATIONS_MAX`] a round. A cluster that finds no such point returns to its initial centroid, which needs no
 //!    memory of earlier rounds and cannot raise the cost. There is never a NaN.
 //!
-//! A worker keeps its sums between rounds and moves only the points whose label changed: integers make that exact.
+//! A worker keeps its sums between rounds and moves only the points whose label changed: integers make that exact. It
+//! may leave alone the points whose label cannot have changed ([`crate::pruning`]): their distance to their centre is
+//! found all the same, since cost and farthest points need it.
 
 use std::time::Instant;
 
@@ -23,6 +25,7 @@ use crate::error::{Error, Result};
 use crate::fixed;
 use crate::init::{self, Init};
 use crate::kernel::{Centres, Element, Isa, Scratch, UNASSIGNED, move_rows};
+use crate::pruning::{Block, Pruner, Pruning};
 
 /// Empty clusters that can be moved in one round; each party offers as many points.
 pub const RELOCATIONS_MAX: usize = 4;
@@ -54,6 +57,8 @@ pub struct Problem {
     pub init: Init,
     /// What random draws depend on.
     pub seed: u64,
+    /// Whether points that cannot have changed their cluster are left alone; changes no bit.
+    pub pruning: Pruning,
     /// Which worker this is.
     pub party: u32,
     /// How many there are.
@@ -203,6 +208,7 @@ struct Worker<'a, T> {
     sums: Vec<i64>,
     counts: Vec<i64>,
     scratch: Scratch<T>,
+    pruner: Pruner<T>,
 }
 
 impl<'a, T: Element> Worker<'a, T> {
@@ -266,6 +272,7 @@ impl<'a, T: Element> Worker<'a, T> {
             sums: vec![0; problem.k * dims],
             counts: vec![0; problem.k],
             scratch: Scratch::default(),
+            pruner: Pruner::new(problem.pruning),
         })
     }
 
@@ -296,6 +303,8 @@ impl<'a, T: Element> Worker<'a, T> {
         let centres = Centres::new(self.isa, &state.centroids, &self.origin);
         let block_rows = Centres::<T>::block_rows(dims);
         let (mut new, mut distances) = (vec![0; block_rows], vec![0.0; block_rows]);
+        let mut bounds = self.pruner.begin(&centres, self.points.rows());
+        let mut at = 0;
         let (mut cost, mut moved) = (0i64, 0i64);
         let mut farthest = Farthest::default();
         let mut row = self.points.first;
@@ -306,7 +315,14 @@ impl<'a, T: Element> Worker<'a, T> {
             let (new, distances) = (&mut new[..old.len()], &mut distances[..old.len()]);
             let upcoming = rest.get(block.len()..).unwrap_or_default();
             rest = upcoming;
-            centres.nearest(block, upcoming, &mut self.scratch, new, distances);
+            match &mut bounds {
+                None => centres.nearest(block, upcoming, &mut self.scratch, new, distances),
+                Some(bounds) => {
+                    let block = Block { rows: block, upcoming, old };
+                    bounds.nearest(&centres, at, &block, &mut self.scratch, new, distances);
+                }
+            }
+            at += old.len();
             move_rows(self.isa, block, &self.factors, old, new, &mut self.sums);
             for ((old, new), distance) in old.iter_mut().zip(&*new).zip(&*distances) {
                 cost += fixed::quantise(*distance, self.cost_factor);
@@ -322,6 +338,7 @@ impl<'a, T: Element> Worker<'a, T> {
                 }
             }
         }
+        self.pruner.end(moved.unsigned_abs(), self.points.rows());
         self.contribution(cost, moved, state.last, &farthest)
     }
 

@@ -31,6 +31,7 @@ use crate::job::{Done, Event, Job, Labels, Loaded};
 use crate::kernel::Precision;
 use crate::link::Link;
 use crate::output;
+use crate::pruning::Pruning;
 use crate::s3::Endpoint;
 
 /// What a worker is called as.
@@ -71,6 +72,9 @@ pub struct Assignment {
     /// What random draws depend on.
     #[serde(default)]
     pub seed: u64,
+    /// Whether points that cannot have changed their cluster are left alone.
+    #[serde(default)]
+    pub pruning: Pruning,
     /// In seconds, see [`Job::timeout`]. A worker that may only run for some time waits as long as that, instead.
     #[serde(default = "timeout")]
     pub timeout: f64,
@@ -127,6 +131,7 @@ impl Assignment {
             tolerance: job.tolerance,
             init: job.init.clone(),
             seed: job.seed,
+            pruning: job.pruning,
             timeout: job.timeout.as_secs_f64(),
             labels: job.labels.clone(),
             sample: job.sample,
@@ -162,6 +167,7 @@ impl Assignment {
             tolerance: self.tolerance,
             init: self.init.clone(),
             seed: self.seed,
+            pruning: self.pruning,
             workers: self.workers,
             timeout,
             labels: self.labels.clone(),

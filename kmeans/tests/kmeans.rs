@@ -14,6 +14,7 @@ use catena_kmeans::generate::Recipe;
 use catena_kmeans::init::Init;
 use catena_kmeans::job::{Event, Job, Labels};
 use catena_kmeans::link::Link;
+use catena_kmeans::pruning::Pruning;
 use catena_kmeans::{Error, threads};
 use serde_json::Value;
 use tempfile::TempDir;
@@ -95,6 +96,7 @@ fn job(data: DataSet, k: usize, engine: &str) -> Job {
         tolerance: 0.0,
         init: Init::First,
         seed: 0,
+        pruning: Pruning::None,
         workers: 2,
         timeout: Duration::from_secs(20),
         labels: Labels::None,

@@ -73,6 +73,10 @@ pub trait Element:
     const INFINITY: Self;
     /// The sum of squares beyond which scores could overflow.
     const SQUARES_MAX: f64;
+    /// How far an operation may be off, relative to its result: half the distance from 1 to the next number.
+    const ROUNDOFF: f64;
+    /// Below this, how far it may be off does not shrink with the result any more.
+    const TINY: f64;
 
     /// Rounds to nearest.
     fn from_f64(value: f64) -> Self;
@@ -90,6 +94,8 @@ impl Element for f32 {
     const PRECISION: Precision = Precision::F32;
     const INFINITY: Self = f32::INFINITY;
     const SQUARES_MAX: f64 = f32::MAX as f64 / 8.0;
+    const ROUNDOFF: f64 = f32::EPSILON as f64 / 2.0;
+    const TINY: f64 = f32::MIN_POSITIVE as f64;
 
     #[expect(
         clippy::cast_possible_truncation,
@@ -119,6 +125,8 @@ impl Element for f64 {
     const PRECISION: Precision = Precision::F64;
     const INFINITY: Self = f64::INFINITY;
     const SQUARES_MAX: f64 = f64::MAX / 8.0;
+    const ROUNDOFF: f64 = f64::EPSILON / 2.0;
+    const TINY: f64 = f64::MIN_POSITIVE;
 
     #[inline(always)]
     fn from_f64(value: f64) -> Self {
@@ -255,6 +263,11 @@ impl<T: Element> Centres<T> {
         self.k
     }
 
+    /// The centres as the kernel sees them: relative to the origin, rounded, each padded with zeros.
+    pub(crate) fn rows(&self) -> impl Iterator<Item = &[T]> {
+        self.rows.chunks_exact(self.stride)
+    }
+
     /// Points in a block: as many as stay in cache, and a multiple of what the kernel takes at once.
     #[must_use]
     pub fn block_rows(dims: usize) -> usize {
@@ -274,13 +287,44 @@ impl<T: Element> Centres<T> {
         labels: &mut [u32],
         distances: &mut [f64],
     ) {
+        self.search(rows, upcoming, scratch, labels, distances, T::nearest);
+    }
+
+    /// The same, and writes to `gaps` by how much the lowest score of another centre is above that of the nearest:
+    /// infinity if there is no other.
+    pub fn nearest_two(
+        &self,
+        rows: &[T],
+        upcoming: &[T],
+        scratch: &mut Scratch<T>,
+        labels: &mut [u32],
+        distances: &mut [f64],
+        gaps: &mut [f64],
+    ) {
+        self.search(rows, upcoming, scratch, labels, distances, T::nearest_two);
+        assert_eq!(labels.len(), gaps.len(), "one gap a row");
+        for ((gap, score), second) in gaps.iter_mut().zip(&scratch.scores).zip(&scratch.seconds) {
+            *gap = second.to_f64() - score.to_f64();
+        }
+    }
+
+    fn search(
+        &self,
+        rows: &[T],
+        upcoming: &[T],
+        scratch: &mut Scratch<T>,
+        labels: &mut [u32],
+        distances: &mut [f64],
+        search: fn(Isa, &Self, &[T], &[T], &mut Scratch<T>),
+    ) {
         assert_eq!(rows.len(), labels.len() * self.dims, "one label a row");
         assert_eq!(labels.len(), distances.len(), "one distance a row");
         let padded = labels.len().next_multiple_of(simd::POINTS_MULTIPLE);
         scratch.centred.resize(padded * self.stride, T::default());
         scratch.labels.resize(padded, 0);
         scratch.scores.resize(padded, T::INFINITY);
-        T::nearest(self.isa, self, rows, upcoming, scratch);
+        scratch.seconds.resize(padded, T::INFINITY);
+        search(self.isa, self, rows, upcoming, scratch);
         labels.copy_from_slice(&scratch.labels[..labels.len()]);
         T::distances(self.isa, self, &scratch.centred, labels, distances);
     }
@@ -307,6 +351,7 @@ pub struct Scratch<T> {
     centred: Vec<T>,
     labels: Vec<u32>,
     scores: Vec<T>,
+    seconds: Vec<T>,
 }
 
 /// Adds each row, as fixed point, to the sums of its new centre, and takes it from those of its old one.

@@ -16,15 +16,30 @@ pub(super) const POINTS_MULTIPLE: usize = 12;
 /// Partial sums of a squared distance: as many on every machine, so that the sum has the same bits.
 pub(super) const DISTANCE_LANES: usize = 16;
 
+/// Lanes in the widest panel.
+const PANEL_LANES_MAX: usize = 32;
+
 /// What a processor fetches at once.
 const LINE_BYTES: usize = 64;
 
 /// The entry points of an element type, each with a version per instruction set.
-pub trait Dispatch: Sized {
+pub trait Dispatch: Sized + 'static {
+    /// Zeros with minus infinity in the middle: read from a place before it, what to take from the lanes of a panel so
+    /// that one of them is the lowest no more. A panel read from there ends within it.
+    const WITHOUT: &'static [Self; 2 * PANEL_LANES_MAX];
+
     /// Elements in one vector.
     fn lanes(isa: Isa) -> usize;
     /// Centres the rows into `scratch` and finds their nearest centres.
     fn nearest(
+        isa: Isa,
+        centres: &Centres<Self>,
+        rows: &[Self],
+        upcoming: &[Self],
+        scratch: &mut Scratch<Self>,
+    );
+    /// The same, with the second lowest scores.
+    fn nearest_two(
         isa: Isa,
         centres: &Centres<Self>,
         rows: &[Self],
@@ -91,21 +106,32 @@ unsafe trait Lanes: Copy {
     unsafe fn equal(self, other: Self) -> u32;
 }
 
-/// Scores `P` points against the `V` vectors of one panel; keeps the winner where it beats `scores`.
+/// What was found so far for each of a group of points.
+struct Found<'a, T> {
+    /// The lowest score …
+    scores: &'a mut [T],
+    /// … the second lowest, if that is wanted …
+    seconds: &'a mut [T],
+    /// … and whose the lowest is.
+    labels: &'a mut [u32],
+}
+
+/// Scores `P` points against the `V` vectors of one panel; keeps the winner where it beats the one before, and with
+/// `TWO` the second.
 ///
 /// # Safety
 ///
 /// `points` has `P` rows `stride ≥ dims` apart, `panel` has `(dims + 1) × V` vectors, and `L`'s instructions exist.
 #[inline(always)]
-unsafe fn micro<L: Lanes, const P: usize, const V: usize>(
+unsafe fn micro<L: Lanes, const P: usize, const V: usize, const TWO: bool>(
     points: *const L::T,
     stride: usize,
     dims: usize,
     panel: *const L::T,
     first: u32,
-    scores: &mut [L::T],
-    labels: &mut [u32],
+    found: &mut Found<'_, L::T>,
 ) {
+    let Found { scores, seconds, labels } = found;
     // SAFETY: the caller promises the rows, the panel and the instructions.
     unsafe {
         let mut acc = [[L::load(panel); V]; P];
@@ -140,8 +166,21 @@ unsafe fn micro<L: Lanes, const P: usize, const V: usize>(
                 for (v, value) in point.into_iter().enumerate() {
                     equal |= value.equal(lowest) << (v * L::N);
                 }
+                let place = equal.trailing_zeros();
+                if TWO {
+                    // All lanes but the lowest one's, from which minus infinity is taken.
+                    let without = L::T::WITHOUT.as_ptr().add(PANEL_LANES_MAX - place as usize);
+                    let mut second = point[0].minus(L::load(without));
+                    for (v, value) in point.into_iter().enumerate().skip(1) {
+                        second = second.min(value.minus(L::load(without.add(v * L::N))));
+                    }
+                    let second = second.reduce_min();
+                    seconds[p] = if second < scores[p] { second } else { scores[p] };
+                }
                 scores[p] = low;
-                labels[p] = first + equal.trailing_zeros();
+                labels[p] = first + place;
+            } else if TWO && low < seconds[p] {
+                seconds[p] = low;
             }
         }
     }
@@ -151,7 +190,7 @@ unsafe fn micro<L: Lanes, const P: usize, const V: usize>(
 ///
 /// `L`'s instructions exist.
 #[inline(always)]
-unsafe fn nearest<L: Lanes, const P: usize>(
+unsafe fn nearest<L: Lanes, const P: usize, const TWO: bool>(
     centres: &Centres<L::T>,
     rows: &[L::T],
     mut upcoming: &[L::T],
@@ -160,15 +199,20 @@ unsafe fn nearest<L: Lanes, const P: usize>(
     const {
         assert!(POINTS_MULTIPLE.is_multiple_of(P), "groups fill the scratch");
         assert!(PANEL_VECTORS_MAX == 2, "panels have one or two vectors");
-        assert!(L::N * PANEL_VECTORS_MAX <= 32, "a mask covers a panel");
+        assert!(L::N * PANEL_VECTORS_MAX <= PANEL_LANES_MAX, "a mask covers a panel");
     }
     let (dims, stride) = (centres.dims, centres.stride);
-    let Scratch { centred, labels, scores } = scratch;
+    let Scratch { centred, labels, scores, seconds } = scratch;
     centres.centre(rows, centred);
     centred[rows.len() / dims * stride..].fill(L::T::default());
     scores.fill(L::T::INFINITY);
+    if TWO {
+        seconds.fill(L::T::INFINITY);
+    }
     assert!(
-        labels.len() == scores.len() && centred.len() == labels.len() * stride,
+        labels.len() == scores.len()
+            && labels.len() == seconds.len()
+            && centred.len() == labels.len() * stride,
         "scratch holds whole rows"
     );
     assert!(labels.len().is_multiple_of(P), "scratch holds whole groups");
@@ -184,8 +228,10 @@ unsafe fn nearest<L: Lanes, const P: usize>(
         let groups = centred
             .chunks_exact(P * stride)
             .zip(scores.chunks_exact_mut(P))
+            .zip(seconds.chunks_exact_mut(P))
             .zip(labels.chunks_exact_mut(P));
-        for ((points, scores), labels) in groups {
+        for (((points, scores), seconds), labels) in groups {
+            let mut found = Found { scores, seconds, labels };
             // The next block comes from memory while this one is computed on; a panel is enough.
             if start == 0 {
                 let coming = upcoming.split_off(..upcoming.len().min(P * dims)).unwrap_or_default();
@@ -196,24 +242,22 @@ unsafe fn nearest<L: Lanes, const P: usize>(
             // SAFETY: the slices above have the sizes that `micro` wants; the caller promises the instructions.
             unsafe {
                 if width == L::N {
-                    micro::<L, P, 1>(
+                    micro::<L, P, 1, TWO>(
                         points.as_ptr(),
                         stride,
                         dims,
                         panel.as_ptr(),
                         first,
-                        scores,
-                        labels,
+                        &mut found,
                     );
                 } else {
-                    micro::<L, P, 2>(
+                    micro::<L, P, 2, TWO>(
                         points.as_ptr(),
                         stride,
                         dims,
                         panel.as_ptr(),
                         first,
-                        scores,
-                        labels,
+                        &mut found,
                     );
                 }
             }
@@ -428,7 +472,12 @@ macro_rules! compile {
             $(#[target_feature(enable = $feature)])?
             pub(in crate::kernel::simd) fn nearest(centres: &Centres<$t>, rows: &[$t], upcoming: &[$t], scratch: &mut Scratch<$t>) {
                 // SAFETY: this function's features are the vector type's.
-                unsafe { simd::nearest::<$lanes, $points>(centres, rows, upcoming, scratch) }
+                unsafe { simd::nearest::<$lanes, $points, false>(centres, rows, upcoming, scratch) }
+            }
+            $(#[target_feature(enable = $feature)])?
+            pub(in crate::kernel::simd) fn nearest_two(centres: &Centres<$t>, rows: &[$t], upcoming: &[$t], scratch: &mut Scratch<$t>) {
+                // SAFETY: this function's features are the vector type's.
+                unsafe { simd::nearest::<$lanes, $points, true>(centres, rows, upcoming, scratch) }
             }
             $(#[target_feature(enable = $feature)])?
             pub(in crate::kernel::simd) fn distances(
@@ -564,6 +613,12 @@ macro_rules! dispatch {
 macro_rules! element {
     ($t:ty, $element:ident) => {
         impl Dispatch for $t {
+            const WITHOUT: &'static [$t; 2 * PANEL_LANES_MAX] = &{
+                let mut lanes = [0.0; 2 * PANEL_LANES_MAX];
+                lanes[PANEL_LANES_MAX] = <$t>::NEG_INFINITY;
+                lanes
+            };
+
             fn lanes(isa: Isa) -> usize {
                 match isa {
                     #[cfg(target_arch = "x86_64")]
@@ -583,6 +638,15 @@ macro_rules! element {
                 scratch: &mut Scratch<$t>,
             ) {
                 dispatch!(isa, $element::nearest(centres, rows, upcoming, scratch));
+            }
+            fn nearest_two(
+                isa: Isa,
+                centres: &Centres<$t>,
+                rows: &[$t],
+                upcoming: &[$t],
+                scratch: &mut Scratch<$t>,
+            ) {
+                dispatch!(isa, $element::nearest_two(centres, rows, upcoming, scratch));
             }
             fn distances(
                 isa: Isa,

@@ -39,6 +39,7 @@ fn problem(k: usize, points: u64) -> Problem {
         tolerance: 0.0,
         init: Init::PlusPlus,
         seed: 11,
+        pruning: Pruning::None,
         party: 0,
         parties: 1,
     }

@@ -1,0 +1,265 @@
+//! Whatever the points, the centres and how these move: labels and distances are those of the whole search.
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::coordination::Local;
+use crate::data::Points;
+use crate::init::Init;
+use crate::kernel::{Isa, UNASSIGNED};
+use crate::lloyd::{self, Outcome, Problem};
+
+/// What numbers look like.
+#[derive(Debug, Clone, Copy)]
+enum Shape {
+    /// Few small integers: many points twice, and many halfway between centres.
+    Grid,
+    /// Clusters that lie apart.
+    Apart,
+    /// Anything between -1 and 1.
+    Cloud,
+    /// Near one another, far from zero.
+    Offset,
+    /// Of all magnitudes.
+    Wide,
+    /// So small that squares vanish.
+    Tiny,
+}
+
+const SHAPES: [Shape; 6] =
+    [Shape::Grid, Shape::Apart, Shape::Cloud, Shape::Offset, Shape::Wide, Shape::Tiny];
+
+struct Numbers(u64);
+
+impl Numbers {
+    fn below(&mut self, n: u64) -> u64 {
+        self.0 =
+            self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (self.0 >> 33) % n
+    }
+
+    fn unit(&mut self) -> f64 {
+        self.below(1 << 24) as f64 / f64::from(1 << 23) - 1.0
+    }
+
+    fn row(&mut self, shape: Shape, dims: usize) -> Vec<f64> {
+        let cluster = self.below(5) as f64 * 100.0;
+        let value = |numbers: &mut Self| match shape {
+            Shape::Grid => numbers.below(4) as f64,
+            Shape::Apart => cluster + numbers.unit(),
+            Shape::Cloud => numbers.unit(),
+            Shape::Offset => 1e4 + numbers.unit(),
+            Shape::Wide => numbers.unit() * 10f64.powf(numbers.below(12) as f64 - 6.0),
+            Shape::Tiny => numbers.unit() * 1e-22,
+        };
+        (0..dims).map(|_| value(self)).collect()
+    }
+
+    fn rows(&mut self, shape: Shape, rows: usize, dims: usize) -> Vec<f64> {
+        (0..rows).flat_map(|_| self.row(shape, dims)).collect()
+    }
+}
+
+fn elements<T: Element>(values: &[f64]) -> Vec<T> {
+    values.iter().map(|value| T::from_f64(*value)).collect()
+}
+
+/// Moves centres at random, some far, some by a rounding, some not, onto points, onto each other; checks all rounds.
+fn check_rounds<T: Element>(shape: Shape, rows: usize, dims: usize, k: usize, seed: u64, isa: Isa) {
+    let mut numbers = Numbers(seed);
+    let points: Vec<T> = elements(&numbers.rows(shape, rows, dims));
+    let origin: Vec<T> = elements(&numbers.row(shape, dims));
+    let mut centroids = numbers.rows(shape, k, dims);
+    let mut bounds = Bounds::new(rows, k);
+    let mut scratch = Scratch::default();
+    let mut old = vec![UNASSIGNED; rows];
+    let block_rows = Centres::<T>::block_rows(dims);
+    for round in 0..8 {
+        let centres = Centres::new(isa, &centroids, &origin);
+        bounds.begin(&centres);
+        let (mut new, mut distances) = (vec![0; rows], vec![0.0; rows]);
+        let (mut labels, mut expected) = (vec![0; rows], vec![0.0; rows]);
+        for first in (0..rows).step_by(block_rows) {
+            let range = first..rows.min(first + block_rows);
+            let rows = &points[range.start * dims..range.end * dims];
+            let block = Block { rows, upcoming: &[], old: &old[range.clone()] };
+            let (new, distances) = (&mut new[range.clone()], &mut distances[range.clone()]);
+            bounds.nearest(&centres, first, &block, &mut scratch, new, distances);
+            let (labels, expected) = (&mut labels[range.clone()], &mut expected[range]);
+            centres.nearest(rows, &[], &mut scratch, labels, expected);
+        }
+        let what = format!("{shape:?} {} {rows} × {dims}, {k}, {seed}, {isa:?}", T::PRECISION);
+        assert_eq!(new, labels, "{what}, round {round}");
+        let bits = |values: &[f64]| values.iter().map(|value| value.to_bits()).collect::<Vec<_>>();
+        assert_eq!(bits(&distances), bits(&expected), "{what}, round {round}");
+        old = new;
+        for centre in 0..k {
+            let row = centre * dims..(centre + 1) * dims;
+            match numbers.below(8) {
+                0 => centroids[row].copy_from_slice(&numbers.row(shape, dims)),
+                1 => {
+                    let other = usize::try_from(numbers.below(k as u64)).unwrap() * dims;
+                    centroids.copy_within(other..other + dims, row.start);
+                }
+                2 => {
+                    let point = usize::try_from(numbers.below(rows as u64)).unwrap() * dims;
+                    let point = points[point..point + dims].iter().map(|x| x.to_f64());
+                    centroids[row].iter_mut().zip(point).for_each(|(c, x)| *c = x);
+                }
+                3 | 4 => {
+                    let scale = numbers.unit() * T::ROUNDOFF * 4.0;
+                    centroids[row].iter_mut().for_each(|c| *c += *c * scale);
+                }
+                _ => {}
+            }
+        }
+    }
+}
+
+/// Everything that a run tells: the outcome, and cost and moved points of each round.
+type Told = (Outcome, Vec<(u64, i64)>);
+
+fn told<T: Element>(problem: &Problem, all: &Points<T>, parties: u32) -> Told {
+    let local = Local::new(parties, std::time::Duration::from_secs(60));
+    let told: Vec<Told> = std::thread::scope(|scope| {
+        let workers: Vec<_> = (0..parties)
+            .map(|party| {
+                let mut link = local.join(party);
+                let problem = Problem { party, parties, ..problem.clone() };
+                scope.spawn(move || {
+                    let at = |party: u32| all.rows() * party as usize / parties as usize;
+                    let range = at(party)..at(party + 1);
+                    let points = Points {
+                        first: range.start as u64,
+                        dims: all.dims,
+                        values: all.values[range.start * all.dims..range.end * all.dims].to_vec(),
+                    };
+                    let mut rounds = Vec::new();
+                    let outcome = lloyd::run(
+                        &problem,
+                        &points,
+                        Isa::detect(),
+                        &mut link,
+                        false,
+                        &mut |round| {
+                            rounds.push((round.cost.to_bits(), round.moved));
+                            Ok(())
+                        },
+                    );
+                    (outcome.unwrap(), rounds)
+                })
+            })
+            .collect();
+        workers.into_iter().map(|worker| worker.join().unwrap()).collect()
+    });
+    let labels = told.iter().flat_map(|(outcome, _)| outcome.labels.clone()).collect();
+    let (outcome, rounds) = told.into_iter().next().unwrap();
+    (Outcome { labels, ..outcome }, rounds)
+}
+
+fn problem(k: usize, rows: usize, init: Init, pruning: Pruning) -> Problem {
+    Problem {
+        k,
+        points: rows as u64,
+        iterations: 20,
+        tolerance: 0.0,
+        init,
+        seed: 3,
+        pruning,
+        party: 0,
+        parties: 1,
+    }
+}
+
+#[test]
+fn every_width_of_row_and_panel_gives_the_same() {
+    for shape in SHAPES {
+        for (dims, k) in
+            (1..=35).zip([1, 2, 3, 8, 15, 16, 17, 31, 32, 33, 47, 65].into_iter().cycle())
+        {
+            let seed = (dims * 101 + k) as u64;
+            for isa in Isa::available() {
+                check_rounds::<f32>(shape, 61, dims, k, seed, isa);
+                check_rounds::<f64>(shape, 61, dims, k, seed, isa);
+            }
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 64, ..ProptestConfig::default() })]
+
+    #[test]
+    fn centres_may_move_as_they_like(
+        shape in prop::sample::select(&SHAPES[..]), rows in 1usize..700, dims in 1usize..130, k in 1usize..70, seed: u64,
+    ) {
+        check_rounds::<f32>(shape, rows, dims, k, seed, Isa::detect());
+        check_rounds::<f64>(shape, rows, dims, k, seed, Isa::detect());
+    }
+
+    /// Also with empty clusters, more clusters than distinct points, and any number of workers.
+    #[test]
+    fn a_run_is_the_same_with_and_without(
+        shape in prop::sample::select(&SHAPES[..]), rows in 1usize..300, dims in 1usize..20, share in 0.0..1.0, far: bool,
+        parties in 1u32..4, seed: u64,
+    ) {
+        let mut numbers = Numbers(seed);
+        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a part of a small number")]
+        let k = 1 + (share * (rows.min(40) - 1) as f64) as usize;
+        let values = numbers.rows(shape, rows, dims);
+        let init = if far {
+            // Most are nobody's nearest.
+            Init::Centroids(numbers.rows(shape, k, dims).iter().map(|c| c * 7.0).collect())
+        } else {
+            Init::Random
+        };
+        let points = Points { first: 0, dims, values: elements::<f32>(&values) };
+        let expected = told(&problem(k, rows, init.clone(), Pruning::None), &points, 1);
+        for pruning in [Pruning::Hamerly, Pruning::Auto] {
+            let got = told(&problem(k, rows, init.clone(), pruning), &points, parties);
+            prop_assert_eq!(&got, &expected, "{:?}", pruning);
+        }
+        let points = Points { first: 0, dims, values: elements::<f64>(&values) };
+        let expected = told(&problem(k, rows, init.clone(), Pruning::None), &points, 1);
+        let got = told(&problem(k, rows, init, Pruning::Hamerly), &points, parties);
+        prop_assert_eq!(got, expected);
+    }
+}
+
+#[test]
+fn clusters_that_lie_apart_are_hardly_looked_at() {
+    let (rows, dims, k) = (1_000, 5, 5);
+    let mut numbers = Numbers(1);
+    let points: Vec<f32> = elements(&numbers.rows(Shape::Apart, rows, dims));
+    let mut centroids: Vec<f64> = (0..k).flat_map(|c| vec![f64::from(c) * 100.0; dims]).collect();
+    let mut pruner = Pruner::new(Pruning::Auto);
+    let (mut old, mut new, mut distances) = (vec![0; rows], vec![0; rows], vec![0.0; rows]);
+    let mut looked = Vec::new();
+    for _ in 0..4 {
+        let centres = Centres::new(Isa::detect(), &centroids, &vec![200.0; dims]);
+        let mut scratch = Scratch::default();
+        if let Some(bounds) = pruner.begin(&centres, rows) {
+            let block = Block { rows: &points, upcoming: &[], old: &old };
+            bounds.nearest(&centres, 0, &block, &mut scratch, &mut new, &mut distances);
+            old.clone_from(&new);
+            looked.push(bounds.looked);
+        }
+        pruner.end(0, rows);
+        centroids[0] += 0.1;
+    }
+    assert_eq!(looked, [rows, 0, 0], "the first round without bounds, then one to find them");
+}
+
+#[test]
+fn bounds_that_spare_little_are_kept_less_and_less() {
+    let centres = Centres::new(Isa::detect(), &[1.0f64], &[0.0f64]);
+    let mut pruner = Pruner::new(Pruning::Auto);
+    let kept: Vec<_> = (0..16)
+        .map(|_| {
+            let is_kept = pruner.begin(&centres, 10).map(|bounds| bounds.looked = 10).is_some();
+            pruner.end(0, 10);
+            u8::from(is_kept)
+        })
+        .collect();
+    assert_eq!(kept, [0, 1, 1, 0, 0, 1, 1, 0, 0, 0, 0, 1, 1, 0, 0, 0]);
+}
