@@ -8,6 +8,7 @@ use catena_kmeans::generate::Recipe;
 use catena_kmeans::init::Init;
 use catena_kmeans::job::{Event, Job, Labels, Summary};
 use catena_kmeans::link::Link;
+use catena_kmeans::pruning::Pruning;
 use catena_kmeans::threads;
 
 use crate::cluster::Cluster;
@@ -85,6 +86,7 @@ fn run(data: &DataSet, engine: &str, on_event: &mut dyn FnMut(&Event)) -> Summar
         timeout: Duration::from_secs(60),
         labels: Labels::None,
         sample: false,
+        pruning: Pruning::None,
     };
     threads::run(&job, Link::join, on_event).unwrap()
 }
