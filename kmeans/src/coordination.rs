@@ -1,11 +1,12 @@
 //! Coordination: how workers agree, one all-reduce call at a time.
 //!
 //! A [`Phase`] names an object and a round of it. Phases before the iterations have an object each, so their results
-//! stay; the iterations take turns on two objects, so that the last two rounds stay. Hence:
+//! stay; the iterations take turns on two objects, so that the last two rounds stay, and so do relocations. So the
+//! objects of a job are known before it begins, however long it takes. Hence:
 //!
 //! 1. A contribution is named by (phase, party): repeating it changes nothing and gets the same result.
-//! 2. A worker that starts again repeats the phases before the iterations, reads the last two rounds with
-//!    [`AllReduce::last`], and knows the current centres from their totals alone.
+//! 2. A worker that starts again repeats the phases before the iterations, reads the last two rounds, and their
+//!    relocations if there were any, with [`AllReduce::last`], and knows the current centres from these alone.
 //! 3. All parties take the same decisions, because they only decide on reduced values.
 //!
 //! [`Local`] is the same within a process, for tests and for those who want no engine.
@@ -39,7 +40,10 @@ pub enum Phase {
     Init(u64),
     /// Round `n` of assigning points to centres.
     Step(u64),
-    /// The rows that empty clusters of a round move to.
+    /// What each party offers to the empty clusters of a round, the `n`th that has any: its points farthest from their
+    /// centres.
+    Farthest(u64),
+    /// The coordinates of the points that these clusters move to.
     Relocate(u64),
 }
 
@@ -48,9 +52,19 @@ impl Phase {
     #[must_use]
     pub fn round(self) -> u64 {
         match self {
-            Self::Step(round) => round / 2,
-            Self::Count | Self::Range | Self::Mean | Self::Init(_) | Self::Relocate(_) => 0,
+            Self::Step(round) | Self::Farthest(round) | Self::Relocate(round) => round / 2,
+            Self::Count | Self::Range | Self::Mean | Self::Init(_) => 0,
         }
+    }
+
+    /// A phase on each of the objects of a job with so many draws of initial centroids.
+    pub(crate) fn objects(draws: u64) -> impl Iterator<Item = Self> {
+        let turns = [Self::Step, Self::Farthest, Self::Relocate];
+        let turns = turns.into_iter().flat_map(|phase| [phase(0), phase(1)]);
+        [Self::Count, Self::Range, Self::Mean]
+            .into_iter()
+            .chain(turns)
+            .chain((0..draws).map(Self::Init))
     }
 
     /// What people call it.
@@ -79,7 +93,8 @@ impl fmt::Display for Phase {
             Self::Mean => f.write_str("mean"),
             Self::Init(draw) => write!(f, "init/{draw}"),
             Self::Step(round) => write!(f, "step/{}", round % 2),
-            Self::Relocate(round) => write!(f, "relocate/{round}"),
+            Self::Farthest(round) => write!(f, "farthest/{}", round % 2),
+            Self::Relocate(round) => write!(f, "relocate/{}", round % 2),
         }
     }
 }

@@ -1,7 +1,9 @@
 //! Lloyd's iterations on one worker's rows, in step with the other workers.
 //!
-//! A round assigns every point to its nearest centre and contributes, in one all-reduce: per-cluster sums and counts,
-//! the cost, and the farthest points. The totals make the next centres, the same bits for everybody. Promised:
+//! A round assigns every point to its nearest centre and contributes, in one all-reduce, per-cluster sums and counts and
+//! the cost. The totals make the next centres, the same bits for everybody. A contribution is as long for a thousand
+//! workers as for one; only in a round with an empty cluster, two more calls ask all for their farthest points, and
+//! the owners of those that are chosen for their coordinates. Promised:
 //!
 //! 1. The result depends on the data, the initial centroids, `iterations` and `tolerance` alone; not on the number of
 //!    workers, their kind, or a worker that died and was started again. Labels are those of [`crate::kernel`], sums
@@ -38,6 +40,9 @@ pub(crate) fn moved(totals: &[i64], k: usize, dims: usize) -> Option<i64> {
 
 /// Distance, row and label.
 const CANDIDATE_VALUES: usize = 3;
+
+/// Cost, moved, last, relocations: what a contribution ends with.
+const NUMBERS: usize = 4;
 
 /// Distances may be rounded up to this much above what the range of the data allows.
 const ROUNDING_SLACK: f64 = 1.01;
@@ -116,18 +121,15 @@ pub fn run<T: Element>(
     let mut state = if again { worker.catch_up(link)? } else { worker.first() };
     loop {
         let start = Instant::now();
-        let mut values = worker.assign(&state);
+        let contribution = worker.assign(&state);
         let computed = start.elapsed();
-        match link.all_reduce(Phase::Step(state.round), ReduceOp::Sum, &mut values) {
+        let (totals, next) = match worker.agree(contribution, &state, link) {
             Err(Error::Behind { .. }) => {
                 state = worker.catch_up(link)?;
                 continue;
             }
-            result => result?,
-        }
-        let totals = worker.parse(&values, state.round);
-        let next =
-            if totals.last == Last::No { worker.advance(&totals, &state, link)? } else { None };
+            agreed => agreed?,
+        };
         let seconds = start.elapsed().as_secs_f64();
         on_round(Round {
             round: state.round,
@@ -135,7 +137,7 @@ pub fn run<T: Element>(
             moved: totals.moved,
             seconds,
             seconds_coordination: seconds - computed.as_secs_f64(),
-            calls: 1 + u64::from(totals.relocates()),
+            calls: if totals.relocates() { 3 } else { 1 },
         })?;
         if let Some(next) = next {
             state = next;
@@ -158,6 +160,8 @@ struct State {
     round: u64,
     centroids: Vec<f64>,
     last: Last,
+    /// Rounds before this one in which points were offered to empty clusters.
+    relocations: u64,
 }
 
 /// Whether a round is the last, and why. All parties contribute the same, so that totals tell it too.
@@ -176,13 +180,13 @@ struct Totals {
     cost: f64,
     moved: i64,
     last: Last,
-    /// Farthest first.
-    farthest: Vec<Candidate>,
+    /// See [`State::relocations`].
+    relocations: u64,
 }
 
 impl Totals {
     fn relocates(&self) -> bool {
-        self.last == Last::No && self.counts.contains(&0) && !self.farthest.is_empty()
+        self.last == Last::No && self.counts.contains(&0)
     }
 }
 
@@ -207,6 +211,9 @@ struct Worker<'a, T> {
     labels: Vec<u32>,
     sums: Vec<i64>,
     counts: Vec<i64>,
+    /// Of its rows in the round that it assigned last.
+    farthest: Farthest,
+    assigned: Option<u64>,
     scratch: Scratch<T>,
     pruner: Pruner<T>,
 }
@@ -271,6 +278,8 @@ impl<'a, T: Element> Worker<'a, T> {
             labels: vec![UNASSIGNED; rows],
             sums: vec![0; problem.k * dims],
             counts: vec![0; problem.k],
+            farthest: Farthest::default(),
+            assigned: None,
             scratch: Scratch::default(),
             pruner: Pruner::new(problem.pruning),
         })
@@ -278,23 +287,50 @@ impl<'a, T: Element> Worker<'a, T> {
 
     fn first(&self) -> State {
         let last = if self.problem.iterations == 0 { Last::OutOfIterations } else { Last::No };
-        State { round: 0, centroids: self.initial.clone(), last }
+        State { round: 0, centroids: self.initial.clone(), last, relocations: 0 }
     }
 
     /// Where the others are, as their last rounds tell.
-    fn catch_up(&self, link: &mut dyn AllReduce) -> Result<State> {
+    fn catch_up(&mut self, link: &mut dyn AllReduce) -> Result<State> {
+        loop {
+            match self.follow(link) {
+                // They went on meanwhile, which they can if this party is somewhere else as well.
+                Err(Error::Behind { .. }) => {}
+                caught_up => return caught_up,
+            }
+        }
+    }
+
+    fn follow(&mut self, link: &mut dyn AllReduce) -> Result<State> {
         let mut state = self.first();
         let Some(steps) = coordination::last_steps(link)? else { return Ok(state) };
         if let Some(before) = &steps.totals_before {
-            state.centroids = self.means(&self.parse(before, steps.round - 1), link)?;
+            let before = self.parse(before, steps.round - 1);
+            // Who contributed to the round after it has offered what it could in it.
+            let offered = if before.relocates() { Some(offered(&before, link)?) } else { None };
+            state.centroids = self.means(&before, offered, link)?;
         }
         let totals = self.parse(&steps.totals, steps.round);
         (state.round, state.last) = (totals.round, totals.last);
+        state.relocations = totals.relocations;
         // After the last round there are still its labels to be found, and its result to be fetched again.
         if totals.last != Last::No {
             return Ok(state);
         }
         Ok(self.advance(&totals, &state, link)?.unwrap_or(state))
+    }
+
+    /// Contributes to a round; answers what all have contributed, and what follows.
+    fn agree(
+        &mut self,
+        mut values: Vec<i64>,
+        state: &State,
+        link: &mut dyn AllReduce,
+    ) -> Result<(Totals, Option<State>)> {
+        link.all_reduce(Phase::Step(state.round), ReduceOp::Sum, &mut values)?;
+        let totals = self.parse(&values, state.round);
+        let next = if totals.last == Last::No { self.advance(&totals, state, link)? } else { None };
+        Ok((totals, next))
     }
 
     /// Labels all rows; returns this worker's contribution to the round.
@@ -339,58 +375,34 @@ impl<'a, T: Element> Worker<'a, T> {
             }
         }
         self.pruner.end(moved.unsigned_abs(), self.points.rows());
-        self.contribution(cost, moved, state.last, &farthest)
+        (self.farthest, self.assigned) = (farthest, Some(state.round));
+        self.contribution(cost, moved, state)
     }
 
-    /// Sums, counts, cost, moved, last; then each party's own place for its farthest points.
-    fn contribution(&self, cost: i64, moved: i64, last: Last, farthest: &Farthest) -> Vec<i64> {
-        let mut values = Vec::with_capacity(self.values_len());
+    /// Sums, counts, cost, moved, last, relocations.
+    fn contribution(&self, cost: i64, moved: i64, state: &State) -> Vec<i64> {
+        let mut values = Vec::with_capacity(self.sums.len() + self.counts.len() + NUMBERS);
         values.extend(&self.sums);
         values.extend(&self.counts);
-        values.extend([cost, moved, last as i64]);
-        let slot = values.len() + self.problem.party as usize * RELOCATIONS_MAX * CANDIDATE_VALUES;
-        values.resize(self.values_len(), 0);
-        for (out, candidate) in
-            values[slot..].chunks_exact_mut(CANDIDATE_VALUES).zip(&farthest.candidates)
-        {
-            let row = (candidate.row + 1).cast_signed();
-            out.copy_from_slice(&[candidate.distance.to_wire(), row, i64::from(candidate.label)]);
-        }
+        values.extend([cost, moved, state.last as i64, state.relocations.cast_signed()]);
         values
-    }
-
-    fn values_len(&self) -> usize {
-        self.sums.len()
-            + self.counts.len()
-            + 3
-            + self.problem.parties as usize * RELOCATIONS_MAX * CANDIDATE_VALUES
     }
 
     /// The inverse of [`Worker::contribution`], after the reduction.
     fn parse(&self, values: &[i64], round: u64) -> Totals {
         assert_eq!(
             values.len(),
-            self.values_len(),
-            "all parties of a job have the same k, dims and parties"
+            self.sums.len() + self.counts.len() + NUMBERS,
+            "all parties of a job have the same k and dims"
         );
         let (sums, rest) = values.split_at(self.sums.len());
-        let (counts, rest) = rest.split_at(self.counts.len());
-        let (numbers, slots) = rest.split_at(3);
-        let last = match numbers[2] / i64::from(self.problem.parties) {
+        let (counts, numbers) = rest.split_at(self.counts.len());
+        let parties = i64::from(self.problem.parties);
+        let last = match numbers[2] / parties {
             0 => Last::No,
             1 => Last::WithinTolerance,
             _ => Last::OutOfIterations,
         };
-        let mut farthest: Vec<Candidate> = slots
-            .chunks_exact(CANDIDATE_VALUES)
-            .filter(|slot| slot[1] != 0)
-            .map(|slot| Candidate {
-                distance: f64::from_wire(slot[0]),
-                row: slot[1].cast_unsigned() - 1,
-                label: u32::try_from(slot[2]).expect("labels are 32 bits"),
-            })
-            .collect();
-        farthest.sort_by(|a, b| b.distance.total_cmp(&a.distance).then(a.row.cmp(&b.row)));
         Totals {
             round,
             sums: sums.to_vec(),
@@ -398,18 +410,20 @@ impl<'a, T: Element> Worker<'a, T> {
             cost: fixed::value(numbers[0], self.cost_factor),
             moved: numbers[1],
             last,
-            farthest,
+            relocations: (numbers[3] / parties).cast_unsigned(),
         }
     }
 
     /// What follows a round that was not the last: the next one, or nothing if the centres are at rest.
     fn advance(
-        &self,
+        &mut self,
         totals: &Totals,
         state: &State,
         link: &mut dyn AllReduce,
     ) -> Result<Option<State>> {
-        let centroids = self.means(totals, link)?;
+        let offered = if totals.relocates() { Some(self.offer(state, link)?) } else { None };
+        let relocations = state.relocations + u64::from(offered.is_some());
+        let centroids = self.means(totals, offered, link)?;
         if centroids == state.centroids {
             return Ok(None);
         }
@@ -423,15 +437,39 @@ impl<'a, T: Element> Worker<'a, T> {
         } else {
             Last::No
         };
-        Ok(Some(State { round, centroids, last }))
+        Ok(Some(State { round, centroids, last, relocations }))
     }
 
-    /// The centres that totals make; empty clusters get a point, or the centre they began with.
-    fn means(&self, totals: &Totals, link: &mut dyn AllReduce) -> Result<Vec<f64>> {
+    /// Offers the farthest of its rows to empty clusters; answers what all have offered, farthest first.
+    fn offer(&mut self, state: &State, link: &mut dyn AllReduce) -> Result<Vec<Candidate>> {
+        // A worker that starts again may find the others here.
+        if self.assigned != Some(state.round) {
+            self.assign(state);
+        }
+        let slot_len = RELOCATIONS_MAX * CANDIDATE_VALUES;
+        let mut values = vec![0; self.problem.parties as usize * slot_len];
+        let slots =
+            values[self.problem.party as usize * slot_len..].chunks_exact_mut(CANDIDATE_VALUES);
+        for (out, candidate) in slots.zip(&self.farthest.candidates) {
+            let row = (candidate.row + 1).cast_signed();
+            out.copy_from_slice(&[candidate.distance.to_wire(), row, i64::from(candidate.label)]);
+        }
+        link.all_reduce(Phase::Farthest(state.relocations), ReduceOp::Sum, &mut values)?;
+        Ok(candidates(&values))
+    }
+
+    /// The centres that totals make; empty clusters get a point of those that were offered, or the centre they began
+    /// with.
+    fn means(
+        &self,
+        totals: &Totals,
+        offered: Option<Vec<Candidate>>,
+        link: &mut dyn AllReduce,
+    ) -> Result<Vec<f64>> {
         let dims = self.points.dims;
         let (mut sums, mut counts) = (totals.sums.clone(), totals.counts.clone());
-        if totals.relocates() {
-            self.relocate(totals, &mut sums, &mut counts, link)?;
+        if let Some(offered) = offered {
+            self.relocate(totals, &offered, &mut sums, &mut counts, link)?;
         }
         let mut next = self.initial.clone();
         let clusters = next.chunks_exact_mut(dims).zip(sums.chunks_exact(dims)).zip(counts);
@@ -446,20 +484,21 @@ impl<'a, T: Element> Worker<'a, T> {
     fn relocate(
         &self,
         totals: &Totals,
+        offered: &[Candidate],
         sums: &mut [i64],
         counts: &mut [i64],
         link: &mut dyn AllReduce,
     ) -> Result<()> {
         let dims = self.points.dims;
         let mut values = vec![0; RELOCATIONS_MAX * dims];
-        for (out, candidate) in values.chunks_exact_mut(dims).zip(&totals.farthest) {
+        for (out, candidate) in values.chunks_exact_mut(dims).zip(offered) {
             let row = self.points.row(candidate.row).unwrap_or_default();
             for ((out, x), factor) in out.iter_mut().zip(row).zip(&self.factors) {
                 *out = fixed::quantise(x.to_f64(), *factor);
             }
         }
-        link.all_reduce(Phase::Relocate(totals.round), ReduceOp::Sum, &mut values)?;
-        let mut offers = values.chunks_exact(dims).zip(&totals.farthest);
+        link.all_reduce(Phase::Relocate(totals.relocations), ReduceOp::Sum, &mut values)?;
+        let mut offers = values.chunks_exact(dims).zip(offered);
         for empty in (0..counts.len()).filter(|cluster| totals.counts[*cluster] == 0) {
             // A cluster of one point is not emptied to fill another.
             let Some((point, from)) = offers.find(|(_, from)| counts[from.label as usize] > 1)
@@ -476,6 +515,30 @@ impl<'a, T: Element> Worker<'a, T> {
         }
         Ok(())
     }
+}
+
+/// What was offered in a round that is over.
+fn offered(totals: &Totals, link: &mut dyn AllReduce) -> Result<Vec<Candidate>> {
+    let phase = Phase::Farthest(totals.relocations);
+    match link.last(phase)? {
+        Some((round, values)) if round == phase.round() => Ok(candidates(&values)),
+        _ => Err(Error::Behind { object: phase.to_string(), round: phase.round() }),
+    }
+}
+
+/// The points that all parties have offered, farthest first.
+fn candidates(values: &[i64]) -> Vec<Candidate> {
+    let mut farthest: Vec<Candidate> = values
+        .chunks_exact(CANDIDATE_VALUES)
+        .filter(|slot| slot[1] != 0)
+        .map(|slot| Candidate {
+            distance: f64::from_wire(slot[0]),
+            row: slot[1].cast_unsigned() - 1,
+            label: u32::try_from(slot[2]).expect("labels are 32 bits"),
+        })
+        .collect();
+    farthest.sort_by(|a, b| b.distance.total_cmp(&a.distance).then(a.row.cmp(&b.row)));
+    farthest
 }
 
 /// The points farthest from their centres, farthest first; of equal ones those that were offered first.

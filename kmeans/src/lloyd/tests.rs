@@ -252,6 +252,65 @@ fn empty_clusters_take_the_farthest_points() {
     }
 }
 
+/// Notes how long contributions to the iterations are.
+struct Measuring {
+    link: LocalLink,
+    lengths: Vec<(Phase, usize)>,
+}
+
+impl AllReduce for Measuring {
+    fn all_reduce(&mut self, phase: Phase, op: ReduceOp, values: &mut Vec<i64>) -> Result<()> {
+        self.lengths.push((phase, values.len()));
+        self.link.all_reduce(phase, op, values)
+    }
+
+    fn last(&mut self, phase: Phase) -> Result<Option<(u64, Vec<i64>)>> {
+        self.link.last(phase)
+    }
+}
+
+#[test]
+fn only_a_round_with_an_empty_cluster_grows_with_the_parties() {
+    let values = vec![0.0, 1.0, 2.0, 50.0, 51.0, 900.0];
+    let points = Points::<f32> { first: 0, dims: 1, values };
+    let lengths = |parties: u32, init: Vec<f64>| {
+        let local = Local::new(parties, TIMEOUT);
+        let problem = Problem { init: Init::Centroids(init), ..problem(3, 6) };
+        std::thread::scope(|scope| {
+            let workers: Vec<_> = (0..parties)
+                .map(|party| {
+                    let mut link = Measuring { link: local.join(party), lengths: Vec::new() };
+                    let (problem, points) = (&problem, &points);
+                    scope.spawn(move || {
+                        let problem = Problem { party, parties, ..problem.clone() };
+                        let own = cut(points, party, parties);
+                        run(&problem, &own, Isa::Portable, &mut link, false, &mut |_| Ok(()))
+                            .unwrap();
+                        link.lengths
+                    })
+                })
+                .collect();
+            let mut lengths = workers.into_iter().map(|worker| worker.join().unwrap());
+            let first = lengths.next().unwrap();
+            assert!(lengths.all(|other| other == first), "all make the same calls");
+            first
+        })
+    };
+    let apart = || vec![0.0, 50.0, 900.0];
+    assert_eq!(lengths(1, apart()), lengths(7, apart()));
+    let of = |parties| {
+        let lengths = lengths(parties, vec![0.0, 1e6, 2e6]);
+        let steps: Vec<_> =
+            lengths.iter().filter(|(phase, _)| matches!(phase, Phase::Step(_))).collect();
+        assert!(steps.iter().all(|(_, length)| *length == 3 + 3 + NUMBERS), "{steps:?}");
+        lengths.into_iter().filter(|(phase, _)| matches!(phase, Phase::Farthest(_))).collect()
+    };
+    let offer = |parties: usize| parties * RELOCATIONS_MAX * CANDIDATE_VALUES;
+    let (one, seven): (Vec<_>, Vec<_>) = (of(1), of(7));
+    assert_eq!(one[0], (Phase::Farthest(0), offer(1)));
+    assert_eq!(seven[0], (Phase::Farthest(0), offer(7)));
+}
+
 #[test]
 fn fewer_distinct_points_than_clusters_stay_finite() {
     let points = Points::<f64> { first: 0, dims: 2, values: [3.0, 4.0].repeat(9) };
