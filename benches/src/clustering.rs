@@ -199,6 +199,7 @@ impl<'a> Clustering<'a> {
             seed: 1,
             pruning: Pruning::None,
             workers,
+            prepared: false,
             timeout: Duration::from_secs(120),
             labels: Labels::None,
             sample: false,

@@ -379,6 +379,14 @@ impl Builder {
         self
     }
 
+    /// Whether an update of an object that is not there makes it, as it does unless set. With `false` it is
+    /// refused with [`Status::Absent`]: for those who come late to a job whose objects somebody else makes and
+    /// deletes.
+    pub fn makes_objects(mut self, makes: bool) -> Builder {
+        self.config.makes_objects = makes;
+        self
+    }
+
     /// When this function ends, see [`Client::set_deadline`].
     pub fn deadline(mut self, deadline: Instant) -> Builder {
         self.deadline = Some(deadline);

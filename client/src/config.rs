@@ -25,6 +25,8 @@ pub(crate) struct Config {
     /// How a store with a cluster's record is reached, for what the environment leaves open.
     #[cfg(feature = "s3")]
     pub(crate) s3: catena_location::S3Settings,
+    /// Whether an update of an object that is not there makes it.
+    pub(crate) makes_objects: bool,
 }
 
 /// Which members of a cluster are asked what changes nothing, see [`Builder::read_from`].
@@ -50,6 +52,7 @@ impl Default for Config {
             read_from: ReadFrom::default(),
             #[cfg(feature = "s3")]
             s3: catena_location::S3Settings::default(),
+            makes_objects: true,
         }
     }
 }

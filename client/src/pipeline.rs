@@ -76,7 +76,9 @@ impl<'c, 'o> Pipeline<'c, 'o> {
         let queued = self.queued.iter();
         let mut requests: Vec<Request<'_>> =
             queued.map(|queued| queued.target.request(queued.op, self.timeout)).collect();
-        name_firsts(&mut requests);
+        if node.config.makes_objects {
+            name_firsts(&mut requests);
+        }
         let mut kept = Vec::new();
         let timeout = node.config.call_timeout + self.timeout.unwrap_or_default();
         let exchange = Exchange {

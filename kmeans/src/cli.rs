@@ -366,6 +366,7 @@ fn job(args: &RunArgs, place: &Place) -> Result<Job> {
             PruningArg::Auto => Pruning::Auto,
         },
         workers,
+        prepared: false,
         timeout: args.timeout,
         labels: match &args.assignments {
             None => Labels::None,

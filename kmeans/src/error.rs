@@ -221,6 +221,12 @@ pub enum Error {
         /// The round that was contributed to.
         round: u64,
     },
+    /// A shared object that whoever drives the job had made is gone.
+    #[error("{object} is not there any more: the job is over, or its engine was started anew")]
+    Over {
+        /// The object.
+        object: String,
+    },
     /// The time that a worker may run is nearly over.
     #[error("its time is nearly over, at {at}")]
     OutOfTime {

@@ -260,6 +260,7 @@ impl Settings {
             seed: self.seed,
             pruning: self.pruning,
             workers,
+            prepared: false,
             // Nobody waits longer than this function runs.
             timeout: context.time_left().unwrap_or(timeout).max(timeout),
             labels: Labels::None,

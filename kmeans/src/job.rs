@@ -41,6 +41,9 @@ pub struct Job {
     pub pruning: Pruning,
     /// How many workers share the points.
     pub workers: u32,
+    /// Whether its shared objects are there already ([`Watch::prepare`](crate::link::Watch::prepare)), so that one that is
+    /// not there any more says that the job is over.
+    pub prepared: bool,
     /// How long a worker waits for the others, and for the engine.
     pub timeout: Duration,
     /// What is to be done with the labels of all points.

@@ -1,10 +1,9 @@
 //! The way to the other workers through an engine: every phase is a `Reduction`, every step one call to it.
 
-use std::collections::BTreeSet;
 use std::fmt;
 use std::time::{Duration, Instant};
 
-use catena_client::{Client, Contribution, Elements, Kind, Loss, Status};
+use catena_client::{Builder, Client, Contribution, Elements, Loss, ReductionOp, Status};
 use catena_engine::Engine;
 
 use crate::coordination::{AllReduce, Phase, ReduceOp};
@@ -52,7 +51,8 @@ impl Place {
     /// Deletes what a job left on an engine that goes on without it, as far as that works: the run is over either way.
     pub fn clear(&self, job: &Job) {
         let Self::Running(address) = self else { return };
-        let Ok(client) = client(job, address) else { return };
+        let at = Job { engine: address.clone(), ..job.clone() };
+        let Ok(client) = connect(&at, |builder| builder) else { return };
         drop(client.delete_prefix(&object(job, "")));
     }
 }
@@ -87,7 +87,7 @@ impl<'a> Link<'a> {
     ///
     /// No engine answers.
     pub fn join_until(job: &'a Job, party: u32, until: Option<Instant>) -> Result<Self> {
-        let client = client(job, &job.engine)?;
+        let client = connect(job, |builder| builder.makes_objects(!job.prepared))?;
         if let Some(until) = until {
             client.set_deadline(until);
         }
@@ -101,8 +101,14 @@ impl<'a> Link<'a> {
         }
     }
 
-    fn error(&self, cause: catena_client::Error) -> Error {
-        Error::Engine { address: self.job.engine.clone(), cause: Box::new(cause) }
+    fn error(&self, object: &str, cause: catena_client::Error) -> Error {
+        match cause.status() {
+            // Whoever drives the job made it, so it was there.
+            Some(Status::Absent | Status::Deleted) if self.job.prepared => {
+                Error::Over { object: object.to_string() }
+            }
+            _ => engine_error(self.job, cause),
+        }
     }
 }
 
@@ -140,7 +146,7 @@ impl AllReduce for Link<'_> {
             Err(catena_client::Error::TimedOut { .. }) if self.until.is_some() => {
                 return Err(out_of_time());
             }
-            Err(cause) => return Err(self.error(cause)),
+            Err(cause) => return Err(self.error(&name, cause)),
         };
         let reduced = view.as_i64().filter(|reduced| reduced.len() == values.len());
         values.copy_from_slice(reduced.ok_or(Error::Foreign { object: name.clone() })?);
@@ -155,7 +161,7 @@ impl AllReduce for Link<'_> {
                 Ok(Some((view.round(), values.to_vec())))
             }
             Err(error) if error.status() == Some(Status::Absent) => Ok(None),
-            Err(cause) => Err(self.error(cause)),
+            Err(cause) => Err(self.error(&name, cause)),
         }
     }
 }
@@ -174,7 +180,26 @@ impl<'a> Watch<'a> {
     ///
     /// No engine answers.
     pub fn open(job: &'a Job) -> Result<Self> {
-        Ok(Self { job, client: client(job, &job.engine)? })
+        Ok(Self { job, client: connect(job, |builder| builder)? })
+    }
+
+    /// Makes all objects that the workers of the job will use. A worker that is told so ([`Job::prepared`]) makes none,
+    /// so that one that outlives the job, wherever it is by then, cannot leave any behind.
+    ///
+    /// # Errors
+    ///
+    /// The engine is gone, or has no room.
+    pub fn prepare(&self) -> Result<()> {
+        let phases: Vec<_> = phases(self.job).map(|phase| object(self.job, phase)).collect();
+        let phases: Vec<_> = phases.iter().map(|name| self.client.reduction(name)).collect();
+        let mut pipeline = self.client.pipeline();
+        for reduction in &phases {
+            // One that nobody has contributed to is not changed by it.
+            pipeline.push(reduction, ReductionOp::Reset);
+        }
+        pipeline.run().all_ok().map_err(|cause| self.error(cause))?;
+        let read = self.client.counter(&object(self.job, READ)).set(0);
+        read.map(drop).map_err(|cause| self.error(cause))
     }
 
     /// Bytes that workers say they have read.
@@ -215,42 +240,39 @@ impl<'a> Watch<'a> {
     ///
     /// The engine is gone.
     pub fn abandon(&self, reason: &str) -> Result<()> {
-        let draws = if self.job.init == Init::PlusPlus { self.job.k as u64 } else { 1 };
-        // Where workers may come to wait yet, and where they do.
-        let phases = [Phase::Count, Phase::Range, Phase::Mean, Phase::Step(0), Phase::Step(1)];
-        let phases = phases.into_iter().chain((0..draws).map(Phase::Init));
-        let mut names: BTreeSet<String> = phases.map(|phase| object(self.job, phase)).collect();
-        for listed in self.client.objects(&object(self.job, "")) {
-            let listed = listed.map_err(|cause| self.error(cause))?;
-            if listed.kind == Some(Kind::Reduction) {
-                names.insert(listed.name);
-            }
-        }
-        names.iter().try_for_each(|name| {
-            let broken = self.client.reduction(name).break_with(reason);
+        // Where workers wait, or may come to wait yet.
+        phases(self.job).try_for_each(|phase| {
+            let broken = self.client.reduction(&object(self.job, phase)).break_with(reason);
             broken.map(drop).map_err(|cause| self.error(cause))
         })
     }
 
     fn error(&self, cause: catena_client::Error) -> Error {
-        Error::Engine { address: self.job.engine.clone(), cause: Box::new(cause) }
+        engine_error(self.job, cause)
     }
 }
 
 /// A client of a job's engine. If that is a cluster with its record in a store, the store is the data's, or as the
 /// environment says.
-fn client(job: &Job, address: &str) -> Result<Client> {
+fn connect(job: &Job, options: impl FnOnce(Builder) -> Builder) -> Result<Client> {
     let call = job.timeout.min(CALL_TIMEOUT_MAX);
     let builder = Client::builder().connect_timeout(call).call_timeout(call);
     #[cfg(feature = "s3")]
     let builder = builder.s3(job.data.endpoint().settings());
     #[cfg(not(feature = "s3"))]
-    if address.contains("s3://") {
-        return Err(Error::NotBuilt { what: address.to_string(), feature: "s3" });
+    if job.engine.contains("s3://") {
+        return Err(Error::NotBuilt { what: job.engine.clone(), feature: "s3" });
     }
-    builder
-        .connect(address)
-        .map_err(|cause| Error::Engine { address: address.to_string(), cause: Box::new(cause) })
+    options(builder).connect(&job.engine).map_err(|cause| engine_error(job, cause))
+}
+
+fn engine_error(job: &Job, cause: catena_client::Error) -> Error {
+    Error::Engine { address: job.engine.clone(), cause: Box::new(cause) }
+}
+
+/// A phase on each of the objects of a job.
+fn phases(job: &Job) -> impl Iterator<Item = Phase> {
+    Phase::objects(if job.init == Init::PlusPlus { job.k as u64 } else { 1 })
 }
 
 fn object(job: &Job, name: impl fmt::Display) -> String {

@@ -5,7 +5,8 @@
 //!    a contribution counts once. One that is behind the others goes on where they are ([`crate::lloyd`]).
 //! 2. One whose time is nearly over asks to be called again. What it takes from the engine is held no longer than it
 //!    may run.
-//! 3. What cannot be mended by calling it again, as a row that is no row, is final.
+//! 3. One that outlives a job that somebody drives finds its objects gone and ends; it makes no new ones.
+//! 4. What cannot be mended by calling it again, as a row that is no row, is final.
 //!
 //! An assignment is JSON, and short enough to be written by hand: what has a default may be left out, and `data` may be
 //! a path or URL, at which the worker then looks itself.
@@ -75,6 +76,9 @@ pub struct Assignment {
     /// Whether points that cannot have changed their cluster are left alone.
     #[serde(default)]
     pub pruning: Pruning,
+    /// See [`Job::prepared`].
+    #[serde(default)]
+    pub prepared: bool,
     /// In seconds, see [`Job::timeout`]. A worker that may only run for some time waits as long as that, instead.
     #[serde(default = "timeout")]
     pub timeout: f64,
@@ -125,6 +129,7 @@ impl Assignment {
             job: job.name.clone(),
             worker,
             workers: job.workers,
+            prepared: job.prepared,
             data: Data::Seen(Box::new(job.data.clone())),
             k: job.k,
             iterations: job.iterations,
@@ -169,6 +174,7 @@ impl Assignment {
             seed: self.seed,
             pruning: self.pruning,
             workers: self.workers,
+            prepared: self.prepared,
             timeout,
             labels: self.labels.clone(),
             sample: self.sample,

@@ -1,5 +1,7 @@
 //! Driving a job whose workers are somewhere else: processes, or invocations of a function.
 //!
+//! The driver makes the job's shared objects, which workers only open; whoever chose the engine has them deleted in the
+//! end ([`Place::clear`](crate::link::Place::clear)).
 //! One that dies is called again and catches up; one that reports an error ends the run. Where workers tell only in
 //! the end, the driver looks at the job's shared objects meanwhile.
 
@@ -51,6 +53,8 @@ pub fn run(
     on_again: &mut dyn FnMut(&Again),
 ) -> Result<Summary> {
     job.check()?;
+    Watch::open(job)?.prepare()?;
+    let job = &Job { prepared: true, ..job.clone() };
     let (sender, heard) = mpsc::channel();
     let over = AtomicBool::new(false);
     thread::scope(|scope| {

@@ -13,7 +13,7 @@ use catena_kmeans::data::{DataSet, Hints};
 use catena_kmeans::generate::Recipe;
 use catena_kmeans::init::Init;
 use catena_kmeans::job::{Event, Job, Labels};
-use catena_kmeans::link::Link;
+use catena_kmeans::link::{Link, Place, Watch};
 use catena_kmeans::pruning::Pruning;
 use catena_kmeans::{Error, threads};
 use serde_json::Value;
@@ -98,6 +98,7 @@ fn job(data: DataSet, k: usize, engine: &str) -> Job {
         seed: 0,
         pruning: Pruning::None,
         workers: 2,
+        prepared: false,
         timeout: Duration::from_secs(20),
         labels: Labels::None,
         sample: false,
@@ -329,6 +330,41 @@ fn children(parent: u32) -> Vec<u32> {
         is_worker.then(|| path.file_name()?.to_str()?.parse().ok()).flatten()
     };
     tasks.flatten().filter_map(|task| pid(task.path())).collect()
+}
+
+/// Twins of workers whose job is over: one waits for others meanwhile, one comes later.
+#[test]
+fn what_outlives_its_job_leaves_nothing_behind() {
+    let (_engine, address) = engine();
+    let place = Place::open(Some(&address)).unwrap();
+    let mut job = job(DataSet::digits(None).unwrap(), 3, &address);
+    (job.prepared, job.init) = (true, Init::PlusPlus);
+    let client = catena_client::Client::connect(&address).unwrap();
+    let work = || {
+        let mut link = Link::join(&job, 0)?;
+        link.note_read(1);
+        let points = job.load(0, &catena_kmeans::data::Meter::default())?;
+        job.work(0, points, &mut link, true, &mut |_| Ok(()))
+    };
+    Watch::open(&job).unwrap().prepare().unwrap();
+    let prepared = client.objects("").count();
+    std::thread::scope(|scope| {
+        let waits = scope.spawn(work);
+        let range = client.reduction(&format!("{}/range", job.name));
+        let never = Instant::now() + Duration::from_secs(60);
+        while range.state().unwrap().waiting == 0 {
+            assert!(Instant::now() < never, "it never waited");
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        assert_eq!(client.objects("").count(), prepared, "a worker makes nothing");
+        place.clear(&job);
+        let error = waits.join().unwrap().unwrap_err();
+        assert!(matches!(error, Error::Over { .. }), "{error}");
+    });
+    let error = work().unwrap_err();
+    let expected = "/range is not there any more: the job is over, or its engine was started anew";
+    assert!(error.to_string().ends_with(expected), "{error}");
+    assert_eq!(client.objects("").count(), 0);
 }
 
 #[test]

@@ -113,6 +113,11 @@ impl Exchange<'_, '_> {
             Verdict::WithName if request.is_named => {
                 self.finish(at, Err(Failure::Refused(refusal)));
             }
+            // Without its name no object is made.
+            Verdict::WithName if !self.node.config.makes_objects => {
+                let absent = Fault::new(Status::Absent).into();
+                self.finish(at, Err(Failure::Refused(absent)));
+            }
             Verdict::WithName => {
                 request.is_named = true;
                 let lane = &mut self.node.lanes[endpoint];

@@ -324,3 +324,21 @@ fn a_node_says_how_it_is() {
     assert!(stats.iter().all(|shard| shard.connections >= 1 && shard.core < 2));
     assert!(client.ping().unwrap() < Duration::from_secs(5));
 }
+
+#[test]
+fn who_comes_late_makes_nothing() {
+    let (engine, client) = engine(2);
+    let late = Client::builder().makes_objects(false).connect(engine.addresses()[0]).unwrap();
+    let visits = late.counter("visits");
+    assert_eq!(status(visits.add(1)), Status::Absent);
+    let mut pipeline = late.pipeline();
+    (0..3).for_each(|_| _ = pipeline.push(&visits, CounterOp::Add { delta: 1 }));
+    let replies = pipeline.run();
+    assert_eq!(status(replies.all_ok()), Status::Absent);
+    assert_eq!(client.objects("").count(), 0);
+    assert_eq!(client.counter("visits").add(1).unwrap(), 1);
+    assert_eq!(visits.add(1).unwrap(), 2, "what is there can be used");
+    assert!(visits.delete().unwrap());
+    assert_eq!(status(visits.add(1)), Status::Absent);
+    assert_eq!(client.objects("").count(), 0);
+}
