@@ -87,6 +87,7 @@ fn run(data: &DataSet, engine: &str, on_event: &mut dyn FnMut(&Event)) -> Summar
         labels: Labels::None,
         sample: false,
         pruning: Pruning::None,
+        prepared: false,
     };
     threads::run(&job, Link::join, on_event).unwrap()
 }
