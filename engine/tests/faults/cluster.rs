@@ -179,6 +179,16 @@ impl Cluster {
         }
     }
 
+    /// Waits until nothing is to change any more: the heads are spread over all members.
+    #[cfg(feature = "s3")]
+    pub(crate) fn await_spread(&self) {
+        let latest = Instant::now() + PATIENCE;
+        while self.record().0["change"]["kind"] != "reorder" {
+            assert!(Instant::now() < latest, "the heads are not spread");
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+
     /// Where clients look for it: all nodes.
     pub(crate) fn seeds(&self) -> String {
         let addresses: Vec<&str> = self.nodes.iter().map(|node| &*node.address).collect();

@@ -41,6 +41,7 @@ fn members_are_replaced_whatever_the_store_does() {
 fn nobody_needs_the_store_while_nobody_fails() {
     let register = Register::Store(StandIn::start(&["faults"]));
     let cluster = Cluster::around(register, 3, None);
+    cluster.await_spread();
     let load = Load::start(&cluster.seeds(), 8, 2);
     load.await_more(200);
     let Register::Store(store) = cluster.register() else { unreachable!("it is a store") };

@@ -10,7 +10,8 @@
 //!    next epoch; what was proposed in the old one then fails.
 //! 2. The order is proposed only when all members of the epoch have said in it that they are at rest.
 //! 3. Rest is asked for only when the register has just answered, nobody is suspected, and nothing else
-//!    is under way: while members rest, updates wait.
+//!    is under way: while members rest, updates wait. If the register goes away in that very moment,
+//!    they wait until it is back, since what was proposed may still come to be.
 
 use std::collections::BTreeSet;
 
