@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use catena_client::operator::{NodeStatus, Operator, OperatorError};
 use catena_client::{Builder, Client, CounterOp, ReadFrom, Reply};
+use catena_engine::chain::record::Heads;
 use catena_engine::{Cluster, Engine};
 use tempfile::TempDir;
 
@@ -32,7 +33,8 @@ impl Nodes {
     fn builder(&self, at: usize, replicas: u32) -> catena_engine::Builder {
         let location = format!("file://{}", self.directory.path().display()).parse().unwrap();
         let cluster = Cluster::at(location).create(true).replicas(replicas).min_members(1);
-        let cluster = cluster.node_name(format!("node-{at}"));
+        // So that nothing changes but by what a test does.
+        let cluster = cluster.heads(Heads::One).node_name(format!("node-{at}"));
         Engine::builder().cores(1 + at % 2).shards(8).cluster(cluster)
     }
 

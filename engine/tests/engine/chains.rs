@@ -119,7 +119,7 @@ fn of_several_that_would_found_a_cluster_one_does() {
     let place = Place::new();
     let builders = ["node-a", "node-b", "node-c"].map(|name| {
         let cluster = place.cluster().node_name(name).create(true).replicas(3);
-        Engine::builder().shards(8).cluster(cluster)
+        Engine::builder().shards(8).cluster(cluster.heads(Heads::One))
     });
     let engines = std::thread::scope(|scope| {
         let starting = builders.map(|builder| scope.spawn(|| builder.start()));
