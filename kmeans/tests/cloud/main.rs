@@ -275,6 +275,12 @@ fn node(store: &Store, name: &str) -> Engine {
     Engine::builder().cores(1).shards(4).cluster(cluster).start().unwrap()
 }
 
+/// How many members the record of that cluster has.
+fn members(cloud: &Cloud) -> usize {
+    let record: Value = serde_json::from_str(&cloud.contents("clusters/km/config.json")).unwrap();
+    record["nodes"].as_object().unwrap().len()
+}
+
 #[test]
 fn workers_find_the_cluster_by_its_record() {
     const PLACE: &str = "s3://points/clusters#km";
@@ -294,6 +300,14 @@ fn workers_find_the_cluster_by_its_record() {
     };
     let first = node(&cloud.store, "first");
     let _second = node(&cloud.store, "second");
+    let started = Instant::now();
+    while members(&cloud) < 2 {
+        assert!(
+            started.elapsed() < Duration::from_secs(30),
+            "the second node does not become a member"
+        );
+        std::thread::sleep(Duration::from_millis(20));
+    }
     run("s3://points/processes.csv", &["--backend", "processes"]);
     // Nobody is told that the one that founded it is gone.
     drop(first);
