@@ -22,9 +22,9 @@ pub(super) struct Waiter {
 }
 
 impl Waiter {
-    /// How long it has waited.
+    /// How long it has waited. Since a retry, time may have been turned back, see `Shard::turn_back`.
     pub(super) fn waited_us(&self, now: Time) -> u64 {
-        now.0 - self.since.0
+        now.0.saturating_sub(self.since.0)
     }
 }
 
@@ -120,5 +120,24 @@ impl Waiters {
                 hand(conn, waiter);
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use catena_protocol::FrameKind;
+
+    /// A head that hands its shards on forgets time in which nothing took effect, a retry included.
+    #[test]
+    fn a_wait_outlives_that_time_is_turned_back() {
+        let mut waiters = Waiters::default();
+        let id = waiters.next_id();
+        let header = Header::new(FrameKind::Request);
+        let waiter = Waiter { header, conn: None, since: Time(10), deadline: Time(90) };
+        waiters.parked.insert(id, waiter);
+        waiters.attach(id, ConnId(1), Time(50));
+        assert_eq!(waiters.parked[&id].waited_us(Time(60)), 10);
+        assert_eq!(waiters.parked[&id].waited_us(Time(40)), 0);
     }
 }

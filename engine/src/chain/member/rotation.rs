@@ -157,8 +157,8 @@ impl Member {
         if self.rules.rest && plan.at_rest.len() < record.nodes.len() {
             if plan.next_ask.is_none_or(|at| now >= at) {
                 plan.next_ask = Some(now.plus_ms(BEAT_MS));
-                let late = plan.at_rest.clone();
-                for to in record.members().filter(|to| *to != self.me && !late.contains(to)) {
+                let is_awaited = |to: &NodeId| *to != self.me && !plan.at_rest.contains(to);
+                for to in record.members().filter(is_awaited) {
                     let message = PeerMessage::Rest { epoch: record.epoch };
                     out.push(Action::Send { to, message });
                 }
