@@ -10,14 +10,15 @@ use catena_protocol::Op;
 use catena_protocol::op::CounterOp;
 
 use crate::args::Common;
-use crate::contest::{Contender, contest};
+use crate::contest::{Contender, Series, contest};
 use crate::in_process::InProcess;
 use crate::record::{Record, Row, Sample};
 use crate::server::Server;
+use crate::stats::Paired;
 use crate::wire::{Plan, Workload};
 
-/// Measures the engine against a bare echo on a raw io_uring ring and on epoll, its work without
-/// sockets, its system calls, its heap and its memory; and the load generator.
+/// Measures the engine against a bare echo on a raw io_uring ring and on epoll, both beside Redis; its
+/// work without sockets, its system calls, its heap and its memory; and the load generator.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     #[command(flatten)]
@@ -31,10 +32,14 @@ const KEYS: u64 = 100_000;
 
 pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     let cpu = args.common.engine_cpu;
-    let servers =
-        [Server::engine(&[cpu], 0)?, Server::echo("ring", cpu)?, Server::echo("epoll", cpu)?];
-    args.common.pin_load()?;
+    let mut servers =
+        vec![Server::engine(&[cpu], 0)?, Server::echo("ring", cpu)?, Server::echo("epoll", cpu)?];
     let mut record = Record::new("limits");
+    match Server::peer("redis", cpu)? {
+        Some(redis) => servers.push(redis),
+        None => record.notes.push("redis: skipped, it is not installed".to_owned()),
+    }
+    args.common.pin_load()?;
     let timing = args.common.timing();
     for (connections, depth) in SIZES {
         let plan = Plan { workload: Workload::CounterAdd, keys: KEYS, connections };
@@ -43,11 +48,18 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
             .map(|server| Contender::new(server, &plan))
             .collect::<anyhow::Result<Vec<_>>>()?;
         let series = contest(&mut contenders, &timing.pressure(depth), timing.rounds)?;
-        let (engine, echoes) = series.split_first().expect("we take part");
+        let [engine, echoes @ .., last] = &series[..] else { unreachable!("three take part") };
         let measure = format!("counter_add_{connections}x{depth}");
-        record.rows.extend(echoes.iter().map(|echo| engine.rate_row(&measure, echo)));
+        let rows = series[1..].iter().map(|other| engine.rate_row(&measure, other));
+        let rows: Vec<Row> = rows.collect();
+        record
+            .samples
+            .extend(rows.iter().filter(|row| row.peer.starts_with("echo")).flat_map(shares));
+        record.rows.extend(rows);
+        if last.server == "redis" {
+            record.samples.extend(echoes.iter().map(|echo| ceiling(&measure, echo, last)));
+        }
     }
-    record.samples.extend(record.rows.iter().flat_map(shares));
     in_process_samples(args, &mut record);
     record.samples.extend(generator::samples(args.common.rounds, round(args))?);
     for (connections, depth) in [(16, 1), (16, 32)] {
@@ -73,6 +85,13 @@ fn shares(row: &Row) -> Vec<Sample> {
         Sample::new(&measure, "catena", "ns/op", &[ours - theirs])
     });
     std::iter::once(Sample { spread: *spread, ..share }).chain(beyond).collect()
+}
+
+/// What an echo has of Redis' throughput: with the same frames, the most that any server could reach.
+fn ceiling(measure: &str, echo: &Series, redis: &Series) -> Sample {
+    let Paired { ratio, spread } = Paired::of(&echo.rate, &redis.rate);
+    let measure = format!("{} beside redis, {measure}", echo.server);
+    Sample { spread, ..Sample::new(&measure, &echo.server, "times", &[ratio]) }
 }
 
 fn round(args: &Args) -> Duration {

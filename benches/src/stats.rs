@@ -41,12 +41,17 @@ pub(crate) fn median(values: &[f64]) -> f64 {
     }
 }
 
-/// How far values lie apart: largest minus smallest, divided by the median.
+/// How far values lie apart: largest minus smallest, divided by the median, or by the largest where the
+/// median is 0.
 pub(crate) fn spread(values: &[f64]) -> f64 {
     let least = values.iter().copied().fold(f64::INFINITY, f64::min);
     let most = values.iter().copied().fold(f64::NEG_INFINITY, f64::max);
-    // All zero lie together, whatever they are divided by.
-    if most == least { 0.0 } else { (most - least) / median(values) }
+    match median(values) {
+        // All zero lie together, whatever they are divided by.
+        _ if most == least => 0.0,
+        0.0 => (most - least) / most.abs().max(least.abs()),
+        median => (most - least) / median,
+    }
 }
 
 #[cfg(test)]
@@ -64,6 +69,7 @@ mod tests {
     fn the_spread_is_relative_to_the_median() {
         assert_eq!(spread(&[2.0, 4.0, 5.0]), 0.75);
         assert_eq!([spread(&[7.0]), spread(&[0.0, 0.0])], [0.0, 0.0]);
+        assert_eq!(spread(&[0.0, 0.0, 4.0]), 1.0);
     }
 
     #[test]
