@@ -97,7 +97,8 @@ pub const SESSION_BYTES: u64 = 320;
 /// on can stay unread in the engine's sockets.
 pub const CLOSED_MS: u32 = 60_000;
 
-/// Receive and reply buffers of a connection begin this small, so that idle ones cost little …
+/// Receive buffers of a connection, and reply buffers of a core, begin this small, so that idle ones cost
+/// little …
 pub const BUFFER_BYTES_MIN: usize = 4 * 1024;
 
 /// … and grow to this while a connection is busy. A larger frame gets a larger buffer for as long as

@@ -29,6 +29,7 @@
 
 #![deny(unsafe_code)]
 
+mod ahead;
 pub mod chain;
 mod clock;
 mod cluster;

@@ -83,6 +83,16 @@ pub fn next(bytes: &[u8], frame_bytes_max: u32) -> Result<Next<'_>, FrameError> 
     Ok(Next::Frame(Frame { header, body, bytes }))
 }
 
+/// The header that `bytes` begin with, and the length of its frame, if the frame is there whole. Only
+/// the lengths are checked: for whoever wants to know what may come, and takes it from [`next`] then.
+#[inline(always)]
+pub fn peek(bytes: &[u8]) -> Option<(Header, usize)> {
+    let head = bytes.first_chunk::<HEADER_LEN>()?;
+    let frame_len = len(Lengths::read(head, FRAME_BYTES_MAX).ok()?.frame_bytes);
+    let header = Header::read(head).ok()?;
+    (frame_len <= bytes.len()).then_some((header, frame_len))
+}
+
 /// Appends a frame to `out`. `body` appends the body, an archive whose root comes last.
 ///
 /// # Errors
@@ -180,6 +190,15 @@ impl Frame<'_> {
 /// The checksum of a frame: the low half of XXH3-64 over all bytes after the checksum field, seeded
 /// with the four bytes before it. It covers every byte of the frame but itself.
 fn checksum(frame: &[u8]) -> u32 {
+    // Most frames bring a number or two, and a length that is known beforehand is quicker.
+    match <&[u8; HEADER_LEN + 16]>::try_from(frame) {
+        Ok(short) => checksum_of(short),
+        Err(_) => checksum_of(frame),
+    }
+}
+
+#[inline(always)]
+fn checksum_of(frame: &[u8]) -> u32 {
     let seed = u32::from_le_bytes([frame[0], frame[1], frame[2], frame[3]]);
     let hash = xxh3(u64::from(seed), &frame[8..]);
     let [a, b, c, d, ..] = hash.to_le_bytes();

@@ -33,6 +33,7 @@ use super::held::Held;
 use super::log::Log;
 use super::record::NodeId;
 use super::rules::Rules;
+use crate::ahead::Step;
 use crate::config::{LOG_BYTES_KEPT, UNCOMMITTED_BYTES_MAX, UNCOMMITTED_MAX};
 use crate::shard::{Answered, ConnId, Moment, Outbox, Output, Seq, Shard, Time};
 
@@ -243,14 +244,8 @@ impl Replica {
 
     /// Brings into the cache what a request is going to need, see [`Shard::prefetch`].
     #[inline]
-    pub fn prefetch(&mut self, header: &Header) {
-        self.shard.prefetch(header);
-    }
-
-    /// The rest of it, see [`Shard::prefetch_rest`].
-    #[inline]
-    pub fn prefetch_rest(&mut self, header: &Header) {
-        self.shard.prefetch_rest(header);
+    pub(crate) fn prefetch(&mut self, step: Step, header: &Header) -> bool {
+        self.shard.prefetch(step, header)
     }
 
     /// Whether it takes no updates in this epoch any more, and every member has those that it took as
@@ -267,6 +262,12 @@ impl Replica {
     /// Whether nobody else has a part in it, and nothing is ever sent but answers.
     pub fn is_alone(&self) -> bool {
         self.alone
+    }
+
+    /// The quick way for what most requests are, see [`Shard::on_count`]: of a node without a cluster.
+    #[inline(always)]
+    pub(crate) fn on_count(&mut self, now: Time, frame: &Frame<'_>) -> Option<u64> {
+        if self.alone && self.post.epoch == 0 { self.shard.on_count(now, frame) } else { None }
     }
 
     /// Takes a client's request. `clock` is what leases are measured by: the node's own, which nobody

@@ -4,26 +4,25 @@
 //! Whoever has something to write takes the write half, writes until the reply buffer is empty, and
 //! puts it back. If somebody else has it, that somebody takes the rest along.
 
-use std::cell::{Cell, RefCell};
+use std::cell::{Cell, RefCell, RefMut};
 use std::io;
 use std::os::fd::{AsRawFd, RawFd};
 use std::rc::Rc;
 
 use catena_protocol::frame::{self, Next};
 use catena_protocol::limits::FRAME_BYTES_MAX;
-use catena_protocol::{Fault, Frame, FrameError, FrameKind, Header, Refusal, Status};
+use catena_protocol::{Fault, Frame, FrameKind, Header, Refusal, Status};
 use monoio::io::{AsyncReadRent, AsyncWriteRentExt, OwnedReadHalf, OwnedWriteHalf, Splitable};
 use monoio::net::TcpStream;
-use smallvec::SmallVec;
 
 use super::buffer::ReadBuffer;
 use super::close;
 use super::core::Core;
 use super::link::PeerCore;
 use super::notify::Notify;
-use crate::config::{
-    BUFFER_BYTES, BUFFER_BYTES_MIN, CONNECTIONS_MAX, LINK_BUFFER_BYTES, UNSENT_BYTES_MAX,
-};
+use super::spares::Spares;
+use crate::ahead::{Lookahead, Step};
+use crate::config::{CONNECTIONS_MAX, LINK_BUFFER_BYTES, UNSENT_BYTES_MAX};
 use crate::shard::ConnId;
 
 /// A connection, as the tasks of its core share it.
@@ -34,8 +33,9 @@ pub(super) struct Conn {
     pub(super) role: Cell<Role>,
     /// Replies, or frames to another node, not yet handed to the kernel.
     pub(super) unsent: RefCell<Vec<u8>>,
-    /// The buffer that was written last, to be filled next.
+    /// Of a link: the buffer that was written last, to be filled next. Clients share theirs.
     spare: RefCell<Vec<u8>>,
+    spares: Rc<Spares>,
     writer: RefCell<Option<OwnedWriteHalf<TcpStream>>>,
     /// There is something to write that the reading task does not know of.
     pub(super) flush_wanted: Notify,
@@ -76,13 +76,15 @@ pub(super) fn start(core: &Rc<Core>, stream: TcpStream, role: Role) -> Rc<Conn> 
         id,
         fd,
         role: Cell::new(role),
-        unsent: RefCell::new(Vec::with_capacity(BUFFER_BYTES_MIN)),
-        spare: RefCell::new(Vec::with_capacity(BUFFER_BYTES_MIN)),
+        unsent: RefCell::default(),
+        spare: RefCell::default(),
+        spares: core.spares.clone(),
         writer: RefCell::new(Some(writer)),
         flush_wanted: Notify::default(),
         drained: Notify::default(),
         closed: Cell::new(false),
     });
+    core.spares.count(core.conns.len());
     monoio::spawn(serve(core.clone(), conn.clone(), reader));
     conn
 }
@@ -130,80 +132,40 @@ async fn read(
     }
 }
 
-/// Frames looked at together before they are served one by one.
-const BATCH_FRAMES: usize = 64;
-
 /// Serves the frames in `buffer` with `serve`, until it has no more, the replies are too many, or
-/// `serve` says that this was the last. Before every batch, `expect` sees what comes.
+/// `serve` says that this was the last. `expect` sees what comes, some time before.
+#[inline(always)]
 pub(super) fn drain(
     buffer: &mut ReadBuffer,
     unsent: &mut Vec<u8>,
-    expect: impl Fn(&[Frame<'_>]),
+    expect: impl Fn(Step, &Header) -> bool,
     mut serve: impl FnMut(&Frame<'_>, &mut Vec<u8>) -> Option<Verdict>,
 ) -> Verdict {
-    loop {
-        let Batch { frames, then } = Batch::cut(buffer.received());
-        expect(&frames);
-        let (mut served, mut verdict) = (0, None);
-        for frame in &frames {
-            if unsent.len() > UNSENT_BYTES_MAX {
-                verdict = Some(Verdict::Flush);
-                break;
-            }
-            verdict = serve(frame, unsent);
-            served += frame.bytes.len();
-            if verdict.is_some() {
-                break;
-            }
+    let mut rest = buffer.received();
+    let received = rest.len();
+    let mut ahead = Lookahead::new(rest, frame::peek);
+    let verdict = loop {
+        if unsent.len() > UNSENT_BYTES_MAX {
+            break Verdict::Flush;
         }
-        drop(frames);
-        buffer.consume(served);
-        match (verdict, then) {
-            (Some(verdict), _) => return verdict,
-            (None, Then::More) => {}
-            (None, Then::Receive(bytes)) => return Verdict::Receive(bytes),
-            (None, Then::Broken(error)) => {
-                refuse(unsent, &Refusal::Fault(error.fault));
-                return Verdict::Close;
-            }
-        }
-    }
-}
-
-/// Frames that were received whole, and what is behind them.
-struct Batch<'a> {
-    frames: SmallVec<[Frame<'a>; BATCH_FRAMES]>,
-    then: Then,
-}
-
-enum Then {
-    /// There may be more frames.
-    More,
-    /// A frame that takes this many bytes and is not all there.
-    Receive(usize),
-    /// No frame.
-    Broken(FrameError),
-}
-
-impl<'a> Batch<'a> {
-    fn cut(received: &'a [u8]) -> Batch<'a> {
-        let mut frames = SmallVec::new();
-        let mut rest = received;
-        let then = loop {
-            if frames.len() == BATCH_FRAMES {
-                break Then::More;
-            }
-            match frame::next(rest, FRAME_BYTES_MAX) {
-                Ok(Next::Partial { bytes }) => break Then::Receive(bytes),
-                Ok(Next::Frame(frame)) => {
-                    rest = &rest[frame.bytes.len()..];
-                    frames.push(frame);
+        ahead.advance(&expect);
+        match frame::next(rest, FRAME_BYTES_MAX) {
+            Ok(Next::Partial { bytes }) => break Verdict::Receive(bytes),
+            Ok(Next::Frame(frame)) => {
+                rest = &rest[frame.bytes.len()..];
+                if let Some(verdict) = serve(&frame, unsent) {
+                    break verdict;
                 }
-                Err(error) => break Then::Broken(error),
             }
-        };
-        Batch { frames, then }
-    }
+            Err(error) => {
+                refuse(unsent, &Refusal::Fault(error.fault));
+                break Verdict::Close;
+            }
+        }
+    };
+    let served = received - rest.len();
+    buffer.consume(served);
+    verdict
 }
 
 /// Says why a connection is about to be closed.
@@ -247,16 +209,30 @@ impl Conn {
         close::both_ways(self.fd);
     }
 
+    /// Where replies to a client go, with a buffer to put them in.
+    pub(super) fn replies(&self) -> RefMut<'_, Vec<u8>> {
+        let mut unsent = self.unsent.borrow_mut();
+        if unsent.capacity() == 0 {
+            *unsent = self.spares.take();
+        }
+        unsent
+    }
+
     /// Writes the replies, all in one write unless more come meanwhile.
     async fn flush(&self) -> io::Result<()> {
         let Some(mut writer) = self.writer.take() else { return Ok(()) };
         let mut written = Ok(());
         while written.is_ok() && !self.unsent.borrow().is_empty() {
             let batch = self.unsent.replace(self.spare.take());
-            let (result, batch) = writer.write_all(batch).await;
+            let (result, mut batch) = writer.write_all(batch).await;
             written = result.map(drop);
-            let keep = if self.is_link() { LINK_BUFFER_BYTES } else { BUFFER_BYTES };
-            self.spare.replace(reusable(batch, keep));
+            if self.is_link() {
+                batch.clear();
+                batch.shrink_to(LINK_BUFFER_BYTES);
+                self.spare.replace(batch);
+            } else {
+                self.spares.give(batch);
+            }
         }
         self.writer.replace(Some(writer));
         self.drained.notify();
@@ -271,11 +247,4 @@ impl Conn {
         }
         Ok(())
     }
-}
-
-/// Empties a buffer for the next replies; one that held something large is given back.
-fn reusable(mut buffer: Vec<u8>, keep_bytes: usize) -> Vec<u8> {
-    buffer.clear();
-    buffer.shrink_to(keep_bytes);
-    buffer
 }

@@ -10,7 +10,7 @@ use std::time::Duration;
 use catena_protocol::limits::{FRAME_BYTES_MAX, SESSION_WINDOW_MAX};
 use catena_protocol::{
     Fault, Frame, FrameKind, Header, Hello, Kind, ObjectId, Refusal, ShardId, ShardMap, Status,
-    Welcome, features,
+    Welcome, features, frame,
 };
 use monoio::net::{TcpListener, TcpStream};
 use slab::Slab;
@@ -22,8 +22,10 @@ use super::conn::{self, Conn, Role, Verdict, refuse};
 use super::link::Link;
 use super::notice::CoreCluster;
 use super::notify::Notify;
+use super::spares::Spares;
 use super::spin::Spin;
 use super::thread::CoreCensus;
+use crate::ahead::Step;
 use crate::chain::record::NodeId;
 use crate::chain::replica::{Exits, Post, Replica, Report};
 use crate::chain::rules::Rules;
@@ -62,6 +64,7 @@ pub(super) struct Core {
     /// Memory that all of them take, in bytes.
     memory_bytes: Cell<u64>,
     pub(super) conns: Conns,
+    pub(super) spares: Rc<Spares>,
     chain: Option<Chain>,
     /// The epoch of the last view; 0 if there is no cluster.
     pub(super) epoch: Cell<u32>,
@@ -99,6 +102,7 @@ impl Core {
             places,
             memory_bytes: Cell::new(0),
             conns: Conns::default(),
+            spares: Rc::default(),
             spin,
             meter,
             armed: Cell::new(None),
@@ -159,31 +163,20 @@ impl Core {
                     Some(Verdict::Close)
                 }
             };
-        let mut unsent = conn.unsent.borrow_mut();
-        let verdict = conn::drain(buffer, &mut unsent, |frames| self.expect(frames), serve);
+        let mut unsent = conn.replies();
+        let verdict =
+            conn::drain(buffer, &mut unsent, |step, header| self.expect(step, header), serve);
         drop(unsent);
         self.flush_touched();
         self.meter.end(|| self.now());
         verdict
     }
 
-    /// Brings into the cache what requests are going to need, with many of the misses under way at a
-    /// time.
-    fn expect(&self, frames: &[Frame<'_>]) {
-        if frames.len() < WORTH_WARMING {
-            return;
-        }
-        let mut shards = self.shards.borrow_mut();
-        for frame in frames {
-            if let Some(index) = self.place(frame.header.shard) {
-                shards[index].prefetch(&frame.header);
-            }
-        }
-        for frame in frames {
-            if let Some(index) = self.place(frame.header.shard) {
-                shards[index].prefetch_rest(&frame.header);
-            }
-        }
+    /// Brings into the cache what a request is going to need.
+    #[inline]
+    fn expect(&self, step: Step, header: &Header) -> bool {
+        let index = self.place(header.shard);
+        index.is_some_and(|index| self.shards.borrow_mut()[index].prefetch(step, header))
     }
 
     /// Serves one frame. An error ends the connection.
@@ -199,8 +192,17 @@ impl Core {
         }
         frame.expect_kind(FrameKind::Request)?;
         let header = &frame.header;
+        let route = self.route(header);
+        if let Ok(index) = route {
+            let now = self.config.clock.shards_time(now);
+            if let Some(word) = self.shards.borrow_mut()[index].on_count(now, frame) {
+                self.meter.at_once(header.op, Status::Ok);
+                frame::write_word(unsent, header, word);
+                return Ok(());
+            }
+        }
         let mut out = Answers::of_turn(self, conn.id, unsent);
-        match self.route(header) {
+        match route {
             Ok(index) => self.ask(index, now, conn.id, frame, &mut out),
             Err(fault) => out.push(conn.id, header, Output::Refusal(&fault.into())),
         }
@@ -422,6 +424,7 @@ impl Core {
 
     pub(super) fn remove(self: &Rc<Core>, conn: &Rc<Conn>) {
         self.conns.remove(conn.id);
+        self.spares.count(self.conns.len());
         self.on_link_end(conn);
         if self.conns.len() == 0 {
             self.deserted.notify();
@@ -471,9 +474,6 @@ impl Core {
 fn kind_of(header: &Header) -> u8 {
     header.op.to_be_bytes()[0]
 }
-
-/// Fewer requests than this have too few misses to overlap.
-const WORTH_WARMING: usize = 4;
 
 /// The connections of a core.
 #[derive(Default)]
@@ -541,7 +541,7 @@ impl<'a> Answers<'a> {
         if conn == self.current {
             write(self.unsent);
         } else if let Some(conn) = self.core.conns.get(conn) {
-            write(&mut conn.unsent.borrow_mut());
+            write(&mut conn.replies());
             conn.flush_wanted.notify();
         }
     }

@@ -213,7 +213,7 @@ impl Core {
         let verdict = conn::drain(
             buffer,
             &mut last_words,
-            |_| (),
+            |_, _| false,
             |frame, last_words| match self.serve_link(conn, frame) {
                 Ok(()) => None,
                 Err(refusal) => {

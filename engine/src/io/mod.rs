@@ -18,6 +18,7 @@ mod core;
 mod link;
 mod notice;
 mod notify;
+mod spares;
 mod spin;
 mod thread;
 

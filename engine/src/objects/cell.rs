@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::state::{check, roomy_bytes};
 use super::{Applied, Description, Turn, check_len, check_stored};
 use crate::config::CELL_BYTES_MAX;
-use crate::prefetch::prefetch;
+use crate::prefetch::{LINE_BYTES, prefetch};
 use crate::shard::RestoreError;
 
 /// A cell; empty until somebody writes it. Its memory is reused from write to write.
@@ -113,10 +113,10 @@ impl Cell {
         self.bytes.extend_from_slice(bytes);
     }
 
-    /// Begins to bring the first bytes into the cache.
-    pub(super) fn prefetch(&self) {
+    /// Begins to bring the first bytes into the cache; the cpu sees by itself where that leads.
+    pub(super) fn prefetch_contents(&self) {
         if let Some(first) = self.bytes.first() {
-            prefetch(first);
+            prefetch(first, self.bytes.len().div_ceil(LINE_BYTES).min(4));
         }
     }
 

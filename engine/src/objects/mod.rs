@@ -37,7 +37,7 @@ mod vector;
 
 use std::any::Any;
 
-use catena_protocol::op::Loss;
+use catena_protocol::op::{CounterOp, Loss};
 use catena_protocol::{Fault, ItemsBuf, Kind, Missing, Op, Refusal, Reply, Status};
 use serde::{Deserialize, Serialize};
 
@@ -59,6 +59,7 @@ pub(crate) use self::turn::{Applied, Desk, Place, Turn};
 pub use self::user::Types;
 use self::user::User;
 use self::vector::Vector;
+use crate::prefetch::prefetch;
 
 /// A parked request, as an object knows it.
 #[derive(
@@ -292,9 +293,9 @@ impl Object {
     /// Check and apply in one for the common case, an update of a counter that is answered by a
     /// number. `None` says that this is another case, or the update is refused; nothing has changed.
     #[inline(always)]
-    pub(crate) fn count(&mut self, op: &Op<'_>) -> Option<u64> {
-        match (self, op) {
-            (Object::Counter(counter), Op::Counter(op)) => counter.count(op),
+    pub(crate) fn count(&mut self, op: &CounterOp) -> Option<u64> {
+        match self {
+            Object::Counter(counter) => counter.count(op),
             _ => None,
         }
     }
@@ -370,7 +371,14 @@ impl Object {
     /// Begins to bring into the cache what the object has on the heap.
     pub(crate) fn prefetch(&self) {
         if let Object::Cell(cell) = self {
-            cell.prefetch();
+            prefetch(&**cell, 1);
+        }
+    }
+
+    /// The same for what is found only by [`Object::prefetch`]'s.
+    pub(crate) fn prefetch_contents(&self) {
+        if let Object::Cell(cell) = self {
+            cell.prefetch_contents();
         }
     }
 

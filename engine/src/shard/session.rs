@@ -16,7 +16,6 @@ use catena_protocol::limits::{SESSION_TTL_MS_DEFAULT, SESSION_TTL_MS_MAX, SESSIO
 use catena_protocol::{Fault, Header, Status};
 use serde::{Deserialize, Serialize};
 use slab::Slab;
-use smallvec::SmallVec;
 
 use super::Time;
 use super::snapshot::RestoreError;
@@ -53,7 +52,7 @@ struct Session {
     acked_upto: u64,
     /// A power of two long; request `n` is at `n % len`. What is acknowledged may still lie there
     /// and means nothing, unless it is counted in `parked` or `shared`.
-    ring: SmallVec<[Slot; RING_SLOTS_MIN]>,
+    ring: Box<[Slot]>,
     /// Takes no more requests.
     closed: bool,
     /// How many slots hold a request that waits.
@@ -105,7 +104,16 @@ pub(super) enum Admission<'a> {
     Parked(WaiterId),
 }
 
-/// Slots a ring begins with, inside the session: enough for a client that waits for its answers.
+/// A place in its session for a request that is about to take effect.
+pub(super) struct Seat<'a> {
+    touched: &'a mut Time,
+    acked: &'a mut u64,
+    acked_upto: u64,
+    slot: &'a mut Slot,
+    number: u64,
+}
+
+/// Slots a ring begins with: enough for a client that waits for its answers.
 const RING_SLOTS_MIN: usize = 4;
 
 const _: () = assert!(size_of::<Slot>() <= 32, "a ring is two cache lines");
@@ -185,20 +193,13 @@ impl Sessions {
         }
     }
 
-    /// Begins to bring the session of a request into the cache.
+    /// Begins to bring the slot of a request into the cache. Its session mostly is there: others of the
+    /// same connection came before.
     #[inline]
     pub(super) fn prefetch(&mut self, header: &Header) {
         if let Some(key) = self.find(header.session) {
-            prefetch(&self.live[key]);
-        }
-    }
-
-    /// Begins to bring the slot of a request into the cache.
-    #[inline]
-    pub(super) fn prefetch_slot(&mut self, header: &Header) {
-        if let Some(key) = self.find(header.session) {
             let session = &self.live[key];
-            prefetch(&session.ring[session.index(header.number)]);
+            prefetch(&session.ring[session.index(header.number)], 1);
         }
     }
 
@@ -243,6 +244,31 @@ impl Sessions {
         })
     }
 
+    /// [`Sessions::admit`], [`Sessions::accept`] and [`Sessions::settle_word`] in one for the common
+    /// case: a new request of a session that knows of numbers only, with room in its ring. `None` says
+    /// that this is another case; nothing has changed.
+    #[inline(always)]
+    pub(super) fn seat(&mut self, header: &Header) -> Option<Seat<'_>> {
+        let key = self.find(header.session)?;
+        let session = self.live.get_mut(key)?;
+        let number = header.number;
+        let acked_upto = header.acked_upto().max(session.acked_upto);
+        let is_common = !session.closed
+            && session.parked + session.shared == 0
+            && number > acked_upto
+            && number - acked_upto <= session.ring.len() as u64;
+        let Session { touched, acked_upto: acked, ring, .. } = session;
+        let index = usize::try_from(number & (ring.len() as u64 - 1)).ok()?;
+        let slot = ring.get_mut(index)?;
+        (is_common && slot.number != number).then_some(Seat {
+            touched,
+            acked,
+            acked_upto,
+            slot,
+            number,
+        })
+    }
+
     /// Takes note of an admitted update that took effect: forgets the answers that its client has
     /// acknowledged, and makes room for one more.
     pub(super) fn accept(&mut self, key: SessionKey, header: &Header, now: Time) {
@@ -269,12 +295,7 @@ impl Sessions {
         if session.parked + session.shared > 0 {
             return session.put(Slot { number, state: State::Answered(Answer::Word(word)) });
         }
-        let slot = session.slot(number);
-        slot.number = number;
-        let before = std::mem::replace(&mut slot.state, State::Answered(Answer::Word(word)));
-        debug_assert!(!before.has_memory(), "nothing that has memory was counted");
-        // There is nothing to drop, and no need to look.
-        std::mem::forget(before);
+        session.slot(number).put_word(number, word);
     }
 
     /// Keeps the answer to a request that waited, unless its session is gone.
@@ -434,7 +455,7 @@ impl Session {
             touched: now,
             listed: now.plus_ms(ttl_ms),
             acked_upto: 0,
-            ring: std::iter::repeat_n(Slot::default(), RING_SLOTS_MIN).collect(),
+            ring: ring(RING_SLOTS_MIN),
             closed: false,
             parked: 0,
             shared: 0,
@@ -457,12 +478,8 @@ impl Session {
         let len = ring_slots as usize;
         let is_ring = (RING_SLOTS_MIN..=usize::from(SESSION_WINDOW_MAX)).contains(&len);
         check(is_ring && len.is_power_of_two(), "a ring has no such length")?;
-        let mut session = Session {
-            ring: std::iter::repeat_n(Slot::default(), len).collect(),
-            acked_upto,
-            closed,
-            ..Session::new(nonce, ttl_ms, touched)
-        };
+        let mut session =
+            Session { ring: ring(len), acked_upto, closed, ..Session::new(nonce, ttl_ms, touched) };
         let mut last = acked_upto;
         for slot in slots {
             let is_open = slot.number > last && slot.number - acked_upto <= len as u64;
@@ -494,7 +511,7 @@ impl Session {
     #[inline(always)]
     fn slot(&mut self, number: u64) -> &mut Slot {
         let index = self.index(number);
-        &mut self.ring.as_mut_slice()[index]
+        &mut self.ring[index]
     }
 
     /// Puts what is known of a request in its place.
@@ -554,7 +571,7 @@ impl Session {
     /// Gives the memory of the ring back; answers how much that was, in bytes.
     fn shrink(&mut self) -> u64 {
         let bytes = ring_bytes(self.ring.len());
-        self.ring = std::iter::repeat_n(Slot::default(), RING_SLOTS_MIN).collect();
+        self.ring = ring(RING_SLOTS_MIN);
         bytes
     }
 
@@ -562,14 +579,35 @@ impl Session {
     fn grow(&mut self, window: usize) -> u64 {
         let len_before = self.ring.len();
         let len = window.next_power_of_two();
-        let ring = std::iter::repeat_n(Slot::default(), len).collect();
-        let before = std::mem::replace(&mut self.ring, ring);
+        let before = std::mem::replace(&mut self.ring, ring(len));
         let acked_upto = self.acked_upto;
         for slot in before.into_iter().filter(|slot| slot.number > acked_upto) {
             let number = slot.number;
             *self.slot(number) = slot;
         }
         ring_bytes(len) - ring_bytes(len_before)
+    }
+}
+
+impl Seat<'_> {
+    /// Takes note that the request took effect, and keeps its answer.
+    #[inline(always)]
+    pub(super) fn take(self, word: u64, now: Time) {
+        *self.touched = now;
+        *self.acked = self.acked_upto;
+        self.slot.put_word(self.number, word);
+    }
+}
+
+impl Slot {
+    /// Keeps an answer where nothing lies that has memory of its own.
+    #[inline(always)]
+    fn put_word(&mut self, number: u64, word: u64) {
+        self.number = number;
+        let before = std::mem::replace(&mut self.state, State::Answered(Answer::Word(word)));
+        debug_assert!(!before.has_memory(), "nothing that has memory was counted");
+        // There is nothing to drop, and no need to look.
+        std::mem::forget(before);
     }
 }
 
@@ -589,6 +627,10 @@ impl State {
             State::Free | State::Parked(_) => 0,
         }
     }
+}
+
+fn ring(slots: usize) -> Box<[Slot]> {
+    std::iter::repeat_n(Slot::default(), slots).collect()
 }
 
 /// Heap that a ring takes once it has outgrown its session, in bytes.

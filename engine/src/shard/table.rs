@@ -21,6 +21,8 @@ use crate::prefetch::prefetch;
 pub(super) struct Table<K: Key, V> {
     seed: Seed,
     parts: Box<[Part<K, V>]>,
+    /// How many entries each part has, and all of them.
+    lens: Box<[u32]>,
     len: usize,
 }
 
@@ -40,10 +42,9 @@ pub(super) trait Key: Copy {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Seed([u64; 2]);
 
-/// Those entries whose hashes begin alike.
+/// Those entries whose hashes begin alike. Two words, so that all parts of a table stay in the cache.
 struct Part<K: Key, V> {
-    slots: Vec<Slot<K, V>>,
-    len: usize,
+    slots: Box<[Slot<K, V>]>,
 }
 
 struct Slot<K: Key, V> {
@@ -84,9 +85,9 @@ impl<K: Key, V: fmt::Debug> fmt::Debug for Table<K, V> {
 
 impl<K: Key, V> Table<K, V> {
     pub(super) fn new(seed: Seed) -> Table<K, V> {
-        let part = || Part { slots: Vec::new(), len: 0 };
-        let parts = std::iter::repeat_with(part).take(1 << PARTS_LOG2).collect();
-        Table { seed, parts, len: 0 }
+        let parts = std::iter::repeat_with(|| Part { slots: Box::default() });
+        let parts: Box<[_]> = parts.take(1 << PARTS_LOG2).collect();
+        Table { seed, lens: vec![0; parts.len()].into(), parts, len: 0 }
     }
 
     /// What makes its hashes its own.
@@ -98,13 +99,13 @@ impl<K: Key, V> Table<K, V> {
         self.len
     }
 
-    /// Begins to bring the place where a key should be into the cache.
+    /// Begins to bring the place where a key should be into the cache, and a few places behind it.
     #[inline]
     pub(super) fn prefetch(&self, key: &K) {
         let hash = self.seed.hash::<K>(key.words());
         let part = &self.parts[part_of(hash)];
         if let Some(slot) = part.slots.get(part.home(hash)) {
-            prefetch(slot);
+            prefetch(slot, 2);
         }
     }
 
@@ -160,9 +161,11 @@ impl<K: Key, V> Table<K, V> {
 
     pub(super) fn remove(&mut self, key: &K) -> Option<V> {
         let hash = self.seed.hash::<K>(key.words());
-        let part = &mut self.parts[part_of(hash)];
+        let index = part_of(hash);
+        let part = &mut self.parts[index];
         let place = part.find(hash, key.words())?;
         self.len -= 1;
+        self.lens[index] -= 1;
         part.take(place, self.seed)
     }
 
@@ -188,11 +191,10 @@ impl<K: Key, V> Table<K, V> {
             }
         }
         assert_eq!(self.values().count(), self.len, "entries are counted");
-        assert_eq!(
-            self.parts.iter().map(|part| part.len).sum::<usize>(),
-            self.len,
-            "in parts, too"
-        );
+        for (part, len) in self.parts.iter().zip(&self.lens) {
+            let taken = part.slots.iter().filter(|slot| slot.value.is_some());
+            assert_eq!(taken.count(), *len as usize, "in parts, too");
+        }
     }
 }
 
@@ -207,9 +209,11 @@ impl<'t, K: Key, V> Vacant<'t, K, V> {
     pub(super) fn insert(self, value: V) -> &'t mut V {
         let Vacant { table, key } = self;
         let hash = table.seed.hash::<K>(key.words());
-        let part = &mut table.parts[part_of(hash)];
+        let index = part_of(hash);
+        let part = &mut table.parts[index];
         table.len += 1;
-        if part.is_full() {
+        table.lens[index] += 1;
+        if part.is_full_with(table.lens[index]) {
             part.grow(table.seed);
         }
         part.put(hash, key.words(), value)
@@ -245,8 +249,8 @@ impl<K: Key, V> Part<K, V> {
     }
 
     /// At four fifths: a search still ends soon, and most of the memory is used.
-    fn is_full(&self) -> bool {
-        (self.len + 1) * 5 > self.slots.len() * 4
+    fn is_full_with(&self, entries: u32) -> bool {
+        entries as usize * 5 > self.slots.len() * 4
     }
 
     fn put(&mut self, hash: u64, key: K::Words, value: V) -> &mut V {
@@ -254,7 +258,6 @@ impl<K: Key, V> Part<K, V> {
         while self.slots[place].value.is_some() {
             place = self.after(place);
         }
-        self.len += 1;
         let slot = &mut self.slots[place];
         slot.key = key;
         slot.value.insert(value)
@@ -264,7 +267,6 @@ impl<K: Key, V> Part<K, V> {
         let slots = self.slots.len() * 5 / 4 + SLOTS_MIN;
         let empty = || Slot { key: K::Words::default(), value: None };
         let slots = std::iter::repeat_with(empty).take(slots).collect();
-        self.len = 0;
         for Slot { key, value } in std::mem::replace(&mut self.slots, slots) {
             if let Some(value) = value {
                 self.put(seed.hash::<K>(key), key, value);
@@ -275,7 +277,6 @@ impl<K: Key, V> Part<K, V> {
     /// Empties a slot, and moves back what lies behind it for want of a place nearer its home.
     fn take(&mut self, place: usize, seed: Seed) -> Option<V> {
         let taken = self.slots[place].value.take();
-        self.len -= usize::from(taken.is_some());
         let (mut gap, mut place) = (place, self.after(place));
         while self.slots[place].value.is_some() {
             let home = self.home(seed.hash::<K>(self.slots[place].key));
@@ -416,7 +417,7 @@ mod tests {
             let object = counter().expect("a counter needs no type");
             table.insert(ObjectId(id), Kept { object, version: Seq(1) });
             if id > 10_000 {
-                let slots: usize = table.parts.iter().map(|part| part.slots.capacity()).sum();
+                let slots: usize = table.parts.iter().map(|part| part.slots.len()).sum();
                 let bytes = slots * size_of::<Slot<ObjectId, Kept>>();
                 assert!(bytes as u64 <= OBJECT_BYTES * table.len() as u64, "{bytes} for {id}");
             }

@@ -28,5 +28,6 @@ mod spoken;
 mod users;
 mod vectors;
 mod waits;
+mod ways;
 
 use self::script::check;

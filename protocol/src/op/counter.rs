@@ -93,6 +93,30 @@ impl CounterOp {
         }
     }
 
+    /// The quick way to what most requests are: an update by one number. `None` if this is anything else,
+    /// or the body is not its archive; then [`Op::decode`] says what.
+    #[inline(always)]
+    pub fn by_number(code: u16, bytes: &[u8]) -> Option<CounterOp> {
+        const SET: u16 = OpCode::CounterSet.to_wire();
+        const ADD: u16 = OpCode::CounterAdd.to_wire();
+        const FETCH_ADD: u16 = OpCode::CounterFetchAdd.to_wire();
+        const SWAP: u16 = OpCode::CounterSwap.to_wire();
+        const MULTIPLY: u16 = OpCode::CounterMultiply.to_wire();
+        const MIN: u16 = OpCode::CounterMin.to_wire();
+        const MAX: u16 = OpCode::CounterMax.to_wire();
+        let number = body::decode::<i64_le>(bytes).ok()?.to_native();
+        Some(match code {
+            SET => CounterOp::Set { value: number },
+            ADD => CounterOp::Add { delta: number },
+            FETCH_ADD => CounterOp::FetchAdd { delta: number },
+            SWAP => CounterOp::Swap { value: number },
+            MULTIPLY => CounterOp::Multiply { factor: number },
+            MIN => CounterOp::Min { value: number },
+            MAX => CounterOp::Max { value: number },
+            _ => return None,
+        })
+    }
+
     /// Makes an [`Op`] in one step: an enum that is put into another one is copied in words that span
     /// fresh stores, and each such load waits for all of them.
     #[inline(always)]

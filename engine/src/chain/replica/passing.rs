@@ -4,9 +4,10 @@ use catena_protocol::peer::{self, Entry};
 use catena_protocol::{Frame, FrameKind, Header, ObjectId, frame};
 
 use super::{Exits, Link, Replica, Report};
+use crate::ahead::Lookahead;
 use crate::chain::record::NodeId;
 use crate::config::FORWARD_BYTES_MAX;
-use crate::shard::{ConnId, Moment, Outbox, Output, Shard, Time};
+use crate::shard::{ConnId, Moment, Outbox, Output, Time};
 
 impl Replica {
     /// Takes entries that another node forwards.
@@ -16,9 +17,13 @@ impl Replica {
         if !is_ours || self.lesson.is_some() {
             return;
         }
-        self.expect(frame.body);
         let mut rest = frame.body;
+        let mut ahead = Lookahead::new(rest, |entries| {
+            let entry = peer::next_entry(entries).ok()??;
+            Some((peer::guess(&entry)?, entry.bytes_len()))
+        });
         loop {
+            ahead.advance(|step, header| self.shard.prefetch(step, header));
             match peer::next_entry(rest) {
                 Ok(None) => break,
                 Ok(Some(entry)) => {
@@ -44,20 +49,6 @@ impl Replica {
         }
         self.ack_due = true;
         self.settle(out);
-    }
-
-    /// Brings into the cache what entries are going to need, with many of the misses under way at a
-    /// time.
-    fn expect(&mut self, entries: &[u8]) {
-        for prefetch in [Shard::prefetch, Shard::prefetch_rest] {
-            let mut rest = entries;
-            while let Ok(Some(entry)) = peer::next_entry(rest) {
-                rest = &rest[entry.bytes_len()..];
-                if let Some(header) = peer::guess(&entry) {
-                    prefetch(&mut self.shard, &header);
-                }
-            }
-        }
     }
 
     /// Takes note of how far the nodes behind us are.

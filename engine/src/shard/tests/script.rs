@@ -46,6 +46,15 @@ pub(super) fn check(steps: &str) {
     script.trial.finish();
 }
 
+/// What is answered to each step, and where the shard's order is in the end.
+pub(super) fn answers(steps: &[String]) -> (Vec<String>, u64) {
+    let trial = Trial::new();
+    let mut script = Script { trial, clients: BTreeMap::new(), conns: Vec::new() };
+    let answer = |step: &String| script.step(&step.split_whitespace().collect::<Vec<_>>());
+    let answers = steps.iter().map(answer).collect();
+    (answers, script.trial.seq())
+}
+
 /// The snapshot of the shard after some steps, whatever they answer.
 pub(super) fn snapshot_after(steps: &str) -> Vec<u8> {
     let trial = Trial::new();
