@@ -218,6 +218,14 @@ impl Conn {
         unsent
     }
 
+    /// Parts with a buffer that nothing was put in.
+    fn give_back(&self) {
+        let mut unsent = self.unsent.borrow_mut();
+        if unsent.capacity() > 0 && unsent.is_empty() && !self.is_link() {
+            self.spares.give(std::mem::take(&mut *unsent));
+        }
+    }
+
     /// Writes the replies, all in one write unless more come meanwhile.
     async fn flush(&self) -> io::Result<()> {
         let Some(mut writer) = self.writer.take() else { return Ok(()) };
@@ -234,6 +242,7 @@ impl Conn {
                 self.spares.give(batch);
             }
         }
+        self.give_back();
         self.writer.replace(Some(writer));
         self.drained.notify();
         written

@@ -20,7 +20,9 @@ impl Replica {
         let mut rest = frame.body;
         let mut ahead = Lookahead::new(rest, |entries| {
             let entry = peer::next_entry(entries).ok()??;
-            Some((peer::guess(&entry)?, entry.bytes_len()))
+            // What is no request needs nothing, but others are behind it.
+            let header = peer::guess(&entry).unwrap_or(Header::new(FrameKind::Request));
+            Some((header, entry.bytes_len()))
         });
         loop {
             ahead.advance(|step, header| self.shard.prefetch(step, header));
