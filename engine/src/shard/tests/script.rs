@@ -31,8 +31,7 @@ use crate::shard::fuzz::trial::{SHARD, Sent, Trial};
 /// Runs a scenario and compares every answer.
 #[track_caller]
 pub(super) fn check(steps: &str) {
-    let trial = Trial::new().with_period(3);
-    let mut script = Script { trial, clients: BTreeMap::new(), conns: Vec::new() };
+    let mut script = Script::of(Trial::new().with_period(3));
     for line in steps.lines() {
         let line = line.split_once(" #  ").map_or(line, |(line, _comment)| line).trim();
         if line.is_empty() || line.starts_with("# ") {
@@ -48,8 +47,7 @@ pub(super) fn check(steps: &str) {
 
 /// What is answered to each step, and where the shard's order is in the end.
 pub(super) fn answers(steps: &[String]) -> (Vec<String>, u64) {
-    let trial = Trial::new();
-    let mut script = Script { trial, clients: BTreeMap::new(), conns: Vec::new() };
+    let mut script = Script::of(Trial::new());
     let answer = |step: &String| script.step(&step.split_whitespace().collect::<Vec<_>>());
     let answers = steps.iter().map(answer).collect();
     (answers, script.trial.seq())
@@ -57,8 +55,7 @@ pub(super) fn answers(steps: &[String]) -> (Vec<String>, u64) {
 
 /// The snapshot of the shard after some steps, whatever they answer.
 pub(super) fn snapshot_after(steps: &str) -> Vec<u8> {
-    let trial = Trial::new();
-    let mut script = Script { trial, clients: BTreeMap::new(), conns: Vec::new() };
+    let mut script = Script::of(Trial::new());
     for line in steps.lines().map(str::trim).filter(|line| !line.is_empty()) {
         script.step(&line.split_whitespace().collect::<Vec<_>>());
     }
@@ -84,6 +81,10 @@ struct Client {
 }
 
 impl Script {
+    fn of(trial: Trial) -> Script {
+        Script { trial, clients: BTreeMap::new(), conns: Vec::new() }
+    }
+
     fn step(&mut self, words: &[&str]) -> String {
         let number = |word: &str| word.parse().expect("a number");
         match *words {
