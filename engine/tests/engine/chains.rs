@@ -11,7 +11,7 @@ use catena_protocol::{ObjectId, Reply, ShardId, ShardMap, Status};
 
 use crate::binary::Running;
 use crate::cluster::{Operator, Place, control, life};
-use crate::wire::{ADD, Ask, GET, GUARD, Wire, open_in};
+use crate::wire::{ADD, Ask, GET, GUARD, Received, Wire, open_in};
 
 /// Waits until the node at this control port takes part, with so many members and in that role.
 pub(crate) fn wait_for(control: SocketAddr, members: usize, role: &str) -> NodeStatus {
@@ -63,20 +63,25 @@ impl Way {
 
     /// Opens a session and adds to the counter, as its first update.
     fn add(&mut self, name: &str) -> i64 {
-        self.wire.send(&open_in(self.shard, 7, self.now_us));
-        assert_eq!(self.wire.receive().status(), Status::Ok);
+        let open = open_in(self.shard, 7, self.now_us);
+        assert_eq!(self.ask(&open).status(), Status::Ok);
         let ask = Ask { session: 7, number: 1, shard: self.shard.0, name, ..Ask::default() };
-        self.wire.send(&ask.frame(ADD));
-        int(&self.wire.receive().reply())
+        int(&self.ask(&ask.frame(ADD)).reply())
     }
 
-    /// Reads the counter, as soon as the node may answer.
     fn get(&mut self, name: &str) -> i64 {
+        let ask = Ask { shard: self.shard.0, name, ..Ask::default() };
+        int(&self.ask(&ask.frame(GET)).reply())
+    }
+
+    /// Asks until the node may answer: one that has just got its place, or whose lease ran out, is busy.
+    fn ask(&mut self, frame: &[u8]) -> Received {
+        let started = Instant::now();
         loop {
-            self.wire.send(&Ask { shard: self.shard.0, name, ..Ask::default() }.frame(GET));
+            self.wire.send(frame);
             let answer = self.wire.receive();
-            if answer.status() != Status::Busy {
-                return int(&answer.reply());
+            if answer.status() != Status::Busy || started.elapsed() > GUARD {
+                return answer;
             }
             std::thread::yield_now();
         }
