@@ -131,9 +131,10 @@ impl Node {
             ask: Ask::of(workload),
             keys: places.len() as u64 * workload.items(keys),
             items: workload.items(keys),
+            target: Target { index: 0, place: places[0], item: 0 },
             places,
             order,
-            place: 0,
+            drawn: Vec::with_capacity(DRAWN),
             names: None,
             greets: true,
             now_us: self.now_us,
@@ -271,8 +272,10 @@ struct Caller {
     /// How many keys one of them has.
     items: u64,
     order: Keys,
+    /// Where the next requests go, the first of them last.
+    drawn: Vec<Target>,
     /// Where the last request went.
-    place: usize,
+    target: Target,
     /// What the objects are called, if they are to learn it.
     names: Option<Box<dyn Fn(u64) -> String>>,
     /// Whether there is anybody to say Hello to.
@@ -285,14 +288,38 @@ struct Caller {
     under_way: VecDeque<ShardId>,
 }
 
+/// What a request is for.
+#[derive(Clone, Copy, Debug)]
+struct Target {
+    /// Which of the places.
+    index: usize,
+    place: Place,
+    item: u64,
+}
+
+/// So many targets are drawn at a time. Places do not fit the caches near the core, and a generator
+/// that waited for each by itself would be slower than the engine.
+const DRAWN: usize = 16;
+
 impl Caller {
     fn move_on(&mut self) {
         if self.ask.advance() {
-            let key = self.order.below(self.keys);
-            let (object, item) = if self.items == 1 { (key, 0) } else { divided(key, self.items) };
-            self.place = usize::try_from(object).expect("an index");
-            self.ask.aim(item);
+            self.target = self.drawn.pop().unwrap_or_else(|| self.draw());
+            self.ask.aim(self.target.item);
         }
+    }
+
+    /// Draws the next targets and takes the first of them.
+    fn draw(&mut self) -> Target {
+        let Caller { keys, items, ref places, ref mut order, ref mut drawn, .. } = *self;
+        drawn.extend((0..DRAWN).map(|_| {
+            let key = order.below(keys);
+            let (object, item) = if items == 1 { (key, 0) } else { divided(key, items) };
+            let index = usize::try_from(object).expect("an index");
+            Target { index, place: places[index], item }
+        }));
+        drawn.reverse();
+        drawn.pop().expect("there are some")
     }
 }
 
@@ -309,7 +336,7 @@ impl Wire for Caller {
 
     fn request(&mut self, out: &mut Vec<u8>) {
         self.move_on();
-        let (shard, object) = self.places[self.place];
+        let (shard, object) = self.target.place;
         let (number, open) = &mut self.progress[usize::from(shard.0)];
         *open += 1;
         self.under_way.push_back(shard);
@@ -327,7 +354,7 @@ impl Wire for Caller {
             Some(name) => {
                 header.flags = flags::NAMED;
                 frame::write(out, &header, |out| {
-                    named::put(&name(self.place as u64), out);
+                    named::put(&name(self.target.index as u64), out);
                     op.encode(out);
                 })
             }
