@@ -86,8 +86,9 @@ pub const UNCOMMITTED_BYTES_MAX: usize = 8 * 1024 * 1024;
 /// cache, and they fit the buffer that receives them.
 pub const FORWARD_BYTES_MAX: usize = 16 * 1024;
 
-/// Bytes of acknowledged entries that a shard keeps for a successor whose link broke.
-pub const LOG_BYTES_KEPT: usize = 1024 * 1024;
+/// Bytes of acknowledged entries that a shard keeps, to compare with those of a successor whose link
+/// broke. Nobody needs to be sent them again.
+pub const LOG_BYTES_KEPT: usize = 64 * 1024;
 
 /// What a session costs with the ring it begins with: itself, its place in the index and among the
 /// expiries.

@@ -1,9 +1,10 @@
 //! A shard's log: entries in the form in which they are forwarded, the newest ones only.
 //!
 //! 1. Indices follow one another without a gap, from [`Log::first`] to [`Log::last`].
-//! 2. Entries that the successor has not acknowledged are never dropped; of the others the last
-//!    ones are kept, so that a link that breaks can go on where it was.
-//! 3. Appending allocates only while the log has not had its size yet.
+//! 2. Entries that the successor has not acknowledged are never dropped. Of the others a few are kept,
+//!    so that there is a hash to compare with when a link that broke goes on where it was.
+//! 3. Appending allocates only while the log has not had its size yet. It writes where it wrote a
+//!    moment ago, so that a shard's log stays in the cache.
 
 use std::collections::VecDeque;
 
@@ -13,8 +14,8 @@ use catena_protocol::peer::{self, Entry};
 #[derive(Debug, Default)]
 pub(crate) struct Log {
     segments: VecDeque<Segment>,
-    /// An emptied segment, to be used next.
-    spare: Option<Segment>,
+    /// Emptied segments, the one to be used next last.
+    spares: Vec<Segment>,
     /// The index of the last entry there ever was, kept or not.
     last: u64,
     /// Memory that the segments take, in bytes.
@@ -32,7 +33,10 @@ struct Segment {
 
 /// A segment is closed before an entry that would make it longer than this. A longer entry has one
 /// for itself.
-const SEGMENT_BYTES: usize = 256 * 1024;
+const SEGMENT_BYTES: usize = 32 * 1024;
+
+/// So many emptied segments stay for the next time that so much is under way.
+const SPARES_MAX: usize = 8;
 
 impl Log {
     /// A log that goes on behind `last`.
@@ -51,7 +55,7 @@ impl Log {
 
     /// Memory it takes, in bytes.
     pub(crate) fn bytes(&self) -> usize {
-        self.bytes
+        self.bytes + self.spares.iter().map(|spare| spare.bytes.capacity()).sum::<usize>()
     }
 
     /// Appends an entry.
@@ -60,7 +64,7 @@ impl Log {
         self.last = entry.index;
         let is_full = |segment: &Segment| segment.bytes.len() + entry.bytes_len() > SEGMENT_BYTES;
         if self.segments.back().is_none_or(is_full) {
-            let spare = self.spare.take().unwrap_or_default();
+            let spare = self.spares.pop().unwrap_or_default();
             self.bytes += spare.bytes.capacity();
             self.segments.push_back(Segment { first: entry.index, ..spare });
         }
@@ -108,10 +112,12 @@ impl Log {
             && let Some(mut segment) = self.segments.pop_front()
         {
             self.bytes -= segment.bytes.capacity();
-            segment.bytes.clear();
-            segment.bytes.shrink_to(SEGMENT_BYTES);
-            segment.starts.clear();
-            self.spare = Some(segment);
+            if self.spares.len() < SPARES_MAX {
+                segment.bytes.clear();
+                segment.bytes.shrink_to(SEGMENT_BYTES);
+                segment.starts.clear();
+                self.spares.push(segment);
+            }
         }
     }
 
@@ -177,9 +183,10 @@ mod tests {
         assert_eq!(log.first(), 1, "nothing was acknowledged");
         log.trim(20, 1024 * 1024);
         assert!(log.first() > 1 && log.first() <= 21, "{}", log.first());
-        assert!(log.bytes() <= 1024 * 1024 + SEGMENT_BYTES * 2);
+        assert!(log.bytes() <= 1024 * 1024 + SEGMENT_BYTES * (SPARES_MAX + 1));
         log.trim(32, 0);
-        assert_eq!((log.first(), log.last(), log.bytes()), (33, 32, 0));
+        assert_eq!((log.first(), log.last()), (33, 32));
+        assert!(log.bytes() <= SEGMENT_BYTES * SPARES_MAX);
         let mut log = Log::default();
         log.push(&entry(1, &vec![1; 1024 * 1024]));
         log.push(&entry(2, &[]));

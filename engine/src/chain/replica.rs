@@ -317,7 +317,11 @@ impl Replica {
         }
         // Also what changed nothing was decided by what others may not have yet.
         self.seal();
-        self.settle(out);
+        // What the successor does not have yet lets nothing go.
+        let waits = effective && self.post.successor.is_some() && self.rules.hold;
+        if !waits {
+            self.settle(out);
+        }
     }
 
     /// Lets the time of day pass; only the head decides what that ends.
