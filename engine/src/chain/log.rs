@@ -18,8 +18,9 @@ pub(crate) struct Log {
     spares: Vec<Segment>,
     /// The index of the last entry there ever was, kept or not.
     last: u64,
-    /// Memory that the segments take, in bytes.
+    /// Memory that the segments take, and the spares, in bytes.
     bytes: usize,
+    spare_bytes: usize,
 }
 
 /// Entries in one piece.
@@ -55,7 +56,7 @@ impl Log {
 
     /// Memory it takes, in bytes.
     pub(crate) fn bytes(&self) -> usize {
-        self.bytes + self.spares.iter().map(|spare| spare.bytes.capacity()).sum::<usize>()
+        self.bytes + self.spare_bytes
     }
 
     /// Appends an entry.
@@ -65,6 +66,7 @@ impl Log {
         let is_full = |segment: &Segment| segment.bytes.len() + entry.bytes_len() > SEGMENT_BYTES;
         if self.segments.back().is_none_or(is_full) {
             let spare = self.spares.pop().unwrap_or_default();
+            self.spare_bytes -= spare.bytes.capacity();
             self.bytes += spare.bytes.capacity();
             self.segments.push_back(Segment { first: entry.index, ..spare });
         }
@@ -116,6 +118,7 @@ impl Log {
                 segment.bytes.clear();
                 segment.bytes.shrink_to(SEGMENT_BYTES);
                 segment.starts.clear();
+                self.spare_bytes += segment.bytes.capacity();
                 self.spares.push(segment);
             }
         }
