@@ -47,7 +47,10 @@ fn a_warmed_up_request_allocates_nothing() {
         ("vector add", Op::Vector(VectorOp::Add { elements: Elements::F64(&numbers) })),
         ("vector get", Op::Vector(VectorOp::Get)),
         ("list get", Op::List(ListOp::Get { index: 1 })),
+        ("list set", Op::List(ListOp::Set { index: 0, bytes: b"a short item" })),
         ("map get", Op::Map(MapOp::Get { key: b"key" })),
+        ("map put, short", Op::Map(MapOp::Put { key: b"key", value: b"another" })),
+        ("map put, as long as before", Op::Map(MapOp::Put { key: b"long", value: &bytes })),
         ("set contains", Op::Set(SetOp::Contains { bytes: b"member" })),
         ("user update", Op::User(UserOp::Update { type_id: 1, args: &args })),
         ("user read", Op::User(UserOp::Read { type_id: 1, args: &args })),
@@ -67,6 +70,17 @@ fn a_warmed_up_request_allocates_nothing() {
             let allocations = ALLOCATIONS.get() - before;
             assert_eq!(allocations, 0, "{name} with {window} in flight, over {MEASURED} requests");
         }
+        let push = Op::List(ListOp::PushBack { bytes: b"a short item" });
+        let mut push_and_pop = |times| {
+            for _ in 0..times {
+                client.ask(1, &push);
+                client.ask(1, &Op::List(ListOp::PopFront));
+            }
+        };
+        push_and_pop(WARM_UP);
+        let before = ALLOCATIONS.get();
+        push_and_pop(MEASURED);
+        assert_eq!(ALLOCATIONS.get() - before, 0, "push and pop with {window} in flight");
     }
     assert!(ALLOCATIONS.get() > 0, "allocations are counted");
 }

@@ -61,16 +61,19 @@ impl Answer {
         Some(Answer::Value { len, bytes })
     }
 
-    /// Keeps a reply, encoding it in `scratch` if it is not just a number.
+    /// Keeps a reply, encoding it in `scratch` if it is neither a number nor a short value.
     pub(crate) fn reply(reply: &Reply<'_>, scratch: &mut Vec<u8>) -> Answer {
-        match reply.word() {
-            Some(word) => Answer::Word(word),
-            None => {
-                scratch.clear();
-                reply.encode(scratch);
-                Answer::of(Status::Ok, scratch)
-            }
+        if let Some(word) = reply.word() {
+            return Answer::Word(word);
         }
+        if let Reply::Value(Some(value)) = reply
+            && let Some(answer) = Answer::short_value(value)
+        {
+            return answer;
+        }
+        scratch.clear();
+        reply.encode(scratch);
+        Answer::of(Status::Ok, scratch)
     }
 
     pub(crate) fn refusal(refusal: &Refusal) -> Answer {

@@ -10,8 +10,9 @@ use catena_protocol::op::ListOp;
 use catena_protocol::{Fault, Items, ItemsBuf, Missing, PageItems, Refusal, Reply, Status};
 use serde::{Deserialize, Serialize};
 
+use super::byte_string::ByteString;
 use super::queue::{Grants, Queue, Waiting};
-use super::state::{blobs, check};
+use super::state::check;
 use super::{
     Answer, Applied, Description, HOLDERS_NAMED_MAX, Held, HoldId, Lost, Turn, WaiterId, check_len,
     check_waiters, page_is_full,
@@ -21,12 +22,11 @@ use crate::shard::RestoreError;
 /// A list; empty until somebody puts something in it.
 #[derive(Debug, Default, Serialize, Deserialize)]
 pub(crate) struct List {
-    #[serde(with = "blobs")]
-    items: VecDeque<Box<[u8]>>,
-    /// Heap that the items take, claimed ones included, in bytes.
+    items: VecDeque<ByteString>,
+    /// What the items take, claimed ones included, in bytes.
     #[serde(skip)]
     item_bytes: u64,
-    claims: Grants<Box<[u8]>>,
+    claims: Grants<ByteString>,
     queue: Queue<Want>,
 }
 
@@ -39,8 +39,8 @@ enum Want {
     Claim,
 }
 
-/// What an item costs beside its bytes, near enough.
-const ITEM_BYTES: u64 = 32;
+/// What an item costs in the table, near enough.
+const ITEM_BYTES: u64 = 48;
 
 impl List {
     pub(super) fn read(&self, op: &ListOp<'_>) -> Result<Reply<'_>, Refusal> {
@@ -134,9 +134,12 @@ impl List {
                 turn.done(&Reply::Bool(found.is_some()))
             }
             ListOp::Set { index, bytes } => {
-                let old = std::mem::replace(&mut self.items[position(index)], bytes.into());
-                self.item_bytes = self.item_bytes + cost(bytes) - cost(&old);
-                turn.done(&Reply::Value(Some(&old)))
+                let item = &mut self.items[position(index)];
+                let applied = turn.done(&Reply::Value(Some(item)));
+                self.item_bytes -= cost(item);
+                item.set(bytes);
+                self.item_bytes += cost(item);
+                applied
             }
             ListOp::RetainAll { items } => self.retain(items, true, turn),
             ListOp::RemoveAll { items } => self.retain(items, false, turn),
@@ -214,12 +217,12 @@ impl List {
         turn.done(&Reply::Number(self.items.len() as u64))
     }
 
-    fn add(&mut self, at: usize, item: Box<[u8]>) {
+    fn add(&mut self, at: usize, item: ByteString) {
         self.item_bytes += cost(&item);
         self.items.insert(at, item);
     }
 
-    fn remove(&mut self, at: usize) -> Option<Box<[u8]>> {
+    fn remove(&mut self, at: usize) -> Option<ByteString> {
         let item = self.items.remove(at)?;
         self.item_bytes -= cost(&item);
         self.shrink();
@@ -358,8 +361,8 @@ impl List {
     }
 }
 
-fn cost(item: &[u8]) -> u64 {
-    ITEM_BYTES + item.len() as u64
+fn cost(item: &ByteString) -> u64 {
+    ITEM_BYTES + item.heap_bytes()
 }
 
 /// Refuses an item that could not be the answer to whoever takes it.

@@ -11,8 +11,9 @@ use catena_protocol::op::{MapOp, Merge, ScanArgs, ScanWhat};
 use catena_protocol::{Fault, Items, ItemsBuf, PageItems, Refusal, Reply, Status};
 use serde::{Deserialize, Serialize};
 
+use super::byte_string::ByteString;
 use super::cell::check_token;
-use super::state::{blob_pairs, check};
+use super::state::check;
 use super::{Applied, Description, Turn, check_len, check_stored, page_is_full};
 use crate::config::CELL_BYTES_MAX;
 use crate::shard::RestoreError;
@@ -20,17 +21,16 @@ use crate::shard::RestoreError;
 /// A map; empty until somebody puts something in it.
 #[derive(Debug, Default, Serialize, Deserialize)]
 pub(crate) struct Map {
-    #[serde(with = "blob_pairs")]
-    entries: BTreeMap<Box<[u8]>, Box<[u8]>>,
-    /// Heap that the entries take, in bytes.
+    entries: BTreeMap<ByteString, ByteString>,
+    /// What the entries take, in bytes.
     #[serde(skip)]
     entry_bytes: u64,
     /// The highest fencing token that came with a put.
     fence: u64,
 }
 
-/// What an entry costs beside its bytes, near enough.
-const ENTRY_BYTES: u64 = 64;
+/// What an entry costs in the table, near enough.
+const ENTRY_BYTES: u64 = 96;
 
 impl Map {
     pub(super) fn read(&self, op: &MapOp<'_>) -> Result<Reply<'_>, Refusal> {
@@ -130,17 +130,19 @@ impl Map {
     pub(super) fn apply(&mut self, op: &MapOp<'_>, turn: &mut Turn<'_>) -> Applied {
         match *op {
             MapOp::Put { key, value } => {
-                let old = self.put(key, value);
-                turn.done(&Reply::Bool(old.is_some()))
+                let replaced = self.put(key, value);
+                turn.done(&Reply::Bool(replaced))
             }
             MapOp::PutWithToken { token, key, value } => {
                 self.fence = token;
-                let old = self.put(key, value);
-                turn.done(&Reply::Bool(old.is_some()))
+                let replaced = self.put(key, value);
+                turn.done(&Reply::Bool(replaced))
             }
             MapOp::Swap { key, value } => {
-                let old = self.put(key, value);
-                turn.done(&Reply::Value(old.as_deref()))
+                let old = self.entries.get(key).map(|old| &**old);
+                let applied = turn.done(&Reply::Value(old));
+                self.put(key, value);
+                applied
             }
             MapOp::PutIfAbsent { key, value } => {
                 let is_new = !self.entries.contains_key(key);
@@ -225,24 +227,23 @@ impl Map {
         }
     }
 
-    fn put(&mut self, key: &[u8], value: &[u8]) -> Option<Box<[u8]>> {
-        // Copy 1 of 1: the frame's buffer is reused for the next read, the object stays.
-        let value: Box<[u8]> = value.into();
-        self.entry_bytes += value.len() as u64;
-        let old = match self.entries.get_mut(key) {
-            Some(place) => Some(std::mem::replace(place, value)),
-            None => {
-                self.entry_bytes += ENTRY_BYTES + key.len() as u64;
-                self.entries.insert(key.into(), value)
-            }
-        };
-        self.entry_bytes -= old.as_ref().map_or(0, |old| old.len() as u64);
-        old
+    /// Answers whether the key had a value.
+    fn put(&mut self, key: &[u8], value: &[u8]) -> bool {
+        if let Some(place) = self.entries.get_mut(key) {
+            self.entry_bytes -= place.heap_bytes();
+            place.set(value);
+            self.entry_bytes += place.heap_bytes();
+            return true;
+        }
+        let (key, value) = (ByteString::from(key), ByteString::from(value));
+        self.entry_bytes += cost(&key, &value);
+        self.entries.insert(key, value);
+        false
     }
 
-    fn remove(&mut self, key: &[u8]) -> Option<Box<[u8]>> {
-        let removed = self.entries.remove(key)?;
-        self.entry_bytes -= ENTRY_BYTES + (key.len() + removed.len()) as u64;
+    fn remove(&mut self, key: &[u8]) -> Option<ByteString> {
+        let (key, removed) = self.entries.remove_entry(key)?;
+        self.entry_bytes -= cost(&key, &removed);
         Some(removed)
     }
 
@@ -287,7 +288,7 @@ impl Map {
     pub(super) fn complete_restored(&mut self) -> Result<(), RestoreError> {
         for (key, value) in &self.entries {
             check(check_entry(key, value).is_ok(), "an entry is too large")?;
-            self.entry_bytes += ENTRY_BYTES + (key.len() + value.len()) as u64;
+            self.entry_bytes += cost(key, value);
         }
         Ok(())
     }
@@ -295,6 +296,10 @@ impl Map {
     pub(super) fn bytes(&self) -> u64 {
         size_of::<Map>() as u64 + self.entry_bytes
     }
+}
+
+fn cost(key: &ByteString, value: &ByteString) -> u64 {
+    ENTRY_BYTES + key.heap_bytes() + value.heap_bytes()
 }
 
 /// What merges that were tried come to, by key.
@@ -340,9 +345,9 @@ fn merged(
 
 /// The entries that a scan is about, lowest key first, whichever end it begins at.
 pub(super) fn range<'m, V>(
-    entries: &'m BTreeMap<Box<[u8]>, V>,
+    entries: &'m BTreeMap<ByteString, V>,
     scan: &ScanArgs<'_>,
-) -> std::collections::btree_map::Range<'m, Box<[u8]>, V> {
+) -> std::collections::btree_map::Range<'m, ByteString, V> {
     let (from, to) = (scan.from.bound(), scan.to.bound());
     // The table panics at a range that ends before it begins; it is just empty.
     let is_empty = match (&from, &to) {

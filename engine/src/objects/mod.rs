@@ -15,6 +15,7 @@
 
 mod answer;
 mod barrier;
+mod byte_string;
 mod cell;
 mod counter;
 mod flag;

@@ -7,22 +7,22 @@ use catena_protocol::op::{ScanWhat, SetOp};
 use catena_protocol::{Fault, Refusal, Reply, Status};
 use serde::{Deserialize, Serialize};
 
+use super::byte_string::ByteString;
 use super::map::{range, scan_page};
-use super::state::{blob_keys, check};
+use super::state::check;
 use super::{Applied, Description, Turn, check_len};
 use crate::shard::RestoreError;
 
 /// A set; empty until somebody adds something.
 #[derive(Debug, Default, Serialize, Deserialize)]
 pub(crate) struct Set {
-    #[serde(with = "blob_keys")]
-    members: BTreeMap<Box<[u8]>, ()>,
-    /// Heap that the members take, in bytes.
+    members: BTreeMap<ByteString, ()>,
+    /// What the members take, in bytes.
     #[serde(skip)]
     member_bytes: u64,
 }
 
-/// What a member costs beside its bytes, near enough.
+/// What a member costs in the table, near enough.
 const MEMBER_BYTES: u64 = 48;
 
 impl Set {
@@ -68,7 +68,7 @@ impl Set {
                 self.member_bytes = 0;
                 for member in items.iter() {
                     if let Some((member, ())) = self.members.remove_entry(member) {
-                        self.member_bytes += MEMBER_BYTES + member.len() as u64;
+                        self.member_bytes += cost(&member);
                         stay.insert(member, ());
                     }
                 }
@@ -91,14 +91,15 @@ impl Set {
 
     fn add(&mut self, member: &[u8]) {
         if !self.members.contains_key(member) {
-            self.member_bytes += MEMBER_BYTES + member.len() as u64;
-            self.members.insert(member.into(), ());
+            let member = ByteString::from(member);
+            self.member_bytes += cost(&member);
+            self.members.insert(member, ());
         }
     }
 
     fn remove(&mut self, member: &[u8]) {
-        if self.members.remove(member).is_some() {
-            self.member_bytes -= MEMBER_BYTES + member.len() as u64;
+        if let Some((member, ())) = self.members.remove_entry(member) {
+            self.member_bytes -= cost(&member);
         }
     }
 
@@ -110,7 +111,7 @@ impl Set {
     pub(super) fn complete_restored(&mut self) -> Result<(), RestoreError> {
         for member in self.members.keys() {
             check(member.len() <= KEY_BYTES_MAX, "a member is too large")?;
-            self.member_bytes += MEMBER_BYTES + member.len() as u64;
+            self.member_bytes += cost(member);
         }
         Ok(())
     }
@@ -118,4 +119,8 @@ impl Set {
     pub(super) fn bytes(&self) -> u64 {
         size_of::<Set>() as u64 + self.member_bytes
     }
+}
+
+fn cost(member: &ByteString) -> u64 {
+    MEMBER_BYTES + member.heap_bytes()
 }

@@ -10,8 +10,6 @@
 //! 2. Bytes that are none of ours give an error. What they make us allocate is in proportion to how
 //!    many they are.
 
-use std::collections::{BTreeMap, VecDeque};
-
 use catena_protocol::limits::BODY_BYTES_MAX;
 use catena_protocol::{Kind, Status};
 use postcard::de_flavors::Slice;
@@ -264,42 +262,6 @@ pub(super) mod blob {
         Blob::deserialize(deserializer).map(|Blob(bytes)| bytes.into())
     }
 }
-
-/// Many of them: in a row, as keys and values, or as keys alone.
-macro_rules! blobs {
-    ($module:ident, $many:ty, $one:ty, |$kept:pat_param| $write:expr, |$read:pat_param| $keep:expr) => {
-        pub(super) mod $module {
-            use super::*;
-
-            pub(in crate::objects) fn serialize<S: Serializer>(
-                many: &$many,
-                serializer: S,
-            ) -> Result<S::Ok, S::Error> {
-                serializer.collect_seq(many.iter().map(|$kept| $write))
-            }
-
-            pub(in crate::objects) fn deserialize<'de, D: Deserializer<'de>>(
-                deserializer: D,
-            ) -> Result<$many, D::Error> {
-                let read: Vec<$one> = Deserialize::deserialize(deserializer)?;
-                Ok(read.into_iter().map(|$read| $keep).collect())
-            }
-        }
-    };
-}
-
-blobs!(blobs, VecDeque<Box<[u8]>>, Blob<'de>, |item| Blob(item), |Blob(item)| item.into());
-blobs!(
-    blob_pairs,
-    BTreeMap<Box<[u8]>, Box<[u8]>>,
-    (Blob<'de>, Blob<'de>),
-    |(key, value)| (Blob(key), Blob(value)),
-    |(Blob(key), Blob(value))| (key.into(), value.into())
-);
-blobs!(blob_keys, BTreeMap<Box<[u8]>, ()>, Blob<'de>, |(key, ())| Blob(key), |Blob(key)| (
-    key.into(),
-    ()
-));
 
 /// What becomes of the others without a party, if that is agreed.
 pub(super) mod loss {

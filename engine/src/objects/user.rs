@@ -412,9 +412,6 @@ impl Turn<'_> {
     /// session keeps.
     fn answer_value(&mut self) -> Answer {
         let value = &self.desk.value;
-        if let Some(answer) = Answer::short_value(value) {
-            return answer;
-        }
         let value = check_stored(value.len()).is_ok().then_some(&**value);
         Answer::reply(&Reply::Value(value), &mut self.desk.scratch)
     }

@@ -123,7 +123,7 @@ fn without_room_nobody_has_to_wait_for_nothing() {
         a @900 #3~3 future f get
         a @900 #4~4 list q claim hold 900
         b list l push x                  => 1
-        used                             => 3290
+        used                             => 3305
         memory 3000
         b @900 latch l count p/2         => OutOfMemory(3000,16)
         b @900 object n wait_newer 0     => OutOfMemory(3000,192)
@@ -133,7 +133,7 @@ fn without_room_nobody_has_to_wait_for_nothing() {
         b reduction r break fire         => 0 | a#2: Broken fire
         b future f cancel fire           => true | a#3: Broken fire
         after 900                        => a: Timeout
-        used                             => 2269
+        used                             => 2300
         ",
     );
 }

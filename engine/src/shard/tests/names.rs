@@ -139,9 +139,9 @@ fn usage_is_counted_by_how_names_begin() {
         a scope quota app/ 5 0                => ok
         a scope usage app/                    => 2 of 5 objects, 144 of 0 bytes
         a named list app/q extend x*100 y*100 => 2
-        a scope usage app/                    => 3 of 5 objects, 640 of 0 bytes
+        a scope usage app/                    => 3 of 5 objects, 672 of 0 bytes
         a list app/q pop                      => x*100
-        a scope usage app/                    => 3 of 5 objects, 508 of 0 bytes
+        a scope usage app/                    => 3 of 5 objects, 524 of 0 bytes
         a delete app/q                        => true
         a scope usage app/                    => 2 of 5 objects, 144 of 0 bytes
         a scope quota app/ 0 0                => ok
@@ -195,9 +195,9 @@ fn a_quota_limits_what_objects_take() {
         a cell app/c append x*500             => QuotaExceeded(1000,1116)
         # What gives back goes on, and so does what adds nothing.
         a named list app/q push x*100         => 1
-        a list app/q push x*200               => QuotaExceeded(1000,1180)
+        a list app/q push x*200               => QuotaExceeded(1000,1196)
         a scope quota app/ 0 1                => ok
-        a list app/q push y                   => QuotaExceeded(1,984)
+        a list app/q push y                   => QuotaExceeded(1,1000)
         a list app/q remove x*100             => true
         a delete app/d                        => true
         a scope usage app/                    => 2 of 0 objects, 436 of 1 bytes
