@@ -4,8 +4,12 @@
 //! from the front, which is aligned to 16 because the memory is and frames are multiples of 16.
 #![allow(unsafe_code)]
 
+use std::io;
+use std::os::fd::RawFd;
+
 use catena_protocol::limits::FRAME_ALIGNMENT;
 use monoio::buf::IoBufMut;
+use nix::sys::socket::{MsgFlags, recv};
 use rkyv::util::AlignedVec;
 
 use crate::config::{BUFFER_BYTES, BUFFER_BYTES_MIN};
@@ -30,6 +34,13 @@ impl ReadBuffer {
     /// What was received and not consumed.
     pub(super) fn received(&self) -> &[u8] {
         &self.memory[self.start..self.end]
+    }
+
+    /// Receives what the socket has, without waiting for more. 0 bytes are its end.
+    pub(super) fn receive_now(&mut self, socket: RawFd) -> io::Result<usize> {
+        let bytes = recv(socket, &mut self.memory[self.end..], MsgFlags::MSG_DONTWAIT)?;
+        self.end += bytes;
+        Ok(bytes)
     }
 
     /// Drops a frame from the front.

@@ -14,6 +14,7 @@ use catena_protocol::limits::FRAME_BYTES_MAX;
 use catena_protocol::{Fault, Frame, FrameKind, Header, Refusal, Status};
 use monoio::io::{AsyncReadRent, AsyncWriteRentExt, OwnedReadHalf, OwnedWriteHalf, Splitable};
 use monoio::net::TcpStream;
+use nix::sys::socket::{MsgFlags, send};
 
 use super::buffer::ReadBuffer;
 use super::close;
@@ -109,9 +110,15 @@ async fn read(
 ) -> io::Result<()> {
     let mut buffer = ReadBuffer::new();
     loop {
-        let (received, returned) = reader.read(buffer).await;
-        buffer = returned;
-        if received? == 0 {
+        let received = match look(core, conn, &mut buffer).await {
+            Some(received) => received,
+            None => {
+                let (received, returned) = reader.read(buffer).await;
+                buffer = returned;
+                received?
+            }
+        };
+        if received == 0 {
             return Ok(());
         }
         loop {
@@ -120,6 +127,9 @@ async fn read(
                 // Two nodes that both wait for the other to read would wait for ever.
                 conn.flush_wanted.notify();
             } else {
+                if core.spin.is_alone(conn.id) {
+                    conn.send_now();
+                }
                 conn.flush().await?;
                 conn.wait_for_reader().await?;
             }
@@ -130,6 +140,18 @@ async fn read(
             }
         }
     }
+}
+
+/// Looks for more from a client that nobody else interrupts, until it has to be left to the ring. An error is
+/// left to it, too.
+async fn look(core: &Core, conn: &Conn, buffer: &mut ReadBuffer) -> Option<usize> {
+    while core.spin.is_alone(conn.id) && !conn.is_link() {
+        if let Ok(received) = buffer.receive_now(conn.fd) {
+            return Some(received);
+        }
+        core.spin.round().await;
+    }
+    None
 }
 
 /// Serves the frames in `buffer` with `serve`, until it has no more, the replies are too many, or
@@ -223,6 +245,19 @@ impl Conn {
         let mut unsent = self.unsent.borrow_mut();
         if unsent.capacity() > 0 && unsent.is_empty() && !self.is_link() {
             self.spares.give(std::mem::take(&mut *unsent));
+        }
+    }
+
+    /// Sends what the socket takes at once. The rest, and what may be wrong with it, is left to [`Conn::flush`].
+    fn send_now(&self) {
+        // Whoever has it is writing what comes before.
+        if self.writer.borrow().is_none() {
+            return;
+        }
+        let mut unsent = self.unsent.borrow_mut();
+        let flags = MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_NOSIGNAL;
+        if let Ok(sent) = send(self.fd, &unsent, flags) {
+            unsent.drain(..sent);
         }
     }
 

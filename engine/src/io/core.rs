@@ -71,7 +71,7 @@ pub(super) struct Core {
     pub(super) links: RefCell<Vec<Link>>,
     /// Shards that may have something to say to other nodes, a bit each.
     touched: RefCell<Vec<u64>>,
-    spin: Rc<Spin>,
+    pub(super) spin: Rc<Spin>,
     meter: Meter,
     /// When the timer task is going to wake, and how to wake it earlier.
     armed: Cell<Option<Time>>,
@@ -148,7 +148,7 @@ impl Core {
     /// Serves all frames that were received whole. Everything between bytes in and bytes out happens
     /// here, without waiting for anything.
     pub(super) fn turn(&self, conn: &Rc<Conn>, buffer: &mut ReadBuffer) -> Verdict {
-        self.spin.touch();
+        self.spin.touch(conn.id);
         if conn.is_link() {
             return self.turn_link(conn, buffer);
         }

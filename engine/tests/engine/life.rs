@@ -5,8 +5,8 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use catena_engine::{Engine, StartError};
-use catena_protocol::op::LatchOp;
-use catena_protocol::{Fault, ObjectId, Op, Refusal, ShardMap, Status};
+use catena_protocol::op::{CellOp, LatchOp};
+use catena_protocol::{Fault, ObjectId, Op, Refusal, Reply, ShardMap, Status};
 
 use crate::wire::{ADD, Ask, GET, Wire, hello, open};
 use crate::with_drivers;
@@ -146,6 +146,51 @@ fn a_core_that_spins_serves_everybody() {
             assert_eq!(wire.receive().status(), Status::Timeout);
         }
         assert_eq!(engine.census()[0].connections, 21);
+    });
+}
+
+/// Who talks alone is looked at between rounds, and no longer once somebody else talks or it says nothing more.
+#[test]
+fn a_core_that_spins_serves_one_and_then_another() {
+    // More than a socket takes at once.
+    let bytes = vec![7; 8 * 1024 * 1024];
+    with_drivers(|builder| {
+        for window_us in [1, 50, 1_000] {
+            let builder = builder.clone().spin(Duration::from_micros(window_us));
+            let engine = builder.start().expect("it starts");
+            let address = engine.addresses()[0];
+            let mut wires = [7, 8].map(|session| Wire::open(address, session));
+            let mut count = 0;
+            for round in 0..100 {
+                // Each talks once, then three times, and so on.
+                for (wire, session) in wires.iter_mut().zip([7, 8]) {
+                    for nth in 1..=round % 4 {
+                        count += 1;
+                        let number = 1_000 * round + nth;
+                        assert_eq!(wire.add(session, number, "counter"), count);
+                    }
+                }
+                if round % 25 == 0 {
+                    std::thread::sleep(Duration::from_millis(2));
+                }
+            }
+            let [mut one, other] = wires;
+            let set = Ask { session: 7, number: 1_000_000, name: "cell", ..Ask::default() };
+            one.send(&set.frame(Op::Cell(CellOp::Set { bytes: &bytes })));
+            assert_eq!(one.receive().status(), Status::Ok);
+            for _ in 0..3 {
+                one.send(&Ask { name: "cell", ..Ask::default() }.frame(Op::Cell(CellOp::Get)));
+                let got = one.receive();
+                assert!(
+                    matches!(got.reply(), Reply::Cell { bytes: Some(got), .. } if got == bytes)
+                );
+            }
+            drop(other);
+            assert_eq!(one.add(7, 1_000_001, "counter"), count + 1);
+            assert_eq!(one.add(7, 1_000_002, "counter"), count + 2);
+            drop(engine);
+            assert!(one.next().is_none(), "it hung up");
+        }
     });
 }
 
