@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use anyhow::Context;
 
 use super::Tally;
-use super::ring::Ring;
+use super::transport::Transport;
 use crate::wire::Wire;
 
 /// A connection with requests in flight.
@@ -97,38 +97,38 @@ impl Link {
     }
 
     /// Sends what is prepared, unless a send is under way.
-    pub(super) fn send(&mut self, index: usize, ring: &mut Ring) {
+    pub(super) fn send(&mut self, index: usize, transport: &mut Transport) {
         if self.sending.is_none() && !self.outgoing.is_empty() {
             let batch = std::mem::replace(&mut self.outgoing, std::mem::take(&mut self.spare));
             self.sending = Some((batch, 0));
-            self.go_on_sending(index, ring);
+            self.go_on_sending(index, transport);
         }
     }
 
     /// Notes that the kernel took so many bytes, and sends what is left.
-    pub(super) fn sent(&mut self, index: usize, bytes: usize, ring: &mut Ring) {
+    pub(super) fn sent(&mut self, index: usize, bytes: usize, transport: &mut Transport) {
         let (mut batch, from) = self.sending.take().expect("a send was under way");
         if from + bytes < batch.len() {
             self.sending = Some((batch, from + bytes));
-            self.go_on_sending(index, ring);
+            self.go_on_sending(index, transport);
         } else {
             batch.clear();
             self.spare = batch;
-            self.send(index, ring);
+            self.send(index, transport);
         }
     }
 
-    fn go_on_sending(&mut self, index: usize, ring: &mut Ring) {
+    fn go_on_sending(&mut self, index: usize, transport: &mut Transport) {
         let (batch, from) = self.sending.as_ref().expect("was just put there");
-        ring.send(index, &self.socket, &batch[*from..]);
+        transport.send(index, &self.socket, &batch[*from..]);
     }
 
     /// Asks for more bytes.
-    pub(super) fn recv(&mut self, index: usize, ring: &mut Ring) {
+    pub(super) fn recv(&mut self, index: usize, transport: &mut Transport) {
         if self.filled == self.incoming.len() {
             self.incoming.resize(self.filled * 2, 0);
         }
-        ring.recv(index, &self.socket, &mut self.incoming[self.filled..]);
+        transport.recv(index, &self.socket, &mut self.incoming[self.filled..]);
     }
 
     /// Takes the replies that so many more bytes complete.

@@ -1,4 +1,4 @@
-//! The load generator: one thread, one ring, any number of connections.
+//! The load generator: one thread, any number of connections.
 //!
 //! It knows nothing of what it sends, and is the same for every server.
 //!
@@ -8,8 +8,10 @@
 //!    due. One that waits behind a stall counts with all of its wait.
 //! 3. The kernel is done with every buffer before the buffer goes, however a run ends.
 
+mod direct;
 mod link;
 mod ring;
+mod transport;
 
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
@@ -17,8 +19,10 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, ensure};
 use hdrhistogram::Histogram;
 
+use self::direct::Direct;
 use self::link::{Link, Schedule};
-use self::ring::{Completion, Ring, Wait};
+use self::ring::Ring;
+use self::transport::{Completion, Transport, Wait};
 use crate::wire::Wire;
 
 /// How to press.
@@ -30,7 +34,7 @@ pub(crate) struct Pressure {
     pub(crate) warm_up: Duration,
     /// Measured.
     pub(crate) measure: Duration,
-    /// Look for replies without sleeping.
+    /// Look for replies without sleeping. What a single connection is pressed with first, it keeps.
     pub(crate) spin: bool,
     /// Open loop: so many requests per second over all connections.
     pub(crate) rate: Option<f64>,
@@ -52,7 +56,9 @@ pub(crate) struct Outcome {
 /// Connections that are open and can be pressed again and again.
 pub(crate) struct Load {
     links: Vec<Link>,
-    ring: Ring,
+    transport: Transport,
+    /// Every connection has asked for what comes, and goes on to.
+    is_receiving: bool,
 }
 
 /// How long a server may take to answer what it was sent.
@@ -65,12 +71,8 @@ impl Load {
     ) -> anyhow::Result<Load> {
         let links = wires.into_iter().map(|(wire, address)| Link::open(wire, address));
         let links = links.collect::<anyhow::Result<Vec<_>>>()?;
-        let ring = Ring::new(links.len())?;
-        let mut load = Load { links, ring };
-        for (index, link) in load.links.iter_mut().enumerate() {
-            link.recv(index, &mut load.ring);
-        }
-        Ok(load)
+        let transport = Transport::Ring(Ring::new(links.len())?);
+        Ok(Load { links, transport, is_receiving: false })
     }
 
     /// Presses and measures. `server_cpu` reads the server's meter.
@@ -85,11 +87,12 @@ impl Load {
         let from = start + pressure.warm_up;
         let upto = from + pressure.measure;
         self.schedule(pressure.rate, start, upto);
+        self.receive(pressure.spin);
         let mut tally = Tally::new(from, upto, pressure.rate.is_some())?;
         let mut begin = None;
         self.fill(pressure.depth, start);
         while !self.links.iter().all(Link::is_done) {
-            self.ring.wait(self.patience(pressure))?;
+            self.transport.wait(self.patience(pressure))?;
             let now = Instant::now();
             if now >= from && begin.is_none() {
                 begin = Some((now, server_cpu()));
@@ -115,11 +118,12 @@ impl Load {
     /// Sends at least `count` requests over all connections and waits for the replies.
     pub(crate) fn send(&mut self, count: u64, depth: usize) -> anyhow::Result<()> {
         self.schedule(None, Instant::now(), Instant::now());
+        self.receive(false);
         let mut tally = Tally::everything()?;
         while tally.ops < count {
             let now = Instant::now();
             self.fill(depth, now);
-            self.ring.wait(Wait::Sleeping)?;
+            self.transport.wait(Wait::Sleeping)?;
             self.turn(now, &mut tally)?;
         }
         self.settle()
@@ -131,10 +135,24 @@ impl Load {
         let mut tally = Tally::everything()?;
         while !self.links.iter().all(Link::is_settled) {
             ensure!(Instant::now() < latest, "the server does not answer any more");
-            self.ring.wait(Wait::Until(latest))?;
+            self.transport.wait(Wait::Until(latest))?;
             self.turn(Instant::now(), &mut tally)?;
         }
         Ok(())
+    }
+
+    /// Lets every connection ask for what comes. A single one that is not to sleep does without the ring from
+    /// then on.
+    fn receive(&mut self, spin: bool) {
+        if std::mem::replace(&mut self.is_receiving, true) {
+            return;
+        }
+        if spin && self.links.len() == 1 {
+            self.transport = Transport::Direct(Direct::default());
+        }
+        for (index, link) in self.links.iter_mut().enumerate() {
+            link.recv(index, &mut self.transport);
+        }
     }
 
     fn schedule(&mut self, rate: Option<f64>, start: Instant, upto: Instant) {
@@ -162,21 +180,21 @@ impl Load {
     fn fill(&mut self, depth: usize, now: Instant) {
         for (index, link) in self.links.iter_mut().enumerate() {
             link.fill(depth, now);
-            link.send(index, &mut self.ring);
+            link.send(index, &mut self.transport);
         }
     }
 
     /// Takes all completions at hand.
     fn turn(&mut self, now: Instant, tally: &mut Tally) -> anyhow::Result<()> {
-        while let Some(completion) = self.ring.next() {
+        while let Some(completion) = self.transport.next() {
             match completion {
                 Completion::Sent { index, bytes } => {
-                    self.links[index].sent(index, bytes.context("sending")?, &mut self.ring);
+                    self.links[index].sent(index, bytes.context("sending")?, &mut self.transport);
                 }
                 Completion::Received { index, bytes } => {
                     let link = &mut self.links[index];
                     link.received(bytes.context("receiving")?, now, tally)?;
-                    link.recv(index, &mut self.ring);
+                    link.recv(index, &mut self.transport);
                 }
             }
         }
@@ -191,7 +209,7 @@ impl Drop for Load {
         for link in &self.links {
             let _ = link.socket.shutdown(std::net::Shutdown::Both);
         }
-        self.ring.drain().expect("a ring that worked goes on working");
+        self.transport.drain().expect("a ring that worked goes on working");
     }
 }
 
@@ -276,6 +294,21 @@ mod tests {
         let pressure = Pressure { rate: Some(1_000.0), ..SHORT };
         // A request per millisecond, for 20 ms, however long each of them takes.
         assert_eq!(load.press(&pressure, &|| None).unwrap().ops, 20);
+    }
+
+    #[test]
+    fn one_that_spins_does_without_the_ring() {
+        let engine = Engine::builder().spin(Duration::from_micros(50)).start().unwrap();
+        let workload = Workload::CellPut { bytes: 64 * 1024 };
+        let plan = Plan { workload, keys: 10, connections: 1 };
+        let wires = Dialect::Catena.wires(engine.addresses()[0], &plan).unwrap();
+        let mut load = Load::open(wires).unwrap();
+        for rate in [None, Some(500.0)] {
+            let outcome = load.press(&Pressure { spin: true, rate, ..SHORT }, &|| None).unwrap();
+            assert!(outcome.ops > 0, "{outcome:?}");
+            load.settle().unwrap();
+        }
+        assert!(matches!(load.transport, Transport::Direct(_)));
     }
 
     #[test]

@@ -8,22 +8,7 @@ use std::time::Instant;
 
 use io_uring::{IoUring, cqueue, opcode, squeue, types};
 
-/// One operation that is done.
-pub(super) enum Completion {
-    Sent { index: usize, bytes: io::Result<usize> },
-    Received { index: usize, bytes: io::Result<usize> },
-}
-
-/// How to wait for one.
-#[derive(Clone, Copy, Debug)]
-pub(super) enum Wait {
-    /// Asleep, however long it takes.
-    Sleeping,
-    /// Asleep, until then at the latest.
-    Until(Instant),
-    /// Awake, until then at the latest, if there is a latest.
-    Spinning(Option<Instant>),
-}
+use super::transport::{Completion, Wait};
 
 /// Sends and receives for many connections, submitted together.
 pub(super) struct Ring {
@@ -41,14 +26,12 @@ impl Ring {
         Ok(Ring { ring, under_way: 0 })
     }
 
-    /// Sends `bytes`, which the caller keeps untouched until the completion comes.
     pub(super) fn send(&mut self, index: usize, socket: &TcpStream, bytes: &[u8]) {
         let len = u32::try_from(bytes.len()).expect("batches are far below 4 GiB");
         let send = opcode::Send::new(types::Fd(socket.as_raw_fd()), bytes.as_ptr(), len);
         self.push(send.build().user_data((index as u64) << 1));
     }
 
-    /// Receives into `room`, which the caller keeps untouched until the completion comes.
     pub(super) fn recv(&mut self, index: usize, socket: &TcpStream, room: &mut [u8]) {
         let len = u32::try_from(room.len()).expect("buffers are far below 4 GiB");
         let recv = opcode::Recv::new(types::Fd(socket.as_raw_fd()), room.as_mut_ptr(), len);
@@ -96,7 +79,6 @@ impl Ring {
         }
     }
 
-    /// The next operation that is done, if there is one.
     pub(super) fn next(&mut self) -> Option<Completion> {
         let entry: cqueue::Entry = self.ring.completion().next()?;
         self.under_way -= 1;
