@@ -145,7 +145,7 @@ impl List {
             ListOp::RemoveAll { items } => self.retain(items, false, turn),
             ListOp::Clear => {
                 let removed = std::mem::take(&mut self.items);
-                self.item_bytes -= removed.iter().map(|item| cost(item)).sum::<u64>();
+                self.item_bytes -= removed.iter().map(cost).sum::<u64>();
                 if removed.is_empty() {
                     turn.unchanged();
                 }
