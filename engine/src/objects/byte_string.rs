@@ -16,8 +16,7 @@ use super::state::Blob;
 #[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct ByteString(SmallVec<[u8; INLINE_BYTES]>);
 
-/// The longest that needs no allocation: a UUID or an address as text would not fit, a number, a hash or a
-/// short name does.
+/// The longest that needs no allocation: a number, a hash or a short name, but no UUID as text.
 const INLINE_BYTES: usize = 24;
 
 const _: () = assert!(size_of::<ByteString>() == 32, "two of them fill a cache line");

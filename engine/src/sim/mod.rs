@@ -53,7 +53,7 @@ pub struct Summary {
     pub lost: bool,
 }
 
-/// Runs a seed, without one of the [rules](RULES) if it is named; says what went wrong. With `trace`,
+/// Runs a seed, without one of the rules if it is named; says what went wrong. With `trace`,
 /// every event is printed.
 ///
 /// # Errors
