@@ -32,10 +32,17 @@ fn bars(samples: &[&Sample]) -> String {
     if rates.len() < 3 || rates.iter().any(|sample| sample.measure.contains("1x1,")) {
         return String::new();
     }
-    let bar = |sample: &&&Sample| (sample.measure.clone(), sample.value);
-    let named: Vec<(String, f64)> = rates.iter().map(bar).collect();
-    let bars: Vec<Bar<'_>> =
-        named.iter().map(|(name, value)| Bar { name, value: *value, ours: true }).collect();
+    let is_one_server = rates.iter().all(|sample| sample.server == rates[0].server);
+    let name = |sample: &&&Sample| match is_one_server {
+        true => sample.measure.clone(),
+        false => format!("{}, {}", sample.measure, sample.server),
+    };
+    let names: Vec<String> = rates.iter().map(name).collect();
+    let bar = |(name, sample): (_, &&&Sample)| {
+        let ours = sample.server.starts_with("catena");
+        Bar { name, value: sample.value, ours }
+    };
+    let bars: Vec<Bar<'_>> = names.iter().map(String::as_str).zip(&rates).map(bar).collect();
     plot::bars("Throughput", HIGHER, "op/s", &bars)
 }
 
@@ -155,4 +162,24 @@ fn named_places(lines: &[Line<'_>]) -> Vec<(f64, String)> {
     let mut places = in_order(lines.iter().flat_map(|line| &line.points).map(|(x, _)| *x));
     places.sort_unstable_by(f64::total_cmp);
     places.into_iter().map(|x| (x, short(x))).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bars_say_whose_they_are_where_there_are_several() {
+        let latency_us = Some(Latency { p50: 1.0, p90: 2.0, p99: 3.0, p999: 4.0, max: 5.0 });
+        let sample = |measure: &str, server: &str| Sample {
+            latency_us,
+            ..Sample::new(measure, server, "op/s", &[1.0])
+        };
+        let ours = ["put", "get", "add"].map(|measure| sample(measure, "catena"));
+        let html = bars(&ours.each_ref());
+        assert!(html.contains(">put<") && !html.contains("catena"), "{html}");
+        let both = ["catena", "catena, 2 nodes", "redis"].map(|server| sample("put", server));
+        let html = bars(&both.each_ref());
+        assert!(html.contains(">put, catena, 2 nodes<") && html.contains(">put, redis<"), "{html}");
+    }
 }
