@@ -191,14 +191,13 @@ fn list(calls: &[&Call]) -> Result<(), String> {
 /// Searches for an order in which a cell could have given these answers.
 fn cell(calls: &[&Call]) -> Result<(), String> {
     // Calls that read nothing and were never answered constrain nothing.
-    let calls: Vec<&Call> = calls
+    let mut calls: Vec<&Call> = calls
         .iter()
         .copied()
         .filter(|call| call.answered.is_some() || !matches!(call.what, What::Look { .. }))
         .collect();
-    let mut search = Search { calls: &calls, seen: BTreeSet::new(), steps: 0 };
-    let mut done = vec![false; calls.len()];
-    match search.go(&mut done, 0) {
+    calls.sort_by_key(|call| call.called);
+    match Search::of(&calls).run() {
         Some(true) => Ok(()),
         Some(false) => Err(format!("no order explains these calls: {calls:#?}")),
         // Undecided is no error: the seed is as good as any other without this object.
@@ -206,42 +205,89 @@ fn cell(calls: &[&Call]) -> Result<(), String> {
     }
 }
 
+/// A search through the orders of a cell's calls. Not recursive: an order is as long as the history.
 struct Search<'a> {
+    /// In the order in which they began.
     calls: &'a [&'a Call],
-    /// What was tried: which calls are done, and the value then.
-    seen: BTreeSet<(Vec<bool>, u64)>,
-    steps: u64,
+    /// Those done are all before `first_open`, and some behind it.
+    first_open: usize,
+    done_behind: BTreeSet<usize>,
+    /// Calls that were answered and are not done.
+    left: usize,
 }
 
 /// A search gives up after so many steps.
 const STEPS_MAX: u64 = 200_000;
 
-impl Search<'_> {
-    fn go(&mut self, done: &mut Vec<bool>, value: u64) -> Option<bool> {
-        self.steps += 1;
-        if self.steps > STEPS_MAX {
-            return None;
-        }
-        let open = || (0..self.calls.len()).filter(|i| !done[*i]);
-        if open().all(|i| self.calls[i].answered.is_none()) {
-            return Some(true);
-        }
-        if !self.seen.insert((done.clone(), value)) {
-            return Some(false);
-        }
-        // Only what began before everything that is open has ended can come next.
-        let first_end = open().map(|i| end(self.calls[i])).min()?;
-        let next: Vec<usize> = open().filter(|i| self.calls[*i].called <= first_end).collect();
-        for i in next {
-            let Some(after) = step(&self.calls[i].what, value) else { continue };
-            done[i] = true;
-            let found = self.go(done, after);
-            done[i] = false;
-            if found != Some(false) {
-                return found;
+impl<'a> Search<'a> {
+    fn of(calls: &'a [&'a Call]) -> Search<'a> {
+        let left = calls.iter().filter(|call| call.answered.is_some()).count();
+        Search { calls, first_open: 0, done_behind: BTreeSet::new(), left }
+    }
+
+    /// Answers whether there is an order, or `None` if that takes too long to find out.
+    fn run(&mut self) -> Option<bool> {
+        // What was tried: which calls are done, and the value then.
+        let mut seen: BTreeSet<(usize, BTreeSet<usize>, u64)> = BTreeSet::new();
+        // The calls that were done, each with the value before it and what else could have come instead.
+        let mut path: Vec<(usize, u64, Vec<usize>)> = Vec::new();
+        let (mut value, mut next) = (0, self.next());
+        let mut steps = 0;
+        while self.left > 0 {
+            let Some(call) = next.pop() else {
+                let Some((call, before, others)) = path.pop() else { return Some(false) };
+                self.put_back(call);
+                (value, next) = (before, others);
+                continue;
+            };
+            let Some(after) = step(&self.calls[call].what, value) else { continue };
+            steps += 1;
+            if steps > STEPS_MAX {
+                return None;
+            }
+            self.take(call);
+            if seen.insert((self.first_open, self.done_behind.clone(), after)) {
+                path.push((call, value, next));
+                (value, next) = (after, self.next());
+            } else {
+                self.put_back(call);
             }
         }
-        Some(false)
+        Some(true)
+    }
+
+    /// The calls that can come next, the first to begin last: those that began before everything that is
+    /// open has ended.
+    fn next(&self) -> Vec<usize> {
+        let mut first_end = u64::MAX;
+        let mut next = Vec::new();
+        for (i, call) in self.calls.iter().enumerate().skip(self.first_open) {
+            if call.called > first_end {
+                break;
+            }
+            if !self.done_behind.contains(&i) {
+                first_end = first_end.min(end(call));
+                next.push(i);
+            }
+        }
+        next.retain(|i| self.calls[*i].called <= first_end);
+        next.reverse();
+        next
+    }
+
+    fn take(&mut self, call: usize) {
+        self.left -= usize::from(self.calls[call].answered.is_some());
+        self.done_behind.insert(call);
+        while self.done_behind.remove(&self.first_open) {
+            self.first_open += 1;
+        }
+    }
+
+    fn put_back(&mut self, call: usize) {
+        self.left += usize::from(self.calls[call].answered.is_some());
+        self.done_behind.extend(call..self.first_open);
+        self.done_behind.remove(&call);
+        self.first_open = self.first_open.min(call);
     }
 }
 
@@ -338,6 +384,22 @@ mod tests {
             check(vec![call(write(1), 0, None), call(look(1), 1, 2), call(look(0), 3, 4),])
                 .is_err()
         );
+    }
+
+    /// Seed 5140 has cells of thousands of calls.
+    #[test]
+    fn a_long_history_takes_no_stack() {
+        let calls = |seen: u64| {
+            let write = |i| call(What::Write { value: i }, 10 * i, 10 * i + 15);
+            let look = |i| call(What::Look { value: Some(i) }, 10 * i + 16, 10 * i + 17);
+            let mut calls: Vec<Call> = (1..100_000).flat_map(|i| [write(i), look(i)]).collect();
+            calls.push(call(What::Look { value: Some(seen) }, 2_000_000, 2_000_001));
+            calls
+        };
+        let small = std::thread::Builder::new().stack_size(64 * 1024);
+        let checked = small.spawn(move || check(calls(99_999))).unwrap().join().unwrap();
+        checked.unwrap();
+        assert!(check(calls(99_998)[199_990..].to_vec()).is_err());
     }
 
     #[test]
