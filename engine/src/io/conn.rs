@@ -250,11 +250,11 @@ impl Conn {
 
     /// Sends what the socket takes at once. The rest, and what may be wrong with it, is left to [`Conn::flush`].
     fn send_now(&self) {
-        // Whoever has it is writing what comes before.
-        if self.writer.borrow().is_none() {
+        let mut unsent = self.unsent.borrow_mut();
+        // Whoever has the write half is writing what comes before.
+        if unsent.is_empty() || self.writer.borrow().is_none() {
             return;
         }
-        let mut unsent = self.unsent.borrow_mut();
         let flags = MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_NOSIGNAL;
         if let Ok(sent) = send(self.fd, &unsent, flags) {
             unsent.drain(..sent);
