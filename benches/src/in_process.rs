@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use catena_engine::shard::{ConnId, Moment, Outbox, Output, Shard, Time, Types};
+use catena_core::shard::{ConnId, Moment, Outbox, Output, Shard, Time, Types};
 use catena_protocol::frame::{self, Next};
 use catena_protocol::limits::FRAME_BYTES_MAX;
 use catena_protocol::op::SessionOp;
@@ -26,7 +26,7 @@ impl Outbox for Replies {
     }
 }
 
-const MOMENT: Moment = Moment { now: Time(0), memory_bytes_max: 1 << 30, core: 0, connections: 1 };
+const MOMENT: Moment = Moment { now: Time(0), memory_bytes_max: 1 << 30 };
 const SESSION: u64 = 1;
 
 impl InProcess {

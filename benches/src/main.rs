@@ -32,10 +32,7 @@ use std::io::Write;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use catena_engine::chain::record::Heads;
-use catena_engine::config::SHARDS_PER_CORE;
-use catena_engine::register::Location;
-use catena_engine::{Cluster, Engine};
+use catena_engine::{Builder, Cluster, Engine, Heads, Location};
 use clap::{Parser, Subcommand};
 
 use crate::multiplied::Multiplied;
@@ -128,7 +125,8 @@ fn main() -> anyhow::Result<()> {
                 // The load goes to one node, so that nothing else is measured than a chain.
                 let cluster = cluster.heads(Heads::One);
                 // As many shards as a node alone has.
-                builder = builder.shards(SHARDS_PER_CORE).cluster(cluster.replicas(replicas));
+                builder =
+                    builder.shards(Builder::SHARDS_PER_CORE).cluster(cluster.replicas(replicas));
             }
             let engine = builder.start()?;
             announce(engine.addresses()[0].port())?;

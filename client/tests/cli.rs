@@ -7,8 +7,7 @@ use std::process::{Command, Output, Stdio};
 
 use std::time::{Duration, Instant};
 
-use catena_engine::chain::record::Heads;
-use catena_engine::{Cluster, Engine};
+use catena_engine::{Cluster, Engine, Heads};
 use tempfile::TempDir;
 
 /// Engines, and a shell beside them.

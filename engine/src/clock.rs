@@ -7,7 +7,7 @@
 
 use nix::time::{ClockId, clock_gettime};
 
-use crate::shard::Time;
+use catena_core::time::Time;
 
 /// Both clocks.
 #[derive(Clone, Copy, Debug)]

@@ -6,13 +6,13 @@ use std::time::Duration;
 
 use tokio::sync::Notify;
 
-use crate::chain::record::{
+use crate::config::{CLUSTER_SHARDS, CONTROL_PORT_BELOW, RECORD_WAIT_MS};
+use crate::engine::StartError;
+use catena_core::chain::record::{
     ChangeId, Heads, LABEL_BYTES_MAX, NodeId, NodeInfo, OnTotalLoss, Record, RecordError, Settings,
     is_path_part,
 };
-use crate::config::{CLUSTER_SHARDS, CONTROL_PORT_BELOW, RECORD_WAIT_MS};
-use crate::engine::StartError;
-use crate::register::{Location, S3Settings};
+use catena_location::{Location, S3Settings};
 
 /// The cluster that a node is to be part of: where its record lies, what it is founded with, and how
 /// other nodes reach this one.

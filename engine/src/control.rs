@@ -1,6 +1,6 @@
 //! The control thread: a node's part in its cluster, beside the data.
 //!
-//! It owns the [`Member`](crate::chain::member::Member), the register, and the connections to the
+//! It owns the [`Member`](catena_core::chain::member::Member), the register, and the connections to the
 //! control ports of other nodes. What the member decides it carries out; what happens it tells the
 //! member, one thing at a time: notices of the cores, messages, what the register says, the time, and
 //! what operators want. It never waits for any of them: whatever takes time is a task that says so
@@ -37,12 +37,12 @@ use tokio::sync::{Notify, mpsc, oneshot};
 
 use self::node::{Node, NodeStart};
 use self::records::Records;
-use crate::chain::record::{NodeId, NodeInfo};
 use crate::clock::Clock;
 use crate::cluster::ClusterPlan;
 use crate::engine::StartError;
 use crate::io::{CoreEnd, CoreHand, Notice};
-use crate::objects::user::panic_text;
+use catena_core::chain::record::{NodeId, NodeInfo};
+use catena_core::unwind::panic_text;
 
 /// What the control thread has to know of its node.
 #[derive(Debug)]

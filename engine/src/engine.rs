@@ -11,19 +11,23 @@ use parking_lot::Mutex;
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::sync::mpsc;
 
-use crate::chain::record::NodeId;
 use crate::clock::Clock;
 use crate::cluster::{Cluster, ClusterPlan, host_name};
-use crate::config::{BACKLOG, MEMORY_BYTES_DEFAULT, NOTICES_MAX, SHARDS_PER_CORE, SPIN_US_MAX};
+use crate::config::{
+    BACKLOG, CONNECTIONS_MAX, MEMORY_BYTES_DEFAULT, NOTICES_MAX, PORT_DEFAULT, SHARDS_PER_CORE,
+    SPIN_US_MAX,
+};
 use crate::control::{ControlConfig, ControlThread, Cores, Looking, random};
 use crate::io::{
     Command, CoreCensus, CoreCluster, CoreConfig, CoreEnd, CoreHand, CoreThread, Notice,
     ring_builder,
 };
 use crate::metrics::{About, Counters, Metrics, Reader, Tellers};
-use crate::objects::user::Object;
-use crate::register::{Location, RegisterError};
-use crate::shard::Types;
+use crate::register::RegisterError;
+use catena_core::chain::record::NodeId;
+use catena_core::objects::user::Object;
+use catena_core::shard::Types;
+use catena_location::Location;
 
 /// How a core waits for its sockets.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -150,6 +154,18 @@ pub struct Builder {
 }
 
 impl Builder {
+    /// The port that a node from the command line listens on with its first core.
+    pub const PORT: u16 = PORT_DEFAULT;
+
+    /// Memory a core may use unless told otherwise, in bytes.
+    pub const MEMORY_BYTES: u64 = MEMORY_BYTES_DEFAULT;
+
+    /// Shards for each core of a node that was not told how many.
+    pub const SHARDS_PER_CORE: u32 = SHARDS_PER_CORE;
+
+    /// Connections a core accepts.
+    pub const CONNECTIONS_MAX: usize = CONNECTIONS_MAX;
+
     /// How many cores, not pinned to any cpu. One by default.
     #[must_use]
     pub fn cores(mut self, cores: usize) -> Builder {

@@ -29,28 +29,22 @@
 
 #![deny(unsafe_code)]
 
-mod ahead;
-pub mod chain;
 mod clock;
 mod cluster;
-pub mod config;
+mod config;
 mod control;
 mod engine;
 mod io;
 mod metrics;
-mod objects;
-mod prefetch;
-pub mod register;
-mod rehearse;
-pub mod shard;
-#[cfg(any(test, feature = "sim"))]
-#[doc(hidden)]
-pub mod sim;
+mod register;
 
+pub use catena_core::chain::record::{Heads, OnTotalLoss};
+pub use catena_core::objects::user::{BadSnapshot, Context, Object, Rejection};
+pub use catena_core::rehearse;
+pub use catena_location::{BadLocation, Location, S3Settings, Secret, SettingsError};
 pub use catena_protocol::{UserType, rkyv};
 pub use cluster::{Cluster, GiveUp};
 pub use engine::{Builder, Driver, Engine, StartError};
 pub use io::CoreCensus;
 pub use metrics::{Histogram, Latency, Metrics, OpCount};
-pub use objects::user::{BadSnapshot, Context, Object, Rejection};
-pub use rehearse::rehearse;
+pub use register::RegisterError;

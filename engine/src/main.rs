@@ -8,10 +8,9 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use bytesize::ByteSize;
-use catena_engine::chain::record::{Heads, OnTotalLoss};
-use catena_engine::config::{MEMORY_BYTES_DEFAULT, PORT_DEFAULT};
-use catena_engine::register::{Location, S3Settings};
-use catena_engine::{Cluster, Driver, Engine, GiveUp, StartError};
+use catena_engine::{
+    Builder, Cluster, Driver, Engine, GiveUp, Heads, Location, OnTotalLoss, S3Settings, StartError,
+};
 use clap::{Parser, ValueEnum};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use signal_hook::consts::{SIGINT, SIGTERM};
@@ -25,7 +24,7 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 #[command(version, after_help = EXAMPLES)]
 struct Args {
     /// Where the first core listens; core n takes this port plus n. Port 0 lets the system choose.
-    #[arg(long, value_name = "ADDR:PORT", default_value_t = SocketAddr::from(([127, 0, 0, 1], PORT_DEFAULT)))]
+    #[arg(long, value_name = "ADDR:PORT", default_value_t = SocketAddr::from(([127, 0, 0, 1], Builder::PORT)))]
     listen: SocketAddr,
 
     /// The cpus to run on, one core each, such as `0-7` or `0,2,4`. All that there are by default.
@@ -42,7 +41,7 @@ struct Args {
     shards: Option<u32>,
 
     /// Memory for objects and sessions, for each core, such as `512MiB` or `4GiB`.
-    #[arg(long, value_name = "SIZE", default_value_t = ByteSize(MEMORY_BYTES_DEFAULT))]
+    #[arg(long, value_name = "SIZE", default_value_t = ByteSize(Builder::MEMORY_BYTES))]
     memory: ByteSize,
 
     /// Look for more bytes for this many microseconds before sleeping: 20 to 50 where nobody else

@@ -12,8 +12,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicIsize, Ordering};
 use std::time::Duration;
 
+use catena_core::shard::{ConnId, Moment, Outbox, Output, Shard, Time, Types};
 use catena_engine::rkyv::Archived;
-use catena_engine::shard::{ConnId, Moment, Outbox, Output, Shard, Time, Types};
+use catena_engine::rkyv::util::AlignedVec;
 use catena_engine::{BadSnapshot, Context, Driver, Engine, Object, Rejection, UserType};
 use catena_protocol::frame::{self, Next};
 use catena_protocol::limits::FRAME_BYTES_MAX;
@@ -23,7 +24,6 @@ use catena_protocol::op::{
 use catena_protocol::{
     Elements, FrameKind, Header, Hello, Items, ObjectId, Op, ShardId, flags, named, user_type,
 };
-use rkyv::util::AlignedVec;
 
 /// Requests until everything has the size it keeps.
 const WARM_UP: u64 = 100;
@@ -237,7 +237,7 @@ impl Client {
         };
         let now = Time(self.number);
         self.replies.0.clear();
-        let moment = Moment { now, memory_bytes_max: 1 << 30, core: 0, connections: 1 };
+        let moment = Moment { now, memory_bytes_max: 1 << 30 };
         self.shard.on_request(moment, ConnId(0), &frame, &mut self.replies);
         assert!(!self.replies.0.is_empty(), "every request is answered");
     }

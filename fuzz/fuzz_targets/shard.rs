@@ -2,4 +2,4 @@
 
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|bytes: &[u8]| catena_engine::shard::fuzz::events(bytes));
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| catena_core::shard::fuzz::events(bytes));

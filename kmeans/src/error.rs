@@ -47,7 +47,7 @@ pub enum Error {
     },
     /// A store's settings contradict each other, or one is missing.
     #[error(transparent)]
-    Settings(catena_engine::register::SettingsError),
+    Settings(catena_location::SettingsError),
     /// A store did not do what it was asked to.
     #[error("{}: cannot {action} it: {reason}", path.display())]
     Store {

@@ -5,8 +5,7 @@ use std::time::{Duration, Instant};
 
 use catena_client::operator::{NodeStatus, Operator, OperatorError};
 use catena_client::{Builder, Client, CounterOp, ReadFrom, Reply};
-use catena_engine::chain::record::Heads;
-use catena_engine::{Cluster, Engine};
+use catena_engine::{Cluster, Engine, Heads};
 use tempfile::TempDir;
 
 use crate::LONG;

@@ -5,9 +5,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::voices::Voices;
-use crate::chain::member::View;
-use crate::chain::record::NodeId;
 use crate::io::{Command, CoreHand};
+use catena_core::chain::member::View;
+use catena_core::chain::record::NodeId;
 
 /// The cores of the node.
 #[derive(Debug)]

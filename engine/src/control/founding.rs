@@ -6,11 +6,11 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::records::Records;
-use crate::chain::member::Reading;
-use crate::chain::record::Settings;
 use crate::cluster::ClusterPlan;
 use crate::config::RECORD_LOOK_MS;
 use crate::engine::StartError;
+use catena_core::chain::member::Reading;
+use catena_core::chain::record::Settings;
 
 /// What a node finds when it starts.
 #[derive(Debug)]

@@ -4,8 +4,8 @@
 use std::io;
 
 use catena_protocol::frame::{self, Next};
+use catena_protocol::rkyv::util::AlignedVec;
 use catena_protocol::{Fault, Frame};
-use rkyv::util::AlignedVec;
 use tokio::io::{AsyncRead, AsyncReadExt};
 
 /// What is read at once, in bytes.

@@ -24,11 +24,11 @@ use tokio::time::{sleep, timeout};
 use super::frames::{Broken, Frames};
 use super::links::{Link, Way};
 use super::node::Event;
-use crate::chain::member::PeerMessage;
 use crate::config::{
     DIAL_MS_MAX, HANDSHAKE_MS_MAX, OPERATORS_MAX, PEER_FRAME_BYTES_MAX, STRANGER_FRAME_BYTES_MAX,
     STRANGERS_MAX,
 };
+use catena_core::chain::member::PeerMessage;
 
 /// What the loop makes of a PeerHello.
 #[derive(Debug)]

@@ -15,12 +15,12 @@ use tokio::task::spawn_local;
 
 use super::greet::{self, Trouble};
 use super::node::Event;
-use crate::chain::member::PeerMessage;
-use crate::chain::record::NodeId;
 use crate::config::{
     DIAL_AGAIN_MS, DIAL_AGAIN_MS_MAX, PEER_LINKS_EACH_MAX, PEER_LINKS_MAX, PEER_UNSENT_BYTES_MAX,
 };
-use crate::shard::Time;
+use catena_core::chain::member::PeerMessage;
+use catena_core::chain::record::NodeId;
+use catena_core::time::Time;
 
 /// A connection with another node, made or being made.
 #[derive(Debug)]

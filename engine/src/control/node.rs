@@ -20,12 +20,12 @@ use super::links::{Link, Links};
 use super::records::Records;
 use super::report::Reporter;
 use super::{Cores, random};
-use crate::chain::member::{Action, Member, Outcome, PeerMessage, Reading, Start};
-use crate::chain::record::{ChangeId, NodeId, NodeInfo, OnTotalLoss, Record, Settings};
 use crate::clock::Clock;
 use crate::config::{COMMAND_AGAIN_MS, CONTROL_EVENTS_MAX, LEAVE_MS_MAX};
 use crate::io::Notice;
-use crate::shard::Time;
+use catena_core::chain::member::{Action, Member, Outcome, PeerMessage, Reading, Start};
+use catena_core::chain::record::{ChangeId, NodeId, NodeInfo, OnTotalLoss, Record, Settings};
+use catena_core::time::Time;
 
 /// Something that happened.
 #[derive(Debug)]

@@ -3,9 +3,9 @@
 use std::sync::Arc;
 
 use super::node::{Life, Node};
-use crate::chain::member::Member;
-use crate::chain::record::{NodeId, Record};
 use crate::io::Notice;
+use catena_core::chain::member::Member;
+use catena_core::chain::record::{NodeId, Record};
 use catena_protocol::ShardId;
 
 impl Node {

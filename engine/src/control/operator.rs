@@ -8,10 +8,10 @@ use tokio::task::spawn_local;
 use tokio::time::{Instant, timeout_at};
 
 use super::node::{Life, Node};
-use crate::chain::member::{Action, Member};
-use crate::chain::record::{ChangeKind, NodeId};
 use crate::io::Command;
-use crate::shard::Time;
+use catena_core::chain::member::{Action, Member};
+use catena_core::chain::record::{ChangeKind, NodeId};
+use catena_core::time::Time;
 
 /// How long the cores may take to say how their shards stand.
 const SHARDS_TIME_MAX: Duration = Duration::from_secs(1);
@@ -159,7 +159,7 @@ impl Node {
             Life::Begun(member) => Some(member),
             Life::Waiting { .. } => None,
         };
-        let of = |(node, info): (&NodeId, &crate::chain::record::NodeInfo)| MemberStatus {
+        let of = |(node, info): (&NodeId, &catena_core::chain::record::NodeInfo)| MemberStatus {
             node: node.0,
             name: info.name.clone(),
             control: info.peer.to_string(),

@@ -11,8 +11,8 @@ use catena_protocol::{Fault, Status};
 use super::greet::{Trouble, Verdict};
 use super::links::{Link, Way};
 use super::node::{Life, Node};
-use crate::chain::member::Member;
-use crate::chain::record::{NodeId, Record, Settings};
+use catena_core::chain::member::Member;
+use catena_core::chain::record::{NodeId, Record, Settings};
 
 impl Node {
     /// How a node is reached, if the member knows.

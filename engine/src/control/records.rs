@@ -11,11 +11,11 @@ use tokio::sync::mpsc;
 use tokio::task::spawn_local;
 
 use super::node::Event;
-use crate::chain::member::{Outcome, Reading};
-use crate::chain::record::{NodeId, Record};
 use crate::cluster::ClusterPlan;
 use crate::engine::StartError;
-use crate::register::{AnyRegister, Outcome as Stored, Register, RegisterError, Token};
+use crate::register::{AnyRegister, Outcome as Stored, Register, RegisterError};
+use catena_core::chain::member::{Outcome, Reading};
+use catena_core::chain::record::{NodeId, Record, RecordToken};
 
 /// The cluster's register.
 #[derive(Clone, Debug)]
@@ -36,7 +36,7 @@ impl Records {
     }
 
     /// Reads it while nothing else goes on.
-    pub(super) async fn first(&self) -> Result<Option<(Record, Token)>, RegisterError> {
+    pub(super) async fn first(&self) -> Result<Option<(Record, RecordToken)>, RegisterError> {
         self.register.read().await
     }
 
@@ -74,7 +74,7 @@ impl Records {
     pub(super) fn store(
         &self,
         life: NodeId,
-        base: Option<Token>,
+        base: Option<RecordToken>,
         record: Arc<Record>,
         events: &mpsc::Sender<Event>,
     ) {

@@ -1,7 +1,7 @@
 //! What the member reports, said so that people know what happened and what follows.
 
-use crate::chain::member::{Report, Suspicion};
-use crate::chain::record::{ChangeKind, NodeId, OnTotalLoss, Record};
+use catena_core::chain::member::{Report, Suspicion};
+use catena_core::chain::record::{ChangeKind, NodeId, OnTotalLoss, Record};
 
 /// Tells people, and not the same again and again.
 #[derive(Debug, Default)]

@@ -6,8 +6,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::chain::member::View;
-use crate::chain::record::NodeId;
+use catena_core::chain::member::View;
+use catena_core::chain::record::NodeId;
 
 /// What was heard of the cores in one life of the node.
 #[derive(Debug)]

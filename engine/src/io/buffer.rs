@@ -8,9 +8,9 @@ use std::io;
 use std::os::fd::RawFd;
 
 use catena_protocol::limits::FRAME_ALIGNMENT;
+use catena_protocol::rkyv::util::AlignedVec;
 use monoio::buf::IoBufMut;
 use nix::sys::socket::{MsgFlags, recv};
-use rkyv::util::AlignedVec;
 
 use crate::config::{BUFFER_BYTES, BUFFER_BYTES_MIN};
 

@@ -15,10 +15,10 @@ use super::core::Core;
 use super::link::{Calls, PeerCore};
 use super::notice::{CoreCluster, Notice, Notices};
 use super::notify::Notify;
-use crate::chain::member::View;
-use crate::chain::record::{NodeId, Record};
-use crate::chain::replica::{Post, Replica, Report};
-use crate::shard::{Census, Time};
+use catena_core::chain::member::View;
+use catena_core::chain::record::{NodeId, Record};
+use catena_core::chain::replica::{Post, Replica, Report};
+use catena_core::shard::{Census, Time};
 
 /// What a core knows of its cluster.
 pub(super) struct Chain {

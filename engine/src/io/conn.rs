@@ -22,9 +22,9 @@ use super::core::Core;
 use super::link::PeerCore;
 use super::notify::Notify;
 use super::spares::Spares;
-use crate::ahead::{Lookahead, Step};
 use crate::config::{CONNECTIONS_MAX, LINK_BUFFER_BYTES, UNSENT_BYTES_MAX};
-use crate::shard::ConnId;
+use catena_core::ahead::{Lookahead, Step};
+use catena_core::shard::ConnId;
 
 /// A connection, as the tasks of its core share it.
 pub(super) struct Conn {

@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use catena_protocol::limits::{FRAME_BYTES_MAX, SESSION_WINDOW_MAX};
 use catena_protocol::{
-    Fault, Frame, FrameKind, Header, Hello, Kind, ObjectId, Refusal, ShardId, ShardMap, Status,
-    Welcome, features, frame,
+    Fault, Frame, FrameKind, Header, Hello, Kind, ObjectId, Refusal, ShardId, ShardMap, Stats,
+    Status, Welcome, features, frame,
 };
 use monoio::net::{TcpListener, TcpStream};
 use slab::Slab;
@@ -25,14 +25,14 @@ use super::notify::Notify;
 use super::spares::Spares;
 use super::spin::Spin;
 use super::thread::CoreCensus;
-use crate::ahead::Step;
-use crate::chain::record::NodeId;
-use crate::chain::replica::{Exits, Post, Replica, Report};
-use crate::chain::rules::Rules;
 use crate::clock::Clock;
 use crate::config::CONNECTIONS_MAX;
 use crate::metrics::{Counters, Meter};
-use crate::shard::{Answered, Census, ConnId, Moment, Outbox, Output, Shard, Time, Types};
+use catena_core::ahead::Step;
+use catena_core::chain::record::NodeId;
+use catena_core::chain::replica::{Exits, Post, Replica, Report};
+use catena_core::chain::rules::Rules;
+use catena_core::shard::{Answered, Census, ConnId, Moment, Outbox, Output, Shard, Time, Types};
 
 /// What a core has to know about the node.
 #[derive(Clone, Debug)]
@@ -219,8 +219,6 @@ impl Core {
         let moment = Moment {
             now: self.config.clock.shards_time(now),
             memory_bytes_max: self.config.memory_bytes_max.saturating_sub(taken),
-            core: self.config.index,
-            connections: u32::try_from(self.conns.len()).expect("connections are bounded"),
         };
         replica.on_request(now, moment, conn, frame, out);
         self.memory_bytes.set(elsewhere + replica.bytes());
@@ -571,6 +569,11 @@ impl Outbox for Answers<'_> {
         let (op, outcome) = (to.op, output.status());
         self.answered(Answered { op, outcome, since, waited: true });
         self.write(conn, to, &output);
+    }
+
+    fn complete(&self, stats: &mut Stats) {
+        stats.core = self.core.config.index.into();
+        stats.connections = self.core.conns.len() as u64;
     }
 
     fn print(&mut self, log: ObjectId, name: Option<&str>, line: &str) {

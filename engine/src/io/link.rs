@@ -24,8 +24,8 @@ use super::chain::Chain;
 use super::conn::{self, Conn, Role, Verdict};
 use super::core::Core;
 use super::notice::Notice;
-use crate::chain::record::NodeId;
-use crate::shard::Time;
+use catena_core::chain::record::NodeId;
+use catena_core::time::Time;
 
 /// A core of another node.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

@@ -2,7 +2,7 @@
 //!
 //! One thread a core, and nothing shared between them. On the data path a request takes four steps:
 //! `conn::serve` reads, [`frame::next`](catena_protocol::frame::next) cuts and checks,
-//! [`Replica::on_request`](crate::chain::replica::Replica::on_request) answers, `Conn::flush` writes: one read,
+//! [`Replica::on_request`](catena_core::chain::replica::Replica::on_request) answers, `Conn::flush` writes: one read,
 //! as many requests as it brought, one write.
 //!
 //! In a cluster, links (`link`) carry frames between the cores of nodes that own the same shards; what a

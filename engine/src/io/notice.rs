@@ -3,7 +3,7 @@
 use catena_protocol::ShardId;
 use tokio::sync::mpsc;
 
-use crate::chain::record::NodeId;
+use catena_core::chain::record::NodeId;
 
 /// Where the notices of all cores go: each with the core's number, and the life that it is about.
 pub(crate) type Notices = mpsc::Sender<(u16, NodeId, Notice)>;

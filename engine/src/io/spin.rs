@@ -15,7 +15,7 @@ use std::task::{Poll, Waker};
 use std::time::{Duration, Instant};
 
 use super::notify::Notify;
-use crate::shard::ConnId;
+use catena_core::shard::ConnId;
 
 /// Keeps a core awake for `window` after each [`Spin::touch`].
 pub(super) struct Spin {

@@ -17,11 +17,11 @@ use monoio::{IoUringDriver, LegacyDriver, Runtime, RuntimeBuilder};
 use tokio::sync::oneshot;
 
 use super::core::{Core, CoreConfig};
-use crate::chain::member::View;
-use crate::chain::record::NodeId;
 use crate::config::{COMMANDS_MAX, DRAIN_MS_MAX, RING_ENTRIES};
 use crate::engine::Driver;
-use crate::objects::user::panic_text;
+use catena_core::chain::member::View;
+use catena_core::chain::record::NodeId;
+use catena_core::unwind::panic_text;
 
 /// What is asked of a core.
 #[derive(Debug)]

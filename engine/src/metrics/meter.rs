@@ -12,7 +12,7 @@ use catena_protocol::{Kind, OpCode, Status};
 
 use super::histogram::{Recorder, add};
 use super::{Latency, OpCount};
-use crate::shard::{Answered, Time};
+use catena_core::shard::{Answered, Time};
 
 /// The counters of a core.
 #[derive(Debug)]

@@ -16,12 +16,14 @@ use std::time::{Duration, Instant};
 
 use xxhash_rust::xxh3::xxh3_128;
 
-use super::{Condition, Outcome, READ_TIME_MAX, Register, RegisterError, Token, WRITE_TIME_MAX};
-use crate::chain::record::{RECORD_BYTES_MAX, RecordError};
+use super::{
+    Condition, Outcome, READ_TIME_MAX, RecordToken, Register, RegisterError, WRITE_TIME_MAX,
+};
+use catena_core::chain::record::{RECORD_BYTES_MAX, RecordError};
 
 /// The register of one cluster in a directory: `directory/cluster/config.json`.
 #[derive(Clone, Debug)]
-pub struct FileRegister {
+pub(crate) struct FileRegister {
     place: Arc<Place>,
 }
 
@@ -47,7 +49,7 @@ const _: () = assert!(LOCK_TIME_MAX.as_millis() < WRITE_TIME_MAX.as_millis());
 
 impl FileRegister {
     /// The register of a cluster below a directory, which is made when something is stored.
-    pub fn new(directory: &Path, cluster: &str) -> FileRegister {
+    pub(crate) fn new(directory: &Path, cluster: &str) -> FileRegister {
         let directory = directory.join(cluster);
         let place = Place {
             cluster: cluster.into(),
@@ -58,11 +60,6 @@ impl FileRegister {
         };
         FileRegister { place: Arc::new(place) }
     }
-
-    /// The file that holds the record.
-    pub fn path(&self) -> &Path {
-        &self.place.record
-    }
 }
 
 impl Register for FileRegister {
@@ -70,7 +67,7 @@ impl Register for FileRegister {
         &self.place.cluster
     }
 
-    async fn load(&self) -> Result<Option<(Vec<u8>, Token)>, RegisterError> {
+    async fn load(&self) -> Result<Option<(Vec<u8>, RecordToken)>, RegisterError> {
         let place = self.place.clone();
         let loading = blocking(move || place.load());
         match tokio::time::timeout(READ_TIME_MAX, loading).await {
@@ -91,7 +88,7 @@ impl Register for FileRegister {
 }
 
 impl Place {
-    fn load(&self) -> Result<Option<(Vec<u8>, Token)>, RegisterError> {
+    fn load(&self) -> Result<Option<(Vec<u8>, RecordToken)>, RegisterError> {
         let file = match File::open(&self.record) {
             Ok(file) => file,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
@@ -103,7 +100,7 @@ impl Place {
         if length > RECORD_BYTES_MAX {
             return Err(RecordError::TooLong { got: length }.into());
         }
-        let token = Token::new(format!("{:032x}", xxh3_128(&bytes)));
+        let token = RecordToken::new(format!("{:032x}", xxh3_128(&bytes)));
         Ok(Some((bytes, token)))
     }
 
@@ -128,7 +125,7 @@ impl Place {
             .and_then(|()| File::open(&self.directory))
             .and_then(|directory| directory.sync_all());
         match replaced {
-            Ok(()) => Ok(Outcome::Won(Token::new(format!("{:032x}", xxh3_128(bytes))))),
+            Ok(()) => Ok(Outcome::Won(RecordToken::new(format!("{:032x}", xxh3_128(bytes))))),
             // Others may see it already, and a crash may still undo it.
             Err(error) => {
                 Ok(Outcome::Unknown(format!("cannot replace {}: {error}", self.record.display())))

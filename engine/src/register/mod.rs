@@ -8,7 +8,7 @@
 //!    compared may be a hash of the contents.
 //! 2. [`Won`](Outcome::Won): the record is stored. [`Lost`](Outcome::Lost): *this attempt* stored
 //!    nothing. If an earlier attempt with the same bytes was [`Unknown`](Outcome::Unknown), that one
-//!    may be what it lost to: read, and compare [`Change::id`](crate::chain::record::Change::id).
+//!    may be what it lost to: read, and compare [`Change::id`](catena_core::chain::record::Change::id).
 //! 3. [`Unknown`](Outcome::Unknown): stored, or not, or not yet. It may still land, so whoever asked
 //!    stays pending and sends the same bytes again until a read shows another record than the base.
 //! 4. An error from [`create`](Register::create) or [`cas`](Register::cas): this attempt stored
@@ -18,32 +18,31 @@
 //! Where it lies is a URL, a [`Location`]: `file:///directory` for nodes on one host, or
 //! `s3://bucket/prefix`, which takes a build with the feature `s3`.
 
-use std::fmt;
 use std::future::Future;
 use std::time::Duration;
 
-use crate::chain::record::{Record, RecordError};
+use catena_core::chain::record::{Record, RecordError, RecordToken};
 
 mod file;
 #[cfg(feature = "s3")]
 mod s3;
 
 #[cfg(feature = "s3")]
-pub use catena_location::s3_client;
-pub use catena_location::{BadLocation, Location, S3Settings, Secret, SettingsError};
-pub use file::FileRegister;
+pub(crate) use catena_location::s3_client;
+use catena_location::{Location, S3Settings, SettingsError};
+pub(crate) use file::FileRegister;
 #[cfg(feature = "s3")]
-pub use s3::S3Register;
+pub(crate) use s3::S3Register;
 
 /// A place for the record of one cluster.
 ///
 /// Implementations store bytes under a [`Condition`]; what those mean is decided once, here.
-pub trait Register {
+pub(crate) trait Register {
     /// The cluster whose record lies here.
     fn cluster(&self) -> &str;
 
     /// What is stored, and the token to replace it by; nothing if nothing is.
-    fn load(&self) -> impl Future<Output = Result<Option<(Vec<u8>, Token)>, RegisterError>>;
+    fn load(&self) -> impl Future<Output = Result<Option<(Vec<u8>, RecordToken)>, RegisterError>>;
 
     /// Stores bytes if the condition holds, deciding that and storing in one step.
     fn store(
@@ -57,7 +56,7 @@ pub trait Register {
     /// # Errors
     ///
     /// If it cannot be had in time, or if what lies there is no record of this cluster.
-    fn read(&self) -> impl Future<Output = Result<Option<(Record, Token)>, RegisterError>> {
+    fn read(&self) -> impl Future<Output = Result<Option<(Record, RecordToken)>, RegisterError>> {
         async {
             let Some((bytes, token)) = self.load().await? else { return Ok(None) };
             let record = Record::from_bytes(&bytes)?;
@@ -77,7 +76,7 @@ pub trait Register {
     /// Replaces the record that was read with this token.
     fn cas(
         &self,
-        base: &Token,
+        base: &RecordToken,
         record: &Record,
     ) -> impl Future<Output = Result<Outcome, RegisterError>> {
         async {
@@ -90,7 +89,7 @@ pub trait Register {
 /// A register of a kind that is decided by a URL.
 #[derive(Debug)]
 #[non_exhaustive]
-pub enum AnyRegister {
+pub(crate) enum AnyRegister {
     /// In a directory of this host.
     File(FileRegister),
     /// In an object store.
@@ -98,24 +97,20 @@ pub enum AnyRegister {
     S3(S3Register),
 }
 
-/// Stands for the bytes that were read; only good for comparing.
-#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Token(Box<str>);
-
 /// What must lie there for something else to be stored.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Condition {
+pub(crate) enum Condition {
     /// Nothing.
     Absent,
     /// What was read with this token.
-    Is(Token),
+    Is(RecordToken),
 }
 
 /// What became of an attempt to store a record.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Outcome {
+pub(crate) enum Outcome {
     /// It is stored, and read with this token.
-    Won(Token),
+    Won(RecordToken),
     /// This attempt stored nothing, because something else lies there or another writer was first.
     Lost,
     /// It was stored, or not, or will be; the text says to people what happened.
@@ -185,11 +180,11 @@ pub enum RegisterError {
 }
 
 /// How long a read may take.
-pub const READ_TIME_MAX: Duration = Duration::from_secs(3);
+pub(crate) const READ_TIME_MAX: Duration = Duration::from_secs(3);
 
 /// How long an attempt to store may take before its outcome counts as unknown. Whoever asked serves
 /// no reads meanwhile.
-pub const WRITE_TIME_MAX: Duration = Duration::from_secs(3);
+pub(crate) const WRITE_TIME_MAX: Duration = Duration::from_secs(3);
 
 impl AnyRegister {
     /// Opens the register of a cluster. Nothing is read or written yet.
@@ -197,7 +192,7 @@ impl AnyRegister {
     /// # Errors
     ///
     /// If the location takes a feature that is not built in, or the settings make no sense.
-    pub async fn open(
+    pub(crate) async fn open(
         location: &Location,
         cluster: &str,
         settings: &S3Settings,
@@ -229,7 +224,7 @@ impl Register for AnyRegister {
         }
     }
 
-    async fn load(&self) -> Result<Option<(Vec<u8>, Token)>, RegisterError> {
+    async fn load(&self) -> Result<Option<(Vec<u8>, RecordToken)>, RegisterError> {
         match self {
             AnyRegister::File(register) => register.load().await,
             #[cfg(feature = "s3")]
@@ -243,24 +238,6 @@ impl Register for AnyRegister {
             #[cfg(feature = "s3")]
             AnyRegister::S3(register) => register.store(on, bytes).await,
         }
-    }
-}
-
-impl Token {
-    /// A token of some register's making.
-    pub fn new(text: impl Into<Box<str>>) -> Token {
-        Token(text.into())
-    }
-
-    /// As the register wrote it.
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-}
-
-impl fmt::Debug for Token {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
     }
 }
 

@@ -13,13 +13,14 @@ use aws_sdk_s3::operation::put_object::PutObjectError;
 use catena_location::{ReadError, is_passing, read, record_key, s3_client_once, story, words};
 
 use super::{
-    Condition, Outcome, READ_TIME_MAX, Register, RegisterError, S3Settings, Token, WRITE_TIME_MAX,
+    Condition, Outcome, READ_TIME_MAX, RecordToken, Register, RegisterError, S3Settings,
+    WRITE_TIME_MAX,
 };
-use crate::chain::record::{RECORD_BYTES_MAX, RecordError};
+use catena_core::chain::record::{RECORD_BYTES_MAX, RecordError};
 
 /// The register of one cluster in a bucket: the object `prefix/cluster/config.json`.
 #[derive(Clone, Debug)]
-pub struct S3Register {
+pub(crate) struct S3Register {
     client: Client,
     cluster: String,
     bucket: String,
@@ -40,7 +41,7 @@ impl S3Register {
     /// # Errors
     ///
     /// If the settings make no sense, or nobody says in which region the bucket is.
-    pub async fn open(
+    pub(crate) async fn open(
         bucket: &str,
         prefix: &str,
         cluster: &str,
@@ -69,7 +70,7 @@ impl S3Register {
         &self.client
     }
 
-    async fn get(&self) -> Result<Option<(Vec<u8>, Token)>, RegisterError> {
+    async fn get(&self) -> Result<Option<(Vec<u8>, RecordToken)>, RegisterError> {
         let object = match read(&self.client, &self.bucket, &self.key, RECORD_BYTES_MAX).await {
             Ok(object) => object,
             Err(ReadError::Refused { status, message }) => {
@@ -80,7 +81,7 @@ impl S3Register {
         };
         let Some(object) = object else { return Ok(None) };
         match object.tag {
-            Some(tag) => Ok(Some((object.bytes, Token::new(tag)))),
+            Some(tag) => Ok(Some((object.bytes, RecordToken::new(tag)))),
             None => Err(RegisterError::Unreadable(format!("{} has no ETag", self.object()))),
         }
     }
@@ -120,7 +121,7 @@ impl Register for S3Register {
         &self.cluster
     }
 
-    async fn load(&self) -> Result<Option<(Vec<u8>, Token)>, RegisterError> {
+    async fn load(&self) -> Result<Option<(Vec<u8>, RecordToken)>, RegisterError> {
         match tokio::time::timeout(self.times.read, self.get()).await {
             Ok(read) => read,
             Err(_) => Err(RegisterError::TimedOut(self.times.read)),
@@ -139,7 +140,7 @@ impl Register for S3Register {
         let sending = put.content_type("application/json").body(bytes.into()).send();
         match tokio::time::timeout(self.times.write, sending).await {
             Ok(Ok(output)) => match output.e_tag {
-                Some(tag) => Ok(Outcome::Won(Token::new(tag))),
+                Some(tag) => Ok(Outcome::Won(RecordToken::new(tag))),
                 None => Ok(Outcome::Unknown(format!("{} has no ETag", self.object()))),
             },
             Ok(Err(error)) => self.judge_write(on, &error),

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::*;
-use crate::chain::record::{ChangeId, NodeId, NodeInfo, Settings};
+use catena_core::chain::record::{ChangeId, NodeId, NodeInfo, Settings};
 
 mod counter;
 mod faulty;
@@ -48,7 +48,7 @@ async fn what_every_register_does(register: &impl Register) {
     let cluster = register.cluster().to_owned();
     assert_eq!(register.read().await.expect("an answer"), None);
     let first = founding(&cluster, 1);
-    let stale = Token::new("\"d41d8cd98f00b204e9800998ecf8427e\"");
+    let stale = RecordToken::new("\"d41d8cd98f00b204e9800998ecf8427e\"");
     let early = register.cas(&stale, &first).await.expect("an outcome");
     assert_eq!(early, Outcome::Lost, "there is nothing to replace");
 

@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
+use catena_core::chain::record::{ChangeKind, Heads, NodeId};
 use catena_engine::Engine;
-use catena_engine::chain::record::{ChangeKind, Heads, NodeId};
 use catena_protocol::operator::{NodeStatus, Reply as Answer, Request};
 use catena_protocol::{ObjectId, Reply, ShardId, ShardMap, Status};
 
@@ -365,7 +365,7 @@ fn a_process_that_is_gone_is_not_waited_for() {
 #[test]
 fn nodes_meet_in_s3_though_answers_get_lost() {
     use catena_engine::Cluster;
-    use catena_engine::register::{S3Settings, Secret};
+    use catena_engine::{S3Settings, Secret};
     use catena_s3_stand_in::{ACCESS_KEY, Fault, SECRET_ACCESS_KEY, StandIn};
 
     let store = StandIn::start(&["bucket"]);

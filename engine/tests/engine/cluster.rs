@@ -5,8 +5,8 @@ use std::net::{SocketAddr, TcpListener};
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use catena_engine::chain::member::PeerMessage;
-use catena_engine::chain::record::{ChangeId, NodeId, NodeInfo, Record, Settings};
+use catena_core::chain::member::PeerMessage;
+use catena_core::chain::record::{ChangeId, NodeId, NodeInfo, Record, Settings};
 use catena_engine::{Builder, Cluster, Engine, StartError};
 use catena_protocol::operator::{NodeStatus, Reply, Request};
 use catena_protocol::peer::PeerHello;

@@ -237,7 +237,7 @@ fn what_cannot_be_started_says_why() {
 
 #[test]
 fn no_connection_too_many_is_left_without_a_word() {
-    use catena_engine::config::CONNECTIONS_MAX;
+    const CONNECTIONS_MAX: usize = catena_engine::Builder::CONNECTIONS_MAX;
     // Both ends of each connection are in this process.
     let needed = CONNECTIONS_MAX * 2 + 1_000;
     let limits = std::fs::read_to_string("/proc/self/limits").expect("Linux says");

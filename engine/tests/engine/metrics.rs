@@ -5,8 +5,7 @@ use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
 
-use catena_engine::chain::record::Heads;
-use catena_engine::{Engine, Metrics};
+use catena_engine::{Engine, Heads, Metrics};
 use catena_protocol::op::{CellOp, LatchOp};
 use catena_protocol::{
     FrameKind, Header, Kind, ObjectId, Op, Reply, ShardId, ShardMap, Status, frame,

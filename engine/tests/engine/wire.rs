@@ -4,6 +4,7 @@ use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 
+use catena_engine::rkyv::util::AlignedVec;
 use catena_protocol::frame::{self, Next};
 use catena_protocol::limits::FRAME_BYTES_MAX;
 use catena_protocol::op::{CounterOp, SessionOp};
@@ -11,7 +12,6 @@ use catena_protocol::{
     FrameKind, Header, Hello, ObjectId, Op, OpCode, Refusal, Reply, ShardId, Status, Welcome,
     features,
 };
-use rkyv::util::AlignedVec;
 
 /// Nothing takes this long unless it hangs.
 pub(crate) const GUARD: Duration = Duration::from_secs(30);

@@ -57,13 +57,13 @@ pub struct Endpoint {
 #[cfg(feature = "s3")]
 impl Endpoint {
     /// With what the environment says of the rest.
-    pub(crate) fn settings(&self) -> catena_engine::register::S3Settings {
-        let stated = catena_engine::register::S3Settings {
+    pub(crate) fn settings(&self) -> catena_location::S3Settings {
+        let stated = catena_location::S3Settings {
             endpoint_url: self.endpoint_url.clone(),
             region: self.region.clone(),
             ..Default::default()
         };
-        stated.or(catena_engine::register::S3Settings::from_env())
+        stated.or(catena_location::S3Settings::from_env())
     }
 }
 

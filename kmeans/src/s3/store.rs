@@ -11,7 +11,7 @@ use aws_config::retry::RetryConfig;
 use aws_config::timeout::TimeoutConfig;
 use aws_sdk_s3::Client;
 use aws_sdk_s3::error::{DisplayErrorContext, ProvideErrorMetadata, SdkError};
-use catena_engine::register::{S3Settings, s3_client};
+use catena_location::{S3Settings, s3_client};
 
 use super::{Endpoint, Object, Url};
 use crate::error::{Error, Result};

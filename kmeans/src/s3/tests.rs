@@ -5,7 +5,7 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use catena_engine::register::{S3Settings, Secret};
+use catena_location::{S3Settings, Secret};
 use catena_s3_stand_in::{ACCESS_KEY, Fault, GetFault, SECRET_ACCESS_KEY, StandIn};
 use flate2::Compression;
 use flate2::write::GzEncoder;

@@ -12,9 +12,9 @@ use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
 use catena_client::{Client, Kind};
-use catena_engine::register::{S3Settings, Secret};
 use catena_engine::{Cluster, Engine};
 use catena_lambda_stand_in::{Function, StandIn as Lambda};
+use catena_location::{S3Settings, Secret};
 use catena_s3_stand_in::{ACCESS_KEY, SECRET_ACCESS_KEY, StandIn as Store};
 use serde_json::{Value, json};
 use tempfile::TempDir;

@@ -8,8 +8,8 @@ use std::rc::Rc;
 use tokio::task::spawn_local;
 
 use super::founding;
-use crate::chain::record::{ChangeId, NodeId, Record};
-use crate::register::{Outcome, Register, Token};
+use crate::register::{Outcome, RecordToken, Register};
+use catena_core::chain::record::{ChangeId, NodeId, Record};
 
 /// What writers know of their increments, each by the id of its change.
 #[derive(Debug, Default)]
@@ -134,7 +134,12 @@ enum Settled {
 }
 
 /// One change until its fate is known or cannot be any more.
-async fn settle(register: &impl Register, from: &Record, base: &Token, next: &Record) -> Settled {
+async fn settle(
+    register: &impl Register,
+    from: &Record,
+    base: &RecordToken,
+    next: &Record,
+) -> Settled {
     let mut doubt = false;
     for _ in 0..10_000 {
         match register.cas(base, next).await {
@@ -160,7 +165,7 @@ async fn settle(register: &impl Register, from: &Record, base: &Token, next: &Re
     panic!("nothing was settled in 10,000 attempts");
 }
 
-async fn read(register: &impl Register) -> (Record, Token) {
+async fn read(register: &impl Register) -> (Record, RecordToken) {
     for _ in 0..10_000 {
         if let Ok(Some(read)) = register.read().await {
             return read;

@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use xxhash_rust::xxh3::xxh3_128;
 
-use crate::chain::record::{ChangeId, Record};
-use crate::register::{Condition, Outcome, Register, RegisterError, Token};
+use crate::register::{Condition, Outcome, RecordToken, Register, RegisterError};
+use catena_core::chain::record::{ChangeId, Record};
 
 /// A register in memory. Clones share it.
 #[derive(Clone)]
@@ -27,16 +27,16 @@ impl Memory {
         *self.bytes.borrow_mut() = Some(bytes);
     }
 
-    fn token(&self) -> Option<Token> {
+    fn token(&self) -> Option<RecordToken> {
         self.bytes.borrow().as_deref().map(token)
     }
 }
 
-fn token(bytes: &[u8]) -> Token {
-    Token::new(format!("{:x}", xxh3_128(bytes)))
+fn token(bytes: &[u8]) -> RecordToken {
+    RecordToken::new(format!("{:x}", xxh3_128(bytes)))
 }
 
-fn holds(condition: &Condition, present: Option<Token>) -> bool {
+fn holds(condition: &Condition, present: Option<RecordToken>) -> bool {
     match condition {
         Condition::Absent => present.is_none(),
         Condition::Is(token) => present.as_ref() == Some(token),
@@ -48,7 +48,7 @@ impl Register for Memory {
         &self.cluster
     }
 
-    async fn load(&self) -> Result<Option<(Vec<u8>, Token)>, RegisterError> {
+    async fn load(&self) -> Result<Option<(Vec<u8>, RecordToken)>, RegisterError> {
         tokio::task::yield_now().await;
         Ok(self.bytes.borrow().clone().map(|bytes| (bytes.clone(), token(&bytes))))
     }
@@ -73,7 +73,7 @@ impl Register for Careless {
         self.0.cluster()
     }
 
-    async fn load(&self) -> Result<Option<(Vec<u8>, Token)>, RegisterError> {
+    async fn load(&self) -> Result<Option<(Vec<u8>, RecordToken)>, RegisterError> {
         self.0.load().await
     }
 
@@ -236,7 +236,7 @@ impl<R: Register> Register for Faulty<R> {
         self.inner.cluster()
     }
 
-    async fn load(&self) -> Result<Option<(Vec<u8>, Token)>, RegisterError> {
+    async fn load(&self) -> Result<Option<(Vec<u8>, RecordToken)>, RegisterError> {
         if self.suffer().await {
             return Err(RegisterError::Unreadable("an outage".into()));
         }

@@ -159,7 +159,8 @@ fn a_lock_that_is_held_is_not_waited_for_without_end() {
 fn what_it_cannot_use_it_names() {
     let directory = directory();
     let register = FileRegister::new(directory.path(), "c");
-    std::fs::create_dir_all(register.path()).expect("a directory in its place");
+    std::fs::create_dir_all(directory.path().join("c/config.json"))
+        .expect("a directory in its place");
     let error = run(register.read()).expect_err("a directory").to_string();
     assert!(error.starts_with("cannot read ") && error.contains("c/config.json"), "{error}");
 
@@ -171,7 +172,7 @@ fn what_it_cannot_use_it_names() {
 
     let register = FileRegister::new(directory.path(), "long");
     std::fs::create_dir(directory.path().join("long")).expect("a directory");
-    std::fs::write(register.path(), vec![b' '; 5 << 20]).expect("a file");
+    std::fs::write(directory.path().join("long/config.json"), vec![b' '; 5 << 20]).expect("a file");
     let error = run(register.read()).expect_err("too long");
     assert!(matches!(error, RegisterError::Record(RecordError::TooLong { .. })), "{error}");
 }

@@ -26,7 +26,7 @@ async fn open(store: &StandIn, cluster: &str) -> S3Register {
 }
 
 /// A store with the first record of a cluster in it.
-async fn founded(cluster: &str) -> (StandIn, S3Register, Record, Token) {
+async fn founded(cluster: &str) -> (StandIn, S3Register, Record, RecordToken) {
     let store = StandIn::start(&[BUCKET]);
     let register = open(&store, cluster).await;
     let first = founding(cluster, 1);

@@ -1,0 +1,117 @@
+//! How a member asks for grants and gives them, and when those of older epochs are over.
+
+use super::action::{Action, Report};
+use super::grants::held_us;
+use super::message::PeerMessage;
+use super::timing::{BEAT_MS, Due, EARLY_BEAT_MS, EARLY_MS};
+use super::{Member, Standing};
+use crate::chain::record::NodeId;
+use crate::time::Time;
+use alloc::boxed::Box;
+use alloc::vec::Vec;
+
+impl Member {
+    pub(super) fn on_lease_request(
+        &mut self,
+        from: NodeId,
+        epoch: u32,
+        asked_at_us: u64,
+        out: &mut Vec<Action>,
+    ) {
+        let Some(record) = self.record().cloned() else {
+            return;
+        };
+        self.peers.on_heard(self.now, from);
+        if record.is_member(from) {
+            self.grants.show(from, epoch);
+        }
+        if epoch > record.epoch {
+            // It knows more: ask it, and the register.
+            self.reads.want();
+            if self.is_member() {
+                self.next_beat = self.now;
+            }
+            return;
+        }
+        if self.standing == Standing::Out || !record.is_member(from) {
+            return self.refuse(from, &record, out);
+        }
+        if epoch < record.epoch {
+            let message = PeerMessage::Config(Box::new((*record).clone()));
+            out.push(Action::Send { to: from, message });
+            if self.rules.own_epoch() {
+                return;
+            }
+        }
+        let stopped = self.proposal.is_some() && self.rules.stop_grant();
+        if self.standing == Standing::Member && !stopped && !self.is_stuck() {
+            self.grants.give(self.now, from, &record);
+            let message = PeerMessage::Grant { epoch: record.epoch, asked_at_us };
+            out.push(Action::Send { to: from, message });
+        }
+    }
+
+    pub(super) fn on_grant(&mut self, from: NodeId, epoch: u32, asked_at: Time) {
+        self.peers.on_heard(self.now, from);
+        let Some(record) = self.record().cloned() else {
+            return;
+        };
+        let counts = epoch == record.epoch || !self.rules.own_epoch();
+        // A grant for what was not asked yet is the peer's mistake.
+        if counts && record.is_member(from) && asked_at <= self.now {
+            self.grants.hold(from, epoch, asked_at, held_us(&record, &self.rules));
+        }
+    }
+
+    pub(super) fn activate(&mut self, due: &mut Due, out: &mut Vec<Action>) {
+        if self.standing != Standing::Member || self.active {
+            return;
+        }
+        let drained_at = self.grants.drained_at(self.epoch(), &self.rules);
+        due.at(drained_at);
+        if self.now >= drained_at {
+            self.active = true;
+            out.push(Action::Report(Report::Active { epoch: self.epoch() }));
+        }
+    }
+
+    /// Asks the other members for grants, which shows them as well that this node is there.
+    pub(super) fn beat(&mut self, due: &mut Due, out: &mut Vec<Action>) {
+        let Some(record) = self.record().cloned() else {
+            return;
+        };
+        match self.standing {
+            Standing::Out => return,
+            Standing::Outside => return self.ask_to_join(&record, due, out),
+            Standing::Member | Standing::Restarted { .. } => {}
+        }
+        if record.nodes.len() == 1 {
+            return;
+        }
+        if self.now >= self.next_beat {
+            let lease = self.grants.lease(self.me, &record, &self.rules);
+            let is_early = self.now < self.epoch_since.plus_ms(EARLY_MS);
+            let is_urgent = is_early && lease.is_some_and(|lease| lease.until < self.now);
+            self.next_beat = self.now.plus_ms(if is_urgent { EARLY_BEAT_MS } else { BEAT_MS });
+            if self.is_stuck() {
+                due.at(self.next_beat);
+                return;
+            }
+            for to in record.members().filter(|node| *node != self.me) {
+                let asked_at_us = self.now.0;
+                let message = PeerMessage::LeaseRequest { epoch: record.epoch, asked_at_us };
+                out.push(Action::Send { to, message });
+                if self.leaving {
+                    out.push(Action::Send { to, message: PeerMessage::Leaving });
+                }
+            }
+        }
+        due.at(self.next_beat);
+    }
+
+    /// Whether the cores are stuck: then the node seems dead to others, so that they go on without
+    /// it.
+    pub(super) fn is_stuck(&self) -> bool {
+        self.views.stuck_at().is_some_and(|stuck_at| self.now >= stuck_at)
+    }
+}

@@ -1,0 +1,627 @@
+//! What happens when a node does this and another that.
+
+use super::script::{check, check_with};
+use super::settings;
+use crate::chain::record::{Heads, OnTotalLoss, Settings};
+use crate::chain::rules::Rules;
+use alloc::format;
+use alloc::string::String;
+
+/// Three members; the chain is in the order of their names.
+const THREE: &str = "
+    found a
+    until a
+    join b
+    until ab
+    join c
+    until abc     => a 3 abc reads | b 3 abc reads | c 3 abc reads
+";
+
+const TWO: &str = "
+    found a
+    until a
+    join b
+    until ab      => a 2 ab reads | b 2 ab reads
+";
+
+fn after(beginning: &str, steps: &str) -> String {
+    format!("{beginning}{steps}")
+}
+
+#[test]
+fn a_cluster_begins_with_one_and_others_join() {
+    check(
+        2,
+        "
+        join b              # there is nothing to join yet
+        after 500           => b nothing
+        found a
+        after 100           => b nothing | a 1 a reads
+        until ab            => b 2 ab reads | a 2 ab reads
+        join c              # a spare: two are wanted
+        after 5000          => b 2 ab reads | a 2 ab reads | c 2 ab learner
+        crash b
+        until ac            => a 4 ac reads | c 4 ac reads
+        ",
+    );
+}
+
+#[test]
+fn of_two_founders_one_joins() {
+    check(
+        2,
+        "
+        found a
+        found b
+        after 100           => a 1 a reads | b 1 a learner
+        until ab            => a 2 ab reads | b 2 ab reads
+        ",
+    );
+}
+
+#[test]
+fn a_founder_does_not_hear_that_it_founded() {
+    for fate in ["unanswered", "repeated", "conflict", "failed", "late 2500"] {
+        check(2, &format!("next {fate}\nfound a\nuntil a => a 1 a reads"));
+    }
+}
+
+#[test]
+fn the_head_ends() {
+    check(
+        3,
+        &after(
+            THREE,
+            "
+            crash a
+            after 880       => b 3 abc acts | c 3 abc acts     # the lease is over first
+            after 220       => b 4 bc reads | c 4 bc reads
+            ",
+        ),
+    );
+}
+
+#[test]
+fn the_middle_ends() {
+    check(
+        3,
+        &after(
+            THREE,
+            "
+            crash b
+            until ac => a 4 ac reads | c 4 ac reads
+            ",
+        ),
+    );
+}
+
+#[test]
+fn the_tail_ends() {
+    check(
+        3,
+        &after(
+            THREE,
+            "
+            crash c
+            until ab => a 4 ab reads | b 4 ab reads
+            ",
+        ),
+    );
+}
+
+#[test]
+fn all_but_one_end() {
+    check(
+        3,
+        &after(
+            THREE,
+            "
+            crash a
+            crash c
+            until b => b 5 b reads
+            ",
+        ),
+    );
+    check(
+        3,
+        &after(
+            THREE,
+            "
+            crash b
+            after 500
+            crash c
+            until a => a 5 a reads
+            ",
+        ),
+    );
+}
+
+#[test]
+fn of_two_that_do_not_hear_each_other_one_goes_on() {
+    check(
+        2,
+        &after(
+            TWO,
+            "
+            cut a-b
+            after 680       => a 2 ab reads | b 2 ab reads
+            after 210       => a 2 ab acts | b 2 ab acts        # nobody reads after the lease
+            after 300       => a 3 a reads | b 3 a out
+            heal
+            after 60        => a 3 a reads | b 3 a out
+            after 12000     => a 4 ab reads | b 4 ab reads
+            ",
+        ),
+    );
+}
+
+#[test]
+fn of_two_the_one_that_reaches_the_register_goes_on() {
+    check(
+        2,
+        &after(
+            TWO,
+            "
+            cut a-b
+            cut a-register
+            after 1500      => a 2 ab acts | b 3 b reads
+            after 20000     => a 2 ab acts | b 3 b reads
+            ",
+        ),
+    );
+}
+
+#[test]
+fn two_that_reach_nothing_stop() {
+    check(
+        2,
+        &after(
+            TWO,
+            "
+            cut a-b
+            cut a-register
+            cut b-register
+            after 60000     => a 2 ab acts | b 2 ab acts
+            heal
+            until ab        => a 2 ab reads | b 2 ab reads
+            ",
+        ),
+    );
+}
+
+#[test]
+fn without_a_register_all_goes_on_that_does_not_need_it() {
+    check(
+        3,
+        &after(
+            THREE,
+            "
+            cut a-register
+            cut b-register
+            cut c-register
+            after 60000     => a 3 abc reads | b 3 abc reads | c 3 abc reads
+            crash b
+            after 10000     => a 3 abc acts | c 3 abc acts
+            heal
+            until ac        => a 4 ac reads | c 4 ac reads
+            ",
+        ),
+    );
+}
+
+#[test]
+fn a_link_is_cut_between_two_of_three() {
+    check(
+        3,
+        &after(
+            THREE,
+            "
+            cut a-b
+            after 1500 => a 4 bc out | b 4 bc reads | c 4 bc waits
+            heal
+            until bca => a 5 bca reads | b 5 bca reads | c 5 bca reads
+            ",
+        ),
+    );
+    check(
+        3,
+        &after(
+            THREE,
+            "
+            cut b-c
+            after 1500 => a 4 ab waits | b 4 ab reads | c 4 ab out
+            ",
+        ),
+    );
+    check(
+        3,
+        &after(
+            THREE,
+            "
+            cut a>c
+            after 1700 => a 4 bc out | b 4 bc waits | c 4 bc reads
+            ",
+        ),
+    );
+}
+
+#[test]
+fn who_hears_nobody_does_not_remove_the_others() {
+    check(
+        3,
+        &after(
+            THREE,
+            "
+            cut a-b
+            cut a-c
+            after 1900 => a 3 abc acts | b 4 bc reads | c 4 bc reads
+            after 5000 => a 4 bc learner | b 4 bc reads | c 4 bc reads
+            ",
+        ),
+    );
+    check(
+        3,
+        &after(
+            THREE,
+            "
+            cut b-a
+            cut b-c
+            after 1900 => a 4 ac reads | b 3 abc acts | c 4 ac reads
+            ",
+        ),
+    );
+    check(
+        3,
+        &after(
+            THREE,
+            "
+            cut c-a
+            cut c-b
+            after 1900 => a 4 ab reads | b 4 ab reads | c 3 abc acts
+            ",
+        ),
+    );
+}
+
+#[test]
+fn the_isolated_node_cannot_read_when_its_removal_takes_effect() {
+    check(
+        3,
+        &after(
+            THREE,
+            "
+            cut a-b
+            cut a-c
+            cut a-register
+            remove a at b
+            after 100       => a 3 abc reads | b 4 bc waits | c 4 bc waits
+            after 550       => a 3 abc reads | b 4 bc waits | c 4 bc waits
+            after 200       => a 3 abc acts | b 4 bc reads | c 4 bc reads
+            ",
+        ),
+    );
+}
+
+#[test]
+fn the_outcome_of_a_removal_is_not_known() {
+    for fate in ["unanswered", "repeated", "conflict", "failed", "late 2500"] {
+        check(2, &after(TWO, &format!("next {fate}\ncrash b\nuntil a => a 3 a reads")));
+    }
+}
+
+#[test]
+fn the_outcome_of_an_append_is_not_known() {
+    for fate in ["unanswered", "repeated", "conflict", "failed", "late 2500"] {
+        let steps = format!("found a\nuntil a\nnext {fate}\njoin b\nuntil ab");
+        check(2, &format!("{steps} => a 2 ab reads | b 2 ab reads"));
+    }
+}
+
+#[test]
+fn who_appends_stays_gated_and_stopped_until_it_knows() {
+    check(
+        2,
+        "
+        found a
+        until a
+        next late 5000
+        join b
+        after 1500          => a 1 a acts stopped gate b | b 1 a learner
+        after 3000          => a 2 ab reads | b 2 ab reads
+        until ab            => a 2 ab reads | b 2 ab reads
+        ",
+    );
+}
+
+#[test]
+fn what_is_not_allowed_stops_nobody() {
+    check(
+        2,
+        "
+        found a
+        until a
+        next failed
+        next failed
+        join b
+        after 900           => a 1 a reads | b 1 a learner
+        until ab            => a 2 ab reads | b 2 ab reads
+        ",
+    );
+}
+
+#[test]
+fn a_learner_that_stalls_at_the_gate_is_dropped() {
+    check(
+        2,
+        "
+        found a
+        until a
+        join b
+        after 480           => a 1 a reads gate b | b 1 a learner
+        cut a-b
+        after 1000          => a 1 a reads | b 1 a learner
+        after 2000          => a 1 a reads | b 1 a learner
+        ",
+    );
+}
+
+#[test]
+fn a_learner_that_becomes_a_member_without_being_there_is_removed() {
+    check(
+        2,
+        "
+        found a
+        until a
+        next late 2500
+        join b
+        after 700           => a 1 a acts stopped gate b | b 1 a learner
+        crash b
+        after 1000          => a 1 a acts stopped gate b
+        after 4500          => a 3 a reads
+        ",
+    );
+}
+
+#[test]
+fn a_node_that_pauses_is_removed_and_comes_back() {
+    check(
+        2,
+        &after(
+            TWO,
+            "
+            pause a 3000
+            after 1500      => a 2 ab acts | b 3 b reads
+            after 1600      => a 3 b out | b 3 b reads
+            until ba        => a 4 ba reads | b 4 ba reads
+            ",
+        ),
+    );
+}
+
+#[test]
+fn a_short_pause_is_nobodys_fault() {
+    check(
+        2,
+        &after(
+            TWO,
+            "
+            pause a 900
+            after 1200 => a 2 ab reads | b 2 ab reads
+            ",
+        ),
+    );
+}
+
+#[test]
+fn a_node_whose_cores_are_stuck_falls_silent() {
+    check(
+        2,
+        &after(
+            TWO,
+            "
+            stick a 60000
+            after 2500 => a 2 ab acts | b 2 ab reads
+            after 2000 => a 2 ab acts | b 3 b reads
+            ",
+        ),
+    );
+}
+
+#[test]
+fn an_operator_removes_a_node() {
+    check(
+        3,
+        &after(
+            THREE,
+            "
+            remove b at c
+            after 100 => a 4 ac waits | b 4 ac out | c 4 ac waits
+            until ac => a 4 ac reads | b 4 ac out | c 4 ac reads
+            ",
+        ),
+    );
+}
+
+#[test]
+fn a_node_leaves() {
+    check(
+        2,
+        &after(
+            TWO,
+            "
+            leave a
+            after 500 => a 3 b out | b 3 b waits
+            ",
+        ),
+    );
+}
+
+#[test]
+fn a_peer_cannot_be_connected_to() {
+    check(
+        2,
+        &after(
+            TWO,
+            "
+            crash b
+            link b at a
+            after 100 => a 3 a waits
+            ",
+        ),
+    );
+    check(
+        2,
+        &after(
+            TWO,
+            "
+            link b at a
+            after 3000 => a 3 a reads | b 3 a out   # but talks
+            ",
+        ),
+    );
+}
+
+#[test]
+fn the_last_node_before_a_stall_removes_it() {
+    check(
+        3,
+        &after(
+            THREE,
+            "
+            stall b at a
+            stall c at b    # c is to blame
+            after 100       => a 4 ab waits | b 4 ab waits | c 4 ab out
+            ",
+        ),
+    );
+    let stall = "
+            stall b at a
+            after 900       => a 3 abc reads | b 3 abc reads | c 3 abc reads
+            ";
+    check(3, &after(THREE, stall));
+    let again =
+        format!("{stall}stall b at a\nafter 200 => a 4 ac waits | b 4 ac out | c 4 ac waits");
+    check(3, &after(THREE, &again));
+}
+
+#[test]
+fn a_member_that_lacks_what_nobody_keeps_has_to_join_anew() {
+    check(
+        2,
+        &after(
+            TWO,
+            "
+            behind b at a
+            after 100       => a 3 a waits | b 3 a out
+            until ab        => a 4 ab reads | b 4 ab reads
+            ",
+        ),
+    );
+}
+
+#[test]
+fn a_restarted_node_changes_the_epoch_first() {
+    check(1, "found a\nuntil a\nrestart a\nafter 100 => a 2 a waits\nafter 2000 => a 2 a reads");
+    check(
+        2,
+        &after(
+            TWO,
+            "
+            restart b
+            after 150 => a 3 ab reads | b 3 ab waits
+            until ab => a 3 ab reads | b 3 ab reads
+            ",
+        ),
+    );
+}
+
+#[test]
+fn a_cluster_that_nobody_is_left_of_stays_down_or_begins_empty() {
+    let lost = "
+        found a
+        until a
+        crash a
+        join b
+        after 29000         => b 1 a learner
+    ";
+    check(2, &after(lost, "after 60000 => b 1 a learner"));
+    let settings = Settings { on_total_loss: OnTotalLoss::Empty, ..settings() };
+    check_with(settings, Rules::default(), &after(lost, "after 3000 => b 2 b reads"));
+}
+
+/// A cluster whose heads are to be spread.
+fn check_spread(rf: u32, steps: &str) {
+    let settings = Settings { rf, heads: Heads::Spread, ..settings() };
+    check_with(settings, Rules::default(), steps);
+}
+
+#[test]
+fn heads_are_spread_when_all_members_are_there() {
+    check_spread(
+        2,
+        &after(
+            TWO,
+            "
+            after 50    => a 2 ab reads | b 2 ab reads
+            after 1000  => a 3 ab,ba reads | b 3 ab,ba reads
+            crash a
+            until b     => b 4 b reads
+            join a
+            after 5000  => a 6 ab,ba reads | b 6 ab,ba reads
+            ",
+        ),
+    );
+}
+
+#[test]
+fn chains_are_lined_up_for_whoever_wants_to_join() {
+    check_spread(
+        3,
+        &after(
+            TWO,
+            "
+            after 9000  => a 2 ab reads | b 2 ab reads          # perhaps a third one comes
+            after 3000  => a 3 ab,ba reads | b 3 ab,ba reads
+            join c
+            until abc   => a 5 abc reads | b 5 abc reads | c 5 abc reads
+            after 1500  => a 6 abc,bca reads | b 6 abc,bca reads | c 6 abc,bca reads
+            join d                                              # a spare: three are wanted
+            after 5000  => a 6 abc,bca reads | b 6 abc,bca reads | c 6 abc,bca reads | d 6 abc,bca learner
+            crash b
+            until acd   => a 9 acd reads | c 9 acd reads | d 9 acd reads
+            after 1500  => a 10 acd,cda reads | c 10 acd,cda reads | d 10 acd,cda reads
+            ",
+        ),
+    );
+}
+
+#[test]
+fn members_do_not_rest_for_long() {
+    check_spread(
+        2,
+        &after(
+            TWO,
+            "
+            stick b 1900
+            after 400   => a 2 ab reads rests | b 2 ab reads    # it did not hear that it is to rest
+            after 1200  => a 3 ab reads | b 2 ab acts           # so the epoch ended
+            after 1200  => a 4 ab,ba reads | b 4 ab,ba reads
+            ",
+        ),
+    );
+}
+
+#[test]
+fn spare_nodes_do_not_take_members_for_lost() {
+    for heads in [Heads::One, Heads::Spread] {
+        let settings = Settings { on_total_loss: OnTotalLoss::Empty, heads, ..settings() };
+        let seen = match heads {
+            Heads::One => "a 2 ab reads | b 2 ab reads | c 2 ab learner | d 2 ab learner",
+            Heads::Spread => {
+                "a 3 ab,ba reads | b 3 ab,ba reads | c 3 ab,ba learner | d 3 ab,ba learner"
+            }
+        };
+        let steps = format!("{TWO}join c\njoin d\nafter 90000 => {seen}");
+        check_with(settings, Rules::default(), &steps);
+    }
+}

@@ -1,0 +1,379 @@
+//! A cyclic barrier of named parties.
+//!
+//! Arrivals are names in a set, not a count: a party that arrives again changes nothing. A wait that
+//! times out takes its arrival back, unless the party also arrived without waiting.
+//!
+//! Who came once is on the roster and expected to come again, until it is dropped or others fill a
+//! generation without it.
+//!
+//! 1. On the roster is who has arrived and who is missing; nobody is both, and only they hold seats.
+//! 2. A generation needs `parties` less those dropped, and is done once so many have arrived.
+//! 3. While somebody is dropped, roster and dropped together are at most `parties`: a party with
+//!    another name takes the place of a dropped one.
+//! 4. At most `parties` have arrived, and at most `parties` others are missing.
+
+use alloc::boxed::Box;
+use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::format;
+use alloc::string::ToString;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+
+use catena_protocol::limits::{MISSING_NAMED_MAX, PARTIES_MAX, PARTY_BYTES_MAX};
+use catena_protocol::op::{Arrival, BarrierOp, GENERATION_CURRENT, Loss};
+use catena_protocol::{Fault, Missing, Refusal, Reply, SeatState, Status};
+use serde::{Deserialize, Serialize};
+
+use super::RestoreError;
+use super::seats::{Seats, Terms};
+use super::state::{check, loss};
+use super::{
+    Answer, Applied, Description, HoldId, Lost, Turn, WaiterId, check_loss, check_reason,
+    check_seat, check_waiters, count,
+};
+
+/// A barrier in its current generation.
+#[derive(Debug, Default, Serialize, Deserialize)]
+pub(crate) struct Barrier {
+    generation: u64,
+    /// How many parties there are; 0 until the first arrival says so.
+    parties: u32,
+    /// What becomes of the others without one; the first arrival says that too.
+    #[serde(with = "loss")]
+    loss: Option<Loss>,
+    arrived: BTreeMap<Arc<str>, Arrived>,
+    /// Who is on the roster and has not come in this generation.
+    missing: BTreeSet<Arc<str>>,
+    /// Who is not waited for any more.
+    dropped: BTreeSet<Arc<str>>,
+    seats: Seats<Arc<str>>,
+    /// In whose name each request waits: many may give up at once, and each is found without a search.
+    #[serde(skip)]
+    waiters: BTreeMap<WaiterId, Arc<str>>,
+    /// Why the barrier is broken, until a reset.
+    broken: Option<Box<str>>,
+}
+
+/// One party's arrival in the current generation.
+#[derive(Debug, Default, Serialize, Deserialize)]
+struct Arrived {
+    /// Arrived without waiting: stays whatever happens to waiters.
+    firm: bool,
+    /// Was expected when it came.
+    known: bool,
+    /// Is past its deadline since: counts in this generation, and is dropped from the next.
+    leaving: bool,
+    waiters: BTreeSet<WaiterId>,
+}
+
+impl Barrier {
+    pub(super) fn read(&self, op: &BarrierOp<'_>) -> Result<Reply<'_>, Refusal> {
+        match op {
+            BarrierOp::State => Ok(Reply::Seats(self.state())),
+            _ => unreachable!("{op:?} is no read"),
+        }
+    }
+
+    pub(super) fn check(&self, op: &BarrierOp<'_>) -> Result<(), Refusal> {
+        match op {
+            BarrierOp::Arrive(arrival) | BarrierOp::ArriveAndWait(arrival) => {
+                self.check_arrival(arrival)
+            }
+            BarrierOp::Break { reason } => Ok(check_reason(reason)?),
+            BarrierOp::Reset => Ok(()),
+            BarrierOp::State => unreachable!("{op:?} is a read"),
+        }
+    }
+
+    fn check_arrival(&self, arrival: &Arrival<'_>) -> Result<(), Refusal> {
+        check_seat(Some(arrival.party), arrival.parties)?;
+        if self.parties != 0 && self.parties != arrival.parties {
+            let (expected, got) = (self.parties.into(), arrival.parties.into());
+            return Err(Fault::expected(Status::Mismatch, expected, got).into());
+        }
+        check_loss(self.loss, arrival.loss)?;
+        if arrival.generation != GENERATION_CURRENT && arrival.generation > self.generation {
+            let (expected, got) = (self.generation, arrival.generation);
+            return Err(Fault::expected(Status::WrongRound, expected, got).into());
+        }
+        check_waiters(self.waiters.len())?;
+        match &self.broken {
+            Some(reason) if arrival.generation >= self.generation => {
+                Err(Refusal::Broken(reason.to_string()))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    pub(super) fn apply(&mut self, op: &BarrierOp<'_>, turn: &mut Turn<'_>) -> Applied {
+        match *op {
+            BarrierOp::Arrive(arrival) => self.arrive(&arrival, false, turn),
+            BarrierOp::ArriveAndWait(arrival) => self.arrive(&arrival, true, turn),
+            BarrierOp::Reset => {
+                self.send_away("the barrier was reset", turn);
+                // All parties are needed again, those dropped included.
+                self.missing.append(&mut self.dropped);
+                self.seats.clear(turn);
+                self.broken = None;
+                self.generation += 1;
+                turn.done(&Reply::Number(self.generation))
+            }
+            BarrierOp::Break { reason } => {
+                self.break_up(reason, turn);
+                turn.done(&Reply::Number(self.generation))
+            }
+            BarrierOp::State => unreachable!("a read is not applied"),
+        }
+    }
+
+    fn arrive(&mut self, arrival: &Arrival<'_>, waits: bool, turn: &mut Turn<'_>) -> Applied {
+        let Arrival { party, parties, generation, hold_ms, loss } = *arrival;
+        let terms = Terms { hold_ms, loss };
+        if generation < self.generation {
+            self.come_late(party, terms, turn);
+            return turn.done(&Reply::Number(generation));
+        }
+        (self.parties, self.loss) = (parties, Some(loss));
+        let came_before = self.arrived.remove_entry(party);
+        if came_before.is_some() {
+            turn.unchanged();
+        }
+        let (party, mut arrived) = came_before.unwrap_or_else(|| self.come(party));
+        self.seats.take(&party, terms, None, turn);
+        arrived.leaving = false;
+        if self.arrived.len() + 1 == self.needed() {
+            self.arrived.insert(party, arrived);
+            return Applied::Done(self.complete(turn));
+        }
+        let applied = if waits {
+            arrived.waiters.insert(turn.waiter);
+            self.waiters.insert(turn.waiter, party.clone());
+            Applied::Parked
+        } else {
+            arrived.firm = true;
+            turn.done(&Reply::Number(self.generation))
+        };
+        self.arrived.insert(party, arrived);
+        applied
+    }
+
+    /// Makes room for a party that has not arrived yet.
+    fn come(&mut self, party: &str) -> (Arc<str>, Arrived) {
+        let known = self.missing.take(party).or_else(|| self.dropped.take(party));
+        if let Some(party) = known {
+            return (party, Arrived { known: true, ..Arrived::default() });
+        }
+        if self.is_full() {
+            self.dropped.pop_first();
+        }
+        (party.into(), Arrived::default())
+    }
+
+    /// Lets a party that comes for a past generation have its seat: it is going to come for this one.
+    /// One that nobody expects is only answered.
+    fn come_late(&mut self, party: &str, terms: Terms, turn: &mut Turn<'_>) {
+        if self.broken.is_some() {
+            return turn.unchanged();
+        }
+        if let Some((party, arrived)) = self.arrived.remove_entry(party) {
+            turn.unchanged();
+            self.seats.take(&party, terms, None, turn);
+            self.arrived.insert(party, Arrived { leaving: false, ..arrived });
+        } else if let Some(party) = self.missing.get(party) {
+            turn.unchanged();
+            self.seats.take(party, terms, None, turn);
+        } else if let Some(party) = self.dropped.take(party) {
+            self.seats.take(&party, terms, None, turn);
+            self.missing.insert(party);
+        } else {
+            turn.unchanged();
+        }
+    }
+
+    /// Ends a generation that all have come to, and begins the next. Answers what they are told.
+    fn complete(&mut self, turn: &mut Turn<'_>) -> Answer {
+        let answer = turn.answer(&Reply::Number(self.generation));
+        // Others have come in their place.
+        for party in core::mem::take(&mut self.missing) {
+            self.seats.leave(&party, turn);
+        }
+        self.waiters.clear();
+        let mut staying = Vec::with_capacity(self.arrived.len());
+        for (party, arrived) in core::mem::take(&mut self.arrived) {
+            turn.release(arrived.waiters, &answer);
+            if arrived.leaving {
+                self.dropped.insert(party);
+            } else {
+                staying.push(party);
+            }
+        }
+        self.missing = staying.into_iter().collect();
+        self.generation += 1;
+        answer
+    }
+
+    fn break_up(&mut self, reason: &str, turn: &mut Turn<'_>) {
+        self.send_away(reason, turn);
+        self.broken = Some(reason.into());
+    }
+
+    /// Clears the generation; whoever waits in it gets `Broken`.
+    fn send_away(&mut self, reason: &str, turn: &mut Turn<'_>) {
+        let answer = Answer::refusal(&Refusal::Broken(reason.into()));
+        self.waiters.clear();
+        while let Some((party, mut arrived)) = self.arrived.pop_first() {
+            turn.release(core::mem::take(&mut arrived.waiters), &answer);
+            self.withdraw(party, &arrived, turn);
+        }
+    }
+
+    /// Takes back an arrival that is not in the table any more.
+    fn withdraw(&mut self, party: Arc<str>, arrived: &Arrived, turn: &mut Turn<'_>) {
+        match arrived {
+            Arrived { leaving: true, .. } => self.strike_off(party),
+            // I4: without room among the parties, one that is new takes another's place.
+            Arrived { known: false, .. } if self.is_full() => self.seats.leave(&party, turn),
+            _ => _ = self.missing.insert(party),
+        }
+    }
+
+    /// Notes that a party that was on the roster is not waited for any more. If the roster is full
+    /// without it, others had come in its place.
+    fn strike_off(&mut self, party: Arc<str>) {
+        if !self.is_full() {
+            self.dropped.insert(party);
+        }
+    }
+
+    /// Whether all parties have a name.
+    fn is_full(&self) -> bool {
+        let named = self.arrived.len() + self.missing.len() + self.dropped.len();
+        named >= self.parties as usize
+    }
+
+    /// How many have to arrive in this generation.
+    fn needed(&self) -> usize {
+        self.parties as usize - self.dropped.len()
+    }
+
+    /// Forgets a waiter and, if nothing else holds it, its party's arrival.
+    pub(super) fn cancel(&mut self, waiter: WaiterId, turn: &mut Turn<'_>) -> Missing {
+        // Who is missing is said from the point of view of the one that waited.
+        let missing = self.who_is_missing();
+        let party = self.waiters.remove(&waiter).expect("a waiter waits in some name");
+        let arrived = self.arrived.get_mut(&party).expect("whoever waits has arrived");
+        arrived.waiters.remove(&waiter);
+        if arrived.waiters.is_empty() && !arrived.firm {
+            let arrived = core::mem::take(arrived);
+            self.arrived.remove(&party);
+            self.withdraw(party, &arrived, turn);
+        } else {
+            turn.unchanged();
+        }
+        missing
+    }
+
+    /// Takes back a seat that is not held any more, and does about it what was agreed.
+    pub(super) fn lose(&mut self, hold: HoldId, why: Lost, turn: &mut Turn<'_>) {
+        let (party, _) = self.seats.lose(hold);
+        if self.loss == Some(Loss::Break) && why == Lost::Late && self.broken.is_none() {
+            return self.break_up(&format!("party {party} is past its deadline"), turn);
+        }
+        self.time_out(&party, turn);
+        if self.loss == Some(Loss::Drop) {
+            self.drop_party(party, turn);
+        } else if let Some(arrived) = self.arrived.remove(&party) {
+            self.withdraw(party, &arrived, turn);
+        } else {
+            turn.unchanged();
+        }
+    }
+
+    /// Ends the waits of a party.
+    fn time_out(&mut self, party: &str, turn: &mut Turn<'_>) {
+        let Some(arrived) = self.arrived.get_mut(party) else { return };
+        let waiters = core::mem::take(&mut arrived.waiters);
+        if waiters.is_empty() {
+            return;
+        }
+        for waiter in &waiters {
+            self.waiters.remove(waiter);
+        }
+        let answer = Answer::refusal(&Refusal::Timeout(self.who_is_missing()));
+        turn.release(waiters, &answer);
+    }
+
+    fn drop_party(&mut self, party: Arc<str>, turn: &mut Turn<'_>) {
+        if let Some(arrived) = self.arrived.get_mut(&party) {
+            arrived.leaving = true;
+            return;
+        }
+        self.missing.remove(&party);
+        self.strike_off(party);
+        if !self.arrived.is_empty() && self.arrived.len() == self.needed() {
+            self.complete(turn);
+        }
+    }
+
+    pub(super) fn describe(&self) -> Description {
+        self.seats.describe(self.state(), self.broken.as_deref(), self.dropped.len() as u64)
+    }
+
+    pub(super) fn holds(&self) -> Vec<HoldId> {
+        self.seats.holds()
+    }
+
+    pub(super) fn waiters(&self) -> Vec<WaiterId> {
+        self.waiters.keys().copied().collect()
+    }
+
+    /// Works out what a snapshot leaves out, and refuses what no barrier holds.
+    pub(super) fn complete_restored(&mut self) -> Result<(), RestoreError> {
+        check(self.parties <= PARTIES_MAX, "a barrier has too many parties")?;
+        let (arrived, missing, dropped) = (&self.arrived, &self.missing, &self.dropped);
+        let most = [arrived.len(), missing.len(), dropped.len()].into_iter().max().unwrap_or(0);
+        check(most <= self.parties as usize, "more than the parties come to a barrier")?;
+        let is_once = missing.iter().all(|name| !arrived.contains_key(name))
+            && dropped.iter().all(|name| !arrived.contains_key(name) && !missing.contains(name));
+        check(is_once, "a party is in two places")?;
+        let mut names = arrived.keys().chain(missing).chain(dropped);
+        let is_name = |name: &Arc<str>| (1..=PARTY_BYTES_MAX).contains(&name.len());
+        check(names.all(is_name), "the name of a party is none")?;
+        self.seats.complete_restored()?;
+        let is_known = |name: &Arc<str>| arrived.contains_key(name) || missing.contains(name);
+        check(self.seats.parties().all(is_known), "somebody has a seat who takes no part")?;
+        for (party, arrived) in &self.arrived {
+            for waiter in &arrived.waiters {
+                let before = self.waiters.insert(*waiter, party.clone());
+                check(before.is_none(), "a request waits for two parties")?;
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) fn bytes(&self) -> u64 {
+        // A name, what is known of the party, and the tree around it.
+        const NAME_BYTES: usize = 112;
+        const WAITER_BYTES: usize = 48;
+        let names = self.arrived.len() + self.missing.len() + self.dropped.len();
+        let reason = self.broken.as_ref().map_or(0, |reason| reason.len());
+        let own = size_of::<Barrier>() + names * NAME_BYTES + reason;
+        (own + self.waiters.len() * WAITER_BYTES) as u64 + self.seats.bytes()
+    }
+
+    fn state(&self) -> SeatState {
+        let missing = self.missing.iter().take(MISSING_NAMED_MAX);
+        SeatState {
+            round: self.generation,
+            arrived: count(self.arrived.len()),
+            parties: count(self.needed()),
+            waiting: count(self.waiters.len()),
+            missing: missing.map(|name| name.to_string()).collect(),
+        }
+    }
+
+    fn who_is_missing(&self) -> Missing {
+        let SeatState { arrived, parties, missing: names, .. } = self.state();
+        Missing { arrived, parties, names }
+    }
+}

@@ -1,0 +1,150 @@
+//! Bytes; compared and exchanged by the object's version or by value, or guarded by tokens.
+
+use alloc::format;
+use alloc::vec::Vec;
+use catena_protocol::op::CellOp;
+use catena_protocol::{Fault, Refusal, Reply, Status};
+use serde::{Deserialize, Serialize};
+
+use super::RestoreError;
+use super::state::{check, roomy_bytes};
+use super::{Applied, Description, Turn, check_len, check_stored};
+use crate::config::CELL_BYTES_MAX;
+use crate::prefetch::{LINE_BYTES, prefetch};
+
+/// A cell; empty until somebody writes it. Its memory is reused from write to write.
+#[derive(Debug, Default, Serialize, Deserialize)]
+pub(crate) struct Cell {
+    #[serde(with = "roomy_bytes")]
+    bytes: Vec<u8>,
+    /// The highest fencing token that came with a write.
+    fence: u64,
+}
+
+impl Cell {
+    pub(super) fn read(&self, op: &CellOp<'_>, version: u64) -> Result<Reply<'_>, Refusal> {
+        match *op {
+            CellOp::Get => Ok(Reply::Cell { version, bytes: Some(&self.bytes) }),
+            CellOp::GetIfNewer { version: seen } => {
+                Ok(Reply::Cell { version, bytes: (version > seen).then_some(&self.bytes[..]) })
+            }
+            CellOp::ReadRange { from, length } => {
+                let len = self.bytes.len() as u64;
+                if from > len {
+                    return Err(Fault::expected(Status::OutOfRange, len, from).into());
+                }
+                let upto = from.saturating_add(length).min(len);
+                Ok(Reply::Cell { version, bytes: Some(&self.bytes[index(from)..index(upto)]) })
+            }
+            _ => unreachable!("{op:?} is no read"),
+        }
+    }
+
+    pub(super) fn check(&self, op: &CellOp<'_>) -> Result<(), Refusal> {
+        let len_after = match op {
+            CellOp::Append { bytes } => self.bytes.len() + bytes.len(),
+            CellOp::Set { bytes }
+            | CellOp::Swap { bytes }
+            | CellOp::CompareVersionAndSet { bytes, .. }
+            | CellOp::CompareAndSet { bytes, .. }
+            | CellOp::SetWithToken { bytes, .. } => bytes.len(),
+            _ => 0,
+        };
+        check_len(len_after, CELL_BYTES_MAX)?;
+        match op {
+            // The old bytes are the reply, and the session has to keep it.
+            CellOp::Swap { .. } => Ok(check_stored(self.bytes.len())?),
+            CellOp::SetWithToken { token, .. } => Ok(check_token(self.fence, *token)?),
+            _ => Ok(()),
+        }
+    }
+
+    pub(super) fn apply(&mut self, op: &CellOp<'_>, turn: &mut Turn<'_>) -> Applied {
+        match *op {
+            CellOp::Set { bytes } => {
+                self.replace(bytes);
+                turn.done(&Reply::Number(turn.version))
+            }
+            CellOp::SetWithToken { token, bytes } => {
+                self.fence = token;
+                self.replace(bytes);
+                turn.done(&Reply::Number(turn.version))
+            }
+            CellOp::Swap { bytes } => {
+                let version = turn.version_before;
+                let old = Reply::Cell { version, bytes: Some(&self.bytes) };
+                let applied = turn.done(&old);
+                self.replace(bytes);
+                applied
+            }
+            CellOp::CompareVersionAndSet { version, bytes } => {
+                let swapped = turn.version_before == version;
+                self.replace_if(swapped, bytes, turn)
+            }
+            CellOp::CompareAndSet { expected, bytes } => {
+                let swapped = self.bytes == expected;
+                self.replace_if(swapped, bytes, turn)
+            }
+            CellOp::Append { bytes } => {
+                self.bytes.extend_from_slice(bytes);
+                let length = self.bytes.len() as u64;
+                turn.done(&Reply::Appended { version: turn.version, length })
+            }
+            CellOp::Get | CellOp::GetIfNewer { .. } | CellOp::ReadRange { .. } => {
+                unreachable!("a read is not applied")
+            }
+        }
+    }
+
+    fn replace_if(&mut self, swapped: bool, bytes: &[u8], turn: &mut Turn<'_>) -> Applied {
+        if swapped {
+            self.replace(bytes);
+        } else {
+            turn.unchanged();
+        }
+        turn.done(&Reply::VersionSwapped { version: turn.version_now(), swapped })
+    }
+
+    fn replace(&mut self, bytes: &[u8]) {
+        // A cell that shrank a lot gives its memory back.
+        if bytes.len() < self.bytes.capacity() / 4 {
+            self.bytes = Vec::with_capacity(bytes.len());
+        }
+        self.bytes.clear();
+        // Copy 1 of 1: the frame's buffer is reused for the next read, the object stays.
+        self.bytes.extend_from_slice(bytes);
+    }
+
+    /// Begins to bring the first bytes into the cache; the cpu sees by itself where that leads.
+    pub(super) fn prefetch_contents(&self) {
+        if let Some(first) = self.bytes.first() {
+            prefetch(first, self.bytes.len().div_ceil(LINE_BYTES).min(4));
+        }
+    }
+
+    pub(super) fn describe(&self) -> Description {
+        Description { detail: format!("{} bytes", self.bytes.len()), ..Description::default() }
+    }
+
+    /// Refuses what no cell holds.
+    pub(super) fn check_restored(&self) -> Result<(), RestoreError> {
+        check(self.bytes.len() <= CELL_BYTES_MAX, "a cell is too large")
+    }
+
+    pub(super) fn bytes(&self) -> u64 {
+        (size_of::<Cell>() + self.bytes.capacity()) as u64
+    }
+}
+
+fn index(at: u64) -> usize {
+    usize::try_from(at).expect("was compared with a length")
+}
+
+/// Refuses a write whose token is older than one that came before: whoever it was given to has lost
+/// what it stood for.
+pub(super) fn check_token(fence: u64, token: u64) -> Result<(), Fault> {
+    if token >= fence {
+        return Ok(());
+    }
+    Err(Fault::expected(Status::StaleToken, fence, token))
+}

@@ -1,0 +1,82 @@
+//! A 64-bit signed integer.
+
+use alloc::format;
+use catena_protocol::op::CounterOp;
+use catena_protocol::{Fault, Refusal, Reply, Status};
+use serde::{Deserialize, Serialize};
+
+use super::{Applied, Description, Turn};
+
+/// A counter; 0 until somebody changes it.
+#[derive(Debug, Default, Serialize, Deserialize)]
+pub(crate) struct Counter {
+    value: i64,
+}
+
+impl Counter {
+    pub(super) fn read(&self, op: &CounterOp) -> Result<Reply<'_>, Refusal> {
+        match op {
+            CounterOp::Get => Ok(Reply::Int(self.value)),
+            _ => unreachable!("{op:?} is no read"),
+        }
+    }
+
+    pub(super) fn check(&self, op: &CounterOp) -> Result<(), Refusal> {
+        match self.after(op) {
+            Some(_) => Ok(()),
+            None => Err(Fault::new(Status::Overflow).into()),
+        }
+    }
+
+    pub(super) fn apply(&mut self, op: &CounterOp, turn: &mut Turn<'_>) -> Applied {
+        match *op {
+            CounterOp::CompareAndSwap { expected, .. } => {
+                let before = self.value;
+                self.value = self.after(op).expect("it is the old or the new one");
+                let swapped = before == expected;
+                if !swapped {
+                    turn.unchanged();
+                }
+                turn.done(&Reply::IntSwapped { value: self.value, swapped })
+            }
+            _ => Applied::Word(self.count(op).expect("overflow was checked")),
+        }
+    }
+
+    /// Applies an update that is answered by a number. `None` if it is not, or if it was refused.
+    #[inline(always)]
+    pub(super) fn count(&mut self, op: &CounterOp) -> Option<u64> {
+        if matches!(op, CounterOp::CompareAndSwap { .. }) {
+            return None;
+        }
+        let before = self.value;
+        self.value = self.after(op)?;
+        let answer = match op {
+            CounterOp::FetchAdd { .. } | CounterOp::Swap { .. } => before,
+            _ => self.value,
+        };
+        Some(answer.cast_unsigned())
+    }
+
+    pub(super) fn describe(&self) -> Description {
+        Description { detail: format!("value {}", self.value), ..Description::default() }
+    }
+
+    /// The value the op leads to; `None` if it does not fit.
+    #[inline(always)]
+    fn after(&self, op: &CounterOp) -> Option<i64> {
+        match *op {
+            CounterOp::Get => Some(self.value),
+            CounterOp::Set { value } | CounterOp::Swap { value } => Some(value),
+            CounterOp::Add { delta } | CounterOp::FetchAdd { delta } => {
+                self.value.checked_add(delta)
+            }
+            CounterOp::CompareAndSwap { expected, value } => {
+                Some(if self.value == expected { value } else { self.value })
+            }
+            CounterOp::Multiply { factor } => self.value.checked_mul(factor),
+            CounterOp::Min { value } => Some(self.value.min(value)),
+            CounterOp::Max { value } => Some(self.value.max(value)),
+        }
+    }
+}

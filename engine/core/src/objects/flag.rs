@@ -1,0 +1,56 @@
+//! A boolean.
+
+use alloc::format;
+use catena_protocol::op::FlagOp;
+use catena_protocol::{Refusal, Reply};
+use serde::{Deserialize, Serialize};
+
+use super::{Applied, Description, Turn};
+
+/// A flag; false until somebody changes it.
+#[derive(Debug, Default, Serialize, Deserialize)]
+pub(crate) struct Flag {
+    value: bool,
+}
+
+impl Flag {
+    pub(super) fn read(&self, op: &FlagOp) -> Result<Reply<'_>, Refusal> {
+        match op {
+            FlagOp::Get => Ok(Reply::Bool(self.value)),
+            _ => unreachable!("{op:?} is no read"),
+        }
+    }
+
+    pub(super) fn check(&self, _op: &FlagOp) -> Result<(), Refusal> {
+        Ok(())
+    }
+
+    pub(super) fn apply(&mut self, op: &FlagOp, turn: &mut Turn<'_>) -> Applied {
+        let before = self.value;
+        let reply = match *op {
+            FlagOp::Get => unreachable!("a read is not applied"),
+            FlagOp::Set { value } => {
+                self.value = value;
+                Reply::Bool(value)
+            }
+            FlagOp::Swap { value } => {
+                self.value = value;
+                Reply::Bool(before)
+            }
+            FlagOp::CompareAndSwap { expected, value } => {
+                let swapped = before == expected;
+                if swapped {
+                    self.value = value;
+                } else {
+                    turn.unchanged();
+                }
+                Reply::BoolSwapped { value: self.value, swapped }
+            }
+        };
+        turn.done(&reply)
+    }
+
+    pub(super) fn describe(&self) -> Description {
+        Description { detail: format!("value {}", self.value), ..Description::default() }
+    }
+}

@@ -1,0 +1,136 @@
+//! A latch: opens for good once enough named parties have counted down.
+
+use alloc::boxed::Box;
+use alloc::collections::BTreeSet;
+use alloc::format;
+use alloc::vec::Vec;
+
+use catena_protocol::op::LatchOp;
+use catena_protocol::{Fault, Missing, Refusal, Reply, SeatState, Status};
+use serde::{Deserialize, Serialize};
+
+use super::RestoreError;
+use super::state::check;
+use super::{Applied, Description, Turn, WAITER_BYTES, WaiterId, check_seat, check_waiters};
+
+/// A latch; unknown until somebody says how many parties open it.
+#[derive(Debug, Default, Serialize, Deserialize)]
+pub(crate) struct Latch {
+    /// How many open it; 0 until the first op says so.
+    parties: u32,
+    /// Who counted down, while it is closed.
+    counted: BTreeSet<Box<str>>,
+    open: bool,
+    waiters: BTreeSet<WaiterId>,
+}
+
+impl Latch {
+    pub(super) fn read(&self, op: &LatchOp<'_>) -> Result<Reply<'_>, Refusal> {
+        match op {
+            LatchOp::State if self.parties == 0 => Err(Fault::new(Status::Absent).into()),
+            LatchOp::State => Ok(Reply::Seats(SeatState {
+                round: 0,
+                arrived: self.parties - self.missing(),
+                parties: self.parties,
+                waiting: u32::try_from(self.waiters.len()).expect("waiters are bounded"),
+                missing: Vec::new(),
+            })),
+            _ => unreachable!("{op:?} is no read"),
+        }
+    }
+
+    pub(super) fn check(&self, op: &LatchOp<'_>) -> Result<(), Refusal> {
+        let (party, parties) = match *op {
+            LatchOp::CountDown { party, parties } => (Some(party), parties),
+            LatchOp::Wait { parties } => (None, parties),
+            LatchOp::State => unreachable!("{op:?} is a read"),
+        };
+        check_seat(party, parties)?;
+        if self.parties != 0 && self.parties != parties {
+            let (expected, got) = (self.parties.into(), parties.into());
+            return Err(Fault::expected(Status::Mismatch, expected, got).into());
+        }
+        match op {
+            LatchOp::Wait { .. } => Ok(check_waiters(self.waiters.len())?),
+            _ => Ok(()),
+        }
+    }
+
+    pub(super) fn apply(&mut self, op: &LatchOp<'_>, turn: &mut Turn<'_>) -> Applied {
+        match *op {
+            LatchOp::CountDown { party, parties } => {
+                if self.open || self.counted.contains(party) {
+                    turn.unchanged();
+                } else {
+                    self.parties = parties;
+                    self.counted.insert(party.into());
+                    self.open_if_complete(turn);
+                }
+                turn.done(&Reply::Number(self.missing().into()))
+            }
+            LatchOp::Wait { .. } if self.open => {
+                turn.unchanged();
+                turn.done(&Reply::Number(0))
+            }
+            LatchOp::Wait { parties } => {
+                turn.unchanged();
+                self.parties = parties;
+                self.waiters.insert(turn.waiter);
+                Applied::Parked
+            }
+            LatchOp::State => unreachable!("a read is not applied"),
+        }
+    }
+
+    fn open_if_complete(&mut self, turn: &mut Turn<'_>) {
+        if self.counted.len() < self.parties as usize {
+            return;
+        }
+        self.open = true;
+        self.counted.clear();
+        let answer = turn.answer(&Reply::Number(0));
+        turn.release(core::mem::take(&mut self.waiters), &answer);
+    }
+
+    fn missing(&self) -> u32 {
+        if self.open {
+            return 0;
+        }
+        self.parties - u32::try_from(self.counted.len()).expect("parties are bounded")
+    }
+
+    /// Forgets a waiter.
+    pub(super) fn cancel(&mut self, waiter: WaiterId) -> Missing {
+        self.waiters.remove(&waiter);
+        let parties = self.parties;
+        Missing { arrived: parties - self.missing(), parties, names: Vec::new() }
+    }
+
+    pub(super) fn describe(&self) -> Description {
+        let (parties, missing) = (self.parties, self.missing());
+        let detail = format!(
+            "{} of {parties} parties, {}",
+            parties - missing,
+            if self.open { "open" } else { "closed" }
+        );
+        Description { detail, ..Description::default() }
+    }
+
+    pub(super) fn waiters(&self) -> Vec<WaiterId> {
+        self.waiters.iter().copied().collect()
+    }
+
+    /// Refuses what no latch holds.
+    pub(super) fn check_restored(&self) -> Result<(), RestoreError> {
+        let Latch { parties, counted, open, waiters } = self;
+        let is_over = *open && !(counted.is_empty() && waiters.is_empty());
+        check(!is_over && counted.len() <= *parties as usize, "a latch counts what it should not")
+    }
+
+    pub(super) fn bytes(&self) -> u64 {
+        // A name and the tree around it.
+        const NAME_BYTES: usize = 96;
+        let names = self.counted.len() * NAME_BYTES;
+        (size_of::<Latch>() + names + self.waiters.len() * WAITER_BYTES) as u64
+    }
+}

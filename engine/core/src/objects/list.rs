@@ -1,0 +1,385 @@
+//! Byte strings in a row, and a queue of work for those who wait for some.
+//!
+//! An item can be taken for good, or claimed: then it is only lent, and comes back to the front if
+//! whoever has it dies before saying that it is done. Who waits first is served first.
+
+use alloc::collections::{BTreeSet, VecDeque};
+use alloc::format;
+use alloc::string::String;
+use alloc::vec::Vec;
+
+use catena_protocol::limits::{ITEM_BYTES_MAX, PAGE_ITEMS_MAX};
+use catena_protocol::op::ListOp;
+use catena_protocol::{Fault, Items, ItemsBuf, Missing, PageItems, Refusal, Reply, Status};
+use serde::{Deserialize, Serialize};
+
+use super::RestoreError;
+use super::byte_string::ByteString;
+use super::queue::{Grants, Queue, Waiting};
+use super::state::check;
+use super::{
+    Answer, Applied, Description, HOLDERS_NAMED_MAX, Held, HoldId, Lost, Turn, WaiterId, check_len,
+    check_waiters, page_is_full,
+};
+
+/// A list; empty until somebody puts something in it.
+#[derive(Debug, Default, Serialize, Deserialize)]
+pub(crate) struct List {
+    items: VecDeque<ByteString>,
+    /// What the items take, claimed ones included, in bytes.
+    #[serde(skip)]
+    item_bytes: u64,
+    claims: Grants<ByteString>,
+    queue: Queue<Want>,
+}
+
+/// What a request in line wants.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+enum Want {
+    /// An item for good.
+    Item,
+    /// An item on loan.
+    Claim,
+}
+
+/// What an item costs in the table, near enough.
+const ITEM_BYTES: u64 = 48;
+
+impl List {
+    pub(super) fn read(&self, op: &ListOp<'_>) -> Result<Reply<'_>, Refusal> {
+        Ok(match *op {
+            ListOp::Len => Reply::Number(self.items.len() as u64),
+            ListOp::Get { index } => Reply::Value(self.item(index)),
+            ListOp::Range { from, limit } => self.range(from, limit),
+            ListOp::IndexOf { from_end, bytes } => {
+                let mut items = self.items.iter();
+                let found = match from_end {
+                    false => items.position(|item| **item == *bytes),
+                    true => items.rposition(|item| **item == *bytes),
+                };
+                Reply::Found { found: found.is_some(), at: found.unwrap_or_default() as u64 }
+            }
+            ListOp::ContainsAll { items } => {
+                let mut wanted: BTreeSet<&[u8]> = items.iter().collect();
+                for item in &self.items {
+                    if wanted.is_empty() {
+                        break;
+                    }
+                    wanted.remove(&**item);
+                }
+                Reply::Bool(wanted.is_empty())
+            }
+            _ => unreachable!("{op:?} is no read"),
+        })
+    }
+
+    fn range(&self, from: u64, limit: u32) -> Reply<'_> {
+        let from = usize::try_from(from).unwrap_or(usize::MAX).min(self.items.len());
+        let limit = if limit == 0 { PAGE_ITEMS_MAX } else { limit.min(PAGE_ITEMS_MAX) };
+        let mut page = ItemsBuf::default();
+        for item in self.items.range(from..).take(limit as usize) {
+            if page_is_full(&page, item.len()) {
+                break;
+            }
+            page.push(item);
+        }
+        let more = from + page.len() < self.items.len();
+        Reply::Page { at: from as u64, more, items: PageItems::Owned(page) }
+    }
+
+    pub(super) fn check(&self, op: &ListOp<'_>) -> Result<(), Refusal> {
+        let len = self.items.len() as u64;
+        match *op {
+            ListOp::PushBack { bytes } | ListOp::PushFront { bytes } => check_item(bytes)?,
+            ListOp::Set { index, bytes } => {
+                check_item(bytes)?;
+                check_index(index, len)?;
+            }
+            ListOp::Insert { index, bytes } => {
+                check_item(bytes)?;
+                check_index(index, len + 1)?;
+            }
+            ListOp::RemoveAt { index } => check_index(index, len)?,
+            ListOp::Extend { items } => items.iter().try_for_each(check_item)?,
+            ListOp::PopFrontWait | ListOp::Claim { .. } => check_waiters(self.queue.len())?,
+            _ => {}
+        }
+        Ok(())
+    }
+
+    pub(super) fn apply(&mut self, op: &ListOp<'_>, turn: &mut Turn<'_>) -> Applied {
+        match *op {
+            ListOp::PushBack { bytes } => self.put(self.items.len(), bytes, turn),
+            ListOp::PushFront { bytes } => self.put(0, bytes, turn),
+            ListOp::Insert { index, bytes } => self.put(position(index), bytes, turn),
+            ListOp::Extend { items } => {
+                if items.is_empty() {
+                    turn.unchanged();
+                }
+                for item in items.iter() {
+                    self.add(self.items.len(), item.into());
+                }
+                self.serve(turn);
+                turn.done(&Reply::Number(self.items.len() as u64))
+            }
+            ListOp::PopBack => {
+                let last = self.items.len().checked_sub(1);
+                self.take(last, turn)
+            }
+            ListOp::PopFront => self.take(Some(0), turn),
+            ListOp::RemoveAt { index } => self.take(Some(position(index)), turn),
+            ListOp::RemoveValue { bytes } => {
+                let found = self.items.iter().position(|item| **item == *bytes);
+                match found {
+                    Some(at) => _ = self.remove(at),
+                    None => turn.unchanged(),
+                }
+                turn.done(&Reply::Bool(found.is_some()))
+            }
+            ListOp::Set { index, bytes } => {
+                let item = &mut self.items[position(index)];
+                let applied = turn.done(&Reply::Value(Some(item)));
+                self.item_bytes -= cost(item);
+                item.set(bytes);
+                self.item_bytes += cost(item);
+                applied
+            }
+            ListOp::RetainAll { items } => self.retain(items, true, turn),
+            ListOp::RemoveAll { items } => self.retain(items, false, turn),
+            ListOp::Clear => {
+                let removed = core::mem::take(&mut self.items);
+                self.item_bytes -= removed.iter().map(cost).sum::<u64>();
+                if removed.is_empty() {
+                    turn.unchanged();
+                }
+                turn.done(&Reply::Number(removed.len() as u64))
+            }
+            ListOp::PopFrontWait if self.items.is_empty() => self.wait(None, Want::Item, turn),
+            ListOp::PopFrontWait => self.take(Some(0), turn),
+            ListOp::Claim { hold_ms } if self.items.is_empty() => {
+                let hold = turn.hold(hold_ms);
+                self.wait(Some(hold), Want::Claim, turn)
+            }
+            ListOp::TryClaim { .. } if self.items.is_empty() => {
+                turn.unchanged();
+                turn.done(&Reply::Claimed { token: 0, bytes: None })
+            }
+            ListOp::Claim { hold_ms } | ListOp::TryClaim { hold_ms } => {
+                let hold = turn.hold(hold_ms);
+                let answer = self.lend(turn.token(0), hold, turn);
+                Applied::Done(answer)
+            }
+            ListOp::Done { token } => {
+                let done = self.claims.take(token);
+                match &done {
+                    Some((hold, item)) => {
+                        turn.let_go(*hold);
+                        self.item_bytes -= cost(item);
+                    }
+                    None => turn.unchanged(),
+                }
+                turn.done(&Reply::Bool(done.is_some()))
+            }
+            ListOp::Return { token } => {
+                let returned = self.claims.take(token);
+                let was_held = returned.is_some();
+                match returned {
+                    Some((hold, item)) => {
+                        turn.let_go(hold);
+                        self.items.push_front(item);
+                        self.serve(turn);
+                    }
+                    None => turn.unchanged(),
+                }
+                turn.done(&Reply::Bool(was_held))
+            }
+            ListOp::Len
+            | ListOp::Get { .. }
+            | ListOp::Range { .. }
+            | ListOp::IndexOf { .. }
+            | ListOp::ContainsAll { .. } => unreachable!("a read is not applied"),
+        }
+    }
+
+    /// Takes the last place in line, which changes nothing of the list.
+    fn wait(&mut self, hold: Option<HoldId>, wants: Want, turn: &mut Turn<'_>) -> Applied {
+        self.queue.push(turn.version, Waiting { waiter: turn.waiter, hold, wants });
+        turn.unchanged();
+        Applied::Parked
+    }
+
+    fn item(&self, index: u64) -> Option<&[u8]> {
+        let at = usize::try_from(index).ok()?;
+        self.items.get(at).map(|item| &**item)
+    }
+
+    /// Puts an item somewhere, and serves whoever waits for one.
+    fn put(&mut self, at: usize, bytes: &[u8], turn: &mut Turn<'_>) -> Applied {
+        self.add(at, bytes.into());
+        self.serve(turn);
+        turn.done(&Reply::Number(self.items.len() as u64))
+    }
+
+    fn add(&mut self, at: usize, item: ByteString) {
+        self.item_bytes += cost(&item);
+        self.items.insert(at, item);
+    }
+
+    fn remove(&mut self, at: usize) -> Option<ByteString> {
+        let item = self.items.remove(at)?;
+        self.item_bytes -= cost(&item);
+        self.shrink();
+        Some(item)
+    }
+
+    /// Gives memory back when the list was much longer once.
+    fn shrink(&mut self) {
+        if self.items.len() < self.items.capacity() / 8 {
+            self.items.shrink_to(self.items.len() * 2);
+        }
+    }
+
+    /// Removes an item and answers it, if there is one.
+    fn take(&mut self, at: Option<usize>, turn: &mut Turn<'_>) -> Applied {
+        let item = at.and_then(|at| self.remove(at));
+        if item.is_none() {
+            turn.unchanged();
+        }
+        turn.done(&Reply::Value(item.as_deref()))
+    }
+
+    /// Lends out the first item.
+    fn lend(&mut self, token: u64, hold: HoldId, turn: &mut Turn<'_>) -> Answer {
+        let item = self.items.pop_front().expect("there is an item");
+        self.shrink();
+        let answer = turn.answer(&Reply::Claimed { token, bytes: Some(&item) });
+        self.claims.put(token, hold, item);
+        answer
+    }
+
+    fn retain(&mut self, items: Items<'_>, keep: bool, turn: &mut Turn<'_>) -> Applied {
+        let listed: BTreeSet<&[u8]> = items.iter().collect();
+        let before = self.items.len();
+        let mut freed = 0;
+        self.items.retain(|item| {
+            let stays = listed.contains(&**item) == keep;
+            freed += if stays { 0 } else { cost(item) };
+            stays
+        });
+        self.item_bytes -= freed;
+        self.shrink();
+        let removed = (before - self.items.len()) as u64;
+        if removed == 0 {
+            turn.unchanged();
+        }
+        turn.done(&Reply::Number(removed))
+    }
+
+    /// Hands items to those who wait, in their order.
+    fn serve(&mut self, turn: &mut Turn<'_>) {
+        let mut nth = 0;
+        while !self.items.is_empty()
+            && let Some(Waiting { waiter, hold, wants }) = self.queue.pop()
+        {
+            let answer = match (wants, hold) {
+                (Want::Claim, Some(hold)) => {
+                    let token = turn.token(nth);
+                    nth = nth.saturating_add(1);
+                    self.lend(token, hold, turn)
+                }
+                (Want::Item, None) => {
+                    let item = self.remove(0);
+                    turn.answer(&Reply::Value(item.as_deref()))
+                }
+                _ => unreachable!("a claim holds, and nothing else does"),
+            };
+            turn.release([waiter], &answer);
+        }
+    }
+
+    /// Forgets a waiter.
+    pub(super) fn cancel(&mut self, waiter: WaiterId, turn: &mut Turn<'_>) -> Missing {
+        if let Some(hold) = self.queue.cancel(waiter).hold {
+            turn.let_go(hold);
+        }
+        turn.unchanged();
+        Missing::default()
+    }
+
+    /// Puts back what whoever claimed it did not get done.
+    pub(super) fn lose(&mut self, hold: HoldId, _why: Lost, turn: &mut Turn<'_>) {
+        match self.claims.lose(hold) {
+            Some(item) => {
+                self.items.push_front(item);
+                self.serve(turn);
+            }
+            None => {
+                turn.unchanged();
+                let waiting = self.queue.lose(hold).expect("a hold is a claim or a place in line");
+                let answer = Answer::refusal(&Refusal::Timeout(Missing::default()));
+                turn.release([waiting.waiter], &answer);
+            }
+        }
+    }
+
+    pub(super) fn describe(&self) -> Description {
+        let (items, claimed, waiting) = (self.items.len(), self.claims.len(), self.queue.len());
+        let claims = self.claims.iter().take(HOLDERS_NAMED_MAX);
+        let held =
+            claims.map(|(token, hold, _)| Held { hold, token, permits: 1, party: String::new() });
+        Description {
+            detail: format!("{items} items, {claimed} claimed, {waiting} waiting"),
+            missing: Vec::new(),
+            held: held.collect(),
+        }
+    }
+
+    pub(super) fn waiters(&self) -> Vec<WaiterId> {
+        self.queue.waiters()
+    }
+
+    pub(super) fn holds(&self) -> Vec<HoldId> {
+        self.claims.holds().chain(self.queue.holds()).collect()
+    }
+
+    /// Works out what a snapshot leaves out, and refuses what no list holds. `seq` is the shard's.
+    pub(super) fn complete_restored(&mut self, seq: u64) -> Result<(), RestoreError> {
+        self.claims.complete_restored(seq)?;
+        self.queue.complete_restored(seq)?;
+        let claims_hold = self.queue.iter().all(|Waiting { hold, wants, .. }| match wants {
+            Want::Item => hold.is_none(),
+            Want::Claim => hold.is_some(),
+        });
+        check(claims_hold, "a claim holds, and nothing else does")?;
+        let claimed = self.claims.iter().map(|(_, _, item)| item);
+        for item in self.items.iter().chain(claimed) {
+            check(item.len() <= ITEM_BYTES_MAX, "an item is too large")?;
+            self.item_bytes += cost(item);
+        }
+        Ok(())
+    }
+
+    pub(super) fn bytes(&self) -> u64 {
+        size_of::<List>() as u64 + self.item_bytes + self.claims.bytes() + self.queue.bytes()
+    }
+}
+
+fn cost(item: &ByteString) -> u64 {
+    ITEM_BYTES + item.heap_bytes()
+}
+
+/// Refuses an item that could not be the answer to whoever takes it.
+fn check_item(bytes: &[u8]) -> Result<(), Fault> {
+    check_len(bytes.len(), ITEM_BYTES_MAX)
+}
+
+fn check_index(index: u64, end: u64) -> Result<(), Fault> {
+    if index < end {
+        return Ok(());
+    }
+    Err(Fault::expected(Status::OutOfRange, end, index))
+}
+
+fn position(index: u64) -> usize {
+    usize::try_from(index).expect("was compared with a length")
+}

@@ -1,0 +1,422 @@
+//! Byte strings by key, in the order of their keys.
+//!
+//! One kind serves as map and as sorted map: since the keys are in order, a page of them goes on
+//! where the last one ended, whatever was put in or removed in between.
+
+use alloc::collections::BTreeMap;
+use alloc::format;
+use alloc::vec::Vec;
+use core::ops::Bound;
+
+use catena_protocol::limits::{KEY_BYTES_MAX, PAGE_ITEMS_MAX};
+use catena_protocol::op::{MapOp, Merge, ScanArgs, ScanWhat};
+use catena_protocol::{Fault, Items, ItemsBuf, PageItems, Refusal, Reply, Status};
+use serde::{Deserialize, Serialize};
+
+use super::RestoreError;
+use super::byte_string::ByteString;
+use super::cell::check_token;
+use super::state::check;
+use super::{Applied, Description, Turn, check_len, check_stored, page_is_full};
+use crate::config::CELL_BYTES_MAX;
+
+/// A map; empty until somebody puts something in it.
+#[derive(Debug, Default, Serialize, Deserialize)]
+pub(crate) struct Map {
+    entries: BTreeMap<ByteString, ByteString>,
+    /// What the entries take, in bytes.
+    #[serde(skip)]
+    entry_bytes: u64,
+    /// The highest fencing token that came with a put.
+    fence: u64,
+}
+
+/// What an entry costs in the table, near enough.
+const ENTRY_BYTES: u64 = 96;
+
+impl Map {
+    pub(super) fn read(&self, op: &MapOp<'_>) -> Result<Reply<'_>, Refusal> {
+        Ok(match *op {
+            MapOp::Len => Reply::Number(self.entries.len() as u64),
+            MapOp::Get { key } => Reply::Value(self.entries.get(key).map(|value| &**value)),
+            MapOp::ContainsKey { key } => Reply::Bool(self.entries.contains_key(key)),
+            MapOp::ContainsValue { value } => {
+                Reply::Bool(self.entries.values().any(|found| **found == *value))
+            }
+            MapOp::Scan(ref scan) => {
+                let entries = range(&self.entries, scan);
+                scan_page(entries.map(|(key, value)| (&**key, &**value)), scan)
+            }
+            _ => unreachable!("{op:?} is no read"),
+        })
+    }
+
+    pub(super) fn check(&self, op: &MapOp<'_>) -> Result<(), Refusal> {
+        match *op {
+            MapOp::Put { key, value } | MapOp::PutIfAbsent { key, value } => {
+                check_entry(key, value)?;
+            }
+            MapOp::PutWithToken { token, key, value } => {
+                check_entry(key, value)?;
+                check_token(self.fence, token)?;
+            }
+            MapOp::CompareAndSwap { key, value, .. } => {
+                check_entry(key, value.unwrap_or_default())?;
+            }
+            MapOp::Swap { key, value } => {
+                check_entry(key, value)?;
+                self.check_old(key)?;
+            }
+            MapOp::Take { key } => self.check_old(key)?,
+            MapOp::PutAll { items } => {
+                check_pairs(items)?;
+                items.pairs().try_for_each(|(key, value)| check_entry(key, value))?;
+            }
+            MapOp::Merge { key, value, merge } => {
+                let mut tried = Tried::default();
+                self.check_merge(merge, key, value, &mut tried)?;
+                let stays = self.entries.get(key).filter(|old| ***old >= *value);
+                check_stored(match merge {
+                    Merge::Append => tried.lens[key],
+                    Merge::ReplaceIfGreater => stays.map_or(value.len(), |old| old.len()),
+                    _ => WORD_BYTES,
+                })?;
+            }
+            MapOp::MergeAll { items, merge } => {
+                check_pairs(items)?;
+                let mut tried = Tried::default();
+                for (key, value) in items.pairs() {
+                    self.check_merge(merge, key, value, &mut tried)?;
+                }
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    /// Tries a merge behind others of the same request, since none of them is to be done if one
+    /// cannot. Only what may be refused is worked out: how long what is appended to becomes, and
+    /// what numbers come to.
+    fn check_merge<'k>(
+        &self,
+        merge: Merge,
+        key: &'k [u8],
+        value: &[u8],
+        tried: &mut Tried<'k>,
+    ) -> Result<(), Fault> {
+        check_entry(key, value)?;
+        let old = self.entries.get(key).map(|old| &**old);
+        match merge {
+            Merge::ReplaceIfGreater => {}
+            Merge::Append => {
+                let len = tried.lens.entry(key).or_insert(old.map_or(0, <[u8]>::len));
+                *len += value.len();
+                check_len(*len, CELL_BYTES_MAX)?;
+            }
+            _ => {
+                let old = match tried.words.get(key) {
+                    Some(tried) => Some(*tried),
+                    None => old.map(word).transpose()?,
+                };
+                tried.words.insert(key, merged(merge, old, word(value)?)?);
+            }
+        }
+        Ok(())
+    }
+
+    /// Refuses what would answer a value that is too large to be kept for a retry.
+    fn check_old(&self, key: &[u8]) -> Result<(), Fault> {
+        check_stored(self.entries.get(key).map_or(0, |old| old.len()))
+    }
+
+    pub(super) fn apply(&mut self, op: &MapOp<'_>, turn: &mut Turn<'_>) -> Applied {
+        match *op {
+            MapOp::Put { key, value } => {
+                let replaced = self.put(key, value);
+                turn.done(&Reply::Bool(replaced))
+            }
+            MapOp::PutWithToken { token, key, value } => {
+                self.fence = token;
+                let replaced = self.put(key, value);
+                turn.done(&Reply::Bool(replaced))
+            }
+            MapOp::Swap { key, value } => {
+                let old = self.entries.get(key).map(|old| &**old);
+                let applied = turn.done(&Reply::Value(old));
+                self.put(key, value);
+                applied
+            }
+            MapOp::PutIfAbsent { key, value } => {
+                let is_new = !self.entries.contains_key(key);
+                match is_new {
+                    true => _ = self.put(key, value),
+                    false => turn.unchanged(),
+                }
+                turn.done(&Reply::Bool(is_new))
+            }
+            MapOp::CompareAndSwap { key, expected, value } => {
+                let swapped = self.entries.get(key).map(|old| &**old) == expected;
+                match (swapped, value) {
+                    (true, Some(value)) => _ = self.put(key, value),
+                    (true, None) if expected.is_some() => _ = self.remove(key),
+                    _ => turn.unchanged(),
+                }
+                turn.done(&Reply::Bool(swapped))
+            }
+            MapOp::Remove { key } => {
+                let removed = self.remove(key).is_some();
+                if !removed {
+                    turn.unchanged();
+                }
+                turn.done(&Reply::Bool(removed))
+            }
+            MapOp::Take { key } => {
+                let taken = self.remove(key);
+                if taken.is_none() {
+                    turn.unchanged();
+                }
+                turn.done(&Reply::Value(taken.as_deref()))
+            }
+            MapOp::PutAll { items } => {
+                let before = self.entries.len();
+                if items.is_empty() {
+                    turn.unchanged();
+                }
+                for (key, value) in items.pairs() {
+                    self.put(key, value);
+                }
+                turn.done(&Reply::Number((self.entries.len() - before) as u64))
+            }
+            MapOp::Merge { key, value, merge } => {
+                if !self.merge(merge, key, &[value]) {
+                    turn.unchanged();
+                }
+                turn.done(&Reply::Value(self.entries.get(key).map(|value| &**value)))
+            }
+            MapOp::MergeAll { items, merge } => {
+                let before = self.entries.len();
+                let mut by_key: BTreeMap<&[u8], Vec<&[u8]>> = BTreeMap::new();
+                items.pairs().for_each(|(key, value)| by_key.entry(key).or_default().push(value));
+                let mut changed = false;
+                for (key, values) in by_key {
+                    changed |= self.merge(merge, key, &values);
+                }
+                if !changed {
+                    turn.unchanged();
+                }
+                turn.done(&Reply::Number((self.entries.len() - before) as u64))
+            }
+            MapOp::RemoveAll { items } => {
+                let removed = items.iter().filter(|key| self.remove(key).is_some()).count();
+                if removed == 0 {
+                    turn.unchanged();
+                }
+                turn.done(&Reply::Number(removed as u64))
+            }
+            MapOp::Clear => {
+                let removed = core::mem::take(&mut self.entries).len();
+                self.entry_bytes = 0;
+                if removed == 0 {
+                    turn.unchanged();
+                }
+                turn.done(&Reply::Number(removed as u64))
+            }
+            MapOp::Len
+            | MapOp::Get { .. }
+            | MapOp::ContainsKey { .. }
+            | MapOp::ContainsValue { .. }
+            | MapOp::Scan(_) => unreachable!("a read is not applied"),
+        }
+    }
+
+    /// Answers whether the key had a value.
+    fn put(&mut self, key: &[u8], value: &[u8]) -> bool {
+        if let Some(place) = self.entries.get_mut(key) {
+            self.entry_bytes -= place.heap_bytes();
+            place.set(value);
+            self.entry_bytes += place.heap_bytes();
+            return true;
+        }
+        let (key, value) = (ByteString::from(key), ByteString::from(value));
+        self.entry_bytes += cost(&key, &value);
+        self.entries.insert(key, value);
+        false
+    }
+
+    fn remove(&mut self, key: &[u8]) -> Option<ByteString> {
+        let (key, removed) = self.entries.remove_entry(key)?;
+        self.entry_bytes -= cost(&key, &removed);
+        Some(removed)
+    }
+
+    /// Merges values into that of a key, one after the other. Answers whether it is another one then.
+    fn merge(&mut self, merge: Merge, key: &[u8], values: &[&[u8]]) -> bool {
+        let old = self.entries.get(key).map(|old| &**old);
+        match merge {
+            Merge::Append => {
+                let parts = old.into_iter().chain(values.iter().copied());
+                let len = parts.clone().map(<[u8]>::len).sum();
+                let mut both = Vec::with_capacity(len);
+                parts.for_each(|part| both.extend_from_slice(part));
+                let changed = old.is_none_or(|old| old.len() < both.len());
+                self.put(key, &both);
+                changed
+            }
+            Merge::ReplaceIfGreater => {
+                let greatest = values.iter().max().expect("there are values");
+                let replaces = old.is_none_or(|old| old < *greatest);
+                if replaces {
+                    self.put(key, greatest);
+                }
+                replaces
+            }
+            _ => {
+                let known = |bytes: &[u8]| word(bytes).expect("words were checked");
+                let before = old.map(known);
+                let after = values.iter().fold(before, |old, value| {
+                    Some(merged(merge, old, known(value)).expect("merging was tried"))
+                });
+                self.put(key, &after.expect("there are values"));
+                before != after
+            }
+        }
+    }
+
+    pub(super) fn describe(&self) -> Description {
+        Description { detail: format!("{} entries", self.entries.len()), ..Description::default() }
+    }
+
+    /// Works out what a snapshot leaves out, and refuses what no map holds.
+    pub(super) fn complete_restored(&mut self) -> Result<(), RestoreError> {
+        for (key, value) in &self.entries {
+            check(check_entry(key, value).is_ok(), "an entry is too large")?;
+            self.entry_bytes += cost(key, value);
+        }
+        Ok(())
+    }
+
+    pub(super) fn bytes(&self) -> u64 {
+        size_of::<Map>() as u64 + self.entry_bytes
+    }
+}
+
+fn cost(key: &ByteString, value: &ByteString) -> u64 {
+    ENTRY_BYTES + key.heap_bytes() + value.heap_bytes()
+}
+
+/// What merges that were tried come to, by key.
+#[derive(Default)]
+struct Tried<'k> {
+    /// How long values that are appended to become.
+    lens: BTreeMap<&'k [u8], usize>,
+    /// What numbers become.
+    words: BTreeMap<&'k [u8], [u8; WORD_BYTES]>,
+}
+
+/// A number.
+const WORD_BYTES: usize = 8;
+
+fn word(bytes: &[u8]) -> Result<[u8; WORD_BYTES], Fault> {
+    let (expected, got) = (WORD_BYTES as u64, bytes.len() as u64);
+    bytes.try_into().map_err(|_| Fault::expected(Status::Mismatch, expected, got))
+}
+
+/// What a number that is merged with another becomes.
+fn merged(
+    merge: Merge,
+    old: Option<[u8; WORD_BYTES]>,
+    new: [u8; WORD_BYTES],
+) -> Result<[u8; WORD_BYTES], Fault> {
+    let Some(old) = old else { return Ok(new) };
+    let ints = (i64::from_le_bytes(old), i64::from_le_bytes(new));
+    let floats = |fold: fn(f64, f64) -> f64| {
+        fold(f64::from_le_bytes(old), f64::from_le_bytes(new)).to_le_bytes()
+    };
+    Ok(match (merge, ints) {
+        (Merge::Add, (old, new)) => {
+            old.checked_add(new).ok_or(Fault::new(Status::Overflow))?.to_le_bytes()
+        }
+        (Merge::Min, (old, new)) => old.min(new).to_le_bytes(),
+        (Merge::Max, (old, new)) => old.max(new).to_le_bytes(),
+        (Merge::AddF64, _) => floats(|old, new| old + new),
+        (Merge::MinF64, _) => floats(super::numbers::smaller),
+        (Merge::MaxF64, _) => floats(super::numbers::larger),
+        (Merge::Append | Merge::ReplaceIfGreater, _) => unreachable!("{merge:?} is of bytes"),
+    })
+}
+
+/// The entries that a scan is about, lowest key first, whichever end it begins at.
+pub(super) fn range<'m, V>(
+    entries: &'m BTreeMap<ByteString, V>,
+    scan: &ScanArgs<'_>,
+) -> alloc::collections::btree_map::Range<'m, ByteString, V> {
+    let (from, to) = (scan.from.bound(), scan.to.bound());
+    // The table panics at a range that ends before it begins; it is just empty.
+    let is_empty = match (&from, &to) {
+        (Bound::Excluded(from), Bound::Excluded(to)) => from >= to,
+        (
+            Bound::Included(from) | Bound::Excluded(from),
+            Bound::Included(to) | Bound::Excluded(to),
+        ) => from > to,
+        _ => false,
+    };
+    if is_empty {
+        return entries.range::<[u8], _>((Bound::Included(&[][..]), Bound::Excluded(&[][..])));
+    }
+    entries.range::<[u8], _>((from, to))
+}
+
+/// A page of what a scan found.
+pub(super) fn scan_page<'m>(
+    entries: impl DoubleEndedIterator<Item = (&'m [u8], &'m [u8])>,
+    scan: &ScanArgs<'_>,
+) -> Reply<'static> {
+    let mut page = ItemsBuf::default();
+    let more = match scan.reverse {
+        false => fill(&mut page, entries, scan),
+        true => fill(&mut page, entries.rev(), scan),
+    };
+    Reply::Page { at: 0, more, items: PageItems::Owned(page) }
+}
+
+/// Answers whether there is more than fits the page.
+fn fill<'m>(
+    page: &mut ItemsBuf,
+    entries: impl Iterator<Item = (&'m [u8], &'m [u8])>,
+    scan: &ScanArgs<'_>,
+) -> bool {
+    let limit = if scan.limit == 0 { PAGE_ITEMS_MAX } else { scan.limit.min(PAGE_ITEMS_MAX) };
+    let mut left = limit;
+    for (key, value) in entries {
+        let bytes = match scan.what {
+            ScanWhat::Keys => key.len(),
+            ScanWhat::Values => value.len(),
+            ScanWhat::Entries => key.len() + value.len(),
+        };
+        if left == 0 || page_is_full(page, bytes) {
+            return true;
+        }
+        left -= 1;
+        if scan.what != ScanWhat::Values {
+            page.push(key);
+        }
+        if scan.what != ScanWhat::Keys {
+            page.push(value);
+        }
+    }
+    false
+}
+
+/// Refuses a key without a value.
+fn check_pairs(items: Items<'_>) -> Result<(), Fault> {
+    let len = items.len() as u64;
+    if len.is_multiple_of(2) {
+        return Ok(());
+    }
+    Err(Fault::expected(Status::BadArgument, len + 1, len))
+}
+
+fn check_entry(key: &[u8], value: &[u8]) -> Result<(), Fault> {
+    check_len(key.len(), KEY_BYTES_MAX)?;
+    check_len(value.len(), CELL_BYTES_MAX)
+}

@@ -1,0 +1,303 @@
+//! The all-reduce step: parties contribute, all get the result, round after round.
+//!
+//! A party is a number, which whoever does its work takes as a seat. A contribution stays, whatever
+//! becomes of who made it; that the party comes again is what the others count on until its deadline.
+
+use alloc::boxed::Box;
+use alloc::format;
+use alloc::string::ToString;
+use alloc::vec::Vec;
+use catena_protocol::limits::{MISSING_NAMED_MAX, PARTIES_MAX};
+use catena_protocol::op::{Contribution, Loss, ReduceOp, ReductionOp};
+use catena_protocol::{Elements, Fault, Missing, Refusal, Reply, SeatState, Status};
+use serde::{Deserialize, Serialize};
+
+use super::RestoreError;
+use super::numbers::Numbers;
+use super::round::Progress;
+use super::seats::{SeatSet, Seats, Terms};
+use super::state::{check, loss};
+use super::vector::check_size;
+use super::{
+    Answer, Applied, Description, HoldId, Lost, Turn, WaiterId, check_loss, check_reason,
+    check_seat, count,
+};
+
+/// The last round there can be.
+const ROUND_MAX: u64 = u64::MAX - 1;
+
+/// A reduction: the round in progress and the result of the one before it.
+#[derive(Debug, Default, Serialize, Deserialize)]
+pub(crate) struct Reduction {
+    /// The round in progress, or the next one.
+    round: u64,
+    /// What came in for it; `None` before the first contribution of a round.
+    progress: Option<Progress>,
+    /// The result of the round before.
+    last: Option<Numbers>,
+    /// How many parties the seats are of.
+    parties: u32,
+    /// What becomes of the others without one; the first contribution of all says so.
+    #[serde(with = "loss")]
+    loss: Option<Loss>,
+    seats: Seats<u32>,
+    /// Who is not waited for any more.
+    dropped: SeatSet,
+    /// Why the reduction is broken, until a reset.
+    broken: Option<Box<str>>,
+}
+
+impl Reduction {
+    pub(super) fn read(&self, op: &ReductionOp<'_>) -> Result<Reply<'_>, Refusal> {
+        match op {
+            ReductionOp::Last => match &self.last {
+                Some(last) => Ok(self.last_round(last)),
+                None => Err(Fault::new(Status::Absent).into()),
+            },
+            ReductionOp::State => Ok(Reply::Seats(self.state())),
+            _ => unreachable!("{op:?} is no read"),
+        }
+    }
+
+    pub(super) fn check(&self, op: &ReductionOp<'_>) -> Result<(), Refusal> {
+        match op {
+            ReductionOp::Contribute(part) => self.check_part(part),
+            ReductionOp::Break { reason } => Ok(check_reason(reason)?),
+            ReductionOp::Reset => Ok(()),
+            ReductionOp::Last | ReductionOp::State => unreachable!("{op:?} is a read"),
+        }
+    }
+
+    fn check_part(&self, part: &Contribution<'_>) -> Result<(), Refusal> {
+        check_seat(None, part.parties)?;
+        check_size(part.elements)?;
+        if part.party >= part.parties {
+            let (expected, got) = (part.parties.into(), part.party.into());
+            return Err(Fault::expected(Status::OutOfRange, expected, got).into());
+        }
+        // The round after the last one has to have a number.
+        if part.round > ROUND_MAX {
+            return Err(Fault::expected(Status::BadArgument, ROUND_MAX, part.round).into());
+        }
+        if part.op == ReduceOp::Mean && matches!(part.elements, Elements::I64(_)) {
+            return Err(Fault::new(Status::BadArgument).into());
+        }
+        if self.is_last(part.round) {
+            return Ok(());
+        }
+        if !self.is_fresh() && part.round != self.round {
+            return Err(Fault::expected(Status::WrongRound, self.round, part.round).into());
+        }
+        if let Some(reason) = &self.broken {
+            return Err(Refusal::Broken(reason.to_string()));
+        }
+        check_loss(self.loss, part.loss)?;
+        match &self.progress {
+            Some(progress) => Ok(progress.check(part)?),
+            None => Ok(()),
+        }
+    }
+
+    pub(super) fn apply(&mut self, op: &ReductionOp<'_>, turn: &mut Turn<'_>) -> Applied {
+        match op {
+            ReductionOp::Contribute(part) if self.is_last(part.round) => {
+                self.come_late(part, turn);
+                let last = self.last.as_ref().expect("the last round is there");
+                turn.done(&self.last_round(last))
+            }
+            ReductionOp::Contribute(part) => self.contribute(part, turn),
+            ReductionOp::Reset => {
+                self.send_away("the reduction was reset", turn);
+                // All parties are needed again, those dropped included.
+                self.dropped = SeatSet::default();
+                self.seats.clear(turn);
+                self.broken = None;
+                turn.done(&Reply::Number(self.round))
+            }
+            ReductionOp::Break { reason } => {
+                self.break_up(reason, turn);
+                turn.done(&Reply::Number(self.round))
+            }
+            ReductionOp::Last | ReductionOp::State => unreachable!("a read is not applied"),
+        }
+    }
+
+    fn contribute(&mut self, part: &Contribution<'_>, turn: &mut Turn<'_>) -> Applied {
+        let Contribution { party, parties, hold_ms, loss, .. } = *part;
+        if self.is_fresh() {
+            self.round = part.round;
+            self.loss = Some(loss);
+        }
+        if self.parties != parties {
+            assert!(self.progress.is_none(), "a round keeps its parties");
+            // Another reduction altogether: its seats are nobody's yet.
+            self.seats.clear(turn);
+            self.dropped = SeatSet::default();
+            self.parties = parties;
+        }
+        let progress = self.progress.get_or_insert_with(|| Progress::new(part, &self.dropped));
+        let is_back = self.dropped.remove(party);
+        if !progress.take(part, is_back) {
+            turn.unchanged();
+        }
+        let waits = !progress.is_complete();
+        let waiter = waits.then_some(turn.waiter);
+        progress.waiters.extend(waiter);
+        self.seats.take(&party, Terms { hold_ms, loss }, waiter, turn);
+        if waits { Applied::Parked } else { Applied::Done(self.complete(turn)) }
+    }
+
+    /// Lets a party that comes for the last round have its seat: it is going to come for this one.
+    fn come_late(&mut self, part: &Contribution<'_>, turn: &mut Turn<'_>) {
+        let Contribution { party, parties, hold_ms, loss, .. } = *part;
+        let fits = parties == self.parties && Some(loss) == self.loss;
+        if !fits || self.broken.is_some() {
+            return turn.unchanged();
+        }
+        self.seats.take(&party, Terms { hold_ms, loss }, None, turn);
+        if !self.dropped.remove(party) {
+            return turn.unchanged();
+        }
+        if let Some(progress) = &mut self.progress {
+            progress.expect(party);
+        }
+    }
+
+    /// Ends the round in progress. Answers what everybody gets.
+    fn complete(&mut self, turn: &mut Turn<'_>) -> Answer {
+        let progress = self.progress.take().expect("a complete round is in progress");
+        let (result, waiters) = progress.finish();
+        // Encoded once; every party gets the same bytes.
+        let elements = result.elements();
+        let answer = turn.answer(&Reply::Round { round: self.round, elements });
+        turn.release(waiters, &answer);
+        self.last = Some(result);
+        self.round += 1;
+        answer
+    }
+
+    fn break_up(&mut self, reason: &str, turn: &mut Turn<'_>) {
+        self.send_away(reason, turn);
+        self.broken = Some(reason.into());
+    }
+
+    /// Forgets the round in progress; whoever waits in it gets `Broken`.
+    fn send_away(&mut self, reason: &str, turn: &mut Turn<'_>) {
+        if let Some(progress) = self.progress.take() {
+            let answer = Answer::refusal(&Refusal::Broken(reason.into()));
+            turn.release(progress.waiters, &answer);
+        }
+    }
+
+    /// Forgets a waiter; what it contributed stays.
+    pub(super) fn cancel(&mut self, waiter: WaiterId) -> Missing {
+        let Some(progress) = &mut self.progress else {
+            unreachable!("{waiter:?} waits in a round")
+        };
+        progress.waiters.remove(&waiter);
+        self.who_is_missing()
+    }
+
+    /// Takes back a seat that is not held any more, and does about it what was agreed.
+    pub(super) fn lose(&mut self, hold: HoldId, why: Lost, turn: &mut Turn<'_>) {
+        let (party, waiter) = self.seats.lose(hold);
+        if self.loss == Some(Loss::Break) && why == Lost::Late && self.broken.is_none() {
+            return self.break_up(&format!("party {party} is past its deadline"), turn);
+        }
+        self.time_out(waiter, turn);
+        if self.loss == Some(Loss::Drop) {
+            self.drop_party(party, turn);
+        } else {
+            turn.unchanged();
+        }
+    }
+
+    /// Ends the wait of a request, if it is one.
+    fn time_out(&mut self, waiter: Option<WaiterId>, turn: &mut Turn<'_>) {
+        let Some((progress, waiter)) = self.progress.as_mut().zip(waiter) else { return };
+        if progress.waiters.remove(&waiter) {
+            let answer = Answer::refusal(&Refusal::Timeout(self.who_is_missing()));
+            turn.release([waiter], &answer);
+        }
+    }
+
+    fn drop_party(&mut self, party: u32, turn: &mut Turn<'_>) {
+        self.dropped.insert(party);
+        let Some(progress) = &mut self.progress else { return };
+        progress.drop_party(party);
+        if progress.is_complete() {
+            self.complete(turn);
+        }
+    }
+
+    pub(super) fn describe(&self) -> Description {
+        self.seats.describe(self.state(), self.broken.as_deref(), self.dropped.len().into())
+    }
+
+    pub(super) fn holds(&self) -> Vec<HoldId> {
+        self.seats.holds()
+    }
+
+    pub(super) fn waiters(&self) -> Vec<WaiterId> {
+        self.progress
+            .as_ref()
+            .map_or_else(Vec::new, |progress| progress.waiters.iter().copied().collect())
+    }
+
+    /// Works out what a snapshot leaves out, and refuses what no reduction holds.
+    pub(super) fn complete_restored(&mut self) -> Result<(), RestoreError> {
+        let is_first = self.round == 0 && self.last.is_some();
+        check(!is_first, "a reduction has a result before its first round")?;
+        check(self.parties <= PARTIES_MAX, "a reduction has too many parties")?;
+        self.dropped.complete_restored(self.parties)?;
+        self.seats.complete_restored()?;
+        let may_sit = |party: &u32| *party < self.parties && !self.dropped.contains(*party);
+        check(self.seats.parties().all(may_sit), "somebody has a seat who takes no part")?;
+        if let Some(progress) = &mut self.progress {
+            let may_be = self.loss.is_some() && self.round <= ROUND_MAX;
+            check(may_be, "a round began that cannot be")?;
+            progress.complete_restored(self.parties, &self.dropped)?;
+        }
+        Ok(())
+    }
+
+    pub(super) fn bytes(&self) -> u64 {
+        let last = self.last.as_ref().map_or(0, Numbers::bytes);
+        let progress = self.progress.as_ref().map_or(0, Progress::bytes);
+        let reason = self.broken.as_ref().map_or(0, |reason| reason.len());
+        let own = (size_of::<Reduction>() + reason) as u64;
+        own + last + progress + self.seats.bytes() + self.dropped.bytes()
+    }
+
+    /// Whether nobody ever contributed, so that the first may choose the round.
+    fn is_fresh(&self) -> bool {
+        self.loss.is_none()
+    }
+
+    fn is_last(&self, round: u64) -> bool {
+        self.last.is_some() && round.checked_add(1) == Some(self.round)
+    }
+
+    fn last_round<'a>(&self, last: &'a Numbers) -> Reply<'a> {
+        Reply::Round { round: self.round - 1, elements: last.elements() }
+    }
+
+    fn state(&self) -> SeatState {
+        let Some(progress) = &self.progress else {
+            return SeatState { round: self.round, ..SeatState::default() };
+        };
+        let missing = progress.missing(&self.dropped).take(MISSING_NAMED_MAX);
+        SeatState {
+            round: self.round,
+            arrived: progress.arrived(),
+            parties: progress.needed(),
+            waiting: count(progress.waiters.len()),
+            missing: missing.map(|seat| seat.to_string()).collect(),
+        }
+    }
+
+    fn who_is_missing(&self) -> Missing {
+        let SeatState { arrived, parties, missing: names, .. } = self.state();
+        Missing { arrived, parties, names }
+    }
+}

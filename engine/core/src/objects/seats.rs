@@ -1,0 +1,279 @@
+//! Seats of a barrier or reduction: who holds them, and sets of them.
+//!
+//! A party's seat belongs to whoever came in its name last, so a function that is started again takes
+//! it from the one before, together with a later deadline. It is kept from round to round: a party
+//! that came once and dies before it comes again is noticed.
+
+use alloc::collections::BTreeMap;
+use alloc::format;
+use alloc::string::ToString;
+use alloc::vec;
+use alloc::vec::Vec;
+use core::borrow::Borrow;
+
+use catena_protocol::SeatState;
+use catena_protocol::limits::PARTIES_MAX;
+use catena_protocol::op::Loss;
+use serde::{Deserialize, Serialize};
+
+use super::RestoreError;
+use super::state::check;
+use super::{Description, HOLDERS_NAMED_MAX, Held, HoldId, Turn, WaiterId};
+
+/// Who holds which seat, by the name of the party.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(bound(deserialize = "P: Ord + Deserialize<'de>"))]
+pub(super) struct Seats<P> {
+    held: BTreeMap<P, Seat>,
+    #[serde(skip)]
+    by_hold: BTreeMap<HoldId, P>,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+struct Seat {
+    hold: HoldId,
+    /// The request that took it, if that had to wait.
+    waiter: Option<WaiterId>,
+}
+
+/// For how long a seat is taken, and what is then to happen.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Terms {
+    pub(super) hold_ms: u32,
+    pub(super) loss: Loss,
+}
+
+/// What a held seat costs, near enough.
+const SEAT_BYTES: usize = 96;
+
+impl<P> Default for Seats<P> {
+    fn default() -> Seats<P> {
+        Seats { held: BTreeMap::new(), by_hold: BTreeMap::new() }
+    }
+}
+
+impl<P: Ord + Clone + ToString> Seats<P> {
+    /// Lets a party have its seat on new terms, whoever had it before. Without a deadline and with
+    /// nothing to happen there is nothing to hold: who only arrives may go.
+    pub(super) fn take(
+        &mut self,
+        party: &P,
+        terms: Terms,
+        waiter: Option<WaiterId>,
+        turn: &mut Turn<'_>,
+    ) {
+        let Terms { hold_ms, loss } = terms;
+        if hold_ms == 0 && loss == Loss::Wait {
+            return self.leave(party, turn);
+        }
+        if let Some(seat) = self.held.get_mut(party) {
+            seat.waiter = waiter;
+            return turn.take_over(seat.hold, hold_ms);
+        }
+        let hold = turn.hold(hold_ms);
+        self.held.insert(party.clone(), Seat { hold, waiter });
+        self.by_hold.insert(hold, party.clone());
+    }
+
+    /// Takes back a party's seat, if it holds one.
+    pub(super) fn leave<Q>(&mut self, party: &Q, turn: &mut Turn<'_>)
+    where
+        P: Borrow<Q>,
+        Q: Ord + ?Sized,
+    {
+        if let Some(Seat { hold, .. }) = self.held.remove(party) {
+            self.by_hold.remove(&hold);
+            turn.let_go(hold);
+        }
+    }
+
+    /// Takes back all seats.
+    pub(super) fn clear(&mut self, turn: &mut Turn<'_>) {
+        for hold in core::mem::take(&mut self.by_hold).into_keys() {
+            turn.let_go(hold);
+        }
+        self.held.clear();
+    }
+
+    /// Forgets a hold that is over. Answers whose it was, and the request that took it if that had to
+    /// wait.
+    pub(super) fn lose(&mut self, hold: HoldId) -> (P, Option<WaiterId>) {
+        let party = self.by_hold.remove(&hold).expect("a hold is a seat");
+        let seat = self.held.remove(&party).expect("a seat has a party");
+        (party, seat.waiter)
+    }
+
+    pub(super) fn holds(&self) -> Vec<HoldId> {
+        self.by_hold.keys().copied().collect()
+    }
+
+    /// How the object whose seats these are stands, for people, with the holders as far as they are
+    /// named.
+    pub(super) fn describe(
+        &self,
+        state: SeatState,
+        broken: Option<&str>,
+        dropped: u64,
+    ) -> Description {
+        let SeatState { round, arrived, parties, missing, .. } = state;
+        let detail = match (broken, dropped) {
+            (Some(reason), _) => format!("round {round}, broken: {reason}"),
+            (None, 0) => format!("round {round}, {arrived} of {parties} parties"),
+            (None, dropped) => {
+                format!("round {round}, {arrived} of {parties} parties, {dropped} dropped")
+            }
+        };
+        let held = self.held.iter().take(HOLDERS_NAMED_MAX).map(|(party, seat)| Held {
+            hold: seat.hold,
+            token: 0,
+            permits: 0,
+            party: party.to_string(),
+        });
+        Description { detail, missing, held: held.collect() }
+    }
+
+    /// Whose seats are held.
+    pub(super) fn parties(&self) -> impl Iterator<Item = &P> {
+        self.held.keys()
+    }
+
+    /// Works out what a snapshot leaves out.
+    pub(super) fn complete_restored(&mut self) -> Result<(), RestoreError> {
+        for (party, seat) in &self.held {
+            let before = self.by_hold.insert(seat.hold, party.clone());
+            check(before.is_none(), "two seats have one hold")?;
+        }
+        Ok(())
+    }
+
+    pub(super) fn bytes(&self) -> u64 {
+        (self.held.len() * SEAT_BYTES) as u64
+    }
+}
+
+/// A set of seats by number, a bit each.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub(super) struct SeatSet {
+    words: Vec<u64>,
+    #[serde(skip)]
+    len: u32,
+}
+
+impl SeatSet {
+    /// An empty set with room for the seats below `end`.
+    pub(super) fn with_room(end: u32) -> SeatSet {
+        SeatSet { words: vec![0; end.div_ceil(64) as usize], len: 0 }
+    }
+
+    pub(super) fn len(&self) -> u32 {
+        self.len
+    }
+
+    pub(super) fn contains(&self, seat: u32) -> bool {
+        let (word, bit) = place(seat);
+        self.words.get(word).is_some_and(|word| word & bit != 0)
+    }
+
+    /// Answers whether it was not there before.
+    pub(super) fn insert(&mut self, seat: u32) -> bool {
+        let (word, bit) = place(seat);
+        if self.words.len() <= word {
+            self.words.resize(word + 1, 0);
+        }
+        let is_new = self.words[word] & bit == 0;
+        self.words[word] |= bit;
+        self.len += u32::from(is_new);
+        is_new
+    }
+
+    /// Answers whether it was there.
+    pub(super) fn remove(&mut self, seat: u32) -> bool {
+        let was_there = self.contains(seat);
+        if was_there {
+            let (word, bit) = place(seat);
+            self.words[word] &= !bit;
+            self.len -= 1;
+        }
+        was_there
+    }
+
+    /// The first seat from `from` on that is not in it.
+    pub(super) fn next_absent(&self, from: u32) -> u32 {
+        let (mut seat, (mut word, _)) = (from, place(from));
+        while let Some(bits) = self.words.get(word) {
+            let taken = (bits >> (seat % 64)).trailing_ones();
+            if seat % 64 + taken < 64 {
+                return seat + taken;
+            }
+            word += 1;
+            seat = (seat / 64 + 1) * 64;
+        }
+        seat
+    }
+
+    /// The seats below `end` that are neither in it nor in `other`, in order. Skips full words: many
+    /// waits may end at once, and each asks.
+    pub(super) fn absent<'s>(
+        &'s self,
+        other: &'s SeatSet,
+        end: u32,
+    ) -> impl Iterator<Item = u32> + 's {
+        let word = |set: &SeatSet, at: u32| set.words.get(at as usize).copied().unwrap_or(0);
+        (0..end.div_ceil(64))
+            .map(move |at| (at * 64, word(self, at) | word(other, at)))
+            .filter(|(_, word)| *word != u64::MAX)
+            .flat_map(|(first, word)| {
+                (0..64).filter(move |bit| word & (1 << bit) == 0).map(move |bit| first + bit)
+            })
+            .take_while(move |seat| *seat < end)
+    }
+
+    /// All of them, in order.
+    pub(super) fn iter(&self) -> impl Iterator<Item = u32> {
+        (0..).step_by(64).zip(&self.words).flat_map(|(first, word)| {
+            (0..64).filter(move |bit| word & (1 << bit) != 0).map(move |bit| first + bit)
+        })
+    }
+
+    /// Works out what a snapshot leaves out, and refuses seats from `end` on.
+    pub(super) fn complete_restored(&mut self, end: u32) -> Result<(), RestoreError> {
+        check(self.words.len() <= place(PARTIES_MAX).0, "there are more seats than there can be")?;
+        check(self.iter().all(|seat| seat < end), "a seat is none of its parties'")?;
+        self.len = self.words.iter().map(|word| word.count_ones()).sum();
+        Ok(())
+    }
+
+    pub(super) fn bytes(&self) -> u64 {
+        (self.words.len() * size_of::<u64>()) as u64
+    }
+}
+
+/// Word and bit of a seat.
+fn place(seat: u32) -> (usize, u64) {
+    ((seat / 64) as usize, 1 << (seat % 64))
+}
+
+#[cfg(test)]
+mod tests {
+    use alloc::vec::Vec;
+
+    use super::SeatSet;
+
+    #[test]
+    fn seats_are_found_across_words() {
+        let mut set = SeatSet::default();
+        assert_eq!((set.next_absent(0), set.next_absent(200)), (0, 200));
+        for seat in (0..130).filter(|seat| *seat != 64) {
+            assert!(set.insert(seat));
+            assert!(!set.insert(seat));
+        }
+        assert_eq!(set.next_absent(0), 64);
+        assert_eq!(set.next_absent(65), 130);
+        assert_eq!(set.absent(&SeatSet::default(), 132).collect::<Vec<_>>(), [64, 130, 131]);
+        assert!(set.insert(64) && set.remove(127) && !set.remove(127) && !set.remove(1_000));
+        assert_eq!((set.next_absent(0), set.next_absent(128), set.len()), (127, 130, 129));
+        let mut other = SeatSet::with_room(200);
+        assert!(other.insert(131));
+        assert_eq!(set.absent(&other, 133).collect::<Vec<_>>(), [127, 130, 132]);
+    }
+}

@@ -1,0 +1,296 @@
+//! Permits that sessions acquire and release; a lock is a semaphore of one.
+//!
+//! Who asks first is served first, so a request for many permits is not starved by requests for few.
+//! Every grant carries a fencing token, and is taken back when its time is up or its session ends.
+
+use alloc::format;
+use alloc::string::String;
+use alloc::vec::Vec;
+use catena_protocol::limits::PERMITS_MAX;
+use catena_protocol::op::{LockOp, Permit, SemaphoreOp};
+use catena_protocol::{Fault, Missing, Refusal, Reply, Status};
+use serde::{Deserialize, Serialize};
+
+use super::RestoreError;
+use super::queue::{Grants, Queue, Waiting};
+use super::state::check;
+use super::{
+    Answer, Applied, Description, HOLDERS_NAMED_MAX, Held, HoldId, Lost, Turn, WaiterId,
+    check_waiters, count,
+};
+
+/// A semaphore; without permits until the first request says how many it has.
+#[derive(Debug, Default, Serialize, Deserialize)]
+pub(crate) struct Semaphore {
+    permits: u32,
+    /// Those that are not given out.
+    #[serde(skip)]
+    available: u32,
+    /// How many permits each grant is of.
+    grants: Grants<u32>,
+    /// How many permits each request wants.
+    queue: Queue<u32>,
+}
+
+impl Semaphore {
+    pub(super) fn read(&self, op: &SemaphoreOp) -> Result<Reply<'_>, Refusal> {
+        match op {
+            SemaphoreOp::State if self.permits == 0 => Err(Fault::new(Status::Absent).into()),
+            SemaphoreOp::State => Ok(self.state()),
+            _ => unreachable!("{op:?} is no read"),
+        }
+    }
+
+    pub(super) fn check(&self, op: &SemaphoreOp) -> Result<(), Refusal> {
+        match op {
+            SemaphoreOp::Acquire(permit) => {
+                self.check_permit(permit)?;
+                Ok(check_waiters(self.queue.len())?)
+            }
+            SemaphoreOp::TryAcquire(permit) => Ok(self.check_permit(permit)?),
+            SemaphoreOp::Release { .. } | SemaphoreOp::Extend { .. } => Ok(()),
+            SemaphoreOp::State => unreachable!("{op:?} is a read"),
+        }
+    }
+
+    fn check_permit(&self, permit: &Permit) -> Result<(), Fault> {
+        let Permit { permits, count, .. } = *permit;
+        for number in [permits, count] {
+            if number == 0 || number > PERMITS_MAX {
+                return Err(Fault::expected(
+                    Status::BadArgument,
+                    PERMITS_MAX.into(),
+                    number.into(),
+                ));
+            }
+        }
+        if self.permits != 0 && self.permits != permits {
+            return Err(Fault::expected(Status::Mismatch, self.permits.into(), permits.into()));
+        }
+        if count > permits {
+            return Err(Fault::expected(Status::OutOfRange, permits.into(), count.into()));
+        }
+        Ok(())
+    }
+
+    pub(super) fn apply(&mut self, op: &SemaphoreOp, turn: &mut Turn<'_>) -> Applied {
+        match *op {
+            SemaphoreOp::Acquire(permit) => self.acquire(permit, true, turn),
+            SemaphoreOp::TryAcquire(permit) => self.acquire(permit, false, turn),
+            SemaphoreOp::Release { token } => self.release(token, turn),
+            SemaphoreOp::Extend { token, hold_ms } => self.extend(token, hold_ms, turn),
+            SemaphoreOp::State => unreachable!("a read is not applied"),
+        }
+    }
+
+    fn acquire(&mut self, permit: Permit, waits: bool, turn: &mut Turn<'_>) -> Applied {
+        let Permit { permits, count, hold_ms } = permit;
+        if self.permits == 0 {
+            (self.permits, self.available) = (permits, permits);
+        }
+        if self.queue.is_empty() && self.available >= count {
+            let hold = turn.hold(hold_ms);
+            let token = turn.token(0);
+            self.available -= count;
+            self.grants.put(token, hold, count);
+            return turn.done(&Reply::Granted { granted: true, token });
+        }
+        // To stand in line changes nothing of what is given out.
+        turn.unchanged();
+        if !waits {
+            return turn.done(&Reply::Granted { granted: false, token: 0 });
+        }
+        let hold = Some(turn.hold(hold_ms));
+        self.queue.push(turn.version, Waiting { waiter: turn.waiter, hold, wants: count });
+        Applied::Parked
+    }
+
+    fn release(&mut self, token: u64, turn: &mut Turn<'_>) -> Applied {
+        let released = self.grants.take(token);
+        match released {
+            Some((hold, count)) => {
+                turn.let_go(hold);
+                self.available += count;
+                self.serve(turn);
+            }
+            None => turn.unchanged(),
+        }
+        turn.done(&Reply::Bool(released.is_some()))
+    }
+
+    fn extend(&mut self, token: u64, hold_ms: u32, turn: &mut Turn<'_>) -> Applied {
+        turn.unchanged();
+        let held = self.grants.hold(token);
+        if let Some(hold) = held {
+            turn.extend(hold, hold_ms);
+        }
+        turn.done(&Reply::Bool(held.is_some()))
+    }
+
+    /// Gives permits to those who wait, in their order, as far as they go. Answers whether there were
+    /// any.
+    fn serve(&mut self, turn: &mut Turn<'_>) -> bool {
+        let mut nth = 0;
+        while let Some(first) = self.queue.first()
+            && first.wants <= self.available
+        {
+            let Some(Waiting { waiter, hold, wants }) = self.queue.pop() else { break };
+            let token = turn.token(nth);
+            nth = nth.saturating_add(1);
+            self.available -= wants;
+            self.grants.put(token, hold.expect("whoever waits here is going to hold"), wants);
+            let answer = turn.answer(&Reply::Granted { granted: true, token });
+            turn.release([waiter], &answer);
+        }
+        nth > 0
+    }
+
+    /// Forgets a waiter; those behind it may have waited only for it.
+    pub(super) fn cancel(&mut self, waiter: WaiterId, turn: &mut Turn<'_>) -> Missing {
+        let hold = self.queue.cancel(waiter).hold;
+        turn.let_go(hold.expect("whoever waits here is going to hold"));
+        if !self.serve(turn) {
+            turn.unchanged();
+        }
+        Missing::default()
+    }
+
+    /// Takes back what is not held any more; if it was still waited for, the wait is over.
+    pub(super) fn lose(&mut self, hold: HoldId, _why: Lost, turn: &mut Turn<'_>) {
+        let taken_back = self.grants.lose(hold);
+        match taken_back {
+            Some(count) => self.available += count,
+            None => {
+                let waiting = self.queue.lose(hold).expect("a hold is a grant or a place in line");
+                let answer = Answer::refusal(&Refusal::Timeout(Missing::default()));
+                turn.release([waiting.waiter], &answer);
+            }
+        }
+        if !self.serve(turn) && taken_back.is_none() {
+            turn.unchanged();
+        }
+    }
+
+    fn state(&self) -> Reply<'_> {
+        Reply::Permits {
+            available: self.available,
+            permits: self.permits,
+            holders: count(self.grants.len()),
+            waiting: count(self.queue.len()),
+        }
+    }
+
+    pub(super) fn describe(&self) -> Description {
+        let Semaphore { permits, available, .. } = self;
+        let grants = self.grants.iter().take(HOLDERS_NAMED_MAX);
+        let held = grants.map(|(token, hold, permits)| Held {
+            hold,
+            token,
+            permits: *permits,
+            party: String::new(),
+        });
+        Description {
+            detail: format!("{available} of {permits} permits free, {} waiting", self.queue.len()),
+            missing: Vec::new(),
+            held: held.collect(),
+        }
+    }
+
+    pub(super) fn waiters(&self) -> Vec<WaiterId> {
+        self.queue.waiters()
+    }
+
+    pub(super) fn holds(&self) -> Vec<HoldId> {
+        self.grants.holds().chain(self.queue.holds()).collect()
+    }
+
+    /// Works out what a snapshot leaves out, and refuses what no semaphore holds. `seq` is the
+    /// shard's.
+    pub(super) fn complete_restored(&mut self, seq: u64) -> Result<(), RestoreError> {
+        check(self.permits <= PERMITS_MAX, "a semaphore has too many permits")?;
+        self.grants.complete_restored(seq)?;
+        self.queue.complete_restored(seq)?;
+        let given =
+            self.grants.iter().try_fold(0_u32, |sum, (_, _, count)| sum.checked_add(*count));
+        let available = given.and_then(|given| self.permits.checked_sub(given));
+        check(available.is_some(), "more permits are given out than there are")?;
+        self.available = available.unwrap_or_default();
+        let may_wait = |waiting: &Waiting<u32>| {
+            waiting.hold.is_some() && (1..=self.permits).contains(&waiting.wants)
+        };
+        check(self.queue.iter().all(may_wait), "somebody waits for permits that there are not")
+    }
+
+    pub(super) fn bytes(&self) -> u64 {
+        size_of::<Semaphore>() as u64 + self.grants.bytes() + self.queue.bytes()
+    }
+}
+
+/// A lock: one permit, and whoever has it holds the lock.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Lock(Semaphore);
+
+impl Default for Lock {
+    fn default() -> Lock {
+        Lock(Semaphore { permits: 1, available: 1, ..Semaphore::default() })
+    }
+}
+
+impl Lock {
+    pub(super) fn read(&self, op: &LockOp) -> Result<Reply<'_>, Refusal> {
+        match op {
+            LockOp::State => Ok(self.0.state()),
+            _ => unreachable!("{op:?} is no read"),
+        }
+    }
+
+    pub(super) fn check(&self, op: &LockOp) -> Result<(), Refusal> {
+        match op {
+            LockOp::Acquire { .. } => Ok(check_waiters(self.0.queue.len())?),
+            _ => Ok(()),
+        }
+    }
+
+    pub(super) fn apply(&mut self, op: &LockOp, turn: &mut Turn<'_>) -> Applied {
+        let permit = |hold_ms| Permit { permits: 1, count: 1, hold_ms };
+        match *op {
+            LockOp::Acquire { hold_ms } => self.0.acquire(permit(hold_ms), true, turn),
+            LockOp::TryAcquire { hold_ms } => self.0.acquire(permit(hold_ms), false, turn),
+            LockOp::Release { token } => self.0.release(token, turn),
+            LockOp::Extend { token, hold_ms } => self.0.extend(token, hold_ms, turn),
+            LockOp::State => unreachable!("a read is not applied"),
+        }
+    }
+
+    pub(super) fn cancel(&mut self, waiter: WaiterId, turn: &mut Turn<'_>) -> Missing {
+        self.0.cancel(waiter, turn)
+    }
+
+    pub(super) fn lose(&mut self, hold: HoldId, why: Lost, turn: &mut Turn<'_>) {
+        self.0.lose(hold, why, turn);
+    }
+
+    pub(super) fn describe(&self) -> Description {
+        let state = if self.0.available == 1 { "free" } else { "held" };
+        let detail = format!("{state}, {} waiting", self.0.queue.len());
+        Description { detail, ..self.0.describe() }
+    }
+
+    pub(super) fn waiters(&self) -> Vec<WaiterId> {
+        self.0.waiters()
+    }
+
+    pub(super) fn holds(&self) -> Vec<HoldId> {
+        self.0.holds()
+    }
+
+    /// See [`Semaphore::complete_restored`].
+    pub(super) fn complete_restored(&mut self, seq: u64) -> Result<(), RestoreError> {
+        check(self.0.permits == 1, "a lock is a semaphore of one")?;
+        self.0.complete_restored(seq)
+    }
+
+    pub(super) fn bytes(&self) -> u64 {
+        self.0.bytes()
+    }
+}

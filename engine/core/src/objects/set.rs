@@ -1,0 +1,127 @@
+//! Byte strings, each at most once, in their order.
+
+use alloc::collections::BTreeMap;
+use alloc::format;
+
+use catena_protocol::limits::KEY_BYTES_MAX;
+use catena_protocol::op::{ScanWhat, SetOp};
+use catena_protocol::{Fault, Refusal, Reply, Status};
+use serde::{Deserialize, Serialize};
+
+use super::RestoreError;
+use super::byte_string::ByteString;
+use super::map::{range, scan_page};
+use super::state::check;
+use super::{Applied, Description, Turn, check_len};
+
+/// A set; empty until somebody adds something.
+#[derive(Debug, Default, Serialize, Deserialize)]
+pub(crate) struct Set {
+    members: BTreeMap<ByteString, ()>,
+    /// What the members take, in bytes.
+    #[serde(skip)]
+    member_bytes: u64,
+}
+
+/// What a member costs in the table, near enough.
+const MEMBER_BYTES: u64 = 48;
+
+impl Set {
+    pub(super) fn read(&self, op: &SetOp<'_>) -> Result<Reply<'_>, Refusal> {
+        Ok(match *op {
+            SetOp::Len => Reply::Number(self.members.len() as u64),
+            SetOp::Contains { bytes } => Reply::Bool(self.members.contains_key(bytes)),
+            SetOp::ContainsAll { items } => {
+                Reply::Bool(items.iter().all(|member| self.members.contains_key(member)))
+            }
+            SetOp::Scan(ref scan) => {
+                if scan.what != ScanWhat::Keys {
+                    let (expected, got) = (ScanWhat::Keys.to_wire(), scan.what.to_wire());
+                    let fault = Fault::expected(Status::BadArgument, expected.into(), got.into());
+                    return Err(fault.into());
+                }
+                let members = range(&self.members, scan).map(|(member, ())| (&**member, &[][..]));
+                scan_page(members, scan)
+            }
+            _ => unreachable!("{op:?} is no read"),
+        })
+    }
+
+    pub(super) fn check(&self, op: &SetOp<'_>) -> Result<(), Refusal> {
+        let check = |member: &[u8]| check_len(member.len(), KEY_BYTES_MAX);
+        match *op {
+            SetOp::Add { bytes } => check(bytes)?,
+            SetOp::AddAll { items } => items.iter().try_for_each(check)?,
+            _ => {}
+        }
+        Ok(())
+    }
+
+    pub(super) fn apply(&mut self, op: &SetOp<'_>, turn: &mut Turn<'_>) -> Applied {
+        let before = self.members.len();
+        match *op {
+            SetOp::Add { bytes } => self.add(bytes),
+            SetOp::AddAll { items } => items.iter().for_each(|member| self.add(member)),
+            SetOp::Remove { bytes } => self.remove(bytes),
+            SetOp::RemoveAll { items } => items.iter().for_each(|member| self.remove(member)),
+            SetOp::RetainAll { items } => {
+                let mut stay = BTreeMap::new();
+                self.member_bytes = 0;
+                for member in items.iter() {
+                    if let Some((member, ())) = self.members.remove_entry(member) {
+                        self.member_bytes += cost(&member);
+                        stay.insert(member, ());
+                    }
+                }
+                self.members = stay;
+            }
+            SetOp::Clear => *self = Set::default(),
+            SetOp::Len | SetOp::Contains { .. } | SetOp::ContainsAll { .. } | SetOp::Scan(_) => {
+                unreachable!("a read is not applied")
+            }
+        }
+        let changed = before.abs_diff(self.members.len());
+        if changed == 0 {
+            turn.unchanged();
+        }
+        turn.done(&match op {
+            SetOp::Add { .. } | SetOp::Remove { .. } => Reply::Bool(changed == 1),
+            _ => Reply::Number(changed as u64),
+        })
+    }
+
+    fn add(&mut self, member: &[u8]) {
+        if !self.members.contains_key(member) {
+            let member = ByteString::from(member);
+            self.member_bytes += cost(&member);
+            self.members.insert(member, ());
+        }
+    }
+
+    fn remove(&mut self, member: &[u8]) {
+        if let Some((member, ())) = self.members.remove_entry(member) {
+            self.member_bytes -= cost(&member);
+        }
+    }
+
+    pub(super) fn describe(&self) -> Description {
+        Description { detail: format!("{} members", self.members.len()), ..Description::default() }
+    }
+
+    /// Works out what a snapshot leaves out, and refuses what no set holds.
+    pub(super) fn complete_restored(&mut self) -> Result<(), RestoreError> {
+        for member in self.members.keys() {
+            check(member.len() <= KEY_BYTES_MAX, "a member is too large")?;
+            self.member_bytes += cost(member);
+        }
+        Ok(())
+    }
+
+    pub(super) fn bytes(&self) -> u64 {
+        size_of::<Set>() as u64 + self.member_bytes
+    }
+}
+
+fn cost(member: &ByteString) -> u64 {
+    MEMBER_BYTES + member.heap_bytes()
+}

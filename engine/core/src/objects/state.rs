@@ -1,0 +1,309 @@
+//! How objects are written down for another node, and read back.
+//!
+//! Most of it is derived: an object's fields are written one after the other, as
+//! [postcard](https://postcard.jamesmunns.com/) has them. Left out is what follows from the rest (sums,
+//! indices), and worked out again by what each kind calls `complete_restored`; it also refuses what
+//! could make an op panic later. Here are the rest: what lies in memory otherwise than it is written,
+//! and the ways in and out.
+//!
+//! 1. The same state gives the same bytes. Room that an object has, and that is counted, is state.
+//! 2. Bytes that are none of ours give an error. What they make us allocate is in proportion to how
+//!    many they are.
+
+use alloc::boxed::Box;
+use alloc::vec::Vec;
+use catena_protocol::limits::BODY_BYTES_MAX;
+use catena_protocol::{Kind, Status};
+use postcard::de_flavors::Slice;
+use postcard::ser_flavors::{AllocVec, Flavor};
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+use super::RestoreError;
+use super::user::{self, User};
+use super::{Answer, Object, Types};
+
+/// Takes what is written down.
+pub(crate) struct Writer(postcard::Serializer<AllocVec>);
+
+impl Writer {
+    pub(crate) fn new() -> Writer {
+        Writer(postcard::Serializer { output: AllocVec::new() })
+    }
+
+    pub(crate) fn put(&mut self, value: &impl Serialize) {
+        value.serialize(&mut self.0).expect("memory takes all that there is");
+    }
+
+    pub(crate) fn finish(self) -> Vec<u8> {
+        self.0.output.finalize().expect("memory takes all that there is")
+    }
+}
+
+/// Gives back what was written down, in the same order.
+pub(crate) struct Reader<'b>(postcard::Deserializer<'b, Slice<'b>>);
+
+impl<'b> Reader<'b> {
+    pub(crate) fn new(bytes: &'b [u8]) -> Reader<'b> {
+        Reader(postcard::Deserializer::from_bytes(bytes))
+    }
+
+    pub(crate) fn take<T: Deserialize<'b>>(&mut self) -> Result<T, RestoreError> {
+        Ok(T::deserialize(&mut self.0)?)
+    }
+
+    /// Refuses bytes that are left.
+    pub(crate) fn end(self) -> Result<(), RestoreError> {
+        check(self.0.finalize()?.is_empty(), "there is more than there should be")
+    }
+}
+
+/// Refuses what contradicts itself, unless it `holds`.
+pub(crate) fn check(holds: bool, otherwise: &'static str) -> Result<(), RestoreError> {
+    if holds { Ok(()) } else { Err(RestoreError::Contradiction(otherwise)) }
+}
+
+impl Object {
+    /// Writes down the kind and the state.
+    pub(crate) fn write(&self, out: &mut Writer) {
+        out.put(&self.kind().to_wire());
+        match self {
+            Object::Counter(counter) => out.put(counter),
+            Object::Flag(flag) => out.put(flag),
+            Object::Cell(cell) => out.put(cell),
+            Object::Vector(vector) => out.put(vector),
+            Object::Reduction(reduction) => out.put(reduction),
+            Object::Barrier(barrier) => out.put(barrier),
+            Object::Latch(latch) => out.put(latch),
+            Object::List(list) => out.put(list),
+            Object::Map(map) => out.put(map),
+            Object::Set(set) => out.put(set),
+            Object::Semaphore(semaphore) => out.put(semaphore),
+            Object::Lock(lock) => out.put(lock),
+            Object::Future(future) => out.put(future),
+            Object::Log(log) => out.put(log),
+            Object::User(user) => out.put(user),
+        }
+    }
+
+    /// Reads back an object of a shard that is at `seq`.
+    pub(crate) fn read_back(
+        input: &mut Reader<'_>,
+        seq: u64,
+        types: &Types,
+    ) -> Result<Object, RestoreError> {
+        let kind: u8 = input.take()?;
+        let mut object = match Kind::from_wire(kind) {
+            Some(Kind::Counter) => Object::Counter(input.take()?),
+            Some(Kind::Flag) => Object::Flag(input.take()?),
+            Some(Kind::Cell) => Object::Cell(input.take()?),
+            Some(Kind::Vector) => Object::Vector(input.take()?),
+            Some(Kind::Reduction) => Object::Reduction(input.take()?),
+            Some(Kind::Barrier) => Object::Barrier(input.take()?),
+            Some(Kind::Latch) => Object::Latch(input.take()?),
+            Some(Kind::List) => Object::List(input.take()?),
+            Some(Kind::Map) => Object::Map(input.take()?),
+            Some(Kind::Set) => Object::Set(input.take()?),
+            Some(Kind::Semaphore) => Object::Semaphore(input.take()?),
+            Some(Kind::Lock) => Object::Lock(input.take()?),
+            Some(Kind::Future) => Object::Future(input.take()?),
+            Some(Kind::Log) => Object::Log(input.take()?),
+            Some(Kind::User) => {
+                let kept: user::Kept<'_> = input.take()?;
+                Object::User(Box::new(User::restored(&kept, types)?))
+            }
+            Some(Kind::Session | Kind::Object | Kind::Scope) | None => {
+                return Err(RestoreError::UnknownKind(kind));
+            }
+        };
+        match &mut object {
+            Object::Counter(_) | Object::Flag(_) | Object::User(_) => {}
+            Object::Cell(cell) => cell.check_restored()?,
+            Object::Vector(vector) => vector.check_restored()?,
+            Object::Reduction(reduction) => reduction.complete_restored()?,
+            Object::Barrier(barrier) => barrier.complete_restored()?,
+            Object::Latch(latch) => latch.check_restored()?,
+            Object::List(list) => list.complete_restored(seq)?,
+            Object::Map(map) => map.complete_restored()?,
+            Object::Set(set) => set.complete_restored()?,
+            Object::Semaphore(semaphore) => semaphore.complete_restored(seq)?,
+            Object::Lock(lock) => lock.complete_restored(seq)?,
+            Object::Future(future) => future.complete_restored()?,
+            Object::Log(log) => log.complete_restored()?,
+        }
+        Ok(object)
+    }
+}
+
+/// Bytes in one piece, where serde alone would take them one by one.
+#[derive(Clone, Copy)]
+pub(crate) struct Blob<'b>(pub(crate) &'b [u8]);
+
+impl Serialize for Blob<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_bytes(self.0)
+    }
+}
+
+impl<'de: 'b, 'b> Deserialize<'de> for Blob<'b> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Blob<'b>, D::Error> {
+        <&'de [u8]>::deserialize(deserializer).map(Blob)
+    }
+}
+
+/// A kept answer, however it lies in memory.
+#[derive(Serialize, Deserialize)]
+enum Kept<'a> {
+    Word(u64),
+    Value(#[serde(borrow)] Blob<'a>),
+    Encoded { status: u16, body: Blob<'a> },
+}
+
+impl Serialize for Answer {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let kept = match self {
+            Answer::Word(word) => Kept::Word(*word),
+            Answer::Value { len, bytes } => Kept::Value(Blob(&bytes[..usize::from(*len)])),
+            Answer::Short { status, len, body } => {
+                Kept::Encoded { status: status.to_wire(), body: Blob(&body[..usize::from(*len)]) }
+            }
+            Answer::Long { status, body } => {
+                Kept::Encoded { status: status.to_wire(), body: Blob(body) }
+            }
+        };
+        kept.serialize(serializer)
+    }
+}
+
+impl<'de> Deserialize<'de> for Answer {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Answer, D::Error> {
+        match Kept::deserialize(deserializer)? {
+            Kept::Word(word) => Ok(Answer::Word(word)),
+            Kept::Value(Blob(value)) => {
+                Answer::short_value(value).ok_or_else(|| D::Error::custom("a value is too long"))
+            }
+            Kept::Encoded { status, body: Blob(body) } => match Status::from_wire(status) {
+                Some(status) if body.len() <= BODY_BYTES_MAX as usize => {
+                    Ok(Answer::of(status, body))
+                }
+                _ => Err(D::Error::custom("an answer is none")),
+            },
+        }
+    }
+}
+
+/// Vectors that keep their room: it is counted, so two copies of an object have to have the same.
+pub(super) mod roomy {
+    use super::*;
+
+    pub(in crate::objects) fn serialize<S: Serializer, T: Serialize>(
+        values: &Vec<T>,
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
+        (values.capacity() as u64, values).serialize(serializer)
+    }
+
+    pub(in crate::objects) fn deserialize<'de, D: Deserializer<'de>, T: Deserialize<'de>>(
+        deserializer: D,
+    ) -> Result<Vec<T>, D::Error> {
+        let (room, values): (u64, Vec<T>) = Deserialize::deserialize(deserializer)?;
+        let mut roomy = with_room(room, values.len()).map_err(D::Error::custom)?;
+        roomy.extend(values);
+        Ok(roomy)
+    }
+
+    /// An empty vector with so much room, of which so much is going to be used.
+    pub(super) fn with_room<T>(room: u64, used: usize) -> Result<Vec<T>, &'static str> {
+        // Whatever has much more than it uses gives it back.
+        let most = used.saturating_mul(4).saturating_add(3).max(ROOM_MIN);
+        match usize::try_from(room) {
+            Ok(room) if (used..=most).contains(&room) => Ok(Vec::with_capacity(room)),
+            _ => Err("there is too much room, or too little"),
+        }
+    }
+
+    /// What a vector takes at least as soon as it grows.
+    const ROOM_MIN: usize = 8;
+}
+
+/// The same for bytes.
+pub(super) mod roomy_bytes {
+    use super::*;
+
+    pub(in crate::objects) fn serialize<S: Serializer>(
+        bytes: &Vec<u8>,
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
+        (bytes.capacity() as u64, Blob(bytes)).serialize(serializer)
+    }
+
+    pub(in crate::objects) fn deserialize<'de, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<Vec<u8>, D::Error> {
+        let (room, Blob(bytes)) = Deserialize::deserialize(deserializer)?;
+        let mut roomy = roomy::with_room(room, bytes.len()).map_err(D::Error::custom)?;
+        roomy.extend_from_slice(bytes);
+        Ok(roomy)
+    }
+}
+
+/// Bytes that are owned.
+pub(super) mod blob {
+    use super::*;
+
+    pub(in crate::objects) fn serialize<S: Serializer>(
+        bytes: &[u8],
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
+        Blob(bytes).serialize(serializer)
+    }
+
+    pub(in crate::objects) fn deserialize<'de, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<Box<[u8]>, D::Error> {
+        Blob::deserialize(deserializer).map(|Blob(bytes)| bytes.into())
+    }
+}
+
+/// What becomes of the others without a party, if that is agreed.
+pub(super) mod loss {
+    use catena_protocol::op::Loss;
+
+    use super::*;
+
+    pub(in crate::objects) fn serialize<S: Serializer>(
+        loss: &Option<Loss>,
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
+        loss.map(Loss::to_wire).serialize(serializer)
+    }
+
+    pub(in crate::objects) fn deserialize<'de, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<Option<Loss>, D::Error> {
+        let wire: Option<u8> = Deserialize::deserialize(deserializer)?;
+        let known = |wire| Loss::from_wire(wire).ok_or_else(|| D::Error::custom("no such loss"));
+        wire.map(known).transpose()
+    }
+}
+
+/// How contributions are combined.
+pub(super) mod reduce_op {
+    use catena_protocol::op::ReduceOp;
+
+    use super::*;
+
+    pub(in crate::objects) fn serialize<S: Serializer>(
+        op: &ReduceOp,
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
+        op.to_wire().serialize(serializer)
+    }
+
+    pub(in crate::objects) fn deserialize<'de, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<ReduceOp, D::Error> {
+        let wire = u8::deserialize(deserializer)?;
+        ReduceOp::from_wire(wire).ok_or_else(|| D::Error::custom("no such combination"))
+    }
+}

@@ -1,0 +1,126 @@
+//! What ends: waits, holds, objects and sessions, by time or because their session says so.
+
+use core::cmp::Reverse;
+
+use catena_protocol::{Fault, Header, Missing, ObjectId, OpCode, Refusal, Status};
+
+use super::{Outbox, Shard, Time};
+use crate::objects::holds::Hold;
+use crate::objects::{Answer, HoldId, Lost, Object, Place, Turn, WaiterId};
+
+impl Shard {
+    /// Lets time pass: ends the waits, holds, objects and sessions whose time is up. Answers whether
+    /// there were any.
+    pub fn on_time(&mut self, now: Time, out: &mut impl Outbox) -> bool {
+        let before = self.seq;
+        self.advance(now);
+        // In the order of their ends: however late it is, whoever was let go in time was.
+        while let Some(end) = self.first_end() {
+            match end {
+                End::Waiter(waiter) => self.expire_waiter(waiter, out),
+                End::Hold(hold) => self.lose(hold, Lost::Late, out),
+                End::Object(object) => _ = self.delete(object, out),
+                End::Session(session) => self.close_session(session, out),
+            }
+        }
+        self.due = self.earliest_due();
+        self.check_invariants();
+        self.seq > before
+    }
+
+    /// What ended first of all that has ended. Of what ended at once, waits come first: who waited so
+    /// long did not get it.
+    fn first_end(&mut self) -> Option<End> {
+        let sessions = self.sessions.first_due(self.now);
+        let ends = [
+            self.waiters.first_due(self.now).map(|(due, waiter)| (due, End::Waiter(waiter))),
+            self.desk.holds.first_due(self.now).map(|(due, hold)| (due, End::Hold(hold))),
+            self.directory.first_due(self.now).map(|(due, object)| (due, End::Object(object))),
+            sessions.map(|(due, session)| (due, End::Session(session))),
+        ];
+        ends.into_iter().flatten().min_by_key(|(due, _)| *due).map(|(_, end)| end)
+    }
+
+    /// Takes back what a session was waiting for and what it held, and closes it.
+    pub(super) fn close_session(&mut self, session: u64, out: &mut impl Outbox) {
+        let mut parked = self.sessions.parked(session);
+        // The last one first: whoever leaves may let others through, and none of them is its own.
+        parked.sort_unstable_by_key(|waiter| Reverse(*waiter));
+        for waiter in parked {
+            // Unless all that waited for something were let go with one of them.
+            if self.waiters.contains(waiter) {
+                self.cancel(waiter);
+                let answer = Answer::refusal(&Fault::new(Status::SessionUnknown).into());
+                self.answer_waiter(waiter, answer, out);
+                self.release(out);
+            }
+        }
+        while let Some(hold) = self.desk.holds.last_of(session) {
+            self.lose(hold, Lost::Left, out);
+        }
+        self.sessions.close(session, self.now);
+        self.expect_due(self.sessions.next_due());
+        self.seq.0 += 1;
+    }
+
+    fn expire_waiter(&mut self, waiter: WaiterId, out: &mut impl Outbox) {
+        let missing = self.cancel(waiter);
+        self.answer_waiter(waiter, Answer::refusal(&Refusal::Timeout(missing)), out);
+        self.release(out);
+    }
+
+    /// Lets the object of a waiter forget it.
+    fn cancel(&mut self, waiter: WaiterId) -> Missing {
+        let Header { object, op, .. } = *self.waiters.header(waiter);
+        if op == OpCode::ObjectWaitNewer.to_wire() {
+            self.watchers.cancel(object, waiter);
+            self.seq.0 += 1;
+            return Missing::default();
+        }
+        self.change(object, |object, turn| object.cancel(waiter, turn))
+    }
+
+    /// Tells an object that a session does not hold something of it any more.
+    fn lose(&mut self, hold: HoldId, why: Lost, out: &mut impl Outbox) {
+        let Hold { object, .. } = self.desk.holds.end(hold);
+        self.change(object, |object, turn| object.lose(hold, why, turn));
+        self.release(out);
+    }
+
+    /// Changes an object by something that is no request.
+    fn change<T>(
+        &mut self,
+        id: ObjectId,
+        change: impl FnOnce(&mut Object, &mut Turn<'_>) -> T,
+    ) -> T {
+        self.seq.0 += 1;
+        let entry = self.objects.get_mut(&id).expect("who waits or holds has its object");
+        let place = Place {
+            object: id,
+            session: 0,
+            now: self.now,
+            version_before: entry.version.0,
+            version: self.seq.0,
+        };
+        let mut turn = Turn::new(WaiterId(u64::MAX), place, &mut self.desk);
+        let bytes_before = entry.object.bytes();
+        let result = change(&mut entry.object, &mut turn);
+        let changed = turn.has_changed();
+        if changed {
+            entry.version = self.seq;
+        }
+        let bytes = entry.object.bytes();
+        self.resized(id, bytes_before, bytes);
+        self.tell_watchers(id, changed);
+        result
+    }
+}
+
+/// Something whose time is up.
+#[derive(Clone, Copy)]
+enum End {
+    Waiter(WaiterId),
+    Hold(HoldId),
+    Object(ObjectId),
+    Session(u64),
+}

@@ -1,0 +1,405 @@
+//! A shard under observation: two copies that differ in nothing but the hash seed get the same
+//! events, and every answer is accounted for.
+//!
+//! Checked after each event:
+//! 1. both copies say the same bytes to the same connections, and hold the same;
+//! 2. a request is answered at once, or waits and is answered once, on the connection that asked
+//!    last;
+//! 3. a request that took effect gets the same answer again, and changes nothing, until its client
+//!    has acknowledged it;
+//! 4. what is refused, and what is repeated, leaves everything as it was (looked at now and then);
+//! 5. the shard's own invariants;
+//! 6. every so often, that a third copy, restored from a snapshot with another hash seed, is the same
+//!    as the others, and answers like them from then on: all but those who waited when the snapshot was
+//!    made, until they ask again.
+
+use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::format;
+use alloc::string::String;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+
+use catena_protocol::frame::{self, Next};
+use catena_protocol::limits::FRAME_BYTES_MAX;
+use catena_protocol::{FrameKind, Header, Kind, OpCode, Status};
+use rkyv::util::AlignedVec;
+
+use crate::shard::{Census, ConnId, Moment, Outbox, Output, Shard, ShardId, Time, Types};
+
+/// A request of a session: session and number.
+type Key = (u64, u64);
+
+/// Two shards that must not differ, and what is known of their clients' requests.
+#[derive(Debug)]
+pub(in crate::shard) struct Trial {
+    shards: [Shard; 2],
+    twin: Option<Twin>,
+    /// How many events there are from one snapshot to the next, and how many there were.
+    period: u64,
+    events: u64,
+    now: Time,
+    pub(in crate::shard) memory_bytes_max: u64,
+    /// Requests that wait: who gets the answer, and what was asked.
+    parked: BTreeMap<Key, (ConnId, u16)>,
+    /// Answers that a retry has to get again.
+    kept: BTreeMap<Key, (Status, Vec<u8>)>,
+    /// Nobody hears of the waits any more.
+    stopped: bool,
+    /// How many requests there were.
+    requests: u64,
+    /// There may be waits that nobody hears of, since the shards were restored.
+    are_unheard: bool,
+}
+
+/// A shard that began with the snapshot of another.
+#[derive(Debug)]
+struct Twin {
+    shard: Shard,
+    /// Requests that waited then and were not repeated since: their connections were another node's.
+    unheard: BTreeSet<Key>,
+}
+
+/// Of how many requests one is looked at closely.
+const CLOSELY: u64 = 16;
+
+/// Events from one snapshot to the next, unless the trial says otherwise.
+const PERIOD: u64 = 16;
+
+/// A shard with more than so much in it is written down only now and then.
+const QUICK_BYTES: u64 = 64 * 1024;
+
+/// An answer as it went out.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(in crate::shard) struct Sent {
+    pub(in crate::shard) conn: ConnId,
+    pub(in crate::shard) header: Header,
+    pub(in crate::shard) status: Status,
+    pub(in crate::shard) body: Aligned,
+}
+
+/// Bytes that begin on a multiple of 16, as frames need them.
+#[derive(Clone, Debug)]
+pub(in crate::shard) struct Aligned(AlignedVec<16>);
+
+/// The shard that is on trial.
+pub(in crate::shard) const SHARD: ShardId = ShardId(0);
+
+impl Trial {
+    #[cfg(test)]
+    pub(in crate::shard) fn new() -> Trial {
+        Trial::with_types(Types::default())
+    }
+
+    /// With these types of user-defined objects.
+    pub(in crate::shard) fn with_types(types: Types) -> Trial {
+        let types = Arc::new(types);
+        Trial {
+            shards: [1, u64::MAX / 3].map(|seed| Shard::new(SHARD, seed, types.clone())),
+            twin: None,
+            period: PERIOD,
+            events: 0,
+            now: Time::default(),
+            memory_bytes_max: 1 << 30,
+            parked: BTreeMap::new(),
+            kept: BTreeMap::new(),
+            stopped: false,
+            requests: 0,
+            are_unheard: false,
+        }
+    }
+
+    /// With a snapshot after each so many events.
+    #[cfg(test)]
+    pub(in crate::shard) fn with_period(mut self, period: u64) -> Trial {
+        self.period = period;
+        self
+    }
+
+    #[cfg(test)]
+    pub(in crate::shard) fn snapshot(&self) -> Vec<u8> {
+        self.shards[0].snapshot()
+    }
+
+    /// Replaces both shards by what their snapshots say. Nobody hears of the waits until they ask again.
+    #[cfg(test)]
+    pub(in crate::shard) fn restore(&mut self) {
+        let states = self.shards.each_ref().map(Shard::snapshot);
+        assert_eq!(states[0], states[1], "the hash seed shows in the snapshot");
+        for (shard, state) in self.shards.iter_mut().zip(states) {
+            let restored = shard.restored(&state).expect("a snapshot is one");
+            assert_eq!(restored.digest(), shard.digest(), "what is restored is the same");
+            *shard = restored;
+        }
+        self.parked.clear();
+        self.are_unheard = true;
+        self.twin = None;
+        self.check();
+    }
+
+    pub(in crate::shard) fn now(&self) -> Time {
+        self.now
+    }
+
+    pub(in crate::shard) fn seq(&self) -> u64 {
+        self.shards[0].seq().0
+    }
+
+    pub(in crate::shard) fn census(&self) -> Census {
+        self.shards[0].census()
+    }
+
+    /// Asks something on a connection.
+    pub(in crate::shard) fn request(
+        &mut self,
+        conn: ConnId,
+        header: &Header,
+        body: &[u8],
+    ) -> Vec<Sent> {
+        let mut bytes = Vec::new();
+        if frame::write(&mut bytes, header, |out| out.extend_from_slice(body)).is_err() {
+            return Vec::new();
+        }
+        let bytes = Aligned::copy_of(&bytes);
+        let Ok(Next::Frame(frame)) = frame::next(bytes.bytes(), FRAME_BYTES_MAX) else {
+            unreachable!("what was just written is a frame")
+        };
+        let moment = Moment { now: self.now, memory_bytes_max: self.memory_bytes_max };
+        let (seq, sessions) = (self.seq(), self.census().sessions);
+        self.requests += 1;
+        let is_closely = self.requests.is_multiple_of(CLOSELY);
+        let before = is_closely.then(|| self.state());
+        let is_own = |sent: &Sent| {
+            (sent.conn, sent.header.session, sent.header.number, sent.header.op)
+                == (conn, header.session, header.number, header.op)
+        };
+        let sent = self.both(is_own, |shard, out| _ = shard.on_request(moment, conn, &frame, out));
+
+        let key = (header.session, header.number);
+        let own: Vec<_> = sent.iter().filter(|sent| is_own(sent)).collect();
+        assert!(own.len() <= 1, "a request has one answer: {own:?}");
+        for other in sent.iter().filter(|sent| !is_own(sent)) {
+            self.released(other);
+        }
+        match own.first() {
+            None => {
+                if let Some(twin) = &mut self.twin {
+                    twin.unheard.remove(&key);
+                }
+                let asked = self.parked.get(&key).map_or(header.op, |(_, op)| *op);
+                self.parked.insert(key, (conn, asked));
+            }
+            Some(own) if is_update(header.op) => self.answered(key, own, seq),
+            Some(_) => {}
+        }
+        if let Some(before) = before.filter(|_| self.seq() == seq) {
+            assert_eq!(self.state(), before, "I4: what takes no effect leaves no trace");
+        }
+        if self.census().sessions > sessions {
+            self.kept.retain(|(session, _), _| *session != header.session);
+        }
+        self.check();
+        sent
+    }
+
+    /// Lets time pass, and wakes the shard whenever it wants to be woken.
+    pub(in crate::shard) fn pass(&mut self, us: u64) -> Vec<Sent> {
+        let until = Time(self.now.0.saturating_add(us));
+        let mut sent = Vec::new();
+        while let Some(due) = self.shards[0].next_due().filter(|due| *due <= until) {
+            self.now = self.now.max(due);
+            let now = self.now;
+            sent.extend(self.both(nobody, |shard, out| _ = shard.on_time(now, out)));
+        }
+        self.now = until;
+        sent.iter().for_each(|sent| self.released(sent));
+        self.check();
+        sent
+    }
+
+    /// Lets time pass, and wakes the shard when it is over.
+    pub(in crate::shard) fn sleep(&mut self, us: u64) -> Vec<Sent> {
+        self.now = Time(self.now.0.saturating_add(us));
+        let now = self.now;
+        let sent = self.both(nobody, |shard, out| _ = shard.on_time(now, out));
+        sent.iter().for_each(|sent| self.released(sent));
+        self.check();
+        sent
+    }
+
+    /// Tells the shard that its node goes away.
+    pub(in crate::shard) fn shutdown(&mut self) -> Vec<Sent> {
+        let sent = self.both(nobody, |shard, out| shard.on_shutdown(out));
+        sent.iter().for_each(|sent| self.released(sent));
+        assert_eq!(self.parked, BTreeMap::new(), "whoever waits is told");
+        self.stopped = true;
+        self.check();
+        sent
+    }
+
+    /// Lets so much time pass that every wait and every session ends.
+    pub(in crate::shard) fn finish(mut self) {
+        self.pass(u64::from(u32::MAX) * 1_000);
+        assert_eq!(self.parked, BTreeMap::new(), "every wait ends");
+        let Census { sessions, waiters, .. } = self.census();
+        let holds = self.shards[0].desk.holds.len();
+        assert_eq!((sessions, waiters, holds), (0, 0, 0), "nothing is left of the clients");
+    }
+
+    /// Does the same to both shards, which have to say the same. `is_own` knows the answer to whoever
+    /// asks; the others were waiting.
+    fn both(
+        &mut self,
+        is_own: impl Fn(&Sent) -> bool,
+        act: impl Fn(&mut Shard, &mut Sink),
+    ) -> Vec<Sent> {
+        let act = |shard: &mut Shard| {
+            let mut sink = Sink::default();
+            act(shard, &mut sink);
+            sink.0
+        };
+        let [one, other] = self.shards.each_mut().map(act);
+        assert_eq!(one, other, "the hash seed shows in the answers");
+        if let Some(Twin { shard, unheard }) = &mut self.twin {
+            let key = |sent: &Sent| (sent.header.session, sent.header.number);
+            let mut heard = one.clone();
+            heard.retain(|sent| is_own(sent) || !unheard.remove(&key(sent)));
+            assert_eq!(act(shard), heard, "what is restored answers otherwise");
+        }
+        one
+    }
+
+    /// Compares the third copy, and lets another one begin with what there is now.
+    fn compare_twin(&mut self) {
+        self.events += 1;
+        let is_quick = self.shards[0].bytes() <= QUICK_BYTES;
+        let is_time = self.events.is_multiple_of(self.period);
+        if !is_time || !(is_quick || self.events.is_power_of_two()) {
+            return;
+        }
+        let state = self.shards[0].snapshot();
+        assert_eq!(state, self.shards[1].snapshot(), "the hash seed shows in the snapshot");
+        if let Some(Twin { shard, .. }) = &self.twin {
+            assert_eq!(shard.snapshot(), state, "what was restored has become another");
+        }
+        let types = self.shards[0].types.clone();
+        let mut receiver = Shard::new(SHARD, self.events, types);
+        receiver.reads = self.shards[0].reads;
+        let shard = receiver.restored(&state).expect("a snapshot is one");
+        assert_eq!(shard.snapshot(), state, "what is restored is the same");
+        assert_eq!(shard.digest(), self.shards[0].digest());
+        let unheard = self.parked.keys().copied().collect();
+        self.twin = Some(Twin { shard, unheard });
+    }
+
+    /// Notes the end of a wait.
+    fn released(&mut self, sent: &Sent) {
+        let key = (sent.header.session, sent.header.number);
+        let waited = self.parked.remove(&key);
+        assert_eq!(waited, Some((sent.conn, sent.header.op)), "nobody waits for {sent:?}");
+        if !matches!(sent.status, Status::SessionUnknown | Status::ShuttingDown) {
+            self.kept.insert(key, (sent.status, sent.body.bytes().to_vec()));
+        }
+    }
+
+    /// Checks the answer to an update that did not wait; the shard was at `seq` before.
+    fn answered(&mut self, key: Key, own: &Sent, seq: u64) {
+        let answer = (own.status, own.body.bytes());
+        match self.kept.get(&key) {
+            Some((status, body)) if (*status, &body[..]) == answer => {
+                assert_eq!(self.seq(), seq, "a retry changes nothing");
+            }
+            Some(kept) => {
+                let refused = matches!(
+                    own.status,
+                    Status::Stale
+                        | Status::SessionUnknown
+                        | Status::BadArgument
+                        | Status::BadFlags
+                        | Status::WrongEpoch
+                        | Status::BadBody
+                );
+                assert!(refused, "{own:?} is not what was answered before: {kept:?}");
+            }
+            None if own.status == Status::Ok => {
+                self.kept.insert(key, (own.status, own.body.bytes().to_vec()));
+            }
+            None => assert_eq!(self.seq(), seq, "a refusal changes nothing"),
+        }
+    }
+
+    /// All that an answer of one of the shards may depend on.
+    fn state(&self) -> String {
+        let [Shard { seq, objects, directory, sessions, watchers, object_bytes, desk, .. }, _] =
+            &self.shards;
+        let (sessions, holds) = (sessions.memory(), &desk.holds);
+        format!(
+            "{seq:?} {objects:?} {directory:?} {sessions:?} {watchers:?} {object_bytes} {holds:?}"
+        )
+    }
+
+    fn check(&mut self) {
+        self.compare_twin();
+        let [one, other] = &self.shards;
+        assert_eq!(one.census(), other.census());
+        assert_eq!((one.seq(), one.next_due()), (other.seq(), other.next_due()));
+        let (waiting, known) = (one.census().waiters, self.parked.len() as u64);
+        match self.are_unheard {
+            true => assert!(waiting >= known, "whoever is heard waits"),
+            false => assert!(self.stopped || waiting == known, "who waits is known"),
+        }
+        self.shards.iter().for_each(Shard::check_invariants);
+        if let Some(Twin { shard, .. }) = &self.twin {
+            assert_eq!((one.census(), one.seq()), (shard.census(), shard.seq()));
+            shard.check_invariants();
+        }
+    }
+}
+
+/// Answers to nobody who asks.
+fn nobody(_: &Sent) -> bool {
+    false
+}
+
+fn is_update(op: u16) -> bool {
+    OpCode::from_wire(op).is_some_and(|code| !code.is_read() && code.kind() != Kind::Session)
+}
+
+/// Takes answers through the encoder and back.
+#[derive(Debug, Default)]
+struct Sink(Vec<Sent>);
+
+impl Outbox for Sink {
+    fn push(&mut self, conn: ConnId, to: &Header, output: Output<'_>) {
+        let mut bytes = Vec::new();
+        output.write(to, &mut bytes);
+        let bytes = Aligned::copy_of(&bytes);
+        let Ok(Next::Frame(frame)) = frame::next(bytes.bytes(), FRAME_BYTES_MAX) else {
+            unreachable!("an answer is one frame")
+        };
+        assert_eq!(frame.header.kind, FrameKind::Reply);
+        let status = Status::from_wire(frame.header.flags).expect("a known status");
+        assert_eq!(frame.header, to.reply(status), "a reply repeats what was asked");
+        let body = Aligned::copy_of(frame.body);
+        self.0.push(Sent { conn, header: frame.header, status, body });
+    }
+}
+
+impl Aligned {
+    pub(in crate::shard) fn copy_of(bytes: &[u8]) -> Aligned {
+        let mut aligned = AlignedVec::with_capacity(bytes.len());
+        aligned.extend_from_slice(bytes);
+        Aligned(aligned)
+    }
+
+    pub(in crate::shard) fn bytes(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+impl PartialEq for Aligned {
+    fn eq(&self, other: &Aligned) -> bool {
+        self.bytes() == other.bytes()
+    }
+}
+
+impl Eq for Aligned {}

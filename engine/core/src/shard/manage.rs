@@ -1,0 +1,217 @@
+//! What can be asked of any object and of a shard as a whole: who is there, how they are, and to go.
+
+use alloc::borrow::ToOwned;
+use alloc::boxed::Box;
+use alloc::vec::Vec;
+use catena_protocol::limits::{NAME_BYTES_MAX, PAGE_ITEMS_MAX};
+use catena_protocol::op::{ObjectOp, ScopeOp};
+use catena_protocol::{
+    Fault, Header, Holder, Inspection, Listed, ListingBuf, ObjectId, Refusal, Reply, Stats, Status,
+    Usage,
+};
+
+use super::directory::Quota;
+use super::{Entry, Outbox, Shard, Time};
+use crate::config::{DELETED_MAX, OBJECT_BYTES, WAITERS_MAX, WAITING_BYTES};
+use crate::objects::holds::Hold;
+use crate::objects::{Answer, Applied, Held};
+
+impl Shard {
+    /// Applies an update that objects of all kinds take.
+    pub(super) fn manage(
+        &mut self,
+        header: &Header,
+        op: ObjectOp,
+        out: &mut impl Outbox,
+    ) -> Result<Applied, Refusal> {
+        let id = header.object;
+        match op {
+            ObjectOp::Delete => {
+                let deleted = self.delete(id, out);
+                Ok(done(&Reply::Bool(deleted)))
+            }
+            ObjectOp::Expire { ttl_ms } => {
+                self.seq.0 += 1;
+                let known = self.objects.get(&id).is_some();
+                if known {
+                    let ends = (ttl_ms != 0)
+                        .then(|| Time(self.now.0.saturating_add(ttl_ms.saturating_mul(1_000))));
+                    self.directory.put_end(id, ends);
+                    self.expect_due(ends);
+                }
+                Ok(done(&Reply::Bool(known)))
+            }
+            ObjectOp::WaitNewer { version } => {
+                let now = self.objects.get(&id).map_or(0, |entry| entry.version.0);
+                if now > version {
+                    self.seq.0 += 1;
+                    return Ok(Applied::Word(now));
+                }
+                let waiting = self.watchers.count(id);
+                if waiting >= WAITERS_MAX {
+                    let (limit, got) = (WAITERS_MAX as u64, waiting as u64 + 1);
+                    return Err(Fault::expected(Status::TooManyWaiters, limit, got).into());
+                }
+                self.check_memory(WAITING_BYTES)?;
+                self.seq.0 += 1;
+                self.watchers.insert(id, self.waiters.next_id(), version);
+                Ok(Applied::Parked)
+            }
+            ObjectOp::Inspect => unreachable!("{op:?} is a read"),
+        }
+    }
+
+    /// Applies an update that concerns many objects.
+    pub(super) fn manage_scope(
+        &mut self,
+        op: &ScopeOp<'_>,
+        out: &mut impl Outbox,
+    ) -> Result<Applied, Refusal> {
+        match *op {
+            ScopeOp::Delete { prefix, limit } => {
+                let limit = limit.clamp(1, DELETED_MAX) as usize;
+                let names = self.directory.names(prefix, "").take(limit);
+                let found: Vec<ObjectId> = names.map(|(_, id)| id).collect();
+                for id in &found {
+                    self.delete(*id, out);
+                }
+                self.seq.0 += 1;
+                Ok(Applied::Word(found.len() as u64))
+            }
+            ScopeOp::Quota { prefix, .. } if prefix.len() > NAME_BYTES_MAX => {
+                // No name begins like that, and it would be kept.
+                let (limit, got) = (NAME_BYTES_MAX as u64, prefix.len() as u64);
+                Err(Fault::expected(Status::BadArgument, limit, got).into())
+            }
+            ScopeOp::Quota { prefix, objects_max, bytes_max } => {
+                let Usage { objects, bytes, .. } = self.usage(prefix);
+                let quota = Quota { objects_max, bytes_max, objects, bytes };
+                self.directory.put_quota(prefix, quota)?;
+                self.seq.0 += 1;
+                Ok(done(&Reply::Unit))
+            }
+            ScopeOp::List { .. } | ScopeOp::Usage { .. } | ScopeOp::Stats => {
+                unreachable!("{op:?} is a read")
+            }
+        }
+    }
+
+    /// Answers what concerns many objects.
+    pub(super) fn look_around(
+        &self,
+        op: &ScopeOp<'_>,
+        out: &impl Outbox,
+    ) -> Result<Reply<'_>, Refusal> {
+        Ok(match *op {
+            ScopeOp::List { after, prefix, limit } => self.list(prefix, after, limit),
+            ScopeOp::Usage { prefix } => Reply::Usage(self.usage(prefix)),
+            ScopeOp::Stats => {
+                let mut stats = self.stats();
+                out.complete(&mut stats);
+                Reply::Stats(Box::new(stats))
+            }
+            ScopeOp::Delete { .. } | ScopeOp::Quota { .. } => unreachable!("{op:?} is no read"),
+        })
+    }
+
+    /// Deletes an object, and tells whoever waits on it. Answers whether there was one.
+    pub(super) fn delete(&mut self, id: ObjectId, out: &mut impl Outbox) -> bool {
+        self.seq.0 += 1;
+        let Some(Entry { object, .. }) = self.objects.remove(&id) else { return false };
+        let bytes = OBJECT_BYTES + object.bytes();
+        self.object_bytes -= bytes;
+        self.directory.forget(id, bytes);
+        for hold in object.holds() {
+            self.desk.holds.end(hold);
+        }
+        let answer = Answer::refusal(&Fault::new(Status::Deleted).into());
+        for waiter in object.waiters().into_iter().chain(self.watchers.take(id)) {
+            self.answer_waiter(waiter, answer.clone(), out);
+        }
+        true
+    }
+
+    /// What people want to know of an object.
+    pub(super) fn inspect(&self, id: ObjectId) -> Result<Reply<'_>, Fault> {
+        let Entry { object, version } = self.objects.get(&id).ok_or(Fault::new(Status::Absent))?;
+        let description = object.describe();
+        let waiters = object.waiters().len() + self.watchers.count(id);
+        let holder = |held: Held| {
+            let Hold { session, until, .. } = self.desk.holds.get(held.hold);
+            let left_ms = until.map_or(0, |until| self.now.ms_until(until));
+            let Held { token, permits, party, .. } = held;
+            Holder { session, token, permits, left_ms, party }
+        };
+        Ok(Reply::Inspection(Box::new(Inspection {
+            kind: object.kind().to_wire(),
+            version: version.0,
+            bytes: OBJECT_BYTES + object.bytes(),
+            expires_ms: self.directory.ends(id).map_or(0, |ends| self.now.ms_until(ends)),
+            waiters: u32::try_from(waiters).expect("waiters are bounded"),
+            name: self.directory.name(id).unwrap_or_default().to_owned(),
+            detail: description.detail,
+            missing: description.missing,
+            holders: description.held.into_iter().map(holder).collect(),
+        })))
+    }
+
+    /// What a named object takes, in bytes.
+    pub(super) fn size_of(&self, id: ObjectId) -> u64 {
+        OBJECT_BYTES + self.listed(id).object.bytes()
+    }
+
+    /// An object that the directory has the name of.
+    fn listed(&self, id: ObjectId) -> &Entry {
+        self.objects.get(&id).expect("what has a name is there")
+    }
+
+    fn list(&self, prefix: &str, after: &str, limit: u32) -> Reply<'_> {
+        let limit = if limit == 0 { PAGE_ITEMS_MAX } else { limit.min(PAGE_ITEMS_MAX) };
+        let mut names = self.directory.names(prefix, after);
+        let mut listing = ListingBuf::default();
+        for (name, id) in names.by_ref().take(limit as usize) {
+            let Entry { object, version } = self.listed(id);
+            listing.push(Listed {
+                name,
+                kind: Some(object.kind()),
+                bytes: OBJECT_BYTES + object.bytes(),
+                version: version.0,
+            });
+        }
+        listing.more = names.next().is_some();
+        listing.unnamed = (self.objects.len() - self.directory.named()) as u64;
+        Reply::Listing(listing.into())
+    }
+
+    fn usage(&self, prefix: &str) -> Usage {
+        if let Some(Quota { objects, bytes, objects_max, bytes_max }) = self.directory.quota(prefix)
+        {
+            return Usage { objects, bytes, objects_max, bytes_max };
+        }
+        let sizes = self.directory.names(prefix, "").map(|(_, id)| self.size_of(id));
+        let (objects, bytes) =
+            sizes.fold((0, 0), |(objects, bytes), size| (objects + 1, bytes + size));
+        Usage { objects, bytes, objects_max: 0, bytes_max: 0 }
+    }
+
+    fn stats(&self) -> Stats {
+        Stats {
+            now_us: self.now.0,
+            updates: self.seq.0,
+            reads: self.reads,
+            objects: self.objects.len() as u64,
+            named: self.directory.named() as u64,
+            sessions: self.sessions.open_count() as u64,
+            waiters: self.waiters.len() as u64,
+            holds: self.desk.holds.len() as u64,
+            bytes: self.bytes(),
+            memory_bytes_max: self.memory_bytes_max,
+            connections: 0,
+            core: 0,
+        }
+    }
+}
+
+fn done(reply: &Reply<'_>) -> Applied {
+    Applied::Done(Answer::reply(reply, &mut Vec::new()))
+}

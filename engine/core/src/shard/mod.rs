@@ -1,0 +1,595 @@
+//! A shard: a slice of the object space as a pure state machine.
+//!
+//! The driver hands it validated frames and the time; it answers through an [`Outbox`]. It has no
+//! socket, clock, thread or randomness of its own, so the same events give the same state and the
+//! same answers, whoever drives it: the io layer, a test, a simulator, a fuzzer.
+//!
+//! 1. An update takes effect at exactly one place in the shard's order ([`Shard::seq`]), after its
+//!    object said that it can be applied; from then on it cannot fail.
+//! 2. An update is applied once per `(session, number)`. Its answer is kept until the client has
+//!    acknowledged it, and a repeated request gets that answer, or takes the place of the request
+//!    that still waits.
+//! 3. Every waiting request is answered exactly once: released by another update, cancelled when its
+//!    time is up, or told that the object or the session is gone.
+//! 4. A refusal changes nothing.
+//! 5. Nothing grows beyond the limits in [`config`](crate::config).
+
+mod directory;
+mod ends;
+#[cfg(any(test, feature = "fuzz"))]
+pub mod fuzz;
+mod manage;
+mod outbox;
+mod room;
+mod session;
+pub(crate) mod snapshot;
+mod table;
+mod waiters;
+mod watchers;
+
+use alloc::sync::Arc;
+
+use catena_protocol::limits::WAIT_MS_MAX;
+use catena_protocol::op::{CounterOp, LogOp, ObjectOp, SessionOp};
+use catena_protocol::{
+    Fault, Frame, Header, Kind, ObjectId, Op, OpCode, Refusal, Reply, ShardId, Status, flags, named,
+};
+use serde::{Deserialize, Serialize};
+
+use self::directory::Directory;
+pub use self::outbox::{Answered, ConnId, Outbox, Output};
+use self::room::{check_memory, growth};
+use self::session::{Admission, SessionKey, Sessions};
+use self::table::{Seed, Table};
+use self::waiters::{Waiter, Waiters};
+use self::watchers::Watchers;
+use crate::ahead::Step;
+use crate::config::{NAMED_BYTES, OBJECT_BYTES, OBJECTS_MAX, SESSION_BYTES};
+use crate::objects::{Answer, Applied, Desk, Object, Place, Turn, WaiterId};
+pub use crate::objects::{RestoreError, Types};
+pub use crate::time::Time;
+
+/// What the driver knows at the moment it calls.
+#[derive(Clone, Copy, Debug)]
+pub struct Moment {
+    /// The time.
+    pub now: Time,
+    /// The memory this shard may take, in bytes, given what the other shards of its core take.
+    pub memory_bytes_max: u64,
+}
+
+/// Where an update stands in the shard's order.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Seq(pub u64);
+
+/// A shard as sole member of its chain: what it has applied is committed.
+#[derive(Debug)]
+pub struct Shard {
+    id: ShardId,
+    seq: Seq,
+    /// How many reads it answered, for whoever asks.
+    reads: u64,
+    now: Time,
+    objects: Table<ObjectId, Entry>,
+    directory: Directory,
+    sessions: Sessions,
+    waiters: Waiters,
+    watchers: Watchers,
+    types: Arc<Types>,
+    /// Nothing ends before this.
+    due: Option<Time>,
+    /// Heap that the objects take, in bytes, table entries included.
+    object_bytes: u64,
+    memory_bytes_max: u64,
+    desk: Desk,
+}
+
+/// An object in the table.
+#[derive(Debug)]
+struct Entry {
+    object: Object,
+    /// Its version: where in the shard's order it was changed last.
+    version: Seq,
+}
+
+const _: () = assert!(size_of::<Entry>() <= 24, "a million counters stay small");
+
+impl Shard {
+    /// An empty shard. `hash_seed` keeps clients from choosing ids that collide in the tables; it has
+    /// no influence on any answer. `types` are the kinds of objects that users defined.
+    pub fn new(id: ShardId, hash_seed: u64, types: Arc<Types>) -> Shard {
+        Shard::empty(id, Seed::new(hash_seed), types)
+    }
+
+    fn empty(id: ShardId, seed: Seed, types: Arc<Types>) -> Shard {
+        Shard {
+            id,
+            seq: Seq::default(),
+            reads: 0,
+            now: Time::default(),
+            objects: Table::new(seed),
+            directory: Directory::new(seed),
+            sessions: Sessions::new(seed),
+            waiters: Waiters::default(),
+            watchers: Watchers::default(),
+            types,
+            due: None,
+            object_bytes: 0,
+            memory_bytes_max: 0,
+            desk: Desk::default(),
+        }
+    }
+
+    /// Which shard it is.
+    pub fn id(&self) -> ShardId {
+        self.id
+    }
+
+    /// The latest time it has been told.
+    pub fn now(&self) -> Time {
+        self.now
+    }
+
+    /// Where in the shard's order an object was changed last; `None` if there is none.
+    pub(crate) fn version(&self, object: ObjectId) -> Option<Seq> {
+        self.objects.get(&object).map(|entry| entry.version)
+    }
+
+    /// How many updates were applied.
+    pub fn seq(&self) -> Seq {
+        self.seq
+    }
+
+    /// Memory the shard takes, in bytes, near enough for a budget.
+    pub fn bytes(&self) -> u64 {
+        let lists = self.waiters.bytes() + self.desk.holds.bytes();
+        self.object_bytes + self.sessions.bytes() + self.directory.bytes() + lists
+    }
+
+    /// What the shard holds.
+    pub fn census(&self) -> Census {
+        Census {
+            objects: self.objects.len() as u64,
+            sessions: self.sessions.open_count() as u64,
+            waiters: self.waiters.len() as u64,
+            bytes: self.bytes(),
+        }
+    }
+
+    /// Begins to bring into the cache what a request is going to need. Nothing depends on it. Answers
+    /// whether the request needs what a later step finds.
+    #[inline]
+    pub(crate) fn prefetch(&mut self, step: Step, header: &Header) -> bool {
+        // A counter has nothing outside the table.
+        let goes_on = header.op.to_be_bytes()[0] == Kind::Cell.to_wire();
+        if step == Step::Places {
+            self.objects.prefetch(&header.object);
+            if header.session != 0 {
+                self.sessions.prefetch(header);
+            }
+        } else if goes_on && let Some(Entry { object, .. }) = self.objects.get(&header.object) {
+            if step == Step::Behind { object.prefetch() } else { object.prefetch_contents() }
+        }
+        goes_on
+    }
+
+    /// Takes a request that came on connection `conn`. Answers whether it took effect: whoever is to
+    /// have the same state has to be told of those that did, and of no others.
+    pub fn on_request(
+        &mut self,
+        moment: Moment,
+        conn: ConnId,
+        frame: &Frame<'_>,
+        out: &mut impl Outbox,
+    ) -> bool {
+        self.advance(moment.now);
+        self.memory_bytes_max = moment.memory_bytes_max;
+        if let Some(word) = self.count(frame) {
+            out.push(conn, &frame.header, Output::Word(word));
+            return true;
+        }
+        let before = self.seq;
+        if let Err(fault) = self.serve(conn, frame, out) {
+            out.push(conn, &frame.header, Output::Refusal(&fault));
+        }
+        self.seq > before
+    }
+
+    /// The quick way for what most requests are, see [`Shard::count`]: the answer is the number that comes
+    /// back. It takes no memory, and nothing ends earlier by it.
+    #[inline(always)]
+    pub(crate) fn on_count(&mut self, now: Time, frame: &Frame<'_>) -> Option<u64> {
+        self.advance(now);
+        self.count(frame)
+    }
+
+    /// Serves an update of a counter that is there, by a number, answered by a number, in a session
+    /// where nothing is out of the ordinary. `None` says that this is another case, or the update is
+    /// refused; nothing has changed then, and [`Shard::serve`] does the same in more steps.
+    #[inline(always)]
+    fn count(&mut self, frame: &Frame<'_>) -> Option<u64> {
+        let header = &frame.header;
+        let is_common = header.op.to_be_bytes()[0] == Kind::Counter.to_wire()
+            && header.flags == 0
+            && header.epoch == 0
+            && self.watchers.is_empty();
+        if !is_common {
+            return None;
+        }
+        let op = CounterOp::by_number(header.op, frame.body)?;
+        let seat = self.sessions.seat(header)?;
+        let entry = self.objects.get_mut(&header.object)?;
+        let word = entry.object.count(&op)?;
+        self.seq.0 += 1;
+        entry.version = self.seq;
+        seat.take(word, self.now);
+        Some(word)
+    }
+
+    /// When the first of all ends is expected.
+    fn earliest_due(&self) -> Option<Time> {
+        let dues = [
+            self.waiters.next_due(),
+            self.desk.holds.next_due(),
+            self.directory.next_due(),
+            self.sessions.next_due(),
+        ];
+        dues.into_iter().flatten().min()
+    }
+
+    /// When to call [`Shard::on_time`] next; that it then finds nothing to do is possible.
+    pub fn next_due(&self) -> Option<Time> {
+        self.due
+    }
+
+    /// Tells whoever waits that the node is going away. They are still waited for, but nobody hears
+    /// of it any more.
+    pub fn on_shutdown(&mut self, out: &mut impl Outbox) {
+        let answer = Answer::refusal(&Fault::new(Status::ShuttingDown).into());
+        let now = self.now;
+        self.waiters.detach(|conn, waiter| {
+            let waited_us = waiter.waited_us(now);
+            out.push_waited(conn, &waiter.header, Output::Kept(&answer), waited_us);
+        });
+    }
+
+    /// Takes it that no more time has passed than this: since then nothing took effect, and whoever has
+    /// the same state does not know of more.
+    pub(crate) fn turn_back(&mut self, now: Time) {
+        self.now = self.now.min(now);
+    }
+
+    fn advance(&mut self, now: Time) {
+        assert!(now >= self.now, "time does not go back: {now:?} after {:?}", self.now);
+        self.now = now;
+    }
+
+    fn serve(
+        &mut self,
+        conn: ConnId,
+        frame: &Frame<'_>,
+        out: &mut impl Outbox,
+    ) -> Result<(), Refusal> {
+        let header = &frame.header;
+        if header.flags & !flags::ALL != 0 {
+            return Err(Fault::expected(Status::BadFlags, 0, header.flags.into()).into());
+        }
+        if header.epoch != 0 {
+            return Err(Fault::expected(Status::WrongEpoch, 0, header.epoch.into()).into());
+        }
+        assert_eq!(header.shard, self.id, "the driver routes by shard");
+        let code = OpCode::known(header.op)?;
+        let (name, body) = if header.flags & flags::NAMED == 0 {
+            (None, frame.body)
+        } else {
+            let (name, body) = named::split(frame.body)?;
+            (Some(name), body)
+        };
+        // Matched where it lies: moving an op costs more than decoding it.
+        match &Op::decode_body(code, body) {
+            Err(fault) => Err((*fault).into()),
+            Ok(Op::Session(op)) => self.serve_session(conn, header, *op, out),
+            Ok(op) if code.is_read() => self.read(conn, header, op, out),
+            Ok(op) => self.update(conn, Request { header, name, body, op }, out),
+        }
+    }
+
+    fn serve_session(
+        &mut self,
+        conn: ConnId,
+        header: &Header,
+        op: SessionOp,
+        out: &mut impl Outbox,
+    ) -> Result<(), Refusal> {
+        match op {
+            SessionOp::Open { born_us, nonce, ttl_ms } => {
+                let room = self.check_memory(SESSION_BYTES);
+                self.sessions.open(header.session, nonce, Time(born_us), ttl_ms, self.now, room)?;
+                self.expect_due(self.sessions.next_due());
+                self.seq.0 += 1;
+            }
+            SessionOp::Close => self.close_session(header.session, out),
+        }
+        out.push(conn, header, Output::Reply(&Reply::Unit));
+        Ok(())
+    }
+
+    fn read(
+        &mut self,
+        conn: ConnId,
+        header: &Header,
+        op: &Op<'_>,
+        out: &mut impl Outbox,
+    ) -> Result<(), Refusal> {
+        self.reads += 1;
+        let reply = match op {
+            Op::Object(ObjectOp::Inspect) => self.inspect(header.object)?,
+            Op::Scope(op) => self.look_around(op, out)?,
+            op => match self.objects.get(&header.object) {
+                Some(Entry { object, version }) => {
+                    object.check_kind(op)?;
+                    let reply = object.read(op, version.0, &mut self.desk.value)?;
+                    out.push(conn, header, Output::Reply(&reply));
+                    return Ok(());
+                }
+                None => {
+                    let fresh = Object::fresh(op, &self.types)?;
+                    let reply = fresh.read(op, 0, &mut self.desk.value)?;
+                    out.push(conn, header, Output::Reply(&reply));
+                    return Ok(());
+                }
+            },
+        };
+        out.push(conn, header, Output::Reply(&reply));
+        Ok(())
+    }
+
+    fn update(
+        &mut self,
+        conn: ConnId,
+        request: Request<'_>,
+        out: &mut impl Outbox,
+    ) -> Result<(), Refusal> {
+        let header = request.header;
+        let (other_bytes, budget) = (self.bytes() - self.sessions.bytes(), self.memory_bytes_max);
+        let room = |session_bytes| check_memory(0, other_bytes + session_bytes, budget);
+        let session = match self.sessions.admit(header, room)? {
+            Admission::New(session) => session,
+            Admission::Answered(answer) => {
+                out.push(conn, header, Output::Kept(answer));
+                return Ok(());
+            }
+            Admission::Parked(waiter) => {
+                self.waiters.attach(waiter, conn, self.now);
+                return Ok(());
+            }
+        };
+        let applied = match *request.op {
+            Op::Object(op) => self.manage(header, op, out)?,
+            Op::Scope(op) => self.manage_scope(&op, out)?,
+            _ => self.apply(&request)?,
+        };
+        // Only now: what is refused leaves no trace, not even in its session.
+        self.sessions.accept(session, header, self.now);
+        match applied {
+            Applied::Word(word) => {
+                out.push(conn, header, Output::Word(word));
+                self.sessions.settle_word(session, header.number, word);
+            }
+            Applied::Parked => self.park(conn, header, session),
+            Applied::Done(answer) => {
+                out.push(conn, header, Output::Kept(&answer));
+                self.sessions.settle(session, header.number, answer);
+            }
+        }
+        if let Op::Log(LogOp::Print { line }) = *request.op {
+            out.print(header.object, self.directory.name(header.object), line);
+        }
+        self.release(out);
+        Ok(())
+    }
+
+    /// Checks and applies an update to its object, making the object if there is none.
+    fn apply(&mut self, request: &Request<'_>) -> Result<Applied, Refusal> {
+        let Request { header, name, body, op } = *request;
+        let id = header.object;
+        let growth = growth(op, body);
+        if growth > 0 {
+            self.check_memory(growth)?;
+            self.check_quota(id, growth)?;
+        }
+        let version = self.seq.0 + 1;
+        let place = Place {
+            object: id,
+            session: header.session,
+            now: self.now,
+            version_before: 0,
+            version,
+        };
+        let (waiter, used) = (self.waiters.next_id(), self.bytes());
+        let Some(entry) = self.objects.get_mut(&id) else {
+            return self.make(request, waiter, place);
+        };
+        let object = &mut entry.object;
+        object.check_kind(op)?;
+        let checked = object.check(op)?;
+        if let Some(name) = name
+            && self.directory.name(id).is_none()
+        {
+            let bytes = OBJECT_BYTES + object.bytes();
+            check_name(id, name)?;
+            check_memory(NAMED_BYTES + name.len() as u64, used, self.memory_bytes_max)?;
+            self.directory.check_quota(name, 1, bytes + growth)?;
+            self.directory.put_name(id, name, bytes);
+        }
+        let place = Place { version_before: entry.version.0, ..place };
+        let mut turn = Turn::new(waiter, place, &mut self.desk);
+        let in_place = matches!(object, Object::Counter(_) | Object::Flag(_));
+        let bytes_before = if in_place { 0 } else { object.bytes() };
+        let applied = object.apply(op, checked, &mut turn);
+        self.seq.0 = version;
+        let changed = turn.has_changed();
+        if changed {
+            entry.version = self.seq;
+        }
+        if !in_place {
+            let bytes = object.bytes();
+            self.resized(id, bytes_before, bytes);
+        }
+        self.tell_watchers(id, changed);
+        Ok(applied)
+    }
+
+    /// Makes an object by its first update.
+    fn make(
+        &mut self,
+        request: &Request<'_>,
+        waiter: WaiterId,
+        place: Place,
+    ) -> Result<Applied, Refusal> {
+        let Request { header, name, body, op } = *request;
+        let mut object = Object::fresh(op, &self.types)?;
+        let checked = object.check(op)?;
+        self.check_memory(OBJECT_BYTES + name.map_or(0, |name| NAMED_BYTES + name.len() as u64))?;
+        if self.objects.len() >= OBJECTS_MAX {
+            let (limit, got) = (OBJECTS_MAX as u64, OBJECTS_MAX as u64 + 1);
+            return Err(Fault::expected(Status::TooManyObjects, limit, got).into());
+        }
+        match name {
+            None if header.flags & flags::NAME_WANTED != 0 => {
+                return Err(Fault::new(Status::NameNeeded).into());
+            }
+            None => {}
+            Some(name) => {
+                check_name(header.object, name)?;
+                self.directory.check_quota(name, 1, OBJECT_BYTES + body.len() as u64)?;
+            }
+        }
+        let mut turn = Turn::new(waiter, place, &mut self.desk);
+        let applied = object.apply(op, checked, &mut turn);
+        let changed = turn.has_changed();
+        self.seq.0 = place.version;
+        if !changed && !matches!(applied, Applied::Parked) {
+            // What changes nothing makes nothing either.
+            return Ok(applied);
+        }
+        let bytes = OBJECT_BYTES + object.bytes();
+        self.object_bytes += bytes;
+        if let Some(name) = name {
+            self.directory.put_name(header.object, name, bytes);
+        }
+        self.objects.insert(header.object, Entry { object, version: self.seq });
+        self.expect_due(self.desk.holds.next_due());
+        self.tell_watchers(header.object, true);
+        Ok(applied)
+    }
+
+    /// Parks a request whose object holds on to [`Waiters::next_id`].
+    fn park(&mut self, conn: ConnId, header: &Header, session: SessionKey) {
+        let deadline = self.now.plus_ms(header.deadline_ms.min(WAIT_MS_MAX));
+        let waiter = Waiter { header: *header, conn: Some(conn), since: self.now, deadline };
+        let waiter = self.waiters.insert(waiter);
+        self.sessions.park(session, header.number, waiter);
+        self.expect_due(Some(deadline));
+    }
+
+    /// Notes that something ends at `due`.
+    fn expect_due(&mut self, due: Option<Time>) {
+        self.due = [self.due, due].into_iter().flatten().min();
+    }
+
+    /// Answers the requests that the last update released.
+    fn release(&mut self, out: &mut impl Outbox) {
+        if self.desk.released.is_empty() {
+            return;
+        }
+        let mut released = core::mem::take(&mut self.desk.released);
+        for (waiter, answer) in released.drain(..) {
+            self.answer_waiter(waiter, answer, out);
+        }
+        self.desk.released = released;
+    }
+
+    /// Ends a wait: keeps the answer for a retry, and sends it if there is somebody to send it to.
+    fn answer_waiter(&mut self, waiter: WaiterId, answer: Answer, out: &mut impl Outbox) {
+        let waiter = self.waiters.remove(waiter);
+        let header = &waiter.header;
+        if let Some(conn) = waiter.conn {
+            out.push_waited(conn, header, Output::Kept(&answer), waiter.waited_us(self.now));
+        }
+        self.sessions.settle_parked(header.session, header.number, answer);
+    }
+
+    /// Notes that an object takes other memory than before.
+    fn resized(&mut self, id: ObjectId, bytes_before: u64, bytes: u64) {
+        self.object_bytes = self.object_bytes + bytes - bytes_before;
+        if self.directory.has_quotas() {
+            self.directory.resized(id, bytes_before, bytes);
+        }
+        self.expect_due(self.desk.holds.next_due());
+    }
+
+    /// Releases whoever waited for an object to change, if it did.
+    fn tell_watchers(&mut self, id: ObjectId, changed: bool) {
+        if changed && !self.watchers.is_empty() {
+            self.watchers.changed(id, self.seq.0, &mut self.desk.released);
+        }
+    }
+
+    /// The invariants that tie the tables together; cheap ones always, the rest while debugging.
+    fn check_invariants(&self) {
+        assert!(self.desk.released.is_empty(), "whoever was released was answered");
+        if cfg!(debug_assertions) {
+            let objects = || self.objects.values().map(|entry| &entry.object);
+            let waiting: usize = objects().map(|object| object.waiters().len()).sum();
+            let waiting = waiting + self.watchers.len();
+            assert_eq!(waiting, self.waiters.len(), "I3: objects and shard know the same waiters");
+            assert_eq!(waiting, self.sessions.parked_count(), "I2: and so do the sessions");
+            let held: usize = objects().map(|object| object.holds().len()).sum();
+            assert_eq!(held, self.desk.holds.len(), "objects and shard know the same holds");
+            self.watchers.check_invariants();
+            let due = self.earliest_due();
+            let in_time = due.is_none_or(|due| self.due.is_some_and(|ours| ours <= due));
+            assert!(in_time, "every end is seen in time: {due:?} and {:?}", self.due);
+            self.desk.holds.check_invariants();
+            let bytes: u64 = objects().map(|object| OBJECT_BYTES + object.bytes()).sum();
+            assert_eq!(bytes, self.object_bytes, "I5: memory is accounted for");
+            self.directory.check_invariants(|id| self.size_of(id));
+            self.sessions.check_invariants();
+        }
+    }
+}
+
+/// A request for an update, taken apart.
+#[derive(Clone, Copy)]
+struct Request<'a> {
+    header: &'a Header,
+    /// The name it says its object has.
+    name: Option<&'a str>,
+    body: &'a [u8],
+    op: &'a Op<'a>,
+}
+
+/// What a shard holds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Census {
+    /// Objects of any kind.
+    pub objects: u64,
+    /// Open sessions.
+    pub sessions: u64,
+    /// Requests that wait.
+    pub waiters: u64,
+    /// Memory they take, in bytes, near enough for a budget.
+    pub bytes: u64,
+}
+
+/// Refuses a name that is not the object's.
+fn check_name(id: ObjectId, name: &str) -> Result<(), Fault> {
+    if ObjectId::of(name) == id {
+        return Ok(());
+    }
+    Err(Fault::new(Status::BadArgument))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,32 @@
+//! The shard's tests: scenarios as data, models that it is compared with, and its purity.
+
+mod barriers;
+mod cells;
+mod crowds;
+mod futures;
+mod latches;
+mod limits;
+mod lists;
+mod locks;
+mod logs;
+mod manage;
+mod maps;
+mod memory;
+mod models;
+mod names;
+mod numbers;
+mod reductions;
+mod script;
+mod seats;
+mod seeds;
+mod semaphores;
+mod sessions;
+mod sets;
+mod snapshots;
+mod spoken;
+mod users;
+mod vectors;
+mod waits;
+mod ways;
+
+use self::script::check;

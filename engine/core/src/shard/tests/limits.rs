@@ -1,0 +1,259 @@
+//! What a shard holds at most. Too many requests for a [`Trial`], so a shard stands alone here.
+//!
+//! [`Trial`]: crate::shard::fuzz::trial::Trial
+
+use alloc::format;
+use alloc::vec;
+use alloc::vec::Vec;
+use catena_protocol::frame::{self, Next};
+use catena_protocol::limits::{FRAME_BYTES_MAX, PERMITS_MAX, SESSION_WINDOW_MAX};
+use catena_protocol::op::{
+    Arrival, BarrierOp, CellOp, FutureOp, GENERATION_CURRENT, LatchOp, ListOp, LockOp, Loss,
+    ObjectOp, Permit, SemaphoreOp, SessionOp,
+};
+use catena_protocol::{FrameKind, Header, ObjectId, Op, Status};
+
+use crate::config::{CLOSED_MS, SESSIONS_MAX, WAITERS_MAX};
+use crate::shard::fuzz::trial::{Aligned, SHARD};
+use crate::shard::{ConnId, Moment, Outbox, Output, Shard, Time};
+
+#[test]
+fn a_shard_has_a_largest_number_of_sessions() {
+    let mut crowd = Crowd::new();
+    let most = SESSIONS_MAX as u64;
+    (1..=most).for_each(|session| crowd.open(session));
+    assert_eq!(crowd.take(), (SESSIONS_MAX, vec![]));
+    crowd.open(most + 1);
+    assert_eq!(crowd.take(), (0, vec![Status::TooManySessions]));
+    // One that is open is found all the same.
+    crowd.open(most);
+    assert_eq!(crowd.take(), (1, vec![]));
+}
+
+/// Whatever is waited for.
+#[test]
+fn an_object_has_a_largest_number_of_waiters() {
+    let arrival = Arrival {
+        party: "p",
+        parties: 2,
+        generation: GENERATION_CURRENT,
+        hold_ms: 0,
+        loss: Loss::Wait,
+    };
+    let permit = Permit { permits: 1, count: 1, hold_ms: 0 };
+    let none = None::<Op<'_>>;
+    let waits = [
+        (none, Op::Latch(LatchOp::Wait { parties: 1 })),
+        (none, Op::Barrier(BarrierOp::ArriveAndWait(arrival))),
+        (none, Op::Future(FutureOp::Get)),
+        (none, Op::List(ListOp::PopFrontWait)),
+        (none, Op::List(ListOp::Claim { hold_ms: 900_000 })),
+        (none, Op::Object(ObjectOp::WaitNewer { version: 0 })),
+        (
+            Some(Op::Lock(LockOp::TryAcquire { hold_ms: 0 })),
+            Op::Lock(LockOp::Acquire { hold_ms: 900_000 }),
+        ),
+        (
+            Some(Op::Semaphore(SemaphoreOp::TryAcquire(permit))),
+            Op::Semaphore(SemaphoreOp::Acquire(permit)),
+        ),
+    ];
+    for (first, wait) in waits {
+        let mut crowd = Crowd::new();
+        let window = u64::from(SESSION_WINDOW_MAX);
+        let sessions = WAITERS_MAX as u64 / window;
+        let last = sessions + 1;
+        crowd.open(last);
+        if let Some(first) = first {
+            crowd.ask(first, last, 1);
+        }
+        for session in 1..=sessions {
+            crowd.open(session);
+            (1..=window).for_each(|number| crowd.ask(wait, session, number));
+        }
+        let opened = usize::try_from(last).expect("few");
+        assert_eq!(crowd.take(), (opened + usize::from(first.is_some()), vec![]), "{wait:?}");
+        assert_eq!(crowd.shard.census().waiters, WAITERS_MAX as u64);
+        crowd.ask(wait, last, 2);
+        assert_eq!(crowd.take(), (0, vec![Status::TooManyWaiters]), "{wait:?}");
+        // All of them end in one turn.
+        crowd.pass(900_000);
+        assert_eq!(crowd.take(), (WAITERS_MAX, vec![]), "{wait:?}");
+        assert_eq!(crowd.shard.census().waiters, 0);
+    }
+}
+
+#[test]
+fn a_latch_lets_all_its_waiters_go_in_one_turn() {
+    let mut crowd = Crowd::new();
+    let window = u64::from(SESSION_WINDOW_MAX);
+    for session in 1..=WAITERS_MAX as u64 / window {
+        crowd.open(session);
+        let wait = LatchOp::Wait { parties: 1 };
+        (1..=window).for_each(|number| crowd.ask(Op::Latch(wait), session, number));
+    }
+    crowd.open(1_000);
+    crowd.take();
+    let count_down = LatchOp::CountDown { party: "p", parties: 1 };
+    crowd.ask(Op::Latch(count_down), 1_000, 1);
+    assert_eq!(crowd.take(), (WAITERS_MAX + 1, vec![]));
+    assert_eq!(crowd.shard.census().waiters, 0);
+}
+
+#[test]
+fn a_thousand_parties_leave_a_barrier_in_one_turn() {
+    const PARTIES: u32 = 1_000;
+    let mut crowd = Crowd::new();
+    for round in 1..=3 {
+        for party in 1..=PARTIES {
+            let (session, name) = (u64::from(party), format!("party {party}"));
+            let arrival = Arrival {
+                party: &name,
+                parties: PARTIES,
+                generation: GENERATION_CURRENT,
+                hold_ms: 900_000,
+                loss: Loss::Break,
+            };
+            if round == 1 {
+                crowd.open(session);
+            }
+            if party == PARTIES {
+                crowd.take();
+                assert_eq!(crowd.shard.census().waiters, u64::from(PARTIES) - 1);
+            }
+            crowd.ask(Op::Barrier(BarrierOp::ArriveAndWait(arrival)), session, round);
+        }
+        assert_eq!(crowd.take(), (PARTIES as usize, vec![]), "round {round}");
+        assert_eq!(crowd.shard.census().waiters, 0);
+    }
+}
+
+/// A grant has a token of its own, and there are no more grants in one turn than tokens.
+#[test]
+fn all_permits_may_be_given_out_in_one_turn() {
+    let permit = |count, hold_ms| Permit { permits: PERMITS_MAX, count, hold_ms };
+    let mut crowd = Crowd::new();
+    let window = u64::from(SESSION_WINDOW_MAX);
+    crowd.open(1_000);
+    crowd.ask(Op::Semaphore(SemaphoreOp::Acquire(permit(PERMITS_MAX, 10))), 1_000, 1);
+    for session in 1..=u64::from(PERMITS_MAX) / window {
+        crowd.open(session);
+        let acquire = SemaphoreOp::Acquire(permit(1, 0));
+        (1..=window).for_each(|number| crowd.ask(Op::Semaphore(acquire), session, number));
+    }
+    crowd.take();
+    crowd.pass(10);
+    assert_eq!(crowd.take(), (PERMITS_MAX as usize, vec![]));
+    assert_eq!(crowd.shard.desk.holds.len(), PERMITS_MAX as usize);
+    // With their sessions they go again, all of a session in one turn.
+    for session in 1..=u64::from(PERMITS_MAX) / window {
+        crowd.ask(Op::Session(SessionOp::Close), session, 0);
+    }
+    crowd.pass(1);
+    assert_eq!(crowd.shard.desk.holds.len(), 0);
+}
+
+/// They never say that they are gone.
+#[test]
+fn a_hundred_thousand_dead_sessions_leave_nothing() {
+    const BATCH: u64 = 50_000;
+    const TTL_MS: u32 = 1_000;
+    let bytes = [7; 1_000];
+    let mut crowd = Crowd::new();
+    crowd.open(u64::MAX);
+    crowd.ask(Op::Cell(CellOp::Set { bytes: &bytes }), u64::MAX, 1);
+    let permit = Permit { permits: PERMITS_MAX, count: 1, hold_ms: 0 };
+    let mut before = None;
+    for batch in 0..2 {
+        for session in batch * BATCH + 1..=(batch + 1) * BATCH {
+            let born_us = crowd.now.0;
+            let open = SessionOp::Open { born_us, nonce: 0, ttl_ms: TTL_MS };
+            crowd.ask(Op::Session(open), session, 0);
+            crowd.ask(Op::Semaphore(SemaphoreOp::Acquire(permit)), session, 1);
+            crowd.ask(Op::Cell(CellOp::Swap { bytes: &bytes }), session, 2);
+            crowd.ask(Op::Future(FutureOp::Get), session, 3);
+            crowd.ask(Op::List(ListOp::Claim { hold_ms: 900_000 }), session, 4);
+        }
+        let census = crowd.shard.census();
+        assert_eq!(census.waiters, 2 * BATCH);
+        assert_eq!(crowd.shard.desk.holds.len() as u64, 2 * BATCH);
+        // Itself, what it holds and waits for, and an answer of a kilobyte.
+        assert!(census.bytes > BATCH * 2_000 && census.bytes < BATCH * 4_000, "{census:?}");
+        crowd.pass(u64::from(TTL_MS));
+        let census = crowd.shard.census();
+        assert_eq!((census.sessions, census.waiters), (1, 0));
+        assert_eq!(crowd.shard.desk.holds.len(), 0);
+        crowd.pass(u64::from(CLOSED_MS));
+        let census = crowd.shard.census();
+        assert_eq!(*before.get_or_insert(census), census, "batch {batch}");
+    }
+    assert!(before.is_some_and(|census| census.bytes < 4_000), "{before:?}");
+}
+
+/// Many clients of one shard, of whom only the refused are told apart.
+struct Crowd {
+    shard: Shard,
+    now: Time,
+    answers: Answers,
+}
+
+#[derive(Default)]
+struct Answers {
+    done: usize,
+    refused: Vec<Status>,
+}
+
+impl Outbox for Answers {
+    fn push(&mut self, _: ConnId, _: &Header, output: Output<'_>) {
+        match output {
+            Output::Refusal(refusal) => self.refused.push(refusal.status()),
+            _ => self.done += 1,
+        }
+    }
+}
+
+impl Crowd {
+    fn new() -> Crowd {
+        Crowd {
+            shard: Shard::new(SHARD, 1, alloc::sync::Arc::default()),
+            now: Time(0),
+            answers: Answers::default(),
+        }
+    }
+
+    fn open(&mut self, session: u64) {
+        let open = SessionOp::Open { born_us: 0, nonce: 0, ttl_ms: 0 };
+        self.ask(Op::Session(open), session, 0);
+    }
+
+    fn ask(&mut self, op: Op<'_>, session: u64, number: u64) {
+        let header = Header {
+            op: op.code().to_wire(),
+            session,
+            number,
+            acked_gap: u16::try_from(number).expect("in the window"),
+            deadline_ms: 900_000,
+            object: ObjectId(u128::from(op.kind().to_wire())),
+            ..Header::new(FrameKind::Request)
+        };
+        let mut bytes = Vec::new();
+        frame::write(&mut bytes, &header, |out| op.encode(out)).expect("a small frame");
+        let bytes = Aligned::copy_of(&bytes);
+        let Ok(Next::Frame(frame)) = frame::next(bytes.bytes(), FRAME_BYTES_MAX) else {
+            unreachable!("what was just written is a frame")
+        };
+        let moment = Moment { now: self.now, memory_bytes_max: 1 << 40 };
+        self.shard.on_request(moment, ConnId(0), &frame, &mut self.answers);
+    }
+
+    fn pass(&mut self, ms: u64) {
+        self.now = Time(self.now.0 + ms * 1_000);
+        self.shard.on_time(self.now, &mut self.answers);
+    }
+
+    /// How many were answered since the last look, and what the others were told.
+    fn take(&mut self) -> (usize, Vec<Status>) {
+        let Answers { done, refused } = core::mem::take(&mut self.answers);
+        (done, refused)
+    }
+}

@@ -1,0 +1,349 @@
+//! Every kind of object compared with a plain twin over random ops.
+//!
+//! Three clients ask for random ops on one object, repeat earlier requests, close their sessions and
+//! open others, and let time pass. A twin knows nothing of frames or bytes: it says in words what has
+//! to be answered, and to whom.
+//! No client acknowledges anything, so every request may be repeated: one that took effect must get
+//! the same answer and show nowhere, one that was refused is judged anew, one that waits still waits.
+
+mod barrier;
+mod future;
+mod holds;
+mod latch;
+mod list;
+mod log;
+mod map;
+mod reduction;
+mod seats;
+mod semaphore;
+mod set;
+mod values;
+mod watched;
+
+use alloc::borrow::ToOwned;
+use alloc::collections::BTreeMap;
+use alloc::string::String;
+use alloc::string::ToString;
+use alloc::vec;
+use alloc::vec::Vec;
+
+use catena_protocol::op::SessionOp;
+use catena_protocol::{FrameKind, Header, ObjectId, Op, OpCode};
+use proptest::prelude::*;
+
+use super::spoken;
+use crate::shard::ConnId;
+use crate::shard::fuzz::trial::{SHARD, Sent, Trial};
+
+/// A request: session and number.
+type Ticket = (u64, u64);
+
+/// Answers, and whose they are.
+type Told = Vec<(Ticket, String)>;
+
+/// What an object would be if nothing could go wrong around it.
+trait Twin: Default {
+    const KIND: &'static str;
+
+    /// Answers an op, and whom it lets go. Without an answer to the request itself, it waits. If the
+    /// op changes the object, `version` is what its version is then.
+    fn ask(&mut self, ticket: Ticket, version: u64, words: &[&str]) -> Told;
+
+    /// Puts what nobody knows beforehand where it is wanted: versions, tokens, generations.
+    fn fill(&self, words: &str) -> String {
+        words.to_owned()
+    }
+
+    /// Says what time it is, before anything else happens.
+    fn clock(&mut self, now_ms: u64) {
+        let _ = now_ms;
+    }
+
+    /// Says where in the shard's order the next thing stands that is no request.
+    fn at(&mut self, version: u64) {
+        let _ = version;
+    }
+
+    /// Deletes the object, and says who waited for something of it.
+    fn delete(&mut self) -> Vec<Ticket> {
+        core::mem::take(self).waiting()
+    }
+
+    /// Ends a wait whose time is up.
+    fn expire(&mut self, ticket: Ticket) -> String {
+        unreachable!("{ticket:?} does not wait")
+    }
+
+    /// Whom the end of that wait lets go.
+    fn let_through(&mut self) -> Told {
+        Told::new()
+    }
+
+    /// When the first of what is held is over.
+    fn next_end(&self) -> Option<u64> {
+        None
+    }
+
+    /// Takes that back, and answers whom it lets go.
+    fn end(&mut self) -> Told {
+        unreachable!("nothing is held")
+    }
+
+    /// Takes back something that a session holds, unless that is nothing.
+    fn end_of(&mut self, session: u64) -> Option<Told> {
+        let _ = session;
+        None
+    }
+
+    /// Whoever waits, in the order they came.
+    fn waiting(&self) -> Vec<Ticket> {
+        Vec::new()
+    }
+}
+
+#[derive(Clone, Debug)]
+enum Step {
+    /// A client asks for an op.
+    Ask(u64, String),
+    /// A client repeats one of its requests.
+    Repeat(u64, usize),
+    /// A client closes its session and opens another.
+    Close(u64),
+    /// So many milliseconds pass.
+    Pass(u64),
+}
+
+/// Steps with ops like these, and deletes among them.
+fn steps(ops: impl Strategy<Value = String> + 'static) -> impl Strategy<Value = Vec<Step>> {
+    let ops = prop_oneof![30 => ops, 1 => Just("delete".to_owned())];
+    let step = prop_oneof![
+        10 => (1..=3_u64, ops).prop_map(|(client, op)| Step::Ask(client, op)),
+        4 => (1..=3_u64, any::<usize>()).prop_map(|(client, which)| Step::Repeat(client, which)),
+        1 => (1..=3_u64).prop_map(Step::Close),
+        3 => (0..80_u64).prop_map(Step::Pass),
+    ];
+    prop::collection::vec(step, 1..100)
+}
+
+/// An object on trial beside its twin.
+struct Pair<T> {
+    twin: T,
+    trial: Trial,
+    now_ms: u64,
+    /// Of each client, the session it has now.
+    sessions: BTreeMap<u64, u64>,
+    /// By session: what it asked, in order.
+    asked: BTreeMap<u64, Vec<(Header, Vec<u8>, String)>>,
+    /// What was answered for good.
+    kept: BTreeMap<Ticket, String>,
+    /// When waits end. No two end at once, so that it is clear which ends first.
+    deadlines: BTreeMap<u64, Ticket>,
+}
+
+/// Lets an object and its twin go through the same steps.
+fn compare<T: Twin>(steps: &[Step]) {
+    let mut pair = Pair {
+        twin: T::default(),
+        trial: Trial::new(),
+        now_ms: 0,
+        sessions: (1..=3).map(|client| (client, client)).collect(),
+        asked: BTreeMap::new(),
+        kept: BTreeMap::new(),
+        deadlines: BTreeMap::new(),
+    };
+    for client in 1..=3 {
+        pair.open(client);
+    }
+    for step in steps {
+        pair.step(step);
+    }
+    pair.pass(1_000);
+    pair.trial.finish();
+}
+
+impl<T: Twin> Pair<T> {
+    fn open(&mut self, session: u64) {
+        let born_us = self.now_ms * 1_000;
+        self.session_op(session, SessionOp::Open { born_us, nonce: 1, ttl_ms: 0 });
+    }
+
+    fn session_op(&mut self, session: u64, op: SessionOp) -> Told {
+        let op = Op::Session(op);
+        let mut body = Vec::new();
+        op.encode(&mut body);
+        let op = op.code().to_wire();
+        let header = Header { op, session, ..Header::new(FrameKind::Request) };
+        told(&self.trial.request(ConnId(session), &header, &body))
+    }
+
+    /// A client closes its session, which ends what it waits for and what it holds, and opens another.
+    fn close(&mut self, client: u64) {
+        let session = self.sessions[&client];
+        let is_own = |ticket: &Ticket| ticket.0 == session;
+        let mut expected = vec![((session, 0), "ok".to_owned())];
+        let mut versions = self.trial.seq() + 1..;
+        // Whoever came last leaves first.
+        for ticket in self.twin.waiting().into_iter().rev().filter(is_own) {
+            self.twin.at(versions.next().expect("numbers have no end"));
+            self.twin.expire(ticket);
+            expected.push((ticket, "SessionUnknown".to_owned()));
+            expected.extend(self.twin.let_through());
+        }
+        loop {
+            self.twin.at(versions.next().expect("numbers have no end"));
+            let Some(told) = self.twin.end_of(session) else { break };
+            expected.extend(told);
+        }
+        let got = self.session_op(session, SessionOp::Close);
+        assert_eq!(sorted(got), sorted(expected.clone()), "session {session} closes");
+        self.keep(expected);
+        self.asked.remove(&session);
+        self.sessions.insert(client, session + 3);
+        self.open(session + 3);
+    }
+
+    /// Notes what was answered for good to requests that waited.
+    fn keep(&mut self, told: Told) {
+        for (ticket, answer) in told {
+            self.deadlines.retain(|_, waiting| *waiting != ticket);
+            self.kept.insert(ticket, answer);
+        }
+    }
+
+    fn step(&mut self, step: &Step) {
+        match step {
+            Step::Ask(client, words) => {
+                let session = self.sessions[client];
+                let asked = self.asked.entry(session).or_default();
+                let number = asked.len() as u64 + 1;
+                let header = Header {
+                    shard: SHARD,
+                    session,
+                    number,
+                    acked_gap: u16::try_from(number).expect("few requests"),
+                    object: ObjectId(1),
+                    ..Header::new(FrameKind::Request)
+                };
+                let words = self.twin.fill(words);
+                let (op, body) = encoded(T::KIND, &words);
+                let header = Header { op, ..header };
+                asked.push((header, body, words));
+                self.judge(&self.asked[&session][asked_at(number)].clone());
+            }
+            Step::Repeat(client, which) => {
+                let session = self.sessions[client];
+                let Some(asked) = self.asked.get(&session) else { return };
+                let asked = asked[which % asked.len()].clone();
+                let ticket = (session, asked.0.number);
+                match self.kept.get(&ticket) {
+                    Some(kept) => {
+                        let expected = vec![(ticket, kept.clone())];
+                        let sent = self.trial.request(ConnId(session), &asked.0, &asked.1);
+                        assert_eq!(told(&sent), expected, "{}", asked.2);
+                    }
+                    None if self.deadlines.values().any(|waiting| *waiting == ticket) => {
+                        let sent = self.trial.request(ConnId(session), &asked.0, &asked.1);
+                        assert_eq!(told(&sent), vec![], "{}", asked.2);
+                    }
+                    None => self.judge(&asked),
+                }
+            }
+            Step::Close(client) => self.close(*client),
+            Step::Pass(ms) => self.pass(*ms),
+        }
+    }
+
+    /// Asks both for something that has not been done yet.
+    fn judge(&mut self, (header, body, words): &(Header, Vec<u8>, String)) {
+        let ticket = (header.session, header.number);
+        let deadline = (self.now_ms + 50..).find(|ms| !self.deadlines.contains_key(ms));
+        let deadline = deadline.expect("time is long");
+        let deadline_ms = u32::try_from(deadline - self.now_ms).expect("a short wait");
+        let header = &Header { deadline_ms, ..*header };
+        let split: Vec<&str> = words.split_whitespace().collect();
+        let expected = match split[..] {
+            ["delete"] => {
+                let is_new = self.trial.census().objects == 0;
+                let gone = self.twin.delete();
+                let mut told: Told =
+                    gone.into_iter().map(|gone| (gone, "Deleted".to_owned())).collect();
+                told.push((ticket, (!is_new).to_string()));
+                told
+            }
+            _ => {
+                self.twin.clock(self.now_ms);
+                self.twin.ask(ticket, self.trial.seq() + 1, &split)
+            }
+        };
+        let got = told(&self.trial.request(ConnId(header.session), header, body));
+        assert_eq!(sorted(got), sorted(expected.clone()), "{words}");
+        for (done, answer) in &expected {
+            self.deadlines.retain(|_, waiting| waiting != done);
+            let is_read = OpCode::from_wire(header.op).is_some_and(OpCode::is_read);
+            if *done != ticket || !(is_read || is_refusal(answer)) {
+                self.kept.insert(*done, answer.clone());
+            }
+        }
+        if !expected.iter().any(|(done, _)| *done == ticket) {
+            self.deadlines.insert(deadline, ticket);
+        }
+    }
+
+    fn pass(&mut self, ms: u64) {
+        let until = self.now_ms + ms;
+        let mut expected = Told::new();
+        let mut versions = self.trial.seq() + 1..;
+        loop {
+            let wait = self.deadlines.first_key_value().map(|(due, _)| *due);
+            let hold = self.twin.next_end();
+            let due = wait.into_iter().chain(hold).min().filter(|due| *due <= until);
+            let Some(due) = due else { break };
+            self.now_ms = due;
+            self.twin.clock(due);
+            self.twin.at(versions.next().expect("numbers have no end"));
+            // Of what ends at once, waits go first.
+            let mut told = match self.deadlines.remove(&due) {
+                Some(ticket) => vec![(ticket, self.twin.expire(ticket))],
+                None => self.twin.end(),
+            };
+            told.extend(self.twin.let_through());
+            expected.extend(told.iter().cloned());
+            self.keep(told);
+        }
+        self.now_ms = until;
+        assert_eq!(sorted(told(&self.trial.pass(ms * 1_000))), sorted(expected));
+    }
+}
+
+fn asked_at(number: u64) -> usize {
+    usize::try_from(number - 1).expect("few requests")
+}
+
+/// A refusal is a word that begins like a status; what is done is a number, a version or a round.
+fn is_refusal(answer: &str) -> bool {
+    answer.starts_with(|first: char| first.is_ascii_uppercase())
+}
+
+fn encoded(kind: &str, words: &str) -> (u16, Vec<u8>) {
+    let mut body = Vec::new();
+    let words: Vec<&str> = words.split_whitespace().collect();
+    if words == ["delete"] {
+        return (OpCode::ObjectDelete.to_wire(), body);
+    }
+    let kind = if matches!(words[0], "wait_newer" | "expire") { "object" } else { kind };
+    let code = spoken::with_op(kind, &words, |op| {
+        op.encode(&mut body);
+        op.code().to_wire()
+    });
+    (code, body)
+}
+
+fn told(sent: &[Sent]) -> Told {
+    let told = |sent: &Sent| ((sent.header.session, sent.header.number), spoken::answer(sent));
+    sent.iter().map(told).collect()
+}
+
+fn sorted(mut told: Told) -> Told {
+    told.sort();
+    told
+}

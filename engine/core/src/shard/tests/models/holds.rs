@@ -1,0 +1,98 @@
+//! What sessions hold, as the twins of lists, semaphores and locks see it.
+
+use alloc::borrow::ToOwned;
+use alloc::format;
+use alloc::string::String;
+use alloc::vec::Vec;
+use proptest::prelude::*;
+
+/// Gives out holds.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Holds {
+    now_ms: u64,
+    /// Where in the shard's order things stand.
+    pub(super) version: u64,
+    taken: u64,
+    /// All tokens there ever were, the last one at the end.
+    tokens: Vec<String>,
+}
+
+/// For how long a session holds something.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Hold {
+    /// Of those that end at once, the one taken first does so first.
+    nth: u64,
+    session: u64,
+    ends_ms: Option<u64>,
+}
+
+impl Holds {
+    pub(super) fn clock(&mut self, now_ms: u64) {
+        self.now_ms = now_ms;
+    }
+
+    /// Holds for as long as the words say: `… hold 50`.
+    pub(super) fn take(&mut self, session: u64, words: &[&str]) -> Hold {
+        self.taken += 1;
+        Hold { nth: self.taken, session, ends_ms: self.end(words) }
+    }
+
+    /// When a hold ends that the words ask for.
+    pub(super) fn end(&self, words: &[&str]) -> Option<u64> {
+        let [.., "hold", hold_ms] = *words else { return None };
+        let hold_ms: u64 = hold_ms.parse().expect("a time");
+        (hold_ms != 0).then_some(self.now_ms + hold_ms)
+    }
+
+    /// The token of the `nth` grant of this update.
+    pub(super) fn token(&mut self, nth: usize) -> String {
+        let version = self.version;
+        let token = if nth == 0 { format!("t{version}") } else { format!("t{version}.{nth}") };
+        self.tokens.push(token.clone());
+        token
+    }
+
+    /// Puts the last tokens for `TOKEN0` to `TOKEN3`.
+    pub(super) fn fill(&self, words: &str) -> String {
+        let mut words = words.to_owned();
+        for back in 0..4 {
+            let token = self.tokens.iter().rev().nth(back).map_or("t1", String::as_str);
+            words = words.replace(&format!("TOKEN{back}"), token);
+        }
+        words
+    }
+}
+
+impl Hold {
+    pub(super) fn is_of(&self, session: u64) -> bool {
+        self.session == session
+    }
+
+    pub(super) fn nth(&self) -> u64 {
+        self.nth
+    }
+
+    pub(super) fn extend(&mut self, ends_ms: Option<u64>) {
+        self.ends_ms = ends_ms;
+    }
+
+    pub(super) fn ends_ms(&self) -> Option<u64> {
+        self.ends_ms
+    }
+
+    /// Which of those that end does so first.
+    pub(super) fn order(&self) -> (u64, u64) {
+        (self.ends_ms.unwrap_or(u64::MAX), self.nth)
+    }
+}
+
+/// `hold 50`, or for as long as the session lives.
+pub(super) fn terms() -> impl Strategy<Value = String> + Clone {
+    prop_oneof![1 => Just(0_u64), 3 => 1..120_u64].prop_map(|ms| format!("hold {ms}"))
+}
+
+/// A token that was given out, or none that ever was.
+pub(super) fn token() -> impl Strategy<Value = String> + Clone {
+    prop::sample::select(&["TOKEN0", "TOKEN0", "TOKEN1", "TOKEN2", "TOKEN3", "t1"][..])
+        .prop_map(str::to_owned)
+}

@@ -1,0 +1,430 @@
+//! What clients saw, and whether a linearizable store could have shown it to them.
+//!
+//! Counters that only grow are checked completely in linear time: an increment answers its place in
+//! the order, so the order is known and has only to agree with real time. Cells are checked by
+//! search, object by object, on histories short enough for that (Wing and Gong 1993, Lowe 2017).
+
+use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::format;
+use alloc::string::String;
+use alloc::vec::Vec;
+
+/// One call of one client.
+#[derive(Clone, Debug)]
+pub(super) struct Call {
+    #[allow(dead_code)] // for whoever reads what went wrong
+    pub(super) client: usize,
+    pub(super) object: u64,
+    pub(super) what: What,
+    /// When it was called and when it was answered, in the world's time; `None` if it never was, so
+    /// that it may have happened at any time since or not at all.
+    pub(super) called: u64,
+    pub(super) answered: Option<u64>,
+}
+
+/// What was asked, and what was answered, where that is known.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum What {
+    /// Adds one to a counter; answers the value before.
+    Increment { before: Option<i64> },
+    /// Reads a counter.
+    Read { value: Option<i64> },
+    /// Writes a cell.
+    Write { value: u64 },
+    /// Writes a cell if it has this value; answers whether it had.
+    Exchange { expected: u64, value: u64, swapped: Option<bool> },
+    /// Reads a cell; 0 is what nobody wrote.
+    Look { value: Option<u64> },
+    /// Puts something of its own in a list.
+    Push { value: u64 },
+    /// Takes the first of a list; `Some(None)` if it was empty.
+    Pop { value: Option<Option<u64>> },
+}
+
+/// All calls of a run.
+#[derive(Debug, Default)]
+pub(super) struct History {
+    pub(super) calls: Vec<Call>,
+}
+
+impl History {
+    /// How many calls were answered.
+    pub(super) fn answered(&self) -> usize {
+        self.calls.iter().filter(|call| call.answered.is_some()).count()
+    }
+
+    /// Checks every object's calls; says what no store that is linearizable could have answered.
+    pub(super) fn check(&self) -> Result<(), String> {
+        let mut by_object: BTreeMap<u64, Vec<&Call>> = BTreeMap::new();
+        for call in &self.calls {
+            by_object.entry(call.object).or_default().push(call);
+        }
+        for (object, calls) in by_object {
+            let checked = match calls[0].what {
+                What::Increment { .. } | What::Read { .. } => counter(&calls),
+                What::Write { .. } | What::Exchange { .. } | What::Look { .. } => cell(&calls),
+                What::Push { .. } | What::Pop { .. } => list(&calls),
+            };
+            checked.map_err(|why| format!("object {object}: {why}"))?;
+        }
+        Ok(())
+    }
+}
+
+/// The end of a call, or of all time if it has none.
+fn end(call: &Call) -> u64 {
+    call.answered.unwrap_or(u64::MAX)
+}
+
+fn counter(calls: &[&Call]) -> Result<(), String> {
+    let mut places: BTreeMap<i64, &Call> = BTreeMap::new();
+    let mut open = 0_i64;
+    for call in calls {
+        match call.what {
+            What::Increment { before: Some(before) } => {
+                if let Some(other) = places.insert(before, call) {
+                    return Err(format!("two increments from {before}: {other:?} and {call:?}"));
+                }
+            }
+            What::Increment { before: None } => open += 1,
+            _ => {}
+        }
+    }
+    // Those nobody heard of fill the gaps, one each, and may come after all others.
+    let highest = places.last_key_value().map_or(-1, |(before, _)| *before);
+    let gaps = highest + 1 - i64::try_from(places.len()).map_err(|_| "too many calls")?;
+    if gaps > open || places.first_key_value().is_some_and(|(before, _)| *before < 0) {
+        return Err(format!("{gaps} increments happened that nobody asked for ({open} are open)"));
+    }
+    // In the order of their places, none may begin after a later one has ended.
+    let mut earliest_end = u64::MAX;
+    for (before, call) in places.iter().rev() {
+        if call.called > earliest_end {
+            return Err(format!("the increment from {before} came after a later one: {call:?}"));
+        }
+        earliest_end = earliest_end.min(end(call));
+    }
+    reads_of_counter(calls, &places, open)
+}
+
+fn reads_of_counter(
+    calls: &[&Call],
+    places: &BTreeMap<i64, &Call>,
+    open: i64,
+) -> Result<(), String> {
+    let reads: Vec<(&Call, i64)> = calls
+        .iter()
+        .filter_map(|call| match call.what {
+            What::Read { value: Some(value) } => Some((*call, value)),
+            _ => None,
+        })
+        .collect();
+    for (read, value) in &reads {
+        // What ended before the read began is in it; what began after it ended is not.
+        let ended = places.iter().filter(|(_, call)| end(call) < read.called);
+        if let Some((before, call)) = ended.max_by_key(|(before, _)| **before)
+            && *before >= *value
+        {
+            return Err(format!("a stale read of {value}: {read:?} began after {call:?}"));
+        }
+        if let Some(call) = places.get(&(value - 1))
+            && call.called > end(read)
+        {
+            return Err(format!("a read of {value} before it was: {read:?}, {call:?}"));
+        }
+        let highest = places.last_key_value().map_or(0, |(before, _)| before + 1);
+        if *value > highest + open {
+            return Err(format!("a read of {value}, which nobody made: {read:?}"));
+        }
+    }
+    let mut by_call = reads;
+    by_call.sort_by_key(|(read, _)| read.called);
+    for (i, (read, value)) in by_call.iter().enumerate() {
+        let earlier = by_call[..i].iter().filter(|(other, _)| end(other) < read.called);
+        if let Some((other, seen)) = earlier.max_by_key(|(_, seen)| *seen)
+            && seen > value
+        {
+            return Err(format!("a read went back from {seen} to {value}: {other:?}, {read:?}"));
+        }
+    }
+    Ok(())
+}
+
+fn list(calls: &[&Call]) -> Result<(), String> {
+    let mut pushed: BTreeMap<u64, &Call> = BTreeMap::new();
+    let mut popped: BTreeMap<u64, &Call> = BTreeMap::new();
+    for call in calls {
+        match call.what {
+            What::Push { value } => _ = pushed.insert(value, call),
+            What::Pop { value: Some(Some(value)) } => {
+                if let Some(other) = popped.insert(value, call) {
+                    return Err(format!("{value} was taken twice: {other:?}, {call:?}"));
+                }
+            }
+            _ => {}
+        }
+    }
+    for (value, pop) in &popped {
+        match pushed.get(value) {
+            None => return Err(format!("{value} was taken and never put in: {pop:?}")),
+            Some(push) if push.called > end(pop) => {
+                return Err(format!("{value} was taken before it was put in: {pop:?}, {push:?}"));
+            }
+            Some(_) => {}
+        }
+    }
+    // First in, first out: of two that were put in one after the other, the later one is not taken
+    // first and done with before somebody begins to take the earlier one.
+    let mut in_order: Vec<(&u64, &&Call)> = pushed.iter().collect();
+    in_order.sort_by_key(|(_, push)| push.called);
+    for (i, (later, push)) in in_order.iter().enumerate() {
+        let Some(pop_later) = popped.get(later) else { continue };
+        for (earlier, before) in &in_order[..i] {
+            if end(before) < push.called
+                && let Some(pop_earlier) = popped.get(earlier)
+                && end(pop_later) < pop_earlier.called
+            {
+                return Err(format!("{later} overtook {earlier}: {pop_later:?}, {pop_earlier:?}"));
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Searches for an order in which a cell could have given these answers.
+fn cell(calls: &[&Call]) -> Result<(), String> {
+    // Calls that read nothing and were never answered constrain nothing.
+    let mut calls: Vec<&Call> = calls
+        .iter()
+        .copied()
+        .filter(|call| call.answered.is_some() || !matches!(call.what, What::Look { .. }))
+        .collect();
+    calls.sort_by_key(|call| call.called);
+    match Search::of(&calls).run() {
+        Some(true) => Ok(()),
+        Some(false) => Err(format!("no order explains these calls: {calls:#?}")),
+        // Undecided is no error: the seed is as good as any other without this object.
+        None => Ok(()),
+    }
+}
+
+/// A search through the orders of a cell's calls. Not recursive: an order is as long as the history.
+struct Search<'a> {
+    /// In the order in which they began.
+    calls: &'a [&'a Call],
+    /// Those done are all before `first_open`, and some behind it.
+    first_open: usize,
+    done_behind: BTreeSet<usize>,
+    /// Calls that were answered and are not done.
+    left: usize,
+}
+
+/// A search gives up after so many steps.
+const STEPS_MAX: u64 = 200_000;
+
+impl<'a> Search<'a> {
+    fn of(calls: &'a [&'a Call]) -> Search<'a> {
+        let left = calls.iter().filter(|call| call.answered.is_some()).count();
+        Search { calls, first_open: 0, done_behind: BTreeSet::new(), left }
+    }
+
+    /// Answers whether there is an order, or `None` if that takes too long to find out.
+    fn run(&mut self) -> Option<bool> {
+        // What was tried: which calls are done, and the value then.
+        let mut seen: BTreeSet<(usize, BTreeSet<usize>, u64)> = BTreeSet::new();
+        // The calls that were done, each with the value before it and what else could have come instead.
+        let mut path: Vec<(usize, u64, Vec<usize>)> = Vec::new();
+        let (mut value, mut next) = (0, self.next());
+        let mut steps = 0;
+        while self.left > 0 {
+            let Some(call) = next.pop() else {
+                let Some((call, before, others)) = path.pop() else { return Some(false) };
+                self.put_back(call);
+                (value, next) = (before, others);
+                continue;
+            };
+            let Some(after) = step(&self.calls[call].what, value) else { continue };
+            steps += 1;
+            if steps > STEPS_MAX {
+                return None;
+            }
+            self.take(call);
+            if seen.insert((self.first_open, self.done_behind.clone(), after)) {
+                path.push((call, value, next));
+                (value, next) = (after, self.next());
+            } else {
+                self.put_back(call);
+            }
+        }
+        Some(true)
+    }
+
+    /// The calls that can come next, the first to begin last: those that began before everything that is
+    /// open has ended.
+    fn next(&self) -> Vec<usize> {
+        let mut first_end = u64::MAX;
+        let mut next = Vec::new();
+        for (i, call) in self.calls.iter().enumerate().skip(self.first_open) {
+            if call.called > first_end {
+                break;
+            }
+            if !self.done_behind.contains(&i) {
+                first_end = first_end.min(end(call));
+                next.push(i);
+            }
+        }
+        next.retain(|i| self.calls[*i].called <= first_end);
+        next.reverse();
+        next
+    }
+
+    fn take(&mut self, call: usize) {
+        self.left -= usize::from(self.calls[call].answered.is_some());
+        self.done_behind.insert(call);
+        while self.done_behind.remove(&self.first_open) {
+            self.first_open += 1;
+        }
+    }
+
+    fn put_back(&mut self, call: usize) {
+        self.left += usize::from(self.calls[call].answered.is_some());
+        self.done_behind.extend(call..self.first_open);
+        self.done_behind.remove(&call);
+        self.first_open = self.first_open.min(call);
+    }
+}
+
+/// The value after a call, if the cell could have given its answer.
+fn step(what: &What, value: u64) -> Option<u64> {
+    match *what {
+        What::Write { value: new } => Some(new),
+        What::Look { value: seen } => (seen.is_none_or(|seen| seen == value)).then_some(value),
+        What::Exchange { expected, value: new, swapped } => {
+            let swaps = value == expected;
+            (swapped.is_none_or(|swapped| swapped == swaps)).then_some(if swaps {
+                new
+            } else {
+                value
+            })
+        }
+        _ => unreachable!("{what:?} is not asked of a cell"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn call(what: What, called: u64, answered: impl Into<Option<u64>>) -> Call {
+        Call { client: 0, object: 0, what, called, answered: answered.into() }
+    }
+
+    fn check(calls: Vec<Call>) -> Result<(), String> {
+        History { calls }.check()
+    }
+
+    #[test]
+    fn counters_that_are_right() {
+        let plus = |before| What::Increment { before };
+        let read = |value| What::Read { value: Some(value) };
+        check(vec![
+            call(plus(Some(1)), 0, 10),
+            call(plus(Some(0)), 0, 10),
+            call(plus(None), 11, None),
+            call(read(2), 11, 12),
+            call(read(3), 13, 14),
+        ])
+        .unwrap();
+    }
+
+    #[test]
+    fn counters_that_are_wrong() {
+        let plus = |before| What::Increment { before };
+        let read = |value| What::Read { value: Some(value) };
+        let wrong: [(&str, Vec<Call>); 7] = [
+            ("twice", vec![call(plus(Some(0)), 0, 1), call(plus(Some(0)), 2, 3)]),
+            ("a gap", vec![call(plus(Some(1)), 0, 1)]),
+            ("backwards", vec![call(plus(Some(1)), 0, 1), call(plus(Some(0)), 2, 3)]),
+            ("stale", vec![call(plus(Some(0)), 0, 1), call(read(0), 2, 3)]),
+            ("early", vec![call(read(1), 0, 1), call(plus(Some(0)), 2, 3)]),
+            ("invented", vec![call(read(1), 0, 1)]),
+            (
+                "back again",
+                vec![call(plus(None), 0, None), call(read(1), 1, 2), call(read(0), 3, 4)],
+            ),
+        ];
+        for (name, calls) in wrong {
+            assert!(check(calls).is_err(), "{name}");
+        }
+    }
+
+    #[test]
+    fn cells() {
+        let write = |value| What::Write { value };
+        let look = |value| What::Look { value: Some(value) };
+        let swap = |expected, value, swapped| What::Exchange { expected, value, swapped };
+        check(vec![
+            call(write(1), 0, 10),
+            call(look(0), 1, 3),
+            call(look(1), 4, 5),
+            call(swap(1, 2, Some(true)), 6, 20),
+            call(look(2), 7, 8),
+            call(write(3), 8, None),
+            call(look(3), 30, 31),
+        ])
+        .unwrap();
+        assert!(check(vec![call(write(1), 0, 1), call(look(0), 2, 3)]).is_err());
+        assert!(check(vec![call(look(1), 0, 1), call(write(1), 2, 3)]).is_err());
+        assert!(
+            check(vec![
+                call(write(1), 0, 1),
+                call(swap(1, 2, Some(true)), 2, 3),
+                call(swap(1, 3, Some(true)), 4, 5)
+            ])
+            .is_err()
+        );
+        assert!(
+            check(vec![call(write(1), 0, None), call(look(1), 1, 2), call(look(0), 3, 4),])
+                .is_err()
+        );
+    }
+
+    /// Seed 5140 has cells of thousands of calls.
+    #[test]
+    fn a_long_history_takes_no_stack() {
+        let calls = |seen: u64| {
+            let write = |i| call(What::Write { value: i }, 10 * i, 10 * i + 15);
+            let look = |i| call(What::Look { value: Some(i) }, 10 * i + 16, 10 * i + 17);
+            let mut calls: Vec<Call> = (1..100_000).flat_map(|i| [write(i), look(i)]).collect();
+            calls.push(call(What::Look { value: Some(seen) }, 2_000_000, 2_000_001));
+            calls
+        };
+        let small = std::thread::Builder::new().stack_size(64 * 1024);
+        let checked = small.spawn(move || check(calls(99_999))).unwrap().join().unwrap();
+        checked.unwrap();
+        assert!(check(calls(99_998)[199_990..].to_vec()).is_err());
+    }
+
+    #[test]
+    fn lists() {
+        let push = |value| What::Push { value };
+        let pop = |value| What::Pop { value: Some(value) };
+        check(vec![call(push(1), 0, 1), call(push(2), 2, 3), call(pop(Some(1)), 4, 5)]).unwrap();
+        check(vec![call(pop(None), 0, 1), call(push(2), 0, None), call(pop(Some(2)), 4, 5)])
+            .unwrap();
+        assert!(
+            check(vec![call(push(1), 0, 1), call(pop(Some(1)), 2, 3), call(pop(Some(1)), 2, 3)])
+                .is_err()
+        );
+        assert!(check(vec![call(push(2), 2, 3), call(pop(Some(1)), 2, 3)]).is_err());
+        assert!(
+            check(vec![
+                call(push(1), 0, 1),
+                call(push(2), 2, 3),
+                call(pop(Some(2)), 4, 5),
+                call(pop(Some(1)), 6, 7)
+            ])
+            .is_err()
+        );
+    }
+}
