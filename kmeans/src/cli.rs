@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::time::Duration;
 
-use catena_kmeans::cloud::Cloud;
+use catena_cloud::Cloud;
 use catena_kmeans::data::{DataSet, Format, Hints};
 use catena_kmeans::generate::Recipe;
 use catena_kmeans::init::Init;

@@ -9,10 +9,10 @@ use std::path::PathBuf;
 use std::thread;
 use std::time::Duration;
 
+use catena_cloud::{Context, Stop};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use crate::cloud::{Context, Stop};
 use crate::coordination::Local;
 use crate::data::{DataSet, Format, Hints};
 use crate::error::{Error, Result};
@@ -303,7 +303,7 @@ fn invoke(function: &str, job: &Job) -> Result<Summary> {
     use crate::link::Place;
     let own = std::env::var("AWS_LAMBDA_FUNCTION_NAME");
     let function = if function == "self" { own.unwrap_or_default() } else { function.to_string() };
-    let cloud = crate::cloud::Cloud::lambda(&function, None).map_err(Error::Cloud)?;
+    let cloud = catena_cloud::Cloud::lambda(&function, None).map_err(Error::Cloud)?;
     let place = Place::Running(job.engine.clone());
     let run = crate::workers::run(job, &cloud, &mut |_| (), &mut |again| {
         eprintln!("worker {}: {}; calling it again", again.party, again.how);

@@ -11,10 +11,9 @@
 //! - [`data`]: CSV, `.npy` and packed files, whole or in parts;
 //! - [`s3`], [`upload`]: data and results in a store;
 //! - [`job`], [`worker`], [`threads`], [`workers`]: a run, its workers here or elsewhere;
-//! - [`cloud`]: functions that run elsewhere and are joined like threads, k-means or not; [`event`]: uploads as jobs;
+//! - [`event`]: uploads as jobs;
 //! - [`generate`], [`report`]: data to try it on, and a picture of what came out.
 
-pub mod cloud;
 pub mod coordination;
 pub mod data;
 mod error;

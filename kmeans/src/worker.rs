@@ -1,4 +1,4 @@
-//! One worker of a job, as a function of a [cloud](crate::cloud): a process or an invocation is told its assignment,
+//! One worker of a job, as a function of a [cloud](catena_cloud): a process or an invocation is told its assignment,
 //! reads its rows, and takes part until the job is over, however long that is.
 //!
 //! 1. A worker may be called again at any time, even while the one before it still runs: both contribute the same, and
@@ -20,10 +20,10 @@ use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use catena_cloud::{Context, Functions, Stop};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::cloud::{Context, Functions, Stop};
 use crate::data::{DataSet, Format, Hints, Meter};
 use crate::error::{Error, Result};
 use crate::event;

@@ -10,9 +10,9 @@ use std::sync::mpsc::{self, Receiver, Sender};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use catena_cloud::{Cloud, Running, Told};
 use serde_json::Value;
 
-use crate::cloud::{self, Cloud, Running, Told};
 use crate::error::{Error, Result};
 use crate::job::{Board, Event, Job, Summary};
 use crate::link::Watch;
@@ -131,11 +131,11 @@ fn typed<T: serde::de::DeserializeOwned>(party: u32, value: Value) -> Result<T> 
 }
 
 /// What the end of a worker means for the run.
-fn ended(party: u32, error: cloud::Error) -> Error {
+fn ended(party: u32, error: catena_cloud::Error) -> Error {
     match error {
         // It names its file and row by itself.
-        cloud::Error::Failed { message, .. } => Error::Worker { message },
-        cloud::Error::GaveUp { how, attempts, log, .. } => {
+        catena_cloud::Error::Failed { message, .. } => Error::Worker { message },
+        catena_cloud::Error::GaveUp { how, attempts, log, .. } => {
             Error::WorkerDied { party, how, starts: attempts, log }
         }
         other => Error::Cloud(other),

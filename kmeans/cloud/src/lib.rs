@@ -15,7 +15,7 @@
 //!    left alone, and nobody listens to them.
 //!
 //! ```
-//! use catena_kmeans::cloud::{Cloud, Context, Functions, Stop};
+//! use catena_cloud::{Cloud, Context, Functions, Stop};
 //!
 //! fn square(_: &Context<'_>, x: u64) -> Result<u64, Stop> {
 //!     Ok(x * x)
@@ -27,10 +27,10 @@
 //! let four = cloud.spawn("square", &2)?;
 //! let more: Vec<u64> = cloud.invoke_all("square", 3..6)?;
 //! assert_eq!((four.join()?, more), (4u64, vec![9, 16, 25]));
-//! # Ok::<(), catena_kmeans::cloud::Error>(())
+//! # Ok::<(), catena_cloud::Error>(())
 //! ```
 //!
-//! `kmeans/examples/pi.rs` is a whole program that runs in all three ways.
+//! `examples/pi.rs` is a whole program that runs in all three ways.
 
 use std::marker::PhantomData;
 use std::path::PathBuf;
@@ -48,6 +48,8 @@ mod functions;
 #[cfg(feature = "lambda")]
 mod lambda;
 mod processes;
+#[cfg(feature = "lambda")]
+mod runtime;
 #[cfg(feature = "lambda")]
 mod runtime_api;
 #[cfg(test)]

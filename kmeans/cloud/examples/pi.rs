@@ -1,13 +1,13 @@
 //! Pi by throwing darts, wherever there is room: on threads, in processes, or in environments of Lambda.
 //!
-//! `cargo run -p catena-kmeans --example pi [threads | processes]`
+//! `cargo run -p catena-cloud --example pi [threads | processes]`
 //!
 //! With the feature `lambda`, this program is also the function: called `bootstrap`, zipped and uploaded as `pi`, it
 //! throws the darts there for `pi lambda:pi`. An emulator's URL may follow.
 
 #![allow(clippy::print_stdout, reason = "an example shows what it does")]
 
-use catena_kmeans::cloud::{Cloud, Context, Functions, Stop};
+use catena_cloud::{Cloud, Context, Functions, Stop};
 use serde::{Deserialize, Serialize};
 
 const CALLS: u64 = 8;
