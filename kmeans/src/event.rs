@@ -9,7 +9,7 @@ use std::path::PathBuf;
 use std::thread;
 use std::time::Duration;
 
-use catena_cloud::{Context, Stop};
+use catena_cloud::{Context, Failure};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
@@ -164,14 +164,14 @@ fn uploads(event: Value) -> serde_json::Result<Vec<Upload>> {
 }
 
 /// Does what the environment says with what was uploaded.
-pub(crate) fn run(context: &Context<'_>, event: Value) -> Result<Vec<Clustered>, Stop> {
+pub(crate) fn run(context: &Context<'_>, event: Value) -> Result<Vec<Clustered>, Failure> {
     let settings = Settings::from_vars(std::env::vars()).map_err(|error| {
-        Stop::Failed(format!("the variables {PREFIX}... cannot be understood: {error}"))
+        Failure::Final(format!("the variables {PREFIX}... cannot be understood: {error}"))
     })?;
     let mut done = Vec::new();
     for upload in uploads(event)? {
-        let Some(data) = upload.data(&settings).map_err(worker::stop)? else { continue };
-        done.push(settings.cluster(context, &data).map_err(worker::stop)?);
+        let Some(data) = upload.data(&settings).map_err(worker::failure)? else { continue };
+        done.push(settings.cluster(context, &data).map_err(worker::failure)?);
     }
     Ok(done)
 }

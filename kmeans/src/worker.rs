@@ -20,7 +20,7 @@ use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use catena_cloud::{Context, Functions, Stop};
+use catena_cloud::{Context, Failure, Functions};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -187,11 +187,11 @@ impl Assignment {
 /// What programs serve in whose processes and environments workers are to run.
 #[must_use]
 pub fn functions() -> Functions {
-    Functions::new().with(FUNCTION, run).otherwise(otherwise)
+    Functions::new().with(FUNCTION, run).with_fallback(otherwise)
 }
 
 /// What comes from elsewhere: an upload, or an assignment of its own.
-fn otherwise(context: &Context<'_>, event: Value) -> Result<Value, Stop> {
+fn otherwise(context: &Context<'_>, event: Value) -> Result<Value, Failure> {
     if event::is_event(&event) {
         return Ok(serde_json::to_value(event::run(context, event)?)?);
     }
@@ -200,19 +200,19 @@ fn otherwise(context: &Context<'_>, event: Value) -> Result<Value, Stop> {
     }
     let expected = "expected an assignment with the fields engine, job, worker, workers, data and k, \
                     or an event of S3";
-    Err(Stop::Failed(expected.into()))
+    Err(Failure::Final(expected.into()))
 }
 
-fn run(context: &Context<'_>, assignment: Assignment) -> Result<Done, Stop> {
-    work(context, &assignment).map_err(stop)
+fn run(context: &Context<'_>, assignment: Assignment) -> Result<Done, Failure> {
+    work(context, &assignment).map_err(failure)
 }
 
 /// Whether another attempt could end otherwise.
-pub(crate) fn stop(error: Error) -> Stop {
+pub(crate) fn failure(error: Error) -> Failure {
     if error.is_passing() {
-        Stop::Again(error.to_string())
+        Failure::Retry(error.to_string())
     } else {
-        Stop::Failed(error.to_string())
+        Failure::Final(error.to_string())
     }
 }
 
@@ -224,7 +224,7 @@ fn work(context: &Context<'_>, assignment: &Assignment) -> Result<Done> {
     let start = Instant::now();
     let points = load(context, &job, worker, &link)?;
     let tell = |event: &Event| {
-        context.tell(event).map_err(|stop| Error::Worker { message: stop.to_string() })
+        context.report(event).map_err(|failure| Error::Worker { message: failure.to_string() })
     };
     tell(&Event::Loaded { seconds: start.elapsed().as_secs_f64() })?;
     let done = job.work(worker, points, &mut link, true, &mut |event| {
@@ -265,7 +265,7 @@ fn load(context: &Context<'_>, job: &Job, worker: u32, link: &Link<'_>) -> Resul
             told += bytes;
             if context.is_live() {
                 // Who does not listen any more is found out when there is something to say.
-                drop(context.tell(&Event::Read(bytes)));
+                drop(context.report(&Event::Read(bytes)));
             } else {
                 link.note_read(bytes);
             }

@@ -1,49 +1,49 @@
-//! The function's side: what it is called by, what it is told, what it answers.
+//! The side of the function: its registry, its context, and how it fails.
 
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use serde::Serialize;
 use serde::de::DeserializeOwned;
-use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::drive::{Call, Said};
+use super::driver::{Message, Request};
 use super::processes;
 
-/// What a process is started with to run a function.
+/// The argument with which a process is started to run a function.
 pub const PROCESS_ARGUMENT: &str = "cloud-worker";
 
-type Function = dyn Fn(&Context<'_>, Value) -> Result<Value, Stop> + Send + Sync;
+type Function = dyn Fn(&Context<'_>, Value) -> Result<Value, Failure> + Send + Sync;
+
+type Report<'a> = dyn Fn(Value) -> Result<(), Failure> + Sync + 'a;
 
 /// Functions by name.
 #[derive(Clone, Default)]
 pub struct Functions {
     named: BTreeMap<String, Arc<Function>>,
-    otherwise: Option<Arc<Function>>,
+    fallback: Option<Arc<Function>>,
 }
 
-/// Why a function answers nothing.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Stop {
-    /// It cannot be done, and could not be another time.
-    Failed(String),
-    /// It should be called again.
-    Again(String),
+/// Why a function returns no result. Any other error converts to [`Failure::Final`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Failure {
+    /// Another attempt would not help.
+    Final(String),
+    /// Another attempt should follow.
+    Retry(String),
 }
 
-/// Errors are final, unless the function knows better.
-impl<E: std::error::Error> From<E> for Stop {
+impl<E: std::error::Error> From<E> for Failure {
     fn from(error: E) -> Self {
-        Self::Failed(error.to_string())
+        Self::Final(error.to_string())
     }
 }
 
-impl fmt::Display for Stop {
+impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (Self::Failed(reason) | Self::Again(reason)) = self;
+        let (Self::Final(reason) | Self::Retry(reason)) = self;
         f.write_str(reason)
     }
 }
@@ -53,7 +53,7 @@ pub struct Context<'a> {
     attempt: u32,
     deadline: Option<Instant>,
     is_live: bool,
-    tell: &'a (dyn Fn(Value) -> Result<(), Stop> + Sync),
+    report: &'a Report<'a>,
 }
 
 impl<'a> Context<'a> {
@@ -61,42 +61,43 @@ impl<'a> Context<'a> {
         attempt: u32,
         deadline: Option<Instant>,
         is_live: bool,
-        tell: &'a (dyn Fn(Value) -> Result<(), Stop> + Sync),
+        report: &'a Report<'a>,
     ) -> Self {
-        Self { attempt, deadline, is_live, tell }
+        Self { attempt, deadline, is_live, report }
     }
 
-    /// How many attempts there were before this one, as far as is known.
+    /// Returns how many attempts there were before this one, as far as the driver knows.
     #[must_use]
     pub fn attempt(&self) -> u32 {
         self.attempt
     }
 
-    /// When the function has to have answered; `None` if it may take its time.
+    /// Returns when the function has to have returned, if there is a limit.
     #[must_use]
     pub fn deadline(&self) -> Option<Instant> {
         self.deadline
     }
 
-    /// What is left until then.
+    /// Returns the time until [`Context::deadline`].
     #[must_use]
     pub fn time_left(&self) -> Option<Duration> {
         self.deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()))
     }
 
-    /// Whether what is told is heard at once, not only with the answer.
+    /// Returns whether progress arrives when it is reported, and not only with the result.
     #[must_use]
     pub fn is_live(&self) -> bool {
         self.is_live
     }
 
-    /// Tells something to whoever called.
+    /// Reports progress to the caller.
     ///
     /// # Errors
     ///
-    /// It does not become JSON, or nobody listens any more: there is no use in going on.
-    pub fn tell(&self, event: &(impl Serialize + ?Sized)) -> Result<(), Stop> {
-        (self.tell)(serde_json::to_value(event)?)
+    /// The value cannot be converted to JSON, or the caller has stopped listening, so that there is
+    /// no point in going on.
+    pub fn report(&self, progress: &(impl Serialize + ?Sized)) -> Result<(), Failure> {
+        (self.report)(serde_json::to_value(progress)?)
     }
 }
 
@@ -118,36 +119,39 @@ impl fmt::Debug for Functions {
 }
 
 impl Functions {
-    /// None yet.
+    /// Creates an empty registry.
     #[must_use]
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// These, and another one.
+    /// Adds a function.
     #[must_use]
     pub fn with<P: DeserializeOwned, R: Serialize>(
         mut self,
         name: &str,
-        function: impl Fn(&Context<'_>, P) -> Result<R, Stop> + Send + Sync + 'static,
+        function: impl Fn(&Context<'_>, P) -> Result<R, Failure> + Send + Sync + 'static,
     ) -> Self {
         self.named.insert(name.to_string(), untyped(function));
         self
     }
 
-    /// These, and one for what comes to a Lambda function from others than a [`Cloud`](super::Cloud): events, and
-    /// invocations by hand. Its answer is the invocation's, its error the invocation's error.
+    /// Adds a function for Lambda invocations that do not come from a [`Cloud`](super::Cloud):
+    /// events, and invocations by hand. Its result and its error are those of the invocation.
     #[must_use]
-    pub fn otherwise<P: DeserializeOwned, R: Serialize>(
+    pub fn with_fallback<P: DeserializeOwned, R: Serialize>(
         mut self,
-        function: impl Fn(&Context<'_>, P) -> Result<R, Stop> + Send + Sync + 'static,
+        function: impl Fn(&Context<'_>, P) -> Result<R, Failure> + Send + Sync + 'static,
     ) -> Self {
-        self.otherwise = Some(untyped(function));
+        self.fallback = Some(untyped(function));
         self
     }
 
-    /// Runs what this process was started to run, and never returns; or returns at once, if it was started for
-    /// something else.
+    /// Runs the functions that this process was started to run, and never returns; or returns at
+    /// once if the process was started for anything else.
+    ///
+    /// A process is started to run a function if its first argument is [`PROCESS_ARGUMENT`], or if
+    /// Lambda started it (feature `lambda`).
     #[must_use]
     pub fn serve(self) -> Self {
         if std::env::args_os().nth(1).is_some_and(|argument| argument == PROCESS_ARGUMENT) {
@@ -160,31 +164,35 @@ impl Functions {
         self
     }
 
-    /// Runs a call to its end.
-    pub(super) fn run(&self, call: Call, context: &Context<'_>) -> Said {
-        let Some(function) = self.named.get(&call.function) else {
+    /// Runs a request of a [`Cloud`](super::Cloud) to its end.
+    pub(super) fn run(&self, request: Request, context: &Context<'_>) -> Message {
+        let Some(function) = self.named.get(&request.function) else {
             let known = self.named.keys().map(String::as_str).collect::<Vec<_>>().join(", ");
-            return Said::Failed(format!("there is no such function here; there are: {known}"));
+            return Message::Failed(format!("unknown function; this program has: {known}"));
         };
-        match function(context, call.payload) {
-            Ok(result) => Said::Done(result),
-            Err(Stop::Failed(message)) => Said::Failed(message),
-            Err(Stop::Again(message)) => Said::Again(message),
+        match function(context, request.payload) {
+            Ok(result) => Message::Done(result),
+            Err(Failure::Final(reason)) => Message::Failed(reason),
+            Err(Failure::Retry(reason)) => Message::Retry(reason),
         }
     }
 
-    /// Runs what is no call of a cloud.
+    /// Runs an invocation that is not a request of a [`Cloud`](super::Cloud).
     #[cfg(feature = "lambda")]
-    pub(super) fn run_otherwise(&self, event: Value, context: &Context<'_>) -> Result<Value, Stop> {
-        match &self.otherwise {
+    pub(super) fn run_fallback(
+        &self,
+        event: Value,
+        context: &Context<'_>,
+    ) -> Result<Value, Failure> {
+        match &self.fallback {
             Some(function) => function(context, event),
-            None => Err(Stop::Failed("this function is only called by a cloud".into())),
+            None => Err(Failure::Final("this function takes only calls of catena-cloud".into())),
         }
     }
 }
 
 fn untyped<P: DeserializeOwned, R: Serialize>(
-    function: impl Fn(&Context<'_>, P) -> Result<R, Stop> + Send + Sync + 'static,
+    function: impl Fn(&Context<'_>, P) -> Result<R, Failure> + Send + Sync + 'static,
 ) -> Arc<Function> {
     Arc::new(move |context, payload| {
         let payload = serde_json::from_value(payload)?;

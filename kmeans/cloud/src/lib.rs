@@ -1,36 +1,4 @@
-//! Cloud threads: functions that run somewhere else, and are spawned and joined as threads are.
-//!
-//! A function has a name, takes one value and answers one; both travel as JSON. Where it runs is the [`Cloud`]'s
-//! business: on a thread of this process, in a process of its own, or in an environment of AWS Lambda. A program that
-//! works with one works with all, because what is promised is the same:
-//!
-//! 1. A call is made at least once. An attempt that dies (a panic, a signal, a time that ran out, an environment that
-//!    is gone) is followed by another, up to [`Cloud::attempts`] of them, after pauses that grow and are random. What
-//!    must not happen twice has to be done by ops of shared objects that take a name, as the party of a reduction.
-//! 2. An error that the function itself answers is final: [`Stop::Failed`]. [`Stop::Again`] asks for another attempt,
-//!    as a function does whose time is nearly over; it counts as a death only if the attempt told nothing.
-//! 3. What a function tells on the way ([`Context::tell`]) is heard in its order, at the latest with its answer. From
-//!    Lambda it comes with the answer, and not at all from attempts that died.
-//! 4. Who is not wanted any more is stopped as far as that can be: a process is killed, a thread and an invocation are
-//!    left alone, and nobody listens to them.
-//!
-//! ```
-//! use catena_cloud::{Cloud, Context, Functions, Stop};
-//!
-//! fn square(_: &Context<'_>, x: u64) -> Result<u64, Stop> {
-//!     Ok(x * x)
-//! }
-//!
-//! // In a process or an environment that was started to run a function, this runs it and never returns.
-//! let functions = Functions::new().with("square", square).serve();
-//! let cloud = Cloud::threads(functions);
-//! let four = cloud.spawn("square", &2)?;
-//! let more: Vec<u64> = cloud.invoke_all("square", 3..6)?;
-//! assert_eq!((four.join()?, more), (4u64, vec![9, 16, 25]));
-//! # Ok::<(), catena_cloud::Error>(())
-//! ```
-//!
-//! `examples/pi.rs` is a whole program that runs in all three ways.
+#![doc = include_str!("../README.md")]
 
 use std::marker::PhantomData;
 use std::path::PathBuf;
@@ -43,231 +11,188 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-mod drive;
+mod driver;
+mod error;
 mod functions;
 #[cfg(feature = "lambda")]
 mod lambda;
 mod processes;
-#[cfg(feature = "lambda")]
-mod runtime;
 #[cfg(feature = "lambda")]
 mod runtime_api;
 #[cfg(test)]
 mod tests;
 mod threads;
 
-use drive::{Call, Drive, Place, Stopper};
-pub use functions::{Context, Functions, PROCESS_ARGUMENT, Stop};
-#[cfg(feature = "lambda")]
-pub use runtime_api::serve as serve_lambda;
+use driver::{Backend, Driver, Request, Stopper};
+pub use error::Error;
+pub use functions::{Context, Failure, Functions, PROCESS_ARGUMENT};
 
-/// How often a call is attempted unless told otherwise, if no attempt gets anywhere.
+/// How many attempts a call gets by default if none of them makes progress.
 pub const ATTEMPTS: u32 = 4;
 
-/// A place where functions run.
+/// A driver thread only passes events on; a thousand of them should not cost memory.
+const DRIVER_STACK_BYTES: usize = 256 << 10;
+
+/// Where functions run.
 #[derive(Clone)]
 pub struct Cloud {
-    place: Arc<dyn Place>,
+    backend: Arc<dyn Backend>,
     attempts: u32,
     timeout: Option<Duration>,
 }
 
-/// Why a call has no result.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum Error {
-    /// The function said so.
-    #[error("{function}: {message}")]
-    Failed {
-        /// Which.
-        function: String,
-        /// In its own words.
-        message: String,
-        /// The end of its log, where that comes with the answer.
-        log: Option<String>,
-    },
-    /// It died more often than is put up with.
-    #[error("{function}: {how}, and was started {attempts} times; giving up")]
-    GaveUp {
-        /// Which.
-        function: String,
-        /// How the last attempt ended.
-        how: String,
-        /// How many there were.
-        attempts: u32,
-        /// The end of the last attempt's log, where that comes with the answer.
-        log: Option<String>,
-    },
-    /// It could not be started, and could not be another time either.
-    #[error("{function} cannot be started: {reason}")]
-    Refused {
-        /// Which.
-        function: String,
-        /// Why.
+/// An event of a call, for [`Cloud::start`].
+#[derive(Debug)]
+pub enum CallEvent {
+    /// The function reported progress ([`Context::report`]).
+    Progress(Value),
+    /// An attempt ended without a result; another one follows.
+    Retrying {
+        /// How the attempt ended.
         reason: String,
-    },
-    /// What goes to it, or came from it, is no JSON of the type that is expected.
-    #[error("{function}: {cause}")]
-    Type {
-        /// Which.
-        function: String,
-        /// What does not fit.
-        cause: serde_json::Error,
-    },
-    /// It was stopped before it was over.
-    #[error("{function} was stopped")]
-    Stopped {
-        /// Which.
-        function: String,
-    },
-}
-
-/// What is heard of a call.
-#[derive(Debug)]
-pub enum Told {
-    /// What the function told.
-    Event(Value),
-    /// An attempt ended without a result; there is going to be another.
-    Again {
-        /// How it ended.
-        how: String,
-        /// The end of its log, where that is known.
+        /// The end of its log, if the back end has one.
         log: Option<String>,
     },
-    /// The call is over, and nothing more will be heard.
-    Ended(Result<Value, Error>),
+    /// The call is over; no event follows.
+    Finished(Result<Value, Error>),
 }
 
-/// A call that was made. Dropping it stops it.
+/// A call that was started with a listener. Dropping it stops the call.
 #[derive(Debug)]
-pub struct Running {
+pub struct CallGuard {
     stopper: Arc<Stopper>,
     driver: Option<JoinHandle<()>>,
 }
 
-/// A call whose result is wanted. Dropping it stops it.
+/// A call whose result can be joined. Dropping it stops the call.
 #[derive(Debug)]
-pub struct Handle<R> {
+pub struct CallHandle<R> {
     function: String,
-    heard: Receiver<Told>,
-    running: Running,
+    events: Receiver<CallEvent>,
+    guard: CallGuard,
     result: PhantomData<fn() -> R>,
 }
 
 impl Cloud {
-    /// Threads of this process. A panic is a death; time that runs out is too, though the thread goes on.
+    /// Runs functions on threads of this process. A panic is the death of an attempt; so is a
+    /// timeout, although the thread goes on.
     #[must_use]
     pub fn threads(functions: Functions) -> Self {
         Self::new(threads::Threads::new(functions), None)
     }
 
-    /// Processes of a program that calls [`Functions::serve`] before anything else; each attempt is a new one. Its
-    /// standard error is this process's.
+    /// Runs functions in processes of a program that calls [`Functions::serve`] before anything
+    /// else; each attempt is a new process. It shares standard error with this process.
     #[must_use]
     pub fn processes(program: impl Into<PathBuf>) -> Self {
         Self::new(processes::Processes::new(program.into()), None)
     }
 
-    /// Environments of a Lambda function whose program calls [`Functions::serve`].
+    /// Runs functions in environments of a Lambda function (a name or an ARN) whose program calls
+    /// [`Functions::serve`].
     ///
-    /// Region and keys are had as by AWS' own tools; `endpoint_url` is for an emulator.
+    /// Region and credentials come from where the AWS command line finds them; `endpoint_url` is
+    /// for an emulator.
     ///
     /// # Errors
     ///
-    /// Nobody says in which region the function is.
+    /// [`Error::Refused`] if no region is configured.
     #[cfg(feature = "lambda")]
     pub fn lambda(function: &str, endpoint_url: Option<&str>) -> Result<Self, Error> {
-        let place = lambda::Lambda::connect(function, endpoint_url)?;
-        Ok(Self::new(place, Some(lambda::TIME_MAX)))
+        let backend = lambda::Lambda::connect(function, endpoint_url)?;
+        Ok(Self::new(backend, Some(lambda::TIME_MAX)))
     }
 
-    fn new(place: impl Place + 'static, timeout: Option<Duration>) -> Self {
-        Self { place: Arc::new(place), attempts: ATTEMPTS, timeout }
+    fn new(backend: impl Backend + 'static, timeout: Option<Duration>) -> Self {
+        Self { backend: Arc::new(backend), attempts: ATTEMPTS, timeout }
     }
 
-    /// Attempts until a call is given up, at least one.
+    /// Sets after how many attempts without progress a call is given up, at least one
+    /// ([`ATTEMPTS`] by default).
     #[must_use]
     pub fn attempts(mut self, attempts: u32) -> Self {
         self.attempts = attempts.max(1);
         self
     }
 
-    /// How long an attempt may take; the function hears of it ([`Context::deadline`]). A Lambda function has a time of
-    /// its own as well.
+    /// Sets how long an attempt may take; the function can read it ([`Context::deadline`]). A
+    /// Lambda function has its own timeout as well.
     #[must_use]
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.timeout = Some(timeout);
         self
     }
 
-    /// Whether what is told is heard at once.
+    /// Returns whether progress arrives when it is reported, and not only with the result.
     #[must_use]
     pub fn is_live(&self) -> bool {
-        self.place.is_live()
+        self.backend.is_live()
     }
 
-    /// Calls a function.
+    /// Calls a function; [`CallHandle::join`] waits for its result.
     ///
     /// # Errors
     ///
-    /// A payload that does not become JSON. All others are met by whoever joins.
+    /// [`Error::Type`] if the payload cannot be converted to JSON, [`Error::Refused`] if there is
+    /// no thread for it. All other errors come from [`CallHandle::join`].
     pub fn spawn<R: DeserializeOwned>(
         &self,
         function: &str,
         payload: &(impl Serialize + ?Sized),
-    ) -> Result<Handle<R>, Error> {
-        let (sender, heard) = mpsc::channel();
-        // Who dropped the handle does not listen.
-        let running = self.start(function, payload, move |told| drop(sender.send(told)))?;
-        Ok(Handle { function: function.to_string(), heard, running, result: PhantomData })
+    ) -> Result<CallHandle<R>, Error> {
+        let (sender, events) = mpsc::channel();
+        // Sending fails once the handle is dropped.
+        let guard = self.start(function, payload, move |event| drop(sender.send(event)))?;
+        Ok(CallHandle { function: function.to_string(), events, guard, result: PhantomData })
     }
 
-    /// Calls a function once for each payload, all at the same time. Answers the results in the order of the payloads.
+    /// Calls a function once for each payload, all at the same time. Returns the results in the
+    /// order of the payloads.
     ///
     /// # Errors
     ///
-    /// The first that is met; all other calls are stopped.
+    /// The first error of any call; all other calls are stopped.
     pub fn invoke_all<P: Serialize, R: DeserializeOwned>(
         &self,
         function: &str,
         payloads: impl IntoIterator<Item = P>,
     ) -> Result<Vec<R>, Error> {
-        let (sender, ended) = mpsc::channel();
+        let (sender, finished) = mpsc::channel();
         let mut calls = Vec::new();
         for (at, payload) in payloads.into_iter().enumerate() {
             let sender: Sender<(usize, Result<Value, Error>)> = sender.clone();
-            calls.push(self.start(function, &payload, move |told| {
-                if let Told::Ended(result) = told {
+            calls.push(self.start(function, &payload, move |event| {
+                if let CallEvent::Finished(result) = event {
                     drop(sender.send((at, result)));
                 }
             })?);
         }
         drop(sender);
         let mut results: Vec<Option<R>> = calls.iter().map(|_| None).collect();
-        for (at, result) in ended {
+        for (at, result) in finished {
             results[at] = Some(typed(function, result?)?);
         }
-        let all = results.into_iter().map(|result| result.expect("every call ends"));
+        let all = results.into_iter().map(|result| result.expect("every call finishes"));
         Ok(all.collect())
     }
 
-    /// Calls a function, and lets `on_told` hear, on another thread, all that is heard of it.
+    /// Calls a function and passes all events of the call to `on_event`, on another thread.
     ///
     /// # Errors
     ///
-    /// A payload that does not become JSON.
+    /// Those of [`Cloud::spawn`].
     pub fn start(
         &self,
         function: &str,
         payload: &(impl Serialize + ?Sized),
-        on_told: impl FnMut(Told) + Send + 'static,
-    ) -> Result<Running, Error> {
+        on_event: impl FnMut(CallEvent) + Send + 'static,
+    ) -> Result<CallGuard, Error> {
         let payload = serde_json::to_value(payload)
             .map_err(|cause| Error::Type { function: function.to_string(), cause })?;
         let stopper = Arc::new(Stopper::default());
-        let drive = Drive {
-            place: self.place.clone(),
-            call: Call {
+        let driver = Driver {
+            backend: self.backend.clone(),
+            request: Request {
                 function: function.to_string(),
                 attempt: 0,
                 seconds: self.timeout.map(|timeout| timeout.as_secs_f64()),
@@ -280,17 +205,14 @@ impl Cloud {
         let driver = thread::Builder::new()
             .name(function.to_string())
             .stack_size(DRIVER_STACK_BYTES)
-            .spawn(move || drive.run(on_told))
+            .spawn(move || driver.run(on_event))
             .map_err(|cause| Error::Refused {
                 function: function.to_string(),
                 reason: cause.to_string(),
             })?;
-        Ok(Running { stopper, driver: Some(driver) })
+        Ok(CallGuard { stopper, driver: Some(driver) })
     }
 }
-
-/// A driver only passes on what is heard; a thousand of them should not cost memory.
-const DRIVER_STACK_BYTES: usize = 256 << 10;
 
 impl std::fmt::Debug for Cloud {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -302,7 +224,7 @@ impl std::fmt::Debug for Cloud {
     }
 }
 
-impl<R: DeserializeOwned> Handle<R> {
+impl<R: DeserializeOwned> CallHandle<R> {
     /// Waits for the result.
     ///
     /// # Errors
@@ -310,25 +232,25 @@ impl<R: DeserializeOwned> Handle<R> {
     /// See [`Error`].
     pub fn join(self) -> Result<R, Error> {
         loop {
-            match self.heard.recv() {
-                Ok(Told::Ended(result)) => return typed(&self.function, result?),
-                Ok(Told::Event(_) | Told::Again { .. }) => {}
-                Err(_) => unreachable!("the end of a call is told"),
+            match self.events.recv() {
+                Ok(CallEvent::Finished(result)) => return typed(&self.function, result?),
+                Ok(CallEvent::Progress(_) | CallEvent::Retrying { .. }) => {}
+                Err(_) => unreachable!("a call finishes before its sender is dropped"),
             }
         }
     }
 
-    /// Stops the call; joining it answers [`Error::Stopped`], if it was not over before.
+    /// Stops the call. Joining it returns [`Error::Stopped`] unless it has finished before.
     pub fn stop(&self) {
-        self.running.stopper.stop();
+        self.guard.stopper.stop();
     }
 }
 
-impl Drop for Running {
+impl Drop for CallGuard {
     fn drop(&mut self) {
         self.stopper.stop();
         if let Some(driver) = self.driver.take() {
-            // It ends at once, and a panic of whoever listens was seen where that happened.
+            // It ends at once. A panic of the listener was printed by its own thread.
             drop(driver.join());
         }
     }
@@ -339,7 +261,7 @@ fn typed<R: DeserializeOwned>(function: &str, result: Value) -> Result<R, Error>
         .map_err(|cause| Error::Type { function: function.to_string(), cause })
 }
 
-/// When an attempt that begins now is over.
+/// The end of an attempt that begins now.
 fn deadline(timeout: Option<Duration>) -> Option<Instant> {
     timeout.and_then(|timeout| Instant::now().checked_add(timeout))
 }

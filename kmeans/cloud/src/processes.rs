@@ -1,5 +1,6 @@
-//! Attempts as processes: told the call in a line on standard input, saying what they have to in lines on standard
-//! output. Standard input stays open as long as the call is wanted: a process whose driver is gone ends itself.
+//! Attempts as processes. A process reads its request as one line of standard input and writes its
+//! messages as lines to standard output. Standard input stays open while the call is wanted: a
+//! process whose driver is gone ends itself.
 
 use std::io::{self, BufRead, BufReader, Write};
 use std::path::PathBuf;
@@ -9,8 +10,8 @@ use std::thread;
 use std::time::Duration;
 
 use super::deadline;
-use super::drive::{Attempt, Call, Heard, Place, Said};
-use super::functions::{Context, Functions, PROCESS_ARGUMENT, Stop};
+use super::driver::{Attempt, AttemptEvent, Backend, Message, Request};
+use super::functions::{Context, Failure, Functions, PROCESS_ARGUMENT};
 
 pub(super) struct Processes {
     program: PathBuf,
@@ -21,7 +22,7 @@ impl Processes {
         Self { program }
     }
 
-    fn start(&self, call: &Call, heard: Sender<Heard>) -> io::Result<Process> {
+    fn spawn(&self, request: &Request, events: Sender<AttemptEvent>) -> io::Result<ChildProcess> {
         let mut child = Command::new(&self.program)
             .arg(PROCESS_ARGUMENT)
             .stdin(Stdio::piped())
@@ -29,27 +30,28 @@ impl Processes {
             .spawn()?;
         let mut input = child.stdin.take().expect("standard input is a pipe");
         let output = BufReader::new(child.stdout.take().expect("standard output is a pipe"));
-        let mut line = serde_json::to_vec(call)?;
+        let mut line = serde_json::to_vec(request)?;
         line.push(b'\n');
         thread::spawn(move || {
-            // A process that dies before it has read this is found out by the end of its output.
+            // If the process dies before it has read this, the end of its output shows it.
             drop(input.write_all(&line).and_then(|()| input.flush()));
-            listen(output, &heard);
+            forward(output, &events);
             drop(input);
         });
-        Ok(Process { child: Some(child) })
+        Ok(ChildProcess { child: Some(child) })
     }
 }
 
-impl Place for Processes {
-    fn begin(&self, call: &Call, heard: Sender<Heard>) -> Box<dyn Attempt> {
-        Box::new(self.start(call, heard.clone()).unwrap_or_else(|cause| {
+impl Backend for Processes {
+    fn start(&self, request: &Request, events: Sender<AttemptEvent>) -> Box<dyn Attempt> {
+        Box::new(self.spawn(request, events.clone()).unwrap_or_else(|cause| {
             let reason = format!("{}: {cause}", self.program.display());
             let permanent =
                 matches!(cause.kind(), io::ErrorKind::NotFound | io::ErrorKind::PermissionDenied);
-            let told = if permanent { Heard::Refused(reason) } else { Heard::Busy(reason) };
-            drop(heard.send(told));
-            Process { child: None }
+            let event =
+                if permanent { AttemptEvent::Refused(reason) } else { AttemptEvent::Busy(reason) };
+            drop(events.send(event));
+            ChildProcess { child: None }
         }))
     }
 
@@ -58,26 +60,26 @@ impl Place for Processes {
     }
 }
 
-/// Passes on what a process says until it says no more.
-fn listen(output: impl BufRead, heard: &Sender<Heard>) {
+/// Forwards the messages of a process until its output ends.
+fn forward(output: impl BufRead, events: &Sender<AttemptEvent>) {
     for line in output.lines().map_while(Result::ok) {
-        let Ok(said) = serde_json::from_str(&line) else {
+        let Ok(message) = serde_json::from_str(&line) else {
             // The function itself printed something.
             let _ = writeln!(io::stderr(), "{line}");
             continue;
         };
-        if heard.send(Heard::Said { said, log: None }).is_err() {
+        if events.send(AttemptEvent::Message { message, log: None }).is_err() {
             return;
         }
     }
-    drop(heard.send(Heard::Silence));
+    drop(events.send(AttemptEvent::EndOfOutput));
 }
 
-struct Process {
+struct ChildProcess {
     child: Option<Child>,
 }
 
-impl Attempt for Process {
+impl Attempt for ChildProcess {
     fn end(&mut self) -> String {
         match self.child.as_mut().map(Child::wait) {
             Some(Ok(status)) => status.to_string(),
@@ -87,43 +89,49 @@ impl Attempt for Process {
     }
 }
 
-impl Drop for Process {
+impl Drop for ChildProcess {
     fn drop(&mut self) {
         if let Some(child) = &mut self.child {
-            // It may be gone already.
+            // It may have ended already.
             drop(child.kill());
             drop(child.wait());
         }
     }
 }
 
-/// The other side: runs the one call that this process was started for.
+/// Runs the one call that this process was started for.
 pub(super) fn serve(functions: &Functions) -> ! {
     let mut line = String::new();
     let read = io::stdin().read_line(&mut line);
-    let call: Call =
+    let request: Request =
         match read.map_err(serde_json::Error::io).and_then(|_| serde_json::from_str(&line)) {
-            Ok(call) => call,
+            Ok(request) => request,
             Err(error) => {
-                let _ =
-                    writeln!(io::stderr(), "{PROCESS_ARGUMENT} is for drivers to start: {error}");
+                let _ = writeln!(
+                    io::stderr(),
+                    "{PROCESS_ARGUMENT} is an argument for processes that a driver starts, with a \
+                     request on standard input: {error}"
+                );
                 process::exit(1);
             }
         };
     thread::spawn(|| {
-        // Until the driver closes it, or is gone.
+        // Until the driver closes it or ends.
         drop(io::copy(&mut io::stdin(), &mut io::sink()));
         process::exit(1);
     });
-    let say = |said: &Said| -> io::Result<()> {
-        let mut line = serde_json::to_vec(said)?;
+    let send = |message: &Message| -> io::Result<()> {
+        let mut line = serde_json::to_vec(message)?;
         line.push(b'\n');
         let mut output = io::stdout().lock();
         output.write_all(&line).and_then(|()| output.flush())
     };
-    let tell =
-        |event| say(&Said::Event(event)).map_err(|_| Stop::Failed("the driver is gone".into()));
-    let deadline = deadline(call.seconds.map(Duration::from_secs_f64));
-    let said = functions.run(call.clone(), &Context::new(call.attempt, deadline, true, &tell));
-    process::exit(i32::from(say(&said).is_err()))
+    let report = |progress| {
+        send(&Message::Progress(progress))
+            .map_err(|_| Failure::Final("the driver has ended".into()))
+    };
+    let deadline = deadline(request.seconds.map(Duration::from_secs_f64));
+    let context = Context::new(request.attempt, deadline, true, &report);
+    let message = functions.run(request, &context);
+    process::exit(i32::from(send(&message).is_err()))
 }

@@ -1,4 +1,4 @@
-//! The other side of an invocation: a program in an environment of Lambda, which is handed one call after the other.
+//! The program in an environment of Lambda, which receives one invocation after the other.
 
 use std::io::{self, Write};
 use std::panic;
@@ -9,75 +9,84 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use lambda_runtime::{Diagnostic, LambdaEvent, Runtime, service_fn};
 use serde_json::Value;
 
-use super::drive::{Call, Said};
-use super::functions::{Context, Functions, Stop};
+use super::driver::{Message, Request};
+use super::functions::{Context, Failure, Functions};
 use super::lambda::BYTES_MAX;
-use crate::runtime::runtime;
 
-/// How much before its time is over a function should have answered: a tenth of what it has, within these.
+/// How long before the timeout a function should have returned: a tenth of its time, within these
+/// bounds.
 const MARGIN_MIN: Duration = Duration::from_millis(100);
 const MARGIN_MAX: Duration = Duration::from_secs(5);
 
-/// Serves the calls that Lambda hands to this environment, for good.
-pub fn serve(functions: Functions) -> ! {
+/// Serves the invocations of this environment until Lambda ends it.
+pub(super) fn serve(functions: Functions) -> ! {
     let functions = Arc::new(functions);
     let handler = service_fn(move |event: LambdaEvent<Value>| {
         let functions = functions.clone();
         async move {
             let deadline = deadline(event.context.deadline);
             // Functions block.
-            let answered =
-                tokio::task::spawn_blocking(move || answer(&functions, event.payload, deadline));
-            answered.await.unwrap_or_else(|error| panic::resume_unwind(error.into_panic()))
+            let result =
+                tokio::task::spawn_blocking(move || invoke(&functions, event.payload, deadline));
+            result.await.unwrap_or_else(|error| panic::resume_unwind(error.into_panic()))
         }
     });
-    let ended = runtime().block_on(Runtime::new(handler).run());
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let ended = runtime
+        .map_err(Into::into)
+        .and_then(|runtime| runtime.block_on(Runtime::new(handler).run()));
     if let Err(error) = ended {
-        let _ = writeln!(io::stderr(), "the runtime's interface cannot be used: {error}");
+        let _ = writeln!(io::stderr(), "cannot use Lambda's runtime API: {error}");
         process::exit(1);
     }
     process::exit(0)
 }
 
-fn answer(
+/// Runs one invocation: a request of a driver, whose result is a list of messages, or anything else,
+/// whose result is that of the fallback.
+fn invoke(
     functions: &Functions,
     event: Value,
     deadline: Option<Instant>,
 ) -> Result<Value, Diagnostic> {
-    let is_call = event.get("catena").is_some_and(Value::is_string);
-    let told = Mutex::new(Vec::new());
-    let tell = |event| {
-        told.lock().unwrap_or_else(PoisonError::into_inner).push(Said::Event(event));
+    let is_request = event.get("catena").is_some_and(Value::is_string);
+    let reports = Mutex::new(Vec::new());
+    let report = |progress| {
+        let mut reports = reports.lock().unwrap_or_else(PoisonError::into_inner);
+        reports.push(Message::Progress(progress));
         Ok(())
     };
-    if !is_call {
-        let context = Context::new(0, deadline, false, &tell);
-        return functions.run_otherwise(event, &context).map_err(|stop| Diagnostic {
-            error_type: match stop {
-                Stop::Failed(_) => "Failed".to_string(),
-                Stop::Again(_) => "Again".to_string(),
+    if !is_request {
+        let context = Context::new(0, deadline, false, &report);
+        return functions.run_fallback(event, &context).map_err(|failure| Diagnostic {
+            error_type: match failure {
+                Failure::Final(_) => "Failed".to_string(),
+                Failure::Retry(_) => "Again".to_string(),
             },
-            error_message: stop.to_string(),
+            error_message: failure.to_string(),
         });
     }
-    let said = match serde_json::from_value::<Call>(event) {
-        Ok(call) => {
-            let context = Context::new(call.attempt, deadline, false, &tell);
-            functions.run(call, &context)
+    let last = match serde_json::from_value::<Request>(event) {
+        Ok(request) => {
+            let context = Context::new(request.attempt, deadline, false, &report);
+            functions.run(request, &context)
         }
-        Err(error) => Said::Failed(format!("a call of another version of this program: {error}")),
+        Err(error) => {
+            Message::Failed(format!("the driver is another version of this program: {error}"))
+        }
     };
-    let mut answer = told.into_inner().unwrap_or_else(PoisonError::into_inner);
-    answer.push(said);
-    let json = serde_json::to_vec(&answer).map_or(0, |json| json.len());
-    if json > BYTES_MAX {
-        let message = format!("{json} bytes to answer, a function answers at most {BYTES_MAX}");
-        answer = vec![Said::Failed(message)];
+    let mut messages = reports.into_inner().unwrap_or_else(PoisonError::into_inner);
+    messages.push(last);
+    let bytes = serde_json::to_vec(&messages).map_or(0, |json| json.len());
+    if bytes > BYTES_MAX {
+        let reason =
+            format!("the result is {bytes} bytes of JSON, Lambda returns at most {BYTES_MAX}");
+        messages = vec![Message::Failed(reason)];
     }
-    Ok(serde_json::to_value(answer).expect("an answer is JSON"))
+    Ok(serde_json::to_value(messages).expect("messages are JSON"))
 }
 
-/// When a function should have answered that is ended at so many milliseconds since 1970.
+/// Returns when a function should have returned that Lambda ends at `ms` milliseconds since 1970.
 fn deadline(ms: u64) -> Option<Instant> {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     let left = Duration::from_millis(ms).saturating_sub(now);

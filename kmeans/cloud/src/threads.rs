@@ -7,8 +7,8 @@ use std::thread;
 use std::time::Duration;
 
 use super::deadline;
-use super::drive::{Attempt, Call, Heard, Place, Said};
-use super::functions::{Context, Functions, Stop};
+use super::driver::{Attempt, AttemptEvent, Backend, Message, Request};
+use super::functions::{Context, Failure, Functions};
 
 pub(super) struct Threads {
     functions: Arc<Functions>,
@@ -20,34 +20,35 @@ impl Threads {
     }
 }
 
-/// A thread cannot be ended; it is not listened to any more.
-struct Left;
+/// A thread cannot be ended; when this is dropped, its events are no longer received.
+struct Detached;
 
-impl Attempt for Left {}
+impl Attempt for Detached {}
 
-impl Place for Threads {
-    fn begin(&self, call: &Call, heard: Sender<Heard>) -> Box<dyn Attempt> {
-        let (functions, call) = (self.functions.clone(), call.clone());
-        let refused = heard.clone();
-        let thread = thread::Builder::new().name(call.function.clone()).spawn(move || {
-            let say = |said| heard.send(Heard::Said { said, log: None });
-            let tell = |event| {
-                say(Said::Event(event)).map_err(|_| Stop::Failed("nobody listens any more".into()))
+impl Backend for Threads {
+    fn start(&self, request: &Request, events: Sender<AttemptEvent>) -> Box<dyn Attempt> {
+        let (functions, request) = (self.functions.clone(), request.clone());
+        let refused = events.clone();
+        let thread = thread::Builder::new().name(request.function.clone()).spawn(move || {
+            let report = |progress| {
+                let message = Message::Progress(progress);
+                let sent = events.send(AttemptEvent::Message { message, log: None });
+                sent.map_err(|_| Failure::Final("the caller has stopped listening".into()))
             };
-            let deadline = deadline(call.seconds.map(Duration::from_secs_f64));
-            let context = Context::new(call.attempt, deadline, true, &tell);
-            // What a panic leaves behind is the function's own; it is not touched again.
-            let run = AssertUnwindSafe(|| functions.run(call, &context));
+            let deadline = deadline(request.seconds.map(Duration::from_secs_f64));
+            let context = Context::new(request.attempt, deadline, true, &report);
+            // What a panic leaves behind belongs to the function and is not used again.
+            let run = AssertUnwindSafe(|| functions.run(request, &context));
             let last = match panic::catch_unwind(run) {
-                Ok(said) => Heard::Said { said, log: None },
-                Err(payload) => Heard::Death { how: panicked(&*payload), log: None },
+                Ok(message) => AttemptEvent::Message { message, log: None },
+                Err(payload) => AttemptEvent::Died { reason: panicked(&*payload), log: None },
             };
-            drop(heard.send(last));
+            drop(events.send(last));
         });
         if let Err(cause) = thread {
-            drop(refused.send(Heard::Busy(cause.to_string())));
+            drop(refused.send(AttemptEvent::Busy(cause.to_string())));
         }
-        Box::new(Left)
+        Box::new(Detached)
     }
 
     fn is_live(&self) -> bool {
