@@ -32,9 +32,11 @@ pub mod report;
 #[cfg(feature = "s3")]
 mod runtime;
 pub mod s3;
+pub mod settings;
 pub mod threads;
 pub mod upload;
 pub mod worker;
 pub mod workers;
 
 pub use error::{Error, FormatError, Result, RowError};
+pub use settings::Settings;
