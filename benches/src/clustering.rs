@@ -20,8 +20,7 @@ use catena_kmeans::generate::Recipe;
 use catena_kmeans::init::Init;
 use catena_kmeans::job::{Job, Labels, Summary};
 use catena_kmeans::link::Link;
-use catena_kmeans::pruning::Pruning;
-use catena_kmeans::threads;
+use catena_kmeans::{Settings, threads};
 use tempfile::TempDir;
 
 use self::peers::{Contestant, Kind, Peer, Run, Started};
@@ -191,16 +190,18 @@ impl<'a> Clustering<'a> {
             name,
             engine: engine.to_string(),
             data: self.data.clone(),
-            k: self.args.k,
-            iterations,
-            // Never satisfied, so that every run has all iterations.
-            tolerance: 0.0,
-            init: Init::Centroids(self.centroids.clone()),
-            seed: 1,
-            pruning: Pruning::None,
+            settings: Settings {
+                k: self.args.k,
+                iterations,
+                // Never satisfied, so that every run has all iterations.
+                tolerance: 0.0,
+                init: Init::Centroids(self.centroids.clone()),
+                seed: 1,
+                timeout: Duration::from_secs(120),
+                ..Settings::default()
+            },
             workers,
             prepared: false,
-            timeout: Duration::from_secs(120),
             labels: Labels::None,
             sample: false,
         };

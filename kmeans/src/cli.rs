@@ -4,21 +4,19 @@ use std::cell::Cell;
 use std::io::{self, IsTerminal, Write};
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
-use std::time::Duration;
 
-use catena_kmeans::cloud::Cloud;
-use catena_kmeans::data::{DataSet, Format, Hints};
+use catena_cloud::Cloud;
+use catena_kmeans::data::{DataSet, Hints};
 use catena_kmeans::generate::Recipe;
 use catena_kmeans::init::Init;
 use catena_kmeans::job::{Event, Job, Labels, Summary, unique_name};
 use catena_kmeans::kernel::Precision;
 use catena_kmeans::link::{Link, Place};
 use catena_kmeans::output::{self, Out};
-use catena_kmeans::pruning::Pruning;
 use catena_kmeans::s3::{Endpoint, Url};
 use catena_kmeans::workers::{self, Again};
-use catena_kmeans::{Error, Result, report, threads, upload};
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use catena_kmeans::{Error, Result, Settings, report, threads, upload};
+use clap::{Args, Parser, Subcommand};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 const EXAMPLES: &str = "\
@@ -65,34 +63,14 @@ struct RunArgs {
     #[arg(long, value_name = "PATH|s3://BUCKET/PREFIX")]
     data: Option<PathBuf>,
     #[command(flatten)]
-    store: StoreArgs,
-    /// How the files are to be read, if their names do not tell.
-    #[arg(long, value_enum)]
-    format: Option<FormatArg>,
-    /// Numbers in a row, for packed files, which do not say.
-    #[arg(long, value_name = "N")]
-    dims: Option<usize>,
-    /// What to compute in, if not in what the data is stored as; CSV counts as f64.
-    #[arg(long, value_enum)]
-    precision: Option<PrecisionArg>,
-    /// Clusters.
-    #[arg(long, short, default_value_t = 10)]
-    k: usize,
-    /// The most updates of the centres.
-    #[arg(long, value_name = "N", default_value_t = 300)]
-    iterations: u64,
-    /// Stop when no centre moves farther than this, in the data's own units; 0 waits until all are at rest.
-    #[arg(long, value_name = "DISTANCE", default_value_t = 0.0)]
-    tolerance: f64,
+    store: Endpoint,
+    #[command(flatten)]
+    hints: Hints,
+    #[command(flatten)]
+    settings: Settings,
     /// Initial centroids: first, random, kmeans++, or a file with one a row.
     #[arg(long, value_name = "first|random|kmeans++|FILE", default_value = "kmeans++")]
     init: InitArg,
-    /// What random draws depend on.
-    #[arg(long, default_value_t = 0)]
-    seed: u64,
-    /// Leave points alone that cannot have changed their cluster: the same result, to the bit.
-    #[arg(long, value_enum, default_value = "none")]
-    pruning: PruningArg,
     /// Workers that share the points [default: one per core].
     #[arg(long, value_name = "N")]
     workers: Option<u32>,
@@ -106,10 +84,6 @@ struct RunArgs {
     /// of its record [default: one of its own, inside this process].
     #[arg(long, value_name = "ADDR|s3://BUCKET/PREFIX#CLUSTER")]
     engine: Option<String>,
-    /// How long a worker waits for the others, and for the engine; one that is an invocation waits for the others as long
-    /// as it may run.
-    #[arg(long, value_name = "SECONDS", default_value = "60", value_parser = seconds)]
-    timeout: Duration,
     /// Write the centroids here, one a row; as all files, a path or s3://bucket/key.
     #[arg(long, value_name = "centroids.csv")]
     out: Option<PathBuf>,
@@ -126,21 +100,8 @@ struct RunArgs {
 
 #[derive(Debug, Args)]
 struct GenerateArgs {
-    /// Rows.
-    #[arg(long, value_name = "N", default_value_t = 500_000)]
-    points: u64,
-    /// Numbers in a row.
-    #[arg(long, value_name = "N", default_value_t = 100)]
-    dims: usize,
-    /// Clusters.
-    #[arg(long, value_name = "N", default_value_t = 25)]
-    clusters: u64,
-    /// Standard deviation within a cluster; centres lie within 10 of the origin in each dimension.
-    #[arg(long, default_value_t = 1.0)]
-    spread: f64,
-    /// What all numbers depend on.
-    #[arg(long, default_value_t = 0)]
-    seed: u64,
+    #[command(flatten)]
+    recipe: Recipe,
     /// Where to, a path or s3://bucket/key; the ending says how: .csv, .npy, .f32 or .f64, with .gz after it if wanted.
     #[arg(long, value_name = "FILE")]
     out: PathBuf,
@@ -148,7 +109,7 @@ struct GenerateArgs {
     #[arg(long, value_name = "N", default_value_t = 1)]
     parts: u64,
     #[command(flatten)]
-    store: StoreArgs,
+    store: Endpoint,
 }
 
 #[derive(Debug, Args)]
@@ -160,20 +121,7 @@ struct UploadArgs {
     #[arg(value_name = "s3://BUCKET/PREFIX/")]
     to: PathBuf,
     #[command(flatten)]
-    store: StoreArgs,
-}
-
-#[derive(Debug, Args)]
-struct StoreArgs {
-    /// A store that is not AWS [default: CATENA_S3_ENDPOINT_URL, or AWS].
-    #[arg(long, value_name = "URL")]
-    endpoint_url: Option<String>,
-}
-
-impl StoreArgs {
-    fn endpoint(&self) -> Endpoint {
-        Endpoint { endpoint_url: self.endpoint_url.clone(), region: None }
-    }
+    store: Endpoint,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -206,30 +154,6 @@ impl Backend {
     }
 }
 
-#[derive(Debug, Clone, Copy, ValueEnum)]
-enum FormatArg {
-    Csv,
-    Npy,
-    F32,
-    F64,
-}
-
-#[derive(Debug, Clone, Copy, ValueEnum)]
-enum PrecisionArg {
-    F32,
-    F64,
-}
-
-#[derive(Debug, Clone, Copy, ValueEnum)]
-enum PruningArg {
-    /// Compare every point with every centre in every round.
-    None,
-    /// By Hamerly's bound: for clusters that lie apart, and many of them in few dimensions.
-    Hamerly,
-    /// By Hamerly's bound in rounds in which it spares half of the points.
-    Auto,
-}
-
 #[derive(Debug, Clone)]
 enum InitArg {
     Rows(Init),
@@ -249,12 +173,6 @@ impl FromStr for InitArg {
     }
 }
 
-fn seconds(text: &str) -> Result<Duration, String> {
-    let seconds = text.parse::<f64>().map_err(|_| "not a number of seconds".to_string())?;
-    let duration = Duration::try_from_secs_f64(seconds).map_err(|error| error.to_string())?;
-    if duration.is_zero() { Err("some time is needed".to_string()) } else { Ok(duration) }
-}
-
 /// Does what the command line says.
 pub(crate) fn main() -> Result<()> {
     let cli = Cli::parse();
@@ -267,23 +185,21 @@ pub(crate) fn main() -> Result<()> {
 }
 
 fn generate(args: &GenerateArgs) -> Result<()> {
-    let GenerateArgs { points, dims, clusters, spread, seed, ref out, parts, ref store } = *args;
-    let bar = Bar::new("{bar:30} {human_pos} of {human_len} rows  {per_sec}", points);
-    let recipe = Recipe { points, dims, clusters, spread, seed };
-    recipe.write_parts(out, parts, &store.endpoint(), &mut |rows| bar.0.inc(rows))
+    let GenerateArgs { recipe, out, parts, store } = args;
+    let bar = Bar::new("{bar:30} {human_pos} of {human_len} rows  {per_sec}", recipe.points);
+    recipe.write_parts(out, *parts, store, &mut |rows| bar.0.inc(rows))
 }
 
 fn upload(args: &UploadArgs) -> Result<()> {
     let plan = upload::plan(&args.files, &args.to)?;
     let bar = Bar::new(BYTES, plan.iter().map(|transfer| transfer.bytes).sum());
-    upload::run(plan, &args.store.endpoint(), &|bytes| bar.0.inc(bytes))
+    upload::run(plan, &args.store, &|bytes| bar.0.inc(bytes))
 }
 
 fn run(args: &RunArgs) -> Result<()> {
-    let endpoint = args.store.endpoint();
     for path in [&args.out, &args.assignments, &args.report].into_iter().flatten() {
         let file = if is_folder(path)? { &path.join("labels") } else { path };
-        Out::check(file, &endpoint)?;
+        Out::check(file, &args.store)?;
     }
     if matches!(args.backend, Backend::Lambda(_)) && args.engine.is_none() {
         let reason =
@@ -297,7 +213,7 @@ fn run(args: &RunArgs) -> Result<()> {
         let path = job.data.path().to_path_buf();
         return Err(Error::NotShared { path, backend: "lambda", advice });
     }
-    let progress = Progress::new(job.data.bytes(), job.iterations);
+    let progress = Progress::new(job.data.bytes(), job.settings.iterations);
     let mut on_event = |event: &Event| progress.note(event);
     let mut on_again = |again: &Again| {
         let Again { party, how, log } = again;
@@ -330,44 +246,23 @@ fn lambda(_: &RunArgs, function: &str) -> Result<Cloud> {
 }
 
 fn job(args: &RunArgs, place: &Place) -> Result<Job> {
-    let format = args.format.map(|format| match format {
-        FormatArg::Csv => Format::Csv,
-        FormatArg::Npy => Format::Npy,
-        FormatArg::F32 => Format::F32,
-        FormatArg::F64 => Format::F64,
-    });
-    let precision = args.precision.map(|precision| match precision {
-        PrecisionArg::F32 => Precision::F32,
-        PrecisionArg::F64 => Precision::F64,
-    });
-    let hints = Hints { format, dims: args.dims, precision };
-    let endpoint = args.store.endpoint();
+    let RunArgs { store, hints, settings, .. } = args;
     let data = match &args.data {
-        Some(path) => DataSet::open_at(&endpoint, path, hints)?,
-        None => DataSet::digits(precision)?.with_endpoint(&endpoint),
+        Some(path) => DataSet::open_at(store, path, *hints)?,
+        None => DataSet::digits(hints.precision)?.with_endpoint(store),
     };
     let init = match &args.init {
         InitArg::Rows(init) => init.clone(),
-        InitArg::File(path) => centroids(&endpoint, path, args.k, data.dims())?,
+        InitArg::File(path) => centroids(store, path, settings.k, data.dims())?,
     };
     let cores = || std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
     let workers = args.workers.unwrap_or_else(|| u32::try_from(cores()).unwrap_or(u32::MAX));
     Ok(Job {
         name: unique_name(),
         engine: place.address(),
-        k: args.k,
-        iterations: args.iterations,
-        tolerance: args.tolerance,
-        init,
-        seed: args.seed,
-        pruning: match args.pruning {
-            PruningArg::None => Pruning::None,
-            PruningArg::Hamerly => Pruning::Hamerly,
-            PruningArg::Auto => Pruning::Auto,
-        },
+        settings: Settings { init, ..settings.clone() },
         workers,
         prepared: false,
-        timeout: args.timeout,
         labels: match &args.assignments {
             None => Labels::None,
             Some(path) if is_folder(path)? => Labels::Written(path.clone()),
@@ -402,20 +297,24 @@ fn is_folder(path: &Path) -> Result<bool> {
 }
 
 fn finish(args: &RunArgs, job: &Job, summary: &Summary) -> Result<()> {
-    let endpoint = args.store.endpoint();
+    let endpoint = &args.store;
     if let Some(path) = &args.out {
-        output::write_centroids(path, &endpoint, &job.data, &summary.done.centroids)?;
+        output::write_centroids(path, endpoint, &job.data, &summary.done.centroids)?;
     }
     if let Some(path) = &args.assignments
         && job.labels == Labels::Told
     {
-        output::write_labels(path, &endpoint, &summary.labels)?;
+        output::write_labels(path, endpoint, &summary.labels)?;
     }
     let backend = args.backend.name();
     if let Some(path) = &args.report {
-        let title =
-            format!("{}, k = {}, {} {backend}", job.data.path().display(), job.k, job.workers);
-        report::write(path, &endpoint, &title, job.data.dims(), summary)?;
+        let title = format!(
+            "{}, k = {}, {} {backend}",
+            job.data.path().display(),
+            job.settings.k,
+            job.workers
+        );
+        report::write(path, endpoint, &title, job.data.dims(), summary)?;
     }
     let mut out = io::stdout().lock();
     let result = output::Report::new(job, backend, summary);

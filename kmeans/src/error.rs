@@ -4,7 +4,6 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use crate::cloud;
 use crate::kernel::Precision;
 
 /// The result of this crate's functions.
@@ -247,7 +246,7 @@ pub enum Error {
     },
     /// A worker could not be called.
     #[error(transparent)]
-    Cloud(cloud::Error),
+    Cloud(catena_cloud::Error),
     /// Workers elsewhere cannot come to what is here.
     #[error("{}: workers of --backend {backend} cannot read it; {advice}", path.display())]
     NotShared {

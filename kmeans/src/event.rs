@@ -1,27 +1,24 @@
 //! An upload as the beginning of a job: S3 tells a function of new objects, itself or through EventBridge, and it
 //! clusters the points in them.
 //!
-//! What is to be done is said by the function's environment, see [`Settings`]. An object is a data set of its own; one
+//! What is to be done is said by the function's environment, see [`UploadSettings`]. An object is a data set of its own; one
 //! that is called `_SUCCESS` says that the folder it is in is complete, and that is the data set then. Other names that
 //! begin with `.` or `_` are no data, nor is anything below where results are written.
 
 use std::path::PathBuf;
 use std::thread;
-use std::time::Duration;
 
+use catena_cloud::{Context, Failure};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use crate::cloud::{Context, Stop};
 use crate::coordination::Local;
-use crate::data::{DataSet, Format, Hints};
+use crate::data::{DataSet, Hints};
 use crate::error::{Error, Result};
-use crate::init::Init;
 use crate::job::{Job, Labels, Summary};
-use crate::kernel::Precision;
 use crate::output;
-use crate::pruning::Pruning;
 use crate::s3::{Endpoint, Url};
+use crate::settings::Settings;
 use crate::{threads, worker};
 
 /// What the names of the variables begin with.
@@ -33,27 +30,16 @@ const COMPLETE: &str = "_SUCCESS";
 /// What the environment says: each is a variable, `CATENA_KMEANS_` and the name in capitals, as `CATENA_KMEANS_K=25`.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Settings {
-    /// Clusters.
-    pub k: usize,
+pub struct UploadSettings {
+    /// How the points are clustered.
+    #[serde(flatten)]
+    pub settings: Settings,
+    /// How the data is to be read.
+    #[serde(flatten)]
+    pub hints: Hints,
     /// Where the centroids go: an object, or a folder in which they are called as their data is, with
     /// `.centroids.csv` after it.
     pub out: PathBuf,
-    /// See [`Job::iterations`].
-    #[serde(default = "worker::iterations")]
-    pub iterations: u64,
-    /// See [`Job::tolerance`].
-    #[serde(default)]
-    pub tolerance: f64,
-    /// `first`, `random` or `kmeans++`.
-    #[serde(default)]
-    pub init: Init,
-    /// What random draws depend on.
-    #[serde(default)]
-    pub seed: u64,
-    /// See [`Job::pruning`].
-    #[serde(default)]
-    pub pruning: Pruning,
     /// How many share the points; unless told otherwise, one per core if they are threads.
     #[serde(default)]
     pub workers: Option<u32>,
@@ -64,18 +50,6 @@ pub struct Settings {
     /// The engine that workers meet in, if they are invocations.
     #[serde(default)]
     pub engine: Option<String>,
-    /// In seconds, see [`Job::timeout`].
-    #[serde(default = "worker::timeout")]
-    pub timeout: f64,
-    /// See [`Hints::format`].
-    #[serde(default)]
-    pub format: Option<Format>,
-    /// See [`Hints::dims`].
-    #[serde(default)]
-    pub dims: Option<usize>,
-    /// See [`Hints::precision`].
-    #[serde(default)]
-    pub precision: Option<Precision>,
 }
 
 /// What became of one upload.
@@ -164,21 +138,21 @@ fn uploads(event: Value) -> serde_json::Result<Vec<Upload>> {
 }
 
 /// Does what the environment says with what was uploaded.
-pub(crate) fn run(context: &Context<'_>, event: Value) -> Result<Vec<Clustered>, Stop> {
-    let settings = Settings::from_vars(std::env::vars()).map_err(|error| {
-        Stop::Failed(format!("the variables {PREFIX}... cannot be understood: {error}"))
+pub(crate) fn run(context: &Context<'_>, event: Value) -> Result<Vec<Clustered>, Failure> {
+    let settings = UploadSettings::from_vars(std::env::vars()).map_err(|error| {
+        Failure::Final(format!("the variables {PREFIX}... cannot be understood: {error}"))
     })?;
     let mut done = Vec::new();
     for upload in uploads(event)? {
-        let Some(data) = upload.data(&settings).map_err(worker::stop)? else { continue };
-        done.push(settings.cluster(context, &data).map_err(worker::stop)?);
+        let Some(data) = upload.data(&settings).map_err(worker::failure)? else { continue };
+        done.push(settings.cluster(context, &data).map_err(worker::failure)?);
     }
     Ok(done)
 }
 
 impl Upload {
     /// The data set that this makes known, if it does.
-    fn data(self, settings: &Settings) -> Result<Option<Url>> {
+    fn data(self, settings: &UploadSettings) -> Result<Option<Url>> {
         let url = Url { bucket: Some(self.bucket), key: self.key };
         // A result that is told of must not become the next data.
         if let Some(out) = Url::of(&settings.out)?
@@ -210,7 +184,7 @@ fn decode(key: &str) -> String {
     String::from_utf8_lossy(&bytes).into_owned()
 }
 
-impl Settings {
+impl UploadSettings {
     fn from_vars(vars: impl Iterator<Item = (String, String)>) -> serde_json::Result<Self> {
         let mut fields = Map::new();
         for (name, value) in vars {
@@ -227,8 +201,7 @@ impl Settings {
 
     fn cluster(&self, context: &Context<'_>, data: &Url) -> Result<Clustered> {
         let path = PathBuf::from(data.to_string());
-        let Self { format, dims, precision, .. } = *self;
-        let set = DataSet::open(&path, Hints { format, dims, precision })?;
+        let data_set = DataSet::open(&path, self.hints)?;
         let cores = || thread::available_parallelism().map_or(1, std::num::NonZero::get);
         let (workers, engine) = match (&self.function, &self.engine, self.workers) {
             (None, None, workers) => {
@@ -245,30 +218,22 @@ impl Settings {
                 });
             }
         };
-        let timeout = Duration::try_from_secs_f64(self.timeout).map_err(|_| Error::Flag {
-            flag: "CATENA_KMEANS_TIMEOUT",
-            reason: "a time in seconds is not negative and not infinite",
-        })?;
+        let mut settings = self.settings.clone();
+        // Workers need not give up before this function has to.
+        settings.timeout = settings.timeout.max(context.time_left().unwrap_or_default());
         let job = Job {
             name: crate::job::unique_name(),
             engine,
-            data: set,
-            k: self.k,
-            iterations: self.iterations,
-            tolerance: self.tolerance,
-            init: self.init.clone(),
-            seed: self.seed,
-            pruning: self.pruning,
+            data: data_set,
+            settings,
             workers,
             prepared: false,
-            // Nobody waits longer than this function runs.
-            timeout: context.time_left().unwrap_or(timeout).max(timeout),
             labels: Labels::None,
             sample: false,
         };
         let summary = match &self.function {
             None => {
-                let local = Local::new(workers, job.timeout);
+                let local = Local::new(workers, job.settings.timeout);
                 threads::run(&job, |_, party| Ok(local.join(party)), &mut |_| ())?
             }
             Some(function) => invoke(function, &job)?,
@@ -303,7 +268,7 @@ fn invoke(function: &str, job: &Job) -> Result<Summary> {
     use crate::link::Place;
     let own = std::env::var("AWS_LAMBDA_FUNCTION_NAME");
     let function = if function == "self" { own.unwrap_or_default() } else { function.to_string() };
-    let cloud = crate::cloud::Cloud::lambda(&function, None).map_err(Error::Cloud)?;
+    let cloud = catena_cloud::Cloud::lambda(&function, None).map_err(Error::Cloud)?;
     let place = Place::Running(job.engine.clone());
     let run = crate::workers::run(job, &cloud, &mut |_| (), &mut |again| {
         eprintln!("worker {}: {}; calling it again", again.party, again.how);
@@ -323,13 +288,14 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::init::Init;
 
-    fn settings(vars: &[(&str, &str)]) -> serde_json::Result<Settings> {
+    fn settings(vars: &[(&str, &str)]) -> serde_json::Result<UploadSettings> {
         let all = vars.iter().map(|(name, value)| (format!("{PREFIX}{name}"), value.to_string()));
-        Settings::from_vars(all.chain([("PATH".to_string(), "/bin".to_string())]))
+        UploadSettings::from_vars(all.chain([("PATH".to_string(), "/bin".to_string())]))
     }
 
-    fn data(settings: &Settings, event: Value) -> Vec<String> {
+    fn data(settings: &UploadSettings, event: Value) -> Vec<String> {
         assert!(is_event(&event));
         let data = uploads(event)
             .unwrap()
@@ -364,11 +330,15 @@ mod tests {
             ("FUNCTION", ""),
         ])
         .unwrap();
-        assert_eq!((all.k, all.init, all.tolerance), (25, Init::Random, 1e-3));
-        assert_eq!((all.iterations, all.function), (300, None));
+        let Settings { k, iterations, tolerance, init, .. } = all.settings;
+        assert_eq!((k, init, tolerance), (25, Init::Random, 1e-3));
+        assert_eq!((iterations, all.function), (300, None));
         let error = settings(&[("K", "25")]).unwrap_err().to_string();
         assert!(error.starts_with("missing field `out`"), "{error}");
-        let error = settings(&[("KS", "25")]).unwrap_err().to_string();
+        let error = settings(&[("OUT", "/tmp")]).unwrap_err().to_string();
+        assert!(error.starts_with("missing field `k`"), "{error}");
+        let error =
+            settings(&[("K", "25"), ("OUT", "/tmp"), ("KS", "25")]).unwrap_err().to_string();
         assert!(error.starts_with("unknown field `ks`"), "{error}");
     }
 

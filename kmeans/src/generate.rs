@@ -21,18 +21,23 @@ const CENTRE_MAX: f64 = 10.0;
 /// How much is made before it is written.
 const PIECE_BYTES: usize = 64 << 10;
 
-/// What to make.
-#[derive(Debug, Clone, Copy)]
+/// Which points to make.
+#[derive(Debug, Clone, Copy, clap::Args)]
 pub struct Recipe {
-    /// Rows.
+    /// Make this many points.
+    #[arg(long, value_name = "N", default_value_t = 500_000)]
     pub points: u64,
-    /// Numbers in a row.
+    /// Give each point this many coordinates.
+    #[arg(long, value_name = "N", default_value_t = 100)]
     pub dims: usize,
-    /// Clusters; row `i` belongs to one that a hash of `i` picks.
+    /// Spread the points over this many clusters.
+    #[arg(long, value_name = "N", default_value_t = 25)]
     pub clusters: u64,
-    /// Standard deviation within a cluster.
+    /// Use this standard deviation within a cluster; centres are within 10 of the origin in each dimension.
+    #[arg(long, value_name = "DISTANCE", default_value_t = 1.0)]
     pub spread: f64,
-    /// What all numbers depend on.
+    /// Derive all numbers from this one.
+    #[arg(long, value_name = "N", default_value_t)]
     pub seed: u64,
 }
 

@@ -14,6 +14,7 @@ use crate::data::Points;
 use crate::error::Result;
 use crate::kernel::{Centres, Element, Isa, Scratch};
 use crate::lloyd::Problem;
+use crate::settings::Settings;
 
 /// How initial centroids are chosen.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -44,10 +45,11 @@ pub fn centroids<T: Element>(
     origin: &[T],
     link: &mut dyn AllReduce,
 ) -> Result<Vec<f64>> {
-    match &problem.init {
+    let Settings { k, seed, ref init, .. } = problem.settings;
+    match init {
         Init::Centroids(centroids) => Ok(centroids.clone()),
-        Init::First => rows::<T>(&(0..problem.k as u64).collect::<Vec<_>>(), points, link),
-        Init::Random => rows(&distinct(problem.seed, problem.k, problem.points), points, link),
+        Init::First => rows::<T>(&(0..k as u64).collect::<Vec<_>>(), points, link),
+        Init::Random => rows(&distinct(seed, k, problem.points), points, link),
         Init::PlusPlus => plus_plus(problem, points, isa, origin, link),
     }
 }
@@ -93,14 +95,15 @@ fn plus_plus<T: Element>(
     link: &mut dyn AllReduce,
 ) -> Result<Vec<f64>> {
     let dims = points.dims;
-    let first = below(hash(problem.seed, Draw::Row, 0), problem.points);
+    let Settings { k, seed, .. } = problem.settings;
+    let first = below(hash(seed, Draw::Row, 0), problem.points);
     let mut centroids = rows(&[first], points, link)?;
     let mut nearest = vec![f64::INFINITY; points.rows()];
     let mut scratch = Scratch::default();
     let slot_len = dims + 2;
-    for draw in 1..problem.k as u64 {
+    for draw in 1..k as u64 {
         let newest = Centres::new(isa, &centroids[centroids.len() - dims..], origin);
-        let best = draw_row(problem.seed, draw, points, &newest, &mut scratch, &mut nearest);
+        let best = draw_row(seed, draw, points, &newest, &mut scratch, &mut nearest);
         let mut values = vec![0; problem.parties as usize * slot_len];
         if let Some((key, row)) = best {
             let slot = &mut values[slot(problem.party, slot_len)];

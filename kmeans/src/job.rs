@@ -4,19 +4,18 @@
 //! here or a process anywhere.
 
 use std::path::PathBuf;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use serde::{Deserialize, Serialize};
 
 use crate::coordination::{AllReduce, Phase, ReduceOp};
 use crate::data::{DataSet, Meter, Points, index};
 use crate::error::{Error, Result};
-use crate::init::Init;
 use crate::kernel::{Element, Isa, Precision};
 use crate::lloyd::{self, Problem, Round};
 use crate::output;
-use crate::pruning::Pruning;
 use crate::report::POINTS_MAX;
+use crate::settings::Settings;
 
 /// What all workers of a run have in common.
 #[derive(Debug, Clone)]
@@ -27,25 +26,13 @@ pub struct Job {
     pub engine: String,
     /// The points, counted but not read.
     pub data: DataSet,
-    /// Clusters.
-    pub k: usize,
-    /// See [`Problem::iterations`].
-    pub iterations: u64,
-    /// See [`Problem::tolerance`].
-    pub tolerance: f64,
-    /// How to begin.
-    pub init: Init,
-    /// What random draws depend on.
-    pub seed: u64,
-    /// See [`Problem::pruning`].
-    pub pruning: Pruning,
+    /// How they are clustered.
+    pub settings: Settings,
     /// How many workers share the points.
     pub workers: u32,
     /// Whether its shared objects are there already ([`Watch::prepare`](crate::link::Watch::prepare)), so that one that is
     /// not there any more says that the job is over.
     pub prepared: bool,
-    /// How long a worker waits for the others, and for the engine.
-    pub timeout: Duration,
     /// What is to be done with the labels of all points.
     pub labels: Labels,
     /// Whether some points and their labels are wanted for the picture.
@@ -138,13 +125,14 @@ impl Job {
     /// More clusters than points, no clusters, no workers, a tolerance that is not a distance.
     pub fn check(&self) -> Result<()> {
         let flag = |flag, reason| Err(Error::Flag { flag, reason });
-        if self.k == 0 {
+        let Settings { k, tolerance, .. } = self.settings;
+        if k == 0 {
             return flag("--k", "there must be at least one cluster");
         }
         if self.workers == 0 {
             return flag("--workers", "there must be at least one worker");
         }
-        if !(self.tolerance >= 0.0 && self.tolerance.is_finite()) {
+        if !(tolerance >= 0.0 && tolerance.is_finite()) {
             return flag("--tolerance", "a distance is not negative and not infinite");
         }
         self.data.points().map_or(Ok(()), |points| self.check_points(points))
@@ -154,8 +142,9 @@ impl Job {
         if points == 0 {
             return Err(Error::NoPoints { path: self.data.path().to_path_buf() });
         }
-        if self.k as u64 > points {
-            return Err(Error::TooManyClusters { k: self.k, points });
+        let k = self.settings.k;
+        if k as u64 > points {
+            return Err(Error::TooManyClusters { k, points });
         }
         Ok(())
     }
@@ -205,13 +194,8 @@ impl Job {
             None => self.count(party, &mut points, link)?,
         };
         let problem = Problem {
-            k: self.k,
+            settings: self.settings.clone(),
             points: all_points,
-            iterations: self.iterations,
-            tolerance: self.tolerance,
-            init: self.init.clone(),
-            seed: self.seed,
-            pruning: self.pruning,
             party,
             parties: self.workers,
         };

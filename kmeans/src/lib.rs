@@ -11,10 +11,9 @@
 //! - [`data`]: CSV, `.npy` and packed files, whole or in parts;
 //! - [`s3`], [`upload`]: data and results in a store;
 //! - [`job`], [`worker`], [`threads`], [`workers`]: a run, its workers here or elsewhere;
-//! - [`cloud`]: functions that run elsewhere and are joined like threads, k-means or not; [`event`]: uploads as jobs;
+//! - [`event`]: uploads as jobs;
 //! - [`generate`], [`report`]: data to try it on, and a picture of what came out.
 
-pub mod cloud;
 pub mod coordination;
 pub mod data;
 mod error;
@@ -33,9 +32,11 @@ pub mod report;
 #[cfg(feature = "s3")]
 mod runtime;
 pub mod s3;
+pub mod settings;
 pub mod threads;
 pub mod upload;
 pub mod worker;
 pub mod workers;
 
 pub use error::{Error, FormatError, Result, RowError};
+pub use settings::Settings;

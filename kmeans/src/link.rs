@@ -129,7 +129,7 @@ impl AllReduce for Link<'_> {
         let name = object(self.job, phase);
         let reduction = self.client.reduction(&name);
         let timeout = match self.until {
-            None => self.job.timeout,
+            None => self.job.settings.timeout,
             Some(until) => until.saturating_duration_since(Instant::now()),
         };
         let out_of_time = || Error::OutOfTime { at: phase.step_name() };
@@ -222,7 +222,7 @@ impl<'a> Watch<'a> {
         for phase in [Phase::Step(0), Phase::Step(1)] {
             match self.client.reduction(&object(self.job, phase)).last() {
                 Ok(view) => {
-                    let (k, dims) = (self.job.k, self.job.data.dims());
+                    let (k, dims) = (self.job.settings.k, self.job.data.dims());
                     let moved = view.as_i64().and_then(|totals| lloyd::moved(totals, k, dims));
                     let seen = moved.map(|moved| (phase.step_of(view.round()), moved));
                     last = last.max(seen);
@@ -255,7 +255,7 @@ impl<'a> Watch<'a> {
 /// A client of a job's engine. If that is a cluster with its record in a store, the store is the data's, or as the
 /// environment says.
 fn connect(job: &Job, options: impl FnOnce(Builder) -> Builder) -> Result<Client> {
-    let call = job.timeout.min(CALL_TIMEOUT_MAX);
+    let call = job.settings.timeout.min(CALL_TIMEOUT_MAX);
     let builder = Client::builder().connect_timeout(call).call_timeout(call);
     #[cfg(feature = "s3")]
     let builder = builder.s3(job.data.endpoint().settings());
@@ -272,7 +272,7 @@ fn engine_error(job: &Job, cause: catena_client::Error) -> Error {
 
 /// A phase on each of the objects of a job.
 fn phases(job: &Job) -> impl Iterator<Item = Phase> {
-    Phase::objects(if job.init == Init::PlusPlus { job.k as u64 } else { 1 })
+    Phase::objects(if job.settings.init == Init::PlusPlus { job.settings.k as u64 } else { 1 })
 }
 
 fn object(job: &Job, name: impl fmt::Display) -> String {

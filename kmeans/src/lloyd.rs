@@ -25,9 +25,10 @@ use crate::coordination::{self, AllReduce, Phase, ReduceOp};
 use crate::data::Points;
 use crate::error::{Error, Result};
 use crate::fixed;
-use crate::init::{self, Init};
+use crate::init;
 use crate::kernel::{Centres, Element, Isa, Scratch, UNASSIGNED, move_rows};
-use crate::pruning::{Block, Pruner, Pruning};
+use crate::pruning::{Block, Pruner};
+use crate::settings::Settings;
 
 /// Empty clusters that can be moved in one round; each party offers as many points.
 pub const RELOCATIONS_MAX: usize = 4;
@@ -50,20 +51,10 @@ const ROUNDING_SLACK: f64 = 1.01;
 /// What all workers of a job know.
 #[derive(Debug, Clone)]
 pub struct Problem {
-    /// Clusters.
-    pub k: usize,
+    /// How the points are clustered.
+    pub settings: Settings,
     /// All points, of all workers.
     pub points: u64,
-    /// The most updates of the centres; 0 only assigns.
-    pub iterations: u64,
-    /// Stop when no centre moves farther than this, in the data's own units. With 0, when none moves at all.
-    pub tolerance: f64,
-    /// How to begin.
-    pub init: Init,
-    /// What random draws depend on.
-    pub seed: u64,
-    /// Whether points that cannot have changed their cluster are left alone; changes no bit.
-    pub pruning: Pruning,
     /// Which worker this is.
     pub party: u32,
     /// How many there are.
@@ -276,17 +267,18 @@ impl<'a, T: Element> Worker<'a, T> {
             origin,
             initial,
             labels: vec![UNASSIGNED; rows],
-            sums: vec![0; problem.k * dims],
-            counts: vec![0; problem.k],
+            sums: vec![0; problem.settings.k * dims],
+            counts: vec![0; problem.settings.k],
             farthest: Farthest::default(),
             assigned: None,
             scratch: Scratch::default(),
-            pruner: Pruner::new(problem.pruning),
+            pruner: Pruner::new(problem.settings.pruning),
         })
     }
 
     fn first(&self) -> State {
-        let last = if self.problem.iterations == 0 { Last::OutOfIterations } else { Last::No };
+        let last =
+            if self.problem.settings.iterations == 0 { Last::OutOfIterations } else { Last::No };
         State { round: 0, centroids: self.initial.clone(), last, relocations: 0 }
     }
 
@@ -429,10 +421,10 @@ impl<'a, T: Element> Worker<'a, T> {
         }
         let round = state.round + 1;
         let last = if largest_shift(&centroids, &state.centroids, self.points.dims)
-            <= self.problem.tolerance
+            <= self.problem.settings.tolerance
         {
             Last::WithinTolerance
-        } else if round >= self.problem.iterations {
+        } else if round >= self.problem.settings.iterations {
             Last::OutOfIterations
         } else {
             Last::No

@@ -129,7 +129,7 @@ impl<'a> Report<'a> {
         let calls: u64 = rounds.iter().map(|round| round.calls).sum();
         let told: u32 = rounds.iter().map(|round| round.workers).sum();
         Self {
-            k: job.k,
+            k: job.settings.k,
             dims: job.data.dims(),
             points: done.counts.iter().map(|count| count.unsigned_abs()).sum(),
             workers: job.workers,

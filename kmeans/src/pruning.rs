@@ -35,15 +35,15 @@ const SLACK: f64 = 1.0 / (1u64 << 40) as f64;
 const SETTLED: u64 = 8;
 
 /// Whether points that cannot have changed their cluster are left alone. The result is the same, to the bit.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
 #[serde(rename_all = "lowercase")]
 pub enum Pruning {
-    /// Every point is compared with every centre in every round.
+    /// Compare every point with every centre in every round.
     #[default]
     None,
-    /// By Hamerly's bound.
+    /// Use Hamerly's bound in every round: for many clusters that lie apart, in few dimensions.
     Hamerly,
-    /// By Hamerly's bound, once few points change their cluster, and as long as it spares half of them.
+    /// Use Hamerly's bound in rounds in which it skips at least half of the points.
     Auto,
 }
 

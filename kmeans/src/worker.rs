@@ -1,4 +1,4 @@
-//! One worker of a job, as a function of a [cloud](crate::cloud): a process or an invocation is told its assignment,
+//! One worker of a job, as a function of a [cloud](catena_cloud): a process or an invocation is told its assignment,
 //! reads its rows, and takes part until the job is over, however long that is.
 //!
 //! 1. A worker may be called again at any time, even while the one before it still runs: both contribute the same, and
@@ -20,20 +20,18 @@ use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use catena_cloud::{Context, Failure, Functions};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::cloud::{Context, Functions, Stop};
-use crate::data::{DataSet, Format, Hints, Meter};
+use crate::data::{DataSet, Hints, Meter};
 use crate::error::{Error, Result};
 use crate::event;
-use crate::init::Init;
 use crate::job::{Done, Event, Job, Labels, Loaded};
-use crate::kernel::Precision;
 use crate::link::Link;
 use crate::output;
-use crate::pruning::Pruning;
 use crate::s3::Endpoint;
+use crate::settings::Settings;
 
 /// What a worker is called as.
 pub const FUNCTION: &str = "kmeans";
@@ -59,29 +57,15 @@ pub struct Assignment {
     pub workers: u32,
     /// The points.
     pub data: Data,
-    /// Clusters.
-    pub k: usize,
-    /// See [`Job::iterations`].
-    #[serde(default = "iterations")]
-    pub iterations: u64,
-    /// See [`Job::tolerance`].
-    #[serde(default)]
-    pub tolerance: f64,
-    /// How to begin.
-    #[serde(default)]
-    pub init: Init,
-    /// What random draws depend on.
-    #[serde(default)]
-    pub seed: u64,
-    /// Whether points that cannot have changed their cluster are left alone.
-    #[serde(default)]
-    pub pruning: Pruning,
+    /// How data that was not looked at is to be read.
+    #[serde(flatten)]
+    pub hints: Hints,
+    /// How the points are clustered. A worker that may only run for some time waits as long as that for the others.
+    #[serde(flatten)]
+    pub settings: Settings,
     /// See [`Job::prepared`].
     #[serde(default)]
     pub prepared: bool,
-    /// In seconds, see [`Job::timeout`]. A worker that may only run for some time waits as long as that, instead.
-    #[serde(default = "timeout")]
-    pub timeout: f64,
     /// What is to be done with labels.
     #[serde(default)]
     pub labels: Labels,
@@ -91,15 +75,6 @@ pub struct Assignment {
     /// Where worker 0 writes the centroids, for jobs that nobody drives.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub out: Option<PathBuf>,
-    /// How data that was not looked at is to be read, see [`Hints`].
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub format: Option<Format>,
-    /// See [`Hints::dims`].
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub dims: Option<usize>,
-    /// See [`Hints::precision`].
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub precision: Option<Precision>,
 }
 
 /// Points, looked at or not.
@@ -110,14 +85,6 @@ pub enum Data {
     At(PathBuf),
     /// What looking there told.
     Seen(Box<DataSet>),
-}
-
-pub(crate) fn iterations() -> u64 {
-    300
-}
-
-pub(crate) fn timeout() -> f64 {
-    60.0
 }
 
 impl Assignment {
@@ -131,19 +98,11 @@ impl Assignment {
             workers: job.workers,
             prepared: job.prepared,
             data: Data::Seen(Box::new(job.data.clone())),
-            k: job.k,
-            iterations: job.iterations,
-            tolerance: job.tolerance,
-            init: job.init.clone(),
-            seed: job.seed,
-            pruning: job.pruning,
-            timeout: job.timeout.as_secs_f64(),
+            hints: Hints::default(),
+            settings: job.settings.clone(),
             labels: job.labels.clone(),
             sample: job.sample,
             out: None,
-            format: None,
-            dims: None,
-            precision: None,
         }
     }
 
@@ -151,31 +110,19 @@ impl Assignment {
     fn job(&self) -> Result<Job> {
         let data = match &self.data {
             Data::Seen(data) => DataSet::clone(data),
-            Data::At(path) => {
-                let Self { format, dims, precision, .. } = *self;
-                DataSet::open(path, Hints { format, dims, precision })?
-            }
+            Data::At(path) => DataSet::open(path, self.hints)?,
         };
-        let flag = |flag, reason| Err(Error::Flag { flag, reason });
         if self.worker >= self.workers {
-            return flag("worker", "workers are counted from 0, and there are not that many");
+            let reason = "workers are counted from 0, and there are not that many";
+            return Err(Error::Flag { flag: "worker", reason });
         }
-        let Ok(timeout) = Duration::try_from_secs_f64(self.timeout) else {
-            return flag("timeout", "a time in seconds is not negative and not infinite");
-        };
         let job = Job {
             name: self.job.clone(),
             engine: self.engine.clone(),
             data,
-            k: self.k,
-            iterations: self.iterations,
-            tolerance: self.tolerance,
-            init: self.init.clone(),
-            seed: self.seed,
-            pruning: self.pruning,
+            settings: self.settings.clone(),
             workers: self.workers,
             prepared: self.prepared,
-            timeout,
             labels: self.labels.clone(),
             sample: self.sample,
         };
@@ -187,11 +134,11 @@ impl Assignment {
 /// What programs serve in whose processes and environments workers are to run.
 #[must_use]
 pub fn functions() -> Functions {
-    Functions::new().with(FUNCTION, run).otherwise(otherwise)
+    Functions::new().with(FUNCTION, run).with_fallback(otherwise)
 }
 
 /// What comes from elsewhere: an upload, or an assignment of its own.
-fn otherwise(context: &Context<'_>, event: Value) -> Result<Value, Stop> {
+fn otherwise(context: &Context<'_>, event: Value) -> Result<Value, Failure> {
     if event::is_event(&event) {
         return Ok(serde_json::to_value(event::run(context, event)?)?);
     }
@@ -200,19 +147,19 @@ fn otherwise(context: &Context<'_>, event: Value) -> Result<Value, Stop> {
     }
     let expected = "expected an assignment with the fields engine, job, worker, workers, data and k, \
                     or an event of S3";
-    Err(Stop::Failed(expected.into()))
+    Err(Failure::Final(expected.into()))
 }
 
-fn run(context: &Context<'_>, assignment: Assignment) -> Result<Done, Stop> {
-    work(context, &assignment).map_err(stop)
+fn run(context: &Context<'_>, assignment: Assignment) -> Result<Done, Failure> {
+    work(context, &assignment).map_err(failure)
 }
 
 /// Whether another attempt could end otherwise.
-pub(crate) fn stop(error: Error) -> Stop {
+pub(crate) fn failure(error: Error) -> Failure {
     if error.is_passing() {
-        Stop::Again(error.to_string())
+        Failure::Retry(error.to_string())
     } else {
-        Stop::Failed(error.to_string())
+        Failure::Final(error.to_string())
     }
 }
 
@@ -224,7 +171,7 @@ fn work(context: &Context<'_>, assignment: &Assignment) -> Result<Done> {
     let start = Instant::now();
     let points = load(context, &job, worker, &link)?;
     let tell = |event: &Event| {
-        context.tell(event).map_err(|stop| Error::Worker { message: stop.to_string() })
+        context.report(event).map_err(|failure| Error::Worker { message: failure.to_string() })
     };
     tell(&Event::Loaded { seconds: start.elapsed().as_secs_f64() })?;
     let done = job.work(worker, points, &mut link, true, &mut |event| {
@@ -265,11 +212,104 @@ fn load(context: &Context<'_>, job: &Job, worker: u32, link: &Link<'_>) -> Resul
             told += bytes;
             if context.is_live() {
                 // Who does not listen any more is found out when there is something to say.
-                drop(context.tell(&Event::Read(bytes)));
+                drop(context.report(&Event::Read(bytes)));
             } else {
                 link.note_read(bytes);
             }
         }
         loading.join().expect("loading does not panic")
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use serde_json::json;
+
+    use super::*;
+    use crate::init::Init;
+    use crate::pruning::Pruning;
+
+    /// Drivers and functions of different versions meet, so the keys stay as they are.
+    #[test]
+    fn assignments_keep_their_keys() {
+        let job = Job {
+            name: "kmeans/1".into(),
+            engine: "10.0.0.5:7400".into(),
+            data: DataSet::digits(None).unwrap(),
+            settings: Settings {
+                init: Init::Random,
+                timeout: Duration::from_millis(1_500),
+                ..Settings::default()
+            },
+            workers: 4,
+            prepared: true,
+            labels: Labels::Told,
+            sample: false,
+        };
+        let assignment = serde_json::to_value(Assignment::of(&job, 3)).unwrap();
+        let keys: BTreeSet<_> =
+            assignment.as_object().unwrap().keys().map(String::as_str).collect();
+        let expected = [
+            "engine",
+            "job",
+            "worker",
+            "workers",
+            "data",
+            "k",
+            "iterations",
+            "tolerance",
+            "init",
+            "seed",
+            "pruning",
+            "prepared",
+            "timeout",
+            "labels",
+            "sample",
+        ];
+        assert_eq!(keys, BTreeSet::from(expected));
+        let values = json!([
+            assignment["init"],
+            assignment["timeout"],
+            assignment["labels"],
+            assignment["pruning"]
+        ]);
+        assert_eq!(values, json!(["random", 1.5, "told", "none"]));
+        let read: Assignment = serde_json::from_value(assignment).unwrap();
+        assert_eq!(read.settings, job.settings);
+        let data = read.job().unwrap().data;
+        assert_eq!((data.points(), data.dims()), (Some(1_797), 64));
+    }
+
+    #[test]
+    fn assignments_may_be_written_by_hand() {
+        let by_hand = |rest: Value| {
+            let mut fields = json!({"engine": "a:1", "job": "j", "worker": 0, "workers": 1, "data": "a.f32", "k": 2});
+            fields.as_object_mut().unwrap().extend(rest.as_object().unwrap().clone());
+            serde_json::from_value::<Assignment>(fields)
+        };
+        let least = by_hand(json!({})).unwrap();
+        assert_eq!(least.settings, Settings { k: 2, ..Settings::default() });
+        assert_eq!(least.hints, Hints::default());
+        let more = json!({
+            "init": {"centroids": [1, 2.5]}, "tolerance": 0, "pruning": "auto", "timeout": 9, "dims": 1, "precision": "f64",
+        });
+        let more = by_hand(more).unwrap();
+        assert_eq!(more.settings.init, Init::Centroids(vec![1.0, 2.5]));
+        assert_eq!(
+            (more.settings.pruning, more.settings.timeout),
+            (Pruning::Auto, Duration::from_secs(9))
+        );
+        assert_eq!(more.hints.dims, Some(1));
+        for (field, expected) in [
+            (json!({"iteration": 3}), "unknown field `iteration`"),
+            (json!({"timeout": -1}), "cannot convert float seconds to Duration: value is negative"),
+            (json!({"timeout": 0}), "expected more than 0 seconds"),
+            (json!({"k": "many"}), "invalid type: string"),
+        ] {
+            let error = by_hand(field).unwrap_err().to_string();
+            assert!(error.starts_with(expected), "{error}");
+        }
+    }
 }

@@ -10,9 +10,9 @@ use std::sync::mpsc::{self, Receiver, Sender};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use catena_cloud::{CallEvent, CallGuard, Cloud};
 use serde_json::Value;
 
-use crate::cloud::{self, Cloud, Running, Told};
 use crate::error::{Error, Result};
 use crate::job::{Board, Event, Job, Summary};
 use crate::link::Watch;
@@ -37,7 +37,7 @@ pub struct Again {
 
 /// What is heard, and of whom.
 enum Heard {
-    Worker(u32, Told),
+    Worker(u32, CallEvent),
     Watch(Event),
 }
 
@@ -81,7 +81,7 @@ pub fn run(
     })
 }
 
-fn call(job: &Job, cloud: &Cloud, sender: &Sender<Heard>) -> Result<Vec<Running>> {
+fn call(job: &Job, cloud: &Cloud, sender: &Sender<Heard>) -> Result<Vec<CallGuard>> {
     (0..job.workers)
         .map(|party| {
             let sender = sender.clone();
@@ -106,12 +106,12 @@ fn drive(
     while *running > 0 {
         let event = match heard.recv().expect("workers run, and their ends are told") {
             Heard::Watch(event) => event,
-            Heard::Worker(party, Told::Event(event)) => typed(party, event)?,
-            Heard::Worker(party, Told::Again { how, log }) => {
+            Heard::Worker(party, CallEvent::Progress(event)) => typed(party, event)?,
+            Heard::Worker(party, CallEvent::Retrying { reason: how, log }) => {
                 on_again(&Again { party, how, log });
                 continue;
             }
-            Heard::Worker(party, Told::Ended(result)) => {
+            Heard::Worker(party, CallEvent::Finished(result)) => {
                 *running -= 1;
                 let done = result.map_err(|error| ended(party, error))?;
                 board.note_done(party, typed(party, done)?);
@@ -131,11 +131,11 @@ fn typed<T: serde::de::DeserializeOwned>(party: u32, value: Value) -> Result<T> 
 }
 
 /// What the end of a worker means for the run.
-fn ended(party: u32, error: cloud::Error) -> Error {
+fn ended(party: u32, error: catena_cloud::Error) -> Error {
     match error {
         // It names its file and row by itself.
-        cloud::Error::Failed { message, .. } => Error::Worker { message },
-        cloud::Error::GaveUp { how, attempts, log, .. } => {
+        catena_cloud::Error::Failed { message, .. } => Error::Worker { message },
+        catena_cloud::Error::GaveUp { reason: how, attempts, log, .. } => {
             Error::WorkerDied { party, how, starts: attempts, log }
         }
         other => Error::Cloud(other),
@@ -153,7 +153,7 @@ fn go_home(job: &Job, error: &Error, mut running: u32, heard: &Receiver<Heard>) 
     let until = Instant::now() + HOME_MAX;
     while running > 0 {
         match heard.recv_timeout(until.saturating_duration_since(Instant::now())) {
-            Ok(Heard::Worker(_, Told::Ended(_))) => running -= 1,
+            Ok(Heard::Worker(_, CallEvent::Finished(_))) => running -= 1,
             Ok(_) => {}
             Err(_) => return,
         }

@@ -14,8 +14,7 @@ use catena_kmeans::generate::Recipe;
 use catena_kmeans::init::Init;
 use catena_kmeans::job::{Event, Job, Labels};
 use catena_kmeans::link::{Link, Place, Watch};
-use catena_kmeans::pruning::Pruning;
-use catena_kmeans::{Error, threads};
+use catena_kmeans::{Error, Settings, threads};
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -91,15 +90,14 @@ fn job(data: DataSet, k: usize, engine: &str) -> Job {
         name: format!("test/{engine}"),
         engine: engine.to_string(),
         data,
-        k,
-        iterations: 300,
-        tolerance: 0.0,
-        init: Init::First,
-        seed: 0,
-        pruning: Pruning::None,
+        settings: Settings {
+            k,
+            init: Init::First,
+            timeout: Duration::from_secs(20),
+            ..Settings::default()
+        },
         workers: 2,
         prepared: false,
-        timeout: Duration::from_secs(20),
         labels: Labels::None,
         sample: false,
     }
@@ -121,7 +119,7 @@ fn costs_are_those_of_scikit_learn() {
         let (_engine, address) = engine();
         let number = |field: &str| case[field].as_u64().unwrap();
         let mut job = job(data, usize::try_from(number("k")).unwrap(), &address);
-        job.iterations = number("max_iterations");
+        job.settings.iterations = number("max_iterations");
         let done = threads::run(&job, Link::join, &mut |_| ()).unwrap().done;
         let cost = case["cost"].as_f64().unwrap();
         let tied = number("ties") > 0;
@@ -338,7 +336,7 @@ fn what_outlives_its_job_leaves_nothing_behind() {
     let (_engine, address) = engine();
     let place = Place::open(Some(&address)).unwrap();
     let mut job = job(DataSet::digits(None).unwrap(), 3, &address);
-    (job.prepared, job.init) = (true, Init::PlusPlus);
+    (job.prepared, job.settings.init) = (true, Init::PlusPlus);
     let client = catena_client::Client::connect(&address).unwrap();
     let work = || {
         let mut link = Link::join(&job, 0)?;
@@ -371,7 +369,7 @@ fn what_outlives_its_job_leaves_nothing_behind() {
 fn an_engine_that_dies_ends_the_run() {
     let (engine, address) = engine();
     let mut job = job(DataSet::digits(None).unwrap(), 37, &address);
-    job.timeout = Duration::from_secs(1);
+    job.settings.timeout = Duration::from_secs(1);
     let start = Instant::now();
     let mut died = false;
     let result = threads::run(&job, Link::join, &mut |event| {

@@ -8,8 +8,7 @@ use catena_kmeans::generate::Recipe;
 use catena_kmeans::init::Init;
 use catena_kmeans::job::{Event, Job, Labels, Summary};
 use catena_kmeans::link::Link;
-use catena_kmeans::pruning::Pruning;
-use catena_kmeans::threads;
+use catena_kmeans::{Settings, threads};
 
 use crate::cluster::Cluster;
 
@@ -76,17 +75,19 @@ fn run(data: &DataSet, engine: &str, on_event: &mut dyn FnMut(&Event)) -> Summar
         name: "faults/k-means".to_owned(),
         engine: engine.to_owned(),
         data: data.clone(),
-        k: 25,
-        iterations: ITERATIONS,
-        // Never satisfied, so that it has all iterations.
-        tolerance: 0.0,
-        init: Init::Random,
-        seed: 1,
+        settings: Settings {
+            k: 25,
+            iterations: ITERATIONS,
+            // Never satisfied, so that it has all iterations.
+            tolerance: 0.0,
+            init: Init::Random,
+            seed: 1,
+            timeout: Duration::from_secs(60),
+            ..Settings::default()
+        },
         workers: 4,
-        timeout: Duration::from_secs(60),
         labels: Labels::None,
         sample: false,
-        pruning: Pruning::None,
         prepared: false,
     };
     threads::run(&job, Link::join, on_event).unwrap()

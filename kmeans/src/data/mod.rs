@@ -45,14 +45,20 @@ pub struct DataSet {
     endpoint: Endpoint,
 }
 
-/// What the user said about the data beside its path.
-#[derive(Debug, Clone, Copy, Default)]
+/// What the user says about the data in addition to its path: flags, fields of JSON and environment variables.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, clap::Args)]
 pub struct Hints {
-    /// How the files are to be read, if their names do not tell.
+    /// Read the files in this format, whatever their names are.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[arg(long, value_enum)]
     pub format: Option<Format>,
-    /// Numbers in a row, for packed files.
+    /// Take this many numbers as a row, in packed files.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[arg(long, value_name = "N")]
     pub dims: Option<usize>,
-    /// What to compute in, if not in what the data is stored as.
+    /// Compute in this precision [default: that of the data; f64 for CSV].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[arg(long, value_enum)]
     pub precision: Option<Precision>,
 }
 

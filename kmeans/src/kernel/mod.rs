@@ -34,7 +34,7 @@ const PANEL_VECTORS_MAX: usize = 2;
 const PANEL_ALIGNMENT: usize = 64;
 
 /// What coordinates are stored and compared as.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
 #[serde(rename_all = "lowercase")]
 pub enum Precision {
     /// 32-bit floats.

@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::*;
 use crate::coordination::{Local, LocalLink};
 use crate::data::DataSet;
-use crate::init::hash;
+use crate::init::{Init, hash};
 use crate::kernel::Precision;
 
 const TIMEOUT: Duration = Duration::from_secs(20);
@@ -31,18 +31,12 @@ impl AllReduce for Dying {
     }
 }
 
-fn problem(k: usize, points: u64) -> Problem {
-    Problem {
-        k,
-        points,
-        iterations: 100,
-        tolerance: 0.0,
-        init: Init::PlusPlus,
-        seed: 11,
-        pruning: Pruning::None,
-        party: 0,
-        parties: 1,
-    }
+fn settings(k: usize) -> Settings {
+    Settings { k, iterations: 100, seed: 11, ..Settings::default() }
+}
+
+fn problem(settings: Settings, points: u64) -> Problem {
+    Problem { settings, points, party: 0, parties: 1 }
 }
 
 fn cut<T: Element>(all: &Points<T>, party: u32, parties: u32) -> Points<T> {
@@ -138,8 +132,12 @@ fn naive(points: &Points<f64>, mut centroids: Vec<f64>) -> (f64, Vec<usize>) {
 fn it_is_lloyds() {
     let points = digits::<f64>();
     for k in [10, 25, 37] {
-        let outcome =
-            run_parties(&Problem { init: Init::First, ..problem(k, 1_797) }, &points, 1, None);
+        let outcome = run_parties(
+            &problem(Settings { init: Init::First, ..settings(k) }, 1_797),
+            &points,
+            1,
+            None,
+        );
         let (cost, labels) = naive(&points, points.values[..k * 64].to_vec());
         assert!(outcome.converged);
         assert!((outcome.cost - cost).abs() <= 1e-9 * cost, "{k}: {} {cost}", outcome.cost);
@@ -152,14 +150,14 @@ fn partitions_change_no_bit() {
     fn check<T: Element>() {
         let points = digits::<T>();
         for init in [Init::First, Init::Random, Init::PlusPlus] {
-            let problem = Problem { init, ..problem(13, 1_797) };
+            let problem = problem(Settings { init, ..settings(13) }, 1_797);
             let one = run_parties(&problem, &points, 1, None);
             for parties in [2, 7] {
                 assert_eq!(
                     run_parties(&problem, &points, parties, None),
                     one,
                     "{:?}",
-                    problem.init
+                    problem.settings.init
                 );
             }
         }
@@ -172,8 +170,12 @@ fn partitions_change_no_bit() {
 fn initial_centroids_are_data_values() {
     let points = digits::<f32>();
     for init in [Init::First, Init::Random, Init::PlusPlus] {
-        let outcome =
-            run_parties(&Problem { init, iterations: 0, ..problem(5, 1_797) }, &points, 3, None);
+        let outcome = run_parties(
+            &problem(Settings { init, iterations: 0, ..settings(5) }, 1_797),
+            &points,
+            3,
+            None,
+        );
         for centroid in outcome.centroids.chunks_exact(64) {
             let is = |row: &[f32]| row.iter().zip(centroid).all(|(x, c)| f64::from(*x) == *c);
             assert!(points.values.chunks_exact(64).any(is));
@@ -189,7 +191,7 @@ fn a_worker_may_die_at_any_call() {
     // Far centroids make empty clusters, so that relocations are repeated too.
     let far = (0..15).map(|i| f64::from(i % 5) * 1e4).collect();
     for (init, tolerance) in [(Init::PlusPlus, 0.0), (Init::Centroids(far), 40.0)] {
-        let problem = Problem { init, tolerance, iterations: 9, ..problem(5, 100) };
+        let problem = problem(Settings { init, tolerance, iterations: 9, ..settings(5) }, 100);
         let expected = run_parties(&problem, &points, 3, None);
         let mut calls = 0;
         let mut counted =
@@ -210,7 +212,7 @@ fn a_worker_may_die_at_any_call() {
 #[test]
 fn a_worker_may_run_twice_at_a_time() {
     let points = digits::<f32>();
-    let problem = Problem { init: Init::Random, ..problem(13, 1_797) };
+    let problem = problem(Settings { init: Init::Random, ..settings(13) }, 1_797);
     let expected = run_parties(&problem, &points, 3, None);
     let local = Local::new(3, TIMEOUT);
     std::thread::scope(|scope| {
@@ -244,7 +246,7 @@ fn empty_clusters_take_the_farthest_points() {
     let points = Points::<f32> { first: 0, dims: 1, values };
     let init = Init::Centroids(vec![0.0, 1e6, 2e6]);
     for parties in [1, 2, 7] {
-        let problem = Problem { init: init.clone(), ..problem(3, 6) };
+        let problem = problem(Settings { init: init.clone(), ..settings(3) }, 6);
         let outcome = run_parties(&problem, &points, parties, None);
         assert_eq!(outcome.labels, [0, 0, 0, 2, 2, 1]);
         assert_eq!(outcome.counts, [3, 1, 2]);
@@ -275,7 +277,7 @@ fn only_a_round_with_an_empty_cluster_grows_with_the_parties() {
     let points = Points::<f32> { first: 0, dims: 1, values };
     let lengths = |parties: u32, init: Vec<f64>| {
         let local = Local::new(parties, TIMEOUT);
-        let problem = Problem { init: Init::Centroids(init), ..problem(3, 6) };
+        let problem = problem(Settings { init: Init::Centroids(init), ..settings(3) }, 6);
         std::thread::scope(|scope| {
             let workers: Vec<_> = (0..parties)
                 .map(|party| {
@@ -316,7 +318,7 @@ fn fewer_distinct_points_than_clusters_stay_finite() {
     let points = Points::<f64> { first: 0, dims: 2, values: [3.0, 4.0].repeat(9) };
     for init in [Init::First, Init::Random, Init::PlusPlus, Init::Centroids(vec![7.0; 10])] {
         for parties in [1, 4] {
-            let problem = Problem { init: init.clone(), ..problem(5, 9) };
+            let problem = problem(Settings { init: init.clone(), ..settings(5) }, 9);
             let outcome = run_parties(&problem, &points, parties, None);
             assert!(outcome.centroids.iter().all(|c| c.is_finite()), "{outcome:?}");
             assert_eq!((outcome.cost, outcome.converged), (0.0, true));
@@ -328,16 +330,18 @@ fn fewer_distinct_points_than_clusters_stay_finite() {
 #[test]
 fn as_many_clusters_as_points() {
     let points = Points::<f32> { first: 0, dims: 2, values: (0..14u8).map(f32::from).collect() };
-    let outcome = run_parties(&problem(7, 7), &points, 3, None);
+    let outcome = run_parties(&problem(settings(7), 7), &points, 3, None);
     assert_eq!((outcome.cost, outcome.counts), (0.0, vec![1; 7]));
 }
 
 #[test]
 fn tolerance_and_iterations_end_it() {
     let points = digits::<f32>();
-    let rest = run_parties(&problem(10, 1_797), &points, 2, None);
-    let near = run_parties(&Problem { tolerance: 0.5, ..problem(10, 1_797) }, &points, 2, None);
-    let short = run_parties(&Problem { iterations: 3, ..problem(10, 1_797) }, &points, 2, None);
+    let rest = run_parties(&problem(settings(10), 1_797), &points, 2, None);
+    let near =
+        run_parties(&problem(Settings { tolerance: 0.5, ..settings(10) }, 1_797), &points, 2, None);
+    let short =
+        run_parties(&problem(Settings { iterations: 3, ..settings(10) }, 1_797), &points, 2, None);
     assert!(near.converged && near.iterations < rest.iterations && near.cost >= rest.cost);
     assert!(!short.converged && short.iterations == 3 && short.cost > rest.cost);
 }
@@ -347,7 +351,8 @@ fn values_too_large_are_refused() {
     let points = Points::<f32> { first: 0, dims: 1, values: vec![1e30, 2.0] };
     let mut link = Local::new(1, TIMEOUT).join(0);
     let error =
-        run(&problem(1, 2), &points, Isa::detect(), &mut link, false, &mut |_| Ok(())).unwrap_err();
+        run(&problem(settings(1), 2), &points, Isa::detect(), &mut link, false, &mut |_| Ok(()))
+            .unwrap_err();
     let expected = "too large for f32 distances; rescale the data or say --precision f64";
     assert!(error.to_string().ends_with(expected), "{error}");
 }
@@ -356,7 +361,7 @@ fn values_too_large_are_refused() {
 fn a_missing_party_is_named() {
     let mut link = Local::new(3, Duration::from_millis(20)).join(1);
     let points = Points::<f32> { first: 0, dims: 1, values: vec![1.0] };
-    let problem = Problem { party: 1, parties: 3, ..problem(1, 1) };
+    let problem = Problem { party: 1, parties: 3, ..problem(settings(1), 1) };
     let error =
         run(&problem, &points, Isa::detect(), &mut link, false, &mut |_| Ok(())).unwrap_err();
     let expected = "range round 0: not all parties contributed within 20ms; missing: 0, 2";

@@ -8,6 +8,7 @@ use crate::data::Points;
 use crate::init::Init;
 use crate::kernel::{Isa, UNASSIGNED};
 use crate::lloyd::{self, Outcome, Problem};
+use crate::settings::Settings;
 
 /// What numbers look like.
 #[derive(Debug, Clone, Copy)]
@@ -158,17 +159,8 @@ fn told<T: Element>(problem: &Problem, all: &Points<T>, parties: u32) -> Told {
 }
 
 fn problem(k: usize, rows: usize, init: Init, pruning: Pruning) -> Problem {
-    Problem {
-        k,
-        points: rows as u64,
-        iterations: 20,
-        tolerance: 0.0,
-        init,
-        seed: 3,
-        pruning,
-        party: 0,
-        parties: 1,
-    }
+    let settings = Settings { k, iterations: 20, init, seed: 3, pruning, ..Settings::default() };
+    Problem { settings, points: rows as u64, party: 0, parties: 1 }
 }
 
 #[test]

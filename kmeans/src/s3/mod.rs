@@ -44,13 +44,15 @@ pub const AHEAD_BYTES_MAX: u64 = RANGE_BYTES * RANGES_AHEAD as u64;
 
 /// Which store, for what the environment leaves open: without a word in here, what `CATENA_S3_ENDPOINT_URL`,
 /// `CATENA_S3_REGION` and AWS' own variables and files say.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash, Serialize, Deserialize, clap::Args)]
 pub struct Endpoint {
-    /// Of a store that is not AWS; buckets are then parts of the path.
+    /// Use this store, which is not AWS [default: CATENA_S3_ENDPOINT_URL, or AWS].
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[arg(long, value_name = "URL")]
     pub endpoint_url: Option<String>,
     /// Of the bucket.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[arg(skip)]
     pub region: Option<String>,
 }
 

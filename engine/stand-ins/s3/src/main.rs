@@ -1,11 +1,12 @@
-//! `catena-s3-stand-in ADDRESS BUCKET…`: a store for trying things out by hand, until it is killed.
+//! `catena-s3-stand-in ADDRESS BUCKET…` serves a store, to try things out by hand, until it is
+//! killed.
 
 use std::net::SocketAddr;
 use std::process::ExitCode;
 
 use catena_s3_stand_in::{ACCESS_KEY, SECRET_ACCESS_KEY, StandIn};
 
-#[allow(clippy::print_stdout, reason = "whoever starts it wants to know")]
+#[allow(clippy::print_stdout, reason = "the output is for the shell")]
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let Some((Ok(address), buckets)) =

@@ -1,15 +1,23 @@
 //! An object store in memory that speaks S3 over HTTP on loopback, for tests.
 //!
-//! It is there because most stand-ins check a condition first and write later, so that two writers
-//! can both win: here one lock is held over both. It answers what Catena uses of S3: GET with ranges
+//! Most stand-ins check a condition first and write later, so that two conditional writers can both
+//! win; this one holds one lock over both. It serves the part of S3 that Catena uses: GET with ranges
 //! and conditions, PUT with conditions, HEAD, DELETE, ListObjectsV2 with pages, multipart uploads.
-//! Entity tags are hashes of the contents, as in S3, so that whoever writes the same twice meets the
-//! same tag.
+//! Entity tags are hashes of the contents, as in S3, so that writing the same contents twice gives
+//! the same tag.
 //!
-//! It can be made to fail as stores and networks do, with what is called a `Fault`.
+//! It can be made to fail as stores and networks do: [`Fault`], [`GetFault`].
 //!
-//! Building it takes the feature `server`, and so does the program of the same name, which is one for
-//! trying things out by hand.
+//! The program of the same name serves a store, to try things out by hand.
+//!
+//! The crate is empty without its feature `server`, which takes minutes of building. Features of
+//! other crates cannot turn it on, because a feature that names a dev-dependency keeps a crate from
+//! being packaged. So tests that use the store say it themselves:
+//!
+//! ```sh
+//! cargo test -p catena-engine --features s3,catena-s3-stand-in/server --lib register
+//! cargo test --workspace --all-features
+//! ```
 
 #![cfg(feature = "server")]
 
@@ -27,13 +35,13 @@ mod store;
 
 use store::Store;
 
-/// Key id that the stand-in knows.
+/// The access key that the stand-in accepts.
 pub const ACCESS_KEY: &str = "test";
 
-/// The secret that goes with it.
+/// The secret of [`ACCESS_KEY`].
 pub const SECRET_ACCESS_KEY: &str = "test-secret";
 
-/// A store that runs until it is dropped.
+/// A store that is served until it is dropped.
 #[derive(Debug)]
 pub struct StandIn {
     address: SocketAddr,
@@ -42,25 +50,25 @@ pub struct StandIn {
     thread: Option<JoinHandle<()>>,
 }
 
-/// What befalls a PUT.
+/// How a PUT fails.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fault {
-    /// It is answered with this status, and nothing is done.
+    /// The reply is this status, and nothing is stored.
     Refuse(u16),
-    /// It is done, and the connection ends without an answer.
+    /// The object is stored, and the connection ends without a reply.
     LoseReply,
-    /// Nothing is done, and the connection ends without an answer.
+    /// Nothing is stored, and the connection ends without a reply.
     Drop,
-    /// It is done, and answered, this much later, whether or not anybody still waits.
+    /// The object is stored this much later, even if the client has disconnected by then.
     Late(Duration),
 }
 
-/// What befalls a GET of an object. Other requests than these two pass.
+/// How a GET of an object fails. Requests other than PUT and GET of an object do not fail.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum GetFault {
-    /// It is answered with this status.
+    /// The reply is this status.
     Refuse(u16),
-    /// The connection ends after so many bytes of the contents.
+    /// The connection ends after this many bytes of the contents.
     Cut(usize),
 }
 
@@ -74,20 +82,20 @@ struct Shared {
 }
 
 impl StandIn {
-    /// Starts a store with these buckets on a port of its own, on a thread of its own.
+    /// Starts a store with these buckets on a free port of the loopback interface, on its own thread.
     ///
     /// # Panics
     ///
-    /// If there is no loopback or no thread to be had.
+    /// There is no loopback interface, or no thread can be started.
     pub fn start(buckets: &[&str]) -> StandIn {
         StandIn::start_at(SocketAddr::from(([127, 0, 0, 1], 0)), buckets)
     }
 
-    /// Starts a store at a given address.
+    /// Starts a store with these buckets at an address.
     ///
     /// # Panics
     ///
-    /// If the address cannot be had.
+    /// The address cannot be bound.
     pub fn start_at(address: SocketAddr, buckets: &[&str]) -> StandIn {
         let shared = Arc::new(Shared::default());
         for bucket in buckets {
@@ -111,46 +119,46 @@ impl StandIn {
         StandIn { address, shared, stop: Some(stop), thread }
     }
 
-    /// What to tell a client as its endpoint.
+    /// Returns the endpoint URL for clients.
     pub fn endpoint_url(&self) -> String {
         format!("http://{}", self.address)
     }
 
-    /// Lets the next PUTs, in this order, each suffer a fault.
+    /// Makes the next PUTs fail in these ways, in order, one fault each.
     pub fn fail_puts(&self, faults: impl IntoIterator<Item = Fault>) {
         lock(&self.shared.faults).extend(faults);
     }
 
-    /// How many PUTs came, including those that failed.
+    /// Returns how many PUTs arrived, including those that failed.
     pub fn puts(&self) -> u64 {
         *lock(&self.shared.puts)
     }
 
-    /// Lets the next GETs of objects, in the order in which they come, each suffer a fault.
+    /// Makes the next GETs of objects fail in these ways, in order, one fault each.
     pub fn fail_gets(&self, faults: impl IntoIterator<Item = GetFault>) {
         lock(&self.shared.get_faults).extend(faults);
     }
 
-    /// How many GETs of objects came, including those that failed.
+    /// Returns how many GETs of objects arrived, including those that failed.
     pub fn gets(&self) -> u64 {
         *lock(&self.shared.gets)
     }
 
-    /// The keys of all objects in a bucket, in order.
+    /// Returns the keys of all objects in a bucket, in order.
     pub fn keys(&self, bucket: &str) -> Vec<String> {
         self.shared.store.keys(bucket)
     }
 
-    /// Puts an object there directly.
+    /// Stores an object directly.
     ///
     /// # Panics
     ///
-    /// If there is no such bucket.
+    /// The bucket does not exist.
     pub fn put(&self, bucket: &str, key: &str, contents: impl Into<Bytes>) {
         self.shared.store.insert(bucket, key, contents.into()).expect("a bucket");
     }
 
-    /// What an object contains; nothing if there is none.
+    /// Returns the contents of an object, if it exists.
     pub fn contents(&self, bucket: &str, key: &str) -> Option<Bytes> {
         self.shared.store.contents(bucket, key)
     }
@@ -165,7 +173,7 @@ impl Drop for StandIn {
     }
 }
 
-/// A test that failed elsewhere is no reason to fail here.
+/// Locks a mutex, also after a panic: a test that failed elsewhere is no reason to fail here.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -1,19 +1,17 @@
-//! What AWS Lambda is to a program and to those who invoke it, on this machine, for tests.
+//! A stand-in for AWS Lambda on this machine, for tests.
 //!
-//! Whoever invokes speaks the interface that the SDK speaks; a program is served the interface that a runtime polls.
-//! In between it is as there:
+//! It serves the interface through which the SDK invokes functions, and the runtime API that the
+//! program of a function polls. It behaves as Lambda does:
 //!
-//! 1. An environment is a process. It has one invocation at a time; one that finds none idle has another started, up
-//!    to the function's concurrency, beyond which it is refused.
-//! 2. An environment that waits for its next invocation is frozen: its process is stopped until there is one.
-//! 3. One that takes longer than the function may is killed, and its invocation answered with an error, as is that of
-//!    one that ends or is killed by somebody else.
-//! 4. What an environment writes is its log, of which an invocation may ask for the end.
+//! 1. An environment is a process and has one invocation at a time. An invocation that finds no idle
+//!    environment starts another one, up to the function's concurrency; beyond that it is throttled.
+//! 2. An environment that waits for its next invocation is frozen: its process is stopped.
+//! 3. An environment that exceeds the function's timeout is killed, and the invocation returns an
+//!    error; so does the invocation of an environment that exits or is killed from outside.
+//! 4. The output of an environment is its log; an invocation may ask for the end of it.
 //!
-//! There are no permissions, and nothing keeps a process from what is on this machine. Building it takes the feature
-//! `server`, and so does the program of the same name, which is one for trying things out by hand.
-
-#![cfg(feature = "server")]
+//! There is no sandbox and there are no permissions. The program of the same name serves one
+//! function, to try things out by hand.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -30,27 +28,27 @@ mod process;
 
 use environment::Environment;
 
-/// What a function is.
+/// A function.
 #[derive(Clone, Debug)]
 pub struct Function {
-    /// What polls for invocations.
+    /// The program that polls for invocations.
     pub program: PathBuf,
-    /// The environment's variables, beside those that Lambda sets.
+    /// The environment's variables, in addition to those that Lambda sets.
     pub variables: Vec<(String, String)>,
     /// How long an invocation may take.
     pub timeout: Duration,
-    /// Environments there may be.
+    /// The most environments at a time.
     pub concurrency: usize,
 }
 
 impl Function {
-    /// A program with a timeout of a minute and as many environments as anybody asks for.
+    /// Creates a function with a timeout of a minute and practically unlimited concurrency.
     pub fn new(program: impl Into<PathBuf>) -> Function {
         let (program, timeout) = (program.into(), Duration::from_secs(60));
         Function { program, variables: Vec::new(), timeout, concurrency: 1_000 }
     }
 
-    /// The same, with another variable.
+    /// Adds a variable.
     #[must_use]
     pub fn with(mut self, name: &str, value: &str) -> Function {
         self.variables.push((name.into(), value.into()));
@@ -58,20 +56,20 @@ impl Function {
     }
 }
 
-/// One invocation that is over.
+/// A finished invocation.
 #[derive(Clone, Debug)]
 pub struct Report {
     /// The function.
     pub function: String,
-    /// From the start of the process until it asked for its first invocation, if this is that.
+    /// From the start of the process until it polled for its first invocation, if this was that.
     pub init: Option<Duration>,
-    /// From when it was handed the invocation until it had answered, or was found dead.
+    /// From the program's receiving the invocation until it had responded or was found dead.
     pub duration: Duration,
-    /// Whether it answered, and that no error.
+    /// Whether it responded without an error.
     pub is_ok: bool,
 }
 
-/// Functions that can be invoked until this is dropped, and their environments with it.
+/// Functions that can be invoked until this is dropped; their environments end with it.
 #[derive(Debug)]
 pub struct StandIn {
     shared: Arc<Shared>,
@@ -88,20 +86,20 @@ struct Shared {
 }
 
 impl StandIn {
-    /// Starts serving invocations on a port of its own, on a thread of its own.
+    /// Starts serving invocations on a free port of the loopback interface, on its own thread.
     ///
     /// # Panics
     ///
-    /// If there is no loopback or no thread to be had.
+    /// There is no loopback interface, or no thread can be started.
     pub fn start<'a>(functions: impl IntoIterator<Item = (&'a str, Function)>) -> StandIn {
         StandIn::start_at(SocketAddr::from(([127, 0, 0, 1], 0)), functions)
     }
 
-    /// The same at a given address.
+    /// Starts serving invocations at an address.
     ///
     /// # Panics
     ///
-    /// If the address cannot be had.
+    /// The address cannot be bound.
     pub fn start_at<'a>(
         address: SocketAddr,
         functions: impl IntoIterator<Item = (&'a str, Function)>,
@@ -131,24 +129,24 @@ impl StandIn {
         StandIn { shared, stop: Some(stop), thread }
     }
 
-    /// What to tell a client as its endpoint.
+    /// Returns the endpoint URL for clients.
     pub fn endpoint_url(&self) -> String {
         self.shared.endpoint_url.clone()
     }
 
-    /// The processes of a function that have an invocation at the moment.
+    /// Returns the processes of a function that have an invocation at the moment.
     pub fn busy(&self, function: &str) -> Vec<u32> {
         let environments = lock(&self.shared.environments);
         let busy = environments.iter().filter(|environment| environment.is_busy(function));
         busy.map(|environment| environment.pid()).collect()
     }
 
-    /// Kills a process, as a machine that fails would.
+    /// Kills a process, as the failure of a machine would.
     pub fn kill(&self, pid: u32) {
         process::signal(pid, "-KILL");
     }
 
-    /// The invocations that are over, in the order in which they were.
+    /// Returns the finished invocations, in the order in which they finished.
     pub fn reports(&self) -> Vec<Report> {
         lock(&self.shared.reports).clone()
     }
@@ -166,7 +164,7 @@ impl Drop for StandIn {
     }
 }
 
-/// A test that failed elsewhere is no reason to fail here.
+/// Locks a mutex, also after a panic: a test that failed elsewhere is no reason to fail here.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

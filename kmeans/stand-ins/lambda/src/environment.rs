@@ -1,4 +1,4 @@
-//! One environment: a process, and the interface that it polls.
+//! One environment: a process, and the runtime API that it polls.
 
 use std::io;
 use std::process::Command;
@@ -17,27 +17,27 @@ use tokio::sync::{mpsc, oneshot};
 use super::process::Process;
 use super::{Function, lock};
 
-/// Where a runtime asks and answers.
+/// The path of the runtime API.
 const PATH: &str = "/2018-06-01/runtime";
 
-/// What an environment is handed.
+/// An invocation on its way to an environment.
 pub(super) struct Invocation {
     pub(super) id: String,
     pub(super) payload: Bytes,
     pub(super) time: Duration,
-    pub(super) answer: oneshot::Sender<Answer>,
-    /// Told when the program has it.
-    pub(super) begun: oneshot::Sender<Begun>,
+    pub(super) response: oneshot::Sender<RuntimeResponse>,
+    /// Notified when the program has received it.
+    pub(super) started: oneshot::Sender<InvocationStart>,
 }
 
-/// What it answers: a result, or an error.
-pub(super) type Answer = Result<Bytes, Bytes>;
+/// The response of a program: a result, or an error.
+pub(super) type RuntimeResponse = Result<Bytes, Bytes>;
 
-/// When an invocation was handed over.
+/// The moment at which the program received an invocation.
 #[derive(Clone, Copy)]
-pub(super) struct Begun {
+pub(super) struct InvocationStart {
     pub(super) at: Instant,
-    /// How long the process took to ask for its first.
+    /// How long the process took to poll for its first invocation.
     pub(super) init: Option<Duration>,
 }
 
@@ -46,16 +46,16 @@ pub(super) struct Begun {
 pub(super) struct Environment {
     function: String,
     pub(super) process: Process,
-    started: Instant,
-    asked: AtomicBool,
+    spawned: Instant,
+    polled: AtomicBool,
     busy: AtomicBool,
     queue: mpsc::UnboundedSender<Invocation>,
     waiting: tokio::sync::Mutex<mpsc::UnboundedReceiver<Invocation>>,
-    current: Mutex<Option<(String, oneshot::Sender<Answer>)>>,
+    current: Mutex<Option<(String, oneshot::Sender<RuntimeResponse>)>>,
 }
 
 impl Environment {
-    /// Starts one, with an invocation already on its way.
+    /// Starts an environment that is taken for an invocation already.
     pub(super) async fn start(
         name: &str,
         function: &Function,
@@ -72,7 +72,7 @@ impl Environment {
             ("AWS_LAMBDA_LOG_GROUP_NAME", "/aws/lambda/stand-in"),
             ("AWS_LAMBDA_LOG_STREAM_NAME", "1"),
             ("AWS_REGION", "us-east-1"),
-            // So that functions can invoke functions.
+            // Functions can invoke functions.
             ("AWS_ENDPOINT_URL_LAMBDA", invoke_url),
             ("AWS_ACCESS_KEY_ID", "test"),
             ("AWS_SECRET_ACCESS_KEY", "test"),
@@ -81,8 +81,8 @@ impl Environment {
         let environment = Arc::new(Environment {
             function: name.to_owned(),
             process: Process::start(&mut command)?,
-            started: Instant::now(),
-            asked: AtomicBool::new(false),
+            spawned: Instant::now(),
+            polled: AtomicBool::new(false),
             busy: AtomicBool::new(true),
             queue,
             waiting: tokio::sync::Mutex::new(waiting),
@@ -108,19 +108,19 @@ impl Environment {
         !self.process.has_ended()
     }
 
-    /// Takes it for an invocation, if it has none.
+    /// Takes the environment for an invocation, if it is idle.
     pub(super) fn take(&self, function: &str) -> bool {
         self.serves(function) && self.is_alive() && !self.busy.swap(true, Ordering::Relaxed)
     }
 
-    /// Hands over an invocation; the environment was taken for it.
+    /// Passes an invocation to the environment, which was taken for it.
     pub(super) fn invoke(&self, invocation: Invocation) {
-        // A closed channel is an environment that ended, which is found out by whoever waits for the answer.
+        // If the environment has ended, waiting for the response will show it.
         drop(self.queue.send(invocation));
         self.process.signal("-CONT");
     }
 
-    /// Kills it, frozen or not.
+    /// Kills the process, frozen or not.
     pub(super) fn end(&self) {
         self.process.signal("-KILL");
     }
@@ -130,7 +130,7 @@ impl Environment {
         match waiting.try_recv() {
             Ok(invocation) => Some(invocation),
             Err(_) => {
-                // Nothing runs in an environment that waits. Stopped before it can be taken again.
+                // An idle environment is frozen, before it can be taken again.
                 self.process.signal("-STOP");
                 self.busy.store(false, Ordering::Relaxed);
                 waiting.recv().await
@@ -143,15 +143,15 @@ async fn serve(listener: tokio::net::TcpListener, environment: Arc<Environment>)
     loop {
         let Ok((socket, _)) = listener.accept().await else { return };
         let environment = environment.clone();
-        let service = service_fn(move |request| answer(environment.clone(), request));
+        let service = service_fn(move |request| respond_to(environment.clone(), request));
         let connection = hyper::server::conn::http1::Builder::new()
             .serve_connection(TokioIo::new(socket), service);
-        // A process that ends takes its connections along.
+        // The connection fails when the process ends.
         tokio::spawn(async { connection.await.ok() });
     }
 }
 
-async fn answer(
+async fn respond_to(
     environment: Arc<Environment>,
     request: Request<Incoming>,
 ) -> io::Result<Response<Full<Bytes>>> {
@@ -161,32 +161,32 @@ async fn answer(
         return next(&environment).await;
     }
     let body = body.collect().await.map_err(io::Error::other)?.to_bytes();
-    let answer = match path.rsplit_once('/') {
+    let response = match path.rsplit_once('/') {
         Some((_, "response")) => Ok(body),
         Some((_, "error")) => Err(body),
-        _ => return respond(StatusCode::NOT_FOUND),
+        _ => return status(StatusCode::NOT_FOUND),
     };
-    let Some((id, waits)) = lock(&environment.current).take() else {
-        return respond(StatusCode::FORBIDDEN);
+    let Some((id, waiting)) = lock(&environment.current).take() else {
+        return status(StatusCode::FORBIDDEN);
     };
     if !path.contains(&id) {
-        return respond(StatusCode::BAD_REQUEST);
+        return status(StatusCode::BAD_REQUEST);
     }
-    // Whoever waited may have given up.
-    drop(waits.send(answer));
-    respond(StatusCode::ACCEPTED)
+    // The invoker may have given up.
+    drop(waiting.send(response));
+    status(StatusCode::ACCEPTED)
 }
 
 async fn next(environment: &Environment) -> io::Result<Response<Full<Bytes>>> {
     let init =
-        (!environment.asked.swap(true, Ordering::Relaxed)).then(|| environment.started.elapsed());
-    let Some(Invocation { id, payload, time, answer, begun }) = environment.next().await else {
-        return respond(StatusCode::GONE);
+        (!environment.polled.swap(true, Ordering::Relaxed)).then(|| environment.spawned.elapsed());
+    let Some(Invocation { id, payload, time, response, started }) = environment.next().await else {
+        return status(StatusCode::GONE);
     };
     let ends = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default() + time;
     let arn = format!("arn:aws:lambda:us-east-1:000000000000:function:{}", environment.function);
-    *lock(&environment.current) = Some((id.clone(), answer));
-    let _ = begun.send(Begun { at: Instant::now(), init });
+    *lock(&environment.current) = Some((id.clone(), response));
+    let _ = started.send(InvocationStart { at: Instant::now(), init });
     Response::builder()
         .header("content-type", "application/json")
         .header("lambda-runtime-aws-request-id", id)
@@ -197,7 +197,7 @@ async fn next(environment: &Environment) -> io::Result<Response<Full<Bytes>>> {
         .map_err(io::Error::other)
 }
 
-fn respond(status: StatusCode) -> io::Result<Response<Full<Bytes>>> {
+fn status(status: StatusCode) -> io::Result<Response<Full<Bytes>>> {
     let body = Bytes::from_static(b"{\"status\":\"OK\"}");
     Response::builder().status(status).body(Full::new(body)).map_err(io::Error::other)
 }

@@ -1,5 +1,5 @@
-//! `catena-lambda-stand-in ADDRESS NAME PROGRAM [VARIABLE=VALUE…]`: one function for trying things out by hand, until it
-//! is killed.
+//! `catena-lambda-stand-in ADDRESS NAME PROGRAM [VARIABLE=VALUE…]` serves one function, to try things
+//! out by hand, until it is killed.
 
 use std::net::SocketAddr;
 use std::process::ExitCode;
@@ -7,10 +7,10 @@ use std::time::Duration;
 
 use catena_lambda_stand_in::{Function, StandIn};
 
-/// The longest that there is.
+/// The longest that Lambda permits.
 const TIMEOUT: Duration = Duration::from_secs(15 * 60);
 
-#[allow(clippy::print_stdout, reason = "whoever starts it wants to know")]
+#[allow(clippy::print_stdout, reason = "the output is for the shell")]
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let [address, name, program, variables @ ..] = &arguments[..] else {
@@ -18,7 +18,7 @@ fn main() -> ExitCode {
         return ExitCode::FAILURE;
     };
     let Ok(address) = address.parse::<SocketAddr>() else {
-        eprintln!("expected an address as 127.0.0.1:9001, got {address}");
+        eprintln!("expected an address like 127.0.0.1:9001, got {address}");
         return ExitCode::FAILURE;
     };
     let function = Function { timeout: TIMEOUT, ..Function::new(program) };

@@ -1,5 +1,4 @@
-//! What is promised of a call, on threads and in processes; Lambda's part is tested against its interfaces, in
-//! `tests/cloud`.
+//! The guarantees of a call, on threads and in processes. `tests/lambda.rs` has those on Lambda.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -13,32 +12,32 @@ fn cloud() -> Cloud {
     Cloud::threads(
         Functions::new()
             .with("square", |_, x: u64| Ok(x * x))
-            .with("fail", |_, why: String| Err::<(), _>(Stop::Failed(why)))
-            .with("panic", |_, why: String| -> Result<(), Stop> { panic!("{why}") })
+            .with("fail", |_, why: String| Err::<(), _>(Failure::Final(why)))
+            .with("panic", |_, why: String| -> Result<(), Failure> { panic!("{why}") })
             .with("third", |context, (): ()| match context.attempt() {
                 2 => Ok("third time".to_string()),
                 attempt => panic!("attempt {attempt}"),
             })
-            .with("again", |context, progress: bool| {
+            .with("retry", |context, progress: bool| {
                 if progress {
-                    context.tell("something was done")?;
+                    context.report("something was done")?;
                 }
                 let attempt = context.attempt();
-                if attempt < 10 { Err(Stop::Again("time is over".into())) } else { Ok(attempt) }
+                if attempt < 10 { Err(Failure::Retry("time is over".into())) } else { Ok(attempt) }
             })
             .with("count", |context, to: u64| {
-                (0..to).try_for_each(|x| context.tell(&x)).map(|()| to)
+                (0..to).try_for_each(|x| context.report(&x)).map(|()| to)
             })
             .with("time", |context, (): ()| Ok(context.time_left()))
-            .with("sleep", |_, (): ()| -> Result<(), Stop> {
+            .with("sleep", |_, (): ()| -> Result<(), Failure> {
                 std::thread::sleep(Duration::from_secs(60));
                 Ok(())
             }),
     )
 }
 
-fn error<R: DeserializeOwned>(handle: Result<Handle<R>, Error>) -> String {
-    handle.and_then(Handle::join).map(drop).unwrap_err().to_string()
+fn error<R: DeserializeOwned>(handle: Result<CallHandle<R>, Error>) -> String {
+    handle.and_then(CallHandle::join).map(drop).unwrap_err().to_string()
 }
 
 #[test]
@@ -56,12 +55,12 @@ fn errors_are_final_and_deaths_are_not() {
     assert_eq!(error(cloud.spawn::<()>("fail", "bad row")), "fail: bad row");
     let third: String = cloud.spawn("third", &()).unwrap().join().unwrap();
     assert_eq!(third, "third time");
-    let gave_up = "panic: panicked: oh, and was started 4 times; giving up";
+    let gave_up = "panic: panicked: oh; gave up after 4 attempts";
     assert_eq!(error(cloud.spawn::<()>("panic", "oh")), gave_up);
-    let once = "panic: panicked: oh, and was started 1 times; giving up";
+    let once = "panic: panicked: oh; gave up after 1 attempt";
     assert_eq!(error(cloud.clone().attempts(1).spawn::<()>("panic", "oh")), once);
     let unknown = error(cloud.spawn::<()>("cube", &1));
-    assert!(unknown.starts_with("cube: there is no such function here; there are: again, "));
+    assert!(unknown.starts_with("cube: unknown function; this program has: count, "));
     let typed = error(cloud.spawn::<u64>("square", "four"));
     assert!(typed.starts_with("square: invalid type: string \"four\", expected u64"), "{typed}");
     let result = error(cloud.spawn::<String>("square", &2));
@@ -69,30 +68,30 @@ fn errors_are_final_and_deaths_are_not() {
 }
 
 #[test]
-fn who_gets_on_may_ask_for_more_time() {
+fn a_function_that_makes_progress_may_retry_often() {
     let cloud = cloud();
-    let attempts: u32 = cloud.spawn("again", &true).unwrap().join().unwrap();
+    let attempts: u32 = cloud.spawn("retry", &true).unwrap().join().unwrap();
     assert_eq!(attempts, 10);
-    let stuck = "again: time is over, and was started 4 times; giving up";
-    assert_eq!(error(cloud.spawn::<u32>("again", &false)), stuck);
+    let stuck = "retry: time is over; gave up after 4 attempts";
+    assert_eq!(error(cloud.spawn::<u32>("retry", &false)), stuck);
 }
 
 #[test]
-fn events_are_heard_in_order_before_the_end() {
-    let (sender, heard) = mpsc::channel();
-    let _running = cloud().start("count", &50, move |told| sender.send(told).unwrap()).unwrap();
+fn progress_arrives_in_order_before_the_result() {
+    let (sender, events) = mpsc::channel();
+    let _guard = cloud().start("count", &50, move |event| sender.send(event).unwrap()).unwrap();
     for at in 0..50u64 {
-        assert!(matches!(heard.recv(), Ok(Told::Event(event)) if event == at));
+        assert!(matches!(events.recv(), Ok(CallEvent::Progress(progress)) if progress == at));
     }
-    assert!(matches!(heard.recv(), Ok(Told::Ended(Ok(result))) if result == 50));
-    heard.recv().unwrap_err();
+    assert!(matches!(events.recv(), Ok(CallEvent::Finished(Ok(result))) if result == 50));
+    events.recv().unwrap_err();
 }
 
 #[test]
-fn time_that_is_over_is_a_death() {
+fn a_timeout_is_a_death() {
     let cloud = cloud().attempts(2).timeout(Duration::from_millis(1));
     let error = error(cloud.spawn::<()>("sleep", &()));
-    assert_eq!(error, "sleep: took longer than 1ms, and was started 2 times; giving up");
+    assert_eq!(error, "sleep: took longer than 1ms; gave up after 2 attempts");
     let left: Option<Duration> =
         cloud.timeout(Duration::from_secs(9)).spawn("time", &()).unwrap().join().unwrap();
     assert!(left.is_some_and(|left| left <= Duration::from_secs(9)), "{left:?}");
@@ -103,7 +102,7 @@ fn the_first_error_stops_all() {
     let began = Instant::now();
     let functions = Functions::new().with("one", |_, at: u32| {
         if at == 3 {
-            return Err(Stop::Failed("three".into()));
+            return Err(Failure::Final("three".into()));
         }
         std::thread::sleep(Duration::from_secs(60));
         Ok(at)
@@ -113,10 +112,10 @@ fn the_first_error_stops_all() {
     let handle = cloud().spawn::<()>("sleep", &()).unwrap();
     handle.stop();
     assert_eq!(handle.join().unwrap_err().to_string(), "sleep was stopped");
-    assert!(began.elapsed() < Duration::from_secs(60), "nobody was waited for");
+    assert!(began.elapsed() < Duration::from_secs(60), "no call was waited for");
 }
 
-/// A program that speaks as [`Functions::serve`] does; `attempts` counts its starts.
+/// A program that writes the messages that [`Functions::serve`] writes.
 struct Script {
     folder: TempDir,
 }
@@ -143,41 +142,41 @@ fn processes_die_and_are_started_again() {
          case $(wc -l < log) in 1) kill -9 $$ ;; 2) exit 3 ;; 3) exit 0 ;; esac\n\
          echo '{\"event\":\"up\"}'; echo 'not for the driver'; echo '{\"done\":[1,2]}'",
     );
-    let told = Arc::new(Mutex::new(Vec::new()));
-    let (hears, (done, over)) = (told.clone(), mpsc::channel());
-    let running = script.cloud().start("f", &(), move |word| {
-        if let Told::Ended(_) = word {
+    let events = Arc::new(Mutex::new(Vec::new()));
+    let (listener, (done, finished)) = (events.clone(), mpsc::channel());
+    let guard = script.cloud().start("f", &(), move |event| {
+        if let CallEvent::Finished(_) = event {
             done.send(()).unwrap();
         }
-        hears.lock().unwrap().push(format!("{word:?}"));
+        listener.lock().unwrap().push(format!("{event:?}"));
     });
-    over.recv().unwrap();
-    drop(running);
-    let told = told.lock().unwrap();
-    assert!(told[0].contains("signal: 9 (SIGKILL)"), "{told:?}");
-    assert!(told[1].contains("exit status: 3"), "{told:?}");
-    assert!(told[2].contains("exit status: 0"), "{told:?}");
-    assert!(told[3].contains("up") && told[4].contains("Ok(Array [Number(1), Number(2)])"));
+    finished.recv().unwrap();
+    drop(guard);
+    let events = events.lock().unwrap();
+    assert!(events[0].contains("signal: 9 (SIGKILL)"), "{events:?}");
+    assert!(events[1].contains("exit status: 3"), "{events:?}");
+    assert!(events[2].contains("exit status: 0"), "{events:?}");
+    assert!(events[3].contains("up") && events[4].contains("Ok(Array [Number(1), Number(2)])"));
 
     let dies = Script::new("kill -9 $$");
     let error = error(dies.cloud().spawn::<()>("f", &()));
-    assert_eq!(error, "f: signal: 9 (SIGKILL), and was started 4 times; giving up");
+    assert_eq!(error, "f: signal: 9 (SIGKILL); gave up after 4 attempts");
     let none = Cloud::processes("/none/such");
     let error = self::error(none.spawn::<()>("f", &()));
     assert_eq!(error, "f cannot be started: /none/such: No such file or directory (os error 2)");
 }
 
 #[test]
-fn processes_that_are_not_wanted_are_killed() {
-    // The script says who it is, and waits for the end of what nobody writes.
+fn processes_of_a_call_that_is_dropped_are_killed() {
+    // The script writes its process id and waits for the end of its input.
     let script = Script::new("echo $$ > pid; echo '{\"event\":0}'; cat");
-    let (sender, heard) = mpsc::channel();
-    let running = script.cloud().start("f", &(), move |told| drop(sender.send(told))).unwrap();
-    assert!(matches!(heard.recv(), Ok(Told::Event(_))));
+    let (sender, events) = mpsc::channel();
+    let guard = script.cloud().start("f", &(), move |event| drop(sender.send(event))).unwrap();
+    assert!(matches!(events.recv(), Ok(CallEvent::Progress(_))));
     let pid = fs::read_to_string(script.folder.path().join("pid")).unwrap();
     let process = PathBuf::from(format!("/proc/{}", pid.trim()));
     assert!(process.exists());
-    drop(running);
+    drop(guard);
     assert!(!process.exists());
-    assert!(matches!(heard.recv(), Ok(Told::Ended(Err(Error::Stopped { .. })))));
+    assert!(matches!(events.recv(), Ok(CallEvent::Finished(Err(Error::Stopped { .. })))));
 }

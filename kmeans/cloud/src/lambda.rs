@@ -1,5 +1,6 @@
 //! Attempts as invocations of a Lambda function.
 
+use std::sync::OnceLock;
 use std::sync::mpsc::Sender;
 use std::time::Duration;
 
@@ -16,16 +17,16 @@ use aws_sdk_lambda::types::LogType;
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use serde::Deserialize;
+use tokio::runtime::{Builder, Runtime};
 use tokio::task::AbortHandle;
 
 use super::Error;
-use super::drive::{Attempt, Call, Heard, Place, Said};
-use crate::runtime::runtime;
+use super::driver::{Attempt, AttemptEvent, Backend, Message, Request};
 
-/// The longest that Lambda lets a function run, and what the way there and back may take.
+/// The longest time that Lambda lets a function run, and some time for the way there and back.
 pub(super) const TIME_MAX: Duration = Duration::from_secs(15 * 60 + 30);
 
-/// What an invocation may be sent, and may answer.
+/// The most bytes that Lambda takes as a payload, and returns as a result.
 pub(super) const BYTES_MAX: usize = 6 << 20;
 
 const CONNECT_TIME_MAX: Duration = Duration::from_secs(5);
@@ -41,15 +42,28 @@ impl Lambda {
         let client = runtime().block_on(connect(endpoint_url));
         let client = client.ok_or_else(|| Error::Refused {
             function: function.to_string(),
-            reason: "no region: expected AWS_REGION, or one in a profile".to_string(),
+            reason: "no AWS region: set AWS_REGION, or a region in the profile".to_string(),
         })?;
         Ok(Self { client, function: function.to_string() })
     }
 }
 
+/// The runtime of the SDK's client, on a thread of its own; the rest of this crate blocks.
+fn runtime() -> &'static Runtime {
+    static RUNTIME: OnceLock<Runtime> = OnceLock::new();
+    RUNTIME.get_or_init(|| {
+        Builder::new_multi_thread()
+            .worker_threads(1)
+            .thread_name("lambda-sdk")
+            .enable_all()
+            .build()
+            .expect("the process can start a thread")
+    })
+}
+
 async fn connect(endpoint_url: Option<&str>) -> Option<Client> {
     let times = TimeoutConfig::builder().connect_timeout(CONNECT_TIME_MAX).build();
-    // Whether to ask again is decided where it is known how often that happened.
+    // The driver retries, because it counts the attempts.
     let mut loader = aws_config::defaults(BehaviorVersion::latest())
         .retry_config(RetryConfig::disabled())
         .timeout_config(times);
@@ -61,21 +75,23 @@ async fn connect(endpoint_url: Option<&str>) -> Option<Client> {
     config.region().is_some().then(|| Client::new(&config))
 }
 
-impl Place for Lambda {
-    fn begin(&self, call: &Call, heard: Sender<Heard>) -> Box<dyn Attempt> {
-        let payload = serde_json::to_vec(call).expect("a call is JSON");
+impl Backend for Lambda {
+    fn start(&self, request: &Request, events: Sender<AttemptEvent>) -> Box<dyn Attempt> {
+        let payload = serde_json::to_vec(request).expect("a request is JSON");
         if payload.len() > BYTES_MAX {
-            let reason =
-                format!("{} bytes to send, a function takes at most {BYTES_MAX}", payload.len());
-            drop(heard.send(Heard::Refused(reason)));
+            let reason = format!(
+                "the request is {} bytes of JSON, Lambda takes at most {BYTES_MAX}",
+                payload.len()
+            );
+            drop(events.send(AttemptEvent::Refused(reason)));
             return Box::new(Invocation { task: None });
         }
         let invoke = self.client.invoke().function_name(&self.function);
         let invoke = invoke.log_type(LogType::Tail).payload(Blob::new(payload));
         let task = runtime().spawn(async move {
-            for word in judge(invoke.send().await) {
-                // Nobody listens to what is stopped.
-                drop(heard.send(word));
+            for event in attempt_events(invoke.send().await) {
+                // Sending fails once the call is stopped.
+                drop(events.send(event));
             }
         });
         Box::new(Invocation { task: Some(task.abort_handle()) })
@@ -100,7 +116,7 @@ impl Drop for Invocation {
     }
 }
 
-/// What a function's error looks like.
+/// The payload of an invocation that failed.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct FunctionError {
@@ -108,26 +124,27 @@ struct FunctionError {
     error_message: Option<String>,
 }
 
-fn judge(invoked: Result<InvokeOutput, SdkError<InvokeError>>) -> Vec<Heard> {
+fn attempt_events(invoked: Result<InvokeOutput, SdkError<InvokeError>>) -> Vec<AttemptEvent> {
     match invoked {
-        Ok(output) => answered(&output),
-        Err(SdkError::ServiceError(answer)) => {
-            let (status, error) = (answer.raw().status().as_u16(), answer.err());
+        Ok(output) => output_events(&output),
+        Err(SdkError::ServiceError(reply)) => {
+            let (status, error) = (reply.raw().status().as_u16(), reply.err());
             let code = error.code().unwrap_or("no code");
             let message = error.message().map(|message| format!(", {message}")).unwrap_or_default();
             let reason = format!("status {status}, {code}{message}");
-            // Too many at a time, something the matter with the service, a function that is just being changed.
+            // A function that is being changed, too many invocations, an outage.
             let passing = matches!(status, 409 | 429 | 500..);
-            vec![if passing { Heard::Busy(reason) } else { Heard::Refused(reason) }]
+            vec![if passing { AttemptEvent::Busy(reason) } else { AttemptEvent::Refused(reason) }]
         }
         // It may have begun.
         Err(cause) => {
-            vec![Heard::Death { how: DisplayErrorContext(cause).to_string(), log: None }]
+            let reason = DisplayErrorContext(cause).to_string();
+            vec![AttemptEvent::Died { reason, log: None }]
         }
     }
 }
 
-fn answered(output: &InvokeOutput) -> Vec<Heard> {
+fn output_events(output: &InvokeOutput) -> Vec<AttemptEvent> {
     let log = output.log_result.as_ref().and_then(|log| {
         let log = BASE64_STANDARD.decode(log).ok()?;
         Some(String::from_utf8_lossy(&log).trim_end().to_string()).filter(|log| !log.is_empty())
@@ -135,7 +152,7 @@ fn answered(output: &InvokeOutput) -> Vec<Heard> {
     let payload = output.payload.as_ref().map(Blob::as_ref).unwrap_or_default();
     if output.function_error.is_some() {
         let error = serde_json::from_slice::<FunctionError>(payload);
-        let how = match error {
+        let reason = match error {
             Ok(FunctionError { error_type: Some(kind), error_message: Some(message) }) => {
                 format!("{kind}: {message}")
             }
@@ -143,12 +160,18 @@ fn answered(output: &InvokeOutput) -> Vec<Heard> {
             | Ok(FunctionError { error_message: Some(text), .. }) => text,
             _ => String::from_utf8_lossy(payload).into_owned(),
         };
-        return vec![Heard::Death { how, log }];
+        return vec![AttemptEvent::Died { reason, log }];
     }
-    match serde_json::from_slice::<Vec<Said>>(payload) {
-        Ok(said) if said.last().is_some_and(|last| !matches!(last, Said::Event(_))) => {
-            said.into_iter().map(|said| Heard::Said { said, log: log.clone() }).collect()
+    match serde_json::from_slice::<Vec<Message>>(payload) {
+        Ok(messages)
+            if messages.last().is_some_and(|last| !matches!(last, Message::Progress(_))) =>
+        {
+            let event = |message| AttemptEvent::Message { message, log: log.clone() };
+            messages.into_iter().map(event).collect()
         }
-        _ => vec![Heard::Refused("its program does not call Functions::serve".to_string())],
+        _ => {
+            let reason = "its program does not call catena_cloud::Functions::serve".to_string();
+            vec![AttemptEvent::Refused(reason)]
+        }
     }
 }

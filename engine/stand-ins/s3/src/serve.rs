@@ -1,4 +1,4 @@
-//! From connections to the store, with faults on the way.
+//! Serves connections, with faults between them and the store.
 
 use std::io;
 use std::pin::Pin;
@@ -17,36 +17,36 @@ use s3s::{Body, HttpResponse};
 
 use super::{ACCESS_KEY, Fault, GetFault, SECRET_ACCESS_KEY, Shared, lock};
 
-/// Accepts connections for good.
+/// Accepts connections until the stand-in ends.
 pub(super) async fn serve(listener: std::net::TcpListener, shared: Arc<Shared>) {
     let listener = tokio::net::TcpListener::from_std(listener).expect("a listener");
     let mut builder = S3ServiceBuilder::new(shared.store.clone());
     builder.set_auth(SimpleAuth::from_single(ACCESS_KEY, SECRET_ACCESS_KEY));
     let s3 = builder.build();
     loop {
-        // What cannot be accepted now may be later: a client gave up, or files ran out.
+        // Errors pass: a client gave up, or file descriptors ran out.
         let Ok((socket, _)) = listener.accept().await else {
             tokio::task::yield_now().await;
             continue;
         };
         let (s3, shared) = (s3.clone(), shared.clone());
-        let service = service_fn(move |request| answer(s3.clone(), shared.clone(), request));
+        let service = service_fn(move |request| reply(s3.clone(), shared.clone(), request));
         let connection = hyper::server::conn::http1::Builder::new()
             .serve_connection(TokioIo::new(socket), service);
-        // A client that goes away, or that a fault sends away, is no error here.
+        // Clients disconnect, and faults end connections; neither is an error here.
         tokio::spawn(async { connection.await.ok() });
     }
 }
 
-/// An answer; or an error, upon which hyper closes the connection.
-async fn answer(
+/// Returns the reply, or an error, after which hyper closes the connection.
+async fn reply(
     s3: S3Service,
     shared: Arc<Shared>,
     request: Request<Incoming>,
 ) -> io::Result<HttpResponse> {
     match *request.method() {
         Method::PUT => put(s3, shared, request).await,
-        // Buckets are listed by a GET with a query, objects are had by one of their own path.
+        // A GET with a query lists a bucket, unless the SDK marks it as the GET of an object.
         Method::GET
             if request.uri().query().is_none_or(|query| query.contains("x-id=GetObject")) =>
         {
@@ -75,7 +75,7 @@ async fn get(
     }
 }
 
-/// A body that breaks off after what is left of it.
+/// A body that breaks off after `rest`.
 struct Cut {
     rest: Option<Bytes>,
 }
@@ -100,7 +100,7 @@ async fn put(
     shared: Arc<Shared>,
     request: Request<Incoming>,
 ) -> io::Result<HttpResponse> {
-    // All of it has to be here before anything is done: a late PUT is done for a client that left.
+    // The whole body has to be here first, because a late PUT is stored for a client that has left.
     let (head, body) = request.into_parts();
     let body: Bytes = body.collect().await.map_err(io::Error::other)?.to_bytes();
     let request = Request::from_parts(head, Body::from(body));
@@ -115,7 +115,7 @@ async fn put(
             Err(io::ErrorKind::ConnectionReset.into())
         }
         Some(Fault::Late(delay)) => {
-            // The connection may end meanwhile, and this function with it.
+            // The connection may end meanwhile, and this future with it.
             let task = tokio::spawn(async move {
                 tokio::time::sleep(delay).await;
                 pass(&s3, request).await
@@ -138,7 +138,7 @@ fn refusal(status: u16) -> HttpResponse {
     };
     let body = format!(
         "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n\
-         <Error><Code>{code}</Code><Message>told to</Message></Error>"
+         <Error><Code>{code}</Code><Message>a fault of the test</Message></Error>"
     );
     Response::builder()
         .status(status)

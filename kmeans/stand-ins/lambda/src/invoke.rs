@@ -1,4 +1,4 @@
-//! The interface that functions are invoked by.
+//! The interface through which functions are invoked.
 
 use std::io;
 use std::sync::Arc;
@@ -18,20 +18,20 @@ use tokio::sync::oneshot;
 use super::environment::{Environment, Invocation};
 use super::{Function, Report, Shared, lock};
 
-/// What an invocation may bring, and answer.
+/// The most bytes of a payload, and of a result.
 const PAYLOAD_BYTES_MAX: usize = 6 << 20;
 
-/// How often one that nobody waits for is tried again if it fails.
+/// How often an asynchronous invocation is repeated if it fails.
 const RETRIES: u32 = 2;
 
-/// What came of an invocation.
-struct Outcome {
+/// The outcome of an invocation.
+struct InvocationOutcome {
     payload: Bytes,
     is_ok: bool,
     log: Vec<u8>,
 }
 
-/// Accepts connections for good.
+/// Accepts connections until the stand-in ends.
 pub(super) async fn serve(listener: std::net::TcpListener, shared: Arc<Shared>) {
     let listener = tokio::net::TcpListener::from_std(listener).expect("a listener");
     loop {
@@ -40,14 +40,14 @@ pub(super) async fn serve(listener: std::net::TcpListener, shared: Arc<Shared>) 
             continue;
         };
         let shared = shared.clone();
-        let service = service_fn(move |request| answer(shared.clone(), request));
+        let service = service_fn(move |request| respond_to(shared.clone(), request));
         let connection = hyper::server::conn::http1::Builder::new()
             .serve_connection(TokioIo::new(socket), service);
         tokio::spawn(async { connection.await.ok() });
     }
 }
 
-async fn answer(
+async fn respond_to(
     shared: Arc<Shared>,
     request: Request<Incoming>,
 ) -> io::Result<Response<Full<Bytes>>> {
@@ -65,7 +65,7 @@ async fn answer(
         return refusal(404, "ResourceNotFoundException", &message);
     };
     if payload.len() > PAYLOAD_BYTES_MAX {
-        return refusal(413, "RequestTooLargeException", "it is too large");
+        return refusal(413, "RequestTooLargeException", "the payload is too large");
     }
     let header = |name| head.headers.get(name).and_then(|value| value.to_str().ok());
     if header("x-amz-invocation-type") == Some("Event") {
@@ -79,7 +79,7 @@ async fn answer(
         });
         return Response::builder().status(202).body(Full::default()).map_err(io::Error::other);
     }
-    // Run on even if whoever asked goes away, as it does there.
+    // As with Lambda, the invocation goes on if the invoker disconnects.
     let invoked = tokio::spawn(async move { invoke(&shared, &name, &function, payload).await });
     let Some(outcome) = invoked.await.map_err(io::Error::other)? else {
         return refusal(429, "TooManyRequestsException", "Rate Exceeded.");
@@ -94,13 +94,13 @@ async fn answer(
     response.body(Full::new(outcome.payload)).map_err(io::Error::other)
 }
 
-/// Nothing if all environments that there may be are busy.
+/// Invokes a function; returns `None` if it is throttled.
 async fn invoke(
     shared: &Shared,
     name: &str,
     function: &Function,
     payload: Bytes,
-) -> Option<Outcome> {
+) -> Option<InvocationOutcome> {
     static INVOCATIONS: AtomicU64 = AtomicU64::new(1);
     let environment = match find(shared, name, function).await? {
         Ok(environment) => environment,
@@ -110,15 +110,14 @@ async fn invoke(
     let process = &environment.process;
     let since = process.log_bytes();
     process.print(&format!("START RequestId: {id} Version: $LATEST\n"));
-    let (answer, answered) = oneshot::channel();
-    let (begun, begins) = oneshot::channel();
-    let handed = Instant::now();
+    let (response, responded) = oneshot::channel();
+    let (started, mut starts) = oneshot::channel();
+    let passed = Instant::now();
     let time = function.timeout;
-    environment.invoke(Invocation { id: id.clone(), payload, time, answer, begun });
-    let mut begins = begins;
+    environment.invoke(Invocation { id: id.clone(), payload, time, response, started });
     let result = tokio::select! {
         biased;
-        Ok(answer) = answered => answer.map_err(failed_with),
+        Ok(response) = responded => response.map_err(failed_with),
         how = process.ended() => {
             let message = format!("RequestId: {id} Error: Runtime exited with error: {how}");
             Err(failed("Runtime.ExitError", &message))
@@ -130,11 +129,11 @@ async fn invoke(
             Err(failed("Sandbox.Timedout", &message))
         }
     };
-    let begun = begins.try_recv().ok();
-    let duration = begun.map_or(handed, |begun| begun.at).elapsed();
+    let start = starts.try_recv().ok();
+    let duration = start.map_or(passed, |start| start.at).elapsed();
     let report = Report {
         function: name.to_owned(),
-        init: begun.and_then(|begun| begun.init),
+        init: start.and_then(|start| start.init),
         duration,
         is_ok: result.is_ok(),
     };
@@ -148,13 +147,13 @@ async fn invoke(
     lock(&shared.reports).push(report);
     let is_ok = result.is_ok();
     let outcome = match result {
-        Ok(payload) => Outcome { payload, is_ok, log: Vec::new() },
+        Ok(payload) => InvocationOutcome { payload, is_ok, log: Vec::new() },
         Err(outcome) => outcome,
     };
-    Some(Outcome { log: process.tail(since), ..outcome })
+    Some(InvocationOutcome { log: process.tail(since), ..outcome })
 }
 
-/// An idle environment, or a new one.
+/// Takes an idle environment, or starts one; returns `None` if the function is throttled.
 async fn find(
     shared: &Shared,
     name: &str,
@@ -177,12 +176,12 @@ async fn find(
     Some(started)
 }
 
-fn failed(kind: &str, message: &str) -> Outcome {
+fn failed(kind: &str, message: &str) -> InvocationOutcome {
     failed_with(format!("{{\"errorType\":{kind:?},\"errorMessage\":{message:?}}}").into())
 }
 
-fn failed_with(payload: Bytes) -> Outcome {
-    Outcome { payload, is_ok: false, log: Vec::new() }
+fn failed_with(payload: Bytes) -> InvocationOutcome {
+    InvocationOutcome { payload, is_ok: false, log: Vec::new() }
 }
 
 fn refusal(status: u16, kind: &str, message: &str) -> io::Result<Response<Full<Bytes>>> {

@@ -1,5 +1,4 @@
-//! The objects, and S3's answers about them. Whatever is decided and done about an object happens
-//! under one lock.
+//! The objects, and S3's operations on them. Each operation checks and writes under one lock.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
@@ -26,7 +25,7 @@ struct State {
     uploads_begun: u64,
 }
 
-/// An object.
+/// A stored object.
 #[derive(Clone, Debug)]
 struct Stored {
     contents: Bytes,
@@ -36,7 +35,7 @@ struct Stored {
     metadata: Option<Metadata>,
 }
 
-/// A multipart upload that goes on.
+/// An unfinished multipart upload.
 #[derive(Debug)]
 struct Upload {
     bucket: String,
@@ -46,7 +45,7 @@ struct Upload {
     parts: BTreeMap<i32, (Bytes, [u8; 16])>,
 }
 
-/// Most entries in a page of a listing.
+/// The most entries in a page of a listing.
 const PAGE_MAX: i32 = 1_000;
 
 impl Store {
@@ -73,7 +72,7 @@ impl State {
         self.buckets.get_mut(bucket).ok_or_else(|| s3_error!(NoSuchBucket))
     }
 
-    /// Checks and inserts; the caller holds the lock over both.
+    /// Checks the conditions and inserts; the caller holds the lock over both.
     fn insert(
         &mut self,
         bucket: &str,
@@ -109,7 +108,7 @@ impl Stored {
     }
 }
 
-/// What a request wants the present object to be.
+/// The conditions of a request on the present object.
 #[derive(Default)]
 struct Conditions {
     matches: Option<ETagCondition>,
@@ -117,7 +116,7 @@ struct Conditions {
 }
 
 impl Conditions {
-    /// As AWS does: a tag to match on an object that is not there is a 404.
+    /// As in AWS, `If-Match` on a missing object is a 404.
     fn check_write(&self, present: Option<&Stored>) -> S3Result<()> {
         match (&self.matches, present) {
             (Some(_), None) => return Err(s3_error!(NoSuchKey)),
@@ -372,7 +371,7 @@ struct Page {
     objects: Vec<Object>,
     prefixes: Vec<CommonPrefix>,
     most: i32,
-    /// The last name in it, if more follow.
+    /// The last name in the page, if more follow.
     next: Option<String>,
 }
 
@@ -393,7 +392,7 @@ impl Page {
                 .and_then(|delimiter| Some(rest.find(delimiter)? + delimiter.len()))
                 .map(|end| key[..prefix.len() + end].to_owned());
             let name = group.as_ref().unwrap_or(key);
-            // A group may be the one that the page before ended with.
+            // The previous page may have ended with this group.
             if *name <= last {
                 continue;
             }

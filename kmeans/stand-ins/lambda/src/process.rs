@@ -8,13 +8,13 @@ use tokio::sync::watch;
 
 use super::lock;
 
-/// What is kept of a log.
+/// The most bytes that are kept of a log.
 const LOG_BYTES_MAX: usize = 1 << 20;
 
-/// How much of it an answer has.
+/// The most bytes of the log in a response.
 const TAIL_BYTES: usize = 4_096;
 
-/// A process that was started, whether or not it still runs.
+/// A process, running or ended.
 #[derive(Debug)]
 pub(super) struct Process {
     pub(super) pid: u32,
@@ -23,7 +23,7 @@ pub(super) struct Process {
 }
 
 impl Process {
-    /// Starts a command with its output as log.
+    /// Starts a command whose output is the log.
     pub(super) fn start(command: &mut Command) -> std::io::Result<Process> {
         let mut child =
             command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
@@ -40,7 +40,7 @@ impl Process {
         let (ends, ended) = watch::channel(None);
         std::thread::spawn(move || {
             let status = child.wait();
-            // What it wrote last explains its end.
+            // The last lines of the log explain the end.
             readers.into_iter().for_each(|reader| drop(reader.join()));
             let how = status.map_or_else(|error| error.to_string(), describe);
             drop(ends.send(Some(how)));
@@ -48,11 +48,11 @@ impl Process {
         Ok(Process { pid, log, ended })
     }
 
-    /// Waits for its end; answers how it ended.
+    /// Waits for the end; returns how the process ended.
     pub(super) async fn ended(&self) -> String {
         let mut ended = self.ended.clone();
         match ended.wait_for(Option::is_some).await {
-            Ok(how) => how.clone().expect("there is an end"),
+            Ok(how) => how.clone().expect("the value is waited for"),
             Err(_) => "unknown".to_owned(),
         }
     }
@@ -65,19 +65,19 @@ impl Process {
         append(&self.log, line.as_bytes());
     }
 
-    /// How much there is of the log.
+    /// Returns the length of the log.
     pub(super) fn log_bytes(&self) -> usize {
         lock(&self.log).len()
     }
 
-    /// The end of what was written since the log was that long.
+    /// Returns the end of the log, of what was written since it was `since` bytes long.
     pub(super) fn tail(&self, since: usize) -> Vec<u8> {
         let log = lock(&self.log);
         let since = since.min(log.len()).max(log.len().saturating_sub(TAIL_BYTES));
         log[since..].to_vec()
     }
 
-    /// Sends a signal, if it still runs.
+    /// Sends a signal, if the process still runs.
     pub(super) fn signal(&self, name: &str) {
         if !self.has_ended() {
             signal(self.pid, name);
@@ -87,7 +87,7 @@ impl Process {
 
 /// Sends a signal by its name.
 pub(super) fn signal(pid: u32, name: &str) {
-    // A process that is gone needs none.
+    // The process may have ended.
     let _ = Command::new("kill").args([name, &pid.to_string()]).stderr(Stdio::null()).status();
 }
 
@@ -107,7 +107,7 @@ fn append(log: &Mutex<Vec<u8>>, line: &[u8]) {
     }
 }
 
-/// As Lambda words it.
+/// Describes the end of a process in the words of Lambda.
 fn describe(status: ExitStatus) -> String {
     use std::os::unix::process::ExitStatusExt;
     match (status.code(), status.signal()) {
