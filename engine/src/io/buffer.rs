@@ -1,16 +1,10 @@
 //! The receive buffer: aligned, reused, and read into behind what is still incomplete.
 //!
-//! With `prefetch.rs` the only `unsafe` of the engine. The kernel writes behind the filled part; frames are borrowed
-//! from the front, which is aligned to 16 because the memory is and frames are multiples of 16.
-#![allow(unsafe_code)]
-
-use std::io;
-use std::os::fd::RawFd;
+//! The kernel writes behind the filled part; frames are borrowed from the front, which is aligned to 16
+//! because the memory is and frames are multiples of 16.
 
 use catena_protocol::limits::FRAME_ALIGNMENT;
 use catena_protocol::rkyv::util::AlignedVec;
-use monoio::buf::IoBufMut;
-use nix::sys::socket::{MsgFlags, recv};
 
 use crate::config::{BUFFER_BYTES, BUFFER_BYTES_MIN};
 
@@ -36,11 +30,15 @@ impl ReadBuffer {
         &self.memory[self.start..self.end]
     }
 
-    /// Receives what the socket has, without waiting for more. 0 bytes are its end.
-    pub(super) fn receive_now(&mut self, socket: RawFd) -> io::Result<usize> {
-        let bytes = recv(socket, &mut self.memory[self.end..], MsgFlags::MSG_DONTWAIT)?;
+    /// The part to receive into. It does not move while the buffer does.
+    pub(super) fn unfilled(&mut self) -> &mut [u8] {
+        &mut self.memory[self.end..]
+    }
+
+    /// Counts bytes at the beginning of [`unfilled`](Self::unfilled) as received.
+    pub(super) fn fill(&mut self, bytes: usize) {
+        assert!(bytes <= self.memory.len() - self.end, "no more is received than fits: {bytes}");
         self.end += bytes;
-        Ok(bytes)
     }
 
     /// Drops a frame from the front.
@@ -90,34 +88,14 @@ fn zeroed(len: usize) -> AlignedVec<ALIGNMENT> {
     memory
 }
 
-// SAFETY: `write_ptr` and `bytes_total` describe the part of `memory` behind `end`, which is owned,
-// initialized, and stays where it is while the buffer is lent to the runtime: the heap block does
-// not move when the `ReadBuffer` does, and nothing else touches a lent buffer.
-unsafe impl IoBufMut for ReadBuffer {
-    fn write_ptr(&mut self) -> *mut u8 {
-        self.memory[self.end..].as_mut_ptr()
-    }
-
-    fn bytes_total(&mut self) -> usize {
-        self.memory.len() - self.end
-    }
-
-    unsafe fn set_init(&mut self, pos: usize) {
-        self.end += pos;
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     /// Receives `bytes` as the kernel would.
     fn receive(buffer: &mut ReadBuffer, bytes: &[u8]) {
-        let end = buffer.end;
-        assert!(buffer.bytes_total() >= bytes.len());
-        buffer.memory[end..end + bytes.len()].copy_from_slice(bytes);
-        // SAFETY: the bytes were just written.
-        unsafe { buffer.set_init(bytes.len()) };
+        buffer.unfilled()[..bytes.len()].copy_from_slice(bytes);
+        buffer.fill(bytes.len());
     }
 
     #[test]
@@ -129,7 +107,7 @@ mod tests {
         buffer.make_room(96);
         assert_eq!(buffer.received(), &bytes[BUFFER_BYTES_MIN - 32..]);
         assert_eq!(buffer.received().as_ptr().align_offset(ALIGNMENT), 0);
-        assert!(buffer.bytes_total() >= 64);
+        assert!(buffer.unfilled().len() >= 64);
     }
 
     #[test]
@@ -139,7 +117,7 @@ mod tests {
         let mut received = 0;
         while received < FRAME {
             buffer.make_room(FRAME);
-            let room = buffer.bytes_total();
+            let room = buffer.unfilled().len();
             assert!(room > 0 && room <= received.max(BUFFER_BYTES_MIN), "{room} after {received}");
             receive(&mut buffer, &vec![7; room]);
             received += room;

@@ -1,27 +1,24 @@
 //! A connection, of a client or to another node: a task that reads and one that writes what others have
 //! to say.
 //!
-//! Whoever has something to write takes the write half, writes until the reply buffer is empty, and
-//! puts it back. If somebody else has it, that somebody takes the rest along.
+//! Whoever has something to write takes the right to write, writes until the reply buffer is empty, and
+//! gives it back. If somebody else has it, that somebody takes the rest along.
 
 use std::cell::{Cell, RefCell, RefMut};
 use std::io;
-use std::os::fd::{AsRawFd, RawFd};
 use std::rc::Rc;
 
 use catena_protocol::frame::{self, Next};
 use catena_protocol::limits::FRAME_BYTES_MAX;
 use catena_protocol::{Fault, Frame, FrameKind, Header, Refusal, Status};
-use monoio::io::{AsyncReadRent, AsyncWriteRentExt, OwnedReadHalf, OwnedWriteHalf, Splitable};
-use monoio::net::TcpStream;
-use nix::sys::socket::{MsgFlags, send};
 
 use super::buffer::ReadBuffer;
-use super::close;
 use super::core::Core;
 use super::link::PeerCore;
 use super::notify::Notify;
+use super::runtime;
 use super::spares::Spares;
+use super::stream::{Stream, StreamReader, StreamWriter};
 use crate::config::{CONNECTIONS_MAX, LINK_BUFFER_BYTES, UNSENT_BYTES_MAX};
 use catena_core::ahead::{Lookahead, Step};
 use catena_core::shard::ConnId;
@@ -29,15 +26,13 @@ use catena_core::shard::ConnId;
 /// A connection, as the tasks of its core share it.
 pub(super) struct Conn {
     pub(super) id: ConnId,
-    /// The socket, open for as long as the write half is.
-    fd: RawFd,
     pub(super) role: Cell<Role>,
     /// Replies, or frames to another node, not yet handed to the kernel.
     pub(super) unsent: RefCell<Vec<u8>>,
     /// Of a link: the buffer that was written last, to be filled next. Clients share theirs.
     spare: RefCell<Vec<u8>>,
     spares: Rc<Spares>,
-    writer: RefCell<Option<OwnedWriteHalf<TcpStream>>>,
+    writer: StreamWriter,
     /// There is something to write that the reading task does not know of.
     pub(super) flush_wanted: Notify,
     /// The reply buffer was emptied.
@@ -70,29 +65,27 @@ pub(super) enum Verdict {
 }
 
 /// Begins to serve a connection, which counts from now on.
-pub(super) fn start(core: &Rc<Core>, stream: TcpStream, role: Role) -> Rc<Conn> {
-    let fd = stream.as_raw_fd();
-    let (reader, writer) = stream.into_split();
+pub(super) fn start(core: &Rc<Core>, stream: Stream, role: Role) -> Rc<Conn> {
+    let (reader, writer) = stream.split();
     let conn = core.conns.insert(|id| Conn {
         id,
-        fd,
         role: Cell::new(role),
         unsent: RefCell::default(),
         spare: RefCell::default(),
         spares: core.spares.clone(),
-        writer: RefCell::new(Some(writer)),
+        writer,
         flush_wanted: Notify::default(),
         drained: Notify::default(),
         closed: Cell::new(false),
     });
     core.spares.count(core.conns.len());
-    monoio::spawn(serve(core.clone(), conn.clone(), reader));
+    runtime::spawn(serve(core.clone(), conn.clone(), reader));
     conn
 }
 
 /// Serves a connection until the other end hangs up, sends what is no frame, or the node stops.
-async fn serve(core: Rc<Core>, conn: Rc<Conn>, reader: OwnedReadHalf<TcpStream>) {
-    let writing = monoio::spawn(write_for_others(conn.clone()));
+async fn serve(core: Rc<Core>, conn: Rc<Conn>, reader: StreamReader) {
+    let writing = runtime::spawn(write_for_others(conn.clone()));
     if let Err(error) = read(&core, &conn, reader).await {
         tracing::debug!(conn = conn.id.0, %error, "connection broke");
     }
@@ -103,14 +96,10 @@ async fn serve(core: Rc<Core>, conn: Rc<Conn>, reader: OwnedReadHalf<TcpStream>)
     core.remove(&conn);
 }
 
-async fn read(
-    core: &Rc<Core>,
-    conn: &Rc<Conn>,
-    mut reader: OwnedReadHalf<TcpStream>,
-) -> io::Result<()> {
+async fn read(core: &Rc<Core>, conn: &Rc<Conn>, mut reader: StreamReader) -> io::Result<()> {
     let mut buffer = ReadBuffer::new();
     loop {
-        let received = match look(core, conn, &mut buffer).await {
+        let received = match look(core, conn, &mut reader, &mut buffer).await {
             Some(received) => received,
             None => {
                 let (received, returned) = reader.read(buffer).await;
@@ -144,9 +133,14 @@ async fn read(
 
 /// Looks for more from a client that nobody else interrupts, until it has to be left to the ring. An error is
 /// left to it, too.
-async fn look(core: &Core, conn: &Conn, buffer: &mut ReadBuffer) -> Option<usize> {
+async fn look(
+    core: &Core,
+    conn: &Conn,
+    reader: &mut StreamReader,
+    buffer: &mut ReadBuffer,
+) -> Option<usize> {
     while core.spin.is_alone(conn.id) && !conn.is_link() {
-        if let Ok(received) = buffer.receive_now(conn.fd) {
+        if let Ok(received) = reader.try_read_now(buffer) {
             return Some(received);
         }
         core.spin.round().await;
@@ -206,13 +200,13 @@ async fn write_for_others(conn: Rc<Conn>) {
 }
 
 /// Tells a connection that there is no room for it.
-pub(super) async fn turn_away(mut stream: TcpStream) {
+pub(super) async fn turn_away(stream: Stream) {
     let mut reply = Vec::new();
     let limit = CONNECTIONS_MAX as u64;
     let fault = Fault::expected(Status::TooManyConnections, limit, limit + 1);
     refuse(&mut reply, &fault.into());
     // It may be gone already.
-    _ = stream.write_all(reply).await;
+    _ = stream.close_with(reply).await;
 }
 
 impl Conn {
@@ -223,12 +217,12 @@ impl Conn {
 
     /// Lets the reading task see the end of the requests; replies still go out.
     pub(super) fn stop_reading(&self) {
-        close::reading(self.fd);
+        self.writer.shut_down_reading();
     }
 
     /// Gives up on a client that does not take its replies.
     pub(super) fn abandon(&self) {
-        close::both_ways(self.fd);
+        self.writer.shut_down();
     }
 
     /// Where replies to a client go, with a buffer to put them in.
@@ -251,19 +245,17 @@ impl Conn {
     /// Sends what the socket takes at once. The rest, and what may be wrong with it, is left to [`Conn::flush`].
     fn send_now(&self) {
         let mut unsent = self.unsent.borrow_mut();
-        // Whoever has the write half is writing what comes before.
-        if unsent.is_empty() || self.writer.borrow().is_none() {
+        if unsent.is_empty() {
             return;
         }
-        let flags = MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_NOSIGNAL;
-        if let Ok(sent) = send(self.fd, &unsent, flags) {
+        if let Ok(sent) = self.writer.try_write_now(&unsent) {
             unsent.drain(..sent);
         }
     }
 
     /// Writes the replies, all in one write unless more come meanwhile.
     async fn flush(&self) -> io::Result<()> {
-        let Some(mut writer) = self.writer.take() else { return Ok(()) };
+        let Some(mut writer) = self.writer.try_lock() else { return Ok(()) };
         let mut written = Ok(());
         while written.is_ok() && !self.unsent.borrow().is_empty() {
             let batch = self.unsent.replace(self.spare.take());
@@ -278,7 +270,7 @@ impl Conn {
             }
         }
         self.give_back();
-        self.writer.replace(Some(writer));
+        drop(writer);
         self.drained.notify();
         written
     }

@@ -2,7 +2,6 @@
 
 use std::cell::{Cell, Ref, RefCell, RefMut};
 use std::net::SocketAddr;
-use std::os::fd::RawFd;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,18 +11,18 @@ use catena_protocol::{
     Fault, Frame, FrameKind, Header, Hello, Kind, ObjectId, Refusal, ShardId, ShardMap, Stats,
     Status, Welcome, features, frame,
 };
-use monoio::net::{TcpListener, TcpStream};
 use slab::Slab;
 
 use super::buffer::ReadBuffer;
 use super::chain::Chain;
-use super::close;
 use super::conn::{self, Conn, Role, Verdict, refuse};
 use super::link::Link;
 use super::notice::CoreCluster;
 use super::notify::Notify;
+use super::runtime;
 use super::spares::Spares;
 use super::spin::Spin;
+use super::stream::{Listener, Stream};
 use super::thread::CoreCensus;
 use crate::clock::Clock;
 use crate::config::CONNECTIONS_MAX;
@@ -393,7 +392,7 @@ impl Core {
     }
 
     /// Accepts connections until the node stops.
-    pub(super) async fn accept(self: Rc<Core>, listener: TcpListener) {
+    pub(super) async fn accept(self: Rc<Core>, listener: Rc<Listener>) {
         while !self.stopping.get() {
             match listener.accept().await {
                 _ if self.stopping.get() => return,
@@ -401,20 +400,20 @@ impl Core {
                 Err(error) => {
                     // Out of file descriptors, most likely; some may be closed soon.
                     tracing::warn!(%error, "cannot accept a connection");
-                    monoio::time::sleep(Duration::from_millis(10)).await;
+                    runtime::sleep(Duration::from_millis(10)).await;
                 }
             }
         }
     }
 
-    fn admit(self: &Rc<Core>, stream: TcpStream, peer: SocketAddr) {
-        if let Err(error) = stream.set_nodelay(true) {
+    fn admit(self: &Rc<Core>, stream: Stream, peer: SocketAddr) {
+        if let Err(error) = stream.set_nodelay() {
             tracing::debug!(%peer, %error, "connection broke at once");
             return;
         }
         if self.conns.len() >= CONNECTIONS_MAX {
             tracing::warn!(%peer, limit = CONNECTIONS_MAX, "refused a connection");
-            monoio::spawn(conn::turn_away(stream));
+            runtime::spawn(conn::turn_away(stream));
             return;
         }
         conn::start(self, stream, Role::New);
@@ -430,10 +429,10 @@ impl Core {
     }
 
     /// Takes no more connections and requests, and answers whoever waits.
-    pub(super) fn stop(&self, listener: RawFd) {
+    pub(super) fn stop(&self, listener: &Listener) {
         self.stopping.set(true);
         // Wakes the accepting task: nothing else ends an accept without leaking what it accepted.
-        close::both_ways(listener);
+        listener.shut_down();
         self.rearm.notify();
         if let Some(chain) = &self.chain {
             chain.wake.notify();

@@ -10,20 +10,19 @@ use std::cell::RefCell;
 use std::collections::{BTreeMap, btree_map};
 use std::io;
 use std::net::SocketAddr;
-use std::os::fd::AsRawFd;
 use std::rc::Rc;
 use std::time::Duration;
 
 use catena_protocol::peer::{self, PeerHello};
 use catena_protocol::{Fault, Frame, FrameKind, Refusal, ShardId, Status};
-use monoio::net::TcpStream;
-use nix::sys::socket::{setsockopt, sockopt};
 
 use super::buffer::ReadBuffer;
 use super::chain::Chain;
 use super::conn::{self, Conn, Role, Verdict};
 use super::core::Core;
 use super::notice::Notice;
+use super::runtime;
+use super::stream::Stream;
 use catena_core::chain::record::NodeId;
 use catena_core::time::Time;
 
@@ -91,7 +90,7 @@ impl Core {
         let mut calls = chain.calls.0.borrow_mut();
         if let btree_map::Entry::Vacant(entry) = calls.entry(peer) {
             entry.insert(Call { failures: 0, since: now });
-            monoio::spawn(connect(self.clone(), peer, address, 0));
+            runtime::spawn(connect(self.clone(), peer, address, 0));
         }
     }
 
@@ -110,7 +109,7 @@ impl Core {
             return;
         };
         *call = Call { failures, since: self.now() };
-        monoio::spawn(connect(self.clone(), peer, address, failures));
+        runtime::spawn(connect(self.clone(), peer, address, failures));
     }
 
     /// Hangs up on calls that nobody answers, so that they fail.
@@ -279,11 +278,9 @@ impl Core {
 async fn connect(core: Rc<Core>, peer: PeerCore, address: SocketAddr, failures: u32) {
     let again_ms = (AGAIN_MS * u64::from(failures)).min(AGAIN_MS_MAX);
     if again_ms > 0 {
-        monoio::time::sleep(Duration::from_millis(again_ms)).await;
+        runtime::sleep(Duration::from_millis(again_ms)).await;
     }
-    let patience = Duration::from_millis(CONNECT_MS);
-    let connected = monoio::time::timeout(patience, TcpStream::connect_addr(address)).await;
-    let stream = connected.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()));
+    let stream = Stream::connect(address, Duration::from_millis(CONNECT_MS)).await;
     match stream.and_then(tuned) {
         Ok(stream) if !core.is_stopping() => {
             let Some(chain) = core.chain() else { return };
@@ -308,8 +305,8 @@ async fn connect(core: Rc<Core>, peer: PeerCore, address: SocketAddr, failures: 
 }
 
 /// Makes a socket fit for a link.
-fn tuned(stream: TcpStream) -> io::Result<TcpStream> {
-    stream.set_nodelay(true)?;
-    setsockopt(stream.as_raw_fd(), sockopt::TcpUserTimeout, &UNCONFIRMED_MS)?;
+fn tuned(stream: Stream) -> io::Result<Stream> {
+    stream.set_nodelay()?;
+    stream.set_user_timeout(UNCONFIRMED_MS)?;
     Ok(stream)
 }

@@ -1,4 +1,4 @@
-//! The driver: monoio tasks that carry bytes between sockets and shards.
+//! The driver: tasks that carry bytes between sockets and shards.
 //!
 //! One thread a core, and nothing shared between them. On the data path a request takes four steps:
 //! `conn::serve` reads, [`frame::next`](catena_protocol::frame::next) cuts and checks,
@@ -12,17 +12,19 @@
 
 mod buffer;
 mod chain;
-mod close;
 mod conn;
 mod core;
 mod link;
 mod notice;
 mod notify;
+mod runtime;
 mod spares;
 mod spin;
+mod stream;
 mod thread;
 
 pub(crate) use self::core::CoreConfig;
 pub(crate) use self::notice::{CoreCluster, Notice};
+pub(crate) use self::runtime::ring_builder;
 pub use self::thread::CoreCensus;
-pub(crate) use self::thread::{Command, CoreEnd, CoreHand, CoreThread, ring_builder};
+pub(crate) use self::thread::{Command, CoreEnd, CoreHand, CoreThread};

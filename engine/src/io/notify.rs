@@ -6,6 +6,8 @@ use std::pin::pin;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
+use super::runtime;
+
 /// One task waits, any may notify; calls before the wait are not lost and several count as one.
 #[derive(Default)]
 pub(super) struct Notify {
@@ -28,7 +30,7 @@ impl Notify {
     /// Waits for a call, or until `time` has passed; without a time, for a call.
     pub(super) async fn notified_within(&self, time: Option<Duration>) {
         let Some(time) = time else { return self.notified().await };
-        let mut sleep = pin!(monoio::time::sleep(time));
+        let mut sleep = pin!(runtime::sleep(time));
         poll_fn(|cx| match self.poll(cx) {
             Poll::Ready(()) => Poll::Ready(()),
             Poll::Pending => sleep.as_mut().poll(cx),

@@ -1,9 +1,8 @@
 //! Adaptive spin: for a moment after the last bytes came, the core looks for more instead of
 //! sleeping.
 //!
-//! monoio sleeps when no task can run. Two tasks that wake each other keep it awake, and unlike a
-//! task that wakes itself they leave every other task its turn (monoio 0.2.4 puts a self-woken task
-//! in front of the queue, where it starves the rest).
+//! The runtime sleeps when no task can run. Two tasks that wake each other keep it awake, and unlike a
+//! task that wakes itself they leave every other task its turn (compare `runtime`).
 //!
 //! While one connection talks and no other does, its task looks for more by itself, once in every round
 //! of the core's tasks: for one operation at a time the ring takes longer than a system call of its own.
@@ -15,6 +14,7 @@ use std::task::{Poll, Waker};
 use std::time::{Duration, Instant};
 
 use super::notify::Notify;
+use super::runtime;
 use catena_core::shard::ConnId;
 
 /// Keeps a core awake for `window` after each [`Spin::touch`].
@@ -44,8 +44,8 @@ impl Spin {
             looking: RefCell::default(),
         });
         if !window.is_zero() {
-            monoio::spawn(pass(spin.clone(), |spin| (&spin.ping, &spin.pong)));
-            monoio::spawn(pass(spin.clone(), |spin| (&spin.pong, &spin.ping)));
+            runtime::spawn(pass(spin.clone(), |spin| (&spin.ping, &spin.pong)));
+            runtime::spawn(pass(spin.clone(), |spin| (&spin.pong, &spin.ping)));
         }
         spin
     }

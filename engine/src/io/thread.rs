@@ -2,7 +2,6 @@
 
 use std::io::{self, Write};
 use std::net::TcpListener;
-use std::os::fd::AsRawFd;
 use std::os::unix::net::UnixStream;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
@@ -12,12 +11,14 @@ use std::time::Duration;
 
 use catena_protocol::operator::ShardStatus;
 use crossbeam::channel::{Receiver, Sender, bounded};
-use monoio::io::AsyncReadRent;
-use monoio::{IoUringDriver, LegacyDriver, Runtime, RuntimeBuilder};
+use nix::sched::{CpuSet, sched_setaffinity};
+use nix::unistd::Pid;
 use tokio::sync::oneshot;
 
 use super::core::{Core, CoreConfig};
-use crate::config::{COMMANDS_MAX, DRAIN_MS_MAX, RING_ENTRIES};
+use super::runtime::{self, WakeReceiver};
+use super::stream::Listener;
+use crate::config::{COMMANDS_MAX, DRAIN_MS_MAX};
 use crate::engine::Driver;
 use catena_core::chain::member::View;
 use catena_core::chain::record::NodeId;
@@ -103,9 +104,9 @@ impl CoreThread {
     ) -> io::Result<CoreThread> {
         let (commands, receiver) = bounded(COMMANDS_MAX);
         let (waker, wakened) = UnixStream::pair()?;
-        // io_uring waits in the kernel, epoll outside.
-        wakened.set_nonblocking(driver == Driver::Epoll)?;
-        listener.set_nonblocking(driver == Driver::Epoll)?;
+        let nonblocking = runtime::wants_nonblocking(driver);
+        wakened.set_nonblocking(nonblocking)?;
+        listener.set_nonblocking(nonblocking)?;
         let name = format!("catena-core-{}", config.index);
         let thread = std::thread::Builder::new().name(name).spawn(move || {
             let body =
@@ -147,34 +148,17 @@ fn run(
     commands: Receiver<Command>,
 ) -> io::Result<()> {
     if let Some(cpu) = pin_to {
-        monoio::utils::bind_to_cpu_set([cpu]).map_err(|errno| {
+        pin_this_thread(cpu).map_err(|errno| {
             io::Error::other(format!("cannot pin a thread to cpu {cpu}: {errno}"))
         })?;
     }
-    let main = live(config, listener, wakened, commands);
-    match driver {
-        Driver::IoUring => io_uring_runtime()?.block_on(main),
-        Driver::Epoll => {
-            RuntimeBuilder::<LegacyDriver>::new().enable_timer().build()?.block_on(main)
-        }
-        Driver::Auto => unreachable!("the engine chose a driver"),
-    }
+    runtime::block_on(driver, live(config, listener, wakened, commands))?
 }
 
-/// A ring that only this thread submits to, and whose completions do not interrupt it. Not
-/// `DEFER_TASKRUN`: monoio never reaps its completions while a task spins.
-pub(crate) fn ring_builder() -> io_uring::Builder {
-    let mut builder = io_uring::IoUring::builder();
-    builder.setup_single_issuer().setup_coop_taskrun();
-    builder
-}
-
-fn io_uring_runtime() -> io::Result<Runtime<monoio::time::TimeDriver<IoUringDriver>>> {
-    RuntimeBuilder::<IoUringDriver>::new()
-        .with_entries(RING_ENTRIES)
-        .uring_builder(ring_builder())
-        .enable_timer()
-        .build()
+fn pin_this_thread(cpu: usize) -> nix::Result<()> {
+    let mut cpus = CpuSet::new();
+    cpus.set(cpu)?;
+    sched_setaffinity(Pid::from_raw(0), &cpus)
 }
 
 /// A core's life.
@@ -185,12 +169,11 @@ async fn live(
     commands: Receiver<Command>,
 ) -> io::Result<()> {
     let core = Rc::new(Core::new(config));
-    let listener_fd = listener.as_raw_fd();
-    let listener = monoio::net::TcpListener::from_std(listener)?;
-    let mut wakened = monoio::net::UnixStream::from_std(wakened)?;
-    let keeping_time = monoio::spawn(core.clone().keep_time());
-    let accepting = monoio::spawn(core.clone().accept(listener));
-    let watching = monoio::spawn(core.clone().watch());
+    let listener = Rc::new(Listener::from_std(listener)?);
+    let mut wakened = WakeReceiver::from_std(wakened)?;
+    let keeping_time = runtime::spawn(core.clone().keep_time());
+    let accepting = runtime::spawn(core.clone().accept(listener.clone()));
+    let watching = runtime::spawn(core.clone().watch());
 
     let mut buffer = vec![0; COMMANDS_MAX];
     let mut told_to_stop = false;
@@ -210,7 +193,8 @@ async fn live(
             }
         }
     }
-    core.stop(listener_fd);
+    core.stop(&listener);
+    drop(listener);
     // A task that is left behind keeps what it holds for ever.
     accepting.await;
     keeping_time.await;
