@@ -10,7 +10,7 @@ use std::rc::Rc;
 
 use catena_protocol::frame::{self, Next};
 use catena_protocol::limits::FRAME_BYTES_MAX;
-use catena_protocol::{Fault, Frame, FrameKind, Header, Refusal, Status};
+use catena_protocol::{Frame, FrameKind, Header, Refusal};
 
 use super::buffer::ReadBuffer;
 use super::core::Core;
@@ -19,7 +19,7 @@ use super::notify::Notify;
 use super::runtime;
 use super::spares::Spares;
 use super::stream::{Stream, StreamReader, StreamWriter};
-use crate::config::{CONNECTIONS_MAX, LINK_BUFFER_BYTES, UNSENT_BYTES_MAX};
+use crate::config::{LINK_BUFFER_BYTES, UNSENT_BYTES_MAX};
 use catena_core::ahead::{Lookahead, Step};
 use catena_core::shard::ConnId;
 
@@ -197,16 +197,6 @@ async fn write_for_others(conn: Rc<Conn>) {
             return;
         }
     }
-}
-
-/// Tells a connection that there is no room for it.
-pub(super) async fn turn_away(stream: Stream) {
-    let mut reply = Vec::new();
-    let limit = CONNECTIONS_MAX as u64;
-    let fault = Fault::expected(Status::TooManyConnections, limit, limit + 1);
-    refuse(&mut reply, &fault.into());
-    // It may be gone already.
-    _ = stream.close_with(reply).await;
 }
 
 impl Conn {

@@ -1,37 +1,34 @@
 //! What the tasks of one core share: its shards, its connections, its clock.
 
-use std::cell::{Cell, Ref, RefCell, RefMut};
-use std::net::SocketAddr;
+use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
 use catena_protocol::limits::{FRAME_BYTES_MAX, SESSION_WINDOW_MAX};
 use catena_protocol::{
-    Fault, Frame, FrameKind, Header, Hello, Kind, ObjectId, Refusal, ShardId, ShardMap, Stats,
-    Status, Welcome, features, frame,
+    Fault, Frame, FrameKind, Header, Hello, Kind, Refusal, ShardId, ShardMap, Status, Welcome,
+    features, frame,
 };
-use slab::Slab;
 
 use super::buffer::ReadBuffer;
 use super::chain::Chain;
 use super::conn::{self, Conn, Role, Verdict, refuse};
+use super::conn_table::{Conns, NOBODY};
 use super::link::Link;
 use super::notice::CoreCluster;
 use super::notify::Notify;
-use super::runtime;
 use super::spares::Spares;
 use super::spin::Spin;
-use super::stream::{Listener, Stream};
+use super::stream::Listener;
 use super::thread::CoreCensus;
+use super::turn_output::Answers;
 use crate::clock::Clock;
-use crate::config::CONNECTIONS_MAX;
 use crate::metrics::{Counters, Meter};
 use catena_core::ahead::Step;
-use catena_core::chain::record::NodeId;
-use catena_core::chain::replica::{Exits, Post, Replica, Report};
+use catena_core::chain::replica::{Post, Replica};
 use catena_core::chain::rules::Rules;
-use catena_core::shard::{Answered, Census, ConnId, Moment, Outbox, Output, Shard, Time, Types};
+use catena_core::shard::{Census, ConnId, Moment, Outbox, Output, Shard, Time, Types};
 
 /// What a core has to know about the node.
 #[derive(Clone, Debug)]
@@ -71,7 +68,7 @@ pub(super) struct Core {
     /// Shards that may have something to say to other nodes, a bit each.
     touched: RefCell<Vec<u64>>,
     pub(super) spin: Rc<Spin>,
-    meter: Meter,
+    pub(super) meter: Meter,
     /// When the timer task is going to wake, and how to wake it earlier.
     armed: Cell<Option<Time>>,
     rearm: Notify,
@@ -280,8 +277,7 @@ impl Core {
                     &mut self.shards.borrow_mut()[word * 64 + bits.trailing_zeros() as usize];
                 bits &= bits - 1;
                 let shard = replica.shard().id();
-                replica
-                    .flush(&mut Answers { shard, ..Answers::of_turn(self, NOBODY, &mut unsent) });
+                replica.flush(&mut Answers::of_shard(self, shard, &mut unsent));
             }
         }
         for link in self.links.borrow().iter() {
@@ -391,34 +387,6 @@ impl Core {
         self.shards.borrow().iter().filter_map(Replica::next_due).min()
     }
 
-    /// Accepts connections until the node stops.
-    pub(super) async fn accept(self: Rc<Core>, listener: Rc<Listener>) {
-        while !self.stopping.get() {
-            match listener.accept().await {
-                _ if self.stopping.get() => return,
-                Ok((stream, peer)) => self.admit(stream, peer),
-                Err(error) => {
-                    // Out of file descriptors, most likely; some may be closed soon.
-                    tracing::warn!(%error, "cannot accept a connection");
-                    runtime::sleep(Duration::from_millis(10)).await;
-                }
-            }
-        }
-    }
-
-    fn admit(self: &Rc<Core>, stream: Stream, peer: SocketAddr) {
-        if let Err(error) = stream.set_nodelay() {
-            tracing::debug!(%peer, %error, "connection broke at once");
-            return;
-        }
-        if self.conns.len() >= CONNECTIONS_MAX {
-            tracing::warn!(%peer, limit = CONNECTIONS_MAX, "refused a connection");
-            runtime::spawn(conn::turn_away(stream));
-            return;
-        }
-        conn::start(self, stream, Role::New);
-    }
-
     pub(super) fn remove(self: &Rc<Core>, conn: &Rc<Conn>) {
         self.conns.remove(conn.id);
         self.spares.count(self.conns.len());
@@ -470,145 +438,6 @@ impl Core {
 /// The kind a request says it is for: the high byte of its op.
 fn kind_of(header: &Header) -> u8 {
     header.op.to_be_bytes()[0]
-}
-
-/// The connections of a core.
-#[derive(Default)]
-pub(super) struct Conns {
-    slots: RefCell<Slab<Rc<Conn>>>,
-    /// How many there ever were: the upper half of the next id, so that no id is used twice.
-    ever: Cell<u64>,
-}
-
-/// The id of no connection: no core ever has that many.
-const NOBODY: ConnId = ConnId(u64::MAX);
-
-const SLOT_BITS: u32 = 20;
-const _: () = assert!(CONNECTIONS_MAX <= 1 << SLOT_BITS);
-
-impl Conns {
-    pub(super) fn len(&self) -> usize {
-        self.slots.borrow().len()
-    }
-
-    pub(super) fn insert(&self, make: impl FnOnce(ConnId) -> Conn) -> Rc<Conn> {
-        let mut slots = self.slots.borrow_mut();
-        let entry = slots.vacant_entry();
-        let generation = self.ever.replace(self.ever.get() + 1);
-        let conn = Rc::new(make(ConnId(generation << SLOT_BITS | entry.key() as u64)));
-        entry.insert(conn).clone()
-    }
-
-    fn remove(&self, conn: ConnId) {
-        let removed = self.slots.borrow_mut().remove(slot(conn));
-        assert_eq!(removed.id, conn, "a connection is removed once");
-    }
-
-    fn get(&self, conn: ConnId) -> Option<Rc<Conn>> {
-        self.slots.borrow().get(slot(conn)).filter(|found| found.id == conn).cloned()
-    }
-
-    pub(super) fn for_each(&self, act: impl Fn(&Conn)) {
-        self.slots.borrow().iter().for_each(|(_, conn)| act(conn));
-    }
-}
-
-fn slot(conn: ConnId) -> usize {
-    usize::try_from(conn.0 & ((1 << SLOT_BITS) - 1)).expect("20 bits")
-}
-
-/// Sorts answers to the connections they are for, and frames to the links.
-pub(super) struct Answers<'a> {
-    core: &'a Core,
-    /// The connection being served; its reply buffer is `unsent`.
-    current: ConnId,
-    unsent: &'a mut Vec<u8>,
-    /// The shard that has something to say to other nodes.
-    shard: ShardId,
-    links: Ref<'a, Vec<Link>>,
-}
-
-impl<'a> Answers<'a> {
-    fn of_turn(core: &'a Core, current: ConnId, unsent: &'a mut Vec<u8>) -> Answers<'a> {
-        Answers { core, current, unsent, shard: ShardId(0), links: core.links.borrow() }
-    }
-
-    /// Has bytes appended to what a connection is going to be sent.
-    fn append(&mut self, conn: ConnId, write: impl FnOnce(&mut Vec<u8>)) {
-        if conn == self.current {
-            write(self.unsent);
-        } else if let Some(conn) = self.core.conns.get(conn) {
-            write(&mut conn.replies());
-            conn.flush_wanted.notify();
-        }
-    }
-}
-
-impl Answers<'_> {
-    fn write(&mut self, conn: ConnId, to: &Header, output: &Output<'_>) {
-        match self.core.epoch.get() {
-            0 => self.append(conn, |unsent| output.write(to, unsent)),
-            // So that clients hear of a newer one.
-            epoch => {
-                let to = Header { epoch, ..*to };
-                self.append(conn, |unsent| output.write(&to, unsent));
-            }
-        }
-    }
-}
-
-impl Outbox for Answers<'_> {
-    fn push(&mut self, conn: ConnId, to: &Header, output: Output<'_>) {
-        self.core.meter.at_once(to.op, output.status());
-        self.write(conn, to, &output);
-    }
-
-    fn push_waited(&mut self, conn: ConnId, to: &Header, output: Output<'_>, waited_us: u64) {
-        let since = Time(self.began().0.saturating_sub(waited_us));
-        let (op, outcome) = (to.op, output.status());
-        self.answered(Answered { op, outcome, since, waited: true });
-        self.write(conn, to, &output);
-    }
-
-    fn complete(&self, stats: &mut Stats) {
-        stats.core = self.core.config.index.into();
-        stats.connections = self.core.conns.len() as u64;
-    }
-
-    fn print(&mut self, log: ObjectId, name: Option<&str>, line: &str) {
-        match name {
-            Some(name) => tracing::info!(target: "catena::log", log = name, "{line}"),
-            None => tracing::info!(target: "catena::log", ?log, "{line}"),
-        }
-    }
-}
-
-impl Exits for Answers<'_> {
-    type Bytes<'b>
-        = RefMut<'b, Vec<u8>>
-    where
-        Self: 'b;
-
-    fn encoded(&mut self, conn: ConnId, replies: &[u8]) {
-        self.append(conn, |unsent| unsent.extend_from_slice(replies));
-    }
-
-    fn began(&self) -> Time {
-        self.core.meter.began()
-    }
-
-    fn answered(&mut self, answered: Answered) {
-        self.core.meter.late(answered);
-    }
-
-    fn peer(&mut self, node: NodeId) -> Option<RefMut<'_, Vec<u8>>> {
-        let is_it = |link: &&Link| link.peer.node == node && link.peer.owns(self.shard);
-        self.links.iter().find(is_it).map(|link| link.conn.unsent.borrow_mut())
-    }
-
-    fn report(&mut self, shard: ShardId, report: Report) {
-        self.core.on_report(shard, report);
-    }
 }
 
 /// A shard that holds nothing: of a node alone, or of one whose place in its cluster is not known yet.

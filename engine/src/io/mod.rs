@@ -10,9 +10,11 @@
 //!
 //! This layer knows the time, sockets and buffers, and decides nothing about objects.
 
+mod accept;
 mod buffer;
 mod chain;
 mod conn;
+mod conn_table;
 mod core;
 mod link;
 mod notice;
@@ -22,6 +24,7 @@ mod spares;
 mod spin;
 mod stream;
 mod thread;
+mod turn_output;
 
 pub(crate) use self::core::CoreConfig;
 pub(crate) use self::notice::{CoreCluster, Notice};

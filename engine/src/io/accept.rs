@@ -1,0 +1,53 @@
+//! Accepting connections, up to the limit.
+
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::time::Duration;
+
+use catena_protocol::{Fault, Status};
+
+use super::conn::{self, Role, refuse};
+use super::core::Core;
+use super::runtime;
+use super::stream::{Listener, Stream};
+use crate::config::CONNECTIONS_MAX;
+
+impl Core {
+    /// Accepts connections until the node stops.
+    pub(super) async fn accept(self: Rc<Core>, listener: Rc<Listener>) {
+        while !self.is_stopping() {
+            match listener.accept().await {
+                _ if self.is_stopping() => return,
+                Ok((stream, peer)) => self.admit(stream, peer),
+                Err(error) => {
+                    // Out of file descriptors, most likely; some may be closed soon.
+                    tracing::warn!(%error, "cannot accept a connection");
+                    runtime::sleep(Duration::from_millis(10)).await;
+                }
+            }
+        }
+    }
+
+    fn admit(self: &Rc<Core>, stream: Stream, peer: SocketAddr) {
+        if let Err(error) = stream.set_nodelay() {
+            tracing::debug!(%peer, %error, "connection broke at once");
+            return;
+        }
+        if self.conns.len() >= CONNECTIONS_MAX {
+            tracing::warn!(%peer, limit = CONNECTIONS_MAX, "refused a connection");
+            runtime::spawn(turn_away(stream));
+            return;
+        }
+        conn::start(self, stream, Role::New);
+    }
+}
+
+/// Tells a connection that there is no room for it.
+async fn turn_away(stream: Stream) {
+    let mut reply = Vec::new();
+    let limit = CONNECTIONS_MAX as u64;
+    let fault = Fault::expected(Status::TooManyConnections, limit, limit + 1);
+    refuse(&mut reply, &fault.into());
+    // It may be gone already.
+    _ = stream.close_with(reply).await;
+}
