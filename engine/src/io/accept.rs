@@ -6,11 +6,14 @@ use std::time::Duration;
 
 use catena_protocol::{Fault, Status};
 
-use super::conn::{self, Role, refuse};
+use super::conn::{self, ConnRole};
 use super::core::Core;
 use super::runtime;
 use super::stream::{Listener, Stream};
 use crate::config::CONNECTIONS_MAX;
+
+/// The pause after an accept that failed.
+const ACCEPT_RETRY_MS: u64 = 10;
 
 impl Core {
     /// Accepts connections until the node stops.
@@ -20,9 +23,9 @@ impl Core {
                 _ if self.is_stopping() => return,
                 Ok((stream, peer)) => self.admit(stream, peer),
                 Err(error) => {
-                    // Out of file descriptors, most likely; some may be closed soon.
+                    // Most likely the process is out of file descriptors; some may be closed soon.
                     tracing::warn!(%error, "cannot accept a connection");
-                    runtime::sleep(Duration::from_millis(10)).await;
+                    runtime::sleep(Duration::from_millis(ACCEPT_RETRY_MS)).await;
                 }
             }
         }
@@ -38,16 +41,16 @@ impl Core {
             runtime::spawn(turn_away(stream));
             return;
         }
-        conn::start(self, stream, Role::New);
+        conn::start(self, stream, ConnRole::New);
     }
 }
 
-/// Tells a connection that there is no room for it.
+/// Sends `TooManyConnections` and closes.
 async fn turn_away(stream: Stream) {
     let mut reply = Vec::new();
     let limit = CONNECTIONS_MAX as u64;
     let fault = Fault::expected(Status::TooManyConnections, limit, limit + 1);
-    refuse(&mut reply, &fault.into());
-    // It may be gone already.
+    conn::write_refusal(&mut reply, &fault.into());
+    // The client may have gone already.
     _ = stream.close_with(reply).await;
 }

@@ -1,7 +1,8 @@
-//! The receive buffer: aligned, reused, and read into behind what is still incomplete.
+//! The receive buffer of a connection: aligned and reused.
 //!
-//! The kernel writes behind the filled part; frames are borrowed from the front, which is aligned to 16
-//! because the memory is and frames are multiples of 16.
+//! The kernel writes behind the filled part, so a frame that came in pieces is contiguous. Frames
+//! are borrowed from the front, which is aligned to 16 because the memory is and the length of
+//! every frame is a multiple of 16.
 
 use catena_protocol::limits::FRAME_ALIGNMENT;
 use catena_protocol::rkyv::util::AlignedVec;
@@ -10,13 +11,14 @@ use crate::config::{BUFFER_BYTES, BUFFER_BYTES_MIN};
 
 const ALIGNMENT: usize = FRAME_ALIGNMENT as usize;
 
-/// A receive buffer. `start..end` are received and not yet consumed.
+/// A receive buffer. The bytes `start..end` are received and not yet consumed.
 pub(super) struct ReadBuffer {
     /// Initialized over its whole length.
     memory: AlignedVec<ALIGNMENT>,
     start: usize,
     end: usize,
-    /// More was received lately than an ordinary buffer holds, so it may be again.
+    /// Whether the last frames were larger than an ordinary buffer, so that more of them may
+    /// follow.
     held_large: bool,
 }
 
@@ -25,43 +27,43 @@ impl ReadBuffer {
         ReadBuffer { memory: zeroed(BUFFER_BYTES_MIN), start: 0, end: 0, held_large: false }
     }
 
-    /// What was received and not consumed.
+    /// Returns the bytes that were received and not consumed.
     pub(super) fn received(&self) -> &[u8] {
         &self.memory[self.start..self.end]
     }
 
-    /// The part to receive into. It does not move while the buffer does.
+    /// Returns the part to receive into. It stays where it is when the `ReadBuffer` is moved.
     pub(super) fn unfilled(&mut self) -> &mut [u8] {
         &mut self.memory[self.end..]
     }
 
     /// Counts bytes at the beginning of [`unfilled`](Self::unfilled) as received.
     pub(super) fn fill(&mut self, bytes: usize) {
-        assert!(bytes <= self.memory.len() - self.end, "no more is received than fits: {bytes}");
+        assert!(bytes <= self.memory.len() - self.end, "only what fits can be received: {bytes}");
         self.end += bytes;
     }
 
-    /// Drops a frame from the front.
+    /// Removes frames from the front.
     pub(super) fn consume(&mut self, bytes: usize) {
         assert!(bytes.is_multiple_of(ALIGNMENT), "frames keep the rest aligned: {bytes}");
         assert!(bytes <= self.received().len(), "only what was received can be consumed");
         self.start += bytes;
     }
 
-    /// Makes room to receive more of a frame of `frame_bytes` at the front.
+    /// Makes room to receive more of the frame at the front, which is `frame_bytes` long.
     ///
-    /// A frame that is larger than the buffer gets room as it comes: what it announces costs its
-    /// sender nothing, so it must not cost us memory.
+    /// If the frame is larger than the buffer, the buffer grows as the frame arrives, never ahead
+    /// of it: announcing a large frame costs a client nothing, so it must not cost the node memory.
     pub(super) fn make_room(&mut self, frame_bytes: usize) {
         let received = self.received().len();
         let was_full = self.end == self.memory.len();
-        // Of frames that come whole, only how far they reached is left to see.
+        // A frame that came whole is already consumed; only `end` still shows that it was large.
         let large = frame_bytes.max(self.end) > BUFFER_BYTES;
         let len = match self.memory.len() {
-            // A busy connection earns a bigger buffer, a large frame one of its size.
+            // A busy connection gets a bigger buffer, and a large frame one of its size.
             len if was_full && received == len => (len * 2).min(frame_bytes.max(BUFFER_BYTES)),
             len if was_full && len < BUFFER_BYTES => len * 2,
-            // One that is not needed any more is given back.
+            // A large buffer shrinks when no large frames come any more.
             len if len > BUFFER_BYTES && !large && !self.held_large => BUFFER_BYTES,
             len => len,
         };
@@ -72,7 +74,9 @@ impl ReadBuffer {
             memory[..received].copy_from_slice(self.received());
             self.memory = memory;
         } else if received > 0 && (was_full || self.start + frame_bytes > self.memory.len()) {
-            // Copy 1 of 2 on the way in, of an incomplete frame only: it has to be in one piece.
+            // Moves the part of an incomplete frame to the front, because frames are contiguous.
+            // With the move to a buffer of another size above, this is the only copy that the
+            // driver makes on the way in; a complete frame is served where the kernel put it.
             self.memory.copy_within(self.start..self.end, 0);
         } else if received > 0 {
             return;

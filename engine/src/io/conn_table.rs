@@ -1,4 +1,4 @@
-//! The connections of a core.
+//! The connections of a core, by their ids.
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
@@ -11,27 +11,29 @@ use catena_core::shard::ConnId;
 
 /// The connections of a core.
 #[derive(Default)]
-pub(super) struct Conns {
+pub(super) struct ConnTable {
     slots: RefCell<Slab<Rc<Conn>>>,
-    /// How many there ever were: the upper half of the next id, so that no id is used twice.
-    ever: Cell<u64>,
+    /// Connections inserted so far: the upper half of the next id, so that no id is used twice.
+    inserted: Cell<u64>,
 }
 
 /// The id of no connection: no core ever has that many.
-pub(super) const NOBODY: ConnId = ConnId(u64::MAX);
+pub(super) const NO_CONN: ConnId = ConnId(u64::MAX);
 
+/// Bits of an id that are the connection's slot.
 const SLOT_BITS: u32 = 20;
 const _: () = assert!(CONNECTIONS_MAX <= 1 << SLOT_BITS);
 
-impl Conns {
+impl ConnTable {
     pub(super) fn len(&self) -> usize {
         self.slots.borrow().len()
     }
 
+    /// Inserts the connection that `make` creates for an id.
     pub(super) fn insert(&self, make: impl FnOnce(ConnId) -> Conn) -> Rc<Conn> {
         let mut slots = self.slots.borrow_mut();
         let entry = slots.vacant_entry();
-        let generation = self.ever.replace(self.ever.get() + 1);
+        let generation = self.inserted.replace(self.inserted.get() + 1);
         let conn = Rc::new(make(ConnId(generation << SLOT_BITS | entry.key() as u64)));
         entry.insert(conn).clone()
     }

@@ -3,8 +3,8 @@
 //! What the rest of `io` relies on, and another runtime would have to keep:
 //!
 //! 1. A task runs on the thread that spawned it and need not be `Send`.
-//! 2. A read or write owns its buffer until the kernel is done with it, and then returns it. Shutting
-//!    down the socket ends it; its future is never dropped before.
+//! 2. A read or write owns its buffer until the kernel is done with it, and then returns it.
+//!    Shutting down the socket ends it; its future is never dropped before.
 //! 3. Two tasks that wake each other leave every other task its turn. A task that wakes itself does
 //!    not: monoio 0.2.4 puts it in front of the queue, where it starves the rest.
 //! 4. The thread sleeps only when no task can run.

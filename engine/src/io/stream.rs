@@ -1,8 +1,8 @@
 //! The byte streams between a core and its clients and peers.
 //!
-//! Nothing else touches their sockets: reads and writes through the ring, the quick ones that bypass
-//! it, shutting down, and options all go through these types. What a stream carries need not be what
-//! its socket carries, so a layer between the two (TLS) would have its place here.
+//! Nothing else touches their sockets: reads and writes through the ring, the quick ones that
+//! bypass it, shutting down, and options all go through these types. What a stream carries need not
+//! be what its socket carries, so a layer between the two (TLS) would have its place here.
 //!
 //! An operation in the ring owns its buffer until the kernel is done with it, so a core ends it by
 //! shutting down its socket, never by dropping its future.
@@ -38,11 +38,11 @@ impl Listener {
     }
 }
 
-/// A stream that nothing was read from or written to.
+/// A connected stream, whole: its options can be set, and it can be split.
 pub(super) struct Stream(TcpStream);
 
 impl Stream {
-    /// Connects to another node.
+    /// Connects to another node within `timeout`.
     pub(super) async fn connect(address: SocketAddr, timeout: Duration) -> io::Result<Stream> {
         let connected = runtime::timeout(timeout, TcpStream::connect(address)).await;
         connected.unwrap_or_else(|| Err(io::ErrorKind::TimedOut.into())).map(Stream)

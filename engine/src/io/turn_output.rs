@@ -1,38 +1,47 @@
-//! Where the output of a turn goes.
+//! Where the output of a turn goes: replies to connections, frames to peers.
 
 use std::cell::{Ref, RefMut};
 
 use catena_protocol::{Header, ObjectId, ShardId, Stats};
 
-use super::conn_table::NOBODY;
+use super::conn_table::NO_CONN;
 use super::core::Core;
-use super::link::Link;
+use super::peer_link::PeerLink;
 use catena_core::chain::record::NodeId;
 use catena_core::chain::replica::{Exits, Report};
 use catena_core::shard::{Answered, ConnId, Outbox, Output, Time};
 
-/// Sorts answers to the connections they are for, and frames to the links.
-pub(super) struct Answers<'a> {
+/// Appends replies to the buffers of their connections, and frames to those of the peer links.
+pub(super) struct TurnOutput<'a> {
     core: &'a Core,
     /// The connection being served; its reply buffer is `unsent`.
     current: ConnId,
     unsent: &'a mut Vec<u8>,
-    /// The shard that has something to say to other nodes.
+    /// The shard whose frames to peers are being collected.
     shard: ShardId,
-    links: Ref<'a, Vec<Link>>,
+    links: Ref<'a, Vec<PeerLink>>,
 }
 
-impl<'a> Answers<'a> {
-    pub(super) fn of_turn(core: &'a Core, current: ConnId, unsent: &'a mut Vec<u8>) -> Answers<'a> {
-        Answers { core, current, unsent, shard: ShardId(0), links: core.links.borrow() }
+impl<'a> TurnOutput<'a> {
+    /// Creates the output of a turn that serves `current`.
+    pub(super) fn of_turn(
+        core: &'a Core,
+        current: ConnId,
+        unsent: &'a mut Vec<u8>,
+    ) -> TurnOutput<'a> {
+        TurnOutput { core, current, unsent, shard: ShardId(0), links: core.links.borrow() }
     }
 
-    /// What a shard has to say to other nodes after a turn.
-    pub(super) fn of_shard(core: &'a Core, shard: ShardId, unsent: &'a mut Vec<u8>) -> Answers<'a> {
-        Answers { shard, ..Answers::of_turn(core, NOBODY, unsent) }
+    /// Creates the output of a shard that sends to its peers after a turn.
+    pub(super) fn of_shard(
+        core: &'a Core,
+        shard: ShardId,
+        unsent: &'a mut Vec<u8>,
+    ) -> TurnOutput<'a> {
+        TurnOutput { shard, ..TurnOutput::of_turn(core, NO_CONN, unsent) }
     }
 
-    /// Has bytes appended to what a connection is going to be sent.
+    /// Lets `write` append to the replies of a connection.
     fn append(&mut self, conn: ConnId, write: impl FnOnce(&mut Vec<u8>)) {
         if conn == self.current {
             write(self.unsent);
@@ -41,13 +50,11 @@ impl<'a> Answers<'a> {
             conn.flush_wanted.notify();
         }
     }
-}
 
-impl Answers<'_> {
     fn write(&mut self, conn: ConnId, to: &Header, output: &Output<'_>) {
         match self.core.epoch.get() {
             0 => self.append(conn, |unsent| output.write(to, unsent)),
-            // So that clients hear of a newer one.
+            // Replies carry the epoch, so that clients notice a newer one.
             epoch => {
                 let to = Header { epoch, ..*to };
                 self.append(conn, |unsent| output.write(&to, unsent));
@@ -56,7 +63,7 @@ impl Answers<'_> {
     }
 }
 
-impl Outbox for Answers<'_> {
+impl Outbox for TurnOutput<'_> {
     fn push(&mut self, conn: ConnId, to: &Header, output: Output<'_>) {
         self.core.meter.at_once(to.op, output.status());
         self.write(conn, to, &output);
@@ -70,7 +77,7 @@ impl Outbox for Answers<'_> {
     }
 
     fn complete(&self, stats: &mut Stats) {
-        stats.core = self.core.number().into();
+        stats.core = self.core.index().into();
         stats.connections = self.core.conns.len() as u64;
     }
 
@@ -82,13 +89,15 @@ impl Outbox for Answers<'_> {
     }
 }
 
-impl Exits for Answers<'_> {
+impl Exits for TurnOutput<'_> {
     type Bytes<'b>
         = RefMut<'b, Vec<u8>>
     where
         Self: 'b;
 
     fn encoded(&mut self, conn: ConnId, replies: &[u8]) {
+        // A copy, in a cluster only: these replies waited in the replica until their entries were
+        // committed, and a connection's buffer holds only what may be sent now.
         self.append(conn, |unsent| unsent.extend_from_slice(replies));
     }
 
@@ -101,7 +110,7 @@ impl Exits for Answers<'_> {
     }
 
     fn peer(&mut self, node: NodeId) -> Option<RefMut<'_, Vec<u8>>> {
-        let is_it = |link: &&Link| link.peer.node == node && link.peer.owns(self.shard);
+        let is_it = |link: &&PeerLink| link.peer.node == node && link.peer.owns(self.shard);
         self.links.iter().find(is_it).map(|link| link.conn.unsent.borrow_mut())
     }
 
