@@ -1,28 +1,24 @@
-//! The receive buffer: aligned, reused, and read into behind what is still incomplete.
+//! The receive buffer of a connection: aligned and reused.
 //!
-//! With `prefetch.rs` the only `unsafe` of the engine. The kernel writes behind the filled part; frames are borrowed
-//! from the front, which is aligned to 16 because the memory is and frames are multiples of 16.
-#![allow(unsafe_code)]
-
-use std::io;
-use std::os::fd::RawFd;
+//! The kernel writes behind the filled part, so a frame that came in pieces is contiguous. Frames
+//! are borrowed from the front, which is aligned to 16 because the memory is and the length of
+//! every frame is a multiple of 16.
 
 use catena_protocol::limits::FRAME_ALIGNMENT;
 use catena_protocol::rkyv::util::AlignedVec;
-use monoio::buf::IoBufMut;
-use nix::sys::socket::{MsgFlags, recv};
 
 use crate::config::{BUFFER_BYTES, BUFFER_BYTES_MIN};
 
 const ALIGNMENT: usize = FRAME_ALIGNMENT as usize;
 
-/// A receive buffer. `start..end` are received and not yet consumed.
+/// A receive buffer. The bytes `start..end` are received and not yet consumed.
 pub(super) struct ReadBuffer {
     /// Initialized over its whole length.
     memory: AlignedVec<ALIGNMENT>,
     start: usize,
     end: usize,
-    /// More was received lately than an ordinary buffer holds, so it may be again.
+    /// Whether the last frames were larger than an ordinary buffer, so that more of them may
+    /// follow.
     held_large: bool,
 }
 
@@ -31,39 +27,43 @@ impl ReadBuffer {
         ReadBuffer { memory: zeroed(BUFFER_BYTES_MIN), start: 0, end: 0, held_large: false }
     }
 
-    /// What was received and not consumed.
+    /// Returns the bytes that were received and not consumed.
     pub(super) fn received(&self) -> &[u8] {
         &self.memory[self.start..self.end]
     }
 
-    /// Receives what the socket has, without waiting for more. 0 bytes are its end.
-    pub(super) fn receive_now(&mut self, socket: RawFd) -> io::Result<usize> {
-        let bytes = recv(socket, &mut self.memory[self.end..], MsgFlags::MSG_DONTWAIT)?;
-        self.end += bytes;
-        Ok(bytes)
+    /// Returns the part to receive into. It stays where it is when the `ReadBuffer` is moved.
+    pub(super) fn unfilled(&mut self) -> &mut [u8] {
+        &mut self.memory[self.end..]
     }
 
-    /// Drops a frame from the front.
+    /// Counts bytes at the beginning of [`unfilled`](Self::unfilled) as received.
+    pub(super) fn fill(&mut self, bytes: usize) {
+        assert!(bytes <= self.memory.len() - self.end, "only what fits can be received: {bytes}");
+        self.end += bytes;
+    }
+
+    /// Removes frames from the front.
     pub(super) fn consume(&mut self, bytes: usize) {
         assert!(bytes.is_multiple_of(ALIGNMENT), "frames keep the rest aligned: {bytes}");
         assert!(bytes <= self.received().len(), "only what was received can be consumed");
         self.start += bytes;
     }
 
-    /// Makes room to receive more of a frame of `frame_bytes` at the front.
+    /// Makes room to receive more of the frame at the front, which is `frame_bytes` long.
     ///
-    /// A frame that is larger than the buffer gets room as it comes: what it announces costs its
-    /// sender nothing, so it must not cost us memory.
+    /// If the frame is larger than the buffer, the buffer grows as the frame arrives, never ahead
+    /// of it: announcing a large frame costs a client nothing, so it must not cost the node memory.
     pub(super) fn make_room(&mut self, frame_bytes: usize) {
         let received = self.received().len();
         let was_full = self.end == self.memory.len();
-        // Of frames that come whole, only how far they reached is left to see.
+        // A frame that came whole is already consumed; only `end` still shows that it was large.
         let large = frame_bytes.max(self.end) > BUFFER_BYTES;
         let len = match self.memory.len() {
-            // A busy connection earns a bigger buffer, a large frame one of its size.
+            // A busy connection gets a bigger buffer, and a large frame one of its size.
             len if was_full && received == len => (len * 2).min(frame_bytes.max(BUFFER_BYTES)),
             len if was_full && len < BUFFER_BYTES => len * 2,
-            // One that is not needed any more is given back.
+            // A large buffer shrinks when no large frames come any more.
             len if len > BUFFER_BYTES && !large && !self.held_large => BUFFER_BYTES,
             len => len,
         };
@@ -74,7 +74,9 @@ impl ReadBuffer {
             memory[..received].copy_from_slice(self.received());
             self.memory = memory;
         } else if received > 0 && (was_full || self.start + frame_bytes > self.memory.len()) {
-            // Copy 1 of 2 on the way in, of an incomplete frame only: it has to be in one piece.
+            // Moves the part of an incomplete frame to the front, because frames are contiguous.
+            // With the move to a buffer of another size above, this is the only copy that the
+            // driver makes on the way in; a complete frame is served where the kernel put it.
             self.memory.copy_within(self.start..self.end, 0);
         } else if received > 0 {
             return;
@@ -90,34 +92,14 @@ fn zeroed(len: usize) -> AlignedVec<ALIGNMENT> {
     memory
 }
 
-// SAFETY: `write_ptr` and `bytes_total` describe the part of `memory` behind `end`, which is owned,
-// initialized, and stays where it is while the buffer is lent to the runtime: the heap block does
-// not move when the `ReadBuffer` does, and nothing else touches a lent buffer.
-unsafe impl IoBufMut for ReadBuffer {
-    fn write_ptr(&mut self) -> *mut u8 {
-        self.memory[self.end..].as_mut_ptr()
-    }
-
-    fn bytes_total(&mut self) -> usize {
-        self.memory.len() - self.end
-    }
-
-    unsafe fn set_init(&mut self, pos: usize) {
-        self.end += pos;
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     /// Receives `bytes` as the kernel would.
     fn receive(buffer: &mut ReadBuffer, bytes: &[u8]) {
-        let end = buffer.end;
-        assert!(buffer.bytes_total() >= bytes.len());
-        buffer.memory[end..end + bytes.len()].copy_from_slice(bytes);
-        // SAFETY: the bytes were just written.
-        unsafe { buffer.set_init(bytes.len()) };
+        buffer.unfilled()[..bytes.len()].copy_from_slice(bytes);
+        buffer.fill(bytes.len());
     }
 
     #[test]
@@ -129,7 +111,7 @@ mod tests {
         buffer.make_room(96);
         assert_eq!(buffer.received(), &bytes[BUFFER_BYTES_MIN - 32..]);
         assert_eq!(buffer.received().as_ptr().align_offset(ALIGNMENT), 0);
-        assert!(buffer.bytes_total() >= 64);
+        assert!(buffer.unfilled().len() >= 64);
     }
 
     #[test]
@@ -139,7 +121,7 @@ mod tests {
         let mut received = 0;
         while received < FRAME {
             buffer.make_room(FRAME);
-            let room = buffer.bytes_total();
+            let room = buffer.unfilled().len();
             assert!(room > 0 && room <= received.max(BUFFER_BYTES_MIN), "{room} after {received}");
             receive(&mut buffer, &vec![7; room]);
             received += room;

@@ -1,116 +1,107 @@
-//! A connection, of a client or to another node: a task that reads and one that writes what others have
-//! to say.
+//! A connection, of a client or of a peer: one task that reads and serves, and one that writes what
+//! other tasks have put into the connection's buffer.
 //!
-//! Whoever has something to write takes the write half, writes until the reply buffer is empty, and
-//! puts it back. If somebody else has it, that somebody takes the rest along.
+//! A task that has something to write takes the right to write, writes until the buffer is empty,
+//! and gives the right back. If another task holds it, that task writes the rest, too.
 
 use std::cell::{Cell, RefCell, RefMut};
 use std::io;
-use std::os::fd::{AsRawFd, RawFd};
 use std::rc::Rc;
 
 use catena_protocol::frame::{self, Next};
 use catena_protocol::limits::FRAME_BYTES_MAX;
-use catena_protocol::{Fault, Frame, FrameKind, Header, Refusal, Status};
-use monoio::io::{AsyncReadRent, AsyncWriteRentExt, OwnedReadHalf, OwnedWriteHalf, Splitable};
-use monoio::net::TcpStream;
-use nix::sys::socket::{MsgFlags, send};
+use catena_protocol::{Frame, FrameKind, Header, Refusal};
 
 use super::buffer::ReadBuffer;
-use super::close;
 use super::core::Core;
-use super::link::PeerCore;
-use super::notify::Notify;
-use super::spares::Spares;
-use crate::config::{CONNECTIONS_MAX, LINK_BUFFER_BYTES, UNSENT_BYTES_MAX};
+use super::local_notify::LocalNotify;
+use super::peer_link::PeerCore;
+use super::reply_buffers::ReplyBuffers;
+use super::runtime;
+use super::stream::{Stream, StreamReader, StreamWriter};
+use crate::config::{LINK_BUFFER_BYTES, UNSENT_BYTES_MAX};
 use catena_core::ahead::{Lookahead, Step};
 use catena_core::shard::ConnId;
 
 /// A connection, as the tasks of its core share it.
 pub(super) struct Conn {
     pub(super) id: ConnId,
-    /// The socket, open for as long as the write half is.
-    fd: RawFd,
-    pub(super) role: Cell<Role>,
-    /// Replies, or frames to another node, not yet handed to the kernel.
+    pub(super) role: Cell<ConnRole>,
+    /// Replies, or frames to a peer, that were not yet handed to the kernel.
     pub(super) unsent: RefCell<Vec<u8>>,
-    /// Of a link: the buffer that was written last, to be filled next. Clients share theirs.
+    /// Of a peer link: the buffer that was written last, to be filled next. Connections of clients
+    /// take theirs from `reply_buffers`.
     spare: RefCell<Vec<u8>>,
-    spares: Rc<Spares>,
-    writer: RefCell<Option<OwnedWriteHalf<TcpStream>>>,
-    /// There is something to write that the reading task does not know of.
-    pub(super) flush_wanted: Notify,
-    /// The reply buffer was emptied.
-    drained: Notify,
+    reply_buffers: Rc<ReplyBuffers>,
+    writer: StreamWriter,
+    /// Another task than the reading one has put something into `unsent`.
+    pub(super) flush_wanted: LocalNotify,
+    /// `unsent` was emptied.
+    drained: LocalNotify,
     closed: Cell<bool>,
 }
 
-/// Who is at the other end.
+/// The role of the other end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Role {
-    /// Whoever connected has not said.
+pub(super) enum ConnRole {
+    /// Not known before the first frame.
     New,
-    /// A client that has said Hello.
+    /// A client that has sent Hello.
     Client,
-    /// A core of another node that this one called and that has not answered.
-    Called(PeerCore),
+    /// A core of another node that this core connected to and that has not replied yet.
+    Connecting(PeerCore),
     /// A core of another node.
     Peer(PeerCore),
 }
 
-/// What to do after the received frames were served.
+/// The reading task's next action after it has served frames.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Verdict {
+pub(super) enum NextAction {
     /// Receive more, at least until the frame at the front has this many bytes.
     Receive(usize),
-    /// Send the replies first; there may be more frames.
+    /// Send the replies; there may be more frames.
     Flush,
-    /// Send the replies and hang up: what came was no frame.
+    /// Send the replies and close, because of an invalid frame or a refusal.
     Close,
 }
 
-/// Begins to serve a connection, which counts from now on.
-pub(super) fn start(core: &Rc<Core>, stream: TcpStream, role: Role) -> Rc<Conn> {
-    let fd = stream.as_raw_fd();
-    let (reader, writer) = stream.into_split();
+/// Adds a connection to its core and starts to serve it.
+pub(super) fn start(core: &Rc<Core>, stream: Stream, role: ConnRole) -> Rc<Conn> {
+    let (reader, writer) = stream.split();
     let conn = core.conns.insert(|id| Conn {
         id,
-        fd,
         role: Cell::new(role),
         unsent: RefCell::default(),
         spare: RefCell::default(),
-        spares: core.spares.clone(),
-        writer: RefCell::new(Some(writer)),
-        flush_wanted: Notify::default(),
-        drained: Notify::default(),
+        reply_buffers: core.reply_buffers.clone(),
+        writer,
+        flush_wanted: LocalNotify::default(),
+        drained: LocalNotify::default(),
         closed: Cell::new(false),
     });
-    core.spares.count(core.conns.len());
-    monoio::spawn(serve(core.clone(), conn.clone(), reader));
+    core.reply_buffers.set_max(core.conns.len());
+    runtime::spawn(serve(core.clone(), conn.clone(), reader));
     conn
 }
 
-/// Serves a connection until the other end hangs up, sends what is no frame, or the node stops.
-async fn serve(core: Rc<Core>, conn: Rc<Conn>, reader: OwnedReadHalf<TcpStream>) {
-    let writing = monoio::spawn(write_for_others(conn.clone()));
+/// Serves a connection until the other end closes it or sends an invalid frame, or the node stops.
+async fn serve(core: Rc<Core>, conn: Rc<Conn>, reader: StreamReader) {
+    let writing = runtime::spawn(write_for_others(conn.clone()));
     if let Err(error) = read(&core, &conn, reader).await {
         tracing::debug!(conn = conn.id.0, %error, "connection broke");
     }
     conn.closed.set(true);
     conn.flush_wanted.notify();
-    // The last replies go out. Then nobody but us holds the socket, and it is closed with us.
+    // The last replies go out. Then this task holds the connection alone, and closes it by
+    // returning.
     writing.await;
     core.remove(&conn);
 }
 
-async fn read(
-    core: &Rc<Core>,
-    conn: &Rc<Conn>,
-    mut reader: OwnedReadHalf<TcpStream>,
-) -> io::Result<()> {
+async fn read(core: &Rc<Core>, conn: &Rc<Conn>, mut reader: StreamReader) -> io::Result<()> {
     let mut buffer = ReadBuffer::new();
     loop {
-        let received = match look(core, conn, &mut buffer).await {
+        let received = match spin(core, conn, &mut reader, &mut buffer).await {
             Some(received) => received,
             None => {
                 let (received, returned) = reader.read(buffer).await;
@@ -122,76 +113,81 @@ async fn read(
             return Ok(());
         }
         loop {
-            let verdict = core.turn(conn, &mut buffer);
+            let action = core.turn(conn, &mut buffer);
             if conn.is_link() {
-                // Two nodes that both wait for the other to read would wait for ever.
+                // Never waits for the peer to read: two nodes that both wait would wait for ever.
                 conn.flush_wanted.notify();
             } else {
-                if core.spin.is_alone(conn.id) {
+                if core.spin.is_only_active(conn.id) {
                     conn.send_now();
                 }
                 conn.flush().await?;
                 conn.wait_for_reader().await?;
             }
-            match verdict {
-                Verdict::Receive(frame_bytes) => break buffer.make_room(frame_bytes),
-                Verdict::Flush => {}
-                Verdict::Close => return Ok(()),
+            match action {
+                NextAction::Receive(frame_bytes) => break buffer.make_room(frame_bytes),
+                NextAction::Flush => {}
+                NextAction::Close => return Ok(()),
             }
         }
     }
 }
 
-/// Looks for more from a client that nobody else interrupts, until it has to be left to the ring. An error is
-/// left to it, too.
-async fn look(core: &Core, conn: &Conn, buffer: &mut ReadBuffer) -> Option<usize> {
-    while core.spin.is_alone(conn.id) && !conn.is_link() {
-        if let Ok(received) = buffer.receive_now(conn.fd) {
+/// Polls the socket for as long as the core is awake and no other connection is active. Returns
+/// `None` when the ring has to wait for more. Errors are left to the ring, too.
+async fn spin(
+    core: &Core,
+    conn: &Conn,
+    reader: &mut StreamReader,
+    buffer: &mut ReadBuffer,
+) -> Option<usize> {
+    while core.spin.is_only_active(conn.id) && !conn.is_link() {
+        if let Ok(received) = reader.try_read_now(buffer) {
             return Some(received);
         }
-        core.spin.round().await;
+        core.spin.next_round().await;
     }
     None
 }
 
-/// Serves the frames in `buffer` with `serve`, until it has no more, the replies are too many, or
-/// `serve` says that this was the last. `expect` sees what comes, some time before.
+/// Serves the frames in `buffer` with `serve`, until there are no more, the replies are too many,
+/// or `serve` returns an action. `prefetch` gets each request some time before `serve` does.
 #[inline(always)]
-pub(super) fn drain(
+pub(super) fn serve_frames(
     buffer: &mut ReadBuffer,
     unsent: &mut Vec<u8>,
-    expect: impl Fn(Step, &Header) -> bool,
-    mut serve: impl FnMut(&Frame<'_>, &mut Vec<u8>) -> Option<Verdict>,
-) -> Verdict {
+    prefetch: impl Fn(Step, &Header) -> bool,
+    mut serve: impl FnMut(&Frame<'_>, &mut Vec<u8>) -> Option<NextAction>,
+) -> NextAction {
     let mut rest = buffer.received();
     let received = rest.len();
     let mut ahead = Lookahead::new(rest, frame::peek);
-    let verdict = loop {
+    let action = loop {
         if unsent.len() > UNSENT_BYTES_MAX {
-            break Verdict::Flush;
+            break NextAction::Flush;
         }
-        ahead.advance(&expect);
+        ahead.advance(&prefetch);
         match frame::next(rest, FRAME_BYTES_MAX) {
-            Ok(Next::Partial { bytes }) => break Verdict::Receive(bytes),
+            Ok(Next::Partial { bytes }) => break NextAction::Receive(bytes),
             Ok(Next::Frame(frame)) => {
                 rest = &rest[frame.bytes.len()..];
-                if let Some(verdict) = serve(&frame, unsent) {
-                    break verdict;
+                if let Some(action) = serve(&frame, unsent) {
+                    break action;
                 }
             }
             Err(error) => {
-                refuse(unsent, &Refusal::Fault(error.fault));
-                break Verdict::Close;
+                write_refusal(unsent, &Refusal::Fault(error.fault));
+                break NextAction::Close;
             }
         }
     };
     let served = received - rest.len();
     buffer.consume(served);
-    verdict
+    action
 }
 
-/// Says why a connection is about to be closed.
-pub(super) fn refuse(unsent: &mut Vec<u8>, refusal: &Refusal) {
+/// Writes why a connection is about to be closed.
+pub(super) fn write_refusal(unsent: &mut Vec<u8>, refusal: &Refusal) {
     frame::write_reply(unsent, &Header::new(FrameKind::Reply), Err(refusal));
 }
 
@@ -199,71 +195,59 @@ async fn write_for_others(conn: Rc<Conn>) {
     while !conn.closed.get() {
         conn.flush_wanted.notified().await;
         if conn.flush().await.is_err() {
-            // The reading task finds out by itself.
+            // The reading task gets an error, too.
             return;
         }
     }
 }
 
-/// Tells a connection that there is no room for it.
-pub(super) async fn turn_away(mut stream: TcpStream) {
-    let mut reply = Vec::new();
-    let limit = CONNECTIONS_MAX as u64;
-    let fault = Fault::expected(Status::TooManyConnections, limit, limit + 1);
-    refuse(&mut reply, &fault.into());
-    // It may be gone already.
-    _ = stream.write_all(reply).await;
-}
-
 impl Conn {
-    /// Whether the other end is another node.
+    /// Returns whether the other end is another node.
     pub(super) fn is_link(&self) -> bool {
-        matches!(self.role.get(), Role::Called(_) | Role::Peer(_))
+        matches!(self.role.get(), ConnRole::Connecting(_) | ConnRole::Peer(_))
     }
 
-    /// Lets the reading task see the end of the requests; replies still go out.
+    /// Ends the requests for the reading task; replies still go out.
     pub(super) fn stop_reading(&self) {
-        close::reading(self.fd);
+        self.writer.shut_down_reading();
     }
 
-    /// Gives up on a client that does not take its replies.
+    /// Breaks the connection.
     pub(super) fn abandon(&self) {
-        close::both_ways(self.fd);
+        self.writer.shut_down();
     }
 
-    /// Where replies to a client go, with a buffer to put them in.
+    /// Returns the buffer for replies to a client; takes one from the pool if there is none yet.
     pub(super) fn replies(&self) -> RefMut<'_, Vec<u8>> {
         let mut unsent = self.unsent.borrow_mut();
         if unsent.capacity() == 0 {
-            *unsent = self.spares.take();
+            *unsent = self.reply_buffers.take();
         }
         unsent
     }
 
-    /// Parts with a buffer that nothing was put in.
-    fn give_back(&self) {
+    /// Returns an empty reply buffer to the pool.
+    fn put_buffer_back(&self) {
         let mut unsent = self.unsent.borrow_mut();
         if unsent.capacity() > 0 && unsent.is_empty() && !self.is_link() {
-            self.spares.give(std::mem::take(&mut *unsent));
+            self.reply_buffers.put_back(std::mem::take(&mut *unsent));
         }
     }
 
-    /// Sends what the socket takes at once. The rest, and what may be wrong with it, is left to [`Conn::flush`].
+    /// Sends what the socket takes at once. The rest, and errors, are left to [`Conn::flush`].
     fn send_now(&self) {
         let mut unsent = self.unsent.borrow_mut();
-        // Whoever has the write half is writing what comes before.
-        if unsent.is_empty() || self.writer.borrow().is_none() {
+        if unsent.is_empty() {
             return;
         }
-        let flags = MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_NOSIGNAL;
-        if let Ok(sent) = send(self.fd, &unsent, flags) {
+        if let Ok(sent) = self.writer.try_write_now(&unsent) {
             unsent.drain(..sent);
         }
     }
 
-    /// Writes the replies, all in one write unless more come meanwhile.
+    /// Writes all replies, in one write unless more come meanwhile.
     async fn flush(&self) -> io::Result<()> {
-        let Some(mut writer) = self.writer.take() else { return Ok(()) };
+        let Some(mut writer) = self.writer.try_lock() else { return Ok(()) };
         let mut written = Ok(());
         while written.is_ok() && !self.unsent.borrow().is_empty() {
             let batch = self.unsent.replace(self.spare.take());
@@ -274,16 +258,17 @@ impl Conn {
                 batch.shrink_to(LINK_BUFFER_BYTES);
                 self.spare.replace(batch);
             } else {
-                self.spares.give(batch);
+                self.reply_buffers.put_back(batch);
             }
         }
-        self.give_back();
-        self.writer.replace(Some(writer));
+        self.put_buffer_back();
+        drop(writer);
         self.drained.notify();
         written
     }
 
-    /// Leaves the client's requests in its socket while it does not take its replies.
+    /// Waits while the client does not read its replies. Its requests stay in its socket meanwhile,
+    /// and TCP's back-pressure reaches it.
     async fn wait_for_reader(&self) -> io::Result<()> {
         while self.unsent.borrow().len() > UNSENT_BYTES_MAX {
             self.drained.notified().await;

@@ -1,28 +1,34 @@
-//! The driver: monoio tasks that carry bytes between sockets and shards.
+//! The driver: tasks that carry bytes between sockets and shards.
 //!
-//! One thread a core, and nothing shared between them. On the data path a request takes four steps:
-//! `conn::serve` reads, [`frame::next`](catena_protocol::frame::next) cuts and checks,
-//! [`Replica::on_request`](catena_core::chain::replica::Replica::on_request) answers, `Conn::flush` writes: one read,
-//! as many requests as it brought, one write.
+//! There is one thread per core, and threads share nothing. On the data path a request takes four
+//! steps: `conn::serve` reads, [`frame::next`](catena_protocol::frame::next) cuts and checks,
+//! [`Replica::on_request`](catena_core::chain::replica::Replica::on_request) produces the reply,
+//! and `Conn::flush` writes it. That is one read, all requests that it brought, and one write.
 //!
-//! In a cluster, links (`link`) carry frames between the cores of nodes that own the same shards; what a
-//! turn has for another node goes out in one write, like replies.
+//! In a cluster, peer links (`peer_link`) carry frames between the cores of nodes that own the same
+//! shards. The frames of a turn to one peer go out in one write, like replies.
 //!
-//! This layer knows the time, sockets and buffers, and decides nothing about objects.
+//! This layer knows time, sockets and buffers, and decides nothing about objects. The async runtime
+//! is the business of `runtime` alone, and sockets that of `stream`.
 
+mod accept;
 mod buffer;
-mod chain;
-mod close;
+mod cluster;
 mod conn;
+mod conn_table;
 mod core;
-mod link;
+mod local_notify;
 mod notice;
-mod notify;
-mod spares;
+mod peer_link;
+mod reply_buffers;
+mod runtime;
 mod spin;
+mod stream;
 mod thread;
+mod turn_output;
 
 pub(crate) use self::core::CoreConfig;
 pub(crate) use self::notice::{CoreCluster, Notice};
+pub(crate) use self::runtime::ring_builder;
 pub use self::thread::CoreCensus;
-pub(crate) use self::thread::{Command, CoreEnd, CoreHand, CoreThread, ring_builder};
+pub(crate) use self::thread::{Command, CoreEnd, CoreHand, CoreThread};

@@ -1,47 +1,48 @@
-//! What a core tells the node that it is part of, and what it has to know for that.
+//! What a core reports to its node, and its settings in a cluster.
 
 use catena_protocol::ShardId;
 use tokio::sync::mpsc;
 
 use catena_core::chain::record::NodeId;
 
-/// Where the notices of all cores go: each with the core's number, and the life that it is about.
+/// Takes the notices of all cores, each with the core's index and the node's incarnation.
 pub(crate) type Notices = mpsc::Sender<(u16, NodeId, Notice)>;
 
-/// Something that only the whole node can act on.
+/// A report on which only the whole node can act.
+///
+/// `Stalled`, `Near`, `Synced` and `AtRest` are repeated for as long as they hold, because a notice
+/// is lost while the queue is full.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Notice {
-    /// The core acts according to this view and all before it.
+    /// The core acts according to this view, and has seen all before it.
     Ready { view: u64 },
-    /// A link to a peer was made, or could not be made for a while.
+    /// A link to a peer was established (`up`), or several attempts in a row have failed.
     Link { peer: NodeId, up: bool },
-    /// A peer lacks updates that are not kept any more.
+    /// A peer lacks updates that this node does not keep any more.
     Behind(NodeId),
-    /// A peer's log of a shard contradicts ours.
+    /// A peer's log of a shard contradicts this node's.
     Diverged { peer: NodeId, shard: ShardId },
-    /// Updates do not get through to a peer, which has so many members behind it, and back. Said again
-    /// while it is so.
+    /// Updates have gone unacknowledged for long. `peer` is the successor, and has `behind` members
+    /// after it in the chain.
     Stalled { peer: NodeId, behind: u32 },
-    /// All shards of the core say that the learner lacks little. Said again while it is so.
+    /// The learner lacks little of every shard of the core.
     Near { epoch: u32, learner: NodeId },
-    /// All shards of the core say that the learner has everything that was ever acknowledged or
-    /// answered, and that nothing else will be while the gate of this view is there. Said again while
-    /// it is so.
+    /// The learner has every update of the core's shards that was ever acknowledged or visible in a
+    /// reply, and no others will be while the gate of this view stands.
     Synced { epoch: u32, learner: NodeId, view: u64 },
-    /// The core takes no updates in that epoch any more, and all members have what it took. Said again
-    /// while it is so.
+    /// The core takes no more updates in that epoch, and all members have those that it took.
     AtRest { epoch: u32 },
-    /// What this node was taught in that epoch is not complete, and the rest will not come.
+    /// The state transfer to this node in that epoch has broken off.
     SyncLost { epoch: u32 },
 }
 
-/// What a core has to know to be part of a cluster.
+/// A core's settings in a cluster.
 #[derive(Clone, Debug)]
 pub(crate) struct CoreCluster {
     /// The name of the cluster.
     pub(crate) name: String,
-    /// The node's first life.
+    /// The node's first incarnation.
     pub(crate) life: NodeId,
-    /// Where notices go.
+    /// Takes the core's notices.
     pub(crate) notices: Notices,
 }

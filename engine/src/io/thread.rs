@@ -2,7 +2,6 @@
 
 use std::io::{self, Write};
 use std::net::TcpListener;
-use std::os::fd::AsRawFd;
 use std::os::unix::net::UnixStream;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
@@ -12,36 +11,39 @@ use std::time::Duration;
 
 use catena_protocol::operator::ShardStatus;
 use crossbeam::channel::{Receiver, Sender, bounded};
-use monoio::io::AsyncReadRent;
-use monoio::{IoUringDriver, LegacyDriver, Runtime, RuntimeBuilder};
+use nix::sched::{CpuSet, sched_setaffinity};
+use nix::unistd::Pid;
 use tokio::sync::oneshot;
 
 use super::core::{Core, CoreConfig};
-use crate::config::{COMMANDS_MAX, DRAIN_MS_MAX, RING_ENTRIES};
+use super::runtime::{self, WakeReceiver};
+use super::stream::Listener;
+use crate::config::{COMMANDS_MAX, DRAIN_MS_MAX};
 use crate::engine::Driver;
 use catena_core::chain::member::View;
 use catena_core::chain::record::NodeId;
 use catena_core::unwind::panic_text;
 
-/// What is asked of a core.
+/// A command to a core.
 #[derive(Debug)]
 pub(crate) enum Command {
     /// Stop, after the last replies have gone out.
     Stop,
-    /// Say what you hold.
+    /// Count connections, objects and memory.
     Census(Sender<CoreCensus>),
-    /// Begin another life of the node: with empty shards, and no place in the cluster yet.
+    /// Begin another incarnation of the node: with empty shards, and not yet in the cluster.
     Begin(NodeId),
-    /// Act according to this view from now on, and say [`Notice::Ready`](super::Notice::Ready).
+    /// Act according to this view from now on, and confirm with
+    /// [`Notice::Ready`](super::Notice::Ready).
     View(Arc<View>),
-    /// Say how the shards stand.
+    /// Report the state of each shard.
     Shards(oneshot::Sender<Vec<ShardStatus>>),
 }
 
-/// What a core holds.
+/// The numbers of one core: what it holds and how far it is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct CoreCensus {
-    /// Which core of the node it is.
+    /// The index of the core in its node.
     pub core: u16,
     /// Open connections.
     pub connections: u64,
@@ -49,51 +51,52 @@ pub struct CoreCensus {
     pub objects: u64,
     /// Open sessions.
     pub sessions: u64,
-    /// Requests that wait.
+    /// Requests of blocking commands that wait.
     pub waiters: u64,
-    /// Memory that objects and sessions take, in bytes, near enough for a budget.
+    /// Memory that objects and sessions take, in bytes: an estimate, exact enough for a budget.
     pub bytes: u64,
     /// Updates applied since the start.
     pub updates: u64,
-    /// Entries that not all members have, of the shard with most.
+    /// Entries that some member lacks, of the shard with the most of them.
     pub chain_lag: u64,
-    /// The epoch that it acts by; 0 if there is no cluster, or no place in it yet.
+    /// The epoch of the core's view; 0 outside of a cluster, and before the first view.
     pub epoch: u32,
 }
 
 /// How the thread of a core ended.
 #[derive(Clone, Debug)]
 pub(crate) enum CoreEnd {
-    /// It was told to stop.
+    /// By [`Command::Stop`].
     Stopped,
-    /// It could not start, or broke one of its own invariants.
+    /// It could not start, or found one of its invariants broken.
     Failed(String),
 }
 
-/// A running core, as the rest of the node sees it.
+/// The thread of a core, for the node that started it.
 #[derive(Debug)]
 pub(crate) struct CoreThread {
     hand: CoreHand,
     thread: Option<JoinHandle<()>>,
 }
 
-/// What reaches a core from any thread.
+/// Sends commands to a core, from any thread.
 #[derive(Clone, Debug)]
 pub(crate) struct CoreHand {
     commands: Sender<Command>,
-    /// A byte in here wakes the core to look at its commands.
+    /// A byte written here wakes the core to receive its commands.
     waker: Arc<UnixStream>,
 }
 
 impl CoreHand {
-    /// Hands a command to the core; false if it is gone, or has not looked at many before.
+    /// Sends a command. Returns `false` if the core has ended, or is too far behind with its
+    /// commands.
     pub(crate) fn send(&self, command: Command) -> bool {
         self.commands.try_send(command).is_ok() && (&*self.waker).write_all(&[0]).is_ok()
     }
 }
 
 impl CoreThread {
-    /// Starts a core on a listener that is already bound. `on_end` hears how it ended, once.
+    /// Starts a core on a listener that is already bound. `on_end` gets its end, once.
     pub(crate) fn spawn(
         config: CoreConfig,
         driver: Driver,
@@ -102,14 +105,14 @@ impl CoreThread {
         on_end: Sender<CoreEnd>,
     ) -> io::Result<CoreThread> {
         let (commands, receiver) = bounded(COMMANDS_MAX);
-        let (waker, wakened) = UnixStream::pair()?;
-        // io_uring waits in the kernel, epoll outside.
-        wakened.set_nonblocking(driver == Driver::Epoll)?;
-        listener.set_nonblocking(driver == Driver::Epoll)?;
+        let (waker, wake_receiver) = UnixStream::pair()?;
+        let nonblocking = runtime::wants_nonblocking(driver);
+        wake_receiver.set_nonblocking(nonblocking)?;
+        listener.set_nonblocking(nonblocking)?;
         let name = format!("catena-core-{}", config.index);
         let thread = std::thread::Builder::new().name(name).spawn(move || {
             let body =
-                AssertUnwindSafe(|| run(config, driver, pin_to, listener, wakened, receiver));
+                AssertUnwindSafe(|| run(config, driver, pin_to, listener, wake_receiver, receiver));
             let end = match catch_unwind(body) {
                 Ok(Ok(())) => CoreEnd::Stopped,
                 Ok(Err(error)) => CoreEnd::Failed(error.to_string()),
@@ -118,14 +121,14 @@ impl CoreThread {
                     CoreEnd::Failed(format!("an invariant of the engine is broken: {said}"))
                 }
             };
-            // Nobody listens any more if the engine is being dropped.
+            // The receiver is gone if the engine is being dropped.
             _ = on_end.send(end);
         })?;
         let hand = CoreHand { commands, waker: Arc::new(waker) };
         Ok(CoreThread { hand, thread: Some(thread) })
     }
 
-    /// What reaches it.
+    /// Returns what sends commands to the core.
     pub(crate) fn hand(&self) -> &CoreHand {
         &self.hand
     }
@@ -143,84 +146,71 @@ fn run(
     driver: Driver,
     pin_to: Option<usize>,
     listener: TcpListener,
-    wakened: UnixStream,
+    wake_receiver: UnixStream,
     commands: Receiver<Command>,
 ) -> io::Result<()> {
     if let Some(cpu) = pin_to {
-        monoio::utils::bind_to_cpu_set([cpu]).map_err(|errno| {
+        pin_this_thread(cpu).map_err(|errno| {
             io::Error::other(format!("cannot pin a thread to cpu {cpu}: {errno}"))
         })?;
     }
-    let main = live(config, listener, wakened, commands);
-    match driver {
-        Driver::IoUring => io_uring_runtime()?.block_on(main),
-        Driver::Epoll => {
-            RuntimeBuilder::<LegacyDriver>::new().enable_timer().build()?.block_on(main)
-        }
-        Driver::Auto => unreachable!("the engine chose a driver"),
-    }
+    runtime::block_on(driver, run_core(config, listener, wake_receiver, commands))?
 }
 
-/// A ring that only this thread submits to, and whose completions do not interrupt it. Not
-/// `DEFER_TASKRUN`: monoio never reaps its completions while a task spins.
-pub(crate) fn ring_builder() -> io_uring::Builder {
-    let mut builder = io_uring::IoUring::builder();
-    builder.setup_single_issuer().setup_coop_taskrun();
-    builder
+fn pin_this_thread(cpu: usize) -> nix::Result<()> {
+    let mut cpus = CpuSet::new();
+    cpus.set(cpu)?;
+    sched_setaffinity(Pid::from_raw(0), &cpus)
 }
 
-fn io_uring_runtime() -> io::Result<Runtime<monoio::time::TimeDriver<IoUringDriver>>> {
-    RuntimeBuilder::<IoUringDriver>::new()
-        .with_entries(RING_ENTRIES)
-        .uring_builder(ring_builder())
-        .enable_timer()
-        .build()
-}
+/// The pause between two attempts to break connections that do not take their last replies.
+const ABANDON_RETRY_MS: u64 = 100;
 
-/// A core's life.
-async fn live(
+/// Runs a core: starts its tasks, obeys commands until it is to stop, and waits for its
+/// connections.
+async fn run_core(
     config: CoreConfig,
     listener: TcpListener,
-    wakened: UnixStream,
+    wake_receiver: UnixStream,
     commands: Receiver<Command>,
 ) -> io::Result<()> {
     let core = Rc::new(Core::new(config));
-    let listener_fd = listener.as_raw_fd();
-    let listener = monoio::net::TcpListener::from_std(listener)?;
-    let mut wakened = monoio::net::UnixStream::from_std(wakened)?;
-    let keeping_time = monoio::spawn(core.clone().keep_time());
-    let accepting = monoio::spawn(core.clone().accept(listener));
-    let watching = monoio::spawn(core.clone().watch());
+    let listener = Rc::new(Listener::from_std(listener)?);
+    let mut wake_receiver = WakeReceiver::from_std(wake_receiver)?;
+    let timing = runtime::spawn(core.clone().run_timer());
+    let accepting = runtime::spawn(core.clone().accept(listener.clone()));
+    let watching = runtime::spawn(core.clone().watch_cluster());
 
     let mut buffer = vec![0; COMMANDS_MAX];
-    let mut told_to_stop = false;
-    while !told_to_stop {
-        let (woken, returned) = wakened.read(buffer).await;
+    let mut is_stopping = false;
+    while !is_stopping {
+        let (woken, returned) = wake_receiver.read(buffer).await;
         buffer = returned;
-        // Whoever held the other end is gone: nobody can ask for anything any more.
-        told_to_stop = woken? == 0;
+        // 0 bytes: all handles were dropped, so no command can come any more.
+        is_stopping = woken? == 0;
         for command in commands.try_iter() {
             match command {
-                Command::Stop => told_to_stop = true,
-                // Whoever asked may have lost patience.
+                Command::Stop => is_stopping = true,
+                // The caller may have given up waiting.
                 Command::Census(reply) => _ = reply.try_send(core.census()),
-                Command::Begin(life) => core.begin(life),
-                Command::View(view) => core.look(&view),
-                Command::Shards(reply) => _ = reply.send(core.shards()),
+                Command::Begin(life) => core.begin_incarnation(life),
+                Command::View(view) => core.apply_view(&view),
+                Command::Shards(reply) => _ = reply.send(core.shard_status()),
             }
         }
     }
-    core.stop(listener_fd);
-    // A task that is left behind keeps what it holds for ever.
+    core.stop(&listener);
+    drop(listener);
+    // A task that has not ended when the runtime does never frees what it holds.
     accepting.await;
-    keeping_time.await;
+    timing.await;
     watching.await;
     if core.conns.len() > 0 {
-        core.deserted.notified_within(Some(Duration::from_millis(DRAIN_MS_MAX))).await;
+        core.no_connections.notified_within(Some(Duration::from_millis(DRAIN_MS_MAX))).await;
     }
     while core.conns.len() > 0 {
         core.abandon();
-        core.deserted.notified_within(Some(Duration::from_millis(100))).await;
+        core.no_connections.notified_within(Some(Duration::from_millis(ABANDON_RETRY_MS))).await;
     }
     Ok(())
 }

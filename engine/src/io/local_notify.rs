@@ -1,4 +1,4 @@
-//! A wake-up call between two tasks of one core.
+//! A wake-up signal between the tasks of one core.
 
 use std::cell::{Cell, RefCell};
 use std::future::{Future, poll_fn};
@@ -6,14 +6,17 @@ use std::pin::pin;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-/// One task waits, any may notify; calls before the wait are not lost and several count as one.
+use super::runtime;
+
+/// A signal that one task waits for and any task of the core sends. A signal sent before the wait
+/// is not lost, and several count as one.
 #[derive(Default)]
-pub(super) struct Notify {
+pub(super) struct LocalNotify {
     notified: Cell<bool>,
     waiting: RefCell<Option<Waker>>,
 }
 
-impl Notify {
+impl LocalNotify {
     pub(super) fn notify(&self) {
         self.notified.set(true);
         if let Some(waker) = self.waiting.take() {
@@ -25,10 +28,10 @@ impl Notify {
         poll_fn(|cx| self.poll(cx)).await;
     }
 
-    /// Waits for a call, or until `time` has passed; without a time, for a call.
-    pub(super) async fn notified_within(&self, time: Option<Duration>) {
-        let Some(time) = time else { return self.notified().await };
-        let mut sleep = pin!(monoio::time::sleep(time));
+    /// Waits for a signal, and not longer than `timeout` if there is one.
+    pub(super) async fn notified_within(&self, timeout: Option<Duration>) {
+        let Some(timeout) = timeout else { return self.notified().await };
+        let mut sleep = pin!(runtime::sleep(timeout));
         poll_fn(|cx| match self.poll(cx) {
             Poll::Ready(()) => Poll::Ready(()),
             Poll::Pending => sleep.as_mut().poll(cx),

@@ -1,0 +1,120 @@
+//! Where the output of a turn goes: replies to connections, frames to peers.
+
+use std::cell::{Ref, RefMut};
+
+use catena_protocol::{Header, ObjectId, ShardId, Stats};
+
+use super::conn_table::NO_CONN;
+use super::core::Core;
+use super::peer_link::PeerLink;
+use catena_core::chain::record::NodeId;
+use catena_core::chain::replica::{Exits, Report};
+use catena_core::shard::{Answered, ConnId, Outbox, Output, Time};
+
+/// Appends replies to the buffers of their connections, and frames to those of the peer links.
+pub(super) struct TurnOutput<'a> {
+    core: &'a Core,
+    /// The connection being served; its reply buffer is `unsent`.
+    current: ConnId,
+    unsent: &'a mut Vec<u8>,
+    /// The shard whose frames to peers are being collected.
+    shard: ShardId,
+    links: Ref<'a, Vec<PeerLink>>,
+}
+
+impl<'a> TurnOutput<'a> {
+    /// Creates the output of a turn that serves `current`.
+    pub(super) fn of_turn(
+        core: &'a Core,
+        current: ConnId,
+        unsent: &'a mut Vec<u8>,
+    ) -> TurnOutput<'a> {
+        TurnOutput { core, current, unsent, shard: ShardId(0), links: core.links.borrow() }
+    }
+
+    /// Creates the output of a shard that sends to its peers after a turn.
+    pub(super) fn of_shard(
+        core: &'a Core,
+        shard: ShardId,
+        unsent: &'a mut Vec<u8>,
+    ) -> TurnOutput<'a> {
+        TurnOutput { shard, ..TurnOutput::of_turn(core, NO_CONN, unsent) }
+    }
+
+    /// Lets `write` append to the replies of a connection.
+    fn append(&mut self, conn: ConnId, write: impl FnOnce(&mut Vec<u8>)) {
+        if conn == self.current {
+            write(self.unsent);
+        } else if let Some(conn) = self.core.conns.get(conn) {
+            write(&mut conn.replies());
+            conn.flush_wanted.notify();
+        }
+    }
+
+    fn write(&mut self, conn: ConnId, to: &Header, output: &Output<'_>) {
+        match self.core.epoch.get() {
+            0 => self.append(conn, |unsent| output.write(to, unsent)),
+            // Replies carry the epoch, so that clients notice a newer one.
+            epoch => {
+                let to = Header { epoch, ..*to };
+                self.append(conn, |unsent| output.write(&to, unsent));
+            }
+        }
+    }
+}
+
+impl Outbox for TurnOutput<'_> {
+    fn push(&mut self, conn: ConnId, to: &Header, output: Output<'_>) {
+        self.core.meter.at_once(to.op, output.status());
+        self.write(conn, to, &output);
+    }
+
+    fn push_waited(&mut self, conn: ConnId, to: &Header, output: Output<'_>, waited_us: u64) {
+        let since = Time(self.began().0.saturating_sub(waited_us));
+        let (op, outcome) = (to.op, output.status());
+        self.answered(Answered { op, outcome, since, waited: true });
+        self.write(conn, to, &output);
+    }
+
+    fn complete(&self, stats: &mut Stats) {
+        stats.core = self.core.index().into();
+        stats.connections = self.core.conns.len() as u64;
+    }
+
+    fn print(&mut self, log: ObjectId, name: Option<&str>, line: &str) {
+        match name {
+            Some(name) => tracing::info!(target: "catena::log", log = name, "{line}"),
+            None => tracing::info!(target: "catena::log", ?log, "{line}"),
+        }
+    }
+}
+
+impl Exits for TurnOutput<'_> {
+    type Bytes<'b>
+        = RefMut<'b, Vec<u8>>
+    where
+        Self: 'b;
+
+    fn encoded(&mut self, conn: ConnId, replies: &[u8]) {
+        // A copy, in a cluster only: these replies waited in the replica until their entries were
+        // committed, and a connection's buffer holds only what may be sent now.
+        self.append(conn, |unsent| unsent.extend_from_slice(replies));
+    }
+
+    fn began(&self) -> Time {
+        self.core.meter.began()
+    }
+
+    fn answered(&mut self, answered: Answered) {
+        self.core.meter.late(answered);
+    }
+
+    fn peer(&mut self, node: NodeId) -> Option<RefMut<'_, Vec<u8>>> {
+        let is_it = |link: &&PeerLink| link.peer.node == node && link.peer.owns(self.shard);
+        self.links.iter().find(is_it).map(|link| link.conn.unsent.borrow_mut())
+    }
+
+    fn report(&mut self, shard: ShardId, report: Report) {
+        self.core.on_report(shard, report);
+    }
+}
