@@ -33,7 +33,7 @@ use crate::unwind;
 /// An object is plain state in one shard; its ops run there one after the other, each at one place in
 /// the shard's order, once however often a client has to ask. The ops and replies are those of its
 /// [`UserType`], which clients have as well; `Default` is the object nobody has changed yet. An
-/// engine knows the types it was [given](crate::Builder::register), and
+/// engine serves the types that `Builder::register` was called with, and
 /// [`rehearse`](crate::rehearse) is the test that each of them should have.
 ///
 /// A method gets the archive of an op, lent out where it was received and validated before:
@@ -126,10 +126,12 @@ use crate::unwind;
 ///     }
 /// }
 ///
-/// catena_engine::rehearse::<Tickets>(&[Ask::Buy { count: 499 }, Ask::Sold, Ask::Buy { count: 2 }]);
-/// let engine = catena_engine::Engine::builder().register::<Tickets>().start()?;
-/// # Ok::<(), catena_engine::StartError>(())
+/// let ops = [Ask::Buy { count: 499 }, Ask::Sold, Ask::Buy { count: 2 }];
+/// let replies = catena_engine::rehearse::<Tickets>(&ops);
+/// assert_eq!(replies, [Ok(499), Ok(499), Err(SOLD_OUT)]);
 /// ```
+///
+/// A node serves the type once it is registered: `Engine::builder().register::<Tickets>().start()`.
 pub trait Object: UserType<Op: Archive<Archived: 'static>> + Default + Send + 'static {
     /// Decides whether `apply` may have the op; changes nothing.
     ///
