@@ -11,6 +11,7 @@ use catena_protocol::{Missing, Refusal, Reply};
 use serde::{Deserialize, Serialize};
 
 use super::RestoreError;
+use super::kind::{Growth, ObjectKind, SharedObject};
 use super::state::{blob, check};
 use super::{
     Answer, Applied, Description, Turn, WAITER_BYTES, WaiterId, check_len, check_reason,
@@ -41,8 +42,18 @@ enum State {
     Cancelled(Box<str>),
 }
 
-impl Future {
-    pub(super) fn read(&self, op: &FutureOp<'_>) -> Result<Reply<'_>, Refusal> {
+impl ObjectKind for Future {
+    type Op<'o> = FutureOp<'o>;
+
+    fn growth(op: &FutureOp<'_>) -> Growth {
+        match op {
+            // A reason is short, and must reach the waiting requests even if memory is short.
+            FutureOp::Cancel { .. } => Growth::None,
+            _ => Growth::Body,
+        }
+    }
+
+    fn read(&self, op: &FutureOp<'_>, _version: u64) -> Result<Reply<'_>, Refusal> {
         match (op, &self.state) {
             (FutureOp::State, State::Pending) => Ok(Reply::Number(0)),
             (FutureOp::State, State::Set { .. }) => Ok(Reply::Number(1)),
@@ -54,7 +65,7 @@ impl Future {
         }
     }
 
-    pub(super) fn check(&self, op: &FutureOp<'_>) -> Result<(), Refusal> {
+    fn check(&self, op: &FutureOp<'_>) -> Result<(), Refusal> {
         match (*op, &self.state) {
             (FutureOp::Set { .. } | FutureOp::Get, State::Cancelled(reason)) => {
                 Err(Refusal::Broken(reason.to_string()))
@@ -66,7 +77,7 @@ impl Future {
         }
     }
 
-    pub(super) fn apply(&mut self, op: &FutureOp<'_>, turn: &mut Turn<'_>) -> Applied {
+    fn apply(&mut self, op: &FutureOp<'_>, turn: &mut Turn<'_>) -> Applied {
         let is_pending = matches!(self.state, State::Pending);
         match *op {
             FutureOp::Set { bytes } if is_pending => {
@@ -100,13 +111,19 @@ impl Future {
         }
     }
 
-    /// Forgets a waiter.
-    pub(super) fn cancel(&mut self, waiter: WaiterId) -> Missing {
-        self.waiters.remove(&waiter);
-        Missing::default()
+    /// Works out what a snapshot leaves out, and refuses what no future holds.
+    fn complete_restored(&mut self, _seq: u64) -> Result<(), RestoreError> {
+        if let State::Set { value, answer } = &mut self.state {
+            check(value.len() <= CELL_BYTES_MAX, "a future is too large")?;
+            *answer = Answer::reply(&Reply::Value(Some(value)), &mut Vec::new());
+        }
+        let may_wait = matches!(self.state, State::Pending);
+        check(may_wait || self.waiters.is_empty(), "somebody waits for what is there")
     }
+}
 
-    pub(super) fn describe(&self) -> Description {
+impl SharedObject for Future {
+    fn describe(&self) -> Description {
         let detail = match &self.state {
             State::Pending => format!("pending, {} waiting", self.waiters.len()),
             State::Set { value, .. } => format!("set, {} bytes", value.len()),
@@ -115,27 +132,24 @@ impl Future {
         Description { detail, ..Description::default() }
     }
 
-    pub(super) fn waiters(&self) -> Vec<WaiterId> {
-        self.waiters.iter().copied().collect()
-    }
-
-    /// Works out what a snapshot leaves out, and refuses what no future holds.
-    pub(super) fn complete_restored(&mut self) -> Result<(), RestoreError> {
-        if let State::Set { value, answer } = &mut self.state {
-            check(value.len() <= CELL_BYTES_MAX, "a future is too large")?;
-            *answer = Answer::reply(&Reply::Value(Some(value)), &mut Vec::new());
-        }
-        let may_wait = matches!(self.state, State::Pending);
-        check(may_wait || self.waiters.is_empty(), "somebody waits for what is there")
-    }
-
-    pub(super) fn bytes(&self) -> u64 {
+    fn bytes(&self) -> u64 {
         let state = match &self.state {
             State::Pending => 0,
             State::Set { value, answer } => value.len() as u64 + answer.bytes(),
             State::Cancelled(reason) => reason.len() as u64,
         };
         size_of::<Future>() as u64 + state + (self.waiters.len() * WAITER_BYTES) as u64
+    }
+
+    fn waiters(&self) -> Vec<WaiterId> {
+        self.waiters.iter().copied().collect()
+    }
+
+    /// Forgets a waiter.
+    fn cancel(&mut self, waiter: WaiterId, turn: &mut Turn<'_>) -> Missing {
+        turn.unchanged();
+        self.waiters.remove(&waiter);
+        Missing::default()
     }
 }
 

@@ -13,6 +13,7 @@ use catena_protocol::{Elements, Fault, Missing, Refusal, Reply, SeatState, Statu
 use serde::{Deserialize, Serialize};
 
 use super::RestoreError;
+use super::kind::{Growth, ObjectKind, SharedObject};
 use super::numbers::Numbers;
 use super::round::Progress;
 use super::seats::{SeatSet, Seats, Terms};
@@ -47,8 +48,18 @@ pub(crate) struct Reduction {
     broken: Option<Box<str>>,
 }
 
-impl Reduction {
-    pub(super) fn read(&self, op: &ReductionOp<'_>) -> Result<Reply<'_>, Refusal> {
+impl ObjectKind for Reduction {
+    type Op<'o> = ReductionOp<'o>;
+
+    fn growth(op: &ReductionOp<'_>) -> Growth {
+        match op {
+            // A reason is short, and must reach the waiting parties even if memory is short.
+            ReductionOp::Break { .. } => Growth::None,
+            _ => Growth::Body,
+        }
+    }
+
+    fn read(&self, op: &ReductionOp<'_>, _version: u64) -> Result<Reply<'_>, Refusal> {
         match op {
             ReductionOp::Last => match &self.last {
                 Some(last) => Ok(self.last_round(last)),
@@ -59,7 +70,7 @@ impl Reduction {
         }
     }
 
-    pub(super) fn check(&self, op: &ReductionOp<'_>) -> Result<(), Refusal> {
+    fn check(&self, op: &ReductionOp<'_>) -> Result<(), Refusal> {
         match op {
             ReductionOp::Contribute(part) => self.check_part(part),
             ReductionOp::Break { reason } => Ok(check_reason(reason)?),
@@ -68,6 +79,97 @@ impl Reduction {
         }
     }
 
+    fn apply(&mut self, op: &ReductionOp<'_>, turn: &mut Turn<'_>) -> Applied {
+        match op {
+            ReductionOp::Contribute(part) if self.is_last(part.round) => {
+                self.come_late(part, turn);
+                let last = self.last.as_ref().expect("the last round is there");
+                turn.done(&self.last_round(last))
+            }
+            ReductionOp::Contribute(part) => self.contribute(part, turn),
+            ReductionOp::Reset => {
+                self.send_away("the reduction was reset", turn);
+                // All parties are needed again, those dropped included.
+                self.dropped = SeatSet::default();
+                self.seats.clear(turn);
+                self.broken = None;
+                turn.done(&Reply::Number(self.round))
+            }
+            ReductionOp::Break { reason } => {
+                self.break_up(reason, turn);
+                turn.done(&Reply::Number(self.round))
+            }
+            ReductionOp::Last | ReductionOp::State => unreachable!("a read is not applied"),
+        }
+    }
+
+    /// Works out what a snapshot leaves out, and refuses what no reduction holds.
+    fn complete_restored(&mut self, _seq: u64) -> Result<(), RestoreError> {
+        let is_first = self.round == 0 && self.last.is_some();
+        check(!is_first, "a reduction has a result before its first round")?;
+        check(self.parties <= PARTIES_MAX, "a reduction has too many parties")?;
+        self.dropped.complete_restored(self.parties)?;
+        self.seats.complete_restored()?;
+        let may_sit = |party: &u32| *party < self.parties && !self.dropped.contains(*party);
+        check(self.seats.parties().all(may_sit), "somebody has a seat who takes no part")?;
+        if let Some(progress) = &mut self.progress {
+            let may_be = self.loss.is_some() && self.round <= ROUND_MAX;
+            check(may_be, "a round began that cannot be")?;
+            progress.complete_restored(self.parties, &self.dropped)?;
+        }
+        Ok(())
+    }
+}
+
+impl SharedObject for Reduction {
+    fn describe(&self) -> Description {
+        self.seats.describe(self.state(), self.broken.as_deref(), self.dropped.len().into())
+    }
+
+    fn bytes(&self) -> u64 {
+        let last = self.last.as_ref().map_or(0, Numbers::bytes);
+        let progress = self.progress.as_ref().map_or(0, Progress::bytes);
+        let reason = self.broken.as_ref().map_or(0, |reason| reason.len());
+        let own = (size_of::<Reduction>() + reason) as u64;
+        own + last + progress + self.seats.bytes() + self.dropped.bytes()
+    }
+
+    fn waiters(&self) -> Vec<WaiterId> {
+        self.progress
+            .as_ref()
+            .map_or_else(Vec::new, |progress| progress.waiters.iter().copied().collect())
+    }
+
+    fn holds(&self) -> Vec<HoldId> {
+        self.seats.holds()
+    }
+
+    /// Forgets a waiter; what it contributed stays.
+    fn cancel(&mut self, waiter: WaiterId, turn: &mut Turn<'_>) -> Missing {
+        turn.unchanged();
+        let Some(progress) = &mut self.progress else {
+            unreachable!("{waiter:?} waits in a round")
+        };
+        progress.waiters.remove(&waiter);
+        self.who_is_missing()
+    }
+
+    /// Takes back a seat that is not held any more, and does about it what was agreed.
+    fn lose(&mut self, hold: HoldId, why: Lost, turn: &mut Turn<'_>) {
+        let (party, waiter) = self.seats.lose(hold);
+        if self.loss == Some(Loss::Break) && why == Lost::Late && self.broken.is_none() {
+            return self.break_up(&format!("party {party} is past its deadline"), turn);
+        }
+        self.time_out(waiter, turn);
+        if self.loss == Some(Loss::Drop) {
+            self.drop_party(party, turn);
+        } else {
+            turn.unchanged();
+        }
+    }
+}
+
+impl Reduction {
     fn check_part(&self, part: &Contribution<'_>) -> Result<(), Refusal> {
         check_seat(None, part.parties)?;
         check_size(part.elements)?;
@@ -95,30 +197,6 @@ impl Reduction {
         match &self.progress {
             Some(progress) => Ok(progress.check(part)?),
             None => Ok(()),
-        }
-    }
-
-    pub(super) fn apply(&mut self, op: &ReductionOp<'_>, turn: &mut Turn<'_>) -> Applied {
-        match op {
-            ReductionOp::Contribute(part) if self.is_last(part.round) => {
-                self.come_late(part, turn);
-                let last = self.last.as_ref().expect("the last round is there");
-                turn.done(&self.last_round(last))
-            }
-            ReductionOp::Contribute(part) => self.contribute(part, turn),
-            ReductionOp::Reset => {
-                self.send_away("the reduction was reset", turn);
-                // All parties are needed again, those dropped included.
-                self.dropped = SeatSet::default();
-                self.seats.clear(turn);
-                self.broken = None;
-                turn.done(&Reply::Number(self.round))
-            }
-            ReductionOp::Break { reason } => {
-                self.break_up(reason, turn);
-                turn.done(&Reply::Number(self.round))
-            }
-            ReductionOp::Last | ReductionOp::State => unreachable!("a read is not applied"),
         }
     }
 
@@ -189,29 +267,6 @@ impl Reduction {
         }
     }
 
-    /// Forgets a waiter; what it contributed stays.
-    pub(super) fn cancel(&mut self, waiter: WaiterId) -> Missing {
-        let Some(progress) = &mut self.progress else {
-            unreachable!("{waiter:?} waits in a round")
-        };
-        progress.waiters.remove(&waiter);
-        self.who_is_missing()
-    }
-
-    /// Takes back a seat that is not held any more, and does about it what was agreed.
-    pub(super) fn lose(&mut self, hold: HoldId, why: Lost, turn: &mut Turn<'_>) {
-        let (party, waiter) = self.seats.lose(hold);
-        if self.loss == Some(Loss::Break) && why == Lost::Late && self.broken.is_none() {
-            return self.break_up(&format!("party {party} is past its deadline"), turn);
-        }
-        self.time_out(waiter, turn);
-        if self.loss == Some(Loss::Drop) {
-            self.drop_party(party, turn);
-        } else {
-            turn.unchanged();
-        }
-    }
-
     /// Ends the wait of a request, if it is one.
     fn time_out(&mut self, waiter: Option<WaiterId>, turn: &mut Turn<'_>) {
         let Some((progress, waiter)) = self.progress.as_mut().zip(waiter) else { return };
@@ -228,45 +283,6 @@ impl Reduction {
         if progress.is_complete() {
             self.complete(turn);
         }
-    }
-
-    pub(super) fn describe(&self) -> Description {
-        self.seats.describe(self.state(), self.broken.as_deref(), self.dropped.len().into())
-    }
-
-    pub(super) fn holds(&self) -> Vec<HoldId> {
-        self.seats.holds()
-    }
-
-    pub(super) fn waiters(&self) -> Vec<WaiterId> {
-        self.progress
-            .as_ref()
-            .map_or_else(Vec::new, |progress| progress.waiters.iter().copied().collect())
-    }
-
-    /// Works out what a snapshot leaves out, and refuses what no reduction holds.
-    pub(super) fn complete_restored(&mut self) -> Result<(), RestoreError> {
-        let is_first = self.round == 0 && self.last.is_some();
-        check(!is_first, "a reduction has a result before its first round")?;
-        check(self.parties <= PARTIES_MAX, "a reduction has too many parties")?;
-        self.dropped.complete_restored(self.parties)?;
-        self.seats.complete_restored()?;
-        let may_sit = |party: &u32| *party < self.parties && !self.dropped.contains(*party);
-        check(self.seats.parties().all(may_sit), "somebody has a seat who takes no part")?;
-        if let Some(progress) = &mut self.progress {
-            let may_be = self.loss.is_some() && self.round <= ROUND_MAX;
-            check(may_be, "a round began that cannot be")?;
-            progress.complete_restored(self.parties, &self.dropped)?;
-        }
-        Ok(())
-    }
-
-    pub(super) fn bytes(&self) -> u64 {
-        let last = self.last.as_ref().map_or(0, Numbers::bytes);
-        let progress = self.progress.as_ref().map_or(0, Progress::bytes);
-        let reason = self.broken.as_ref().map_or(0, |reason| reason.len());
-        let own = (size_of::<Reduction>() + reason) as u64;
-        own + last + progress + self.seats.bytes() + self.dropped.bytes()
     }
 
     /// Whether nobody ever contributed, so that the first may choose the round.

@@ -12,16 +12,15 @@
 
 use alloc::boxed::Box;
 use alloc::vec::Vec;
+use catena_protocol::Status;
 use catena_protocol::limits::BODY_BYTES_MAX;
-use catena_protocol::{Kind, Status};
 use postcard::de_flavors::Slice;
 use postcard::ser_flavors::{AllocVec, Flavor};
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+use super::Answer;
 use super::RestoreError;
-use super::user::{self, User};
-use super::{Answer, Object, Types};
 
 /// Takes what is written down.
 pub(crate) struct Writer(postcard::Serializer<AllocVec>);
@@ -61,78 +60,6 @@ impl<'b> Reader<'b> {
 /// Refuses what contradicts itself, unless it `holds`.
 pub(crate) fn check(holds: bool, otherwise: &'static str) -> Result<(), RestoreError> {
     if holds { Ok(()) } else { Err(RestoreError::Contradiction(otherwise)) }
-}
-
-impl Object {
-    /// Writes down the kind and the state.
-    pub(crate) fn write(&self, out: &mut Writer) {
-        out.put(&self.kind().to_wire());
-        match self {
-            Object::Counter(counter) => out.put(counter),
-            Object::Flag(flag) => out.put(flag),
-            Object::Cell(cell) => out.put(cell),
-            Object::Vector(vector) => out.put(vector),
-            Object::Reduction(reduction) => out.put(reduction),
-            Object::Barrier(barrier) => out.put(barrier),
-            Object::Latch(latch) => out.put(latch),
-            Object::List(list) => out.put(list),
-            Object::Map(map) => out.put(map),
-            Object::Set(set) => out.put(set),
-            Object::Semaphore(semaphore) => out.put(semaphore),
-            Object::Lock(lock) => out.put(lock),
-            Object::Future(future) => out.put(future),
-            Object::Log(log) => out.put(log),
-            Object::User(user) => out.put(user),
-        }
-    }
-
-    /// Reads back an object of a shard that is at `seq`.
-    pub(crate) fn read_back(
-        input: &mut Reader<'_>,
-        seq: u64,
-        types: &Types,
-    ) -> Result<Object, RestoreError> {
-        let kind: u8 = input.take()?;
-        let mut object = match Kind::from_wire(kind) {
-            Some(Kind::Counter) => Object::Counter(input.take()?),
-            Some(Kind::Flag) => Object::Flag(input.take()?),
-            Some(Kind::Cell) => Object::Cell(input.take()?),
-            Some(Kind::Vector) => Object::Vector(input.take()?),
-            Some(Kind::Reduction) => Object::Reduction(input.take()?),
-            Some(Kind::Barrier) => Object::Barrier(input.take()?),
-            Some(Kind::Latch) => Object::Latch(input.take()?),
-            Some(Kind::List) => Object::List(input.take()?),
-            Some(Kind::Map) => Object::Map(input.take()?),
-            Some(Kind::Set) => Object::Set(input.take()?),
-            Some(Kind::Semaphore) => Object::Semaphore(input.take()?),
-            Some(Kind::Lock) => Object::Lock(input.take()?),
-            Some(Kind::Future) => Object::Future(input.take()?),
-            Some(Kind::Log) => Object::Log(input.take()?),
-            Some(Kind::User) => {
-                let kept: user::Kept<'_> = input.take()?;
-                Object::User(Box::new(User::restored(&kept, types)?))
-            }
-            Some(Kind::Session | Kind::Object | Kind::Scope) | None => {
-                return Err(RestoreError::UnknownKind(kind));
-            }
-        };
-        match &mut object {
-            Object::Counter(_) | Object::Flag(_) | Object::User(_) => {}
-            Object::Cell(cell) => cell.check_restored()?,
-            Object::Vector(vector) => vector.check_restored()?,
-            Object::Reduction(reduction) => reduction.complete_restored()?,
-            Object::Barrier(barrier) => barrier.complete_restored()?,
-            Object::Latch(latch) => latch.check_restored()?,
-            Object::List(list) => list.complete_restored(seq)?,
-            Object::Map(map) => map.complete_restored()?,
-            Object::Set(set) => set.complete_restored()?,
-            Object::Semaphore(semaphore) => semaphore.complete_restored(seq)?,
-            Object::Lock(lock) => lock.complete_restored(seq)?,
-            Object::Future(future) => future.complete_restored()?,
-            Object::Log(log) => log.complete_restored()?,
-        }
-        Ok(object)
-    }
 }
 
 /// Bytes in one piece, where serde alone would take them one by one.

@@ -19,10 +19,11 @@ use core::panic::AssertUnwindSafe;
 
 use catena_protocol::op::UserOp;
 use catena_protocol::rkyv::{Archive, Archived};
-use catena_protocol::{Fault, Op, Refusal, Reply, Status, UserType, user_type};
+use catena_protocol::{Fault, Refusal, Reply, Status, UserType, user_type};
 use serde::{Deserialize, Serialize, Serializer};
 
 use super::RestoreError;
+use super::kind::SharedObject;
 use super::state::{Blob, check};
 use super::{Answer, Applied, Description, Turn, check_stored};
 use crate::config::STORED_REPLY_BYTES_MAX;
@@ -293,10 +294,8 @@ pub(crate) struct User {
 }
 
 impl User {
-    pub(super) fn fresh(op: &Op<'_>, types: &Types) -> Result<User, Fault> {
-        let Op::User(UserOp::Read { type_id, .. } | UserOp::Update { type_id, .. }) = *op else {
-            unreachable!("{:?} makes no user-defined object", op.code())
-        };
+    pub(super) fn fresh(op: &UserOp<'_>, types: &Types) -> Result<User, Fault> {
+        let (UserOp::Read { type_id, .. } | UserOp::Update { type_id, .. }) = *op;
         let object = guard(types.find(type_id)?.fresh)?;
         Ok(User { type_id, bytes: 0, object })
     }
@@ -350,7 +349,16 @@ impl User {
         Applied::Done(turn.answer_value())
     }
 
-    pub(super) fn describe(&self) -> Description {
+    fn check_type(&self, type_id: u32) -> Result<(), Fault> {
+        if type_id == self.type_id {
+            return Ok(());
+        }
+        Err(Fault::expected(Status::Mismatch, self.type_id.into(), type_id.into()))
+    }
+}
+
+impl SharedObject for User {
+    fn describe(&self) -> Description {
         let name = self.object.name();
         let text = guard(|| self.object.describe());
         let line = match &text {
@@ -362,15 +370,8 @@ impl User {
         Description { detail, ..Description::default() }
     }
 
-    pub(super) fn bytes(&self) -> u64 {
+    fn bytes(&self) -> u64 {
         size_of::<User>() as u64 + self.bytes
-    }
-
-    fn check_type(&self, type_id: u32) -> Result<(), Fault> {
-        if type_id == self.type_id {
-            return Ok(());
-        }
-        Err(Fault::expected(Status::Mismatch, self.type_id.into(), type_id.into()))
     }
 }
 

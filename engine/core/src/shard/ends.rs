@@ -6,7 +6,7 @@ use catena_protocol::{Fault, Header, Missing, ObjectId, OpCode, Refusal, Status}
 
 use super::{Outbox, Shard, Time};
 use crate::objects::holds::Hold;
-use crate::objects::{Answer, HoldId, Lost, Object, Place, Turn, WaiterId};
+use crate::objects::{Answer, AnyObject, HoldId, Lost, Place, Turn, WaiterId};
 
 impl Shard {
     /// Lets time pass: ends the waits, holds, objects and sessions whose time is up. Answers whether
@@ -91,7 +91,7 @@ impl Shard {
     fn change<T>(
         &mut self,
         id: ObjectId,
-        change: impl FnOnce(&mut Object, &mut Turn<'_>) -> T,
+        change: impl FnOnce(&mut AnyObject, &mut Turn<'_>) -> T,
     ) -> T {
         self.seq.0 += 1;
         let entry = self.objects.get_mut(&id).expect("who waits or holds has its object");

@@ -45,7 +45,7 @@ use self::waiters::{Waiter, Waiters};
 use self::watchers::Watchers;
 use crate::ahead::Step;
 use crate::config::{NAMED_BYTES, OBJECT_BYTES, OBJECTS_MAX, SESSION_BYTES};
-use crate::objects::{Answer, Applied, Desk, Object, Place, Turn, WaiterId};
+use crate::objects::{Answer, AnyObject, Applied, Desk, Place, Turn, WaiterId};
 pub use crate::objects::{RestoreError, Types};
 pub use crate::time::Time;
 
@@ -87,7 +87,7 @@ pub struct Shard {
 /// An object in the table.
 #[derive(Debug)]
 struct Entry {
-    object: Object,
+    object: AnyObject,
     /// Its version: where in the shard's order it was changed last.
     version: Seq,
 }
@@ -333,7 +333,7 @@ impl Shard {
                     return Ok(());
                 }
                 None => {
-                    let fresh = Object::fresh(op, &self.types)?;
+                    let fresh = AnyObject::fresh(op, &self.types)?;
                     let reply = fresh.read(op, 0, &mut self.desk.value)?;
                     out.push(conn, header, Output::Reply(&reply));
                     return Ok(());
@@ -424,15 +424,15 @@ impl Shard {
         }
         let place = Place { version_before: entry.version.0, ..place };
         let mut turn = Turn::new(waiter, place, &mut self.desk);
-        let in_place = matches!(object, Object::Counter(_) | Object::Flag(_));
-        let bytes_before = if in_place { 0 } else { object.bytes() };
+        let has_heap = object.has_heap();
+        let bytes_before = if has_heap { object.bytes() } else { 0 };
         let applied = object.apply(op, checked, &mut turn);
         self.seq.0 = version;
         let changed = turn.has_changed();
         if changed {
             entry.version = self.seq;
         }
-        if !in_place {
+        if has_heap {
             let bytes = object.bytes();
             self.resized(id, bytes_before, bytes);
         }
@@ -448,7 +448,7 @@ impl Shard {
         place: Place,
     ) -> Result<Applied, Refusal> {
         let Request { header, name, body, op } = *request;
-        let mut object = Object::fresh(op, &self.types)?;
+        let mut object = AnyObject::fresh(op, &self.types)?;
         let checked = object.check(op)?;
         self.check_memory(OBJECT_BYTES + name.map_or(0, |name| NAMED_BYTES + name.len() as u64))?;
         if self.objects.len() >= OBJECTS_MAX {

@@ -30,7 +30,7 @@ use super::waiters::Waiter;
 use super::{Entry, Seq, Shard, Time};
 use crate::config::{OBJECT_BYTES, OBJECTS_MAX};
 use crate::objects::holds::Hold;
-use crate::objects::{HoldId, Object, Reader, RestoreError, WaiterId, Writer, check};
+use crate::objects::{AnyObject, HoldId, Reader, RestoreError, WaiterId, Writer, check};
 
 /// The format that is written.
 const FORMAT: u8 = 1;
@@ -262,7 +262,7 @@ impl Shard {
         for _ in 0..input.take::<u64>()? {
             let KeptObject { id, version, name, ends } = input.take()?;
             let id = ObjectId(id);
-            let object = Object::read_back(input, self.seq.0, &self.types)?;
+            let object = AnyObject::restore(input, self.seq.0, &self.types)?;
             check(version <= self.seq, "a version is still to come")?;
             check(self.objects.len() < OBJECTS_MAX, "there are too many objects")?;
             waiting += self.check_waiters(id, &object)?;
@@ -286,7 +286,7 @@ impl Shard {
     }
 
     /// Refuses requests that an object lets wait and that do not wait for it. Answers how many do.
-    fn check_waiters(&self, id: ObjectId, object: &Object) -> Result<usize, RestoreError> {
+    fn check_waiters(&self, id: ObjectId, object: &AnyObject) -> Result<usize, RestoreError> {
         let waiters = object.waiters();
         for waiter in &waiters {
             let waits_here = self.waiters.get(*waiter).is_some_and(|waiter| {
@@ -298,7 +298,7 @@ impl Shard {
     }
 
     /// Refuses what an object lets be held and nobody holds. Answers how much there is.
-    fn check_holds(&self, id: ObjectId, object: &Object) -> Result<usize, RestoreError> {
+    fn check_holds(&self, id: ObjectId, object: &AnyObject) -> Result<usize, RestoreError> {
         let mut holds = object.holds();
         for hold in &holds {
             let is_held = self.desk.holds.find(*hold).is_some_and(|hold| hold.object == id);

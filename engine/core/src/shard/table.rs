@@ -411,11 +411,11 @@ mod tests {
     #[test]
     fn an_object_takes_no_more_than_it_is_accounted_for() {
         use crate::config::OBJECT_BYTES;
-        use crate::objects::{Object, Types};
+        use crate::objects::{AnyObject, Types};
         use crate::shard::{Entry as Kept, Seq};
         use catena_protocol::Op;
         use catena_protocol::op::CounterOp;
-        let counter = || Object::fresh(&Op::Counter(CounterOp::Get), &Types::default());
+        let counter = || AnyObject::fresh(&Op::Counter(CounterOp::Get), &Types::default());
         let mut table: Table<ObjectId, Kept> = Table::new(Seed::new(1));
         for id in 0..200_000 {
             let object = counter().expect("a counter needs no type");
