@@ -11,9 +11,9 @@ use catena_protocol::op::CounterOp;
 use catena_protocol::{Fault, Kind, Missing, Op, Refusal, Reply, Status};
 
 use super::kind::{Growth, ObjectKind, SharedObject};
-use super::user::{Kept, User};
+use super::user::{User, UserSnapshot};
 use super::{
-    Applied, Description, HoldId, Lost, Reader, RestoreError, Turn, Types, WaiterId, Writer,
+    Applied, Description, HoldId, LossCause, Reader, RestoreError, Turn, Types, WaiterId, Writer,
 };
 
 /// Makes of the table of built-in kinds: the enum, what is decided by an op or a kind, and the
@@ -70,7 +70,7 @@ macro_rules! built_in_kinds {
                         Ok(AnyObject::$Kind(object))
                     })*
                     Some(Kind::User) => {
-                        let snapshot: Kept<'_> = input.take()?;
+                        let snapshot: UserSnapshot<'_> = input.take()?;
                         Ok(AnyObject::User(Box::new(User::restored(&snapshot, types)?)))
                     }
                     Some(Kind::Session | Kind::Object | Kind::Scope) | None => {
@@ -197,8 +197,8 @@ impl AnyObject {
     }
 
     /// Takes back what a session no longer holds; the shard has removed the hold.
-    pub(crate) fn lose(&mut self, hold: HoldId, why: Lost, turn: &mut Turn<'_>) {
-        each!(self, |object| object.lose(hold, why, turn));
+    pub(crate) fn lose(&mut self, hold: HoldId, cause: LossCause, turn: &mut Turn<'_>) {
+        each!(self, |object| object.lose(hold, cause, turn));
     }
 
     /// Returns the requests that wait for the object, in no particular order.

@@ -26,10 +26,10 @@ use serde::{Deserialize, Serialize};
 
 use super::RestoreError;
 use super::kind::{Growth, ObjectKind, SharedObject};
-use super::seats::{Seats, Terms};
+use super::seats::{SeatHolders, SeatTerms};
 use super::state::{check, loss};
 use super::{
-    Answer, Applied, Description, HoldId, Lost, Turn, WaiterId, check_loss, check_reason,
+    Applied, Description, HoldId, LossCause, StoredReply, Turn, WaiterId, check_loss, check_reason,
     check_seat, check_waiters, count,
 };
 
@@ -47,7 +47,7 @@ pub(crate) struct Barrier {
     missing: BTreeSet<Arc<str>>,
     /// Who is not waited for any more.
     dropped: BTreeSet<Arc<str>>,
-    seats: Seats<Arc<str>>,
+    seats: SeatHolders<Arc<str>>,
     /// In whose name each request waits: many may give up at once, and each is found without a search.
     #[serde(skip)]
     waiters: BTreeMap<WaiterId, Arc<str>>,
@@ -183,9 +183,9 @@ impl SharedObject for Barrier {
     }
 
     /// Takes back a seat that is not held any more, and does about it what was agreed.
-    fn lose(&mut self, hold: HoldId, why: Lost, turn: &mut Turn<'_>) {
+    fn lose(&mut self, hold: HoldId, why: LossCause, turn: &mut Turn<'_>) {
         let (party, _) = self.seats.lose(hold);
-        if self.loss == Some(Loss::Break) && why == Lost::Late && self.broken.is_none() {
+        if self.loss == Some(Loss::Break) && why == LossCause::Expired && self.broken.is_none() {
             return self.break_up(&format!("party {party} is past its deadline"), turn);
         }
         self.time_out(&party, turn);
@@ -222,7 +222,7 @@ impl Barrier {
 
     fn arrive(&mut self, arrival: &Arrival<'_>, waits: bool, turn: &mut Turn<'_>) -> Applied {
         let Arrival { party, parties, generation, hold_ms, loss } = *arrival;
-        let terms = Terms { hold_ms, loss };
+        let terms = SeatTerms { hold_ms, loss };
         if generation < self.generation {
             self.come_late(party, terms, turn);
             return turn.done(&Reply::Number(generation));
@@ -265,7 +265,7 @@ impl Barrier {
 
     /// Lets a party that comes for a past generation have its seat: it is going to come for this one.
     /// One that nobody expects is only answered.
-    fn come_late(&mut self, party: &str, terms: Terms, turn: &mut Turn<'_>) {
+    fn come_late(&mut self, party: &str, terms: SeatTerms, turn: &mut Turn<'_>) {
         if self.broken.is_some() {
             return turn.unchanged();
         }
@@ -285,8 +285,8 @@ impl Barrier {
     }
 
     /// Ends a generation that all have come to, and begins the next. Answers what they are told.
-    fn complete(&mut self, turn: &mut Turn<'_>) -> Answer {
-        let answer = turn.answer(&Reply::Number(self.generation));
+    fn complete(&mut self, turn: &mut Turn<'_>) -> StoredReply {
+        let answer = turn.store(&Reply::Number(self.generation));
         // Others have come in their place.
         for party in core::mem::take(&mut self.missing) {
             self.seats.leave(&party, turn);
@@ -313,7 +313,7 @@ impl Barrier {
 
     /// Clears the generation; whoever waits in it gets `Broken`.
     fn send_away(&mut self, reason: &str, turn: &mut Turn<'_>) {
-        let answer = Answer::refusal(&Refusal::Broken(reason.into()));
+        let answer = StoredReply::refusal(&Refusal::Broken(reason.into()));
         self.waiters.clear();
         while let Some((party, mut arrived)) = self.arrived.pop_first() {
             turn.release(core::mem::take(&mut arrived.waiters), &answer);
@@ -360,7 +360,7 @@ impl Barrier {
         for waiter in &waiters {
             self.waiters.remove(waiter);
         }
-        let answer = Answer::refusal(&Refusal::Timeout(self.who_is_missing()));
+        let answer = StoredReply::refusal(&Refusal::Timeout(self.who_is_missing()));
         turn.release(waiters, &answer);
     }
 

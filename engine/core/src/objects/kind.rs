@@ -6,7 +6,7 @@ use core::fmt::Debug;
 
 use catena_protocol::{Missing, Refusal, Reply};
 
-use super::{Applied, Description, HoldId, Lost, RestoreError, Turn, WaiterId};
+use super::{Applied, Description, HoldId, LossCause, RestoreError, Turn, WaiterId};
 
 /// A built-in kind of object: how it executes its ops, and how it is restored. `Default` is the
 /// object before its first update.
@@ -71,9 +71,9 @@ pub(super) trait SharedObject: Debug {
     }
 
     /// Takes back what a session no longer holds; the shard has removed the hold.
-    fn lose(&mut self, hold: HoldId, why: Lost, turn: &mut Turn<'_>) {
+    fn lose(&mut self, hold: HoldId, cause: LossCause, turn: &mut Turn<'_>) {
         let _ = turn;
-        unreachable!("{hold:?} ({why:?}) is of {self:?}, a kind that no session holds")
+        unreachable!("{hold:?} ({cause:?}) is of {self:?}, a kind that no session holds")
     }
 
     /// Begins to load into the cache what the object has on the heap.

@@ -131,7 +131,7 @@ impl Latch {
         }
         self.open = true;
         self.counted.clear();
-        let answer = turn.answer(&Reply::Number(0));
+        let answer = turn.store(&Reply::Number(0));
         turn.release(core::mem::take(&mut self.waiters), &answer);
     }
 

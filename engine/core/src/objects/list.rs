@@ -16,11 +16,11 @@ use serde::{Deserialize, Serialize};
 use super::RestoreError;
 use super::byte_string::ByteString;
 use super::kind::{Growth, ObjectKind, SharedObject};
-use super::queue::{Grants, Queue, Waiting};
+use super::queue::{QueuedRequest, TokenGrants, WaitQueue};
 use super::state::check;
 use super::{
-    Answer, Applied, Description, HOLDERS_NAMED_MAX, Held, HoldId, Lost, Turn, WaiterId, check_len,
-    check_waiters, page_is_full,
+    Applied, Description, HOLDERS_NAMED_MAX, HeldItem, HoldId, LossCause, StoredReply, Turn,
+    WaiterId, check_len, check_waiters, page_is_full,
 };
 
 /// A list; empty until somebody puts something in it.
@@ -30,8 +30,8 @@ pub(crate) struct List {
     /// What the items take, claimed ones included, in bytes.
     #[serde(skip)]
     item_bytes: u64,
-    claims: Grants<ByteString>,
-    queue: Queue<Want>,
+    claims: TokenGrants<ByteString>,
+    queue: WaitQueue<Want>,
 }
 
 /// What a request in line wants.
@@ -209,7 +209,7 @@ impl ObjectKind for List {
     fn complete_restored(&mut self, seq: u64) -> Result<(), RestoreError> {
         self.claims.complete_restored(seq)?;
         self.queue.complete_restored(seq)?;
-        let claims_hold = self.queue.iter().all(|Waiting { hold, wants, .. }| match wants {
+        let claims_hold = self.queue.iter().all(|QueuedRequest { hold, wants, .. }| match wants {
             Want::Item => hold.is_none(),
             Want::Claim => hold.is_some(),
         });
@@ -227,8 +227,12 @@ impl SharedObject for List {
     fn describe(&self) -> Description {
         let (items, claimed, waiting) = (self.items.len(), self.claims.len(), self.queue.len());
         let claims = self.claims.iter().take(HOLDERS_NAMED_MAX);
-        let held =
-            claims.map(|(token, hold, _)| Held { hold, token, permits: 1, party: String::new() });
+        let held = claims.map(|(token, hold, _)| HeldItem {
+            hold,
+            token,
+            permits: 1,
+            party: String::new(),
+        });
         Description {
             detail: format!("{items} items, {claimed} claimed, {waiting} waiting"),
             missing: Vec::new(),
@@ -258,7 +262,7 @@ impl SharedObject for List {
     }
 
     /// Puts back what whoever claimed it did not get done.
-    fn lose(&mut self, hold: HoldId, _why: Lost, turn: &mut Turn<'_>) {
+    fn lose(&mut self, hold: HoldId, _why: LossCause, turn: &mut Turn<'_>) {
         match self.claims.lose(hold) {
             Some(item) => {
                 self.items.push_front(item);
@@ -267,7 +271,7 @@ impl SharedObject for List {
             None => {
                 turn.unchanged();
                 let waiting = self.queue.lose(hold).expect("a hold is a claim or a place in line");
-                let answer = Answer::refusal(&Refusal::Timeout(Missing::default()));
+                let answer = StoredReply::refusal(&Refusal::Timeout(Missing::default()));
                 turn.release([waiting.waiter], &answer);
             }
         }
@@ -291,7 +295,7 @@ impl List {
 
     /// Takes the last place in line, which changes nothing of the list.
     fn wait(&mut self, hold: Option<HoldId>, wants: Want, turn: &mut Turn<'_>) -> Applied {
-        self.queue.push(turn.version, Waiting { waiter: turn.waiter, hold, wants });
+        self.queue.push(turn.version, QueuedRequest { waiter: turn.waiter, hold, wants });
         turn.unchanged();
         Applied::Parked
     }
@@ -337,10 +341,10 @@ impl List {
     }
 
     /// Lends out the first item.
-    fn lend(&mut self, token: u64, hold: HoldId, turn: &mut Turn<'_>) -> Answer {
+    fn lend(&mut self, token: u64, hold: HoldId, turn: &mut Turn<'_>) -> StoredReply {
         let item = self.items.pop_front().expect("there is an item");
         self.shrink();
-        let answer = turn.answer(&Reply::Claimed { token, bytes: Some(&item) });
+        let answer = turn.store(&Reply::Claimed { token, bytes: Some(&item) });
         self.claims.put(token, hold, item);
         answer
     }
@@ -367,7 +371,7 @@ impl List {
     fn serve(&mut self, turn: &mut Turn<'_>) {
         let mut nth = 0;
         while !self.items.is_empty()
-            && let Some(Waiting { waiter, hold, wants }) = self.queue.pop()
+            && let Some(QueuedRequest { waiter, hold, wants }) = self.queue.pop()
         {
             let answer = match (wants, hold) {
                 (Want::Claim, Some(hold)) => {
@@ -377,7 +381,7 @@ impl List {
                 }
                 (Want::Item, None) => {
                     let item = self.remove(0);
-                    turn.answer(&Reply::Value(item.as_deref()))
+                    turn.store(&Reply::Value(item.as_deref()))
                 }
                 _ => unreachable!("a claim holds, and nothing else does"),
             };

@@ -13,7 +13,6 @@
 //! of an object is a [`HoldId`] that the object keeps until it takes it back, or the shard says that
 //! it is lost.
 
-mod answer;
 mod any;
 mod barrier;
 mod byte_string;
@@ -36,6 +35,7 @@ mod seats;
 mod semaphore;
 mod set;
 mod state;
+mod stored_reply;
 mod turn;
 pub mod user;
 mod vector;
@@ -47,12 +47,12 @@ use catena_protocol::op::Loss;
 use catena_protocol::{Fault, ItemsBuf, Status};
 use serde::{Deserialize, Serialize};
 
-pub use self::answer::Answer;
 pub(crate) use self::any::AnyObject;
 pub(crate) use self::kind::Growth;
 pub use self::restore_error::RestoreError;
 pub(crate) use self::state::{Reader, Writer, check};
-pub(crate) use self::turn::{Applied, Desk, Place, Turn};
+pub use self::stored_reply::StoredReply;
+pub(crate) use self::turn::{Applied, Turn, UpdatePlace, Workspace};
 pub use self::user::Types;
 
 /// A parked request, as an object knows it.
@@ -67,13 +67,13 @@ pub(crate) struct WaiterId(pub(crate) u64);
 )]
 pub(crate) struct HoldId(pub(crate) u64);
 
-/// Why a session no longer holds something that the object did not take back.
+/// Why a session lost a hold that the object did not take back.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Lost {
-    /// Its time is up: whoever held it cannot be running any more.
-    Late,
-    /// Its session was closed or forgotten.
-    Left,
+pub(crate) enum LossCause {
+    /// Its deadline has passed: the function that took it cannot be running any more.
+    Expired,
+    /// Its session was closed or has expired.
+    SessionEnded,
 }
 
 /// What people want to know of an object.
@@ -84,7 +84,7 @@ pub(crate) struct Description {
     /// Who has not come yet.
     pub(crate) missing: Vec<String>,
     /// Who holds something of it; at most [`HOLDERS_NAMED_MAX`].
-    pub(crate) held: Vec<Held>,
+    pub(crate) held: Vec<HeldItem>,
 }
 
 /// Holders that are listed.
@@ -92,7 +92,7 @@ const HOLDERS_NAMED_MAX: usize = 64;
 
 /// One thing that is held.
 #[derive(Debug)]
-pub(crate) struct Held {
+pub(crate) struct HeldItem {
     pub(crate) hold: HoldId,
     /// The fencing token it was given out with; 0 if there is none.
     pub(crate) token: u64,

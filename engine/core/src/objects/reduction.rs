@@ -15,12 +15,12 @@ use serde::{Deserialize, Serialize};
 use super::RestoreError;
 use super::kind::{Growth, ObjectKind, SharedObject};
 use super::numbers::Numbers;
-use super::round::Progress;
-use super::seats::{SeatSet, Seats, Terms};
+use super::round::Round;
+use super::seats::{SeatHolders, SeatSet, SeatTerms};
 use super::state::{check, loss};
 use super::vector::check_size;
 use super::{
-    Answer, Applied, Description, HoldId, Lost, Turn, WaiterId, check_loss, check_reason,
+    Applied, Description, HoldId, LossCause, StoredReply, Turn, WaiterId, check_loss, check_reason,
     check_seat, count,
 };
 
@@ -33,7 +33,7 @@ pub(crate) struct Reduction {
     /// The round in progress, or the next one.
     round: u64,
     /// What came in for it; `None` before the first contribution of a round.
-    progress: Option<Progress>,
+    progress: Option<Round>,
     /// The result of the round before.
     last: Option<Numbers>,
     /// How many parties the seats are of.
@@ -41,7 +41,7 @@ pub(crate) struct Reduction {
     /// What becomes of the others without one; the first contribution of all says so.
     #[serde(with = "loss")]
     loss: Option<Loss>,
-    seats: Seats<u32>,
+    seats: SeatHolders<u32>,
     /// Who is not waited for any more.
     dropped: SeatSet,
     /// Why the reduction is broken, until a reset.
@@ -128,7 +128,7 @@ impl SharedObject for Reduction {
 
     fn bytes(&self) -> u64 {
         let last = self.last.as_ref().map_or(0, Numbers::bytes);
-        let progress = self.progress.as_ref().map_or(0, Progress::bytes);
+        let progress = self.progress.as_ref().map_or(0, Round::bytes);
         let reason = self.broken.as_ref().map_or(0, |reason| reason.len());
         let own = (size_of::<Reduction>() + reason) as u64;
         own + last + progress + self.seats.bytes() + self.dropped.bytes()
@@ -155,9 +155,9 @@ impl SharedObject for Reduction {
     }
 
     /// Takes back a seat that is not held any more, and does about it what was agreed.
-    fn lose(&mut self, hold: HoldId, why: Lost, turn: &mut Turn<'_>) {
+    fn lose(&mut self, hold: HoldId, why: LossCause, turn: &mut Turn<'_>) {
         let (party, waiter) = self.seats.lose(hold);
-        if self.loss == Some(Loss::Break) && why == Lost::Late && self.broken.is_none() {
+        if self.loss == Some(Loss::Break) && why == LossCause::Expired && self.broken.is_none() {
             return self.break_up(&format!("party {party} is past its deadline"), turn);
         }
         self.time_out(waiter, turn);
@@ -213,7 +213,7 @@ impl Reduction {
             self.dropped = SeatSet::default();
             self.parties = parties;
         }
-        let progress = self.progress.get_or_insert_with(|| Progress::new(part, &self.dropped));
+        let progress = self.progress.get_or_insert_with(|| Round::new(part, &self.dropped));
         let is_back = self.dropped.remove(party);
         if !progress.take(part, is_back) {
             turn.unchanged();
@@ -221,7 +221,7 @@ impl Reduction {
         let waits = !progress.is_complete();
         let waiter = waits.then_some(turn.waiter);
         progress.waiters.extend(waiter);
-        self.seats.take(&party, Terms { hold_ms, loss }, waiter, turn);
+        self.seats.take(&party, SeatTerms { hold_ms, loss }, waiter, turn);
         if waits { Applied::Parked } else { Applied::Done(self.complete(turn)) }
     }
 
@@ -232,7 +232,7 @@ impl Reduction {
         if !fits || self.broken.is_some() {
             return turn.unchanged();
         }
-        self.seats.take(&party, Terms { hold_ms, loss }, None, turn);
+        self.seats.take(&party, SeatTerms { hold_ms, loss }, None, turn);
         if !self.dropped.remove(party) {
             return turn.unchanged();
         }
@@ -242,12 +242,12 @@ impl Reduction {
     }
 
     /// Ends the round in progress. Answers what everybody gets.
-    fn complete(&mut self, turn: &mut Turn<'_>) -> Answer {
+    fn complete(&mut self, turn: &mut Turn<'_>) -> StoredReply {
         let progress = self.progress.take().expect("a complete round is in progress");
         let (result, waiters) = progress.finish();
         // Encoded once; every party gets the same bytes.
         let elements = result.elements();
-        let answer = turn.answer(&Reply::Round { round: self.round, elements });
+        let answer = turn.store(&Reply::Round { round: self.round, elements });
         turn.release(waiters, &answer);
         self.last = Some(result);
         self.round += 1;
@@ -262,7 +262,7 @@ impl Reduction {
     /// Forgets the round in progress; whoever waits in it gets `Broken`.
     fn send_away(&mut self, reason: &str, turn: &mut Turn<'_>) {
         if let Some(progress) = self.progress.take() {
-            let answer = Answer::refusal(&Refusal::Broken(reason.into()));
+            let answer = StoredReply::refusal(&Refusal::Broken(reason.into()));
             turn.release(progress.waiters, &answer);
         }
     }
@@ -271,7 +271,7 @@ impl Reduction {
     fn time_out(&mut self, waiter: Option<WaiterId>, turn: &mut Turn<'_>) {
         let Some((progress, waiter)) = self.progress.as_mut().zip(waiter) else { return };
         if progress.waiters.remove(&waiter) {
-            let answer = Answer::refusal(&Refusal::Timeout(self.who_is_missing()));
+            let answer = StoredReply::refusal(&Refusal::Timeout(self.who_is_missing()));
             turn.release([waiter], &answer);
         }
     }

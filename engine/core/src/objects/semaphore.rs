@@ -13,11 +13,11 @@ use serde::{Deserialize, Serialize};
 
 use super::RestoreError;
 use super::kind::{Growth, ObjectKind, SharedObject};
-use super::queue::{Grants, Queue, Waiting};
+use super::queue::{QueuedRequest, TokenGrants, WaitQueue};
 use super::state::check;
 use super::{
-    Answer, Applied, Description, HOLDERS_NAMED_MAX, Held, HoldId, Lost, Turn, WaiterId,
-    check_waiters, count,
+    Applied, Description, HOLDERS_NAMED_MAX, HeldItem, HoldId, LossCause, StoredReply, Turn,
+    WaiterId, check_waiters, count,
 };
 
 /// A semaphore; without permits until the first request says how many it has.
@@ -28,9 +28,9 @@ pub(crate) struct Semaphore {
     #[serde(skip)]
     available: u32,
     /// How many permits each grant is of.
-    grants: Grants<u32>,
+    grants: TokenGrants<u32>,
     /// How many permits each request wants.
-    queue: Queue<u32>,
+    queue: WaitQueue<u32>,
 }
 
 impl ObjectKind for Semaphore {
@@ -84,7 +84,7 @@ impl ObjectKind for Semaphore {
         let available = given.and_then(|given| self.permits.checked_sub(given));
         check(available.is_some(), "more permits are given out than there are")?;
         self.available = available.unwrap_or_default();
-        let may_wait = |waiting: &Waiting<u32>| {
+        let may_wait = |waiting: &QueuedRequest<u32>| {
             waiting.hold.is_some() && (1..=self.permits).contains(&waiting.wants)
         };
         check(self.queue.iter().all(may_wait), "somebody waits for permits that there are not")
@@ -95,7 +95,7 @@ impl SharedObject for Semaphore {
     fn describe(&self) -> Description {
         let Semaphore { permits, available, .. } = self;
         let grants = self.grants.iter().take(HOLDERS_NAMED_MAX);
-        let held = grants.map(|(token, hold, permits)| Held {
+        let held = grants.map(|(token, hold, permits)| HeldItem {
             hold,
             token,
             permits: *permits,
@@ -131,13 +131,13 @@ impl SharedObject for Semaphore {
     }
 
     /// Takes back what is not held any more; if it was still waited for, the wait is over.
-    fn lose(&mut self, hold: HoldId, _why: Lost, turn: &mut Turn<'_>) {
+    fn lose(&mut self, hold: HoldId, _why: LossCause, turn: &mut Turn<'_>) {
         let taken_back = self.grants.lose(hold);
         match taken_back {
             Some(count) => self.available += count,
             None => {
                 let waiting = self.queue.lose(hold).expect("a hold is a grant or a place in line");
-                let answer = Answer::refusal(&Refusal::Timeout(Missing::default()));
+                let answer = StoredReply::refusal(&Refusal::Timeout(Missing::default()));
                 turn.release([waiting.waiter], &answer);
             }
         }
@@ -186,7 +186,7 @@ impl Semaphore {
             return turn.done(&Reply::Granted { granted: false, token: 0 });
         }
         let hold = Some(turn.hold(hold_ms));
-        self.queue.push(turn.version, Waiting { waiter: turn.waiter, hold, wants: count });
+        self.queue.push(turn.version, QueuedRequest { waiter: turn.waiter, hold, wants: count });
         Applied::Parked
     }
 
@@ -219,12 +219,12 @@ impl Semaphore {
         while let Some(first) = self.queue.first()
             && first.wants <= self.available
         {
-            let Some(Waiting { waiter, hold, wants }) = self.queue.pop() else { break };
+            let Some(QueuedRequest { waiter, hold, wants }) = self.queue.pop() else { break };
             let token = turn.token(nth);
             nth = nth.saturating_add(1);
             self.available -= wants;
             self.grants.put(token, hold.expect("whoever waits here is going to hold"), wants);
-            let answer = turn.answer(&Reply::Granted { granted: true, token });
+            let answer = turn.store(&Reply::Granted { granted: true, token });
             turn.release([waiter], &answer);
         }
         nth > 0
@@ -315,7 +315,7 @@ impl SharedObject for Lock {
         self.0.cancel(waiter, turn)
     }
 
-    fn lose(&mut self, hold: HoldId, why: Lost, turn: &mut Turn<'_>) {
+    fn lose(&mut self, hold: HoldId, why: LossCause, turn: &mut Turn<'_>) {
         self.0.lose(hold, why, turn);
     }
 }

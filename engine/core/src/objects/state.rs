@@ -19,8 +19,8 @@ use postcard::ser_flavors::{AllocVec, Flavor};
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use super::Answer;
 use super::RestoreError;
+use super::StoredReply;
 
 /// Takes what is written down.
 pub(crate) struct Writer(postcard::Serializer<AllocVec>);
@@ -80,41 +80,45 @@ impl<'de: 'b, 'b> Deserialize<'de> for Blob<'b> {
 
 /// A kept answer, however it lies in memory.
 #[derive(Serialize, Deserialize)]
-enum Kept<'a> {
+enum ReplySnapshot<'a> {
     Word(u64),
     Value(#[serde(borrow)] Blob<'a>),
     Encoded { status: u16, body: Blob<'a> },
 }
 
-impl Serialize for Answer {
+impl Serialize for StoredReply {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let kept = match self {
-            Answer::Word(word) => Kept::Word(*word),
-            Answer::Value { len, bytes } => Kept::Value(Blob(&bytes[..usize::from(*len)])),
-            Answer::Short { status, len, body } => {
-                Kept::Encoded { status: status.to_wire(), body: Blob(&body[..usize::from(*len)]) }
+            StoredReply::Word(word) => ReplySnapshot::Word(*word),
+            StoredReply::Value { len, bytes } => {
+                ReplySnapshot::Value(Blob(&bytes[..usize::from(*len)]))
             }
-            Answer::Long { status, body } => {
-                Kept::Encoded { status: status.to_wire(), body: Blob(body) }
+            StoredReply::Short { status, len, body } => ReplySnapshot::Encoded {
+                status: status.to_wire(),
+                body: Blob(&body[..usize::from(*len)]),
+            },
+            StoredReply::Long { status, body } => {
+                ReplySnapshot::Encoded { status: status.to_wire(), body: Blob(body) }
             }
         };
         kept.serialize(serializer)
     }
 }
 
-impl<'de> Deserialize<'de> for Answer {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Answer, D::Error> {
-        match Kept::deserialize(deserializer)? {
-            Kept::Word(word) => Ok(Answer::Word(word)),
-            Kept::Value(Blob(value)) => {
-                Answer::short_value(value).ok_or_else(|| D::Error::custom("a value is too long"))
-            }
-            Kept::Encoded { status, body: Blob(body) } => match Status::from_wire(status) {
-                Some(status) if body.len() <= BODY_BYTES_MAX as usize => {
-                    Ok(Answer::of(status, body))
+impl<'de> Deserialize<'de> for StoredReply {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<StoredReply, D::Error> {
+        match ReplySnapshot::deserialize(deserializer)? {
+            ReplySnapshot::Word(word) => Ok(StoredReply::Word(word)),
+            ReplySnapshot::Value(Blob(value)) => StoredReply::short_value(value)
+                .ok_or_else(|| D::Error::custom("a value is too long")),
+            ReplySnapshot::Encoded { status, body: Blob(body) } => {
+                match Status::from_wire(status) {
+                    Some(status) if body.len() <= BODY_BYTES_MAX as usize => {
+                        Ok(StoredReply::encoded(status, body))
+                    }
+                    _ => Err(D::Error::custom("an answer is none")),
                 }
-                _ => Err(D::Error::custom("an answer is none")),
-            },
+            }
         }
     }
 }

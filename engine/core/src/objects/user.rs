@@ -25,7 +25,7 @@ use serde::{Deserialize, Serialize, Serializer};
 use super::RestoreError;
 use super::kind::SharedObject;
 use super::state::{Blob, check};
-use super::{Answer, Applied, Description, Turn, check_stored};
+use super::{Applied, Description, StoredReply, Turn, check_stored};
 use crate::config::STORED_REPLY_BYTES_MAX;
 use crate::unwind;
 
@@ -241,7 +241,7 @@ impl Context {
 #[derive(Clone, Debug, Default)]
 pub struct Types {
     /// In the order of the ids.
-    known: Vec<Known>,
+    known: Vec<KnownType>,
 }
 
 /// Makes an object of its snapshot.
@@ -249,7 +249,7 @@ type Restore = fn(&[u8]) -> Result<Box<dyn Erased>, BadSnapshot>;
 
 /// What the engine needs of a type to begin with.
 #[derive(Clone, Copy, Debug)]
-struct Known {
+struct KnownType {
     type_id: u32,
     name: &'static str,
     fresh: fn() -> Box<dyn Erased>,
@@ -259,7 +259,7 @@ struct Known {
 impl Types {
     /// Adds a type.
     pub fn register<T: Object>(&mut self) {
-        let known = Known {
+        let known = KnownType {
             type_id: T::TYPE_ID,
             name: T::NAME,
             fresh: || Box::new(Typed(T::default())),
@@ -275,7 +275,7 @@ impl Types {
         Some((clash[0].type_id, [clash[0].name, clash[1].name]))
     }
 
-    fn find(&self, type_id: u32) -> Result<&Known, Fault> {
+    fn find(&self, type_id: u32) -> Result<&KnownType, Fault> {
         match self.known.binary_search_by_key(&type_id, |known| known.type_id) {
             Ok(at) => Ok(&self.known[at]),
             Err(_) => Err(Fault::expected(Status::UnknownType, 0, type_id.into())),
@@ -301,8 +301,8 @@ impl User {
     }
 
     /// Makes the object that a snapshot says.
-    pub(super) fn restored(kept: &Kept<'_>, types: &Types) -> Result<User, RestoreError> {
-        let Kept { type_id, bytes, object: Blob(object) } = *kept;
+    pub(super) fn restored(kept: &UserSnapshot<'_>, types: &Types) -> Result<User, RestoreError> {
+        let UserSnapshot { type_id, bytes, object: Blob(object) } = *kept;
         let known = types.find(type_id).map_err(|_| RestoreError::UnknownType(type_id))?;
         check(bytes <= BYTES_MAX, "a user-defined object is too large")?;
         let bad = |why| RestoreError::User { name: known.name, why };
@@ -335,7 +335,7 @@ impl User {
 
     pub(super) fn apply(&mut self, op: &dyn Any, turn: &mut Turn<'_>) -> Applied {
         let mut context = Context { now_us: turn.now.0, version: turn.version, changed: true };
-        let reply = &mut turn.desk.value;
+        let reply = &mut turn.workspace.value;
         clear(reply);
         let apply = || self.object.apply(op, &mut context, reply);
         let bytes = unwind::catch(AssertUnwindSafe(apply)).unwrap_or_else(|payload| {
@@ -346,7 +346,7 @@ impl User {
         if !context.changed {
             turn.unchanged();
         }
-        Applied::Done(turn.answer_value())
+        Applied::Done(turn.store_value())
     }
 
     fn check_type(&self, type_id: u32) -> Result<(), Fault> {
@@ -377,7 +377,7 @@ impl SharedObject for User {
 
 /// What a snapshot says of a user-defined object.
 #[derive(Serialize, Deserialize)]
-pub(super) struct Kept<'a> {
+pub(super) struct UserSnapshot<'a> {
     type_id: u32,
     bytes: u64,
     #[serde(borrow)]
@@ -389,7 +389,7 @@ impl Serialize for User {
         let mut object = Vec::new();
         self.object.snapshot(&mut object);
         let User { type_id, bytes, .. } = *self;
-        Kept { type_id, bytes, object: Blob(&object) }.serialize(serializer)
+        UserSnapshot { type_id, bytes, object: Blob(&object) }.serialize(serializer)
     }
 }
 
@@ -412,12 +412,12 @@ fn clear(reply: &mut Vec<u8>) {
 }
 
 impl Turn<'_> {
-    /// Makes an answer of the value in `desk.value`, or of its absence if it is larger than what a
+    /// Makes an answer of the value in `workspace.value`, or of its absence if it is larger than what a
     /// session keeps.
-    fn answer_value(&mut self) -> Answer {
-        let value = &self.desk.value;
+    fn store_value(&mut self) -> StoredReply {
+        let value = &self.workspace.value;
         let value = check_stored(value.len()).is_ok().then_some(&**value);
-        Answer::reply(&Reply::Value(value), &mut self.desk.scratch)
+        StoredReply::of(&Reply::Value(value), &mut self.workspace.scratch)
     }
 }
 
