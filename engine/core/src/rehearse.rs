@@ -29,7 +29,7 @@ pub fn rehearse<T: Object>(ops: &[T::Op]) -> Vec<Result<T::Reply, Rejection>> {
     let (mut one, mut other) = (T::default(), T::default());
     let mut ends = Vec::new();
     for (version, op) in (1..).zip(ops) {
-        let scene = Scene { name: T::NAME, version };
+        let scene = Rehearsal { name: T::NAME, version };
         let mut args = Vec::new();
         user_type::encode_args::<T>(op, &mut args).expect("the op can be archived");
         let args = aligned(&args);
@@ -65,7 +65,7 @@ const CUTS_MAX: usize = 64;
 
 /// Applies an op to both, and compares.
 fn apply<T: Object>(
-    scene: &Scene,
+    scene: &Rehearsal,
     one: &mut T,
     other: &mut T,
     op: &<T::Op as Archive>::Archived,
@@ -108,13 +108,13 @@ fn aligned(bytes: &[u8]) -> AlignedVec<16> {
 }
 
 /// Where we are.
-struct Scene {
+struct Rehearsal {
     name: &'static str,
     /// Which op it is, from 1.
     version: u64,
 }
 
-impl Scene {
+impl Rehearsal {
     #[track_caller]
     fn same<V: PartialEq + core::fmt::Debug>(&self, what: &str, one: V, other: V) {
         if one != other {

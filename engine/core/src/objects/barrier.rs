@@ -25,10 +25,11 @@ use catena_protocol::{Fault, Missing, Refusal, Reply, SeatState, Status};
 use serde::{Deserialize, Serialize};
 
 use super::RestoreError;
-use super::seats::{Seats, Terms};
+use super::kind::{Growth, ObjectKind, SharedObject};
+use super::seats::{SeatHolders, SeatTerms};
 use super::state::{check, loss};
 use super::{
-    Answer, Applied, Description, HoldId, Lost, Turn, WaiterId, check_loss, check_reason,
+    Applied, Description, HoldId, LossCause, StoredReply, Turn, WaiterId, check_loss, check_reason,
     check_seat, check_waiters, count,
 };
 
@@ -46,7 +47,7 @@ pub(crate) struct Barrier {
     missing: BTreeSet<Arc<str>>,
     /// Who is not waited for any more.
     dropped: BTreeSet<Arc<str>>,
-    seats: Seats<Arc<str>>,
+    seats: SeatHolders<Arc<str>>,
     /// In whose name each request waits: many may give up at once, and each is found without a search.
     #[serde(skip)]
     waiters: BTreeMap<WaiterId, Arc<str>>,
@@ -66,15 +67,25 @@ struct Arrived {
     waiters: BTreeSet<WaiterId>,
 }
 
-impl Barrier {
-    pub(super) fn read(&self, op: &BarrierOp<'_>) -> Result<Reply<'_>, Refusal> {
+impl ObjectKind for Barrier {
+    type Op<'o> = BarrierOp<'o>;
+
+    fn growth(op: &BarrierOp<'_>) -> Growth {
+        match op {
+            // A reason is short, and must reach the waiting parties even if memory is short.
+            BarrierOp::Break { .. } => Growth::None,
+            _ => Growth::Body,
+        }
+    }
+
+    fn read(&self, op: &BarrierOp<'_>, _version: u64) -> Result<Reply<'_>, Refusal> {
         match op {
             BarrierOp::State => Ok(Reply::Seats(self.state())),
             _ => unreachable!("{op:?} is no read"),
         }
     }
 
-    pub(super) fn check(&self, op: &BarrierOp<'_>) -> Result<(), Refusal> {
+    fn check(&self, op: &BarrierOp<'_>) -> Result<(), Refusal> {
         match op {
             BarrierOp::Arrive(arrival) | BarrierOp::ArriveAndWait(arrival) => {
                 self.check_arrival(arrival)
@@ -85,27 +96,7 @@ impl Barrier {
         }
     }
 
-    fn check_arrival(&self, arrival: &Arrival<'_>) -> Result<(), Refusal> {
-        check_seat(Some(arrival.party), arrival.parties)?;
-        if self.parties != 0 && self.parties != arrival.parties {
-            let (expected, got) = (self.parties.into(), arrival.parties.into());
-            return Err(Fault::expected(Status::Mismatch, expected, got).into());
-        }
-        check_loss(self.loss, arrival.loss)?;
-        if arrival.generation != GENERATION_CURRENT && arrival.generation > self.generation {
-            let (expected, got) = (self.generation, arrival.generation);
-            return Err(Fault::expected(Status::WrongRound, expected, got).into());
-        }
-        check_waiters(self.waiters.len())?;
-        match &self.broken {
-            Some(reason) if arrival.generation >= self.generation => {
-                Err(Refusal::Broken(reason.to_string()))
-            }
-            _ => Ok(()),
-        }
-    }
-
-    pub(super) fn apply(&mut self, op: &BarrierOp<'_>, turn: &mut Turn<'_>) -> Applied {
+    fn apply(&mut self, op: &BarrierOp<'_>, turn: &mut Turn<'_>) -> Applied {
         match *op {
             BarrierOp::Arrive(arrival) => self.arrive(&arrival, false, turn),
             BarrierOp::ArriveAndWait(arrival) => self.arrive(&arrival, true, turn),
@@ -126,9 +117,112 @@ impl Barrier {
         }
     }
 
+    /// Works out what a snapshot leaves out, and refuses what no barrier holds.
+    fn complete_restored(&mut self, _seq: u64) -> Result<(), RestoreError> {
+        check(self.parties <= PARTIES_MAX, "a barrier has too many parties")?;
+        let (arrived, missing, dropped) = (&self.arrived, &self.missing, &self.dropped);
+        let most = [arrived.len(), missing.len(), dropped.len()].into_iter().max().unwrap_or(0);
+        check(most <= self.parties as usize, "more than the parties come to a barrier")?;
+        let is_once = missing.iter().all(|name| !arrived.contains_key(name))
+            && dropped.iter().all(|name| !arrived.contains_key(name) && !missing.contains(name));
+        check(is_once, "a party is in two places")?;
+        let mut names = arrived.keys().chain(missing).chain(dropped);
+        let is_name = |name: &Arc<str>| (1..=PARTY_BYTES_MAX).contains(&name.len());
+        check(names.all(is_name), "the name of a party is none")?;
+        self.seats.complete_restored()?;
+        let is_known = |name: &Arc<str>| arrived.contains_key(name) || missing.contains(name);
+        check(self.seats.parties().all(is_known), "somebody has a seat who takes no part")?;
+        for (party, arrived) in &self.arrived {
+            for waiter in &arrived.waiters {
+                let before = self.waiters.insert(*waiter, party.clone());
+                check(before.is_none(), "a request waits for two parties")?;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl SharedObject for Barrier {
+    fn describe(&self) -> Description {
+        self.seats.describe(self.state(), self.broken.as_deref(), self.dropped.len() as u64)
+    }
+
+    fn bytes(&self) -> u64 {
+        // A name, what is known of the party, and the tree around it.
+        const NAME_BYTES: usize = 112;
+        const WAITER_BYTES: usize = 48;
+        let names = self.arrived.len() + self.missing.len() + self.dropped.len();
+        let reason = self.broken.as_ref().map_or(0, |reason| reason.len());
+        let own = size_of::<Barrier>() + names * NAME_BYTES + reason;
+        (own + self.waiters.len() * WAITER_BYTES) as u64 + self.seats.bytes()
+    }
+
+    fn waiters(&self) -> Vec<WaiterId> {
+        self.waiters.keys().copied().collect()
+    }
+
+    fn holds(&self) -> Vec<HoldId> {
+        self.seats.holds()
+    }
+
+    /// Forgets a waiter and, if nothing else holds it, its party's arrival.
+    fn cancel(&mut self, waiter: WaiterId, turn: &mut Turn<'_>) -> Missing {
+        // Who is missing is said from the point of view of the one that waited.
+        let missing = self.who_is_missing();
+        let party = self.waiters.remove(&waiter).expect("a waiter waits in some name");
+        let arrived = self.arrived.get_mut(&party).expect("whoever waits has arrived");
+        arrived.waiters.remove(&waiter);
+        if arrived.waiters.is_empty() && !arrived.firm {
+            let arrived = core::mem::take(arrived);
+            self.arrived.remove(&party);
+            self.withdraw(party, &arrived, turn);
+        } else {
+            turn.unchanged();
+        }
+        missing
+    }
+
+    /// Takes back a seat that is not held any more, and does about it what was agreed.
+    fn lose(&mut self, hold: HoldId, why: LossCause, turn: &mut Turn<'_>) {
+        let (party, _) = self.seats.lose(hold);
+        if self.loss == Some(Loss::Break) && why == LossCause::Expired && self.broken.is_none() {
+            return self.break_up(&format!("party {party} is past its deadline"), turn);
+        }
+        self.time_out(&party, turn);
+        if self.loss == Some(Loss::Drop) {
+            self.drop_party(party, turn);
+        } else if let Some(arrived) = self.arrived.remove(&party) {
+            self.withdraw(party, &arrived, turn);
+        } else {
+            turn.unchanged();
+        }
+    }
+}
+
+impl Barrier {
+    fn check_arrival(&self, arrival: &Arrival<'_>) -> Result<(), Refusal> {
+        check_seat(Some(arrival.party), arrival.parties)?;
+        if self.parties != 0 && self.parties != arrival.parties {
+            let (expected, got) = (self.parties.into(), arrival.parties.into());
+            return Err(Fault::expected(Status::Mismatch, expected, got).into());
+        }
+        check_loss(self.loss, arrival.loss)?;
+        if arrival.generation != GENERATION_CURRENT && arrival.generation > self.generation {
+            let (expected, got) = (self.generation, arrival.generation);
+            return Err(Fault::expected(Status::WrongRound, expected, got).into());
+        }
+        check_waiters(self.waiters.len())?;
+        match &self.broken {
+            Some(reason) if arrival.generation >= self.generation => {
+                Err(Refusal::Broken(reason.to_string()))
+            }
+            _ => Ok(()),
+        }
+    }
+
     fn arrive(&mut self, arrival: &Arrival<'_>, waits: bool, turn: &mut Turn<'_>) -> Applied {
         let Arrival { party, parties, generation, hold_ms, loss } = *arrival;
-        let terms = Terms { hold_ms, loss };
+        let terms = SeatTerms { hold_ms, loss };
         if generation < self.generation {
             self.come_late(party, terms, turn);
             return turn.done(&Reply::Number(generation));
@@ -171,7 +265,7 @@ impl Barrier {
 
     /// Lets a party that comes for a past generation have its seat: it is going to come for this one.
     /// One that nobody expects is only answered.
-    fn come_late(&mut self, party: &str, terms: Terms, turn: &mut Turn<'_>) {
+    fn come_late(&mut self, party: &str, terms: SeatTerms, turn: &mut Turn<'_>) {
         if self.broken.is_some() {
             return turn.unchanged();
         }
@@ -191,8 +285,8 @@ impl Barrier {
     }
 
     /// Ends a generation that all have come to, and begins the next. Answers what they are told.
-    fn complete(&mut self, turn: &mut Turn<'_>) -> Answer {
-        let answer = turn.answer(&Reply::Number(self.generation));
+    fn complete(&mut self, turn: &mut Turn<'_>) -> StoredReply {
+        let answer = turn.store(&Reply::Number(self.generation));
         // Others have come in their place.
         for party in core::mem::take(&mut self.missing) {
             self.seats.leave(&party, turn);
@@ -219,7 +313,7 @@ impl Barrier {
 
     /// Clears the generation; whoever waits in it gets `Broken`.
     fn send_away(&mut self, reason: &str, turn: &mut Turn<'_>) {
-        let answer = Answer::refusal(&Refusal::Broken(reason.into()));
+        let answer = StoredReply::refusal(&Refusal::Broken(reason.into()));
         self.waiters.clear();
         while let Some((party, mut arrived)) = self.arrived.pop_first() {
             turn.release(core::mem::take(&mut arrived.waiters), &answer);
@@ -256,39 +350,6 @@ impl Barrier {
         self.parties as usize - self.dropped.len()
     }
 
-    /// Forgets a waiter and, if nothing else holds it, its party's arrival.
-    pub(super) fn cancel(&mut self, waiter: WaiterId, turn: &mut Turn<'_>) -> Missing {
-        // Who is missing is said from the point of view of the one that waited.
-        let missing = self.who_is_missing();
-        let party = self.waiters.remove(&waiter).expect("a waiter waits in some name");
-        let arrived = self.arrived.get_mut(&party).expect("whoever waits has arrived");
-        arrived.waiters.remove(&waiter);
-        if arrived.waiters.is_empty() && !arrived.firm {
-            let arrived = core::mem::take(arrived);
-            self.arrived.remove(&party);
-            self.withdraw(party, &arrived, turn);
-        } else {
-            turn.unchanged();
-        }
-        missing
-    }
-
-    /// Takes back a seat that is not held any more, and does about it what was agreed.
-    pub(super) fn lose(&mut self, hold: HoldId, why: Lost, turn: &mut Turn<'_>) {
-        let (party, _) = self.seats.lose(hold);
-        if self.loss == Some(Loss::Break) && why == Lost::Late && self.broken.is_none() {
-            return self.break_up(&format!("party {party} is past its deadline"), turn);
-        }
-        self.time_out(&party, turn);
-        if self.loss == Some(Loss::Drop) {
-            self.drop_party(party, turn);
-        } else if let Some(arrived) = self.arrived.remove(&party) {
-            self.withdraw(party, &arrived, turn);
-        } else {
-            turn.unchanged();
-        }
-    }
-
     /// Ends the waits of a party.
     fn time_out(&mut self, party: &str, turn: &mut Turn<'_>) {
         let Some(arrived) = self.arrived.get_mut(party) else { return };
@@ -299,7 +360,7 @@ impl Barrier {
         for waiter in &waiters {
             self.waiters.remove(waiter);
         }
-        let answer = Answer::refusal(&Refusal::Timeout(self.who_is_missing()));
+        let answer = StoredReply::refusal(&Refusal::Timeout(self.who_is_missing()));
         turn.release(waiters, &answer);
     }
 
@@ -313,52 +374,6 @@ impl Barrier {
         if !self.arrived.is_empty() && self.arrived.len() == self.needed() {
             self.complete(turn);
         }
-    }
-
-    pub(super) fn describe(&self) -> Description {
-        self.seats.describe(self.state(), self.broken.as_deref(), self.dropped.len() as u64)
-    }
-
-    pub(super) fn holds(&self) -> Vec<HoldId> {
-        self.seats.holds()
-    }
-
-    pub(super) fn waiters(&self) -> Vec<WaiterId> {
-        self.waiters.keys().copied().collect()
-    }
-
-    /// Works out what a snapshot leaves out, and refuses what no barrier holds.
-    pub(super) fn complete_restored(&mut self) -> Result<(), RestoreError> {
-        check(self.parties <= PARTIES_MAX, "a barrier has too many parties")?;
-        let (arrived, missing, dropped) = (&self.arrived, &self.missing, &self.dropped);
-        let most = [arrived.len(), missing.len(), dropped.len()].into_iter().max().unwrap_or(0);
-        check(most <= self.parties as usize, "more than the parties come to a barrier")?;
-        let is_once = missing.iter().all(|name| !arrived.contains_key(name))
-            && dropped.iter().all(|name| !arrived.contains_key(name) && !missing.contains(name));
-        check(is_once, "a party is in two places")?;
-        let mut names = arrived.keys().chain(missing).chain(dropped);
-        let is_name = |name: &Arc<str>| (1..=PARTY_BYTES_MAX).contains(&name.len());
-        check(names.all(is_name), "the name of a party is none")?;
-        self.seats.complete_restored()?;
-        let is_known = |name: &Arc<str>| arrived.contains_key(name) || missing.contains(name);
-        check(self.seats.parties().all(is_known), "somebody has a seat who takes no part")?;
-        for (party, arrived) in &self.arrived {
-            for waiter in &arrived.waiters {
-                let before = self.waiters.insert(*waiter, party.clone());
-                check(before.is_none(), "a request waits for two parties")?;
-            }
-        }
-        Ok(())
-    }
-
-    pub(super) fn bytes(&self) -> u64 {
-        // A name, what is known of the party, and the tree around it.
-        const NAME_BYTES: usize = 112;
-        const WAITER_BYTES: usize = 48;
-        let names = self.arrived.len() + self.missing.len() + self.dropped.len();
-        let reason = self.broken.as_ref().map_or(0, |reason| reason.len());
-        let own = size_of::<Barrier>() + names * NAME_BYTES + reason;
-        (own + self.waiters.len() * WAITER_BYTES) as u64 + self.seats.bytes()
     }
 
     fn state(&self) -> SeatState {

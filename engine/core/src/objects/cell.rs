@@ -7,6 +7,7 @@ use catena_protocol::{Fault, Refusal, Reply, Status};
 use serde::{Deserialize, Serialize};
 
 use super::RestoreError;
+use super::kind::{ObjectKind, SharedObject};
 use super::state::{check, roomy_bytes};
 use super::{Applied, Description, Turn, check_len, check_stored};
 use crate::config::CELL_BYTES_MAX;
@@ -21,8 +22,10 @@ pub(crate) struct Cell {
     fence: u64,
 }
 
-impl Cell {
-    pub(super) fn read(&self, op: &CellOp<'_>, version: u64) -> Result<Reply<'_>, Refusal> {
+impl ObjectKind for Cell {
+    type Op<'o> = CellOp<'o>;
+
+    fn read(&self, op: &CellOp<'_>, version: u64) -> Result<Reply<'_>, Refusal> {
         match *op {
             CellOp::Get => Ok(Reply::Cell { version, bytes: Some(&self.bytes) }),
             CellOp::GetIfNewer { version: seen } => {
@@ -40,7 +43,7 @@ impl Cell {
         }
     }
 
-    pub(super) fn check(&self, op: &CellOp<'_>) -> Result<(), Refusal> {
+    fn check(&self, op: &CellOp<'_>) -> Result<(), Refusal> {
         let len_after = match op {
             CellOp::Append { bytes } => self.bytes.len() + bytes.len(),
             CellOp::Set { bytes }
@@ -59,7 +62,7 @@ impl Cell {
         }
     }
 
-    pub(super) fn apply(&mut self, op: &CellOp<'_>, turn: &mut Turn<'_>) -> Applied {
+    fn apply(&mut self, op: &CellOp<'_>, turn: &mut Turn<'_>) -> Applied {
         match *op {
             CellOp::Set { bytes } => {
                 self.replace(bytes);
@@ -96,6 +99,34 @@ impl Cell {
         }
     }
 
+    /// Refuses what no cell holds.
+    fn complete_restored(&mut self, _seq: u64) -> Result<(), RestoreError> {
+        check(self.bytes.len() <= CELL_BYTES_MAX, "a cell is too large")
+    }
+}
+
+impl SharedObject for Cell {
+    fn describe(&self) -> Description {
+        Description { detail: format!("{} bytes", self.bytes.len()), ..Description::default() }
+    }
+
+    fn bytes(&self) -> u64 {
+        (size_of::<Cell>() + self.bytes.capacity()) as u64
+    }
+
+    fn prefetch(&self) {
+        prefetch(self, 1);
+    }
+
+    /// Begins to load the first bytes into the cache; the cpu sees by itself where that leads.
+    fn prefetch_contents(&self) {
+        if let Some(first) = self.bytes.first() {
+            prefetch(first, self.bytes.len().div_ceil(LINE_BYTES).min(4));
+        }
+    }
+}
+
+impl Cell {
     fn replace_if(&mut self, swapped: bool, bytes: &[u8], turn: &mut Turn<'_>) -> Applied {
         if swapped {
             self.replace(bytes);
@@ -113,26 +144,6 @@ impl Cell {
         self.bytes.clear();
         // Copy 1 of 1: the frame's buffer is reused for the next read, the object stays.
         self.bytes.extend_from_slice(bytes);
-    }
-
-    /// Begins to bring the first bytes into the cache; the cpu sees by itself where that leads.
-    pub(super) fn prefetch_contents(&self) {
-        if let Some(first) = self.bytes.first() {
-            prefetch(first, self.bytes.len().div_ceil(LINE_BYTES).min(4));
-        }
-    }
-
-    pub(super) fn describe(&self) -> Description {
-        Description { detail: format!("{} bytes", self.bytes.len()), ..Description::default() }
-    }
-
-    /// Refuses what no cell holds.
-    pub(super) fn check_restored(&self) -> Result<(), RestoreError> {
-        check(self.bytes.len() <= CELL_BYTES_MAX, "a cell is too large")
-    }
-
-    pub(super) fn bytes(&self) -> u64 {
-        (size_of::<Cell>() + self.bytes.capacity()) as u64
     }
 }
 

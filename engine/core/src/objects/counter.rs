@@ -5,6 +5,7 @@ use catena_protocol::op::CounterOp;
 use catena_protocol::{Fault, Refusal, Reply, Status};
 use serde::{Deserialize, Serialize};
 
+use super::kind::{Growth, ObjectKind, SharedObject};
 use super::{Applied, Description, Turn};
 
 /// A counter; 0 until somebody changes it.
@@ -13,22 +14,28 @@ pub(crate) struct Counter {
     value: i64,
 }
 
-impl Counter {
-    pub(super) fn read(&self, op: &CounterOp) -> Result<Reply<'_>, Refusal> {
+impl ObjectKind for Counter {
+    type Op<'o> = CounterOp;
+
+    fn growth(_op: &CounterOp) -> Growth {
+        Growth::None
+    }
+
+    fn read(&self, op: &CounterOp, _version: u64) -> Result<Reply<'_>, Refusal> {
         match op {
             CounterOp::Get => Ok(Reply::Int(self.value)),
             _ => unreachable!("{op:?} is no read"),
         }
     }
 
-    pub(super) fn check(&self, op: &CounterOp) -> Result<(), Refusal> {
+    fn check(&self, op: &CounterOp) -> Result<(), Refusal> {
         match self.after(op) {
             Some(_) => Ok(()),
             None => Err(Fault::new(Status::Overflow).into()),
         }
     }
 
-    pub(super) fn apply(&mut self, op: &CounterOp, turn: &mut Turn<'_>) -> Applied {
+    fn apply(&mut self, op: &CounterOp, turn: &mut Turn<'_>) -> Applied {
         match *op {
             CounterOp::CompareAndSwap { expected, .. } => {
                 let before = self.value;
@@ -42,7 +49,23 @@ impl Counter {
             _ => Applied::Word(self.count(op).expect("overflow was checked")),
         }
     }
+}
 
+impl SharedObject for Counter {
+    fn describe(&self) -> Description {
+        Description { detail: format!("value {}", self.value), ..Description::default() }
+    }
+
+    fn bytes(&self) -> u64 {
+        0
+    }
+
+    fn has_heap(&self) -> bool {
+        false
+    }
+}
+
+impl Counter {
     /// Applies an update that is answered by a number. `None` if it is not, or if it was refused.
     #[inline(always)]
     pub(super) fn count(&mut self, op: &CounterOp) -> Option<u64> {
@@ -56,10 +79,6 @@ impl Counter {
             _ => self.value,
         };
         Some(answer.cast_unsigned())
-    }
-
-    pub(super) fn describe(&self) -> Description {
-        Description { detail: format!("value {}", self.value), ..Description::default() }
     }
 
     /// The value the op leads to; `None` if it does not fit.

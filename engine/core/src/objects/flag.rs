@@ -5,6 +5,7 @@ use catena_protocol::op::FlagOp;
 use catena_protocol::{Refusal, Reply};
 use serde::{Deserialize, Serialize};
 
+use super::kind::{Growth, ObjectKind, SharedObject};
 use super::{Applied, Description, Turn};
 
 /// A flag; false until somebody changes it.
@@ -13,19 +14,25 @@ pub(crate) struct Flag {
     value: bool,
 }
 
-impl Flag {
-    pub(super) fn read(&self, op: &FlagOp) -> Result<Reply<'_>, Refusal> {
+impl ObjectKind for Flag {
+    type Op<'o> = FlagOp;
+
+    fn growth(_op: &FlagOp) -> Growth {
+        Growth::None
+    }
+
+    fn read(&self, op: &FlagOp, _version: u64) -> Result<Reply<'_>, Refusal> {
         match op {
             FlagOp::Get => Ok(Reply::Bool(self.value)),
             _ => unreachable!("{op:?} is no read"),
         }
     }
 
-    pub(super) fn check(&self, _op: &FlagOp) -> Result<(), Refusal> {
+    fn check(&self, _op: &FlagOp) -> Result<(), Refusal> {
         Ok(())
     }
 
-    pub(super) fn apply(&mut self, op: &FlagOp, turn: &mut Turn<'_>) -> Applied {
+    fn apply(&mut self, op: &FlagOp, turn: &mut Turn<'_>) -> Applied {
         let before = self.value;
         let reply = match *op {
             FlagOp::Get => unreachable!("a read is not applied"),
@@ -49,8 +56,18 @@ impl Flag {
         };
         turn.done(&reply)
     }
+}
 
-    pub(super) fn describe(&self) -> Description {
+impl SharedObject for Flag {
+    fn describe(&self) -> Description {
         Description { detail: format!("value {}", self.value), ..Description::default() }
+    }
+
+    fn bytes(&self) -> u64 {
+        0
+    }
+
+    fn has_heap(&self) -> bool {
+        false
     }
 }

@@ -11,9 +11,10 @@ use catena_protocol::{Missing, Refusal, Reply};
 use serde::{Deserialize, Serialize};
 
 use super::RestoreError;
+use super::kind::{Growth, ObjectKind, SharedObject};
 use super::state::{blob, check};
 use super::{
-    Answer, Applied, Description, Turn, WAITER_BYTES, WaiterId, check_len, check_reason,
+    Applied, Description, StoredReply, Turn, WAITER_BYTES, WaiterId, check_len, check_reason,
     check_waiters,
 };
 use crate::config::CELL_BYTES_MAX;
@@ -21,12 +22,12 @@ use crate::config::CELL_BYTES_MAX;
 /// A future; pending until somebody sets or cancels it, and then as it is for good.
 #[derive(Debug, Default, Serialize, Deserialize)]
 pub(crate) struct Future {
-    state: State,
+    state: FutureState,
     waiters: BTreeSet<WaiterId>,
 }
 
 #[derive(Debug, Default, Serialize, Deserialize)]
-enum State {
+enum FutureState {
     #[default]
     Pending,
     /// The answer for whoever asks: all share its bytes.
@@ -35,50 +36,62 @@ enum State {
         value: Box<[u8]>,
         /// Follows from the value.
         #[serde(skip, default = "unknown")]
-        answer: Answer,
+        answer: StoredReply,
     },
     /// Why there will be no value.
     Cancelled(Box<str>),
 }
 
-impl Future {
-    pub(super) fn read(&self, op: &FutureOp<'_>) -> Result<Reply<'_>, Refusal> {
+impl ObjectKind for Future {
+    type Op<'o> = FutureOp<'o>;
+
+    fn growth(op: &FutureOp<'_>) -> Growth {
+        match op {
+            // A reason is short, and must reach the waiting requests even if memory is short.
+            FutureOp::Cancel { .. } => Growth::None,
+            _ => Growth::Body,
+        }
+    }
+
+    fn read(&self, op: &FutureOp<'_>, _version: u64) -> Result<Reply<'_>, Refusal> {
         match (op, &self.state) {
-            (FutureOp::State, State::Pending) => Ok(Reply::Number(0)),
-            (FutureOp::State, State::Set { .. }) => Ok(Reply::Number(1)),
-            (FutureOp::State, State::Cancelled(_)) => Ok(Reply::Number(2)),
-            (FutureOp::Peek, State::Pending) => Ok(Reply::Value(None)),
-            (FutureOp::Peek, State::Set { value, .. }) => Ok(Reply::Value(Some(value))),
-            (FutureOp::Peek, State::Cancelled(reason)) => Err(Refusal::Broken(reason.to_string())),
+            (FutureOp::State, FutureState::Pending) => Ok(Reply::Number(0)),
+            (FutureOp::State, FutureState::Set { .. }) => Ok(Reply::Number(1)),
+            (FutureOp::State, FutureState::Cancelled(_)) => Ok(Reply::Number(2)),
+            (FutureOp::Peek, FutureState::Pending) => Ok(Reply::Value(None)),
+            (FutureOp::Peek, FutureState::Set { value, .. }) => Ok(Reply::Value(Some(value))),
+            (FutureOp::Peek, FutureState::Cancelled(reason)) => {
+                Err(Refusal::Broken(reason.to_string()))
+            }
             _ => unreachable!("{op:?} is no read"),
         }
     }
 
-    pub(super) fn check(&self, op: &FutureOp<'_>) -> Result<(), Refusal> {
+    fn check(&self, op: &FutureOp<'_>) -> Result<(), Refusal> {
         match (*op, &self.state) {
-            (FutureOp::Set { .. } | FutureOp::Get, State::Cancelled(reason)) => {
+            (FutureOp::Set { .. } | FutureOp::Get, FutureState::Cancelled(reason)) => {
                 Err(Refusal::Broken(reason.to_string()))
             }
             (FutureOp::Set { bytes }, _) => Ok(check_len(bytes.len(), CELL_BYTES_MAX)?),
             (FutureOp::Cancel { reason }, _) => Ok(check_reason(reason)?),
-            (FutureOp::Get, State::Pending) => Ok(check_waiters(self.waiters.len())?),
+            (FutureOp::Get, FutureState::Pending) => Ok(check_waiters(self.waiters.len())?),
             _ => Ok(()),
         }
     }
 
-    pub(super) fn apply(&mut self, op: &FutureOp<'_>, turn: &mut Turn<'_>) -> Applied {
-        let is_pending = matches!(self.state, State::Pending);
+    fn apply(&mut self, op: &FutureOp<'_>, turn: &mut Turn<'_>) -> Applied {
+        let is_pending = matches!(self.state, FutureState::Pending);
         match *op {
             FutureOp::Set { bytes } if is_pending => {
-                let answer = turn.answer(&Reply::Value(Some(bytes)));
+                let answer = turn.store(&Reply::Value(Some(bytes)));
                 turn.release(core::mem::take(&mut self.waiters), &answer);
-                self.state = State::Set { value: bytes.into(), answer };
+                self.state = FutureState::Set { value: bytes.into(), answer };
                 turn.done(&Reply::Bool(true))
             }
             FutureOp::Cancel { reason } if is_pending => {
-                let answer = Answer::refusal(&Refusal::Broken(reason.into()));
+                let answer = StoredReply::refusal(&Refusal::Broken(reason.into()));
                 turn.release(core::mem::take(&mut self.waiters), &answer);
-                self.state = State::Cancelled(reason.into());
+                self.state = FutureState::Cancelled(reason.into());
                 turn.done(&Reply::Bool(true))
             }
             FutureOp::Set { .. } | FutureOp::Cancel { .. } => {
@@ -88,58 +101,61 @@ impl Future {
             FutureOp::Get => {
                 turn.unchanged();
                 match &self.state {
-                    State::Set { answer, .. } => Applied::Done(answer.clone()),
-                    State::Pending => {
+                    FutureState::Set { answer, .. } => Applied::Done(answer.clone()),
+                    FutureState::Pending => {
                         self.waiters.insert(turn.waiter);
                         Applied::Parked
                     }
-                    State::Cancelled(_) => unreachable!("was refused"),
+                    FutureState::Cancelled(_) => unreachable!("was refused"),
                 }
             }
             FutureOp::State | FutureOp::Peek => unreachable!("a read is not applied"),
         }
     }
 
-    /// Forgets a waiter.
-    pub(super) fn cancel(&mut self, waiter: WaiterId) -> Missing {
-        self.waiters.remove(&waiter);
-        Missing::default()
+    /// Works out what a snapshot leaves out, and refuses what no future holds.
+    fn complete_restored(&mut self, _seq: u64) -> Result<(), RestoreError> {
+        if let FutureState::Set { value, answer } = &mut self.state {
+            check(value.len() <= CELL_BYTES_MAX, "a future is too large")?;
+            *answer = StoredReply::of(&Reply::Value(Some(value)), &mut Vec::new());
+        }
+        let may_wait = matches!(self.state, FutureState::Pending);
+        check(may_wait || self.waiters.is_empty(), "somebody waits for what is there")
     }
+}
 
-    pub(super) fn describe(&self) -> Description {
+impl SharedObject for Future {
+    fn describe(&self) -> Description {
         let detail = match &self.state {
-            State::Pending => format!("pending, {} waiting", self.waiters.len()),
-            State::Set { value, .. } => format!("set, {} bytes", value.len()),
-            State::Cancelled(reason) => format!("cancelled: {reason}"),
+            FutureState::Pending => format!("pending, {} waiting", self.waiters.len()),
+            FutureState::Set { value, .. } => format!("set, {} bytes", value.len()),
+            FutureState::Cancelled(reason) => format!("cancelled: {reason}"),
         };
         Description { detail, ..Description::default() }
     }
 
-    pub(super) fn waiters(&self) -> Vec<WaiterId> {
+    fn bytes(&self) -> u64 {
+        let state = match &self.state {
+            FutureState::Pending => 0,
+            FutureState::Set { value, answer } => value.len() as u64 + answer.bytes(),
+            FutureState::Cancelled(reason) => reason.len() as u64,
+        };
+        size_of::<Future>() as u64 + state + (self.waiters.len() * WAITER_BYTES) as u64
+    }
+
+    fn waiters(&self) -> Vec<WaiterId> {
         self.waiters.iter().copied().collect()
     }
 
-    /// Works out what a snapshot leaves out, and refuses what no future holds.
-    pub(super) fn complete_restored(&mut self) -> Result<(), RestoreError> {
-        if let State::Set { value, answer } = &mut self.state {
-            check(value.len() <= CELL_BYTES_MAX, "a future is too large")?;
-            *answer = Answer::reply(&Reply::Value(Some(value)), &mut Vec::new());
-        }
-        let may_wait = matches!(self.state, State::Pending);
-        check(may_wait || self.waiters.is_empty(), "somebody waits for what is there")
-    }
-
-    pub(super) fn bytes(&self) -> u64 {
-        let state = match &self.state {
-            State::Pending => 0,
-            State::Set { value, answer } => value.len() as u64 + answer.bytes(),
-            State::Cancelled(reason) => reason.len() as u64,
-        };
-        size_of::<Future>() as u64 + state + (self.waiters.len() * WAITER_BYTES) as u64
+    /// Forgets a waiter.
+    fn cancel(&mut self, waiter: WaiterId, turn: &mut Turn<'_>) -> Missing {
+        turn.unchanged();
+        self.waiters.remove(&waiter);
+        Missing::default()
     }
 }
 
 /// The answer of a future that is not completed yet.
-fn unknown() -> Answer {
-    Answer::Word(0)
+fn unknown() -> StoredReply {
+    StoredReply::Word(0)
 }

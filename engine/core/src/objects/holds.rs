@@ -27,7 +27,7 @@ pub(crate) struct Hold {
 /// All holds of a shard.
 #[derive(Debug, Default)]
 pub(crate) struct Holds {
-    taken: BTreeMap<HoldId, Taken>,
+    taken: BTreeMap<HoldId, ListedHold>,
     /// The id the next one gets; none is used again.
     next: HoldId,
     /// When to look whether a hold is over: at its end as it was known when it was put here, or
@@ -37,7 +37,7 @@ pub(crate) struct Holds {
 }
 
 #[derive(Debug)]
-struct Taken {
+struct ListedHold {
     hold: Hold,
     /// Under which end it stands among the deadlines; never later than its own.
     listed: Option<Time>,
@@ -53,7 +53,7 @@ impl Holds {
 
     /// Puts a hold back under the id it had.
     pub(crate) fn put_back(&mut self, id: HoldId, hold: Hold) {
-        self.taken.insert(id, Taken { hold, listed: hold.until });
+        self.taken.insert(id, ListedHold { hold, listed: hold.until });
         self.by_session.insert((hold.session, id));
         self.deadlines.extend(hold.until.map(|until| (until, id)));
     }
@@ -80,7 +80,7 @@ impl Holds {
 
     /// Ends a hold.
     pub(crate) fn end(&mut self, id: HoldId) -> Hold {
-        let Taken { hold, listed } = self.taken.remove(&id).expect("a hold ends once");
+        let ListedHold { hold, listed } = self.taken.remove(&id).expect("a hold ends once");
         self.by_session.remove(&(hold.session, id));
         if let Some(listed) = listed {
             self.deadlines.remove(&(listed, id));
@@ -162,10 +162,10 @@ impl Holds {
     /// The indices say what the holds say; for debugging.
     pub(crate) fn check_invariants(&self) {
         assert_eq!(self.by_session.len(), self.taken.len(), "every hold has a session");
-        let listed = |taken: &&Taken| taken.listed.is_some();
+        let listed = |taken: &&ListedHold| taken.listed.is_some();
         let dated = self.taken.values().filter(listed).count();
         assert_eq!(self.deadlines.len(), dated, "every end is expected");
-        for Taken { hold, listed } in self.taken.values() {
+        for ListedHold { hold, listed } in self.taken.values() {
             let is_in_time = hold.until.is_none_or(|until| listed.is_some_and(|at| at <= until));
             assert!(is_in_time, "{hold:?} is looked at in time: {listed:?}");
         }

@@ -10,6 +10,7 @@ use catena_protocol::{Fault, Missing, Refusal, Reply, SeatState, Status};
 use serde::{Deserialize, Serialize};
 
 use super::RestoreError;
+use super::kind::{ObjectKind, SharedObject};
 use super::state::check;
 use super::{Applied, Description, Turn, WAITER_BYTES, WaiterId, check_seat, check_waiters};
 
@@ -24,8 +25,10 @@ pub(crate) struct Latch {
     waiters: BTreeSet<WaiterId>,
 }
 
-impl Latch {
-    pub(super) fn read(&self, op: &LatchOp<'_>) -> Result<Reply<'_>, Refusal> {
+impl ObjectKind for Latch {
+    type Op<'o> = LatchOp<'o>;
+
+    fn read(&self, op: &LatchOp<'_>, _version: u64) -> Result<Reply<'_>, Refusal> {
         match op {
             LatchOp::State if self.parties == 0 => Err(Fault::new(Status::Absent).into()),
             LatchOp::State => Ok(Reply::Seats(SeatState {
@@ -39,7 +42,7 @@ impl Latch {
         }
     }
 
-    pub(super) fn check(&self, op: &LatchOp<'_>) -> Result<(), Refusal> {
+    fn check(&self, op: &LatchOp<'_>) -> Result<(), Refusal> {
         let (party, parties) = match *op {
             LatchOp::CountDown { party, parties } => (Some(party), parties),
             LatchOp::Wait { parties } => (None, parties),
@@ -56,7 +59,7 @@ impl Latch {
         }
     }
 
-    pub(super) fn apply(&mut self, op: &LatchOp<'_>, turn: &mut Turn<'_>) -> Applied {
+    fn apply(&mut self, op: &LatchOp<'_>, turn: &mut Turn<'_>) -> Applied {
         match *op {
             LatchOp::CountDown { party, parties } => {
                 if self.open || self.counted.contains(party) {
@@ -82,31 +85,16 @@ impl Latch {
         }
     }
 
-    fn open_if_complete(&mut self, turn: &mut Turn<'_>) {
-        if self.counted.len() < self.parties as usize {
-            return;
-        }
-        self.open = true;
-        self.counted.clear();
-        let answer = turn.answer(&Reply::Number(0));
-        turn.release(core::mem::take(&mut self.waiters), &answer);
+    /// Refuses what no latch holds.
+    fn complete_restored(&mut self, _seq: u64) -> Result<(), RestoreError> {
+        let Latch { parties, counted, open, waiters } = self;
+        let is_over = *open && !(counted.is_empty() && waiters.is_empty());
+        check(!is_over && counted.len() <= *parties as usize, "a latch counts what it should not")
     }
+}
 
-    fn missing(&self) -> u32 {
-        if self.open {
-            return 0;
-        }
-        self.parties - u32::try_from(self.counted.len()).expect("parties are bounded")
-    }
-
-    /// Forgets a waiter.
-    pub(super) fn cancel(&mut self, waiter: WaiterId) -> Missing {
-        self.waiters.remove(&waiter);
-        let parties = self.parties;
-        Missing { arrived: parties - self.missing(), parties, names: Vec::new() }
-    }
-
-    pub(super) fn describe(&self) -> Description {
+impl SharedObject for Latch {
+    fn describe(&self) -> Description {
         let (parties, missing) = (self.parties, self.missing());
         let detail = format!(
             "{} of {parties} parties, {}",
@@ -116,21 +104,41 @@ impl Latch {
         Description { detail, ..Description::default() }
     }
 
-    pub(super) fn waiters(&self) -> Vec<WaiterId> {
-        self.waiters.iter().copied().collect()
-    }
-
-    /// Refuses what no latch holds.
-    pub(super) fn check_restored(&self) -> Result<(), RestoreError> {
-        let Latch { parties, counted, open, waiters } = self;
-        let is_over = *open && !(counted.is_empty() && waiters.is_empty());
-        check(!is_over && counted.len() <= *parties as usize, "a latch counts what it should not")
-    }
-
-    pub(super) fn bytes(&self) -> u64 {
+    fn bytes(&self) -> u64 {
         // A name and the tree around it.
         const NAME_BYTES: usize = 96;
         let names = self.counted.len() * NAME_BYTES;
         (size_of::<Latch>() + names + self.waiters.len() * WAITER_BYTES) as u64
+    }
+
+    fn waiters(&self) -> Vec<WaiterId> {
+        self.waiters.iter().copied().collect()
+    }
+
+    /// Forgets a waiter.
+    fn cancel(&mut self, waiter: WaiterId, turn: &mut Turn<'_>) -> Missing {
+        turn.unchanged();
+        self.waiters.remove(&waiter);
+        let parties = self.parties;
+        Missing { arrived: parties - self.missing(), parties, names: Vec::new() }
+    }
+}
+
+impl Latch {
+    fn open_if_complete(&mut self, turn: &mut Turn<'_>) {
+        if self.counted.len() < self.parties as usize {
+            return;
+        }
+        self.open = true;
+        self.counted.clear();
+        let answer = turn.store(&Reply::Number(0));
+        turn.release(core::mem::take(&mut self.waiters), &answer);
+    }
+
+    fn missing(&self) -> u32 {
+        if self.open {
+            return 0;
+        }
+        self.parties - u32::try_from(self.counted.len()).expect("parties are bounded")
     }
 }

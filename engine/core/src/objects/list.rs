@@ -15,11 +15,12 @@ use serde::{Deserialize, Serialize};
 
 use super::RestoreError;
 use super::byte_string::ByteString;
-use super::queue::{Grants, Queue, Waiting};
+use super::kind::{Growth, ObjectKind, SharedObject};
+use super::queue::{QueuedRequest, TokenGrants, WaitQueue};
 use super::state::check;
 use super::{
-    Answer, Applied, Description, HOLDERS_NAMED_MAX, Held, HoldId, Lost, Turn, WaiterId, check_len,
-    check_waiters, page_is_full,
+    Applied, Description, HOLDERS_NAMED_MAX, HeldItem, HoldId, LossCause, StoredReply, Turn,
+    WaiterId, check_len, check_waiters, page_is_full,
 };
 
 /// A list; empty until somebody puts something in it.
@@ -29,8 +30,8 @@ pub(crate) struct List {
     /// What the items take, claimed ones included, in bytes.
     #[serde(skip)]
     item_bytes: u64,
-    claims: Grants<ByteString>,
-    queue: Queue<Want>,
+    claims: TokenGrants<ByteString>,
+    queue: WaitQueue<Want>,
 }
 
 /// What a request in line wants.
@@ -45,8 +46,25 @@ enum Want {
 /// What an item costs in the table, near enough.
 const ITEM_BYTES: u64 = 48;
 
-impl List {
-    pub(super) fn read(&self, op: &ListOp<'_>) -> Result<Reply<'_>, Refusal> {
+impl ObjectKind for List {
+    type Op<'o> = ListOp<'o>;
+
+    fn growth(op: &ListOp<'_>) -> Growth {
+        match op {
+            ListOp::Extend { items } => Growth::Items(items.len()),
+            ListOp::RemoveAt { .. }
+            | ListOp::RemoveValue { .. }
+            | ListOp::RetainAll { .. }
+            | ListOp::RemoveAll { .. }
+            | ListOp::Claim { .. }
+            | ListOp::TryClaim { .. }
+            | ListOp::Done { .. }
+            | ListOp::Return { .. } => Growth::None,
+            _ => Growth::Body,
+        }
+    }
+
+    fn read(&self, op: &ListOp<'_>, _version: u64) -> Result<Reply<'_>, Refusal> {
         Ok(match *op {
             ListOp::Len => Reply::Number(self.items.len() as u64),
             ListOp::Get { index } => Reply::Value(self.item(index)),
@@ -73,21 +91,7 @@ impl List {
         })
     }
 
-    fn range(&self, from: u64, limit: u32) -> Reply<'_> {
-        let from = usize::try_from(from).unwrap_or(usize::MAX).min(self.items.len());
-        let limit = if limit == 0 { PAGE_ITEMS_MAX } else { limit.min(PAGE_ITEMS_MAX) };
-        let mut page = ItemsBuf::default();
-        for item in self.items.range(from..).take(limit as usize) {
-            if page_is_full(&page, item.len()) {
-                break;
-            }
-            page.push(item);
-        }
-        let more = from + page.len() < self.items.len();
-        Reply::Page { at: from as u64, more, items: PageItems::Owned(page) }
-    }
-
-    pub(super) fn check(&self, op: &ListOp<'_>) -> Result<(), Refusal> {
+    fn check(&self, op: &ListOp<'_>) -> Result<(), Refusal> {
         let len = self.items.len() as u64;
         match *op {
             ListOp::PushBack { bytes } | ListOp::PushFront { bytes } => check_item(bytes)?,
@@ -107,7 +111,7 @@ impl List {
         Ok(())
     }
 
-    pub(super) fn apply(&mut self, op: &ListOp<'_>, turn: &mut Turn<'_>) -> Applied {
+    fn apply(&mut self, op: &ListOp<'_>, turn: &mut Turn<'_>) -> Applied {
         match *op {
             ListOp::PushBack { bytes } => self.put(self.items.len(), bytes, turn),
             ListOp::PushFront { bytes } => self.put(0, bytes, turn),
@@ -201,9 +205,97 @@ impl List {
         }
     }
 
+    /// Works out what a snapshot leaves out, and refuses what no list holds. `seq` is the shard's.
+    fn complete_restored(&mut self, seq: u64) -> Result<(), RestoreError> {
+        self.claims.complete_restored(seq)?;
+        self.queue.complete_restored(seq)?;
+        let claims_hold = self.queue.iter().all(|QueuedRequest { hold, wants, .. }| match wants {
+            Want::Item => hold.is_none(),
+            Want::Claim => hold.is_some(),
+        });
+        check(claims_hold, "a claim holds, and nothing else does")?;
+        let claimed = self.claims.iter().map(|(_, _, item)| item);
+        for item in self.items.iter().chain(claimed) {
+            check(item.len() <= ITEM_BYTES_MAX, "an item is too large")?;
+            self.item_bytes += cost(item);
+        }
+        Ok(())
+    }
+}
+
+impl SharedObject for List {
+    fn describe(&self) -> Description {
+        let (items, claimed, waiting) = (self.items.len(), self.claims.len(), self.queue.len());
+        let claims = self.claims.iter().take(HOLDERS_NAMED_MAX);
+        let held = claims.map(|(token, hold, _)| HeldItem {
+            hold,
+            token,
+            permits: 1,
+            party: String::new(),
+        });
+        Description {
+            detail: format!("{items} items, {claimed} claimed, {waiting} waiting"),
+            missing: Vec::new(),
+            held: held.collect(),
+        }
+    }
+
+    fn bytes(&self) -> u64 {
+        size_of::<List>() as u64 + self.item_bytes + self.claims.bytes() + self.queue.bytes()
+    }
+
+    fn waiters(&self) -> Vec<WaiterId> {
+        self.queue.waiters()
+    }
+
+    fn holds(&self) -> Vec<HoldId> {
+        self.claims.holds().chain(self.queue.holds()).collect()
+    }
+
+    /// Forgets a waiter.
+    fn cancel(&mut self, waiter: WaiterId, turn: &mut Turn<'_>) -> Missing {
+        if let Some(hold) = self.queue.cancel(waiter).hold {
+            turn.let_go(hold);
+        }
+        turn.unchanged();
+        Missing::default()
+    }
+
+    /// Puts back what whoever claimed it did not get done.
+    fn lose(&mut self, hold: HoldId, _why: LossCause, turn: &mut Turn<'_>) {
+        match self.claims.lose(hold) {
+            Some(item) => {
+                self.items.push_front(item);
+                self.serve(turn);
+            }
+            None => {
+                turn.unchanged();
+                let waiting = self.queue.lose(hold).expect("a hold is a claim or a place in line");
+                let answer = StoredReply::refusal(&Refusal::Timeout(Missing::default()));
+                turn.release([waiting.waiter], &answer);
+            }
+        }
+    }
+}
+
+impl List {
+    fn range(&self, from: u64, limit: u32) -> Reply<'_> {
+        let from = usize::try_from(from).unwrap_or(usize::MAX).min(self.items.len());
+        let limit = if limit == 0 { PAGE_ITEMS_MAX } else { limit.min(PAGE_ITEMS_MAX) };
+        let mut page = ItemsBuf::default();
+        for item in self.items.range(from..).take(limit as usize) {
+            if page_is_full(&page, item.len()) {
+                break;
+            }
+            page.push(item);
+        }
+        let more = from + page.len() < self.items.len();
+        Reply::Page { at: from as u64, more, items: PageItems::Owned(page) }
+    }
+
     /// Takes the last place in line, which changes nothing of the list.
     fn wait(&mut self, hold: Option<HoldId>, wants: Want, turn: &mut Turn<'_>) -> Applied {
-        self.queue.push(turn.version, Waiting { waiter: turn.waiter, hold, wants });
+        self.queue.push(turn.version, QueuedRequest { waiter: turn.waiter, hold, wants });
         turn.unchanged();
         Applied::Parked
     }
@@ -249,10 +341,10 @@ impl List {
     }
 
     /// Lends out the first item.
-    fn lend(&mut self, token: u64, hold: HoldId, turn: &mut Turn<'_>) -> Answer {
+    fn lend(&mut self, token: u64, hold: HoldId, turn: &mut Turn<'_>) -> StoredReply {
         let item = self.items.pop_front().expect("there is an item");
         self.shrink();
-        let answer = turn.answer(&Reply::Claimed { token, bytes: Some(&item) });
+        let answer = turn.store(&Reply::Claimed { token, bytes: Some(&item) });
         self.claims.put(token, hold, item);
         answer
     }
@@ -279,7 +371,7 @@ impl List {
     fn serve(&mut self, turn: &mut Turn<'_>) {
         let mut nth = 0;
         while !self.items.is_empty()
-            && let Some(Waiting { waiter, hold, wants }) = self.queue.pop()
+            && let Some(QueuedRequest { waiter, hold, wants }) = self.queue.pop()
         {
             let answer = match (wants, hold) {
                 (Want::Claim, Some(hold)) => {
@@ -289,78 +381,12 @@ impl List {
                 }
                 (Want::Item, None) => {
                     let item = self.remove(0);
-                    turn.answer(&Reply::Value(item.as_deref()))
+                    turn.store(&Reply::Value(item.as_deref()))
                 }
                 _ => unreachable!("a claim holds, and nothing else does"),
             };
             turn.release([waiter], &answer);
         }
-    }
-
-    /// Forgets a waiter.
-    pub(super) fn cancel(&mut self, waiter: WaiterId, turn: &mut Turn<'_>) -> Missing {
-        if let Some(hold) = self.queue.cancel(waiter).hold {
-            turn.let_go(hold);
-        }
-        turn.unchanged();
-        Missing::default()
-    }
-
-    /// Puts back what whoever claimed it did not get done.
-    pub(super) fn lose(&mut self, hold: HoldId, _why: Lost, turn: &mut Turn<'_>) {
-        match self.claims.lose(hold) {
-            Some(item) => {
-                self.items.push_front(item);
-                self.serve(turn);
-            }
-            None => {
-                turn.unchanged();
-                let waiting = self.queue.lose(hold).expect("a hold is a claim or a place in line");
-                let answer = Answer::refusal(&Refusal::Timeout(Missing::default()));
-                turn.release([waiting.waiter], &answer);
-            }
-        }
-    }
-
-    pub(super) fn describe(&self) -> Description {
-        let (items, claimed, waiting) = (self.items.len(), self.claims.len(), self.queue.len());
-        let claims = self.claims.iter().take(HOLDERS_NAMED_MAX);
-        let held =
-            claims.map(|(token, hold, _)| Held { hold, token, permits: 1, party: String::new() });
-        Description {
-            detail: format!("{items} items, {claimed} claimed, {waiting} waiting"),
-            missing: Vec::new(),
-            held: held.collect(),
-        }
-    }
-
-    pub(super) fn waiters(&self) -> Vec<WaiterId> {
-        self.queue.waiters()
-    }
-
-    pub(super) fn holds(&self) -> Vec<HoldId> {
-        self.claims.holds().chain(self.queue.holds()).collect()
-    }
-
-    /// Works out what a snapshot leaves out, and refuses what no list holds. `seq` is the shard's.
-    pub(super) fn complete_restored(&mut self, seq: u64) -> Result<(), RestoreError> {
-        self.claims.complete_restored(seq)?;
-        self.queue.complete_restored(seq)?;
-        let claims_hold = self.queue.iter().all(|Waiting { hold, wants, .. }| match wants {
-            Want::Item => hold.is_none(),
-            Want::Claim => hold.is_some(),
-        });
-        check(claims_hold, "a claim holds, and nothing else does")?;
-        let claimed = self.claims.iter().map(|(_, _, item)| item);
-        for item in self.items.iter().chain(claimed) {
-            check(item.len() <= ITEM_BYTES_MAX, "an item is too large")?;
-            self.item_bytes += cost(item);
-        }
-        Ok(())
-    }
-
-    pub(super) fn bytes(&self) -> u64 {
-        size_of::<List>() as u64 + self.item_bytes + self.claims.bytes() + self.queue.bytes()
     }
 }
 

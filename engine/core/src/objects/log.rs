@@ -10,6 +10,7 @@ use catena_protocol::{ItemsBuf, PageItems, Refusal, Reply};
 use serde::{Deserialize, Serialize};
 
 use super::RestoreError;
+use super::kind::{ObjectKind, SharedObject};
 use super::state::check;
 use super::{Applied, Description, Turn, check_len, page_is_full};
 use crate::config::LOG_LINES_MAX;
@@ -27,14 +28,60 @@ pub(crate) struct Log {
 /// What a line costs beside its bytes, near enough.
 const LINE_BYTES: u64 = 32;
 
-impl Log {
-    pub(super) fn read(&self, op: &LogOp<'_>) -> Result<Reply<'_>, Refusal> {
+impl ObjectKind for Log {
+    type Op<'o> = LogOp<'o>;
+
+    fn read(&self, op: &LogOp<'_>, _version: u64) -> Result<Reply<'_>, Refusal> {
         match *op {
             LogOp::Tail { after, limit } => Ok(self.tail(after, limit)),
             LogOp::Print { .. } => unreachable!("{op:?} is no read"),
         }
     }
 
+    fn check(&self, op: &LogOp<'_>) -> Result<(), Refusal> {
+        match op {
+            LogOp::Print { line } => Ok(check_len(line.len(), LOG_LINE_BYTES_MAX)?),
+            LogOp::Tail { .. } => unreachable!("{op:?} is a read"),
+        }
+    }
+
+    fn apply(&mut self, op: &LogOp<'_>, turn: &mut Turn<'_>) -> Applied {
+        let LogOp::Print { line } = *op else { unreachable!("{op:?} is a read") };
+        if self.lines.len() == LOG_LINES_MAX
+            && let Some(oldest) = self.lines.pop_front()
+        {
+            self.line_bytes -= LINE_BYTES + oldest.len() as u64;
+        }
+        self.lines.push_back(line.into());
+        self.line_bytes += LINE_BYTES + line.len() as u64;
+        self.last += 1;
+        turn.done(&Reply::Number(self.last))
+    }
+
+    /// Works out what a snapshot leaves out, and refuses what no log holds.
+    fn complete_restored(&mut self, _seq: u64) -> Result<(), RestoreError> {
+        let kept = self.lines.len();
+        check(kept <= LOG_LINES_MAX && kept as u64 <= self.last, "a log keeps too many lines")?;
+        for line in &self.lines {
+            check(line.len() <= LOG_LINE_BYTES_MAX, "a line is too long")?;
+            self.line_bytes += LINE_BYTES + line.len() as u64;
+        }
+        Ok(())
+    }
+}
+
+impl SharedObject for Log {
+    fn describe(&self) -> Description {
+        let (last, kept) = (self.last, self.lines.len());
+        Description { detail: format!("{last} lines, {kept} kept"), ..Description::default() }
+    }
+
+    fn bytes(&self) -> u64 {
+        size_of::<Log>() as u64 + self.line_bytes
+    }
+}
+
+impl Log {
     /// Lines behind the number `after`, as far as they are still there.
     fn tail(&self, after: u64, limit: u32) -> Reply<'_> {
         let first_kept = self.last - self.lines.len() as u64 + 1;
@@ -50,45 +97,5 @@ impl Log {
         }
         let more = skipped + page.len() < self.lines.len();
         Reply::Page { at, more, items: PageItems::Owned(page) }
-    }
-
-    pub(super) fn check(&self, op: &LogOp<'_>) -> Result<(), Refusal> {
-        match op {
-            LogOp::Print { line } => Ok(check_len(line.len(), LOG_LINE_BYTES_MAX)?),
-            LogOp::Tail { .. } => unreachable!("{op:?} is a read"),
-        }
-    }
-
-    pub(super) fn apply(&mut self, op: &LogOp<'_>, turn: &mut Turn<'_>) -> Applied {
-        let LogOp::Print { line } = *op else { unreachable!("{op:?} is a read") };
-        if self.lines.len() == LOG_LINES_MAX
-            && let Some(oldest) = self.lines.pop_front()
-        {
-            self.line_bytes -= LINE_BYTES + oldest.len() as u64;
-        }
-        self.lines.push_back(line.into());
-        self.line_bytes += LINE_BYTES + line.len() as u64;
-        self.last += 1;
-        turn.done(&Reply::Number(self.last))
-    }
-
-    pub(super) fn describe(&self) -> Description {
-        let (last, kept) = (self.last, self.lines.len());
-        Description { detail: format!("{last} lines, {kept} kept"), ..Description::default() }
-    }
-
-    /// Works out what a snapshot leaves out, and refuses what no log holds.
-    pub(super) fn complete_restored(&mut self) -> Result<(), RestoreError> {
-        let kept = self.lines.len();
-        check(kept <= LOG_LINES_MAX && kept as u64 <= self.last, "a log keeps too many lines")?;
-        for line in &self.lines {
-            check(line.len() <= LOG_LINE_BYTES_MAX, "a line is too long")?;
-            self.line_bytes += LINE_BYTES + line.len() as u64;
-        }
-        Ok(())
-    }
-
-    pub(super) fn bytes(&self) -> u64 {
-        size_of::<Log>() as u64 + self.line_bytes
     }
 }

@@ -16,6 +16,7 @@ use serde::{Deserialize, Serialize};
 use super::RestoreError;
 use super::byte_string::ByteString;
 use super::cell::check_token;
+use super::kind::{Growth, ObjectKind, SharedObject};
 use super::state::check;
 use super::{Applied, Description, Turn, check_len, check_stored, page_is_full};
 use crate::config::CELL_BYTES_MAX;
@@ -34,8 +35,18 @@ pub(crate) struct Map {
 /// What an entry costs in the table, near enough.
 const ENTRY_BYTES: u64 = 96;
 
-impl Map {
-    pub(super) fn read(&self, op: &MapOp<'_>) -> Result<Reply<'_>, Refusal> {
+impl ObjectKind for Map {
+    type Op<'o> = MapOp<'o>;
+
+    fn growth(op: &MapOp<'_>) -> Growth {
+        match op {
+            MapOp::PutAll { items } | MapOp::MergeAll { items, .. } => Growth::Items(items.len()),
+            MapOp::Remove { .. } | MapOp::Take { .. } | MapOp::RemoveAll { .. } => Growth::None,
+            _ => Growth::Body,
+        }
+    }
+
+    fn read(&self, op: &MapOp<'_>, _version: u64) -> Result<Reply<'_>, Refusal> {
         Ok(match *op {
             MapOp::Len => Reply::Number(self.entries.len() as u64),
             MapOp::Get { key } => Reply::Value(self.entries.get(key).map(|value| &**value)),
@@ -51,7 +62,7 @@ impl Map {
         })
     }
 
-    pub(super) fn check(&self, op: &MapOp<'_>) -> Result<(), Refusal> {
+    fn check(&self, op: &MapOp<'_>) -> Result<(), Refusal> {
         match *op {
             MapOp::Put { key, value } | MapOp::PutIfAbsent { key, value } => {
                 check_entry(key, value)?;
@@ -94,42 +105,7 @@ impl Map {
         Ok(())
     }
 
-    /// Tries a merge behind others of the same request, since none of them is to be done if one
-    /// cannot. Only what may be refused is worked out: how long what is appended to becomes, and
-    /// what numbers come to.
-    fn check_merge<'k>(
-        &self,
-        merge: Merge,
-        key: &'k [u8],
-        value: &[u8],
-        tried: &mut Tried<'k>,
-    ) -> Result<(), Fault> {
-        check_entry(key, value)?;
-        let old = self.entries.get(key).map(|old| &**old);
-        match merge {
-            Merge::ReplaceIfGreater => {}
-            Merge::Append => {
-                let len = tried.lens.entry(key).or_insert(old.map_or(0, <[u8]>::len));
-                *len += value.len();
-                check_len(*len, CELL_BYTES_MAX)?;
-            }
-            _ => {
-                let old = match tried.words.get(key) {
-                    Some(tried) => Some(*tried),
-                    None => old.map(word).transpose()?,
-                };
-                tried.words.insert(key, merged(merge, old, word(value)?)?);
-            }
-        }
-        Ok(())
-    }
-
-    /// Refuses what would answer a value that is too large to be kept for a retry.
-    fn check_old(&self, key: &[u8]) -> Result<(), Fault> {
-        check_stored(self.entries.get(key).map_or(0, |old| old.len()))
-    }
-
-    pub(super) fn apply(&mut self, op: &MapOp<'_>, turn: &mut Turn<'_>) -> Applied {
+    fn apply(&mut self, op: &MapOp<'_>, turn: &mut Turn<'_>) -> Applied {
         match *op {
             MapOp::Put { key, value } => {
                 let replaced = self.put(key, value);
@@ -229,6 +205,62 @@ impl Map {
         }
     }
 
+    /// Works out what a snapshot leaves out, and refuses what no map holds.
+    fn complete_restored(&mut self, _seq: u64) -> Result<(), RestoreError> {
+        for (key, value) in &self.entries {
+            check(check_entry(key, value).is_ok(), "an entry is too large")?;
+            self.entry_bytes += cost(key, value);
+        }
+        Ok(())
+    }
+}
+
+impl SharedObject for Map {
+    fn describe(&self) -> Description {
+        Description { detail: format!("{} entries", self.entries.len()), ..Description::default() }
+    }
+
+    fn bytes(&self) -> u64 {
+        size_of::<Map>() as u64 + self.entry_bytes
+    }
+}
+
+impl Map {
+    /// Tries a merge behind others of the same request, since none of them is to be done if one
+    /// cannot. Only what may be refused is worked out: how long what is appended to becomes, and
+    /// what numbers come to.
+    fn check_merge<'k>(
+        &self,
+        merge: Merge,
+        key: &'k [u8],
+        value: &[u8],
+        tried: &mut Tried<'k>,
+    ) -> Result<(), Fault> {
+        check_entry(key, value)?;
+        let old = self.entries.get(key).map(|old| &**old);
+        match merge {
+            Merge::ReplaceIfGreater => {}
+            Merge::Append => {
+                let len = tried.lens.entry(key).or_insert(old.map_or(0, <[u8]>::len));
+                *len += value.len();
+                check_len(*len, CELL_BYTES_MAX)?;
+            }
+            _ => {
+                let old = match tried.words.get(key) {
+                    Some(tried) => Some(*tried),
+                    None => old.map(word).transpose()?,
+                };
+                tried.words.insert(key, merged(merge, old, word(value)?)?);
+            }
+        }
+        Ok(())
+    }
+
+    /// Refuses what would answer a value that is too large to be kept for a retry.
+    fn check_old(&self, key: &[u8]) -> Result<(), Fault> {
+        check_stored(self.entries.get(key).map_or(0, |old| old.len()))
+    }
+
     /// Answers whether the key had a value.
     fn put(&mut self, key: &[u8], value: &[u8]) -> bool {
         if let Some(place) = self.entries.get_mut(key) {
@@ -280,23 +312,6 @@ impl Map {
                 before != after
             }
         }
-    }
-
-    pub(super) fn describe(&self) -> Description {
-        Description { detail: format!("{} entries", self.entries.len()), ..Description::default() }
-    }
-
-    /// Works out what a snapshot leaves out, and refuses what no map holds.
-    pub(super) fn complete_restored(&mut self) -> Result<(), RestoreError> {
-        for (key, value) in &self.entries {
-            check(check_entry(key, value).is_ok(), "an entry is too large")?;
-            self.entry_bytes += cost(key, value);
-        }
-        Ok(())
-    }
-
-    pub(super) fn bytes(&self) -> u64 {
-        size_of::<Map>() as u64 + self.entry_bytes
     }
 }
 

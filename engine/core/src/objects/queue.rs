@@ -16,8 +16,8 @@ use super::{HoldId, WaiterId};
 
 /// Requests in line.
 #[derive(Debug, Serialize, Deserialize)]
-pub(super) struct Queue<T> {
-    waiting: BTreeMap<u64, Waiting<T>>,
+pub(super) struct WaitQueue<T> {
+    waiting: BTreeMap<u64, QueuedRequest<T>>,
     #[serde(skip)]
     by_waiter: BTreeMap<WaiterId, u64>,
     #[serde(skip)]
@@ -26,7 +26,7 @@ pub(super) struct Queue<T> {
 
 /// A request in line.
 #[derive(Debug, Serialize, Deserialize)]
-pub(super) struct Waiting<T> {
+pub(super) struct QueuedRequest<T> {
     pub(super) waiter: WaiterId,
     /// What it is going to hold once it is served, if it then holds anything.
     pub(super) hold: Option<HoldId>,
@@ -36,43 +36,43 @@ pub(super) struct Waiting<T> {
 /// What a place in line costs, near enough.
 const PLACE_BYTES: usize = 96;
 
-impl<T> Default for Queue<T> {
-    fn default() -> Queue<T> {
-        Queue { waiting: BTreeMap::new(), by_waiter: BTreeMap::new(), by_hold: BTreeMap::new() }
+impl<T> Default for WaitQueue<T> {
+    fn default() -> WaitQueue<T> {
+        WaitQueue { waiting: BTreeMap::new(), by_waiter: BTreeMap::new(), by_hold: BTreeMap::new() }
     }
 }
 
-impl<T> Queue<T> {
+impl<T> WaitQueue<T> {
     /// Takes the last place. `version` is that of the update that asks for it.
-    pub(super) fn push(&mut self, version: u64, waiting: Waiting<T>) {
+    pub(super) fn push(&mut self, version: u64, waiting: QueuedRequest<T>) {
         self.by_waiter.insert(waiting.waiter, version);
         self.by_hold.extend(waiting.hold.map(|hold| (hold, version)));
         self.waiting.insert(version, waiting);
     }
 
-    pub(super) fn first(&self) -> Option<&Waiting<T>> {
+    pub(super) fn first(&self) -> Option<&QueuedRequest<T>> {
         self.waiting.first_key_value().map(|(_, waiting)| waiting)
     }
 
     /// Serves the first in line.
-    pub(super) fn pop(&mut self) -> Option<Waiting<T>> {
+    pub(super) fn pop(&mut self) -> Option<QueuedRequest<T>> {
         let place = *self.waiting.first_key_value()?.0;
         self.remove(place)
     }
 
     /// Lets a request leave that does not wait any longer.
-    pub(super) fn cancel(&mut self, waiter: WaiterId) -> Waiting<T> {
+    pub(super) fn cancel(&mut self, waiter: WaiterId) -> QueuedRequest<T> {
         let place = self.by_waiter.get(&waiter).copied();
         place.and_then(|place| self.remove(place)).expect("a waiter has a place in line")
     }
 
     /// Lets a request leave that lost what it was going to hold, if there is such a one.
-    pub(super) fn lose(&mut self, hold: HoldId) -> Option<Waiting<T>> {
+    pub(super) fn lose(&mut self, hold: HoldId) -> Option<QueuedRequest<T>> {
         let place = self.by_hold.get(&hold).copied()?;
         self.remove(place)
     }
 
-    fn remove(&mut self, place: u64) -> Option<Waiting<T>> {
+    fn remove(&mut self, place: u64) -> Option<QueuedRequest<T>> {
         let waiting = self.waiting.remove(&place)?;
         self.by_waiter.remove(&waiting.waiter);
         if let Some(hold) = waiting.hold {
@@ -98,7 +98,7 @@ impl<T> Queue<T> {
     }
 
     /// Everybody in line, in order.
-    pub(super) fn iter(&self) -> impl Iterator<Item = &Waiting<T>> {
+    pub(super) fn iter(&self) -> impl Iterator<Item = &QueuedRequest<T>> {
         self.waiting.values()
     }
 
@@ -121,7 +121,7 @@ impl<T> Queue<T> {
 
 /// What is given out, by fencing token.
 #[derive(Debug, Serialize, Deserialize)]
-pub(super) struct Grants<T> {
+pub(super) struct TokenGrants<T> {
     given: BTreeMap<u64, (HoldId, T)>,
     #[serde(skip)]
     by_hold: BTreeMap<HoldId, u64>,
@@ -130,13 +130,13 @@ pub(super) struct Grants<T> {
 /// What a grant costs, near enough.
 const GRANT_BYTES: usize = 64;
 
-impl<T> Default for Grants<T> {
-    fn default() -> Grants<T> {
-        Grants { given: BTreeMap::new(), by_hold: BTreeMap::new() }
+impl<T> Default for TokenGrants<T> {
+    fn default() -> TokenGrants<T> {
+        TokenGrants { given: BTreeMap::new(), by_hold: BTreeMap::new() }
     }
 }
 
-impl<T> Grants<T> {
+impl<T> TokenGrants<T> {
     pub(super) fn put(&mut self, token: u64, hold: HoldId, what: T) {
         self.given.insert(token, (hold, what));
         self.by_hold.insert(hold, token);

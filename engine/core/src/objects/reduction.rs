@@ -13,13 +13,14 @@ use catena_protocol::{Elements, Fault, Missing, Refusal, Reply, SeatState, Statu
 use serde::{Deserialize, Serialize};
 
 use super::RestoreError;
+use super::kind::{Growth, ObjectKind, SharedObject};
 use super::numbers::Numbers;
-use super::round::Progress;
-use super::seats::{SeatSet, Seats, Terms};
+use super::round::Round;
+use super::seats::{SeatHolders, SeatSet, SeatTerms};
 use super::state::{check, loss};
 use super::vector::check_size;
 use super::{
-    Answer, Applied, Description, HoldId, Lost, Turn, WaiterId, check_loss, check_reason,
+    Applied, Description, HoldId, LossCause, StoredReply, Turn, WaiterId, check_loss, check_reason,
     check_seat, count,
 };
 
@@ -32,7 +33,7 @@ pub(crate) struct Reduction {
     /// The round in progress, or the next one.
     round: u64,
     /// What came in for it; `None` before the first contribution of a round.
-    progress: Option<Progress>,
+    progress: Option<Round>,
     /// The result of the round before.
     last: Option<Numbers>,
     /// How many parties the seats are of.
@@ -40,15 +41,25 @@ pub(crate) struct Reduction {
     /// What becomes of the others without one; the first contribution of all says so.
     #[serde(with = "loss")]
     loss: Option<Loss>,
-    seats: Seats<u32>,
+    seats: SeatHolders<u32>,
     /// Who is not waited for any more.
     dropped: SeatSet,
     /// Why the reduction is broken, until a reset.
     broken: Option<Box<str>>,
 }
 
-impl Reduction {
-    pub(super) fn read(&self, op: &ReductionOp<'_>) -> Result<Reply<'_>, Refusal> {
+impl ObjectKind for Reduction {
+    type Op<'o> = ReductionOp<'o>;
+
+    fn growth(op: &ReductionOp<'_>) -> Growth {
+        match op {
+            // A reason is short, and must reach the waiting parties even if memory is short.
+            ReductionOp::Break { .. } => Growth::None,
+            _ => Growth::Body,
+        }
+    }
+
+    fn read(&self, op: &ReductionOp<'_>, _version: u64) -> Result<Reply<'_>, Refusal> {
         match op {
             ReductionOp::Last => match &self.last {
                 Some(last) => Ok(self.last_round(last)),
@@ -59,7 +70,7 @@ impl Reduction {
         }
     }
 
-    pub(super) fn check(&self, op: &ReductionOp<'_>) -> Result<(), Refusal> {
+    fn check(&self, op: &ReductionOp<'_>) -> Result<(), Refusal> {
         match op {
             ReductionOp::Contribute(part) => self.check_part(part),
             ReductionOp::Break { reason } => Ok(check_reason(reason)?),
@@ -68,6 +79,97 @@ impl Reduction {
         }
     }
 
+    fn apply(&mut self, op: &ReductionOp<'_>, turn: &mut Turn<'_>) -> Applied {
+        match op {
+            ReductionOp::Contribute(part) if self.is_last(part.round) => {
+                self.come_late(part, turn);
+                let last = self.last.as_ref().expect("the last round is there");
+                turn.done(&self.last_round(last))
+            }
+            ReductionOp::Contribute(part) => self.contribute(part, turn),
+            ReductionOp::Reset => {
+                self.send_away("the reduction was reset", turn);
+                // All parties are needed again, those dropped included.
+                self.dropped = SeatSet::default();
+                self.seats.clear(turn);
+                self.broken = None;
+                turn.done(&Reply::Number(self.round))
+            }
+            ReductionOp::Break { reason } => {
+                self.break_up(reason, turn);
+                turn.done(&Reply::Number(self.round))
+            }
+            ReductionOp::Last | ReductionOp::State => unreachable!("a read is not applied"),
+        }
+    }
+
+    /// Works out what a snapshot leaves out, and refuses what no reduction holds.
+    fn complete_restored(&mut self, _seq: u64) -> Result<(), RestoreError> {
+        let is_first = self.round == 0 && self.last.is_some();
+        check(!is_first, "a reduction has a result before its first round")?;
+        check(self.parties <= PARTIES_MAX, "a reduction has too many parties")?;
+        self.dropped.complete_restored(self.parties)?;
+        self.seats.complete_restored()?;
+        let may_sit = |party: &u32| *party < self.parties && !self.dropped.contains(*party);
+        check(self.seats.parties().all(may_sit), "somebody has a seat who takes no part")?;
+        if let Some(progress) = &mut self.progress {
+            let may_be = self.loss.is_some() && self.round <= ROUND_MAX;
+            check(may_be, "a round began that cannot be")?;
+            progress.complete_restored(self.parties, &self.dropped)?;
+        }
+        Ok(())
+    }
+}
+
+impl SharedObject for Reduction {
+    fn describe(&self) -> Description {
+        self.seats.describe(self.state(), self.broken.as_deref(), self.dropped.len().into())
+    }
+
+    fn bytes(&self) -> u64 {
+        let last = self.last.as_ref().map_or(0, Numbers::bytes);
+        let progress = self.progress.as_ref().map_or(0, Round::bytes);
+        let reason = self.broken.as_ref().map_or(0, |reason| reason.len());
+        let own = (size_of::<Reduction>() + reason) as u64;
+        own + last + progress + self.seats.bytes() + self.dropped.bytes()
+    }
+
+    fn waiters(&self) -> Vec<WaiterId> {
+        self.progress
+            .as_ref()
+            .map_or_else(Vec::new, |progress| progress.waiters.iter().copied().collect())
+    }
+
+    fn holds(&self) -> Vec<HoldId> {
+        self.seats.holds()
+    }
+
+    /// Forgets a waiter; what it contributed stays.
+    fn cancel(&mut self, waiter: WaiterId, turn: &mut Turn<'_>) -> Missing {
+        turn.unchanged();
+        let Some(progress) = &mut self.progress else {
+            unreachable!("{waiter:?} waits in a round")
+        };
+        progress.waiters.remove(&waiter);
+        self.who_is_missing()
+    }
+
+    /// Takes back a seat that is not held any more, and does about it what was agreed.
+    fn lose(&mut self, hold: HoldId, why: LossCause, turn: &mut Turn<'_>) {
+        let (party, waiter) = self.seats.lose(hold);
+        if self.loss == Some(Loss::Break) && why == LossCause::Expired && self.broken.is_none() {
+            return self.break_up(&format!("party {party} is past its deadline"), turn);
+        }
+        self.time_out(waiter, turn);
+        if self.loss == Some(Loss::Drop) {
+            self.drop_party(party, turn);
+        } else {
+            turn.unchanged();
+        }
+    }
+}
+
+impl Reduction {
     fn check_part(&self, part: &Contribution<'_>) -> Result<(), Refusal> {
         check_seat(None, part.parties)?;
         check_size(part.elements)?;
@@ -98,30 +200,6 @@ impl Reduction {
         }
     }
 
-    pub(super) fn apply(&mut self, op: &ReductionOp<'_>, turn: &mut Turn<'_>) -> Applied {
-        match op {
-            ReductionOp::Contribute(part) if self.is_last(part.round) => {
-                self.come_late(part, turn);
-                let last = self.last.as_ref().expect("the last round is there");
-                turn.done(&self.last_round(last))
-            }
-            ReductionOp::Contribute(part) => self.contribute(part, turn),
-            ReductionOp::Reset => {
-                self.send_away("the reduction was reset", turn);
-                // All parties are needed again, those dropped included.
-                self.dropped = SeatSet::default();
-                self.seats.clear(turn);
-                self.broken = None;
-                turn.done(&Reply::Number(self.round))
-            }
-            ReductionOp::Break { reason } => {
-                self.break_up(reason, turn);
-                turn.done(&Reply::Number(self.round))
-            }
-            ReductionOp::Last | ReductionOp::State => unreachable!("a read is not applied"),
-        }
-    }
-
     fn contribute(&mut self, part: &Contribution<'_>, turn: &mut Turn<'_>) -> Applied {
         let Contribution { party, parties, hold_ms, loss, .. } = *part;
         if self.is_fresh() {
@@ -135,7 +213,7 @@ impl Reduction {
             self.dropped = SeatSet::default();
             self.parties = parties;
         }
-        let progress = self.progress.get_or_insert_with(|| Progress::new(part, &self.dropped));
+        let progress = self.progress.get_or_insert_with(|| Round::new(part, &self.dropped));
         let is_back = self.dropped.remove(party);
         if !progress.take(part, is_back) {
             turn.unchanged();
@@ -143,7 +221,7 @@ impl Reduction {
         let waits = !progress.is_complete();
         let waiter = waits.then_some(turn.waiter);
         progress.waiters.extend(waiter);
-        self.seats.take(&party, Terms { hold_ms, loss }, waiter, turn);
+        self.seats.take(&party, SeatTerms { hold_ms, loss }, waiter, turn);
         if waits { Applied::Parked } else { Applied::Done(self.complete(turn)) }
     }
 
@@ -154,7 +232,7 @@ impl Reduction {
         if !fits || self.broken.is_some() {
             return turn.unchanged();
         }
-        self.seats.take(&party, Terms { hold_ms, loss }, None, turn);
+        self.seats.take(&party, SeatTerms { hold_ms, loss }, None, turn);
         if !self.dropped.remove(party) {
             return turn.unchanged();
         }
@@ -164,12 +242,12 @@ impl Reduction {
     }
 
     /// Ends the round in progress. Answers what everybody gets.
-    fn complete(&mut self, turn: &mut Turn<'_>) -> Answer {
+    fn complete(&mut self, turn: &mut Turn<'_>) -> StoredReply {
         let progress = self.progress.take().expect("a complete round is in progress");
         let (result, waiters) = progress.finish();
         // Encoded once; every party gets the same bytes.
         let elements = result.elements();
-        let answer = turn.answer(&Reply::Round { round: self.round, elements });
+        let answer = turn.store(&Reply::Round { round: self.round, elements });
         turn.release(waiters, &answer);
         self.last = Some(result);
         self.round += 1;
@@ -184,31 +262,8 @@ impl Reduction {
     /// Forgets the round in progress; whoever waits in it gets `Broken`.
     fn send_away(&mut self, reason: &str, turn: &mut Turn<'_>) {
         if let Some(progress) = self.progress.take() {
-            let answer = Answer::refusal(&Refusal::Broken(reason.into()));
+            let answer = StoredReply::refusal(&Refusal::Broken(reason.into()));
             turn.release(progress.waiters, &answer);
-        }
-    }
-
-    /// Forgets a waiter; what it contributed stays.
-    pub(super) fn cancel(&mut self, waiter: WaiterId) -> Missing {
-        let Some(progress) = &mut self.progress else {
-            unreachable!("{waiter:?} waits in a round")
-        };
-        progress.waiters.remove(&waiter);
-        self.who_is_missing()
-    }
-
-    /// Takes back a seat that is not held any more, and does about it what was agreed.
-    pub(super) fn lose(&mut self, hold: HoldId, why: Lost, turn: &mut Turn<'_>) {
-        let (party, waiter) = self.seats.lose(hold);
-        if self.loss == Some(Loss::Break) && why == Lost::Late && self.broken.is_none() {
-            return self.break_up(&format!("party {party} is past its deadline"), turn);
-        }
-        self.time_out(waiter, turn);
-        if self.loss == Some(Loss::Drop) {
-            self.drop_party(party, turn);
-        } else {
-            turn.unchanged();
         }
     }
 
@@ -216,7 +271,7 @@ impl Reduction {
     fn time_out(&mut self, waiter: Option<WaiterId>, turn: &mut Turn<'_>) {
         let Some((progress, waiter)) = self.progress.as_mut().zip(waiter) else { return };
         if progress.waiters.remove(&waiter) {
-            let answer = Answer::refusal(&Refusal::Timeout(self.who_is_missing()));
+            let answer = StoredReply::refusal(&Refusal::Timeout(self.who_is_missing()));
             turn.release([waiter], &answer);
         }
     }
@@ -228,45 +283,6 @@ impl Reduction {
         if progress.is_complete() {
             self.complete(turn);
         }
-    }
-
-    pub(super) fn describe(&self) -> Description {
-        self.seats.describe(self.state(), self.broken.as_deref(), self.dropped.len().into())
-    }
-
-    pub(super) fn holds(&self) -> Vec<HoldId> {
-        self.seats.holds()
-    }
-
-    pub(super) fn waiters(&self) -> Vec<WaiterId> {
-        self.progress
-            .as_ref()
-            .map_or_else(Vec::new, |progress| progress.waiters.iter().copied().collect())
-    }
-
-    /// Works out what a snapshot leaves out, and refuses what no reduction holds.
-    pub(super) fn complete_restored(&mut self) -> Result<(), RestoreError> {
-        let is_first = self.round == 0 && self.last.is_some();
-        check(!is_first, "a reduction has a result before its first round")?;
-        check(self.parties <= PARTIES_MAX, "a reduction has too many parties")?;
-        self.dropped.complete_restored(self.parties)?;
-        self.seats.complete_restored()?;
-        let may_sit = |party: &u32| *party < self.parties && !self.dropped.contains(*party);
-        check(self.seats.parties().all(may_sit), "somebody has a seat who takes no part")?;
-        if let Some(progress) = &mut self.progress {
-            let may_be = self.loss.is_some() && self.round <= ROUND_MAX;
-            check(may_be, "a round began that cannot be")?;
-            progress.complete_restored(self.parties, &self.dropped)?;
-        }
-        Ok(())
-    }
-
-    pub(super) fn bytes(&self) -> u64 {
-        let last = self.last.as_ref().map_or(0, Numbers::bytes);
-        let progress = self.progress.as_ref().map_or(0, Progress::bytes);
-        let reason = self.broken.as_ref().map_or(0, |reason| reason.len());
-        let own = (size_of::<Reduction>() + reason) as u64;
-        own + last + progress + self.seats.bytes() + self.dropped.bytes()
     }
 
     /// Whether nobody ever contributed, so that the first may choose the round.

@@ -22,7 +22,7 @@ use super::{WAITER_BYTES, WaiterId, check_waiters, count};
 
 /// A round in progress.
 #[derive(Debug, Serialize, Deserialize)]
-pub(super) struct Progress {
+pub(super) struct Round {
     parties: u32,
     #[serde(with = "reduce_op")]
     op: ReduceOp,
@@ -44,10 +44,10 @@ pub(super) struct Progress {
     pub(super) waiters: BTreeSet<WaiterId>,
 }
 
-impl Progress {
+impl Round {
     /// A round that begins with this contribution, while these are dropped.
-    pub(super) fn new(part: &Contribution<'_>, dropped: &SeatSet) -> Progress {
-        Progress {
+    pub(super) fn new(part: &Contribution<'_>, dropped: &SeatSet) -> Round {
+        Round {
             parties: part.parties,
             op: part.op,
             arrived: SeatSet::with_room(part.parties),
@@ -215,7 +215,7 @@ impl Progress {
     pub(super) fn bytes(&self) -> u64 {
         let folded = self.folded.as_ref().map_or(0, Numbers::bytes);
         let seats = self.arrived.bytes() + self.skipped.bytes();
-        let own = size_of::<Progress>() + self.waiters.len() * WAITER_BYTES;
+        let own = size_of::<Round>() + self.waiters.len() * WAITER_BYTES;
         own as u64 + folded + self.early_bytes + seats
     }
 }

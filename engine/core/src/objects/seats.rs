@@ -18,19 +18,19 @@ use serde::{Deserialize, Serialize};
 
 use super::RestoreError;
 use super::state::check;
-use super::{Description, HOLDERS_NAMED_MAX, Held, HoldId, Turn, WaiterId};
+use super::{Description, HOLDERS_NAMED_MAX, HeldItem, HoldId, Turn, WaiterId};
 
 /// Who holds which seat, by the name of the party.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(bound(deserialize = "P: Ord + Deserialize<'de>"))]
-pub(super) struct Seats<P> {
-    held: BTreeMap<P, Seat>,
+pub(super) struct SeatHolders<P> {
+    held: BTreeMap<P, SeatHold>,
     #[serde(skip)]
     by_hold: BTreeMap<HoldId, P>,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
-struct Seat {
+struct SeatHold {
     hold: HoldId,
     /// The request that took it, if that had to wait.
     waiter: Option<WaiterId>,
@@ -38,7 +38,7 @@ struct Seat {
 
 /// For how long a seat is taken, and what is then to happen.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Terms {
+pub(super) struct SeatTerms {
     pub(super) hold_ms: u32,
     pub(super) loss: Loss,
 }
@@ -46,23 +46,23 @@ pub(super) struct Terms {
 /// What a held seat costs, near enough.
 const SEAT_BYTES: usize = 96;
 
-impl<P> Default for Seats<P> {
-    fn default() -> Seats<P> {
-        Seats { held: BTreeMap::new(), by_hold: BTreeMap::new() }
+impl<P> Default for SeatHolders<P> {
+    fn default() -> SeatHolders<P> {
+        SeatHolders { held: BTreeMap::new(), by_hold: BTreeMap::new() }
     }
 }
 
-impl<P: Ord + Clone + ToString> Seats<P> {
+impl<P: Ord + Clone + ToString> SeatHolders<P> {
     /// Lets a party have its seat on new terms, whoever had it before. Without a deadline and with
     /// nothing to happen there is nothing to hold: who only arrives may go.
     pub(super) fn take(
         &mut self,
         party: &P,
-        terms: Terms,
+        terms: SeatTerms,
         waiter: Option<WaiterId>,
         turn: &mut Turn<'_>,
     ) {
-        let Terms { hold_ms, loss } = terms;
+        let SeatTerms { hold_ms, loss } = terms;
         if hold_ms == 0 && loss == Loss::Wait {
             return self.leave(party, turn);
         }
@@ -71,7 +71,7 @@ impl<P: Ord + Clone + ToString> Seats<P> {
             return turn.take_over(seat.hold, hold_ms);
         }
         let hold = turn.hold(hold_ms);
-        self.held.insert(party.clone(), Seat { hold, waiter });
+        self.held.insert(party.clone(), SeatHold { hold, waiter });
         self.by_hold.insert(hold, party.clone());
     }
 
@@ -81,7 +81,7 @@ impl<P: Ord + Clone + ToString> Seats<P> {
         P: Borrow<Q>,
         Q: Ord + ?Sized,
     {
-        if let Some(Seat { hold, .. }) = self.held.remove(party) {
+        if let Some(SeatHold { hold, .. }) = self.held.remove(party) {
             self.by_hold.remove(&hold);
             turn.let_go(hold);
         }
@@ -123,7 +123,7 @@ impl<P: Ord + Clone + ToString> Seats<P> {
                 format!("round {round}, {arrived} of {parties} parties, {dropped} dropped")
             }
         };
-        let held = self.held.iter().take(HOLDERS_NAMED_MAX).map(|(party, seat)| Held {
+        let held = self.held.iter().take(HOLDERS_NAMED_MAX).map(|(party, seat)| HeldItem {
             hold: seat.hold,
             token: 0,
             permits: 0,

@@ -12,11 +12,12 @@ use catena_protocol::{Fault, Missing, Refusal, Reply, Status};
 use serde::{Deserialize, Serialize};
 
 use super::RestoreError;
-use super::queue::{Grants, Queue, Waiting};
+use super::kind::{Growth, ObjectKind, SharedObject};
+use super::queue::{QueuedRequest, TokenGrants, WaitQueue};
 use super::state::check;
 use super::{
-    Answer, Applied, Description, HOLDERS_NAMED_MAX, Held, HoldId, Lost, Turn, WaiterId,
-    check_waiters, count,
+    Applied, Description, HOLDERS_NAMED_MAX, HeldItem, HoldId, LossCause, StoredReply, Turn,
+    WaiterId, check_waiters, count,
 };
 
 /// A semaphore; without permits until the first request says how many it has.
@@ -27,13 +28,22 @@ pub(crate) struct Semaphore {
     #[serde(skip)]
     available: u32,
     /// How many permits each grant is of.
-    grants: Grants<u32>,
+    grants: TokenGrants<u32>,
     /// How many permits each request wants.
-    queue: Queue<u32>,
+    queue: WaitQueue<u32>,
 }
 
-impl Semaphore {
-    pub(super) fn read(&self, op: &SemaphoreOp) -> Result<Reply<'_>, Refusal> {
+impl ObjectKind for Semaphore {
+    type Op<'o> = SemaphoreOp;
+
+    fn growth(op: &SemaphoreOp) -> Growth {
+        match op {
+            SemaphoreOp::Release { .. } | SemaphoreOp::Extend { .. } => Growth::None,
+            _ => Growth::Body,
+        }
+    }
+
+    fn read(&self, op: &SemaphoreOp, _version: u64) -> Result<Reply<'_>, Refusal> {
         match op {
             SemaphoreOp::State if self.permits == 0 => Err(Fault::new(Status::Absent).into()),
             SemaphoreOp::State => Ok(self.state()),
@@ -41,7 +51,7 @@ impl Semaphore {
         }
     }
 
-    pub(super) fn check(&self, op: &SemaphoreOp) -> Result<(), Refusal> {
+    fn check(&self, op: &SemaphoreOp) -> Result<(), Refusal> {
         match op {
             SemaphoreOp::Acquire(permit) => {
                 self.check_permit(permit)?;
@@ -53,6 +63,91 @@ impl Semaphore {
         }
     }
 
+    fn apply(&mut self, op: &SemaphoreOp, turn: &mut Turn<'_>) -> Applied {
+        match *op {
+            SemaphoreOp::Acquire(permit) => self.acquire(permit, true, turn),
+            SemaphoreOp::TryAcquire(permit) => self.acquire(permit, false, turn),
+            SemaphoreOp::Release { token } => self.release(token, turn),
+            SemaphoreOp::Extend { token, hold_ms } => self.extend(token, hold_ms, turn),
+            SemaphoreOp::State => unreachable!("a read is not applied"),
+        }
+    }
+
+    /// Works out what a snapshot leaves out, and refuses what no semaphore holds. `seq` is the
+    /// shard's.
+    fn complete_restored(&mut self, seq: u64) -> Result<(), RestoreError> {
+        check(self.permits <= PERMITS_MAX, "a semaphore has too many permits")?;
+        self.grants.complete_restored(seq)?;
+        self.queue.complete_restored(seq)?;
+        let given =
+            self.grants.iter().try_fold(0_u32, |sum, (_, _, count)| sum.checked_add(*count));
+        let available = given.and_then(|given| self.permits.checked_sub(given));
+        check(available.is_some(), "more permits are given out than there are")?;
+        self.available = available.unwrap_or_default();
+        let may_wait = |waiting: &QueuedRequest<u32>| {
+            waiting.hold.is_some() && (1..=self.permits).contains(&waiting.wants)
+        };
+        check(self.queue.iter().all(may_wait), "somebody waits for permits that there are not")
+    }
+}
+
+impl SharedObject for Semaphore {
+    fn describe(&self) -> Description {
+        let Semaphore { permits, available, .. } = self;
+        let grants = self.grants.iter().take(HOLDERS_NAMED_MAX);
+        let held = grants.map(|(token, hold, permits)| HeldItem {
+            hold,
+            token,
+            permits: *permits,
+            party: String::new(),
+        });
+        Description {
+            detail: format!("{available} of {permits} permits free, {} waiting", self.queue.len()),
+            missing: Vec::new(),
+            held: held.collect(),
+        }
+    }
+
+    fn bytes(&self) -> u64 {
+        size_of::<Semaphore>() as u64 + self.grants.bytes() + self.queue.bytes()
+    }
+
+    fn waiters(&self) -> Vec<WaiterId> {
+        self.queue.waiters()
+    }
+
+    fn holds(&self) -> Vec<HoldId> {
+        self.grants.holds().chain(self.queue.holds()).collect()
+    }
+
+    /// Forgets a waiter; those behind it may have waited only for it.
+    fn cancel(&mut self, waiter: WaiterId, turn: &mut Turn<'_>) -> Missing {
+        let hold = self.queue.cancel(waiter).hold;
+        turn.let_go(hold.expect("whoever waits here is going to hold"));
+        if !self.serve(turn) {
+            turn.unchanged();
+        }
+        Missing::default()
+    }
+
+    /// Takes back what is not held any more; if it was still waited for, the wait is over.
+    fn lose(&mut self, hold: HoldId, _why: LossCause, turn: &mut Turn<'_>) {
+        let taken_back = self.grants.lose(hold);
+        match taken_back {
+            Some(count) => self.available += count,
+            None => {
+                let waiting = self.queue.lose(hold).expect("a hold is a grant or a place in line");
+                let answer = StoredReply::refusal(&Refusal::Timeout(Missing::default()));
+                turn.release([waiting.waiter], &answer);
+            }
+        }
+        if !self.serve(turn) && taken_back.is_none() {
+            turn.unchanged();
+        }
+    }
+}
+
+impl Semaphore {
     fn check_permit(&self, permit: &Permit) -> Result<(), Fault> {
         let Permit { permits, count, .. } = *permit;
         for number in [permits, count] {
@@ -73,16 +168,6 @@ impl Semaphore {
         Ok(())
     }
 
-    pub(super) fn apply(&mut self, op: &SemaphoreOp, turn: &mut Turn<'_>) -> Applied {
-        match *op {
-            SemaphoreOp::Acquire(permit) => self.acquire(permit, true, turn),
-            SemaphoreOp::TryAcquire(permit) => self.acquire(permit, false, turn),
-            SemaphoreOp::Release { token } => self.release(token, turn),
-            SemaphoreOp::Extend { token, hold_ms } => self.extend(token, hold_ms, turn),
-            SemaphoreOp::State => unreachable!("a read is not applied"),
-        }
-    }
-
     fn acquire(&mut self, permit: Permit, waits: bool, turn: &mut Turn<'_>) -> Applied {
         let Permit { permits, count, hold_ms } = permit;
         if self.permits == 0 {
@@ -101,7 +186,7 @@ impl Semaphore {
             return turn.done(&Reply::Granted { granted: false, token: 0 });
         }
         let hold = Some(turn.hold(hold_ms));
-        self.queue.push(turn.version, Waiting { waiter: turn.waiter, hold, wants: count });
+        self.queue.push(turn.version, QueuedRequest { waiter: turn.waiter, hold, wants: count });
         Applied::Parked
     }
 
@@ -134,41 +219,15 @@ impl Semaphore {
         while let Some(first) = self.queue.first()
             && first.wants <= self.available
         {
-            let Some(Waiting { waiter, hold, wants }) = self.queue.pop() else { break };
+            let Some(QueuedRequest { waiter, hold, wants }) = self.queue.pop() else { break };
             let token = turn.token(nth);
             nth = nth.saturating_add(1);
             self.available -= wants;
             self.grants.put(token, hold.expect("whoever waits here is going to hold"), wants);
-            let answer = turn.answer(&Reply::Granted { granted: true, token });
+            let answer = turn.store(&Reply::Granted { granted: true, token });
             turn.release([waiter], &answer);
         }
         nth > 0
-    }
-
-    /// Forgets a waiter; those behind it may have waited only for it.
-    pub(super) fn cancel(&mut self, waiter: WaiterId, turn: &mut Turn<'_>) -> Missing {
-        let hold = self.queue.cancel(waiter).hold;
-        turn.let_go(hold.expect("whoever waits here is going to hold"));
-        if !self.serve(turn) {
-            turn.unchanged();
-        }
-        Missing::default()
-    }
-
-    /// Takes back what is not held any more; if it was still waited for, the wait is over.
-    pub(super) fn lose(&mut self, hold: HoldId, _why: Lost, turn: &mut Turn<'_>) {
-        let taken_back = self.grants.lose(hold);
-        match taken_back {
-            Some(count) => self.available += count,
-            None => {
-                let waiting = self.queue.lose(hold).expect("a hold is a grant or a place in line");
-                let answer = Answer::refusal(&Refusal::Timeout(Missing::default()));
-                turn.release([waiting.waiter], &answer);
-            }
-        }
-        if !self.serve(turn) && taken_back.is_none() {
-            turn.unchanged();
-        }
     }
 
     fn state(&self) -> Reply<'_> {
@@ -178,51 +237,6 @@ impl Semaphore {
             holders: count(self.grants.len()),
             waiting: count(self.queue.len()),
         }
-    }
-
-    pub(super) fn describe(&self) -> Description {
-        let Semaphore { permits, available, .. } = self;
-        let grants = self.grants.iter().take(HOLDERS_NAMED_MAX);
-        let held = grants.map(|(token, hold, permits)| Held {
-            hold,
-            token,
-            permits: *permits,
-            party: String::new(),
-        });
-        Description {
-            detail: format!("{available} of {permits} permits free, {} waiting", self.queue.len()),
-            missing: Vec::new(),
-            held: held.collect(),
-        }
-    }
-
-    pub(super) fn waiters(&self) -> Vec<WaiterId> {
-        self.queue.waiters()
-    }
-
-    pub(super) fn holds(&self) -> Vec<HoldId> {
-        self.grants.holds().chain(self.queue.holds()).collect()
-    }
-
-    /// Works out what a snapshot leaves out, and refuses what no semaphore holds. `seq` is the
-    /// shard's.
-    pub(super) fn complete_restored(&mut self, seq: u64) -> Result<(), RestoreError> {
-        check(self.permits <= PERMITS_MAX, "a semaphore has too many permits")?;
-        self.grants.complete_restored(seq)?;
-        self.queue.complete_restored(seq)?;
-        let given =
-            self.grants.iter().try_fold(0_u32, |sum, (_, _, count)| sum.checked_add(*count));
-        let available = given.and_then(|given| self.permits.checked_sub(given));
-        check(available.is_some(), "more permits are given out than there are")?;
-        self.available = available.unwrap_or_default();
-        let may_wait = |waiting: &Waiting<u32>| {
-            waiting.hold.is_some() && (1..=self.permits).contains(&waiting.wants)
-        };
-        check(self.queue.iter().all(may_wait), "somebody waits for permits that there are not")
-    }
-
-    pub(super) fn bytes(&self) -> u64 {
-        size_of::<Semaphore>() as u64 + self.grants.bytes() + self.queue.bytes()
     }
 }
 
@@ -236,22 +250,31 @@ impl Default for Lock {
     }
 }
 
-impl Lock {
-    pub(super) fn read(&self, op: &LockOp) -> Result<Reply<'_>, Refusal> {
+impl ObjectKind for Lock {
+    type Op<'o> = LockOp;
+
+    fn growth(op: &LockOp) -> Growth {
+        match op {
+            LockOp::Release { .. } | LockOp::Extend { .. } => Growth::None,
+            _ => Growth::Body,
+        }
+    }
+
+    fn read(&self, op: &LockOp, _version: u64) -> Result<Reply<'_>, Refusal> {
         match op {
             LockOp::State => Ok(self.0.state()),
             _ => unreachable!("{op:?} is no read"),
         }
     }
 
-    pub(super) fn check(&self, op: &LockOp) -> Result<(), Refusal> {
+    fn check(&self, op: &LockOp) -> Result<(), Refusal> {
         match op {
             LockOp::Acquire { .. } => Ok(check_waiters(self.0.queue.len())?),
             _ => Ok(()),
         }
     }
 
-    pub(super) fn apply(&mut self, op: &LockOp, turn: &mut Turn<'_>) -> Applied {
+    fn apply(&mut self, op: &LockOp, turn: &mut Turn<'_>) -> Applied {
         let permit = |hold_ms| Permit { permits: 1, count: 1, hold_ms };
         match *op {
             LockOp::Acquire { hold_ms } => self.0.acquire(permit(hold_ms), true, turn),
@@ -262,35 +285,37 @@ impl Lock {
         }
     }
 
-    pub(super) fn cancel(&mut self, waiter: WaiterId, turn: &mut Turn<'_>) -> Missing {
-        self.0.cancel(waiter, turn)
+    /// See [`Semaphore::complete_restored`].
+    fn complete_restored(&mut self, seq: u64) -> Result<(), RestoreError> {
+        check(self.0.permits == 1, "a lock is a semaphore of one")?;
+        self.0.complete_restored(seq)
     }
+}
 
-    pub(super) fn lose(&mut self, hold: HoldId, why: Lost, turn: &mut Turn<'_>) {
-        self.0.lose(hold, why, turn);
-    }
-
-    pub(super) fn describe(&self) -> Description {
+impl SharedObject for Lock {
+    fn describe(&self) -> Description {
         let state = if self.0.available == 1 { "free" } else { "held" };
         let detail = format!("{state}, {} waiting", self.0.queue.len());
         Description { detail, ..self.0.describe() }
     }
 
-    pub(super) fn waiters(&self) -> Vec<WaiterId> {
+    fn bytes(&self) -> u64 {
+        self.0.bytes()
+    }
+
+    fn waiters(&self) -> Vec<WaiterId> {
         self.0.waiters()
     }
 
-    pub(super) fn holds(&self) -> Vec<HoldId> {
+    fn holds(&self) -> Vec<HoldId> {
         self.0.holds()
     }
 
-    /// See [`Semaphore::complete_restored`].
-    pub(super) fn complete_restored(&mut self, seq: u64) -> Result<(), RestoreError> {
-        check(self.0.permits == 1, "a lock is a semaphore of one")?;
-        self.0.complete_restored(seq)
+    fn cancel(&mut self, waiter: WaiterId, turn: &mut Turn<'_>) -> Missing {
+        self.0.cancel(waiter, turn)
     }
 
-    pub(super) fn bytes(&self) -> u64 {
-        self.0.bytes()
+    fn lose(&mut self, hold: HoldId, why: LossCause, turn: &mut Turn<'_>) {
+        self.0.lose(hold, why, turn);
     }
 }

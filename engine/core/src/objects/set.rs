@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::RestoreError;
 use super::byte_string::ByteString;
+use super::kind::{Growth, ObjectKind, SharedObject};
 use super::map::{range, scan_page};
 use super::state::check;
 use super::{Applied, Description, Turn, check_len};
@@ -26,8 +27,20 @@ pub(crate) struct Set {
 /// What a member costs in the table, near enough.
 const MEMBER_BYTES: u64 = 48;
 
-impl Set {
-    pub(super) fn read(&self, op: &SetOp<'_>) -> Result<Reply<'_>, Refusal> {
+impl ObjectKind for Set {
+    type Op<'o> = SetOp<'o>;
+
+    fn growth(op: &SetOp<'_>) -> Growth {
+        match op {
+            SetOp::AddAll { items } => Growth::Items(items.len()),
+            SetOp::Remove { .. } | SetOp::RemoveAll { .. } | SetOp::RetainAll { .. } => {
+                Growth::None
+            }
+            _ => Growth::Body,
+        }
+    }
+
+    fn read(&self, op: &SetOp<'_>, _version: u64) -> Result<Reply<'_>, Refusal> {
         Ok(match *op {
             SetOp::Len => Reply::Number(self.members.len() as u64),
             SetOp::Contains { bytes } => Reply::Bool(self.members.contains_key(bytes)),
@@ -47,7 +60,7 @@ impl Set {
         })
     }
 
-    pub(super) fn check(&self, op: &SetOp<'_>) -> Result<(), Refusal> {
+    fn check(&self, op: &SetOp<'_>) -> Result<(), Refusal> {
         let check = |member: &[u8]| check_len(member.len(), KEY_BYTES_MAX);
         match *op {
             SetOp::Add { bytes } => check(bytes)?,
@@ -57,7 +70,7 @@ impl Set {
         Ok(())
     }
 
-    pub(super) fn apply(&mut self, op: &SetOp<'_>, turn: &mut Turn<'_>) -> Applied {
+    fn apply(&mut self, op: &SetOp<'_>, turn: &mut Turn<'_>) -> Applied {
         let before = self.members.len();
         match *op {
             SetOp::Add { bytes } => self.add(bytes),
@@ -90,6 +103,27 @@ impl Set {
         })
     }
 
+    /// Works out what a snapshot leaves out, and refuses what no set holds.
+    fn complete_restored(&mut self, _seq: u64) -> Result<(), RestoreError> {
+        for member in self.members.keys() {
+            check(member.len() <= KEY_BYTES_MAX, "a member is too large")?;
+            self.member_bytes += cost(member);
+        }
+        Ok(())
+    }
+}
+
+impl SharedObject for Set {
+    fn describe(&self) -> Description {
+        Description { detail: format!("{} members", self.members.len()), ..Description::default() }
+    }
+
+    fn bytes(&self) -> u64 {
+        size_of::<Set>() as u64 + self.member_bytes
+    }
+}
+
+impl Set {
     fn add(&mut self, member: &[u8]) {
         if !self.members.contains_key(member) {
             let member = ByteString::from(member);
@@ -102,23 +136,6 @@ impl Set {
         if let Some((member, ())) = self.members.remove_entry(member) {
             self.member_bytes -= cost(&member);
         }
-    }
-
-    pub(super) fn describe(&self) -> Description {
-        Description { detail: format!("{} members", self.members.len()), ..Description::default() }
-    }
-
-    /// Works out what a snapshot leaves out, and refuses what no set holds.
-    pub(super) fn complete_restored(&mut self) -> Result<(), RestoreError> {
-        for member in self.members.keys() {
-            check(member.len() <= KEY_BYTES_MAX, "a member is too large")?;
-            self.member_bytes += cost(member);
-        }
-        Ok(())
-    }
-
-    pub(super) fn bytes(&self) -> u64 {
-        size_of::<Set>() as u64 + self.member_bytes
     }
 }
 

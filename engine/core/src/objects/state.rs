@@ -12,16 +12,15 @@
 
 use alloc::boxed::Box;
 use alloc::vec::Vec;
+use catena_protocol::Status;
 use catena_protocol::limits::BODY_BYTES_MAX;
-use catena_protocol::{Kind, Status};
 use postcard::de_flavors::Slice;
 use postcard::ser_flavors::{AllocVec, Flavor};
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::RestoreError;
-use super::user::{self, User};
-use super::{Answer, Object, Types};
+use super::StoredReply;
 
 /// Takes what is written down.
 pub(crate) struct Writer(postcard::Serializer<AllocVec>);
@@ -63,78 +62,6 @@ pub(crate) fn check(holds: bool, otherwise: &'static str) -> Result<(), RestoreE
     if holds { Ok(()) } else { Err(RestoreError::Contradiction(otherwise)) }
 }
 
-impl Object {
-    /// Writes down the kind and the state.
-    pub(crate) fn write(&self, out: &mut Writer) {
-        out.put(&self.kind().to_wire());
-        match self {
-            Object::Counter(counter) => out.put(counter),
-            Object::Flag(flag) => out.put(flag),
-            Object::Cell(cell) => out.put(cell),
-            Object::Vector(vector) => out.put(vector),
-            Object::Reduction(reduction) => out.put(reduction),
-            Object::Barrier(barrier) => out.put(barrier),
-            Object::Latch(latch) => out.put(latch),
-            Object::List(list) => out.put(list),
-            Object::Map(map) => out.put(map),
-            Object::Set(set) => out.put(set),
-            Object::Semaphore(semaphore) => out.put(semaphore),
-            Object::Lock(lock) => out.put(lock),
-            Object::Future(future) => out.put(future),
-            Object::Log(log) => out.put(log),
-            Object::User(user) => out.put(user),
-        }
-    }
-
-    /// Reads back an object of a shard that is at `seq`.
-    pub(crate) fn read_back(
-        input: &mut Reader<'_>,
-        seq: u64,
-        types: &Types,
-    ) -> Result<Object, RestoreError> {
-        let kind: u8 = input.take()?;
-        let mut object = match Kind::from_wire(kind) {
-            Some(Kind::Counter) => Object::Counter(input.take()?),
-            Some(Kind::Flag) => Object::Flag(input.take()?),
-            Some(Kind::Cell) => Object::Cell(input.take()?),
-            Some(Kind::Vector) => Object::Vector(input.take()?),
-            Some(Kind::Reduction) => Object::Reduction(input.take()?),
-            Some(Kind::Barrier) => Object::Barrier(input.take()?),
-            Some(Kind::Latch) => Object::Latch(input.take()?),
-            Some(Kind::List) => Object::List(input.take()?),
-            Some(Kind::Map) => Object::Map(input.take()?),
-            Some(Kind::Set) => Object::Set(input.take()?),
-            Some(Kind::Semaphore) => Object::Semaphore(input.take()?),
-            Some(Kind::Lock) => Object::Lock(input.take()?),
-            Some(Kind::Future) => Object::Future(input.take()?),
-            Some(Kind::Log) => Object::Log(input.take()?),
-            Some(Kind::User) => {
-                let kept: user::Kept<'_> = input.take()?;
-                Object::User(Box::new(User::restored(&kept, types)?))
-            }
-            Some(Kind::Session | Kind::Object | Kind::Scope) | None => {
-                return Err(RestoreError::UnknownKind(kind));
-            }
-        };
-        match &mut object {
-            Object::Counter(_) | Object::Flag(_) | Object::User(_) => {}
-            Object::Cell(cell) => cell.check_restored()?,
-            Object::Vector(vector) => vector.check_restored()?,
-            Object::Reduction(reduction) => reduction.complete_restored()?,
-            Object::Barrier(barrier) => barrier.complete_restored()?,
-            Object::Latch(latch) => latch.check_restored()?,
-            Object::List(list) => list.complete_restored(seq)?,
-            Object::Map(map) => map.complete_restored()?,
-            Object::Set(set) => set.complete_restored()?,
-            Object::Semaphore(semaphore) => semaphore.complete_restored(seq)?,
-            Object::Lock(lock) => lock.complete_restored(seq)?,
-            Object::Future(future) => future.complete_restored()?,
-            Object::Log(log) => log.complete_restored()?,
-        }
-        Ok(object)
-    }
-}
-
 /// Bytes in one piece, where serde alone would take them one by one.
 #[derive(Clone, Copy)]
 pub(crate) struct Blob<'b>(pub(crate) &'b [u8]);
@@ -153,41 +80,45 @@ impl<'de: 'b, 'b> Deserialize<'de> for Blob<'b> {
 
 /// A kept answer, however it lies in memory.
 #[derive(Serialize, Deserialize)]
-enum Kept<'a> {
+enum ReplySnapshot<'a> {
     Word(u64),
     Value(#[serde(borrow)] Blob<'a>),
     Encoded { status: u16, body: Blob<'a> },
 }
 
-impl Serialize for Answer {
+impl Serialize for StoredReply {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let kept = match self {
-            Answer::Word(word) => Kept::Word(*word),
-            Answer::Value { len, bytes } => Kept::Value(Blob(&bytes[..usize::from(*len)])),
-            Answer::Short { status, len, body } => {
-                Kept::Encoded { status: status.to_wire(), body: Blob(&body[..usize::from(*len)]) }
+            StoredReply::Word(word) => ReplySnapshot::Word(*word),
+            StoredReply::Value { len, bytes } => {
+                ReplySnapshot::Value(Blob(&bytes[..usize::from(*len)]))
             }
-            Answer::Long { status, body } => {
-                Kept::Encoded { status: status.to_wire(), body: Blob(body) }
+            StoredReply::Short { status, len, body } => ReplySnapshot::Encoded {
+                status: status.to_wire(),
+                body: Blob(&body[..usize::from(*len)]),
+            },
+            StoredReply::Long { status, body } => {
+                ReplySnapshot::Encoded { status: status.to_wire(), body: Blob(body) }
             }
         };
         kept.serialize(serializer)
     }
 }
 
-impl<'de> Deserialize<'de> for Answer {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Answer, D::Error> {
-        match Kept::deserialize(deserializer)? {
-            Kept::Word(word) => Ok(Answer::Word(word)),
-            Kept::Value(Blob(value)) => {
-                Answer::short_value(value).ok_or_else(|| D::Error::custom("a value is too long"))
-            }
-            Kept::Encoded { status, body: Blob(body) } => match Status::from_wire(status) {
-                Some(status) if body.len() <= BODY_BYTES_MAX as usize => {
-                    Ok(Answer::of(status, body))
+impl<'de> Deserialize<'de> for StoredReply {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<StoredReply, D::Error> {
+        match ReplySnapshot::deserialize(deserializer)? {
+            ReplySnapshot::Word(word) => Ok(StoredReply::Word(word)),
+            ReplySnapshot::Value(Blob(value)) => StoredReply::short_value(value)
+                .ok_or_else(|| D::Error::custom("a value is too long")),
+            ReplySnapshot::Encoded { status, body: Blob(body) } => {
+                match Status::from_wire(status) {
+                    Some(status) if body.len() <= BODY_BYTES_MAX as usize => {
+                        Ok(StoredReply::encoded(status, body))
+                    }
+                    _ => Err(D::Error::custom("an answer is none")),
                 }
-                _ => Err(D::Error::custom("an answer is none")),
-            },
+            }
         }
     }
 }

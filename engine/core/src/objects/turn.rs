@@ -5,23 +5,23 @@ use catena_protocol::limits::HOLD_MS_MAX;
 use catena_protocol::{ObjectId, Reply};
 
 use super::holds::{Hold, Holds};
-use super::{Answer, HoldId, WaiterId};
+use super::{HoldId, StoredReply, WaiterId};
 use crate::time::Time;
 
 /// What the turns of a shard share and reuse: room to encode, who was released, who holds what.
 #[derive(Debug, Default)]
-pub(crate) struct Desk {
+pub(crate) struct Workspace {
     pub(super) scratch: Vec<u8>,
     /// The archive of what a user-defined object answers.
     pub(crate) value: Vec<u8>,
     /// Requests that were released and are still to be answered.
-    pub(crate) released: Vec<(WaiterId, Answer)>,
+    pub(crate) released: Vec<(WaiterId, StoredReply)>,
     pub(crate) holds: Holds,
 }
 
 /// Whose turn it is, and where in the shard's order.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Place {
+pub(crate) struct UpdatePlace {
     pub(crate) object: ObjectId,
     /// The session of the request; 0 if the update comes from the shard itself.
     pub(crate) session: u64,
@@ -44,7 +44,7 @@ pub(crate) struct Turn<'t> {
     session: u64,
     pub(super) now: Time,
     changed: bool,
-    pub(super) desk: &'t mut Desk,
+    pub(super) workspace: &'t mut Workspace,
 }
 
 /// Bits of a token behind the version.
@@ -53,18 +53,22 @@ pub(super) const TOKEN_SHIFT: u32 = 16;
 /// How an update ended.
 #[derive(Debug)]
 pub(crate) enum Applied {
-    /// With this number: an [`Answer::Word`] that is still in a register.
+    /// With this number: an [`StoredReply::Word`] that is still in a register.
     Word(u64),
     /// With this answer.
-    Done(Answer),
+    Done(StoredReply),
     /// The request waits; the object holds its [`WaiterId`].
     Parked,
 }
 
 impl<'t> Turn<'t> {
-    pub(crate) fn new(waiter: WaiterId, place: Place, desk: &'t mut Desk) -> Turn<'t> {
-        let Place { object, session, now, version_before, version } = place;
-        Turn { waiter, version_before, version, object, session, now, changed: true, desk }
+    pub(crate) fn new(
+        waiter: WaiterId,
+        place: UpdatePlace,
+        workspace: &'t mut Workspace,
+    ) -> Turn<'t> {
+        let UpdatePlace { object, session, now, version_before, version } = place;
+        Turn { waiter, version_before, version, object, session, now, changed: true, workspace }
     }
 
     /// Says that the object is as it was, so that its version stays.
@@ -92,25 +96,25 @@ impl<'t> Turn<'t> {
     /// it lives if that is 0.
     pub(super) fn hold(&mut self, hold_ms: u32) -> HoldId {
         let until = self.until(hold_ms);
-        self.desk.holds.take(Hold { object: self.object, session: self.session, until })
+        self.workspace.holds.take(Hold { object: self.object, session: self.session, until })
     }
 
     /// Lets whoever holds something hold it for so long from now on.
     pub(super) fn extend(&mut self, hold: HoldId, hold_ms: u32) {
         let until = self.until(hold_ms);
-        self.desk.holds.extend(hold, until);
+        self.workspace.holds.extend(hold, until);
     }
 
     /// Lets the session that asks have what was held before, by itself or another, for so long from
     /// now on.
     pub(super) fn take_over(&mut self, hold: HoldId, hold_ms: u32) {
         let until = self.until(hold_ms);
-        self.desk.holds.hand_over(hold, self.session, until);
+        self.workspace.holds.hand_over(hold, self.session, until);
     }
 
     /// Takes something back.
     pub(super) fn let_go(&mut self, hold: HoldId) {
-        self.desk.holds.end(hold);
+        self.workspace.holds.end(hold);
     }
 
     fn until(&self, hold_ms: u32) -> Option<Time> {
@@ -118,21 +122,25 @@ impl<'t> Turn<'t> {
     }
 
     /// Makes an answer of a reply.
-    pub(super) fn answer(&mut self, reply: &Reply<'_>) -> Answer {
-        Answer::reply(reply, &mut self.desk.scratch)
+    pub(super) fn store(&mut self, reply: &Reply<'_>) -> StoredReply {
+        StoredReply::of(reply, &mut self.workspace.scratch)
     }
 
     /// Answers the request.
     pub(super) fn done(&mut self, reply: &Reply<'_>) -> Applied {
         match reply.word() {
             Some(word) => Applied::Word(word),
-            None => Applied::Done(self.answer(reply)),
+            None => Applied::Done(self.store(reply)),
         }
     }
 
     /// Answers requests that were waiting, all alike.
-    pub(super) fn release(&mut self, waiters: impl IntoIterator<Item = WaiterId>, answer: &Answer) {
+    pub(super) fn release(
+        &mut self,
+        waiters: impl IntoIterator<Item = WaiterId>,
+        answer: &StoredReply,
+    ) {
         let released = waiters.into_iter().map(|waiter| (waiter, answer.clone()));
-        self.desk.released.extend(released);
+        self.workspace.released.extend(released);
     }
 }

@@ -19,12 +19,13 @@ use core::panic::AssertUnwindSafe;
 
 use catena_protocol::op::UserOp;
 use catena_protocol::rkyv::{Archive, Archived};
-use catena_protocol::{Fault, Op, Refusal, Reply, Status, UserType, user_type};
+use catena_protocol::{Fault, Refusal, Reply, Status, UserType, user_type};
 use serde::{Deserialize, Serialize, Serializer};
 
 use super::RestoreError;
+use super::kind::SharedObject;
 use super::state::{Blob, check};
-use super::{Answer, Applied, Description, Turn, check_stored};
+use super::{Applied, Description, StoredReply, Turn, check_stored};
 use crate::config::STORED_REPLY_BYTES_MAX;
 use crate::unwind;
 
@@ -33,7 +34,7 @@ use crate::unwind;
 /// An object is plain state in one shard; its ops run there one after the other, each at one place in
 /// the shard's order, once however often a client has to ask. The ops and replies are those of its
 /// [`UserType`], which clients have as well; `Default` is the object nobody has changed yet. An
-/// engine knows the types it was [given](crate::Builder::register), and
+/// engine serves the types that `Builder::register` was called with, and
 /// [`rehearse`](crate::rehearse) is the test that each of them should have.
 ///
 /// A method gets the archive of an op, lent out where it was received and validated before:
@@ -126,10 +127,12 @@ use crate::unwind;
 ///     }
 /// }
 ///
-/// catena_engine::rehearse::<Tickets>(&[Ask::Buy { count: 499 }, Ask::Sold, Ask::Buy { count: 2 }]);
-/// let engine = catena_engine::Engine::builder().register::<Tickets>().start()?;
-/// # Ok::<(), catena_engine::StartError>(())
+/// let ops = [Ask::Buy { count: 499 }, Ask::Sold, Ask::Buy { count: 2 }];
+/// let replies = catena_engine::rehearse::<Tickets>(&ops);
+/// assert_eq!(replies, [Ok(499), Ok(499), Err(SOLD_OUT)]);
 /// ```
+///
+/// A node serves the type once it is registered: `Engine::builder().register::<Tickets>().start()`.
 pub trait Object: UserType<Op: Archive<Archived: 'static>> + Default + Send + 'static {
     /// Decides whether `apply` may have the op; changes nothing.
     ///
@@ -238,7 +241,7 @@ impl Context {
 #[derive(Clone, Debug, Default)]
 pub struct Types {
     /// In the order of the ids.
-    known: Vec<Known>,
+    known: Vec<KnownType>,
 }
 
 /// Makes an object of its snapshot.
@@ -246,7 +249,7 @@ type Restore = fn(&[u8]) -> Result<Box<dyn Erased>, BadSnapshot>;
 
 /// What the engine needs of a type to begin with.
 #[derive(Clone, Copy, Debug)]
-struct Known {
+struct KnownType {
     type_id: u32,
     name: &'static str,
     fresh: fn() -> Box<dyn Erased>,
@@ -256,7 +259,7 @@ struct Known {
 impl Types {
     /// Adds a type.
     pub fn register<T: Object>(&mut self) {
-        let known = Known {
+        let known = KnownType {
             type_id: T::TYPE_ID,
             name: T::NAME,
             fresh: || Box::new(Typed(T::default())),
@@ -272,7 +275,7 @@ impl Types {
         Some((clash[0].type_id, [clash[0].name, clash[1].name]))
     }
 
-    fn find(&self, type_id: u32) -> Result<&Known, Fault> {
+    fn find(&self, type_id: u32) -> Result<&KnownType, Fault> {
         match self.known.binary_search_by_key(&type_id, |known| known.type_id) {
             Ok(at) => Ok(&self.known[at]),
             Err(_) => Err(Fault::expected(Status::UnknownType, 0, type_id.into())),
@@ -291,17 +294,15 @@ pub(crate) struct User {
 }
 
 impl User {
-    pub(super) fn fresh(op: &Op<'_>, types: &Types) -> Result<User, Fault> {
-        let Op::User(UserOp::Read { type_id, .. } | UserOp::Update { type_id, .. }) = *op else {
-            unreachable!("{:?} makes no user-defined object", op.code())
-        };
+    pub(super) fn fresh(op: &UserOp<'_>, types: &Types) -> Result<User, Fault> {
+        let (UserOp::Read { type_id, .. } | UserOp::Update { type_id, .. }) = *op;
         let object = guard(types.find(type_id)?.fresh)?;
         Ok(User { type_id, bytes: 0, object })
     }
 
     /// Makes the object that a snapshot says.
-    pub(super) fn restored(kept: &Kept<'_>, types: &Types) -> Result<User, RestoreError> {
-        let Kept { type_id, bytes, object: Blob(object) } = *kept;
+    pub(super) fn restored(kept: &UserSnapshot<'_>, types: &Types) -> Result<User, RestoreError> {
+        let UserSnapshot { type_id, bytes, object: Blob(object) } = *kept;
         let known = types.find(type_id).map_err(|_| RestoreError::UnknownType(type_id))?;
         check(bytes <= BYTES_MAX, "a user-defined object is too large")?;
         let bad = |why| RestoreError::User { name: known.name, why };
@@ -334,7 +335,7 @@ impl User {
 
     pub(super) fn apply(&mut self, op: &dyn Any, turn: &mut Turn<'_>) -> Applied {
         let mut context = Context { now_us: turn.now.0, version: turn.version, changed: true };
-        let reply = &mut turn.desk.value;
+        let reply = &mut turn.workspace.value;
         clear(reply);
         let apply = || self.object.apply(op, &mut context, reply);
         let bytes = unwind::catch(AssertUnwindSafe(apply)).unwrap_or_else(|payload| {
@@ -345,10 +346,19 @@ impl User {
         if !context.changed {
             turn.unchanged();
         }
-        Applied::Done(turn.answer_value())
+        Applied::Done(turn.store_value())
     }
 
-    pub(super) fn describe(&self) -> Description {
+    fn check_type(&self, type_id: u32) -> Result<(), Fault> {
+        if type_id == self.type_id {
+            return Ok(());
+        }
+        Err(Fault::expected(Status::Mismatch, self.type_id.into(), type_id.into()))
+    }
+}
+
+impl SharedObject for User {
+    fn describe(&self) -> Description {
         let name = self.object.name();
         let text = guard(|| self.object.describe());
         let line = match &text {
@@ -360,21 +370,14 @@ impl User {
         Description { detail, ..Description::default() }
     }
 
-    pub(super) fn bytes(&self) -> u64 {
+    fn bytes(&self) -> u64 {
         size_of::<User>() as u64 + self.bytes
-    }
-
-    fn check_type(&self, type_id: u32) -> Result<(), Fault> {
-        if type_id == self.type_id {
-            return Ok(());
-        }
-        Err(Fault::expected(Status::Mismatch, self.type_id.into(), type_id.into()))
     }
 }
 
 /// What a snapshot says of a user-defined object.
 #[derive(Serialize, Deserialize)]
-pub(super) struct Kept<'a> {
+pub(super) struct UserSnapshot<'a> {
     type_id: u32,
     bytes: u64,
     #[serde(borrow)]
@@ -386,7 +389,7 @@ impl Serialize for User {
         let mut object = Vec::new();
         self.object.snapshot(&mut object);
         let User { type_id, bytes, .. } = *self;
-        Kept { type_id, bytes, object: Blob(&object) }.serialize(serializer)
+        UserSnapshot { type_id, bytes, object: Blob(&object) }.serialize(serializer)
     }
 }
 
@@ -409,12 +412,12 @@ fn clear(reply: &mut Vec<u8>) {
 }
 
 impl Turn<'_> {
-    /// Makes an answer of the value in `desk.value`, or of its absence if it is larger than what a
+    /// Makes an answer of the value in `workspace.value`, or of its absence if it is larger than what a
     /// session keeps.
-    fn answer_value(&mut self) -> Answer {
-        let value = &self.desk.value;
+    fn store_value(&mut self) -> StoredReply {
+        let value = &self.workspace.value;
         let value = check_stored(value.len()).is_ok().then_some(&**value);
-        Answer::reply(&Reply::Value(value), &mut self.desk.scratch)
+        StoredReply::of(&Reply::Value(value), &mut self.workspace.scratch)
     }
 }
 

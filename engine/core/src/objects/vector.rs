@@ -9,6 +9,7 @@ use catena_protocol::{Elements, Fault, Refusal, Reply, Status};
 use serde::{Deserialize, Serialize};
 
 use super::RestoreError;
+use super::kind::{Growth, ObjectKind, SharedObject};
 use super::numbers::Numbers;
 use super::state::check;
 use super::{Applied, Description, Turn};
@@ -21,8 +22,17 @@ pub(crate) struct Vector {
     numbers: Option<Numbers>,
 }
 
-impl Vector {
-    pub(super) fn read(&self, op: &VectorOp<'_>, version: u64) -> Result<Reply<'_>, Refusal> {
+impl ObjectKind for Vector {
+    type Op<'o> = VectorOp<'o>;
+
+    fn growth(op: &VectorOp<'_>) -> Growth {
+        match op {
+            VectorOp::AddRows { .. } | VectorOp::Scale { .. } => Growth::None,
+            _ => Growth::Body,
+        }
+    }
+
+    fn read(&self, op: &VectorOp<'_>, version: u64) -> Result<Reply<'_>, Refusal> {
         let Some(numbers) = &self.numbers else {
             return Err(Fault::new(Status::Absent).into());
         };
@@ -43,19 +53,7 @@ impl Vector {
         })
     }
 
-    /// Where `count` rows from `from` on lie, or `OutOfRange` if there are not as many.
-    fn rows(&self, numbers: &Numbers, from: u32, count: u64) -> Result<Range<usize>, Fault> {
-        let columns = u64::from(self.columns);
-        let rows = numbers.elements().len() as u64 / columns;
-        let end = u64::from(from) + count;
-        if end > rows {
-            return Err(Fault::expected(Status::OutOfRange, rows, end));
-        }
-        let place = |row: u64| usize::try_from(row * columns).expect("was compared with a length");
-        Ok(place(from.into())..place(end))
-    }
-
-    pub(super) fn check(&self, op: &VectorOp<'_>) -> Result<(), Refusal> {
+    fn check(&self, op: &VectorOp<'_>) -> Result<(), Refusal> {
         match (op, &self.numbers) {
             (VectorOp::Init { columns, elements }, Some(numbers)) => {
                 numbers.check_like(*elements)?;
@@ -86,22 +84,7 @@ impl Vector {
         Ok(())
     }
 
-    /// Where the rows lie that so many elements make up; `Mismatch` if they make none.
-    fn whole_rows(
-        &self,
-        numbers: &Numbers,
-        from: u32,
-        elements: Elements<'_>,
-    ) -> Result<Range<usize>, Fault> {
-        numbers.check_type(elements.type_code())?;
-        let (len, columns) = (elements.len() as u64, u64::from(self.columns));
-        if !len.is_multiple_of(columns) {
-            return Err(Fault::expected(Status::Mismatch, columns, len));
-        }
-        self.rows(numbers, from, len / columns)
-    }
-
-    pub(super) fn apply(&mut self, op: &VectorOp<'_>, turn: &mut Turn<'_>) -> Applied {
+    fn apply(&mut self, op: &VectorOp<'_>, turn: &mut Turn<'_>) -> Applied {
         match (*op, &mut self.numbers) {
             (VectorOp::Init { .. }, Some(_)) => turn.unchanged(),
             (VectorOp::Add { elements }, Some(numbers)) => numbers.add(0, elements),
@@ -124,12 +107,18 @@ impl Vector {
         turn.done(&Reply::Number(turn.version_now()))
     }
 
-    fn make(&mut self, columns: u32, elements: Elements<'_>) {
-        self.numbers = Some(Numbers::of(elements));
-        self.columns = columns;
+    /// Refuses what no vector holds.
+    fn complete_restored(&mut self, _seq: u64) -> Result<(), RestoreError> {
+        let is_whole = self
+            .numbers
+            .as_ref()
+            .is_none_or(|numbers| check_shape(self.columns, numbers.elements()).is_ok());
+        check(is_whole, "a vector has no shape")
     }
+}
 
-    pub(super) fn describe(&self) -> Description {
+impl SharedObject for Vector {
+    fn describe(&self) -> Description {
         let detail = match &self.numbers {
             Some(numbers) => {
                 let columns = self.columns as usize;
@@ -144,17 +133,42 @@ impl Vector {
         Description { detail, ..Description::default() }
     }
 
-    /// Refuses what no vector holds.
-    pub(super) fn check_restored(&self) -> Result<(), RestoreError> {
-        let is_whole = self
-            .numbers
-            .as_ref()
-            .is_none_or(|numbers| check_shape(self.columns, numbers.elements()).is_ok());
-        check(is_whole, "a vector has no shape")
+    fn bytes(&self) -> u64 {
+        size_of::<Vector>() as u64 + self.numbers.as_ref().map_or(0, Numbers::bytes)
+    }
+}
+
+impl Vector {
+    /// Where `count` rows from `from` on lie, or `OutOfRange` if there are not as many.
+    fn rows(&self, numbers: &Numbers, from: u32, count: u64) -> Result<Range<usize>, Fault> {
+        let columns = u64::from(self.columns);
+        let rows = numbers.elements().len() as u64 / columns;
+        let end = u64::from(from) + count;
+        if end > rows {
+            return Err(Fault::expected(Status::OutOfRange, rows, end));
+        }
+        let place = |row: u64| usize::try_from(row * columns).expect("was compared with a length");
+        Ok(place(from.into())..place(end))
     }
 
-    pub(super) fn bytes(&self) -> u64 {
-        size_of::<Vector>() as u64 + self.numbers.as_ref().map_or(0, Numbers::bytes)
+    /// Where the rows lie that so many elements make up; `Mismatch` if they make none.
+    fn whole_rows(
+        &self,
+        numbers: &Numbers,
+        from: u32,
+        elements: Elements<'_>,
+    ) -> Result<Range<usize>, Fault> {
+        numbers.check_type(elements.type_code())?;
+        let (len, columns) = (elements.len() as u64, u64::from(self.columns));
+        if !len.is_multiple_of(columns) {
+            return Err(Fault::expected(Status::Mismatch, columns, len));
+        }
+        self.rows(numbers, from, len / columns)
+    }
+
+    fn make(&mut self, columns: u32, elements: Elements<'_>) {
+        self.numbers = Some(Numbers::of(elements));
+        self.columns = columns;
     }
 }
 

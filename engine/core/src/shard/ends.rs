@@ -6,7 +6,7 @@ use catena_protocol::{Fault, Header, Missing, ObjectId, OpCode, Refusal, Status}
 
 use super::{Outbox, Shard, Time};
 use crate::objects::holds::Hold;
-use crate::objects::{Answer, HoldId, Lost, Object, Place, Turn, WaiterId};
+use crate::objects::{AnyObject, HoldId, LossCause, StoredReply, Turn, UpdatePlace, WaiterId};
 
 impl Shard {
     /// Lets time pass: ends the waits, holds, objects and sessions whose time is up. Answers whether
@@ -18,7 +18,7 @@ impl Shard {
         while let Some(end) = self.first_end() {
             match end {
                 End::Waiter(waiter) => self.expire_waiter(waiter, out),
-                End::Hold(hold) => self.lose(hold, Lost::Late, out),
+                End::Hold(hold) => self.lose(hold, LossCause::Expired, out),
                 End::Object(object) => _ = self.delete(object, out),
                 End::Session(session) => self.close_session(session, out),
             }
@@ -34,7 +34,7 @@ impl Shard {
         let sessions = self.sessions.first_due(self.now);
         let ends = [
             self.waiters.first_due(self.now).map(|(due, waiter)| (due, End::Waiter(waiter))),
-            self.desk.holds.first_due(self.now).map(|(due, hold)| (due, End::Hold(hold))),
+            self.workspace.holds.first_due(self.now).map(|(due, hold)| (due, End::Hold(hold))),
             self.directory.first_due(self.now).map(|(due, object)| (due, End::Object(object))),
             sessions.map(|(due, session)| (due, End::Session(session))),
         ];
@@ -50,13 +50,13 @@ impl Shard {
             // Unless all that waited for something were let go with one of them.
             if self.waiters.contains(waiter) {
                 self.cancel(waiter);
-                let answer = Answer::refusal(&Fault::new(Status::SessionUnknown).into());
+                let answer = StoredReply::refusal(&Fault::new(Status::SessionUnknown).into());
                 self.answer_waiter(waiter, answer, out);
                 self.release(out);
             }
         }
-        while let Some(hold) = self.desk.holds.last_of(session) {
-            self.lose(hold, Lost::Left, out);
+        while let Some(hold) = self.workspace.holds.last_of(session) {
+            self.lose(hold, LossCause::SessionEnded, out);
         }
         self.sessions.close(session, self.now);
         self.expect_due(self.sessions.next_due());
@@ -65,7 +65,7 @@ impl Shard {
 
     fn expire_waiter(&mut self, waiter: WaiterId, out: &mut impl Outbox) {
         let missing = self.cancel(waiter);
-        self.answer_waiter(waiter, Answer::refusal(&Refusal::Timeout(missing)), out);
+        self.answer_waiter(waiter, StoredReply::refusal(&Refusal::Timeout(missing)), out);
         self.release(out);
     }
 
@@ -81,8 +81,8 @@ impl Shard {
     }
 
     /// Tells an object that a session does not hold something of it any more.
-    fn lose(&mut self, hold: HoldId, why: Lost, out: &mut impl Outbox) {
-        let Hold { object, .. } = self.desk.holds.end(hold);
+    fn lose(&mut self, hold: HoldId, why: LossCause, out: &mut impl Outbox) {
+        let Hold { object, .. } = self.workspace.holds.end(hold);
         self.change(object, |object, turn| object.lose(hold, why, turn));
         self.release(out);
     }
@@ -91,18 +91,18 @@ impl Shard {
     fn change<T>(
         &mut self,
         id: ObjectId,
-        change: impl FnOnce(&mut Object, &mut Turn<'_>) -> T,
+        change: impl FnOnce(&mut AnyObject, &mut Turn<'_>) -> T,
     ) -> T {
         self.seq.0 += 1;
         let entry = self.objects.get_mut(&id).expect("who waits or holds has its object");
-        let place = Place {
+        let place = UpdatePlace {
             object: id,
             session: 0,
             now: self.now,
             version_before: entry.version.0,
             version: self.seq.0,
         };
-        let mut turn = Turn::new(WaiterId(u64::MAX), place, &mut self.desk);
+        let mut turn = Turn::new(WaiterId(u64::MAX), place, &mut self.workspace);
         let bytes_before = entry.object.bytes();
         let result = change(&mut entry.object, &mut turn);
         let changed = turn.has_changed();

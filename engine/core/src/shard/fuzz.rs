@@ -23,7 +23,7 @@ use super::{ConnId, Types};
 
 /// Takes any bytes as events in the life of a shard.
 pub fn events(bytes: &[u8]) {
-    let (mut life, is_stopped) = Life::lived(bytes);
+    let (mut life, is_stopped) = FuzzRun::lived(bytes);
     if is_stopped {
         life.trial.shutdown();
     }
@@ -33,7 +33,7 @@ pub fn events(bytes: &[u8]) {
 /// The snapshot of a shard after these events.
 #[cfg(test)]
 pub(super) fn state_after(bytes: &[u8]) -> Vec<u8> {
-    Life::lived(bytes).0.trial.snapshot()
+    FuzzRun::lived(bytes).0.trial.snapshot()
 }
 
 /// Enough for anything interesting, and quick.
@@ -44,14 +44,14 @@ const CLIENTS: usize = 4;
 const OBJECTS: u8 = 2;
 
 /// A shard, its clients, and the bytes that decide what they do.
-struct Life<'b> {
+struct FuzzRun<'b> {
     source: Source<'b>,
     trial: Trial,
-    clients: [Client; CLIENTS],
+    clients: [FuzzClient; CLIENTS],
     conns: u64,
 }
 
-struct Client {
+struct FuzzClient {
     session: u64,
     conn: ConnId,
     /// The highest number it used.
@@ -65,9 +65,9 @@ struct Client {
 /// Requests that a client can repeat.
 const ASKED_MAX: usize = 8;
 
-impl<'b> Life<'b> {
-    fn new(bytes: &'b [u8]) -> Life<'b> {
-        let client = |index: usize| Client {
+impl<'b> FuzzRun<'b> {
+    fn new(bytes: &'b [u8]) -> FuzzRun<'b> {
+        let client = |index: usize| FuzzClient {
             session: index as u64 + 1,
             conn: ConnId(index as u64),
             number: 0,
@@ -77,7 +77,7 @@ impl<'b> Life<'b> {
         let mut types = Types::default();
         types.register::<Tally<1>>();
         types.register::<Tally<2>>();
-        let mut life = Life {
+        let mut life = FuzzRun {
             source: Source::new(bytes),
             trial: Trial::with_types(types),
             clients: core::array::from_fn(client),
@@ -88,8 +88,8 @@ impl<'b> Life<'b> {
     }
 
     /// A life with all events, and whether it is to be stopped then.
-    fn lived(bytes: &'b [u8]) -> (Life<'b>, bool) {
-        let mut life = Life::new(bytes);
+    fn lived(bytes: &'b [u8]) -> (FuzzRun<'b>, bool) {
+        let mut life = FuzzRun::new(bytes);
         let is_stopped = life.source.byte().is_multiple_of(4);
         for _ in 0..EVENTS_MAX {
             if life.source.is_empty() {
@@ -183,7 +183,7 @@ impl<'b> Life<'b> {
             let header = self.header(client, ObjectId(0));
             self.ask(client, header, &Op::Session(SessionOp::Close));
         }
-        let Client { session, number, acked, asked, .. } = &mut self.clients[client];
+        let FuzzClient { session, number, acked, asked, .. } = &mut self.clients[client];
         *session += CLIENTS as u64;
         (*number, *acked) = (0, 0);
         asked.clear();
@@ -201,7 +201,7 @@ impl<'b> Life<'b> {
         let code = self.source.code();
         let name = self.name(code.kind());
         let header = self.header(client, ObjectId::of(&name));
-        let Client { number, acked, .. } = &mut self.clients[client];
+        let FuzzClient { number, acked, .. } = &mut self.clients[client];
         *number = match how {
             // As far as numbers go.
             255 => (*number).max(u64::MAX - 2),

@@ -11,10 +11,10 @@ use catena_protocol::{
 };
 
 use super::directory::Quota;
-use super::{Entry, Outbox, Shard, Time};
+use super::{ObjectEntry, Outbox, Shard, Time};
 use crate::config::{DELETED_MAX, OBJECT_BYTES, WAITERS_MAX, WAITING_BYTES};
 use crate::objects::holds::Hold;
-use crate::objects::{Answer, Applied, Held};
+use crate::objects::{Applied, HeldItem, StoredReply};
 
 impl Shard {
     /// Applies an update that objects of all kinds take.
@@ -117,14 +117,14 @@ impl Shard {
     /// Deletes an object, and tells whoever waits on it. Answers whether there was one.
     pub(super) fn delete(&mut self, id: ObjectId, out: &mut impl Outbox) -> bool {
         self.seq.0 += 1;
-        let Some(Entry { object, .. }) = self.objects.remove(&id) else { return false };
+        let Some(ObjectEntry { object, .. }) = self.objects.remove(&id) else { return false };
         let bytes = OBJECT_BYTES + object.bytes();
         self.object_bytes -= bytes;
         self.directory.forget(id, bytes);
         for hold in object.holds() {
-            self.desk.holds.end(hold);
+            self.workspace.holds.end(hold);
         }
-        let answer = Answer::refusal(&Fault::new(Status::Deleted).into());
+        let answer = StoredReply::refusal(&Fault::new(Status::Deleted).into());
         for waiter in object.waiters().into_iter().chain(self.watchers.take(id)) {
             self.answer_waiter(waiter, answer.clone(), out);
         }
@@ -133,13 +133,14 @@ impl Shard {
 
     /// What people want to know of an object.
     pub(super) fn inspect(&self, id: ObjectId) -> Result<Reply<'_>, Fault> {
-        let Entry { object, version } = self.objects.get(&id).ok_or(Fault::new(Status::Absent))?;
+        let ObjectEntry { object, version } =
+            self.objects.get(&id).ok_or(Fault::new(Status::Absent))?;
         let description = object.describe();
         let waiters = object.waiters().len() + self.watchers.count(id);
-        let holder = |held: Held| {
-            let Hold { session, until, .. } = self.desk.holds.get(held.hold);
+        let holder = |held: HeldItem| {
+            let Hold { session, until, .. } = self.workspace.holds.get(held.hold);
             let left_ms = until.map_or(0, |until| self.now.ms_until(until));
-            let Held { token, permits, party, .. } = held;
+            let HeldItem { token, permits, party, .. } = held;
             Holder { session, token, permits, left_ms, party }
         };
         Ok(Reply::Inspection(Box::new(Inspection {
@@ -161,7 +162,7 @@ impl Shard {
     }
 
     /// An object that the directory has the name of.
-    fn listed(&self, id: ObjectId) -> &Entry {
+    fn listed(&self, id: ObjectId) -> &ObjectEntry {
         self.objects.get(&id).expect("what has a name is there")
     }
 
@@ -170,7 +171,7 @@ impl Shard {
         let mut names = self.directory.names(prefix, after);
         let mut listing = ListingBuf::default();
         for (name, id) in names.by_ref().take(limit as usize) {
-            let Entry { object, version } = self.listed(id);
+            let ObjectEntry { object, version } = self.listed(id);
             listing.push(Listed {
                 name,
                 kind: Some(object.kind()),
@@ -203,7 +204,7 @@ impl Shard {
             named: self.directory.named() as u64,
             sessions: self.sessions.open_count() as u64,
             waiters: self.waiters.len() as u64,
-            holds: self.desk.holds.len() as u64,
+            holds: self.workspace.holds.len() as u64,
             bytes: self.bytes(),
             memory_bytes_max: self.memory_bytes_max,
             connections: 0,
@@ -213,5 +214,5 @@ impl Shard {
 }
 
 fn done(reply: &Reply<'_>) -> Applied {
-    Applied::Done(Answer::reply(reply, &mut Vec::new()))
+    Applied::Done(StoredReply::of(reply, &mut Vec::new()))
 }

@@ -45,7 +45,7 @@ use self::waiters::{Waiter, Waiters};
 use self::watchers::Watchers;
 use crate::ahead::Step;
 use crate::config::{NAMED_BYTES, OBJECT_BYTES, OBJECTS_MAX, SESSION_BYTES};
-use crate::objects::{Answer, Applied, Desk, Object, Place, Turn, WaiterId};
+use crate::objects::{AnyObject, Applied, StoredReply, Turn, UpdatePlace, WaiterId, Workspace};
 pub use crate::objects::{RestoreError, Types};
 pub use crate::time::Time;
 
@@ -70,7 +70,7 @@ pub struct Shard {
     /// How many reads it answered, for whoever asks.
     reads: u64,
     now: Time,
-    objects: Table<ObjectId, Entry>,
+    objects: Table<ObjectId, ObjectEntry>,
     directory: Directory,
     sessions: Sessions,
     waiters: Waiters,
@@ -81,18 +81,18 @@ pub struct Shard {
     /// Heap that the objects take, in bytes, table entries included.
     object_bytes: u64,
     memory_bytes_max: u64,
-    desk: Desk,
+    workspace: Workspace,
 }
 
 /// An object in the table.
 #[derive(Debug)]
-struct Entry {
-    object: Object,
+struct ObjectEntry {
+    object: AnyObject,
     /// Its version: where in the shard's order it was changed last.
     version: Seq,
 }
 
-const _: () = assert!(size_of::<Entry>() <= 24, "a million counters stay small");
+const _: () = assert!(size_of::<ObjectEntry>() <= 24, "a million counters stay small");
 
 impl Shard {
     /// An empty shard. `hash_seed` keeps clients from choosing ids that collide in the tables; it has
@@ -116,7 +116,7 @@ impl Shard {
             due: None,
             object_bytes: 0,
             memory_bytes_max: 0,
-            desk: Desk::default(),
+            workspace: Workspace::default(),
         }
     }
 
@@ -142,7 +142,7 @@ impl Shard {
 
     /// Memory the shard takes, in bytes, near enough for a budget.
     pub fn bytes(&self) -> u64 {
-        let lists = self.waiters.bytes() + self.desk.holds.bytes();
+        let lists = self.waiters.bytes() + self.workspace.holds.bytes();
         self.object_bytes + self.sessions.bytes() + self.directory.bytes() + lists
     }
 
@@ -167,7 +167,8 @@ impl Shard {
             if header.session != 0 {
                 self.sessions.prefetch(header);
             }
-        } else if goes_on && let Some(Entry { object, .. }) = self.objects.get(&header.object) {
+        } else if goes_on && let Some(ObjectEntry { object, .. }) = self.objects.get(&header.object)
+        {
             if step == Step::Behind { object.prefetch() } else { object.prefetch_contents() }
         }
         goes_on
@@ -217,12 +218,12 @@ impl Shard {
             return None;
         }
         let op = CounterOp::by_number(header.op, frame.body)?;
-        let seat = self.sessions.seat(header)?;
+        let slot = self.sessions.reserve(header)?;
         let entry = self.objects.get_mut(&header.object)?;
         let word = entry.object.count(&op)?;
         self.seq.0 += 1;
         entry.version = self.seq;
-        seat.take(word, self.now);
+        slot.fill(word, self.now);
         Some(word)
     }
 
@@ -230,7 +231,7 @@ impl Shard {
     fn earliest_due(&self) -> Option<Time> {
         let dues = [
             self.waiters.next_due(),
-            self.desk.holds.next_due(),
+            self.workspace.holds.next_due(),
             self.directory.next_due(),
             self.sessions.next_due(),
         ];
@@ -245,11 +246,11 @@ impl Shard {
     /// Tells whoever waits that the node is going away. They are still waited for, but nobody hears
     /// of it any more.
     pub fn on_shutdown(&mut self, out: &mut impl Outbox) {
-        let answer = Answer::refusal(&Fault::new(Status::ShuttingDown).into());
+        let answer = StoredReply::refusal(&Fault::new(Status::ShuttingDown).into());
         let now = self.now;
         self.waiters.detach(|conn, waiter| {
             let waited_us = waiter.waited_us(now);
-            out.push_waited(conn, &waiter.header, Output::Kept(&answer), waited_us);
+            out.push_waited(conn, &waiter.header, Output::Stored(&answer), waited_us);
         });
     }
 
@@ -326,15 +327,15 @@ impl Shard {
             Op::Object(ObjectOp::Inspect) => self.inspect(header.object)?,
             Op::Scope(op) => self.look_around(op, out)?,
             op => match self.objects.get(&header.object) {
-                Some(Entry { object, version }) => {
+                Some(ObjectEntry { object, version }) => {
                     object.check_kind(op)?;
-                    let reply = object.read(op, version.0, &mut self.desk.value)?;
+                    let reply = object.read(op, version.0, &mut self.workspace.value)?;
                     out.push(conn, header, Output::Reply(&reply));
                     return Ok(());
                 }
                 None => {
-                    let fresh = Object::fresh(op, &self.types)?;
-                    let reply = fresh.read(op, 0, &mut self.desk.value)?;
+                    let fresh = AnyObject::fresh(op, &self.types)?;
+                    let reply = fresh.read(op, 0, &mut self.workspace.value)?;
                     out.push(conn, header, Output::Reply(&reply));
                     return Ok(());
                 }
@@ -356,7 +357,7 @@ impl Shard {
         let session = match self.sessions.admit(header, room)? {
             Admission::New(session) => session,
             Admission::Answered(answer) => {
-                out.push(conn, header, Output::Kept(answer));
+                out.push(conn, header, Output::Stored(answer));
                 return Ok(());
             }
             Admission::Parked(waiter) => {
@@ -378,7 +379,7 @@ impl Shard {
             }
             Applied::Parked => self.park(conn, header, session),
             Applied::Done(answer) => {
-                out.push(conn, header, Output::Kept(&answer));
+                out.push(conn, header, Output::Stored(&answer));
                 self.sessions.settle(session, header.number, answer);
             }
         }
@@ -399,7 +400,7 @@ impl Shard {
             self.check_quota(id, growth)?;
         }
         let version = self.seq.0 + 1;
-        let place = Place {
+        let place = UpdatePlace {
             object: id,
             session: header.session,
             now: self.now,
@@ -422,17 +423,17 @@ impl Shard {
             self.directory.check_quota(name, 1, bytes + growth)?;
             self.directory.put_name(id, name, bytes);
         }
-        let place = Place { version_before: entry.version.0, ..place };
-        let mut turn = Turn::new(waiter, place, &mut self.desk);
-        let in_place = matches!(object, Object::Counter(_) | Object::Flag(_));
-        let bytes_before = if in_place { 0 } else { object.bytes() };
+        let place = UpdatePlace { version_before: entry.version.0, ..place };
+        let mut turn = Turn::new(waiter, place, &mut self.workspace);
+        let has_heap = object.has_heap();
+        let bytes_before = if has_heap { object.bytes() } else { 0 };
         let applied = object.apply(op, checked, &mut turn);
         self.seq.0 = version;
         let changed = turn.has_changed();
         if changed {
             entry.version = self.seq;
         }
-        if !in_place {
+        if has_heap {
             let bytes = object.bytes();
             self.resized(id, bytes_before, bytes);
         }
@@ -445,10 +446,10 @@ impl Shard {
         &mut self,
         request: &Request<'_>,
         waiter: WaiterId,
-        place: Place,
+        place: UpdatePlace,
     ) -> Result<Applied, Refusal> {
         let Request { header, name, body, op } = *request;
-        let mut object = Object::fresh(op, &self.types)?;
+        let mut object = AnyObject::fresh(op, &self.types)?;
         let checked = object.check(op)?;
         self.check_memory(OBJECT_BYTES + name.map_or(0, |name| NAMED_BYTES + name.len() as u64))?;
         if self.objects.len() >= OBJECTS_MAX {
@@ -465,7 +466,7 @@ impl Shard {
                 self.directory.check_quota(name, 1, OBJECT_BYTES + body.len() as u64)?;
             }
         }
-        let mut turn = Turn::new(waiter, place, &mut self.desk);
+        let mut turn = Turn::new(waiter, place, &mut self.workspace);
         let applied = object.apply(op, checked, &mut turn);
         let changed = turn.has_changed();
         self.seq.0 = place.version;
@@ -478,8 +479,8 @@ impl Shard {
         if let Some(name) = name {
             self.directory.put_name(header.object, name, bytes);
         }
-        self.objects.insert(header.object, Entry { object, version: self.seq });
-        self.expect_due(self.desk.holds.next_due());
+        self.objects.insert(header.object, ObjectEntry { object, version: self.seq });
+        self.expect_due(self.workspace.holds.next_due());
         self.tell_watchers(header.object, true);
         Ok(applied)
     }
@@ -500,22 +501,22 @@ impl Shard {
 
     /// Answers the requests that the last update released.
     fn release(&mut self, out: &mut impl Outbox) {
-        if self.desk.released.is_empty() {
+        if self.workspace.released.is_empty() {
             return;
         }
-        let mut released = core::mem::take(&mut self.desk.released);
+        let mut released = core::mem::take(&mut self.workspace.released);
         for (waiter, answer) in released.drain(..) {
             self.answer_waiter(waiter, answer, out);
         }
-        self.desk.released = released;
+        self.workspace.released = released;
     }
 
     /// Ends a wait: keeps the answer for a retry, and sends it if there is somebody to send it to.
-    fn answer_waiter(&mut self, waiter: WaiterId, answer: Answer, out: &mut impl Outbox) {
+    fn answer_waiter(&mut self, waiter: WaiterId, answer: StoredReply, out: &mut impl Outbox) {
         let waiter = self.waiters.remove(waiter);
         let header = &waiter.header;
         if let Some(conn) = waiter.conn {
-            out.push_waited(conn, header, Output::Kept(&answer), waiter.waited_us(self.now));
+            out.push_waited(conn, header, Output::Stored(&answer), waiter.waited_us(self.now));
         }
         self.sessions.settle_parked(header.session, header.number, answer);
     }
@@ -526,19 +527,19 @@ impl Shard {
         if self.directory.has_quotas() {
             self.directory.resized(id, bytes_before, bytes);
         }
-        self.expect_due(self.desk.holds.next_due());
+        self.expect_due(self.workspace.holds.next_due());
     }
 
     /// Releases whoever waited for an object to change, if it did.
     fn tell_watchers(&mut self, id: ObjectId, changed: bool) {
         if changed && !self.watchers.is_empty() {
-            self.watchers.changed(id, self.seq.0, &mut self.desk.released);
+            self.watchers.changed(id, self.seq.0, &mut self.workspace.released);
         }
     }
 
     /// The invariants that tie the tables together; cheap ones always, the rest while debugging.
     fn check_invariants(&self) {
-        assert!(self.desk.released.is_empty(), "whoever was released was answered");
+        assert!(self.workspace.released.is_empty(), "whoever was released was answered");
         if cfg!(debug_assertions) {
             let objects = || self.objects.values().map(|entry| &entry.object);
             let waiting: usize = objects().map(|object| object.waiters().len()).sum();
@@ -546,12 +547,12 @@ impl Shard {
             assert_eq!(waiting, self.waiters.len(), "I3: objects and shard know the same waiters");
             assert_eq!(waiting, self.sessions.parked_count(), "I2: and so do the sessions");
             let held: usize = objects().map(|object| object.holds().len()).sum();
-            assert_eq!(held, self.desk.holds.len(), "objects and shard know the same holds");
+            assert_eq!(held, self.workspace.holds.len(), "objects and shard know the same holds");
             self.watchers.check_invariants();
             let due = self.earliest_due();
             let in_time = due.is_none_or(|due| self.due.is_some_and(|ours| ours <= due));
             assert!(in_time, "every end is seen in time: {due:?} and {:?}", self.due);
-            self.desk.holds.check_invariants();
+            self.workspace.holds.check_invariants();
             let bytes: u64 = objects().map(|object| OBJECT_BYTES + object.bytes()).sum();
             assert_eq!(bytes, self.object_bytes, "I5: memory is accounted for");
             self.directory.check_invariants(|id| self.size_of(id));

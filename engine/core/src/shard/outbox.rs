@@ -4,7 +4,7 @@ use alloc::vec::Vec;
 use catena_protocol::{Header, ObjectId, Refusal, Reply, Stats, Status, frame};
 
 use super::Time;
-use crate::objects::Answer;
+use crate::objects::StoredReply;
 
 /// A client's connection, as the driver numbers them. Numbers are not reused while a shard may
 /// still hold one, so an answer to a connection that is gone goes nowhere.
@@ -21,7 +21,7 @@ pub enum Output<'a> {
     /// A refusal.
     Refusal(&'a Refusal),
     /// An answer that was encoded before.
-    Kept(&'a Answer),
+    Stored(&'a StoredReply),
 }
 
 impl Output<'_> {
@@ -30,7 +30,7 @@ impl Output<'_> {
         match *self {
             Output::Word(_) | Output::Reply(_) => Status::Ok,
             Output::Refusal(refusal) => refusal.status(),
-            Output::Kept(answer) => answer.status(),
+            Output::Stored(answer) => answer.status(),
         }
     }
 
@@ -43,7 +43,7 @@ impl Output<'_> {
                 None => frame::write_reply(buffer, to, Ok(reply)),
             },
             Output::Refusal(refusal) => frame::write_reply(buffer, to, Err(refusal)),
-            Output::Kept(answer) => answer.write(to, buffer),
+            Output::Stored(answer) => answer.write(to, buffer),
         }
     }
 }

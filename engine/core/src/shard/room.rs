@@ -1,12 +1,10 @@
 //! How much room there is: the memory budget, and the quotas of names.
 
-use catena_protocol::op::{
-    BarrierOp, FutureOp, ListOp, LockOp, MapOp, ReductionOp, SemaphoreOp, SetOp, VectorOp,
-};
 use catena_protocol::{Fault, ObjectId, Op, Status};
 
 use super::Shard;
 use crate::config::WAITING_BYTES;
+use crate::objects::{AnyObject, Growth};
 
 impl Shard {
     pub(super) fn check_memory(&self, growth: u64) -> Result<(), Fault> {
@@ -25,38 +23,16 @@ impl Shard {
     }
 }
 
-/// What an op may add to its object, in bytes, near enough; nothing if it cannot add any.
+/// Returns what an op may add to its object, in bytes, near enough.
 pub(super) fn growth(op: &Op<'_>, body: &[u8]) -> u64 {
     /// What an item costs an object beside its bytes.
     const ITEM_BYTES: usize = 64;
-    let items = match op {
-        Op::Counter(_)
-        | Op::Flag(_)
-        | Op::Vector(VectorOp::AddRows { .. } | VectorOp::Scale { .. })
-        | Op::List(
-            ListOp::RemoveAt { .. }
-            | ListOp::RemoveValue { .. }
-            | ListOp::RetainAll { .. }
-            | ListOp::RemoveAll { .. }
-            | ListOp::Claim { .. }
-            | ListOp::TryClaim { .. }
-            | ListOp::Done { .. }
-            | ListOp::Return { .. },
-        )
-        | Op::Map(MapOp::Remove { .. } | MapOp::Take { .. } | MapOp::RemoveAll { .. })
-        | Op::Set(SetOp::Remove { .. } | SetOp::RemoveAll { .. } | SetOp::RetainAll { .. })
-        | Op::Semaphore(SemaphoreOp::Release { .. } | SemaphoreOp::Extend { .. })
-        | Op::Lock(LockOp::Release { .. } | LockOp::Extend { .. })
-        // A reason is short, and whoever waits for nothing is to hear of it.
-        | Op::Barrier(BarrierOp::Break { .. })
-        | Op::Reduction(ReductionOp::Break { .. })
-        | Op::Future(FutureOp::Cancel { .. }) => return 0,
-        Op::List(ListOp::Extend { items })
-        | Op::Map(MapOp::PutAll { items } | MapOp::MergeAll { items, .. })
-        | Op::Set(SetOp::AddAll { items }) => items.len(),
-        // An op without a body brings nothing to keep.
-        _ => 0,
+    let items = match AnyObject::growth(op) {
+        Growth::None => return 0,
+        Growth::Body => 0,
+        Growth::Items(items) => items,
     };
+    // An op without a body adds nothing.
     let bytes = (body.len() + items * ITEM_BYTES) as u64;
     if bytes > 0 && op.code().may_wait() { bytes + WAITING_BYTES } else { bytes }
 }

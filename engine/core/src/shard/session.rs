@@ -23,7 +23,7 @@ use super::Time;
 use super::table::{Seed, Table};
 use crate::config::{CLOSED_MS, SESSION_BYTES, SESSIONS_MAX};
 use crate::objects::RestoreError;
-use crate::objects::{Answer, WaiterId, check};
+use crate::objects::{StoredReply, WaiterId, check};
 use crate::prefetch::prefetch;
 
 /// All sessions of a shard.
@@ -54,7 +54,7 @@ struct Session {
     acked_upto: u64,
     /// A power of two long; request `n` is at `n % len`. What is acknowledged may still lie there
     /// and means nothing, unless it is counted in `parked` or `shared`.
-    ring: Box<[Slot]>,
+    ring: Box<[RequestSlot]>,
     /// Takes no more requests.
     closed: bool,
     /// How many slots hold a request that waits.
@@ -65,25 +65,25 @@ struct Session {
 
 /// What is known of one request.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
-struct Slot {
+struct RequestSlot {
     number: u64,
-    state: State,
+    state: RequestState,
 }
 
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
-enum State {
+enum RequestState {
     /// Nothing: never used, or acknowledged.
     #[default]
     Free,
     /// It waits.
     Parked(WaiterId),
     /// It is done.
-    Answered(Answer),
+    Answered(StoredReply),
 }
 
 /// What a snapshot says of a session.
 #[derive(Debug, Serialize, Deserialize)]
-pub(super) struct Kept {
+pub(super) struct SessionSnapshot {
     id: u64,
     nonce: u64,
     ttl_ms: u32,
@@ -92,7 +92,7 @@ pub(super) struct Kept {
     closed: bool,
     ring_slots: u32,
     /// What is not acknowledged, in the order of the numbers.
-    slots: Vec<Slot>,
+    slots: Vec<RequestSlot>,
 }
 
 /// What to do with a request.
@@ -101,24 +101,24 @@ pub(super) enum Admission<'a> {
     /// It is new: execute it, and tell the session how it ended.
     New(SessionKey),
     /// It was done before: repeat the answer.
-    Answered(&'a Answer),
+    Answered(&'a StoredReply),
     /// It waits: attach the connection.
     Parked(WaiterId),
 }
 
 /// A place in its session for a request that is about to take effect.
-pub(super) struct Seat<'a> {
+pub(super) struct ReservedSlot<'a> {
     touched: &'a mut Time,
     acked: &'a mut u64,
     acked_upto: u64,
-    slot: &'a mut Slot,
+    slot: &'a mut RequestSlot,
     number: u64,
 }
 
 /// Slots a ring begins with: enough for a client that waits for its answers.
 const RING_SLOTS_MIN: usize = 4;
 
-const _: () = assert!(size_of::<Slot>() <= 32, "a ring is two cache lines");
+const _: () = assert!(size_of::<RequestSlot>() <= 32, "a ring is two cache lines");
 
 impl Sessions {
     pub(super) fn new(seed: Seed) -> Sessions {
@@ -240,9 +240,9 @@ impl Sessions {
             return Ok(Admission::New(key));
         }
         Ok(match &slot.state {
-            State::Free => Admission::New(key),
-            State::Parked(waiter) => Admission::Parked(*waiter),
-            State::Answered(answer) => Admission::Answered(answer),
+            RequestState::Free => Admission::New(key),
+            RequestState::Parked(waiter) => Admission::Parked(*waiter),
+            RequestState::Answered(answer) => Admission::Answered(answer),
         })
     }
 
@@ -250,7 +250,7 @@ impl Sessions {
     /// case: a new request of a session that knows of numbers only, with room in its ring. `None` says
     /// that this is another case; nothing has changed.
     #[inline(always)]
-    pub(super) fn seat(&mut self, header: &Header) -> Option<Seat<'_>> {
+    pub(super) fn reserve(&mut self, header: &Header) -> Option<ReservedSlot<'_>> {
         let key = self.find(header.session)?;
         let session = self.live.get_mut(key)?;
         let number = header.number;
@@ -262,7 +262,7 @@ impl Sessions {
         let Session { touched, acked_upto: acked, ring, .. } = session;
         let index = usize::try_from(number & (ring.len() as u64 - 1)).ok()?;
         let slot = ring.get_mut(index)?;
-        (is_common && slot.number != number).then_some(Seat {
+        (is_common && slot.number != number).then_some(ReservedSlot {
             touched,
             acked,
             acked_upto,
@@ -285,23 +285,26 @@ impl Sessions {
     }
 
     /// Keeps the answer to a request that was just admitted.
-    pub(super) fn settle(&mut self, key: SessionKey, number: u64, answer: Answer) {
+    pub(super) fn settle(&mut self, key: SessionKey, number: u64, answer: StoredReply) {
         self.bytes += answer.bytes();
-        self.live[key].put(Slot { number, state: State::Answered(answer) });
+        self.live[key].put(RequestSlot { number, state: RequestState::Answered(answer) });
     }
 
-    /// The same for an [`Answer::Word`], the common case: written where it stays.
+    /// The same for an [`StoredReply::Word`], the common case: written where it stays.
     #[inline(always)]
     pub(super) fn settle_word(&mut self, key: SessionKey, number: u64, word: u64) {
         let session = &mut self.live[key];
         if session.parked + session.shared > 0 {
-            return session.put(Slot { number, state: State::Answered(Answer::Word(word)) });
+            return session.put(RequestSlot {
+                number,
+                state: RequestState::Answered(StoredReply::Word(word)),
+            });
         }
         session.slot(number).put_word(number, word);
     }
 
     /// Keeps the answer to a request that waited, unless its session is gone.
-    pub(super) fn settle_parked(&mut self, id: u64, number: u64, answer: Answer) {
+    pub(super) fn settle_parked(&mut self, id: u64, number: u64, answer: StoredReply) {
         if let Some(key) = self.index.get(&id) {
             self.settle(*key, number, answer);
         }
@@ -309,7 +312,7 @@ impl Sessions {
 
     /// Notes that a request that was just admitted waits.
     pub(super) fn park(&mut self, key: SessionKey, number: u64, waiter: WaiterId) {
-        self.live[key].put(Slot { number, state: State::Parked(waiter) });
+        self.live[key].put(RequestSlot { number, state: RequestState::Parked(waiter) });
     }
 
     /// The requests of a session that wait.
@@ -330,7 +333,7 @@ impl Sessions {
     }
 
     /// All that there is to know of each session, in the order of their ids.
-    pub(super) fn kept(&self) -> impl ExactSizeIterator<Item = Kept> {
+    pub(super) fn kept(&self) -> impl ExactSizeIterator<Item = SessionSnapshot> {
         let mut sessions: Vec<(u64, SessionKey)> =
             self.index.iter().map(|(id, key)| (id, *key)).collect();
         sessions.sort_unstable();
@@ -340,7 +343,7 @@ impl Sessions {
     /// Puts a session back. Answers the requests of it that wait, by number.
     pub(super) fn put_back(
         &mut self,
-        kept: Kept,
+        kept: SessionSnapshot,
         now: Time,
     ) -> Result<Vec<(u64, WaiterId)>, RestoreError> {
         let id = kept.id;
@@ -349,8 +352,8 @@ impl Sessions {
         check(kept.touched <= now, "a session was used later than now")?;
         let session = Session::restored(kept)?;
         let numbers = session.ring.iter().filter_map(|slot| match slot.state {
-            State::Parked(waiter) => Some((slot.number, waiter)),
-            State::Free | State::Answered(_) => None,
+            RequestState::Parked(waiter) => Some((slot.number, waiter)),
+            RequestState::Free | RequestState::Answered(_) => None,
         });
         let parked = numbers.collect();
         self.expiries.insert((session.listed, id));
@@ -444,7 +447,7 @@ impl core::fmt::Debug for Sessions {
     }
 }
 
-impl Kept {
+impl SessionSnapshot {
     pub(super) fn id(&self) -> u64 {
         self.id
     }
@@ -465,17 +468,19 @@ impl Session {
         }
     }
 
-    fn kept(&self, id: u64) -> Kept {
+    fn kept(&self, id: u64) -> SessionSnapshot {
         let Session { nonce, ttl_ms, touched, acked_upto, ref ring, closed, .. } = *self;
         let open = ring.iter().filter(|slot| slot.number > acked_upto);
-        let mut slots: Vec<Slot> = open.cloned().collect();
+        let mut slots: Vec<RequestSlot> = open.cloned().collect();
         slots.sort_unstable_by_key(|slot| slot.number);
         let ring_slots = u32::try_from(ring.len()).expect("a ring is as long as a window");
-        Kept { id, nonce, ttl_ms, touched, acked_upto, closed, ring_slots, slots }
+        SessionSnapshot { id, nonce, ttl_ms, touched, acked_upto, closed, ring_slots, slots }
     }
 
-    fn restored(kept: Kept) -> Result<Session, RestoreError> {
-        let Kept { nonce, ttl_ms, touched, acked_upto, closed, ring_slots, slots, .. } = kept;
+    fn restored(kept: SessionSnapshot) -> Result<Session, RestoreError> {
+        let SessionSnapshot {
+            nonce, ttl_ms, touched, acked_upto, closed, ring_slots, slots, ..
+        } = kept;
         check((1..=SESSION_TTL_MS_MAX).contains(&ttl_ms), "a session lives too long")?;
         check(!closed || slots.is_empty(), "a session is closed and has answers")?;
         let len = ring_slots as usize;
@@ -487,7 +492,7 @@ impl Session {
         for slot in slots {
             let is_open = slot.number > last && slot.number - acked_upto <= len as u64;
             check(is_open, "a request is outside its window")?;
-            check(!matches!(slot.state, State::Free), "a request has come to nothing")?;
+            check(!matches!(slot.state, RequestState::Free), "a request has come to nothing")?;
             last = slot.number;
             session.put(slot);
         }
@@ -512,13 +517,13 @@ impl Session {
     }
 
     #[inline(always)]
-    fn slot(&mut self, number: u64) -> &mut Slot {
+    fn slot(&mut self, number: u64) -> &mut RequestSlot {
         let index = self.index(number);
         &mut self.ring[index]
     }
 
     /// Puts what is known of a request in its place.
-    fn put(&mut self, slot: Slot) {
+    fn put(&mut self, slot: RequestSlot) {
         let (parked, shared) = (slot.state.is_parked(), slot.state.has_memory());
         let before = core::mem::replace(self.slot(slot.number), slot);
         self.parked = self.parked + u32::from(parked) - u32::from(before.state.is_parked());
@@ -527,8 +532,8 @@ impl Session {
 
     fn parked(&self) -> impl Iterator<Item = WaiterId> {
         self.ring.iter().filter_map(|slot| match slot.state {
-            State::Parked(waiter) => Some(waiter),
-            State::Free | State::Answered(_) => None,
+            RequestState::Parked(waiter) => Some(waiter),
+            RequestState::Free | RequestState::Answered(_) => None,
         })
     }
 
@@ -564,7 +569,7 @@ impl Session {
             let slot = self.slot(number);
             if slot.number <= acked_upto && slot.state.has_memory() {
                 freed += slot.state.bytes();
-                slot.state = State::Free;
+                slot.state = RequestState::Free;
                 self.shared -= 1;
             }
         }
@@ -592,31 +597,32 @@ impl Session {
     }
 }
 
-impl Seat<'_> {
+impl ReservedSlot<'_> {
     /// Takes note that the request took effect, and keeps its answer.
     #[inline(always)]
-    pub(super) fn take(self, word: u64, now: Time) {
+    pub(super) fn fill(self, word: u64, now: Time) {
         *self.touched = now;
         *self.acked = self.acked_upto;
         self.slot.put_word(self.number, word);
     }
 }
 
-impl Slot {
+impl RequestSlot {
     /// Keeps an answer where nothing lies that has memory of its own.
     #[inline(always)]
     fn put_word(&mut self, number: u64, word: u64) {
         self.number = number;
-        let before = core::mem::replace(&mut self.state, State::Answered(Answer::Word(word)));
+        let before =
+            core::mem::replace(&mut self.state, RequestState::Answered(StoredReply::Word(word)));
         debug_assert!(!before.has_memory(), "nothing that has memory was counted");
         // There is nothing to drop, and no need to look.
         core::mem::forget(before);
     }
 }
 
-impl State {
+impl RequestState {
     fn is_parked(&self) -> bool {
-        matches!(self, State::Parked(_))
+        matches!(self, RequestState::Parked(_))
     }
 
     fn has_memory(&self) -> bool {
@@ -626,17 +632,17 @@ impl State {
     /// Heap that a kept answer takes, in bytes.
     fn bytes(&self) -> u64 {
         match self {
-            State::Answered(answer) => answer.bytes(),
-            State::Free | State::Parked(_) => 0,
+            RequestState::Answered(answer) => answer.bytes(),
+            RequestState::Free | RequestState::Parked(_) => 0,
         }
     }
 }
 
-fn ring(slots: usize) -> Box<[Slot]> {
-    core::iter::repeat_n(Slot::default(), slots).collect()
+fn ring(slots: usize) -> Box<[RequestSlot]> {
+    core::iter::repeat_n(RequestSlot::default(), slots).collect()
 }
 
 /// Heap that a ring takes once it has outgrown its session, in bytes.
 fn ring_bytes(slots: usize) -> u64 {
-    if slots <= RING_SLOTS_MIN { 0 } else { (slots * size_of::<Slot>()) as u64 }
+    if slots <= RING_SLOTS_MIN { 0 } else { (slots * size_of::<RequestSlot>()) as u64 }
 }

@@ -27,10 +27,10 @@ use xxhash_rust::xxh3::xxh3_64;
 use super::directory::Quota;
 use super::session;
 use super::waiters::Waiter;
-use super::{Entry, Seq, Shard, Time};
+use super::{ObjectEntry, Seq, Shard, Time};
 use crate::config::{OBJECT_BYTES, OBJECTS_MAX};
 use crate::objects::holds::Hold;
-use crate::objects::{HoldId, Object, Reader, RestoreError, WaiterId, Writer, check};
+use crate::objects::{AnyObject, HoldId, Reader, RestoreError, WaiterId, Writer, check};
 
 /// The format that is written.
 const FORMAT: u8 = 1;
@@ -43,7 +43,7 @@ const NOW_MAX: Time = Time(1 << 62);
 
 /// A request that waits.
 #[derive(Serialize, Deserialize)]
-struct KeptWaiter {
+struct WaiterSnapshot {
     id: WaiterId,
     op: u16,
     epoch: u32,
@@ -56,7 +56,7 @@ struct KeptWaiter {
 }
 
 #[derive(Serialize, Deserialize)]
-struct KeptHold {
+struct HoldSnapshot {
     id: HoldId,
     object: u128,
     session: u64,
@@ -64,7 +64,7 @@ struct KeptHold {
 }
 
 #[derive(Serialize, Deserialize)]
-struct KeptQuota<'a> {
+struct QuotaSnapshot<'a> {
     prefix: &'a str,
     objects_max: u64,
     bytes_max: u64,
@@ -72,7 +72,7 @@ struct KeptQuota<'a> {
 
 /// What stands in front of an object's own state.
 #[derive(Serialize, Deserialize)]
-struct KeptObject<'a> {
+struct ObjectSnapshot<'a> {
     id: u128,
     version: Seq,
     name: Option<&'a str>,
@@ -132,7 +132,7 @@ impl Shard {
         out.put(&self.seq);
         let quotas = self.directory.quotas().map(|(prefix, quota)| {
             let Quota { objects_max, bytes_max, .. } = quota;
-            KeptQuota { prefix, objects_max, bytes_max }
+            QuotaSnapshot { prefix, objects_max, bytes_max }
         });
         out.put(&quotas.collect::<Vec<_>>());
         self.write_waiters(out);
@@ -149,26 +149,26 @@ impl Shard {
         for (id, waiter) in self.waiters.iter() {
             let Header { op, epoch, session, number, object: ObjectId(object), .. } = waiter.header;
             let (deadline, seen) = (waiter.deadline, self.watchers.seen(id));
-            out.put(&KeptWaiter { id, op, epoch, session, number, object, deadline, seen });
+            out.put(&WaiterSnapshot { id, op, epoch, session, number, object, deadline, seen });
         }
     }
 
     fn write_holds(&self, out: &mut Writer) {
-        let holds = &self.desk.holds;
+        let holds = &self.workspace.holds;
         out.put(&holds.next_id());
         out.put(&(holds.len() as u64));
         for (id, Hold { object, session, until }) in holds.iter() {
-            out.put(&KeptHold { id, object: object.0, session, until });
+            out.put(&HoldSnapshot { id, object: object.0, session, until });
         }
     }
 
     fn write_objects(&self, out: &mut Writer) {
-        let mut objects: Vec<(ObjectId, &Entry)> = self.objects.iter().collect();
+        let mut objects: Vec<(ObjectId, &ObjectEntry)> = self.objects.iter().collect();
         objects.sort_unstable_by_key(|(id, _)| *id);
         out.put(&(objects.len() as u64));
-        for (id, Entry { object, version }) in objects {
+        for (id, ObjectEntry { object, version }) in objects {
             let (name, ends) = (self.directory.name(id), self.directory.ends(id));
-            out.put(&KeptObject { id: id.0, version: *version, name, ends });
+            out.put(&ObjectSnapshot { id: id.0, version: *version, name, ends });
             object.write(out);
         }
     }
@@ -176,8 +176,8 @@ impl Shard {
     fn read_state(&mut self, input: &mut Reader<'_>) -> Result<(), RestoreError> {
         self.seq = input.take()?;
         check(self.seq.0 < SEQ_MAX, "there were too many updates")?;
-        let quotas: Vec<KeptQuota<'_>> = input.take()?;
-        for KeptQuota { prefix, objects_max, bytes_max } in quotas {
+        let quotas: Vec<QuotaSnapshot<'_>> = input.take()?;
+        for QuotaSnapshot { prefix, objects_max, bytes_max } in quotas {
             let quota = Quota { objects_max, bytes_max, ..Quota::default() };
             check(objects_max != 0 || bytes_max != 0, "a quota limits nothing")?;
             let was_put = self.directory.put_quota(prefix, quota);
@@ -196,8 +196,8 @@ impl Shard {
         // Each took an update.
         check(next.0 <= self.seq.0, "more requests waited than there were")?;
         for _ in 0..input.take::<u64>()? {
-            let waiter: KeptWaiter = input.take()?;
-            let KeptWaiter { id, op, epoch, session, number, object, deadline, seen } = waiter;
+            let waiter: WaiterSnapshot = input.take()?;
+            let WaiterSnapshot { id, op, epoch, session, number, object, deadline, seen } = waiter;
             let is_new = id < next && self.waiters.get(id).is_none();
             check(is_new, "a request waits under the id of another")?;
             let header = Header {
@@ -225,19 +225,19 @@ impl Shard {
         // Each took an update.
         check(next.0 <= self.seq.0, "more was held than there were updates")?;
         for _ in 0..input.take::<u64>()? {
-            let KeptHold { id, object, session, until } = input.take()?;
-            let is_new = id < next && self.desk.holds.find(id).is_none();
+            let HoldSnapshot { id, object, session, until } = input.take()?;
+            let is_new = id < next && self.workspace.holds.find(id).is_none();
             check(is_new, "a hold has the id of another")?;
-            self.desk.holds.put_back(id, Hold { object: ObjectId(object), session, until });
+            self.workspace.holds.put_back(id, Hold { object: ObjectId(object), session, until });
         }
-        self.desk.holds.go_on_from(next);
+        self.workspace.holds.go_on_from(next);
         Ok(())
     }
 
     fn read_sessions(&mut self, input: &mut Reader<'_>) -> Result<(), RestoreError> {
         let mut parked_count = 0;
         for _ in 0..input.take::<u64>()? {
-            let kept: session::Kept = input.take()?;
+            let kept: session::SessionSnapshot = input.take()?;
             let id = kept.id();
             for (number, waiter) in self.sessions.put_back(kept, self.now)? {
                 let is_its_own = self.waiters.get(waiter).is_some_and(|waiter| {
@@ -253,23 +253,23 @@ impl Shard {
             "a request waits that its session does not know",
         )?;
         let is_open = |hold: Hold| self.sessions.is_open(hold.session);
-        let are_open = self.desk.holds.iter().all(|(_, hold)| is_open(hold));
+        let are_open = self.workspace.holds.iter().all(|(_, hold)| is_open(hold));
         check(are_open, "something is held by nobody")
     }
 
     fn read_objects(&mut self, input: &mut Reader<'_>) -> Result<(), RestoreError> {
         let (mut waiting, mut held) = (self.watchers.len(), 0);
         for _ in 0..input.take::<u64>()? {
-            let KeptObject { id, version, name, ends } = input.take()?;
+            let ObjectSnapshot { id, version, name, ends } = input.take()?;
             let id = ObjectId(id);
-            let object = Object::read_back(input, self.seq.0, &self.types)?;
+            let object = AnyObject::restore(input, self.seq.0, &self.types)?;
             check(version <= self.seq, "a version is still to come")?;
             check(self.objects.len() < OBJECTS_MAX, "there are too many objects")?;
             waiting += self.check_waiters(id, &object)?;
             held += self.check_holds(id, &object)?;
             let bytes = OBJECT_BYTES + object.bytes();
             self.object_bytes += bytes;
-            let before = self.objects.insert(id, Entry { object, version });
+            let before = self.objects.insert(id, ObjectEntry { object, version });
             check(before.is_none(), "an object is there twice")?;
             if let Some(name) = name {
                 let is_name = (1..=NAME_BYTES_MAX).contains(&name.len());
@@ -282,11 +282,14 @@ impl Shard {
         }
         // What was counted is of one object each, so that as many are all.
         check(waiting == self.waiters.len(), "a request waits for an object that does not know")?;
-        check(held == self.desk.holds.len(), "something is held of an object that does not know")
+        check(
+            held == self.workspace.holds.len(),
+            "something is held of an object that does not know",
+        )
     }
 
     /// Refuses requests that an object lets wait and that do not wait for it. Answers how many do.
-    fn check_waiters(&self, id: ObjectId, object: &Object) -> Result<usize, RestoreError> {
+    fn check_waiters(&self, id: ObjectId, object: &AnyObject) -> Result<usize, RestoreError> {
         let waiters = object.waiters();
         for waiter in &waiters {
             let waits_here = self.waiters.get(*waiter).is_some_and(|waiter| {
@@ -298,10 +301,10 @@ impl Shard {
     }
 
     /// Refuses what an object lets be held and nobody holds. Answers how much there is.
-    fn check_holds(&self, id: ObjectId, object: &Object) -> Result<usize, RestoreError> {
+    fn check_holds(&self, id: ObjectId, object: &AnyObject) -> Result<usize, RestoreError> {
         let mut holds = object.holds();
         for hold in &holds {
-            let is_held = self.desk.holds.find(*hold).is_some_and(|hold| hold.object == id);
+            let is_held = self.workspace.holds.find(*hold).is_some_and(|hold| hold.object == id);
             check(is_held, "an object lets something be held that is not")?;
         }
         let count = holds.len();

@@ -20,7 +20,7 @@ use catena_protocol::ObjectId;
 use crate::prefetch::prefetch;
 
 /// A table from `K` to `V`.
-pub(super) struct Table<K: Key, V> {
+pub(super) struct Table<K: TableKey, V> {
     seed: Seed,
     parts: Box<[Part<K, V>]>,
     /// How many entries each part has, and all of them.
@@ -29,7 +29,7 @@ pub(super) struct Table<K: Key, V> {
 }
 
 /// What can be a key: two words, or one and a zero, of which all are worth hashing.
-pub(super) trait Key: Copy {
+pub(super) trait TableKey: Copy {
     /// How it lies in a slot: aligned to a word, so that it wastes no room beside its value.
     type Words: Copy + Default + PartialEq + core::fmt::Debug;
 
@@ -45,18 +45,18 @@ pub(super) trait Key: Copy {
 pub(super) struct Seed([u64; 2]);
 
 /// Those entries whose hashes begin alike. Two words, so that all parts of a table stay in the cache.
-struct Part<K: Key, V> {
+struct Part<K: TableKey, V> {
     slots: Box<[Slot<K, V>]>,
 }
 
-struct Slot<K: Key, V> {
+struct Slot<K: TableKey, V> {
     /// Means nothing without a value.
     key: K::Words,
     value: Option<V>,
 }
 
 /// Where the value of a key is, or is to be.
-pub(super) enum Entry<'t, K: Key, V> {
+pub(super) enum TableEntry<'t, K: TableKey, V> {
     Occupied(Occupied<'t, V>),
     Vacant(Vacant<'t, K, V>),
 }
@@ -65,7 +65,7 @@ pub(super) enum Entry<'t, K: Key, V> {
 pub(super) struct Occupied<'t, V>(&'t mut V);
 
 /// A place for a value.
-pub(super) struct Vacant<'t, K: Key, V> {
+pub(super) struct Vacant<'t, K: TableKey, V> {
     table: &'t mut Table<K, V>,
     key: K,
 }
@@ -77,7 +77,7 @@ const PARTS_LOG2: u32 = 6;
 const SLOTS_MIN: usize = 4;
 
 /// Its entries, wherever they lie.
-impl<K: Key, V: fmt::Debug> fmt::Debug for Table<K, V> {
+impl<K: TableKey, V: fmt::Debug> fmt::Debug for Table<K, V> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let slots = self.parts.iter().flat_map(|part| &part.slots);
         let entries = slots.filter_map(|slot| Some((slot.key, slot.value.as_ref()?)));
@@ -85,7 +85,7 @@ impl<K: Key, V: fmt::Debug> fmt::Debug for Table<K, V> {
     }
 }
 
-impl<K: Key, V> Table<K, V> {
+impl<K: TableKey, V> Table<K, V> {
     pub(super) fn new(seed: Seed) -> Table<K, V> {
         let parts = core::iter::repeat_with(|| Part { slots: Box::default() });
         let parts: Box<[_]> = parts.take(1 << PARTS_LOG2).collect();
@@ -127,23 +127,23 @@ impl<K: Key, V> Table<K, V> {
     }
 
     #[inline]
-    pub(super) fn entry(&mut self, key: K) -> Entry<'_, K, V> {
+    pub(super) fn entry(&mut self, key: K) -> TableEntry<'_, K, V> {
         let hash = self.seed.hash::<K>(key.words());
         let part = part_of(hash);
         match self.parts[part].find(hash, key.words()) {
             Some(place) => {
                 let value = self.parts[part].slots[place].value.as_mut();
-                Entry::Occupied(Occupied(value.expect("what is found has a value")))
+                TableEntry::Occupied(Occupied(value.expect("what is found has a value")))
             }
-            None => Entry::Vacant(Vacant { table: self, key }),
+            None => TableEntry::Vacant(Vacant { table: self, key }),
         }
     }
 
     /// Puts a value in, and hands back the one that was there.
     pub(super) fn insert(&mut self, key: K, value: V) -> Option<V> {
         match self.entry(key) {
-            Entry::Occupied(mut entry) => Some(core::mem::replace(entry.get_mut(), value)),
-            Entry::Vacant(entry) => {
+            TableEntry::Occupied(mut entry) => Some(core::mem::replace(entry.get_mut(), value)),
+            TableEntry::Vacant(entry) => {
                 entry.insert(value);
                 None
             }
@@ -156,8 +156,8 @@ impl<K: Key, V> Table<K, V> {
         V: Default,
     {
         match self.entry(key) {
-            Entry::Occupied(Occupied(value)) => value,
-            Entry::Vacant(entry) => entry.insert(V::default()),
+            TableEntry::Occupied(Occupied(value)) => value,
+            TableEntry::Vacant(entry) => entry.insert(V::default()),
         }
     }
 
@@ -207,7 +207,7 @@ impl<V> Occupied<'_, V> {
     }
 }
 
-impl<'t, K: Key, V> Vacant<'t, K, V> {
+impl<'t, K: TableKey, V> Vacant<'t, K, V> {
     pub(super) fn insert(self, value: V) -> &'t mut V {
         let Vacant { table, key } = self;
         let hash = table.seed.hash::<K>(key.words());
@@ -222,7 +222,7 @@ impl<'t, K: Key, V> Vacant<'t, K, V> {
     }
 }
 
-impl<K: Key, V> Part<K, V> {
+impl<K: TableKey, V> Part<K, V> {
     /// Where an entry of this hash should be.
     #[inline]
     fn home(&self, hash: u64) -> usize {
@@ -313,14 +313,14 @@ impl Seed {
     /// Both halves of the product of both words, each masked with a secret: unlike a known mask, it
     /// leaves nobody a word to choose that makes every product 0.
     #[inline]
-    fn hash<K: Key>(self, words: K::Words) -> u64 {
+    fn hash<K: TableKey>(self, words: K::Words) -> u64 {
         let ([a, b], Seed([x, y])) = (K::pair(words), self);
         let product = u128::from(a ^ x) * u128::from(b ^ y);
         low(product) ^ low(product >> 64)
     }
 }
 
-impl Key for ObjectId {
+impl TableKey for ObjectId {
     type Words = [u64; 2];
 
     #[inline]
@@ -340,7 +340,7 @@ impl Key for ObjectId {
 }
 
 /// The id of a session.
-impl Key for u64 {
+impl TableKey for u64 {
     type Words = u64;
 
     #[inline]
@@ -411,18 +411,18 @@ mod tests {
     #[test]
     fn an_object_takes_no_more_than_it_is_accounted_for() {
         use crate::config::OBJECT_BYTES;
-        use crate::objects::{Object, Types};
-        use crate::shard::{Entry as Kept, Seq};
+        use crate::objects::{AnyObject, Types};
+        use crate::shard::{ObjectEntry, Seq};
         use catena_protocol::Op;
         use catena_protocol::op::CounterOp;
-        let counter = || Object::fresh(&Op::Counter(CounterOp::Get), &Types::default());
-        let mut table: Table<ObjectId, Kept> = Table::new(Seed::new(1));
+        let counter = || AnyObject::fresh(&Op::Counter(CounterOp::Get), &Types::default());
+        let mut table: Table<ObjectId, ObjectEntry> = Table::new(Seed::new(1));
         for id in 0..200_000 {
             let object = counter().expect("a counter needs no type");
-            table.insert(ObjectId(id), Kept { object, version: Seq(1) });
+            table.insert(ObjectId(id), ObjectEntry { object, version: Seq(1) });
             if id > 10_000 {
                 let slots: usize = table.parts.iter().map(|part| part.slots.len()).sum();
-                let bytes = slots * size_of::<Slot<ObjectId, Kept>>();
+                let bytes = slots * size_of::<Slot<ObjectId, ObjectEntry>>();
                 assert!(bytes as u64 <= OBJECT_BYTES * table.len() as u64, "{bytes} for {id}");
             }
         }

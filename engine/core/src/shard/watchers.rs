@@ -5,7 +5,7 @@ use alloc::vec::Vec;
 
 use catena_protocol::{ObjectId, Reply};
 
-use crate::objects::{Answer, WaiterId};
+use crate::objects::{StoredReply, WaiterId};
 
 /// Who waits for which object to have a version above which.
 #[derive(Debug, Default)]
@@ -57,7 +57,7 @@ impl Watchers {
         &mut self,
         object: ObjectId,
         version: u64,
-        released: &mut Vec<(WaiterId, Answer)>,
+        released: &mut Vec<(WaiterId, StoredReply)>,
     ) {
         let Some(waiting) = self.waiting.get_mut(&object) else { return };
         let later = waiting.split_off(&(version, WaiterId(0)));
@@ -65,7 +65,7 @@ impl Watchers {
         if waiting.is_empty() {
             self.waiting.remove(&object);
         }
-        let answer = Answer::reply(&Reply::Number(version), &mut Vec::new());
+        let answer = StoredReply::of(&Reply::Number(version), &mut Vec::new());
         for (_, waiter) in due {
             self.seen.remove(&waiter);
             released.push((waiter, answer.clone()));

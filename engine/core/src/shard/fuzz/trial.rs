@@ -27,22 +27,22 @@ use rkyv::util::AlignedVec;
 use crate::shard::{Census, ConnId, Moment, Outbox, Output, Shard, ShardId, Time, Types};
 
 /// A request of a session: session and number.
-type Key = (u64, u64);
+type RequestKey = (u64, u64);
 
 /// Two shards that must not differ, and what is known of their clients' requests.
 #[derive(Debug)]
 pub(in crate::shard) struct Trial {
     shards: [Shard; 2],
-    twin: Option<Twin>,
+    copy: Option<RestoredCopy>,
     /// How many events there are from one snapshot to the next, and how many there were.
     period: u64,
     events: u64,
     now: Time,
     pub(in crate::shard) memory_bytes_max: u64,
     /// Requests that wait: who gets the answer, and what was asked.
-    parked: BTreeMap<Key, (ConnId, u16)>,
+    parked: BTreeMap<RequestKey, (ConnId, u16)>,
     /// Answers that a retry has to get again.
-    kept: BTreeMap<Key, (Status, Vec<u8>)>,
+    kept: BTreeMap<RequestKey, (Status, Vec<u8>)>,
     /// Nobody hears of the waits any more.
     stopped: bool,
     /// How many requests there were.
@@ -53,10 +53,10 @@ pub(in crate::shard) struct Trial {
 
 /// A shard that began with the snapshot of another.
 #[derive(Debug)]
-struct Twin {
+struct RestoredCopy {
     shard: Shard,
     /// Requests that waited then and were not repeated since: their connections were another node's.
-    unheard: BTreeSet<Key>,
+    unheard: BTreeSet<RequestKey>,
 }
 
 /// Of how many requests one is looked at closely.
@@ -95,7 +95,7 @@ impl Trial {
         let types = Arc::new(types);
         Trial {
             shards: [1, u64::MAX / 3].map(|seed| Shard::new(SHARD, seed, types.clone())),
-            twin: None,
+            copy: None,
             period: PERIOD,
             events: 0,
             now: Time::default(),
@@ -132,7 +132,7 @@ impl Trial {
         }
         self.parked.clear();
         self.are_unheard = true;
-        self.twin = None;
+        self.copy = None;
         self.check();
     }
 
@@ -182,8 +182,8 @@ impl Trial {
         }
         match own.first() {
             None => {
-                if let Some(twin) = &mut self.twin {
-                    twin.unheard.remove(&key);
+                if let Some(copy) = &mut self.copy {
+                    copy.unheard.remove(&key);
                 }
                 let asked = self.parked.get(&key).map_or(header.op, |(_, op)| *op);
                 self.parked.insert(key, (conn, asked));
@@ -241,7 +241,7 @@ impl Trial {
         self.pass(u64::from(u32::MAX) * 1_000);
         assert_eq!(self.parked, BTreeMap::new(), "every wait ends");
         let Census { sessions, waiters, .. } = self.census();
-        let holds = self.shards[0].desk.holds.len();
+        let holds = self.shards[0].workspace.holds.len();
         assert_eq!((sessions, waiters, holds), (0, 0, 0), "nothing is left of the clients");
     }
 
@@ -259,7 +259,7 @@ impl Trial {
         };
         let [one, other] = self.shards.each_mut().map(act);
         assert_eq!(one, other, "the hash seed shows in the answers");
-        if let Some(Twin { shard, unheard }) = &mut self.twin {
+        if let Some(RestoredCopy { shard, unheard }) = &mut self.copy {
             let key = |sent: &Sent| (sent.header.session, sent.header.number);
             let mut heard = one.clone();
             heard.retain(|sent| is_own(sent) || !unheard.remove(&key(sent)));
@@ -269,7 +269,7 @@ impl Trial {
     }
 
     /// Compares the third copy, and lets another one begin with what there is now.
-    fn compare_twin(&mut self) {
+    fn compare_copy(&mut self) {
         self.events += 1;
         let is_quick = self.shards[0].bytes() <= QUICK_BYTES;
         let is_time = self.events.is_multiple_of(self.period);
@@ -278,7 +278,7 @@ impl Trial {
         }
         let state = self.shards[0].snapshot();
         assert_eq!(state, self.shards[1].snapshot(), "the hash seed shows in the snapshot");
-        if let Some(Twin { shard, .. }) = &self.twin {
+        if let Some(RestoredCopy { shard, .. }) = &self.copy {
             assert_eq!(shard.snapshot(), state, "what was restored has become another");
         }
         let types = self.shards[0].types.clone();
@@ -288,7 +288,7 @@ impl Trial {
         assert_eq!(shard.snapshot(), state, "what is restored is the same");
         assert_eq!(shard.digest(), self.shards[0].digest());
         let unheard = self.parked.keys().copied().collect();
-        self.twin = Some(Twin { shard, unheard });
+        self.copy = Some(RestoredCopy { shard, unheard });
     }
 
     /// Notes the end of a wait.
@@ -302,7 +302,7 @@ impl Trial {
     }
 
     /// Checks the answer to an update that did not wait; the shard was at `seq` before.
-    fn answered(&mut self, key: Key, own: &Sent, seq: u64) {
+    fn answered(&mut self, key: RequestKey, own: &Sent, seq: u64) {
         let answer = (own.status, own.body.bytes());
         match self.kept.get(&key) {
             Some((status, body)) if (*status, &body[..]) == answer => {
@@ -329,16 +329,16 @@ impl Trial {
 
     /// All that an answer of one of the shards may depend on.
     fn state(&self) -> String {
-        let [Shard { seq, objects, directory, sessions, watchers, object_bytes, desk, .. }, _] =
+        let [Shard { seq, objects, directory, sessions, watchers, object_bytes, workspace, .. }, _] =
             &self.shards;
-        let (sessions, holds) = (sessions.memory(), &desk.holds);
+        let (sessions, holds) = (sessions.memory(), &workspace.holds);
         format!(
             "{seq:?} {objects:?} {directory:?} {sessions:?} {watchers:?} {object_bytes} {holds:?}"
         )
     }
 
     fn check(&mut self) {
-        self.compare_twin();
+        self.compare_copy();
         let [one, other] = &self.shards;
         assert_eq!(one.census(), other.census());
         assert_eq!((one.seq(), one.next_due()), (other.seq(), other.next_due()));
@@ -348,7 +348,7 @@ impl Trial {
             false => assert!(self.stopped || waiting == known, "who waits is known"),
         }
         self.shards.iter().for_each(Shard::check_invariants);
-        if let Some(Twin { shard, .. }) = &self.twin {
+        if let Some(RestoredCopy { shard, .. }) = &self.copy {
             assert_eq!((one.census(), one.seq()), (shard.census(), shard.seq()));
             shard.check_invariants();
         }

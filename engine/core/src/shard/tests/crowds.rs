@@ -20,7 +20,7 @@ use crate::shard::{ConnId, Moment, Outbox, Output, Shard, Time};
 /// All but one die at the same moment, and the one that is left goes on at once.
 #[test]
 fn a_barrier_loses_all_parties_but_one() {
-    let mut crowd = Crowd::new();
+    let mut crowd = PartyCrowd::new();
     for party in 1..PARTIES_MAX {
         crowd.ask(party, &arrive(&party.to_string(), 100, Loss::Drop));
     }
@@ -37,7 +37,7 @@ fn a_barrier_loses_all_parties_but_one() {
 
 #[test]
 fn a_reduction_loses_all_parties_but_one() {
-    let mut crowd = Crowd::new();
+    let mut crowd = PartyCrowd::new();
     let elements = Elements::F64(&[2.0]);
     let part = |party, round, hold_ms| Contribution {
         party,
@@ -66,7 +66,7 @@ fn a_reduction_loses_all_parties_but_one() {
 /// The first one breaks it for all.
 #[test]
 fn a_barrier_is_broken_by_all_parties_at_once() {
-    let mut crowd = Crowd::new();
+    let mut crowd = PartyCrowd::new();
     for party in 1..PARTIES_MAX {
         crowd.ask(party, &arrive(&party.to_string(), 100, Loss::Break));
     }
@@ -77,23 +77,23 @@ fn a_barrier_is_broken_by_all_parties_at_once() {
 }
 
 /// A shard with a session for each party.
-struct Crowd {
+struct PartyCrowd {
     shard: Shard,
     now: Time,
     /// How many updates each party asked for.
     numbers: Vec<u64>,
-    told: Told,
+    told: ReplyBodies,
 }
 
 /// The bodies of answers.
 #[derive(Default)]
-struct Told(Vec<Vec<u8>>);
+struct ReplyBodies(Vec<Vec<u8>>);
 
-impl Crowd {
-    fn new() -> Crowd {
+impl PartyCrowd {
+    fn new() -> PartyCrowd {
         let shard = Shard::new(ShardId(0), 1, Arc::default());
-        let (now, told) = (Time::default(), Told::default());
-        let mut crowd = Crowd { shard, now, numbers: vec![0; PARTIES_MAX as usize], told };
+        let (now, told) = (Time::default(), ReplyBodies::default());
+        let mut crowd = PartyCrowd { shard, now, numbers: vec![0; PARTIES_MAX as usize], told };
         let open = SessionOp::Open { born_us: 0, nonce: 0, ttl_ms: 0 };
         for party in 0..PARTIES_MAX {
             crowd.send(party, 0, &Op::Session(open));
@@ -144,7 +144,7 @@ impl Crowd {
     }
 }
 
-impl Outbox for Told {
+impl Outbox for ReplyBodies {
     fn push(&mut self, _: ConnId, to: &Header, output: Output<'_>) {
         let mut bytes = Vec::new();
         output.write(to, &mut bytes);

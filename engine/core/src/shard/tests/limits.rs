@@ -19,7 +19,7 @@ use crate::shard::{ConnId, Moment, Outbox, Output, Shard, Time};
 
 #[test]
 fn a_shard_has_a_largest_number_of_sessions() {
-    let mut crowd = Crowd::new();
+    let mut crowd = ClientCrowd::new();
     let most = SESSIONS_MAX as u64;
     (1..=most).for_each(|session| crowd.open(session));
     assert_eq!(crowd.take(), (SESSIONS_MAX, vec![]));
@@ -59,7 +59,7 @@ fn an_object_has_a_largest_number_of_waiters() {
         ),
     ];
     for (first, wait) in waits {
-        let mut crowd = Crowd::new();
+        let mut crowd = ClientCrowd::new();
         let window = u64::from(SESSION_WINDOW_MAX);
         let sessions = WAITERS_MAX as u64 / window;
         let last = sessions + 1;
@@ -85,7 +85,7 @@ fn an_object_has_a_largest_number_of_waiters() {
 
 #[test]
 fn a_latch_lets_all_its_waiters_go_in_one_turn() {
-    let mut crowd = Crowd::new();
+    let mut crowd = ClientCrowd::new();
     let window = u64::from(SESSION_WINDOW_MAX);
     for session in 1..=WAITERS_MAX as u64 / window {
         crowd.open(session);
@@ -103,7 +103,7 @@ fn a_latch_lets_all_its_waiters_go_in_one_turn() {
 #[test]
 fn a_thousand_parties_leave_a_barrier_in_one_turn() {
     const PARTIES: u32 = 1_000;
-    let mut crowd = Crowd::new();
+    let mut crowd = ClientCrowd::new();
     for round in 1..=3 {
         for party in 1..=PARTIES {
             let (session, name) = (u64::from(party), format!("party {party}"));
@@ -132,7 +132,7 @@ fn a_thousand_parties_leave_a_barrier_in_one_turn() {
 #[test]
 fn all_permits_may_be_given_out_in_one_turn() {
     let permit = |count, hold_ms| Permit { permits: PERMITS_MAX, count, hold_ms };
-    let mut crowd = Crowd::new();
+    let mut crowd = ClientCrowd::new();
     let window = u64::from(SESSION_WINDOW_MAX);
     crowd.open(1_000);
     crowd.ask(Op::Semaphore(SemaphoreOp::Acquire(permit(PERMITS_MAX, 10))), 1_000, 1);
@@ -144,13 +144,13 @@ fn all_permits_may_be_given_out_in_one_turn() {
     crowd.take();
     crowd.pass(10);
     assert_eq!(crowd.take(), (PERMITS_MAX as usize, vec![]));
-    assert_eq!(crowd.shard.desk.holds.len(), PERMITS_MAX as usize);
+    assert_eq!(crowd.shard.workspace.holds.len(), PERMITS_MAX as usize);
     // With their sessions they go again, all of a session in one turn.
     for session in 1..=u64::from(PERMITS_MAX) / window {
         crowd.ask(Op::Session(SessionOp::Close), session, 0);
     }
     crowd.pass(1);
-    assert_eq!(crowd.shard.desk.holds.len(), 0);
+    assert_eq!(crowd.shard.workspace.holds.len(), 0);
 }
 
 /// They never say that they are gone.
@@ -159,7 +159,7 @@ fn a_hundred_thousand_dead_sessions_leave_nothing() {
     const BATCH: u64 = 50_000;
     const TTL_MS: u32 = 1_000;
     let bytes = [7; 1_000];
-    let mut crowd = Crowd::new();
+    let mut crowd = ClientCrowd::new();
     crowd.open(u64::MAX);
     crowd.ask(Op::Cell(CellOp::Set { bytes: &bytes }), u64::MAX, 1);
     let permit = Permit { permits: PERMITS_MAX, count: 1, hold_ms: 0 };
@@ -176,13 +176,13 @@ fn a_hundred_thousand_dead_sessions_leave_nothing() {
         }
         let census = crowd.shard.census();
         assert_eq!(census.waiters, 2 * BATCH);
-        assert_eq!(crowd.shard.desk.holds.len() as u64, 2 * BATCH);
+        assert_eq!(crowd.shard.workspace.holds.len() as u64, 2 * BATCH);
         // Itself, what it holds and waits for, and an answer of a kilobyte.
         assert!(census.bytes > BATCH * 2_000 && census.bytes < BATCH * 4_000, "{census:?}");
         crowd.pass(u64::from(TTL_MS));
         let census = crowd.shard.census();
         assert_eq!((census.sessions, census.waiters), (1, 0));
-        assert_eq!(crowd.shard.desk.holds.len(), 0);
+        assert_eq!(crowd.shard.workspace.holds.len(), 0);
         crowd.pass(u64::from(CLOSED_MS));
         let census = crowd.shard.census();
         assert_eq!(*before.get_or_insert(census), census, "batch {batch}");
@@ -191,7 +191,7 @@ fn a_hundred_thousand_dead_sessions_leave_nothing() {
 }
 
 /// Many clients of one shard, of whom only the refused are told apart.
-struct Crowd {
+struct ClientCrowd {
     shard: Shard,
     now: Time,
     answers: Answers,
@@ -212,9 +212,9 @@ impl Outbox for Answers {
     }
 }
 
-impl Crowd {
-    fn new() -> Crowd {
-        Crowd {
+impl ClientCrowd {
+    fn new() -> ClientCrowd {
+        ClientCrowd {
             shard: Shard::new(SHARD, 1, alloc::sync::Arc::default()),
             now: Time(0),
             answers: Answers::default(),

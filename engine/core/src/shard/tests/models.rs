@@ -39,15 +39,15 @@ use crate::shard::fuzz::trial::{SHARD, Sent, Trial};
 type Ticket = (u64, u64);
 
 /// Answers, and whose they are.
-type Told = Vec<(Ticket, String)>;
+type Replies = Vec<(Ticket, String)>;
 
 /// What an object would be if nothing could go wrong around it.
-trait Twin: Default {
+trait Model: Default {
     const KIND: &'static str;
 
     /// Answers an op, and whom it lets go. Without an answer to the request itself, it waits. If the
     /// op changes the object, `version` is what its version is then.
-    fn ask(&mut self, ticket: Ticket, version: u64, words: &[&str]) -> Told;
+    fn ask(&mut self, ticket: Ticket, version: u64, words: &[&str]) -> Replies;
 
     /// Puts what nobody knows beforehand where it is wanted: versions, tokens, generations.
     fn fill(&self, words: &str) -> String {
@@ -75,8 +75,8 @@ trait Twin: Default {
     }
 
     /// Whom the end of that wait lets go.
-    fn let_through(&mut self) -> Told {
-        Told::new()
+    fn let_through(&mut self) -> Replies {
+        Replies::new()
     }
 
     /// When the first of what is held is over.
@@ -85,12 +85,12 @@ trait Twin: Default {
     }
 
     /// Takes that back, and answers whom it lets go.
-    fn end(&mut self) -> Told {
+    fn end(&mut self) -> Replies {
         unreachable!("nothing is held")
     }
 
     /// Takes back something that a session holds, unless that is nothing.
-    fn end_of(&mut self, session: u64) -> Option<Told> {
+    fn end_of(&mut self, session: u64) -> Option<Replies> {
         let _ = session;
         None
     }
@@ -102,7 +102,7 @@ trait Twin: Default {
 }
 
 #[derive(Clone, Debug)]
-enum Step {
+enum ModelStep {
     /// A client asks for an op.
     Ask(u64, String),
     /// A client repeats one of its requests.
@@ -114,20 +114,20 @@ enum Step {
 }
 
 /// Steps with ops like these, and deletes among them.
-fn steps(ops: impl Strategy<Value = String> + 'static) -> impl Strategy<Value = Vec<Step>> {
+fn steps(ops: impl Strategy<Value = String> + 'static) -> impl Strategy<Value = Vec<ModelStep>> {
     let ops = prop_oneof![30 => ops, 1 => Just("delete".to_owned())];
     let step = prop_oneof![
-        10 => (1..=3_u64, ops).prop_map(|(client, op)| Step::Ask(client, op)),
-        4 => (1..=3_u64, any::<usize>()).prop_map(|(client, which)| Step::Repeat(client, which)),
-        1 => (1..=3_u64).prop_map(Step::Close),
-        3 => (0..80_u64).prop_map(Step::Pass),
+        10 => (1..=3_u64, ops).prop_map(|(client, op)| ModelStep::Ask(client, op)),
+        4 => (1..=3_u64, any::<usize>()).prop_map(|(client, which)| ModelStep::Repeat(client, which)),
+        1 => (1..=3_u64).prop_map(ModelStep::Close),
+        3 => (0..80_u64).prop_map(ModelStep::Pass),
     ];
     prop::collection::vec(step, 1..100)
 }
 
 /// An object on trial beside its twin.
 struct Pair<T> {
-    twin: T,
+    model: T,
     trial: Trial,
     now_ms: u64,
     /// Of each client, the session it has now.
@@ -141,9 +141,9 @@ struct Pair<T> {
 }
 
 /// Lets an object and its twin go through the same steps.
-fn compare<T: Twin>(steps: &[Step]) {
+fn compare<T: Model>(steps: &[ModelStep]) {
     let mut pair = Pair {
-        twin: T::default(),
+        model: T::default(),
         trial: Trial::new(),
         now_ms: 0,
         sessions: (1..=3).map(|client| (client, client)).collect(),
@@ -161,13 +161,13 @@ fn compare<T: Twin>(steps: &[Step]) {
     pair.trial.finish();
 }
 
-impl<T: Twin> Pair<T> {
+impl<T: Model> Pair<T> {
     fn open(&mut self, session: u64) {
         let born_us = self.now_ms * 1_000;
         self.session_op(session, SessionOp::Open { born_us, nonce: 1, ttl_ms: 0 });
     }
 
-    fn session_op(&mut self, session: u64, op: SessionOp) -> Told {
+    fn session_op(&mut self, session: u64, op: SessionOp) -> Replies {
         let op = Op::Session(op);
         let mut body = Vec::new();
         op.encode(&mut body);
@@ -183,15 +183,15 @@ impl<T: Twin> Pair<T> {
         let mut expected = vec![((session, 0), "ok".to_owned())];
         let mut versions = self.trial.seq() + 1..;
         // Whoever came last leaves first.
-        for ticket in self.twin.waiting().into_iter().rev().filter(is_own) {
-            self.twin.at(versions.next().expect("numbers have no end"));
-            self.twin.expire(ticket);
+        for ticket in self.model.waiting().into_iter().rev().filter(is_own) {
+            self.model.at(versions.next().expect("numbers have no end"));
+            self.model.expire(ticket);
             expected.push((ticket, "SessionUnknown".to_owned()));
-            expected.extend(self.twin.let_through());
+            expected.extend(self.model.let_through());
         }
         loop {
-            self.twin.at(versions.next().expect("numbers have no end"));
-            let Some(told) = self.twin.end_of(session) else { break };
+            self.model.at(versions.next().expect("numbers have no end"));
+            let Some(told) = self.model.end_of(session) else { break };
             expected.extend(told);
         }
         let got = self.session_op(session, SessionOp::Close);
@@ -203,16 +203,16 @@ impl<T: Twin> Pair<T> {
     }
 
     /// Notes what was answered for good to requests that waited.
-    fn keep(&mut self, told: Told) {
+    fn keep(&mut self, told: Replies) {
         for (ticket, answer) in told {
             self.deadlines.retain(|_, waiting| *waiting != ticket);
             self.kept.insert(ticket, answer);
         }
     }
 
-    fn step(&mut self, step: &Step) {
+    fn step(&mut self, step: &ModelStep) {
         match step {
-            Step::Ask(client, words) => {
+            ModelStep::Ask(client, words) => {
                 let session = self.sessions[client];
                 let asked = self.asked.entry(session).or_default();
                 let number = asked.len() as u64 + 1;
@@ -224,13 +224,13 @@ impl<T: Twin> Pair<T> {
                     object: ObjectId(1),
                     ..Header::new(FrameKind::Request)
                 };
-                let words = self.twin.fill(words);
+                let words = self.model.fill(words);
                 let (op, body) = encoded(T::KIND, &words);
                 let header = Header { op, ..header };
                 asked.push((header, body, words));
                 self.judge(&self.asked[&session][asked_at(number)].clone());
             }
-            Step::Repeat(client, which) => {
+            ModelStep::Repeat(client, which) => {
                 let session = self.sessions[client];
                 let Some(asked) = self.asked.get(&session) else { return };
                 let asked = asked[which % asked.len()].clone();
@@ -248,8 +248,8 @@ impl<T: Twin> Pair<T> {
                     None => self.judge(&asked),
                 }
             }
-            Step::Close(client) => self.close(*client),
-            Step::Pass(ms) => self.pass(*ms),
+            ModelStep::Close(client) => self.close(*client),
+            ModelStep::Pass(ms) => self.pass(*ms),
         }
     }
 
@@ -264,15 +264,15 @@ impl<T: Twin> Pair<T> {
         let expected = match split[..] {
             ["delete"] => {
                 let is_new = self.trial.census().objects == 0;
-                let gone = self.twin.delete();
-                let mut told: Told =
+                let gone = self.model.delete();
+                let mut told: Replies =
                     gone.into_iter().map(|gone| (gone, "Deleted".to_owned())).collect();
                 told.push((ticket, (!is_new).to_string()));
                 told
             }
             _ => {
-                self.twin.clock(self.now_ms);
-                self.twin.ask(ticket, self.trial.seq() + 1, &split)
+                self.model.clock(self.now_ms);
+                self.model.ask(ticket, self.trial.seq() + 1, &split)
             }
         };
         let got = told(&self.trial.request(ConnId(header.session), header, body));
@@ -291,22 +291,22 @@ impl<T: Twin> Pair<T> {
 
     fn pass(&mut self, ms: u64) {
         let until = self.now_ms + ms;
-        let mut expected = Told::new();
+        let mut expected = Replies::new();
         let mut versions = self.trial.seq() + 1..;
         loop {
             let wait = self.deadlines.first_key_value().map(|(due, _)| *due);
-            let hold = self.twin.next_end();
+            let hold = self.model.next_end();
             let due = wait.into_iter().chain(hold).min().filter(|due| *due <= until);
             let Some(due) = due else { break };
             self.now_ms = due;
-            self.twin.clock(due);
-            self.twin.at(versions.next().expect("numbers have no end"));
+            self.model.clock(due);
+            self.model.at(versions.next().expect("numbers have no end"));
             // Of what ends at once, waits go first.
             let mut told = match self.deadlines.remove(&due) {
-                Some(ticket) => vec![(ticket, self.twin.expire(ticket))],
-                None => self.twin.end(),
+                Some(ticket) => vec![(ticket, self.model.expire(ticket))],
+                None => self.model.end(),
             };
-            told.extend(self.twin.let_through());
+            told.extend(self.model.let_through());
             expected.extend(told.iter().cloned());
             self.keep(told);
         }
@@ -338,12 +338,12 @@ fn encoded(kind: &str, words: &str) -> (u16, Vec<u8>) {
     (code, body)
 }
 
-fn told(sent: &[Sent]) -> Told {
+fn told(sent: &[Sent]) -> Replies {
     let told = |sent: &Sent| ((sent.header.session, sent.header.number), spoken::answer(sent));
     sent.iter().map(told).collect()
 }
 
-fn sorted(mut told: Told) -> Told {
+fn sorted(mut told: Replies) -> Replies {
     told.sort();
     told
 }

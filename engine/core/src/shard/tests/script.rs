@@ -69,13 +69,13 @@ pub(super) fn snapshot_after(steps: &str) -> Vec<u8> {
 
 struct Script {
     trial: Trial,
-    clients: BTreeMap<String, Client>,
+    clients: BTreeMap<String, ScriptClient>,
     /// The client of every connection there ever was, and its mark.
     conns: Vec<String>,
 }
 
 /// A client with one session.
-struct Client {
+struct ScriptClient {
     session: u64,
     conn: ConnId,
     mark: String,
@@ -180,7 +180,7 @@ impl Script {
         let session = name.bytes().fold(0, |id, letter| id << 8 | u64::from(letter));
         let (updates, answered) = (BTreeMap::new(), BTreeSet::new());
         let (conn, mark) = (ConnId(0), String::new());
-        let client = Client { session, conn, mark, number: 0, answered, updates };
+        let client = ScriptClient { session, conn, mark, number: 0, answered, updates };
         self.clients.insert(name.to_owned(), client);
         self.connect(name);
         self.clients.get_mut(name).expect("just joined").mark.clear();
@@ -255,7 +255,7 @@ impl<'w> Options<'w> {
     }
 }
 
-impl Client {
+impl ScriptClient {
     /// Numbers an update and remembers it; a read gets number 0.
     fn numbered(
         &mut self,

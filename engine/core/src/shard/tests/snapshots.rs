@@ -372,5 +372,5 @@ fn there_is_something_of_everything() {
     let shard = restore(&snapshot_after(RICH)).expect("a snapshot is one");
     let found = shard.census();
     assert_eq!((found.objects, found.sessions, found.waiters), (16, 2, 10), "{found:?}");
-    assert_eq!((shard.desk.holds.len(), shard.watchers.len()), (11, 1));
+    assert_eq!((shard.workspace.holds.len(), shard.watchers.len()), (11, 1));
 }

@@ -41,7 +41,7 @@ enum Ask {
 
 #[derive(Archive, Serialize, Deserialize, Debug, PartialEq)]
 #[rkyv(crate = rkyv)]
-enum Told {
+enum HundredReply {
     Value(u64),
     Bytes(Vec<u8>),
 }
@@ -52,7 +52,7 @@ impl UserType for Hundred {
     const TYPE_ID: u32 = 100;
     const NAME: &'static str = "hundred";
     type Op = Ask;
-    type Reply = Told;
+    type Reply = HundredReply;
 }
 
 impl Object for Hundred {
@@ -64,26 +64,30 @@ impl Object for Hundred {
         }
     }
 
-    fn apply(&mut self, op: &Archived<Ask>, context: &mut Context) -> Told {
+    fn apply(&mut self, op: &Archived<Ask>, context: &mut Context) -> HundredReply {
         match op {
             ArchivedAsk::Add { value, .. } => self.value += value.to_native(),
             ArchivedAsk::Get => context.unchanged(),
             ArchivedAsk::Keep { bytes } => self.kept = bytes.to_vec(),
             ArchivedAsk::Answer { len, .. } => {
                 self.value += 1;
-                return Told::Bytes(vec![7; len.to_native() as usize]);
+                return HundredReply::Bytes(vec![7; len.to_native() as usize]);
             }
-            ArchivedAsk::When => return Told::Value(context.now_us() << 32 | context.version()),
+            ArchivedAsk::When => {
+                return HundredReply::Value(context.now_us() << 32 | context.version());
+            }
             ArchivedAsk::PanicInCheck => unreachable!("it was refused"),
             ArchivedAsk::PanicInApply => panic!("an update that fails"),
         }
-        Told::Value(self.value)
+        HundredReply::Value(self.value)
     }
 
-    fn read(&self, op: &Archived<Ask>) -> Result<Told, Rejection> {
+    fn read(&self, op: &Archived<Ask>) -> Result<HundredReply, Rejection> {
         match op {
-            ArchivedAsk::Get => Ok(Told::Value(self.value)),
-            ArchivedAsk::Answer { len, .. } => Ok(Told::Bytes(vec![7; len.to_native() as usize])),
+            ArchivedAsk::Get => Ok(HundredReply::Value(self.value)),
+            ArchivedAsk::Answer { len, .. } => {
+                Ok(HundredReply::Bytes(vec![7; len.to_native() as usize]))
+            }
             ArchivedAsk::PanicInCheck => panic!("a read that fails"),
             _ => Err(Rejection::UNSUPPORTED),
         }
@@ -124,16 +128,16 @@ impl UserType for Other {
     const TYPE_ID: u32 = 101;
     const NAME: &'static str = "other";
     type Op = Ask;
-    type Reply = Told;
+    type Reply = HundredReply;
 }
 
 impl Object for Other {
-    fn apply(&mut self, _: &Archived<Ask>, _: &mut Context) -> Told {
-        Told::Value(0)
+    fn apply(&mut self, _: &Archived<Ask>, _: &mut Context) -> HundredReply {
+        HundredReply::Value(0)
     }
 
-    fn read(&self, _: &Archived<Ask>) -> Result<Told, Rejection> {
-        Ok(Told::Value(0))
+    fn read(&self, _: &Archived<Ask>) -> Result<HundredReply, Rejection> {
+        Ok(HundredReply::Value(0))
     }
 
     fn bytes(&self) -> u64 {
@@ -148,37 +152,37 @@ impl Object for Other {
 }
 
 /// One client of a shard with both types.
-struct Client {
+struct TypedClient {
     trial: Trial,
     number: u64,
     last: Option<(Header, Vec<u8>)>,
 }
 
-impl Client {
-    fn new() -> Client {
+impl TypedClient {
+    fn new() -> TypedClient {
         let mut types = Types::default();
         types.register::<Other>();
         types.register::<Hundred>();
         assert_eq!(types.clash(), None);
-        let mut client = Client { trial: Trial::with_types(types), number: 0, last: None };
+        let mut client = TypedClient { trial: Trial::with_types(types), number: 0, last: None };
         let open = catena_protocol::op::SessionOp::Open { born_us: 0, nonce: 0, ttl_ms: 0 };
         client.send(Op::Session(open), |sent| assert_eq!(sent[0].status, Status::Ok));
         client
     }
 
-    fn update(&mut self, op: &Ask) -> Result<Option<Told>, Fault> {
+    fn update(&mut self, op: &Ask) -> Result<Option<HundredReply>, Fault> {
         self.update_as::<Hundred>(op)
     }
 
-    fn update_as<T: UserType<Op = Ask, Reply = Told>>(
+    fn update_as<T: UserType<Op = Ask, Reply = HundredReply>>(
         &mut self,
         op: &Ask,
-    ) -> Result<Option<Told>, Fault> {
+    ) -> Result<Option<HundredReply>, Fault> {
         let args = args::<T>(op);
         self.send(Op::User(UserOp::Update { type_id: T::TYPE_ID, args: &args }), told::<T>)
     }
 
-    fn read(&mut self, op: &Ask) -> Result<Option<Told>, Fault> {
+    fn read(&mut self, op: &Ask) -> Result<Option<HundredReply>, Fault> {
         let args = args::<Hundred>(op);
         self.send(
             Op::User(UserOp::Read { type_id: Hundred::TYPE_ID, args: &args }),
@@ -189,7 +193,7 @@ impl Client {
     /// What the read says that everybody may ask.
     fn value(&mut self) -> u64 {
         match self.read(&Ask::Get) {
-            Ok(Some(Told::Value(value))) => value,
+            Ok(Some(HundredReply::Value(value))) => value,
             other => panic!("a value, not {other:?}"),
         }
     }
@@ -233,7 +237,7 @@ impl Client {
     }
 
     /// Sends the last request again.
-    fn again(&mut self) -> Result<Option<Told>, Fault> {
+    fn again(&mut self) -> Result<Option<HundredReply>, Fault> {
         let (header, body) = self.last.as_ref().expect("there was a request");
         told::<Hundred>(&self.trial.request(ConnId(0), header, body))
     }
@@ -270,19 +274,19 @@ fn add(value: u64) -> Ask {
 
 #[test]
 fn ops_are_checked_and_applied_and_answered() {
-    let mut client = Client::new();
+    let mut client = TypedClient::new();
     assert_eq!(client.value(), 0, "the object that nobody has changed");
     assert_eq!(client.trial.census().objects, 0, "a read makes none");
-    assert_eq!(client.update(&add(40)), Ok(Some(Told::Value(40))));
-    assert_eq!(client.update(&add(60)), Ok(Some(Told::Value(100))));
+    assert_eq!(client.update(&add(40)), Ok(Some(HundredReply::Value(40))));
+    assert_eq!(client.update(&add(60)), Ok(Some(HundredReply::Value(100))));
     assert_eq!(client.value(), 100);
-    assert_eq!(client.update(&Ask::Get), Ok(Some(Told::Value(100))));
+    assert_eq!(client.update(&Ask::Get), Ok(Some(HundredReply::Value(100))));
     assert_eq!(client.read(&add(1)), Err(Rejection::UNSUPPORTED.into()));
 }
 
 #[test]
 fn a_rejected_update_changes_nothing() {
-    let mut client = Client::new();
+    let mut client = TypedClient::new();
     let rejected = Err(Fault::expected(Status::Rejected, 100, 0));
     assert_eq!(client.update(&add(101)), rejected);
     assert_eq!((client.trial.seq(), client.trial.census().objects), (1, 0), "not even made");
@@ -290,12 +294,16 @@ fn a_rejected_update_changes_nothing() {
     let (seq, before) = (client.trial.seq(), client.inspect());
     assert_eq!(client.update(&add(2)), rejected);
     assert_eq!((client.trial.seq(), client.inspect()), (seq, before));
-    assert_eq!(client.update(&add(1)), Ok(Some(Told::Value(100))), "the number is not used up");
+    assert_eq!(
+        client.update(&add(1)),
+        Ok(Some(HundredReply::Value(100))),
+        "the number is not used up"
+    );
 }
 
 #[test]
 fn a_panic_before_the_update_is_answered_and_changes_nothing() {
-    let mut client = Client::new();
+    let mut client = TypedClient::new();
     let panicked = Err(Fault::new(Status::Panicked));
     assert_eq!(client.update(&Ask::PanicInCheck), panicked);
     assert_eq!(client.read(&Ask::PanicInCheck), panicked);
@@ -306,18 +314,18 @@ fn a_panic_before_the_update_is_answered_and_changes_nothing() {
     assert_eq!(client.again(), panicked);
     assert_eq!(client.read(&Ask::PanicInCheck), panicked);
     assert_eq!((client.trial.seq(), client.inspect()), (seq, before));
-    assert_eq!(client.update(&add(5)), Ok(Some(Told::Value(10))));
+    assert_eq!(client.update(&add(5)), Ok(Some(HundredReply::Value(10))));
 }
 
 #[test]
 #[should_panic(expected = "`hundred` panicked in the middle of an update: an update that fails")]
 fn a_panic_in_an_update_is_a_broken_invariant() {
-    _ = Client::new().update(&Ask::PanicInApply);
+    _ = TypedClient::new().update(&Ask::PanicInApply);
 }
 
 #[test]
 fn types_are_not_confused() {
-    let mut client = Client::new();
+    let mut client = TypedClient::new();
     let unknown = Op::User(UserOp::Update { type_id: 7, args: &[] });
     assert_eq!(
         client.send(unknown, told::<Hundred>),
@@ -341,7 +349,7 @@ fn types_are_not_confused() {
 
 #[test]
 fn what_is_no_archive_of_an_op_is_refused() {
-    let mut client = Client::new();
+    let mut client = TypedClient::new();
     client.update(&add(5)).expect("it fits");
     let good = args::<Hundred>(&add(5));
     let cut = (0..good.len()).map(|len| good[..len].to_vec());
@@ -369,7 +377,7 @@ fn what_is_no_archive_of_an_op_is_refused() {
 
 #[test]
 fn a_retry_gets_the_same_answer() {
-    let mut client = Client::new();
+    let mut client = TypedClient::new();
     // The observer compares the answers byte by byte; here, that they are not empty.
     for op in [add(1), Ask::Answer { len: 3, known: true }, Ask::Answer { len: 900, known: true }] {
         let first = client.update(&op);
@@ -382,13 +390,15 @@ fn a_retry_gets_the_same_answer() {
 
 #[test]
 fn what_is_answered_is_bounded() {
-    let mut client = Client::new();
+    let mut client = TypedClient::new();
     let most = u32::try_from(STORED_REPLY_BYTES_MAX).expect("it is small");
     let refused = client.update(&Ask::Answer { len: most, known: true });
     assert_eq!(refused.map_err(|fault| fault.status), Err(Status::TooLarge));
     assert_eq!(client.value(), 0, "it was refused");
     let kept = client.update(&Ask::Answer { len: most - 64, known: true });
-    assert!(matches!(kept, Ok(Some(Told::Bytes(bytes))) if bytes.len() == (most - 64) as usize));
+    assert!(
+        matches!(kept, Ok(Some(HundredReply::Bytes(bytes))) if bytes.len() == (most - 64) as usize)
+    );
     assert_eq!(client.value(), 1);
 
     // Nobody could know.
@@ -400,14 +410,16 @@ fn what_is_answered_is_bounded() {
 
     // A read keeps nothing, so it is bounded by the frame.
     let read = client.read(&Ask::Answer { len: 64 * most, known: true });
-    assert!(matches!(read, Ok(Some(Told::Bytes(bytes))) if bytes.len() == 64 * most as usize));
+    assert!(
+        matches!(read, Ok(Some(HundredReply::Bytes(bytes))) if bytes.len() == 64 * most as usize)
+    );
     let read = client.read(&Ask::Answer { len: 256 * most, known: true });
     assert_eq!(read.map_err(|fault| fault.status), Err(Status::TooLarge));
 }
 
 #[test]
 fn a_version_grows_with_what_changed() {
-    let mut client = Client::new();
+    let mut client = TypedClient::new();
     client.update(&add(1)).expect("it fits");
     let version = client.version();
     client.update(&Ask::Get).expect("anybody may ask");
@@ -434,16 +446,16 @@ fn a_version_grows_with_what_changed() {
 
 #[test]
 fn an_update_knows_time_and_place() {
-    let mut client = Client::new();
+    let mut client = TypedClient::new();
     client.trial.pass(77);
     let told = client.update(&Ask::When);
-    assert_eq!(told, Ok(Some(Told::Value(77 << 32 | client.trial.seq()))));
+    assert_eq!(told, Ok(Some(HundredReply::Value(77 << 32 | client.trial.seq()))));
     assert_eq!(client.version(), client.trial.seq());
 }
 
 #[test]
 fn memory_is_counted() {
-    let mut client = Client::new();
+    let mut client = TypedClient::new();
     client.update(&Ask::Keep { bytes: vec![7; 10_000] }).expect("it fits");
     let (_, bytes, _) = client.inspect();
     assert!(bytes > 10_000 && bytes < 10_500, "{bytes}");
@@ -457,7 +469,7 @@ fn memory_is_counted() {
 
 #[test]
 fn an_inspection_shows_a_line_of_the_types_own() {
-    let mut client = Client::new();
+    let mut client = TypedClient::new();
     client.update(&add(12)).expect("it fits");
     assert_eq!(client.inspect().2, "hundred: 12 of 100");
     client.update(&add(1)).expect("it fits");
@@ -474,10 +486,10 @@ fn a_good_type_passes_the_rehearsal() {
         add(30),
         Ask::Answer { len: 9, known: true },
     ]);
-    assert_eq!(ends[0], Ok(Told::Value(70)));
+    assert_eq!(ends[0], Ok(HundredReply::Value(70)));
     assert_eq!(ends[1], Err(TOO_MANY));
-    assert_eq!(ends[4], Ok(Told::Value(100)));
-    assert_eq!(ends[5], Ok(Told::Bytes(vec![7; 9])));
+    assert_eq!(ends[4], Ok(HundredReply::Value(100)));
+    assert_eq!(ends[5], Ok(HundredReply::Bytes(vec![7; 9])));
 }
 
 /// A type that breaks the promise with this number.
@@ -571,15 +583,15 @@ fn a_rehearsal_tells_which_promise_is_broken() {
 
 #[test]
 fn an_object_is_restored_if_its_type_is_known_and_takes_it() {
-    let mut client = Client::new();
+    let mut client = TypedClient::new();
     client.update(&add(40)).expect("it fits");
     client.update(&Ask::Keep { bytes: vec![7; 100] }).expect("it fits");
     let before = client.inspect();
     client.trial.restore();
     assert_eq!(client.inspect(), before, "counted and described as before");
-    assert_eq!(client.update(&add(60)), Ok(Some(Told::Value(100))));
+    assert_eq!(client.update(&add(60)), Ok(Some(HundredReply::Value(100))));
     client.trial.restore();
-    assert_eq!(client.again(), Ok(Some(Told::Value(100))), "and answered once");
+    assert_eq!(client.again(), Ok(Some(HundredReply::Value(100))), "and answered once");
     assert_eq!(client.update(&add(1)), Err(TOO_MANY.into()));
 
     let state = client.trial.snapshot();

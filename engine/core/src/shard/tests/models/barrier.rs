@@ -10,13 +10,13 @@ use alloc::vec::Vec;
 
 use proptest::prelude::*;
 
-use super::seats::{self, Seats};
-use super::{Ticket, Told, Twin, compare, steps};
+use super::seats::{self, SeatsModel};
+use super::{Model, Replies, Ticket, compare, steps};
 
 proptest! {
     #[test]
     fn a_barrier_is_a_table_of_names(steps in steps(barrier_ops())) {
-        compare::<Barrier>(&steps);
+        compare::<BarrierModel>(&steps);
     }
 }
 
@@ -37,27 +37,27 @@ fn barrier_ops() -> impl Strategy<Value = String> {
 }
 
 #[derive(Default)]
-struct Barrier {
+struct BarrierModel {
     generation: u64,
     parties: usize,
     loss: Option<String>,
-    arrived: BTreeMap<String, Arrived>,
+    arrived: BTreeMap<String, ArrivedModel>,
     missing: BTreeSet<String>,
     dropped: BTreeSet<String>,
     /// Who waits in whose name, in the order they came.
     parked: Vec<(Ticket, String)>,
-    seats: Seats,
+    seats: SeatsModel,
     broken: Option<String>,
 }
 
 #[derive(Clone, Copy, Default)]
-struct Arrived {
+struct ArrivedModel {
     firm: bool,
     known: bool,
     leaving: bool,
 }
 
-impl Barrier {
+impl BarrierModel {
     fn needed(&self) -> usize {
         self.parties - self.dropped.len()
     }
@@ -76,7 +76,7 @@ impl Barrier {
     }
 
     /// Tells all who wait, or those in one party's name.
-    fn let_go(&mut self, party: Option<&str>, answer: &str) -> Told {
+    fn let_go(&mut self, party: Option<&str>, answer: &str) -> Replies {
         let (gone, left) = core::mem::take(&mut self.parked)
             .into_iter()
             .partition(|(_, other)| party.is_none_or(|party| party == other));
@@ -88,14 +88,14 @@ impl Barrier {
     fn withdraw(&mut self, party: &str) {
         let Some(arrived) = self.arrived.remove(party) else { return };
         match arrived {
-            Arrived { leaving: true, .. } if self.is_full() => {}
-            Arrived { leaving: true, .. } => _ = self.dropped.insert(party.to_owned()),
-            Arrived { known: false, .. } if self.is_full() => self.seats.leave(party),
+            ArrivedModel { leaving: true, .. } if self.is_full() => {}
+            ArrivedModel { leaving: true, .. } => _ = self.dropped.insert(party.to_owned()),
+            ArrivedModel { known: false, .. } if self.is_full() => self.seats.leave(party),
             _ => _ = self.missing.insert(party.to_owned()),
         }
     }
 
-    fn send_away(&mut self, reason: &str) -> Told {
+    fn send_away(&mut self, reason: &str) -> Replies {
         let told = self.let_go(None, &format!("Broken {reason}"));
         for party in self.arrived.keys().cloned().collect::<Vec<_>>() {
             self.withdraw(&party);
@@ -103,7 +103,7 @@ impl Barrier {
         told
     }
 
-    fn complete(&mut self) -> Told {
+    fn complete(&mut self) -> Replies {
         let told = self.let_go(None, &self.generation.to_string());
         for party in core::mem::take(&mut self.missing) {
             self.seats.leave(&party);
@@ -116,7 +116,7 @@ impl Barrier {
         told
     }
 
-    fn lose(&mut self, party: &str, is_late: bool) -> Told {
+    fn lose(&mut self, party: &str, is_late: bool) -> Replies {
         let loss = self.loss.clone().expect("agreed by the first");
         if loss == "break" && is_late && self.broken.is_none() {
             let reason = format!("party {party} is past its deadline");
@@ -179,7 +179,7 @@ impl Barrier {
     }
 }
 
-impl Twin for Barrier {
+impl Model for BarrierModel {
     const KIND: &'static str = "barrier";
 
     fn fill(&self, words: &str) -> String {
@@ -195,7 +195,7 @@ impl Twin for Barrier {
         self.seats.clock(now_ms);
     }
 
-    fn ask(&mut self, ticket: Ticket, _version: u64, words: &[&str]) -> Told {
+    fn ask(&mut self, ticket: Ticket, _version: u64, words: &[&str]) -> Replies {
         let now = self.generation;
         let (seat, meant) = match *words {
             ["state"] => {
@@ -239,7 +239,8 @@ impl Twin for Barrier {
             if !known && self.is_full() {
                 self.dropped.pop_first();
             }
-            self.arrived.insert(party.to_owned(), Arrived { known, ..Arrived::default() });
+            self.arrived
+                .insert(party.to_owned(), ArrivedModel { known, ..ArrivedModel::default() });
         }
         self.seats.take(party, ticket.0, hold_ms, loss);
         let is_complete = self.arrived.len() == self.needed();
@@ -273,12 +274,12 @@ impl Twin for Barrier {
         self.seats.next_end()
     }
 
-    fn end(&mut self) -> Told {
+    fn end(&mut self) -> Replies {
         let party = self.seats.end();
         self.lose(&party, true)
     }
 
-    fn end_of(&mut self, session: u64) -> Option<Told> {
+    fn end_of(&mut self, session: u64) -> Option<Replies> {
         let party = self.seats.end_of(session)?;
         Some(self.lose(&party, false))
     }

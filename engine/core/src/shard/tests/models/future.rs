@@ -7,12 +7,12 @@ use alloc::vec;
 use alloc::vec::Vec;
 use proptest::prelude::*;
 
-use super::{Ticket, Told, Twin, compare, steps};
+use super::{Model, Replies, Ticket, compare, steps};
 
 proptest! {
     #[test]
     fn a_future_is_a_value_in_the_end(steps in steps(future_ops())) {
-        compare::<Future>(&steps);
+        compare::<FutureModel>(&steps);
     }
 }
 
@@ -27,16 +27,16 @@ fn future_ops() -> impl Strategy<Value = String> {
 }
 
 #[derive(Default)]
-struct Future {
+struct FutureModel {
     /// What everybody is told, once it is known.
     end: Option<String>,
     waiting: Vec<Ticket>,
 }
 
-impl Twin for Future {
+impl Model for FutureModel {
     const KIND: &'static str = "future";
 
-    fn ask(&mut self, ticket: Ticket, _version: u64, words: &[&str]) -> Told {
+    fn ask(&mut self, ticket: Ticket, _version: u64, words: &[&str]) -> Replies {
         let is_cancelled = self.end.as_ref().is_some_and(|end| end.starts_with("Broken"));
         let answer = match (words[0], &self.end) {
             ("state", None) => "0".to_owned(),
@@ -44,7 +44,7 @@ impl Twin for Future {
             ("peek", None) => "none".to_owned(),
             ("get", None) => {
                 self.waiting.push(ticket);
-                return Told::new();
+                return Replies::new();
             }
             ("peek" | "get", Some(end)) => end.clone(),
             ("set", Some(end)) if is_cancelled => end.clone(),
@@ -54,7 +54,7 @@ impl Twin for Future {
                 let end = if words[0] == "set" { words[1].to_owned() } else { reason };
                 self.end = Some(end.clone());
                 let gone = core::mem::take(&mut self.waiting).into_iter();
-                let mut told: Told = gone.map(|gone| (gone, end.clone())).collect();
+                let mut told: Replies = gone.map(|gone| (gone, end.clone())).collect();
                 told.push((ticket, "true".to_owned()));
                 return told;
             }

@@ -8,7 +8,7 @@ use proptest::prelude::*;
 
 /// Gives out holds.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Holds {
+pub(super) struct HoldsModel {
     now_ms: u64,
     /// Where in the shard's order things stand.
     pub(super) version: u64,
@@ -19,22 +19,22 @@ pub(super) struct Holds {
 
 /// For how long a session holds something.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Hold {
+pub(super) struct HoldModel {
     /// Of those that end at once, the one taken first does so first.
     nth: u64,
     session: u64,
     ends_ms: Option<u64>,
 }
 
-impl Holds {
+impl HoldsModel {
     pub(super) fn clock(&mut self, now_ms: u64) {
         self.now_ms = now_ms;
     }
 
     /// Holds for as long as the words say: `… hold 50`.
-    pub(super) fn take(&mut self, session: u64, words: &[&str]) -> Hold {
+    pub(super) fn take(&mut self, session: u64, words: &[&str]) -> HoldModel {
         self.taken += 1;
-        Hold { nth: self.taken, session, ends_ms: self.end(words) }
+        HoldModel { nth: self.taken, session, ends_ms: self.end(words) }
     }
 
     /// When a hold ends that the words ask for.
@@ -63,7 +63,7 @@ impl Holds {
     }
 }
 
-impl Hold {
+impl HoldModel {
     pub(super) fn is_of(&self, session: u64) -> bool {
         self.session == session
     }

@@ -8,12 +8,12 @@ use alloc::vec;
 use alloc::vec::Vec;
 use proptest::prelude::*;
 
-use super::{Ticket, Told, Twin, compare, steps};
+use super::{Model, Replies, Ticket, compare, steps};
 
 proptest! {
     #[test]
     fn a_latch_is_a_list_of_names(steps in steps(latch_ops())) {
-        compare::<Latch>(&steps);
+        compare::<LatchModel>(&steps);
     }
 }
 
@@ -27,22 +27,22 @@ fn latch_ops() -> impl Strategy<Value = String> {
 }
 
 #[derive(Default)]
-struct Latch {
+struct LatchModel {
     parties: usize,
     names: Vec<String>,
     waiting: Vec<Ticket>,
 }
 
-impl Latch {
+impl LatchModel {
     fn arrived(&self) -> String {
         format!("{}/{}", self.names.len(), self.parties)
     }
 }
 
-impl Twin for Latch {
+impl Model for LatchModel {
     const KIND: &'static str = "latch";
 
-    fn ask(&mut self, ticket: Ticket, _version: u64, words: &[&str]) -> Told {
+    fn ask(&mut self, ticket: Ticket, _version: u64, words: &[&str]) -> Replies {
         let (party, parties) = match *words {
             ["state"] if self.parties == 0 => return vec![(ticket, "Absent".to_owned())],
             ["state"] => {

@@ -8,13 +8,13 @@ use alloc::vec;
 use alloc::vec::Vec;
 use proptest::prelude::*;
 
-use super::holds::{self, Hold, Holds};
-use super::{Ticket, Told, Twin, compare, steps};
+use super::holds::{self, HoldModel, HoldsModel};
+use super::{Model, Replies, Ticket, compare, steps};
 
 proptest! {
     #[test]
     fn a_list_is_a_row_and_a_line(steps in steps(list_ops())) {
-        compare::<List>(&steps);
+        compare::<ListModel>(&steps);
     }
 }
 
@@ -45,19 +45,19 @@ fn list_ops() -> impl Strategy<Value = String> {
 }
 
 #[derive(Default)]
-struct List {
+struct ListModel {
     /// As they are written.
     items: Vec<String>,
     /// Token, hold and item.
-    claims: Vec<(String, Hold, String)>,
+    claims: Vec<(String, HoldModel, String)>,
     /// Who waits, and for how long whoever only borrows.
-    line: Vec<(Ticket, Option<Hold>)>,
-    holds: Holds,
+    line: Vec<(Ticket, Option<HoldModel>)>,
+    holds: HoldsModel,
 }
 
-impl List {
-    fn serve(&mut self) -> Told {
-        let (mut told, mut nth) = (Told::new(), 0);
+impl ListModel {
+    fn serve(&mut self) -> Replies {
+        let (mut told, mut nth) = (Replies::new(), 0);
         while !self.items.is_empty() && !self.line.is_empty() {
             let (ticket, hold) = self.line.remove(0);
             match hold {
@@ -71,7 +71,7 @@ impl List {
         told
     }
 
-    fn lend(&mut self, nth: usize, hold: Hold) -> String {
+    fn lend(&mut self, nth: usize, hold: HoldModel) -> String {
         let (token, item) = (self.holds.token(nth), self.items.remove(0));
         let told = format!("{token} {item}");
         self.claims.push((token, hold, item));
@@ -84,7 +84,7 @@ impl List {
     }
 
     /// Puts an item back to the front.
-    fn put_back(&mut self, item: String) -> Told {
+    fn put_back(&mut self, item: String) -> Replies {
         self.items.insert(0, item);
         self.serve()
     }
@@ -96,7 +96,11 @@ impl List {
     }
 
     /// Answers and whom it lets go; no answer if it waits.
-    fn answer(&mut self, ticket: Ticket, words: &[&str]) -> Result<(Option<String>, Told), String> {
+    fn answer(
+        &mut self,
+        ticket: Ticket,
+        words: &[&str],
+    ) -> Result<(Option<String>, Replies), String> {
         let len = self.items.len();
         let number = |word: &str| word.parse::<usize>().expect("an index");
         let within = |index: &str, end: usize| match number(index) {
@@ -158,22 +162,22 @@ impl List {
             ["try_claim", ..] if len == 0 => "none".to_owned(),
             ["pop_wait"] => {
                 self.line.push((ticket, None));
-                return Ok((None, Told::new()));
+                return Ok((None, Replies::new()));
             }
             ["claim" | "try_claim", ..] => {
                 let hold = self.holds.take(ticket.0, words);
                 if len == 0 {
                     self.line.push((ticket, Some(hold)));
-                    return Ok((None, Told::new()));
+                    return Ok((None, Replies::new()));
                 }
                 self.lend(0, hold)
             }
             _ => unreachable!("{words:?}"),
         };
-        Ok((Some(answer), Told::new()))
+        Ok((Some(answer), Replies::new()))
     }
 
-    fn put(&mut self, at: usize, items: &[&str]) -> (Option<String>, Told) {
+    fn put(&mut self, at: usize, items: &[&str]) -> (Option<String>, Replies) {
         for item in items.iter().rev() {
             self.items.insert(at, (*item).to_owned());
         }
@@ -182,10 +186,10 @@ impl List {
     }
 }
 
-impl Twin for List {
+impl Model for ListModel {
     const KIND: &'static str = "list";
 
-    fn ask(&mut self, ticket: Ticket, version: u64, words: &[&str]) -> Told {
+    fn ask(&mut self, ticket: Ticket, version: u64, words: &[&str]) -> Replies {
         self.holds.version = version;
         match self.answer(ticket, words) {
             Err(refusal) => vec![(ticket, refusal)],
@@ -218,11 +222,12 @@ impl Twin for List {
         claimed.chain(self.line.iter().filter_map(|(_, hold)| hold.as_ref()?.ends_ms())).min()
     }
 
-    fn end(&mut self) -> Told {
+    fn end(&mut self) -> Replies {
         let claimed = self.claims.iter().map(|(_, hold, _)| hold.order()).min();
         let waiting = self.line.iter().filter_map(|(_, hold)| Some(hold.as_ref()?.order())).min();
         if waiting.is_some_and(|waiting| claimed.is_none_or(|claimed| waiting < claimed)) {
-            let is_first = |hold: &Option<Hold>| hold.as_ref().map(Hold::order) == waiting;
+            let is_first =
+                |hold: &Option<HoldModel>| hold.as_ref().map(HoldModel::order) == waiting;
             let at = self.line.iter().position(|(_, hold)| is_first(hold)).expect("it waits");
             return vec![(self.line.remove(at).0, "Timeout".to_owned())];
         }
@@ -231,7 +236,7 @@ impl Twin for List {
         self.put_back(item)
     }
 
-    fn end_of(&mut self, session: u64) -> Option<Told> {
+    fn end_of(&mut self, session: u64) -> Option<Replies> {
         let own = self.claims.iter().enumerate().filter(|(_, (_, hold, _))| hold.is_of(session));
         let (at, _) = own.max_by_key(|(_, (_, hold, _))| hold.nth())?;
         let (_, _, item) = self.claims.remove(at);

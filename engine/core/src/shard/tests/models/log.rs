@@ -8,12 +8,12 @@ use alloc::vec;
 use alloc::vec::Vec;
 use proptest::prelude::*;
 
-use super::{Ticket, Told, Twin, compare, steps};
+use super::{Model, Replies, Ticket, compare, steps};
 
 proptest! {
     #[test]
     fn a_log_is_a_row_of_lines(steps in steps(log_ops())) {
-        compare::<Log>(&steps);
+        compare::<LogModel>(&steps);
     }
 }
 
@@ -25,12 +25,12 @@ fn log_ops() -> impl Strategy<Value = String> {
 }
 
 #[derive(Default)]
-struct Log(Vec<String>);
+struct LogModel(Vec<String>);
 
-impl Twin for Log {
+impl Model for LogModel {
     const KIND: &'static str = "log";
 
-    fn ask(&mut self, ticket: Ticket, _version: u64, words: &[&str]) -> Told {
+    fn ask(&mut self, ticket: Ticket, _version: u64, words: &[&str]) -> Replies {
         let answer = match *words {
             ["print", line] => {
                 self.0.push(line.to_owned());

@@ -10,13 +10,13 @@ use alloc::vec::Vec;
 
 use proptest::prelude::*;
 
-use super::{Ticket, Told, Twin, compare, steps};
+use super::{Model, Replies, Ticket, compare, steps};
 use crate::shard::tests::spoken::{bytes, shown};
 
 proptest! {
     #[test]
     fn a_map_is_a_map(steps in steps(map_ops())) {
-        compare::<Map>(&steps);
+        compare::<MapModel>(&steps);
     }
 }
 
@@ -103,12 +103,12 @@ pub(super) fn page<'e>(entries: impl Iterator<Item = (&'e str, String)>, words: 
 
 /// Values by keys as they are written; the empty key is written `""`, which comes first as well.
 #[derive(Clone, Default)]
-struct Map {
+struct MapModel {
     entries: BTreeMap<String, Vec<u8>>,
     fence: u64,
 }
 
-impl Map {
+impl MapModel {
     fn answer(&mut self, words: &[&str]) -> Result<String, String> {
         let value = |value: Option<Vec<u8>>| value.map_or("none".to_owned(), |value| shown(&value));
         Ok(match *words {
@@ -212,10 +212,10 @@ impl Map {
     }
 }
 
-impl Twin for Map {
+impl Model for MapModel {
     const KIND: &'static str = "map";
 
-    fn ask(&mut self, ticket: Ticket, _version: u64, words: &[&str]) -> Told {
+    fn ask(&mut self, ticket: Ticket, _version: u64, words: &[&str]) -> Replies {
         vec![(ticket, self.answer(words).unwrap_or_else(|refusal| refusal))]
     }
 }

@@ -10,13 +10,13 @@ use alloc::vec::Vec;
 
 use proptest::prelude::*;
 
-use super::seats::{self, Seats};
-use super::{Ticket, Told, Twin, compare, steps};
+use super::seats::{self, SeatsModel};
+use super::{Model, Replies, Ticket, compare, steps};
 
 proptest! {
     #[test]
     fn a_reduction_is_a_table_of_contributions(steps in steps(reduction_ops())) {
-        compare::<Reduction>(&steps);
+        compare::<ReductionModel>(&steps);
     }
 }
 
@@ -45,13 +45,13 @@ fn reduction_ops() -> impl Strategy<Value = String> {
 }
 
 #[derive(Default)]
-struct Reduction {
+struct ReductionModel {
     round: u64,
     progress: Option<Progress>,
     last: Option<String>,
     parties: u32,
     loss: Option<String>,
-    seats: Seats,
+    seats: SeatsModel,
     dropped: BTreeSet<u32>,
     broken: Option<String>,
 }
@@ -68,7 +68,7 @@ struct Progress {
     takers: BTreeMap<u32, Ticket>,
 }
 
-impl Reduction {
+impl ReductionModel {
     fn absent(&self) -> Vec<u32> {
         let Some(progress) = &self.progress else { return Vec::new() };
         let is_absent =
@@ -87,8 +87,8 @@ impl Reduction {
         format!("{arrived}/{}", arrived + self.absent().len())
     }
 
-    fn refusal(&self, words: &Words<'_>) -> Option<String> {
-        let Words { party, parties, round, op, loss, ref numbers, .. } = *words;
+    fn refusal(&self, words: &ContributionWords<'_>) -> Option<String> {
+        let ContributionWords { party, parties, round, op, loss, ref numbers, .. } = *words;
         match () {
             () if parties == 0 => return Some("BadArgument(65536,0)".to_owned()),
             () if party >= parties => return Some(format!("OutOfRange({parties},{party})")),
@@ -125,8 +125,8 @@ impl Reduction {
         self.last.is_some() && round + 1 == self.round
     }
 
-    fn come_late(&mut self, session: u64, words: &Words<'_>) {
-        let Words { party, parties, hold_ms, loss, .. } = *words;
+    fn come_late(&mut self, session: u64, words: &ContributionWords<'_>) {
+        let ContributionWords { party, parties, hold_ms, loss, .. } = *words;
         let fits = parties == self.parties && Some(loss) == self.loss.as_deref();
         if fits && self.broken.is_none() {
             self.seats.take(&party.to_string(), session, hold_ms, loss);
@@ -137,7 +137,7 @@ impl Reduction {
         }
     }
 
-    fn complete(&mut self) -> Told {
+    fn complete(&mut self) -> Replies {
         let progress = self.progress.take().expect("a round");
         let combine = |a: f64, b: f64| match progress.op.as_str() {
             "min" => a.min(b),
@@ -158,12 +158,12 @@ impl Reduction {
         progress.parked.into_iter().map(|all| (all, result.clone())).collect()
     }
 
-    fn send_away(&mut self, reason: &str) -> Told {
+    fn send_away(&mut self, reason: &str) -> Replies {
         let parked = self.progress.take().map_or(Vec::new(), |progress| progress.parked);
         parked.into_iter().map(|all| (all, format!("Broken {reason}"))).collect()
     }
 
-    fn lose(&mut self, party: &str, is_late: bool) -> Told {
+    fn lose(&mut self, party: &str, is_late: bool) -> Replies {
         let loss = self.loss.clone().expect("agreed by the first");
         if loss == "break" && is_late && self.broken.is_none() {
             let reason = format!("party {party} is past its deadline");
@@ -173,7 +173,7 @@ impl Reduction {
         }
         let party: u32 = party.parse().expect("a seat");
         let timeout = format!("Timeout {}{}", self.arrived(), self.missing());
-        let mut told = Told::new();
+        let mut told = Replies::new();
         if let Some(progress) = &mut self.progress
             && let Some(taker) = progress.takers.remove(&party)
             && progress.parked.contains(&taker)
@@ -197,7 +197,7 @@ impl Reduction {
 }
 
 /// A contribution in words.
-struct Words<'w> {
+struct ContributionWords<'w> {
     party: u32,
     parties: u32,
     round: u64,
@@ -207,13 +207,13 @@ struct Words<'w> {
     loss: &'w str,
 }
 
-impl<'w> Words<'w> {
-    fn new(words: &[&'w str]) -> Words<'w> {
+impl<'w> ContributionWords<'w> {
+    fn new(words: &[&'w str]) -> ContributionWords<'w> {
         let ["give", seat, round, op, numbers, ..] = *words else { panic!("what is {words:?}") };
         let (party, parties) = seat.split_once('/').expect("a seat");
         let numbers = numbers.strip_prefix("f64:").expect("floats").split(',');
         let (hold_ms, loss) = seats::spoken(words);
-        Words {
+        ContributionWords {
             party: party.parse().expect("a seat"),
             parties: parties.parse().expect("parties"),
             round: round.parse().expect("a round"),
@@ -225,7 +225,7 @@ impl<'w> Words<'w> {
     }
 }
 
-impl Twin for Reduction {
+impl Model for ReductionModel {
     const KIND: &'static str = "reduction";
 
     fn fill(&self, words: &str) -> String {
@@ -246,7 +246,7 @@ impl Twin for Reduction {
         self.seats.clock(now_ms);
     }
 
-    fn ask(&mut self, ticket: Ticket, _version: u64, words: &[&str]) -> Told {
+    fn ask(&mut self, ticket: Ticket, _version: u64, words: &[&str]) -> Replies {
         let (round, arrived, missing) = (self.round, self.arrived(), self.missing());
         match *words {
             ["last"] => return vec![(ticket, self.last.clone().unwrap_or("Absent".to_owned()))],
@@ -271,7 +271,7 @@ impl Twin for Reduction {
             }
             _ => {}
         }
-        let words = Words::new(words);
+        let words = ContributionWords::new(words);
         if let Some(refusal) = self.refusal(&words) {
             return vec![(ticket, refusal)];
         }
@@ -279,7 +279,7 @@ impl Twin for Reduction {
             self.come_late(ticket.0, &words);
             return vec![(ticket, self.last.clone().expect("the last round"))];
         }
-        let Words { party, parties, round, op, numbers, hold_ms, loss } = words;
+        let ContributionWords { party, parties, round, op, numbers, hold_ms, loss } = words;
         (self.round, self.loss) = (round, Some(loss.to_owned()));
         if self.parties != parties {
             self.seats.clear();
@@ -310,12 +310,12 @@ impl Twin for Reduction {
         self.seats.next_end()
     }
 
-    fn end(&mut self) -> Told {
+    fn end(&mut self) -> Replies {
         let party = self.seats.end();
         self.lose(&party, true)
     }
 
-    fn end_of(&mut self, session: u64) -> Option<Told> {
+    fn end_of(&mut self, session: u64) -> Option<Replies> {
         let party = self.seats.end_of(session)?;
         Some(self.lose(&party, false))
     }

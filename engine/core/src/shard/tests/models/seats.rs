@@ -10,21 +10,21 @@ use proptest::prelude::*;
 
 /// Held seats by the name of the party.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Seats {
+pub(super) struct SeatsModel {
     now_ms: u64,
-    held: BTreeMap<String, Seat>,
+    held: BTreeMap<String, SeatModel>,
     /// How many there ever were: of those that end at once, the one taken first does so first.
     taken: u64,
 }
 
 #[derive(Clone, Debug)]
-struct Seat {
+struct SeatModel {
     nth: u64,
     session: u64,
     ends_ms: Option<u64>,
 }
 
-impl Seats {
+impl SeatsModel {
     pub(super) fn clock(&mut self, now_ms: u64) {
         self.now_ms = now_ms;
     }
@@ -38,7 +38,7 @@ impl Seats {
         let nth = self.held.get(party).map_or(self.taken, |seat| seat.nth);
         self.taken = self.taken.max(nth + 1);
         let ends_ms = (hold_ms != 0).then_some(self.now_ms + hold_ms);
-        self.held.insert(party.to_owned(), Seat { nth, session, ends_ms });
+        self.held.insert(party.to_owned(), SeatModel { nth, session, ends_ms });
     }
 
     pub(super) fn leave(&mut self, party: &str) {

@@ -8,18 +8,18 @@ use alloc::vec;
 use alloc::vec::Vec;
 use proptest::prelude::*;
 
-use super::holds::{self, Hold, Holds};
-use super::{Ticket, Told, Twin, compare, steps};
+use super::holds::{self, HoldModel, HoldsModel};
+use super::{Model, Replies, Ticket, compare, steps};
 
 proptest! {
     #[test]
     fn a_semaphore_is_a_line_for_permits(steps in steps(semaphore_ops())) {
-        compare::<Semaphore>(&steps);
+        compare::<SemaphoreModel>(&steps);
     }
 
     #[test]
     fn a_lock_is_a_line_for_one(steps in steps(lock_ops())) {
-        compare::<Lock>(&steps);
+        compare::<LockModel>(&steps);
     }
 }
 
@@ -48,23 +48,23 @@ fn lock_ops() -> impl Strategy<Value = String> {
 }
 
 #[derive(Default)]
-struct Semaphore {
+struct SemaphoreModel {
     permits: u32,
     /// Token, hold and how many permits.
-    granted: Vec<(String, Hold, u32)>,
+    granted: Vec<(String, HoldModel, u32)>,
     /// Who waits for how many.
-    line: Vec<(Ticket, Hold, u32)>,
-    holds: Holds,
-    let_through: Told,
+    line: Vec<(Ticket, HoldModel, u32)>,
+    holds: HoldsModel,
+    let_through: Replies,
 }
 
-impl Semaphore {
+impl SemaphoreModel {
     fn available(&self) -> u32 {
         self.permits - self.granted.iter().map(|(_, _, count)| count).sum::<u32>()
     }
 
-    fn serve(&mut self) -> Told {
-        let mut told = Told::new();
+    fn serve(&mut self) -> Replies {
+        let mut told = Replies::new();
         while let Some((ticket, hold, count)) =
             self.line.first().copied().filter(|(_, _, count)| *count <= self.available())
         {
@@ -87,7 +87,7 @@ impl Semaphore {
         }
     }
 
-    fn ask(&mut self, ticket: Ticket, words: &[&str]) -> Told {
+    fn ask(&mut self, ticket: Ticket, words: &[&str]) -> Replies {
         match *words {
             ["state"] if self.permits == 0 => vec![(ticket, "Absent".to_owned())],
             ["state"] => {
@@ -129,7 +129,7 @@ impl Semaphore {
                 let hold = self.holds.take(ticket.0, words);
                 if !is_free {
                     self.line.push((ticket, hold, count));
-                    return Told::new();
+                    return Replies::new();
                 }
                 let token = self.holds.token(0);
                 self.granted.push((token.clone(), hold, count));
@@ -140,10 +140,10 @@ impl Semaphore {
     }
 }
 
-impl Twin for Semaphore {
+impl Model for SemaphoreModel {
     const KIND: &'static str = "semaphore";
 
-    fn ask(&mut self, ticket: Ticket, version: u64, words: &[&str]) -> Told {
+    fn ask(&mut self, ticket: Ticket, version: u64, words: &[&str]) -> Replies {
         self.holds.version = version;
         self.ask(ticket, words)
     }
@@ -166,7 +166,7 @@ impl Twin for Semaphore {
         "Timeout".to_owned()
     }
 
-    fn let_through(&mut self) -> Told {
+    fn let_through(&mut self) -> Replies {
         core::mem::take(&mut self.let_through)
     }
 
@@ -175,10 +175,10 @@ impl Twin for Semaphore {
         granted.chain(self.line.iter().filter_map(|(_, hold, _)| hold.ends_ms())).min()
     }
 
-    fn end(&mut self) -> Told {
+    fn end(&mut self) -> Replies {
         let granted = self.granted.iter().map(|(_, hold, _)| hold.order()).min();
         let waiting = self.line.iter().map(|(_, hold, _)| hold.order()).min();
-        let mut told = Told::new();
+        let mut told = Replies::new();
         if waiting.is_some_and(|waiting| granted.is_none_or(|granted| waiting < granted)) {
             let at = self.line.iter().position(|(_, hold, _)| Some(hold.order()) == waiting);
             let (ticket, ..) = self.line.remove(at.expect("it waits"));
@@ -190,7 +190,7 @@ impl Twin for Semaphore {
         told
     }
 
-    fn end_of(&mut self, session: u64) -> Option<Told> {
+    fn end_of(&mut self, session: u64) -> Option<Replies> {
         let own = self.granted.iter().filter(|(_, hold, _)| hold.is_of(session));
         let last = own.map(|(_, hold, _)| hold.nth()).max()?;
         self.granted.retain(|(_, hold, _)| hold.nth() != last);
@@ -203,18 +203,18 @@ impl Twin for Semaphore {
 }
 
 /// A semaphore of one.
-struct Lock(Semaphore);
+struct LockModel(SemaphoreModel);
 
-impl Default for Lock {
-    fn default() -> Lock {
-        Lock(Semaphore { permits: 1, ..Semaphore::default() })
+impl Default for LockModel {
+    fn default() -> LockModel {
+        LockModel(SemaphoreModel { permits: 1, ..SemaphoreModel::default() })
     }
 }
 
-impl Twin for Lock {
+impl Model for LockModel {
     const KIND: &'static str = "lock";
 
-    fn ask(&mut self, ticket: Ticket, version: u64, words: &[&str]) -> Told {
+    fn ask(&mut self, ticket: Ticket, version: u64, words: &[&str]) -> Replies {
         self.0.holds.version = version;
         match *words {
             [how @ ("acquire" | "try"), ref terms @ ..] => {
@@ -240,7 +240,7 @@ impl Twin for Lock {
         self.0.expire(ticket)
     }
 
-    fn let_through(&mut self) -> Told {
+    fn let_through(&mut self) -> Replies {
         self.0.let_through()
     }
 
@@ -248,11 +248,11 @@ impl Twin for Lock {
         self.0.next_end()
     }
 
-    fn end(&mut self) -> Told {
+    fn end(&mut self) -> Replies {
         self.0.end()
     }
 
-    fn end_of(&mut self, session: u64) -> Option<Told> {
+    fn end_of(&mut self, session: u64) -> Option<Replies> {
         self.0.end_of(session)
     }
 

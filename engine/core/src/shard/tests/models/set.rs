@@ -10,12 +10,12 @@ use alloc::vec;
 use proptest::prelude::*;
 
 use super::map::{page, scans};
-use super::{Ticket, Told, Twin, compare, steps};
+use super::{Model, Replies, Ticket, compare, steps};
 
 proptest! {
     #[test]
     fn a_set_is_a_set(steps in steps(set_ops())) {
-        compare::<Set>(&steps);
+        compare::<SetModel>(&steps);
     }
 }
 
@@ -35,12 +35,12 @@ fn set_ops() -> impl Strategy<Value = String> {
 
 /// Members as they are written; the empty one is written `""`, which comes first as well.
 #[derive(Default)]
-struct Set(BTreeSet<String>);
+struct SetModel(BTreeSet<String>);
 
-impl Twin for Set {
+impl Model for SetModel {
     const KIND: &'static str = "set";
 
-    fn ask(&mut self, ticket: Ticket, _version: u64, words: &[&str]) -> Told {
+    fn ask(&mut self, ticket: Ticket, _version: u64, words: &[&str]) -> Replies {
         let before = self.0.len();
         let members = words[1..].iter().map(|member| (*member).to_owned());
         let answer = match words[0] {

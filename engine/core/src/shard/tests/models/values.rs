@@ -8,28 +8,28 @@ use alloc::vec;
 use alloc::vec::Vec;
 use proptest::prelude::*;
 
-use super::{Ticket, Told, Twin, compare, steps};
+use super::{Model, Replies, Ticket, compare, steps};
 use crate::shard::tests::spoken::{Numbers, numbers};
 
 proptest! {
     #[test]
     fn a_counter_is_a_number(steps in steps(counter_ops())) {
-        compare::<Counter>(&steps);
+        compare::<CounterModel>(&steps);
     }
 
     #[test]
     fn a_flag_is_a_boolean(steps in steps(flag_ops())) {
-        compare::<Flag>(&steps);
+        compare::<FlagModel>(&steps);
     }
 
     #[test]
     fn a_cell_is_a_string_with_a_version(steps in steps(cell_ops())) {
-        compare::<Cell>(&steps);
+        compare::<CellModel>(&steps);
     }
 
     #[test]
     fn a_vector_is_a_list_with_a_version(steps in steps(vector_ops())) {
-        compare::<Vector>(&steps);
+        compare::<VectorModel>(&steps);
     }
 }
 
@@ -49,12 +49,12 @@ fn counter_ops() -> impl Strategy<Value = String> {
 }
 
 #[derive(Default)]
-struct Counter(i128);
+struct CounterModel(i128);
 
-impl Twin for Counter {
+impl Model for CounterModel {
     const KIND: &'static str = "counter";
 
-    fn ask(&mut self, ticket: Ticket, _version: u64, words: &[&str]) -> Told {
+    fn ask(&mut self, ticket: Ticket, _version: u64, words: &[&str]) -> Replies {
         let number: i128 = words.last().and_then(|word| word.parse().ok()).unwrap_or(0);
         let before = self.0;
         let after = match *words {
@@ -96,12 +96,12 @@ fn flag_ops() -> impl Strategy<Value = String> {
 }
 
 #[derive(Default)]
-struct Flag(bool);
+struct FlagModel(bool);
 
-impl Twin for Flag {
+impl Model for FlagModel {
     const KIND: &'static str = "flag";
 
-    fn ask(&mut self, ticket: Ticket, _version: u64, words: &[&str]) -> Told {
+    fn ask(&mut self, ticket: Ticket, _version: u64, words: &[&str]) -> Replies {
         let before = self.0.to_string();
         let value = words.last() == Some(&"true");
         let answer = match *words {
@@ -141,19 +141,19 @@ fn cell_ops() -> impl Strategy<Value = String> {
 }
 
 #[derive(Default)]
-struct Cell {
+struct CellModel {
     version: u64,
     text: String,
 }
 
-impl Twin for Cell {
+impl Model for CellModel {
     const KIND: &'static str = "cell";
 
     fn fill(&self, words: &str) -> String {
         words.replace("VERSION", &self.version.to_string())
     }
 
-    fn ask(&mut self, ticket: Ticket, now: u64, words: &[&str]) -> Told {
+    fn ask(&mut self, ticket: Ticket, now: u64, words: &[&str]) -> Replies {
         let text = words.last().map_or(String::new(), |word| written(word));
         let number = |word: &str| word.parse::<u64>().expect("a number");
         let old = shown(self.version, &self.text);
@@ -228,25 +228,25 @@ fn vector_ops() -> impl Strategy<Value = String> {
 }
 
 #[derive(Default)]
-struct Vector {
+struct VectorModel {
     version: u64,
     columns: usize,
     numbers: Option<Numbers>,
 }
 
-impl Twin for Vector {
+impl Model for VectorModel {
     const KIND: &'static str = "vector";
 
     fn fill(&self, words: &str) -> String {
         words.replace("VERSION", &self.version.to_string())
     }
 
-    fn ask(&mut self, ticket: Ticket, now: u64, words: &[&str]) -> Told {
+    fn ask(&mut self, ticket: Ticket, now: u64, words: &[&str]) -> Replies {
         vec![(ticket, self.answer(now, words).unwrap_or_else(|refusal| refusal))]
     }
 }
 
-impl Vector {
+impl VectorModel {
     fn answer(&mut self, now: u64, words: &[&str]) -> Result<String, String> {
         let given = words.last().and_then(|word| Numbers::parse(word));
         let (code, len) = given.as_ref().map_or((0, 0), described);

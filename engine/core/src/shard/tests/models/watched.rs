@@ -8,12 +8,12 @@ use alloc::vec;
 use alloc::vec::Vec;
 use proptest::prelude::*;
 
-use super::{Ticket, Told, Twin, compare, steps};
+use super::{Model, Replies, Ticket, compare, steps};
 
 proptest! {
     #[test]
     fn a_change_is_waited_for_until_it_comes(steps in steps(watched_ops())) {
-        compare::<Watched>(&steps);
+        compare::<WatchedModel>(&steps);
     }
 }
 
@@ -33,7 +33,7 @@ fn watched_ops() -> impl Strategy<Value = String> {
 }
 
 #[derive(Default)]
-struct Watched {
+struct WatchedModel {
     now_ms: u64,
     /// If there is such an object.
     value: Option<i64>,
@@ -43,9 +43,9 @@ struct Watched {
     waiting: Vec<(Ticket, u64)>,
 }
 
-impl Watched {
+impl WatchedModel {
     /// Changes the object, and lets those go who have waited for that.
-    fn change(&mut self, value: i64, version: u64) -> Told {
+    fn change(&mut self, value: i64, version: u64) -> Replies {
         (self.value, self.version) = (Some(value), version);
         let (due, later): (Vec<_>, Vec<_>) =
             self.waiting.iter().partition(|(_, seen)| *seen < version);
@@ -54,31 +54,31 @@ impl Watched {
     }
 }
 
-impl Twin for Watched {
+impl Model for WatchedModel {
     const KIND: &'static str = "counter";
 
-    fn ask(&mut self, ticket: Ticket, version: u64, words: &[&str]) -> Told {
+    fn ask(&mut self, ticket: Ticket, version: u64, words: &[&str]) -> Replies {
         let value = self.value.unwrap_or_default();
         let (answer, told) = match *words {
-            ["get"] => (value.to_string(), Told::new()),
+            ["get"] => (value.to_string(), Replies::new()),
             ["add", _] => ((value + 1).to_string(), self.change(value + 1, version)),
             ["cas", expected, _] if expected == value.to_string() => {
                 ("7 swapped".to_owned(), self.change(7, version))
             }
-            ["cas", ..] => (format!("{value} kept"), Told::new()),
+            ["cas", ..] => (format!("{value} kept"), Replies::new()),
             ["expire", ttl_ms] => {
                 let ttl_ms: u64 = ttl_ms.parse().expect("a time");
                 let is_there = self.value.is_some();
                 self.ends_ms = (is_there && ttl_ms != 0).then_some(self.now_ms + ttl_ms);
-                (is_there.to_string(), Told::new())
+                (is_there.to_string(), Replies::new())
             }
             ["wait_newer", seen] => {
                 let seen: u64 = seen.parse().expect("a version");
                 if seen >= self.version {
                     self.waiting.push((ticket, seen));
-                    return Told::new();
+                    return Replies::new();
                 }
-                (self.version.to_string(), Told::new())
+                (self.version.to_string(), Replies::new())
             }
             _ => unreachable!("{words:?}"),
         };
@@ -112,7 +112,7 @@ impl Twin for Watched {
         self.ends_ms
     }
 
-    fn end(&mut self) -> Told {
+    fn end(&mut self) -> Replies {
         self.delete().into_iter().map(|gone| (gone, "Deleted".to_owned())).collect()
     }
 

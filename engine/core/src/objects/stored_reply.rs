@@ -7,7 +7,7 @@ use catena_protocol::{Header, Refusal, Reply, Status, frame};
 
 /// An answer that is kept: encoded, and cheap to hand to many.
 #[derive(Clone, Debug)]
-pub enum Answer {
+pub enum StoredReply {
     /// Done, and the reply is one number. Kept apart from the others, as its moves are cheap.
     Word(u64),
     /// Short enough to lie here.
@@ -38,71 +38,71 @@ pub enum Answer {
 /// Two numbers.
 const SHORT_BYTES: usize = 16;
 
-const _: () = assert!(size_of::<Answer>() <= 24, "sessions keep many");
+const _: () = assert!(size_of::<StoredReply>() <= 24, "sessions keep many");
 
-impl Answer {
+impl StoredReply {
     /// Keeps an encoded body.
-    pub(super) fn of(status: Status, encoded: &[u8]) -> Answer {
+    pub(super) fn encoded(status: Status, encoded: &[u8]) -> StoredReply {
         let mut body = [0; SHORT_BYTES];
         match body.get_mut(..encoded.len()) {
             Some(room) => {
                 room.copy_from_slice(encoded);
                 let len = u8::try_from(encoded.len()).expect("it is short");
-                Answer::Short { status, len, body }
+                StoredReply::Short { status, len, body }
             }
-            None => Answer::Long { status, body: encoded.into() },
+            None => StoredReply::Long { status, body: encoded.into() },
         }
     }
 
     /// Keeps a value that is short enough to lie here.
-    pub(super) fn short_value(value: &[u8]) -> Option<Answer> {
+    pub(super) fn short_value(value: &[u8]) -> Option<StoredReply> {
         let mut bytes = [0; SHORT_BYTES];
         bytes.get_mut(..value.len())?.copy_from_slice(value);
         let len = u8::try_from(value.len()).expect("it is short");
-        Some(Answer::Value { len, bytes })
+        Some(StoredReply::Value { len, bytes })
     }
 
     /// Keeps a reply, encoding it in `scratch` if it is neither a number nor a short value.
-    pub(crate) fn reply(reply: &Reply<'_>, scratch: &mut Vec<u8>) -> Answer {
+    pub(crate) fn of(reply: &Reply<'_>, scratch: &mut Vec<u8>) -> StoredReply {
         if let Some(word) = reply.word() {
-            return Answer::Word(word);
+            return StoredReply::Word(word);
         }
         if let Reply::Value(Some(value)) = reply
-            && let Some(answer) = Answer::short_value(value)
+            && let Some(answer) = StoredReply::short_value(value)
         {
             return answer;
         }
         scratch.clear();
         reply.encode(scratch);
-        Answer::of(Status::Ok, scratch)
+        StoredReply::encoded(Status::Ok, scratch)
     }
 
-    pub(crate) fn refusal(refusal: &Refusal) -> Answer {
+    pub(crate) fn refusal(refusal: &Refusal) -> StoredReply {
         let mut body = Vec::new();
         refusal.encode(&mut body);
-        Answer::of(refusal.status(), &body)
+        StoredReply::encoded(refusal.status(), &body)
     }
 
     /// How the request ended.
     pub(crate) fn status(&self) -> Status {
         match self {
-            Answer::Word(_) | Answer::Value { .. } => Status::Ok,
-            Answer::Short { status, .. } | Answer::Long { status, .. } => *status,
+            StoredReply::Word(_) | StoredReply::Value { .. } => Status::Ok,
+            StoredReply::Short { status, .. } | StoredReply::Long { status, .. } => *status,
         }
     }
 
     /// Appends it as the reply to the request with header `to`.
     pub(crate) fn write(&self, to: &Header, out: &mut Vec<u8>) {
         match self {
-            Answer::Word(word) => frame::write_word(out, to, *word),
-            Answer::Short { status, len, body } => {
+            StoredReply::Word(word) => frame::write_word(out, to, *word),
+            StoredReply::Short { status, len, body } => {
                 frame::write_encoded(out, to, *status, &body[..usize::from(*len)]);
             }
-            Answer::Value { len, bytes } => {
+            StoredReply::Value { len, bytes } => {
                 let value = &bytes[..usize::from(*len)];
                 frame::write_reply(out, to, Ok(&Reply::Value(Some(value))));
             }
-            Answer::Long { status, body } => frame::write_encoded(out, to, *status, body),
+            StoredReply::Long { status, body } => frame::write_encoded(out, to, *status, body),
         }
     }
 
@@ -110,8 +110,8 @@ impl Answer {
     /// side of a budget.
     pub(crate) fn bytes(&self) -> u64 {
         match self {
-            Answer::Word(_) | Answer::Short { .. } | Answer::Value { .. } => 0,
-            Answer::Long { body, .. } => body.len() as u64,
+            StoredReply::Word(_) | StoredReply::Short { .. } | StoredReply::Value { .. } => 0,
+            StoredReply::Long { body, .. } => body.len() as u64,
         }
     }
 }
