@@ -20,7 +20,7 @@ use crate::config::{
 use crate::control::{ControlConfig, ControlThread, Cores, Looking, random};
 use crate::io::{
     Command, CoreCensus, CoreCluster, CoreConfig, CoreEnd, CoreHand, CoreThread, Notice,
-    ring_builder,
+    probe_io_uring,
 };
 use crate::metrics::{About, Counters, Metrics, Reader, Tellers};
 use crate::register::RegisterError;
@@ -593,13 +593,6 @@ fn choose_driver(wanted: Driver) -> Result<Driver, StartError> {
             }
         },
     }
-}
-
-/// Asks the kernel for a ring. In a thread of its own: the end of a ring interrupts what the thread
-/// that made it does next, and this one is not ours.
-fn probe_io_uring() -> io::Result<()> {
-    let probe = std::thread::Builder::new().spawn(|| ring_builder().build(8).map(drop))?;
-    probe.join().expect("asking does not panic")
 }
 
 /// Binds a core's port. SO_REUSEPORT stays off: it would let a second engine share the port

@@ -1,4 +1,4 @@
-//! A core's part in the cluster: it acts according to its latest view, keeps the peer links that
+//! A core's part in the cluster: it acts according to its latest view, keeps the core links that
 //! its shards need, transfers their state to a learner, and reports to the node.
 
 use std::cell::{Cell, Ref, RefCell};
@@ -12,9 +12,9 @@ use catena_protocol::{Members, ShardId};
 
 use super::conn::ConnRole;
 use super::core::Core;
+use super::core_link::{ConnectAttempts, PeerCore};
 use super::local_notify::LocalNotify;
 use super::notice::{CoreCluster, Notice, Notices};
-use super::peer_link::{ConnectAttempts, PeerCore};
 use catena_core::chain::member::View;
 use catena_core::chain::record::{NodeId, Record};
 use catena_core::chain::replica::{Post, Replica, Report};

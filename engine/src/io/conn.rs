@@ -14,8 +14,8 @@ use catena_protocol::{Frame, FrameKind, Header, Refusal};
 
 use super::buffer::ReadBuffer;
 use super::core::Core;
+use super::core_link::PeerCore;
 use super::local_notify::LocalNotify;
-use super::peer_link::PeerCore;
 use super::reply_buffers::ReplyBuffers;
 use super::runtime;
 use super::stream::{Stream, StreamReader, StreamWriter};
@@ -29,7 +29,7 @@ pub(super) struct Conn {
     pub(super) role: Cell<ConnRole>,
     /// Replies, or frames to a peer, that were not yet handed to the kernel.
     pub(super) unsent: RefCell<Vec<u8>>,
-    /// Of a peer link: the buffer that was written last, to be filled next. Connections of clients
+    /// Of a core link: the buffer that was written last, to be filled next. Connections of clients
     /// take theirs from `reply_buffers`.
     spare: RefCell<Vec<u8>>,
     reply_buffers: Rc<ReplyBuffers>,

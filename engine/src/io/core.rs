@@ -16,14 +16,14 @@ use super::buffer::ReadBuffer;
 use super::cluster::ClusterState;
 use super::conn::{self, Conn, ConnRole, NextAction};
 use super::conn_table::{ConnTable, NO_CONN};
+use super::core_link::CoreLink;
 use super::local_notify::LocalNotify;
 use super::notice::CoreCluster;
-use super::peer_link::PeerLink;
+use super::outbox::CoreOutbox;
 use super::reply_buffers::ReplyBuffers;
 use super::spin::Spin;
 use super::stream::Listener;
 use super::thread::CoreCensus;
-use super::turn_output::TurnOutput;
 use crate::clock::Clock;
 use crate::metrics::{Counters, Meter};
 use catena_core::ahead::Step;
@@ -66,7 +66,7 @@ pub(super) struct Core {
     cluster: Option<ClusterState>,
     /// The epoch of the latest view; 0 if there is no cluster.
     pub(super) epoch: Cell<u32>,
-    pub(super) links: RefCell<Vec<PeerLink>>,
+    pub(super) links: RefCell<Vec<CoreLink>>,
     /// Shards that may have frames for other nodes, a bit each.
     touched: RefCell<Vec<u64>>,
     pub(super) spin: Rc<Spin>,
@@ -202,7 +202,7 @@ impl Core {
                 return Ok(());
             }
         }
-        let mut out = TurnOutput::of_turn(self, conn.id, unsent);
+        let mut out = CoreOutbox::of_turn(self, conn.id, unsent);
         match route {
             Ok(index) => self.on_request(index, now, conn.id, frame, &mut out),
             Err(fault) => out.push(conn.id, header, Output::Refusal(&fault.into())),
@@ -217,7 +217,7 @@ impl Core {
         now: Time,
         conn: ConnId,
         frame: &Frame<'_>,
-        out: &mut TurnOutput<'_>,
+        out: &mut CoreOutbox<'_>,
     ) {
         let replica = &mut self.shards.borrow_mut()[index];
         let elsewhere = self.memory_bytes.get() - replica.bytes();
@@ -240,12 +240,12 @@ impl Core {
     pub(super) fn with_replica(
         &self,
         index: usize,
-        act: impl FnOnce(&mut Replica, &mut TurnOutput<'_>),
+        act: impl FnOnce(&mut Replica, &mut CoreOutbox<'_>),
     ) {
         let replica = &mut self.shards.borrow_mut()[index];
         let elsewhere = self.memory_bytes.get() - replica.bytes();
         let mut unsent = Vec::new();
-        act(replica, &mut TurnOutput::of_turn(self, NO_CONN, &mut unsent));
+        act(replica, &mut CoreOutbox::of_turn(self, NO_CONN, &mut unsent));
         self.memory_bytes.set(elsewhere + replica.bytes());
         self.wake_timer_by(replica.next_due());
         self.touch(index);
@@ -254,7 +254,7 @@ impl Core {
     /// Lets `act` change each of this core's replicas.
     pub(super) fn for_each_replica(
         &self,
-        mut act: impl FnMut(ShardId, &mut Replica, &mut TurnOutput<'_>),
+        mut act: impl FnMut(ShardId, &mut Replica, &mut CoreOutbox<'_>),
     ) {
         let count = self.shards.borrow().len();
         for index in 0..count {
@@ -288,7 +288,7 @@ impl Core {
                     &mut self.shards.borrow_mut()[word * 64 + bits.trailing_zeros() as usize];
                 bits &= bits - 1;
                 let shard = replica.shard().id();
-                replica.flush(&mut TurnOutput::of_shard(self, shard, &mut unsent));
+                replica.flush(&mut CoreOutbox::of_shard(self, shard, &mut unsent));
             }
         }
         for link in self.links.borrow().iter() {

@@ -5,7 +5,7 @@
 //! [`Replica::on_request`](catena_core::chain::replica::Replica::on_request) produces the reply,
 //! and `Conn::flush` writes it. That is one read, all requests that it brought, and one write.
 //!
-//! In a cluster, peer links (`peer_link`) carry frames between the cores of nodes that own the same
+//! In a cluster, core links (`core_link`) carry frames between the cores of nodes that own the same
 //! shards. The frames of a turn to one peer go out in one write, like replies.
 //!
 //! This layer knows time, sockets and buffers, and decides nothing about objects. The async runtime
@@ -17,18 +17,18 @@ mod cluster;
 mod conn;
 mod conn_table;
 mod core;
+mod core_link;
 mod local_notify;
 mod notice;
-mod peer_link;
+mod outbox;
 mod reply_buffers;
 mod runtime;
 mod spin;
 mod stream;
 mod thread;
-mod turn_output;
 
 pub(crate) use self::core::CoreConfig;
 pub(crate) use self::notice::{CoreCluster, Notice};
-pub(crate) use self::runtime::ring_builder;
+pub(crate) use self::runtime::probe_io_uring;
 pub use self::thread::CoreCensus;
 pub(crate) use self::thread::{Command, CoreEnd, CoreHand, CoreThread};

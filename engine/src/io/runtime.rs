@@ -48,9 +48,17 @@ fn io_uring_runtime() -> io::Result<Runtime<TimeDriver<IoUringDriver>>> {
         .build()
 }
 
+/// Checks that the kernel grants a ring with the flags of a core's.
+pub(crate) fn probe_io_uring() -> io::Result<()> {
+    // In a thread of its own, because the end of a ring interrupts what the thread that made it does
+    // next, and the caller's thread does not belong to the engine.
+    let probe = std::thread::Builder::new().spawn(|| ring_builder().build(8).map(drop))?;
+    probe.join().expect("asking for a ring does not panic")
+}
+
 /// Returns the builder of a ring that only one thread submits to, and whose completions do not
 /// interrupt it. Not `DEFER_TASKRUN`: monoio never reaps its completions while a task spins.
-pub(crate) fn ring_builder() -> io_uring::Builder {
+fn ring_builder() -> io_uring::Builder {
     let mut builder = io_uring::IoUring::builder();
     builder.setup_single_issuer().setup_coop_taskrun();
     builder

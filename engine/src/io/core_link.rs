@@ -1,4 +1,4 @@
-//! Peer links: the connections between a core and the cores of other nodes that own the same
+//! Core links: the connections between a core and the cores of other nodes that own the same
 //! shards.
 //!
 //! 1. Two cores have one link, whichever of them made it. It carries frames of all shards that both
@@ -48,7 +48,7 @@ impl PeerCore {
 }
 
 /// An established link.
-pub(super) struct PeerLink {
+pub(super) struct CoreLink {
     pub(super) peer: PeerCore,
     pub(super) conn: Rc<Conn>,
 }
@@ -173,7 +173,7 @@ impl Core {
     fn establish(&self, cluster: &ClusterState, conn: &Rc<Conn>, peer: PeerCore) {
         conn.role.set(ConnRole::Peer(peer));
         cluster.attempts.remove(peer);
-        let link = PeerLink { peer, conn: conn.clone() };
+        let link = CoreLink { peer, conn: conn.clone() };
         let replaced = {
             let mut links = self.links.borrow_mut();
             match links.iter_mut().find(|link| link.peer == peer) {
@@ -184,7 +184,7 @@ impl Core {
                 }
             }
         };
-        if let Some(PeerLink { conn, .. }) = replaced {
+        if let Some(CoreLink { conn, .. }) = replaced {
             conn.abandon();
         }
         tracing::debug!(peer = %peer.node, core = peer.core, "linked");

@@ -6,30 +6,30 @@ use catena_protocol::{Header, ObjectId, ShardId, Stats};
 
 use super::conn_table::NO_CONN;
 use super::core::Core;
-use super::peer_link::PeerLink;
+use super::core_link::CoreLink;
 use catena_core::chain::record::NodeId;
 use catena_core::chain::replica::{Exits, Report};
 use catena_core::shard::{Answered, ConnId, Outbox, Output, Time};
 
-/// Appends replies to the buffers of their connections, and frames to those of the peer links.
-pub(super) struct TurnOutput<'a> {
+/// Appends replies to the buffers of their connections, and frames to those of the links to peers.
+pub(super) struct CoreOutbox<'a> {
     core: &'a Core,
     /// The connection being served; its reply buffer is `unsent`.
     current: ConnId,
     unsent: &'a mut Vec<u8>,
     /// The shard whose frames to peers are being collected.
     shard: ShardId,
-    links: Ref<'a, Vec<PeerLink>>,
+    links: Ref<'a, Vec<CoreLink>>,
 }
 
-impl<'a> TurnOutput<'a> {
+impl<'a> CoreOutbox<'a> {
     /// Creates the output of a turn that serves `current`.
     pub(super) fn of_turn(
         core: &'a Core,
         current: ConnId,
         unsent: &'a mut Vec<u8>,
-    ) -> TurnOutput<'a> {
-        TurnOutput { core, current, unsent, shard: ShardId(0), links: core.links.borrow() }
+    ) -> CoreOutbox<'a> {
+        CoreOutbox { core, current, unsent, shard: ShardId(0), links: core.links.borrow() }
     }
 
     /// Creates the output of a shard that sends to its peers after a turn.
@@ -37,8 +37,8 @@ impl<'a> TurnOutput<'a> {
         core: &'a Core,
         shard: ShardId,
         unsent: &'a mut Vec<u8>,
-    ) -> TurnOutput<'a> {
-        TurnOutput { shard, ..TurnOutput::of_turn(core, NO_CONN, unsent) }
+    ) -> CoreOutbox<'a> {
+        CoreOutbox { shard, ..CoreOutbox::of_turn(core, NO_CONN, unsent) }
     }
 
     /// Lets `write` append to the replies of a connection.
@@ -63,7 +63,7 @@ impl<'a> TurnOutput<'a> {
     }
 }
 
-impl Outbox for TurnOutput<'_> {
+impl Outbox for CoreOutbox<'_> {
     fn push(&mut self, conn: ConnId, to: &Header, output: Output<'_>) {
         self.core.meter.at_once(to.op, output.status());
         self.write(conn, to, &output);
@@ -89,7 +89,7 @@ impl Outbox for TurnOutput<'_> {
     }
 }
 
-impl Exits for TurnOutput<'_> {
+impl Exits for CoreOutbox<'_> {
     type Bytes<'b>
         = RefMut<'b, Vec<u8>>
     where
@@ -110,7 +110,7 @@ impl Exits for TurnOutput<'_> {
     }
 
     fn peer(&mut self, node: NodeId) -> Option<RefMut<'_, Vec<u8>>> {
-        let is_it = |link: &&PeerLink| link.peer.node == node && link.peer.owns(self.shard);
+        let is_it = |link: &&CoreLink| link.peer.node == node && link.peer.owns(self.shard);
         self.links.iter().find(is_it).map(|link| link.conn.unsent.borrow_mut())
     }
 
