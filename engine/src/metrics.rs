@@ -96,17 +96,15 @@ impl OpCount {
     }
 
     /// What the op is called among those of its kind, such as `fetch_add`.
-    pub fn op_name(&self) -> String {
-        let Some(op) = self.op else { return UNKNOWN.to_owned() };
-        let (kind, name) = (self.kind_name(), snake_case(&format!("{op:?}")));
-        name.strip_prefix(kind).map_or(&*name, |name| name.trim_start_matches('_')).to_owned()
+    pub fn op_name(&self) -> &'static str {
+        self.op.map_or(UNKNOWN, OpCode::op_name)
     }
 
     /// What the outcome is called: `done`, or the refusal, such as `wrong_kind`.
-    pub fn outcome_name(&self) -> String {
+    pub fn outcome_name(&self) -> &'static str {
         match self.outcome {
-            Status::Ok => "done".to_owned(),
-            refusal => snake_case(&format!("{refusal:?}")),
+            Status::Ok => "done",
+            refusal => refusal.name(),
         }
     }
 }
@@ -123,17 +121,6 @@ const UNKNOWN: &str = "unknown";
 
 fn kind_name(kind: Option<Kind>) -> &'static str {
     kind.map_or(UNKNOWN, Kind::name)
-}
-
-fn snake_case(camel: &str) -> String {
-    let mut snake = String::new();
-    for letter in camel.chars() {
-        if letter.is_ascii_uppercase() && !snake.is_empty() {
-            snake.push('_');
-        }
-        snake.push(letter.to_ascii_lowercase());
-    }
-    snake
 }
 
 /// Which node it is whose metrics these are.
@@ -228,14 +215,14 @@ mod tests {
     fn names_are_those_of_the_protocol_in_small_letters() {
         let named = |op, outcome| {
             let it = OpCount { op, outcome, count: 1 };
-            [it.kind_name().to_owned(), it.op_name(), it.outcome_name()]
+            [it.kind_name(), it.op_name(), it.outcome_name()]
         };
         let fetch_add = named(Some(OpCode::CounterFetchAdd), Status::Ok);
         assert_eq!(fetch_add, ["counter", "fetch_add", "done"]);
         let wait = named(Some(OpCode::ObjectWaitNewer), Status::WrongKind);
         assert_eq!(wait, ["object", "wait_newer", "wrong_kind"]);
         assert_eq!(named(None, Status::UnknownOp), ["unknown", "unknown", "unknown_op"]);
-        let all: BTreeSet<[String; 3]> =
+        let all: BTreeSet<[&str; 3]> =
             OpCode::ALL.iter().map(|op| named(Some(*op), Status::Ok)).collect();
         assert_eq!(all.len(), OpCode::ALL.len());
         assert!(all.iter().all(|[_, op, _]| !op.is_empty()));

@@ -8,13 +8,14 @@ use rkyv::api::high::HighSerializer;
 use rkyv::api::low::LowValidator;
 use rkyv::api::serialize_using;
 use rkyv::bytecheck::CheckBytes;
-use rkyv::rancor::{Failure, Strategy};
-use rkyv::rend::{u32_le, u64_le};
+use rkyv::rancor::{Failure, Fallible, Strategy};
+use rkyv::rend::{i64_le, u32_le, u64_le};
 use rkyv::ser::Serializer;
 use rkyv::ser::allocator::{ArenaHandle, SubAllocator};
-use rkyv::with::InlineAsBox;
-use rkyv::{Archive, Portable, Serialize};
+use rkyv::with::{ArchiveWith, InlineAsBox, SerializeWith};
+use rkyv::{Archive, Archived, Place, Portable, Resolver, Serialize};
 
+use crate::op::{Loss, Merge, ReduceOp};
 use crate::status::{Fault, Status};
 
 /// Writes into the output buffer with no scratch memory: our bodies have none to need.
@@ -65,24 +66,124 @@ pub(crate) fn text(bytes: &[u8]) -> Result<&str, Fault> {
     std::str::from_utf8(bytes).map_err(|_| Fault::new(Status::BadBody))
 }
 
-/// A body that is one byte string.
-pub(crate) fn decode_bytes(body: &[u8]) -> Result<&[u8], Fault> {
-    Ok(&decode::<ArchivedBytesBody<'_>>(body)?.bytes)
+/// A value that a body consists of, or a field of one.
+pub(crate) trait Part: Copy {
+    /// What is archived for it.
+    type Body: Archive;
+
+    /// The value to archive.
+    fn part(self) -> Self::Body;
 }
 
-/// A body that is text.
-pub(crate) fn decode_text(body: &[u8]) -> Result<&str, Fault> {
-    text(decode_bytes(body)?)
+/// A [`Part`] that is read, or borrowed, from its archive.
+pub(crate) trait ReadPart<'a>: Part {
+    /// The value of a valid archive.
+    fn read(archived: &'a Archived<Self::Body>) -> Result<Self, Fault>;
 }
 
-/// A body that is one number.
-pub(crate) fn decode_u64(body: &[u8]) -> Result<u64, Fault> {
-    Ok(decode::<u64_le>(body)?.to_native())
+/// Archives the fields of a body as parts: `#[rkyv(with = AsPart)]`.
+pub(crate) struct AsPart;
+
+impl<P: Part<Body: Archive<Archived: Portable>>> ArchiveWith<P> for AsPart {
+    type Archived = Archived<P::Body>;
+    type Resolver = Resolver<P::Body>;
+
+    #[inline]
+    fn resolve_with(field: &P, resolver: Self::Resolver, out: Place<Self::Archived>) {
+        field.part().resolve(resolver, out);
+    }
 }
 
-/// A body that is one number, a small one.
-pub(crate) fn decode_u32(body: &[u8]) -> Result<u32, Fault> {
-    Ok(decode::<u32_le>(body)?.to_native())
+impl<P: Part<Body: Serialize<S>>, S: Fallible + ?Sized> SerializeWith<P, S> for AsPart {
+    #[inline]
+    fn serialize_with(field: &P, serializer: &mut S) -> Result<Self::Resolver, S::Error> {
+        field.part().serialize(serializer)
+    }
+}
+
+/// Numbers and booleans are archived as they are.
+macro_rules! plain_parts {
+    ($($plain:ty, $archived:ty, $read:expr;)*) => {$(
+        impl Part for $plain {
+            type Body = $plain;
+
+            #[inline]
+            fn part(self) -> $plain {
+                self
+            }
+        }
+
+        impl ReadPart<'_> for $plain {
+            #[inline]
+            fn read(archived: &$archived) -> Result<$plain, Fault> {
+                let read: fn($archived) -> $plain = $read;
+                Ok(read(*archived))
+            }
+        }
+    )*};
+}
+
+plain_parts! {
+    bool, bool, |value| value;
+    u32, u32_le, u32_le::to_native;
+    u64, u64_le, u64_le::to_native;
+    i64, i64_le, i64_le::to_native;
+}
+
+/// Choices are archived as their number on the wire.
+macro_rules! choices {
+    ($($choice:ty),*) => {$(
+        impl Part for $choice {
+            type Body = u8;
+
+            #[inline]
+            fn part(self) -> u8 {
+                self.to_wire()
+            }
+        }
+
+        impl ReadPart<'_> for $choice {
+            #[inline]
+            fn read(archived: &u8) -> Result<$choice, Fault> {
+                <$choice>::from_wire(*archived).ok_or(Fault::new(Status::BadBody))
+            }
+        }
+    )*};
+}
+
+choices!(Loss, Merge, ReduceOp);
+
+impl<'a> Part for &'a [u8] {
+    type Body = BytesBody<'a>;
+
+    #[inline]
+    fn part(self) -> BytesBody<'a> {
+        BytesBody { bytes: self }
+    }
+}
+
+impl<'a> ReadPart<'a> for &'a [u8] {
+    #[inline]
+    fn read(archived: &'a ArchivedBytesBody<'a>) -> Result<&'a [u8], Fault> {
+        Ok(&archived.bytes)
+    }
+}
+
+/// Text is archived as bytes.
+impl<'a> Part for &'a str {
+    type Body = BytesBody<'a>;
+
+    #[inline]
+    fn part(self) -> BytesBody<'a> {
+        BytesBody { bytes: self.as_bytes() }
+    }
+}
+
+impl<'a> ReadPart<'a> for &'a str {
+    #[inline]
+    fn read(archived: &'a ArchivedBytesBody<'a>) -> Result<&'a str, Fault> {
+        text(&archived.bytes)
+    }
 }
 
 /// Numbers as they lie in the frame.
@@ -134,9 +235,11 @@ pub(crate) enum ElementsBody<'a> {
     I64(#[rkyv(with = InlineAsBox)] &'a [i64]),
 }
 
-impl<'a> From<Elements<'a>> for ElementsBody<'a> {
-    fn from(elements: Elements<'a>) -> ElementsBody<'a> {
-        match elements {
+impl<'a> Part for Elements<'a> {
+    type Body = ElementsBody<'a>;
+
+    fn part(self) -> ElementsBody<'a> {
+        match self {
             Elements::F64(values) => ElementsBody::F64(values),
             Elements::F32(values) => ElementsBody::F32(values),
             Elements::I64(values) => ElementsBody::I64(values),
@@ -144,13 +247,13 @@ impl<'a> From<Elements<'a>> for ElementsBody<'a> {
     }
 }
 
-impl<'a> ArchivedElementsBody<'a> {
-    pub(crate) fn elements<'b>(&'b self) -> Elements<'b> {
-        match self {
+impl<'a> ReadPart<'a> for Elements<'a> {
+    fn read(archived: &'a ArchivedElementsBody<'a>) -> Result<Elements<'a>, Fault> {
+        Ok(match archived {
             ArchivedElementsBody::F64(values) => Elements::F64(numbers(values)),
             ArchivedElementsBody::F32(values) => Elements::F32(numbers(values)),
             ArchivedElementsBody::I64(values) => Elements::I64(numbers(values)),
-        }
+        })
     }
 }
 
@@ -190,25 +293,27 @@ pub(crate) struct ScalarBody {
     tag: u8,
 }
 
-impl From<Scalar> for ScalarBody {
-    fn from(scalar: Scalar) -> ScalarBody {
-        let bits = match scalar {
+impl Part for Scalar {
+    type Body = ScalarBody;
+
+    fn part(self) -> ScalarBody {
+        let bits = match self {
             Scalar::F64(value) => value.to_bits(),
             Scalar::F32(value) => value.to_bits().into(),
             Scalar::I64(value) => value.cast_unsigned(),
         };
-        ScalarBody { bits, tag: scalar.type_code() }
+        ScalarBody { bits, tag: self.type_code() }
     }
 }
 
-/// Reads a body that is a [`Scalar`].
-pub(crate) fn decode_scalar(body: &[u8]) -> Result<Scalar, Fault> {
-    let ArchivedScalarBody { bits, tag } = decode::<ArchivedScalarBody>(body)?;
-    let (bits, bad) = (bits.to_native(), Fault::new(Status::BadBody));
-    Ok(match *tag {
-        0 => Scalar::F64(f64::from_bits(bits)),
-        1 => Scalar::F32(f32::from_bits(u32::try_from(bits).map_err(|_| bad)?)),
-        2 => Scalar::I64(bits.cast_signed()),
-        _ => return Err(bad),
-    })
+impl ReadPart<'_> for Scalar {
+    fn read(archived: &ArchivedScalarBody) -> Result<Scalar, Fault> {
+        let (bits, bad) = (archived.bits.to_native(), Fault::new(Status::BadBody));
+        Ok(match archived.tag {
+            0 => Scalar::F64(f64::from_bits(bits)),
+            1 => Scalar::F32(f32::from_bits(u32::try_from(bits).map_err(|_| bad)?)),
+            2 => Scalar::I64(bits.cast_signed()),
+            _ => return Err(bad),
+        })
+    }
 }

@@ -6,7 +6,7 @@ use std::slice;
 use rkyv::with::InlineAsBox;
 use rkyv::{Archive, Serialize};
 
-use crate::body::{self, numbers};
+use crate::body::{Part, ReadPart, numbers};
 use crate::status::{Fault, Status};
 
 /// Any number of byte strings, borrowed: how long each is, and all their bytes in a row.
@@ -238,32 +238,24 @@ pub(crate) struct ItemsBody<'a> {
     bytes: &'a [u8],
 }
 
-impl<'a> From<Items<'a>> for ItemsBody<'a> {
-    fn from(Items { lens, bytes }: Items<'a>) -> ItemsBody<'a> {
+impl<'a> Part for Items<'a> {
+    type Body = ItemsBody<'a>;
+
+    fn part(self) -> ItemsBody<'a> {
+        let Items { lens, bytes } = self;
         ItemsBody { lens, bytes }
     }
 }
 
-impl<'a> ArchivedItemsBody<'a> {
-    pub(crate) fn items<'b>(&'b self) -> Result<Items<'b>, Fault> {
-        Items::new(numbers(&self.lens), &self.bytes)
-    }
-
-    /// Keys and values in turn.
-    pub(crate) fn pairs<'b>(&'b self) -> Result<Items<'b>, Fault> {
-        let items = self.items()?;
-        if items.len().is_multiple_of(2) { Ok(items) } else { Err(Fault::new(Status::BadBody)) }
+impl<'a> ReadPart<'a> for Items<'a> {
+    fn read(archived: &'a ArchivedItemsBody<'a>) -> Result<Items<'a>, Fault> {
+        Items::new(numbers(&archived.lens), &archived.bytes)
     }
 }
 
-/// Reads a body that is nothing but items.
-pub(crate) fn decode<'a>(bytes: &'a [u8]) -> Result<Items<'a>, Fault> {
-    body::decode::<ArchivedItemsBody<'a>>(bytes)?.items()
-}
-
-/// Reads a body that is nothing but keys and values.
-pub(crate) fn decode_pairs<'a>(bytes: &'a [u8]) -> Result<Items<'a>, Fault> {
-    body::decode::<ArchivedItemsBody<'a>>(bytes)?.pairs()
+/// Refuses items that cannot be keys and values in turn.
+pub(crate) fn check_pairs(items: Items<'_>) -> Result<Items<'_>, Fault> {
+    if items.len().is_multiple_of(2) { Ok(items) } else { Err(Fault::new(Status::BadBody)) }
 }
 
 #[cfg(test)]

@@ -49,7 +49,7 @@ pub use listing::{Listed, Listing, ListingBuf, ListingColumns};
 pub use object::{Kind, ObjectId, ShardId, ShardMap};
 pub use op::{Op, OpCode};
 pub use refusal::{Missing, Refusal};
-pub use reply::{Reply, SeatState};
+pub use reply::{Reply, ReplyShape, SeatState};
 pub use report::{Holder, Inspection, Stats, Usage};
 /// The archive format, in the version and with the features the bodies have. User-defined types
 /// derive with it: `#[rkyv(crate = catena_protocol::rkyv)]`.

@@ -5,7 +5,7 @@ use std::fmt;
 use rkyv::with::InlineAsBox;
 use rkyv::{Archive, Serialize};
 
-use crate::body::{self, numbers};
+use crate::body::{self, Part, ReadPart, numbers};
 use crate::items::{Items, ItemsBody, ItemsBuf};
 use crate::object::Kind;
 use crate::status::{Fault, Status};
@@ -192,7 +192,7 @@ struct ListingBody<'a> {
 
 pub(crate) fn encode(listing: &Listing<'_>, out: &mut Vec<u8>) {
     let ListingColumns { versions, sizes, kinds, names, more, unnamed } = listing.columns();
-    let names = names.into();
+    let names = names.part();
     body::encode(&ListingBody { unnamed, versions, sizes, names, kinds, more }, out);
 }
 
@@ -202,7 +202,7 @@ pub(crate) fn decode<'a>(bytes: &'a [u8]) -> Result<Listing<'a>, Fault> {
         versions: numbers(&listing.versions),
         sizes: numbers(&listing.sizes),
         kinds: &listing.kinds,
-        names: listing.names.items()?,
+        names: Items::read(&listing.names)?,
         more: listing.more,
         unnamed: listing.unnamed.to_native(),
     };

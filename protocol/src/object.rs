@@ -72,73 +72,29 @@ impl ShardMap {
     }
 }
 
-wire_enum! {
-    /// What an object is. The high byte of an op code.
-    pub enum Kind: u8 {
-        /// Not an object: what a client says about its session.
-        Session = 0x00,
-        /// What can be asked of an object of any kind.
-        Object = 0x01,
-        /// A 64-bit signed integer.
-        Counter = 0x02,
-        /// A boolean.
-        Flag = 0x03,
-        /// Bytes with a version.
-        Cell = 0x04,
-        /// A vector or matrix of numbers with a version.
-        Vector = 0x05,
-        /// A vector that several parties reduce together, round by round.
-        Reduction = 0x06,
-        /// A cyclic barrier of named parties.
-        Barrier = 0x07,
-        /// A count-down latch of named parties.
-        Latch = 0x08,
-        /// A sequence of byte strings: a list, a queue, a queue of work.
-        List = 0x09,
-        /// Values by key, the keys in byte order.
-        Map = 0x0A,
-        /// Byte strings without order or repetition, listed in byte order.
-        Set = 0x0B,
-        /// Permits that are held for a while.
-        Semaphore = 0x0C,
-        /// A semaphore of one permit.
-        Lock = 0x0D,
-        /// A value that is set once.
-        Future = 0x0E,
-        /// Lines of text, the newest kept.
-        Log = 0x0F,
-        /// Not an object: what is asked of a shard about the objects in it, by name.
-        Scope = 0x10,
-        /// An object of a type that the engine's builder added.
-        User = 0x11,
-    }
+/// Makes [`Kind`] of the table.
+macro_rules! declare {
+    ($(
+        $(#[$doc:meta])*
+        $kind:ident = $code:literal, has_objects: $objects:literal, $ops:ident $(<$a:lifetime>)?
+            $(, inline($how:ident))?
+        { $($op:tt)* }
+    )*) => {
+        wire_enum! {
+            /// What an object is. The high byte of an op code.
+            pub enum Kind: u8 { $($(#[$doc])* $kind = $code,)* }
+        }
+
+        impl Kind {
+            /// Whether there are objects of this kind.
+            pub const fn has_objects(self) -> bool {
+                match self { $(Kind::$kind => $objects,)* }
+            }
+        }
+    };
 }
 
-impl Kind {
-    /// The lower-case name people read and write.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Kind::Session => "session",
-            Kind::Object => "object",
-            Kind::Counter => "counter",
-            Kind::Flag => "flag",
-            Kind::Cell => "cell",
-            Kind::Vector => "vector",
-            Kind::Reduction => "reduction",
-            Kind::Barrier => "barrier",
-            Kind::Latch => "latch",
-            Kind::List => "list",
-            Kind::Map => "map",
-            Kind::Set => "set",
-            Kind::Semaphore => "semaphore",
-            Kind::Lock => "lock",
-            Kind::Future => "future",
-            Kind::Log => "log",
-            Kind::Scope => "scope",
-            Kind::User => "user",
-        }
-    }
-}
+crate::for_each_op!(declare);
 
 #[cfg(test)]
 mod tests {

@@ -1,12 +1,12 @@
 //! What comes back when the status is `Ok`.
 
 use rkyv::rancor::Failure;
-use rkyv::rend::i64_le;
+use rkyv::rend::{i64_le, u64_le};
 use rkyv::with::InlineAsBox;
 use rkyv::{Archive, Deserialize, Serialize};
 
-use crate::body::{self, Elements, ElementsBody, Scalar, ScalarBody};
-use crate::items::{ItemsBody, PageItems};
+use crate::body::{self, ArchivedScalarBody, Elements, ElementsBody, Part, ReadPart, Scalar};
+use crate::items::{Items, ItemsBody, PageItems};
 use crate::listing::{self, Listing};
 use crate::op::OpCode;
 use crate::report::{ArchivedInspection, ArchivedStats, ArchivedUsage, Inspection, Stats, Usage};
@@ -129,6 +129,37 @@ pub enum Reply<'a> {
     Usage(Usage),
     /// What a shard and its core are doing. Boxed to keep a reply small.
     Stats(Box<Stats>),
+}
+
+/// How the body of a [`Reply`] is laid out, by the name that PROTOCOL.md has for it. Every op has one,
+/// [`OpCode::reply`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(missing_docs)] // Each is the shape of the variant of `Reply` that has its name.
+pub enum ReplyShape {
+    /// [`Reply::Unit`].
+    Empty,
+    Int,
+    Bool,
+    Number,
+    IntSwapped,
+    BoolSwapped,
+    VersionSwapped,
+    Appended,
+    Cell,
+    Vector,
+    Round,
+    Seats,
+    Value,
+    Page,
+    Found,
+    Granted,
+    Claimed,
+    Permits,
+    Scalar,
+    Listing,
+    Inspection,
+    Usage,
+    Stats,
 }
 
 // Replies are handed on by value, also those to the smallest of ops.
@@ -273,11 +304,11 @@ impl<'a> Reply<'a> {
             }
             Reply::Vector { version, columns, elements } => {
                 let newer = elements.is_some();
-                let elements = elements.unwrap_or(Elements::F64(&[])).into();
+                let elements = elements.unwrap_or(Elements::F64(&[])).part();
                 body::encode(&VectorBody { version, columns, newer, elements }, out);
             }
             Reply::Round { round, elements } => {
-                body::encode(&RoundBody { round, elements: elements.into() }, out);
+                body::encode(&RoundBody { round, elements: elements.part() }, out);
             }
             Reply::Seats(ref state) => body::encode_owned(state, out),
             Reply::Value(bytes) => {
@@ -285,7 +316,7 @@ impl<'a> Reply<'a> {
                 body::encode(&ValueBody { present, bytes }, out);
             }
             Reply::Page { at, more, ref items } => {
-                body::encode(&PageBody { at, more, items: items.items().into() }, out);
+                body::encode(&PageBody { at, more, items: items.items().part() }, out);
             }
             Reply::Found { found, at } => body::encode(&FoundBody { at, found }, out),
             Reply::Granted { granted, token } => {
@@ -298,7 +329,7 @@ impl<'a> Reply<'a> {
             Reply::Permits { available, permits, holders, waiting } => {
                 body::encode(&PermitsBody { available, permits, holders, waiting }, out);
             }
-            Reply::Scalar(scalar) => body::encode(&ScalarBody::from(scalar), out),
+            Reply::Scalar(scalar) => body::encode(&scalar.part(), out),
             Reply::Listing(ref listing) => listing::encode(listing, out),
             Reply::Inspection(ref inspection) => body::encode_owned(&**inspection, out),
             Reply::Usage(ref usage) => body::encode(usage, out),
@@ -312,165 +343,83 @@ impl<'a> Reply<'a> {
     ///
     /// `BadBody`.
     pub fn decode(code: OpCode, body: &'a [u8]) -> Result<Reply<'a>, Fault> {
-        Ok(match code {
-            OpCode::SessionOpen | OpCode::SessionClose | OpCode::ScopeQuota => {
+        Ok(match code.reply() {
+            ReplyShape::Empty => {
                 body::decode_empty(body)?;
                 Reply::Unit
             }
-            OpCode::CounterGet
-            | OpCode::CounterSet
-            | OpCode::CounterAdd
-            | OpCode::CounterFetchAdd
-            | OpCode::CounterSwap
-            | OpCode::CounterMultiply
-            | OpCode::CounterMin
-            | OpCode::CounterMax => Reply::Int(body::decode::<i64_le>(body)?.to_native()),
-            OpCode::ObjectDelete
-            | OpCode::ObjectExpire
-            | OpCode::FlagGet
-            | OpCode::FlagSet
-            | OpCode::FlagSwap
-            | OpCode::ListContainsAll
-            | OpCode::ListRemoveValue
-            | OpCode::ListDone
-            | OpCode::ListReturn
-            | OpCode::MapContainsKey
-            | OpCode::MapContainsValue
-            | OpCode::MapPut
-            | OpCode::MapPutIfAbsent
-            | OpCode::MapCompareAndSwap
-            | OpCode::MapRemove
-            | OpCode::MapPutWithToken
-            | OpCode::SetContains
-            | OpCode::SetContainsAll
-            | OpCode::SetAdd
-            | OpCode::SetRemove
-            | OpCode::SemaphoreRelease
-            | OpCode::SemaphoreExtend
-            | OpCode::LockRelease
-            | OpCode::LockExtend
-            | OpCode::FutureSet
-            | OpCode::FutureCancel => Reply::Bool(*body::decode::<bool>(body)?),
-            OpCode::ObjectWaitNewer
-            | OpCode::CellSet
-            | OpCode::CellSetWithToken
-            | OpCode::VectorInit
-            | OpCode::VectorSet
-            | OpCode::VectorAdd
-            | OpCode::VectorAddRows
-            | OpCode::VectorScale
-            | OpCode::ReductionReset
-            | OpCode::ReductionBreak
-            | OpCode::BarrierArrive
-            | OpCode::BarrierArriveAndWait
-            | OpCode::BarrierReset
-            | OpCode::BarrierBreak
-            | OpCode::LatchCountDown
-            | OpCode::LatchWait
-            | OpCode::ListLen
-            | OpCode::ListPushBack
-            | OpCode::ListPushFront
-            | OpCode::ListInsert
-            | OpCode::ListExtend
-            | OpCode::ListRetainAll
-            | OpCode::ListRemoveAll
-            | OpCode::ListClear
-            | OpCode::MapLen
-            | OpCode::MapPutAll
-            | OpCode::MapMergeAll
-            | OpCode::MapClear
-            | OpCode::MapRemoveAll
-            | OpCode::SetLen
-            | OpCode::SetAddAll
-            | OpCode::SetRemoveAll
-            | OpCode::SetRetainAll
-            | OpCode::SetClear
-            | OpCode::FutureState
-            | OpCode::LogPrint
-            | OpCode::ScopeDelete => Reply::Number(body::decode_u64(body)?),
-            OpCode::CounterCompareAndSwap => {
+            ReplyShape::Int => Reply::Int(body::decode::<i64_le>(body)?.to_native()),
+            ReplyShape::Bool => Reply::Bool(*body::decode::<bool>(body)?),
+            ReplyShape::Number => Reply::Number(body::decode::<u64_le>(body)?.to_native()),
+            ReplyShape::IntSwapped => {
                 let swap = body::decode::<ArchivedIntSwappedBody>(body)?;
                 Reply::IntSwapped { value: swap.value.to_native(), swapped: swap.swapped }
             }
-            OpCode::FlagCompareAndSwap => {
+            ReplyShape::BoolSwapped => {
                 let swap = body::decode::<ArchivedBoolSwappedBody>(body)?;
                 Reply::BoolSwapped { value: swap.value, swapped: swap.swapped }
             }
-            OpCode::CellCompareVersionAndSet | OpCode::CellCompareAndSet => {
+            ReplyShape::VersionSwapped => {
                 let swap = body::decode::<ArchivedVersionSwappedBody>(body)?;
                 Reply::VersionSwapped { version: swap.version.to_native(), swapped: swap.swapped }
             }
-            OpCode::CellAppend => {
+            ReplyShape::Appended => {
                 let append = body::decode::<ArchivedAppendedBody>(body)?;
                 Reply::Appended {
                     version: append.version.to_native(),
                     length: append.length.to_native(),
                 }
             }
-            OpCode::CellGet | OpCode::CellGetIfNewer | OpCode::CellReadRange | OpCode::CellSwap => {
+            ReplyShape::Cell => {
                 let cell = body::decode::<ArchivedCellBody<'a>>(body)?;
                 Reply::Cell {
                     version: cell.version.to_native(),
                     bytes: cell.newer.then_some(&*cell.bytes),
                 }
             }
-            OpCode::VectorGet | OpCode::VectorGetIfNewer | OpCode::VectorGetRows => {
+            ReplyShape::Vector => {
                 let vector = body::decode::<ArchivedVectorBody<'a>>(body)?;
+                let elements = Elements::read(&vector.elements)?;
                 Reply::Vector {
                     version: vector.version.to_native(),
                     columns: vector.columns.to_native(),
-                    elements: vector.newer.then(|| vector.elements.elements()),
+                    elements: vector.newer.then_some(elements),
                 }
             }
-            OpCode::ReductionLast | OpCode::ReductionContribute => {
+            ReplyShape::Round => {
                 let round = body::decode::<ArchivedRoundBody<'a>>(body)?;
-                Reply::Round { round: round.round.to_native(), elements: round.elements.elements() }
+                let elements = Elements::read(&round.elements)?;
+                Reply::Round { round: round.round.to_native(), elements }
             }
-            OpCode::ReductionState | OpCode::BarrierState | OpCode::LatchState => {
+            ReplyShape::Seats => {
                 let state = body::decode::<ArchivedSeatState>(body)?;
                 Reply::Seats(body::owned(rkyv::deserialize::<_, Failure>(state))?)
             }
-            OpCode::ListGet
-            | OpCode::ListPopBack
-            | OpCode::ListPopFront
-            | OpCode::ListPopFrontWait
-            | OpCode::ListSet
-            | OpCode::ListRemoveAt
-            | OpCode::MapGet
-            | OpCode::MapTake
-            | OpCode::MapSwap
-            | OpCode::MapMerge
-            | OpCode::FuturePeek
-            | OpCode::FutureGet
-            | OpCode::UserRead
-            | OpCode::UserUpdate => {
+            ReplyShape::Value => {
                 let value = body::decode::<ArchivedValueBody<'a>>(body)?;
                 Reply::Value(value.present.then_some(&*value.bytes))
             }
-            OpCode::ListRange | OpCode::MapScan | OpCode::SetScan | OpCode::LogTail => {
+            ReplyShape::Page => {
                 let page = body::decode::<ArchivedPageBody<'a>>(body)?;
-                let items = page.items.items()?.into();
+                let items = Items::read(&page.items)?.into();
                 Reply::Page { at: page.at.to_native(), more: page.more, items }
             }
-            OpCode::ListIndexOf => {
+            ReplyShape::Found => {
                 let found = body::decode::<ArchivedFoundBody>(body)?;
                 Reply::Found { found: found.found, at: found.at.to_native() }
             }
-            OpCode::SemaphoreAcquire
-            | OpCode::SemaphoreTryAcquire
-            | OpCode::LockAcquire
-            | OpCode::LockTryAcquire => {
+            ReplyShape::Granted => {
                 let grant = body::decode::<ArchivedGrantedBody>(body)?;
                 Reply::Granted { granted: grant.granted, token: grant.token.to_native() }
             }
-            OpCode::ListClaim | OpCode::ListTryClaim => {
+            ReplyShape::Claimed => {
                 let claim = body::decode::<ArchivedClaimedBody<'a>>(body)?;
                 Reply::Claimed {
                     token: claim.token.to_native(),
                     bytes: claim.present.then_some(&*claim.bytes),
                 }
             }
-            OpCode::SemaphoreState | OpCode::LockState => {
+            ReplyShape::Permits => {
                 let state = body::decode::<ArchivedPermitsBody>(body)?;
                 Reply::Permits {
                     available: state.available.to_native(),
@@ -479,15 +428,17 @@ impl<'a> Reply<'a> {
                     waiting: state.waiting.to_native(),
                 }
             }
-            OpCode::VectorDot | OpCode::VectorSum => Reply::Scalar(body::decode_scalar(body)?),
-            OpCode::ScopeList => Reply::Listing(listing::decode(body)?),
-            OpCode::ObjectInspect => {
+            ReplyShape::Scalar => {
+                Reply::Scalar(Scalar::read(body::decode::<ArchivedScalarBody>(body)?)?)
+            }
+            ReplyShape::Listing => Reply::Listing(listing::decode(body)?),
+            ReplyShape::Inspection => {
                 let inspection = body::decode::<ArchivedInspection>(body)?;
                 let inspection = body::owned(rkyv::deserialize::<_, Failure>(inspection))?;
                 Reply::Inspection(Box::new(inspection))
             }
-            OpCode::ScopeUsage => Reply::Usage(body::decode::<ArchivedUsage>(body)?.into()),
-            OpCode::ScopeStats => {
+            ReplyShape::Usage => Reply::Usage(body::decode::<ArchivedUsage>(body)?.into()),
+            ReplyShape::Stats => {
                 let stats = body::decode::<ArchivedStats>(body)?;
                 Reply::Stats(Box::new(body::owned(rkyv::deserialize::<_, Failure>(stats))?))
             }

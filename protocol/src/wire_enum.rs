@@ -1,9 +1,11 @@
-//! The one macro of the crate: an enum whose values are fixed on the wire, with the way back from a
-//! number that may be unknown.
+//! Enums whose values are fixed on the wire, with the way back from a number that may be unknown.
 
-/// Declares a fieldless enum with fixed wire values, `to_wire`, `from_wire` and `ALL`.
+/// Declares a fieldless enum with fixed wire values, `to_wire`, `from_wire`, `name` and `ALL`.
 macro_rules! wire_enum {
-    ($(#[$meta:meta])* pub enum $name:ident: $wire:ty { $($(#[$doc:meta])* $variant:ident = $value:literal,)+ }) => {
+    (
+        $(#[$meta:meta])*
+        pub enum $name:ident: $wire:ty { $($(#[$doc:meta])* $variant:ident = $value:literal,)+ }
+    ) => {
         $(#[$meta])*
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
         #[repr($wire)]
@@ -25,8 +27,51 @@ macro_rules! wire_enum {
                     _ => None,
                 }
             }
+
+            /// The name that people read and write, in snake case.
+            pub const fn name(self) -> &'static str {
+                match self { $($name::$variant => $crate::wire_enum::snake_case!($variant),)+ }
+            }
         }
     };
 }
 
-pub(crate) use wire_enum;
+/// The name of a variant as people read and write it: `FetchAdd` is `"fetch_add"`.
+macro_rules! snake_case {
+    ($camel:ident) => {{
+        const CAMEL: &str = stringify!($camel);
+        const SNAKE: [u8; $crate::wire_enum::snake_len(CAMEL)] = $crate::wire_enum::snake(CAMEL);
+        match std::str::from_utf8(&SNAKE) {
+            Ok(name) => name,
+            Err(_) => unreachable!(),
+        }
+    }};
+}
+
+pub(crate) use {snake_case, wire_enum};
+
+/// How many bytes the name of a variant has.
+pub(crate) const fn snake_len(camel: &str) -> usize {
+    let camel = camel.as_bytes();
+    let (mut at, mut len) = (1, 1);
+    while at < camel.len() {
+        len += if camel[at].is_ascii_uppercase() { 2 } else { 1 };
+        at += 1;
+    }
+    len
+}
+
+/// The bytes of the name of a variant, of which there are `LEN`.
+pub(crate) const fn snake<const LEN: usize>(camel: &str) -> [u8; LEN] {
+    let camel = camel.as_bytes();
+    let mut snake = [b'_'; LEN];
+    let (mut from, mut to) = (0, 0);
+    while from < camel.len() {
+        if from > 0 && camel[from].is_ascii_uppercase() {
+            to += 1;
+        }
+        snake[to] = camel[from].to_ascii_lowercase();
+        (from, to) = (from + 1, to + 1);
+    }
+    snake
+}

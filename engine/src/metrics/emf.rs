@@ -96,7 +96,7 @@ fn at_once(metrics: &Metrics) -> Histogram {
 }
 
 /// Requests answered between two readings, by kind and outcome.
-fn ops_since(before: &Metrics, now: &Metrics) -> BTreeMap<(&'static str, String), u64> {
+fn ops_since(before: &Metrics, now: &Metrics) -> BTreeMap<(&'static str, &'static str), u64> {
     let mut ops = BTreeMap::new();
     for it in &now.ops {
         *ops.entry((it.kind_name(), it.outcome_name())).or_insert(0) += it.count;

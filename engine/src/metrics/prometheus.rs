@@ -61,8 +61,11 @@ impl Collector for Page {
         let help = "Requests answered, by kind, op, and outcome: done, or the refusal.";
         let mut ops = encoder.encode_descriptor("ops", help, None, MetricType::Counter)?;
         for count in &metrics.ops {
-            let (op, outcome) = (count.op_name(), count.outcome_name());
-            let labels = [("kind", count.kind_name()), ("op", &*op), ("outcome", &*outcome)];
+            let labels = [
+                ("kind", count.kind_name()),
+                ("op", count.op_name()),
+                ("outcome", count.outcome_name()),
+            ];
             ops.encode_family(&labels)?.encode_counter::<NoLabelSet, _, u64>(&count.count, None)?;
         }
 

@@ -1,12 +1,6 @@
 //! Ops on a barrier: named parties that wait for one another, generation after generation.
 
-use rkyv::with::InlineAsBox;
-use rkyv::{Archive, Serialize};
-
 use super::loss::Loss;
-use super::{OpCode, misrouted};
-use crate::body::{self, BytesBody};
-use crate::status::{Fault, Status};
 
 /// In place of a generation: whichever is in progress.
 pub const GENERATION_CURRENT: u64 = u64::MAX;
@@ -58,68 +52,5 @@ impl<'a> Arrival<'a> {
     pub const fn new(party: &'a str, parties: u32) -> Arrival<'a> {
         let (generation, hold_ms, loss) = (GENERATION_CURRENT, 0, Loss::Wait);
         Arrival { party, parties, generation, hold_ms, loss }
-    }
-}
-
-#[derive(Archive, Serialize)]
-struct ArrivalBody<'a> {
-    generation: u64,
-    parties: u32,
-    hold_ms: u32,
-    loss: u8,
-    #[rkyv(with = InlineAsBox)]
-    party: &'a [u8],
-}
-
-impl<'a> BarrierOp<'a> {
-    pub(super) fn code(&self) -> OpCode {
-        match self {
-            BarrierOp::State => OpCode::BarrierState,
-            BarrierOp::Arrive(_) => OpCode::BarrierArrive,
-            BarrierOp::ArriveAndWait(_) => OpCode::BarrierArriveAndWait,
-            BarrierOp::Reset => OpCode::BarrierReset,
-            BarrierOp::Break { .. } => OpCode::BarrierBreak,
-        }
-    }
-
-    pub(super) fn encode(&self, out: &mut Vec<u8>) {
-        match *self {
-            BarrierOp::State | BarrierOp::Reset => {}
-            BarrierOp::Arrive(arrival) | BarrierOp::ArriveAndWait(arrival) => {
-                let Arrival { party, parties, generation, hold_ms, loss } = arrival;
-                let (party, loss) = (party.as_bytes(), loss.to_wire());
-                body::encode(&ArrivalBody { generation, parties, hold_ms, loss, party }, out);
-            }
-            BarrierOp::Break { reason } => {
-                body::encode(&BytesBody { bytes: reason.as_bytes() }, out);
-            }
-        }
-    }
-
-    pub(super) fn decode(code: OpCode, body: &'a [u8]) -> Result<BarrierOp<'a>, Fault> {
-        let arrival = || {
-            let arrival = body::decode::<ArchivedArrivalBody<'a>>(body)?;
-            Ok::<_, Fault>(Arrival {
-                party: body::text(&arrival.party)?,
-                parties: arrival.parties.to_native(),
-                generation: arrival.generation.to_native(),
-                hold_ms: arrival.hold_ms.to_native(),
-                loss: Loss::from_wire(arrival.loss).ok_or(Fault::new(Status::BadBody))?,
-            })
-        };
-        Ok(match code {
-            OpCode::BarrierState => {
-                body::decode_empty(body)?;
-                BarrierOp::State
-            }
-            OpCode::BarrierArrive => BarrierOp::Arrive(arrival()?),
-            OpCode::BarrierArriveAndWait => BarrierOp::ArriveAndWait(arrival()?),
-            OpCode::BarrierReset => {
-                body::decode_empty(body)?;
-                BarrierOp::Reset
-            }
-            OpCode::BarrierBreak => BarrierOp::Break { reason: body::decode_text(body)? },
-            _ => misrouted(code),
-        })
     }
 }

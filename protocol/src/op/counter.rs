@@ -1,11 +1,9 @@
 //! Ops on a counter, a 64-bit signed integer that is 0 until somebody changes it.
 
 use rkyv::rend::i64_le;
-use rkyv::{Archive, Serialize};
 
-use super::{Op, OpCode, misrouted};
+use super::OpCode;
 use crate::body;
-use crate::status::Fault;
 
 /// What can be asked of a counter. A result beyond 64 bits is refused with `Overflow`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,43 +54,7 @@ pub enum CounterOp {
     },
 }
 
-#[derive(Archive, Serialize)]
-struct CompareAndSwapBody {
-    expected: i64,
-    value: i64,
-}
-
 impl CounterOp {
-    pub(super) fn code(&self) -> OpCode {
-        match self {
-            CounterOp::Get => OpCode::CounterGet,
-            CounterOp::Set { .. } => OpCode::CounterSet,
-            CounterOp::Add { .. } => OpCode::CounterAdd,
-            CounterOp::FetchAdd { .. } => OpCode::CounterFetchAdd,
-            CounterOp::Swap { .. } => OpCode::CounterSwap,
-            CounterOp::CompareAndSwap { .. } => OpCode::CounterCompareAndSwap,
-            CounterOp::Multiply { .. } => OpCode::CounterMultiply,
-            CounterOp::Min { .. } => OpCode::CounterMin,
-            CounterOp::Max { .. } => OpCode::CounterMax,
-        }
-    }
-
-    pub(super) fn encode(&self, out: &mut Vec<u8>) {
-        match *self {
-            CounterOp::Get => {}
-            CounterOp::CompareAndSwap { expected, value } => {
-                body::encode(&CompareAndSwapBody { expected, value }, out);
-            }
-            CounterOp::Set { value: number }
-            | CounterOp::Add { delta: number }
-            | CounterOp::FetchAdd { delta: number }
-            | CounterOp::Swap { value: number }
-            | CounterOp::Multiply { factor: number }
-            | CounterOp::Min { value: number }
-            | CounterOp::Max { value: number } => body::encode(&number, out),
-        }
-    }
-
     /// The quick way to what most requests are: an update by one number. `None` if this is anything else,
     /// or the body is not its archive; then [`Op::decode`] says what.
     #[inline(always)]
@@ -114,34 +76,6 @@ impl CounterOp {
             MIN => CounterOp::Min { value: number },
             MAX => CounterOp::Max { value: number },
             _ => return None,
-        })
-    }
-
-    /// Makes an [`Op`] in one step: an enum that is put into another one is copied in words that span
-    /// fresh stores, and each such load waits for all of them.
-    #[inline(always)]
-    pub(super) fn decode<'a>(code: OpCode, bytes: &[u8]) -> Result<Op<'a>, Fault> {
-        let number = || Ok::<_, Fault>(body::decode::<i64_le>(bytes)?.to_native());
-        Ok(match code {
-            OpCode::CounterGet => {
-                body::decode_empty(bytes)?;
-                Op::Counter(CounterOp::Get)
-            }
-            OpCode::CounterSet => Op::Counter(CounterOp::Set { value: number()? }),
-            OpCode::CounterAdd => Op::Counter(CounterOp::Add { delta: number()? }),
-            OpCode::CounterFetchAdd => Op::Counter(CounterOp::FetchAdd { delta: number()? }),
-            OpCode::CounterSwap => Op::Counter(CounterOp::Swap { value: number()? }),
-            OpCode::CounterCompareAndSwap => {
-                let swap = body::decode::<ArchivedCompareAndSwapBody>(bytes)?;
-                Op::Counter(CounterOp::CompareAndSwap {
-                    expected: swap.expected.to_native(),
-                    value: swap.value.to_native(),
-                })
-            }
-            OpCode::CounterMultiply => Op::Counter(CounterOp::Multiply { factor: number()? }),
-            OpCode::CounterMin => Op::Counter(CounterOp::Min { value: number()? }),
-            OpCode::CounterMax => Op::Counter(CounterOp::Max { value: number()? }),
-            _ => misrouted(code),
         })
     }
 }

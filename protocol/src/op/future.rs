@@ -1,9 +1,5 @@
 //! Ops on a future: bytes that are set once and waited for.
 
-use super::{OpCode, misrouted};
-use crate::body::{self, BytesBody};
-use crate::status::Fault;
-
 /// What can be asked of a future.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FutureOp<'a> {
@@ -32,37 +28,3 @@ pub const FUTURE_PENDING: u64 = 0;
 pub const FUTURE_SET: u64 = 1;
 /// There will be no bytes.
 pub const FUTURE_CANCELLED: u64 = 2;
-
-impl<'a> FutureOp<'a> {
-    pub(super) fn code(&self) -> OpCode {
-        match self {
-            FutureOp::State => OpCode::FutureState,
-            FutureOp::Peek => OpCode::FuturePeek,
-            FutureOp::Set { .. } => OpCode::FutureSet,
-            FutureOp::Get => OpCode::FutureGet,
-            FutureOp::Cancel { .. } => OpCode::FutureCancel,
-        }
-    }
-
-    pub(super) fn encode(&self, out: &mut Vec<u8>) {
-        match *self {
-            FutureOp::State | FutureOp::Peek | FutureOp::Get => {}
-            FutureOp::Set { bytes } => body::encode(&BytesBody { bytes }, out),
-            FutureOp::Cancel { reason } => {
-                body::encode(&BytesBody { bytes: reason.as_bytes() }, out);
-            }
-        }
-    }
-
-    pub(super) fn decode(code: OpCode, body: &'a [u8]) -> Result<FutureOp<'a>, Fault> {
-        let empty = |op| body::decode_empty(body).map(|()| op);
-        Ok(match code {
-            OpCode::FutureState => empty(FutureOp::State)?,
-            OpCode::FuturePeek => empty(FutureOp::Peek)?,
-            OpCode::FutureSet => FutureOp::Set { bytes: body::decode_bytes(body)? },
-            OpCode::FutureGet => empty(FutureOp::Get)?,
-            OpCode::FutureCancel => FutureOp::Cancel { reason: body::decode_text(body)? },
-            _ => misrouted(code),
-        })
-    }
-}

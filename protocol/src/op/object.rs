@@ -1,9 +1,5 @@
 //! What can be asked of an object of any kind.
 
-use super::{OpCode, misrouted};
-use crate::body;
-use crate::status::Fault;
-
 /// An op that does not depend on the kind of the object.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ObjectOp {
@@ -24,40 +20,4 @@ pub enum ObjectOp {
         /// In so many milliseconds; 0 for never.
         ttl_ms: u64,
     },
-}
-
-impl ObjectOp {
-    pub(super) fn code(&self) -> OpCode {
-        match self {
-            ObjectOp::Delete => OpCode::ObjectDelete,
-            ObjectOp::Inspect => OpCode::ObjectInspect,
-            ObjectOp::WaitNewer { .. } => OpCode::ObjectWaitNewer,
-            ObjectOp::Expire { .. } => OpCode::ObjectExpire,
-        }
-    }
-
-    pub(super) fn encode(&self, out: &mut Vec<u8>) {
-        match *self {
-            ObjectOp::Delete | ObjectOp::Inspect => {}
-            ObjectOp::WaitNewer { version: number } | ObjectOp::Expire { ttl_ms: number } => {
-                body::encode(&number, out);
-            }
-        }
-    }
-
-    pub(super) fn decode(code: OpCode, body: &[u8]) -> Result<ObjectOp, Fault> {
-        Ok(match code {
-            OpCode::ObjectDelete => {
-                body::decode_empty(body)?;
-                ObjectOp::Delete
-            }
-            OpCode::ObjectInspect => {
-                body::decode_empty(body)?;
-                ObjectOp::Inspect
-            }
-            OpCode::ObjectWaitNewer => ObjectOp::WaitNewer { version: body::decode_u64(body)? },
-            OpCode::ObjectExpire => ObjectOp::Expire { ttl_ms: body::decode_u64(body)? },
-            _ => misrouted(code),
-        })
-    }
 }

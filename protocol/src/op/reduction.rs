@@ -1,11 +1,7 @@
 //! Ops on a reduction: the all-reduce step, one round trip a round.
 
-use rkyv::{Archive, Serialize};
-
 use super::loss::Loss;
-use super::{OpCode, misrouted};
-use crate::body::{self, BytesBody, Elements, ElementsBody};
-use crate::status::{Fault, Status};
+use crate::body::Elements;
 use crate::wire_enum::wire_enum;
 
 wire_enum! {
@@ -68,74 +64,4 @@ pub struct Contribution<'a> {
     pub loss: Loss,
     /// What is contributed; the same type and length for all parties of the round.
     pub elements: Elements<'a>,
-}
-
-#[derive(Archive, Serialize)]
-struct ContributionBody<'a> {
-    round: u64,
-    party: u32,
-    parties: u32,
-    hold_ms: u32,
-    op: u8,
-    loss: u8,
-    elements: ElementsBody<'a>,
-}
-
-impl<'a> ReductionOp<'a> {
-    pub(super) fn code(&self) -> OpCode {
-        match self {
-            ReductionOp::Last => OpCode::ReductionLast,
-            ReductionOp::State => OpCode::ReductionState,
-            ReductionOp::Contribute(_) => OpCode::ReductionContribute,
-            ReductionOp::Reset => OpCode::ReductionReset,
-            ReductionOp::Break { .. } => OpCode::ReductionBreak,
-        }
-    }
-
-    pub(super) fn encode(&self, out: &mut Vec<u8>) {
-        match *self {
-            ReductionOp::Last | ReductionOp::State | ReductionOp::Reset => {}
-            ReductionOp::Contribute(contribution) => {
-                let Contribution { party, parties, round, op, hold_ms, loss, elements } =
-                    contribution;
-                let (op, loss, elements) = (op.to_wire(), loss.to_wire(), elements.into());
-                let body = ContributionBody { round, party, parties, hold_ms, op, loss, elements };
-                body::encode(&body, out);
-            }
-            ReductionOp::Break { reason } => {
-                body::encode(&BytesBody { bytes: reason.as_bytes() }, out);
-            }
-        }
-    }
-
-    pub(super) fn decode(code: OpCode, body: &'a [u8]) -> Result<ReductionOp<'a>, Fault> {
-        Ok(match code {
-            OpCode::ReductionLast => {
-                body::decode_empty(body)?;
-                ReductionOp::Last
-            }
-            OpCode::ReductionState => {
-                body::decode_empty(body)?;
-                ReductionOp::State
-            }
-            OpCode::ReductionContribute => {
-                let part = body::decode::<ArchivedContributionBody<'a>>(body)?;
-                ReductionOp::Contribute(Contribution {
-                    party: part.party.to_native(),
-                    parties: part.parties.to_native(),
-                    round: part.round.to_native(),
-                    op: ReduceOp::from_wire(part.op).ok_or(Fault::new(Status::BadBody))?,
-                    hold_ms: part.hold_ms.to_native(),
-                    loss: Loss::from_wire(part.loss).ok_or(Fault::new(Status::BadBody))?,
-                    elements: part.elements.elements(),
-                })
-            }
-            OpCode::ReductionReset => {
-                body::decode_empty(body)?;
-                ReductionOp::Reset
-            }
-            OpCode::ReductionBreak => ReductionOp::Break { reason: body::decode_text(body)? },
-            _ => misrouted(code),
-        })
-    }
 }

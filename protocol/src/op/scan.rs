@@ -3,7 +3,7 @@
 use rkyv::with::InlineAsBox;
 use rkyv::{Archive, Serialize};
 
-use crate::body;
+use crate::body::{Part, ReadPart};
 use crate::status::{Fault, Status};
 use crate::wire_enum::wire_enum;
 
@@ -74,8 +74,9 @@ impl<'a> Edge<'a> {
     }
 }
 
+/// [`ScanArgs`] in a body.
 #[derive(Archive, Serialize)]
-struct ScanBody<'a> {
+pub(crate) struct ScanBody<'a> {
     limit: u32,
     what: u8,
     reverse: bool,
@@ -87,22 +88,24 @@ struct ScanBody<'a> {
     to: &'a [u8],
 }
 
-impl<'a> ScanArgs<'a> {
-    pub(super) fn encode(self, out: &mut Vec<u8>) {
+impl<'a> Part for ScanArgs<'a> {
+    type Body = ScanBody<'a>;
+
+    fn part(self) -> ScanBody<'a> {
         let ScanArgs { what, reverse, limit, from, to } = self;
         let ((from_bound, from), (to_bound, to)) = (from.to_wire(), to.to_wire());
-        let what = what.to_wire();
-        body::encode(&ScanBody { limit, what, reverse, from_bound, to_bound, from, to }, out);
+        ScanBody { limit, what: what.to_wire(), reverse, from_bound, to_bound, from, to }
     }
+}
 
-    pub(super) fn decode(body: &'a [u8]) -> Result<ScanArgs<'a>, Fault> {
-        let scan = body::decode::<ArchivedScanBody<'a>>(body)?;
+impl<'a> ReadPart<'a> for ScanArgs<'a> {
+    fn read(archived: &'a ArchivedScanBody<'a>) -> Result<ScanArgs<'a>, Fault> {
         Ok(ScanArgs {
-            what: ScanWhat::from_wire(scan.what).ok_or(Fault::new(Status::BadBody))?,
-            reverse: scan.reverse,
-            limit: scan.limit.to_native(),
-            from: Edge::from_wire(scan.from_bound, &scan.from)?,
-            to: Edge::from_wire(scan.to_bound, &scan.to)?,
+            what: ScanWhat::from_wire(archived.what).ok_or(Fault::new(Status::BadBody))?,
+            reverse: archived.reverse,
+            limit: archived.limit.to_native(),
+            from: Edge::from_wire(archived.from_bound, &archived.from)?,
+            to: Edge::from_wire(archived.to_bound, &archived.to)?,
         })
     }
 }

@@ -1,12 +1,5 @@
 //! Ops on a semaphore: permits, each held by somebody for a while.
 
-use rkyv::{Archive, Serialize};
-
-use super::hold::{self, ExtendBody};
-use super::{OpCode, misrouted};
-use crate::body;
-use crate::status::Fault;
-
 /// What can be asked of a semaphore.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SemaphoreOp {
@@ -42,62 +35,4 @@ pub struct Permit {
     /// For how long, in milliseconds from when the request arrives; 0 for as long as the session
     /// lives.
     pub hold_ms: u32,
-}
-
-#[derive(Archive, Serialize)]
-struct PermitBody {
-    permits: u32,
-    count: u32,
-    hold_ms: u32,
-}
-
-impl SemaphoreOp {
-    pub(super) fn code(&self) -> OpCode {
-        match self {
-            SemaphoreOp::State => OpCode::SemaphoreState,
-            SemaphoreOp::Acquire(_) => OpCode::SemaphoreAcquire,
-            SemaphoreOp::TryAcquire(_) => OpCode::SemaphoreTryAcquire,
-            SemaphoreOp::Release { .. } => OpCode::SemaphoreRelease,
-            SemaphoreOp::Extend { .. } => OpCode::SemaphoreExtend,
-        }
-    }
-
-    pub(super) fn encode(&self, out: &mut Vec<u8>) {
-        match *self {
-            SemaphoreOp::State => {}
-            SemaphoreOp::Acquire(permit) | SemaphoreOp::TryAcquire(permit) => {
-                let Permit { permits, count, hold_ms } = permit;
-                body::encode(&PermitBody { permits, count, hold_ms }, out);
-            }
-            SemaphoreOp::Release { token } => body::encode(&token, out),
-            SemaphoreOp::Extend { token, hold_ms } => {
-                body::encode(&ExtendBody { token, hold_ms }, out);
-            }
-        }
-    }
-
-    pub(super) fn decode(code: OpCode, body: &[u8]) -> Result<SemaphoreOp, Fault> {
-        let permit = || {
-            let permit = body::decode::<ArchivedPermitBody>(body)?;
-            Ok::<_, Fault>(Permit {
-                permits: permit.permits.to_native(),
-                count: permit.count.to_native(),
-                hold_ms: permit.hold_ms.to_native(),
-            })
-        };
-        Ok(match code {
-            OpCode::SemaphoreState => {
-                body::decode_empty(body)?;
-                SemaphoreOp::State
-            }
-            OpCode::SemaphoreAcquire => SemaphoreOp::Acquire(permit()?),
-            OpCode::SemaphoreTryAcquire => SemaphoreOp::TryAcquire(permit()?),
-            OpCode::SemaphoreRelease => SemaphoreOp::Release { token: body::decode_u64(body)? },
-            OpCode::SemaphoreExtend => {
-                let (token, hold_ms) = hold::decode_extend(body)?;
-                SemaphoreOp::Extend { token, hold_ms }
-            }
-            _ => misrouted(code),
-        })
-    }
 }

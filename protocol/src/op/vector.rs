@@ -1,11 +1,6 @@
 //! Ops on a vector: rows × columns of numbers of one type, with a version.
 
-use rkyv::rend::u64_le;
-use rkyv::{Archive, Serialize};
-
-use super::{OpCode, misrouted};
-use crate::body::{self, ArchivedElementsBody, Elements, ElementsBody, Scalar, ScalarBody};
-use crate::status::Fault;
+use crate::body::{Elements, Scalar};
 
 /// What can be asked of a vector. Until somebody writes it there is none: reads answer `Absent`.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -64,106 +59,4 @@ pub enum VectorOp<'a> {
     },
     /// Answers the sum of all elements, added in their order.
     Sum,
-}
-
-#[derive(Archive, Serialize)]
-struct ShapedBody<'a> {
-    columns: u32,
-    elements: ElementsBody<'a>,
-}
-
-#[derive(Archive, Serialize)]
-struct RowsBody {
-    from: u32,
-    count: u32,
-}
-
-#[derive(Archive, Serialize)]
-struct AddRowsBody<'a> {
-    from: u32,
-    elements: ElementsBody<'a>,
-}
-
-impl<'a> VectorOp<'a> {
-    pub(super) fn code(&self) -> OpCode {
-        match self {
-            VectorOp::Get => OpCode::VectorGet,
-            VectorOp::GetIfNewer { .. } => OpCode::VectorGetIfNewer,
-            VectorOp::Init { .. } => OpCode::VectorInit,
-            VectorOp::Set { .. } => OpCode::VectorSet,
-            VectorOp::Add { .. } => OpCode::VectorAdd,
-            VectorOp::GetRows { .. } => OpCode::VectorGetRows,
-            VectorOp::AddRows { .. } => OpCode::VectorAddRows,
-            VectorOp::Scale { .. } => OpCode::VectorScale,
-            VectorOp::Dot { .. } => OpCode::VectorDot,
-            VectorOp::Sum => OpCode::VectorSum,
-        }
-    }
-
-    pub(super) fn encode(&self, out: &mut Vec<u8>) {
-        match *self {
-            VectorOp::Get | VectorOp::Sum => {}
-            VectorOp::GetIfNewer { version } => body::encode(&version, out),
-            VectorOp::Init { columns, elements } | VectorOp::Set { columns, elements } => {
-                body::encode(&ShapedBody { columns, elements: elements.into() }, out);
-            }
-            VectorOp::Add { elements } | VectorOp::Dot { elements } => {
-                body::encode(&ElementsBody::from(elements), out);
-            }
-            VectorOp::GetRows { from, count } => body::encode(&RowsBody { from, count }, out),
-            VectorOp::AddRows { from, elements } => {
-                body::encode(&AddRowsBody { from, elements: elements.into() }, out);
-            }
-            VectorOp::Scale { factor } => body::encode(&ScalarBody::from(factor), out),
-        }
-    }
-
-    pub(super) fn decode(code: OpCode, body: &'a [u8]) -> Result<VectorOp<'a>, Fault> {
-        let shaped = || {
-            let shaped = body::decode::<ArchivedShapedBody<'a>>(body)?;
-            Ok::<_, Fault>((shaped.columns.to_native(), shaped.elements.elements()))
-        };
-        Ok(match code {
-            OpCode::VectorGet => {
-                body::decode_empty(body)?;
-                VectorOp::Get
-            }
-            OpCode::VectorGetIfNewer => {
-                VectorOp::GetIfNewer { version: body::decode::<u64_le>(body)?.to_native() }
-            }
-            OpCode::VectorInit => {
-                let (columns, elements) = shaped()?;
-                VectorOp::Init { columns, elements }
-            }
-            OpCode::VectorSet => {
-                let (columns, elements) = shaped()?;
-                VectorOp::Set { columns, elements }
-            }
-            OpCode::VectorAdd => {
-                let elements = body::decode::<ArchivedElementsBody<'a>>(body)?.elements();
-                VectorOp::Add { elements }
-            }
-            OpCode::VectorGetRows => {
-                let rows = body::decode::<ArchivedRowsBody>(body)?;
-                VectorOp::GetRows { from: rows.from.to_native(), count: rows.count.to_native() }
-            }
-            OpCode::VectorAddRows => {
-                let rows = body::decode::<ArchivedAddRowsBody<'a>>(body)?;
-                VectorOp::AddRows {
-                    from: rows.from.to_native(),
-                    elements: rows.elements.elements(),
-                }
-            }
-            OpCode::VectorScale => VectorOp::Scale { factor: body::decode_scalar(body)? },
-            OpCode::VectorDot => {
-                let elements = body::decode::<ArchivedElementsBody<'a>>(body)?.elements();
-                VectorOp::Dot { elements }
-            }
-            OpCode::VectorSum => {
-                body::decode_empty(body)?;
-                VectorOp::Sum
-            }
-            _ => misrouted(code),
-        })
-    }
 }

@@ -1,7 +1,7 @@
 //! One value of everything that goes over the wire, made from given material.
 //!
-//! The matches are exhaustive on purpose: a new op or status does not compile until it has a sample,
-//! and with it a golden frame, a row in PROTOCOL.md and its place in every property.
+//! A new op has a sample because it is in the table, and with it a golden frame, a row in PROTOCOL.md
+//! and its place in every property. The match over statuses is exhaustive for the same reason.
 
 use catena_protocol::op::{
     Arrival, BarrierOp, CellOp, Contribution, CounterOp, Edge, FlagOp, FutureOp, LatchOp, ListOp,
@@ -9,9 +9,9 @@ use catena_protocol::op::{
     ScopeOp, SemaphoreOp, SessionOp, SetOp, UserOp, VectorOp,
 };
 use catena_protocol::{
-    Elements, Fault, FrameKind, Header, Hello, Holder, Inspection, ItemsBuf, Kind, Listed,
-    ListingBuf, Members, Missing, ObjectId, Op, OpCode, Refusal, Reply, Scalar, SeatState,
-    ShardMap, Stats, Status, Usage, Welcome, frame,
+    Elements, Fault, FrameKind, Header, Hello, Holder, Inspection, Items, ItemsBuf, Kind, Listed,
+    ListingBuf, Members, Missing, ObjectId, Op, OpCode, Refusal, Reply, ReplyShape, Scalar,
+    SeatState, ShardMap, Stats, Status, Usage, Welcome, frame,
 };
 
 /// What samples are made of.
@@ -103,20 +103,6 @@ impl Material {
         }
     }
 
-    fn scan(&self) -> ScanArgs<'_> {
-        ScanArgs {
-            what: self.what,
-            reverse: self.yes,
-            limit: self.small,
-            from: if self.yes { Edge::Included(&self.bytes) } else { Edge::None },
-            to: Edge::Excluded(&self.other_bytes),
-        }
-    }
-
-    fn permit(&self) -> Permit {
-        Permit { permits: self.other_small, count: self.small, hold_ms: self.small }
-    }
-
     fn listing(&self) -> ListingBuf {
         let mut listing = ListingBuf::default();
         (listing.more, listing.unnamed) = (self.yes, self.other_number);
@@ -167,318 +153,235 @@ impl Material {
     }
 }
 
-/// The op with this code.
-pub(crate) fn op(code: OpCode, material: &Material) -> Op<'_> {
-    let Material { int, other_int, number, other_number, small, other_small, yes, .. } = *material;
-    let (bytes, elements) = (&*material.bytes, material.numbers.elements());
-    let (party, parties) = (&*material.name, other_small);
-    let (hold_ms, loss, items) = (small, material.loss, material.items.items());
-    let (key, value, token) = (&*material.other_bytes, bytes, other_number);
-    let arrival = Arrival { party, parties, generation: number, hold_ms, loss };
-    match code {
-        OpCode::SessionOpen => {
-            Op::Session(SessionOp::Open { born_us: number, nonce: other_number, ttl_ms: small })
-        }
-        OpCode::SessionClose => Op::Session(SessionOp::Close),
-        OpCode::ObjectDelete => Op::Object(ObjectOp::Delete),
-        OpCode::ObjectInspect => Op::Object(ObjectOp::Inspect),
-        OpCode::ObjectWaitNewer => Op::Object(ObjectOp::WaitNewer { version: number }),
-        OpCode::ObjectExpire => Op::Object(ObjectOp::Expire { ttl_ms: number }),
-        OpCode::CounterGet => Op::Counter(CounterOp::Get),
-        OpCode::CounterSet => Op::Counter(CounterOp::Set { value: int }),
-        OpCode::CounterAdd => Op::Counter(CounterOp::Add { delta: int }),
-        OpCode::CounterFetchAdd => Op::Counter(CounterOp::FetchAdd { delta: int }),
-        OpCode::CounterSwap => Op::Counter(CounterOp::Swap { value: int }),
-        OpCode::CounterCompareAndSwap => {
-            Op::Counter(CounterOp::CompareAndSwap { expected: int, value: other_int })
-        }
-        OpCode::CounterMultiply => Op::Counter(CounterOp::Multiply { factor: int }),
-        OpCode::CounterMin => Op::Counter(CounterOp::Min { value: int }),
-        OpCode::CounterMax => Op::Counter(CounterOp::Max { value: int }),
-        OpCode::FlagGet => Op::Flag(FlagOp::Get),
-        OpCode::FlagSet => Op::Flag(FlagOp::Set { value: yes }),
-        OpCode::FlagSwap => Op::Flag(FlagOp::Swap { value: yes }),
-        OpCode::FlagCompareAndSwap => {
-            Op::Flag(FlagOp::CompareAndSwap { expected: !yes, value: yes })
-        }
-        OpCode::CellGet => Op::Cell(CellOp::Get),
-        OpCode::CellGetIfNewer => Op::Cell(CellOp::GetIfNewer { version: number }),
-        OpCode::CellReadRange => Op::Cell(CellOp::ReadRange { from: number, length: other_number }),
-        OpCode::CellSet => Op::Cell(CellOp::Set { bytes }),
-        OpCode::CellSwap => Op::Cell(CellOp::Swap { bytes }),
-        OpCode::CellCompareVersionAndSet => {
-            Op::Cell(CellOp::CompareVersionAndSet { version: number, bytes })
-        }
-        OpCode::CellCompareAndSet => {
-            Op::Cell(CellOp::CompareAndSet { expected: &material.other_bytes, bytes })
-        }
-        OpCode::CellAppend => Op::Cell(CellOp::Append { bytes }),
-        OpCode::CellSetWithToken => Op::Cell(CellOp::SetWithToken { token, bytes }),
-        OpCode::VectorGet => Op::Vector(VectorOp::Get),
-        OpCode::VectorGetIfNewer => Op::Vector(VectorOp::GetIfNewer { version: number }),
-        OpCode::VectorInit => Op::Vector(VectorOp::Init { columns: small, elements }),
-        OpCode::VectorSet => Op::Vector(VectorOp::Set { columns: small, elements }),
-        OpCode::VectorAdd => Op::Vector(VectorOp::Add { elements }),
-        OpCode::VectorGetRows => Op::Vector(VectorOp::GetRows { from: small, count: other_small }),
-        OpCode::VectorAddRows => Op::Vector(VectorOp::AddRows { from: small, elements }),
-        OpCode::VectorScale => Op::Vector(VectorOp::Scale { factor: material.numbers.scalar() }),
-        OpCode::VectorDot => Op::Vector(VectorOp::Dot { elements }),
-        OpCode::VectorSum => Op::Vector(VectorOp::Sum),
-        OpCode::ReductionLast => Op::Reduction(ReductionOp::Last),
-        OpCode::ReductionState => Op::Reduction(ReductionOp::State),
-        OpCode::ReductionContribute => Op::Reduction(ReductionOp::Contribute(Contribution {
-            party: small,
-            parties,
-            round: number,
-            op: material.reduce,
-            hold_ms,
-            loss,
-            elements,
-        })),
-        OpCode::ReductionReset => Op::Reduction(ReductionOp::Reset),
-        OpCode::ReductionBreak => Op::Reduction(ReductionOp::Break { reason: &material.name }),
-        OpCode::BarrierState => Op::Barrier(BarrierOp::State),
-        OpCode::BarrierArrive => Op::Barrier(BarrierOp::Arrive(arrival)),
-        OpCode::BarrierArriveAndWait => Op::Barrier(BarrierOp::ArriveAndWait(arrival)),
-        OpCode::BarrierReset => Op::Barrier(BarrierOp::Reset),
-        OpCode::BarrierBreak => Op::Barrier(BarrierOp::Break { reason: &material.name }),
-        OpCode::LatchState => Op::Latch(LatchOp::State),
-        OpCode::LatchCountDown => Op::Latch(LatchOp::CountDown { party, parties }),
-        OpCode::LatchWait => Op::Latch(LatchOp::Wait { parties }),
-        OpCode::ListLen => Op::List(ListOp::Len),
-        OpCode::ListGet => Op::List(ListOp::Get { index: number }),
-        OpCode::ListRange => Op::List(ListOp::Range { from: number, limit: small }),
-        OpCode::ListIndexOf => Op::List(ListOp::IndexOf { from_end: yes, bytes }),
-        OpCode::ListContainsAll => Op::List(ListOp::ContainsAll { items }),
-        OpCode::ListPushBack => Op::List(ListOp::PushBack { bytes }),
-        OpCode::ListPushFront => Op::List(ListOp::PushFront { bytes }),
-        OpCode::ListPopBack => Op::List(ListOp::PopBack),
-        OpCode::ListPopFront => Op::List(ListOp::PopFront),
-        OpCode::ListPopFrontWait => Op::List(ListOp::PopFrontWait),
-        OpCode::ListSet => Op::List(ListOp::Set { index: number, bytes }),
-        OpCode::ListInsert => Op::List(ListOp::Insert { index: number, bytes }),
-        OpCode::ListRemoveAt => Op::List(ListOp::RemoveAt { index: number }),
-        OpCode::ListRemoveValue => Op::List(ListOp::RemoveValue { bytes }),
-        OpCode::ListExtend => Op::List(ListOp::Extend { items }),
-        OpCode::ListRetainAll => Op::List(ListOp::RetainAll { items }),
-        OpCode::ListRemoveAll => Op::List(ListOp::RemoveAll { items }),
-        OpCode::ListClear => Op::List(ListOp::Clear),
-        OpCode::ListClaim => Op::List(ListOp::Claim { hold_ms }),
-        OpCode::ListDone => Op::List(ListOp::Done { token }),
-        OpCode::ListReturn => Op::List(ListOp::Return { token }),
-        OpCode::ListTryClaim => Op::List(ListOp::TryClaim { hold_ms }),
-        OpCode::MapLen => Op::Map(MapOp::Len),
-        OpCode::MapGet => Op::Map(MapOp::Get { key }),
-        OpCode::MapContainsKey => Op::Map(MapOp::ContainsKey { key }),
-        OpCode::MapContainsValue => Op::Map(MapOp::ContainsValue { value }),
-        OpCode::MapScan => Op::Map(MapOp::Scan(material.scan())),
-        OpCode::MapPut => Op::Map(MapOp::Put { key, value }),
-        OpCode::MapPutIfAbsent => Op::Map(MapOp::PutIfAbsent { key, value }),
-        OpCode::MapCompareAndSwap => {
-            let expected = yes.then_some(party.as_bytes());
-            Op::Map(MapOp::CompareAndSwap { key, expected, value: Some(value) })
-        }
-        OpCode::MapRemove => Op::Map(MapOp::Remove { key }),
-        OpCode::MapTake => Op::Map(MapOp::Take { key }),
-        OpCode::MapSwap => Op::Map(MapOp::Swap { key, value }),
-        OpCode::MapPutAll => Op::Map(MapOp::PutAll { items }),
-        OpCode::MapMerge => Op::Map(MapOp::Merge { key, value, merge: material.merge }),
-        OpCode::MapMergeAll => Op::Map(MapOp::MergeAll { merge: material.merge, items }),
-        OpCode::MapClear => Op::Map(MapOp::Clear),
-        OpCode::MapPutWithToken => Op::Map(MapOp::PutWithToken { token, key, value }),
-        OpCode::MapRemoveAll => Op::Map(MapOp::RemoveAll { items }),
-        OpCode::SetLen => Op::Set(SetOp::Len),
-        OpCode::SetContains => Op::Set(SetOp::Contains { bytes }),
-        OpCode::SetContainsAll => Op::Set(SetOp::ContainsAll { items }),
-        OpCode::SetScan => {
-            Op::Set(SetOp::Scan(ScanArgs { what: ScanWhat::Keys, ..material.scan() }))
-        }
-        OpCode::SetAdd => Op::Set(SetOp::Add { bytes }),
-        OpCode::SetRemove => Op::Set(SetOp::Remove { bytes }),
-        OpCode::SetAddAll => Op::Set(SetOp::AddAll { items }),
-        OpCode::SetRemoveAll => Op::Set(SetOp::RemoveAll { items }),
-        OpCode::SetRetainAll => Op::Set(SetOp::RetainAll { items }),
-        OpCode::SetClear => Op::Set(SetOp::Clear),
-        OpCode::SemaphoreState => Op::Semaphore(SemaphoreOp::State),
-        OpCode::SemaphoreAcquire => Op::Semaphore(SemaphoreOp::Acquire(material.permit())),
-        OpCode::SemaphoreTryAcquire => Op::Semaphore(SemaphoreOp::TryAcquire(material.permit())),
-        OpCode::SemaphoreRelease => Op::Semaphore(SemaphoreOp::Release { token }),
-        OpCode::SemaphoreExtend => Op::Semaphore(SemaphoreOp::Extend { token, hold_ms }),
-        OpCode::LockState => Op::Lock(LockOp::State),
-        OpCode::LockAcquire => Op::Lock(LockOp::Acquire { hold_ms }),
-        OpCode::LockTryAcquire => Op::Lock(LockOp::TryAcquire { hold_ms }),
-        OpCode::LockRelease => Op::Lock(LockOp::Release { token }),
-        OpCode::LockExtend => Op::Lock(LockOp::Extend { token, hold_ms }),
-        OpCode::FutureState => Op::Future(FutureOp::State),
-        OpCode::FuturePeek => Op::Future(FutureOp::Peek),
-        OpCode::FutureSet => Op::Future(FutureOp::Set { bytes }),
-        OpCode::FutureGet => Op::Future(FutureOp::Get),
-        OpCode::FutureCancel => Op::Future(FutureOp::Cancel { reason: &material.name }),
-        OpCode::LogTail => Op::Log(LogOp::Tail { after: number, limit: small }),
-        OpCode::LogPrint => Op::Log(LogOp::Print { line: &material.name }),
-        OpCode::ScopeList => {
-            let after = material.names.first().map_or("", |name| name);
-            Op::Scope(ScopeOp::List { after, prefix: &material.name, limit: small })
-        }
-        OpCode::ScopeUsage => Op::Scope(ScopeOp::Usage { prefix: &material.name }),
-        OpCode::ScopeDelete => Op::Scope(ScopeOp::Delete { prefix: &material.name, limit: small }),
-        OpCode::ScopeQuota => Op::Scope(ScopeOp::Quota {
-            prefix: &material.name,
-            objects_max: number,
-            bytes_max: other_number,
-        }),
-        OpCode::ScopeStats => Op::Scope(ScopeOp::Stats),
-        OpCode::UserRead => Op::User(UserOp::Read { type_id: small, args: bytes }),
-        OpCode::UserUpdate => Op::User(UserOp::Update { type_id: small, args: bytes }),
+/// A field of an op, made of given material: by its type, and by its name where that matters.
+trait Field<'m> {
+    fn of(material: &'m Material, name: &str) -> Self;
+}
+
+impl Field<'_> for bool {
+    fn of(material: &Material, name: &str) -> bool {
+        material.yes == (name != "expected")
     }
 }
 
-/// The replies to the op with this code: one, and a second without anything in it where there may be
-/// nothing to answer.
-pub(crate) fn replies(code: OpCode, material: &Material) -> Vec<Reply<'_>> {
+impl Field<'_> for i64 {
+    fn of(material: &Material, _: &str) -> i64 {
+        material.int
+    }
+}
+
+impl Field<'_> for u64 {
+    fn of(material: &Material, name: &str) -> u64 {
+        match name {
+            "token" | "nonce" | "length" | "bytes_max" => material.other_number,
+            _ => material.number,
+        }
+    }
+}
+
+impl Field<'_> for u32 {
+    fn of(material: &Material, name: &str) -> u32 {
+        match name {
+            "parties" | "count" => material.other_small,
+            _ => material.small,
+        }
+    }
+}
+
+impl<'m> Field<'m> for &'m [u8] {
+    fn of(material: &'m Material, name: &str) -> &'m [u8] {
+        match name {
+            "key" | "expected" => &material.other_bytes,
+            _ => &material.bytes,
+        }
+    }
+}
+
+impl<'m> Field<'m> for Option<&'m [u8]> {
+    fn of(material: &'m Material, name: &str) -> Option<&'m [u8]> {
+        match name {
+            "expected" => material.yes.then_some(material.name.as_bytes()),
+            _ => Some(&material.bytes),
+        }
+    }
+}
+
+impl<'m> Field<'m> for &'m str {
+    fn of(material: &'m Material, name: &str) -> &'m str {
+        match name {
+            "after" => material.names.first().map_or("", |name| name),
+            _ => &material.name,
+        }
+    }
+}
+
+impl<'m> Field<'m> for Items<'m> {
+    fn of(material: &'m Material, _: &str) -> Items<'m> {
+        material.items.items()
+    }
+}
+
+impl<'m> Field<'m> for Elements<'m> {
+    fn of(material: &'m Material, _: &str) -> Elements<'m> {
+        material.numbers.elements()
+    }
+}
+
+impl Field<'_> for Scalar {
+    fn of(material: &Material, _: &str) -> Scalar {
+        material.numbers.scalar()
+    }
+}
+
+impl Field<'_> for Merge {
+    fn of(material: &Material, _: &str) -> Merge {
+        material.merge
+    }
+}
+
+impl<'m> Field<'m> for ScanArgs<'m> {
+    fn of(material: &'m Material, _: &str) -> ScanArgs<'m> {
+        ScanArgs {
+            what: material.what,
+            reverse: material.yes,
+            limit: material.small,
+            from: if material.yes { Edge::Included(&material.bytes) } else { Edge::None },
+            to: Edge::Excluded(&material.other_bytes),
+        }
+    }
+}
+
+impl Field<'_> for Permit {
+    fn of(material: &Material, _: &str) -> Permit {
+        let Material { small, other_small, .. } = *material;
+        Permit { permits: other_small, count: small, hold_ms: small }
+    }
+}
+
+impl<'m> Field<'m> for Arrival<'m> {
+    fn of(material: &'m Material, _: &str) -> Arrival<'m> {
+        Arrival {
+            party: &material.name,
+            parties: material.other_small,
+            generation: material.number,
+            hold_ms: material.small,
+            loss: material.loss,
+        }
+    }
+}
+
+impl<'m> Field<'m> for Contribution<'m> {
+    fn of(material: &'m Material, _: &str) -> Contribution<'m> {
+        Contribution {
+            party: material.small,
+            parties: material.other_small,
+            round: material.number,
+            op: material.reduce,
+            hold_ms: material.small,
+            loss: material.loss,
+            elements: material.numbers.elements(),
+        }
+    }
+}
+
+/// Makes of the table of ops what gives a sample of each, and of its replies.
+macro_rules! declare {
+    ($(
+        $(#[$doc:meta])*
+        $kind:ident = $kind_code:literal, has_objects: $objects:literal, $ops:ident $(<$a:lifetime>)?
+            $(, inline($how:ident))?
+        {$(
+            $code:ident = $wire:literal, $class:ident, $op:ident { $($field:tt $(: $name:ident)?),* }
+                = $shape:ident $parts:tt -> $reply:ident $(or $nothing:ident)?;
+        )*}
+    )*) => {
+        /// The op with this code.
+        pub(crate) fn op(code: OpCode, material: &Material) -> Op<'_> {
+            let op = match code {$($(
+                OpCode::$code => Op::$kind($ops::$op {
+                    $($field: Field::of(material, stringify!($field)),)*
+                }),
+            )*)*};
+            match op {
+                // Two integers, and what a set can be scanned for.
+                Op::Counter(CounterOp::CompareAndSwap { expected, .. }) => {
+                    Op::Counter(CounterOp::CompareAndSwap { expected, value: material.other_int })
+                }
+                Op::Set(SetOp::Scan(scan)) => {
+                    Op::Set(SetOp::Scan(ScanArgs { what: ScanWhat::Keys, ..scan }))
+                }
+                op => op,
+            }
+        }
+
+        /// The replies to the op with this code: one, and a second without anything in it where the
+        /// op may find nothing.
+        pub(crate) fn replies(code: OpCode, material: &Material) -> Vec<Reply<'_>> {
+            let mut replies = vec![reply(code.reply(), material)];
+            match code {
+                $($($(OpCode::$code => replies.push($nothing(&replies[0])),)?)*)*
+                _ => {}
+            }
+            replies
+        }
+    };
+}
+
+catena_protocol::for_each_op!(declare);
+
+/// A reply of this shape.
+fn reply(shape: ReplyShape, material: &Material) -> Reply<'_> {
     let Material { int, number: version, other_number, small: columns, yes, .. } = *material;
     let (bytes, elements) = (&*material.bytes, material.numbers.elements());
-    let cell = Reply::Cell { version, bytes: Some(bytes) };
-    let vector = Reply::Vector { version, columns, elements: Some(elements) };
     let (token, at) = (version, version);
-    match code {
-        OpCode::SessionOpen | OpCode::SessionClose | OpCode::ScopeQuota => vec![Reply::Unit],
-        OpCode::CounterGet
-        | OpCode::CounterSet
-        | OpCode::CounterAdd
-        | OpCode::CounterFetchAdd
-        | OpCode::CounterSwap
-        | OpCode::CounterMultiply
-        | OpCode::CounterMin
-        | OpCode::CounterMax => vec![Reply::Int(int)],
-        OpCode::ObjectDelete
-        | OpCode::ObjectExpire
-        | OpCode::FlagGet
-        | OpCode::FlagSet
-        | OpCode::FlagSwap
-        | OpCode::ListContainsAll
-        | OpCode::ListRemoveValue
-        | OpCode::ListDone
-        | OpCode::ListReturn
-        | OpCode::MapContainsKey
-        | OpCode::MapContainsValue
-        | OpCode::MapPut
-        | OpCode::MapPutIfAbsent
-        | OpCode::MapCompareAndSwap
-        | OpCode::MapRemove
-        | OpCode::MapPutWithToken
-        | OpCode::SetContains
-        | OpCode::SetContainsAll
-        | OpCode::SetAdd
-        | OpCode::SetRemove
-        | OpCode::SemaphoreRelease
-        | OpCode::SemaphoreExtend
-        | OpCode::LockRelease
-        | OpCode::LockExtend
-        | OpCode::FutureSet
-        | OpCode::FutureCancel => vec![Reply::Bool(yes)],
-        OpCode::ObjectWaitNewer
-        | OpCode::CellSet
-        | OpCode::CellSetWithToken
-        | OpCode::VectorInit
-        | OpCode::VectorSet
-        | OpCode::VectorAdd
-        | OpCode::VectorAddRows
-        | OpCode::VectorScale
-        | OpCode::ReductionReset
-        | OpCode::ReductionBreak
-        | OpCode::BarrierArrive
-        | OpCode::BarrierArriveAndWait
-        | OpCode::BarrierReset
-        | OpCode::BarrierBreak
-        | OpCode::LatchCountDown
-        | OpCode::LatchWait
-        | OpCode::ListLen
-        | OpCode::ListPushBack
-        | OpCode::ListPushFront
-        | OpCode::ListInsert
-        | OpCode::ListExtend
-        | OpCode::ListRetainAll
-        | OpCode::ListRemoveAll
-        | OpCode::ListClear
-        | OpCode::MapLen
-        | OpCode::MapPutAll
-        | OpCode::MapMergeAll
-        | OpCode::MapClear
-        | OpCode::MapRemoveAll
-        | OpCode::SetLen
-        | OpCode::SetAddAll
-        | OpCode::SetRemoveAll
-        | OpCode::SetRetainAll
-        | OpCode::SetClear
-        | OpCode::FutureState
-        | OpCode::LogPrint
-        | OpCode::ScopeDelete => vec![Reply::Number(version)],
-        OpCode::CounterCompareAndSwap => vec![Reply::IntSwapped { value: int, swapped: yes }],
-        OpCode::FlagCompareAndSwap => vec![Reply::BoolSwapped { value: !yes, swapped: yes }],
-        OpCode::CellCompareVersionAndSet | OpCode::CellCompareAndSet => {
-            vec![Reply::VersionSwapped { version, swapped: yes }]
-        }
-        OpCode::CellAppend => vec![Reply::Appended { version, length: other_number }],
-        OpCode::CellGet | OpCode::CellReadRange | OpCode::CellSwap => vec![cell],
-        OpCode::CellGetIfNewer => vec![cell, Reply::Cell { version, bytes: None }],
-        OpCode::VectorGet | OpCode::VectorGetRows => vec![vector],
-        OpCode::VectorGetIfNewer => {
-            vec![vector, Reply::Vector { version, columns, elements: None }]
-        }
-        OpCode::ReductionLast | OpCode::ReductionContribute => {
-            vec![Reply::Round { round: version, elements }]
-        }
-        OpCode::ReductionState | OpCode::BarrierState | OpCode::LatchState => {
-            vec![Reply::Seats(material.state())]
-        }
-        OpCode::ListPopFrontWait | OpCode::ListSet | OpCode::ListRemoveAt | OpCode::MapMerge => {
-            vec![Reply::Value(Some(bytes))]
-        }
-        OpCode::FutureGet | OpCode::UserRead | OpCode::UserUpdate => {
-            vec![Reply::Value(Some(bytes))]
-        }
-        OpCode::ListGet
-        | OpCode::ListPopBack
-        | OpCode::ListPopFront
-        | OpCode::MapGet
-        | OpCode::MapTake
-        | OpCode::MapSwap
-        | OpCode::FuturePeek => vec![Reply::Value(Some(bytes)), Reply::Value(None)],
-        OpCode::ListRange | OpCode::MapScan | OpCode::SetScan | OpCode::LogTail => {
-            vec![Reply::Page { at, more: yes, items: material.items.items().into() }]
-        }
-        OpCode::ListIndexOf => vec![Reply::Found { found: yes, at }],
-        OpCode::SemaphoreAcquire | OpCode::LockAcquire => {
-            vec![Reply::Granted { granted: yes, token }]
-        }
-        OpCode::SemaphoreTryAcquire | OpCode::LockTryAcquire => {
-            vec![
-                Reply::Granted { granted: yes, token },
-                Reply::Granted { granted: false, token: 0 },
-            ]
-        }
-        OpCode::ListClaim => vec![Reply::Claimed { token, bytes: Some(bytes) }],
-        OpCode::ListTryClaim => vec![
-            Reply::Claimed { token, bytes: Some(bytes) },
-            Reply::Claimed { token: 0, bytes: None },
-        ],
-        OpCode::SemaphoreState | OpCode::LockState => vec![Reply::Permits {
+    match shape {
+        ReplyShape::Empty => Reply::Unit,
+        ReplyShape::Int => Reply::Int(int),
+        ReplyShape::Bool => Reply::Bool(yes),
+        ReplyShape::Number => Reply::Number(version),
+        ReplyShape::IntSwapped => Reply::IntSwapped { value: int, swapped: yes },
+        ReplyShape::BoolSwapped => Reply::BoolSwapped { value: !yes, swapped: yes },
+        ReplyShape::VersionSwapped => Reply::VersionSwapped { version, swapped: yes },
+        ReplyShape::Appended => Reply::Appended { version, length: other_number },
+        ReplyShape::Cell => Reply::Cell { version, bytes: Some(bytes) },
+        ReplyShape::Vector => Reply::Vector { version, columns, elements: Some(elements) },
+        ReplyShape::Round => Reply::Round { round: version, elements },
+        ReplyShape::Seats => Reply::Seats(material.state()),
+        ReplyShape::Value => Reply::Value(Some(bytes)),
+        ReplyShape::Page => Reply::Page { at, more: yes, items: material.items.items().into() },
+        ReplyShape::Found => Reply::Found { found: yes, at },
+        ReplyShape::Granted => Reply::Granted { granted: yes, token },
+        ReplyShape::Claimed => Reply::Claimed { token, bytes: Some(bytes) },
+        ReplyShape::Permits => Reply::Permits {
             available: material.small,
             permits: material.other_small,
             holders: material.small / 2,
             waiting: material.other_small / 2,
-        }],
-        OpCode::VectorDot | OpCode::VectorSum => vec![Reply::Scalar(material.numbers.scalar())],
-        OpCode::ScopeList => vec![Reply::Listing(material.listing().into())],
-        OpCode::ObjectInspect => vec![Reply::Inspection(Box::new(material.inspection()))],
-        OpCode::ScopeUsage => vec![Reply::Usage(Usage {
+        },
+        ReplyShape::Scalar => Reply::Scalar(material.numbers.scalar()),
+        ReplyShape::Listing => Reply::Listing(material.listing().into()),
+        ReplyShape::Inspection => Reply::Inspection(Box::new(material.inspection())),
+        ReplyShape::Usage => Reply::Usage(Usage {
             objects: version,
             bytes: other_number,
             objects_max: material.small.into(),
             bytes_max: material.other_small.into(),
-        })],
-        OpCode::ScopeStats => vec![Reply::Stats(Box::new(material.stats()))],
+        }),
+        ReplyShape::Stats => Reply::Stats(Box::new(material.stats())),
+    }
+}
+
+/// The reply of an op that finds nothing.
+fn nothing<'m>(something: &Reply<'m>) -> Reply<'m> {
+    match *something {
+        Reply::Cell { version, .. } => Reply::Cell { version, bytes: None },
+        Reply::Vector { version, columns, .. } => {
+            Reply::Vector { version, columns, elements: None }
+        }
+        Reply::Value(_) => Reply::Value(None),
+        Reply::Granted { .. } => Reply::Granted { granted: false, token: 0 },
+        Reply::Claimed { .. } => Reply::Claimed { token: 0, bytes: None },
+        ref other => unreachable!("{other:?} is always something"),
     }
 }
 
@@ -506,25 +409,21 @@ pub(crate) fn request(code: OpCode) -> Header {
     let header = Header {
         op: code.to_wire(),
         shard: shards.shard_of(visits),
-        object: visits,
         ..Header::new(FrameKind::Request)
     };
     let session = 0x5E55_1014_5E55_1014;
-    match code {
-        OpCode::SessionOpen | OpCode::SessionClose => {
-            Header { session, object: ObjectId(0), ..header }
-        }
-        _ if code.may_wait() => {
-            Header { session, number: 12, acked_gap: 2, deadline_ms: 1_500, ..header }
-        }
-        OpCode::ScopeList | OpCode::ScopeUsage | OpCode::ScopeStats => {
-            Header { number: 9, object: ObjectId(0), ..header }
-        }
-        OpCode::ScopeDelete | OpCode::ScopeQuota => {
-            Header { session, number: 12, acked_gap: 2, object: ObjectId(0), ..header }
-        }
-        _ if code.is_read() => Header { number: 9, ..header },
-        _ => Header { session, number: 12, acked_gap: 2, ..header },
+    let object = match code.kind() {
+        Kind::Session | Kind::Scope => ObjectId(0),
+        _ => visits,
+    };
+    let deadline_ms = if code.may_wait() { 1_500 } else { 0 };
+    let header = Header { object, deadline_ms, ..header };
+    if code.kind() == Kind::Session {
+        Header { session, ..header }
+    } else if code.is_read() {
+        Header { number: 9, ..header }
+    } else {
+        Header { session, number: 12, acked_gap: 2, ..header }
     }
 }
 

@@ -2,8 +2,8 @@
 
 use catena_protocol::op::{
     Arrival, BarrierOp, CellOp, Contribution, CounterOp, Edge, FlagOp, FutureOp, LatchOp, ListOp,
-    LockOp, LogOp, MapOp, ObjectOp, Permit, ReductionOp, ScanArgs, ScopeOp, SemaphoreOp, SessionOp,
-    SetOp, UserOp, VectorOp,
+    LockOp, LogOp, MapOp, Merge, ObjectOp, Permit, ReductionOp, ScanArgs, ScopeOp, SemaphoreOp,
+    SessionOp, SetOp, UserOp, VectorOp,
 };
 use catena_protocol::{
     Elements, Fault, Hello, Holder, Inspection, Items, Kind, Listing, Missing, Op, Refusal, Reply,
@@ -15,287 +15,188 @@ use crate::plain::Value;
 /// Fields with their names.
 pub(crate) type Values = Vec<(&'static str, Value)>;
 
-pub(crate) fn of_op(op: &Op<'_>) -> Values {
-    match *op {
-        Op::Session(SessionOp::Open { born_us, nonce, ttl_ms }) => {
-            vec![("born_us", number(born_us)), ("nonce", number(nonce)), ("ttl_ms", number(ttl_ms))]
-        }
-        Op::Session(SessionOp::Close) => vec![],
-        Op::Object(ObjectOp::Delete | ObjectOp::Inspect) => vec![],
-        Op::Object(ObjectOp::WaitNewer { version: value } | ObjectOp::Expire { ttl_ms: value }) => {
-            vec![("number", number(value))]
-        }
-        Op::Counter(op) => of_counter(op),
-        Op::Flag(op) => of_flag(op),
-        Op::Cell(op) => of_cell(op),
-        Op::Vector(op) => of_vector(op),
-        Op::Reduction(ReductionOp::Last | ReductionOp::State | ReductionOp::Reset) => vec![],
-        Op::Reduction(ReductionOp::Break { reason }) => vec![("bytes", of_text(reason))],
-        Op::Reduction(ReductionOp::Contribute(part)) => {
-            let Contribution { party, parties, round, op, hold_ms, loss, elements } = part;
-            vec![
-                ("round", number(round)),
-                ("party", number(party)),
-                ("parties", number(parties)),
-                ("hold_ms", number(hold_ms)),
-                ("op", number(op.to_wire())),
-                ("loss", number(loss.to_wire())),
-                ("elements", of_elements(elements)),
-            ]
-        }
-        Op::Barrier(BarrierOp::State | BarrierOp::Reset) => vec![],
-        Op::Barrier(BarrierOp::Arrive(arrival) | BarrierOp::ArriveAndWait(arrival)) => {
-            let Arrival { party, parties, generation, hold_ms, loss } = arrival;
-            vec![
-                ("generation", number(generation)),
-                ("parties", number(parties)),
-                ("hold_ms", number(hold_ms)),
-                ("loss", number(loss.to_wire())),
-                ("party", of_text(party)),
-            ]
-        }
-        Op::Barrier(BarrierOp::Break { reason }) => vec![("bytes", of_text(reason))],
-        Op::Latch(LatchOp::State) => vec![],
-        Op::Latch(LatchOp::CountDown { party, parties }) => {
-            vec![("parties", number(parties)), ("party", of_text(party))]
-        }
-        Op::Latch(LatchOp::Wait { parties }) => vec![("parties", number(parties))],
-        Op::List(op) => of_list(op),
-        Op::Map(op) => of_map(op),
-        Op::Set(op) => of_set(op),
-        Op::Semaphore(op) => of_semaphore(op),
-        Op::Lock(op) => of_lock(op),
-        Op::Future(FutureOp::State | FutureOp::Peek | FutureOp::Get) => vec![],
-        Op::Future(FutureOp::Set { bytes }) => vec![("bytes", of_bytes(bytes))],
-        Op::Future(FutureOp::Cancel { reason }) => vec![("bytes", of_text(reason))],
-        Op::Log(LogOp::Tail { after, limit }) => {
-            vec![("after", number(after)), ("limit", number(limit))]
-        }
-        Op::Log(LogOp::Print { line }) => vec![("bytes", of_text(line))],
-        Op::Scope(op) => of_scope(op),
-        Op::User(UserOp::Read { type_id, args } | UserOp::Update { type_id, args }) => {
-            vec![("type_id", number(type_id)), ("args", of_bytes(args))]
-        }
+/// Fields of a body that one part of an op becomes. `name` is what PROTOCOL.md calls the field if it
+/// is one.
+trait Part {
+    fn fields(self, name: &'static str) -> Values;
+}
+
+impl Part for bool {
+    fn fields(self, name: &'static str) -> Values {
+        vec![(name, Value::Bool(self))]
     }
 }
 
-fn of_list(op: ListOp<'_>) -> Values {
-    match op {
-        ListOp::Len | ListOp::PopBack | ListOp::PopFront | ListOp::PopFrontWait | ListOp::Clear => {
-            vec![]
-        }
-        ListOp::Get { index: value }
-        | ListOp::RemoveAt { index: value }
-        | ListOp::Done { token: value }
-        | ListOp::Return { token: value } => vec![("number", number(value))],
-        ListOp::Range { from, limit } => vec![("from", number(from)), ("limit", number(limit))],
-        ListOp::IndexOf { from_end, bytes } => {
-            vec![("from_end", Value::Bool(from_end)), ("bytes", of_bytes(bytes))]
-        }
-        ListOp::ContainsAll { items }
-        | ListOp::Extend { items }
-        | ListOp::RetainAll { items }
-        | ListOp::RemoveAll { items } => of_items(items).into(),
-        ListOp::PushBack { bytes }
-        | ListOp::PushFront { bytes }
-        | ListOp::RemoveValue { bytes } => vec![("bytes", of_bytes(bytes))],
-        ListOp::Set { index, bytes } | ListOp::Insert { index, bytes } => {
-            vec![("index", number(index)), ("bytes", of_bytes(bytes))]
-        }
-        ListOp::Claim { hold_ms } | ListOp::TryClaim { hold_ms } => {
-            vec![("hold_ms", number(hold_ms))]
-        }
+impl Part for i64 {
+    fn fields(self, name: &'static str) -> Values {
+        vec![(name, Value::Signed(self))]
     }
 }
 
-fn of_map(op: MapOp<'_>) -> Values {
-    let entry = |key, value| [("key", of_bytes(key)), ("value", of_bytes(value))];
-    match op {
-        MapOp::Len | MapOp::Clear => vec![],
-        MapOp::Get { key: bytes }
-        | MapOp::ContainsKey { key: bytes }
-        | MapOp::ContainsValue { value: bytes }
-        | MapOp::Remove { key: bytes }
-        | MapOp::Take { key: bytes } => vec![("bytes", of_bytes(bytes))],
-        MapOp::Scan(scan) => of_scan(scan),
-        MapOp::Put { key, value }
-        | MapOp::PutIfAbsent { key, value }
-        | MapOp::Swap { key, value } => entry(key, value).into(),
-        MapOp::CompareAndSwap { key, expected, value } => {
-            vec![
-                ("expects", Value::Bool(expected.is_some())),
-                ("sets", Value::Bool(value.is_some())),
-                ("key", of_bytes(key)),
-                ("expected", of_bytes(expected.unwrap_or_default())),
-                ("value", of_bytes(value.unwrap_or_default())),
-            ]
-        }
-        MapOp::PutAll { items } | MapOp::RemoveAll { items } => of_items(items).into(),
-        MapOp::Merge { key, value, merge } => {
-            [("merge", number(merge.to_wire()))].into_iter().chain(entry(key, value)).collect()
-        }
-        MapOp::MergeAll { merge, items } => {
-            let items = of_items(items);
-            [("merge", number(merge.to_wire()))].into_iter().chain(items).collect()
-        }
-        MapOp::PutWithToken { token, key, value } => {
-            [("token", number(token))].into_iter().chain(entry(key, value)).collect()
-        }
+impl Part for u32 {
+    fn fields(self, name: &'static str) -> Values {
+        vec![(name, number(self))]
     }
 }
 
-fn of_set(op: SetOp<'_>) -> Values {
-    match op {
-        SetOp::Len | SetOp::Clear => vec![],
-        SetOp::Contains { bytes } | SetOp::Add { bytes } | SetOp::Remove { bytes } => {
-            vec![("bytes", of_bytes(bytes))]
-        }
-        SetOp::Scan(scan) => of_scan(scan),
-        SetOp::ContainsAll { items }
-        | SetOp::AddAll { items }
-        | SetOp::RemoveAll { items }
-        | SetOp::RetainAll { items } => of_items(items).into(),
+impl Part for u64 {
+    fn fields(self, name: &'static str) -> Values {
+        vec![(name, number(self))]
     }
 }
 
-fn of_scan(scan: ScanArgs<'_>) -> Values {
-    let ScanArgs { what, reverse, limit, from, to } = scan;
-    let edge = |edge: Edge<'_>| match edge {
-        Edge::None => (number(0_u8), of_bytes(b"")),
-        Edge::Included(key) => (number(1_u8), of_bytes(key)),
-        Edge::Excluded(key) => (number(2_u8), of_bytes(key)),
+impl Part for Merge {
+    fn fields(self, name: &'static str) -> Values {
+        vec![(name, number(self.to_wire()))]
+    }
+}
+
+impl Part for &[u8] {
+    fn fields(self, name: &'static str) -> Values {
+        vec![(name, of_bytes(self))]
+    }
+}
+
+impl Part for Option<&[u8]> {
+    fn fields(self, name: &'static str) -> Values {
+        vec![(name, of_bytes(self.unwrap_or_default()))]
+    }
+}
+
+impl Part for &str {
+    fn fields(self, name: &'static str) -> Values {
+        vec![(name, of_text(self))]
+    }
+}
+
+impl Part for Elements<'_> {
+    fn fields(self, name: &'static str) -> Values {
+        vec![(name, of_elements(self))]
+    }
+}
+
+impl Part for Items<'_> {
+    fn fields(self, _: &'static str) -> Values {
+        of_items(self).into()
+    }
+}
+
+impl Part for Scalar {
+    fn fields(self, _: &'static str) -> Values {
+        of_scalar(self)
+    }
+}
+
+impl Part for ScanArgs<'_> {
+    fn fields(self, _: &'static str) -> Values {
+        let ScanArgs { what, reverse, limit, from, to } = self;
+        let edge = |edge: Edge<'_>| match edge {
+            Edge::None => (number(0_u8), of_bytes(b"")),
+            Edge::Included(key) => (number(1_u8), of_bytes(key)),
+            Edge::Excluded(key) => (number(2_u8), of_bytes(key)),
+        };
+        let ((from_bound, from), (to_bound, to)) = (edge(from), edge(to));
+        vec![
+            ("limit", number(limit)),
+            ("what", number(what.to_wire())),
+            ("reverse", Value::Bool(reverse)),
+            ("from_bound", from_bound),
+            ("to_bound", to_bound),
+            ("from", from),
+            ("to", to),
+        ]
+    }
+}
+
+impl Part for Permit {
+    fn fields(self, _: &'static str) -> Values {
+        let Permit { permits, count, hold_ms } = self;
+        vec![("permits", number(permits)), ("count", number(count)), ("hold_ms", number(hold_ms))]
+    }
+}
+
+impl Part for Arrival<'_> {
+    fn fields(self, _: &'static str) -> Values {
+        let Arrival { party, parties, generation, hold_ms, loss } = self;
+        vec![
+            ("generation", number(generation)),
+            ("parties", number(parties)),
+            ("hold_ms", number(hold_ms)),
+            ("loss", number(loss.to_wire())),
+            ("party", of_text(party)),
+        ]
+    }
+}
+
+impl Part for Contribution<'_> {
+    fn fields(self, _: &'static str) -> Values {
+        let Contribution { party, parties, round, op, hold_ms, loss, elements } = self;
+        vec![
+            ("round", number(round)),
+            ("party", number(party)),
+            ("parties", number(parties)),
+            ("hold_ms", number(hold_ms)),
+            ("op", number(op.to_wire())),
+            ("loss", number(loss.to_wire())),
+            ("elements", of_elements(elements)),
+        ]
+    }
+}
+
+/// What PROTOCOL.md calls the field of a shape that has one.
+fn only_field(shape: &str) -> &'static str {
+    match shape {
+        "Int" | "Bool" => "value",
+        "Number" => "number",
+        "Bytes" | "Text" => "bytes",
+        "Elements" => "elements",
+        "Count" => "parties",
+        "Hold" => "hold_ms",
+        // Those of one part, but of several fields.
+        _ => "",
+    }
+}
+
+/// The fields of a shape as the table of ops has it.
+macro_rules! fields {
+    ($shape:ident ($part:ident)) => {
+        $part.fields(only_field(stringify!($shape)))
     };
-    let ((from_bound, from), (to_bound, to)) = (edge(from), edge(to));
-    vec![
-        ("limit", number(limit)),
-        ("what", number(what.to_wire())),
-        ("reverse", Value::Bool(reverse)),
-        ("from_bound", from_bound),
-        ("to_bound", to_bound),
-        ("from", from),
-        ("to", to),
-    ]
+    ($shape:ident { $($part:ident),* }) => {{
+        let fields: Vec<Values> = vec![$($part.fields(stringify!($part)),)*];
+        fields.concat()
+    }};
 }
 
-fn of_semaphore(op: SemaphoreOp) -> Values {
-    match op {
-        SemaphoreOp::State => vec![],
-        SemaphoreOp::Acquire(permit) | SemaphoreOp::TryAcquire(permit) => {
-            let Permit { permits, count, hold_ms } = permit;
-            vec![
-                ("permits", number(permits)),
-                ("count", number(count)),
-                ("hold_ms", number(hold_ms)),
-            ]
+/// Makes of the table of ops what gives the fields of each.
+macro_rules! declare {
+    ($(
+        $(#[$doc:meta])*
+        $kind:ident = $kind_code:literal, has_objects: $objects:literal, $ops:ident $(<$a:lifetime>)?
+            $(, inline($how:ident))?
+        {$(
+            $code:ident = $wire:literal, $class:ident, $op:ident $fields:tt
+                = $shape:ident $parts:tt -> $reply:ident $(or $nothing:ident)?;
+        )*}
+    )*) => {
+        pub(crate) fn of_op(op: &Op<'_>) -> Values {
+            let fields = match *op {
+                $($(Op::$kind($ops::$op $fields) => fields!($shape $parts),)*)*
+            };
+            match *op {
+                // Whether there are values to expect and to set comes before the values.
+                Op::Map(MapOp::CompareAndSwap { expected, value, .. }) => {
+                    let flags = [("expects", expected.is_some()), ("sets", value.is_some())];
+                    let flags = flags.map(|(name, flag)| (name, Value::Bool(flag)));
+                    flags.into_iter().chain(fields).collect()
+                }
+                _ => fields,
+            }
         }
-        SemaphoreOp::Release { token } => vec![("number", number(token))],
-        SemaphoreOp::Extend { token, hold_ms } => {
-            vec![("token", number(token)), ("hold_ms", number(hold_ms))]
-        }
-    }
+    };
 }
 
-fn of_lock(op: LockOp) -> Values {
-    match op {
-        LockOp::State => vec![],
-        LockOp::Acquire { hold_ms } | LockOp::TryAcquire { hold_ms } => {
-            vec![("hold_ms", number(hold_ms))]
-        }
-        LockOp::Release { token } => vec![("number", number(token))],
-        LockOp::Extend { token, hold_ms } => {
-            vec![("token", number(token)), ("hold_ms", number(hold_ms))]
-        }
-    }
-}
-
-fn of_scope(op: ScopeOp<'_>) -> Values {
-    match op {
-        ScopeOp::List { after, prefix, limit } => {
-            vec![("limit", number(limit)), ("after", of_text(after)), ("prefix", of_text(prefix))]
-        }
-        ScopeOp::Usage { prefix } => vec![("bytes", of_text(prefix))],
-        ScopeOp::Delete { prefix, limit } => {
-            vec![("limit", number(limit)), ("prefix", of_text(prefix))]
-        }
-        ScopeOp::Quota { prefix, objects_max, bytes_max } => {
-            vec![
-                ("objects_max", number(objects_max)),
-                ("bytes_max", number(bytes_max)),
-                ("prefix", of_text(prefix)),
-            ]
-        }
-        ScopeOp::Stats => vec![],
-    }
-}
-
-fn of_counter(op: CounterOp) -> Values {
-    match op {
-        CounterOp::Get => vec![],
-        CounterOp::CompareAndSwap { expected, value } => {
-            vec![("expected", Value::Signed(expected)), ("value", Value::Signed(value))]
-        }
-        CounterOp::Set { value }
-        | CounterOp::Swap { value }
-        | CounterOp::Min { value }
-        | CounterOp::Max { value } => vec![("value", Value::Signed(value))],
-        CounterOp::Add { delta } | CounterOp::FetchAdd { delta } => {
-            vec![("value", Value::Signed(delta))]
-        }
-        CounterOp::Multiply { factor } => vec![("value", Value::Signed(factor))],
-    }
-}
-
-fn of_flag(op: FlagOp) -> Values {
-    match op {
-        FlagOp::Get => vec![],
-        FlagOp::Set { value } | FlagOp::Swap { value } => vec![("value", Value::Bool(value))],
-        FlagOp::CompareAndSwap { expected, value } => {
-            vec![("expected", Value::Bool(expected)), ("value", Value::Bool(value))]
-        }
-    }
-}
-
-fn of_cell(op: CellOp<'_>) -> Values {
-    match op {
-        CellOp::Get => vec![],
-        CellOp::GetIfNewer { version } => vec![("number", number(version))],
-        CellOp::ReadRange { from, length } => {
-            vec![("from", number(from)), ("length", number(length))]
-        }
-        CellOp::Set { bytes } | CellOp::Swap { bytes } | CellOp::Append { bytes } => {
-            vec![("bytes", of_bytes(bytes))]
-        }
-        CellOp::CompareVersionAndSet { version, bytes } => {
-            vec![("version", number(version)), ("bytes", of_bytes(bytes))]
-        }
-        CellOp::CompareAndSet { expected, bytes } => {
-            vec![("expected", of_bytes(expected)), ("bytes", of_bytes(bytes))]
-        }
-        CellOp::SetWithToken { token, bytes } => {
-            vec![("token", number(token)), ("bytes", of_bytes(bytes))]
-        }
-    }
-}
-
-fn of_vector(op: VectorOp<'_>) -> Values {
-    match op {
-        VectorOp::Get | VectorOp::Sum => vec![],
-        VectorOp::GetIfNewer { version } => vec![("number", number(version))],
-        VectorOp::Init { columns, elements } | VectorOp::Set { columns, elements } => {
-            vec![("columns", number(columns)), ("elements", of_elements(elements))]
-        }
-        VectorOp::Add { elements } | VectorOp::Dot { elements } => {
-            vec![("elements", of_elements(elements))]
-        }
-        VectorOp::GetRows { from, count } => {
-            vec![("from", number(from)), ("count", number(count))]
-        }
-        VectorOp::AddRows { from, elements } => {
-            vec![("from", number(from)), ("elements", of_elements(elements))]
-        }
-        VectorOp::Scale { factor } => of_scalar(factor),
-    }
-}
+catena_protocol::for_each_op!(declare);
 
 pub(crate) fn of_reply(reply: &Reply<'_>) -> Values {
     match *reply {

@@ -216,8 +216,8 @@ impl<'b> FuzzRun<'b> {
             deadline_ms: 1 << (deadline % 24),
             ..header
         };
-        let mut material = Material::default();
-        let op = self.source.op(code, &mut material);
+        let material = Material::default();
+        let op = self.source.op(code, &material);
         let (mut body, mut flags) = (Vec::new(), 0);
         let how = self.source.byte();
         if how < 96 {

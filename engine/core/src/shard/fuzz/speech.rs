@@ -4,12 +4,15 @@
 //! Edges come as often. Tokens are those that the shard gave out, mostly.
 
 use alloc::vec::Vec;
+use core::cell::OnceCell;
+
 use catena_protocol::op::{
     Arrival, BarrierOp, CellOp, Contribution, CounterOp, Edge, FlagOp, FutureOp,
     GENERATION_CURRENT, LatchOp, ListOp, LockOp, LogOp, Loss, MapOp, Merge, ObjectOp, Permit,
-    ReduceOp, ReductionOp, ScanArgs, ScanWhat, ScopeOp, SemaphoreOp, SetOp, UserOp, VectorOp,
+    ReduceOp, ReductionOp, ScanArgs, ScanWhat, ScopeOp, SemaphoreOp, SessionOp, SetOp, UserOp,
+    VectorOp,
 };
-use catena_protocol::{Elements, ItemsBuf, Kind, Op, OpCode, Scalar};
+use catena_protocol::{Elements, Items, ItemsBuf, Kind, Op, OpCode, Scalar};
 
 /// The bytes that are left; when they are used up, zeros.
 pub(super) struct Source<'b> {
@@ -20,14 +23,22 @@ pub(super) struct Source<'b> {
     kinds: Vec<Kind>,
 }
 
-/// What an op borrows besides what is always there.
+/// What an op borrows besides what is always there: its fields fill it one after another.
 #[derive(Default)]
 pub(super) struct Material {
-    f64s: Vec<f64>,
-    f32s: Vec<f32>,
-    i64s: Vec<i64>,
-    items: ItemsBuf,
-    words: [[u8; 8]; 2],
+    f64s: OnceCell<Vec<f64>>,
+    f32s: OnceCell<Vec<f32>>,
+    i64s: OnceCell<Vec<i64>>,
+    items: OnceCell<ItemsBuf>,
+    words: [OnceCell<[u8; 8]>; 2],
+}
+
+impl Material {
+    /// A number as bytes.
+    fn word(&self, word: i64) -> &[u8] {
+        let free = self.words.iter().find(|kept| kept.get().is_none());
+        free.expect("an op has no more").get_or_init(|| word.to_le_bytes())
+    }
 }
 
 impl<'b> Source<'b> {
@@ -164,49 +175,41 @@ impl<'b> Source<'b> {
     }
 
     /// Text, or a number.
-    fn value<'m>(&mut self, word: &'m mut [u8; 8]) -> &'m [u8] {
+    fn value<'m>(&mut self, material: &'m Material) -> &'m [u8] {
         if self.byte() < 80 {
             return self.bytes();
         }
-        *word = self.int().to_le_bytes();
-        word
+        material.word(self.int())
     }
 
-    fn items<'m>(&mut self, items: &'m mut ItemsBuf) -> catena_protocol::Items<'m> {
-        for _ in 0..self.byte() % 6 {
-            let item = self.bytes();
-            items.push(item);
-        }
-        items.items()
+    fn items(&mut self) -> ItemsBuf {
+        (0..self.byte() % 6).map(|_| self.bytes()).collect()
     }
 
-    fn pairs<'m>(&mut self, items: &'m mut ItemsBuf) -> catena_protocol::Items<'m> {
+    fn pairs(&mut self) -> ItemsBuf {
+        let mut items = ItemsBuf::new();
         for _ in 0..self.byte() % 4 {
-            let (key, mut word) = (self.bytes(), [0; 8]);
+            let (key, material) = (self.bytes(), Material::default());
             items.push(key);
-            items.push(self.value(&mut word));
+            items.push(self.value(&material));
         }
-        items.items()
+        items
     }
 
-    fn elements<'m>(&mut self, material: &'m mut Material) -> Elements<'m> {
+    fn elements<'m>(&mut self, material: &'m Material) -> Elements<'m> {
         let shape = self.byte();
         let len = usize::from(shape % 5);
         let ints: Vec<i64> = (0..len).map(|_| self.int()).collect();
         match shape / 64 {
-            0 => {
-                material.f64s =
-                    ints.iter().map(|int| f64::from_bits(int.cast_unsigned())).collect();
-                Elements::F64(&material.f64s)
-            }
-            1 => {
-                material.f32s = [1.5, f32::NAN, -0.0, f32::MAX][..len.min(4)].to_vec();
-                Elements::F32(&material.f32s)
-            }
-            _ => {
-                material.i64s = ints;
-                Elements::I64(&material.i64s)
-            }
+            0 => Elements::F64(material.f64s.get_or_init(|| {
+                ints.iter().map(|int| f64::from_bits(int.cast_unsigned())).collect()
+            })),
+            1 => Elements::F32(
+                material
+                    .f32s
+                    .get_or_init(|| [1.5, f32::NAN, -0.0, f32::MAX][..len.min(4)].to_vec()),
+            ),
+            _ => Elements::I64(material.i64s.get_or_init(|| ints)),
         }
     }
 
@@ -250,7 +253,7 @@ impl<'b> Source<'b> {
         Arrival { party, parties, generation, hold_ms: self.hold_ms(), loss: self.loss() }
     }
 
-    fn contribution<'m>(&mut self, material: &'m mut Material) -> Contribution<'m> {
+    fn contribution<'m>(&mut self, material: &'m Material) -> Contribution<'m> {
         Contribution {
             party: self.small(),
             parties: self.parties(),
@@ -261,304 +264,97 @@ impl<'b> Source<'b> {
             elements: self.elements(material),
         }
     }
-
-    /// An op with this code and arguments from the bytes.
-    pub(super) fn op<'m>(&mut self, code: OpCode, material: &'m mut Material) -> Op<'m> {
-        match code.kind() {
-            Kind::Session => unreachable!("{code:?} is none of these"),
-            Kind::Object => Op::Object(self.object(code)),
-            Kind::Counter => Op::Counter(self.counter(code)),
-            Kind::Flag => Op::Flag(self.flag(code)),
-            Kind::Cell => Op::Cell(self.cell(code)),
-            Kind::Vector => Op::Vector(self.vector(code, material)),
-            Kind::Reduction => Op::Reduction(self.reduction(code, material)),
-            Kind::Barrier => Op::Barrier(self.barrier(code)),
-            Kind::Latch => Op::Latch(self.latch(code)),
-            Kind::List => Op::List(self.list(code, material)),
-            Kind::Map => Op::Map(self.map(code, material)),
-            Kind::Set => Op::Set(self.set(code, material)),
-            Kind::Semaphore => Op::Semaphore(self.semaphore(code)),
-            Kind::Lock => Op::Lock(self.lock(code)),
-            Kind::Future => Op::Future(self.future(code)),
-            Kind::Log => Op::Log(self.log(code)),
-            Kind::Scope => Op::Scope(self.scope(code)),
-            Kind::User => {
-                let (type_id, args) = (self.small(), self.value(&mut material.words[0]));
-                Op::User(match code {
-                    OpCode::UserRead => UserOp::Read { type_id, args },
-                    _ => UserOp::Update { type_id, args },
-                })
-            }
-        }
-    }
-
-    fn object(&mut self, code: OpCode) -> ObjectOp {
-        match code {
-            OpCode::ObjectDelete => ObjectOp::Delete,
-            OpCode::ObjectInspect => ObjectOp::Inspect,
-            OpCode::ObjectWaitNewer => ObjectOp::WaitNewer { version: self.number() },
-            OpCode::ObjectExpire => ObjectOp::Expire {
-                ttl_ms: if self.yes() { self.hold_ms().into() } else { self.number() },
-            },
-            _ => unknown(code),
-        }
-    }
-
-    fn counter(&mut self, code: OpCode) -> CounterOp {
-        match code {
-            OpCode::CounterGet => CounterOp::Get,
-            OpCode::CounterSet => CounterOp::Set { value: self.int() },
-            OpCode::CounterAdd => CounterOp::Add { delta: self.int() },
-            OpCode::CounterFetchAdd => CounterOp::FetchAdd { delta: self.int() },
-            OpCode::CounterSwap => CounterOp::Swap { value: self.int() },
-            OpCode::CounterCompareAndSwap => {
-                CounterOp::CompareAndSwap { expected: self.int(), value: self.int() }
-            }
-            OpCode::CounterMultiply => CounterOp::Multiply { factor: self.int() },
-            OpCode::CounterMin => CounterOp::Min { value: self.int() },
-            OpCode::CounterMax => CounterOp::Max { value: self.int() },
-            _ => unknown(code),
-        }
-    }
-
-    fn flag(&mut self, code: OpCode) -> FlagOp {
-        match code {
-            OpCode::FlagGet => FlagOp::Get,
-            OpCode::FlagSet => FlagOp::Set { value: self.yes() },
-            OpCode::FlagSwap => FlagOp::Swap { value: self.yes() },
-            OpCode::FlagCompareAndSwap => {
-                FlagOp::CompareAndSwap { expected: self.yes(), value: self.yes() }
-            }
-            _ => unknown(code),
-        }
-    }
-
-    fn cell(&mut self, code: OpCode) -> CellOp<'static> {
-        match code {
-            OpCode::CellGet => CellOp::Get,
-            OpCode::CellGetIfNewer => CellOp::GetIfNewer { version: self.number() },
-            OpCode::CellReadRange => {
-                CellOp::ReadRange { from: self.number(), length: self.number() }
-            }
-            OpCode::CellSet => CellOp::Set { bytes: self.bytes() },
-            OpCode::CellSwap => CellOp::Swap { bytes: self.bytes() },
-            OpCode::CellCompareVersionAndSet => {
-                CellOp::CompareVersionAndSet { version: self.number(), bytes: self.bytes() }
-            }
-            OpCode::CellCompareAndSet => {
-                CellOp::CompareAndSet { expected: self.bytes(), bytes: self.bytes() }
-            }
-            OpCode::CellAppend => CellOp::Append { bytes: self.bytes() },
-            OpCode::CellSetWithToken => {
-                CellOp::SetWithToken { token: self.token(), bytes: self.bytes() }
-            }
-            _ => unknown(code),
-        }
-    }
-
-    fn vector<'m>(&mut self, code: OpCode, material: &'m mut Material) -> VectorOp<'m> {
-        match code {
-            OpCode::VectorGet => VectorOp::Get,
-            OpCode::VectorGetIfNewer => VectorOp::GetIfNewer { version: self.number() },
-            OpCode::VectorInit => {
-                VectorOp::Init { columns: self.small(), elements: self.elements(material) }
-            }
-            OpCode::VectorSet => {
-                VectorOp::Set { columns: self.small(), elements: self.elements(material) }
-            }
-            OpCode::VectorAdd => VectorOp::Add { elements: self.elements(material) },
-            OpCode::VectorGetRows => VectorOp::GetRows { from: self.small(), count: self.small() },
-            OpCode::VectorAddRows => {
-                VectorOp::AddRows { from: self.small(), elements: self.elements(material) }
-            }
-            OpCode::VectorScale => VectorOp::Scale { factor: self.scalar() },
-            OpCode::VectorDot => VectorOp::Dot { elements: self.elements(material) },
-            OpCode::VectorSum => VectorOp::Sum,
-            _ => unknown(code),
-        }
-    }
-
-    fn reduction<'m>(&mut self, code: OpCode, material: &'m mut Material) -> ReductionOp<'m> {
-        match code {
-            OpCode::ReductionLast => ReductionOp::Last,
-            OpCode::ReductionState => ReductionOp::State,
-            OpCode::ReductionContribute => ReductionOp::Contribute(self.contribution(material)),
-            OpCode::ReductionReset => ReductionOp::Reset,
-            OpCode::ReductionBreak => ReductionOp::Break { reason: self.text() },
-            _ => unknown(code),
-        }
-    }
-
-    fn barrier(&mut self, code: OpCode) -> BarrierOp<'static> {
-        match code {
-            OpCode::BarrierState => BarrierOp::State,
-            OpCode::BarrierArrive => BarrierOp::Arrive(self.arrival()),
-            OpCode::BarrierArriveAndWait => BarrierOp::ArriveAndWait(self.arrival()),
-            OpCode::BarrierReset => BarrierOp::Reset,
-            OpCode::BarrierBreak => BarrierOp::Break { reason: self.text() },
-            _ => unknown(code),
-        }
-    }
-
-    fn latch(&mut self, code: OpCode) -> LatchOp<'static> {
-        match code {
-            OpCode::LatchState => LatchOp::State,
-            OpCode::LatchCountDown => {
-                LatchOp::CountDown { party: self.text(), parties: self.parties() }
-            }
-            OpCode::LatchWait => LatchOp::Wait { parties: self.parties() },
-            _ => unknown(code),
-        }
-    }
-
-    fn list<'m>(&mut self, code: OpCode, material: &'m mut Material) -> ListOp<'m> {
-        let items = &mut material.items;
-        match code {
-            OpCode::ListLen => ListOp::Len,
-            OpCode::ListGet => ListOp::Get { index: self.number() },
-            OpCode::ListRange => ListOp::Range { from: self.number(), limit: self.small() },
-            OpCode::ListIndexOf => ListOp::IndexOf { from_end: self.yes(), bytes: self.bytes() },
-            OpCode::ListContainsAll => ListOp::ContainsAll { items: self.items(items) },
-            OpCode::ListPushBack => ListOp::PushBack { bytes: self.bytes() },
-            OpCode::ListPushFront => ListOp::PushFront { bytes: self.bytes() },
-            OpCode::ListPopBack => ListOp::PopBack,
-            OpCode::ListPopFront => ListOp::PopFront,
-            OpCode::ListPopFrontWait => ListOp::PopFrontWait,
-            OpCode::ListSet => ListOp::Set { index: self.number(), bytes: self.bytes() },
-            OpCode::ListInsert => ListOp::Insert { index: self.number(), bytes: self.bytes() },
-            OpCode::ListRemoveAt => ListOp::RemoveAt { index: self.number() },
-            OpCode::ListRemoveValue => ListOp::RemoveValue { bytes: self.bytes() },
-            OpCode::ListExtend => ListOp::Extend { items: self.items(items) },
-            OpCode::ListRetainAll => ListOp::RetainAll { items: self.items(items) },
-            OpCode::ListRemoveAll => ListOp::RemoveAll { items: self.items(items) },
-            OpCode::ListClear => ListOp::Clear,
-            OpCode::ListClaim => ListOp::Claim { hold_ms: self.hold_ms() },
-            OpCode::ListDone => ListOp::Done { token: self.token() },
-            OpCode::ListReturn => ListOp::Return { token: self.token() },
-            OpCode::ListTryClaim => ListOp::TryClaim { hold_ms: self.hold_ms() },
-            _ => unknown(code),
-        }
-    }
-
-    fn map<'m>(&mut self, code: OpCode, material: &'m mut Material) -> MapOp<'m> {
-        let Material { items, words: [one, other], .. } = material;
-        match code {
-            OpCode::MapLen => MapOp::Len,
-            OpCode::MapGet => MapOp::Get { key: self.bytes() },
-            OpCode::MapContainsKey => MapOp::ContainsKey { key: self.bytes() },
-            OpCode::MapContainsValue => MapOp::ContainsValue { value: self.value(one) },
-            OpCode::MapScan => MapOp::Scan(self.scan()),
-            OpCode::MapPut => MapOp::Put { key: self.bytes(), value: self.value(one) },
-            OpCode::MapPutIfAbsent => {
-                MapOp::PutIfAbsent { key: self.bytes(), value: self.value(one) }
-            }
-            OpCode::MapCompareAndSwap => MapOp::CompareAndSwap {
-                key: self.bytes(),
-                expected: if self.yes() { Some(self.value(one)) } else { None },
-                value: if self.yes() { Some(self.value(other)) } else { None },
-            },
-            OpCode::MapRemove => MapOp::Remove { key: self.bytes() },
-            OpCode::MapTake => MapOp::Take { key: self.bytes() },
-            OpCode::MapSwap => MapOp::Swap { key: self.bytes(), value: self.value(one) },
-            OpCode::MapPutAll => MapOp::PutAll { items: self.pairs(items) },
-            OpCode::MapMerge => MapOp::Merge {
-                key: self.bytes(),
-                value: self.value(one),
-                merge: self.one_of(Merge::ALL),
-            },
-            OpCode::MapMergeAll => {
-                MapOp::MergeAll { merge: self.one_of(Merge::ALL), items: self.pairs(items) }
-            }
-            OpCode::MapClear => MapOp::Clear,
-            OpCode::MapPutWithToken => MapOp::PutWithToken {
-                token: self.token(),
-                key: self.bytes(),
-                value: self.value(one),
-            },
-            OpCode::MapRemoveAll => MapOp::RemoveAll { items: self.items(items) },
-            _ => unknown(code),
-        }
-    }
-
-    fn set<'m>(&mut self, code: OpCode, material: &'m mut Material) -> SetOp<'m> {
-        let items = &mut material.items;
-        match code {
-            OpCode::SetLen => SetOp::Len,
-            OpCode::SetContains => SetOp::Contains { bytes: self.bytes() },
-            OpCode::SetContainsAll => SetOp::ContainsAll { items: self.items(items) },
-            OpCode::SetScan => SetOp::Scan(self.scan()),
-            OpCode::SetAdd => SetOp::Add { bytes: self.bytes() },
-            OpCode::SetRemove => SetOp::Remove { bytes: self.bytes() },
-            OpCode::SetAddAll => SetOp::AddAll { items: self.items(items) },
-            OpCode::SetRemoveAll => SetOp::RemoveAll { items: self.items(items) },
-            OpCode::SetRetainAll => SetOp::RetainAll { items: self.items(items) },
-            OpCode::SetClear => SetOp::Clear,
-            _ => unknown(code),
-        }
-    }
-
-    fn semaphore(&mut self, code: OpCode) -> SemaphoreOp {
-        match code {
-            OpCode::SemaphoreState => SemaphoreOp::State,
-            OpCode::SemaphoreAcquire => SemaphoreOp::Acquire(self.permit()),
-            OpCode::SemaphoreTryAcquire => SemaphoreOp::TryAcquire(self.permit()),
-            OpCode::SemaphoreRelease => SemaphoreOp::Release { token: self.token() },
-            OpCode::SemaphoreExtend => {
-                SemaphoreOp::Extend { token: self.token(), hold_ms: self.hold_ms() }
-            }
-            _ => unknown(code),
-        }
-    }
-
-    fn lock(&mut self, code: OpCode) -> LockOp {
-        match code {
-            OpCode::LockState => LockOp::State,
-            OpCode::LockAcquire => LockOp::Acquire { hold_ms: self.hold_ms() },
-            OpCode::LockTryAcquire => LockOp::TryAcquire { hold_ms: self.hold_ms() },
-            OpCode::LockRelease => LockOp::Release { token: self.token() },
-            OpCode::LockExtend => LockOp::Extend { token: self.token(), hold_ms: self.hold_ms() },
-            _ => unknown(code),
-        }
-    }
-
-    fn future(&mut self, code: OpCode) -> FutureOp<'static> {
-        match code {
-            OpCode::FutureState => FutureOp::State,
-            OpCode::FuturePeek => FutureOp::Peek,
-            OpCode::FutureSet => FutureOp::Set { bytes: self.bytes() },
-            OpCode::FutureGet => FutureOp::Get,
-            OpCode::FutureCancel => FutureOp::Cancel { reason: self.text() },
-            _ => unknown(code),
-        }
-    }
-
-    fn log(&mut self, code: OpCode) -> LogOp<'static> {
-        match code {
-            OpCode::LogTail => LogOp::Tail { after: self.number(), limit: self.small() },
-            OpCode::LogPrint => LogOp::Print { line: self.text() },
-            _ => unknown(code),
-        }
-    }
-
-    fn scope(&mut self, code: OpCode) -> ScopeOp<'static> {
-        let prefix = self.prefix();
-        match code {
-            OpCode::ScopeList => {
-                ScopeOp::List { after: self.prefix(), prefix, limit: self.small() }
-            }
-            OpCode::ScopeUsage => ScopeOp::Usage { prefix },
-            OpCode::ScopeDelete => ScopeOp::Delete { prefix, limit: self.small() },
-            OpCode::ScopeQuota => ScopeOp::Quota {
-                prefix,
-                objects_max: self.small().into(),
-                bytes_max: if self.yes() { 0 } else { 1 << (self.byte() % 16) },
-            },
-            OpCode::ScopeStats => ScopeOp::Stats,
-            _ => unknown(code),
-        }
-    }
 }
 
-fn unknown(code: OpCode) -> ! {
-    unreachable!("{code:?} was added and nobody says it here")
+/// A field of an op, taken from the bytes: by its type, and by its name or its op where that matters.
+trait Field<'m> {
+    fn take(source: &mut Source<'_>, material: &'m Material, code: OpCode, name: &str) -> Self;
 }
+
+/// Declares how fields of some types are taken.
+macro_rules! fields {
+    ($($type:ty: |$source:ident, $material:ident, $code:ident, $name:ident| $take:expr;)*) => {$(
+        impl<'m> Field<'m> for $type {
+            fn take(
+                $source: &mut Source<'_>,
+                $material: &'m Material,
+                $code: OpCode,
+                $name: &str,
+            ) -> $type {
+                $take
+            }
+        }
+    )*};
+}
+
+fields! {
+    bool: |source, _material, _code, _name| source.yes();
+    i64: |source, _material, _code, _name| source.int();
+    u64: |source, _material, _code, name| match name {
+        "token" => source.token(),
+        "ttl_ms" if source.yes() => source.hold_ms().into(),
+        "objects_max" => source.small().into(),
+        "bytes_max" => if source.yes() { 0 } else { 1 << (source.byte() % 16) },
+        _ => source.number(),
+    };
+    u32: |source, _material, _code, name| match name {
+        "hold_ms" => source.hold_ms(),
+        "parties" => source.parties(),
+        _ => source.small(),
+    };
+    &'m [u8]: |source, material, _code, name| match name {
+        "value" | "args" => source.value(material),
+        _ => source.bytes(),
+    };
+    Option<&'m [u8]>: |source, material, _code, _name| {
+        if source.yes() { Some(source.value(material)) } else { None }
+    };
+    &'m str: |source, _material, _code, name| match name {
+        "prefix" | "after" => source.prefix(),
+        _ => source.text(),
+    };
+    Items<'m>: |source, material, code, _name| {
+        let items = match code {
+            OpCode::MapPutAll | OpCode::MapMergeAll => source.pairs(),
+            _ => source.items(),
+        };
+        material.items.get_or_init(|| items).items()
+    };
+    Elements<'m>: |source, material, _code, _name| source.elements(material);
+    Scalar: |source, _material, _code, _name| source.scalar();
+    Merge: |source, _material, _code, _name| source.one_of(Merge::ALL);
+    ScanArgs<'m>: |source, _material, _code, _name| source.scan();
+    Permit: |source, _material, _code, _name| source.permit();
+    Arrival<'m>: |source, _material, _code, _name| source.arrival();
+    Contribution<'m>: |source, material, _code, _name| source.contribution(material);
+}
+
+/// Makes of the table of ops what takes one from the bytes.
+macro_rules! declare {
+    ($(
+        $(#[$doc:meta])*
+        $kind:ident = $kind_code:literal, has_objects: $objects:literal, $ops:ident $(<$a:lifetime>)?
+            $(, inline($how:ident))?
+        {$(
+            $code:ident = $wire:literal, $class:ident, $op:ident { $($field:tt $(: $name:ident)?),* }
+                = $shape:ident $parts:tt -> $reply:ident $(or $nothing:ident)?;
+        )*}
+    )*) => {
+        impl Source<'_> {
+            /// An op with this code and fields from the bytes, in the order of the table.
+            pub(super) fn op<'m>(&mut self, code: OpCode, material: &'m Material) -> Op<'m> {
+                if code == OpCode::ScopeStats {
+                    // The saved seeds have a prefix here too.
+                    self.prefix();
+                }
+                match code {$($(
+                    OpCode::$code => Op::$kind($ops::$op {
+                        $($field: Field::take(self, material, code, stringify!($field)),)*
+                    }),
+                )*)*}
+            }
+        }
+    };
+}
+
+catena_protocol::for_each_op!(declare);
