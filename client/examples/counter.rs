@@ -1,32 +1,32 @@
-//! Several threads count visits on one shared counter, and none is lost.
+//! Several threads count visits with one shared counter, and no visit is lost.
 //!
-//! `cargo run -p catena-client --example counter [HOST:PORT]`; without an address it starts an
-//! engine of its own.
+//! `cargo run -p catena-client --example counter [HOST:PORT]`; without an address it
+//! starts an engine.
 
-#![allow(clippy::print_stdout, reason = "an example shows what it does")]
+#![allow(clippy::print_stdout, reason = "an example prints what it does")]
 
 mod common;
 
 use catena_client::Error;
-use common::Place;
+use common::ExampleEngine;
 
 const THREADS: i64 = 4;
 const VISITS: i64 = 1000;
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
-    let place = Place::find()?;
+    let engine = ExampleEngine::find()?;
 
-    let client = place.client()?;
-    println!("connected to {} at {}", client.engine(), place.address);
+    let client = engine.client()?;
+    println!("connected to {} at {}", client.engine(), engine.address);
     let visits = client.counter("example/visits");
     visits.reset()?;
 
     std::thread::scope(|scope| {
-        // A client belongs to one thread, so each has its own.
+        // A client belongs to one thread, so each thread connects its own.
         let visitors: Vec<_> = (0..THREADS)
             .map(|_| {
                 scope.spawn(|| {
-                    let client = place.client()?;
+                    let client = engine.client()?;
                     let visits = client.counter("example/visits");
                     (0..VISITS).try_for_each(|_| visits.increment().map(drop))
                 })
@@ -39,7 +39,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
 
     let counted = visits.get()?;
     println!("{THREADS} threads made {VISITS} visits each, counted {counted}");
-    assert_eq!(counted, THREADS * VISITS, "nothing is lost and nothing counted twice");
+    assert_eq!(counted, THREADS * VISITS, "no visit is lost or counted twice");
     visits.delete()?;
     Ok(())
 }

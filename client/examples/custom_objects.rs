@@ -1,10 +1,10 @@
-//! Two types of objects that Catena does not come with: a counter that stays within its bounds, and
-//! the most frequent words of a stream that is too long to be counted exactly.
+//! Two user-defined types of objects: a counter with bounds, and the most frequent words of a
+//! stream, counted approximately in constant memory.
 //!
-//! `cargo run -p catena-client --example custom_objects`; the engine is this program's own, because
-//! only an engine that was built with a type has objects of it.
+//! `cargo run -p catena-client --example custom_objects`; it starts an engine, because an engine
+//! has to be built with its user-defined types.
 
-#![allow(clippy::print_stdout, reason = "an example shows what it does")]
+#![allow(clippy::print_stdout, reason = "an example prints what it does")]
 
 use std::collections::BTreeMap;
 use std::thread;
@@ -12,6 +12,8 @@ use std::thread;
 use catena_client::rkyv::{Archive, Archived, Deserialize, Serialize};
 use catena_client::{Client, Error, UserType};
 use catena_engine::{BadSnapshot, Context, Engine, Object, Rejection};
+use rand_xoshiro::SplitMix64;
+use rand_xoshiro::rand_core::{Rng, SeedableRng};
 
 const THREADS: u64 = 4;
 
@@ -22,7 +24,7 @@ struct Bounded {
 }
 
 const BOUND: u64 = 100;
-/// Why a bounded counter refuses.
+/// The code with which a bounded counter refuses an op.
 const OUT_OF_BOUNDS: Rejection = Rejection(1);
 
 #[derive(Archive, Serialize)]
@@ -32,7 +34,7 @@ enum BoundedOp {
     Value,
 }
 
-// What client and engine agree on.
+// The part that client and engine share.
 impl UserType for Bounded {
     const TYPE_ID: u32 = 1;
     const NAME: &'static str = "bounded counter";
@@ -47,7 +49,7 @@ impl Bounded {
     }
 }
 
-// What the engine does about it.
+// The part of the engine.
 impl Object for Bounded {
     fn check(&self, op: &Archived<BoundedOp>) -> Result<(), Rejection> {
         match op {
@@ -59,7 +61,7 @@ impl Object for Bounded {
     fn apply(&mut self, op: &Archived<BoundedOp>, context: &mut Context) -> u64 {
         match op {
             ArchivedBoundedOp::Add { delta } => {
-                self.value = self.plus(delta.to_native()).expect("it was checked");
+                self.value = self.plus(delta.to_native()).expect("the op was checked");
             }
             ArchivedBoundedOp::Value => context.unchanged(),
         }
@@ -91,10 +93,10 @@ impl Object for Bounded {
     }
 }
 
-/// The most frequent words of a stream, in room for a few of them: the Space-Saving sketch
+/// The most frequent words of a stream, with a fixed number of counts: the Space-Saving sketch
 /// (Metwally, Agrawal, El Abbadi: *Efficient Computation of Frequent and Top-k Elements in Data
-/// Streams*, 2005). A new word takes the place of the rarest one, and its count along: a count is
-/// never too low, and too high by at most `error`.
+/// Streams*, 2005). A new word replaces the rarest one and continues its count, so a count is never
+/// too low, and too high by at most `error`.
 #[derive(Default)]
 struct TopWords {
     counts: BTreeMap<String, Count>,
@@ -107,7 +109,7 @@ struct Count {
     error: u64,
 }
 
-/// Words that are counted at a time.
+/// The number of words that are counted at a time.
 const ROOM: usize = 24;
 
 #[derive(Archive, Serialize)]
@@ -132,7 +134,7 @@ impl TopWords {
         }
         let mut seen = Count { count: 1, error: 0 };
         if self.counts.len() == ROOM {
-            // The first of the rarest, so that every node that does this chooses the same.
+            // The first of the rarest ones, so that every replica chooses the same.
             let rarest = self.counts.iter().min_by_key(|(_, known)| known.count);
             let rarest = rarest.expect("there is room for some").0.clone();
             let Count { count, .. } = self.counts.remove(&rarest).expect("it is there");
@@ -174,7 +176,7 @@ impl Object for TopWords {
     fn reply_bytes_max(&self, op: &Archived<TopOp>) -> usize {
         match op {
             ArchivedTopOp::Seen { .. } => 64,
-            // The words may be long: then there are too many of them for one reply to an update.
+            // Long words may exceed the limit for the reply to an update.
             ArchivedTopOp::Top { .. } => {
                 64 + self.counts.keys().map(|word| word.len() + 40).sum::<usize>()
             }
@@ -222,7 +224,7 @@ fn number(bytes: &mut &[u8]) -> Result<u64, BadSnapshot> {
 }
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
-    // The test that every type should have.
+    // Checks that the type is deterministic; every type should have this test.
     catena_engine::rehearse::<Bounded>(&[BoundedOp::Add { delta: 3 }, BoundedOp::Value]);
     let words = (0..200).map(|i| TopOp::Seen { words: vec![word(i)] });
     let ops: Vec<TopOp> = words.chain([TopOp::Top { limit: 100 }]).collect();
@@ -235,7 +237,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     Ok(())
 }
 
-/// More people than seats: nobody sits on two, and none stays empty.
+/// Sells seats to more buyers than there are: each seat is sold, and sold once.
 fn sell_seats(address: &str) -> Result<(), Error> {
     let buyer = || -> Result<u64, Error> {
         let client = Client::connect(address)?;
@@ -261,7 +263,7 @@ fn sell_seats(address: &str) -> Result<(), Error> {
     Ok(())
 }
 
-/// Many words on many threads, and what can be said of them from a few counts.
+/// Counts words from several threads, and compares the counts with the exact ones.
 fn count_words(address: &str) -> Result<(), Error> {
     const WORDS: u64 = 40_000;
     on_threads(|thread| {
@@ -282,18 +284,18 @@ fn count_words(address: &str) -> Result<(), Error> {
     println!("{WORDS} words, {} different ones, {ROOM} counts:", truth.len());
     for (word, Count { count, error }) in &found {
         let real = truth[word];
-        println!("  {word:>8}: {}..={count} times, in truth {real}", count - error);
+        println!("  {word:>8}: {}..={count} times, exactly {real}", count - error);
         assert!((count - error..=*count).contains(&real), "the bounds hold");
-        assert!(*error <= WORDS / ROOM as u64, "as the paper promises");
+        assert!(*error <= WORDS / ROOM as u64, "the error bound of the paper holds");
     }
     let most = truth.iter().max_by_key(|(_, count)| **count).expect("there are words");
     assert_eq!(&found[0].0, most.0, "the most frequent word is found");
     let line = top.inspect()?.expect("it is there").detail;
-    println!("people who inspect it read: {line}");
+    println!("`catena inspect` shows: {line}");
     Ok(())
 }
 
-/// Does the same on several threads.
+/// Runs `act` on several threads.
 fn on_threads<T: Send>(act: impl Fn(u64) -> Result<T, Error> + Sync) -> Result<Vec<T>, Error> {
     thread::scope(|scope| {
         let act = &act;
@@ -302,10 +304,8 @@ fn on_threads<T: Send>(act: impl Fn(u64) -> Result<T, Error> + Sync) -> Result<V
     })
 }
 
-/// A stream of words, half of them the first, a sixth the second, and so on.
+/// Word number `i` of a random stream, of which one word is half, another a sixth, and so on.
 fn word(i: u64) -> String {
-    // Scrambled, so that frequent and rare words come in no particular order.
-    let scrambled = (i + 1).wrapping_mul(0x9E37_79B9_7F4A_7C15);
-    let random = (scrambled ^ scrambled >> 29).wrapping_mul(0xBF58_476D_1CE4_E5B9) >> 40;
+    let random = SplitMix64::seed_from_u64(i).next_u64() >> 40;
     format!("word-{}", (1 << 24) / (random + 1))
 }

@@ -1,17 +1,17 @@
-//! Logistic regression by gradient descent: in every iteration the workers put their gradients
-//! together in one all-reduce, and go on from the same weights.
+//! Logistic regression by gradient descent: in every iteration the workers add their gradients in
+//! one all-reduce, and continue with the same weights.
 //!
-//! `cargo run -p catena-client --example logistic_regression [HOST:PORT]`; without an address it
-//! starts an engine of its own.
+//! `cargo run -p catena-client --example logistic_regression [HOST:PORT]`; without an
+//! address it starts an engine.
 
-#![allow(clippy::print_stdout, reason = "an example shows what it does")]
+#![allow(clippy::print_stdout, reason = "an example prints what it does")]
 
 mod common;
 
 use std::time::{Duration, Instant};
 
 use catena_client::{Error, ReduceOp};
-use common::{Place, Random, together};
+use common::{ExampleEngine, Random, in_threads};
 
 const WORKERS: u32 = 4;
 const FEATURES: usize = 10;
@@ -24,15 +24,15 @@ const TIMEOUT: Duration = Duration::from_secs(20);
 type Point = ([f64; FEATURES], bool);
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
-    let place = Place::find()?;
-    let client = place.client()?;
+    let engine = ExampleEngine::find()?;
+    let client = engine.client()?;
     client.delete_prefix("example/regression/")?;
 
     let start = Instant::now();
-    together(WORKERS, |worker| -> Result<(), Error> {
-        let weights = train(&place, "together", worker, WORKERS)?;
-        let client = place.client()?;
-        // Every worker has come to the same weights, to the last bit.
+    in_threads(WORKERS, |worker| -> Result<(), Error> {
+        let weights = train(&engine, "together", worker, WORKERS)?;
+        let client = engine.client()?;
+        // All workers have the same weights, bit by bit.
         let shared = client.vector("example/regression/weights");
         shared.init(1, &weights)?;
         assert_eq!(shared.get()?.as_f64(), Some(&weights[..]), "worker {worker}");
@@ -47,13 +47,14 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     #[allow(clippy::cast_precision_loss, reason = "a few thousand points")]
     let accuracy = right as f64 / points.len() as f64;
     println!(
-        "{WORKERS} workers took {ITERATIONS} iterations over {POINTS} points in {took:.1?}: {:.1} % right",
+        "{WORKERS} workers took {ITERATIONS} iterations over {POINTS} points in {took:.1?}: \
+         {:.1} % right",
         100.0 * accuracy
     );
     assert!(accuracy > 0.95, "{accuracy}");
 
-    // One worker alone comes to the same, but for the order in which it adds.
-    let alone = train(&place, "alone", 0, 1)?;
+    // One worker alone has the same result, except for the order of the additions.
+    let alone = train(&engine, "alone", 0, 1)?;
     let apart = weights.iter().zip(&alone).map(|(a, b)| (a - b).abs()).fold(0.0, f64::max);
     assert!(apart < 1e-9, "{apart}");
     drop(view);
@@ -61,9 +62,9 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     Ok(())
 }
 
-fn train(place: &Place, name: &str, worker: u32, workers: u32) -> Result<Vec<f64>, Error> {
+fn train(engine: &ExampleEngine, name: &str, worker: u32, workers: u32) -> Result<Vec<f64>, Error> {
     let points = points(worker, workers);
-    let client = place.client()?;
+    let client = engine.client()?;
     let reduction = client.reduction(&format!("example/regression/{name}"));
     let mut seat = reduction.seat(worker, workers);
     let mut weights = vec![0.0; FEATURES];
@@ -84,13 +85,13 @@ fn dot(a: &[f64], b: &[f64]) -> f64 {
     a.iter().zip(b).map(|(a, b)| a * b).sum()
 }
 
-/// A worker's part of the points: those whose number it is, counted round.
+/// The points of a worker: every `workers`-th one.
 fn points(worker: u32, workers: u32) -> Vec<Point> {
     let point = |number: u32| {
-        let mut random = Random(number.into());
+        let mut random = Random::new(number.into());
         let mut x = [1.0; FEATURES];
         x[1..].iter_mut().for_each(|x| *x = 2.0 * random.unit() - 1.0);
-        // A plane divides the classes, and a little noise blurs it.
+        // A plane separates the classes, with a little noise.
         let side = x[1] + 2.0 * x[2] - x[3] + 0.1 * (random.unit() - 0.5);
         (x, side > 0.2)
     };

@@ -1,15 +1,15 @@
-//! The Mandelbrot set: a parallel loop whose workers take row after row from a counter and put each
-//! into a map.
+//! The Mandelbrot set: a parallel loop whose workers take row numbers from a counter and put the
+//! rows into a map.
 //!
-//! `cargo run -p catena-client --example mandelbrot [HOST:PORT]`; without an address it starts an
-//! engine of its own.
+//! `cargo run -p catena-client --example mandelbrot [HOST:PORT]`; without an address it
+//! starts an engine.
 
-#![allow(clippy::print_stdout, reason = "an example shows what it does")]
+#![allow(clippy::print_stdout, reason = "an example prints what it does")]
 
 mod common;
 
 use catena_client::Error;
-use common::{Place, together};
+use common::{ExampleEngine, in_threads};
 
 const WORKERS: u32 = 4;
 const ROWS: u32 = 24;
@@ -17,18 +17,18 @@ const COLUMNS: u32 = 72;
 const STEPS: u8 = 200;
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
-    let place = Place::find()?;
-    let client = place.client()?;
+    let engine = ExampleEngine::find()?;
+    let client = engine.client()?;
     client.delete_prefix("example/mandelbrot/")?;
 
-    together(WORKERS, |_| -> Result<(), Error> {
-        let client = place.client()?;
+    in_threads(WORKERS, |_| -> Result<(), Error> {
+        let client = engine.client()?;
         let (next, image) =
             (client.counter("example/mandelbrot/next"), client.map("example/mandelbrot/image"));
         while let Ok(row) = u32::try_from(next.fetch_add(1)?)
             && row < ROWS
         {
-            // Big-endian, so that the map has the rows in their order.
+            // Big-endian keys keep the rows in order.
             image.put(row.to_be_bytes(), line(row))?;
         }
         Ok(())
@@ -46,7 +46,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     Ok(())
 }
 
-/// How many steps each point of a row takes to leave.
+/// The number of steps until each point of a row diverges.
 fn line(row: u32) -> Vec<u8> {
     (0..COLUMNS)
         .map(|column| steps(place(column, COLUMNS, 3.0, -2.2), place(row, ROWS, 2.4, -1.2)))

@@ -1,30 +1,30 @@
-//! Pi by throwing darts: workers that share nothing but a counter.
+//! Estimates pi by throwing darts: workers that share only counters.
 //!
-//! `cargo run -p catena-client --example monte_carlo_pi [HOST:PORT]`; without an address it starts
-//! an engine of its own.
+//! `cargo run -p catena-client --example monte_carlo_pi [HOST:PORT]`; without an
+//! address it starts an engine.
 
-#![allow(clippy::print_stdout, reason = "an example shows what it does")]
+#![allow(clippy::print_stdout, reason = "an example prints what it does")]
 
 mod common;
 
 use catena_client::Error;
-use common::{Place, Random, together};
+use common::{ExampleEngine, Random, in_threads};
 
 const WORKERS: u32 = 8;
 const DARTS_EACH: u32 = 250_000;
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
-    let place = Place::find()?;
-    let client = place.client()?;
+    let engine = ExampleEngine::find()?;
+    let client = engine.client()?;
     let (hits, thrown) = (client.counter("example/pi/hits"), client.counter("example/pi/thrown"));
     hits.reset()?;
     thrown.reset()?;
 
-    together(WORKERS, |worker| -> Result<(), Error> {
-        let mut random = Random(u64::from(worker));
+    in_threads(WORKERS, |worker| -> Result<(), Error> {
+        let mut random = Random::new(u64::from(worker));
         let inside =
             (0..DARTS_EACH).filter(|_| random.unit().powi(2) + random.unit().powi(2) < 1.0).count();
-        let client = place.client()?;
+        let client = engine.client()?;
         client.counter("example/pi/hits").add(i64::try_from(inside).expect("few darts"))?;
         client.counter("example/pi/thrown").add(DARTS_EACH.into())?;
         Ok(())

@@ -1,25 +1,25 @@
-//! Counts words with one batch instead of one call for each: the same result in far fewer round
+//! Counts words in one batch instead of one call for each word: the same result in far fewer round
 //! trips.
 //!
-//! `cargo run -p catena-client --example pipeline [HOST:PORT]`; without an address it starts an
-//! engine of its own.
+//! `cargo run -p catena-client --example pipeline [HOST:PORT]`; without an address it
+//! starts an engine.
 
-#![allow(clippy::print_stdout, reason = "an example shows what it does")]
+#![allow(clippy::print_stdout, reason = "an example prints what it does")]
 
 mod common;
 
 use std::time::Instant;
 
 use catena_client::{Counter, CounterOp, Reply};
-use common::Place;
+use common::ExampleEngine;
 
 const TEXT: &str = "to be or not to be that is the question";
 const TIMES: usize = 200;
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
-    let place = Place::find()?;
+    let engine = ExampleEngine::find()?;
 
-    let client = place.client()?;
+    let client = engine.client()?;
     let counter = |word| client.counter(&format!("example/word/{word}"));
     let words: Vec<Counter<'_>> = TEXT.split(' ').map(counter).collect();
     words.iter().try_for_each(|word| word.delete().map(drop))?;
@@ -37,20 +37,20 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     }
     let gets: Vec<usize> = words.iter().map(|word| pipeline.push(word, CounterOp::Get)).collect();
     let replies = pipeline.run().all_ok()?;
-    let together = start.elapsed();
+    let pipelined = start.elapsed();
 
     for (word, get) in words.iter().zip(gets) {
         let in_text = TEXT.split(' ').filter(|other| word.name().ends_with(&format!("/{other}")));
         let expected = i64::try_from(2 * TIMES * in_text.count())?;
         assert_eq!(
-            replies.get(get).expect("all ended well"),
+            replies.get(get).expect("all succeeded"),
             Reply::Int(expected),
             "{}",
             word.name()
         );
     }
     let ops = words.len() * TIMES;
-    println!("{ops} ops one by one in {one_by_one:?}, as a pipeline in {together:?}");
+    println!("{ops} ops one by one in {one_by_one:?}, as a pipeline in {pipelined:?}");
     words.iter().try_for_each(|word| word.delete().map(drop))?;
     Ok(())
 }

@@ -1,18 +1,18 @@
-//! The Santa Claus problem (Trono, 1994): Santa sleeps until all nine reindeer are back or three of
-//! ten elves need him; reindeer come first. Barriers inside barriers, a semaphore for the study, and
-//! a queue as the bell.
+//! The Santa Claus problem (Trono, 1994): Santa sleeps until all nine reindeer are back, or three
+//! of ten elves need help; reindeer have priority. It takes nested barriers, a semaphore for the
+//! study, and a queue as the bell.
 //!
-//! `cargo run -p catena-client --example santa_claus [HOST:PORT]`; without an address it starts an
-//! engine of its own.
+//! `cargo run -p catena-client --example santa_claus [HOST:PORT]`; without an address it
+//! starts an engine.
 
-#![allow(clippy::print_stdout, reason = "an example shows what it does")]
+#![allow(clippy::print_stdout, reason = "an example prints what it does")]
 
 mod common;
 
 use std::time::{Duration, Instant};
 
 use catena_client::{Client, Error};
-use common::{Place, Random, together};
+use common::{ExampleEngine, Random, in_threads};
 
 const REINDEER: u32 = 9;
 const ELVES: u32 = 10;
@@ -22,13 +22,13 @@ const CHRISTMASES: i64 = 30;
 const TIMEOUT: Duration = Duration::from_secs(30);
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
-    let place = Place::find()?;
-    let client = place.client()?;
+    let engine = ExampleEngine::find()?;
+    let client = engine.client()?;
     client.delete_prefix("example/santa/")?;
 
     let start = Instant::now();
-    together(1 + REINDEER + ELVES, |at| -> Result<(), Error> {
-        let client = place.client()?;
+    in_threads(1 + REINDEER + ELVES, |at| -> Result<(), Error> {
+        let client = engine.client()?;
         match at {
             0 => santa(&client),
             1..=REINDEER => reindeer(&client, at - 1),
@@ -39,7 +39,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let helped = client.counter("example/santa/helped").get()?;
     let delivered = client.counter("example/santa/delivered").get()?;
     println!(
-        "{CHRISTMASES} times all toys were delivered, and {helped} times an elf was helped, in {:.1?}",
+        "{CHRISTMASES} times all toys were delivered, and {helped} times an elf was helped, in \
+         {:.1?}",
         start.elapsed()
     );
     assert_eq!(delivered, CHRISTMASES * i64::from(REINDEER), "every reindeer, every time");
@@ -48,7 +49,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     Ok(())
 }
 
-/// Sleeps until the bell rings; sees to whoever rang.
+/// Sleeps until the bell rings, then meets the group that rang it.
 fn santa(client: &Client) -> Result<(), Error> {
     let bell = client.list("example/santa/bell");
     let (delivered, helped) =
@@ -64,10 +65,10 @@ fn santa(client: &Client) -> Result<(), Error> {
         meet(client, room, "in", "santa", others + 1)?;
         // All are in, and each counts itself before it leaves.
         meet(client, room, "out", "santa", others + 1)?;
-        assert_eq!(counter.get()?, before + i64::from(others), "nobody else came in between");
+        assert_eq!(counter.get()?, before + i64::from(others), "no other group came in between");
         christmases += i64::from(room == "sleigh");
     }
-    // Whoever waits for others to make up a group, or for Santa, goes home.
+    // Elves that wait for others to form a group, or for Santa, go home.
     client.barrier("example/santa/queue").break_with("Christmas is over")?;
     client.barrier("example/santa/study in").break_with("Christmas is over")?;
     Ok(())
@@ -75,12 +76,12 @@ fn santa(client: &Client) -> Result<(), Error> {
 
 fn reindeer(client: &Client, number: u32) -> Result<(), Error> {
     let name = format!("reindeer {number}");
-    let mut random = Random(number.into());
+    let mut random = Random::new(number.into());
     for _ in 0..CHRISTMASES {
         rest(&mut random);
         meet(client, "warm stable", "", &name, REINDEER)?;
         if number == 0 {
-            // In front of any elves that rang before.
+            // Ahead of elves that rang before.
             client.list("example/santa/bell").push_front("reindeer")?;
         }
         meet(client, "sleigh", "in", &name, REINDEER + 1)?;
@@ -92,19 +93,19 @@ fn reindeer(client: &Client, number: u32) -> Result<(), Error> {
 
 fn elf(client: &Client, number: u32) -> Result<(), Error> {
     let name = format!("elf {number}");
-    let mut random = Random(100 + u64::from(number));
+    let mut random = Random::new(100 + u64::from(number));
     let study = client.semaphore("example/santa/porch", GROUP);
     let queue = client.barrier("example/santa/queue");
     let mut me = queue.party(&name, GROUP);
     loop {
         rest(&mut random);
-        let place = study.acquire(1, TIMEOUT)?;
+        let permit = study.acquire(1, TIMEOUT)?;
         let group = match me.wait(TIMEOUT) {
             Ok(group) => group,
             Err(Error::Broken { .. }) => return Ok(()),
             Err(error) => return Err(error),
         };
-        // One of the three rings: whoever is first to say so.
+        // One of the three rings: the first to enter the number of the group.
         if client.map("example/santa/rung").put_if_absent(group.to_be_bytes(), &name)? {
             client.list("example/santa/bell").push_back("elves")?;
         }
@@ -115,11 +116,11 @@ fn elf(client: &Client, number: u32) -> Result<(), Error> {
         }
         client.counter("example/santa/helped").increment()?;
         meet(client, "study", "out", &name, GROUP + 1)?;
-        place.release()?;
+        permit.release()?;
     }
 }
 
-/// Waits in a doorway until so many are there.
+/// Waits in a doorway until all parties are there.
 fn meet(client: &Client, room: &str, door: &str, name: &str, parties: u32) -> Result<(), Error> {
     let barrier = client.barrier(&format!("example/santa/{room} {door}"));
     barrier.party(name, parties).wait(TIMEOUT).map(drop)

@@ -1,29 +1,30 @@
-//! Counts words: every worker counts its part, and merges what it has into one map in one call.
+//! Counts words: every worker counts its part of a text, and merges its counts into one map with
+//! one call.
 //!
-//! `cargo run -p catena-client --example word_count [HOST:PORT]`; without an address it starts an
-//! engine of its own.
+//! `cargo run -p catena-client --example word_count [HOST:PORT]`; without an address it
+//! starts an engine.
 
-#![allow(clippy::print_stdout, reason = "an example shows what it does")]
+#![allow(clippy::print_stdout, reason = "an example prints what it does")]
 
 mod common;
 
 use std::collections::BTreeMap;
 
 use catena_client::Error;
-use common::{Place, together};
+use common::{ExampleEngine, in_threads};
 
 const WORKERS: u32 = 4;
 const TEXT: &str = include_str!("../../ARCHITECTURE.md");
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
-    let place = Place::find()?;
-    let client = place.client()?;
+    let engine = ExampleEngine::find()?;
+    let client = engine.client()?;
     client.map("example/words").delete()?;
 
     let lines: Vec<&str> = TEXT.lines().collect();
-    together(WORKERS, |worker| -> Result<(), Error> {
+    in_threads(WORKERS, |worker| -> Result<(), Error> {
         let part = lines.iter().skip(worker as usize).step_by(WORKERS as usize);
-        let client = place.client()?;
+        let client = engine.client()?;
         client.map("example/words").add_all(count(part))?;
         Ok(())
     })?;

@@ -1,9 +1,8 @@
-//! Receive buffers that frames are read from in place, and the pool they go back to.
+//! Receive buffers, in which frames are read in place, and the pool that reuses them.
 //!
 //! 1. A buffer begins on a multiple of 16 and only whole frames are taken from its front, so every
-//!    frame in it is aligned, as [`frame::next`](catena_protocol::frame::next) asks.
-//! 2. A reply that is lent to the caller takes its buffer along. Nobody else writes into a buffer
-//!    that is lent out.
+//!    frame in it is aligned, as [`frame::next`](catena_protocol::frame::next) requires.
+//! 2. A view of a reply owns the buffer, so nothing is received into it meanwhile.
 //! 3. The pool keeps at most [`POOL_BUFFERS_MAX`] buffers of [`POOL_BYTES_MAX`] bytes in all.
 
 use std::cell::RefCell;
@@ -11,13 +10,13 @@ use std::ops::Range;
 
 use crate::config::{BUFFER_BYTES, POOL_BUFFERS_MAX, POOL_BYTES_MAX};
 
-/// Bytes in words of 16, which is what aligns them.
+/// Bytes, stored in words of 16 to align them.
 #[derive(Debug, Default)]
 pub(crate) struct Buffer {
     words: Vec<u128>,
     /// The first byte that was not taken yet.
     start: usize,
-    /// The end of what was received.
+    /// The end of the received bytes.
     end: usize,
 }
 
@@ -29,17 +28,17 @@ impl Buffer {
         Buffer { words: vec![0; bytes.div_ceil(WORD_BYTES)], start: 0, end: 0 }
     }
 
-    /// How many bytes it can hold.
+    /// The number of bytes it can hold.
     pub(crate) fn capacity(&self) -> usize {
         self.words.len() * WORD_BYTES
     }
 
-    /// All of it, also what was taken already.
+    /// All bytes, including those that were taken.
     pub(crate) fn bytes(&self) -> &[u8] {
         bytemuck::cast_slice(&self.words)
     }
 
-    /// What was received and not taken.
+    /// The bytes that were received and not taken.
     pub(crate) fn unread(&self) -> &[u8] {
         &self.bytes()[self.start..self.end]
     }
@@ -55,7 +54,7 @@ impl Buffer {
         &mut bytemuck::cast_slice_mut(&mut self.words)[end..]
     }
 
-    /// Takes note of bytes received into [`Buffer::spare`].
+    /// Records bytes received into [`Buffer::spare`].
     pub(crate) fn received(&mut self, bytes: usize) {
         self.end += bytes;
         assert!(self.end <= self.capacity(), "received into the spare room");
@@ -67,33 +66,33 @@ impl Buffer {
         assert!(self.start <= self.end, "only what was received can be taken");
     }
 
-    /// Whether a frame of `bytes` can be received behind what was taken.
+    /// Whether a frame of `bytes` fits behind the bytes that were taken.
     pub(crate) fn has_room(&self, bytes: usize) -> bool {
         self.capacity() - self.start >= bytes && self.end < self.capacity()
     }
 
-    /// Forgets everything.
+    /// Discards everything.
     pub(crate) fn clear(&mut self) {
         (self.start, self.end) = (0, 0);
     }
 
-    /// Moves what was not taken to the front, over what was.
+    /// Moves the unread bytes to the front, over the ones that were taken.
     pub(crate) fn compact(&mut self) {
         let unread = self.start..self.end;
         self.end -= self.start;
         self.start = 0;
-        // The beginning of a frame whose end is still to come, at most; often nothing.
+        // At most the beginning of one frame; often nothing.
         bytemuck::cast_slice_mut::<_, u8>(&mut self.words).copy_within(unread, 0);
     }
 
-    /// Copies what `other` has not taken to the end of this one.
+    /// Copies the unread bytes of `other` to the end of this one.
     pub(crate) fn adopt(&mut self, other: &Buffer) {
         let unread = other.unread();
         self.spare()[..unread.len()].copy_from_slice(unread);
         self.received(unread.len());
     }
 
-    /// Where `part`, a piece of this buffer, lies in it.
+    /// The position of `part`, a piece of this buffer.
     pub(crate) fn place_of(&self, part: &[u8]) -> Range<usize> {
         if part.is_empty() {
             // An empty slice may point anywhere.
@@ -106,7 +105,7 @@ impl Buffer {
     }
 }
 
-/// Buffers to be used again.
+/// Buffers for reuse.
 #[derive(Debug, Default)]
 pub(crate) struct Pool {
     buffers: RefCell<Vec<Buffer>>,
@@ -123,7 +122,7 @@ impl Pool {
         }
     }
 
-    /// Takes a buffer back.
+    /// Puts a buffer back.
     pub(crate) fn put(&self, mut buffer: Buffer) {
         let mut buffers = self.buffers.borrow_mut();
         let held: usize = buffers.iter().map(Buffer::capacity).sum();
@@ -135,17 +134,17 @@ impl Pool {
     }
 }
 
-/// A received body with the buffer it lies in, which goes back to the pool in the end.
+/// The body of a received reply with its buffer, which returns to the pool when this is dropped.
 #[derive(Debug)]
-pub(crate) struct Held<'c> {
+pub(crate) struct HeldReply<'c> {
     buffer: Buffer,
     body: Range<usize>,
     pool: &'c Pool,
 }
 
-impl<'c> Held<'c> {
-    pub(crate) fn new(buffer: Buffer, body: Range<usize>, pool: &'c Pool) -> Held<'c> {
-        Held { buffer, body, pool }
+impl<'c> HeldReply<'c> {
+    pub(crate) fn new(buffer: Buffer, body: Range<usize>, pool: &'c Pool) -> HeldReply<'c> {
+        HeldReply { buffer, body, pool }
     }
 
     pub(crate) fn body(&self) -> &[u8] {
@@ -161,7 +160,7 @@ impl<'c> Held<'c> {
     }
 }
 
-impl Drop for Held<'_> {
+impl Drop for HeldReply<'_> {
     fn drop(&mut self) {
         self.pool.put(std::mem::take(&mut self.buffer));
     }

@@ -1,14 +1,13 @@
-//! The cluster a client belongs to, as it was last told.
+//! The cluster a client belongs to, as the client knows it.
 
 use std::net::SocketAddr;
 
-use crate::client::Client;
 use crate::topology::Topology;
 
-/// Who holds which shard; answered by [`Client::cluster`].
+/// Which members hold which shard; returned by [`Client::cluster`](crate::Client::cluster).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Cluster {
-    /// Counts the configurations of the cluster.
+    /// The number of the configuration; it grows with every change of the members.
     pub epoch: u32,
     /// The members.
     pub members: Vec<Member>,
@@ -19,30 +18,30 @@ pub struct Cluster {
 /// A member of a [`Cluster`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Member {
-    /// What people call it.
+    /// Its name.
     pub name: String,
-    /// Where operators reach it, see [`Operator`](crate::operator::Operator).
+    /// The address of its control port, see [`Operator`](crate::operator::Operator).
     pub control: String,
-    /// Where clients reach it: an address for each of its cores.
+    /// Its addresses for clients, one for each core.
     pub addresses: Vec<SocketAddr>,
 }
 
 impl Cluster {
     pub(crate) fn of(topology: &Topology) -> Option<Cluster> {
-        let told = topology.members();
+        let known = topology.members();
         let members: Vec<Member> = (0..)
-            .zip(told.names.iter().zip(&told.controls))
+            .zip(known.names.iter().zip(&known.controls))
             .map(|(at, (name, control))| Member {
                 name: name.clone(),
                 control: control.clone(),
                 addresses: topology.addresses_of(at).to_vec(),
             })
             .collect();
-        let chains = told.chains.clone();
+        let chains = known.chains.clone();
         (!members.is_empty()).then(|| Cluster { epoch: topology.epoch(), members, chains })
     }
 
-    /// The members that hold a shard, the head first; none if there is no such shard.
+    /// Returns the members that hold a shard, the head first; none if there is no such shard.
     pub fn chain(&self, shard: u16) -> impl ExactSizeIterator<Item = &Member> + Clone {
         let count = self.members.len();
         let at = usize::from(shard) * count;
@@ -50,16 +49,8 @@ impl Cluster {
         chain.iter().map(|member| &self.members[usize::from(*member)])
     }
 
-    /// How many shards there are.
+    /// Returns the number of shards.
     pub fn shards(&self) -> usize {
         self.chains.len() / self.members.len().max(1)
-    }
-}
-
-impl Client {
-    /// The cluster that the node belongs to, as it was last told; `None` if it is a single node. Asks
-    /// nobody: calls keep it up to date as far as they need it.
-    pub fn cluster(&self) -> Option<Cluster> {
-        Cluster::of(&self.node.borrow().topology)
     }
 }

@@ -1,8 +1,8 @@
 //! One TCP connection to one core, and the ways to wait on it.
 //!
-//! A connection knows bytes, modes and timeouts, nothing of frames. The end of the stream is an
-//! error like any other: the peer never ends one that is in use. Modes and timeouts are system
-//! calls, so they are changed only when the next step needs another.
+//! A connection handles bytes, blocking modes and timeouts; it knows nothing of frames. The end of
+//! the stream is an error like any other, because a peer never closes a connection that is in use.
+//! Modes and timeouts cost system calls, so they change only when the next step needs another one.
 
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -18,9 +18,9 @@ use crate::config::{
 pub(crate) struct Connection {
     stream: TcpStream,
     pub(crate) peer: SocketAddr,
-    /// Tells it from all earlier ones of this client.
+    /// Its number among the connections of this client.
     pub(crate) serial: u64,
-    /// Whether the Welcome has come.
+    /// Whether the Welcome has arrived.
     pub(crate) greeted: bool,
     nonblocking: bool,
     read_timeout: Duration,
@@ -42,8 +42,9 @@ impl Connection {
         let keepalive =
             TcpKeepalive::new().with_time(KEEPALIVE_IDLE).with_interval(KEEPALIVE_INTERVAL);
         socket.set_tcp_keepalive(&keepalive)?;
-        // Bytes that nobody confirms for this long mean a dead path: find another before the call's
-        // time is up. A slow engine is not taken for one, because its kernel confirms.
+        // Bytes that are not acknowledged for this long mean a dead path, and leave time in the
+        // call to find another. A slow engine is not affected, because its kernel acknowledges
+        // them.
         #[cfg(target_os = "linux")]
         socket.set_tcp_user_timeout(Some(config.connect_timeout))?;
         let (read_timeout, write_timeout) = (Duration::ZERO, Duration::ZERO);
@@ -59,7 +60,7 @@ impl Connection {
         })
     }
 
-    /// Whether the peer hung up, or began to say goodbye, while nobody was looking.
+    /// Whether the peer has closed the connection, or sent anything, while it was idle.
     pub(crate) fn is_stale(&mut self, now: Instant) -> bool {
         if now.saturating_duration_since(self.used_at) < IDLE_MAX || !self.greeted {
             return false;
@@ -67,20 +68,20 @@ impl Connection {
         if self.set_nonblocking(true).is_err() {
             return true;
         }
-        // Nothing is asked, so nothing can have been answered.
+        // No request is in flight, so a good connection has nothing to read.
         !matches!(self.stream.peek(&mut [0]), Err(error) if is_nothing(&error))
     }
 
-    /// Sends what fits without waiting; answers how many bytes did.
+    /// Sends what fits without waiting. Returns how many bytes did.
     pub(crate) fn write_now(&mut self, bytes: &[u8]) -> io::Result<usize> {
         self.set_nonblocking(true)?;
         self.write(bytes)
     }
 
-    /// Sends, waiting at most `timeout` for room; answers how many bytes were sent.
+    /// Sends, waiting at most `timeout` for room. Returns how many bytes were sent.
     pub(crate) fn write_within(&mut self, bytes: &[u8], timeout: Duration) -> io::Result<usize> {
         if self.nonblocking {
-            // The mode of one that spins. There is room, mostly.
+            // A spinning client leaves the socket in this mode; mostly there is room.
             let written = self.write(bytes)?;
             if written > 0 {
                 return Ok(written);
@@ -94,14 +95,14 @@ impl Connection {
         self.write(bytes)
     }
 
-    /// Receives what is there, `None` if nothing is.
+    /// Receives what has arrived; `None` if nothing has.
     pub(crate) fn read_now(&mut self, spare: &mut [u8]) -> io::Result<Option<usize>> {
         self.set_nonblocking(true)?;
         self.read(spare)
     }
 
-    /// Receives, waiting at most `timeout`; `None` if nothing came. For the first `spin` of it the
-    /// socket is asked again and again.
+    /// Receives, waiting at most `timeout`; `None` if nothing arrived. For the first `spin` of that
+    /// it polls the socket.
     pub(crate) fn read_within(
         &mut self,
         spare: &mut [u8],
@@ -125,9 +126,9 @@ impl Connection {
         self.read(spare)
     }
 
-    /// Hangs up so that nothing still on its way arrives later.
+    /// Closes the connection so that nothing still in flight arrives later.
     pub(crate) fn abort(self) {
-        // Best effort: the connection is given up either way.
+        // Best effort, because the connection is given up either way.
         _ = SockRef::from(&self.stream).set_linger(Some(Duration::ZERO));
     }
 
@@ -167,18 +168,19 @@ impl Connection {
     }
 }
 
-/// Whether a timeout in force is too far from the one wanted.
+/// Whether the timeout in force is too far from the one wanted.
 fn is_off(in_force: Duration, wanted: Duration) -> bool {
-    // None is set yet, or it would oversleep a short one.
+    // No timeout is set yet, or the one in force would overrun a short one.
     let is_wrong = in_force.is_zero() || (in_force > wanted && wanted < TIMEOUT_SLACK);
     is_wrong || in_force.abs_diff(wanted) > TIMEOUT_SLACK
 }
 
-/// Not now: what a nonblocking socket says, and a blocking one whose time is up.
+/// Whether an error means "not now": from a non-blocking socket, or from a blocking one at its
+/// timeout.
 fn is_nothing(error: &io::Error) -> bool {
     error.kind() == ErrorKind::WouldBlock
 }
 
 fn hung_up() -> io::Error {
-    io::Error::new(ErrorKind::UnexpectedEof, "the engine hung up")
+    io::Error::new(ErrorKind::UnexpectedEof, "the engine closed the connection")
 }

@@ -1,27 +1,27 @@
-//! For how long something is held: a lock, permits, a claim, a seat.
+//! How long something is held: a lock, permits, a claim, a seat.
 
 use std::time::{Duration, Instant};
 
 use catena_protocol::limits::HOLD_MS_MAX;
 
-use crate::client::Client;
 use crate::config::HOLD_MARGIN;
 
-/// For how long something is held, unless it is given back before.
+/// How long something is held, unless it is released before.
 ///
-/// The engine counts from when the request arrives, and takes back by itself what was held longer;
-/// nobody has to be heard from in between.
+/// The engine counts from the arrival of the request, and automatically releases what was held
+/// longer. The holder need not send anything in between.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Hold {
-    /// Until the function ends: what is left until [`Client::set_deadline`], and 2 seconds more. As
+    /// Until the calling function ends: the time left until
+    /// [`Client::set_deadline`](crate::Client::set_deadline), and 2 seconds more. The same as
     /// [`Hold::Session`] if no deadline was set.
     #[default]
     Deadline,
-    /// As long as the engine remembers the client: until the client is dropped, or was silent for its
-    /// [`session_ttl`](crate::Builder::session_ttl). If the engine cannot be reached while this is asked
-    /// for, it may be granted to a client that has given up, and stay held for so long.
+    /// As long as the engine remembers the client: until the client is dropped, or was silent for
+    /// its [`session_ttl`](crate::Builder::session_ttl). If the engine cannot be reached during the
+    /// request, it may grant the hold to a client that has given up, and keep it for that long.
     Session,
-    /// So long, at most 24 hours. The time that is spent waiting for it counts.
+    /// For this time, at most 24 hours. Time spent waiting for the grant counts.
     For(Duration),
 }
 
@@ -31,10 +31,11 @@ impl From<Duration> for Hold {
     }
 }
 
-impl Client {
-    /// A hold in milliseconds, as ops in a [`Pipeline`](crate::Pipeline) have it.
-    pub fn hold_ms(&self, hold: impl Into<Hold>) -> u32 {
-        match (hold.into(), self.deadline()) {
+impl Hold {
+    /// The hold in milliseconds from now, for a function that ends at `deadline`; 0 for the
+    /// session.
+    pub(crate) fn ms(self, deadline: Option<Instant>) -> u32 {
+        match (self, deadline) {
             (Hold::Session, _) | (Hold::Deadline, None) => 0,
             (Hold::Deadline, Some(deadline)) => {
                 ms(deadline.saturating_duration_since(Instant::now()) + HOLD_MARGIN)
@@ -44,7 +45,7 @@ impl Client {
     }
 }
 
-/// Whole milliseconds, rounded up; at least 1, because 0 means something else.
+/// Whole milliseconds, rounded up; at least 1, because 0 means the session.
 fn ms(time: Duration) -> u32 {
     let ms = time.as_micros().div_ceil(1_000);
     u32::try_from(ms).unwrap_or(HOLD_MS_MAX).clamp(1, HOLD_MS_MAX)

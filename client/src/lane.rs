@@ -1,10 +1,9 @@
-//! The way to one endpoint: a connection, what waits to be sent on it, and what was sent and not yet
-//! answered.
+//! The lane to one endpoint: a connection, the requests to send on it, and the requests in flight.
 //!
-//! 1. `queue` and `in_flight` hold places of requests in the exchange under way. `queue` is sorted,
-//!    so requests are sent in the order in which they were asked, repeated ones first.
-//! 2. Between two exchanges both are empty and the connection, if there is one, is at the boundary
-//!    of a frame in both directions.
+//! 1. `queue` and `in_flight` hold indexes of requests in the current exchange. `queue` is sorted,
+//!    so requests are sent in the caller's order, retries first.
+//! 2. Between two exchanges both are empty and the connection, if there is one, is at a frame
+//!    boundary in both directions.
 
 use std::collections::VecDeque;
 use std::io;
@@ -15,7 +14,7 @@ use catena_protocol::frame::{self, Next};
 use catena_protocol::{Fault, HEADER_BYTES, Header};
 
 use crate::buffer::{Buffer, Pool};
-use crate::config::{BUFFER_BYTES, LOOK_AFTER, LOOK_PAUSE_MAX, STALL, WELCOME_BYTES_MAX};
+use crate::config::{BUFFER_BYTES, REFRESH_AFTER, REFRESH_PAUSE_MAX, STALL, WELCOME_BYTES_MAX};
 use crate::connection::Connection;
 use crate::random;
 use crate::request::Failure;
@@ -26,81 +25,81 @@ pub(crate) struct Lane {
     pub(crate) connection: Option<Connection>,
     /// Requests to send.
     pub(crate) queue: VecDeque<usize>,
-    /// Requests that were sent.
+    /// Requests that were sent and have no reply.
     pub(crate) in_flight: VecDeque<InFlight>,
-    /// Frames to be handed to the kernel, and how much of them was.
+    /// Frames to be written to the socket, and how many bytes of them were.
     pub(crate) out: Vec<u8>,
     pub(crate) written: usize,
     pub(crate) buffer: Buffer,
-    /// The number of `buffer` among the kept ones.
+    /// The index of `buffer` among the kept ones.
     pub(crate) kept_as: Option<usize>,
-    /// How many bytes the frame at the front of `buffer` needs.
+    /// The size of the frame at the front of `buffer`, as far as it is known.
     wanted: usize,
     /// Nothing is sent before this.
     pub(crate) not_before: Option<Instant>,
-    /// Take no more requests on this connection; replace it when the last is answered.
+    /// Takes no more requests on this connection, which is replaced after the last reply.
     pub(crate) retiring: bool,
-    /// Send nothing before what was sent is answered: an object that is not there yet refuses every
-    /// request without its name, and they have to reach it in their order.
+    /// Sends nothing until the requests in flight have replies: an object that does not exist yet
+    /// refuses every request without its name, and they have to reach it in order.
     pub(crate) settling: bool,
-    pub(crate) trouble: Option<Trouble>,
-    /// The clock of the node at the other end, as its Welcome had it.
+    pub(crate) outage: Option<Outage>,
+    /// The clock of the node at the other end, from its Welcome.
     pub(crate) clock: Option<Clock>,
-    /// The node's clock has to be read anew before a session can be opened.
-    pub(crate) ask_clock: bool,
-    /// Reads that may go elsewhere do, until then.
+    /// The node's clock has to be read again before a session can be opened.
+    pub(crate) clock_stale: bool,
+    /// Reads that can go to another member do so until then.
     pub(crate) avoid_until: Option<Instant>,
-    /// How often others were asked for news because the oldest request in flight has no answer, and when
-    /// they are asked again.
-    looks: u32,
-    look_at: Option<Instant>,
+    /// How often other members were asked for the configuration because the oldest request in
+    /// flight has no reply, and when to ask again.
+    refreshes: u32,
+    refresh_at: Option<Instant>,
 }
 
-/// A request that was sent, or is about to be.
+/// A request that was sent, or is encoded to be sent.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct InFlight {
     pub(crate) request: usize,
-    /// It has begun to be sent once this many bytes of `out` are written; 0 once all were.
+    /// Its first byte is sent once this many bytes of `out` are written; 0 once all of them are.
     begun_at: usize,
     sent_at: Instant,
 }
 
-/// What went wrong since the last reply.
+/// Failures of a lane since its last reply.
 #[derive(Debug)]
-pub(crate) struct Trouble {
+pub(crate) struct Outage {
     pub(crate) since: Instant,
     pub(crate) tries: u32,
     /// The latest reason.
     pub(crate) reason: Failure,
 }
 
-/// A frame that came.
+/// A received frame.
 #[derive(Debug)]
-pub(crate) struct Arrival {
+pub(crate) struct ReceivedFrame {
     pub(crate) header: Header,
     /// Where its body lies in the lane's buffer.
     pub(crate) body: Range<usize>,
 }
 
-/// How long to wait for bytes.
+/// How long to wait on a socket.
 #[derive(Clone, Copy, Debug)]
-pub(crate) enum Patience {
+pub(crate) enum IoWait {
     /// Not at all.
     None,
-    /// A moment, because other sockets matter too.
-    Moment,
-    /// As long as this; spin first.
-    Within(Duration),
+    /// For [`STALL`], because other sockets may be ready sooner.
+    Briefly,
+    /// At most this long, spinning first.
+    UpTo(Duration),
 }
 
 impl Lane {
-    /// Whether there is anything to do here.
+    /// Whether it has requests, queued or in flight.
     pub(crate) fn is_busy(&self) -> bool {
         !self.queue.is_empty() || !self.in_flight.is_empty()
     }
 
-    /// Whether it is connected and between two exchanges.
-    pub(crate) fn is_at_rest(&self) -> bool {
+    /// Whether it is connected and idle.
+    pub(crate) fn is_idle(&self) -> bool {
         let greeted = self.connection.as_ref().is_some_and(|connection| connection.greeted);
         greeted && !self.is_busy() && self.written == 0
     }
@@ -109,9 +108,9 @@ impl Lane {
         self.written < self.out.len()
     }
 
-    /// Puts a request where it belongs in the queue.
+    /// Inserts a request into the sorted queue.
     pub(crate) fn enqueue(&mut self, request: usize) {
-        // A queue that is filled in order is appended to: look at its end first.
+        // Mostly the queue is filled in order.
         if self.queue.back().is_none_or(|last| *last < request) {
             self.queue.push_back(request);
             return;
@@ -120,45 +119,47 @@ impl Lane {
         self.queue.insert(behind.expect("the last one is behind"), request);
     }
 
-    /// Takes note that `request`, the frame of which begins at `begins`, is encoded.
+    /// Records that `request` is encoded, with its frame beginning at `begins`.
     pub(crate) fn on_encoded(&mut self, request: usize, begins: usize, now: Instant) {
         self.in_flight.push_back(InFlight { request, begun_at: begins + 1, sent_at: now });
     }
 
-    /// Takes out of `in_flight` the request at `place`, which has its answer.
+    /// Removes the request at `place` of `in_flight`, which has its reply.
     pub(crate) fn on_answered(&mut self, place: usize) {
         self.in_flight.remove(place);
-        self.trouble = None;
+        self.outage = None;
         if place == 0 {
-            (self.looks, self.look_at) = (0, None);
+            (self.refreshes, self.refresh_at) = (0, None);
         }
     }
 
-    /// When others should be asked whether they know why nothing is answered here; `patience` is how
-    /// much later than everybody this client takes silence for trouble.
-    pub(crate) fn look_at(&self, patience: Duration) -> Option<Instant> {
+    /// When to ask other members whether the cluster has changed, because no reply comes here.
+    /// `jitter` differs between clients, so that they do not all ask at once.
+    pub(crate) fn refresh_at(&self, jitter: Duration) -> Option<Instant> {
         let oldest = self.in_flight.front()?;
-        Some(self.look_at.unwrap_or(oldest.sent_at + LOOK_AFTER + patience))
+        Some(self.refresh_at.unwrap_or(oldest.sent_at + REFRESH_AFTER + jitter))
     }
 
-    /// Takes note that others were asked, and had nothing new.
-    pub(crate) fn on_looked(&mut self, now: Instant) {
-        self.looks += 1;
-        let pause = LOOK_AFTER.saturating_mul(1 << self.looks.min(16)).min(LOOK_PAUSE_MAX);
-        self.look_at = Some(now + random::stretched(pause));
+    /// Records that other members are asked, and schedules the next time.
+    pub(crate) fn on_refresh(&mut self, now: Instant) {
+        self.refreshes += 1;
+        let doubled = REFRESH_AFTER.saturating_mul(1 << self.refreshes.min(16));
+        let pause = doubled.min(REFRESH_PAUSE_MAX);
+        self.refresh_at = Some(now + random::stretched(pause));
     }
 
-    /// Sends what is encoded. `patience` is how long to wait for room.
-    pub(crate) fn write(&mut self, patience: Patience) -> io::Result<bool> {
+    /// Sends encoded frames. Returns whether anything was sent; `wait` is how long to wait for
+    /// room.
+    pub(crate) fn write(&mut self, wait: IoWait) -> io::Result<bool> {
         let Some(connection) = &mut self.connection else { return Ok(false) };
         let unsent = &self.out[self.written..];
         if unsent.is_empty() {
             return Ok(false);
         }
-        let sent = match patience {
-            Patience::None => connection.write_now(unsent)?,
-            Patience::Moment => connection.write_within(unsent, STALL)?,
-            Patience::Within(timeout) => connection.write_within(unsent, timeout)?,
+        let sent = match wait {
+            IoWait::None => connection.write_now(unsent)?,
+            IoWait::Briefly => connection.write_within(unsent, STALL)?,
+            IoWait::UpTo(timeout) => connection.write_within(unsent, timeout)?,
         };
         self.written += sent;
         if self.written == self.out.len() {
@@ -171,10 +172,10 @@ impl Lane {
         Ok(sent > 0)
     }
 
-    /// Receives; `false` if nothing came. A full buffer goes to `kept` if there is such a thing.
+    /// Receives. Returns whether anything arrived. With `kept`, full buffers go there.
     pub(crate) fn read(
         &mut self,
-        patience: Patience,
+        wait: IoWait,
         spin: Duration,
         pool: &Pool,
         kept: Option<&mut Vec<Buffer>>,
@@ -182,17 +183,20 @@ impl Lane {
         self.make_room(pool, kept);
         let Some(connection) = &mut self.connection else { return Ok(false) };
         let spare = self.buffer.spare();
-        let received = match patience {
-            Patience::None => connection.read_now(spare)?,
-            Patience::Moment => connection.read_within(spare, STALL, Duration::ZERO)?,
-            Patience::Within(timeout) => connection.read_within(spare, timeout, spin)?,
+        let received = match wait {
+            IoWait::None => connection.read_now(spare)?,
+            IoWait::Briefly => connection.read_within(spare, STALL, Duration::ZERO)?,
+            IoWait::UpTo(timeout) => connection.read_within(spare, timeout, spin)?,
         };
         self.buffer.received(received.unwrap_or_default());
         Ok(received.is_some())
     }
 
-    /// Takes the next frame of what was received, `None` if it is not all there.
-    pub(crate) fn next_frame(&mut self, reply_bytes_max: u32) -> Result<Option<Arrival>, Fault> {
+    /// Takes the next received frame; `None` if it is not complete.
+    pub(crate) fn next_frame(
+        &mut self,
+        reply_bytes_max: u32,
+    ) -> Result<Option<ReceivedFrame>, Fault> {
         let greeted = self.connection.as_ref().is_some_and(|connection| connection.greeted);
         let frame_bytes_max = if greeted { reply_bytes_max } else { WELCOME_BYTES_MAX };
         let next = frame::next(self.buffer.unread(), frame_bytes_max).map_err(|e| e.fault)?;
@@ -207,29 +211,29 @@ impl Lane {
                 let (header, bytes) = (frame.header, frame.bytes.len());
                 self.buffer.take(bytes);
                 self.wanted = HEADER_BYTES as usize;
-                Ok(Some(Arrival { header, body }))
+                Ok(Some(ReceivedFrame { header, body }))
             }
         }
     }
 
-    /// Lends out the buffer and goes on with another one.
+    /// Returns the buffer, for a view of the last reply, and continues with another one.
     pub(crate) fn swap_buffer(&mut self, pool: &Pool) -> Buffer {
         let mut next = pool.take(BUFFER_BYTES.max(self.buffer.unread().len()));
-        // Nothing, unless more was asked than this one reply.
+        // Copies nothing, unless other replies are in the buffer.
         next.adopt(&self.buffer);
         std::mem::replace(&mut self.buffer, next)
     }
 
-    /// Puts a buffer with replies in it where it is kept.
+    /// Moves a buffer with replies to the kept ones.
     pub(crate) fn keep_buffer(&mut self, kept: &mut [Buffer]) {
         if let Some(at) = self.kept_as.take() {
             kept[at] = std::mem::take(&mut self.buffer);
         }
     }
 
-    /// Gives up the connection; answers the requests that were in flight and whether each may have
-    /// reached the engine.
-    pub(crate) fn hang_up(&mut self) -> impl Iterator<Item = (usize, bool)> + use<> {
+    /// Closes the connection. Returns the requests that were in flight, each with whether it may
+    /// have reached the engine.
+    pub(crate) fn disconnect(&mut self) -> impl Iterator<Item = (usize, bool)> + use<> {
         if let Some(connection) = self.connection.take() {
             connection.abort();
         }
@@ -238,7 +242,7 @@ impl Lane {
         self.written = 0;
         self.wanted = 0;
         (self.retiring, self.settling) = (false, false);
-        (self.clock, self.looks, self.look_at) = (None, 0, None);
+        (self.clock, self.refreshes, self.refresh_at) = (None, 0, None);
         if self.kept_as.is_none() {
             self.buffer.clear();
         }
@@ -247,7 +251,7 @@ impl Lane {
     }
 
     /// Makes room for the rest of the frame at the front, or for the next header. Without `kept`
-    /// nothing in front of the unread bytes is needed any more; with it, everything is.
+    /// the bytes in front of the unread ones are no longer needed; with it, they are.
     fn make_room(&mut self, pool: &Pool, kept: Option<&mut Vec<Buffer>>) {
         let wanted = self.wanted.max(HEADER_BYTES as usize);
         let Some(kept) = kept else {
@@ -273,10 +277,10 @@ impl Lane {
         }
     }
 
-    /// Goes on in a larger buffer; answers the old one.
+    /// Continues in a larger buffer. Returns the old one.
     fn outgrow(&mut self, wanted: usize, pool: &Pool) -> Buffer {
         let mut next = pool.take(wanted);
-        // The beginning of one frame, at most: it moves once.
+        // At most the beginning of one frame, which is copied once.
         next.adopt(&self.buffer);
         std::mem::replace(&mut self.buffer, next)
     }

@@ -1,8 +1,9 @@
-//! The blocking client of Catena: shared objects for functions that forget.
+//! The blocking client of Catena: shared objects for serverless functions.
 //!
-//! A serverless function keeps nothing between calls and cannot talk to its siblings. With this
-//! crate it names an object that lives in a Catena engine and calls an operation on it. The
-//! operation runs next to the data, linearizably, once, even if the function has to ask twice.
+//! A serverless function keeps no state between calls and cannot talk to other functions directly.
+//! With this crate it names an object that lives in a Catena engine and calls operations on it.
+//! Operations run on the server, are linearizable, and take effect exactly once, even if the client
+//! retries.
 //!
 //! ```no_run
 //! use std::time::Duration;
@@ -17,106 +18,109 @@
 //!
 //! let page = client.cell("page");
 //! page.set(b"hello")?;
-//! let view = page.get()?; // the bytes are lent out where they were received
+//! let view = page.get()?; // borrows the bytes from the receive buffer
 //! assert_eq!(&view[..], b"hello");
 //!
 //! let barrier = client.barrier("start");
 //! let mut me = barrier.party("worker-3", 8);
-//! me.wait(Duration::from_secs(30))?; // until all eight are there
+//! me.wait(Duration::from_secs(30))?; // until all eight have arrived
 //! # Ok(())
 //! # }
 //! ```
 //!
-//! # What there is
+//! # Objects
 //!
-//! | handle | made by | is |
+//! | handle | made by | object |
 //! |---|---|---|
 //! | [`Counter`] | [`Client::counter`] | a 64-bit signed integer |
 //! | [`Flag`] | [`Client::flag`] | a boolean |
 //! | [`Cell`] | [`Client::cell`] | bytes with a version |
 //! | [`Vector`] | [`Client::vector`] | numbers in rows and columns, with a version |
-//! | [`Reduction`] | [`Client::reduction`] | a vector that parties reduce together: all-reduce in one round trip |
-//! | [`Barrier`] | [`Client::barrier`] | named parties that wait for one another, again and again |
+//! | [`Reduction`] | [`Client::reduction`] | a vector that parties reduce together: an all-reduce in one round trip |
+//! | [`Barrier`] | [`Client::barrier`] | named parties that wait for one another, repeatedly |
 //! | [`Latch`] | [`Client::latch`] | opens once enough named parties have counted down |
-//! | [`List`] | [`Client::list`] | byte strings in a row: a list, a queue, a queue of work whose items are claimed |
-//! | [`Map`], [`SortedMap`] | [`Client::map`], [`Client::sorted_map`] | bytes by key, merged next to the data, in the order of the keys |
-//! | [`Set`] | [`Client::set`] | byte strings without repetition |
-//! | [`Semaphore`], [`Lock`] | [`Client::semaphore`], [`Client::lock`] | permits that are held for a while, with fencing tokens |
-//! | [`Future`] | [`Client::future`] | bytes that are set once and waited for |
+//! | [`List`] | [`Client::list`] | a list, queue, or work queue whose items are claimed |
+//! | [`Map`], [`SortedMap`] | [`Client::map`], [`Client::sorted_map`] | values by key, in the order of the keys, with merges on the server |
+//! | [`Set`] | [`Client::set`] | distinct byte strings |
+//! | [`Semaphore`], [`Lock`] | [`Client::semaphore`], [`Client::lock`] | permits with leases and fencing tokens |
+//! | [`Future`] | [`Client::future`] | a value that is set once and waited for |
 //! | [`Log`] | [`Client::log`] | numbered lines of text |
-//! | [`UserObject`] | [`Client::object`] | an object of a type of your own |
+//! | [`UserObject`] | [`Client::object`] | an object of a user-defined type |
 //!
-//! [`Client::pipeline`] sends many ops in one write and gives the replies in order. Every handle can
-//! delete its object, inspect it, let it expire, and wait until it changes. [`Client::scope`] and
-//! [`Client::objects`] are about all objects whose names begin alike, [`Client::stats`] about the node.
+//! [`Client::pipeline`] sends many ops in one write and returns the replies in order. Every handle
+//! can delete its object, inspect it, let it expire, and wait until it changes. [`Client::scope`]
+//! and [`Client::objects`] work on all objects with a prefix, and [`Client::stats`] describes the
+//! node.
 //!
 //! # Threads and processes
 //!
-//! A [`Client`] is [`Send`] but not [`Sync`]: one for each thread. There is no runtime and no thread
-//! behind it; a call writes to a socket and reads from it. Keep the client from one invocation of a
-//! function to the next: if the environment was frozen meanwhile, a socket that died is replaced by
-//! the next call without the caller noticing. A process that is *copied* while it runs (Lambda
-//! SnapStart) calls [`Client::forget_sessions`] when it is restored.
+//! A [`Client`] is [`Send`] but not [`Sync`]: each thread has its own. It uses no async runtime and
+//! no background thread; a call writes to a socket and reads from it. Keep the client between
+//! invocations of a function: if the environment was frozen meanwhile and a connection died, the
+//! next call replaces it. A process that is *copied* while it runs (AWS Lambda SnapStart) calls
+//! [`Client::forget_sessions`] after the restore.
 //!
-//! # Once, not twice
+//! # Exactly once
 //!
-//! If a connection breaks before the answer came, the client connects again and sends the same
-//! request under the same session and number; the engine executes it if it did not, and gives the
-//! first answer again if it did. That holds until the call's deadline, and as long as the engine
-//! remembers the session ([`Builder::session_ttl`]). When a call fails all the same,
+//! If a connection breaks before the reply arrives, the client connects again and sends the same
+//! request with the same session and number. The engine executes it if it has not yet, and
+//! otherwise returns the first reply again. This holds until the deadline of the call, and as long
+//! as the engine remembers the session ([`Builder::session_ttl`]). If the call fails nevertheless,
 //! [`Error::retry`] says whether it may have been executed. A function that is *invoked* again is a
-//! new client with a new session: what must not happen twice then takes a name, like the parties of
-//! a [`Barrier`] and the party and round of a [`Reduction`].
+//! new client with a new session; to make its calls idempotent too, give them a name, such as the
+//! parties of a [`Barrier`], or the party and round of a [`Reduction`].
 //!
-//! Refusals for now are repeated inside the deadline: with growing pauses if the engine is busy or a
-//! cluster has too few members left, at once on the right core if a shard moved, and at most three times
-//! if a node is full. All others are the caller's to see.
+//! Temporary refusals are retried until the deadline: with growing pauses if the engine is busy or
+//! too few members of a cluster are left, at once on the right core if a shard has moved, and at
+//! most three times if a node is full. All other refusals are returned as errors.
 //!
 //! # Clusters
 //!
-//! In a cluster several nodes hold every object. The client is given the addresses of some of them,
-//! any of which may be dead, and learns of the others:
+//! In a cluster several nodes hold replicas of every object. The client gets the addresses of some
+//! of them, which need not all be alive, and learns the others:
 //!
 //! ```no_run
 //! # use catena_client::Client;
 //! # fn main() -> Result<(), catena_client::Error> {
 //! let client = Client::connect("10.0.1.5:7400,10.0.2.5:7400,10.0.3.5:7400")?;
-//! client.counter("visits").increment()?; // kept by all members before this returns
+//! client.counter("visits").increment()?; // all members have it before this returns
 //! # Ok(())
 //! # }
 //! ```
 //!
-//! Each shard has a head, which takes the updates. When a node dies, is cut off or leaves, another
-//! becomes the head of its shards, and the client finds out: from a broken connection, from a node that
-//! says that it is not the one to ask, or, if a request has had no answer for a second, by asking the
-//! others. It goes by the newest configuration that anybody told, and sends what was not answered to the
-//! new heads under the same sessions and numbers, so it is executed once; waits go on for the time they
-//! had left. All of that is inside the deadline of the call, which notices nothing else. Calls with a
-//! timeout of less than about 4 seconds may end before the others have found out that a node is gone.
+//! Each shard has a head, which takes its updates. When a node dies, is cut off or leaves, another
+//! node becomes the head of its shards. The client notices a broken connection, or a refusal from a
+//! node that is no longer the head, or asks another member if a request has no reply for a second.
+//! It follows the newest configuration that any member reports, and retries requests without a
+//! reply at the new heads, with the same sessions and numbers, so they take effect once; waits
+//! continue with their remaining time. All of this happens within the deadline of the call. A call
+//! with a timeout of less than about 4 seconds may fail before the cluster has detected that a node
+//! is gone.
 //!
-//! A cluster can also be found through the record that it keeps: [`Client::connect`] takes the place of
-//! one in a bucket, `s3://bucket/prefix#cluster` (feature `s3`), or in a directory,
-//! `file:///directory#cluster` (feature `register`). It is read to begin with, and again if all members
-//! that the client knows are gone; never for a request. [`Client::cluster`] says who the members are, and
-//! [`operator`] what each of them thinks of the others.
+//! A cluster can also be found through its record: [`Client::connect`] accepts the place of a
+//! record in a bucket, `s3://bucket/prefix#cluster` (feature `s3`), or in a directory,
+//! `file:///directory#cluster` (feature `register`). The client reads it when it connects, and
+//! again if all members that it knows are gone, never for a request. [`Client::cluster`] returns
+//! the members; [`operator`] returns the state of each node, and how it sees the others.
 //!
-//! Errors name the node that was asked ([`Call::member`]). [`Builder::read_from`] spreads reads over the
-//! members.
+//! Errors name the member that was asked ([`Call::member`]). [`Builder::read_from`] spreads reads
+//! over the members.
 //!
-//! # Holding
+//! # Holds
 //!
-//! Locks, permits, claimed items, and the seats of barriers and reductions are held for a while, and
-//! come back by themselves when it is over: a function that dies cannot take them along. Tell the client
-//! with [`Client::set_deadline`] when the function ends, and nothing is held much longer than that; see
-//! [`Hold`] for other times. A holder that is only slow does not notice, so what it writes carries the
-//! token of its grant, and is refused once a later one was seen.
+//! Locks, permits, claimed items, and the seats of barriers and reductions are held for a limited
+//! time, and released automatically at its end, so a function that dies does not keep them.
+//! [`Client::set_deadline`] sets the time at which the function ends, and nothing is held much
+//! longer than that; see [`Hold`] for other times. A slow holder does not notice that its hold has
+//! ended, so its writes should carry the fencing token of the grant, and are refused once a write
+//! with a later token was seen.
 //!
 //! ```no_run
 //! # use std::time::{Duration, Instant};
 //! # use catena_client::Client;
 //! # fn main() -> Result<(), catena_client::Error> {
 //! # let client = Client::connect("127.0.0.1:7400")?;
-//! client.set_deadline(Instant::now() + Duration::from_secs(60)); // what Lambda said
+//! client.set_deadline(Instant::now() + Duration::from_secs(60)); // from the Lambda context
 //!
 //! let guard = client.lock("page").lock(Duration::from_secs(10))?;
 //! client.cell("page").set_with_token(guard.token(), b"mine")?;
@@ -124,7 +128,7 @@
 //!
 //! let work = client.list("work");
 //! work.extend(["this", "that"])?;
-//! let claim = work.claim(Duration::from_secs(10))?; // comes back unless it is done in time
+//! let claim = work.claim(Duration::from_secs(10))?; // returns to the list unless done in time
 //! client.map("lengths").add(&claim, 4)?;
 //! claim.done()?;
 //! # Ok(())
@@ -133,26 +137,26 @@
 //!
 //! # Names
 //!
-//! Requests name objects by a hash. An object learns its name when it is made: the engine asks for it
-//! then, which costs that one request another round trip. What has a name is listed by
+//! Requests identify objects by a hash of the name. When an update makes an object, the engine asks
+//! for its name, which costs that one request another round trip. Objects with names are listed by
 //! [`Client::objects`], counted by [`Client::usage`] and deleted by [`Client::delete_prefix`].
 //!
 //! # Time
 //!
 //! A call ends within [`Builder::call_timeout`], and a call that waits inside the engine within its
-//! own timeout plus that; both to about 10 ms. Only the first connection depends on the system's
-//! name lookup as well, which has no deadline.
+//! own timeout in addition; both are exact to about 10 ms. Only the first connection also depends
+//! on the system's name lookup, which has no deadline.
 //!
 //! # Allocation
 //!
-//! Once a client has called what it calls, calls that take and answer numbers, flags, tokens or single
-//! values allocate nothing; those that return a view as long as the views are dropped again. Those that
-//! take or answer many items do.
+//! In the steady state, calls with numbers, flags, tokens or single values allocate nothing, and
+//! neither do calls that return a view, as long as the views are dropped. Calls with many items
+//! allocate.
 //!
 //! # Coming from Crucial
 //!
-//! `client/COUNTERPARTS.md` in the repository lists every method of its objects with what does the same
-//! here.
+//! `client/COUNTERPARTS.md` in the repository lists every method of Crucial's objects with its
+//! counterpart here.
 
 #![forbid(unsafe_code)]
 
@@ -161,6 +165,7 @@ mod client;
 mod cluster;
 mod config;
 mod connection;
+mod element;
 mod error;
 mod exchange;
 mod hold;
@@ -174,18 +179,20 @@ mod pipeline;
 mod random;
 mod register;
 mod request;
+mod requester;
+mod retry;
 mod scope;
 mod session;
 #[cfg(feature = "s3")]
 mod store;
+mod target;
 mod topology;
-mod verdict;
 mod view;
 
 #[cfg(feature = "s3")]
 pub use catena_location::{S3Settings, Secret, SettingsError};
 pub use catena_protocol::limits::NAME_BYTES_MAX;
-/// What [`SemaphoreOp`] asks for.
+/// The permits that a [`SemaphoreOp`] acquires.
 pub use catena_protocol::op::Permit as PermitTerms;
 pub use catena_protocol::op::{
     Arrival, BarrierOp, CellOp, Contribution, CounterOp, Edge, FlagOp, FutureOp,
@@ -200,20 +207,25 @@ pub use catena_protocol::{
 pub use crate::client::{Builder, Client};
 pub use crate::cluster::{Cluster, Member};
 pub use crate::config::ReadFrom;
+pub use crate::element::Element;
 pub use crate::error::{Call, Error};
 pub use crate::hold::Hold;
 pub use crate::manage::{ListedObject, ObjectWalk, Quota};
 pub use crate::objects::{
-    Appended, Barrier, Cell, Claim, Counter, Element, Flag, Future, FutureState, Latch, List, Lock,
+    Appended, Barrier, Cell, Claim, Counter, Flag, Future, FutureState, Latch, List, Lock,
     LockGuard, Log, Map, Object, Party, Permit, PermitState, Reduction, Scan, Seat, Semaphore, Set,
     SortedMap, Swapped, UserObject, Vector,
 };
-pub use crate::page::{EntryWalk, ItemWalk, LineWalk, PageView, Pages};
+pub use crate::page::{EntryWalk, ItemWalk, LineWalk, Pages};
 pub use crate::pipeline::{Pipeline, Replies};
 pub use crate::scope::Scope;
-pub use crate::view::{CellView, EntryView, RoundView, ValueView, VectorView};
+pub use crate::view::{CellView, EntryView, PageView, RoundView, ValueView, VectorView};
 
-// A client may be moved to the thread that uses it.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;
+
+// A client can be moved to another thread, and an error can be reported from anywhere.
 const _: () = {
     const fn movable<T: Send>() {}
     movable::<Client>();

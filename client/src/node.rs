@@ -1,9 +1,9 @@
-//! What the client knows of the node or cluster it talks to: topology, a lane to each endpoint, a
-//! session in each shard.
+//! The node or cluster at the other end: its topology, a lane to each endpoint, a session in each
+//! shard.
 //!
-//! A node is reached through any of its cores, a cluster through any of its members; the first one to
-//! answer says where the others are. Of a cluster the newest epoch that was ever told counts: a node
-//! that tells an older one is not believed.
+//! A node is reached through any of its cores, a cluster through any of its members; the first that
+//! replies names the others. The client follows the newest epoch it has seen of a cluster, and
+//! rejects a topology of an older one.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -17,79 +17,78 @@ use catena_protocol::{
 use crate::buffer::Pool;
 use crate::config::{Config, MEMBER_TIMEOUT};
 use crate::connection::Connection;
-use crate::lane::{Arrival, Lane, Patience};
+use crate::lane::{IoWait, Lane, ReceivedFrame};
 use crate::random;
 use crate::register::Seed;
 use crate::request::Failure;
 use crate::session::Session;
-use crate::topology::{News, Topology};
+use crate::topology::{Topology, TopologyUpdate};
 
 #[derive(Debug)]
 pub(crate) struct Node {
     pub(crate) config: Config,
     seeds: Seeds,
     pub(crate) topology: Topology,
-    /// The topology is in doubt: ask a member or seed before anything else is sent.
+    /// The topology may be wrong: a member or seed has to be asked before anything else is sent.
     pub(crate) topology_stale: bool,
     /// A reply was of a newer epoch than the topology.
-    pub(crate) is_behind: bool,
-    /// Nobody is asked before this, unless it is needed to connect.
-    pub(crate) look_not_before: Option<Instant>,
-    /// Whatever is told first is believed.
-    pub(crate) trusting: bool,
-    /// The node belongs to a cluster of which it could tell nothing: other seeds may know more.
-    pub(crate) misled: bool,
+    pub(crate) epoch_is_behind: bool,
+    /// The topology is not refreshed before this, unless that is needed to connect.
+    pub(crate) refresh_not_before: Option<Instant>,
+    /// The next topology is accepted, whatever its epoch.
+    pub(crate) accepts_any_topology: bool,
+    /// The node belongs to a cluster that it does not know yet, so other seeds may know more.
+    pub(crate) seeds_may_know_more: bool,
     /// By endpoint.
     pub(crate) lanes: Vec<Lane>,
     /// By shard.
     pub(crate) sessions: Vec<Option<Session>>,
-    /// How many connections there have been.
+    /// The number of connections opened so far.
     serial: u64,
-    /// How many reads there have been.
+    /// The number of reads sent so far.
     pub(crate) reads: u64,
-    /// What decides where reads may go, and when silence is taken for trouble.
-    pub(crate) lot: u64,
-    /// Whose turn it is to be asked first.
+    /// Random bits of this client, which spread reads over members and refreshes over time.
+    pub(crate) salt: u64,
+    /// Rotates through the members, so that another one is asked first each time.
     turn: usize,
 }
 
-/// Whom to ask for news.
+/// Which members to ask for the topology.
 #[derive(Clone, Copy, Debug)]
-pub(crate) enum Ask {
-    /// Anybody, the member at this endpoint after all others.
-    Anybody { last: Option<usize> },
-    /// Other members than the one at this endpoint.
+pub(crate) enum RefreshFrom {
+    /// Any, the member at this endpoint after all others.
+    Anyone { last: Option<usize> },
+    /// All except the one at this endpoint.
     Others { than: usize },
 }
 
-/// Where to look for the node: one or several of `host:port` and of places where a cluster has its
-/// record.
+/// Where to find the node: `host:port` and places where a cluster keeps its record, one or several.
 #[derive(Clone, Debug)]
 pub(crate) struct Seeds(Vec<Seed>);
 
-/// Why no seed answered.
+/// Why no seed could be used.
 #[derive(Debug)]
 pub(crate) struct Unreached {
     /// The addresses that were tried.
     pub(crate) addresses: Vec<SocketAddr>,
-    /// What happened at the last of them.
+    /// The failure at the last of them.
     pub(crate) failure: Failure,
 }
 
 impl Seeds {
-    /// Seeds from a list with commas.
+    /// Splits a list at its commas.
     pub(crate) fn parse(list: &str) -> Seeds {
         Seeds(list.split(',').map(|seed| Seed::new(seed.trim())).collect())
     }
 
-    /// The addresses that a cluster's record names.
+    /// The addresses in a cluster's record.
     #[cfg(feature = "register")]
     pub(crate) fn in_record(record: &str) -> std::io::Result<Seeds> {
         let names = crate::register::names_in(record)?;
         Ok(Seeds(names.iter().map(|name| Seed::new(name)).collect()))
     }
 
-    /// Looks all of them up. Some may have no address any more, as long as others have.
+    /// Resolves all of them. Seeds that do not resolve are left out, as long as others do.
     pub(crate) fn addresses(
         &mut self,
         config: &Config,
@@ -111,7 +110,7 @@ impl Seeds {
 }
 
 impl Node {
-    /// Finds the node.
+    /// Connects to the first seed that replies.
     pub(crate) fn connect(
         config: Config,
         mut seeds: Seeds,
@@ -121,7 +120,7 @@ impl Node {
         let addresses = seeds
             .addresses(&config, deadline)
             .map_err(|error| Unreached { addresses: Vec::new(), failure: lost(error) })?;
-        let mut failure = lost(std::io::Error::other("the name has no address"));
+        let mut failure = lost(no_address());
         for (nth, peer) in addresses.iter().enumerate() {
             let timeout = share(deadline, addresses.len() - nth).min(config.connect_timeout);
             match greet(*peer, 1, timeout, &config, pool) {
@@ -139,15 +138,15 @@ impl Node {
             seeds,
             topology,
             topology_stale: false,
-            is_behind: false,
-            look_not_before: None,
-            trusting: false,
-            misled: false,
+            epoch_is_behind: false,
+            refresh_not_before: None,
+            accepts_any_topology: false,
+            seeds_may_know_more: false,
             lanes: Vec::new(),
             sessions: Vec::new(),
             serial: 1,
             reads: 0,
-            lot: random::bits(),
+            salt: random::bits(),
             turn: 0,
         };
         if let Some(endpoint) = greeter {
@@ -164,12 +163,12 @@ impl Node {
         &mut self.lanes[endpoint]
     }
 
-    /// The place of a shard's session.
+    /// The slot of a shard's session.
     pub(crate) fn session(&mut self, shard: ShardId) -> &mut Option<Session> {
         session_in(&mut self.sessions, shard)
     }
 
-    /// Connects the lane to an endpoint, with a Hello to go out in front of the requests.
+    /// Connects the lane to an endpoint, and queues a Hello in front of the requests.
     pub(crate) fn open(&mut self, endpoint: usize, timeout: Duration) -> Result<(), Failure> {
         self.serial += 1;
         let peer = self.topology.address_of(endpoint);
@@ -181,7 +180,8 @@ impl Node {
         Ok(())
     }
 
-    /// Asks an endpoint how it is. Answers a connected lane and what it learned.
+    /// Opens another connection to an endpoint. Returns it as a lane, with the topology from its
+    /// Welcome.
     pub(crate) fn greet_at(
         &mut self,
         endpoint: usize,
@@ -193,26 +193,26 @@ impl Node {
         greet(self.topology.address_of(endpoint), self.serial, timeout, &self.config, pool)
     }
 
-    /// Asks members and seeds, one after the other, until one tells what may be believed. Answers a
-    /// connected lane and what it learned.
+    /// Connects to members and seeds, one after the other, until one sends an acceptable topology.
+    /// Returns a connected lane and the topology.
     pub(crate) fn greet(
         &mut self,
-        ask: Ask,
+        from: RefreshFrom,
         deadline: Instant,
         pool: &Pool,
     ) -> Result<(Lane, Topology), Failure> {
         self.serial += 1;
         self.turn = self.turn.wrapping_add(1);
-        let (last, without) = match ask {
-            Ask::Anybody { last } => (last, None),
-            Ask::Others { than } => (None, Some(self.topology.member_at(than))),
+        let (last, without) = match from {
+            RefreshFrom::Anyone { last } => (last, None),
+            RefreshFrom::Others { than } => (None, Some(self.topology.member_at(than))),
         };
         let mut members = self.topology.members_from(self.turn, last);
         members.retain(|(member, _)| Some(*member) != without);
         let mut failure = None;
         let count = members.len();
         for (nth, (_, peer)) in members.iter().enumerate() {
-            match self.greet_believably(*peer, share(deadline, count - nth), pool) {
+            match self.greet_and_check(*peer, share(deadline, count - nth), pool) {
                 Ok(greeted) => return Ok(greeted),
                 Err(reason) => failure = Some(reason),
             }
@@ -220,8 +220,8 @@ impl Node {
         if let (Some(failure), Some(_)) = (&failure, without) {
             return Err(failure.clone());
         }
-        // Names and records are looked up only if it has to be: that takes the operating system's own
-        // time, or a store's.
+        // Names and records are resolved last, because that takes time that only the operating
+        // system or a store controls.
         let until = deadline.min(Instant::now() + self.config.connect_timeout);
         let mut seeds = self.seeds.addresses(&self.config, until).map_err(lost)?;
         let is_known = |seed: &SocketAddr| members.iter().any(|(_, member)| member == seed);
@@ -230,23 +230,22 @@ impl Node {
             Some(self.topology.member_at(endpoint))
         };
         seeds.retain(|seed| !is_known(seed) && (without.is_none() || member_of(seed) != without));
-        if (self.topology.is_cluster() || self.misled) && !seeds.is_empty() {
+        if (self.topology.is_cluster() || self.seeds_may_know_more) && !seeds.is_empty() {
             let turn = self.turn % seeds.len();
             seeds.rotate_left(turn);
         }
         let count = seeds.len();
         for (nth, peer) in seeds.into_iter().enumerate() {
-            match self.greet_believably(peer, share(deadline, count - nth), pool) {
+            match self.greet_and_check(peer, share(deadline, count - nth), pool) {
                 Ok(greeted) => return Ok(greeted),
                 Err(reason) => failure = Some(reason),
             }
         }
-        let nobody = || lost(std::io::Error::other("the name has no address"));
-        Err(failure.unwrap_or_else(nobody))
+        Err(failure.unwrap_or_else(|| lost(no_address())))
     }
 
-    /// Asks one address, and believes nobody who tells how the cluster was before, or of another one.
-    fn greet_believably(
+    /// Connects to one address, and rejects a topology of an older epoch or another cluster.
+    fn greet_and_check(
         &mut self,
         peer: SocketAddr,
         timeout: Duration,
@@ -254,39 +253,41 @@ impl Node {
     ) -> Result<(Lane, Topology), Failure> {
         let timeout = timeout.min(self.greeting_timeout());
         let (lane, topology) = greet(peer, self.serial, timeout, &self.config, pool)?;
-        self.believe(&topology)?;
+        self.check(&topology)?;
         Ok((lane, topology))
     }
 
-    /// Whether what a node told may be true now.
+    /// Compares a topology from a Welcome to the known one.
     ///
     /// # Errors
     ///
-    /// If not: why not.
-    pub(crate) fn believe(&self, told: &Topology) -> Result<News, Failure> {
-        match self.topology.news(told) {
-            news @ (News::None | News::Newer) => Ok(news),
-            News::Older | News::Foreign if self.trusting => Ok(News::Newer),
-            News::Older => Err(lost(std::io::Error::other(format!(
-                "the node is at epoch {}, and epoch {} was seen before",
+    /// If it is of an older epoch, or of another cluster.
+    pub(crate) fn check(&self, told: &Topology) -> Result<TopologyUpdate, Failure> {
+        match self.topology.compare(told) {
+            update @ (TopologyUpdate::Same | TopologyUpdate::Newer) => Ok(update),
+            TopologyUpdate::Older | TopologyUpdate::Foreign if self.accepts_any_topology => {
+                Ok(TopologyUpdate::Newer)
+            }
+            TopologyUpdate::Older => Err(lost(std::io::Error::other(format!(
+                "the node is at epoch {}, but epoch {} was seen before",
                 told.epoch(),
                 self.topology.epoch()
             )))),
-            News::Foreign => Err(Failure::Incompatible(Status::WrongCluster.into())),
+            TopologyUpdate::Foreign => Err(Failure::Incompatible(Status::WrongCluster.into())),
         }
     }
 
-    /// Whether somebody may be asked for news who is not needed to connect.
-    pub(crate) fn may_look(&self, now: Instant) -> bool {
-        self.look_not_before.is_none_or(|time| time <= now)
+    /// Whether the topology may be refreshed although that is not needed to connect.
+    pub(crate) fn may_refresh(&self, now: Instant) -> bool {
+        self.refresh_not_before.is_none_or(|time| time <= now)
     }
 
-    /// How much longer than others this client takes silence for patience: not all should ask at once.
-    pub(crate) fn patience(&self) -> Duration {
-        Duration::from_millis(self.lot % 256)
+    /// How much later than others this client refreshes, so that not all ask at once.
+    pub(crate) fn refresh_jitter(&self) -> Duration {
+        Duration::from_millis(self.salt % 256)
     }
 
-    /// How long somebody may take to say Welcome.
+    /// Maximum time from connecting to the Welcome.
     fn greeting_timeout(&self) -> Duration {
         match self.topology.is_cluster() {
             true => self.config.connect_timeout.min(MEMBER_TIMEOUT),
@@ -294,13 +295,23 @@ impl Node {
         }
     }
 
-    /// Tells the engine that the sessions are not needed any more, without waiting for its answer.
+    /// Drops all connections and sessions. The next topology is accepted whatever its epoch,
+    /// because a cluster may have been created anew meanwhile, and count its epochs from the
+    /// beginning.
+    pub(crate) fn forget_sessions(&mut self) {
+        self.sessions.clear();
+        self.lanes.clear();
+        self.accepts_any_topology = self.topology.is_cluster();
+        self.topology_stale |= self.accepts_any_topology;
+    }
+
+    /// Sends that the sessions are closed, without waiting for replies.
     pub(crate) fn close_sessions(&mut self) {
         for (shard, session) in (0..).map(ShardId).zip(&mut self.sessions) {
-            let closable = |session: &mut Session| session.is_open && !session.strays;
+            let closable = |session: &mut Session| session.is_open && !session.copies_in_flight;
             let Some(session) = session.take_if(closable) else { continue };
             let head = self.topology.head_of(shard);
-            let lane = self.lanes.get_mut(head).filter(|lane| lane.is_at_rest());
+            let lane = self.lanes.get_mut(head).filter(|lane| lane.is_idle());
             let Some(lane) = lane else { continue };
             let op = Op::Session(SessionOp::Close);
             let header = Header {
@@ -314,13 +325,13 @@ impl Node {
                 .expect("closing a session takes no body");
         }
         for lane in &mut self.lanes {
-            // Whatever does not get through expires by itself.
-            _ = lane.write(Patience::None);
+            // Sessions whose Close is not sent expire by themselves.
+            _ = lane.write(IoWait::None);
         }
     }
 }
 
-/// The place of a shard's session among all.
+/// The slot of a shard's session.
 pub(crate) fn session_in(
     sessions: &mut Vec<Option<Session>>,
     shard: ShardId,
@@ -332,12 +343,12 @@ pub(crate) fn session_in(
     &mut sessions[at]
 }
 
-/// What a lane's first frame must be: the Welcome.
-pub(crate) fn read_welcome(lane: &mut Lane, arrival: &Arrival) -> Result<Topology, Failure> {
-    let body = &lane.buffer.bytes()[arrival.body.clone()];
-    match arrival.header.kind {
+/// Reads the first frame of a lane, which has to be a Welcome.
+pub(crate) fn read_welcome(lane: &mut Lane, received: &ReceivedFrame) -> Result<Topology, Failure> {
+    let body = &lane.buffer.bytes()[received.body.clone()];
+    match received.header.kind {
         FrameKind::Welcome => {
-            let connection = lane.connection.as_mut().expect("a frame came on it");
+            let connection = lane.connection.as_mut().expect("it received a frame");
             let topology = Welcome::decode(body)
                 .and_then(|welcome| Topology::new(connection.peer, welcome))
                 .map_err(Failure::Incompatible)?;
@@ -345,13 +356,13 @@ pub(crate) fn read_welcome(lane: &mut Lane, arrival: &Arrival) -> Result<Topolog
             lane.clock = Some(topology.clock());
             Ok(topology)
         }
-        FrameKind::Reply => Err(refused_at_door(arrival.header.flags, body)),
+        FrameKind::Reply => Err(refused_connection(received.header.flags, body)),
         _ => Err(Failure::Incompatible(Status::BadFrameKind.into())),
     }
 }
 
-/// What a connection-wide refusal says.
-pub(crate) fn refused_at_door(flags: u16, body: &[u8]) -> Failure {
+/// Reads a refusal of the whole connection.
+pub(crate) fn refused_connection(flags: u16, body: &[u8]) -> Failure {
     let refusal = Status::from_wire(flags)
         .filter(|status| *status != Status::Ok)
         .ok_or(Status::BadFrameKind.into())
@@ -363,17 +374,22 @@ pub(crate) fn refused_at_door(flags: u16, body: &[u8]) -> Failure {
     }
 }
 
-/// An input or output error of a connection.
+/// The failure of an input or output error of a connection.
 pub(crate) fn lost(error: std::io::Error) -> Failure {
     Failure::Lost(Arc::new(error))
 }
 
-/// A part of the time that is left, when so many have to share it.
+fn no_address() -> std::io::Error {
+    std::io::Error::other("the name has no address")
+}
+
+/// An equal part of the time left, for each of `among` attempts.
 fn share(deadline: Instant, among: usize) -> Duration {
     let left = deadline.saturating_duration_since(Instant::now());
     left / u32::try_from(among).unwrap_or(u32::MAX).max(1)
 }
 
+/// Opens a connection and exchanges Hello and Welcome.
 fn greet(
     peer: SocketAddr,
     serial: u64,
@@ -388,13 +404,13 @@ fn greet(
     lane.connection = Some(connection);
     Hello { features: features::ALL }.write(&mut lane.out);
     while lane.has_unsent() && !left().is_zero() {
-        lane.write(Patience::Within(left())).map_err(lost)?;
+        lane.write(IoWait::UpTo(left())).map_err(lost)?;
     }
     while !left().is_zero() {
-        lane.read(Patience::Within(left()), config.spin, pool, None).map_err(lost)?;
-        let arrival = lane.next_frame(config.reply_bytes_max).map_err(Failure::Incompatible)?;
-        if let Some(arrival) = arrival {
-            let topology = read_welcome(&mut lane, &arrival)?;
+        lane.read(IoWait::UpTo(left()), config.spin, pool, None).map_err(lost)?;
+        let received = lane.next_frame(config.reply_bytes_max).map_err(Failure::Incompatible)?;
+        if let Some(received) = received {
+            let topology = read_welcome(&mut lane, &received)?;
             return Ok((lane, topology));
         }
     }

@@ -1,9 +1,9 @@
-//! What operators ask of the nodes of a cluster, at their control ports: how they stand, to have one
-//! removed, to come back.
+//! Requests of operators to the nodes of a cluster, at their control ports: read a node's state,
+//! remove a member, let a removed node rejoin.
 //!
-//! An [`Operator`] is a connection to one node. Nodes are asked one by one, for each has its own sight
-//! of the others; [`Client::cluster`](crate::Client::cluster) says where they are. It is about nodes
-//! only, and needs no client.
+//! An [`Operator`] is a connection to one node, and needs no client. Each node is asked separately,
+//! because each has its own view of the others; [`Client::cluster`](crate::Client::cluster) has
+//! their addresses.
 
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::time::{Duration, Instant};
@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use catena_protocol::frame::{self, Next};
 use catena_protocol::limits::FRAME_BYTES_MAX;
 pub use catena_protocol::operator::{MemberStatus, NodeStatus, ShardStatus};
-use catena_protocol::operator::{Reply, Request};
+use catena_protocol::operator::{Reply as OperatorReply, Request as OperatorRequest};
 use catena_protocol::peer::PeerHello;
 use catena_protocol::{Fault, FrameKind, HEADER_BYTES, Refusal, Status};
 
@@ -28,58 +28,64 @@ pub struct Operator {
     timeout: Duration,
 }
 
-/// Why a node did not do, or say, what an operator wanted.
+/// Why a request of an operator failed.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum OperatorError {
-    /// The address cannot be used as one.
+    /// The address is not valid, or its name cannot be resolved.
     #[error(
-        "`{address}` cannot be used as an address ({source}): give a node's control port as host:port"
+        "`{address}` cannot be used as an address ({source}): give host:port of a node's control \
+         port"
     )]
     BadAddress {
         /// The address as it was given.
         address: Box<str>,
-        /// What the resolver said.
-        source: std::io::Error,
+        /// The error of the resolver.
+        r#source: std::io::Error,
     },
-    /// Nobody answers there, or no more.
+    /// No node answers there.
     #[error("no node answers at its control port {address} ({})", reason(source))]
     Unreachable {
         /// The address.
         address: SocketAddr,
-        /// What happened.
-        source: std::io::Error,
+        /// Why.
+        r#source: std::io::Error,
     },
-    /// What answers takes no operators, or none now.
-    #[error("{address} takes no operator: {fault}. Is it a node's control port?")]
+    /// The peer accepts no operators.
+    #[error(
+        "{address} accepts no operators ({fault}): check that it is the control port of a node in \
+         a cluster"
+    )]
     Unwelcome {
         /// The address.
         address: SocketAddr,
         /// Why.
         fault: Fault,
     },
-    /// What came back makes no sense.
-    #[error("what came back from {address} makes no sense ({fault}): is it a node's control port?")]
+    /// The reply is not valid.
+    #[error(
+        "the reply from {address} is not valid ({fault}): check that it is a node's control port"
+    )]
     Garbled {
         /// The address.
         address: SocketAddr,
         /// What is wrong with it.
         fault: Fault,
     },
-    /// The node says why it does not do it.
+    /// The node refuses the request.
     #[error("the node at {address} refuses: {reason}")]
     Refused {
         /// The address.
         address: SocketAddr,
-        /// In its words.
+        /// The reason that the node gives.
         reason: String,
     },
 }
 
 /// All methods fail with [`OperatorError`].
 impl Operator {
-    /// Connects to the node whose control port is at `address`, `host:port`. `timeout` is how long that
-    /// may take, and each question afterwards.
+    /// Connects to the control port of a node, `host:port`. `timeout` is the maximum time for that,
+    /// and for each request afterwards.
     pub fn connect(address: &str, timeout: Duration) -> Result<Operator, OperatorError> {
         let bad = |source| OperatorError::BadAddress { address: address.into(), source };
         let nothing = || std::io::Error::other("the name has no address");
@@ -114,50 +120,50 @@ impl Operator {
         Ok(operator)
     }
 
-    /// Where the node is.
+    /// Returns the address of the control port.
     pub fn address(&self) -> SocketAddr {
         self.connection.peer
     }
 
-    /// How the node stands.
+    /// Returns the state of the node.
     pub fn status(&mut self) -> Result<NodeStatus, OperatorError> {
-        match self.ask(&Request::Status)? {
-            Reply::Status(status) => Ok(*status),
+        match self.ask(&OperatorRequest::Status)? {
+            OperatorReply::Status(status) => Ok(*status),
             other => Err(self.unexpected(other)),
         }
     }
 
-    /// Asks the node to have another member removed, or to leave if it is the one. That it was told
-    /// does not mean that it is done.
+    /// Asks the node to remove a member, or to leave if it is that member. Success means that the
+    /// node has accepted the request, not that the member is removed.
     pub fn remove(&mut self, node: u128) -> Result<(), OperatorError> {
-        self.tell(&Request::Remove(node))
+        self.order(&OperatorRequest::Remove(node))
     }
 
-    /// Asks a node that was removed, and waits to come back, to do that now.
+    /// Asks a removed node, which waits before it rejoins, to rejoin now.
     pub fn join(&mut self) -> Result<(), OperatorError> {
-        self.tell(&Request::Join)
+        self.order(&OperatorRequest::Join)
     }
 
-    fn tell(&mut self, request: &Request) -> Result<(), OperatorError> {
+    fn order(&mut self, request: &OperatorRequest) -> Result<(), OperatorError> {
         match self.ask(request)? {
-            Reply::Accepted => Ok(()),
+            OperatorReply::Accepted => Ok(()),
             other => Err(self.unexpected(other)),
         }
     }
 
-    fn ask(&mut self, request: &Request) -> Result<Reply, OperatorError> {
+    fn ask(&mut self, request: &OperatorRequest) -> Result<OperatorReply, OperatorError> {
         let deadline = Instant::now() + self.timeout;
         let mut bytes = Vec::new();
         request.write(&mut bytes);
         self.send(&bytes, deadline)?;
-        self.receive(FrameKind::OperatorReply, deadline, Reply::decode)
+        self.receive(FrameKind::OperatorReply, deadline, OperatorReply::decode)
     }
 
-    fn unexpected(&self, reply: Reply) -> OperatorError {
+    fn unexpected(&self, reply: OperatorReply) -> OperatorError {
         let address = self.address();
         match reply {
-            Reply::Refused(reason) => OperatorError::Refused { address, reason },
-            Reply::Accepted | Reply::Status(_) => {
+            OperatorReply::Refused(reason) => OperatorError::Refused { address, reason },
+            OperatorReply::Accepted | OperatorReply::Status(_) => {
                 OperatorError::Garbled { address, fault: Status::BadBody.into() }
             }
         }
@@ -173,7 +179,7 @@ impl Operator {
         Ok(())
     }
 
-    /// The next frame, which has to be of that kind, or a refusal.
+    /// Receives the next frame, which has to be of this kind, or a refusal.
     fn receive<T>(
         &mut self,
         kind: FrameKind,
@@ -204,7 +210,7 @@ impl Operator {
 
     fn make_room(&mut self, wanted: usize) {
         if !self.buffer.has_room(wanted) {
-            // Nothing is lent out of it: what was taken is gone.
+            // No view holds the old buffer, so it is dropped.
             let mut next = Buffer::with_room(wanted.max(BUFFER_BYTES));
             next.adopt(&self.buffer);
             self.buffer = next;
@@ -224,7 +230,7 @@ impl Operator {
     }
 }
 
-/// A frame that was not asked for: why there is no other, at best.
+/// The error of a frame that was not expected, which may be a refusal.
 fn refusal(address: SocketAddr, flags: u16, body: &[u8]) -> OperatorError {
     let status = Status::from_wire(flags).filter(|status| *status != Status::Ok);
     let refusal = status

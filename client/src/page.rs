@@ -1,111 +1,34 @@
-//! Pages of many items, and walks from page to page.
+//! Walks over many items, page by page.
 //!
-//! A walk remembers where the last page ended, by key, number or name, so what is put in or removed
-//! meanwhile neither repeats nor hides anything else. Only a list has nothing but positions: if it
-//! shrinks in front of the walk, items move back and are missed.
+//! A walk continues from the key or number where the last page ended, so items that are added or
+//! removed meanwhile do not make it repeat or miss others. Only lists have nothing but positions:
+//! if items in front of the walk are removed, those behind move up and some are missed.
 
-use std::ops::{Bound, Range};
+use std::ops::Bound;
 
 use catena_protocol::op::{Edge, ListOp, LogOp, MapOp, ScanArgs, ScanWhat, SetOp};
-use catena_protocol::{Items, Kind, Op, PageItems, Reply};
+use catena_protocol::{Kind, Op};
 
-use crate::buffer::Held;
-use crate::client::Client;
 use crate::error::Error;
-use crate::objects::Target;
+use crate::requester::Requester;
+use crate::target::CallTarget;
+use crate::view::PageView;
 
-/// Some of many items, read where they were received.
-#[derive(Debug)]
-pub struct PageView<'c> {
-    held: Held<'c>,
-    at: u64,
-    more: bool,
-    lens: Range<usize>,
-    bytes: Range<usize>,
-}
-
-impl<'c> PageView<'c> {
-    /// The place of the first item: its index in a list, the number of a line; else 0.
-    pub fn at(&self) -> u64 {
-        self.at
-    }
-
-    /// Whether there were more behind the last item.
-    pub fn more(&self) -> bool {
-        self.more
-    }
-
-    /// How many items there are; an entry is two, key and value.
-    pub fn len(&self) -> usize {
-        self.lens().len()
-    }
-
-    /// Whether there are none.
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
-    }
-
-    /// The items in order; of entries, keys and values in turn.
-    pub fn iter(&self) -> impl Iterator<Item = &[u8]> {
-        self.items().iter()
-    }
-
-    /// Keys and values, if the page has entries.
-    pub fn entries(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
-        self.items().pairs()
-    }
-
-    /// The items as the protocol has them.
-    pub fn items(&self) -> Items<'_> {
-        let items = Items::new(self.lens(), self.held.at(&self.bytes));
-        items.expect("the lengths were checked when the page came")
-    }
-
-    fn lens(&self) -> &[u32] {
-        bytemuck::cast_slice(self.held.at(&self.lens))
-    }
-
-    /// The item that has `behind` items behind it.
-    fn item_before(&self, behind: usize) -> Option<&[u8]> {
-        let lens = self.lens();
-        let place = lens.len().checked_sub(behind + 1)?;
-        let tail: usize = lens[place + 1..].iter().map(|len| *len as usize).sum();
-        let bytes = self.held.at(&self.bytes);
-        let end = bytes.len() - tail;
-        Some(&bytes[end - lens[place] as usize..end])
-    }
-}
-
-impl Client {
-    /// Asks for a page and keeps it where it was received.
-    pub(crate) fn ask_page(&self, target: &Target, op: Op<'_>) -> Result<PageView<'_>, Error> {
-        let (held, (at, more, lens, bytes)) =
-            self.ask_held(target, op, None, |held, reply| match reply {
-                Reply::Page { at, more, items: PageItems::Borrowed(items) } => {
-                    let lens = held.place_of(bytemuck::cast_slice(items.lens()));
-                    Some((at, more, lens, held.place_of(items.bytes())))
-                }
-                _ => None,
-            })?;
-        Ok(PageView { held, at, more, lens, bytes })
-    }
-}
-
-/// Page after page, each asked for when it is needed. Ends after an error.
+/// The pages of a walk, each fetched when it is needed. Ends after an error.
 #[derive(Debug)]
 pub struct Pages<'c> {
-    client: &'c Client,
-    target: Target,
-    route: Route,
+    requester: &'c Requester,
+    target: CallTarget,
+    cursor: PageCursor,
     page_items: u32,
-    /// How many items are still wanted, an entry being one.
+    /// How many items are still wanted; an entry counts as one.
     left: u64,
     done: bool,
 }
 
-/// What comes next.
+/// Where the next page begins.
 #[derive(Debug)]
-pub(crate) enum Route {
+pub(crate) enum PageCursor {
     /// Items of a list from this index on.
     List { from: u64 },
     /// Lines of a log behind this number.
@@ -115,19 +38,23 @@ pub(crate) enum Route {
 }
 
 impl<'c> Pages<'c> {
-    pub(crate) fn new(client: &'c Client, target: &Target, route: Route) -> Pages<'c> {
+    pub(crate) fn new(
+        requester: &'c Requester,
+        target: &CallTarget,
+        cursor: PageCursor,
+    ) -> Pages<'c> {
         let target = target.clone();
-        Pages { client, target, route, page_items: 0, left: u64::MAX, done: false }
+        Pages { requester, target, cursor, page_items: 0, left: u64::MAX, done: false }
     }
 
-    /// So many items a page at most; as many as the engine allows unless set.
+    /// Sets the maximum number of items in a page; as many as the engine allows unless set.
     #[must_use]
     pub fn page_items(mut self, items: u32) -> Pages<'c> {
         self.page_items = items;
         self
     }
 
-    /// So many items in all.
+    /// Limits the number of items of the whole walk.
     #[must_use]
     pub(crate) fn limit(mut self, items: u64) -> Pages<'c> {
         self.left = items;
@@ -137,11 +64,11 @@ impl<'c> Pages<'c> {
     fn fetch(&mut self) -> Result<PageView<'c>, Error> {
         let limit = u32::try_from(self.left).unwrap_or(u32::MAX);
         let limit = if self.page_items == 0 { limit } else { limit.min(self.page_items) };
-        let op = self.route.op(self.target.kind, limit);
-        let page = self.client.ask_page(&self.target, op)?;
-        let items = self.route.pass(&page);
+        let op = self.cursor.op(self.target.kind, limit);
+        let page = self.requester.ask_page(&self.target, op)?;
+        let items = self.cursor.pass(&page);
         self.left -= items.min(self.left);
-        self.done = !page.more || items == 0 || self.left == 0;
+        self.done = !page.more() || items == 0 || self.left == 0;
         Ok(page)
     }
 }
@@ -159,12 +86,12 @@ impl<'c> Iterator for Pages<'c> {
     }
 }
 
-impl Route {
+impl PageCursor {
     fn op(&self, kind: Kind, limit: u32) -> Op<'_> {
         match self {
-            Route::List { from } => Op::List(ListOp::Range { from: *from, limit }),
-            Route::Log { after } => Op::Log(LogOp::Tail { after: *after, limit }),
-            Route::Scan { what, reverse, from, to } => {
+            PageCursor::List { from } => Op::List(ListOp::Range { from: *from, limit }),
+            PageCursor::Log { after } => Op::Log(LogOp::Tail { after: *after, limit }),
+            PageCursor::Scan { what, reverse, from, to } => {
                 let (from, to) = (edge(from), edge(to));
                 let scan = ScanArgs { what: *what, reverse: *reverse, limit, from, to };
                 match kind {
@@ -175,13 +102,13 @@ impl Route {
         }
     }
 
-    /// Goes on behind a page; answers how many items it has, an entry being one.
+    /// Moves behind a page. Returns how many items it has; an entry counts as one.
     fn pass(&mut self, page: &PageView<'_>) -> u64 {
         let len = page.len() as u64;
         match self {
-            Route::List { from } => *from = page.at + len,
-            Route::Log { after } => *after = (page.at + len).saturating_sub(1),
-            Route::Scan { what, reverse, from, to } => {
+            PageCursor::List { from } => *from = page.at() + len,
+            PageCursor::Log { after } => *after = (page.at() + len).saturating_sub(1),
+            PageCursor::Scan { what, reverse, from, to } => {
                 let (items, behind) = match what {
                     ScanWhat::Entries => (len / 2, 1),
                     ScanWhat::Keys | ScanWhat::Values => (len, 0),
@@ -205,34 +132,35 @@ fn edge(bound: &Bound<Vec<u8>>) -> Edge<'_> {
     }
 }
 
-/// Item after item, copied out of pages that are asked for when they are needed. Ends after an error.
+/// The items of a walk, copied out of pages that are fetched when they are needed. Ends after an
+/// error.
 #[derive(Debug)]
 pub struct ItemWalk<'c> {
-    steps: Steps<'c>,
-    /// Leave out the keys.
+    steps: ItemCursor<'c>,
+    /// The pages have entries, of which only the values are wanted.
     values: bool,
 }
 
-/// Entry after entry, as [`ItemWalk`].
+/// The entries of a walk, otherwise as [`ItemWalk`].
 #[derive(Debug)]
 pub struct EntryWalk<'c> {
-    steps: Steps<'c>,
+    steps: ItemCursor<'c>,
 }
 
-/// Line after line with its number, as [`ItemWalk`].
+/// The lines of a walk with their numbers, otherwise as [`ItemWalk`].
 #[derive(Debug)]
 pub struct LineWalk<'c> {
-    steps: Steps<'c>,
+    steps: ItemCursor<'c>,
     next: u64,
 }
 
 impl<'c> ItemWalk<'c> {
     pub(crate) fn new(pages: Pages<'c>) -> ItemWalk<'c> {
-        ItemWalk { steps: Steps::new(pages), values: false }
+        ItemWalk { steps: ItemCursor::new(pages), values: false }
     }
 
     pub(crate) fn of_values(pages: Pages<'c>) -> ItemWalk<'c> {
-        ItemWalk { steps: Steps::new(pages), values: true }
+        ItemWalk { steps: ItemCursor::new(pages), values: true }
     }
 }
 
@@ -251,7 +179,7 @@ impl Iterator for ItemWalk<'_> {
 
 impl<'c> EntryWalk<'c> {
     pub(crate) fn new(pages: Pages<'c>) -> EntryWalk<'c> {
-        EntryWalk { steps: Steps::new(pages) }
+        EntryWalk { steps: ItemCursor::new(pages) }
     }
 }
 
@@ -269,7 +197,7 @@ impl Iterator for EntryWalk<'_> {
 
 impl<'c> LineWalk<'c> {
     pub(crate) fn new(pages: Pages<'c>) -> LineWalk<'c> {
-        LineWalk { steps: Steps::new(pages), next: 0 }
+        LineWalk { steps: ItemCursor::new(pages), next: 0 }
     }
 }
 
@@ -289,9 +217,9 @@ impl Iterator for LineWalk<'_> {
     }
 }
 
-/// The items of pages, lent out one by one.
+/// Borrows the items of pages one by one.
 #[derive(Debug)]
-struct Steps<'c> {
+struct ItemCursor<'c> {
     pages: Pages<'c>,
     page: Option<PageView<'c>>,
     /// The next item of the page, and where its bytes begin.
@@ -299,14 +227,14 @@ struct Steps<'c> {
     byte: usize,
 }
 
-impl<'c> Steps<'c> {
-    fn new(pages: Pages<'c>) -> Steps<'c> {
-        Steps { pages, page: None, item: 0, byte: 0 }
+impl<'c> ItemCursor<'c> {
+    fn new(pages: Pages<'c>) -> ItemCursor<'c> {
+        ItemCursor { pages, page: None, item: 0, byte: 0 }
     }
 
     fn next(&mut self) -> Option<Result<&[u8], Error>> {
         while self.page.as_ref().is_none_or(|page| self.item == page.len()) {
-            // Its buffer can be used for the next one.
+            // Its buffer can receive the next page.
             self.page = None;
             match self.pages.next()? {
                 Ok(page) => self.page = Some(page),
@@ -318,10 +246,10 @@ impl<'c> Steps<'c> {
         let begins = self.byte;
         self.byte += page.lens()[self.item] as usize;
         self.item += 1;
-        Some(Ok(&page.held.at(&page.bytes)[begins..self.byte]))
+        Some(Ok(&page.bytes()[begins..self.byte]))
     }
 
-    /// The place of the first item of the page, if it is the one that was lent out last.
+    /// The number of the first item of the page, if that is the item returned last.
     fn page_at(&self) -> Option<u64> {
         self.page.as_ref().filter(|_| self.item == 1).map(PageView::at)
     }

@@ -1,7 +1,7 @@
-//! Many ops at once.
+//! Many ops in one batch.
 //!
-//! A pipeline remembers ops without copying what they carry, and sends them in as few writes as the
-//! windows of the engine allow. Each op has its own outcome; one that fails leaves the others alone.
+//! A pipeline keeps references to its ops, copies nothing, and sends them in as few writes as the
+//! engine's windows allow. Each op has its own outcome; if one fails, the others are not affected.
 //! Replies stay in the buffers they were received in.
 
 use std::collections::HashMap;
@@ -12,69 +12,70 @@ use catena_protocol::op::ObjectOp;
 use catena_protocol::{ObjectId, Op, OpCode, Reply};
 
 use crate::buffer::{Buffer, Pool};
-use crate::client::Client;
 use crate::config::TIMEOUT_MAX;
 use crate::error::Error;
 use crate::exchange::Exchange;
-use crate::objects::{Object, Target};
-use crate::request::{Answer, Failure, Place, Request};
+use crate::objects::Object;
+use crate::request::{Addressee, Failure, PendingRequest, ReplyLocation};
+use crate::requester::Requester;
+use crate::target::CallTarget;
 
-/// Ops to be sent together; made by [`Client::pipeline`].
+/// A batch of ops; made by [`Client::pipeline`](crate::Client::pipeline).
 ///
 /// Ops on one object are executed in the order in which they were queued, unless the engine refuses
-/// one for now (it is full, going away, or no head yet) and it has to be sent again. Ops on different objects
-/// have no order. Nothing is sent before [`Pipeline::run`].
+/// one temporarily (it is full, shutting down, or not the head yet) and the op is sent again. Ops
+/// on different objects have no order. Nothing is sent before [`Pipeline::run`].
 #[derive(Debug)]
 pub struct Pipeline<'c, 'o> {
-    client: &'c Client,
-    queued: Vec<Queued<'o>>,
+    requester: &'c Requester,
+    queued: Vec<QueuedOp<'o>>,
     timeout: Option<Duration>,
 }
 
 #[derive(Debug)]
-struct Queued<'o> {
-    target: Target,
+struct QueuedOp<'o> {
+    target: CallTarget,
     op: Op<'o>,
 }
 
 impl<'c, 'o> Pipeline<'c, 'o> {
-    pub(crate) fn new(client: &'c Client) -> Pipeline<'c, 'o> {
-        Pipeline { client, queued: Vec::new(), timeout: None }
+    pub(crate) fn new(requester: &'c Requester) -> Pipeline<'c, 'o> {
+        Pipeline { requester, queued: Vec::new(), timeout: None }
     }
 
-    /// Queues an op. Answers the place its reply will have.
+    /// Queues an op. Returns its index in the [`Replies`].
     pub fn push<T: Object>(&mut self, object: &T, op: T::Op<'o>) -> usize {
         self.queue(object.target(), T::op(op))
     }
 
-    /// Queues the deletion of an object, answered by a [`Reply::Bool`].
+    /// Queues the deletion of an object, whose reply is a [`Reply::Bool`].
     pub fn delete<T: Object>(&mut self, object: &T) -> usize {
         self.queue(object.target(), Op::Object(ObjectOp::Delete))
     }
 
-    /// How long ops may wait inside the engine; not at all unless set. [`Pipeline::run`] takes at
-    /// most the client's call timeout longer, however many ops there are.
+    /// Sets how long ops may wait inside the engine; not at all unless set. [`Pipeline::run`] takes
+    /// at most the client's call timeout longer, however many ops there are.
     #[must_use]
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.timeout = Some(timeout.min(TIMEOUT_MAX));
         self
     }
 
-    /// How many ops are queued.
+    /// Returns the number of queued ops.
     pub fn len(&self) -> usize {
         self.queued.len()
     }
 
-    /// Whether no op is queued.
+    /// Returns whether no op is queued.
     pub fn is_empty(&self) -> bool {
         self.queued.is_empty()
     }
 
     /// Sends everything and waits for all replies.
     pub fn run(self) -> Replies<'c> {
-        let mut node = self.client.node.borrow_mut();
+        let mut node = self.requester.node.borrow_mut();
         let queued = self.queued.iter();
-        let mut requests: Vec<Request<'_>> =
+        let mut requests: Vec<PendingRequest<'_>> =
             queued.map(|queued| queued.target.request(queued.op, self.timeout)).collect();
         if node.config.makes_objects {
             name_firsts(&mut requests);
@@ -83,7 +84,7 @@ impl<'c, 'o> Pipeline<'c, 'o> {
         let timeout = node.config.call_timeout + self.timeout.unwrap_or_default();
         let exchange = Exchange {
             node: &mut node,
-            pool: &self.client.pool,
+            pool: &self.requester.pool,
             requests: &mut requests,
             kept: Some(&mut kept),
             deadline: Instant::now() + timeout,
@@ -92,27 +93,27 @@ impl<'c, 'o> Pipeline<'c, 'o> {
         exchange.run();
         let outcomes = requests.iter_mut().zip(&self.queued);
         let outcomes = outcomes.map(|(request, queued)| outcome(request, &queued.target, &kept));
-        Replies { outcomes: outcomes.collect(), kept, pool: &self.client.pool }
+        Replies { outcomes: outcomes.collect(), kept, pool: &self.requester.pool }
     }
 
-    pub(crate) fn queue(&mut self, target: &Target, op: Op<'o>) -> usize {
-        self.queued.push(Queued { target: target.clone(), op });
+    pub(crate) fn queue(&mut self, target: &CallTarget, op: Op<'o>) -> usize {
+        self.queued.push(QueuedOp { target: target.clone(), op });
         self.queued.len() - 1
     }
 }
 
-/// Puts its name in front of the first update of an object that is asked more than that. If the engine
-/// had to ask for the name, what comes behind would be executed before.
-fn name_firsts(requests: &mut [Request<'_>]) {
+/// Attaches the object's name to the first update of every object with further requests. Otherwise
+/// the engine might have to ask for the name, and would execute the requests behind it first.
+fn name_firsts(requests: &mut [PendingRequest<'_>]) {
     if requests.len() < 2 {
         return;
     }
-    // For each object the place of its first update, until that is named.
+    // For each object the index of its first update, until that has its name.
     let mut firsts: HashMap<ObjectId, Option<usize>, BuildHasherDefault<IdHasher>> =
         HashMap::default();
     for at in 0..requests.len() {
         let request = &requests[at];
-        let Place::Object(id) = request.place else { continue };
+        let Addressee::Object(id) = request.addressee else { continue };
         match firsts.get_mut(&id) {
             None if request.may_make() => _ = firsts.insert(id, Some(at)),
             None => {}
@@ -129,7 +130,7 @@ fn name_firsts(requests: &mut [Request<'_>]) {
     }
 }
 
-/// Ids are hashes already.
+/// Takes an id as its own hash, because ids are hashes.
 #[derive(Default)]
 struct IdHasher(u64);
 
@@ -151,51 +152,51 @@ impl Hasher for IdHasher {
 /// The outcome of each op of a pipeline, in the order in which they were queued.
 #[derive(Debug)]
 pub struct Replies<'c> {
-    outcomes: Vec<Result<Located, Error>>,
+    outcomes: Vec<Result<LocatedReply, Error>>,
     kept: Vec<Buffer>,
     pool: &'c Pool,
 }
 
-/// A reply that was checked, and where it lies.
+/// A checked reply: its op, and where its body lies.
 #[derive(Debug)]
-struct Located {
+struct LocatedReply {
     code: OpCode,
-    answer: Answer,
+    location: ReplyLocation,
 }
 
 impl Replies<'_> {
-    /// How many ops there were.
+    /// Returns the number of ops.
     pub fn len(&self) -> usize {
         self.outcomes.len()
     }
 
-    /// Whether there were none.
+    /// Returns whether there were none.
     pub fn is_empty(&self) -> bool {
         self.outcomes.is_empty()
     }
 
-    /// The outcome of the op that [`Pipeline::push`] gave this place. Bytes and numbers in the reply
-    /// are lent out where they were received.
+    /// Returns the outcome of the op for which [`Pipeline::push`] returned `index`. Bytes and
+    /// numbers in the reply are borrowed from the buffer they were received in.
     ///
     /// # Errors
     ///
-    /// Why the op has no reply.
+    /// The error of the op, if it failed.
     ///
     /// # Panics
     ///
     /// If there was no such op.
-    pub fn get(&self, place: usize) -> Result<Reply<'_>, &Error> {
-        let Located { code, answer } = self.outcomes[place].as_ref()?;
-        let body = &self.kept[answer.buffer].bytes()[answer.body.clone()];
+    pub fn get(&self, index: usize) -> Result<Reply<'_>, &Error> {
+        let LocatedReply { code, location } = self.outcomes[index].as_ref()?;
+        let body = &self.kept[location.buffer].bytes()[location.body.clone()];
         Ok(Reply::decode(*code, body).expect("the reply was checked when it came"))
     }
 
-    /// All outcomes.
+    /// Returns an iterator over all outcomes.
     pub fn iter(&self) -> impl Iterator<Item = Result<Reply<'_>, &Error>> {
-        (0..self.len()).map(|place| self.get(place))
+        (0..self.len()).map(|index| self.get(index))
     }
 
-    /// The replies, if all ops have one.
+    /// Returns the replies if every op succeeded.
     ///
     /// # Errors
     ///
@@ -217,14 +218,18 @@ impl Drop for Replies<'_> {
     }
 }
 
-/// The outcome of a request whose reply lies in one of `kept`.
-fn outcome(request: &mut Request<'_>, target: &Target, kept: &[Buffer]) -> Result<Located, Error> {
+/// Checks the outcome of a request whose reply lies in one of `kept`.
+fn outcome(
+    request: &mut PendingRequest<'_>,
+    target: &CallTarget,
+    kept: &[Buffer],
+) -> Result<LocatedReply, Error> {
     let outcome = request.outcome.take().expect("an exchange gives every request an outcome");
     let code = request.code;
-    let located = outcome.and_then(|answer| {
-        let body = &kept[answer.buffer].bytes()[answer.body.clone()];
+    let located = outcome.and_then(|location| {
+        let body = &kept[location.buffer].bytes()[location.body.clone()];
         Reply::decode(code, body).map_err(Failure::Garbled)?;
-        Ok(Located { code, answer })
+        Ok(LocatedReply { code, location })
     });
     located.map_err(|failure| target.error(request, failure))
 }

@@ -1,7 +1,7 @@
-//! Random numbers: session ids that no other client draws, and pauses that do not march in step.
+//! Random numbers: unique session ids, and jitter for pauses.
 //!
-//! Ids come from the operating system every time, never from a state kept in this process: a frozen
-//! environment may be copied, and its copies must not draw the same ids.
+//! Ids always come from the operating system, never from a state kept in this process, because a
+//! frozen environment may be copied, and its copies must not draw the same ids.
 
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use crate::config::{BACKOFF_MAX, BACKOFF_MIN};
 
 /// 64 random bits.
 pub(crate) fn bits() -> u64 {
-    getrandom::u64().expect("the operating system gives random numbers")
+    getrandom::u64().expect("the operating system has random numbers")
 }
 
 /// 64 random bits, not all of them zero.
@@ -17,8 +17,8 @@ pub(crate) fn id() -> u64 {
     bits().max(1)
 }
 
-/// The pause before repetition number `tries`, from 1: none before the first, then twice as long
-/// each time, of which half is left to chance.
+/// The pause before retry number `tries`, from 1: none before the first, then doubling, half of it
+/// random.
 pub(crate) fn backoff(tries: u32) -> Duration {
     if tries <= 1 {
         return Duration::ZERO;
@@ -29,7 +29,7 @@ pub(crate) fn backoff(tries: u32) -> Duration {
     pause / 2 + pause * chance / 512
 }
 
-/// Up to a quarter longer, as chance has it.
+/// A pause made up to a quarter longer at random.
 pub(crate) fn stretched(pause: Duration) -> Duration {
     let chance = u32::from(bits().to_le_bytes()[0]);
     pause + pause * chance / 1024

@@ -1,7 +1,7 @@
-//! Where the members of a cluster are, from the record that they keep in its register.
+//! Finds the members of a cluster through the record that they keep in its register.
 //!
-//! The record is JSON; of all that it says, the addresses for clients are what is wanted here. They
-//! serve as seeds: whoever answers there says how the cluster is by now.
+//! The record is JSON, of which only the addresses for clients are used. They serve as seeds: the
+//! node that answers there sends the current configuration.
 
 use std::io;
 use std::net::{SocketAddr, ToSocketAddrs};
@@ -9,33 +9,30 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crate::config::{Config, RECORD_AGE_MIN};
+use crate::config::{CLUSTER_DEFAULT, Config, RECORD_AGE_MIN};
 
-/// What a cluster is called if nobody says otherwise.
-pub(crate) const CLUSTER_DEFAULT: &str = "catena";
-
-/// Where to look for a node: `host:port`, or a place where a cluster has its record.
+/// Where to find a node: `host:port`, or a place where a cluster keeps its record.
 #[derive(Clone, Debug)]
 pub(crate) struct Seed {
     text: String,
-    /// The record in a store, as it was last.
-    read: Option<Read>,
+    /// The record in a store, as last read.
+    record: Option<CachedRecord>,
 }
 
-/// What reading a record came to.
+/// The result of reading a record.
 #[derive(Clone, Debug)]
-struct Read {
-    at: Instant,
+struct CachedRecord {
+    read_at: Instant,
     names: Result<Vec<String>, Arc<io::Error>>,
 }
 
 impl Seed {
     pub(crate) fn new(text: &str) -> Seed {
-        Seed { text: text.to_owned(), read: None }
+        Seed { text: text.to_owned(), record: None }
     }
 
-    /// Looks the seed up, and into its record as it is now. Some members may have no address any more,
-    /// as long as others have.
+    /// Resolves the seed, reading its record if it is a place of one. Members whose names no longer
+    /// resolve are left out, as long as others resolve.
     pub(crate) fn addresses(
         &mut self,
         config: &Config,
@@ -56,27 +53,27 @@ impl Seed {
         failure.filter(|_| addresses.is_empty()).map_or(Ok(addresses), Err)
     }
 
-    /// The same for a while, so that many who have lost their cluster do not storm the store.
+    /// Reads the record in a store, or returns it as it was a moment ago: many clients that lose
+    /// their cluster at once must not flood the store.
     fn names_in_store(&mut self, config: &Config, time: Duration) -> io::Result<Vec<String>> {
-        let read = match self.read.take().filter(|read| read.at.elapsed() < RECORD_AGE_MIN) {
-            Some(read) => read,
-            None => {
-                let record = read_in_store(&self.text, config, time);
-                let names = record.and_then(|record| names_in(&record)).map_err(Arc::new);
-                Read { at: Instant::now(), names }
-            }
-        };
-        let names = self.read.insert(read).names.clone();
+        let recent = self.record.take().filter(|read| read.read_at.elapsed() < RECORD_AGE_MIN);
+        let record = recent.unwrap_or_else(|| {
+            let record = read_in_store(&self.text, config, time);
+            let names = record.and_then(|record| names_in(&record)).map_err(Arc::new);
+            CachedRecord { read_at: Instant::now(), names }
+        });
+        let names = self.record.insert(record).names.clone();
         names.map_err(|error| io::Error::new(error.kind(), error))
     }
 }
 
-/// Whether some of these seeds are places of records.
+/// Whether one of these seeds is the place of a record.
 pub(crate) fn is_place(seeds: &str) -> bool {
     seeds.contains("://")
 }
 
-/// The record's file, of `file:///directory` or `file:///directory#cluster`; `None` for anything else.
+/// The file of the record at `file:///directory` or `file:///directory#cluster`; `None` for other
+/// seeds.
 fn file_of(seed: &str) -> Option<PathBuf> {
     let path = seed.strip_prefix("file://")?;
     let (directory, cluster) = path.rsplit_once('#').unwrap_or((path, CLUSTER_DEFAULT));
@@ -95,7 +92,8 @@ fn read_in_store(_place: &str, _config: &Config, _time: Duration) -> io::Result<
 
 #[cfg(not(all(feature = "register", feature = "s3")))]
 fn not_built(feature: &str) -> io::Error {
-    let what = format!("this client was built without the feature `{feature}` of catena-client");
+    let what =
+        format!("this client was built without the feature `{feature}` of the crate catena-client");
     io::Error::new(io::ErrorKind::Unsupported, what)
 }
 
@@ -104,12 +102,12 @@ fn not_built(feature: &str) -> io::Error {
 pub(crate) fn names_in(record: &str) -> io::Result<Vec<String>> {
     let bad = |what: &str| io::Error::new(io::ErrorKind::InvalidData, what.to_owned());
     let record: serde_json::Value = serde_json::from_str(record)
-        .map_err(|error| bad(&format!("the record is no JSON: {error}")))?;
+        .map_err(|error| bad(&format!("the record is not JSON: {error}")))?;
     if record["v"] != 1 {
-        return Err(bad("the record is of another version: use the release that wrote it"));
+        return Err(bad("the record has an unknown version: use the release that wrote it"));
     }
     let nodes = record["nodes"].as_object().ok_or_else(|| bad("the record names no nodes"))?;
-    // All first cores before all second ones.
+    // The first core of every node, then the second cores, and so on.
     let clients = |node: &serde_json::Value| node["clients"].as_array().cloned();
     let clients: Vec<Vec<serde_json::Value>> = nodes.values().filter_map(clients).collect();
     let most = clients.iter().map(Vec::len).max().unwrap_or_default();
@@ -152,8 +150,8 @@ mod tests {
         let seeds = names_in(record).unwrap();
         assert_eq!(seeds, ["10.0.0.1:7400", "10.0.0.2:7400", "10.0.0.1:7401"]);
         for (record, why) in [
-            ("", "no JSON"),
-            (r#"{"v":2}"#, "another version"),
+            ("", "not JSON"),
+            (r#"{"v":2}"#, "unknown version"),
             (r#"{"v":1}"#, "names no nodes"),
             (r#"{"v":1,"nodes":{"n-1":{"clients":[]}}}"#, "names no addresses"),
             (r#"{"v":1,"nodes":{"n-1":7}}"#, "names no addresses"),

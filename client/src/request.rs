@@ -1,4 +1,4 @@
-//! A request on its way: what is asked, under which number, and how it ended.
+//! A request from call to outcome: op, session and number, attempts.
 
 use std::net::SocketAddr;
 use std::ops::Range;
@@ -13,83 +13,83 @@ use catena_protocol::{
 use crate::session::Session;
 
 #[derive(Debug)]
-pub(crate) struct Request<'o> {
-    pub(crate) place: Place,
-    /// What the object is called.
+pub(crate) struct PendingRequest<'o> {
+    pub(crate) addressee: Addressee,
+    /// The name of the object.
     name: &'o str,
     pub(crate) op: Op<'o>,
     pub(crate) code: OpCode,
-    /// Until when it may wait inside the engine.
+    /// How long it may wait inside the engine.
     wait_until: Option<Instant>,
     pub(crate) shard: ShardId,
-    /// The session and number under which it is sent; number 0 until one is drawn. A read has a
-    /// number only to find its reply, and session 0.
+    /// Session and number with which it is sent; number 0 until one is drawn. Reads have session 0,
+    /// and a number that only identifies their reply.
     pub(crate) session: u64,
     pub(crate) number: u64,
-    /// It was sent at least once on a connection that broke before the reply came, so it may have
-    /// been executed.
+    /// It was sent on a connection that broke before the reply arrived, so it may have been
+    /// executed.
     pub(crate) maybe_done: bool,
-    /// It carries the name of its object, which the engine may not know yet.
+    /// It carries the name of its object.
     pub(crate) is_named: bool,
-    /// How often it was refused for now.
+    /// How often it was refused temporarily.
     pub(crate) tries: u32,
     /// How often its session was replaced.
     pub(crate) renewals: u32,
-    /// Why it was refused for now, the last time.
+    /// The last temporary refusal.
     pub(crate) postponed: Option<Refusal>,
-    /// It may go to any member of the shard's chain; if not, it goes to the head.
-    pub(crate) anywhere: bool,
+    /// It may go to any member of the shard's chain; otherwise to the head.
+    pub(crate) any_member: bool,
     /// The core it was sent to last.
     pub(crate) node: Option<SocketAddr>,
-    /// What people call the node it was sent to last, in a cluster.
+    /// The name of the member it was sent to last, in a cluster.
     pub(crate) member: Option<Arc<str>>,
-    pub(crate) outcome: Option<Result<Answer, Failure>>,
+    pub(crate) outcome: Option<Result<ReplyLocation, Failure>>,
 }
 
-/// What a request is sent to.
+/// What a request is addressed to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Place {
+pub(crate) enum Addressee {
     Object(ObjectId),
     /// All objects of a shard, or the shard itself.
     Shard(ShardId),
 }
 
-/// Where the body of the reply lies: in which buffer (the lane's own number while the buffer is
-/// still there, or that of a kept buffer), and where in it.
+/// Where the body of a reply lies: the index of the buffer (of its lane, or of a kept buffer), and
+/// the range in it.
 #[derive(Clone, Debug)]
-pub(crate) struct Answer {
+pub(crate) struct ReplyLocation {
     pub(crate) buffer: usize,
     pub(crate) body: Range<usize>,
 }
 
-/// Why there is no reply.
+/// Why a request has no reply.
 #[derive(Clone, Debug)]
 pub(crate) enum Failure {
-    /// No object can have this name.
+    /// No object can have the name.
     BadName,
     /// The engine, or the client in its place, refused the request.
     Refused(Refusal),
-    /// Whatever listens there speaks no protocol that this client speaks.
+    /// The peer is not an engine, or one of another release.
     Incompatible(Fault),
-    /// What came is no frame, or no reply to anything that was asked.
+    /// The peer sent an invalid frame, or a reply that no request expects.
     Garbled(Fault),
-    /// The connection could not be set up, or broke and could not be set up again in time.
+    /// The connection could not be opened, or broke and could not be opened again in time.
     Lost(Arc<std::io::Error>),
-    /// The time is up.
+    /// No reply arrived in time.
     NoAnswer,
-    /// The session was forgotten, and with it whether the request was executed.
+    /// The engine lost the session, and with it whether the request was executed.
     SessionLost,
 }
 
-impl<'o> Request<'o> {
+impl<'o> PendingRequest<'o> {
     pub(crate) fn new(
-        place: Place,
+        addressee: Addressee,
         name: &'o str,
         op: Op<'o>,
         wait_until: Option<Instant>,
-    ) -> Request<'o> {
-        Request {
-            place,
+    ) -> PendingRequest<'o> {
+        PendingRequest {
+            addressee,
             name,
             op,
             code: op.code(),
@@ -102,7 +102,7 @@ impl<'o> Request<'o> {
             tries: 0,
             renewals: 0,
             postponed: None,
-            anywhere: false,
+            any_member: false,
             node: None,
             member: None,
             outcome: None,
@@ -113,24 +113,24 @@ impl<'o> Request<'o> {
         !self.code.is_read()
     }
 
-    /// Whether it may be parked inside the engine.
+    /// Whether it may wait inside the engine.
     pub(crate) fn may_wait(&self) -> bool {
         self.code.may_wait()
     }
 
-    /// Whether every member would answer the same.
-    pub(crate) fn may_go_anywhere(&self) -> bool {
-        // What a shard says of itself is about the node as well.
+    /// Whether every member can serve it.
+    pub(crate) fn fits_any_member(&self) -> bool {
+        // The statistics of a shard include some of its node.
         !self.is_update() && !self.may_wait() && self.code != OpCode::ScopeStats
     }
 
-    /// Whether it may make its object, which then wants a name.
+    /// Whether it may make its object, which then needs a name.
     pub(crate) fn may_make(&self) -> bool {
         let is_object = !matches!(self.code.kind(), Kind::Session | Kind::Object | Kind::Scope);
         is_object && self.is_update()
     }
 
-    /// Makes sure that it has a number of `session`; `false` if the session's window is full.
+    /// Draws a number of `session` unless it has one; `false` if the session's window is full.
     pub(crate) fn draw_number(&mut self, session: &mut Session, window: u16) -> bool {
         if self.session != session.id {
             let Some(number) = session.draw(window) else { return false };
@@ -139,7 +139,7 @@ impl<'o> Request<'o> {
         true
     }
 
-    /// Appends the body: the name of the object if it is wanted, then the op.
+    /// Appends the body: the name of the object if it is attached, then the op.
     pub(crate) fn encode(&self, out: &mut Vec<u8>) {
         if self.is_named {
             named::put(self.name, out);
@@ -147,7 +147,7 @@ impl<'o> Request<'o> {
         self.op.encode(out);
     }
 
-    /// The header to send it with.
+    /// The header of its frame.
     pub(crate) fn header(&self, epoch: u32, acked_gap: u16, now: Instant) -> Header {
         Header {
             op: self.code.to_wire(),
@@ -162,22 +162,22 @@ impl<'o> Request<'o> {
             epoch,
             session: self.session,
             number: self.number,
-            object: match self.place {
-                Place::Object(id) => id,
-                Place::Shard(_) => ObjectId(0),
+            object: match self.addressee {
+                Addressee::Object(id) => id,
+                Addressee::Shard(_) => ObjectId(0),
             },
             ..Header::new(FrameKind::Request)
         }
     }
 
-    /// Whether `header` belongs to the reply to this. Replies of different shards overtake one another,
-    /// so what comes next on a connection says nothing.
+    /// Whether `header` is that of its reply. The order of replies does not tell, because replies
+    /// of different shards can overtake one another.
     pub(crate) fn is_answered_by(&self, header: &Header) -> bool {
         (self.session, self.number, self.shard) == (header.session, header.number, header.shard)
     }
 }
 
-/// Whole milliseconds from now on, rounded up so that a short wait does not become none.
+/// Whole milliseconds from now on, rounded up so that a short wait does not become 0.
 fn wait_ms(until: Instant, now: Instant) -> u32 {
     let rounding = Duration::from_micros(999);
     let left = until.saturating_duration_since(now) + rounding;

@@ -1,12 +1,12 @@
-//! A session: one client's retry memory in one shard, as the client sees it.
+//! A session: the memory with which a shard recognises one client's retries, seen from the client.
 //!
-//! 1. Numbers are drawn in order, each for one request; a request keeps its number however often it
-//!    is sent.
+//! 1. Numbers are drawn in order, each for one request; a request keeps its number in all retries.
 //! 2. A number counts as acknowledged once every reply up to it has arrived or been given up. The
-//!    engine may then forget them.
-//! 3. A number is drawn only while it is less than a window away from the lowest open one.
+//!    engine may then forget these replies.
+//! 3. A number is drawn only while it is less than a window above the lowest open one.
 //! 4. A session is opened in front of its first update, and again on every new connection until the
-//!    engine has said that it is open. After that it never is: one that is gone has to be noticed.
+//!    engine has confirmed that it is open. After that it is never opened again, so that the client
+//!    notices if the engine has lost it.
 
 use catena_protocol::Fault;
 use catena_protocol::limits::SESSION_WINDOW_MAX;
@@ -20,21 +20,21 @@ pub(crate) struct Session {
     nonce: u64,
     pub(crate) born_us: u64,
     ttl_ms: u32,
-    /// The number to draw next.
+    /// The next number to draw.
     next: u64,
-    /// The lowest number whose reply is still open; `next` if none is.
+    /// The lowest number without a reply; `next` if all have one.
     lowest: u64,
-    /// Which numbers from `lowest` on have their reply, number `n` in bit `n % 256`.
+    /// Which numbers from `lowest` on have a reply, number `n` in bit `n % 256`.
     answered: [u64; WORDS],
-    /// The connection on which it was last asked to be opened, 0 for none.
-    asked_on: u64,
-    /// The engine has said that it is open.
+    /// The connection on which an Open is in flight, 0 for none.
+    open_sent_on: u64,
+    /// The engine has confirmed that it is open.
     pub(crate) is_open: bool,
-    /// Why it could not be opened.
+    /// Why the engine did not open it.
     pub(crate) refused: Option<Fault>,
-    /// A request of it was sent twice or given up, so that a copy may still be on its way.
-    /// Such a session must not be closed: the copy could open it again and be executed again.
-    pub(crate) strays: bool,
+    /// A request was sent twice or given up, so a copy of it may still be in flight. Such a session
+    /// must not be closed, because the copy could open it again and be executed again.
+    pub(crate) copies_in_flight: bool,
 }
 
 const WORDS: usize = SESSION_WINDOW_MAX as usize / 64;
@@ -52,37 +52,37 @@ impl Session {
             next: 1,
             lowest: 1,
             answered: [0; WORDS],
-            asked_on: 0,
+            open_sent_on: 0,
             is_open: false,
             refused: None,
-            strays: false,
+            copies_in_flight: false,
         }
     }
 
-    /// What opens it.
+    /// The op that opens it.
     pub(crate) fn open_op(&self) -> SessionOp {
         SessionOp::Open { born_us: self.born_us, nonce: self.nonce, ttl_ms: self.ttl_ms }
     }
 
-    /// Whether it has to be opened before an update on the connection `serial`.
+    /// Whether an Open has to precede an update on the connection `serial`.
     pub(crate) fn must_open_on(&self, serial: u64) -> bool {
-        !self.is_open && self.asked_on != serial
+        !self.is_open && self.open_sent_on != serial
     }
 
-    /// Takes note that it is about to be opened on the connection `serial`.
+    /// Records that an Open is about to be sent on the connection `serial`.
     pub(crate) fn on_open_sent(&mut self, serial: u64) {
-        self.asked_on = serial;
+        self.open_sent_on = serial;
         self.refused = None;
     }
 
-    /// Takes note of what the engine said about opening it.
+    /// Records the engine's reply to an Open.
     pub(crate) fn on_opened(&mut self, refusal: Option<Fault>) {
         self.is_open |= refusal.is_none();
-        self.asked_on = 0;
+        self.open_sent_on = 0;
         self.refused = refusal;
     }
 
-    /// A number for a new request; `None` while the window is full.
+    /// Draws a number for a new request; `None` while the window is full.
     pub(crate) fn draw(&mut self, window: u16) -> Option<u64> {
         if self.next - self.lowest >= u64::from(window.min(SESSION_WINDOW_MAX)) {
             return None;
@@ -91,13 +91,13 @@ impl Session {
         Some(self.next - 1)
     }
 
-    /// How far `number` is from the highest number up to which everything is answered.
+    /// How far `number` is above the highest acknowledged one.
     pub(crate) fn acked_gap(&self, number: u64) -> u16 {
         assert!(number >= self.lowest, "an answered request is not sent again");
         u16::try_from(number - self.lowest + 1).expect("numbers are drawn inside the window")
     }
 
-    /// Takes note that `number` has its reply.
+    /// Records the reply to `number`.
     pub(crate) fn on_answer(&mut self, number: u64) {
         assert!((self.lowest..self.next).contains(&number), "the number was drawn and is open");
         self.set(number, true);
@@ -107,7 +107,7 @@ impl Session {
         }
     }
 
-    /// Gives up every reply that is still open: nobody will ask for it again.
+    /// Gives up all missing replies: their requests will not be retried.
     pub(crate) fn give_up(&mut self) {
         if self.lowest < self.next {
             self.lowest = self.next;

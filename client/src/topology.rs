@@ -1,8 +1,9 @@
-//! What an engine said about itself and its cluster in a Welcome: who holds each shard and where, the
-//! limits, the clock.
+//! What an engine sent about itself and its cluster in a Welcome: which members hold each shard,
+//! their addresses, the limits, the clock.
 //!
-//! A place where requests can be sent to is an *endpoint*: a core of a member. Endpoints are counted
-//! through, all of the first member, then all of the second. A single node counts as the only member.
+//! Requests are sent to *endpoints*: an endpoint is a core of a member. Endpoints are numbered
+//! through, first those of the first member, then those of the second, and so on. A single node
+//! counts as the only member.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -14,17 +15,17 @@ use crate::config::{CLOCK_MARGIN_MAX, CLOCK_MARGIN_OF_TTL};
 
 #[derive(Debug)]
 pub(crate) struct Topology {
-    /// Where the Welcome came from; the cores of a single node have their ports on this host.
+    /// The sender of the Welcome; the cores of a single node have their ports on this host.
     host: SocketAddr,
     welcome: Welcome,
     map: ShardMap,
     endpoints: Vec<SocketAddr>,
-    /// The first endpoint of each member, and behind the last one how many there are.
+    /// The first endpoint of each member, followed by the number of endpoints.
     firsts: Vec<usize>,
-    /// What people call each member; nothing on a single node.
+    /// The name of each member; empty on a single node.
     names: Vec<Arc<str>>,
     clock: Clock,
-    /// Shards that the engine said live on another core of a member than they should.
+    /// Shards that the engine reported on another core of a member than the computed one.
     moved: Vec<Moved>,
 }
 
@@ -42,21 +43,21 @@ struct Moved {
     core: u16,
 }
 
-/// What a Welcome says, beside what is known.
+/// How the topology of a Welcome compares to the known one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum News {
-    /// The same, at another time.
-    None,
-    /// The node or cluster is another one by now.
+pub(crate) enum TopologyUpdate {
+    /// The same, except for the clock.
+    Same,
+    /// The node or cluster has changed since.
     Newer,
-    /// How the cluster was before.
+    /// An earlier configuration of the cluster.
     Older,
-    /// It is about another cluster.
+    /// Another cluster.
     Foreign,
 }
 
 impl Topology {
-    /// What `welcome`, heard from `host`, says.
+    /// The topology in a `welcome` from `host`.
     ///
     /// # Errors
     ///
@@ -86,13 +87,14 @@ impl Topology {
         Ok(Topology { host, welcome, map, endpoints, firsts, names, clock, moved: Vec::new() })
     }
 
-    /// Whether it is about a cluster. If not, there is one node, which may be started anew.
+    /// Whether it is of a cluster. If not, there is one node, which may be restarted without its
+    /// objects.
     pub(crate) fn is_cluster(&self) -> bool {
         !self.names.is_empty()
     }
 
-    /// What `told` has that is not known here.
-    pub(crate) fn news(&self, told: &Topology) -> News {
+    /// Compares a topology from a Welcome to this one.
+    pub(crate) fn compare(&self, told: &Topology) -> TopologyUpdate {
         if !self.is_cluster() && !told.is_cluster() {
             let facts = |topology: &Topology| {
                 let Welcome { epoch, shards, frame_bytes_max, session_window, .. } =
@@ -100,38 +102,39 @@ impl Topology {
                 (topology.host.ip(), epoch, shards, frame_bytes_max, session_window)
             };
             let agree = facts(self) == facts(told) && self.welcome.ports == told.welcome.ports;
-            return if agree { News::None } else { News::Newer };
+            return if agree { TopologyUpdate::Same } else { TopologyUpdate::Newer };
         }
         match told.welcome.epoch.cmp(&self.welcome.epoch) {
-            std::cmp::Ordering::Greater => News::Newer,
-            std::cmp::Ordering::Less => News::Older,
+            std::cmp::Ordering::Greater => TopologyUpdate::Newer,
+            std::cmp::Ordering::Less => TopologyUpdate::Older,
             std::cmp::Ordering::Equal => {
                 let agree = self.welcome.shards == told.welcome.shards
                     && self.welcome.members == told.welcome.members;
-                if agree { News::None } else { News::Foreign }
+                if agree { TopologyUpdate::Same } else { TopologyUpdate::Foreign }
             }
         }
     }
 
-    /// Whether it is the cluster of `before`, changed once.
+    /// Whether it is the configuration right after `before`.
     pub(crate) fn follows(&self, before: &Topology) -> bool {
         let epochs = before.welcome.epoch.checked_add(1) == Some(self.welcome.epoch);
         epochs && self.is_cluster() && before.is_cluster() && self.shards() == before.shards()
     }
 
-    /// Takes over a later reading of the clock.
+    /// Adopts a later reading of the clock.
     pub(crate) fn set_clock(&mut self, later: &Topology) {
         self.clock = later.clock;
     }
 
-    /// The clock of the node that the Welcome came from.
+    /// The clock of the node that sent the Welcome.
     pub(crate) fn clock(&self) -> Clock {
         self.clock
     }
 
-    /// When a session of this time to live is said to be born if nothing better is known of the clock
-    /// of the node that will open it. In a cluster that may be another node than the one that told the
-    /// time, and one whose clock is behind would not open it: a little earlier is safe.
+    /// The birth time for a session of this time to live, if the clock of the node that will open
+    /// it is not known. In a cluster that may be another node than the sender of the Welcome, and
+    /// if its clock is behind, it would refuse a session born in its future. So the birth is set
+    /// back a little, which is safe.
     pub(crate) fn birth_us(&self, ttl_ms: u32) -> u64 {
         let now_us = self.clock.now_us();
         if !self.is_cluster() {
@@ -146,22 +149,22 @@ impl Topology {
         self.map.shard_of(object)
     }
 
-    /// The endpoint that updates of a shard go to.
+    /// The endpoint for updates of a shard.
     pub(crate) fn head_of(&self, shard: ShardId) -> usize {
         let chain = self.welcome.members.chain(shard);
         self.endpoint_in(chain.first().copied().unwrap_or(0), shard)
     }
 
-    /// The endpoint of one of the members that hold a shard; which one, `lot` decides.
-    pub(crate) fn any_of(&self, shard: ShardId, lot: u64) -> usize {
+    /// The endpoint of one of the members that hold a shard, chosen by `salt` and the shard.
+    pub(crate) fn any_of(&self, shard: ShardId, salt: u64) -> usize {
         let chain = self.welcome.members.chain(shard);
-        // Another one for each shard, so that the reads of one client are spread as well.
-        let mixed = (lot ^ u64::from(shard.0)).wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 32;
+        // Mixing in the shard spreads the reads of one client as well (Fibonacci hashing).
+        let mixed = (salt ^ u64::from(shard.0)).wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 32;
         let member = chain.get(usize::try_from(mixed).expect("32 bits") % chain.len().max(1));
         self.endpoint_in(member.copied().unwrap_or(0), shard)
     }
 
-    /// The endpoint of the core of a member that owns a shard.
+    /// The endpoint of the core that owns a shard in a member.
     fn endpoint_in(&self, member: u16, shard: ShardId) -> usize {
         let at = usize::from(member);
         let (first, behind) = (self.firsts[at], self.firsts[at + 1]);
@@ -172,8 +175,8 @@ impl Topology {
         }
     }
 
-    /// Takes note that the member at `endpoint` said which of its cores owns a shard; `false` if that
-    /// cannot be.
+    /// Records which core owns a shard in the member at `endpoint`, as the member reported; `false`
+    /// if that is impossible, or known already.
     pub(crate) fn on_moved(&mut self, shard: ShardId, endpoint: usize, core: u64) -> bool {
         let member = self.member_at(endpoint);
         let at = usize::from(member);
@@ -188,28 +191,28 @@ impl Topology {
         true
     }
 
-    /// The member that an endpoint belongs to.
+    /// The member of an endpoint.
     pub(crate) fn member_at(&self, endpoint: usize) -> u16 {
         let member = self.firsts.partition_point(|first| *first <= endpoint) - 1;
         u16::try_from(member).expect("members are counted in 16 bits")
     }
 
-    /// What people call the member that an endpoint belongs to; nothing on a single node.
+    /// The name of the member of an endpoint; `None` on a single node.
     pub(crate) fn name_at(&self, endpoint: usize) -> Option<&Arc<str>> {
         self.names.get(usize::from(self.member_at(endpoint)))
     }
 
-    /// Where an endpoint listens.
+    /// The address of an endpoint.
     pub(crate) fn address_of(&self, endpoint: usize) -> SocketAddr {
         self.endpoints[endpoint]
     }
 
-    /// The endpoint that listens there.
+    /// The endpoint with this address.
     pub(crate) fn endpoint_at(&self, address: SocketAddr) -> Option<usize> {
         self.endpoints.iter().position(|endpoint| *endpoint == address)
     }
 
-    /// The endpoint that the Welcome came from, if the cluster counts it.
+    /// The endpoint that sent the Welcome, if it is one of the topology.
     pub(crate) fn greeter(&self) -> Option<usize> {
         match self.is_cluster() {
             true => self.endpoint_at(self.host),
@@ -217,8 +220,8 @@ impl Topology {
         }
     }
 
-    /// An address of every member, nobody on a single node: beginning at the one that `turn` says,
-    /// with the member at `last` behind all others.
+    /// An address of every member, none on a single node: in rotation by `turn`, with the member of
+    /// the endpoint `last` behind all others.
     pub(crate) fn members_from(&self, turn: usize, last: Option<usize>) -> Vec<(u16, SocketAddr)> {
         let last = last.map(|endpoint| self.member_at(endpoint));
         let count = self.names.len();
@@ -229,28 +232,29 @@ impl Topology {
                 (number, self.endpoints[self.firsts[member]])
             })
             .collect();
-        // Stable, so the turn stays.
+        // A stable sort keeps the rotation.
         members.sort_by_key(|(member, _)| Some(*member) == last);
         members
     }
 
-    /// The epoch to name in requests: none in a cluster, since what is right in one epoch is judged by
-    /// the node itself, and a node that joins should disturb nobody.
+    /// The epoch to name in requests: none in a cluster, because the node itself checks whether it
+    /// may serve the request, and a change of members should not fail requests that it does not
+    /// affect.
     pub(crate) fn request_epoch(&self) -> u32 {
         if self.is_cluster() { 0 } else { self.welcome.epoch }
     }
 
-    /// The configuration of the cluster; 0 on a single node.
+    /// The epoch of the cluster's configuration; 0 on a single node.
     pub(crate) fn epoch(&self) -> u32 {
         self.welcome.epoch
     }
 
-    /// Who holds which shard in the cluster; nobody on a single node.
+    /// The members of the cluster and the chains of its shards; empty on a single node.
     pub(crate) fn members(&self) -> &Members {
         &self.welcome.members
     }
 
-    /// Where the cores of a member listen.
+    /// The addresses of a member's cores.
     pub(crate) fn addresses_of(&self, member: usize) -> &[SocketAddr] {
         &self.endpoints[self.firsts[member]..self.firsts[member + 1]]
     }
@@ -274,9 +278,10 @@ impl Topology {
 }
 
 impl Clock {
-    /// What the clock shows now, or a little before: never ahead of it.
+    /// The current time of the clock, or slightly less, never more.
     ///
-    /// Two clocks may drift apart by some parts in 10,000, so a thousandth is left out.
+    /// Two clocks may drift apart by some parts in 10,000, so a thousandth of the elapsed time is
+    /// left out.
     pub(crate) fn now_us(self) -> u64 {
         let elapsed_us = u64::try_from(self.read_at.elapsed().as_micros()).unwrap_or(u64::MAX);
         self.now_us.saturating_add(elapsed_us - elapsed_us / 1000)
@@ -287,7 +292,7 @@ impl Clock {
 mod tests {
     use super::*;
 
-    /// Members with so many cores each, every chain beginning at another one.
+    /// A cluster of members with these numbers of cores, each chain beginning at another member.
     fn cluster(epoch: u32, shards: u32, cores: &[u16]) -> Topology {
         let count = u16::try_from(cores.len()).unwrap();
         let chain = |shard| (0..count).map(move |at| (at + shard) % count);
@@ -342,12 +347,12 @@ mod tests {
         assert_eq!(three.endpoint_at("10.0.0.2:7402".parse().unwrap()), Some(5));
         assert_eq!(three.greeter(), Some(1));
         let any: Vec<u16> =
-            (0..64).map(|lot| three.member_at(three.any_of(ShardId(2), lot))).collect();
+            (0..64).map(|salt| three.member_at(three.any_of(ShardId(2), salt))).collect();
         assert!((0..3).all(|member| any.contains(&member)), "{any:?}");
     }
 
     #[test]
-    fn members_are_asked_in_turns_and_the_one_in_trouble_last() {
+    fn members_are_asked_in_rotation_and_the_failing_one_last() {
         let three = cluster(5, 8, &[1, 2, 3]);
         let order = |turn, last| {
             three.members_from(turn, last).iter().map(|(member, _)| *member).collect::<Vec<_>>()
@@ -369,15 +374,15 @@ mod tests {
     }
 
     #[test]
-    fn epochs_decide_what_is_news() {
+    fn epochs_decide_which_topology_is_newer() {
         let five = cluster(5, 8, &[1, 1]);
-        assert_eq!(five.news(&cluster(5, 8, &[1, 1])), News::None);
-        assert_eq!(five.news(&cluster(6, 8, &[1])), News::Newer);
-        assert_eq!(five.news(&cluster(4, 8, &[1, 1, 1])), News::Older);
-        assert_eq!(five.news(&cluster(5, 8, &[1])), News::Foreign);
+        assert_eq!(five.compare(&cluster(5, 8, &[1, 1])), TopologyUpdate::Same);
+        assert_eq!(five.compare(&cluster(6, 8, &[1])), TopologyUpdate::Newer);
+        assert_eq!(five.compare(&cluster(4, 8, &[1, 1, 1])), TopologyUpdate::Older);
+        assert_eq!(five.compare(&cluster(5, 8, &[1])), TopologyUpdate::Foreign);
         let alone = topology(0, 8, Members::default()).unwrap();
-        assert_eq!(five.news(&alone), News::Older);
-        assert_eq!(alone.news(&five), News::Newer);
+        assert_eq!(five.compare(&alone), TopologyUpdate::Older);
+        assert_eq!(alone.compare(&five), TopologyUpdate::Newer);
         assert!(cluster(6, 8, &[1]).follows(&five));
         assert!(!cluster(7, 8, &[1]).follows(&five) && !cluster(6, 4, &[1]).follows(&five));
     }

@@ -1,30 +1,29 @@
-//! Replies that are read where they were received.
+//! Replies that are read in the buffer they were received in.
 //!
-//! A view owns the receive buffer as long as it lives, so the client can be used for other calls
-//! meanwhile; the buffer is used again afterwards. Nothing is copied or decoded a second time.
+//! A view owns its receive buffer, so the client can be used for other calls meanwhile. The buffer
+//! is reused after the view is dropped. Nothing is copied, or decoded a second time.
 
 use std::ops::{Deref, Range};
 
-use catena_protocol::Elements;
+use catena_protocol::{Elements, Items};
 
-use crate::buffer::Held;
-use crate::objects::Element;
-use crate::page::PageView;
+use crate::buffer::HeldReply;
+use crate::element::Element;
 
 /// Version and bytes of a cell.
 #[derive(Debug)]
 pub struct CellView<'c> {
-    held: Held<'c>,
+    held: HeldReply<'c>,
     version: u64,
     place: Range<usize>,
 }
 
 impl<'c> CellView<'c> {
-    pub(crate) fn new(held: Held<'c>, version: u64, place: Range<usize>) -> CellView<'c> {
+    pub(crate) fn new(held: HeldReply<'c>, version: u64, place: Range<usize>) -> CellView<'c> {
         CellView { held, version, place }
     }
 
-    /// The version of the bytes.
+    /// Returns the version of the bytes.
     pub fn version(&self) -> u64 {
         self.version
     }
@@ -44,29 +43,30 @@ impl AsRef<[u8]> for CellView<'_> {
     }
 }
 
-/// Bytes: a value of a map, an item of a list, what a future holds.
+/// Bytes: a value of a map, an item of a list, the value of a future.
 #[derive(Debug)]
 pub struct ValueView<'c> {
-    held: Held<'c>,
+    held: HeldReply<'c>,
     place: Range<usize>,
 }
 
 impl<'c> ValueView<'c> {
-    pub(crate) fn new(held: Held<'c>, place: Range<usize>) -> ValueView<'c> {
+    pub(crate) fn new(held: HeldReply<'c>, place: Range<usize>) -> ValueView<'c> {
         ValueView { held, place }
     }
 
-    /// The bytes as text, if they are UTF-8.
+    /// Returns the bytes as text, if they are UTF-8.
     pub fn as_str(&self) -> Option<&str> {
         std::str::from_utf8(self).ok()
     }
 
-    /// The bytes as a little-endian integer, if there are 8: what merging numbers leaves.
+    /// Returns the bytes as a little-endian integer, if there are 8, as merging integers stores
+    /// them.
     pub fn as_i64(&self) -> Option<i64> {
         Some(i64::from_le_bytes((**self).try_into().ok()?))
     }
 
-    /// The bytes as a little-endian float, if there are 8.
+    /// Returns the bytes as a little-endian float, if there are 8, as merging floats stores them.
     pub fn as_f64(&self) -> Option<f64> {
         Some(f64::from_le_bytes((**self).try_into().ok()?))
     }
@@ -86,19 +86,96 @@ impl AsRef<[u8]> for ValueView<'_> {
     }
 }
 
-/// Key and value of a map.
+/// A page of items, read in the buffer it was received in.
+#[derive(Debug)]
+pub struct PageView<'c> {
+    held: HeldReply<'c>,
+    at: u64,
+    more: bool,
+    lens: Range<usize>,
+    bytes: Range<usize>,
+}
+
+impl<'c> PageView<'c> {
+    pub(crate) fn new(
+        held: HeldReply<'c>,
+        at: u64,
+        more: bool,
+        lens: Range<usize>,
+        bytes: Range<usize>,
+    ) -> PageView<'c> {
+        PageView { held, at, more, lens, bytes }
+    }
+
+    /// Returns the position of the first item: its index in a list, or the number of a line; else
+    /// 0.
+    pub fn at(&self) -> u64 {
+        self.at
+    }
+
+    /// Returns whether there are more items behind the last one.
+    pub fn more(&self) -> bool {
+        self.more
+    }
+
+    /// Returns the number of items; an entry counts as two, key and value.
+    pub fn len(&self) -> usize {
+        self.lens().len()
+    }
+
+    /// Returns whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Returns an iterator over the items in order; for entries, over keys and values alternately.
+    pub fn iter(&self) -> impl Iterator<Item = &[u8]> {
+        self.items().iter()
+    }
+
+    /// Returns an iterator over keys and values, if the page has entries.
+    pub fn entries(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
+        self.items().pairs()
+    }
+
+    /// Returns the items as the protocol represents them.
+    pub fn items(&self) -> Items<'_> {
+        let items = Items::new(self.lens(), self.bytes());
+        items.expect("the lengths were checked when the page came")
+    }
+
+    pub(crate) fn lens(&self) -> &[u32] {
+        bytemuck::cast_slice(self.held.at(&self.lens))
+    }
+
+    pub(crate) fn bytes(&self) -> &[u8] {
+        self.held.at(&self.bytes)
+    }
+
+    /// The item with `behind` items behind it.
+    pub(crate) fn item_before(&self, behind: usize) -> Option<&[u8]> {
+        let lens = self.lens();
+        let place = lens.len().checked_sub(behind + 1)?;
+        let tail: usize = lens[place + 1..].iter().map(|len| *len as usize).sum();
+        let bytes = self.bytes();
+        let end = bytes.len() - tail;
+        Some(&bytes[end - lens[place] as usize..end])
+    }
+}
+
+/// Key and value of a map entry.
 #[derive(Debug)]
 pub struct EntryView<'c> {
     pub(crate) page: PageView<'c>,
 }
 
 impl EntryView<'_> {
-    /// The key.
+    /// Returns the key.
     pub fn key(&self) -> &[u8] {
         self.page.entries().next().map_or(&[], |(key, _)| key)
     }
 
-    /// The value.
+    /// Returns the value.
     pub fn value(&self) -> &[u8] {
         self.page.entries().next().map_or(&[], |(_, value)| value)
     }
@@ -107,58 +184,59 @@ impl EntryView<'_> {
 /// Version, shape and elements of a vector.
 #[derive(Debug)]
 pub struct VectorView<'c> {
-    held: Held<'c>,
+    held: HeldReply<'c>,
     version: u64,
     columns: u32,
-    place: ElementsPlace,
+    place: ElementsLocation,
 }
 
 impl<'c> VectorView<'c> {
     pub(crate) fn new(
-        held: Held<'c>,
+        held: HeldReply<'c>,
         version: u64,
         columns: u32,
-        place: ElementsPlace,
+        place: ElementsLocation,
     ) -> VectorView<'c> {
         VectorView { held, version, columns, place }
     }
 
-    /// The version of the elements.
+    /// Returns the version of the elements.
     pub fn version(&self) -> u64 {
         self.version
     }
 
-    /// Elements a row.
+    /// Returns the number of elements in a row.
     pub fn columns(&self) -> u32 {
         self.columns
     }
 
-    /// How many rows there are.
+    /// Returns the number of rows.
     pub fn rows(&self) -> usize {
         self.elements().len() / (self.columns as usize).max(1)
     }
 
-    /// The elements, row by row.
+    /// Returns the elements, row by row.
     pub fn elements(&self) -> Elements<'_> {
         self.place.elements(&self.held)
     }
 
-    /// The elements as a slice of `f64`, `f32` or `i64`; `None` if they are of another type.
+    /// Returns the elements as a slice of `f64`, `f32` or `i64`; `None` if they are of another
+    /// type.
     pub fn as_slice<T: Element>(&self) -> Option<&[T]> {
         T::slice(self.elements())
     }
 
-    /// The elements, if they are 64-bit floats.
+    /// Returns the elements if they are 64-bit floats.
     pub fn as_f64(&self) -> Option<&[f64]> {
         self.as_slice()
     }
 
-    /// The elements, if they are 32-bit floats.
+    /// Returns the elements if they are 32-bit floats.
     pub fn as_f32(&self) -> Option<&[f32]> {
         self.as_slice()
     }
 
-    /// The elements, if they are integers.
+    /// Returns the elements if they are integers.
     pub fn as_i64(&self) -> Option<&[i64]> {
         self.as_slice()
     }
@@ -167,71 +245,77 @@ impl<'c> VectorView<'c> {
 /// A complete round of a reduction: its number and its result.
 #[derive(Debug)]
 pub struct RoundView<'c> {
-    held: Held<'c>,
+    held: HeldReply<'c>,
     round: u64,
-    place: ElementsPlace,
+    place: ElementsLocation,
 }
 
 impl<'c> RoundView<'c> {
-    pub(crate) fn new(held: Held<'c>, round: u64, place: ElementsPlace) -> RoundView<'c> {
+    pub(crate) fn new(held: HeldReply<'c>, round: u64, place: ElementsLocation) -> RoundView<'c> {
         RoundView { held, round, place }
     }
 
-    /// Which round.
+    /// Returns the number of the round.
     pub fn round(&self) -> u64 {
         self.round
     }
 
-    /// The result.
+    /// Returns the result.
     pub fn elements(&self) -> Elements<'_> {
         self.place.elements(&self.held)
     }
 
-    /// The result as a slice of `f64`, `f32` or `i64`; `None` if it is of another type.
+    /// Returns the result as a slice of `f64`, `f32` or `i64`; `None` if it is of another type.
     pub fn as_slice<T: Element>(&self) -> Option<&[T]> {
         T::slice(self.elements())
     }
 
-    /// The result, if it is of 64-bit floats.
+    /// Returns the result if it is of 64-bit floats.
     pub fn as_f64(&self) -> Option<&[f64]> {
         self.as_slice()
     }
 
-    /// The result, if it is of 32-bit floats.
+    /// Returns the result if it is of 32-bit floats.
     pub fn as_f32(&self) -> Option<&[f32]> {
         self.as_slice()
     }
 
-    /// The result, if it is of integers.
+    /// Returns the result if it is of integers.
     pub fn as_i64(&self) -> Option<&[i64]> {
         self.as_slice()
     }
 }
 
-/// Where elements lie in a buffer, and of which type they are.
+/// Where elements lie in a buffer, and their type.
 #[derive(Clone, Debug)]
-pub(crate) enum ElementsPlace {
+pub(crate) enum ElementsLocation {
     F64(Range<usize>),
     F32(Range<usize>),
     I64(Range<usize>),
 }
 
-impl ElementsPlace {
-    /// The place of `elements`, which lie in `held`.
-    pub(crate) fn of(elements: Elements<'_>, held: &Held<'_>) -> ElementsPlace {
+impl ElementsLocation {
+    /// Locates `elements`, which lie in `held`.
+    pub(crate) fn of(elements: Elements<'_>, held: &HeldReply<'_>) -> ElementsLocation {
         match elements {
-            Elements::F64(slice) => ElementsPlace::F64(held.place_of(bytemuck::cast_slice(slice))),
-            Elements::F32(slice) => ElementsPlace::F32(held.place_of(bytemuck::cast_slice(slice))),
-            Elements::I64(slice) => ElementsPlace::I64(held.place_of(bytemuck::cast_slice(slice))),
+            Elements::F64(slice) => {
+                ElementsLocation::F64(held.place_of(bytemuck::cast_slice(slice)))
+            }
+            Elements::F32(slice) => {
+                ElementsLocation::F32(held.place_of(bytemuck::cast_slice(slice)))
+            }
+            Elements::I64(slice) => {
+                ElementsLocation::I64(held.place_of(bytemuck::cast_slice(slice)))
+            }
         }
     }
 
-    // The casts cannot fail: place and type are those of a slice that lay there.
-    fn elements<'h>(&self, held: &'h Held<'_>) -> Elements<'h> {
+    // The casts cannot fail, because place and type are those of a slice that lay there.
+    fn elements<'h>(&self, held: &'h HeldReply<'_>) -> Elements<'h> {
         match self {
-            ElementsPlace::F64(place) => Elements::F64(bytemuck::cast_slice(held.at(place))),
-            ElementsPlace::F32(place) => Elements::F32(bytemuck::cast_slice(held.at(place))),
-            ElementsPlace::I64(place) => Elements::I64(bytemuck::cast_slice(held.at(place))),
+            ElementsLocation::F64(place) => Elements::F64(bytemuck::cast_slice(held.at(place))),
+            ElementsLocation::F32(place) => Elements::F32(bytemuck::cast_slice(held.at(place))),
+            ElementsLocation::I64(place) => Elements::I64(bytemuck::cast_slice(held.at(place))),
         }
     }
 }

@@ -1,4 +1,4 @@
-//! The command-line tool as people and scripts use it, against an engine of its own.
+//! The command-line tool as people and scripts use it, against engines in this process.
 //!
 //! Needs the feature `cli`: `cargo test -p catena-client --features cli`.
 #![cfg(feature = "cli")]
@@ -10,12 +10,12 @@ use std::time::{Duration, Instant};
 use catena_engine::{Cluster, Engine, Heads};
 use tempfile::TempDir;
 
-/// Engines, and a shell beside them.
+/// Engines, and a shell to run the tool in.
 struct Shell {
     engines: Vec<Engine>,
-    /// What the tool is told of where they are.
+    /// The address that the tool gets.
     place: String,
-    /// Behind the engines, which use it when they leave.
+    /// Declared after the engines, which use it when they stop.
     directory: Option<TempDir>,
 }
 
@@ -26,7 +26,7 @@ impl Shell {
         Shell { engines: vec![engine], place, directory: None }
     }
 
-    /// A cluster of so many members, found through its record.
+    /// A cluster with this many members, found through its record.
     fn of_cluster(nodes: usize) -> Shell {
         let directory = tempfile::tempdir().expect("a directory");
         let place = format!("file://{}", directory.path().display());
@@ -47,7 +47,7 @@ impl Shell {
         self.engines[at].control_address().expect("it is in a cluster").to_string()
     }
 
-    /// Runs a line until it ends with that code.
+    /// Runs a line until it exits with this code.
     fn await_code(&self, line: &str, code: i32) {
         let start = Instant::now();
         loop {
@@ -76,8 +76,8 @@ impl Shell {
         self.command(line).output().expect("the tool runs")
     }
 
-    /// Runs a line, `+` for blanks inside a word, and compares what it prints, unless that is `*`, and
-    /// how it ends.
+    /// Runs a line, with `+` for blanks inside a word, and compares its exit code and, unless
+    /// `printed` is `*`, its output.
     fn check(&self, line: &str, code: i32, printed: &str) {
         let output = self.output(line);
         let out = String::from_utf8_lossy(&output.stdout);
@@ -276,14 +276,14 @@ fn parties_meet_from_several_calls() {
     shell.script(
         "
         barrier round arrive --party w1 --parties 2 --no-wait => 1
-        barrier round state        => round 1, 1 of 2 there, 0 waiting, missing: w2
+        barrier round state        => round 1, 1 of 2 arrived, 0 waiting, missing: w2
         barrier round break fire   => 1
         barrier round arrive --party w2 --parties 2 => [6]
         barrier round reset        => 2
         barrier round arrive --party w1 --parties 2 --timeout 10ms => [3]
         latch done count-down --party a --parties 1 => 0
         latch done wait --parties 1
-        latch done state           => round 0, 1 of 1 there, 0 waiting
+        latch done state           => round 0, 1 of 1 arrived, 0 waiting
         reduction sum contribute --party 0 --parties 1 1 2.5 => 1 2.5
         reduction sum last         => 1 2.5
         future answer peek         => [1]
@@ -344,7 +344,7 @@ fn objects_are_listed_and_looked_at() {
 }
 
 #[test]
-fn what_goes_wrong_is_said_in_one_line() {
+fn errors_are_one_line() {
     let nobody = Command::new(env!("CARGO_BIN_EXE_catena"))
         .args(["--engine", "127.0.0.1:1", "counter", "visits", "get"])
         .output()
@@ -371,7 +371,7 @@ fn a_cluster_is_shown() {
         ",
     );
     let engines = &shell.engines;
-    // All of them are the same to it.
+    // Any member is as good as another.
     for seeds in [
         engines[0].addresses()[0].to_string(),
         format!("127.0.0.1:1,{}", engines[1].addresses()[0]),
@@ -411,7 +411,7 @@ fn a_cluster_is_shown() {
 }
 
 #[test]
-fn members_are_removed_and_come_back() {
+fn members_are_removed_and_rejoin() {
     let shell = Shell::of_cluster(2);
     shell.check("counter visits add 5", 0, "5");
     let watching = shell
@@ -423,14 +423,14 @@ fn members_are_removed_and_come_back() {
     let id = shell.engines[1].node_id().expect("it is in a cluster").to_string();
     let removed = shell.output(&format!("cluster remove {} --timeout 30s", &id[..12]));
     let text = String::from_utf8_lossy(&removed.stdout);
-    assert_eq!(text.trim_end(), "node-1 is no member any more; epoch 3: node-0", "{removed:?}");
+    assert_eq!(text.trim_end(), "node-1 is no longer a member; epoch 3: node-0", "{removed:?}");
     shell.check("counter visits add 1", 0, "6");
     let status = shell.output("cluster status");
     assert_eq!(status.status.code(), Some(1), "one is missing: {status:?}");
-    // Nobody else has what the last one holds.
+    // No other node has the objects of the last member.
     let last = shell.output("cluster remove node-0");
     assert_eq!(last.status.code(), Some(5), "{last:?}");
-    // One that was removed is known to nobody but itself.
+    // Only a removed node itself reports its state.
     shell.check("cluster join node-1", 2, "*");
     let control = shell.control(1);
     shell.await_code(&format!("cluster join node-1 --control {control}"), 0);
@@ -464,11 +464,11 @@ fn a_member_that_does_not_answer_is_shown_as_such() {
     assert_eq!(output.status.code(), Some(1));
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
     let row = text.lines().find(|line| line.contains(&control.to_string())).expect("a row");
-    assert!(row.contains("no answer: connection refused"), "{text}");
-    // Nobody is left to tell.
+    assert!(row.contains("no reply: connection refused"), "{text}");
+    // No member is left to ask.
     shell.engines.clear();
     shell.check("cluster status", 4, "*");
-    // A single node is in no cluster.
+    // A single node is not in a cluster.
     let alone = Shell::new();
     let output = alone.output("cluster status");
     assert_eq!(output.status.code(), Some(2));

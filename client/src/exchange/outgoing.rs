@@ -7,12 +7,12 @@ use catena_protocol::{Fault, FrameKind, Header, Op, ShardId, Status, frame};
 use super::Exchange;
 use crate::config::OUT_BYTES_TARGET;
 use crate::node::{Node, session_in};
-use crate::request::{Failure, Request};
+use crate::request::{Failure, PendingRequest};
 use crate::session::Session;
 use crate::topology::{Clock, Topology};
 
 impl Exchange<'_, '_> {
-    /// Encodes the requests of a lane, as many as its windows allow.
+    /// Encodes the queued requests of a lane, as many as its windows allow.
     pub(super) fn encode(&mut self, endpoint: usize, now: Instant) {
         let window = usize::from(self.node.topology.session_window());
         loop {
@@ -25,7 +25,7 @@ impl Exchange<'_, '_> {
             match self.encode_one(endpoint, at, now) {
                 Encoded::Written => self.node.lanes[endpoint].on_encoded(at, begins, now),
                 Encoded::Failed(failure) => {
-                    // Nothing of it is sent, no Open either, and its memory is given back.
+                    // Nothing of it is sent, including its Open, and its memory is freed.
                     let out = &mut self.node.lanes[endpoint].out;
                     out.truncate(begins);
                     out.shrink_to(OUT_BYTES_TARGET);
@@ -51,7 +51,8 @@ impl Exchange<'_, '_> {
             return write_request(request, 0, topology, now, &mut lane.out);
         }
         let session = session_in(sessions, request.shard).get_or_insert_with(|| {
-            // In a cluster the clock of the very node that will open it, if that is known.
+            // In a cluster the birth is taken from the clock of the node that will open it, if it
+            // is known.
             let clock = lane.clock.filter(|_| topology.is_cluster());
             let birth_us = || topology.birth_us(config.session_ttl_ms);
             Session::new(clock.map_or_else(birth_us, Clock::now_us), config.session_ttl_ms)
@@ -75,7 +76,7 @@ impl Exchange<'_, '_> {
     }
 }
 
-/// What became of an attempt to encode a request.
+/// The result of encoding a request.
 enum Encoded {
     Written,
     /// The session has as many requests in flight as it may.
@@ -83,9 +84,9 @@ enum Encoded {
     Failed(Failure),
 }
 
-/// Appends the frame of a request, unless it is longer than the engine accepts.
+/// Appends the frame of a request, unless it is larger than the engine accepts.
 fn write_request(
-    request: &Request<'_>,
+    request: &PendingRequest<'_>,
     acked_gap: u16,
     topology: &Topology,
     now: Instant,
@@ -93,7 +94,8 @@ fn write_request(
 ) -> Encoded {
     let begins = out.len();
     let header = request.header(topology.request_epoch(), acked_gap, now);
-    // Copy 1 of 2: from the caller to the frame; the kernel makes the other one.
+    // Copy 1 of 2: from the caller's memory to the frame; the kernel copies the frame to its socket
+    // buffer.
     if let Err(fault) = frame::write(out, &header, |out| request.encode(out)) {
         return Encoded::Failed(Failure::Refused(fault.into()));
     }

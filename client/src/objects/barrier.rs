@@ -1,4 +1,4 @@
-//! The handle to a barrier, and to one party of it.
+//! The handle to a barrier, and to one of its parties.
 
 use std::time::Duration;
 
@@ -12,70 +12,70 @@ use crate::hold::Hold;
 handle! {
     /// Named parties that wait for one another, generation after generation.
     ///
-    /// A party holds its seat from one arrival to the next; [`Loss`] says what becomes of the others if
-    /// it does not come again in time.
+    /// A party holds its seat from one arrival to the next; [`Loss`] says what happens to the
+    /// others if it does not arrive again in time.
     pub struct Barrier: Barrier { hold: Hold }
 }
 
-/// All methods fail with [`Error`].
+/// All methods that return a [`Result`] fail with [`Error`].
 impl<'c> Barrier<'c> {
-    /// For how long a party holds its seat, instead of until the client's deadline.
+    /// Sets how long a party holds its seat; until the client's deadline unless set.
     #[must_use]
     pub fn with_hold(mut self, hold: impl Into<Hold>) -> Barrier<'c> {
         self.hold = hold.into();
         self
     }
 
-    /// One party, which keeps count of the generations: what a worker in a loop wants. `parties` is
-    /// how many a generation needs, the same for all of them.
+    /// Returns one party. It counts the generations, as a worker in a loop needs. `parties` is the
+    /// number of parties of a generation, the same for all of them.
     pub fn party(&self, name: &str, parties: u32) -> Party<'c> {
         let (generation, loss) = (GENERATION_CURRENT, Loss::Wait);
         Party { barrier: self.clone(), name: name.into(), parties, generation, loss }
     }
 
-    /// Arrives and waits until all parties have. Answers the generation that was completed.
+    /// Arrives and waits until all parties have arrived. Returns the completed generation.
     ///
-    /// Arriving again in the same generation changes nothing and waits like the first time; a past
-    /// generation answers at once. An arrival whose `hold_ms` is 0 is held as
-    /// [`with_hold`](Barrier::with_hold) says. [`Error::TimedOut`] after `timeout`, of at most 15
-    /// minutes, names the parties known to be missing, and takes the arrival back. [`Error::Broken`]
-    /// if somebody breaks or resets the barrier meanwhile, or a party is lost that breaks it.
+    /// Arriving again in the same generation changes nothing and waits as before; for a past
+    /// generation the call returns at once. If `hold_ms` of the arrival is 0, the seat is held as
+    /// set with [`with_hold`](Barrier::with_hold). [`Error::TimedOut`] after `timeout`, of at most
+    /// 15 minutes, names the parties known to be missing, and withdraws the arrival.
+    /// [`Error::Broken`] if the barrier is broken or reset meanwhile, or by the loss of a party.
     pub fn arrive_and_wait(&self, arrival: Arrival<'_>, timeout: Duration) -> Result<u64, Error> {
         let op = Op::Barrier(BarrierOp::ArriveAndWait(self.held(arrival)));
-        self.client.ask(&self.target, op, Some(timeout), number)
+        self.requester.ask(&self.target, op, Some(timeout), number)
     }
 
-    /// Arrives without waiting. Answers the generation arrived in.
+    /// Arrives without waiting. Returns the generation of the arrival.
     pub fn arrive(&self, arrival: Arrival<'_>) -> Result<u64, Error> {
         self.ask(BarrierOp::Arrive(self.held(arrival)))
     }
 
-    /// The generation in progress, and who is missing in it.
+    /// Returns the generation in progress, and the parties missing in it.
     pub fn state(&self) -> Result<SeatState, Error> {
-        self.client.ask(&self.target, Op::Barrier(BarrierOp::State), None, seats)
+        self.requester.ask(&self.target, Op::Barrier(BarrierOp::State), None, seats)
     }
 
-    /// Mends a broken barrier and begins a new generation; whoever waits gets [`Error::Broken`].
-    /// Answers the new generation.
+    /// Repairs a broken barrier and begins a new generation; waiting requests fail with
+    /// [`Error::Broken`]. Returns the new generation.
     pub fn reset(&self) -> Result<u64, Error> {
         self.ask(BarrierOp::Reset)
     }
 
-    /// Breaks the barrier: whoever waits or arrives gets [`Error::Broken`] with the reason, until
-    /// somebody resets it. Answers the generation that was broken.
+    /// Breaks the barrier: waiting and later arrivals fail with [`Error::Broken`] and the reason,
+    /// until it is reset. Returns the broken generation.
     pub fn break_with(&self, reason: &str) -> Result<u64, Error> {
         self.ask(BarrierOp::Break { reason })
     }
 
     fn held<'a>(&self, arrival: Arrival<'a>) -> Arrival<'a> {
         match arrival.hold_ms {
-            0 => Arrival { hold_ms: self.client.hold_ms(self.hold), ..arrival },
+            0 => Arrival { hold_ms: self.requester.hold_ms(self.hold), ..arrival },
             _ => arrival,
         }
     }
 
     fn ask(&self, op: BarrierOp<'_>) -> Result<u64, Error> {
-        self.client.ask(&self.target, Op::Barrier(op), None, number)
+        self.requester.ask(&self.target, Op::Barrier(op), None, number)
     }
 }
 
@@ -87,7 +87,7 @@ impl Object for Barrier<'_> {
     }
 }
 
-/// A party of a barrier that counts its generations, so that one wait follows the other.
+/// A party of a barrier that counts the generations for consecutive waits.
 #[derive(Clone, Debug)]
 pub struct Party<'c> {
     barrier: Barrier<'c>,
@@ -98,15 +98,15 @@ pub struct Party<'c> {
 }
 
 impl Party<'_> {
-    /// Goes on with a known generation instead of whichever is in progress: for a worker that was
-    /// started again and knows where it was.
+    /// Continues with this generation instead of the one in progress: for a restarted worker that
+    /// knows its position.
     #[must_use]
     pub fn starting_at(mut self, generation: u64) -> Self {
         self.generation = generation;
         self
     }
 
-    /// What becomes of the others if this party is lost; [`Loss::Wait`] unless set.
+    /// Sets what happens to the others if this party is lost; [`Loss::Wait`] unless set.
     #[must_use]
     pub fn on_loss(mut self, loss: Loss) -> Self {
         self.loss = loss;
@@ -114,10 +114,10 @@ impl Party<'_> {
     }
 
     /// Arrives in the next generation and waits for the others, see [`Barrier::arrive_and_wait`].
-    /// Answers the generation that was completed.
+    /// Returns the completed generation.
     ///
     /// After a timeout, the next call arrives in the same generation again; after the barrier was
-    /// broken or deleted, in whichever is then in progress.
+    /// broken or deleted, in the generation that is then in progress.
     ///
     /// # Errors
     ///

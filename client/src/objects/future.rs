@@ -10,38 +10,38 @@ use crate::Error;
 use crate::view::ValueView;
 
 handle! {
-    /// Bytes that are set once, at most 8 MiB, and waited for by anybody.
+    /// A value of at most 8 MiB that is set once, and that any number of clients can wait for.
     pub struct Future: Future
 }
 
-/// How a future stands.
+/// The state of a future.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FutureState {
-    /// Nobody has set it.
+    /// It has no value yet.
     Pending,
-    /// The bytes are there.
+    /// It has a value.
     Set,
-    /// There will be none.
+    /// It was cancelled, and will never have a value.
     Cancelled,
 }
 
-/// All methods fail with [`Error`].
+/// All methods that return a [`Result`] fail with [`Error`].
 impl<'c> Future<'c> {
-    /// Waits until the bytes are there. [`Error::TimedOut`] after `timeout`, of at most 15 minutes;
+    /// Waits for the value. [`Error::TimedOut`] after `timeout`, of at most 15 minutes;
     /// [`Error::Broken`] if it is cancelled.
     pub fn get(&self, timeout: Duration) -> Result<ValueView<'c>, Error> {
-        self.client.ask_bytes(&self.target, Op::Future(FutureOp::Get), Some(timeout))
+        self.requester.ask_bytes(&self.target, Op::Future(FutureOp::Get), Some(timeout))
     }
 
-    /// The bytes if they are there; [`Error::Broken`] if it was cancelled.
+    /// Returns the value if there is one; [`Error::Broken`] if it was cancelled.
     pub fn peek(&self) -> Result<Option<ValueView<'c>>, Error> {
-        self.client.ask_value(&self.target, Op::Future(FutureOp::Peek), None)
+        self.requester.ask_value(&self.target, Op::Future(FutureOp::Peek), None)
     }
 
-    /// How it stands.
+    /// Returns the state.
     pub fn state(&self) -> Result<FutureState, Error> {
         let op = Op::Future(FutureOp::State);
-        self.client.ask(&self.target, op, None, |reply| match number(reply)? {
+        self.requester.ask(&self.target, op, None, |reply| match number(reply)? {
             FUTURE_PENDING => Some(FutureState::Pending),
             FUTURE_SET => Some(FutureState::Set),
             FUTURE_CANCELLED => Some(FutureState::Cancelled),
@@ -49,16 +49,17 @@ impl<'c> Future<'c> {
         })
     }
 
-    /// Sets the bytes if nobody has. Answers whether this did; [`Error::Broken`] if it was cancelled.
+    /// Sets the value if there is none. Returns whether it did; [`Error::Broken`] if it was
+    /// cancelled.
     pub fn set(&self, bytes: impl AsRef<[u8]>) -> Result<bool, Error> {
         let op = FutureOp::Set { bytes: bytes.as_ref() };
-        self.client.ask(&self.target, Op::Future(op), None, boolean)
+        self.requester.ask(&self.target, Op::Future(op), None, boolean)
     }
 
-    /// Cancels it: whoever waits or asks gets [`Error::Broken`] with the reason. Answers false if the
-    /// bytes were set before.
+    /// Cancels it: waiting and later calls fail with [`Error::Broken`] and the reason. Returns
+    /// false if it has a value already.
     pub fn cancel(&self, reason: &str) -> Result<bool, Error> {
-        self.client.ask(&self.target, Op::Future(FutureOp::Cancel { reason }), None, boolean)
+        self.requester.ask(&self.target, Op::Future(FutureOp::Cancel { reason }), None, boolean)
     }
 }
 

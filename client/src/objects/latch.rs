@@ -9,30 +9,30 @@ use super::{Object, handle, number, seats};
 use crate::Error;
 
 handle! {
-    /// Opens for good once enough named parties have counted down.
+    /// Opens permanently once enough named parties have counted down.
     pub struct Latch: Latch
 }
 
-/// All methods fail with [`Error`].
+/// All methods that return a [`Result`] fail with [`Error`].
 impl Latch<'_> {
-    /// Counts down in the name of `party`; the same name again changes nothing. `parties` is how
-    /// many open the latch, the same for all callers. Answers how many are still missing.
+    /// Counts down in the name of `party`; the same name again changes nothing. `parties` is the
+    /// number that opens the latch, the same in all calls. Returns how many are still missing.
     pub fn count_down(&self, party: &str, parties: u32) -> Result<u64, Error> {
         let op = Op::Latch(LatchOp::CountDown { party, parties });
-        self.client.ask(&self.target, op, None, number)
+        self.requester.ask(&self.target, op, None, number)
     }
 
     /// Waits until the latch is open. [`Error::TimedOut`] after `timeout`, of at most 15 minutes,
     /// says how many are missing.
     pub fn wait(&self, parties: u32, timeout: Duration) -> Result<(), Error> {
         let op = Op::Latch(LatchOp::Wait { parties });
-        self.client.ask(&self.target, op, Some(timeout), |reply| number(reply).map(drop))
+        self.requester.ask(&self.target, op, Some(timeout), |reply| number(reply).map(drop))
     }
 
-    /// How many have counted down and how many are needed; [`Status::Absent`](crate::Status::Absent)
-    /// if nobody asked for the latch yet.
+    /// Returns how many parties have counted down and how many are needed;
+    /// [`Status::Absent`](crate::Status::Absent) if the latch was not used yet.
     pub fn state(&self) -> Result<SeatState, Error> {
-        self.client.ask(&self.target, Op::Latch(LatchOp::State), None, seats)
+        self.requester.ask(&self.target, Op::Latch(LatchOp::State), None, seats)
     }
 }
 

@@ -1,4 +1,4 @@
-//! The handle to a list, and to an item that was claimed.
+//! The handle to a list, and to a claimed item.
 
 use std::ops::{Deref, Range};
 use std::time::Duration;
@@ -8,85 +8,85 @@ use catena_protocol::{ItemsBuf, Op, Reply};
 
 use super::{Object, boolean, handle, number};
 use crate::Error;
-use crate::buffer::Held;
+use crate::buffer::HeldReply;
 use crate::hold::Hold;
-use crate::page::{ItemWalk, PageView, Pages, Route};
-use crate::view::ValueView;
+use crate::page::{ItemWalk, PageCursor, Pages};
+use crate::view::{PageView, ValueView};
 
 handle! {
-    /// Byte strings in a row, each of at most 60 KiB: a list, a queue, a queue of work.
+    /// A sequence of byte strings, each of at most 60 KiB: a list, a queue, a work queue.
     ///
-    /// As a queue of work, an item is [claimed](List::claim) rather than popped: if the worker that
-    /// has it dies, the item comes back.
+    /// In a work queue, items are [claimed](List::claim) rather than popped: if the worker dies,
+    /// its item returns to the list.
     pub struct List: List { hold: Hold }
 }
 
-/// All methods fail with [`Error`].
+/// All methods that return a [`Result`] fail with [`Error`].
 impl<'c> List<'c> {
-    /// For how long items are claimed, instead of until the client's deadline.
+    /// Sets how long items are claimed; until the client's deadline unless set.
     #[must_use]
     pub fn with_hold(mut self, hold: impl Into<Hold>) -> List<'c> {
         self.hold = hold.into();
         self
     }
 
-    /// How many items there are, without those that are claimed.
+    /// Returns the number of items, without claimed ones.
     pub fn len(&self) -> Result<u64, Error> {
         self.number(ListOp::Len)
     }
 
-    /// Whether there are none.
+    /// Returns whether there are none.
     pub fn is_empty(&self) -> Result<bool, Error> {
         Ok(self.len()? == 0)
     }
 
-    /// The item at `index`, from 0; `None` behind the end.
+    /// Returns the item at `index`, from 0; `None` behind the end.
     pub fn get(&self, index: u64) -> Result<Option<ValueView<'c>>, Error> {
         self.value(ListOp::Get { index })
     }
 
-    /// The first item.
+    /// Returns the first item.
     pub fn first(&self) -> Result<Option<ValueView<'c>>, Error> {
         self.get(0)
     }
 
-    /// The items in a range of places, as many as fit a page.
+    /// Returns the items in a range of indexes, as many as fit a page.
     pub fn range(&self, range: Range<u64>) -> Result<PageView<'c>, Error> {
-        // A limit of 0 would be taken for none.
+        // A limit of 0 would mean no limit.
         let wanted = range.end.saturating_sub(range.start);
         let (from, limit) = match u32::try_from(wanted) {
             Ok(0) => (u64::MAX, 1),
             limit => (range.start, limit.unwrap_or(u32::MAX)),
         };
-        self.client.ask_page(&self.target, Op::List(ListOp::Range { from, limit }))
+        self.requester.ask_page(&self.target, Op::List(ListOp::Range { from, limit }))
     }
 
-    /// All items from the first on, page by page.
+    /// Walks all items from the first on, page by page.
     pub fn pages(&self) -> Pages<'c> {
-        Pages::new(self.client, &self.target, Route::List { from: 0 })
+        Pages::new(self.requester, &self.target, PageCursor::List { from: 0 })
     }
 
-    /// All items from the first on.
+    /// Walks all items from the first on.
     pub fn items(&self) -> ItemWalk<'c> {
         ItemWalk::new(self.pages())
     }
 
-    /// Where the first item is that is equal.
+    /// Returns the index of the first equal item.
     pub fn index_of(&self, item: impl AsRef<[u8]>) -> Result<Option<u64>, Error> {
         self.find(false, item.as_ref())
     }
 
-    /// Where the last item is that is equal.
+    /// Returns the index of the last equal item.
     pub fn last_index_of(&self, item: impl AsRef<[u8]>) -> Result<Option<u64>, Error> {
         self.find(true, item.as_ref())
     }
 
-    /// Whether there is such an item.
+    /// Returns whether there is an equal item.
     pub fn contains(&self, item: impl AsRef<[u8]>) -> Result<bool, Error> {
         Ok(self.index_of(item)?.is_some())
     }
 
-    /// Whether all of these are there.
+    /// Returns whether all of these are in the list.
     pub fn contains_all<T: AsRef<[u8]>>(
         &self,
         items: impl IntoIterator<Item = T>,
@@ -95,62 +95,62 @@ impl<'c> List<'c> {
         self.boolean(ListOp::ContainsAll { items: items.items() })
     }
 
-    /// Adds an item at the end. Answers how many there are now.
+    /// Adds an item at the end. Returns the new length.
     pub fn push_back(&self, item: impl AsRef<[u8]>) -> Result<u64, Error> {
         self.number(ListOp::PushBack { bytes: item.as_ref() })
     }
 
-    /// Adds an item at the front. Answers how many there are now.
+    /// Adds an item at the front. Returns the new length.
     pub fn push_front(&self, item: impl AsRef<[u8]>) -> Result<u64, Error> {
         self.number(ListOp::PushFront { bytes: item.as_ref() })
     }
 
-    /// Adds items at the end, all at once. Answers how many there are now.
+    /// Adds items at the end, atomically. Returns the new length.
     pub fn extend<T: AsRef<[u8]>>(&self, items: impl IntoIterator<Item = T>) -> Result<u64, Error> {
         let items: ItemsBuf = items.into_iter().collect();
         self.number(ListOp::Extend { items: items.items() })
     }
 
-    /// Takes the last item, if there is one.
+    /// Removes and returns the last item, if there is one.
     pub fn pop_back(&self) -> Result<Option<ValueView<'c>>, Error> {
         self.value(ListOp::PopBack)
     }
 
-    /// Takes the first item, if there is one.
+    /// Removes and returns the first item, if there is one.
     pub fn pop_front(&self) -> Result<Option<ValueView<'c>>, Error> {
         self.value(ListOp::PopFront)
     }
 
-    /// Waits until there is an item and takes the first. Who asks first is served first.
-    /// [`Error::TimedOut`] after `timeout`, of at most 15 minutes.
+    /// Waits until there is an item, and removes and returns the first. Waiting clients are served
+    /// in order of arrival. [`Error::TimedOut`] after `timeout`, of at most 15 minutes.
     pub fn pop_front_wait(&self, timeout: Duration) -> Result<ValueView<'c>, Error> {
-        self.client.ask_bytes(&self.target, Op::List(ListOp::PopFrontWait), Some(timeout))
+        self.requester.ask_bytes(&self.target, Op::List(ListOp::PopFrontWait), Some(timeout))
     }
 
-    /// Replaces the item at `index`. Answers the old one;
+    /// Replaces the item at `index`. Returns the old one;
     /// [`Status::OutOfRange`](crate::Status::OutOfRange) if there is none.
     pub fn set(&self, index: u64, item: impl AsRef<[u8]>) -> Result<ValueView<'c>, Error> {
         self.bytes(ListOp::Set { index, bytes: item.as_ref() })
     }
 
-    /// Puts an item in front of the one at `index`, or at the end. Answers how many there are now;
+    /// Inserts an item in front of the one at `index`, or at the end. Returns the new length;
     /// [`Status::OutOfRange`](crate::Status::OutOfRange) if `index` is behind the end.
     pub fn insert(&self, index: u64, item: impl AsRef<[u8]>) -> Result<u64, Error> {
         self.number(ListOp::Insert { index, bytes: item.as_ref() })
     }
 
-    /// Removes the item at `index`. Answers it; [`Status::OutOfRange`](crate::Status::OutOfRange) if
-    /// there is none.
+    /// Removes and returns the item at `index`; [`Status::OutOfRange`](crate::Status::OutOfRange)
+    /// if there is none.
     pub fn remove_at(&self, index: u64) -> Result<ValueView<'c>, Error> {
         self.bytes(ListOp::RemoveAt { index })
     }
 
-    /// Removes the first item that is equal. Answers whether there was one.
+    /// Removes the first equal item. Returns whether there was one.
     pub fn remove_value(&self, item: impl AsRef<[u8]>) -> Result<bool, Error> {
         self.boolean(ListOp::RemoveValue { bytes: item.as_ref() })
     }
 
-    /// Removes all of these, wherever they are. Answers how many were removed.
+    /// Removes all items that are equal to one of these. Returns how many.
     pub fn remove_all<T: AsRef<[u8]>>(
         &self,
         items: impl IntoIterator<Item = T>,
@@ -159,7 +159,7 @@ impl<'c> List<'c> {
         self.number(ListOp::RemoveAll { items: items.items() })
     }
 
-    /// Removes all but these. Answers how many were removed.
+    /// Removes all items that are equal to none of these. Returns how many.
     pub fn retain_all<T: AsRef<[u8]>>(
         &self,
         items: impl IntoIterator<Item = T>,
@@ -168,69 +168,71 @@ impl<'c> List<'c> {
         self.number(ListOp::RetainAll { items: items.items() })
     }
 
-    /// Removes all items but those that are claimed. Answers how many were removed.
+    /// Removes all items except claimed ones. Returns how many.
     pub fn clear(&self) -> Result<u64, Error> {
         self.number(ListOp::Clear)
     }
 
-    /// Waits until there is an item and borrows the first. Who asks first is served first.
+    /// Waits until there is an item, and claims the first. Waiting clients are served in order of
+    /// arrival.
     ///
-    /// The item is gone for good once it is [done](Claim::done). If that does not happen in time,
-    /// see [`List::with_hold`], or the client is lost, it goes back to the front of the list.
+    /// The item is removed for good once it is [done](Claim::done). If that does not happen while
+    /// the claim is held, see [`List::with_hold`], it returns to the front of the list.
     /// [`Error::TimedOut`] after `timeout`, of at most 15 minutes.
     pub fn claim(&self, timeout: Duration) -> Result<Claim<'c>, Error> {
-        let op = ListOp::Claim { hold_ms: self.client.hold_ms(self.hold) };
-        let claim = |held: &Held<'_>, reply: Reply<'_>| claimed(held, reply)?;
+        let op = ListOp::Claim { hold_ms: self.requester.hold_ms(self.hold) };
+        let claim = |held: &HeldReply<'_>, reply: Reply<'_>| claimed(held, reply)?;
         let (held, (token, place)) =
-            self.client.ask_held(&self.target, Op::List(op), Some(timeout), claim)?;
+            self.requester.ask_held(&self.target, Op::List(op), Some(timeout), claim)?;
         Ok(Claim { list: self.clone(), held, place, token, open: true })
     }
 
-    /// As [`List::claim`], but answers `None` if there is no item.
+    /// As [`List::claim`], but returns `None` if there is no item.
     pub fn try_claim(&self) -> Result<Option<Claim<'c>>, Error> {
-        let op = ListOp::TryClaim { hold_ms: self.client.hold_ms(self.hold) };
-        let (held, found) = self.client.ask_held(&self.target, Op::List(op), None, claimed)?;
+        let op = ListOp::TryClaim { hold_ms: self.requester.hold_ms(self.hold) };
+        let (held, found) = self.requester.ask_held(&self.target, Op::List(op), None, claimed)?;
         Ok(found.map(|(token, place)| Claim { list: self.clone(), held, place, token, open: true }))
     }
 
-    /// What was claimed under `token` is done. Answers whether the claim was still held.
+    /// Removes the item that was claimed under `token` for good. Returns whether the claim was
+    /// still held.
     pub fn done(&self, token: u64) -> Result<bool, Error> {
         self.boolean(ListOp::Done { token })
     }
 
-    /// Gives what was claimed under `token` back, to the front. Answers whether the claim was still
-    /// held.
+    /// Puts the item that was claimed under `token` back to the front of the list. Returns whether
+    /// the claim was still held.
     pub fn give_back(&self, token: u64) -> Result<bool, Error> {
         self.boolean(ListOp::Return { token })
     }
 
     fn find(&self, from_end: bool, bytes: &[u8]) -> Result<Option<u64>, Error> {
         let op = Op::List(ListOp::IndexOf { from_end, bytes });
-        self.client.ask(&self.target, op, None, |reply| match reply {
+        self.requester.ask(&self.target, op, None, |reply| match reply {
             Reply::Found { found, at } => Some(found.then_some(at)),
             _ => None,
         })
     }
 
     fn number(&self, op: ListOp<'_>) -> Result<u64, Error> {
-        self.client.ask(&self.target, Op::List(op), None, number)
+        self.requester.ask(&self.target, Op::List(op), None, number)
     }
 
     fn boolean(&self, op: ListOp<'_>) -> Result<bool, Error> {
-        self.client.ask(&self.target, Op::List(op), None, boolean)
+        self.requester.ask(&self.target, Op::List(op), None, boolean)
     }
 
     fn value(&self, op: ListOp<'_>) -> Result<Option<ValueView<'c>>, Error> {
-        self.client.ask_value(&self.target, Op::List(op), None)
+        self.requester.ask_value(&self.target, Op::List(op), None)
     }
 
     fn bytes(&self, op: ListOp<'_>) -> Result<ValueView<'c>, Error> {
-        self.client.ask_bytes(&self.target, Op::List(op), None)
+        self.requester.ask_bytes(&self.target, Op::List(op), None)
     }
 }
 
-/// Token and place of the item, if one was claimed.
-fn claimed(held: &Held<'_>, reply: Reply<'_>) -> Option<Option<(u64, Range<usize>)>> {
+/// Token and location of the item, if one was claimed.
+fn claimed(held: &HeldReply<'_>, reply: Reply<'_>) -> Option<Option<(u64, Range<usize>)>> {
     match reply {
         Reply::Claimed { token, bytes } => Some(bytes.map(|bytes| (token, held.place_of(bytes)))),
         _ => None,
@@ -245,39 +247,40 @@ impl Object for List<'_> {
     }
 }
 
-/// An item on loan, read where it was received. Goes back to the list when it is dropped; errors are
-/// ignored then, since the engine takes it back by itself when the hold ends.
+/// A claimed item, read in the buffer it was received in. Returns to the list when this is dropped.
+/// Errors are ignored then, because the engine returns the item automatically when the hold ends.
 #[derive(Debug)]
 pub struct Claim<'c> {
     list: List<'c>,
-    held: Held<'c>,
+    held: HeldReply<'c>,
     place: Range<usize>,
     token: u64,
     open: bool,
 }
 
-/// All methods fail with [`Error`].
+/// All methods that return a [`Result`] fail with [`Error`].
 impl Claim<'_> {
-    /// Larger than that of every claim of this list before: for whoever must not listen to a worker
-    /// that lost its claim, see [`Cell::set_with_token`](crate::Cell::set_with_token).
+    /// Returns the fencing token, which is larger than that of every earlier claim of this list.
+    /// Writes that carry it are refused once the worker has lost its claim to another, see
+    /// [`Cell::set_with_token`](crate::Cell::set_with_token).
     pub fn token(&self) -> u64 {
         self.token
     }
 
-    /// The work is done and the item gone. Answers whether the claim was still held; if it was not,
-    /// somebody else has the item.
+    /// Removes the item for good, because its work is done. Returns whether the claim was still
+    /// held; if not, the item has returned to the list, and another worker may have it.
     pub fn done(mut self) -> Result<bool, Error> {
         self.open = false;
         self.list.done(self.token)
     }
 
-    /// Gives the item back, to the front of the list. Answers whether the claim was still held.
+    /// Puts the item back to the front of the list. Returns whether the claim was still held.
     pub fn give_back(mut self) -> Result<bool, Error> {
         self.open = false;
         self.list.give_back(self.token)
     }
 
-    /// Keeps the claim beyond this value, to be ended with its token by whoever has it.
+    /// Keeps the claim held beyond this value. Returns the token, with which any client can end it.
     pub fn keep(mut self) -> u64 {
         self.open = false;
         self.token

@@ -7,34 +7,35 @@ use catena_protocol::op::LogOp;
 
 use super::{Object, handle, number};
 use crate::Error;
-use crate::page::{LineWalk, PageView, Pages, Route};
+use crate::page::{LineWalk, PageCursor, Pages};
+use crate::view::PageView;
 
 handle! {
-    /// Lines of text, numbered from 1. The engine keeps the newest few thousand, and writes each to its
-    /// own log as well.
+    /// Lines of text, numbered from 1. The engine keeps the newest few thousand, and also writes
+    /// each line to its own log.
     pub struct Log: Log
 }
 
-/// All methods fail with [`Error`].
+/// All methods that return a [`Result`] fail with [`Error`].
 impl<'c> Log<'c> {
-    /// Adds a line, of at most 4,096 bytes. Answers its number.
+    /// Appends a line of at most 4,096 bytes. Returns its number.
     pub fn print(&self, line: &str) -> Result<u64, Error> {
-        self.client.ask(&self.target, Op::Log(LogOp::Print { line }), None, number)
+        self.requester.ask(&self.target, Op::Log(LogOp::Print { line }), None, number)
     }
 
-    /// Lines behind number `after`, 0 for the oldest that is kept, as many as fit a page.
-    /// [`PageView::at`] is the number of the first; more than one above `after`, and the lines between
-    /// are forgotten.
+    /// Returns the lines behind number `after`, as many as fit a page; 0 begins with the oldest
+    /// kept line. [`PageView::at`] is the number of the first line; if it is more than `after + 1`,
+    /// the lines in between are no longer kept.
     pub fn tail(&self, after: u64) -> Result<PageView<'c>, Error> {
-        self.client.ask_page(&self.target, Op::Log(LogOp::Tail { after, limit: 0 }))
+        self.requester.ask_page(&self.target, Op::Log(LogOp::Tail { after, limit: 0 }))
     }
 
-    /// As [`Log::tail`], but waits until there is such a line. [`Error::TimedOut`] after `timeout`, of
-    /// at most 15 minutes.
+    /// As [`Log::tail`], but waits until there is such a line. [`Error::TimedOut`] after `timeout`,
+    /// of at most 15 minutes.
     pub fn tail_wait(&self, after: u64, timeout: Duration) -> Result<PageView<'c>, Error> {
         let until = Instant::now().checked_add(timeout);
         loop {
-            // The version first: a line that comes after the look at the lines ends the wait.
+            // The version is read first, so that a line appended after `tail` ends the wait.
             let version = self.version()?;
             let page = self.tail(after)?;
             if !page.is_empty() {
@@ -47,9 +48,9 @@ impl<'c> Log<'c> {
         }
     }
 
-    /// All lines behind number `after` that there are now, each with its number.
+    /// Walks all existing lines behind number `after`, each with its number.
     pub fn lines(&self, after: u64) -> LineWalk<'c> {
-        LineWalk::new(Pages::new(self.client, &self.target, Route::Log { after }))
+        LineWalk::new(Pages::new(self.requester, &self.target, PageCursor::Log { after }))
     }
 }
 

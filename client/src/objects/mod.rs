@@ -1,8 +1,9 @@
-//! Handles to shared objects, one file a kind.
+//! Handles to shared objects, one file for each kind.
 //!
 //! A handle borrows the client and remembers the object's id, which is the hash of its name; making
-//! one costs no round trip. An object exists from the first time something is written to it.
+//! a handle costs no round trip. An object exists from its first update on.
 
+mod any;
 mod barrier;
 mod cell;
 mod counter;
@@ -20,12 +21,9 @@ mod sorted_map;
 mod user;
 mod vector;
 
-use std::sync::Arc;
-use std::time::{Duration, Instant};
+use catena_protocol::{Op, Reply};
 
-use catena_protocol::limits::NAME_BYTES_MAX;
-use catena_protocol::{Fault, Kind, ObjectId, Op, Reply, ShardId};
-
+pub(crate) use self::any::ttl_ms;
 pub use self::barrier::{Barrier, Party};
 pub use self::cell::{Appended, Cell};
 pub use self::counter::Counter;
@@ -41,106 +39,64 @@ pub use self::semaphore::{Permit, PermitState, Semaphore};
 pub use self::set::Set;
 pub use self::sorted_map::SortedMap;
 pub use self::user::UserObject;
-pub use self::vector::{Element, Vector};
-use crate::config::TIMEOUT_MAX;
-use crate::error::Error;
-use crate::request::{Failure, Place, Request};
+pub use self::vector::Vector;
+use crate::target::CallTarget;
 
 /// A handle of any kind, as [`Pipeline::push`](crate::Pipeline::push) takes it.
 pub trait Object: sealed::Object {
-    /// What can be asked of it.
+    /// The ops of its kind.
     type Op<'o>;
 
-    /// The op with its kind.
+    /// Wraps an op of its kind as an op of any kind.
     fn op<'o>(op: Self::Op<'o>) -> Op<'o>;
 }
 
-/// How a compare-and-swap ended.
+/// The result of a compare-and-swap.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Swapped<T> {
-    /// Whether what was expected was there, and is exchanged.
+    /// Whether the expected value was there, and was replaced.
     pub swapped: bool,
-    /// What is there now: the value, or for a cell its version.
+    /// The current value; for a cell, its current version.
     pub now: T,
 }
 
-/// The object of a handle, or the shard that is asked about its objects.
-#[derive(Clone, Debug)]
-pub struct Target {
-    pub(crate) kind: Kind,
-    pub(crate) name: Arc<str>,
-    pub(crate) place: Place,
-}
-
-impl Target {
-    pub(crate) fn new(kind: Kind, name: &str) -> Target {
-        Target { kind, name: name.into(), place: Place::Object(ObjectId::of(name)) }
-    }
-
-    /// A shard, about objects whose names begin with `prefix`.
-    pub(crate) fn shard(shard: ShardId, prefix: &Arc<str>) -> Target {
-        Target { kind: Kind::Scope, name: Arc::clone(prefix), place: Place::Shard(shard) }
-    }
-
-    /// A request to ask `op` of the object, which may wait for `wait` inside the engine. With a
-    /// name that no object can have, it has failed already.
-    pub(crate) fn request<'o>(&'o self, op: Op<'o>, wait: Option<Duration>) -> Request<'o> {
-        let wait_until = wait.map(|wait| Instant::now() + wait.min(TIMEOUT_MAX));
-        let mut request = Request::new(self.place, &self.name, op, wait_until);
-        let is_object = matches!(self.place, Place::Object(_));
-        if is_object && !(1..=NAME_BYTES_MAX).contains(&self.name.len()) {
-            request.outcome = Some(Err(Failure::BadName));
-        }
-        request
-    }
-
-    /// The error of an op whose answer is not what was asked for, as the engine would say it.
-    pub(crate) fn refused(&self, op: Op<'_>, fault: Fault) -> Error {
-        self.error(&self.request(op, None), Failure::Refused(fault.into()))
-    }
-
-    /// The error of a request to the object.
-    pub(crate) fn error(&self, request: &Request<'_>, failure: Failure) -> Error {
-        Error::of(self.kind, &self.name, request, failure)
-    }
-}
-
-/// What only this crate may implement and call.
+/// Seals [`Object`]: only this crate may implement it, and see its target.
 pub(crate) mod sealed {
     pub trait Object {
-        fn target(&self) -> &super::Target;
+        fn target(&self) -> &super::CallTarget;
     }
 }
 
-/// What all handles have.
+/// The methods of all handles.
 macro_rules! common {
     () => {
-        /// The name of the object.
+        /// Returns the name of the object.
         pub fn name(&self) -> &str {
             &self.target.name
         }
 
-        /// Deletes the object; whoever waits on it is told so. Answers whether there was one.
+        /// Deletes the object; requests that wait on it fail with
+        /// [`Status::Deleted`](crate::Status::Deleted). Returns whether it existed.
         ///
         /// # Errors
         ///
         /// See [`Error`](crate::Error).
         pub fn delete(&self) -> Result<bool, crate::Error> {
-            self.client.delete_object(&self.target)
+            self.requester.delete_object(&self.target)
         }
 
-        /// The version: where the object's last change stands in its shard's order. It grows with
-        /// every change, also over deletion; 0 if there is no such object.
+        /// Returns the version: the position of the object's last change in its shard's order. It
+        /// grows with every change, also across deletion; 0 if the object does not exist.
         ///
         /// # Errors
         ///
         /// See [`Error`](crate::Error).
         pub fn version(&self) -> Result<u64, crate::Error> {
-            let inspection = self.client.inspect_object(&self.target)?;
+            let inspection = self.requester.inspect_object(&self.target)?;
             Ok(inspection.map_or(0, |inspection| inspection.version))
         }
 
-        /// Waits until the version is above `version`, and answers it.
+        /// Waits until the version is above `version`, and returns it.
         ///
         /// # Errors
         ///
@@ -151,33 +107,33 @@ macro_rules! common {
             version: u64,
             timeout: std::time::Duration,
         ) -> Result<u64, crate::Error> {
-            self.client.wait_newer_object(&self.target, version, timeout)
+            self.requester.wait_newer_object(&self.target, version, timeout)
         }
 
-        /// Deletes the object after `ttl`, whatever happens to it in between; `None` keeps it.
-        /// Answers whether there is such an object.
+        /// Sets the object to be deleted after `ttl`, even if it changes meanwhile; `None` cancels
+        /// that. Returns whether the object exists.
         ///
         /// # Errors
         ///
         /// See [`Error`](crate::Error).
         pub fn expire(&self, ttl: Option<std::time::Duration>) -> Result<bool, crate::Error> {
-            self.client.expire_object(&self.target, ttl)
+            self.requester.expire_object(&self.target, ttl)
         }
 
-        /// Everything about the object, for people; `None` if there is none.
+        /// Describes the object for people; `None` if it does not exist.
         ///
         /// # Errors
         ///
         /// See [`Error`](crate::Error).
         pub fn inspect(&self) -> Result<Option<crate::Inspection>, crate::Error> {
-            self.client.inspect_object(&self.target)
+            self.requester.inspect_object(&self.target)
         }
     };
 }
 
 use common;
 
-/// Declares a handle: the struct, and what all handles [have](common).
+/// Declares a handle: the struct, its constructor, and the methods that [all handles have](common).
 macro_rules! handle {
     (
         $(#[$meta:meta])*
@@ -186,26 +142,26 @@ macro_rules! handle {
         $(#[$meta])*
         #[derive(Clone, Debug)]
         pub struct $name<'c> {
-            client: &'c crate::Client,
-            target: crate::objects::Target,
+            requester: &'c crate::requester::Requester,
+            target: crate::target::CallTarget,
             $($($field: $type,)*)?
         }
 
         impl<'c> $name<'c> {
             pub(crate) fn new(
-                client: &'c crate::Client,
+                requester: &'c crate::requester::Requester,
                 name: &str,
                 $($($field: $type,)*)?
             ) -> $name<'c> {
-                let target = crate::objects::Target::new(catena_protocol::Kind::$kind, name);
-                $name { client, target, $($($field,)*)? }
+                let target = crate::target::CallTarget::new(catena_protocol::Kind::$kind, name);
+                $name { requester, target, $($($field,)*)? }
             }
 
             crate::objects::common!();
         }
 
         impl crate::objects::sealed::Object for $name<'_> {
-            fn target(&self) -> &crate::objects::Target {
+            fn target(&self) -> &crate::target::CallTarget {
                 &self.target
             }
         }

@@ -1,54 +1,58 @@
-//! The handle to a map whose order matters.
+//! The handle to a map with the methods that use its order.
 
 use std::ops::{Bound, Deref, RangeBounds};
 
 use catena_protocol::Op;
 use catena_protocol::op::MapOp;
 
-use super::{Map, Object, Scan, Target, sealed};
+use super::{Map, Object, Scan, sealed};
+use crate::Error;
 use crate::page::EntryWalk;
+use crate::requester::Requester;
+use crate::target::CallTarget;
 use crate::view::EntryView;
-use crate::{Client, Error};
 
-/// A [`Map`] seen as what it is, sorted by key in byte order: everything a map can, and what its order
-/// allows. Both handles may be used on the same object.
+/// A [`Map`], which is sorted by key in byte order, with the methods that use this order. Both
+/// handles can be used on the same object.
 ///
-/// Numbers are in order if they are written big-endian, and signed ones with their sign bit turned.
+/// Integers as keys are in numeric order if written big-endian, signed ones with the sign bit
+/// flipped.
 #[derive(Clone, Debug)]
 pub struct SortedMap<'c>(Map<'c>);
 
-/// All methods fail with [`Error`].
+/// All methods that return a [`Result`] fail with [`Error`].
 impl<'c> SortedMap<'c> {
-    pub(crate) fn new(client: &'c Client, name: &str) -> SortedMap<'c> {
-        SortedMap(Map::new(client, name))
+    pub(crate) fn new(requester: &'c Requester, name: &str) -> SortedMap<'c> {
+        SortedMap(Map::new(requester, name))
     }
 
-    /// The entry with the lowest key.
+    /// Returns the entry with the lowest key.
     pub fn first(&self) -> Result<Option<EntryView<'c>>, Error> {
         one(self.scan())
     }
 
-    /// The entry with the highest key.
+    /// Returns the entry with the highest key.
     pub fn last(&self) -> Result<Option<EntryView<'c>>, Error> {
         one(self.scan().reverse())
     }
 
-    /// The entries in a range of keys, to be read in either direction: `"a".."c"`.
+    /// Returns a scan of a range of keys, such as `"a".."c"`, which can be read in either
+    /// direction.
     pub fn range<K: AsRef<[u8]> + ?Sized>(&self, range: impl RangeBounds<K>) -> Scan<'c> {
         self.scan().range(range)
     }
 
-    /// The entries whose keys are below `to`.
+    /// Returns a scan of the keys below `to`.
     pub fn head(&self, to: impl AsRef<[u8]>) -> Scan<'c> {
         self.range::<[u8]>((Bound::Unbounded, Bound::Excluded(to.as_ref())))
     }
 
-    /// The entries whose keys are `from` or above.
+    /// Returns a scan of the keys from `from` on.
     pub fn tail(&self, from: impl AsRef<[u8]>) -> Scan<'c> {
         self.range::<[u8]>((Bound::Included(from.as_ref()), Bound::Unbounded))
     }
 
-    /// The entries with the highest keys, the highest first.
+    /// Walks the entries with the highest keys, the highest first.
     pub fn top(&self, count: u64) -> EntryWalk<'c> {
         self.scan().reverse().limit(count).entries()
     }
@@ -69,7 +73,7 @@ impl<'c> Deref for SortedMap<'c> {
 }
 
 impl sealed::Object for SortedMap<'_> {
-    fn target(&self) -> &Target {
+    fn target(&self) -> &CallTarget {
         self.0.target()
     }
 }

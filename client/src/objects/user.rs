@@ -6,18 +6,19 @@ use std::marker::PhantomData;
 use catena_protocol::op::UserOp;
 use catena_protocol::{Fault, Kind, Op, Reply, Status, UserType, user_type};
 
-use super::{Object, Target, common};
+use super::{Object, common};
 use crate::Error;
-use crate::client::Client;
+use crate::requester::Requester;
+use crate::target::CallTarget;
 
-/// An object of a type of your own, which the engine has to be built with: see
-/// [`UserType`](crate::UserType) for what both sides agree on.
+/// An object of a user-defined type, with which the engine has to be built.
+/// [`UserType`](crate::UserType) describes what client and engine agree on.
 ///
 /// ```no_run
 /// use catena_client::rkyv::{Archive, Serialize};
 /// use catena_client::{Client, UserType};
 ///
-/// /// Tickets that are sold while there are any.
+/// /// Tickets, sold until none is left.
 /// struct Tickets;
 ///
 /// #[derive(Archive, Serialize)]
@@ -50,33 +51,33 @@ use crate::client::Client;
 /// In a [`Pipeline`](crate::Pipeline) its ops are [`UserOp`](crate::UserOp)s, with arguments and
 /// replies of [`user_type`](crate::user_type).
 pub struct UserObject<'c, T> {
-    client: &'c Client,
-    target: Target,
-    /// The archive of the last op.
+    requester: &'c Requester,
+    target: CallTarget,
+    /// The archive of the last op, kept for its memory.
     args: RefCell<Vec<u8>>,
     of: PhantomData<fn() -> T>,
 }
 
 impl<'c, T: UserType> UserObject<'c, T> {
-    pub(crate) fn new(client: &'c Client, name: &str) -> UserObject<'c, T> {
-        let (target, args) = (Target::new(Kind::User, name), RefCell::default());
-        UserObject { client, target, args, of: PhantomData }
+    pub(crate) fn new(requester: &'c Requester, name: &str) -> UserObject<'c, T> {
+        let (target, args) = (CallTarget::new(Kind::User, name), RefCell::default());
+        UserObject { requester, target, args, of: PhantomData }
     }
 
-    /// Asks and changes nothing.
+    /// Reads from the object.
     ///
     /// # Errors
     ///
-    /// See [`Error`]; [`Error::rejection`] is the code with which the object refused.
+    /// See [`Error`]; [`Error::rejection`] returns the code with which the object refused the op.
     pub fn read(&self, op: &T::Op) -> Result<T::Reply, Error> {
         self.ask(op, |args| UserOp::Read { type_id: T::TYPE_ID, args })
     }
 
-    /// Changes the object, once however often the request has to be sent.
+    /// Changes the object, exactly once even if the request is retried.
     ///
     /// # Errors
     ///
-    /// See [`Error`]; [`Error::rejection`] is the code with which the object refused.
+    /// See [`Error`]; [`Error::rejection`] returns the code with which the object refused the op.
     pub fn update(&self, op: &T::Op) -> Result<T::Reply, Error> {
         self.ask(op, |args| UserOp::Update { type_id: T::TYPE_ID, args })
     }
@@ -87,13 +88,13 @@ impl<'c, T: UserType> UserObject<'c, T> {
         let archived = user_type::encode_args::<T>(op, &mut args);
         let op = Op::User(with(&args));
         archived.map_err(|fault| self.target.refused(op, fault))?;
-        let reply = self.client.ask(&self.target, op, None, |reply| match reply {
+        let reply = self.requester.ask(&self.target, op, None, |reply| match reply {
             Reply::Value(Some(bytes)) => Some(user_type::decode_reply::<T>(bytes)),
             Reply::Value(None) => Some(Err(Fault::new(Status::TooLarge))),
             _ => None,
         })?;
         reply.map_err(|fault| match self.target.refused(op, fault) {
-            // Not refused: done.
+            // It was executed; only the reply cannot be read.
             Error::Refused { call, fault } => Error::Unreadable { call, fault },
             other => other,
         })
@@ -111,7 +112,7 @@ impl<T: UserType> Object for UserObject<'_, T> {
 }
 
 impl<T> super::sealed::Object for UserObject<'_, T> {
-    fn target(&self) -> &Target {
+    fn target(&self) -> &CallTarget {
         &self.target
     }
 }
@@ -119,7 +120,7 @@ impl<T> super::sealed::Object for UserObject<'_, T> {
 impl<T> Clone for UserObject<'_, T> {
     fn clone(&self) -> Self {
         let (target, args) = (self.target.clone(), RefCell::default());
-        UserObject { client: self.client, target, args, of: PhantomData }
+        UserObject { requester: self.requester, target, args, of: PhantomData }
     }
 }
 

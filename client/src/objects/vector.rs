@@ -3,79 +3,34 @@
 use std::ops::Range;
 
 use catena_protocol::op::VectorOp;
-use catena_protocol::{Elements, Op, Reply, Scalar};
+use catena_protocol::{Op, Reply, Scalar};
 
 use super::{Object, handle, number};
 use crate::Error;
-use crate::view::{ElementsPlace, VectorView};
+use crate::element::Element;
+use crate::view::{ElementsLocation, VectorView};
 
 handle! {
-    /// Rows × columns of numbers of one type, with a version that grows with every change. Until
-    /// somebody writes it there is none, and reading answers [`Status::Absent`](crate::Status::Absent).
+    /// Rows × columns of numbers of one type, with a version that grows with every change. Reading
+    /// one that was never written is refused with [`Status::Absent`](crate::Status::Absent).
     ///
-    /// Reading lends out the numbers where they were received, without a copy: see [`VectorView`].
+    /// Reading returns the numbers in the buffer they were received in, without a copy: see
+    /// [`VectorView`].
     pub struct Vector: Vector
 }
 
-/// A type of number that vectors have: `f64`, `f32` or `i64`.
-pub trait Element: bytemuck::Pod {
-    /// A slice of them as the protocol takes it.
-    fn elements(slice: &[Self]) -> Elements<'_>;
-
-    /// The slice, if `elements` are of this type.
-    fn slice(elements: Elements<'_>) -> Option<&[Self]>;
-
-    /// One of them as the protocol takes it.
-    fn scalar(self) -> Scalar;
-
-    /// The number, if `scalar` is of this type.
-    fn number(scalar: Scalar) -> Option<Self>;
-}
-
-macro_rules! element {
-    ($type:ty, $variant:ident) => {
-        impl Element for $type {
-            fn elements(slice: &[$type]) -> Elements<'_> {
-                Elements::$variant(slice)
-            }
-
-            fn slice(elements: Elements<'_>) -> Option<&[$type]> {
-                match elements {
-                    Elements::$variant(slice) => Some(slice),
-                    _ => None,
-                }
-            }
-
-            fn scalar(self) -> Scalar {
-                Scalar::$variant(self)
-            }
-
-            fn number(scalar: Scalar) -> Option<$type> {
-                match scalar {
-                    Scalar::$variant(number) => Some(number),
-                    _ => None,
-                }
-            }
-        }
-    };
-}
-
-element!(f64, F64);
-element!(f32, F32);
-element!(i64, I64);
-
-/// All methods fail with [`Error`].
+/// All methods that return a [`Result`] fail with [`Error`].
 impl<'c> Vector<'c> {
-    /// Makes the vector if there is none, with `columns` elements a row. Otherwise it only checks
-    /// that type and shape are the same. Answers the version.
+    /// Makes the vector if it does not exist, with `columns` elements in a row. Otherwise it only
+    /// checks that type and shape are the same. Returns the version.
     pub fn init<T: Element>(&self, columns: u32, elements: &[T]) -> Result<u64, Error> {
         self.write(VectorOp::Init { columns, elements: T::elements(elements) })
     }
 
-    /// Version, shape and elements.
+    /// Returns version, shape and elements.
     pub fn get(&self) -> Result<VectorView<'c>, Error> {
         let found = self.read(VectorOp::Get)?;
-        // `Get` always has elements, the reply to it was checked.
+        // `Get` always returns elements; `read` checked that.
         Ok(found.expect("a vector that is read has elements"))
     }
 
@@ -84,28 +39,29 @@ impl<'c> Vector<'c> {
         self.read(VectorOp::GetIfNewer { version })
     }
 
-    /// Replaces type, shape and elements; `columns` elements a row. Answers the new version.
+    /// Replaces type, shape and elements, with `columns` elements in a row. Returns the new
+    /// version.
     pub fn set<T: Element>(&self, columns: u32, elements: &[T]) -> Result<u64, Error> {
         self.write(VectorOp::Set { columns, elements: T::elements(elements) })
     }
 
-    /// Adds element by element; makes a single row if there is no vector yet. Answers the new
+    /// Adds element by element; makes a single row if the vector does not exist. Returns the new
     /// version.
     pub fn add<T: Element>(&self, delta: &[T]) -> Result<u64, Error> {
         self.write(VectorOp::Add { elements: T::elements(delta) })
     }
 
-    /// Adds to whole rows, from row `from` on, element by element. Answers the new version.
+    /// Adds element by element to whole rows, beginning with row `from`. Returns the new version.
     pub fn add_rows<T: Element>(&self, from: u32, delta: &[T]) -> Result<u64, Error> {
         self.write(VectorOp::AddRows { from, elements: T::elements(delta) })
     }
 
-    /// Multiplies every element by `factor`, of the vector's type. Answers the new version.
+    /// Multiplies every element by `factor`, of the vector's type. Returns the new version.
     pub fn scale<T: Element>(&self, factor: T) -> Result<u64, Error> {
         self.write(VectorOp::Scale { factor: factor.scalar() })
     }
 
-    /// Version, shape and elements of some rows;
+    /// Returns version, shape and elements of some rows;
     /// [`Status::OutOfRange`](crate::Status::OutOfRange) if there are fewer.
     pub fn get_rows(&self, rows: Range<u32>) -> Result<VectorView<'c>, Error> {
         let count = rows.end.saturating_sub(rows.start);
@@ -114,28 +70,29 @@ impl<'c> Vector<'c> {
         Ok(found.expect("rows that are read have elements"))
     }
 
-    /// The sum of the products with `elements`, as many as the vector has, added in their order.
+    /// Returns the dot product with `elements`, of which there are as many as in the vector;
+    /// products are added in order.
     pub fn dot<T: Element>(&self, elements: &[T]) -> Result<T, Error> {
         let op = Op::Vector(VectorOp::Dot { elements: T::elements(elements) });
-        self.client.ask(&self.target, op, None, |reply| T::number(scalar(reply)?))
+        self.requester.ask(&self.target, op, None, |reply| T::number(scalar(reply)?))
     }
 
-    /// The sum of all elements, added in their order.
+    /// Returns the sum of all elements, added in order.
     pub fn sum(&self) -> Result<Scalar, Error> {
-        self.client.ask(&self.target, Op::Vector(VectorOp::Sum), None, scalar)
+        self.requester.ask(&self.target, Op::Vector(VectorOp::Sum), None, scalar)
     }
 
     fn write(&self, op: VectorOp<'_>) -> Result<u64, Error> {
-        self.client.ask(&self.target, Op::Vector(op), None, number)
+        self.requester.ask(&self.target, Op::Vector(op), None, number)
     }
 
     fn read(&self, op: VectorOp<'_>) -> Result<Option<VectorView<'c>>, Error> {
         let optional = matches!(op, VectorOp::GetIfNewer { .. });
         let op = Op::Vector(op);
         let (held, found) =
-            self.client.ask_held(&self.target, op, None, |held, reply| match reply {
+            self.requester.ask_held(&self.target, op, None, |held, reply| match reply {
                 Reply::Vector { version, columns, elements: Some(elements) } => {
-                    Some(Some((version, columns, ElementsPlace::of(elements, held))))
+                    Some(Some((version, columns, ElementsLocation::of(elements, held))))
                 }
                 Reply::Vector { elements: None, .. } if optional => Some(None),
                 _ => None,

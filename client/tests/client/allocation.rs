@@ -1,4 +1,4 @@
-//! Steady state allocates nothing.
+//! Calls allocate nothing in the steady state.
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
@@ -11,7 +11,7 @@ use catena_protocol::{Members, Op, Reply};
 use crate::LONG;
 use crate::peer::Peer;
 
-/// The system's allocator, counting for each thread how often it was asked.
+/// The system's allocator, which counts the allocations of each thread.
 struct Counting;
 
 thread_local! {
@@ -22,8 +22,8 @@ thread_local! {
 static ALLOCATOR: Counting = Counting;
 
 #[allow(unsafe_code)]
-// SAFETY: everything is passed on to the system's allocator as it is; counting neither allocates
-// nor panics, the counter being a constant without destructor.
+// SAFETY: all calls are passed to the system's allocator unchanged. Counting neither allocates nor
+// panics, because the counter has a constant initial value and no destructor.
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         ALLOCATIONS.set(ALLOCATIONS.get() + 1);

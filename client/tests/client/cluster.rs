@@ -1,4 +1,5 @@
-//! The client of a cluster: who is asked, whom it believes, and what is sent again to whom.
+//! The client of a cluster: which members it asks, which topologies it accepts, what it retries
+//! where.
 
 use std::time::{Duration, Instant};
 
@@ -11,7 +12,7 @@ use crate::peer::name_in;
 const ADD: OpCode = OpCode::CounterAdd;
 const GET: OpCode = OpCode::CounterGet;
 
-/// A name in the shard of that number, of four.
+/// A name in this shard, of four.
 fn name(shard: u16) -> String {
     name_in(shard, 4)
 }
@@ -20,7 +21,7 @@ fn client(cluster: &Cluster) -> Client {
     Client::connect(cluster.seeds()).unwrap()
 }
 
-/// A client that had three members in its sight, and asked member 1 something as the head of shard 1.
+/// A client that knows three members, and has sent an update to member 1 as the head of shard 1.
 fn begun(cluster: &Cluster) -> Client {
     let client = client(cluster);
     assert_eq!(client.counter(&name(1)).add(1).unwrap(), 1);
@@ -44,12 +45,12 @@ fn updates_go_to_the_heads_and_name_no_epoch() {
 }
 
 #[test]
-fn who_is_no_head_any_more_says_so_and_the_next_one_is_asked_the_same() {
+fn a_node_that_is_no_longer_the_head_refuses_and_the_next_one_gets_the_same_request() {
     for outside in [false, true] {
         let cluster = Cluster::start(3, 4);
         let client = begun(&cluster);
         if outside {
-            // It knows nothing but that it is out.
+            // It knows only that it is no longer a member.
             cluster.set(1, Mode::Outside);
             cluster.tell(&[0, 2], 2, &[0, 2]);
         } else {
@@ -67,13 +68,13 @@ fn who_is_no_head_any_more_says_so_and_the_next_one_is_asked_the_same() {
 }
 
 #[test]
-fn an_older_epoch_is_not_believed() {
+fn an_older_epoch_is_rejected() {
     let cluster = Cluster::start(3, 4);
     cluster.tell(&[0, 1, 2], 7, &[0, 1, 2]);
     let timeout = Duration::from_secs(1);
     let client = Client::builder().call_timeout(timeout).connect(cluster.seeds()).unwrap();
     client.counter(&name(1)).add(1).unwrap();
-    // One tells what was long ago, in which it would be the head.
+    // One member reports an old epoch, in which it is the head.
     cluster.tell(&[0], 6, &[0]);
     cluster.tell(&[1, 2], 8, &[1, 2]);
     cluster.set(0, Mode::Outside);
@@ -83,7 +84,7 @@ fn an_older_epoch_is_not_believed() {
     let asked = cluster.asked(ADD);
     assert!(asked.iter().filter(|(member, _)| *member == 0).count() <= 1, "{asked:?}");
     assert_eq!((0..4).map(|shard| cluster.state().count(shard)).sum::<i64>(), 5);
-    // Nobody but that one is left, and what it tells is not true.
+    // Only that member is left, and its topology is outdated.
     cluster.kill(1);
     cluster.kill(2);
     let error = client.counter(&name(0)).add(1).unwrap_err();
@@ -92,10 +93,10 @@ fn an_older_epoch_is_not_believed() {
 }
 
 #[test]
-fn a_head_that_dies_with_the_answer_leaves_it_to_the_next() {
+fn a_head_that_dies_before_its_reply_is_replaced_by_the_next() {
     let cluster = Cluster::start(3, 4);
     let other = begun(&cluster);
-    // It is executed, and only the answer is lost.
+    // It is executed, and only the reply is lost.
     cluster.set(1, Mode::Breaks);
     std::thread::scope(|scope| {
         let adding = scope.spawn(|| client(&cluster).counter(&name(1)).add(10).unwrap());
@@ -111,17 +112,17 @@ fn a_head_that_dies_with_the_answer_leaves_it_to_the_next() {
     assert_eq!(cluster.state().count(1), 11, "once");
     let asked = cluster.asked(ADD);
     assert_eq!(asked[asked.len() - 1].0, 2);
-    // The client that was not there when it happened finds out as well.
+    // A client that was idle during the change notices it as well.
     assert_eq!(other.counter(&name(1)).add(1).unwrap(), 12);
 }
 
 #[test]
-fn a_head_that_falls_silent_is_found_out() {
+fn a_silent_head_is_noticed() {
     for mode in [Mode::CutOff, Mode::Frozen] {
         let cluster = Cluster::start(3, 4);
         let client = begun(&cluster);
         cluster.set(1, mode);
-        // What the silent one would tell is how it was before.
+        // The silent member would report the old epoch.
         cluster.tell(&[0, 2], 2, &[0, 2]);
         assert_eq!(client.counter(&name(1)).add(1).unwrap(), 2);
         let asked = cluster.asked(ADD);
@@ -134,7 +135,7 @@ fn a_head_that_falls_silent_is_found_out() {
 }
 
 #[test]
-fn a_wait_goes_on_elsewhere_with_the_time_it_has_left() {
+fn a_wait_continues_at_the_new_head_with_its_remaining_time() {
     let cluster = Cluster::start(3, 4);
     let client = begun(&cluster);
     cluster.set(1, Mode::CutOff);
@@ -152,13 +153,13 @@ fn a_wait_goes_on_elsewhere_with_the_time_it_has_left() {
 }
 
 #[test]
-fn a_call_that_ended_in_silence_makes_the_next_one_look_first() {
+fn after_a_call_without_a_reply_the_next_one_refreshes_first() {
     let cluster = Cluster::start(3, 4);
     let timeout = Duration::from_millis(300);
     let client = Client::builder().call_timeout(timeout).connect(cluster.seeds()).unwrap();
     client.counter(&name(1)).add(1).unwrap();
     cluster.set(1, Mode::CutOff);
-    // Too short to doubt it.
+    // Too short for a refresh.
     let error = client.counter(&name(1)).add(1).unwrap_err();
     assert!(matches!(error, Error::NoAnswer { .. }), "{error:?}");
     assert_eq!(error.retry(), Retry::Unknown);
@@ -171,7 +172,7 @@ fn a_call_that_ended_in_silence_makes_the_next_one_look_first() {
 }
 
 #[test]
-fn a_member_that_joins_disturbs_nobody_and_is_known_when_it_is_needed() {
+fn a_member_that_joins_delays_no_call_and_is_known_when_needed() {
     let cluster = Cluster::start(2, 4);
     cluster.tell(&[0, 1], 1, &[0]);
     let client = Client::connect(cluster.addresses[0]).unwrap();
@@ -179,7 +180,7 @@ fn a_member_that_joins_disturbs_nobody_and_is_known_when_it_is_needed() {
     cluster.tell(&[0, 1], 2, &[0, 1]);
     client.counter(&name(0)).add(1).unwrap();
     assert_eq!(cluster.state().connections, [1, 0]);
-    // The reply was of a newer epoch, so the next call asks who is there.
+    // The reply was of a newer epoch, so the next call refreshes the topology.
     client.counter(&name(0)).add(1).unwrap();
     cluster.kill(0);
     cluster.tell(&[1], 3, &[1]);
@@ -187,7 +188,7 @@ fn a_member_that_joins_disturbs_nobody_and_is_known_when_it_is_needed() {
 }
 
 #[test]
-fn connections_outlive_a_change_that_is_not_about_them() {
+fn connections_outlive_changes_that_do_not_affect_them() {
     let cluster = Cluster::start(3, 4);
     let client = client(&cluster);
     for shard in 0..4 {
@@ -200,12 +201,12 @@ fn connections_outlive_a_change_that_is_not_about_them() {
         assert_eq!(client.counter(&name(shard)).add(1).unwrap(), 2);
     }
     let after = cluster.state().connections.clone();
-    // One to ask for news; the lanes are the same.
+    // One connection for the refresh; the lanes stay the same.
     assert_eq!(after[0] + after[1], before[0] + before[1] + 1, "{before:?} {after:?}");
 }
 
 #[test]
-fn a_pipeline_follows_the_shards_in_the_middle_of_it() {
+fn a_pipeline_follows_its_shards_while_it_runs() {
     const ROUNDS: i64 = 2_000;
     let cluster = Cluster::start(3, 4);
     let client = client(&cluster);
@@ -238,7 +239,7 @@ fn a_pipeline_follows_the_shards_in_the_middle_of_it() {
 }
 
 #[test]
-fn what_is_asked_of_all_shards_is_asked_of_all_heads() {
+fn requests_to_all_shards_go_to_all_heads() {
     let cluster = Cluster::start(3, 4);
     let client = client(&cluster);
     let mut pipeline = client.pipeline();
@@ -266,7 +267,7 @@ fn reads_go_to_any_member_and_stay_there() {
             cluster.asked(GET)[before..].iter().map(|(member, _)| *member).collect();
         assert_eq!(asked, [asked[0]; 5]);
         elsewhere += usize::from(asked[0] != 1);
-        // What changes something goes to the head, and so does what is asked along with it.
+        // Updates go to the head, and so do the reads in the same pipeline.
         let counter = client.counter(&name(1));
         let mut pipeline = client.pipeline();
         pipeline.push(&counter, CounterOp::Add { delta: 1 });
@@ -277,7 +278,7 @@ fn reads_go_to_any_member_and_stay_there() {
 }
 
 #[test]
-fn a_read_that_a_member_cannot_answer_is_the_heads() {
+fn a_read_that_a_member_cannot_serve_goes_to_the_head() {
     for mode in [Mode::Busy, Mode::Outside, Mode::Breaks, Mode::CutOff] {
         let cluster = Cluster::start(3, 4);
         [0, 2].into_iter().for_each(|member| cluster.set(member, mode));
@@ -295,7 +296,7 @@ fn a_read_that_a_member_cannot_answer_is_the_heads() {
             met += 1;
             let tries = if mode == Mode::Busy { 2 } else { 1 };
             assert_eq!(asked, [vec![asked[0]; tries], vec![1]].concat(), "{mode:?}");
-            // It is left alone for a while.
+            // It is avoided for a while.
             client.counter(&name(1)).get().unwrap();
             assert_eq!(cluster.asked(GET).last().unwrap().0, 1);
         }
@@ -303,7 +304,7 @@ fn a_read_that_a_member_cannot_answer_is_the_heads() {
 }
 
 #[test]
-fn a_busy_head_is_asked_again() {
+fn a_busy_head_is_retried() {
     let cluster = Cluster::start(1, 4);
     cluster.set(0, Mode::Busy);
     let timeout = Duration::from_millis(100);
@@ -326,7 +327,7 @@ fn seeds_may_be_dead_or_know_nothing() {
     let [dead, alive, _] = cluster.addresses[..] else { unreachable!("there are three") };
     let client = Client::connect(format!("nowhere,{dead},{alive}")).unwrap();
     assert_eq!(client.counter(&name(1)).add(1).unwrap(), 1);
-    // One that waits to become a member of something it knows nothing of.
+    // A node that has not joined its cluster yet, and does not know the members.
     let cluster = Cluster::start(3, 4);
     {
         let mut state = cluster.state();
@@ -343,7 +344,7 @@ fn seeds_may_be_dead_or_know_nothing() {
 fn a_new_head_with_a_clock_behind_loses_nothing() {
     let cluster = Cluster::start(3, 4);
     let client = client(&cluster);
-    // Known to be born by the clock of the head that is about to die, with its first request on the way.
+    // The session is born by the clock of a head that dies while the first request is in flight.
     client.counter(&name(0)).get().unwrap();
     client.counter(&name(1)).get().unwrap();
     cluster.state().behind_us[2] = 2_000_000;
@@ -358,7 +359,7 @@ fn a_new_head_with_a_clock_behind_loses_nothing() {
 }
 
 #[test]
-fn a_session_that_nobody_remembers_is_a_loss_if_it_was_used() {
+fn a_used_session_that_no_member_knows_is_an_error() {
     let cluster = Cluster::start(3, 4);
     let client = client(&cluster);
     client.counter(&name(1)).get().unwrap();
@@ -371,9 +372,9 @@ fn a_session_that_nobody_remembers_is_a_loss_if_it_was_used() {
 }
 
 #[test]
-fn a_session_that_is_new_is_born_by_the_clock_of_its_head() {
+fn a_new_session_is_born_by_the_clock_of_its_head() {
     let cluster = Cluster::start(3, 4);
-    // Further behind than a session's birth is set back.
+    // Further behind than the margin by which a session's birth is set back.
     cluster.state().behind_us[1] = 60_000_000;
     let client = client(&cluster);
     assert_eq!(client.counter(&name(0)).add(1).unwrap(), 1);
@@ -383,7 +384,7 @@ fn a_session_that_is_new_is_born_by_the_clock_of_its_head() {
 }
 
 #[test]
-fn a_client_that_begins_anew_believes_anybody() {
+fn a_client_that_forgot_its_sessions_accepts_any_epoch() {
     let cluster = Cluster::start(2, 4);
     cluster.tell(&[0, 1], 9, &[0, 1]);
     let mut client = client(&cluster);

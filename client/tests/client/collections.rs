@@ -1,4 +1,4 @@
-//! Lists, maps and sets against a real engine, with what they refuse.
+//! Lists, maps and sets against a real engine, including what they refuse.
 
 use std::time::{Duration, Instant};
 
@@ -6,7 +6,7 @@ use catena_client::{Client, Error, ListOp, MapOp, Merge, Reply, SetOp, Status};
 
 use crate::{LONG, SHORT, engine, status};
 
-/// What an optional value is.
+/// The bytes of an optional value.
 fn bytes(value: Option<impl AsRef<[u8]>>) -> Option<Vec<u8>> {
     value.map(|value| value.as_ref().to_vec())
 }
@@ -15,7 +15,7 @@ fn some(text: &str) -> Option<Vec<u8>> {
     Some(text.as_bytes().to_vec())
 }
 
-/// What a walk comes by, as text.
+/// The items of a walk, as text.
 fn texts(walk: impl Iterator<Item = Result<Vec<u8>, Error>>) -> Vec<String> {
     walk.map(|item| String::from_utf8(item.unwrap()).unwrap()).collect()
 }
@@ -116,14 +116,14 @@ fn items_are_claimed_until_they_are_done() {
     assert!(work.claim(LONG).unwrap().give_back().unwrap());
     let token = work.try_claim().unwrap().unwrap().keep();
     assert!(work.done(token).unwrap());
-    // A claim that is held too long is somebody else's.
+    // After its hold, an item can be claimed by another client.
     let three = work.clone().with_hold(SHORT).claim(LONG).unwrap();
     assert_eq!(&three[..], b"three");
     let other = Client::connect(engine.addresses()[0]).unwrap();
     let again = other.list("work").claim(LONG).unwrap();
     assert_eq!((&again[..], again.token() > three.token()), (&b"three"[..], true));
     assert!(!three.done().unwrap());
-    // So is that of a client that says goodbye.
+    // So can the item of a client that closes its session.
     again.keep();
     drop(other);
     assert_eq!(&work.claim(LONG).unwrap()[..], b"three");
@@ -200,7 +200,9 @@ fn numbers_are_merged_next_to_the_data() {
     assert_eq!(status(map.add("text", 1)), Status::Mismatch);
     let error = map.get_i64("text").unwrap_err();
     assert_eq!(error.status(), Some(Status::Mismatch));
-    assert!(error.to_string().contains("get of map `words`"), "{error}");
+    let error = error.to_string();
+    assert!(error.contains("get of map `words`"), "{error}");
+    assert!(error.contains("the value of key `text` is 1 byte, numbers are 8"), "{error}");
     assert_eq!(map.add_all([("a", 1), ("b", 2), ("a", 3)]).unwrap(), 2);
     assert_eq!((map.get_i64("a").unwrap(), map.get_i64("b").unwrap()), (Some(4), Some(2)));
     assert_eq!(map.merge_all(Merge::Append, [("log", "x"), ("log", "y")]).unwrap(), 1);
@@ -231,7 +233,7 @@ fn a_sorted_map_is_read_from_either_end() {
     assert_eq!(top, [b"pear".to_vec(), b"kiwi".to_vec()]);
     assert_eq!(sorted.top(99).count(), 5);
     assert_eq!(client.map("sorted").len().unwrap(), 5, "it is a map");
-    // Small pages give the same, in both directions and up to a limit.
+    // Small pages have the same result, in both directions and up to a limit.
     for items in 1..7 {
         let scan = || sorted.scan().page_items(items);
         assert_eq!(texts(scan().keys()), ["apple", "banana", "fig", "kiwi", "pear"]);
@@ -249,7 +251,7 @@ fn a_walk_misses_and_repeats_nothing_that_stays() {
     let mut seen = Vec::new();
     for key in map.scan().page_items(10).keys() {
         let key = String::from_utf8(key.unwrap()).unwrap();
-        // What is behind goes, something in front comes.
+        // Removes an entry behind the walk, and adds one in front of it.
         map.remove(&key).unwrap();
         map.put(format!("{key}!"), "y").unwrap();
         seen.push(key);

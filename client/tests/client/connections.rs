@@ -1,4 +1,4 @@
-//! Connecting, finding cores, and replacing what died.
+//! Connecting, finding the right core, and replacing broken connections.
 
 use std::net::TcpListener;
 use std::time::{Duration, Instant};
@@ -12,7 +12,7 @@ use crate::peer::{Peer, Stage, fault, name_in};
 type Script = Box<dyn FnOnce(Stage) + Send>;
 
 #[test]
-fn connecting_takes_one_round_trip_and_says_who_is_there() {
+fn connecting_takes_one_round_trip_and_names_the_engine() {
     let peer = Peer::start(|stage| {
         let mut conn = stage.greet();
         assert_eq!(conn.serve(), 0, "nothing is asked before it is needed");
@@ -30,7 +30,7 @@ fn the_first_call_on_another_core_takes_one_round_trip() {
     });
     let second: Script = Box::new(|stage| {
         let mut conn = stage.accept();
-        // All three are there before anything is answered.
+        // All three arrive before any reply.
         conn.expect_hello();
         let open = conn.next().unwrap();
         assert!(matches!(open.op(), Op::Session(SessionOp::Open { .. })));
@@ -51,7 +51,7 @@ fn the_first_call_on_another_core_takes_one_round_trip() {
 }
 
 #[test]
-fn nobody_there_is_an_error_that_says_what_to_do() {
+fn an_address_without_an_engine_is_an_error_with_advice() {
     let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let error = Client::connect(address).unwrap_err();
     assert!(matches!(error, Error::Unreachable { .. }), "{error:?}");
@@ -125,9 +125,9 @@ fn a_silent_node_is_an_error_at_the_deadline() {
     assert!(elapsed >= timeout && elapsed < timeout * 2, "{elapsed:?}");
     assert!(matches!(error, Error::NoAnswer { .. }), "{error:?}");
     assert_eq!(error.retry(), Retry::Unknown);
-    let start = format!("add of counter `visits` at {}: no answer in time", peer.address);
+    let start = format!("add of counter `visits` at {}: no reply in time", peer.address);
     assert!(error.to_string().starts_with(&start), "{error}");
-    // A read changes nothing, so it may be repeated.
+    // A read changes nothing, so it can be repeated.
     let error = client.counter("visits").get().unwrap_err();
     assert_eq!(error.retry(), Retry::Later);
     drop(client);
@@ -152,7 +152,7 @@ fn a_node_that_goes_away_is_an_error_within_the_call_timeout_even_for_a_long_wai
 }
 
 #[test]
-fn a_shard_that_moved_is_asked_where_it_went() {
+fn a_request_follows_a_shard_that_moved() {
     let (tell, told) = std::sync::mpsc::channel();
     let first: Script = Box::new(move |stage| {
         let mut conn = stage.greet();
@@ -181,7 +181,7 @@ fn a_shard_that_moved_is_asked_where_it_went() {
 }
 
 #[test]
-fn a_node_that_came_back_with_other_cores_is_looked_at_again() {
+fn a_node_that_restarted_with_other_cores_is_asked_again() {
     let peer = Peer::start(|mut stage| {
         // A core that does not exist.
         let closed = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
@@ -206,7 +206,7 @@ fn a_node_that_came_back_with_other_cores_is_looked_at_again() {
 }
 
 #[test]
-fn a_busy_door_is_an_error_that_may_pass() {
+fn a_node_without_free_connections_is_a_temporary_error() {
     let peer = Peer::start(|stage| {
         let mut conn = stage.accept();
         let hello = conn.next().unwrap();
@@ -237,7 +237,7 @@ fn dropping_a_client_closes_its_sessions() {
 }
 
 #[test]
-fn spinning_gets_the_same_answers() {
+fn spinning_gets_the_same_replies() {
     let peer = Peer::start(|stage| {
         stage.greet().serve();
     });

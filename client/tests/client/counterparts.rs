@@ -1,4 +1,4 @@
-//! What the table of counterparts names is there.
+//! All methods in the table of counterparts exist.
 
 use std::collections::BTreeSet;
 use std::path::Path;

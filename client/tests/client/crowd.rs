@@ -1,4 +1,4 @@
-//! Many clients wait at once, and cost the engine no thread.
+//! Many clients wait at once, and the engine needs no thread for them.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -7,7 +7,7 @@ use catena_client::Client;
 
 use crate::{LONG, engine};
 
-/// As many workers as a large job has.
+/// The number of workers of a large job.
 const CLIENTS: u32 = 1_000;
 
 #[test]
@@ -25,7 +25,7 @@ fn a_thousand_clients_wait_at_one_barrier() {
                 assert_eq!(party.wait(LONG * 2).unwrap(), 0);
                 passed.fetch_add(1, Ordering::Relaxed);
             };
-            // A thread of this process is all that waiting costs, and a small one will do.
+            // A blocking client needs a thread here, and a small stack is enough.
             let builder = builder.name("worker".to_owned()).stack_size(256 * 1024);
             builder.spawn_scoped(scope, wait).unwrap();
         }
@@ -36,17 +36,17 @@ fn a_thousand_clients_wait_at_one_barrier() {
             std::thread::sleep(Duration::from_millis(1));
         }
         assert_eq!(passed.load(Ordering::Relaxed), 0);
-        // Other tests start engines of their own in this process meanwhile, but not hundreds.
+        // Other tests start engines in this process meanwhile, but not hundreds.
         assert!(engine_threads() < threads + 100);
         assert_eq!(client.inspect("start").unwrap().unwrap().waiters, CLIENTS);
-        // The engine answers others as ever.
+        // The engine serves other clients as usual.
         assert_eq!(client.counter("visits").increment().unwrap(), 1);
         assert_eq!(barrier.party("last", CLIENTS + 1).wait(LONG).unwrap(), 0);
     });
     assert_eq!(passed.into_inner(), u64::from(CLIENTS));
 }
 
-/// How many threads of this process belong to engines.
+/// The number of threads in this process that belong to engines.
 fn engine_threads() -> usize {
     let tasks = std::fs::read_dir("/proc/self/task").unwrap();
     let name = |task: std::io::Result<std::fs::DirEntry>| {

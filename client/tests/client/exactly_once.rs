@@ -1,4 +1,4 @@
-//! Connections are cut at random; what was asked happens once.
+//! Connections are cut at random, and every request takes effect exactly once.
 
 use std::net::SocketAddr;
 use std::sync::Mutex;
@@ -11,7 +11,8 @@ use catena_engine::Engine;
 use crate::proxy::{Proxy, Random};
 use crate::{LONG, engine};
 
-/// Decides where connections are cut. What the threads make of it, the scheduler decides as well.
+/// Decides where connections are cut. The interleaving of the threads also depends on the
+/// scheduler.
 const SEED: u64 = 0xCA7E;
 
 #[test]
@@ -25,13 +26,13 @@ fn adds_through_cut_connections_are_counted_once() {
         for thread in 0..THREADS {
             let address = proxy.address;
             scope.spawn(move || {
-                let mut random = Random(SEED + u64::try_from(thread).unwrap());
+                let mut random = Random::new(SEED + u64::try_from(thread).unwrap());
                 let client = connect(address);
                 let all = client.counter("all");
                 let own = client.counter(&format!("own {thread}"));
                 let mut added = 0;
                 while added < ADDS {
-                    // One by one, or many at once.
+                    // Single calls and pipelines.
                     if random.below(10) == 0 {
                         all.add(1).unwrap();
                         added += 1;
@@ -58,7 +59,7 @@ fn adds_through_cut_connections_are_counted_once() {
     assert!(proxy.cuts() > 500, "only {} connections were cut", proxy.cuts());
 }
 
-/// A client, through connections that may be cut before the Welcome.
+/// Connects a client, through connections that may be cut before the Welcome.
 fn connect(address: SocketAddr) -> Client {
     loop {
         if let Ok(client) = Client::connect(address) {
@@ -67,8 +68,8 @@ fn connect(address: SocketAddr) -> Client {
     }
 }
 
-/// Lets somebody wait through a proxy, cuts its connections while it does, lets the wait end, and
-/// answers what came of it. What `begin` answers is handed to `end`.
+/// Lets a client wait through a proxy, cuts its connections meanwhile, ends the wait, and returns
+/// its result. `end` gets what `begin` returns.
 fn wait_through_cuts<T: Send>(
     object: &str,
     begin: impl FnOnce(&Client) -> u64,
@@ -83,13 +84,13 @@ fn wait_through_cuts<T: Send>(
         let waiting = scope.spawn(|| wait(&Client::connect(proxy.address).unwrap()));
         let start = Instant::now();
         while waiters() == 0 {
-            assert!(start.elapsed() < LONG, "nobody waits for {object}");
+            assert!(start.elapsed() < LONG, "no client waits for {object}");
             std::thread::sleep(Duration::from_millis(1));
         }
         for _ in 0..3 {
             proxy.cut_all();
             std::thread::sleep(Duration::from_millis(20));
-            assert_eq!(waiters(), 1, "it waits on, once");
+            assert_eq!(waiters(), 1, "it still waits, once");
         }
         end(&client, begun);
         let came = waiting.join().unwrap();
@@ -191,10 +192,10 @@ fn other_waits_go_on_through_cuts() {
     assert!(version > 0);
 }
 
-/// So many bytes pass before a connection is cut, at most: a handful of requests.
+/// The maximum number of bytes before a connection is cut: a few requests.
 const CUT_BYTES: u64 = 4_000;
 
-/// Lets several clients work through connections that are cut all the time.
+/// Lets several clients work through connections that are cut continuously.
 fn through_cuts(clients: u64, work: impl Fn(u64, Client) + Sync) -> (Engine, Client) {
     let (engine, client) = engine(1);
     let proxy = Proxy::start(engine.addresses()[0], SEED, CUT_BYTES);
@@ -249,7 +250,7 @@ fn items_are_taken_once_through_cut_connections() {
             }
             return;
         }
-        // Three of them share the items; the last ones to come wait in vain for a while.
+        // Three clients share the items; the last ones to ask wait in vain for a while.
         let idle = Duration::from_millis(500);
         while let Ok(item) = popped.pop_front_wait(idle) {
             take(&item);

@@ -1,4 +1,4 @@
-//! Locks, semaphores and what else is held: by whom, for how long, and what becomes of it.
+//! Locks, semaphores and other holds: who holds them, for how long, and how they end.
 
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
@@ -34,7 +34,7 @@ fn locks() {
     assert_eq!(lock.state().unwrap(), state(1, 1, 0, 0), "dropping gives it back");
     let token = lock.lock(LONG).unwrap().keep();
     assert_eq!(lock.state().unwrap(), state(0, 1, 1, 0), "keeping does not");
-    // Another client may end it, by token.
+    // Another client can release it with the token.
     let other = Client::connect(engine.addresses()[0]).unwrap();
     assert!(other.lock("lock").extend(token, Hold::Session).unwrap());
     assert!(other.lock("lock").unlock(token).unwrap());
@@ -44,7 +44,7 @@ fn locks() {
 }
 
 #[test]
-fn a_lock_goes_to_who_asked_first_and_to_one_at_a_time() {
+fn a_lock_is_granted_in_order_and_to_one_client_at_a_time() {
     let (engine, client) = engine(1);
     let address = engine.addresses()[0];
     std::thread::scope(|scope| {
@@ -83,7 +83,7 @@ fn semaphores() {
     assert!(one.token() > three.token() && one.extend(LONG).unwrap());
     assert_eq!(status(gpus.acquire(1, SHORT)), Status::Timeout);
     assert_eq!(status(client.semaphore("gpus", 5).acquire(1, LONG)), Status::Mismatch);
-    // Who wants many is not overtaken by who wants few.
+    // A request for many permits is not overtaken by one for few.
     let address = engine.addresses()[0];
     let many = std::thread::spawn(move || {
         let client = Client::connect(address).unwrap();
@@ -107,10 +107,10 @@ fn semaphores() {
 }
 
 #[test]
-fn a_holder_that_dies_lets_go_at_its_deadline_and_its_token_is_stale() {
+fn a_dead_holder_is_released_at_its_deadline_and_its_token_is_stale() {
     let (engine, client) = engine(1);
     let address = engine.addresses()[0];
-    // This client never says anything again, and its connection stays open.
+    // This client sends nothing more, and its connection stays open.
     let dead: &Client = Box::leak(Box::new(Client::connect(address).unwrap()));
     dead.set_deadline(Instant::now() + SHORT);
     let stale = dead.lock("lock").lock(LONG).unwrap().keep();
@@ -127,7 +127,7 @@ fn a_holder_that_dies_lets_go_at_its_deadline_and_its_token_is_stale() {
     let (cell, map) = (client.cell("cell"), client.map("map"));
     cell.set_with_token(guard.token(), b"new").unwrap();
     map.put_with_token(guard.token(), "key", "new").unwrap();
-    // It was not dead after all, only slow.
+    // It was not dead, only slow.
     assert_eq!(status(dead.cell("cell").set_with_token(stale, b"old")), Status::StaleToken);
     assert_eq!(status(dead.map("map").put_with_token(stale, "key", "old")), Status::StaleToken);
     assert!(!dead.lock("lock").unlock(stale).unwrap());
@@ -139,10 +139,10 @@ fn a_holder_that_dies_lets_go_at_its_deadline_and_its_token_is_stale() {
 }
 
 #[test]
-fn a_process_that_is_killed_loses_its_lock_when_its_time_is_up() {
+fn a_killed_process_loses_its_lock_when_its_hold_ends() {
     let (engine, client) = engine(1);
     let mut child = Command::new(std::env::current_exe().unwrap())
-        .args(["--exact", "holders::a_process_that_is_told_to_locks_and_dies"])
+        .args(["--exact", "holders::a_process_locks_and_dies"])
         .env(TOLD, engine.addresses()[0].to_string())
         .stdout(Stdio::null())
         .stderr(Stdio::null())
@@ -155,11 +155,11 @@ fn a_process_that_is_killed_loses_its_lock_when_its_time_is_up() {
     assert!(guard.token() > inspected.holders[0].token);
 }
 
-/// Where the engine is, for the process that dies.
+/// The variable with the engine's address, for the process that dies.
 const TOLD: &str = "CATENA_TEST_DIES_WITH_LOCK_OF";
 
 #[test]
-fn a_process_that_is_told_to_locks_and_dies() {
+fn a_process_locks_and_dies() {
     let Ok(address) = std::env::var(TOLD) else { return };
     let client = Client::connect(address).unwrap();
     let guard = client.lock("lock").with_hold(Duration::from_secs(1)).lock(LONG);
@@ -168,7 +168,7 @@ fn a_process_that_is_told_to_locks_and_dies() {
 }
 
 #[test]
-fn a_hold_is_of_the_deadline_the_session_or_what_was_asked_for() {
+fn a_hold_is_of_the_deadline_the_session_or_a_time() {
     let (_engine, client) = engine(1);
     let left_ms = |name: &str| client.inspect(name).unwrap().unwrap().holders[0].left_ms;
     let second = Duration::from_secs(1);
@@ -199,7 +199,7 @@ fn a_hold_is_of_the_deadline_the_session_or_what_was_asked_for() {
 }
 
 #[test]
-fn a_client_that_says_goodbye_leaves_nothing_held() {
+fn a_closed_client_leaves_nothing_held() {
     let (engine, client) = engine(1);
     let other = Client::connect(engine.addresses()[0]).unwrap();
     std::mem::forget(other.lock("lock").lock(LONG).unwrap());
@@ -208,7 +208,7 @@ fn a_client_that_says_goodbye_leaves_nothing_held() {
 }
 
 #[test]
-fn a_hold_that_ends_while_it_is_waited_for_ends_the_wait() {
+fn a_hold_that_ends_during_the_wait_ends_the_wait() {
     let (engine, client) = engine(1);
     let other = Client::connect(engine.addresses()[0]).unwrap();
     let _guard = other.lock("lock").lock(LONG).unwrap();
@@ -218,7 +218,7 @@ fn a_hold_that_ends_while_it_is_waited_for_ends_the_wait() {
 }
 
 #[test]
-fn holds_are_asked_for_in_pipelines() {
+fn holds_can_be_requested_in_pipelines() {
     let (_engine, client) = engine(1);
     let lock = client.lock("lock");
     let hold_ms = client.hold_ms(LONG);

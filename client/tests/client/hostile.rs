@@ -1,4 +1,5 @@
-//! Peers that are no engines, or lie: typed errors, no panic, no memory on their word.
+//! Peers that are not engines, or that send false data: typed errors, no panics, and no allocations
+//! of a size that the peer chooses.
 
 use std::time::Duration;
 
@@ -33,7 +34,7 @@ fn nonsense() -> Vec<(Status, Vec<u8>)> {
 }
 
 #[test]
-fn whatever_answers_the_hello_is_told_apart_from_an_engine() {
+fn a_peer_that_is_not_an_engine_is_recognised() {
     for (status, bytes) in nonsense() {
         let peer = Peer::start(move |stage| {
             let mut conn = stage.accept();
@@ -61,7 +62,7 @@ fn members(address: &str) -> Members {
 }
 
 #[test]
-fn a_welcome_that_cannot_be_is_refused() {
+fn an_invalid_welcome_is_refused() {
     type Lie = fn(&mut catena_protocol::Welcome);
     let lies: [(Status, Lie); 7] = [
         (Status::BadBody, |welcome| welcome.shards = 3),
@@ -88,7 +89,7 @@ fn a_welcome_that_cannot_be_is_refused() {
 }
 
 #[test]
-fn whatever_answers_an_operator_is_told_apart_from_a_node() {
+fn a_peer_that_is_not_a_control_port_is_recognised() {
     for (status, bytes) in nonsense() {
         let peer = Peer::start(move |stage| {
             let mut conn = stage.accept();
@@ -104,7 +105,7 @@ fn whatever_answers_an_operator_is_told_apart_from_a_node() {
 }
 
 #[test]
-fn a_control_port_that_falls_silent_or_answers_something_else_is_an_error() {
+fn a_control_port_that_is_silent_or_sends_another_reply_is_an_error() {
     let peer = Peer::start(|stage| {
         let mut conn = stage.accept();
         let hello = conn.next().unwrap().header;
@@ -118,7 +119,7 @@ fn a_control_port_that_falls_silent_or_answers_something_else_is_an_error() {
         while conn.next().is_some() {}
     });
     let mut node = Operator::connect(&peer.address.to_string(), SHORT).unwrap();
-    // That is no answer to how it stands.
+    // That is not a reply to a request for the status.
     let error = node.status().unwrap_err();
     assert!(matches!(error, OperatorError::Garbled { .. }), "{error:?}");
     let error = node.join().unwrap_err();
@@ -131,7 +132,7 @@ fn a_control_port_that_falls_silent_or_answers_something_else_is_an_error() {
 const PEER_KINDS: (FrameKind, FrameKind) = (FrameKind::PeerHello, FrameKind::Operator);
 
 #[test]
-fn a_peer_that_hangs_up_instead_of_a_welcome_is_no_engine() {
+fn a_peer_that_disconnects_instead_of_a_welcome_is_not_an_engine() {
     let peer = Peer::start(|stage| {
         stage.accept().expect_hello();
     });
@@ -141,7 +142,7 @@ fn a_peer_that_hangs_up_instead_of_a_welcome_is_no_engine() {
 }
 
 #[test]
-fn a_peer_that_says_nothing_is_given_up_in_time() {
+fn a_silent_peer_is_given_up_in_time() {
     let peer = Peer::start(|stage| {
         let mut conn = stage.accept();
         while conn.next().is_some() {}
@@ -153,7 +154,7 @@ fn a_peer_that_says_nothing_is_given_up_in_time() {
 }
 
 #[test]
-fn nonsense_in_place_of_a_reply_is_an_error_and_the_client_lives_on() {
+fn an_invalid_reply_is_an_error_and_the_client_stays_usable() {
     for (status, bytes) in nonsense() {
         let peer = Peer::start(move |stage| {
             for _ in 0..3 {
@@ -175,7 +176,7 @@ fn nonsense_in_place_of_a_reply_is_an_error_and_the_client_lives_on() {
 }
 
 #[test]
-fn nonsense_once_is_a_broken_connection_like_any_other() {
+fn one_invalid_frame_counts_as_a_broken_connection() {
     for (_, bytes) in nonsense() {
         let peer = Peer::start(move |stage| {
             let mut conn = stage.greet();
@@ -195,7 +196,7 @@ fn nonsense_once_is_a_broken_connection_like_any_other() {
 }
 
 #[test]
-fn a_reply_to_nobody_is_an_error() {
+fn a_reply_without_a_request_is_an_error() {
     type Change = fn(&mut Header);
     let changes: [Change; 5] = [
         |header| header.flags = 999,
@@ -226,7 +227,7 @@ fn a_reply_to_nobody_is_an_error() {
 }
 
 #[test]
-fn a_reply_of_the_wrong_sort_is_an_error_and_the_connection_goes_on() {
+fn a_reply_of_the_wrong_sort_is_an_error_and_the_connection_stays() {
     let peer = Peer::start(|stage| {
         let mut conn = stage.greet();
         let asked = conn.request();

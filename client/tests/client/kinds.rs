@@ -1,4 +1,4 @@
-//! Each op of each kind against a real engine, with what it refuses.
+//! Each op of each kind against a real engine, including what it refuses.
 
 use catena_client::{CellOp, CounterOp, Elements, FlagOp, Reply, Retry, Status, Swapped};
 
@@ -49,7 +49,7 @@ fn cells() {
     let cell = client.cell("page");
     let empty = cell.get().unwrap();
     assert_eq!((empty.version(), &empty[..]), (0, &b""[..]));
-    // Versions are places in the shard's order: they grow, not by one.
+    // Versions are positions in the shard's order, so they grow by more than one.
     let first = cell.set(b"hello").unwrap();
     assert!(first > 0);
     let appended = cell.append(b" world").unwrap();
@@ -117,7 +117,7 @@ fn kinds_are_not_mixed_up() {
     assert_eq!((error.status(), error.retry()), (Some(Status::WrongKind), Retry::Never));
     assert!(
         error.to_string().contains("add of counter `thing`")
-            && error.to_string().contains("asked as a counter, but it is a cell"),
+            && error.to_string().contains("it is a cell, not a counter"),
         "{error}"
     );
     assert_eq!(status(client.vector("thing").get()), Status::WrongKind);

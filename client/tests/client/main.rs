@@ -30,13 +30,13 @@ use std::time::Duration;
 use catena_client::{Client, Error, Status};
 use catena_engine::Engine;
 
-/// Longer than anything a test waits for and gets.
+/// Longer than any wait that succeeds.
 const LONG: Duration = Duration::from_secs(30);
 
-/// As long as a test waits for what does not come.
+/// The timeout of waits that time out.
 const SHORT: Duration = Duration::from_millis(80);
 
-/// An engine of `cores` cores and a client of it.
+/// Starts an engine with `cores` cores, and connects a client.
 fn engine(cores: usize) -> (Engine, Client) {
     let engine = Engine::builder().cores(cores).start().expect("an engine starts on loopback");
     let client = Client::connect(engine.addresses()[0]).expect("the engine answers");

@@ -1,7 +1,7 @@
-//! A cluster that pretends: members that greet, count, refuse and fall silent as they are told.
+//! A scripted cluster: members that greet, count, refuse and fall silent as a test sets them.
 //!
-//! They share one log of what was executed, as the members of a chain do, so what one has executed
-//! another knows. Each has a view of the cluster of its own, which a test sets.
+//! They share one log of executed requests, as the members of a chain do. Each member has its own
+//! view of the cluster, which a test sets.
 
 use std::collections::{HashMap, HashSet};
 use std::io::Write;
@@ -19,41 +19,41 @@ use catena_protocol::{
 use crate::LONG;
 use crate::peer::{Asked, Conn, fault};
 
-/// The members, and what a test may look at and change.
+/// The members, and their state, which a test can read and change.
 pub(crate) struct Cluster {
     pub(crate) addresses: Vec<SocketAddr>,
     shared: Arc<Mutex<State>>,
 }
 
-/// What a member does.
+/// The behaviour of a member.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum Mode {
-    /// What it should.
+    /// Correct.
     #[default]
     Serves,
-    /// It says Welcome and answers nothing else, like one that is cut off from the others.
+    /// It sends a Welcome and nothing else, like a member that is cut off from the others.
     CutOff,
-    /// It executes, and breaks the connection in place of the answer.
+    /// It executes requests, and breaks the connection instead of replying.
     Breaks,
-    /// It takes connections and says nothing, like a process that is stopped.
+    /// It accepts connections and sends nothing, like a stopped process.
     Frozen,
-    /// It has no leave to read.
+    /// It refuses reads as busy.
     Busy,
-    /// It is no member.
+    /// It is not a member.
     Outside,
 }
 
 pub(crate) struct State {
     pub(crate) modes: Vec<Mode>,
-    /// How each member sees the cluster.
+    /// The view of each member.
     pub(crate) views: Vec<Welcome>,
-    /// What was asked of whom, Hellos left out.
+    /// The requests that each member received, without Hellos.
     pub(crate) asked: Vec<(usize, Header)>,
-    /// How many connections each member was asked for.
+    /// The number of connections to each member.
     pub(crate) connections: Vec<usize>,
-    /// Whose clock is how far behind, in microseconds.
+    /// How far the clock of each member is behind, in microseconds.
     pub(crate) behind_us: Vec<u64>,
-    /// Sessions that are refused when asked for, as if they were forgotten.
+    /// Whether to refuse opening sessions, as if they were forgotten.
     pub(crate) forgets: bool,
     streams: Vec<Vec<TcpStream>>,
     listens: Vec<bool>,
@@ -64,11 +64,12 @@ pub(crate) struct State {
     began: Instant,
 }
 
-/// What the clock of a member shows when it starts: sessions may be born before.
+/// The time of the members' clocks at the start, above 0 so that sessions can be born before.
 const CLOCK_US: u64 = 1_000_000_000;
 
 impl Cluster {
-    /// A cluster of so many members with one core each, every chain beginning at another one.
+    /// Starts a cluster of this many members with one core each, each chain beginning at another
+    /// member.
     pub(crate) fn start(members: usize, shards: u32) -> Cluster {
         let listeners: Vec<TcpListener> =
             (0..members).map(|_| TcpListener::bind("127.0.0.1:0").unwrap()).collect();
@@ -110,7 +111,7 @@ impl Cluster {
         self.state().modes[member] = mode;
     }
 
-    /// Lets everybody in `told` know that the cluster has these members since `epoch`.
+    /// Gives the members in `told` the view that the cluster has these members since `epoch`.
     pub(crate) fn tell(&self, told: &[usize], epoch: u32, members: &[usize]) {
         let mut state = self.state();
         let shards = state.views[0].shards;
@@ -119,29 +120,29 @@ impl Cluster {
         }
     }
 
-    /// A member is gone: nobody listens, connections break.
+    /// Stops a member: it no longer listens, and its connections break.
     pub(crate) fn kill(&self, member: usize) {
         self.state().listens[member] = false;
         self.cut(member);
-        // Wakes the listener, which sees that it is over.
+        // Wakes the listener, so that it stops.
         _ = TcpStream::connect(self.addresses[member]);
         let listener = self.state().listeners[member].take();
         listener.expect("it listened").join().unwrap();
     }
 
-    /// All connections to a member break.
+    /// Breaks all connections to a member.
     pub(crate) fn cut(&self, member: usize) {
         for stream in self.state().streams[member].drain(..) {
             _ = stream.shutdown(Shutdown::Both);
         }
     }
 
-    /// The seeds of all.
+    /// The addresses of all members, as seeds.
     pub(crate) fn seeds(&self) -> String {
         self.addresses.iter().map(SocketAddr::to_string).collect::<Vec<_>>().join(",")
     }
 
-    /// Who was asked for an op, and under which session and number, in order; openings left out.
+    /// The members that received an op, each with session and number, in order; without Opens.
     pub(crate) fn asked(&self, op: OpCode) -> Vec<(usize, (u64, u64))> {
         let state = self.state();
         let is_it = |(_, header): &&(usize, Header)| header.op == op.to_wire();
@@ -150,11 +151,11 @@ impl Cluster {
         state.asked.iter().filter(is_it).map(ticket).collect()
     }
 
-    /// Waits until an op was asked of a member.
+    /// Waits until a member has received an op.
     pub(crate) fn await_asked(&self, member: usize, op: OpCode) {
         let start = Instant::now();
         while !self.asked(op).iter().any(|(asked, _)| *asked == member) {
-            assert!(start.elapsed() < LONG, "nobody asks {member} for {op:?}");
+            assert!(start.elapsed() < LONG, "{member} receives no {op:?}");
             std::thread::sleep(Duration::from_millis(1));
         }
     }
@@ -170,12 +171,12 @@ impl Drop for Cluster {
     }
 }
 
-/// A test that failed has the others' say all the same.
+/// Locks the state, even if a test that held it has failed.
 fn lock(shared: &Mutex<State>) -> MutexGuard<'_, State> {
     shared.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// How a cluster of `members` looks from the member at `at`, which need not be one.
+/// The view that the member `at`, which need not be in the cluster, has of a cluster of `members`.
 fn view(
     addresses: &[SocketAddr],
     epoch: u32,
@@ -183,7 +184,7 @@ fn view(
     members: &[usize],
     at: usize,
 ) -> Welcome {
-    // Those that leave a chain leave the others in their order.
+    // When members leave a chain, the others keep their order.
     let chain = |shard: u32| {
         let all = (0..addresses.len()).map(move |at| (at + shard as usize) % addresses.len());
         let place = |at: usize| members.iter().position(|member| *member == at);
@@ -257,7 +258,7 @@ fn serve(member: usize, mut conn: Conn, shared: &Mutex<State>) {
         let refusal = answer.as_ref().err().map(|status| fault(*status, 1).into());
         let answer = answer.as_ref().map_err(|_| refusal.as_ref().expect("it is one"));
         frame::write_reply(&mut out, &header, answer);
-        // The client may have hung up.
+        // The client may have closed the connection.
         _ = conn.stream.write_all(&out);
     }
 }
@@ -268,12 +269,12 @@ impl State {
         CLOCK_US + elapsed_us - self.behind_us[member]
     }
 
-    /// How many times counters of a shard were added to.
+    /// The sum of all counters of a shard.
     pub(crate) fn count(&self, shard: u16) -> i64 {
         self.counts.get(&ShardId(shard)).copied().unwrap_or_default()
     }
 
-    /// Whether a member takes itself for the head of a shard.
+    /// Whether a member is the head of a shard in its own view.
     fn is_head(&self, member: usize, shard: ShardId) -> bool {
         let view = &self.views[member];
         let head = view.members.chain(shard)[0];
@@ -323,7 +324,7 @@ impl State {
             }
             Op::Session(SessionOp::Close) => Ok(Reply::Unit),
             Op::Latch(_) => Ok(Reply::Number(0)),
-            other => panic!("nobody pretends to do {other:?}"),
+            other => panic!("the script has no {other:?}"),
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Names, listings, quotas and whatever else can be asked of any object.
+//! Names, listings, quotas, and what can be asked of any object.
 
 use std::time::{Duration, Instant};
 
@@ -9,7 +9,7 @@ use catena_client::{
 use crate::peer::{Peer, fault};
 use crate::{LONG, SHORT, engine, status};
 
-/// The names that are listed.
+/// The names of listed objects.
 fn names(objects: impl Iterator<Item = Result<ListedObject, Error>>) -> Vec<String> {
     objects.map(|object| object.unwrap().name).collect()
 }
@@ -31,7 +31,7 @@ fn an_object_is_listed_from_its_first_update_on() {
     assert_eq!(names(client.objects("")), [""; 0]);
     counter.add(1).unwrap();
     assert_eq!(names(client.objects("job/")), ["job/visits"]);
-    // Waiting makes objects too.
+    // Waiting makes objects as well.
     assert_eq!(status(client.latch("job/latch").wait(2, SHORT)), Status::Timeout);
     let _guard = client.lock("job/lock").lock(LONG).unwrap();
     assert_eq!(names(client.objects("job/")), ["job/latch", "job/lock", "job/visits"]);
@@ -49,7 +49,7 @@ fn pipelines_name_objects_too() {
     }
     pipeline.run().all_ok().unwrap();
     assert_eq!(names(client.objects("")), all);
-    // Deleted and made again on the way.
+    // Objects that are deleted and made again within a pipeline.
     let mut pipeline = client.pipeline();
     for counter in &counters {
         pipeline.push(counter, CounterOp::Add { delta: 1 });
@@ -83,7 +83,7 @@ fn a_name_is_sent_once_the_engine_asks_for_it_and_with_the_same_number() {
         let add = conn.request();
         assert_eq!(add.name(), None, "the engine knows it");
         conn.reply(&add, &Reply::Int(2));
-        // An engine that asks twice is mistaken.
+        // An engine that asks twice violates the protocol.
         let add = conn.request();
         conn.refuse(&add, fault(Status::NameNeeded, 0));
         let named = conn.request();
@@ -102,22 +102,22 @@ fn a_name_is_sent_once_the_engine_asks_for_it_and_with_the_same_number() {
 }
 
 #[test]
-fn what_is_behind_a_request_that_needs_its_name_stays_behind_it() {
+fn requests_behind_one_that_needs_its_name_stay_in_order() {
     let peer = Peer::start(|stage| {
         let mut conn = stage.greet();
         let mut first = Vec::new();
         for _ in 0..256 {
             first.push(conn.request());
         }
-        // The first one has the name, and the object is gone again before the others come.
+        // The first one has the name, and the object is deleted before the others arrive.
         assert_eq!(first[0].name(), Some("list"));
         assert!(first[1..].iter().all(|asked| asked.name().is_none()));
         conn.reply(&first[0], &Reply::Int(0));
         for asked in &first[1..] {
             conn.refuse(asked, fault(Status::NameNeeded, 0));
         }
-        // All of them come again before any of those that were not sent yet, except the one for which
-        // there was room before the first refusal was read.
+        // All of them are sent again before any that was not sent yet, except the one that fit into
+        // the window before the first refusal was read.
         let mut numbers = Vec::new();
         for _ in 0..300 {
             let asked = conn.request();
@@ -141,7 +141,7 @@ fn what_is_behind_a_request_that_needs_its_name_stays_behind_it() {
 }
 
 #[test]
-fn listings_are_merged_over_shards_and_go_on_where_they_ended() {
+fn listings_are_merged_over_shards_and_continue_where_they_ended() {
     let (_engine, client) = engine(2);
     let mut all: Vec<String> = (0..2_000).map(|n| format!("object {n}")).collect();
     let mut pipeline = client.pipeline();
@@ -155,7 +155,7 @@ fn listings_are_merged_over_shards_and_go_on_where_they_ended() {
     assert_eq!(names(client.objects("").page_items(1).take(50)), all[..50]);
     assert_eq!(names(client.objects("object 1").page_items(7)).len(), 1_111);
     assert_eq!(names(client.objects("").after(&all[999])), all[1_000..]);
-    // What goes behind the walk or comes in front of it changes nothing else.
+    // Objects that are deleted behind the walk, or made in front of it, do not affect others.
     let mut seen = Vec::new();
     for object in client.objects("").page_items(3) {
         let name = object.unwrap().name;
@@ -210,7 +210,7 @@ fn waiting_for_a_newer_version_ends_with_the_change() {
     let (engine, client) = engine(1);
     let address = engine.addresses()[0];
     let cell = client.cell("page");
-    // Of an object that is not there yet, too.
+    // Also of an object that does not exist yet.
     let waiting = std::thread::spawn(move || {
         let client = Client::connect(address).unwrap();
         client.wait_newer("page", 0, LONG).unwrap()
@@ -312,7 +312,7 @@ fn many_objects_are_deleted_at_once() {
 }
 
 #[test]
-fn a_node_says_how_it_is() {
+fn a_node_reports_statistics() {
     let (_engine, client) = engine(2);
     client.counter("visits").add(1).unwrap();
     assert_eq!(client.counter("visits").get().unwrap(), 1);
@@ -326,7 +326,7 @@ fn a_node_says_how_it_is() {
 }
 
 #[test]
-fn who_comes_late_makes_nothing() {
+fn a_client_that_joins_late_makes_nothing() {
     let (engine, client) = engine(2);
     let late = Client::builder().makes_objects(false).connect(engine.addresses()[0]).unwrap();
     let visits = late.counter("visits");

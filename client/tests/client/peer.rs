@@ -1,6 +1,6 @@
-//! A node played by a script: one thread that accepts, reads frames and answers what it is told.
+//! A scripted node: one thread that accepts connections, reads frames and sends replies.
 //!
-//! The script panics if the client does not do what it should; [`Peer::join`] passes that on.
+//! The script panics if the client misbehaves; [`Peer::join`] passes the panic on.
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -20,7 +20,7 @@ pub(crate) struct Peer {
     script: JoinHandle<()>,
 }
 
-/// What a script has: a port to accept on.
+/// The means of a script: a port to accept on.
 pub(crate) struct Stage {
     listener: TcpListener,
     pub(crate) welcome: Welcome,
@@ -40,12 +40,12 @@ pub(crate) struct Asked {
 }
 
 impl Peer {
-    /// A node of one core.
+    /// Starts a node of one core.
     pub(crate) fn start(script: impl FnOnce(Stage) + Send + 'static) -> Peer {
         Peer::of_cores([script]).pop().unwrap()
     }
 
-    /// A node with a core for each script. All of them name the others' ports.
+    /// Starts a node with a core for each script. Each of them names the ports of all.
     pub(crate) fn of_cores<S>(scripts: impl IntoIterator<Item = S>) -> Vec<Peer>
     where
         S: FnOnce(Stage) + Send + 'static,
@@ -88,16 +88,16 @@ impl Stage {
         self.listener.local_addr().unwrap()
     }
 
-    /// The next connection, before its Hello.
+    /// Accepts the next connection, before its Hello.
     pub(crate) fn accept(&self) -> Conn {
         let (stream, _) = self.listener.accept().unwrap();
-        // A script that waits for what never comes must not hang the tests.
+        // A script that waits in vain must not hang the tests.
         stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
         stream.set_nodelay(true).unwrap();
         Conn::new(stream)
     }
 
-    /// The next connection, greeted.
+    /// Accepts the next connection, and exchanges Hello and Welcome.
     pub(crate) fn greet(&self) -> Conn {
         let mut conn = self.accept();
         conn.expect_hello();
@@ -111,7 +111,7 @@ impl Conn {
         Conn { stream, words: vec![0; 2 << 20 >> 4], filled: 0 }
     }
 
-    /// The next frame, `None` at the end.
+    /// Reads the next frame; `None` at the end.
     pub(crate) fn next(&mut self) -> Option<Asked> {
         loop {
             let bytes: &[u8] = &bytemuck::cast_slice(&self.words)[..self.filled];
@@ -145,12 +145,12 @@ impl Conn {
         self.send(&out);
     }
 
-    /// The next request that opens no session; those that do are answered on the way.
+    /// Reads the next request, and replies to Opens in front of it.
     pub(crate) fn request(&mut self) -> Asked {
         self.request_and_open().1
     }
 
-    /// The next request, and the Open right in front of it if there is one.
+    /// Reads the next request, and returns it with the Open in front of it, if there is one.
     pub(crate) fn request_and_open(&mut self) -> (Option<Asked>, Asked) {
         let mut open = None;
         loop {
@@ -179,7 +179,8 @@ impl Conn {
         self.stream.write_all(bytes).unwrap();
     }
 
-    /// Answers requests with their number, until the client hangs up. Answers how many there were.
+    /// Replies to requests with their number, until the client closes the connection. Returns how
+    /// many there were.
     pub(crate) fn serve(&mut self) -> u64 {
         let mut served = 0;
         while let Some(asked) = self.next() {
@@ -218,7 +219,7 @@ impl Asked {
         Op::decode(self.header.op, body).expect("the client sends archives")
     }
 
-    /// Under which session and number.
+    /// Session and number.
     pub(crate) fn ticket(&self) -> (u64, u64) {
         (self.header.session, self.header.number)
     }

@@ -1,4 +1,4 @@
-//! Many ops at once: order, windows, single failures, cut connections, full sockets.
+//! Pipelines: order, windows, single failures, cut connections, full sockets.
 
 use std::cmp::Reverse;
 use std::collections::HashSet;
@@ -43,13 +43,13 @@ fn replies_of_two_shards_overtake_one_another() {
         stage.welcome.shards = 2;
         let mut conn = stage.greet();
         let mut asked: Vec<Asked> = (0..20).map(|_| conn.request()).collect();
-        // Those of shard 1 first: in each shard the numbers begin at 1.
+        // Replies for shard 1 first; numbers begin at 1 in each shard.
         asked.sort_by_key(|asked| Reverse(asked.header.shard.0));
         for asked in &asked {
             let number = i64::try_from(asked.header.number).unwrap();
             conn.reply(asked, &Reply::Int(100 * i64::from(asked.header.shard.0) + number));
         }
-        // A reply that has another shard's number answers nothing.
+        // A reply with the number of another shard belongs to no request.
         let mut lie = conn.request();
         lie.header.shard.0 ^= 1;
         conn.reply(&lie, &Reply::Int(9));
@@ -151,7 +151,7 @@ fn a_cut_pipeline_is_sent_again_under_its_numbers() {
         for asked in &sent[..20] {
             conn.reply(asked, &Reply::Int(asked.header.number.try_into().unwrap()));
         }
-        // Half a reply, so that the cut is no clean end.
+        // Half a reply, so that the cut is not a clean end.
         conn.send(&[0x7E, 0xCA, 1]);
         drop(conn);
         let mut conn = stage.greet();
@@ -209,7 +209,7 @@ fn an_expired_session_is_replaced_for_the_whole_pipeline() {
     peer.join();
 }
 
-/// Answers every second request before it reads the next, and everything with its number.
+/// Replies to requests in pairs, the second before the first, with their numbers.
 fn serve_by_pairs(stage: Stage) {
     let mut conn = stage.greet();
     let mut waiting: Option<Asked> = None;
@@ -258,7 +258,7 @@ fn two_full_sockets_do_not_stop_each_other() {
     const BYTES: usize = 1 << 20;
     let peer = Peer::start(|stage| {
         let mut conn = stage.greet();
-        // It reads nothing more while a reply of the same size is on its way.
+        // It reads nothing more until its reply, of the same size, is sent.
         for count in 0..64 {
             let asked = conn.request();
             let Op::Cell(CellOp::Swap { bytes }) = asked.op() else { panic!("not a swap") };

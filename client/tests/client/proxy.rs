@@ -1,7 +1,7 @@
 //! A proxy between clients and an engine that cuts connections at random.
 //!
-//! It listens on the engine's port at another loopback address, so the port that the engine
-//! announces leads to the proxy as well.
+//! It listens on the engine's port at another loopback address, so that the port in the engine's
+//! Welcome also leads to the proxy.
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::{IpAddr, Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
@@ -9,36 +9,35 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use rand_xoshiro::SplitMix64;
+use rand_xoshiro::rand_core::{Rng, SeedableRng};
+
 pub(crate) struct Proxy {
     pub(crate) address: SocketAddr,
     cuts: Arc<AtomicU64>,
-    /// Both ends of every connection there was.
+    /// Both ends of all connections.
     streams: Arc<Mutex<Vec<TcpStream>>>,
 }
 
-/// Numbers that a seed decides.
-pub(crate) struct Random(pub(crate) u64);
+/// Random numbers that depend only on the seed.
+pub(crate) struct Random(SplitMix64);
 
 impl Random {
-    /// SplitMix64 (Steele, Lea, Flood 2014).
-    pub(crate) fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
-        let mut mixed = self.0;
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-        mixed ^ (mixed >> 31)
+    pub(crate) fn new(seed: u64) -> Random {
+        Random(SplitMix64::seed_from_u64(seed))
     }
 
     /// A number below `end`.
     pub(crate) fn below(&mut self, end: u64) -> u64 {
-        self.next() % end
+        self.0.next_u64() % end
     }
 }
 
 impl Proxy {
-    /// A proxy for `engine` that cuts each direction of each connection after up to `bytes_max`.
+    /// Starts a proxy for `engine` that cuts each direction of each connection after up to
+    /// `bytes_max`.
     pub(crate) fn start(engine: SocketAddr, seed: u64, bytes_max: u64) -> Proxy {
-        // Those of earlier tests still listen, maybe on the port that this engine was given.
+        // Proxies of earlier tests still listen, perhaps on the same port.
         let places = (2..=254).map(|host| IpAddr::V4(Ipv4Addr::new(127, 0, 0, host)));
         let mut listeners =
             places.filter_map(|place| TcpListener::bind((place, engine.port())).ok());
@@ -49,7 +48,7 @@ impl Proxy {
         let streams = Arc::new(Mutex::new(Vec::new()));
         let all = Arc::clone(&streams);
         std::thread::spawn(move || {
-            let mut random = Random(seed);
+            let mut random = Random::new(seed);
             for client in listener.incoming() {
                 let Ok(client) = client else { return };
                 let Ok(node) = TcpStream::connect(engine) else { return };
@@ -73,9 +72,9 @@ impl Proxy {
         Proxy { address, cuts, streams }
     }
 
-    /// A proxy that cuts nothing by itself.
+    /// Starts a proxy that cuts no connection by itself.
     pub(crate) fn calm(engine: SocketAddr) -> Proxy {
-        // Nobody sends that much.
+        // No client sends that much.
         Proxy::start(engine, 0, u64::MAX)
     }
 
@@ -86,13 +85,13 @@ impl Proxy {
         }
     }
 
-    /// How many connections were cut.
+    /// The number of cut connections.
     pub(crate) fn cuts(&self) -> u64 {
         self.cuts.load(Ordering::Relaxed)
     }
 }
 
-/// Passes on some bytes, then cuts the connection in both directions.
+/// Forwards this many bytes, then cuts the connection in both directions.
 fn pump(mut from: TcpStream, mut to: TcpStream, mut bytes: u64, cuts: &AtomicU64) {
     let mut buffer = [0; 16 * 1024];
     let mut cut = false;
@@ -112,7 +111,7 @@ fn pump(mut from: TcpStream, mut to: TcpStream, mut bytes: u64, cuts: &AtomicU64
     }
     if cut {
         cuts.fetch_add(1, Ordering::Relaxed);
-        // Let the other direction bring what it has, sometimes.
+        // Sometimes lets the other direction deliver what is in flight.
         std::thread::sleep(Duration::from_micros(u64::from(buffer[63]) * 4));
     }
     for stream in [&from, &to] {

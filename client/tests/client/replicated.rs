@@ -13,12 +13,12 @@ use crate::LONG;
 /// Engines, and the directory with their cluster's record.
 struct Nodes {
     engines: Vec<Option<Engine>>,
-    /// Behind the engines, which use it when they leave.
+    /// Declared after the engines, which use it when they stop.
     directory: TempDir,
 }
 
 impl Nodes {
-    /// So many nodes that are members all.
+    /// Starts a cluster with this many members.
     fn start(count: usize) -> Nodes {
         let nodes = Nodes { directory: tempfile::tempdir().unwrap(), engines: Vec::new() };
         let replicas = u32::try_from(count).unwrap();
@@ -32,7 +32,7 @@ impl Nodes {
     fn builder(&self, at: usize, replicas: u32) -> catena_engine::Builder {
         let location = format!("file://{}", self.directory.path().display()).parse().unwrap();
         let cluster = Cluster::at(location).create(true).replicas(replicas).min_members(1);
-        // So that nothing changes but by what a test does.
+        // The chains change only through what a test does.
         let cluster = cluster.heads(Heads::One).node_name(format!("node-{at}"));
         Engine::builder().cores(1 + at % 2).shards(8).cluster(cluster)
     }
@@ -49,7 +49,7 @@ impl Nodes {
         Operator::connect(&self.control(at), LONG).unwrap()
     }
 
-    /// Waits until a node stands like that.
+    /// Waits until the status of a node is as wanted.
     fn wait(&self, at: usize, is_wanted: impl Fn(&NodeStatus) -> bool) -> NodeStatus {
         let (mut operator, start) = (self.operator(at), Instant::now());
         loop {
@@ -82,7 +82,7 @@ impl Nodes {
     }
 }
 
-/// A client that has the patience for a failover on a machine with much to do.
+/// A client with a timeout that is long enough for a failover on a busy machine.
 fn patient() -> Builder {
     Client::builder().call_timeout(LONG)
 }
@@ -109,7 +109,7 @@ fn the_cluster_is_found_through_any_seed_or_its_record() {
         assert_eq!(counter.add(2).unwrap(), 2);
         assert_eq!(counter.get().unwrap(), 2);
     }
-    // Whoever reads elsewhere reads the same.
+    // A client that reads from other members reads the same.
     let other = Client::builder().read_from(ReadFrom::Any).connect(nodes.seeds()).unwrap();
     for at in 0..50 {
         assert_eq!(other.counter(&format!("counter {at}")).get().unwrap(), 2);
@@ -127,7 +127,7 @@ fn the_cluster_is_found_through_any_seed_or_its_record() {
 
 #[cfg(feature = "register")]
 #[test]
-fn a_record_that_somebody_fetched_is_enough() {
+fn a_record_that_the_caller_fetched_is_enough() {
     let nodes = Nodes::start(2);
     let record = nodes.directory.path().join("catena/config.json");
     let record = std::fs::read_to_string(record).unwrap();
@@ -135,13 +135,13 @@ fn a_record_that_somebody_fetched_is_enough() {
     assert_eq!(client.counter("visits").add(1).unwrap(), 1);
     assert_eq!(client.cluster().unwrap().members.len(), 2);
     let error = Client::connect_record("{}").unwrap_err().to_string();
-    assert!(error.starts_with("`the record` cannot be used as an address"), "{error}");
+    assert!(error.starts_with("no cluster is found through `the given record`: "), "{error}");
     let error = Client::connect(format!("{}#other", nodes.place())).unwrap_err().to_string();
     assert!(error.contains("other/config.json"), "{error}");
 }
 
 #[test]
-fn an_engine_that_stops_in_the_middle_costs_nothing() {
+fn an_engine_that_stops_meanwhile_loses_no_update() {
     const CLIENTS: i64 = 16;
     let mut nodes = Nodes::start(3);
     let (seeds, busiest) = (nodes.seeds(), nodes.busiest());
@@ -161,7 +161,7 @@ fn an_engine_that_stops_in_the_middle_costs_nothing() {
                 let (all, own) = (client.counter("all"), client.counter(&format!("own {nth}")));
                 let mut count = 0;
                 while !over.load(Ordering::Relaxed) {
-                    // One by one, or several at once.
+                    // Single calls and pipelines.
                     count += 1;
                     if nth % 2 == 0 {
                         all.add(1).unwrap();
@@ -208,10 +208,10 @@ fn a_wait_and_a_lock_outlive_their_head() {
         });
         let start = Instant::now();
         while client.lock("lock").state().unwrap().waiting == 0 {
-            assert!(start.elapsed() < LONG, "nobody waits");
+            assert!(start.elapsed() < LONG, "no client waits");
         }
         nodes.engines[busiest] = None;
-        // Still held, and still waited for, once.
+        // Still held, and with one waiter.
         let state = client.lock("lock").state().unwrap();
         assert_eq!((state.holders, state.waiting), (1, 1));
         let token = guard.token();
@@ -221,7 +221,7 @@ fn a_wait_and_a_lock_outlive_their_head() {
 }
 
 #[test]
-fn operators_see_how_nodes_stand_and_have_them_removed() {
+fn operators_read_the_state_of_nodes_and_remove_them() {
     let nodes = Nodes::start(3);
     let client = patient().connect(nodes.seeds()).unwrap();
     client.counter("visits").add(1).unwrap();
@@ -237,15 +237,15 @@ fn operators_see_how_nodes_stand_and_have_them_removed() {
     assert_eq!(client.counter("visits").add(1).unwrap(), 2);
     let error = operator.remove(other).unwrap_err();
     assert!(matches!(error, OperatorError::Refused { .. }), "{error:?}");
-    // It would wait before it comes back.
+    // It would wait before it rejoins.
     let (mut removed, start) = (nodes.operator(1), Instant::now());
     while removed.status().unwrap().standing != "removed" {
-        assert!(start.elapsed() < LONG, "it hears that it is out");
+        assert!(start.elapsed() < LONG, "it learns that it was removed");
     }
     removed.join().unwrap();
     nodes.wait(0, |status| status.members.len() == 3);
     assert_eq!(client.counter("visits").add(1).unwrap(), 3);
-    // A port for clients has no operators.
+    // A port for clients accepts no operators.
     let address = nodes.engine(0).addresses()[0].to_string();
     let error = Operator::connect(&address, LONG).unwrap_err();
     assert!(matches!(error, OperatorError::Unwelcome { .. }), "{error:?}");

@@ -1,4 +1,4 @@
-//! What is sent again, under which number, and what is not.
+//! Which requests are retried, with which numbers, and which are not.
 
 use std::time::{Duration, Instant};
 
@@ -9,16 +9,16 @@ use catena_protocol::Reply;
 use crate::peer::{Peer, fault};
 
 #[test]
-fn a_request_whose_answer_was_lost_is_sent_again_under_its_number() {
+fn a_request_whose_reply_was_lost_is_retried_with_its_number() {
     let peer = Peer::start(|stage| {
         let mut conn = stage.greet();
         let open = conn.next().unwrap();
         let add = conn.next().unwrap();
-        // Whether anything was executed before the cut, the client cannot tell.
+        // The client cannot know whether anything was executed before the cut.
         drop(conn);
         let mut conn = stage.greet();
         let (again_open, again) = conn.request_and_open();
-        let again_open = again_open.expect("nobody said that the session is open");
+        let again_open = again_open.expect("the peer has not confirmed that the session is open");
         assert_eq!((open.header, open.op()), (again_open.header, again_open.op()));
         assert_eq!((add.header, add.op()), (again.header, again.op()));
         conn.reply(&again, &Reply::Int(7));
@@ -41,7 +41,7 @@ fn a_request_whose_answer_was_lost_is_sent_again_under_its_number() {
 }
 
 #[test]
-fn a_read_whose_answer_was_lost_is_sent_again() {
+fn a_read_whose_reply_was_lost_is_retried() {
     let peer = Peer::start(|stage| {
         let mut conn = stage.greet();
         conn.request();
@@ -159,7 +159,7 @@ fn a_session_that_expired_in_its_sleep_is_replaced() {
 }
 
 #[test]
-fn a_session_that_is_gone_with_the_answer_is_an_error() {
+fn a_session_that_is_lost_with_the_reply_is_an_error() {
     let peer = Peer::start(|stage| {
         let mut conn = stage.greet();
         let first = conn.request();
@@ -210,7 +210,8 @@ fn a_wait_that_was_given_up_does_not_bind_the_next_request() {
         assert!(conn.next().is_none(), "the client gives up");
         let mut conn = stage.greet();
         let next = conn.request();
-        // The old session has a request that may still be parked; acknowledging it is forbidden.
+        // A request of the old session may still wait inside the engine, and must not be
+        // acknowledged.
         assert_ne!(next.header.session, wait.header.session);
         conn.reply(&next, &Reply::Int(1));
         conn.serve();
@@ -235,7 +236,7 @@ fn a_wait_that_was_given_up_does_not_bind_the_next_request() {
 }
 
 #[test]
-fn a_wait_that_may_be_parked_behind_a_refusal_does_not_bind_the_next_request() {
+fn a_wait_that_may_continue_after_a_refusal_does_not_bind_the_next_request() {
     let peer = Peer::start(|stage| {
         let mut conn = stage.greet();
         let wait = conn.request();
@@ -281,7 +282,7 @@ fn forgetting_sessions_begins_new_ones() {
 }
 
 #[test]
-fn an_engine_that_shuts_down_is_waited_for() {
+fn an_engine_that_shuts_down_is_retried() {
     let peer = Peer::start(|stage| {
         let mut conn = stage.greet();
         let first = conn.request();

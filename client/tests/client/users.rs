@@ -6,7 +6,7 @@ use catena_client::{Client, Error, Reply, Retry, Status, UserOp, UserType, user_
 use catena_engine::rkyv::{Archive, Archived, Deserialize, Serialize};
 use catena_engine::{BadSnapshot, Context, Engine, Object, Rejection};
 
-/// Words, and how often each was told; no word twice in a row.
+/// A sequence of words without immediate repetitions.
 #[derive(Default)]
 struct Words {
     said: Vec<String>,
@@ -37,7 +37,8 @@ impl UserType for Words {
     type Reply = Said;
 }
 
-/// The same type id with another reply, as if client and engine were built from different sources.
+/// The same type id with another reply type, as if client and engine were built from different
+/// sources.
 struct Misread;
 
 impl UserType for Misread {
@@ -142,7 +143,7 @@ fn a_type_of_ones_own() {
     let error = words.update(&say(&["be"])).unwrap_err();
     assert_eq!((error.rejection(), error.retry()), (Some(BORING.0), Retry::Never));
     assert!(
-        error.to_string().contains("update of user `talk`")
+        error.to_string().contains("update of user object `talk`")
             && error.to_string().contains("refused with code 7"),
         "{error}"
     );

@@ -1,4 +1,4 @@
-//! Futures, logs and what the newer ops of vectors and reductions answer, against a real engine.
+//! Futures, logs, and more ops of vectors and reductions, against a real engine.
 
 use std::time::Duration;
 
@@ -53,7 +53,7 @@ fn a_cancelled_future_says_why() {
     let error = waiting.join().unwrap();
     assert!(matches!(&error, Error::Broken { reason, .. } if &**reason == "no money"));
     assert_eq!(error.retry(), Retry::Anew);
-    assert!(error.to_string().contains("no money. It stays so"), "{error}");
+    assert!(error.to_string().contains("no money. A cancelled future stays cancelled"), "{error}");
     assert_eq!(future.state().unwrap(), FutureState::Cancelled);
     assert_eq!(status(future.set("x")), Status::Broken);
     assert_eq!(status(future.peek()), Status::Broken);
@@ -85,7 +85,7 @@ fn logs() {
     log.print("ends").unwrap();
     assert_eq!(waiting.join().unwrap(), (3, b"ends".to_vec()));
     assert_eq!(status(log.print(&"x".repeat(4_097))), Status::TooLarge);
-    // The oldest lines are forgotten, and their numbers are not given again.
+    // The oldest lines are dropped, and their numbers are not used again.
     let mut pipeline = client.pipeline();
     for _ in 0..9_000 {
         pipeline.push(&log, catena_client::LogOp::Print { line: "line" });

@@ -1,4 +1,4 @@
-//! Replies that are lent out.
+//! Views of replies.
 
 use catena_client::{Client, Elements};
 use catena_protocol::Reply;

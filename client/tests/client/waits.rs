@@ -24,7 +24,7 @@ fn a_barrier_of_eight_keeps_step_for_many_generations() {
                     step.increment().unwrap();
                     assert_eq!(party.wait(LONG).unwrap(), generation * 2);
                     let expected = i64::try_from(generation + 1).unwrap() * 8;
-                    assert_eq!(step.get().unwrap(), expected, "nobody is ahead or behind");
+                    assert_eq!(step.get().unwrap(), expected, "no worker is ahead or behind");
                     assert_eq!(party.wait(LONG).unwrap(), generation * 2 + 1);
                 }
             });
@@ -178,17 +178,17 @@ fn a_reduction_that_times_out_says_who_is_missing_and_keeps_the_contribution() {
     let view = sums.contribute(part(2, 5, Elements::I64(&one)), LONG).unwrap();
     assert_eq!(view.as_i64(), Some(&[3][..]));
     drop(view);
-    // A worker that was started again gets the same result.
+    // A restarted worker gets the same result.
     let view = sums.contribute(part(0, 5, Elements::I64(&one)), LONG).unwrap();
     assert_eq!(view.as_i64(), Some(&[3][..]));
 }
 
-/// A client that never says anything again, with its connection open.
+/// A client that sends nothing more, with its connection open.
 fn dead(address: std::net::SocketAddr) -> &'static Client {
     Box::leak(Box::new(Client::connect(address).unwrap()))
 }
 
-/// Waits until so many requests wait at a barrier.
+/// Waits until this many requests wait at a barrier.
 fn until_waiting(client: &Client, barrier: &str, waiting: u32) {
     let start = Instant::now();
     while client.barrier(barrier).state().unwrap().waiting != waiting {
@@ -211,7 +211,7 @@ fn a_party_that_is_started_again_takes_its_seat_back() {
             (party.wait(LONG).unwrap(), party.wait(LONG).unwrap())
         });
         until_waiting(&client, "round", 1);
-        // The time of the first one is long over, and nothing is broken.
+        // The hold of the first one has ended long ago, and nothing is broken.
         std::thread::sleep(SHORT * 6);
         let state = client.barrier("round").state().unwrap();
         assert_eq!((state.round, state.arrived, state.waiting), (0, 1, 1));
@@ -268,7 +268,7 @@ fn a_party_that_is_lost_is_waited_for_and_named() {
     dead.barrier("round").with_hold(SHORT).arrive(Arrival::new("ada", 2)).unwrap();
     let mut grace = client.barrier("round").party("grace", 2);
     std::thread::sleep(SHORT * 2);
-    // Its arrival went with it.
+    // Its arrival was withdrawn with it.
     let error = grace.wait(SHORT).unwrap_err();
     let Error::TimedOut { missing, .. } = &error else { panic!("{error:?}") };
     assert_eq!(missing.names, ["ada"]);
@@ -285,7 +285,7 @@ fn a_seat_of_a_reduction_is_lost_and_taken_back_too() {
         let again = scope.spawn(|| {
             let client = Client::connect(address).unwrap();
             let mut seat = client.reduction("sums").with_hold(LONG).seat(0, 2).on_loss(Loss::Break);
-            // What the first one brought counts.
+            // The contribution of the first one counts.
             let round = seat.contribute(ReduceOp::Sum, &[7_i64], LONG).unwrap();
             assert_eq!(round.as_i64(), Some(&[6][..]));
         });
@@ -298,7 +298,7 @@ fn a_seat_of_a_reduction_is_lost_and_taken_back_too() {
         let round = seat.contribute(ReduceOp::Sum, &[1_i64], LONG).unwrap();
         assert_eq!(round.as_i64(), Some(&[6][..]));
         again.join().unwrap();
-        // Now nobody comes in time for seat 1: whoever waits for it is told so.
+        // Now seat 1 is not taken in time, which breaks the waits for it.
         let mut seat = client.reduction("sums").seat(0, 2).on_loss(Loss::Break).starting_at(1);
         let error = seat.contribute(ReduceOp::Sum, &[1_i64], LONG).map(drop).unwrap_err();
         assert!(matches!(&error, Error::Broken { .. }), "{error:?}");

@@ -1,9 +1,10 @@
-//! Who is in the cluster, how each node stands, and what an operator may change about it.
+//! Commands about the members of a cluster: show the state of every node, remove a member, let a
+//! removed node rejoin.
 //!
-//! Every node is asked for itself, at its control port: what one says of another is how it sees it.
-//! Of several views the newest epoch counts.
+//! Every node is asked at its control port for its own state, and for its view of the others. If
+//! views differ, the newest epoch counts.
 
-mod sight;
+mod probe;
 mod table;
 mod watch;
 
@@ -16,14 +17,14 @@ use catena_client::operator::{Operator, OperatorError};
 use clap::{Args, Subcommand};
 use serde_json::json;
 
-use self::sight::{Look, id_text};
+use self::probe::{ClusterProbe, id_text};
 use crate::WAIT_TIMEOUT;
-use crate::answer::{Answer, Undone};
+use crate::outcome::{ChangeError, Outcome};
 use crate::values::time;
 
 #[derive(Debug, Args)]
 pub(crate) struct ClusterArgs {
-    /// The control port of another node to ask, which need not be a member. May be given several times.
+    /// Control port of another node to ask, which need not be a member; can be given several times
     #[arg(long, global = true, value_name = "HOST:PORT")]
     control: Vec<String>,
     #[command(subcommand)]
@@ -32,37 +33,39 @@ pub(crate) struct ClusterArgs {
 
 #[derive(Debug, Subcommand)]
 enum ClusterCommand {
-    /// How every node stands. Ends with 1 unless all members answer, take part, and suspect nobody.
+    /// Show the state of every node; exit with 1 unless all members reply, are active and suspect
+    /// no other
     Status {
-        /// How each shard stands as well.
+        /// Show also the state of every shard
         #[arg(long)]
         shards: bool,
     },
-    /// The same again and again; without a terminal a line for each change.
+    /// Show the state of every node until --timeout, without a terminal a line for each change
     Watch {
-        /// How often to look.
+        /// Time between two updates
         #[arg(long, value_name = "TIME", default_value = "1s", value_parser = time)]
         every: Duration,
     },
-    /// Removes a member: another one is asked to do it.
+    /// Remove a member, through a request to another one
     Remove {
-        /// Its name or id, or how its id begins.
+        /// Name of the member, its id, or the beginning of its id
         node: String,
     },
-    /// Tells a node that was removed to come back now.
+    /// Let a removed node rejoin now
     Join {
-        /// Its control port; or its name or id, if it was given with `--control`.
+        /// Control port of the node; or its name or id, if its control port is given with
+        /// `--control`
         node: String,
     },
 }
 
-/// How long a node may take to say how it stands.
+/// Maximum time for a node to report its state.
 const NODE_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// How long it may take if that is asked again and again.
+/// The same while waiting for a change, when nodes are asked repeatedly.
 const POLL_TIMEOUT: Duration = Duration::from_millis(500);
 
-/// How often to see whether something was done.
+/// Time between two checks whether a change was made.
 const POLL: Duration = Duration::from_millis(50);
 
 impl ClusterArgs {
@@ -72,32 +75,33 @@ impl ClusterArgs {
         engine: &str,
         timeout: Option<Duration>,
         as_json: bool,
-    ) -> anyhow::Result<Answer> {
-        let mut look = Look::new(clients, engine, &self.control);
+    ) -> anyhow::Result<Outcome> {
+        let mut probe = ClusterProbe::new(clients, engine, &self.control);
         match &self.command {
             ClusterCommand::Status { shards } => {
-                look.again()?;
-                let text = table::text(&look, *shards);
-                Ok(Answer::value(look.json()).with_text(text).ending(look.is_well()))
+                probe.refresh()?;
+                let text = table::text(&probe, *shards);
+                Ok(Outcome::value(probe.json()).with_text(text).ending(probe.is_healthy()))
             }
-            ClusterCommand::Watch { every } => watch::watch(&mut look, *every, timeout, as_json),
+            ClusterCommand::Watch { every } => watch::watch(&mut probe, *every, timeout, as_json),
             ClusterCommand::Remove { node } => {
-                look.again()?;
-                look.timeout = POLL_TIMEOUT;
-                remove(&mut look, node, timeout.unwrap_or(WAIT_TIMEOUT))
+                probe.refresh()?;
+                probe.timeout = POLL_TIMEOUT;
+                remove(&mut probe, node, timeout.unwrap_or(WAIT_TIMEOUT))
             }
-            ClusterCommand::Join { node } => join(&mut look, node, timeout.unwrap_or(WAIT_TIMEOUT)),
+            ClusterCommand::Join { node } => {
+                join(&mut probe, node, timeout.unwrap_or(WAIT_TIMEOUT))
+            }
         }
     }
 }
 
-fn remove(look: &mut Look, node: &str, timeout: Duration) -> anyhow::Result<Answer> {
+fn remove(probe: &mut ClusterProbe, node: &str, timeout: Duration) -> anyhow::Result<Outcome> {
     let deadline = Instant::now() + timeout;
-    let (id, name) = look.member(node)?;
-    let newest = look.newest().context("no member of the cluster answers")?;
+    let (id, name) = probe.member(node)?;
+    let newest = probe.newest().context("no member of the cluster answers")?;
     if newest.members.len() == 1 {
-        let why = format!("{name} is the last member: nobody else has what it holds");
-        return Err(Undone::Refused(why).into());
+        return Err(ChangeError::LastMember { name }.into());
     }
     let others: Vec<String> = newest
         .members
@@ -106,43 +110,42 @@ fn remove(look: &mut Look, node: &str, timeout: Duration) -> anyhow::Result<Answ
         .map(|member| member.control.clone())
         .collect();
     let mut failure = None;
-    let told = others.iter().any(|control| {
-        let told = Operator::connect(control, NODE_TIMEOUT.min(timeout))
+    let accepted = others.iter().any(|control| {
+        let asked = Operator::connect(control, NODE_TIMEOUT.min(timeout))
             .and_then(|mut operator| operator.remove(id));
-        told.map_err(|error| failure = Some(error)).is_ok()
+        asked.map_err(|error| failure = Some(error)).is_ok()
     });
-    if !told {
-        return Err(failure.context("there is nobody else to ask")?.into());
+    if !accepted {
+        return Err(failure.context("there is no other member to ask")?.into());
     }
     loop {
-        look.again()?;
-        let newest = look.newest();
+        probe.refresh()?;
+        let newest = probe.newest();
         if let Some(newest) = newest.filter(|newest| !newest.has(id)) {
             let left: Vec<&str> =
                 newest.members.iter().map(|member| member.name.as_str()).collect();
             let text = format!(
-                "{name} is no member any more; epoch {}: {}",
+                "{name} is no longer a member; epoch {}: {}",
                 newest.epoch,
                 left.join(", ")
             );
             let json = json!({"removed": id_text(id), "name": name, "epoch": newest.epoch});
-            return Ok(Answer::value(json).with_text(text));
+            return Ok(Outcome::value(json).with_text(text));
         }
         if Instant::now() + POLL >= deadline {
-            let waited = "was asked to leave, and is still a member; see `catena cluster status`";
-            return Err(Undone::NotYet(format!("{name} {waited}")).into());
+            return Err(ChangeError::StillMember { name }.into());
         }
         sleep(POLL);
     }
 }
 
-fn join(look: &mut Look, node: &str, timeout: Duration) -> anyhow::Result<Answer> {
+fn join(probe: &mut ClusterProbe, node: &str, timeout: Duration) -> anyhow::Result<Outcome> {
     let deadline = Instant::now() + timeout;
     let control = match node.contains(':') {
         true => node.to_owned(),
         false => {
-            look.again()?;
-            look.control_of(node)?
+            probe.refresh()?;
+            probe.control_of(node)?
         }
     };
     let mut operator = Operator::connect(&control, NODE_TIMEOUT)?;
@@ -152,25 +155,25 @@ fn join(look: &mut Look, node: &str, timeout: Duration) -> anyhow::Result<Answer
         let (name, standing) = (&status.name, &status.standing);
         if standing != REMOVED {
             let text = match standing.as_str() {
-                "outside" => format!("{name} is back, and asks to be taught"),
-                standing => format!("{name} is back: {standing}"),
+                "outside" => format!("{name} is rejoining the cluster"),
+                standing => format!("{name} has rejoined as {standing}"),
             };
             let json = json!({
                 "node": id_text(status.node), "name": name, "standing": standing,
             });
-            return Ok(Answer::value(json).with_text(text));
+            return Ok(Outcome::value(json).with_text(text));
         }
         if Instant::now() + POLL >= deadline {
-            return Err(Undone::NotYet(format!("{name} was told, and is still out")).into());
+            return Err(ChangeError::StillRemoved { name: status.name }.into());
         }
         sleep(POLL);
     }
 }
 
-/// The standing of a node that waits to come back.
+/// The standing of a removed node, which waits before it rejoins.
 const REMOVED: &str = "removed";
 
-/// Whether a node said no, rather than nothing.
+/// Whether a node refused, rather than did not reply.
 fn is_refusal(error: &OperatorError) -> bool {
     matches!(error, OperatorError::Refused { .. } | OperatorError::Unwelcome { .. })
 }

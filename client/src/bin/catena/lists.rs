@@ -1,4 +1,4 @@
-//! Lists, which are queues of work too, and logs.
+//! Lists, which are also queues and work queues, and logs.
 
 use std::time::Duration;
 
@@ -6,97 +6,97 @@ use catena_client::{Client, Error};
 use clap::{Args, Subcommand};
 use serde_json::json;
 
-use crate::answer::{Answer, bytes_json};
+use crate::outcome::{Outcome, bytes_json};
 use crate::values::{self, HoldArg, all_bytes, bytes};
 
 #[derive(Debug, Args)]
 pub(crate) struct ListArgs {
-    /// The list's name.
+    /// Name of the list
     name: String,
     #[command(subcommand)]
-    op: ListOp,
+    op: ListCommand,
 }
 
 #[derive(Debug, Subcommand)]
-enum ListOp {
-    /// Prints how many items there are.
+enum ListCommand {
+    /// Print the number of items
     Len,
-    /// Prints an item, counted from 0.
+    /// Print the item at an index, from 0
     Get { index: u64 },
-    /// Prints items, one a line.
+    /// Print items, one per line
     #[command(visible_alias = "ls")]
     Range {
         #[arg(value_parser = values::range, default_value = "..")]
         range: std::ops::Range<u64>,
     },
-    /// Prints where an item is.
+    /// Print the index of an item
     IndexOf {
         item: String,
-        /// The last one that is equal.
+        /// Print the index of the last equal item
         #[arg(long)]
         last: bool,
     },
-    /// Whether all of these are in it.
+    /// Print whether the list contains all of these
     Contains {
         #[arg(required = true)]
         items: Vec<String>,
     },
-    /// Appends, and prints the new length.
+    /// Append items, and print the new length
     #[command(visible_alias = "push-back")]
     Push {
         #[arg(required = true)]
         items: Vec<String>,
     },
-    /// Puts in front, and prints the new length.
+    /// Insert an item at the front, and print the new length
     PushFront { item: String },
-    /// Takes the first item.
+    /// Remove and print the first item
     #[command(visible_alias = "pop-front")]
     Pop {
-        /// Wait for one, for `--timeout`.
+        /// Wait up to `--timeout` for an item
         #[arg(long)]
         wait: bool,
     },
-    /// Takes the last item.
+    /// Remove and print the last item
     PopBack,
-    /// Replaces an item, and prints the old one.
+    /// Replace the item at an index, and print the old one
     Set { index: u64, item: String },
-    /// Puts an item in between, and prints the new length.
+    /// Insert an item at an index, and print the new length
     Insert { index: u64, item: String },
-    /// Removes an item by its place, and prints it.
+    /// Remove the item at an index, and print it
     RemoveAt { index: u64 },
-    /// Removes the first item that is equal.
+    /// Remove the first equal item
     Remove { item: String },
-    /// Removes all that are equal to one of these.
+    /// Remove all items equal to one of these, and print how many
     RemoveAll {
         #[arg(required = true)]
         items: Vec<String>,
     },
-    /// Removes all that are equal to none of these.
+    /// Remove all items equal to none of these, and print how many
     RetainAll { items: Vec<String> },
-    /// Removes all items.
+    /// Remove all items, and print how many
     Clear,
-    /// Borrows the first item, waiting for one: prints a token and the item. It comes back by itself
-    /// unless `done TOKEN` is said in time.
+    /// Claim the first item, waiting for one, and print a token and the item; the item returns to
+    /// the list unless `done TOKEN` follows in time
     Claim {
-        /// Do not wait for one.
+        /// Do not wait for an item
         #[arg(long)]
         now: bool,
         #[command(flatten)]
         hold: HoldArg,
     },
-    /// Says that a claimed item is done with.
+    /// Remove a claimed item for good
     Done { token: u64 },
-    /// Gives a claimed item back to the front.
+    /// Return a claimed item to the front of the list
     Return { token: u64 },
 }
 
 impl ListArgs {
-    pub(crate) fn run(&self, client: &Client, timeout: Duration) -> anyhow::Result<Answer> {
+    pub(crate) fn run(&self, client: &Client, timeout: Duration) -> anyhow::Result<Outcome> {
         let list = client.list(&self.name);
         Ok(match &self.op {
-            ListOp::Len => Answer::value(list.len()?),
-            ListOp::Get { index } => Answer::bytes(list.get(*index)?),
-            ListOp::Range { range } => {
+            ListCommand::Len => Outcome::value(list.len()?),
+            ListCommand::Get { index } => Outcome::bytes(list.get(*index)?),
+            ListCommand::Range { range } => {
                 let mut items = Vec::new();
                 let mut at = range.start;
                 while at < range.end {
@@ -107,73 +107,83 @@ impl ListArgs {
                         break;
                     }
                 }
-                Answer::lines(items)
+                Outcome::lines(items)
             }
-            ListOp::IndexOf { item, last } => {
+            ListCommand::IndexOf { item, last } => {
                 let item = bytes(item)?;
                 let found = if *last { list.last_index_of(&item)? } else { list.index_of(&item)? };
-                found.map_or_else(Answer::nothing, Answer::value)
+                found.map_or_else(Outcome::nothing, Outcome::value)
             }
-            ListOp::Contains { items } => Answer::truth(list.contains_all(&all_bytes(items)?)?),
-            ListOp::Push { items } => Answer::value(match &all_bytes(items)?[..] {
+            ListCommand::Contains { items } => {
+                Outcome::truth(list.contains_all(&all_bytes(items)?)?)
+            }
+            ListCommand::Push { items } => Outcome::value(match &all_bytes(items)?[..] {
                 [item] => list.push_back(item)?,
                 items => list.extend(items)?,
             }),
-            ListOp::PushFront { item } => Answer::value(list.push_front(&bytes(item)?)?),
-            ListOp::Pop { wait: true } => Answer::bytes(Some(list.pop_front_wait(timeout)?)),
-            ListOp::Pop { wait: false } => Answer::bytes(list.pop_front()?),
-            ListOp::PopBack => Answer::bytes(list.pop_back()?),
-            ListOp::Set { index, item } => Answer::bytes(Some(list.set(*index, &bytes(item)?)?)),
-            ListOp::Insert { index, item } => Answer::value(list.insert(*index, &bytes(item)?)?),
-            ListOp::RemoveAt { index } => Answer::bytes(Some(list.remove_at(*index)?)),
-            ListOp::Remove { item } => Answer::truth(list.remove_value(&bytes(item)?)?),
-            ListOp::RemoveAll { items } => Answer::value(list.remove_all(&all_bytes(items)?)?),
-            ListOp::RetainAll { items } => Answer::value(list.retain_all(&all_bytes(items)?)?),
-            ListOp::Clear => Answer::value(list.clear()?),
-            ListOp::Claim { now, hold } => {
+            ListCommand::PushFront { item } => Outcome::value(list.push_front(&bytes(item)?)?),
+            ListCommand::Pop { wait: true } => Outcome::bytes(Some(list.pop_front_wait(timeout)?)),
+            ListCommand::Pop { wait: false } => Outcome::bytes(list.pop_front()?),
+            ListCommand::PopBack => Outcome::bytes(list.pop_back()?),
+            ListCommand::Set { index, item } => {
+                Outcome::bytes(Some(list.set(*index, &bytes(item)?)?))
+            }
+            ListCommand::Insert { index, item } => {
+                Outcome::value(list.insert(*index, &bytes(item)?)?)
+            }
+            ListCommand::RemoveAt { index } => Outcome::bytes(Some(list.remove_at(*index)?)),
+            ListCommand::Remove { item } => Outcome::truth(list.remove_value(&bytes(item)?)?),
+            ListCommand::RemoveAll { items } => {
+                Outcome::value(list.remove_all(&all_bytes(items)?)?)
+            }
+            ListCommand::RetainAll { items } => {
+                Outcome::value(list.retain_all(&all_bytes(items)?)?)
+            }
+            ListCommand::Clear => Outcome::value(list.clear()?),
+            ListCommand::Claim { now, hold } => {
                 let list = list.with_hold(hold.hold());
                 let claim = if *now { list.try_claim()? } else { Some(list.claim(timeout)?) };
-                let Some(claim) = claim else { return Ok(Answer::nothing()) };
+                let Some(claim) = claim else { return Ok(Outcome::nothing()) };
                 let json = json!({"token": claim.token(), "item": bytes_json(&claim)});
                 let text = format!("{} {}", claim.token(), String::from_utf8_lossy(&claim));
                 claim.keep();
-                Answer::value(json).with_text(text).keeping()
+                Outcome::value(json).with_text(text).keeping_session()
             }
-            ListOp::Done { token } => Answer::truth(list.done(*token)?),
-            ListOp::Return { token } => Answer::truth(list.give_back(*token)?),
+            ListCommand::Done { token } => Outcome::truth(list.done(*token)?),
+            ListCommand::Return { token } => Outcome::truth(list.give_back(*token)?),
         })
     }
 }
 
 #[derive(Debug, Args)]
 pub(crate) struct LogArgs {
-    /// The log's name.
+    /// Name of the log
     name: String,
     #[command(subcommand)]
-    op: LogOp,
+    op: LogCommand,
 }
 
 #[derive(Debug, Subcommand)]
-enum LogOp {
-    /// Prints a line into it.
+enum LogCommand {
+    /// Append a line, and print its number
     Print { line: String },
-    /// Prints its lines, the ones that are kept.
+    /// Print the lines that are kept
     Tail {
-        /// Only those behind this number.
+        /// Begin behind the line with this number
         #[arg(long, default_value_t = 0)]
         after: u64,
-        /// Go on with those that come, until nothing comes for `--timeout`.
+        /// Continue with new lines, until none arrives for `--timeout`
         #[arg(long, short)]
         follow: bool,
     },
 }
 
 impl LogArgs {
-    pub(crate) fn run(&self, client: &Client, timeout: Duration) -> anyhow::Result<Answer> {
+    pub(crate) fn run(&self, client: &Client, timeout: Duration) -> anyhow::Result<Outcome> {
         let log = client.log(&self.name);
         let (mut after, follow) = match &self.op {
-            LogOp::Print { line } => return Ok(Answer::value(log.print(line)?)),
-            LogOp::Tail { after, follow } => (*after, *follow),
+            LogCommand::Print { line } => return Ok(Outcome::value(log.print(line)?)),
+            LogCommand::Tail { after, follow } => (*after, *follow),
         };
         if !follow {
             let mut lines = Vec::new();
@@ -182,7 +192,7 @@ impl LogArgs {
                 lines.extend(page.iter().map(<[u8]>::to_vec));
                 after = (page.at() + page.len() as u64).saturating_sub(1).max(after);
                 if !page.more() || page.is_empty() {
-                    return Ok(Answer::lines(lines));
+                    return Ok(Outcome::lines(lines));
                 }
             }
         }
@@ -190,11 +200,11 @@ impl LogArgs {
             match log.tail_wait(after, timeout) {
                 Ok(page) => {
                     for line in page.iter() {
-                        Answer::bytes(Some(line)).print(false);
+                        Outcome::bytes(Some(line)).print(false);
                     }
                     after = (page.at() + page.len() as u64).saturating_sub(1).max(after);
                 }
-                Err(Error::TimedOut { .. }) => return Ok(Answer::done()),
+                Err(Error::TimedOut { .. }) => return Ok(Outcome::done()),
                 Err(error) => return Err(error.into()),
             }
         }

@@ -1,17 +1,18 @@
 //! `catena`: shared objects from the shell.
 //!
-//! Every kind and op of the client, and what people want to see of an engine. One call does one
-//! thing, prints one answer, and says by its exit code how it went; see [`answer`].
+//! It offers every kind and op of the client, and commands to inspect engines and clusters. An
+//! invocation runs one command, prints one result, and reports success by its exit code; see
+//! [`outcome`].
 
 #![forbid(unsafe_code)]
 
-mod answer;
 mod cluster;
+mod coordination;
+mod holds;
 mod lists;
 mod manage;
 mod maps;
-mod meeting;
-mod owning;
+mod outcome;
 mod scalars;
 mod top;
 mod values;
@@ -27,15 +28,15 @@ use catena_client::{Builder, Client};
 use clap::{CommandFactory, Parser, Subcommand};
 use clap_complete::Shell;
 
-use self::answer::{Answer, exit_code};
+use self::outcome::{Outcome, exit_code};
 
-/// Shared objects from the shell: counters, maps, queues, locks, barriers and more, kept by a Catena
-/// engine.
+/// Use the shared objects of a Catena engine from the shell: counters, maps, queues, locks,
+/// barriers and more.
 #[derive(Debug, Parser)]
 #[command(name = "catena", version, after_help = EXAMPLES)]
-struct Args {
-    /// The engine: any of its addresses or of its cluster's, or several with commas; or the place of
-    /// the cluster's record, `s3://bucket/prefix#cluster` or `file:///directory#cluster`.
+struct ToolArgs {
+    /// Address of the engine, or of any members of its cluster, separated by commas; or the place
+    /// of the cluster's record, `s3://bucket/prefix#cluster` or `file:///directory#cluster`
     #[arg(
         long,
         visible_alias = "seeds",
@@ -46,11 +47,11 @@ struct Args {
     )]
     engine: String,
 
-    /// Longest time to wait for what takes waiting, such as `500ms`, `5s` or `2m`; 5 s unless given.
+    /// Maximum time a blocking command waits, such as `500ms`, `5s` or `2m` [default: 5s]
     #[arg(long, global = true, value_name = "TIME", value_parser = values::time)]
     timeout: Option<Duration>,
 
-    /// Print the answer as one line of JSON.
+    /// Print the result as one line of JSON
     #[arg(long, global = true)]
     json: bool,
 
@@ -59,19 +60,19 @@ struct Args {
     store: StoreArgs,
 
     #[command(subcommand)]
-    command: Command,
+    command: ToolCommand,
 }
 
-/// How a store is reached, if the cluster's record is in one.
+/// How to reach the store with the cluster's record, if it is in one.
 #[cfg(feature = "s3")]
 #[derive(Debug, clap::Args)]
 struct StoreArgs {
-    /// A file with what S3 takes: a JSON object with `location`, `access_key`, `secret_access_key`,
-    /// `endpoint_url`, `region`, all of them optional. `CATENA_S3_LOCATION` and so on go before it.
+    /// File with settings for S3: a JSON object with `location`, `access_key`, `secret_access_key`,
+    /// `endpoint_url` and `region`, all optional; overridden by `CATENA_S3_LOCATION` and so on
     #[arg(long, global = true, value_name = "FILE")]
     s3_config: Option<PathBuf>,
 
-    /// The URL of a store that speaks S3 and is not AWS.
+    /// URL of an S3-compatible store other than AWS
     #[arg(long, global = true, value_name = "URL")]
     endpoint_url: Option<String>,
 }
@@ -83,95 +84,96 @@ Examples:
   catena map users put ada 'Ada Lovelace'
   catena map users get ada
   catena barrier round arrive --party w1 --parties 2 --timeout 5s
-  catena list jobs push resize-17.png            … and a worker: catena list jobs claim --hold 60s
+  catena list jobs push resize-17.png            a worker runs: catena list jobs claim --hold 60s
   catena lock deploy run -- ./deploy.sh          holds the lock while the command runs
-  catena ls job-1/                               what there is; `rm --prefix job-1/` deletes it
-  catena inspect round                           who holds, who waits, who is missing
-  catena top                                     the engine, live
-  catena cluster status                          who is in the cluster, and how they stand
-  catena cluster watch --timeout 1m              what changes there
+  catena ls job-1/                               lists objects; `rm --prefix job-1/` deletes them
+  catena inspect round                           shows holders, waiters and missing parties
+  catena top                                     shows the load of the engine, live
+  catena cluster status                          shows the members and their state
+  catena cluster watch --timeout 1m              shows changes of the cluster
   catena --engine s3://bucket/prefix ping        finds the cluster by its record (feature `s3`)
 
 A value `-` is read from standard input, `@FILE` from a file.
 
-Exit codes: 0 done; 1 no (absent, not swapped, empty, false, a cluster that is not well); 2 wrong
-usage; 3 timed out; 4 no engine answers; 5 refused; 6 broken or cancelled.";
+Exit codes: 0 success; 1 negative result (absent, not swapped, empty, false, cluster not healthy,
+command of `lock run` failed); 2 wrong usage; 3 timed out; 4 no engine answers; 5 refused; 6 broken
+or cancelled.";
 
 #[derive(Debug, Subcommand)]
-enum Command {
-    /// A 64-bit signed integer.
+enum ToolCommand {
+    /// Use a counter: a 64-bit signed integer
     Counter(scalars::CounterArgs),
-    /// A boolean.
+    /// Use a flag: a boolean
     Flag(scalars::FlagArgs),
-    /// Bytes.
+    /// Use a cell: bytes with a version
     Cell(scalars::CellArgs),
-    /// Rows and columns of numbers.
+    /// Use a vector: numbers in rows and columns
     Vector(scalars::VectorArgs),
-    /// Byte strings in a row, and a queue of work.
+    /// Use a list: byte strings in order, also as a queue or work queue
     List(lists::ListArgs),
-    /// Values by key, in the order of the keys.
+    /// Use a map: values by key, in the order of the keys
     #[command(visible_alias = "sorted-map")]
     Map(maps::MapArgs),
-    /// Byte strings, each at most once.
+    /// Use a set: distinct byte strings
     Set(maps::SetArgs),
-    /// Permits that are acquired and released.
-    Semaphore(owning::SemaphoreArgs),
-    /// One holder at a time.
-    Lock(owning::LockArgs),
-    /// A value that is set once.
-    Future(owning::FutureArgs),
-    /// Parties that wait for one another, again and again.
-    Barrier(meeting::BarrierArgs),
-    /// Opens once enough parties have counted down.
-    Latch(meeting::LatchArgs),
-    /// Vectors of several parties, combined.
-    Reduction(meeting::ReductionArgs),
-    /// Lines of text.
+    /// Use a semaphore: permits that are acquired and released
+    Semaphore(holds::SemaphoreArgs),
+    /// Use a lock: one holder at a time
+    Lock(holds::LockArgs),
+    /// Use a future: a value that is set once
+    Future(holds::FutureArgs),
+    /// Use a barrier: parties that wait for one another, repeatedly
+    Barrier(coordination::BarrierArgs),
+    /// Use a latch: opens once enough parties have counted down
+    Latch(coordination::LatchArgs),
+    /// Use a reduction: vectors of several parties, combined
+    Reduction(coordination::ReductionArgs),
+    /// Use a log: numbered lines of text
     Log(lists::LogArgs),
-    /// Lists named objects.
+    /// List named objects
     Ls(manage::LsArgs),
-    /// Tells everything about an object.
+    /// Describe an object
     Inspect(manage::InspectArgs),
-    /// Deletes an object, or all with a prefix.
+    /// Delete an object, or all objects with a prefix
     Rm(manage::RmArgs),
-    /// Waits until an object changes.
+    /// Wait until an object changes
     Wait(manage::WaitArgs),
-    /// Deletes an object after a time.
+    /// Delete an object after some time
     Expire(manage::ExpireArgs),
-    /// Limits what objects with a prefix may be and take, in each shard.
+    /// Limit number and memory of the objects with a prefix, in each shard
     Quota(manage::QuotaArgs),
-    /// How many objects with a prefix there are, and what they take.
+    /// Print number and memory of the objects with a prefix
     Usage(manage::UsageArgs),
-    /// Measures the way to the engine and back.
+    /// Measure the round-trip time to the engine
     Ping(manage::PingArgs),
-    /// Shows what the engine is doing, live.
+    /// Show the load of the engine, live
     Top(top::TopArgs),
-    /// Shows and changes who is in the cluster.
+    /// Show and change the members of the cluster
     Cluster(cluster::ClusterArgs),
-    /// Writes completions for a shell.
+    /// Print completions for a shell
     Completions {
-        /// Which shell.
+        /// The shell
         shell: Shell,
     },
 }
 
 fn main() -> ExitCode {
-    let args = Args::parse();
-    if let Command::Completions { shell } = args.command {
-        clap_complete::generate(shell, &mut Args::command(), "catena", &mut std::io::stdout());
+    let args = ToolArgs::parse();
+    if let ToolCommand::Completions { shell } = args.command {
+        clap_complete::generate(shell, &mut ToolArgs::command(), "catena", &mut std::io::stdout());
         return ExitCode::SUCCESS;
     }
     match run(&args) {
-        Ok(answer) => answer.print(args.json),
+        Ok(outcome) => outcome.print(args.json),
         Err(error) => {
-            answer::complain(&error, args.json);
+            outcome::print_error(&error, args.json);
             ExitCode::from(exit_code(&error))
         }
     }
 }
 
-impl Args {
-    /// What makes clients.
+impl ToolArgs {
+    /// The builder of the client.
     fn builder(&self) -> anyhow::Result<Builder> {
         let builder = Client::builder().call_timeout(CALL_TIMEOUT);
         #[cfg(feature = "s3")]
@@ -184,57 +186,59 @@ impl Args {
 impl StoreArgs {
     fn settings(&self) -> anyhow::Result<S3Settings> {
         let flags = S3Settings { endpoint_url: self.endpoint_url.clone(), ..S3Settings::default() };
-        let said = flags.or(S3Settings::from_env());
+        let settings = flags.or(S3Settings::from_env());
         Ok(match &self.s3_config {
-            Some(path) => said.or(S3Settings::from_file(path)?),
-            None => said,
+            Some(path) => settings.or(S3Settings::from_file(path)?),
+            None => settings,
         })
     }
 }
 
-/// Connects and does the one thing.
-fn run(args: &Args) -> anyhow::Result<Answer> {
+/// Connects and runs the command.
+fn run(args: &ToolArgs) -> anyhow::Result<Outcome> {
     let builder = args.builder()?;
-    if let Command::Cluster(cluster) = &args.command {
+    if let ToolCommand::Cluster(cluster) = &args.command {
         return cluster.run(builder, &args.engine, args.timeout, args.json);
     }
     let client = builder.connect(&args.engine)?;
     let timeout = args.timeout.unwrap_or(WAIT_TIMEOUT);
-    let answer = match &args.command {
-        Command::Counter(args) => args.run(&client),
-        Command::Flag(args) => args.run(&client),
-        Command::Cell(args) => args.run(&client),
-        Command::Vector(args) => args.run(&client),
-        Command::List(args) => args.run(&client, timeout),
-        Command::Map(args) => args.run(&client),
-        Command::Set(args) => args.run(&client),
-        Command::Semaphore(args) => args.run(&client, timeout),
-        Command::Lock(args) => args.run(&client, timeout),
-        Command::Future(args) => args.run(&client, timeout),
-        Command::Barrier(args) => args.run(&client, timeout),
-        Command::Latch(args) => args.run(&client, timeout),
-        Command::Reduction(args) => args.run(&client, timeout),
-        Command::Log(args) => args.run(&client, timeout),
-        Command::Ls(args) => args.run(&client),
-        Command::Inspect(args) => args.run(&client),
-        Command::Rm(args) => args.run(&client),
-        Command::Wait(args) => args.run(&client, timeout),
-        Command::Expire(args) => args.run(&client),
-        Command::Quota(args) => args.run(&client),
-        Command::Usage(args) => args.run(&client),
-        Command::Ping(args) => args.run(&client),
-        Command::Top(args) => args.run(&client),
-        Command::Cluster(_) | Command::Completions { .. } => unreachable!("was done before"),
+    let outcome = match &args.command {
+        ToolCommand::Counter(args) => args.run(&client),
+        ToolCommand::Flag(args) => args.run(&client),
+        ToolCommand::Cell(args) => args.run(&client),
+        ToolCommand::Vector(args) => args.run(&client),
+        ToolCommand::List(args) => args.run(&client, timeout),
+        ToolCommand::Map(args) => args.run(&client),
+        ToolCommand::Set(args) => args.run(&client),
+        ToolCommand::Semaphore(args) => args.run(&client, timeout),
+        ToolCommand::Lock(args) => args.run(&client, timeout),
+        ToolCommand::Future(args) => args.run(&client, timeout),
+        ToolCommand::Barrier(args) => args.run(&client, timeout),
+        ToolCommand::Latch(args) => args.run(&client, timeout),
+        ToolCommand::Reduction(args) => args.run(&client, timeout),
+        ToolCommand::Log(args) => args.run(&client, timeout),
+        ToolCommand::Ls(args) => args.run(&client),
+        ToolCommand::Inspect(args) => args.run(&client),
+        ToolCommand::Rm(args) => args.run(&client),
+        ToolCommand::Wait(args) => args.run(&client, timeout),
+        ToolCommand::Expire(args) => args.run(&client),
+        ToolCommand::Quota(args) => args.run(&client),
+        ToolCommand::Usage(args) => args.run(&client),
+        ToolCommand::Ping(args) => args.run(&client),
+        ToolCommand::Top(args) => args.run(&client),
+        ToolCommand::Cluster(_) | ToolCommand::Completions { .. } => {
+            unreachable!("it was run before")
+        }
     }?;
-    if answer.keeps {
-        // What the call holds, it holds beyond this process: a session that is closed loses it.
+    if outcome.keeps_session {
+        // What the command took is held beyond this process, so its session must not be closed.
         std::mem::forget(client);
     }
-    Ok(answer)
+    Ok(outcome)
 }
 
-/// How long an engine may take to answer what takes no waiting.
+/// Maximum time of a call that does not block.
 const CALL_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// How long to wait for what takes waiting, unless given.
+/// Maximum time that a blocking command waits, unless given.
 const WAIT_TIMEOUT: Duration = Duration::from_secs(5);

@@ -1,4 +1,4 @@
-//! What there is, how it is, and how to be rid of it.
+//! Commands about objects of any kind: list, inspect, delete, wait, limit.
 
 use std::time::Duration;
 
@@ -8,27 +8,27 @@ use catena_client::{Client, Inspection, Quota};
 use clap::Args;
 use serde_json::{Value, json};
 
-use crate::answer::Answer;
+use crate::outcome::Outcome;
 use crate::values::time;
 
 #[derive(Debug, Args)]
 pub(crate) struct LsArgs {
-    /// Only names that begin like this.
+    /// Prefix of the names
     #[arg(default_value = "")]
     prefix: String,
-    /// Also kind, size and version.
+    /// Print also kind, size and version
     #[arg(long, short)]
     long: bool,
-    /// Only names behind this one.
+    /// Begin behind this name
     #[arg(long, value_name = "NAME")]
     after: Option<String>,
-    /// So many at most.
+    /// Print at most this many
     #[arg(long)]
     limit: Option<usize>,
 }
 
 impl LsArgs {
-    pub(crate) fn run(&self, client: &Client) -> anyhow::Result<Answer> {
+    pub(crate) fn run(&self, client: &Client) -> anyhow::Result<Outcome> {
         let walk = client.objects(&self.prefix);
         let walk = match &self.after {
             Some(name) => walk.after(name),
@@ -47,19 +47,19 @@ impl LsArgs {
                 "name": object.name, "kind": kind, "bytes": object.bytes, "version": object.version,
             }));
         }
-        Ok(Answer::value(Value::Array(values)).with_text(lines.join("\n")))
+        Ok(Outcome::value(Value::Array(values)).with_text(lines.join("\n")))
     }
 }
 
 #[derive(Debug, Args)]
 pub(crate) struct InspectArgs {
-    /// The object's name.
+    /// Name of the object
     name: String,
 }
 
 impl InspectArgs {
-    pub(crate) fn run(&self, client: &Client) -> anyhow::Result<Answer> {
-        let Some(inspection) = client.inspect(&self.name)? else { return Ok(Answer::nothing()) };
+    pub(crate) fn run(&self, client: &Client) -> anyhow::Result<Outcome> {
+        let Some(inspection) = client.inspect(&self.name)? else { return Ok(Outcome::nothing()) };
         let kind = inspection.kind().map_or("unknown", |kind| kind.name());
         let Inspection { version, bytes, expires_ms, waiters, detail, missing, holders, .. } =
             &inspection;
@@ -72,7 +72,7 @@ impl InspectArgs {
             text += &format!("\nmissing: {}", missing.join(", "));
         }
         if *expires_ms > 0 {
-            text += &format!("\nis deleted in {:?}", Duration::from_millis(*expires_ms));
+            text += &format!("\nexpires in {:?}", Duration::from_millis(*expires_ms));
         }
         for holder in holders {
             text += &format!("\nheld by session {:016x}", holder.session);
@@ -102,33 +102,33 @@ impl InspectArgs {
             "name": self.name, "kind": kind, "version": version, "bytes": bytes, "detail": detail,
             "expires_ms": expires_ms, "waiters": waiters, "missing": missing, "holders": holders,
         });
-        Ok(Answer::value(json).with_text(text))
+        Ok(Outcome::value(json).with_text(text))
     }
 }
 
 #[derive(Debug, Args)]
 pub(crate) struct RmArgs {
-    /// The object's name.
+    /// Name of the object
     #[arg(required_unless_present = "prefix", conflicts_with = "prefix")]
     name: Option<String>,
-    /// Delete all whose names begin like this; prints how many.
+    /// Delete all objects whose names begin with this, and print how many
     #[arg(long)]
     prefix: Option<String>,
 }
 
 impl RmArgs {
-    pub(crate) fn run(&self, client: &Client) -> anyhow::Result<Answer> {
+    pub(crate) fn run(&self, client: &Client) -> anyhow::Result<Outcome> {
         match (&self.name, &self.prefix) {
             (_, Some(prefix)) if prefix.is_empty() => {
-                bail!("an empty prefix would delete everything: name what is to go")
+                bail!("an empty prefix would delete all objects: give a longer one")
             }
             (_, Some(prefix)) => {
                 let deleted = client.delete_prefix(prefix)?;
-                Ok(Answer::value(deleted).ending(deleted > 0))
+                Ok(Outcome::value(deleted).ending(deleted > 0))
             }
             (Some(name), None) => {
                 let deleted = client.delete(name)?;
-                Ok(Answer::truth(deleted).with_text(if deleted {
+                Ok(Outcome::truth(deleted).with_text(if deleted {
                     ""
                 } else {
                     "there is no such object"
@@ -141,85 +141,85 @@ impl RmArgs {
 
 #[derive(Debug, Args)]
 pub(crate) struct WaitArgs {
-    /// The object's name; it need not exist yet.
+    /// Name of the object, which need not exist yet
     name: String,
-    /// Until its version is above this one; its version now, unless given.
+    /// Wait until the version is above this one [default: the current version]
     #[arg(long, value_name = "VERSION")]
     newer: Option<u64>,
 }
 
 impl WaitArgs {
-    pub(crate) fn run(&self, client: &Client, timeout: Duration) -> anyhow::Result<Answer> {
+    pub(crate) fn run(&self, client: &Client, timeout: Duration) -> anyhow::Result<Outcome> {
         let version = match self.newer {
             Some(version) => version,
             None => client.inspect(&self.name)?.map_or(0, |inspection| inspection.version),
         };
-        Ok(Answer::value(client.wait_newer(&self.name, version, timeout)?))
+        Ok(Outcome::value(client.wait_newer(&self.name, version, timeout)?))
     }
 }
 
 #[derive(Debug, Args)]
 pub(crate) struct ExpireArgs {
-    /// The object's name.
+    /// Name of the object
     name: String,
-    /// After how long it is deleted, such as `1h`, or `never`.
+    /// Time until it is deleted, such as `1h`, or `never`
     after: String,
 }
 
 impl ExpireArgs {
-    pub(crate) fn run(&self, client: &Client) -> anyhow::Result<Answer> {
+    pub(crate) fn run(&self, client: &Client) -> anyhow::Result<Outcome> {
         let after = match self.after.as_str() {
             "never" => None,
-            text => Some(time(text).map_err(anyhow::Error::msg)?),
+            text => Some(time(text)?),
         };
-        Ok(Answer::truth(client.expire(&self.name, after)?))
+        Ok(Outcome::truth(client.expire(&self.name, after)?))
     }
 }
 
 #[derive(Debug, Args)]
 pub(crate) struct QuotaArgs {
-    /// What the names begin with.
+    /// Prefix of the names
     prefix: String,
-    /// How many objects there may be in each shard; any number unless given.
+    /// Maximum number of objects in each shard; 0 for no limit
     #[arg(long, default_value_t = 0)]
     objects: u64,
-    /// What they may take in each shard, such as `64MiB`; anything unless given.
+    /// Maximum memory of the objects in each shard, such as `64MiB`; 0 for no limit
     #[arg(long, default_value_t = ByteSize(0))]
     bytes: ByteSize,
 }
 
 impl QuotaArgs {
-    pub(crate) fn run(&self, client: &Client) -> anyhow::Result<Answer> {
+    pub(crate) fn run(&self, client: &Client) -> anyhow::Result<Outcome> {
         let quota = Quota { objects_max: self.objects, bytes_max: self.bytes.as_u64() };
         client.set_quota(&self.prefix, quota)?;
-        Ok(Answer::done())
+        Ok(Outcome::done())
     }
 }
 
 #[derive(Debug, Args)]
 pub(crate) struct UsageArgs {
-    /// What the names begin with.
+    /// Prefix of the names
     #[arg(default_value = "")]
     prefix: String,
 }
 
 impl UsageArgs {
-    pub(crate) fn run(&self, client: &Client) -> anyhow::Result<Answer> {
+    pub(crate) fn run(&self, client: &Client) -> anyhow::Result<Outcome> {
         let usage = client.usage(&self.prefix)?;
         let text = format!("{} objects, {}", usage.objects, ByteSize(usage.bytes));
-        Ok(Answer::value(json!({"objects": usage.objects, "bytes": usage.bytes})).with_text(text))
+        Ok(Outcome::value(json!({"objects": usage.objects, "bytes": usage.bytes})).with_text(text))
     }
 }
 
 #[derive(Debug, Args)]
 pub(crate) struct PingArgs {
-    /// How often.
+    /// Number of round trips
     #[arg(long, short, default_value_t = 4)]
     count: u32,
 }
 
 impl PingArgs {
-    pub(crate) fn run(&self, client: &Client) -> anyhow::Result<Answer> {
+    pub(crate) fn run(&self, client: &Client) -> anyhow::Result<Outcome> {
         let mut times: Vec<f64> = Vec::new();
         for _ in 0..self.count.clamp(1, 1_000_000) {
             times.push(client.ping()?.as_secs_f64() * 1e6);
@@ -227,13 +227,14 @@ impl PingArgs {
         times.sort_by(f64::total_cmp);
         let (least, median) = (times[0], times[times.len() / 2]);
         let most = times[times.len() - 1];
-        // It is the head of shard 0 that is asked.
+        // `ping` asks the head of shard 0.
         let cluster = client.cluster();
         let asked = cluster.as_ref().and_then(|cluster| cluster.chain(0).next());
         let node = asked.map(|member| member.name.clone());
         let of_node = node.as_ref().map_or(String::new(), |node| format!(" at {node}"));
         let text = format!(
-            "{}{of_node} ({} shards): least {least:.0} µs, median {median:.0} µs, most {most:.0} µs",
+            "{}{of_node} ({} shards): minimum {least:.0} µs, median {median:.0} µs, maximum \
+             {most:.0} µs",
             client.engine(),
             client.shards(),
         );
@@ -241,6 +242,6 @@ impl PingArgs {
             "engine": client.engine(), "node": node, "shards": client.shards(),
             "least_us": least, "median_us": median, "most_us": most,
         });
-        Ok(Answer::value(json).with_text(text))
+        Ok(Outcome::value(json).with_text(text))
     }
 }

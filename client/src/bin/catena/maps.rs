@@ -5,234 +5,246 @@ use catena_client::{Client, Map, Merge, Scan};
 use clap::{Args, Subcommand, ValueEnum};
 use serde_json::{Value, json};
 
-use crate::answer::{Answer, bytes_json};
+use crate::outcome::{Outcome, bytes_json};
 use crate::values::{all_bytes, bytes, pairs};
 
 #[derive(Debug, Args)]
 pub(crate) struct MapArgs {
-    /// The map's name.
+    /// Name of the map
     name: String,
     #[command(subcommand)]
-    op: MapOp,
+    op: MapCommand,
 }
 
 #[derive(Debug, Subcommand)]
-enum MapOp {
-    /// Prints a key's value.
+enum MapCommand {
+    /// Print the value of a key
     Get {
         key: String,
-        /// Print 8 bytes as a number.
+        /// Print the 8 bytes of an integer as a number
         #[arg(long)]
         number: bool,
     },
-    /// Puts a value, and prints whether there was one before.
+    /// Set the value of a key, and print whether it had one
     Put { key: String, value: String },
-    /// Puts a value if there is none.
+    /// Set the value of a key that has none, and print whether it did
     PutIfAbsent { key: String, value: String },
-    /// Puts a value, unless a higher fencing token came before.
+    /// Set the value of a key, unless the map has seen a higher fencing token
     PutWithToken { token: u64, key: String, value: String },
-    /// Puts a value if the one there is the expected one; without a value, removes it.
+    /// Set or remove the value of a key if it is the expected one, and print whether it did
     Cas {
         key: String,
-        /// What has to be there; nothing, unless given.
+        /// Expected value [default: the key does not exist]
         #[arg(long)]
         expected: Option<String>,
-        /// What to put there; nothing, unless given.
+        /// New value [default: remove the key]
         #[arg(long)]
         value: Option<String>,
     },
-    /// Puts a value, and prints the old one.
+    /// Set the value of a key, and print the old one
     Swap { key: String, value: String },
-    /// Removes keys, and prints how many were there.
+    /// Remove keys, and print how many existed
     #[command(visible_alias = "rm")]
     Remove {
         #[arg(required = true)]
         keys: Vec<String>,
     },
-    /// Removes a key, and prints its value.
+    /// Remove a key, and print its value
     Take { key: String },
-    /// Whether there is a key.
+    /// Print whether a key exists
     Contains { key: String },
-    /// Whether some key has a value.
+    /// Print whether any key has this value
     ContainsValue { value: String },
-    /// Prints how many keys there are.
+    /// Print the number of keys
     Len,
-    /// Prints the keys, in order.
-    Keys(Walk),
-    /// Prints the values, in the order of their keys.
-    Values(Walk),
-    /// Prints keys and values, in order.
+    /// Print the keys, in order
+    Keys(ScanOptions),
+    /// Print the values, in the order of their keys
+    Values(ScanOptions),
+    /// Print keys and values, in order
     #[command(visible_alias = "ls")]
-    Entries(Walk),
-    /// Prints the entry with the lowest key.
+    Entries(ScanOptions),
+    /// Print the entry with the lowest key
     First,
-    /// Prints the entry with the highest key.
+    /// Print the entry with the highest key
     Last,
-    /// Prints the entries with the highest keys.
+    /// Print the entries with the highest keys, the highest first
     Top { count: u64 },
-    /// Puts many at once: keys and values in turn. Prints how many keys are new.
+    /// Set several values atomically, given as key value key value …, and print how many keys are
+    /// new
     PutAll {
         #[arg(required = true)]
         pairs: Vec<String>,
     },
-    /// Combines the value with what is there, and prints the result.
+    /// Merge a value into that of a key, and print the result
     Merge {
         key: String,
         #[arg(allow_negative_numbers = true)]
         value: String,
-        #[arg(long, value_enum, default_value_t = Operator::Add)]
-        op: Operator,
+        /// How to merge
+        #[arg(long, value_enum, default_value_t = MergeOperator::Add)]
+        op: MergeOperator,
     },
-    /// Combines many at once: keys and values in turn. All or none.
+    /// Merge several values atomically, given as key value key value …, and print how many keys are
+    /// new
     MergeAll {
-        #[arg(long, value_enum, default_value_t = Operator::Add)]
-        op: Operator,
+        /// How to merge
+        #[arg(long, value_enum, default_value_t = MergeOperator::Add)]
+        op: MergeOperator,
         #[arg(required = true, allow_negative_numbers = true)]
         pairs: Vec<String>,
     },
-    /// Removes all keys.
+    /// Remove all keys, and print how many
     Clear,
 }
 
 /// Which entries to print.
 #[derive(Debug, Args)]
-struct Walk {
-    /// From this key on.
+struct ScanOptions {
+    /// Begin with this key
     #[arg(long)]
     from: Option<String>,
-    /// Up to this key, without it.
+    /// End before this key
     #[arg(long)]
     to: Option<String>,
-    /// From the end backwards.
+    /// Print in reverse order
     #[arg(long)]
     reverse: bool,
-    /// So many at most.
+    /// Print at most this many
     #[arg(long)]
     limit: Option<u64>,
 }
 
-/// How values are combined.
+/// How values are merged.
 #[derive(Clone, Copy, Debug, ValueEnum)]
-enum Operator {
-    /// Adds integers.
+enum MergeOperator {
+    /// Add integers
     Add,
-    /// Keeps the smaller integer.
+    /// Keep the smaller integer
     Min,
-    /// Keeps the larger integer.
+    /// Keep the larger integer
     Max,
-    /// Adds floats.
+    /// Add floats
     AddF64,
-    /// Keeps the smaller float.
+    /// Keep the smaller float
     MinF64,
-    /// Keeps the larger float.
+    /// Keep the larger float
     MaxF64,
-    /// Appends bytes.
+    /// Append bytes
     Append,
-    /// Keeps the greater bytes.
+    /// Keep the greater bytes
     ReplaceIfGreater,
 }
 
-impl Operator {
+impl MergeOperator {
     fn merge(self) -> Merge {
         match self {
-            Operator::Add => Merge::Add,
-            Operator::Min => Merge::Min,
-            Operator::Max => Merge::Max,
-            Operator::AddF64 => Merge::AddF64,
-            Operator::MinF64 => Merge::MinF64,
-            Operator::MaxF64 => Merge::MaxF64,
-            Operator::Append => Merge::Append,
-            Operator::ReplaceIfGreater => Merge::ReplaceIfGreater,
+            MergeOperator::Add => Merge::Add,
+            MergeOperator::Min => Merge::Min,
+            MergeOperator::Max => Merge::Max,
+            MergeOperator::AddF64 => Merge::AddF64,
+            MergeOperator::MinF64 => Merge::MinF64,
+            MergeOperator::MaxF64 => Merge::MaxF64,
+            MergeOperator::Append => Merge::Append,
+            MergeOperator::ReplaceIfGreater => Merge::ReplaceIfGreater,
         }
     }
 
-    /// The value as the operator takes it.
+    /// Parses a value as the operand that the operator takes.
     fn operand(self, text: &[u8]) -> anyhow::Result<Vec<u8>> {
         let text = || String::from_utf8_lossy(text).trim().to_owned();
         let number = || -> anyhow::Result<String> { Ok(text()) };
         Ok(match self {
-            Operator::Add | Operator::Min | Operator::Max => match number()?.parse::<i64>() {
-                Ok(value) => value.to_le_bytes().to_vec(),
-                Err(_) => bail!("`{}` is no integer", text()),
-            },
-            Operator::AddF64 | Operator::MinF64 | Operator::MaxF64 => {
-                match number()?.parse::<f64>() {
+            MergeOperator::Add | MergeOperator::Min | MergeOperator::Max => {
+                match number()?.parse::<i64>() {
                     Ok(value) => value.to_le_bytes().to_vec(),
-                    Err(_) => bail!("`{}` is no number", text()),
+                    Err(_) => bail!("`{}` is not an integer", text()),
                 }
             }
-            Operator::Append | Operator::ReplaceIfGreater => text().into_bytes(),
+            MergeOperator::AddF64 | MergeOperator::MinF64 | MergeOperator::MaxF64 => {
+                match number()?.parse::<f64>() {
+                    Ok(value) => value.to_le_bytes().to_vec(),
+                    Err(_) => bail!("`{}` is not a number", text()),
+                }
+            }
+            MergeOperator::Append | MergeOperator::ReplaceIfGreater => text().into_bytes(),
         })
     }
 
-    /// What came of it, as people write it.
-    fn result(self, bytes: &[u8]) -> Answer {
+    /// The merged value, as text.
+    fn result(self, bytes: &[u8]) -> Outcome {
         let word = <[u8; 8]>::try_from(bytes);
         match (self, word) {
-            (Operator::Add | Operator::Min | Operator::Max, Ok(word)) => {
-                Answer::value(i64::from_le_bytes(word))
+            (MergeOperator::Add | MergeOperator::Min | MergeOperator::Max, Ok(word)) => {
+                Outcome::value(i64::from_le_bytes(word))
             }
-            (Operator::AddF64 | Operator::MinF64 | Operator::MaxF64, Ok(word)) => {
-                Answer::value(f64::from_le_bytes(word))
+            (MergeOperator::AddF64 | MergeOperator::MinF64 | MergeOperator::MaxF64, Ok(word)) => {
+                Outcome::value(f64::from_le_bytes(word))
             }
-            _ => Answer::bytes(Some(bytes)),
+            _ => Outcome::bytes(Some(bytes)),
         }
     }
 }
 
 impl MapArgs {
-    pub(crate) fn run(&self, client: &Client) -> anyhow::Result<Answer> {
+    pub(crate) fn run(&self, client: &Client) -> anyhow::Result<Outcome> {
         let map = client.map(&self.name);
         Ok(match &self.op {
-            MapOp::Get { key, number: true } => {
-                map.get_i64(&bytes(key)?)?.map_or_else(Answer::nothing, Answer::value)
+            MapCommand::Get { key, number: true } => {
+                map.get_i64(&bytes(key)?)?.map_or_else(Outcome::nothing, Outcome::value)
             }
-            MapOp::Get { key, number: false } => Answer::bytes(map.get(&bytes(key)?)?),
-            MapOp::Put { key, value } => Answer::value(map.put(&bytes(key)?, &bytes(value)?)?),
-            MapOp::PutIfAbsent { key, value } => {
-                Answer::truth(map.put_if_absent(&bytes(key)?, &bytes(value)?)?)
+            MapCommand::Get { key, number: false } => Outcome::bytes(map.get(&bytes(key)?)?),
+            MapCommand::Put { key, value } => {
+                Outcome::value(map.put(&bytes(key)?, &bytes(value)?)?)
             }
-            MapOp::PutWithToken { token, key, value } => {
-                Answer::value(map.put_with_token(*token, &bytes(key)?, &bytes(value)?)?)
+            MapCommand::PutIfAbsent { key, value } => {
+                Outcome::truth(map.put_if_absent(&bytes(key)?, &bytes(value)?)?)
             }
-            MapOp::Cas { key, expected, value } => {
+            MapCommand::PutWithToken { token, key, value } => {
+                Outcome::value(map.put_with_token(*token, &bytes(key)?, &bytes(value)?)?)
+            }
+            MapCommand::Cas { key, expected, value } => {
                 let expected = expected.as_deref().map(bytes).transpose()?;
                 let value = value.as_deref().map(bytes).transpose()?;
                 let (key, expected) = (bytes(key)?, expected.as_deref());
-                Answer::truth(map.compare_and_swap(&key, expected, value.as_deref())?)
+                Outcome::truth(map.compare_and_swap(&key, expected, value.as_deref())?)
             }
-            MapOp::Swap { key, value } => Answer::bytes(map.swap(&bytes(key)?, &bytes(value)?)?),
-            MapOp::Remove { keys } => {
+            MapCommand::Swap { key, value } => {
+                Outcome::bytes(map.swap(&bytes(key)?, &bytes(value)?)?)
+            }
+            MapCommand::Remove { keys } => {
                 let removed = map.remove_all(&all_bytes(keys)?)?;
-                Answer::value(removed).ending(removed > 0)
+                Outcome::value(removed).ending(removed > 0)
             }
-            MapOp::Take { key } => Answer::bytes(map.take(&bytes(key)?)?),
-            MapOp::Contains { key } => Answer::truth(map.contains_key(&bytes(key)?)?),
-            MapOp::ContainsValue { value } => Answer::truth(map.contains_value(&bytes(value)?)?),
-            MapOp::Len => Answer::value(map.len()?),
-            MapOp::Keys(walk) => lines(walk.scan(&map)?.keys())?,
-            MapOp::Values(walk) => lines(walk.scan(&map)?.values())?,
-            MapOp::Entries(walk) => entries(walk.scan(&map)?)?,
-            MapOp::First => first(map.scan().limit(1))?,
-            MapOp::Last => first(map.scan().reverse().limit(1))?,
-            MapOp::Top { count } => entries(map.scan().reverse().limit(*count))?,
-            MapOp::PutAll { pairs: texts } => Answer::value(map.put_all(pairs(texts)?)?),
-            MapOp::Merge { key, value, op } => {
+            MapCommand::Take { key } => Outcome::bytes(map.take(&bytes(key)?)?),
+            MapCommand::Contains { key } => Outcome::truth(map.contains_key(&bytes(key)?)?),
+            MapCommand::ContainsValue { value } => {
+                Outcome::truth(map.contains_value(&bytes(value)?)?)
+            }
+            MapCommand::Len => Outcome::value(map.len()?),
+            MapCommand::Keys(options) => lines(options.scan(&map)?.keys())?,
+            MapCommand::Values(options) => lines(options.scan(&map)?.values())?,
+            MapCommand::Entries(options) => entries(options.scan(&map)?)?,
+            MapCommand::First => first(map.scan().limit(1))?,
+            MapCommand::Last => first(map.scan().reverse().limit(1))?,
+            MapCommand::Top { count } => entries(map.scan().reverse().limit(*count))?,
+            MapCommand::PutAll { pairs: texts } => Outcome::value(map.put_all(pairs(texts)?)?),
+            MapCommand::Merge { key, value, op } => {
                 let value = op.operand(&bytes(value)?)?;
                 op.result(&map.merge(&bytes(key)?, op.merge(), &value)?)
             }
-            MapOp::MergeAll { op, pairs: texts } => {
+            MapCommand::MergeAll { op, pairs: texts } => {
                 let operand = |(key, value): (Vec<u8>, Vec<u8>)| Ok((key, op.operand(&value)?));
                 let pairs: anyhow::Result<Vec<_>> =
                     pairs(texts)?.into_iter().map(operand).collect();
-                Answer::value(map.merge_all(op.merge(), pairs?)?)
+                Outcome::value(map.merge_all(op.merge(), pairs?)?)
             }
-            MapOp::Clear => Answer::value(map.clear()?),
+            MapCommand::Clear => Outcome::value(map.clear()?),
         })
     }
 }
 
-impl Walk {
+impl ScanOptions {
     fn scan<'c>(&self, map: &Map<'c>) -> anyhow::Result<Scan<'c>> {
         use std::ops::Bound;
         let from = self.from.as_deref().map(bytes).transpose()?;
@@ -250,30 +262,30 @@ impl Walk {
 
 fn lines<T: AsRef<[u8]>>(
     items: impl Iterator<Item = Result<T, catena_client::Error>>,
-) -> anyhow::Result<Answer> {
+) -> anyhow::Result<Outcome> {
     let items: Result<Vec<Vec<u8>>, _> =
         items.map(|item| item.map(|item| item.as_ref().to_vec())).collect();
-    Ok(Answer::lines(items?))
+    Ok(Outcome::lines(items?))
 }
 
-fn entries(scan: Scan<'_>) -> anyhow::Result<Answer> {
+fn entries(scan: Scan<'_>) -> anyhow::Result<Outcome> {
     let (mut texts, mut values) = (Vec::new(), Vec::new());
     for entry in scan.entries() {
         let (text, json) = entry_as(&entry?);
         texts.push(text);
         values.push(json);
     }
-    Ok(Answer::value(Value::Array(values)).with_text(texts.join("\n")))
+    Ok(Outcome::value(Value::Array(values)).with_text(texts.join("\n")))
 }
 
-/// The entry that a scan begins with.
-fn first(scan: Scan<'_>) -> anyhow::Result<Answer> {
-    let Some(entry) = scan.entries().next() else { return Ok(Answer::nothing()) };
+/// The first entry of a scan.
+fn first(scan: Scan<'_>) -> anyhow::Result<Outcome> {
+    let Some(entry) = scan.entries().next() else { return Ok(Outcome::nothing()) };
     let (text, json) = entry_as(&entry?);
-    Ok(Answer::value(json).with_text(text))
+    Ok(Outcome::value(json).with_text(text))
 }
 
-/// An entry for people and for machines.
+/// An entry as text and as JSON.
 fn entry_as((key, value): &(Vec<u8>, Vec<u8>)) -> (String, Value) {
     let text = format!("{}\t{}", String::from_utf8_lossy(key), String::from_utf8_lossy(value));
     (text, json!({"key": bytes_json(key), "value": bytes_json(value)}))
@@ -281,58 +293,62 @@ fn entry_as((key, value): &(Vec<u8>, Vec<u8>)) -> (String, Value) {
 
 #[derive(Debug, Args)]
 pub(crate) struct SetArgs {
-    /// The set's name.
+    /// Name of the set
     name: String,
     #[command(subcommand)]
-    op: SetOp,
+    op: SetCommand,
 }
 
 #[derive(Debug, Subcommand)]
-enum SetOp {
-    /// Adds members, and prints how many are new.
+enum SetCommand {
+    /// Add members, and print how many are new
     Add {
         #[arg(required = true)]
         members: Vec<String>,
     },
-    /// Removes members, and prints how many were there.
+    /// Remove members, and print how many existed
     #[command(visible_alias = "rm")]
     Remove {
         #[arg(required = true)]
         members: Vec<String>,
     },
-    /// Whether all of these are in it.
+    /// Print whether all of these are members
     Contains {
         #[arg(required = true)]
         members: Vec<String>,
     },
-    /// Removes all others, and prints how many.
+    /// Remove all members except these, and print how many
     RetainAll { members: Vec<String> },
-    /// Prints the members, in order.
+    /// Print the members, in order
     #[command(visible_alias = "ls")]
     Members,
-    /// Prints how many members there are.
+    /// Print the number of members
     Len,
-    /// Removes all members.
+    /// Remove all members, and print how many
     Clear,
 }
 
 impl SetArgs {
-    pub(crate) fn run(&self, client: &Client) -> anyhow::Result<Answer> {
+    pub(crate) fn run(&self, client: &Client) -> anyhow::Result<Outcome> {
         let set = client.set(&self.name);
         Ok(match &self.op {
-            SetOp::Add { members } => {
+            SetCommand::Add { members } => {
                 let added = set.add_all(&all_bytes(members)?)?;
-                Answer::value(added).ending(added > 0)
+                Outcome::value(added).ending(added > 0)
             }
-            SetOp::Remove { members } => {
+            SetCommand::Remove { members } => {
                 let removed = set.remove_all(&all_bytes(members)?)?;
-                Answer::value(removed).ending(removed > 0)
+                Outcome::value(removed).ending(removed > 0)
             }
-            SetOp::Contains { members } => Answer::truth(set.contains_all(&all_bytes(members)?)?),
-            SetOp::RetainAll { members } => Answer::value(set.retain_all(&all_bytes(members)?)?),
-            SetOp::Members => lines(set.members())?,
-            SetOp::Len => Answer::value(set.len()?),
-            SetOp::Clear => Answer::value(set.clear()?),
+            SetCommand::Contains { members } => {
+                Outcome::truth(set.contains_all(&all_bytes(members)?)?)
+            }
+            SetCommand::RetainAll { members } => {
+                Outcome::value(set.retain_all(&all_bytes(members)?)?)
+            }
+            SetCommand::Members => lines(set.members())?,
+            SetCommand::Len => Outcome::value(set.len()?),
+            SetCommand::Clear => Outcome::value(set.clear()?),
         })
     }
 }

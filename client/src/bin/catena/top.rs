@@ -1,4 +1,4 @@
-//! The engine, live: what every shard does, and what it holds.
+//! The load of the engine, live: the ops and the objects of every shard.
 
 use std::io::IsTerminal;
 use std::time::{Duration, Instant};
@@ -14,56 +14,56 @@ use ratatui::text::Line;
 use ratatui::widgets::{Cell, Row, Table};
 use serde_json::json;
 
-use crate::answer::Answer;
+use crate::outcome::Outcome;
 use crate::values::time;
 
 #[derive(Debug, Args)]
 pub(crate) struct TopArgs {
-    /// How often to look.
+    /// Time between two updates of the display
     #[arg(long, value_name = "TIME", default_value = "1s", value_parser = time)]
     every: Duration,
-    /// Look so often and then end; without a terminal once, unless given.
+    /// Number of updates before it ends [default: 1 without a terminal]
     #[arg(long)]
     times: Option<u32>,
 }
 
-/// What was seen between two looks.
-struct View {
+/// The load between two readings of the statistics.
+struct TopView {
     shards: Vec<Stats>,
-    /// Updates and reads a second, by shard.
+    /// Updates and reads per second, by shard.
     rates: Vec<(f64, f64)>,
     engine: String,
-    /// In a cluster the name of the node that was asked, by shard.
+    /// In a cluster the name of the member that was asked, by shard.
     nodes: Vec<String>,
 }
 
 impl TopArgs {
-    pub(crate) fn run(&self, client: &Client) -> anyhow::Result<Answer> {
+    pub(crate) fn run(&self, client: &Client) -> anyhow::Result<Outcome> {
         if std::io::stdout().is_terminal() && self.times.is_none() {
             let mut terminal = ratatui::try_init()?;
             let ended = self.watch(client, &mut terminal);
             ratatui::restore();
             ended?;
-            return Ok(Answer::done().with_text(""));
+            return Ok(Outcome::done().with_text(""));
         }
         let mut last = None;
         for _ in 0..self.times.unwrap_or(1) {
-            let view = self.look(client)?;
+            let view = self.measure(client)?;
             if last.is_some() {
-                Answer::value("").with_text(view.text()).print(false);
+                Outcome::value("").with_text(view.text()).print(false);
             }
             last = Some(view);
         }
-        let Some(view) = last else { return Ok(Answer::nothing()) };
-        Ok(Answer::value(view.json()).with_text(view.text()))
+        let Some(view) = last else { return Ok(Outcome::nothing()) };
+        Ok(Outcome::value(view.json()).with_text(view.text()))
     }
 
-    /// Looks twice, as far apart as asked.
-    fn look(&self, client: &Client) -> anyhow::Result<View> {
+    /// Reads the statistics twice, `every` apart.
+    fn measure(&self, client: &Client) -> anyhow::Result<TopView> {
         let before = client.stats()?;
         let since = Instant::now();
         std::thread::sleep(self.every);
-        View::between(client, &before, since)
+        TopView::between(client, &before, since)
     }
 
     fn watch(
@@ -72,7 +72,7 @@ impl TopArgs {
         terminal: &mut ratatui::DefaultTerminal,
     ) -> anyhow::Result<()> {
         let (mut before, mut since) = (client.stats()?, Instant::now());
-        let mut view = View::between(client, &before, since)?;
+        let mut view = TopView::between(client, &before, since)?;
         loop {
             terminal.draw(|frame| view.draw(frame))?;
             let next = since + self.every;
@@ -84,7 +84,7 @@ impl TopArgs {
                     return Ok(());
                 }
             }
-            view = View::between(client, &before, since)?;
+            view = TopView::between(client, &before, since)?;
             (before, since) = (view.shards.clone(), Instant::now());
         }
     }
@@ -93,11 +93,11 @@ impl TopArgs {
 const COLUMNS: [&str; 9] =
     ["shard", "core", "updates/s", "reads/s", "objects", "sessions", "waiting", "held", "memory"];
 
-/// What a node's name is cut to.
+/// The maximum length at which a node's name is shown.
 const NAME_CHARS: usize = 16;
 
-impl View {
-    fn between(client: &Client, before: &[Stats], since: Instant) -> anyhow::Result<View> {
+impl TopView {
+    fn between(client: &Client, before: &[Stats], since: Instant) -> anyhow::Result<TopView> {
         let shards = client.stats()?;
         let seconds = since.elapsed().as_secs_f64().max(1e-6);
         #[allow(clippy::cast_precision_loss)] // a rate for people
@@ -113,7 +113,7 @@ impl View {
             head.map(|member| member.name.clone())
         };
         let nodes = (0..).zip(&shards).filter_map(|(shard, _)| head(shard)).collect();
-        Ok(View { shards, rates, engine: client.engine(), nodes })
+        Ok(TopView { shards, rates, engine: client.engine(), nodes })
     }
 
     fn headline(&self) -> String {
@@ -121,7 +121,7 @@ impl View {
         let reads: f64 = self.rates.iter().map(|(_, reads)| reads).sum();
         let objects: u64 = self.shards.iter().map(|shard| shard.objects).sum();
         let bytes: u64 = self.shards.iter().map(|shard| shard.bytes).sum();
-        // Connections are the core's, and every shard of it says the same.
+        // Connections belong to a core, and all of its shards report the same number.
         let mut cores: Vec<(&str, u64, u64)> = self
             .shards
             .iter()
@@ -139,18 +139,19 @@ impl View {
             false => format!(" at {}", nodes.join(", ")),
         };
         format!(
-            "{}{of_nodes}: {updates:.0} updates/s, {reads:.0} reads/s, {objects} objects, {}, {connections} connections",
+            "{}{of_nodes}: {updates:.0} updates/s, {reads:.0} reads/s, {objects} objects, {}, \
+             {connections} connections",
             self.engine,
             ByteSize(bytes),
         )
     }
 
-    /// The name of the node that was asked about a shard; nothing on a single node.
+    /// The name of the member that was asked about a shard; empty on a single node.
     fn node(&self, shard: usize) -> &str {
         self.nodes.get(shard).map_or("", String::as_str)
     }
 
-    /// The columns; in a cluster the core has its node's name in front.
+    /// The column headers; in a cluster the core includes the node's name.
     fn columns(&self) -> [&'static str; 9] {
         let mut columns = COLUMNS;
         if !self.nodes.is_empty() {
@@ -159,7 +160,7 @@ impl View {
         columns
     }
 
-    /// How wide each column is.
+    /// The width of each column.
     fn widths(&self) -> [usize; 9] {
         let mut widths = [10; 9];
         let longest = self.nodes.iter().map(|name| name.chars().count().min(NAME_CHARS)).max();
@@ -205,7 +206,8 @@ impl View {
         let of_shards = self.shards.iter().zip(&self.rates).enumerate();
         let shards = of_shards.map(|(at, (shard, (updates, reads)))| {
             json!({
-                "node": self.nodes.get(at), "core": shard.core, "updates_per_s": updates, "reads_per_s": reads,
+                "node": self.nodes.get(at), "core": shard.core, "updates_per_s": updates,
+                "reads_per_s": reads,
                 "updates": shard.updates, "reads": shard.reads, "objects": shard.objects,
                 "named": shard.named, "sessions": shard.sessions, "waiters": shard.waiters,
                 "holds": shard.holds, "bytes": shard.bytes,
@@ -228,6 +230,6 @@ impl View {
             Row::new(self.columns()).style(Style::new().add_modifier(Modifier::UNDERLINED)),
         );
         frame.render_widget(table, body);
-        frame.render_widget(Line::from("q ends"), foot);
+        frame.render_widget(Line::from("q: quit"), foot);
     }
 }

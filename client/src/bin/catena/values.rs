@@ -1,4 +1,4 @@
-//! What people write on a command line, taken for what it means.
+//! Parses the values on the command line.
 
 use std::io::Read;
 use std::time::Duration;
@@ -7,23 +7,33 @@ use anyhow::{Context, bail};
 use catena_client::Hold;
 use clap::Args;
 
-/// A time such as `250ms`, `5s`, `2m` or `1h`; a bare number is seconds.
-pub(crate) fn time(text: &str) -> Result<Duration, String> {
+/// Why a value on the command line is not valid.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum ValueError {
+    #[error("`{0}` is not a time: try `500ms`, `5s`, `2m` or `1h`")]
+    Time(String),
+    #[error("`{0}` is not a unit of time: use ms, s, m or h")]
+    Unit(String),
+    #[error("`{0}` is not a range: try `0..10`, `5..` or `..`")]
+    Range(String),
+}
+
+/// Parses a time such as `250ms`, `5s`, `2m` or `1h`; a number without a unit is in seconds.
+pub(crate) fn time(text: &str) -> Result<Duration, ValueError> {
     let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
-    let number: f64 = digits
-        .parse()
-        .map_err(|_| format!("`{text}` is no time; try `500ms`, `5s`, `2m` or `1h`"))?;
+    let wrong = || ValueError::Time(text.to_owned());
+    let number: f64 = digits.parse().map_err(|_| wrong())?;
     let unit = match &text[digits.len()..] {
         "ms" => 0.001,
         "" | "s" => 1.0,
         "m" => 60.0,
         "h" => 3_600.0,
-        other => return Err(format!("`{other}` is no unit of time; use ms, s, m or h")),
+        other => return Err(ValueError::Unit(other.to_owned())),
     };
-    Duration::try_from_secs_f64(number * unit).map_err(|_| format!("`{text}` is no time to wait"))
+    Duration::try_from_secs_f64(number * unit).map_err(|_| wrong())
 }
 
-/// A value: as it stands, `-` for standard input, `@FILE` for what is in a file.
+/// Reads a value: the text itself, `-` for standard input, or `@FILE` for the contents of a file.
 pub(crate) fn bytes(text: &str) -> anyhow::Result<Vec<u8>> {
     match text.strip_prefix('@') {
         Some(path) => std::fs::read(path).with_context(|| format!("cannot read {path}")),
@@ -36,22 +46,25 @@ pub(crate) fn bytes(text: &str) -> anyhow::Result<Vec<u8>> {
     }
 }
 
-/// Several values.
+/// Reads several values.
 pub(crate) fn all_bytes(texts: &[String]) -> anyhow::Result<Vec<Vec<u8>>> {
     texts.iter().map(|text| bytes(text)).collect()
 }
 
-/// Keys and values in turn.
+/// Reads keys and values, which alternate.
 pub(crate) fn pairs(texts: &[String]) -> anyhow::Result<Vec<(Vec<u8>, Vec<u8>)>> {
     if !texts.len().is_multiple_of(2) {
-        bail!("keys and values come in pairs, and `{}` is alone", texts[texts.len() - 1]);
+        bail!(
+            "keys and values come in pairs, but the key `{}` has no value",
+            texts[texts.len() - 1]
+        );
     }
     texts.chunks(2).map(|pair| Ok((bytes(&pair[0])?, bytes(&pair[1])?))).collect()
 }
 
-/// A range of positions such as `3..7`, `3..`, `..7` or `..`.
-pub(crate) fn range(text: &str) -> Result<std::ops::Range<u64>, String> {
-    let wrong = || format!("`{text}` is no range; try `0..10`, `5..` or `..`");
+/// Parses a range of positions such as `3..7`, `3..`, `..7` or `..`.
+pub(crate) fn range(text: &str) -> Result<std::ops::Range<u64>, ValueError> {
+    let wrong = || ValueError::Range(text.to_owned());
     let (from, to) = text.split_once("..").ok_or_else(wrong)?;
     let end = |text: &str, open| {
         if text.is_empty() { Ok(open) } else { text.parse().map_err(|_| wrong()) }
@@ -59,11 +72,10 @@ pub(crate) fn range(text: &str) -> Result<std::ops::Range<u64>, String> {
     Ok(end(from, 0)?..end(to, u64::MAX)?)
 }
 
-/// For how long something is held that outlives the call.
+/// How long something is held that outlives the command.
 #[derive(Clone, Copy, Debug, Args)]
 pub(crate) struct HoldArg {
-    /// Take it back by itself after this time, such as `60s`. Otherwise once nothing was heard of this
-    /// call for 20 minutes.
+    /// Release automatically after this long, such as `60s` [default: 20m]
     #[arg(long, value_name = "TIME", value_parser = time)]
     hold: Option<Duration>,
 }

@@ -1,24 +1,26 @@
-//! A look at a cluster as tables.
+//! Shows the state of a cluster as tables.
 
 use catena_client::operator::{NodeStatus, ShardStatus};
 
-use super::sight::{Look, Seen, id_text};
+use super::probe::{ClusterProbe, ProbedNode, id_text, reason};
 
-/// How much of an id is shown.
+/// How many characters of an id are shown.
 const ID_CHARS: usize = 10;
 
-/// Everything that was seen, for people.
-pub(super) fn text(look: &Look, with_shards: bool) -> String {
-    let mut parts = vec![headline(look), aligned(&nodes(look))];
-    parts.extend(notes(look));
+/// The whole state, for people.
+pub(super) fn text(probe: &ClusterProbe, with_shards: bool) -> String {
+    let mut parts = vec![headline(probe), aligned(&nodes(probe))];
+    parts.extend(notes(probe));
     if with_shards {
-        parts.push(aligned(&shards(look)));
+        parts.push(aligned(&shards(probe)));
     }
     parts.join("\n")
 }
 
-fn headline(look: &Look) -> String {
-    let Some(newest) = look.newest() else { return "no node knows the cluster".to_owned() };
+fn headline(probe: &ClusterProbe) -> String {
+    let Some(newest) = probe.newest() else {
+        return "no node knows the members of the cluster".to_owned();
+    };
     let of_them = match newest.members.len() {
         1 => "1 member".to_owned(),
         members => format!("{members} members"),
@@ -29,22 +31,22 @@ fn headline(look: &Look) -> String {
     )
 }
 
-fn nodes(look: &Look) -> Vec<Vec<String>> {
+fn nodes(probe: &ClusterProbe) -> Vec<Vec<String>> {
     let columns = [
         "name", "node", "control", "standing", "epoch", "active", "lease", "lag", "heads", "tails",
         "suspects", "register",
     ];
     let head = columns.map(str::to_owned).to_vec();
-    std::iter::once(head).chain(look.nodes.iter().map(row)).collect()
+    std::iter::once(head).chain(probe.nodes.iter().map(row)).collect()
 }
 
-fn row(node: &Seen) -> Vec<String> {
+fn row(node: &ProbedNode) -> Vec<String> {
     let nothing = || "-".to_owned();
     let status = match &node.status {
         Ok(status) => status,
-        Err(reason) => {
+        Err(error) => {
             let name = if node.name.is_empty() { nothing() } else { node.name.clone() };
-            let silent = format!("no answer: {reason}");
+            let silent = format!("no reply: {}", reason(error));
             return vec![name, nothing(), node.control.clone(), silent];
         }
     };
@@ -70,52 +72,52 @@ fn row(node: &Seen) -> Vec<String> {
         with(["head", "sole"]),
         with(["tail", "sole"]),
         if suspects.is_empty() { nothing() } else { suspects.join(",") },
-        if status.register_trouble.is_empty() { "ok" } else { "trouble" }.to_owned(),
+        if status.register_trouble.is_empty() { "ok" } else { "fails" }.to_owned(),
     ]
 }
 
-/// What does not fit a table.
-fn notes(look: &Look) -> Vec<String> {
-    look.statuses().flat_map(|status| notes_of(look, status)).collect()
+/// What does not fit into the table.
+fn notes(probe: &ClusterProbe) -> Vec<String> {
+    probe.statuses().flat_map(|status| notes_of(probe, status)).collect()
 }
 
-/// What there is to say of one node.
-pub(super) fn notes_of(look: &Look, status: &NodeStatus) -> Vec<String> {
+/// The notes about one node.
+pub(super) fn notes_of(probe: &ClusterProbe, status: &NodeStatus) -> Vec<String> {
     let name = &status.name;
     let mut notes = Vec::new();
     if !status.proposal.is_empty() {
         notes.push(format!("{name} proposes: {}", status.proposal));
     }
     if status.teacher != 0 {
-        notes.push(format!("{name} learns from {}", name_of(look, status.teacher)));
+        notes.push(format!("{name} copies the state from {}", name_of(probe, status.teacher)));
     }
     if status.rejoins_ms != 0 {
         let seconds = status.rejoins_ms.div_ceil(1_000);
-        notes.push(format!("{name} comes back in {seconds} s, or with `catena cluster join`"));
+        notes.push(format!("{name} rejoins in {seconds} s, or with `catena cluster join`"));
     }
     for member in status.members.iter().filter(|member| !member.suspected.is_empty()) {
         notes.push(format!("{name} suspects {}: {}", member.name, member.suspected));
     }
     if !status.register_trouble.is_empty() {
-        notes.push(format!("{name} has trouble with the register: {}", status.register_trouble));
+        notes.push(format!("{name} cannot use the register: {}", status.register_trouble));
     }
     notes
 }
 
-fn name_of(look: &Look, node: u128) -> String {
-    let own = look.statuses().find(|status| status.node == node).map(|status| &status.name);
-    let told = look
+fn name_of(probe: &ClusterProbe, node: u128) -> String {
+    let own = probe.statuses().find(|status| status.node == node).map(|status| &status.name);
+    let named = probe
         .statuses()
         .flat_map(|status| &status.members)
         .find(|member| member.node == node)
         .map(|member| &member.name);
-    own.or(told).cloned().unwrap_or_else(|| id_text(node))
+    own.or(named).cloned().unwrap_or_else(|| id_text(node))
 }
 
-/// A row for each shard: of every node role, last entry, last that all have, and how far the next one is
-/// behind.
-fn shards(look: &Look) -> Vec<Vec<String>> {
-    let statuses: Vec<&NodeStatus> = look.statuses().collect();
+/// A row for each shard, with the columns of every node: its role, its last log entry, the last one
+/// that all members have, and the lag of its successor.
+fn shards(probe: &ClusterProbe) -> Vec<Vec<String>> {
+    let statuses: Vec<&NodeStatus> = probe.statuses().collect();
     let mut head = vec!["shard".to_owned()];
     for status in &statuses {
         let columns = ["", "applied", "committed", "lag"].map(str::to_owned);
@@ -143,7 +145,7 @@ fn shards(look: &Look) -> Vec<Vec<String>> {
     std::iter::once(head).chain((0..count.unwrap_or_default()).map(row)).collect()
 }
 
-/// Rows with their columns under one another. The last cell of a row may be as long as it likes.
+/// Aligns the columns of rows. The last cell of a row can have any length.
 fn aligned(rows: &[Vec<String>]) -> String {
     let columns = rows.iter().map(Vec::len).max().unwrap_or_default();
     let width = |column: usize| {
@@ -163,7 +165,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn columns_stand_under_one_another() {
+    fn columns_are_aligned() {
         let rows = [vec!["a", "bbb", "c"], vec!["aaaa", "b", "cc"], vec!["aa", "a long reason"]];
         let rows = rows.map(|row| row.into_iter().map(str::to_owned).collect());
         assert_eq!(aligned(&rows), "a     bbb  c\naaaa  b    cc\naa    a long reason");

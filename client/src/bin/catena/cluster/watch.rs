@@ -1,4 +1,4 @@
-//! A cluster, again and again.
+//! Watches a cluster: shows its state continuously, or its changes.
 
 use std::collections::BTreeMap;
 use std::io::{IsTerminal, Write};
@@ -10,48 +10,49 @@ use ratatui::crossterm::execute;
 use ratatui::crossterm::terminal::{Clear, ClearType};
 use serde_json::json;
 
-use super::sight::{Look, id_text};
+use super::probe::{ClusterProbe, ProbedNode, id_text, reason};
 use super::{NODE_TIMEOUT, table};
-use crate::answer::Answer;
+use crate::outcome::Outcome;
 
-/// A successor that is so many entries behind is said to lag.
+/// A successor that is this many log entries behind is reported as lagging.
 const LAG: u64 = 1_024;
 
-/// A node that takes longer to answer than from one look to the next is said to be silent, but not before
-/// this.
+/// A node is reported as silent if it does not reply until the next update, but not before this
+/// time.
 const PATIENCE_MIN: Duration = Duration::from_millis(250);
 
-/// Looks every so often, until the time is over or for ever. On a terminal it draws what it sees in
-/// place; otherwise it prints a line for each change.
+/// Shows the cluster until `timeout`, or forever. On a terminal it redraws the table in place;
+/// otherwise it prints a line for each change.
 pub(super) fn watch(
-    look: &mut Look,
+    probe: &mut ClusterProbe,
     every: Duration,
     timeout: Option<Duration>,
     as_json: bool,
-) -> anyhow::Result<Answer> {
+) -> anyhow::Result<Outcome> {
     let started = Instant::now();
-    look.timeout = every.clamp(PATIENCE_MIN, NODE_TIMEOUT);
+    probe.timeout = every.clamp(PATIENCE_MIN, NODE_TIMEOUT);
     let in_place = std::io::stdout().is_terminal() && !as_json;
-    let mut before = Facts::default();
+    let mut before = ClusterFacts::default();
     if in_place {
         execute!(std::io::stdout(), Clear(ClearType::All))?;
     }
     loop {
-        look.again()?;
-        let now = Facts::of(look);
+        probe.refresh()?;
+        let now = ClusterFacts::of(probe);
         let changes = now.since(&before);
         if in_place {
-            draw(&table::text(look, false))?;
+            draw(&table::text(probe, false))?;
         } else {
             for change in changes {
-                say(&change, started.elapsed(), as_json)?;
+                print_change(&change, started.elapsed(), as_json)?;
             }
         }
         before = now;
         let left = timeout.map(|timeout| timeout.saturating_sub(started.elapsed()));
         if left.is_some_and(|left| left <= every) {
             sleep(left.unwrap_or_default());
-            return Ok(Answer::done().with_json(look.json()).with_text("").ending(look.is_well()));
+            let outcome = Outcome::done().with_json(probe.json()).with_text("");
+            return Ok(outcome.ending(probe.is_healthy()));
         }
         sleep(every);
     }
@@ -69,7 +70,7 @@ fn draw(text: &str) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn say(change: &str, after: Duration, as_json: bool) -> anyhow::Result<()> {
+fn print_change(change: &str, after: Duration, as_json: bool) -> anyhow::Result<()> {
     let seconds = after.as_secs_f64();
     let mut out = std::io::stdout().lock();
     match as_json {
@@ -80,57 +81,57 @@ fn say(change: &str, after: Duration, as_json: bool) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// What is worth a line when it changes.
+/// The facts of which every change is printed.
 #[derive(Default)]
-struct Facts {
+struct ClusterFacts {
     epoch: u32,
     /// Members by id, with their names.
     members: BTreeMap<u128, String>,
-    /// What there is to say of each node, by its control port.
-    nodes: BTreeMap<String, Facet>,
+    /// Facts about each node, by its control port.
+    nodes: BTreeMap<String, NodeFacts>,
 }
 
 #[derive(Clone, Default, PartialEq, Eq)]
-struct Facet {
+struct NodeFacts {
     name: String,
     standing: String,
     lags: bool,
     notes: Vec<String>,
 }
 
-impl Facts {
-    fn of(look: &Look) -> Facts {
-        let newest = look.newest();
+impl ClusterFacts {
+    fn of(probe: &ClusterProbe) -> ClusterFacts {
+        let newest = probe.newest();
         let members = newest.iter().flat_map(|newest| &newest.members);
-        let facet = |node: &super::sight::Seen| match &node.status {
+        let facts = |node: &ProbedNode| match &node.status {
             Ok(status) => {
                 let active = if status.active { "" } else { ", not active" };
                 let standing = format!("{}{active}", status.standing);
-                // How long it takes to come back changes all the time.
-                let notes = table::notes_of(look, status);
-                let notes = notes.into_iter().filter(|note| !note.contains(" comes back in "));
-                Facet {
+                // The time until a node rejoins changes with every update.
+                let notes = table::notes_of(probe, status);
+                let notes = notes.into_iter().filter(|note| !note.contains(" rejoins in "));
+                NodeFacts {
                     name: status.name.clone(),
                     standing,
                     lags: node.lag() >= LAG,
                     notes: notes.map(without_times).collect(),
                 }
             }
-            Err(reason) => {
+            Err(error) => {
                 let name = if node.name.is_empty() { &node.control } else { &node.name };
-                let standing = format!("silent: {reason}");
-                Facet { name: name.clone(), standing, ..Facet::default() }
+                let standing = format!("silent: {}", reason(error));
+                NodeFacts { name: name.clone(), standing, ..NodeFacts::default() }
             }
         };
-        Facts {
+        ClusterFacts {
             epoch: newest.map_or(0, |newest| newest.epoch),
             members: members.map(|member| (member.node, member.name.clone())).collect(),
-            nodes: look.nodes.iter().map(|node| (node.control.clone(), facet(node))).collect(),
+            nodes: probe.nodes.iter().map(|node| (node.control.clone(), facts(node))).collect(),
         }
     }
 
-    /// A line for everything that is not as it was.
-    fn since(&self, before: &Facts) -> Vec<String> {
+    /// Describes every difference to earlier facts, one line each.
+    fn since(&self, before: &ClusterFacts) -> Vec<String> {
         let mut changes = Vec::new();
         if self.epoch != before.epoch {
             let names: Vec<&str> = self.members.values().map(String::as_str).collect();
@@ -149,27 +150,27 @@ impl Facts {
                 }
             }
         }
-        for (control, facet) in &self.nodes {
+        for (control, facts) in &self.nodes {
             let was = before.nodes.get(control).cloned().unwrap_or_default();
-            let name = &facet.name;
-            if facet.standing != was.standing {
-                changes.push(format!("{name} is {}", facet.standing));
+            let name = &facts.name;
+            if facts.standing != was.standing {
+                changes.push(format!("{name} is {}", facts.standing));
             }
-            match (was.lags, facet.lags) {
-                (false, true) => changes.push(format!("{name} waits for a successor that lags")),
+            match (was.lags, facts.lags) {
+                (false, true) => changes.push(format!("{name} has a successor that lags")),
                 (true, false) => changes.push(format!("{name} has a successor that keeps up")),
                 _ => {}
             }
-            let new = facet.notes.iter().filter(|note| !was.notes.contains(note));
+            let new = facts.notes.iter().filter(|note| !was.notes.contains(note));
             changes.extend(new.cloned());
             let over = |prefix: &str| {
                 let has = |notes: &[String]| notes.iter().any(|note| note.starts_with(prefix));
-                has(&was.notes) && !has(&facet.notes)
+                has(&was.notes) && !has(&facts.notes)
             };
             if over(&format!("{name} suspects ")) {
-                changes.push(format!("{name} suspects nobody any more"));
+                changes.push(format!("{name} no longer suspects another member"));
             }
-            if over(&format!("{name} has trouble with the register")) {
+            if over(&format!("{name} cannot use the register")) {
                 changes.push(format!("{name} can use the register again"));
             }
         }
@@ -177,7 +178,7 @@ impl Facts {
     }
 }
 
-/// A note in which numbers are not told apart: those that grow would make a line every time.
+/// Replaces the numbers in a note, because numbers that grow would make every update a change.
 fn without_times(note: String) -> String {
     let mut text = String::new();
     for letter in note.chars() {
@@ -196,39 +197,42 @@ fn without_times(note: String) -> String {
 mod tests {
     use super::*;
 
-    fn facts(epoch: u32, members: &[(u128, &str)], nodes: &[(&str, &str)]) -> Facts {
-        let facet = |name: &str, standing: &str| Facet {
+    fn facts(epoch: u32, members: &[(u128, &str)], nodes: &[(&str, &str)]) -> ClusterFacts {
+        let facts = |name: &str, standing: &str| NodeFacts {
             name: name.to_owned(),
             standing: standing.to_owned(),
-            ..Facet::default()
+            ..NodeFacts::default()
         };
-        Facts {
+        ClusterFacts {
             epoch,
             members: members.iter().map(|(node, name)| (*node, (*name).to_owned())).collect(),
             nodes: nodes
                 .iter()
-                .map(|(name, standing)| (format!("{name}:1"), facet(name, standing)))
+                .map(|(name, standing)| (format!("{name}:1"), facts(name, standing)))
                 .collect(),
         }
     }
 
     #[test]
-    fn a_change_is_a_line() {
+    fn every_change_is_a_line() {
         let (a, b) = ((0xa << 124, "a"), (0xb << 124, "b"));
         let first = facts(3, &[a, b], &[("a", "member"), ("b", "member")]);
-        assert_eq!(first.since(&Facts::default()), ["epoch 3: a, b", "a is member", "b is member"]);
+        assert_eq!(
+            first.since(&ClusterFacts::default()),
+            ["epoch 3: a, b", "a is member", "b is member"]
+        );
         assert!(first.since(&first).is_empty());
         let mut suspected = facts(3, &[a, b], &[("a", "member"), ("b", "silent: timed out")]);
         suspected.nodes.get_mut("a:1").unwrap().notes.push("a suspects b: silence".to_owned());
         assert_eq!(suspected.since(&first), ["a suspects b: silence", "b is silent: timed out"]);
         let alone = facts(4, &[a], &[("a", "member")]);
-        let expected = ["epoch 4: a", "b (n-b0000000) left", "a suspects nobody any more"];
+        let expected = ["epoch 4: a", "b (n-b0000000) left", "a no longer suspects another member"];
         assert_eq!(alone.since(&suspected), expected);
         assert_eq!(first.since(&alone)[1], "b (n-b0000000) joined");
     }
 
     #[test]
-    fn numbers_that_grow_make_no_new_line() {
+    fn numbers_that_grow_are_no_change() {
         let note = |text: &str| without_times(text.to_owned());
         assert_eq!(
             note("a suspects node-2: silent for 1.25 s"),

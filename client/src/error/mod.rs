@@ -1,55 +1,59 @@
-//! What can go wrong, in words that say what to do next.
+//! Errors of calls: what happened, to which object, on which node, and what to do.
 //!
-//! Every failure becomes an [`Error`] in one place, [`Error::of`]. An error names the object, the op
-//! and the node, and says through [`Error::retry`] whether asking again is safe.
+//! Every failure becomes an [`Error`] in one place, [`Error::of`]. [`Error::retry`] says whether
+//! the call can be repeated safely. The text of an error includes its cause, so
+//! [`std::error::Error::source`] does not return it again; it is a field of the variant.
+
+mod explain;
 
 use std::io::ErrorKind;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
 use catena_protocol::limits::NAME_BYTES_MAX;
-use catena_protocol::{Fault, Kind, Missing, OpCode, Refusal, Retry, Status};
+use catena_protocol::op::{MapOp, Merge};
+use catena_protocol::{Fault, Kind, Missing, Op, OpCode, Refusal, Retry, Status};
 
+use self::explain::{advice, advice_for, loss, repair};
 use crate::node::Unreached;
-use crate::register;
-use crate::request::{Failure, Request};
+use crate::request::{Failure, PendingRequest};
 
 /// Why a call has no result.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// The engine's address cannot be used as one.
+    /// The address of the engine is not valid, or its name cannot be resolved.
     #[error(
-        "`{address}` cannot be used as an address ({source}): give the engine's as host:port, or the \
+        "`{address}` cannot be used as an address ({source}): give host:port of an engine, or the \
          place of a cluster's record as file:///directory#cluster or s3://bucket/prefix#cluster"
     )]
     BadAddress {
         /// The address as it was given.
         address: Box<str>,
-        /// What the resolver said.
-        source: Arc<std::io::Error>,
+        /// The error of the resolver.
+        r#source: Arc<std::io::Error>,
     },
 
-    /// The record that says where a cluster's members are cannot be had.
+    /// The record with the members of a cluster cannot be read.
     #[error("no cluster is found through `{place}`: {source}")]
     NoRecord {
         /// The place as it was given.
         place: Box<str>,
-        /// Why; its kind says whether that may pass.
-        source: Arc<std::io::Error>,
+        /// Why; its kind tells whether a retry may help.
+        r#source: Arc<std::io::Error>,
     },
 
-    /// No engine answers where one should be.
+    /// No engine answers at the addresses.
     #[error("no engine answers at {} ({}): {}", list(addresses), reason(source), start(addresses))]
     Unreachable {
         /// The addresses that were tried.
         addresses: Box<[SocketAddr]>,
-        /// What happened at the last of them.
-        source: Arc<std::io::Error>,
+        /// The failure at the last of them.
+        r#source: Arc<std::io::Error>,
     },
 
-    /// The node answers, but takes no connection now.
-    #[error("the engine at {address} takes no new connection: {fault}. {}", advice(fault.status))]
+    /// The node temporarily accepts no connection.
+    #[error("the engine at {address} accepts no new connection: {fault}. {}", advice(fault.status))]
     Unwelcome {
         /// The node.
         address: SocketAddr,
@@ -57,17 +61,20 @@ pub enum Error {
         fault: Fault,
     },
 
-    /// Whatever answers there, this client cannot talk to it.
+    /// The peer is not an engine, or not one that this client can talk to.
     #[error("{address} cannot be used as a Catena engine: {fault}. {}", advice(fault.status))]
     Incompatible {
         /// The address.
         address: SocketAddr,
-        /// What is wrong with what it said.
+        /// What is wrong with its reply.
         fault: Fault,
     },
 
     /// An object cannot have this name.
-    #[error("a {} cannot have a name of {bytes} bytes: 1 to {NAME_BYTES_MAX} are allowed", .kind.name())]
+    #[error(
+        "a {} cannot have a name of {bytes} bytes: 1 to {NAME_BYTES_MAX} bytes are allowed",
+        .kind.name()
+    )]
     BadName {
         /// The kind of object.
         kind: Kind,
@@ -76,110 +83,126 @@ pub enum Error {
     },
 
     /// The engine refused the request and changed nothing.
-    #[error("{call}: {fault}. {}", advice(fault.status))]
+    #[error("{call}: {}. {}", explain::reason(call, fault), advice_for(call, fault.status))]
     Refused {
-        /// Which call.
+        /// The call.
         call: Box<Call>,
         /// Why, with the numbers that explain it.
         fault: Fault,
     },
 
-    /// A wait ran out of time; names the parties known to be missing.
+    /// A wait timed out; names the parties known to be missing.
     #[error("{call}: {}", Refusal::Timeout(missing.clone()))]
     TimedOut {
-        /// Which call.
+        /// The call.
         call: Box<Call>,
-        /// Who did not come.
+        /// The parties that are missing.
         missing: Missing,
     },
 
     /// The barrier or reduction was broken or reset, or the future was cancelled.
-    #[error("{call}: broken: {reason}. {}", mending(.call.kind))]
+    #[error("{call}: broken: {reason}. {}", repair(.call.kind))]
     Broken {
-        /// Which call.
+        /// The call.
         call: Box<Call>,
-        /// The reason given by who broke it, or by the engine if a party was lost.
+        /// The reason, from the client that broke it, or from the engine if a party was lost.
         reason: Box<str>,
     },
 
-    /// The node was reached, but did not answer in time.
+    /// The node was reached, but did not reply in time.
     #[error(
-        "{call}: no answer in time; {}. The node may be overloaded, stopped or cut off",
-        .call.doubt()
+        "{call}: no reply in time; {}. The node may be overloaded, stopped or cut off",
+        .call.effect()
     )]
     NoAnswer {
-        /// Which call.
+        /// The call.
         call: Box<Call>,
     },
 
-    /// The connection broke or could not be made, and that did not change in time.
-    #[error("{call}: the engine cannot be reached ({}); {}. Check that it runs", reason(source), .call.doubt())]
+    /// The connection broke, or could not be opened, until the deadline.
+    #[error(
+        "{call}: the engine cannot be reached ({}); {}. Check that it runs",
+        reason(source),
+        .call.effect()
+    )]
     Lost {
-        /// Which call.
+        /// The call.
         call: Box<Call>,
-        /// What happened last.
-        source: Arc<std::io::Error>,
+        /// The last failure.
+        r#source: Arc<std::io::Error>,
     },
 
-    /// The engine has forgotten the session, and with it whether the request was executed.
+    /// The engine no longer knows the session, and with it whether the request was executed.
     ///
     /// Either this process was frozen for longer than the session's time to live, or the engine was
-    /// started anew, without the objects it had.
-    #[error("{call}: the engine has forgotten the session; {}", .call.doubt())]
+    /// restarted without its objects.
+    #[error(
+        "{call}: the engine no longer knows the session; {}. Check the object before you repeat \
+         the call",
+        .call.effect()
+    )]
     SessionLost {
-        /// Which call.
+        /// The call.
         call: Box<Call>,
     },
 
-    /// An update of a user-defined object was executed, but its reply is not to be had: it is larger
-    /// than what an engine keeps ([`Status::TooLarge`]), or none of the type's
+    /// An update of a user-defined object was executed, but its reply is lost: it is larger than
+    /// the engine keeps for retries ([`Status::TooLarge`]), or not a reply of the type
     /// ([`Status::BadBody`]).
     #[error("{call}: it was executed, but its reply is lost: {}", loss(fault))]
     Unreadable {
-        /// Which call.
+        /// The call.
         call: Box<Call>,
         /// Why.
         fault: Fault,
     },
 
-    /// What came back makes no sense.
-    #[error("{call}: what came back makes no sense ({fault}); {}. {}", .call.doubt(), advice(fault.status))]
+    /// The reply is not valid.
+    #[error(
+        "{call}: the reply is not valid ({fault}); {}. {}",
+        .call.effect(),
+        advice(fault.status)
+    )]
     Garbled {
-        /// Which call.
+        /// The call.
         call: Box<Call>,
         /// What is wrong with it.
         fault: Fault,
     },
 }
 
-/// What was asked when something went wrong.
+/// The call that failed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Call {
     /// The kind of the object.
     pub kind: Kind,
     /// The name of the object.
     pub object: Arc<str>,
-    /// What was asked of it.
+    /// The op.
     pub op: OpCode,
-    /// The core that was asked, if it came to that.
+    /// The address of the core that was asked, if the request was sent.
     pub node: Option<SocketAddr>,
-    /// What people call the node that was asked, in a cluster.
+    /// The name of the member that was asked, in a cluster.
     pub member: Option<Arc<str>>,
-    /// Whether asking again is safe.
+    /// Whether the call can be repeated.
     pub retry: Retry,
+    /// The key of a map that the op is about, if it is about one.
+    key: Option<Box<[u8]>>,
+    /// How values were to be merged.
+    merge: Option<Merge>,
 }
 
 impl Error {
-    /// Whether asking again is safe.
+    /// Returns whether the call can be repeated.
     ///
-    /// [`Retry::Later`] and [`Retry::Anew`]: nothing was changed, the same call may be made again.
-    /// [`Retry::Never`]: it would end the same way. [`Retry::Unknown`]: it may have been executed;
-    /// only ops that may happen twice should be repeated.
+    /// [`Retry::Later`] and [`Retry::Anew`]: nothing was changed, and the same call can be made
+    /// again. [`Retry::Never`]: it would fail again. [`Retry::Unknown`]: it may have been executed;
+    /// only idempotent ops should be repeated.
     pub fn retry(&self) -> Retry {
         match self {
             Error::Unreachable { .. } | Error::Unwelcome { .. } => Retry::Later,
             Error::NoRecord { source, .. } => match source.kind() {
-                // The settings, or what lies there, would have to be another.
+                // A retry cannot succeed before the settings, or the record, are changed.
                 ErrorKind::InvalidInput
                 | ErrorKind::InvalidData
                 | ErrorKind::PermissionDenied
@@ -200,7 +223,8 @@ impl Error {
         }
     }
 
-    /// What the engine, or the client in its place, said; `None` if there was no answer.
+    /// Returns the status with which the engine, or the client in its place, refused; `None` if
+    /// there was no reply.
     pub fn status(&self) -> Option<Status> {
         match self {
             Error::Unwelcome { fault, .. }
@@ -220,7 +244,7 @@ impl Error {
         }
     }
 
-    /// The code with which a user-defined object refused, if that is what happened.
+    /// Returns the code with which a user-defined object refused the op, if it did.
     pub fn rejection(&self) -> Option<u64> {
         match self {
             Error::Refused { fault: Fault { status: Status::Rejected, expected, .. }, .. } => {
@@ -234,19 +258,22 @@ impl Error {
     pub(crate) fn of(
         kind: Kind,
         object: &Arc<str>,
-        request: &Request<'_>,
+        request: &PendingRequest<'_>,
         failure: Failure,
     ) -> Error {
-        let asked_again = if request.maybe_done { Retry::Unknown } else { Retry::Later };
+        let later = if request.maybe_done { Retry::Unknown } else { Retry::Later };
         let call = |retry| {
-            let (object, op, node) = (Arc::clone(object), request.code, request.node);
-            Box::new(Call { kind, object, op, node, member: request.member.clone(), retry })
+            let (object, op) = (Arc::clone(object), request.code);
+            let (node, member) = (request.node, request.member.clone());
+            let (key, merge) = key_and_merge(&request.op);
+            let key = key.map(Box::from);
+            Box::new(Call { kind, object, op, node, member, retry, key, merge })
         };
         match failure {
             Failure::BadName => Error::BadName { kind, bytes: object.len() },
             Failure::Refused(refusal) => {
                 let retry = match refusal.status().retry() {
-                    Retry::Later => asked_again,
+                    Retry::Later => later,
                     retry => retry,
                 };
                 let call = call(retry);
@@ -260,19 +287,20 @@ impl Error {
                 Some(address) => Error::Incompatible { address, fault },
                 None => Error::Garbled { call: call(Retry::Never), fault },
             },
-            Failure::Garbled(fault) => Error::Garbled { call: call(asked_again), fault },
-            Failure::Lost(source) => Error::Lost { call: call(asked_again), source },
-            Failure::NoAnswer => Error::NoAnswer { call: call(asked_again) },
+            Failure::Garbled(fault) => Error::Garbled { call: call(later), fault },
+            Failure::Lost(source) => Error::Lost { call: call(later), source },
+            Failure::NoAnswer => Error::NoAnswer { call: call(later) },
             Failure::SessionLost => Error::SessionLost { call: call(Retry::Unknown) },
         }
     }
 
-    /// The error of a client that found no node.
-    pub(crate) fn of_unreached(seeds: &str, unreached: Unreached) -> Error {
+    /// The error of a client that cannot connect.
+    /// `is_record` is whether `seeds` names a record rather than addresses.
+    pub(crate) fn of_unreached(seeds: &str, is_record: bool, unreached: Unreached) -> Error {
         let Unreached { addresses, failure } = unreached;
         let timed_out = || std::io::Error::from(std::io::ErrorKind::TimedOut);
         match (addresses.last().copied(), failure) {
-            (None, Failure::Lost(source)) if register::is_place(seeds) => {
+            (None, Failure::Lost(source)) if is_record => {
                 Error::NoRecord { place: seeds.into(), source }
             }
             (None, Failure::Lost(source)) => Error::BadAddress { address: seeds.into(), source },
@@ -297,8 +325,8 @@ impl Error {
 }
 
 impl Call {
-    /// Whether the request may have been executed, in words.
-    fn doubt(&self) -> &'static str {
+    /// Whether the request may have been executed, for messages.
+    fn effect(&self) -> &'static str {
         match self.retry {
             Retry::Unknown => "it is not known whether it was executed",
             Retry::Never | Retry::Later | Retry::Anew => "nothing was changed",
@@ -308,7 +336,12 @@ impl Call {
 
 impl std::fmt::Display for Call {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{} of {} `{}`", op_name(self.op), self.kind.name(), self.object)?;
+        let kind = match self.kind {
+            Kind::User => "user object",
+            Kind::Scope => "prefix",
+            kind => kind.name(),
+        };
+        write!(f, "{} of {kind} `{}`", op_name(self.op), self.object)?;
         match (self.node, &self.member) {
             (Some(node), Some(member)) => write!(f, " at {member} ({node})"),
             (Some(node), None) => write!(f, " at {node}"),
@@ -317,7 +350,19 @@ impl std::fmt::Display for Call {
     }
 }
 
-/// The name of an op as its method has it: `CounterFetchAdd` is `fetch_add`.
+/// The key of a map that an op is about, if it is about one, and how it merges values.
+fn key_and_merge<'a>(op: &Op<'a>) -> (Option<&'a [u8]>, Option<Merge>) {
+    match *op {
+        Op::Map(MapOp::Merge { key, merge, .. }) => (Some(key), Some(merge)),
+        Op::Map(MapOp::MergeAll { merge, .. }) => (None, Some(merge)),
+        Op::Map(MapOp::Get { key } | MapOp::Take { key } | MapOp::Swap { key, .. }) => {
+            (Some(key), None)
+        }
+        _ => (None, None),
+    }
+}
+
+/// The name of an op, as that of its method: `fetch_add` for `CounterFetchAdd`.
 fn op_name(op: OpCode) -> String {
     let code = format!("{op:?}");
     // The first word is the kind.
@@ -336,7 +381,7 @@ fn list(addresses: &[SocketAddr]) -> String {
     addresses.iter().map(SocketAddr::to_string).collect::<Vec<_>>().join(", ")
 }
 
-/// An input or output error without the operating system's number.
+/// An input or output error without the operating system's error number.
 pub(crate) fn reason(error: &std::io::Error) -> String {
     match error.raw_os_error() {
         Some(_) => error.kind().to_string(),
@@ -349,75 +394,7 @@ fn start(addresses: &[SocketAddr]) -> String {
         Some(address) if address.ip().is_loopback() => {
             format!("start one with `catena-engine --listen {address}`")
         }
-        _ => "check that the engine runs and that the network lets you through".to_owned(),
-    }
-}
-
-/// What to do about something broken.
-fn mending(kind: Kind) -> &'static str {
-    match kind {
-        Kind::Future => "It stays so; use another one",
-        _ => "Reset it to use it again",
-    }
-}
-
-/// Why a reply is lost, and what to do about it.
-fn loss(fault: &Fault) -> &'static str {
-    match fault.status {
-        Status::TooLarge => "it is larger than what an engine keeps. Let the type answer less",
-        _ => "it is none of the type. Build client and engine with the same types",
-    }
-}
-
-/// What to do about a status.
-fn advice(status: Status) -> &'static str {
-    match status {
-        Status::Busy | Status::ShuttingDown | Status::NotHead | Status::WrongEpoch => {
-            "Try again later"
-        }
-        Status::UnderReplicated => "Let the lost nodes come back, or name others",
-        Status::TooManyConnections => "Share clients between calls, or add a node",
-        Status::TooManySessions => "Keep clients from call to call, or ask for a shorter session",
-        Status::TooManyObjects | Status::OutOfMemory => {
-            "Delete objects, or give the node more memory"
-        }
-        Status::QuotaExceeded => "Delete objects with such names, or raise the quota",
-        Status::StaleToken => "Stop: somebody else holds the lock now",
-        Status::UnknownType => "Build the engine with this type",
-        Status::Rejected => "The type says what its codes mean",
-        Status::TooManyWaiters => "Let fewer callers wait on one object",
-        Status::BadVersion | Status::MissingFeature => "Use client and engine of the same release",
-        Status::BadMagic => "Something else listens there: check the address",
-        Status::WrongKind => "Use the handle of the right kind, or another name",
-        Status::TooLarge => "Split the value over several objects",
-        Status::Absent => "Write it before reading it",
-        Status::WrongRound => "Ask for its state to learn the current one",
-        Status::Deleted => "Begin again with a new one",
-        Status::BadLength => "Raise reply_bytes_max if the reply is meant to be that large",
-        Status::BadChecksum
-        | Status::BadBody
-        | Status::BadFrameKind
-        | Status::NameNeeded
-        | Status::Panicked => "Please report this if it repeats",
-        Status::Ok
-        | Status::Timeout
-        | Status::Broken
-        | Status::WrongShard
-        | Status::SessionUnknown
-        | Status::Stale
-        | Status::WindowExceeded
-        | Status::SessionConflict
-        | Status::Overflow
-        | Status::OutOfRange
-        | Status::Mismatch
-        | Status::BadArgument
-        | Status::HelloRequired
-        | Status::BadFlags
-        | Status::UnknownOp
-        | Status::BadShard
-        | Status::WrongCluster
-        | Status::WrongNode
-        | Status::Retired => "Check the arguments",
+        _ => "check that the engine runs, and that the network allows the connection".to_owned(),
     }
 }
 
@@ -433,7 +410,7 @@ mod tests {
     }
 
     #[test]
-    fn messages_say_what_where_and_what_next() {
+    fn messages_tell_what_happened_where_and_what_to_do() {
         let call = Call {
             kind: Kind::Counter,
             object: "visits".into(),
@@ -441,13 +418,15 @@ mod tests {
             node: Some("127.0.0.1:7400".parse().unwrap()),
             member: None,
             retry: Retry::Unknown,
+            key: None,
+            merge: None,
         };
         let in_cluster = Call { member: Some("node-a".into()), ..call.clone() };
         assert_eq!(in_cluster.to_string(), "add of counter `visits` at node-a (127.0.0.1:7400)");
         let error = Error::NoAnswer { call: Box::new(call) };
         assert_eq!(
             error.to_string(),
-            "add of counter `visits` at 127.0.0.1:7400: no answer in time; it is not known whether \
+            "add of counter `visits` at 127.0.0.1:7400: no reply in time; it is not known whether \
              it was executed. The node may be overloaded, stopped or cut off"
         );
         assert_eq!(error.retry(), Retry::Unknown);

@@ -1,4 +1,4 @@
-//! Where parties meet: barriers, latches and reductions.
+//! Coordination of several parties: barriers, latches and reductions.
 
 use std::time::Duration;
 
@@ -6,57 +6,57 @@ use catena_client::{Arrival, Client, GENERATION_CURRENT, Loss, ReduceOp, RoundVi
 use clap::{Args, Subcommand, ValueEnum};
 use serde_json::json;
 
-use crate::answer::Answer;
+use crate::outcome::Outcome;
 use crate::scalars;
 use crate::values::HoldArg;
 
 #[derive(Debug, Args)]
 pub(crate) struct BarrierArgs {
-    /// The barrier's name.
+    /// Name of the barrier
     name: String,
     #[command(subcommand)]
-    op: BarrierOp,
+    op: BarrierCommand,
 }
 
 #[derive(Debug, Subcommand)]
-enum BarrierOp {
-    /// Arrives and waits until all parties have; prints the generation that was completed.
+enum BarrierCommand {
+    /// Arrive, wait until all parties have arrived, and print the completed generation
     #[command(visible_alias = "wait")]
     Arrive {
-        /// In whose name: arriving twice in one name counts once.
+        /// Name of the party, which counts once however often it arrives
         #[arg(long)]
         party: String,
-        /// How many parties there are: the same for all of them.
+        /// Number of parties, the same for all of them
         #[arg(long)]
         parties: u32,
-        /// In which generation; the one in progress unless given.
+        /// Generation to arrive in [default: the one in progress]
         #[arg(long)]
         generation: Option<u64>,
-        /// Arrive without waiting for the others.
+        /// Do not wait for the other parties
         #[arg(long)]
         no_wait: bool,
-        /// What becomes of the others if this party is lost.
+        /// What happens to the others if this party is lost
         #[arg(long, value_enum, default_value_t = OnLoss::Wait)]
         on_loss: OnLoss,
         #[command(flatten)]
         hold: HoldArg,
     },
-    /// Prints the generation in progress and who is missing in it.
+    /// Print the generation in progress and the missing parties
     State,
-    /// Mends it and begins a new generation.
+    /// Repair the barrier, and begin a new generation
     Reset,
-    /// Breaks it: whoever waits or arrives is told the reason.
+    /// Break the barrier: waiting and later arrivals fail with this reason
     Break { reason: String },
 }
 
-/// What becomes of the others if a party is lost.
+/// What happens to the others if a party is lost.
 #[derive(Clone, Copy, Debug, ValueEnum)]
 enum OnLoss {
-    /// They wait for it to come back.
+    /// They wait for it
     Wait,
-    /// They go on without it.
+    /// They continue without it
     Drop,
-    /// They are told.
+    /// Their calls fail
     Break,
 }
 
@@ -71,10 +71,10 @@ impl OnLoss {
 }
 
 impl BarrierArgs {
-    pub(crate) fn run(&self, client: &Client, timeout: Duration) -> anyhow::Result<Answer> {
+    pub(crate) fn run(&self, client: &Client, timeout: Duration) -> anyhow::Result<Outcome> {
         let barrier = client.barrier(&self.name);
         Ok(match &self.op {
-            BarrierOp::Arrive { party, parties, generation, no_wait, on_loss, hold } => {
+            BarrierCommand::Arrive { party, parties, generation, no_wait, on_loss, hold } => {
                 let arrival = Arrival {
                     party,
                     parties: *parties,
@@ -82,99 +82,103 @@ impl BarrierArgs {
                     hold_ms: client.hold_ms(hold.hold()),
                     loss: on_loss.loss(),
                 };
-                // The seat is kept: the party may arrive again from another call.
+                // The seat stays held, because the party may arrive again in another invocation.
                 let completed = match no_wait {
                     true => barrier.arrive(arrival)?,
                     false => barrier.arrive_and_wait(arrival, timeout)?,
                 };
-                Answer::value(completed).keeping()
+                Outcome::value(completed).keeping_session()
             }
-            BarrierOp::State => seats(&barrier.state()?),
-            BarrierOp::Reset => Answer::value(barrier.reset()?),
-            BarrierOp::Break { reason } => Answer::value(barrier.break_with(reason)?),
+            BarrierCommand::State => seats(&barrier.state()?),
+            BarrierCommand::Reset => Outcome::value(barrier.reset()?),
+            BarrierCommand::Break { reason } => Outcome::value(barrier.break_with(reason)?),
         })
     }
 }
 
-fn seats(state: &SeatState) -> Answer {
+fn seats(state: &SeatState) -> Outcome {
     let SeatState { round, arrived, parties, waiting, missing } = state;
-    let mut text = format!("round {round}, {arrived} of {parties} there, {waiting} waiting");
+    let mut text = format!("round {round}, {arrived} of {parties} arrived, {waiting} waiting");
     if !missing.is_empty() {
         text += &format!(", missing: {}", missing.join(", "));
     }
     let json = json!({
-        "round": round, "arrived": arrived, "parties": parties, "waiting": waiting, "missing": missing,
+        "round": round, "arrived": arrived, "parties": parties, "waiting": waiting,
+        "missing": missing,
     });
-    Answer::value(json).with_text(text)
+    Outcome::value(json).with_text(text)
 }
 
 #[derive(Debug, Args)]
 pub(crate) struct LatchArgs {
-    /// The latch's name.
+    /// Name of the latch
     name: String,
     #[command(subcommand)]
-    op: LatchOp,
+    op: LatchCommand,
 }
 
 #[derive(Debug, Subcommand)]
-enum LatchOp {
-    /// Counts down in a party's name, once; prints how many are missing.
+enum LatchCommand {
+    /// Count down in the name of a party, once, and print how many are missing
     CountDown {
+        /// Name of the party
         #[arg(long)]
         party: String,
+        /// Number of parties, the same for all of them
         #[arg(long)]
         parties: u32,
     },
-    /// Waits until all have counted down.
+    /// Wait until all parties have counted down
     Wait {
+        /// Number of parties, the same for all of them
         #[arg(long)]
         parties: u32,
     },
-    /// Prints how many have counted down.
+    /// Print how many parties have counted down
     State,
 }
 
 impl LatchArgs {
-    pub(crate) fn run(&self, client: &Client, timeout: Duration) -> anyhow::Result<Answer> {
+    pub(crate) fn run(&self, client: &Client, timeout: Duration) -> anyhow::Result<Outcome> {
         let latch = client.latch(&self.name);
         Ok(match &self.op {
-            LatchOp::CountDown { party, parties } => {
-                Answer::value(latch.count_down(party, *parties)?)
+            LatchCommand::CountDown { party, parties } => {
+                Outcome::value(latch.count_down(party, *parties)?)
             }
-            LatchOp::Wait { parties } => {
+            LatchCommand::Wait { parties } => {
                 latch.wait(*parties, timeout)?;
-                Answer::done()
+                Outcome::done()
             }
-            LatchOp::State => seats(&latch.state()?),
+            LatchCommand::State => seats(&latch.state()?),
         })
     }
 }
 
 #[derive(Debug, Args)]
 pub(crate) struct ReductionArgs {
-    /// The reduction's name.
+    /// Name of the reduction
     name: String,
     #[command(subcommand)]
-    op: ReductionOp,
+    op: ReductionCommand,
 }
 
 #[derive(Debug, Subcommand)]
-enum ReductionOp {
-    /// Contributes numbers, waits for all parties, and prints the combined ones.
+enum ReductionCommand {
+    /// Contribute numbers, wait for all parties, and print the result
     Contribute {
-        /// Which seat, from 0.
+        /// Number of the party, from 0
         #[arg(long)]
         party: u32,
-        /// How many parties there are: the same for all of them.
+        /// Number of parties, the same for all of them
         #[arg(long)]
         parties: u32,
-        /// The round.
+        /// Number of the round
         #[arg(long, default_value_t = 0)]
         round: u64,
-        /// How to combine.
+        /// How to combine the contributions
         #[arg(long, value_enum, default_value_t = Combine::Sum)]
         op: Combine,
-        /// What becomes of the others if this party is lost.
+        /// What happens to the others if this party is lost
         #[arg(long, value_enum, default_value_t = OnLoss::Wait)]
         on_loss: OnLoss,
         #[command(flatten)]
@@ -182,13 +186,13 @@ enum ReductionOp {
         #[arg(required = true, allow_negative_numbers = true)]
         numbers: Vec<String>,
     },
-    /// Prints the result of the last complete round.
+    /// Print the result of the last complete round
     Last,
-    /// Prints the round in progress and who is missing in it.
+    /// Print the round in progress and the missing parties
     State,
-    /// Mends it, and forgets what was contributed to the round in progress.
+    /// Repair the reduction, and discard the contributions to the round in progress
     Reset,
-    /// Breaks it: whoever waits or contributes is told the reason.
+    /// Break the reduction: waiting and later contributions fail with this reason
     Break { reason: String },
 }
 
@@ -202,10 +206,10 @@ enum Combine {
 }
 
 impl ReductionArgs {
-    pub(crate) fn run(&self, client: &Client, timeout: Duration) -> anyhow::Result<Answer> {
+    pub(crate) fn run(&self, client: &Client, timeout: Duration) -> anyhow::Result<Outcome> {
         let reduction = client.reduction(&self.name);
         Ok(match &self.op {
-            ReductionOp::Contribute { party, parties, round, op, on_loss, hold, numbers } => {
+            ReductionCommand::Contribute { party, parties, round, op, on_loss, hold, numbers } => {
                 let op = match op {
                     Combine::Sum => ReduceOp::Sum,
                     Combine::Mean => ReduceOp::Mean,
@@ -218,17 +222,17 @@ impl ReductionArgs {
                     .seat(*party, *parties)
                     .starting_at(*round)
                     .on_loss(on_loss.loss());
-                self::round(&seat.contribute(op, &numbers, timeout)?).keeping()
+                self::round(&seat.contribute(op, &numbers, timeout)?).keeping_session()
             }
-            ReductionOp::Last => round(&reduction.last()?),
-            ReductionOp::State => seats(&reduction.state()?),
-            ReductionOp::Reset => Answer::value(reduction.reset()?),
-            ReductionOp::Break { reason } => Answer::value(reduction.break_with(reason)?),
+            ReductionCommand::Last => round(&reduction.last()?),
+            ReductionCommand::State => seats(&reduction.state()?),
+            ReductionCommand::Reset => Outcome::value(reduction.reset()?),
+            ReductionCommand::Break { reason } => Outcome::value(reduction.break_with(reason)?),
         })
     }
 }
 
-fn round(view: &RoundView<'_>) -> Answer {
+fn round(view: &RoundView<'_>) -> Outcome {
     let columns = u32::try_from(view.elements().len()).expect("they fit a frame");
     scalars::elements(view.elements(), columns)
 }

@@ -1,4 +1,4 @@
-//! What is seen of a cluster: every node's own word, or why there is none.
+//! Reads the state of a cluster: the status of every node, or the reason why it is missing.
 
 use std::collections::BTreeSet;
 use std::ops::Deref;
@@ -11,40 +11,40 @@ use serde_json::{Value, json};
 
 use super::{NODE_TIMEOUT, is_refusal};
 
-/// A look at a cluster, that can be taken again.
-pub(super) struct Look {
-    /// Makes a client, of the engine there.
+/// The state of a cluster, as last read.
+pub(super) struct ClusterProbe {
+    /// Connects clients, to the engine at this address.
     clients: Builder,
     engine: String,
-    /// Control ports to ask, whoever is there.
+    /// Further control ports to ask.
     extra: Vec<String>,
-    /// How long a node may take to say how it stands.
+    /// Maximum time for a node to report its state.
     pub(super) timeout: Duration,
-    pub(super) nodes: Vec<Seen>,
+    pub(super) nodes: Vec<ProbedNode>,
 }
 
 /// A node, or a control port where one should be.
-pub(super) struct Seen {
+pub(super) struct ProbedNode {
     pub(super) control: String,
-    /// What it is called, if anybody says so.
+    /// Its name, empty if unknown.
     pub(super) name: String,
-    /// How it stands, by its own word.
-    pub(super) status: Result<Box<NodeStatus>, String>,
+    /// Its status, or why it is missing.
+    pub(super) status: Result<Box<NodeStatus>, OperatorError>,
 }
 
 /// The status with the newest epoch.
 #[derive(Clone, Copy)]
-pub(super) struct Newest<'l>(&'l NodeStatus);
+pub(super) struct NewestStatus<'l>(&'l NodeStatus);
 
-impl Look {
-    pub(super) fn new(clients: Builder, engine: &str, extra: &[String]) -> Look {
+impl ClusterProbe {
+    pub(super) fn new(clients: Builder, engine: &str, extra: &[String]) -> ClusterProbe {
         let (engine, extra) = (engine.to_owned(), extra.to_vec());
-        Look { clients, engine, extra, timeout: NODE_TIMEOUT, nodes: Vec::new() }
+        ClusterProbe { clients, engine, extra, timeout: NODE_TIMEOUT, nodes: Vec::new() }
     }
 
-    /// Asks everybody.
-    pub(super) fn again(&mut self) -> anyhow::Result<()> {
-        // Who was there before, also if it left since.
+    /// Asks every known node.
+    pub(super) fn refresh(&mut self) -> anyhow::Result<()> {
+        // The nodes known before, including those that have left.
         let mut controls: Vec<(String, String)> = self
             .newest()
             .map(|newest| newest.members.iter().map(at_control).collect())
@@ -53,21 +53,21 @@ impl Look {
         controls.extend(before);
         controls.extend(self.extra.iter().map(|control| (control.clone(), String::new())));
         if self.newest().is_none() {
-            controls.extend(self.told_by_engine()?);
+            controls.extend(self.members_of_engine()?);
         }
-        let mut nodes: Vec<Seen> = Vec::new();
-        // Twice: the newest of those who answer may know of others.
+        let mut nodes: Vec<ProbedNode> = Vec::new();
+        // Twice, because the newest status may name members that were not asked.
         for _ in 0..2 {
-            let mut known: BTreeSet<String> = nodes.iter().flat_map(Seen::controls).collect();
+            let mut known: BTreeSet<String> = nodes.iter().flat_map(ProbedNode::controls).collect();
             controls.retain(|(control, _)| known.insert(control.clone()));
             nodes.extend(ask_all(&controls, self.timeout));
             controls = newest_of(&nodes)
                 .map(|newest| newest.members.iter().map(at_control).collect())
                 .unwrap_or_default();
         }
-        // One that is reached in two ways is one.
-        let mut met = BTreeSet::new();
-        nodes.retain(|node| node.status.as_ref().map_or(true, |status| met.insert(status.node)));
+        // A node that is reached at two addresses is one node.
+        let mut seen = BTreeSet::new();
+        nodes.retain(|node| node.status.as_ref().map_or(true, |status| seen.insert(status.node)));
         let members = newest_of(&nodes).map(|newest| newest.members.clone()).unwrap_or_default();
         nodes.sort_by_cached_key(|node| {
             let place = members.iter().position(|member| node.is_at(&member.control));
@@ -77,61 +77,63 @@ impl Look {
         Ok(())
     }
 
-    /// The members that the engine tells of. Without any, there have to be other nodes to ask.
-    fn told_by_engine(&self) -> anyhow::Result<Vec<(String, String)>> {
-        let told = self.clients.clone().connect(&self.engine).map(|client| client.cluster());
-        match told {
+    /// The members that the engine names. It may name none if there are other nodes to ask.
+    fn members_of_engine(&self) -> anyhow::Result<Vec<(String, String)>> {
+        let cluster = self.clients.clone().connect(&self.engine).map(|client| client.cluster());
+        match cluster {
             Ok(Some(cluster)) => {
                 let members = cluster.members.into_iter();
                 Ok(members.map(|member| (member.control, member.name)).collect())
             }
             _ if !self.extra.is_empty() => Ok(Vec::new()),
             Ok(None) => bail!(
-                "the engine at {} is a single node, or waits to become a member of a cluster: ask one \
-                 at its control port with --control",
+                "the engine at {} is a single node, or has not joined its cluster yet: give the \
+                 control port of a member with --control",
                 self.engine
             ),
             Err(error) => Err(error.into()),
         }
     }
 
-    /// How the cluster is, by the newest word.
-    pub(super) fn newest(&self) -> Option<Newest<'_>> {
+    /// The status with the newest epoch.
+    pub(super) fn newest(&self) -> Option<NewestStatus<'_>> {
         newest_of(&self.nodes)
     }
 
-    /// Whether all members answer, take part and suspect nobody, and are as many as wanted.
-    pub(super) fn is_well(&self) -> bool {
+    /// Whether there are as many members as configured, and all of them reply, are active and
+    /// suspect no other.
+    pub(super) fn is_healthy(&self) -> bool {
         let Some(newest) = self.newest() else { return false };
-        let is_well = |member: &MemberStatus| {
+        let is_healthy = |member: &MemberStatus| {
             self.statuses().any(|status| {
                 let suspects = status.members.iter().any(|other| !other.suspected.is_empty());
                 status.node == member.node && status.active && !suspects
             })
         };
-        newest.members.iter().all(is_well) && newest.members.len() >= newest.replicas as usize
+        newest.members.iter().all(is_healthy) && newest.members.len() >= newest.replicas as usize
     }
 
     pub(super) fn statuses(&self) -> impl Iterator<Item = &NodeStatus> {
         self.nodes.iter().filter_map(|node| node.status.as_deref().ok())
     }
 
-    /// The member with this name or id, or with an id that begins like that: id and name.
+    /// Id and name of the member with this name, this id, or an id that begins like this.
     pub(super) fn member(&self, node: &str) -> anyhow::Result<(u128, String)> {
-        let newest = self.newest().context("no node of the cluster answers")?;
+        let newest = self.newest().context("no node of the cluster replies")?;
         let members: Vec<(u128, &str)> =
             newest.members.iter().map(|member| (member.node, member.name.as_str())).collect();
         let at = find(node, &members)?;
         Ok((members[at].0, members[at].1.to_owned()))
     }
 
-    /// The control port of a node that answers.
+    /// The control port of a node that replies.
     pub(super) fn control_of(&self, node: &str) -> anyhow::Result<String> {
-        let answering: Vec<&Seen> = self.nodes.iter().filter(|node| node.status.is_ok()).collect();
+        let answering: Vec<&ProbedNode> =
+            self.nodes.iter().filter(|node| node.status.is_ok()).collect();
         let names: Vec<(u128, &str)> =
             self.statuses().map(|status| (status.node, status.name.as_str())).collect();
-        let at = find(node, &names)
-            .with_context(|| "a node that is no member has to be given by its control port")?;
+        let at =
+            find(node, &names).context("give a node that is not a member by its control port")?;
         Ok(answering[at].control.clone())
     }
 
@@ -145,13 +147,13 @@ impl Look {
             "members": newest.map(|newest| {
                 newest.members.iter().map(|member| id_text(member.node)).collect::<Vec<_>>()
             }),
-            "well": self.is_well(),
-            "nodes": self.nodes.iter().map(Seen::json).collect::<Vec<_>>(),
+            "well": self.is_healthy(),
+            "nodes": self.nodes.iter().map(ProbedNode::json).collect::<Vec<_>>(),
         })
     }
 }
 
-impl Deref for Newest<'_> {
+impl Deref for NewestStatus<'_> {
     type Target = NodeStatus;
 
     fn deref(&self) -> &NodeStatus {
@@ -159,15 +161,15 @@ impl Deref for Newest<'_> {
     }
 }
 
-impl Newest<'_> {
+impl NewestStatus<'_> {
     /// Whether a node is a member.
     pub(super) fn has(&self, node: u128) -> bool {
         self.members.iter().any(|member| member.node == node)
     }
 }
 
-impl Seen {
-    /// Where it was asked, and where it says that it is.
+impl ProbedNode {
+    /// The control ports at which it was asked, and which it reports itself.
     fn controls(&self) -> Vec<String> {
         let own = self.status.as_ref().ok().and_then(|status| {
             let me = status.members.iter().find(|member| member.node == status.node);
@@ -180,7 +182,7 @@ impl Seen {
         self.controls().iter().any(|own| own == control)
     }
 
-    /// How far the worst of its shards is behind its successor.
+    /// The largest lag of a successor in one of its shards, in log entries.
     pub(super) fn lag(&self) -> u64 {
         let shards = self.status.as_ref().map(|status| status.shards.as_slice());
         shards.unwrap_or_default().iter().map(|shard| shard.lag).max().unwrap_or_default()
@@ -188,9 +190,10 @@ impl Seen {
 
     fn json(&self) -> Value {
         let status = match &self.status {
-            Err(reason) => {
+            Err(error) => {
                 return json!({
-                    "control": self.control, "name": self.name, "answers": false, "reason": reason,
+                    "control": self.control, "name": self.name, "answers": false,
+                    "reason": reason(error),
                 });
             }
             Ok(status) => status,
@@ -222,7 +225,7 @@ impl Seen {
     }
 }
 
-/// An id as nodes write it.
+/// A node id in its text form.
 pub(super) fn id_text(node: u128) -> String {
     format!("n-{node:032x}")
 }
@@ -231,15 +234,16 @@ fn at_control(member: &MemberStatus) -> (String, String) {
     (member.control.clone(), member.name.clone())
 }
 
-/// The newest word: of those who know the same epoch a member's, since others may have other news soon.
-fn newest_of(nodes: &[Seen]) -> Option<Newest<'_>> {
+/// The status with the newest epoch; among equal ones that of a member, because other nodes may be
+/// about to learn of a newer one.
+fn newest_of(nodes: &[ProbedNode]) -> Option<NewestStatus<'_>> {
     let statuses = nodes.iter().filter_map(|node| node.status.as_deref().ok());
     let known = statuses.filter(|status| status.epoch > 0);
-    known.max_by_key(|status| (status.epoch, status.standing == "member")).map(Newest)
+    known.max_by_key(|status| (status.epoch, status.standing == "member")).map(NewestStatus)
 }
 
-/// Asks all at once: one that does not answer keeps nobody waiting but once.
-fn ask_all(controls: &[(String, String)], timeout: Duration) -> Vec<Seen> {
+/// Asks all at once, so that nodes that do not reply cost one timeout together.
+fn ask_all(controls: &[(String, String)], timeout: Duration) -> Vec<ProbedNode> {
     std::thread::scope(|scope| {
         let asking: Vec<_> = controls
             .iter()
@@ -250,22 +254,26 @@ fn ask_all(controls: &[(String, String)], timeout: Duration) -> Vec<Seen> {
             .map(|(asking, (control, name))| {
                 let status = asking.join().expect("asking does not panic");
                 let name = status.as_ref().map_or(name.clone(), |status| status.name.clone());
-                Seen { control: control.clone(), name, status }
+                ProbedNode { control: control.clone(), name, status }
             })
             .collect()
     })
 }
 
-fn ask(control: &str, timeout: Duration) -> Result<Box<NodeStatus>, String> {
-    let status = Operator::connect(control, timeout).and_then(|mut node| node.status());
-    status.map(Box::new).map_err(|error| match &error {
+fn ask(control: &str, timeout: Duration) -> Result<Box<NodeStatus>, OperatorError> {
+    Operator::connect(control, timeout).and_then(|mut node| node.status()).map(Box::new)
+}
+
+/// Why a node has no status, in a few words.
+pub(super) fn reason(error: &OperatorError) -> String {
+    match error {
         OperatorError::Unreachable { source, .. } => source.kind().to_string(),
         error if is_refusal(error) => format!("refuses: {error}"),
         error => error.to_string(),
-    })
+    }
 }
 
-/// The one node with this name or id, or with an id that begins like that.
+/// The index of the only node with this name, this id, or an id that begins like this.
 fn find(node: &str, among: &[(u128, &str)]) -> anyhow::Result<usize> {
     let digits = node.strip_prefix("n-").unwrap_or(node);
     let called = |(_, name): &(u128, &str)| *name == node;
@@ -283,13 +291,13 @@ fn find(node: &str, among: &[(u128, &str)]) -> anyhow::Result<usize> {
         [] => {
             let all: Vec<String> = (0..among.len()).map(|at| known(&at)).collect();
             bail!(
-                "nobody is called `{node}`, and no id begins like that; there are: {}",
+                "no node is called `{node}` or has an id that begins like this; known are: {}",
                 all.join(", ")
             )
         }
         _ => {
             let all: Vec<String> = found.iter().map(known).collect();
-            bail!("`{node}` may be any of: {}; say more of the id", all.join(", "))
+            bail!("`{node}` may be any of: {}; give more of the id", all.join(", "))
         }
     }
 }
@@ -308,9 +316,9 @@ mod tests {
         ];
         let found = |node| find(node, &nodes).map_err(|error| error.to_string());
         assert_eq!((found("node-a"), found("n-1b"), found("2")), (Ok(0), Ok(1), Ok(2)));
-        assert_eq!(found("1a"), Ok(3), "a name goes before an id");
+        assert_eq!(found("1a"), Ok(3), "a name is preferred to an id");
         assert!(found("1").unwrap_err().starts_with("`1` may be any of: node-a (n-1a"));
-        assert!(found("node-b").unwrap_err().contains("say more of the id"));
-        assert!(found("node-z").unwrap_err().starts_with("nobody is called `node-z`"));
+        assert!(found("node-b").unwrap_err().contains("give more of the id"));
+        assert!(found("node-z").unwrap_err().starts_with("no node is called `node-z`"));
     }
 }

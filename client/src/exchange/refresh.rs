@@ -1,37 +1,38 @@
-//! News: how the node or cluster is by now, and what that means for the requests under way.
+//! Refreshes the topology, and moves requests to where their shards are.
 //!
-//! Whoever says Welcome tells what it knows. Of a cluster the newest epoch counts. It is asked for when
-//! a connection breaks or a node says that it is not the one to ask, and also when a node says nothing
-//! for a while: one that was cut off does not know that the others went on without it.
+//! Every Welcome carries the topology that its sender knows; in a cluster the newest epoch counts.
+//! The client asks for it when a connection breaks, when a node refuses a request because it does
+//! not serve the shard, and when a node does not reply for a while, because a node that is cut off
+//! does not know that the others have removed it.
 
 use std::time::Instant;
 
 use super::Exchange;
-use crate::config::{AVOID, BACKOFF_MAX, LOOK_AFTER, MEMBER_TIMEOUT};
+use crate::config::{AVOID_READS, BACKOFF_MAX, MEMBER_TIMEOUT, REFRESH_AFTER};
 use crate::lane::Lane;
-use crate::node::Ask;
+use crate::node::RefreshFrom;
 use crate::request::Failure;
-use crate::topology::{News, Topology};
+use crate::topology::{Topology, TopologyUpdate};
 
 impl Exchange<'_, '_> {
-    /// Asks somebody of the cluster if it is known to have changed: members that joined are the ones to
-    /// turn to when the others leave.
-    pub(super) fn hear_news(&mut self) {
+    /// Refreshes the topology if the cluster is known to have changed, so that the client knows the
+    /// members that joined before others leave.
+    pub(super) fn refresh_if_behind(&mut self) {
         if !self.node.topology.is_cluster() || self.open == 0 {
             return;
         }
         let now = Instant::now();
-        if self.node.is_behind && self.node.may_look(now) {
-            self.node.look_not_before = Some(now + LOOK_AFTER);
+        if self.node.epoch_is_behind && self.node.may_refresh(now) {
+            self.node.refresh_not_before = Some(now + REFRESH_AFTER);
             let deadline = self.deadline.min(now + MEMBER_TIMEOUT);
-            let greeted = self.node.greet(Ask::Anybody { last: None }, deadline, self.pool);
+            let greeted = self.node.greet(RefreshFrom::Anyone { last: None }, deadline, self.pool);
             if let Ok((greeted, topology)) = greeted {
                 self.on_greeted(greeted, topology);
             }
         }
     }
 
-    /// Makes sure that a lane has a connection that works; `false` if it is not needed any more.
+    /// Ensures that a lane has a working connection; `false` if it no longer needs one.
     pub(super) fn connect(&mut self, endpoint: usize, now: Instant) -> Result<bool, Failure> {
         let is_cluster = self.node.topology.is_cluster();
         let lane = &mut self.node.lanes[endpoint];
@@ -45,22 +46,22 @@ impl Exchange<'_, '_> {
         let lane = &self.node.lanes[endpoint];
         let is_connected = lane.connection.is_some();
         let may_refresh = match is_cluster {
-            true => !lane.queue.is_empty() && (!is_connected || self.node.may_look(now)),
+            true => !lane.queue.is_empty() && (!is_connected || self.node.may_refresh(now)),
             false => !is_connected,
         };
         if self.node.topology_stale && may_refresh && self.refresh(endpoint)? {
-            // The lanes are others now.
+            // The lanes have changed.
             return Ok(false);
         }
         let lane = &self.node.lanes[endpoint];
-        if lane.connection.is_some() && !(is_cluster && lane.ask_clock) {
+        if lane.connection.is_some() && !(is_cluster && lane.clock_stale) {
             return Ok(true);
         }
         if lane.queue.is_empty() {
             return Ok(lane.connection.is_some());
         }
-        let ask_clock = is_cluster && lane.ask_clock;
-        let opened = match ask_clock {
+        let needs_clock = is_cluster && lane.clock_stale;
+        let opened = match needs_clock {
             true => self.read_clock(endpoint),
             false => {
                 let left = self.deadline.saturating_duration_since(Instant::now());
@@ -71,31 +72,31 @@ impl Exchange<'_, '_> {
         opened
     }
 
-    /// Asks anew how the node or cluster is. Answers whether that changed.
+    /// Refreshes the topology. Returns whether it changed.
     fn refresh(&mut self, endpoint: usize) -> Result<bool, Failure> {
         let give_up = self.give_up_at(endpoint);
-        let ask = Ask::Anybody { last: Some(endpoint) };
-        match self.node.greet(ask, give_up, self.pool) {
+        let from = RefreshFrom::Anyone { last: Some(endpoint) };
+        match self.node.greet(from, give_up, self.pool) {
             Ok((greeted, topology)) => {
                 self.node.topology_stale = false;
                 Ok(self.on_greeted(greeted, topology))
             }
-            // What is connected may go on by what was known.
+            // A connected lane can continue with the known topology.
             Err(_) if self.node.lanes[endpoint].connection.is_some() => {
-                self.node.look_not_before = Some(Instant::now() + BACKOFF_MAX);
+                self.node.refresh_not_before = Some(Instant::now() + BACKOFF_MAX);
                 Ok(false)
             }
             Err(failure) => Err(failure),
         }
     }
 
-    /// Reads the clock of an endpoint, beside what is in flight there. Answers whether the lane can go
-    /// on: not if the cluster changed.
+    /// Reads the clock of an endpoint over another connection, beside the requests in flight.
+    /// Returns whether the lane can continue, which it cannot if the cluster has changed.
     fn read_clock(&mut self, endpoint: usize) -> Result<bool, Failure> {
         let (mut greeted, topology) = self.node.greet_at(endpoint, self.deadline, self.pool)?;
-        self.node.believe(&topology)?;
+        self.node.check(&topology)?;
         let lane = &mut self.node.lanes[endpoint];
-        lane.ask_clock = false;
+        lane.clock_stale = false;
         lane.clock = greeted.clock;
         if lane.connection.is_none() {
             lane.connection = greeted.connection.take();
@@ -103,47 +104,47 @@ impl Exchange<'_, '_> {
         Ok(!self.on_greeted(greeted, topology))
     }
 
-    /// Asks the others if a node was silent for too long.
-    pub(super) fn look(&mut self, now: Instant) {
+    /// Asks other members for the topology if a node has not replied for too long.
+    pub(super) fn refresh_if_silent(&mut self, now: Instant) {
         if !self.node.topology.is_cluster() {
             return;
         }
-        let patience = self.node.patience();
-        let is_due = |lane: &Lane| lane.look_at(patience).is_some_and(|time| time <= now);
+        let jitter = self.node.refresh_jitter();
+        let is_due = |lane: &Lane| lane.refresh_at(jitter).is_some_and(|time| time <= now);
         let Some(endpoint) = self.node.lanes.iter().position(is_due) else { return };
         let lane = &mut self.node.lanes[endpoint];
-        lane.on_looked(now);
-        if lane.in_flight.iter().any(|sent| self.requests[sent.request].anywhere) {
-            // The head answers as well.
+        lane.on_refresh(now);
+        if lane.in_flight.iter().any(|sent| self.requests[sent.request].any_member) {
+            // The head can serve these reads as well.
             self.requeue(endpoint, true);
             self.avoid(endpoint, now);
             self.node.topology_stale = true;
             return;
         }
         let deadline = self.deadline.min(now + MEMBER_TIMEOUT);
-        let greeted = self.node.greet(Ask::Others { than: endpoint }, deadline, self.pool);
-        // If nobody knows better, or can be asked, the silent one is waited for.
+        let greeted = self.node.greet(RefreshFrom::Others { than: endpoint }, deadline, self.pool);
+        // If no other member can be reached, or the cluster has not changed, keep waiting.
         if let Ok((greeted, topology)) = greeted {
             self.on_greeted(greeted, topology);
         }
     }
 
-    /// When the others are to be asked, if nothing comes before.
-    pub(super) fn next_look(&self) -> Option<Instant> {
+    /// When to ask other members next, unless replies arrive before.
+    pub(super) fn next_refresh(&self) -> Option<Instant> {
         if !self.node.topology.is_cluster() {
             return None;
         }
-        let patience = self.node.patience();
-        self.node.lanes.iter().filter_map(|lane| lane.look_at(patience)).min()
+        let jitter = self.node.refresh_jitter();
+        self.node.lanes.iter().filter_map(|lane| lane.refresh_at(jitter)).min()
     }
 
-    /// Takes over what somebody said who was only asked, and the connection to it if that is of use.
-    /// Answers whether the lanes are others now.
+    /// Adopts the topology of an extra connection, and the connection itself if its lane has none.
+    /// Returns whether the lanes have changed.
     fn on_greeted(&mut self, greeted: Lane, topology: Topology) -> bool {
         let greeter = topology.greeter();
-        let is_new = match self.node.believe(&topology) {
-            Ok(News::Newer) => {
-                self.take_over(topology, None);
+        let is_new = match self.node.check(&topology) {
+            Ok(TopologyUpdate::Newer) => {
+                self.adopt(topology, None);
                 true
             }
             _ => {
@@ -161,73 +162,74 @@ impl Exchange<'_, '_> {
         is_new
     }
 
-    /// Takes over what the Welcome of a lane said. Answers which lane it is now, if it is still there.
+    /// Adopts the topology of a lane's Welcome. Returns the lane's new index, if it still exists.
     pub(super) fn on_welcome(
         &mut self,
         endpoint: usize,
         topology: Topology,
     ) -> Result<Option<usize>, Failure> {
-        match self.node.believe(&topology)? {
-            News::Newer => Ok(self.take_over(topology, Some(endpoint))),
-            News::None | News::Older | News::Foreign => {
+        match self.node.check(&topology)? {
+            TopologyUpdate::Newer => Ok(self.adopt(topology, Some(endpoint))),
+            TopologyUpdate::Same | TopologyUpdate::Older | TopologyUpdate::Foreign => {
                 self.node.topology.set_clock(&topology);
                 Ok(Some(endpoint))
             }
         }
     }
 
-    /// Goes by a new topology, which came on the lane `from`, or beside all lanes. In a cluster the
-    /// lanes to endpoints that are still there stay, unless something in flight on them belongs
-    /// elsewhere now, or may be lost there: between two epochs that do not follow one another a node
-    /// may have left and come back. Everything else is sent anew. Answers which lane `from` is now.
-    fn take_over(&mut self, topology: Topology, from: Option<usize>) -> Option<usize> {
+    /// Adopts a new topology, which arrived on the lane `from`, or on an extra connection. In a
+    /// cluster the lanes to endpoints that still exist stay, unless a request in flight on them
+    /// belongs elsewhere now, or may be lost there: if epochs were skipped, a node may have left
+    /// and rejoined. All other requests are sent again. Returns the new index of the lane `from`.
+    fn adopt(&mut self, topology: Topology, from: Option<usize>) -> Option<usize> {
         let node = &mut *self.node;
         if node.topology.shards() != topology.shards() {
-            // Other shards, other sessions: what was sent under the old ones cannot be repeated.
+            // Sessions belong to shards, so requests sent under the old ones cannot be retried.
             node.sessions.clear();
         }
         let are_clusters = node.topology.is_cluster() && topology.is_cluster();
         let follows = topology.follows(&node.topology);
         let before = std::mem::replace(&mut node.topology, topology);
-        (node.topology_stale, node.look_not_before) = (false, None);
-        (node.trusting, node.misled, node.is_behind) = (false, false, false);
-        let place_of = |at: usize| {
+        (node.topology_stale, node.refresh_not_before) = (false, None);
+        (node.accepts_any_topology, node.seeds_may_know_more) = (false, false);
+        node.epoch_is_behind = false;
+        let new_index_of = |at: usize| {
             let lane = &self.node.lanes[at];
-            let place = self.node.topology.endpoint_at(before.address_of(at))?;
-            let fits = |at| self.endpoint_of(at) == place;
+            let index = self.node.topology.endpoint_at(before.address_of(at))?;
+            let fits = |at| self.endpoint_of(at) == index;
             let certain = lane.in_flight.is_empty() || follows || from == Some(at);
             let stays = certain && lane.connection.is_some() && !lane.retiring;
             let all_fit = lane.in_flight.iter().all(|sent| fits(sent.request));
-            (are_clusters && stays && all_fit).then_some(place)
+            (are_clusters && stays && all_fit).then_some(index)
         };
-        let places: Vec<Option<usize>> = (0..self.node.lanes.len()).map(place_of).collect();
-        for at in (0..places.len()).filter(|at| places[*at].is_none()) {
+        let indexes: Vec<Option<usize>> = (0..self.node.lanes.len()).map(new_index_of).collect();
+        for at in (0..indexes.len()).filter(|at| indexes[*at].is_none()) {
             self.requeue(at, true);
         }
         let mut sent = Vec::new();
         let lanes = std::mem::take(&mut self.node.lanes);
-        for (mut lane, place) in lanes.into_iter().zip(&places) {
-            match place {
-                Some(place) => {
+        for (mut lane, index) in lanes.into_iter().zip(&indexes) {
+            match index {
+                Some(index) => {
                     lane.queue.clear();
                     lane.not_before = None;
                     sent.extend(lane.in_flight.iter().map(|sent| sent.request));
-                    *self.node.lane(*place) = lane;
+                    *self.node.lane(*index) = lane;
                 }
                 None => self.pool.put(lane.buffer),
             }
         }
         sent.sort_unstable();
         self.route(&sent);
-        from.and_then(|from| places[from])
+        from.and_then(|from| indexes[from])
     }
 
-    /// Lets reads keep away from an endpoint for a while; those that wait there go to the head.
+    /// Makes reads avoid an endpoint for a while, and moves its queued reads to the head.
     pub(super) fn avoid(&mut self, endpoint: usize, now: Instant) {
         let lane = &mut self.node.lanes[endpoint];
-        lane.avoid_until = Some(now + AVOID);
+        lane.avoid_until = Some(now + AVOID_READS);
         for at in std::mem::take(&mut lane.queue) {
-            self.requests[at].anywhere = false;
+            self.requests[at].any_member = false;
             self.enqueue(at);
         }
     }

@@ -1,0 +1,295 @@
+//! The client: what connects, and makes the handles of objects.
+
+mod builder;
+
+use std::time::{Duration, Instant};
+
+use catena_protocol::{Inspection, Stats, Usage, UserType};
+
+pub use self::builder::Builder;
+use crate::cluster::Cluster;
+use crate::error::Error;
+use crate::hold::Hold;
+use crate::manage::{ObjectWalk, Quota};
+use crate::objects::{
+    Barrier, Cell, Counter, Flag, Future, Latch, List, Lock, Log, Map, Reduction, Semaphore, Set,
+    SortedMap, UserObject, Vector,
+};
+use crate::pipeline::Pipeline;
+use crate::requester::Requester;
+use crate::scope::Scope;
+use crate::target::CallTarget;
+
+/// A connection to a Catena node or cluster, through which its objects are reached.
+///
+/// Calls block. A client can be moved to another thread but not shared between threads: each thread
+/// has its own. It connects to a core of a node on the first request for it, and keeps the
+/// connection.
+///
+/// Dropping a client closes its sessions.
+pub struct Client {
+    requester: Requester,
+}
+
+impl Client {
+    /// Connects to the engine at `address`: `host:port`, or several of them separated by commas, of
+    /// which the first that answers is used. If it is in a cluster, it names the other members.
+    ///
+    /// `s3://bucket/prefix` and `s3://bucket/prefix#cluster` are places where a cluster keeps its
+    /// record; without `#cluster` the cluster is called `catena`. The client connects to the
+    /// members named there. It reads the record once (one GET of `prefix/cluster/config.json`), and
+    /// again only when none of the members it knows answers. A store that cannot be reached is
+    /// asked again until the deadline. Needs the feature `s3`; credentials come from
+    /// `CATENA_S3_ACCESS_KEY` and `CATENA_S3_SECRET_ACCESS_KEY`, or from where the AWS tools look
+    /// for them. `file:///directory#cluster` is such a place for nodes on this machine, and needs
+    /// the feature `register`.
+    ///
+    /// Costs one round trip after the TCP handshake. The operating system looks names up, which has
+    /// no deadline.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::BadAddress`], [`Error::NoRecord`], [`Error::Unreachable`], [`Error::Unwelcome`],
+    /// [`Error::Incompatible`].
+    pub fn connect(address: impl ToString) -> Result<Client, Error> {
+        Client::builder().connect(address)
+    }
+
+    /// Connects to the cluster with this record: the text of the object `config.json` in its
+    /// register, which the caller has fetched. Needs the feature `register`.
+    ///
+    /// The record may be old as long as one of the nodes it names is still there. This is for
+    /// callers that have a client of the store anyway; otherwise [`Client::connect`] fetches the
+    /// record.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Client::connect`].
+    #[cfg(feature = "register")]
+    pub fn connect_record(record: &str) -> Result<Client, Error> {
+        Client::builder().connect_record(record)
+    }
+
+    /// Returns a builder, for timeouts and limits other than the default ones.
+    pub fn builder() -> Builder {
+        Builder::new()
+    }
+
+    /// Returns a handle to the counter `name`.
+    pub fn counter(&self, name: &str) -> Counter<'_> {
+        Counter::new(&self.requester, name)
+    }
+
+    /// Returns a handle to the flag `name`.
+    pub fn flag(&self, name: &str) -> Flag<'_> {
+        Flag::new(&self.requester, name)
+    }
+
+    /// Returns a handle to the cell `name`.
+    pub fn cell(&self, name: &str) -> Cell<'_> {
+        Cell::new(&self.requester, name)
+    }
+
+    /// Returns a handle to the vector `name`.
+    pub fn vector(&self, name: &str) -> Vector<'_> {
+        Vector::new(&self.requester, name)
+    }
+
+    /// Returns a handle to the reduction `name`.
+    pub fn reduction(&self, name: &str) -> Reduction<'_> {
+        Reduction::new(&self.requester, name, Hold::default())
+    }
+
+    /// Returns a handle to the barrier `name`.
+    pub fn barrier(&self, name: &str) -> Barrier<'_> {
+        Barrier::new(&self.requester, name, Hold::default())
+    }
+
+    /// Returns a handle to the latch `name`.
+    pub fn latch(&self, name: &str) -> Latch<'_> {
+        Latch::new(&self.requester, name)
+    }
+
+    /// Returns a handle to the list `name`.
+    pub fn list(&self, name: &str) -> List<'_> {
+        List::new(&self.requester, name, Hold::default())
+    }
+
+    /// Returns a handle to the map `name`.
+    pub fn map(&self, name: &str) -> Map<'_> {
+        Map::new(&self.requester, name)
+    }
+
+    /// Returns a handle to the map `name` that offers what its order allows.
+    pub fn sorted_map(&self, name: &str) -> SortedMap<'_> {
+        SortedMap::new(&self.requester, name)
+    }
+
+    /// Returns a handle to the set `name`.
+    pub fn set(&self, name: &str) -> Set<'_> {
+        Set::new(&self.requester, name)
+    }
+
+    /// Returns a handle to the semaphore `name`, which has `permits` permits in all.
+    pub fn semaphore(&self, name: &str, permits: u32) -> Semaphore<'_> {
+        Semaphore::new(&self.requester, name, permits, Hold::default())
+    }
+
+    /// Returns a handle to the lock `name`.
+    pub fn lock(&self, name: &str) -> Lock<'_> {
+        Lock::new(&self.requester, name, Hold::default())
+    }
+
+    /// Returns a handle to the future `name`.
+    pub fn future(&self, name: &str) -> Future<'_> {
+        Future::new(&self.requester, name)
+    }
+
+    /// Returns a handle to the log `name`.
+    pub fn log(&self, name: &str) -> Log<'_> {
+        Log::new(&self.requester, name)
+    }
+
+    /// Returns a handle to the object `name` of a user-defined type.
+    pub fn object<T: UserType>(&self, name: &str) -> UserObject<'_, T> {
+        UserObject::new(&self.requester, name)
+    }
+
+    /// Returns the scope of all objects whose names begin with `prefix`, such as the objects of a
+    /// job.
+    pub fn scope(&self, prefix: &str) -> Scope<'_> {
+        Scope::new(&self.requester, prefix)
+    }
+
+    /// Sets the time at which the calling function ends. Locks, permits, claims and seats taken
+    /// from now on are held until 2 seconds after it, unless the handle says otherwise: see
+    /// [`Hold`].
+    ///
+    /// Set it anew in each invocation. With a deadline that has passed, holds last 2 seconds.
+    pub fn set_deadline(&self, deadline: Instant) {
+        self.requester.deadline.set(Some(deadline));
+    }
+
+    /// Removes the deadline: what is taken from now on is held as long as the session.
+    pub fn clear_deadline(&self) {
+        self.requester.deadline.set(None);
+    }
+
+    /// Returns the time at which the calling function ends, if it was set.
+    pub fn deadline(&self) -> Option<Instant> {
+        self.requester.deadline.get()
+    }
+
+    /// Converts a hold to milliseconds from now, as ops in a [`Pipeline`] take it.
+    pub fn hold_ms(&self, hold: impl Into<Hold>) -> u32 {
+        self.requester.hold_ms(hold)
+    }
+
+    /// Returns an empty batch of ops, to be sent together.
+    pub fn pipeline<'o>(&self) -> Pipeline<'_, 'o> {
+        Pipeline::new(&self.requester)
+    }
+
+    /// Drops all connections and sessions; the next calls open new ones.
+    ///
+    /// Needed where a process is copied while it runs, as AWS Lambda SnapStart does: copies that
+    /// share a session take each other's requests for retries. Call it first after such a restore.
+    pub fn forget_sessions(&mut self) {
+        self.requester.node.get_mut().forget_sessions();
+    }
+
+    /// Closes the client's sessions, which releases at once what it holds. Dropping a client does
+    /// the same; this makes the intent visible.
+    pub fn close(self) {
+        drop(self);
+    }
+
+    /// Returns name and version of the engine.
+    pub fn engine(&self) -> String {
+        self.requester.engine()
+    }
+
+    /// Returns how many shards the node has.
+    pub fn shards(&self) -> u32 {
+        self.requester.shards()
+    }
+
+    /// Returns the cluster that the node belongs to, as the client knows it; `None` if it is a
+    /// single node. Sends no request: calls keep the client's view up to date as far as they need
+    /// it.
+    pub fn cluster(&self) -> Option<Cluster> {
+        Cluster::of(&self.requester.node.borrow().topology)
+    }
+}
+
+/// What can be asked of any object by its name, and of all objects with a prefix. All methods that
+/// return a [`Result`] fail with [`Error`].
+impl Client {
+    /// Walks the named objects whose names begin with `prefix`, in byte order of the names, over
+    /// all shards. An object that is made or deleted during the walk may be missing or not; no
+    /// other is missed.
+    pub fn objects(&self, prefix: &str) -> ObjectWalk<'_> {
+        ObjectWalk::new(&self.requester, prefix)
+    }
+
+    /// Describes an object for people; `None` if it does not exist.
+    pub fn inspect(&self, name: &str) -> Result<Option<Inspection>, Error> {
+        self.requester.inspect_object(&CallTarget::any(name))
+    }
+
+    /// Deletes an object of any kind; requests that wait on it fail with
+    /// [`Status::Deleted`](crate::Status::Deleted). Returns whether it existed.
+    pub fn delete(&self, name: &str) -> Result<bool, Error> {
+        self.requester.delete_object(&CallTarget::any(name))
+    }
+
+    /// Deletes all named objects whose names begin with `prefix`. Returns how many. Objects that
+    /// are made meanwhile may stay.
+    pub fn delete_prefix(&self, prefix: &str) -> Result<u64, Error> {
+        self.requester.delete_prefix(prefix)
+    }
+
+    /// Returns how many named objects there are whose names begin with `prefix`, their memory, and
+    /// their quota, all summed over the shards.
+    pub fn usage(&self, prefix: &str) -> Result<Usage, Error> {
+        self.requester.usage(prefix)
+    }
+
+    /// Limits number and memory of the named objects whose names begin with `prefix`, in each of
+    /// the [`shards`](Client::shards) separately. An update that would exceed the quota is refused
+    /// with [`Status::QuotaExceeded`](crate::Status::QuotaExceeded); existing objects stay. A quota
+    /// without limits removes it.
+    pub fn set_quota(&self, prefix: &str, quota: Quota) -> Result<(), Error> {
+        self.requester.set_quota(prefix, quota)
+    }
+
+    /// Sets an object to be deleted after `ttl`, even if it changes meanwhile; `None` cancels that.
+    /// Returns whether the object exists.
+    pub fn expire(&self, name: &str, ttl: Option<Duration>) -> Result<bool, Error> {
+        self.requester.expire_object(&CallTarget::any(name), ttl)
+    }
+
+    /// Waits until the version of an object is above `version`, and returns it. An object that does
+    /// not exist has version 0 and can be waited for. [`Error::TimedOut`] after `timeout`, of at
+    /// most 15 minutes; [`Status::Deleted`](crate::Status::Deleted) if the object is deleted
+    /// meanwhile.
+    pub fn wait_newer(&self, name: &str, version: u64, timeout: Duration) -> Result<u64, Error> {
+        self.requester.wait_newer_object(&CallTarget::any(name), version, timeout)
+    }
+
+    /// Returns the statistics of each shard and its core, by the number of the shard.
+    pub fn stats(&self) -> Result<Vec<Stats>, Error> {
+        self.requester.stats()
+    }
+
+    /// Sends a small request to one core, and returns how long the reply took.
+    pub fn ping(&self) -> Result<Duration, Error> {
+        self.requester.ping()
+    }
+}
+
+impl std::fmt::Debug for Client {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Client").field("engine", &self.engine()).finish_non_exhaustive()
+    }
+}
