@@ -1,8 +1,9 @@
-//! Where a Catena cluster keeps its record. Nodes, clients and k-means all use this crate, so that
-//! they understand the same URL and settings in the same way.
+#![doc = include_str!("../README.md")]
+//!
+//! # The crate
 //!
 //! 1. A [`Location`] is the URL below which the records of all clusters are. Credentials and other
-//!    settings for S3 are [`S3Settings`], from a file, the environment, or the usual AWS sources.
+//!    settings for S3 are [`S3Settings`].
 //! 2. The feature `s3` adds the one way to make a client of an object store (`s3_client`), to read
 //!    an object once (`read`), and to interpret a refusal (`ReadError`).
 //! 3. This crate does not know what a record contains, and does not retry.
