@@ -1,7 +1,7 @@
 //! Bodies as rkyv archives: how they are written without allocating and read in place.
 //!
 //! A body is one archive, its root at the end of the exact body length. Slices of numbers and bytes
-//! are written in one piece and lent out as they lie in the frame.
+//! are written in one piece and borrowed from the frame as they are.
 
 use bytemuck::Pod;
 use rkyv::api::high::HighSerializer;
@@ -18,7 +18,7 @@ use rkyv::{Archive, Archived, Place, Portable, Resolver, Serialize};
 use crate::op::{Loss, Merge, ReduceOp};
 use crate::status::{Fault, Status};
 
-/// Writes into the output buffer with no scratch memory: our bodies have none to need.
+/// Writes into the output buffer without scratch memory, which flat bodies do not need.
 pub(crate) type Encoder<'o> = Serializer<&'o mut Vec<u8>, SubAllocator<'static>, ()>;
 
 /// Appends the archive of `value`.
@@ -48,12 +48,12 @@ where
     assert!(written.is_ok(), "a Vec takes all that is written");
 }
 
-/// What comes of copying out an archive that is valid but may not be deserializable.
+/// The result of copying out an archive, which can fail although the archive is valid.
 pub(crate) fn owned<T>(value: Result<T, Failure>) -> Result<T, Fault> {
     value.map_err(|Failure| Fault::new(Status::BadBody))
 }
 
-/// Refuses a body where the op has none.
+/// Refuses a body where none belongs.
 pub(crate) fn decode_empty(body: &[u8]) -> Result<(), Fault> {
     match body {
         [] => Ok(()),
@@ -61,30 +61,30 @@ pub(crate) fn decode_empty(body: &[u8]) -> Result<(), Fault> {
     }
 }
 
-/// Names and reasons are UTF-8.
+/// Refuses bytes that are not UTF-8.
 pub(crate) fn text(bytes: &[u8]) -> Result<&str, Fault> {
     std::str::from_utf8(bytes).map_err(|_| Fault::new(Status::BadBody))
 }
 
-/// A value that a body consists of, or a field of one.
-pub(crate) trait Part: Copy {
-    /// What is archived for it.
+/// A field of a body, or a value that is a body by itself.
+pub(crate) trait BodyPart: Copy {
+    /// The type that is archived for it.
     type Body: Archive;
 
-    /// The value to archive.
+    /// Returns the value to archive.
     fn part(self) -> Self::Body;
 }
 
-/// A [`Part`] that is read, or borrowed, from its archive.
-pub(crate) trait ReadPart<'a>: Part {
-    /// The value of a valid archive.
+/// A [`BodyPart`] that can be read, or borrowed, from its archive.
+pub(crate) trait ReadBodyPart<'a>: BodyPart {
+    /// Returns the value of a valid archive.
     fn read(archived: &'a Archived<Self::Body>) -> Result<Self, Fault>;
 }
 
-/// Archives the fields of a body as parts: `#[rkyv(with = AsPart)]`.
-pub(crate) struct AsPart;
+/// Archives the fields of a body as parts: `#[rkyv(with = AsBodyPart)]`.
+pub(crate) struct AsBodyPart;
 
-impl<P: Part<Body: Archive<Archived: Portable>>> ArchiveWith<P> for AsPart {
+impl<P: BodyPart<Body: Archive<Archived: Portable>>> ArchiveWith<P> for AsBodyPart {
     type Archived = Archived<P::Body>;
     type Resolver = Resolver<P::Body>;
 
@@ -94,7 +94,7 @@ impl<P: Part<Body: Archive<Archived: Portable>>> ArchiveWith<P> for AsPart {
     }
 }
 
-impl<P: Part<Body: Serialize<S>>, S: Fallible + ?Sized> SerializeWith<P, S> for AsPart {
+impl<P: BodyPart<Body: Serialize<S>>, S: Fallible + ?Sized> SerializeWith<P, S> for AsBodyPart {
     #[inline]
     fn serialize_with(field: &P, serializer: &mut S) -> Result<Self::Resolver, S::Error> {
         field.part().serialize(serializer)
@@ -104,7 +104,7 @@ impl<P: Part<Body: Serialize<S>>, S: Fallible + ?Sized> SerializeWith<P, S> for 
 /// Numbers and booleans are archived as they are.
 macro_rules! plain_parts {
     ($($plain:ty, $archived:ty, $read:expr;)*) => {$(
-        impl Part for $plain {
+        impl BodyPart for $plain {
             type Body = $plain;
 
             #[inline]
@@ -113,7 +113,7 @@ macro_rules! plain_parts {
             }
         }
 
-        impl ReadPart<'_> for $plain {
+        impl ReadBodyPart<'_> for $plain {
             #[inline]
             fn read(archived: &$archived) -> Result<$plain, Fault> {
                 let read: fn($archived) -> $plain = $read;
@@ -133,7 +133,7 @@ plain_parts! {
 /// Choices are archived as their number on the wire.
 macro_rules! choices {
     ($($choice:ty),*) => {$(
-        impl Part for $choice {
+        impl BodyPart for $choice {
             type Body = u8;
 
             #[inline]
@@ -142,7 +142,7 @@ macro_rules! choices {
             }
         }
 
-        impl ReadPart<'_> for $choice {
+        impl ReadBodyPart<'_> for $choice {
             #[inline]
             fn read(archived: &u8) -> Result<$choice, Fault> {
                 <$choice>::from_wire(*archived).ok_or(Fault::new(Status::BadBody))
@@ -153,7 +153,7 @@ macro_rules! choices {
 
 choices!(Loss, Merge, ReduceOp);
 
-impl<'a> Part for &'a [u8] {
+impl<'a> BodyPart for &'a [u8] {
     type Body = BytesBody<'a>;
 
     #[inline]
@@ -162,7 +162,7 @@ impl<'a> Part for &'a [u8] {
     }
 }
 
-impl<'a> ReadPart<'a> for &'a [u8] {
+impl<'a> ReadBodyPart<'a> for &'a [u8] {
     #[inline]
     fn read(archived: &'a ArchivedBytesBody<'a>) -> Result<&'a [u8], Fault> {
         Ok(&archived.bytes)
@@ -170,7 +170,7 @@ impl<'a> ReadPart<'a> for &'a [u8] {
 }
 
 /// Text is archived as bytes.
-impl<'a> Part for &'a str {
+impl<'a> BodyPart for &'a str {
     type Body = BytesBody<'a>;
 
     #[inline]
@@ -179,19 +179,19 @@ impl<'a> Part for &'a str {
     }
 }
 
-impl<'a> ReadPart<'a> for &'a str {
+impl<'a> ReadBodyPart<'a> for &'a str {
     #[inline]
     fn read(archived: &'a ArchivedBytesBody<'a>) -> Result<&'a str, Fault> {
         text(&archived.bytes)
     }
 }
 
-/// Numbers as they lie in the frame.
+/// Borrows numbers from the frame.
 pub(crate) fn numbers<A: Pod, N: Pod>(archived: &[A]) -> &[N] {
     bytemuck::cast_slice(archived)
 }
 
-/// A slice of numbers of one of the element types a vector may have.
+/// A slice of numbers, of any of the element types of vectors.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Elements<'a> {
     /// 64-bit floats.
@@ -203,7 +203,7 @@ pub enum Elements<'a> {
 }
 
 impl Elements<'_> {
-    /// How many there are.
+    /// Returns how many there are.
     pub fn len(&self) -> usize {
         match self {
             Elements::F64(values) => values.len(),
@@ -212,12 +212,12 @@ impl Elements<'_> {
         }
     }
 
-    /// Whether there are none.
+    /// Returns whether there are none.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// The tag on the wire: 0 for f64, 1 for f32, 2 for i64.
+    /// Returns the tag on the wire: 0 for f64, 1 for f32, 2 for i64.
     pub fn type_code(&self) -> u8 {
         match self {
             Elements::F64(_) => 0,
@@ -235,7 +235,7 @@ pub(crate) enum ElementsBody<'a> {
     I64(#[rkyv(with = InlineAsBox)] &'a [i64]),
 }
 
-impl<'a> Part for Elements<'a> {
+impl<'a> BodyPart for Elements<'a> {
     type Body = ElementsBody<'a>;
 
     fn part(self) -> ElementsBody<'a> {
@@ -247,7 +247,7 @@ impl<'a> Part for Elements<'a> {
     }
 }
 
-impl<'a> ReadPart<'a> for Elements<'a> {
+impl<'a> ReadBodyPart<'a> for Elements<'a> {
     fn read(archived: &'a ArchivedElementsBody<'a>) -> Result<Elements<'a>, Fault> {
         Ok(match archived {
             ArchivedElementsBody::F64(values) => Elements::F64(numbers(values)),
@@ -264,7 +264,7 @@ pub(crate) struct BytesBody<'a> {
     pub(crate) bytes: &'a [u8],
 }
 
-/// One number of a type that a vector may have.
+/// One number, of any of the element types of vectors.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Scalar {
     /// A 64-bit float.
@@ -276,7 +276,7 @@ pub enum Scalar {
 }
 
 impl Scalar {
-    /// The tag on the wire, as [`Elements::type_code`].
+    /// Returns the tag on the wire, as [`Elements::type_code`].
     pub fn type_code(&self) -> u8 {
         match self {
             Scalar::F64(_) => 0,
@@ -293,7 +293,7 @@ pub(crate) struct ScalarBody {
     tag: u8,
 }
 
-impl Part for Scalar {
+impl BodyPart for Scalar {
     type Body = ScalarBody;
 
     fn part(self) -> ScalarBody {
@@ -306,7 +306,7 @@ impl Part for Scalar {
     }
 }
 
-impl ReadPart<'_> for Scalar {
+impl ReadBodyPart<'_> for Scalar {
     fn read(archived: &ArchivedScalarBody) -> Result<Scalar, Fault> {
         let (bits, bad) = (archived.bits.to_native(), Fault::new(Status::BadBody));
         Ok(match archived.tag {

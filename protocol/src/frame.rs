@@ -1,12 +1,12 @@
 //! A frame: header, body, padding.
 //!
 //! [`next`] cuts the next frame from received bytes and checks everything that can be checked
-//! without knowing the op: magic, version, lengths, checksum, kind. A [`Frame`] is therefore a proof;
-//! code that holds one never checks again. [`write()`] and its two short forms for replies are the
-//! only makers.
+//! without knowing the op: magic, version, lengths, checksum, kind. A [`Frame`] is therefore a
+//! proof that these checks passed, and code that holds one never repeats them. Only [`write()`] and
+//! its short forms for replies make frames.
 //!
-//! Bytes handed to [`next`] must begin on a multiple of 16, which a receive buffer that starts
-//! aligned and drops whole frames keeps by itself, because frames are multiples of 16 long.
+//! Bytes given to [`next`] must begin on a multiple of 16. A receive buffer that starts aligned and
+//! drops whole frames stays aligned, because the length of a frame is a multiple of 16.
 
 use crate::hash::xxh3;
 use crate::header::{FrameKind, HEADER_LEN, Header, Lengths, MAGIC, u32_at};
@@ -15,7 +15,7 @@ use crate::refusal::Refusal;
 use crate::reply::Reply;
 use crate::status::{Fault, Status};
 
-/// A frame that was checked and is borrowed from the bytes it came in.
+/// A checked frame, borrowed from the bytes it came in.
 #[derive(Clone, Copy, Debug)]
 pub struct Frame<'a> {
     /// The header.
@@ -26,7 +26,8 @@ pub struct Frame<'a> {
     pub bytes: &'a [u8],
 }
 
-/// Why bytes are not a frame. The connection they came on cannot be used any more.
+/// Why bytes are not a frame. The connection they came on cannot be used any more, because the next
+/// frame cannot be found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{fault}")]
 pub struct FrameError {
@@ -35,32 +36,32 @@ pub struct FrameError {
     pub fault: Fault,
 }
 
-/// What [`next`] found.
+/// The result of [`next`].
 #[derive(Clone, Copy, Debug)]
 pub enum Next<'a> {
     /// A whole frame; the following one begins after `frame.bytes`.
     Frame(Frame<'a>),
-    /// Not all of the frame is there yet; it will take this many bytes in all.
+    /// The frame is incomplete; it has this many bytes in all.
     Partial {
-        /// Header size while the header is incomplete, then the size of the frame.
+        /// The size of the header while that is incomplete, then the size of the frame.
         bytes: usize,
     },
 }
 
 /// Cuts the next frame off the front of `bytes`.
 ///
-/// Nothing is allocated. `frame_bytes_max` is what the caller is willing to buffer, at most
+/// Allocates nothing. `frame_bytes_max` is the largest frame that the caller accepts, at most
 /// [`FRAME_BYTES_MAX`].
 ///
 /// # Errors
 ///
 /// A [`FrameError`] if the bytes cannot be the beginning of a frame.
-// Inlined, because what it returns is large and made of small fields: copied on, it would be loaded
-// in words that span fresh stores, and each such load waits for all of them.
+// Inlined, because the result is large and made of small fields. A copy of it would be loaded in
+// words that span fresh stores, and each such load waits for all of them.
 #[inline(always)]
 pub fn next(bytes: &[u8], frame_bytes_max: u32) -> Result<Next<'_>, FrameError> {
     let Some(head) = bytes.first_chunk::<HEADER_LEN>() else {
-        // Enough to tell a stray HTTP client from a slow one.
+        // Two bytes are enough to tell a stray HTTP client from a slow peer.
         let mut first = MAGIC.to_le_bytes();
         first.iter_mut().zip(bytes).for_each(|(first, got)| *first = *got);
         let magic = u16::from_le_bytes(first);
@@ -83,8 +84,8 @@ pub fn next(bytes: &[u8], frame_bytes_max: u32) -> Result<Next<'_>, FrameError> 
     Ok(Next::Frame(Frame { header, body, bytes }))
 }
 
-/// The header that `bytes` begin with, and the length of its frame, if the frame is there whole. Only
-/// the lengths are checked: for whoever wants to know what may come, and takes it from [`next`] then.
+/// Returns the header that `bytes` begin with and the length of its frame, if all of the frame is
+/// there. Only the lengths are checked, so this is a hint of what [`next`] will return.
 #[inline(always)]
 pub fn peek(bytes: &[u8]) -> Option<(Header, usize)> {
     let head = bytes.first_chunk::<HEADER_LEN>()?;
@@ -101,7 +102,8 @@ pub fn peek(bytes: &[u8]) -> Option<(Header, usize)> {
 ///
 /// # Panics
 ///
-/// If `out` does not end on a multiple of 16: something that is no frame was put there before.
+/// If `out` does not end on a multiple of 16, because something other than frames was appended
+/// before.
 pub fn write(
     out: &mut Vec<u8>,
     header: &Header,
@@ -122,11 +124,12 @@ pub fn write(
     Ok(())
 }
 
-/// Appends the reply to the request with header `to`: a result, or why there is none.
+/// Appends the reply to the request with header `to`: a result, or the reason why there is none.
 ///
-/// A result that does not fit a frame is turned into `TooLarge`, so that every request is answered.
-pub fn write_reply(out: &mut Vec<u8>, to: &Header, answer: Result<&Reply<'_>, &Refusal>) {
-    let written = match answer {
+/// A result that does not fit a frame is replaced by `TooLarge`, so that every request gets a
+/// reply.
+pub fn write_reply(out: &mut Vec<u8>, to: &Header, result: Result<&Reply<'_>, &Refusal>) {
+    let written = match result {
         Ok(reply) => write(out, &to.reply(Status::Ok), |body| reply.encode(body)),
         Err(refusal) => write(out, &to.reply(refusal.status()), |body| refusal.encode(body)),
     };
@@ -137,18 +140,18 @@ pub fn write_reply(out: &mut Vec<u8>, to: &Header, answer: Result<&Reply<'_>, &R
     }
 }
 
-/// Appends a reply whose body was encoded before, as a session keeps it for a retry.
+/// Appends a reply whose body is already encoded, as a session keeps it for retries.
 ///
 /// # Panics
 ///
-/// If `body` is longer than a frame allows; it came out of a frame.
+/// If `body` is longer than a frame allows, which a body that came out of a frame is not.
 pub fn write_encoded(out: &mut Vec<u8>, to: &Header, status: Status, body: &[u8]) {
     write(out, &to.reply(status), |out| out.extend_from_slice(body))
         .expect("an encoded body fits the frame it came from");
 }
 
-/// Appends the reply to a request whose result is a single 64-bit number, as most are. Composed of
-/// words where it stays, which spares it the encoder of [`write_reply`].
+/// Appends the reply to a request whose result is a single 64-bit number, as most are. It is
+/// composed in place from whole words, which is quicker than the encoder of [`write_reply`].
 pub fn write_word(out: &mut Vec<u8>, to: &Header, word: u64) {
     const BODY_BYTES: u32 = 8;
     const LENGTHS: Lengths = Lengths::of_body(BODY_BYTES).expect("8 bytes fit a frame");
@@ -159,7 +162,7 @@ pub fn write_word(out: &mut Vec<u8>, to: &Header, word: u64) {
     seal(frame, &to.reply(Status::Ok), LENGTHS);
 }
 
-/// Fills in the header of a frame whose body and padding are there.
+/// Fills in the header of a frame whose body and padding are complete.
 fn seal(frame: &mut [u8], header: &Header, lengths: Lengths) {
     header.put(lengths, frame.first_chunk_mut().expect("there is room for the header"));
     let sum = checksum(frame);
@@ -173,7 +176,7 @@ impl From<Fault> for FrameError {
 }
 
 impl Frame<'_> {
-    /// Refuses a frame that is not of the kind that makes sense here.
+    /// Refuses a frame that is not of the given kind.
     ///
     /// # Errors
     ///
@@ -187,10 +190,10 @@ impl Frame<'_> {
     }
 }
 
-/// The checksum of a frame: the low half of XXH3-64 over all bytes after the checksum field, seeded
-/// with the four bytes before it. It covers every byte of the frame but itself.
+/// Returns the checksum of a frame: the low half of XXH3-64 over all bytes after the checksum
+/// field, seeded with the four bytes before it. It covers every byte of the frame but itself.
 fn checksum(frame: &[u8]) -> u32 {
-    // Most frames bring a number or two, and a length that is known beforehand is quicker.
+    // Most frames carry a number or two, and a length known to the compiler is quicker.
     match <&[u8; HEADER_LEN + 16]>::try_from(frame) {
         Ok(short) => checksum_of(short),
         Err(_) => checksum_of(frame),

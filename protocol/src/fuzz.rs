@@ -1,10 +1,11 @@
-//! What the fuzz target `frame` does with its bytes, kept beside the decoders it drives.
+//! The body of the fuzz target `frame`, kept beside the decoders it drives.
 //!
-//! Two callers: `fuzz/fuzz_targets/frame.rs` without end, and an ordinary test with the corpus in
-//! `fuzz/seeds/frame`. Whatever the bytes are, the function returns; a panic is a finding.
+//! It has two callers: `fuzz/fuzz_targets/frame.rs`, which runs without end, and an ordinary test
+//! with the corpus in `fuzz/seeds/frame`. The function returns for any bytes; a panic is a finding.
 //!
-//! Checked on the way:
-//! 1. what decodes, encodes to a body no longer than the one it came from;
+//! It checks that
+//!
+//! 1. a value that was decoded encodes to a body no longer than the one it came from;
 //! 2. that body decodes again, and encodes to the same bytes;
 //! 3. a name taken off a body and put back makes the same body, but for its padding;
 //! 4. a frame made from a checked header and body is read back with the same header and body.
@@ -18,14 +19,14 @@ use crate::{Frame, Header, Hello, Op, OpCode, Refusal, Reply, Status, Welcome, n
 pub fn frame(bytes: &[u8]) {
     let received = Aligned::copy_of(bytes);
     stream(received.bytes());
-    // One byte further on nothing is aligned any more, which has to be refused and not read.
+    // One byte further on nothing is aligned, which has to be refused and not read.
     stream(Aligned::copy_at(1, bytes).bytes().get(1..).unwrap_or_default());
     if let Some((head, body)) = bytes.split_at_checked(2) {
         let code = u16::from_le_bytes([head[0], head[1]]);
         every_body(code, Aligned::copy_of(body).bytes());
     }
     if let Some(head) = bytes.first_chunk::<HEADER_LEN>() {
-        // A fuzzer seldom meets the checksum, so the header gets one that fits.
+        // A fuzzer seldom finds the right checksum, so the frame gets one that fits.
         if let Ok(header) = Header::read(head) {
             rewritten(&header, &bytes[HEADER_LEN..]);
         }
@@ -100,7 +101,7 @@ fn every_body(code: u16, body: &[u8]) {
     });
 }
 
-/// Checks what `recode`, a decoder followed by its encoder, makes of a body.
+/// Checks that `recode`, a decoder followed by its encoder, is stable on a body.
 fn settles(body: &[u8], recode: impl Fn(&[u8]) -> Option<Vec<u8>>) {
     let Some(once) = recode(body) else { return };
     assert!(once.len() <= body.len(), "{} bytes came from {}", once.len(), body.len());
@@ -121,7 +122,7 @@ fn body_of(frame: &[u8]) -> Vec<u8> {
     }
 }
 
-/// A copy of bytes that begins where a receive buffer would begin: on a multiple of 16.
+/// A copy of bytes that begins on a multiple of 16, as a receive buffer does.
 struct Aligned {
     blocks: Vec<u128>,
     len: usize,

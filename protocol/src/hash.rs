@@ -1,10 +1,10 @@
-//! XXH3-64, by the quicker of two implementations: one that is quick on what fits a few registers, as
-//! most frames do, and one that uses the vector instructions that the machine has.
+//! XXH3-64, by the quicker of two implementations: one is quick on inputs that fit a few registers,
+//! as most frames do; the other uses the vector instructions of the machine.
 
-/// The longest input that XXH3 treats without its long loop, in bytes.
+/// The longest input that XXH3 processes without its long loop, in bytes.
 const SHORT_BYTES_MAX: usize = 240;
 
-/// XXH3-64 of `bytes`.
+/// Returns the XXH3-64 of `bytes`.
 #[inline]
 pub(crate) fn xxh3(seed: u64, bytes: &[u8]) -> u64 {
     if bytes.len() <= SHORT_BYTES_MAX {

@@ -7,7 +7,7 @@ use crate::wire_enum::wire_enum;
 /// First two bytes of every frame, little-endian.
 pub const MAGIC: u16 = 0xCA7E;
 
-/// The version of the protocol this crate speaks.
+/// The version of the protocol that this crate implements.
 pub const VERSION: u8 = 1;
 
 /// Size of the header, in bytes.
@@ -16,68 +16,68 @@ pub const HEADER_BYTES: u32 = 64;
 pub(crate) const HEADER_LEN: usize = HEADER_BYTES as usize;
 
 wire_enum! {
-    /// What a frame is. Values from 16 on belong to the links between nodes.
+    /// The kind of a frame. Values from 16 on belong to nodes and operators.
     pub enum FrameKind: u8 {
         /// The first frame of a client.
         Hello = 1,
-        /// The engine's answer to a Hello.
+        /// The engine's reply to a Hello.
         Welcome = 2,
         /// An op on an object.
         Request = 3,
-        /// The answer to a request, or why a frame was refused.
+        /// The result of a request, or why a frame was refused.
         Reply = 4,
-        /// The first frame of a node to another.
+        /// The first frame from one node to another.
         PeerHello = 16,
-        /// The other node's answer to a PeerHello.
+        /// The other node's reply to a PeerHello.
         PeerWelcome = 17,
         /// Entries of a shard's log, from predecessor to successor.
         Forward = 18,
-        /// Up to where the successor and all behind it have them.
+        /// The last entry that the successor and all nodes after it have.
         Ack = 19,
-        /// Up to where a successor has the log, so that its predecessor goes on from there.
+        /// The last entry that a successor has, from which its predecessor continues.
         Resume = 20,
-        /// A piece of a shard's state, for a node that joins.
+        /// A chunk of a shard's state, for a node that joins.
         Snapshot = 21,
-        /// What nodes say to each other beside the data.
+        /// A message about membership, between the control ports of two nodes.
         PeerMessage = 22,
-        /// What an operator asks of a node.
+        /// A request of an operator to a node.
         Operator = 23,
-        /// The node's answer to an operator.
+        /// The node's reply to an operator.
         OperatorReply = 24,
     }
 }
 
 /// Bits of [`Header::flags`] in a request.
 pub mod flags {
-    /// The object's name lies in front of the op's body; see [`named`](crate::named).
+    /// The object's name precedes the op's body; see [`named`](crate::named).
     pub const NAMED: u16 = 1;
-    /// If this would make an object and does not carry its name, refuse it with
+    /// If this request would create an object and does not carry its name, refuse it with
     /// [`NameNeeded`](crate::Status::NameNeeded).
     pub const NAME_WANTED: u16 = 2;
-    /// All that this version knows; others are refused with
-    /// [`BadFlags`](crate::Status::BadFlags).
+    /// All flags of this version; others are refused with [`BadFlags`](crate::Status::BadFlags).
     pub const ALL: u16 = NAMED | NAME_WANTED;
 }
 
-/// The header of a frame, without what [`frame`](crate::frame) fills in by itself: magic, version,
+/// The header of a frame, without the fields that [`frame`](crate::frame) fills in: magic, version,
 /// lengths and checksum.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Header {
-    /// What the frame is.
+    /// The kind of the frame.
     pub kind: FrameKind,
-    /// The op asked for; a reply repeats it. 0 in Hello and Welcome.
+    /// The op; a reply repeats it. 0 in Hello and Welcome.
     pub op: u16,
     /// Request: the bits in [`flags`]. Reply: the [`Status`].
     pub flags: u16,
-    /// Request: how long it may wait inside the engine, in milliseconds; 0 means not at all.
+    /// Request: how long it may wait inside the engine, in milliseconds; 0 for not at all.
     pub deadline_ms: u32,
     /// The shard of the object.
     pub shard: ShardId,
-    /// `number - acked_gap` is the highest number up to which every reply has arrived.
+    /// `number - acked_gap` is the highest number up to which the client has every reply.
     pub acked_gap: u16,
-    /// The configuration that the sender goes by; 0 on a single node, and in requests that fit any.
+    /// The epoch of the cluster that the sender knows; 0 on a single node, and in requests that are
+    /// valid in any epoch.
     pub epoch: u32,
-    /// The session, 0 for none. Reads need none.
+    /// The session, 0 for none. Reads need no session.
     pub session: u64,
     /// The number of the request in its session, from 1. A reply repeats it.
     pub number: u64,
@@ -86,7 +86,7 @@ pub struct Header {
 }
 
 impl Header {
-    /// A header of the given kind with everything else zero.
+    /// Returns a header of the given kind with all other fields 0.
     pub fn new(kind: FrameKind) -> Header {
         Header {
             kind,
@@ -102,7 +102,7 @@ impl Header {
         }
     }
 
-    /// The header of a reply to the request with this header.
+    /// Returns the header of a reply to the request with this header.
     pub fn reply(&self, status: Status) -> Header {
         Header {
             kind: FrameKind::Reply,
@@ -113,13 +113,14 @@ impl Header {
         }
     }
 
-    /// The highest number up to which the sender has every reply.
+    /// Returns the highest number up to which the sender has every reply.
     pub fn acked_upto(&self) -> u64 {
         self.number.saturating_sub(u64::from(self.acked_gap))
     }
 
-    /// Writes all fields, the checksum as 0. In whole words: the checksum is computed over words
-    /// right after, and a load that spans several fresh stores waits for all of them.
+    /// Writes all fields, the checksum as 0. They are written in whole words because the checksum
+    /// is computed over words right after, and a load that spans several fresh stores waits for all
+    /// of them.
     pub(crate) fn put(&self, lengths: Lengths, out: &mut [u8; HEADER_LEN]) {
         let words: [u64; 6] = [
             u64::from(MAGIC) | u64::from(VERSION) << 16 | u64::from(self.kind.to_wire()) << 24,
@@ -158,7 +159,7 @@ impl Header {
     }
 }
 
-/// The two lengths of a frame: exact body, and the whole with header and padding.
+/// The two lengths of a frame: its body without padding, and all of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Lengths {
     pub(crate) frame_bytes: u32,
@@ -190,7 +191,8 @@ impl Lengths {
         Ok(lengths)
     }
 
-    /// The lengths of a frame whose body has `body_bytes`; `None` if that is more than any may have.
+    /// Returns the lengths of a frame whose body has `body_bytes`; `None` if a body cannot be that
+    /// long.
     pub(crate) const fn of_body(body_bytes: u32) -> Option<Lengths> {
         if body_bytes > crate::limits::BODY_BYTES_MAX {
             return None;

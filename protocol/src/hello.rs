@@ -13,11 +13,11 @@ use crate::status::{Fault, Status};
 pub mod features {
     /// Sessions with exactly-once retries.
     pub const SESSIONS: u64 = 1;
-    /// Everything this version has.
+    /// All features of this version.
     pub const ALL: u64 = SESSIONS;
 }
 
-/// What a client says first: the features it cannot do without.
+/// The first frame of a client: the features that it needs.
 #[derive(Archive, Serialize, Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Hello {
     /// Features the client needs, from [`features`].
@@ -42,64 +42,64 @@ impl Hello {
     }
 }
 
-/// What the engine answers: all a client has to know to reach every shard of the node.
+/// The engine's reply to a Hello: all that a client has to know to reach every shard of the node.
 #[derive(Archive, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
 pub struct Welcome {
     /// Features the engine has, from [`features`].
     pub features: u64,
-    /// The node's clock, in microseconds: since it started on a single node, about the time of day in a
-    /// cluster. A session quotes it when opened.
+    /// The node's clock, in microseconds: since its start on a single node, about the time of day
+    /// in a cluster. A client repeats it when it opens a session.
     pub now_us: u64,
-    /// The configuration in force; 0 on a single node.
+    /// The current epoch of the cluster; 0 on a single node.
     pub epoch: u32,
     /// How many shards there are.
     pub shards: u32,
     /// The largest frame the engine accepts, in bytes.
     pub frame_bytes_max: u32,
-    /// The most requests a session may have in flight.
+    /// The most updates that a session may have without a reply.
     pub session_window: u16,
-    /// The core this connection reached.
+    /// The core that this connection reached.
     pub core: u16,
     /// The port of every core, in core order, on the host the client connected to.
     pub ports: Vec<u16>,
     /// Name and version of the engine, for people.
     pub engine: String,
-    /// The members of its cluster; none on a single node.
+    /// The members of the node's cluster; none on a single node.
     pub members: Members,
 }
 
-/// Who holds which shard in a cluster, and where they are reached.
+/// The members of a cluster: their addresses, and the chain of each shard.
 ///
-/// Members are counted from 0, and what is said of each stands at its number.
+/// Members are numbered from 0; a member's number is its index in these lists.
 #[derive(Archive, Serialize, Deserialize, Clone, Debug, Default, PartialEq, Eq)]
 pub struct Members {
-    /// What people call them.
+    /// Their names.
     pub names: Vec<String>,
-    /// Where other nodes and operators reach them: an address and a port each.
+    /// Their control addresses, for other nodes and operators: an address and a port each.
     pub controls: Vec<String>,
     /// How many cores each has.
     pub cores: Vec<u16>,
-    /// Where clients reach them: an address and a port for each core of the first, then of the second,
-    /// and so on.
+    /// Their addresses for clients: an address and a port for each core of the first member, then
+    /// for each of the second, and so on.
     pub addresses: Vec<String>,
-    /// For each shard all members in the order of its chain, the head first.
+    /// For each shard, all members in the order of its chain, the head first.
     pub chains: Vec<u16>,
 }
 
 impl Members {
-    /// How many there are.
+    /// Returns how many members there are.
     pub fn count(&self) -> usize {
         self.names.len()
     }
 
-    /// The members that hold a shard, the head first; nobody on a single node, or if there is no such
+    /// Returns the chain of a shard, the head first; empty on a single node, or if there is no such
     /// shard.
     pub fn chain(&self, shard: ShardId) -> &[u16] {
         let at = usize::from(shard.0) * self.count();
         self.chains.get(at..at + self.count()).unwrap_or_default()
     }
 
-    /// Where clients reach the cores of a member.
+    /// Returns the addresses of a member's cores for clients.
     pub fn addresses_of(&self, member: u16) -> &[String] {
         let cores =
             |members: &[u16]| members.iter().map(|cores| usize::from(*cores)).sum::<usize>();
@@ -111,7 +111,7 @@ impl Members {
         self.addresses.get(from..from + usize::from(*of_it)).unwrap_or_default()
     }
 
-    /// Whether all parts agree with one another and with the number of shards.
+    /// Returns whether all lists agree with one another and with the number of shards.
     fn are_sound(&self, shards: u32) -> bool {
         let count = self.count();
         let of_all: usize = self.cores.iter().map(|cores| usize::from(*cores)).sum();
@@ -141,7 +141,7 @@ impl Welcome {
     ///
     /// # Errors
     ///
-    /// `BadBody` if it is no archive of a Welcome, or describes a node that cannot be.
+    /// `BadBody` if it is not the archive of a Welcome, or contradicts itself.
     pub fn decode(bytes: &[u8]) -> Result<Welcome, Fault> {
         let archived = body::decode::<ArchivedWelcome>(bytes)?;
         let welcome: Welcome = rkyv::deserialize::<_, Failure>(archived)
@@ -150,7 +150,8 @@ impl Welcome {
         if is_sound { Ok(welcome) } else { Err(Fault::new(Status::BadBody)) }
     }
 
-    /// Where each shard lives; `None` if shards or ports make no sense.
+    /// Returns where each shard is on this node; `None` if the number of shards or ports is
+    /// invalid.
     pub fn shard_map(&self) -> Option<ShardMap> {
         ShardMap::new(self.shards, u16::try_from(self.ports.len()).ok()?)
     }

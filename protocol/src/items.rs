@@ -1,4 +1,5 @@
-//! Byte strings one behind the other, and how many of them make a page.
+//! Byte strings, one after another: the items of a list, the keys and values of a map, a page of
+//! them.
 
 use std::fmt;
 use std::slice;
@@ -6,21 +7,21 @@ use std::slice;
 use rkyv::with::InlineAsBox;
 use rkyv::{Archive, Serialize};
 
-use crate::body::{Part, ReadPart, numbers};
+use crate::body::{BodyPart, ReadBodyPart, numbers};
 use crate::status::{Fault, Status};
 
-/// Any number of byte strings, borrowed: how long each is, and all their bytes in a row.
+/// Any number of byte strings, borrowed: the length of each, and the bytes of all of them.
 ///
-/// Entries of a map are keys and values in turn.
+/// The entries of a map are keys and values in turn.
 #[derive(Clone, Copy, Default, PartialEq, Eq)]
 pub struct Items<'a> {
-    /// The sum is the number of bytes.
+    /// Their sum is the number of bytes.
     lens: &'a [u32],
     bytes: &'a [u8],
 }
 
 impl<'a> Items<'a> {
-    /// The items of these lengths.
+    /// Returns the items of these lengths.
     ///
     /// # Errors
     ///
@@ -35,37 +36,37 @@ impl<'a> Items<'a> {
         }
     }
 
-    /// How many there are.
+    /// Returns how many items there are.
     pub fn len(&self) -> usize {
         self.lens.len()
     }
 
-    /// Whether there are none.
+    /// Returns whether there are none.
     pub fn is_empty(&self) -> bool {
         self.lens.is_empty()
     }
 
-    /// How long each is.
+    /// Returns the length of each item.
     pub fn lens(&self) -> &'a [u32] {
         self.lens
     }
 
-    /// All of them, one behind the other.
+    /// Returns the bytes of all items, one after another.
     pub fn bytes(&self) -> &'a [u8] {
         self.bytes
     }
 
-    /// How many bytes they have together.
+    /// Returns how many bytes they have together.
     pub fn bytes_len(&self) -> usize {
         self.bytes.len()
     }
 
-    /// The items in order.
+    /// Returns the items in order.
     pub fn iter(&self) -> ItemsIter<'a> {
         ItemsIter { lens: self.lens.iter(), bytes: self.bytes }
     }
 
-    /// The items two by two, as the keys and values of a map. A last one without partner is left out.
+    /// Returns the items in pairs, as the keys and values of a map. An odd last one is left out.
     pub fn pairs(&self) -> impl Iterator<Item = (&'a [u8], &'a [u8])> + Clone + use<'a> {
         let mut items = self.iter();
         std::iter::from_fn(move || Some((items.next()?, items.next()?)))
@@ -87,7 +88,7 @@ impl<'a> IntoIterator for Items<'a> {
     }
 }
 
-/// The items of [`Items`] in order.
+/// Iterates over [`Items`].
 #[derive(Clone, Debug)]
 pub struct ItemsIter<'a> {
     lens: slice::Iter<'a, u32>,
@@ -110,7 +111,7 @@ impl<'a> Iterator for ItemsIter<'a> {
 
 impl ExactSizeIterator for ItemsIter<'_> {}
 
-/// Byte strings being collected, one behind the other.
+/// A buffer in which byte strings are collected, one after another.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct ItemsBuf {
     lens: Vec<u32>,
@@ -118,47 +119,47 @@ pub struct ItemsBuf {
 }
 
 impl ItemsBuf {
-    /// None yet.
+    /// Returns an empty buffer.
     pub const fn new() -> ItemsBuf {
         ItemsBuf { lens: Vec::new(), bytes: Vec::new() }
     }
 
-    /// None yet, with room for some.
+    /// Returns an empty buffer with room for so many items and bytes.
     pub fn with_capacity(items: usize, bytes: usize) -> ItemsBuf {
         ItemsBuf { lens: Vec::with_capacity(items), bytes: Vec::with_capacity(bytes) }
     }
 
-    /// Adds one at the end.
+    /// Adds an item at the end.
     ///
     /// # Panics
     ///
-    /// If it has 4 GiB or more, which is beyond any frame.
+    /// If the item has 4 GiB or more, which is beyond any frame.
     pub fn push(&mut self, item: &[u8]) {
         self.lens.push(u32::try_from(item.len()).expect("an item fits a frame"));
         self.bytes.extend_from_slice(item);
     }
 
-    /// What was collected.
+    /// Returns the items.
     pub fn items(&self) -> Items<'_> {
         Items { lens: &self.lens, bytes: &self.bytes }
     }
 
-    /// How many there are.
+    /// Returns how many items there are.
     pub fn len(&self) -> usize {
         self.lens.len()
     }
 
-    /// Whether there are none.
+    /// Returns whether there are none.
     pub fn is_empty(&self) -> bool {
         self.lens.is_empty()
     }
 
-    /// How many bytes they have together.
+    /// Returns how many bytes they have together.
     pub fn bytes_len(&self) -> usize {
         self.bytes.len()
     }
 
-    /// Forgets them and keeps the memory.
+    /// Removes all items and keeps the memory.
     pub fn clear(&mut self) {
         self.lens.clear();
         self.bytes.clear();
@@ -185,18 +186,18 @@ impl<T: AsRef<[u8]>> FromIterator<T> for ItemsBuf {
     }
 }
 
-/// The items of a page: collected by the engine, borrowed from the frame by the client. Equal if the
-/// items are.
+/// The items of a page: collected by the engine, borrowed from the frame by the client. Two are
+/// equal if their items are.
 #[derive(Clone)]
 pub enum PageItems<'a> {
-    /// As they lie in the frame.
+    /// Borrowed from the frame.
     Borrowed(Items<'a>),
-    /// As they were collected.
+    /// Collected.
     Owned(ItemsBuf),
 }
 
 impl PageItems<'_> {
-    /// The items, wherever they are.
+    /// Returns the items.
     pub fn items(&self) -> Items<'_> {
         match self {
             PageItems::Borrowed(items) => *items,
@@ -238,7 +239,7 @@ pub(crate) struct ItemsBody<'a> {
     bytes: &'a [u8],
 }
 
-impl<'a> Part for Items<'a> {
+impl<'a> BodyPart for Items<'a> {
     type Body = ItemsBody<'a>;
 
     fn part(self) -> ItemsBody<'a> {
@@ -247,7 +248,7 @@ impl<'a> Part for Items<'a> {
     }
 }
 
-impl<'a> ReadPart<'a> for Items<'a> {
+impl<'a> ReadBodyPart<'a> for Items<'a> {
     fn read(archived: &'a ArchivedItemsBody<'a>) -> Result<Items<'a>, Fault> {
         Items::new(numbers(&archived.lens), &archived.bytes)
     }

@@ -7,14 +7,15 @@
 //! - [`Header`]: the fixed 64 bytes in front of every frame;
 //! - [`Frame`] and [`frame::next`]: a whole frame, checked once and borrowed from the bytes it came
 //!   in, and the [`frame::write`] that makes one;
-//! - [`Op`] and [`Reply`]: what is asked of an object and what it answers, the same borrowed type on
-//!   both sides of the wire;
-//! - [`Items`], [`Listing`] and [`Inspection`]: the larger things they carry;
-//! - [`UserType`]: how ops and replies of user-defined objects travel inside these;
-//! - [`Status`] and [`Fault`]: why something was refused, and whether asking again is safe.
+//! - [`Op`] and [`Reply`]: the request to an object and its result, the same borrowed types on both
+//!   sides of the wire;
+//! - [`Items`], [`Listing`] and [`Inspection`]: the larger values they carry;
+//! - [`UserType`]: how ops and replies of user-defined objects are carried inside these;
+//! - [`Status`] and [`Fault`]: why a request was refused, and whether a retry is safe.
 //!
-//! The crate promises: no `unsafe`, no panic on any input, no allocation larger than the frame at
-//! hand. It knows nothing of sockets, clocks, shards or sessions beyond their numbers.
+//! The crate has no `unsafe`, does not panic on any input, and allocates no more than a few times
+//! the size of the frame at hand. It knows nothing of sockets, clocks, shards or sessions beyond
+//! their numbers.
 
 #![forbid(unsafe_code)]
 
@@ -51,13 +52,13 @@ pub use op::{Op, OpCode};
 pub use refusal::{Missing, Refusal};
 pub use reply::{Reply, ReplyShape, SeatState};
 pub use report::{Holder, Inspection, Stats, Usage};
-/// The archive format, in the version and with the features the bodies have. User-defined types
+/// The archive format, in the version and with the features that bodies use. User-defined types
 /// derive with it: `#[rkyv(crate = catena_protocol::rkyv)]`.
 pub use rkyv;
 pub use status::{Fault, Retry, Status};
 pub use user_type::UserType;
 
-// The archives are little-endian and their number slices are lent out as they lie in the frame.
+// The archives are little-endian, and slices of numbers are borrowed from the frame as they are.
 const _: () = assert!(
     cfg!(target_endian = "little"),
     "Catena frames are read in place, which needs a little-endian machine"

@@ -5,7 +5,7 @@ use std::fmt;
 use rkyv::with::InlineAsBox;
 use rkyv::{Archive, Serialize};
 
-use crate::body::{self, Part, ReadPart, numbers};
+use crate::body::{self, BodyPart, ReadBodyPart, numbers};
 use crate::items::{Items, ItemsBody, ItemsBuf};
 use crate::object::Kind;
 use crate::status::{Fault, Status};
@@ -17,24 +17,24 @@ pub struct Listed<'a> {
     pub name: &'a str,
     /// Its kind; `None` if this version has no such kind.
     pub kind: Option<Kind>,
-    /// What it takes, in bytes.
+    /// The memory it takes, in bytes.
     pub bytes: u64,
     /// Its version.
     pub version: u64,
 }
 
-/// Named objects of a shard: collected by the engine, borrowed from the frame by the client. Equal if
-/// the columns are. Boxed to keep a reply small.
+/// Named objects of a shard: collected by the engine, borrowed from the frame by the client. Two
+/// are equal if their columns are. Boxed to keep a reply small.
 #[derive(Clone)]
 pub enum Listing<'a> {
-    /// As they lie in the frame.
+    /// Borrowed from the frame.
     Borrowed(Box<ListingColumns<'a>>),
-    /// As they were collected.
+    /// Collected.
     Owned(Box<ListingBuf>),
 }
 
 impl Listing<'_> {
-    /// The columns, wherever they are.
+    /// Returns the columns.
     pub fn columns(&self) -> ListingColumns<'_> {
         match self {
             Listing::Borrowed(columns) => **columns,
@@ -61,7 +61,7 @@ impl From<ListingBuf> for Listing<'_> {
     }
 }
 
-/// A listing, borrowed. The columns are equally long.
+/// A borrowed listing. All columns have the same length.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct ListingColumns<'a> {
     versions: &'a [u64],
@@ -74,27 +74,27 @@ pub struct ListingColumns<'a> {
 }
 
 impl<'a> ListingColumns<'a> {
-    /// How many objects are listed.
+    /// Returns how many objects are listed.
     pub fn len(&self) -> usize {
         self.versions.len()
     }
 
-    /// Whether none are listed.
+    /// Returns whether none are listed.
     pub fn is_empty(&self) -> bool {
         self.versions.is_empty()
     }
 
-    /// Whether there are more behind the last one listed.
+    /// Returns whether there are more after the last one listed.
     pub fn more(&self) -> bool {
         self.more
     }
 
-    /// How many objects of the shard have no name and are not listed anywhere.
+    /// Returns how many objects of the shard have no name and are never listed.
     pub fn unnamed(&self) -> u64 {
         self.unnamed
     }
 
-    /// The objects, their names in byte order.
+    /// Returns the objects in the byte order of their names.
     pub fn iter(&self) -> impl Iterator<Item = Listed<'a>> + use<'a> {
         let numbers = self.versions.iter().zip(self.sizes);
         self.names.iter().zip(self.kinds).zip(numbers).map(|((name, kind), (version, bytes))| {
@@ -131,10 +131,10 @@ impl fmt::Debug for ListingColumns<'_> {
     }
 }
 
-/// A listing being collected.
+/// A buffer in which a listing is collected.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ListingBuf {
-    /// Whether there are more behind the last one.
+    /// Whether there are more after the last one.
     pub more: bool,
     /// How many objects of the shard have no name.
     pub unnamed: u64,
@@ -153,17 +153,17 @@ impl ListingBuf {
         self.versions.push(version);
     }
 
-    /// How many objects there are.
+    /// Returns how many objects there are.
     pub fn len(&self) -> usize {
         self.versions.len()
     }
 
-    /// Whether there are none.
+    /// Returns whether there are none.
     pub fn is_empty(&self) -> bool {
         self.versions.is_empty()
     }
 
-    /// What was collected.
+    /// Returns the columns.
     pub fn columns(&self) -> ListingColumns<'_> {
         ListingColumns {
             versions: &self.versions,

@@ -1,13 +1,13 @@
-//! The name in front of a body: how an engine learns what an object is called.
+//! The name that may precede a body: how the engine gets the name of an object.
 //!
 //! The header carries only the hash of a name. A request with [`flags::NAMED`](crate::flags::NAMED)
-//! begins its body with the name itself: two bytes with its length, the name in UTF-8, and zeros up to
-//! the next multiple of 16. The op's own body follows, aligned as ever.
+//! begins its body with the name itself: two bytes with its length, the name in UTF-8, and zeros up
+//! to the next multiple of 16. The op's own body follows, aligned as ever.
 
 use crate::limits::{FRAME_ALIGNMENT, NAME_BYTES_MAX};
 use crate::status::{Fault, Status};
 
-/// Appends a name and its padding. The op's body comes next.
+/// Appends a name and its padding. The op's body has to follow.
 ///
 /// # Panics
 ///
@@ -21,12 +21,12 @@ pub fn put(name: &str, out: &mut Vec<u8>) {
     out.resize(out.len().next_multiple_of(ALIGNMENT), 0);
 }
 
-/// Takes the name off the front of a body, and answers the op's own body with it.
+/// Splits a body into the name at its front and the op's own body.
 ///
 /// # Errors
 ///
-/// `BadBody` if the body is shorter than it says or the name is not UTF-8, `BadArgument` if the name
-/// is empty or longer than [`NAME_BYTES_MAX`].
+/// `BadBody` if the body is shorter than the name's length says, or the name is not UTF-8;
+/// `BadArgument` if the name is empty or longer than [`NAME_BYTES_MAX`].
 pub fn split(body: &[u8]) -> Result<(&str, &[u8]), Fault> {
     let (len, _) = body.split_first_chunk().ok_or(Fault::new(Status::BadBody))?;
     let len = usize::from(u16::from_le_bytes(*len));

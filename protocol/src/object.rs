@@ -1,4 +1,4 @@
-//! What a request is about: the object's id, its kind, and the shard that holds it.
+//! The object that a request is about: its id, its kind, and the shard that holds it.
 
 use crate::wire_enum::wire_enum;
 
@@ -7,7 +7,8 @@ use crate::wire_enum::wire_enum;
 pub struct ObjectId(pub u128);
 
 impl ObjectId {
-    /// The id of the object called `name`: bytes 0 to 15 of BLAKE3(name), read little-endian.
+    /// Returns the id of the object called `name`: bytes 0 to 15 of BLAKE3(name), read
+    /// little-endian.
     pub fn of(name: &str) -> ObjectId {
         let hash = blake3::hash(name.as_bytes());
         let mut first = [0; 16];
@@ -22,14 +23,14 @@ impl std::fmt::Debug for ObjectId {
     }
 }
 
-/// The number of a shard, a slice of the object space.
+/// The number of a shard. Each shard holds a part of all objects.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ShardId(pub u16);
 
 /// How objects map to shards and shards to cores of one node.
 ///
-/// The number of shards is a power of two fixed when a cluster is created; how many cores share them
-/// is each node's own business.
+/// The number of shards is a power of two, fixed when a cluster is created. The number of cores may
+/// differ from node to node.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ShardMap {
     shards_log2: u32,
@@ -40,8 +41,8 @@ impl ShardMap {
     /// Most shards of a cluster.
     pub const SHARDS_MAX: u32 = 32_768;
 
-    /// The map for `shards` shards on `cores` cores; `None` unless `shards` is a power of two of at
-    /// most [`ShardMap::SHARDS_MAX`] and there is at least one core.
+    /// Returns the map of `shards` shards on `cores` cores; `None` unless `shards` is a power of
+    /// two of at most [`ShardMap::SHARDS_MAX`] and there is at least one core.
     pub fn new(shards: u32, cores: u16) -> Option<ShardMap> {
         if !shards.is_power_of_two() || shards > ShardMap::SHARDS_MAX || cores == 0 {
             return None;
@@ -49,44 +50,44 @@ impl ShardMap {
         Some(ShardMap { shards_log2: shards.trailing_zeros(), cores })
     }
 
-    /// How many shards there are.
+    /// Returns how many shards there are.
     pub fn shards(&self) -> u32 {
         1 << self.shards_log2
     }
 
-    /// How many cores share them.
+    /// Returns how many cores share them.
     pub fn cores(&self) -> u16 {
         self.cores
     }
 
-    /// The shard that holds an object: the top bits of its id.
+    /// Returns the shard that holds an object: the top bits of its id.
     pub fn shard_of(&self, object: ObjectId) -> ShardId {
         let top = (object.0 >> 112) as u16;
         // A shift by 16 is one too many for a u16, and one shard needs no bits at all.
         ShardId(u16::try_from(u32::from(top) >> (16 - self.shards_log2)).expect("at most 16 bits"))
     }
 
-    /// The core that owns a shard.
+    /// Returns the core that owns a shard.
     pub fn core_of(&self, shard: ShardId) -> u16 {
         shard.0 % self.cores
     }
 }
 
-/// Makes [`Kind`] of the table.
+/// Makes [`Kind`] from the table of ops.
 macro_rules! declare {
     ($(
         $(#[$doc:meta])*
-        $kind:ident = $code:literal, has_objects: $objects:literal, $ops:ident $(<$a:lifetime>)?
-            $(, inline($how:ident))?
+        $kind:ident = $code:literal, has_objects: $objects:literal,
+            $ops:ident $(<$a:lifetime>)? $(, inline($how:ident))?
         { $($op:tt)* }
     )*) => {
         wire_enum! {
-            /// What an object is. The high byte of an op code.
+            /// The kind of an object: the high byte of the codes of its ops.
             pub enum Kind: u8 { $($(#[$doc])* $kind = $code,)* }
         }
 
         impl Kind {
-            /// Whether there are objects of this kind.
+            /// Returns whether objects of this kind exist.
             pub const fn has_objects(self) -> bool {
                 match self { $(Kind::$kind => $objects,)* }
             }

@@ -1,8 +1,9 @@
-//! What an operator asks of a node, at its control port, and what the node answers.
+//! Requests of an operator to a node, at its control port, and the replies.
 //!
-//! A connection begins with [`PeerHello`](crate::peer::PeerHello) as between nodes, `from` 0 and `to` 0
-//! for whoever is there. After that every [`Operator`](FrameKind::Operator) frame gets one
-//! [`OperatorReply`](FrameKind::OperatorReply), in their order. Off the data path: bodies are copied out.
+//! A connection begins with [`PeerHello`](crate::peer::PeerHello) as between nodes, but `from` and
+//! `to` are 0, because an operator has no incarnation and takes any node. After that every
+//! [`Operator`](FrameKind::Operator) frame gets one [`OperatorReply`](FrameKind::OperatorReply), in
+//! order. These frames are off the data path, so their bodies are copied out.
 
 use rkyv::rancor::Failure;
 use rkyv::{Archive, Deserialize, Serialize};
@@ -12,34 +13,34 @@ use crate::frame;
 use crate::header::{FrameKind, Header};
 use crate::status::Fault;
 
-/// What an operator asks of a node.
+/// A request of an operator to a node.
 #[derive(Archive, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
 pub enum Request {
-    /// How it stands.
+    /// Returns the status of the node.
     Status,
-    /// To have another member removed, or to leave if it is the node itself: its incarnation.
+    /// Removes the member with this incarnation; the node leaves if it is its own.
     Remove(u128),
-    /// To join now rather than when its time to wait is over.
+    /// Joins at once, without waiting until the next attempt is due.
     Join,
 }
 
-/// What the node answers.
+/// The node's reply to an operator.
 #[derive(Archive, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
 pub enum Reply {
-    /// How it stands.
+    /// The status of the node.
     Status(Box<NodeStatus>),
-    /// It was told, and is doing it.
+    /// The node has begun to do it.
     Accepted,
-    /// Why not.
+    /// The node refuses, for this reason.
     Refused(String),
 }
 
-/// How a node stands.
+/// The status of a node.
 #[derive(Archive, Serialize, Deserialize, Clone, Debug, Default, PartialEq, Eq)]
 pub struct NodeStatus {
     /// Its incarnation.
     pub node: u128,
-    /// What people call it.
+    /// Its name.
     pub name: String,
     /// Its cluster.
     pub cluster: String,
@@ -47,25 +48,25 @@ pub struct NodeStatus {
     pub engine: String,
     /// The newest epoch it knows; 0 if it knows none.
     pub epoch: u32,
-    /// In one word: `member`, `restarted`, `learner`, `outside` or `removed`.
+    /// Its membership in one word: `member`, `restarted`, `learner`, `outside` or `removed`.
     pub standing: String,
-    /// Whether it takes part in the epoch.
+    /// Whether it serves in the epoch.
     pub active: bool,
-    /// Members wanted.
+    /// How many members the cluster should have.
     pub replicas: u32,
-    /// With fewer members than this, updates are refused.
+    /// The fewest members with which updates are accepted.
     pub min_members: u32,
-    /// The change that it proposes, for people; nothing if it proposes none.
+    /// The change of membership that it proposes, for people; empty if there is none.
     pub proposal: String,
-    /// For how long it may still read, in microseconds; `None` if it may not, or needs no leave.
+    /// The rest of its lease on reads, in microseconds; `None` if it has none, or needs none.
     pub lease_us: Option<u64>,
-    /// Whom it teaches; 0 if nobody.
+    /// The learner to which it transfers its state; 0 if there is none.
     pub learner: u128,
-    /// Whom it learns from; 0 if nobody.
+    /// The member from which it receives its state; 0 if there is none.
     pub teacher: u128,
-    /// In how many milliseconds it begins another life; 0 if it does not wait for one.
+    /// Milliseconds until it rejoins with a new incarnation; 0 if it does not wait for that.
     pub rejoins_ms: u64,
-    /// What went wrong when the register was last used; empty if nothing did.
+    /// The error of the last access to the register; empty if it succeeded.
     pub register_trouble: String,
     /// The members, itself included.
     pub members: Vec<MemberStatus>,
@@ -73,39 +74,39 @@ pub struct NodeStatus {
     pub shards: Vec<ShardStatus>,
 }
 
-/// What a node thinks of a member.
+/// A member as a node sees it.
 #[derive(Archive, Serialize, Deserialize, Clone, Debug, Default, PartialEq, Eq)]
 pub struct MemberStatus {
     /// Its incarnation.
     pub node: u128,
-    /// What people call it.
+    /// Its name.
     pub name: String,
-    /// Its control port.
+    /// Its control address.
     pub control: String,
-    /// How long nothing was heard of it, in microseconds; 0 for the node itself.
+    /// Time since the node last heard from it, in microseconds; 0 for the node itself.
     pub silent_us: u64,
-    /// Why it is suspected; empty if it is not.
+    /// Why the node suspects that it failed; empty if it does not.
     pub suspected: String,
 }
 
-/// How a shard of a node stands.
+/// The status of a shard on a node.
 #[derive(Archive, Serialize, Deserialize, Clone, Debug, Default, PartialEq, Eq)]
 pub struct ShardStatus {
     /// The shard.
     pub shard: u16,
-    /// In one word: `head`, `middle`, `tail`, `sole`, `learner` or `none`.
+    /// The node's role in its chain: `head`, `middle`, `tail`, `sole`, `learner` or `none`.
     pub role: String,
     /// The last entry of its log.
     pub applied: u64,
     /// The last entry that all members have.
     pub committed: u64,
-    /// How many entries the successor, or else the learner, is behind.
+    /// How many entries the successor is behind; without a successor, the learner.
     pub lag: u64,
-    /// Objects there are.
+    /// How many objects there are.
     pub objects: u64,
-    /// Sessions that are open.
+    /// How many sessions are open.
     pub sessions: u64,
-    /// Memory it takes, in bytes.
+    /// The memory it takes, in bytes.
     pub bytes: u64,
 }
 
@@ -114,7 +115,7 @@ impl Request {
     pub fn write(&self, out: &mut Vec<u8>) {
         let header = Header::new(FrameKind::Operator);
         frame::write(out, &header, |out| body::encode_owned(self, out))
-            .expect("what an operator asks is small");
+            .expect("an operator's request is small");
     }
 
     /// Reads the body of an Operator frame.

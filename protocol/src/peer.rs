@@ -1,15 +1,16 @@
-//! What nodes say to each other about the shards they replicate.
+//! Frames between nodes about the shards they replicate.
 //!
 //! A link carries frames of many shards; the header of each names shard and epoch. Log entries go
 //! down a chain in [`Forward`](FrameKind::Forward) frames, each with the client's request as it was
-//! received; [`Ack`](FrameKind::Ack) frames come up. A request is never encoded anew on its way.
+//! received; [`Ack`](FrameKind::Ack) frames come back up. A request is never encoded again on its
+//! way.
 //!
 //! ```text
-//! Forward   number: index of the first entry     body: entries, one behind the other
-//! Ack       number: index of the last entry that everybody further down has
-//! Resume    number: index of the last entry here session: its hash
-//! Snapshot  number: index of the entry it is of  session: that entry's hash   body: a piece
-//!           flags: 1 on the last piece           acked_gap: 0
+//! Forward   number: index of the first entry                 body: entries, one after another
+//! Ack       number: index of the last entry that the sender and all nodes after it have
+//! Resume    number: index of the sender's last entry         session: its hash
+//! Snapshot  number: index of the last entry in the state     session: its hash
+//!           flags: 1 on the last chunk                       body: a chunk of the state
 //! ```
 
 use rkyv::rancor::Failure;
@@ -22,22 +23,22 @@ use crate::header::{FrameKind, Header};
 use crate::object::ShardId;
 use crate::status::{Fault, Status};
 
-/// In the flags of a Snapshot: the last piece.
+/// The flag of the last chunk of a Snapshot.
 pub const LAST_PIECE: u16 = 1;
 
-/// Bytes in front of every entry of a Forward.
+/// Size of the fields before the request in an entry of a Forward, in bytes.
 pub const ENTRY_BYTES: usize = 32;
 
-/// What a node says first to another: who it is, and who it takes the other for.
+/// The first frame from one node to another: who it is, and whom it expects to reach.
 #[derive(Archive, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
 pub struct PeerHello {
     /// The incarnation of the node that connects.
     pub from: u128,
     /// The incarnation it expects to reach.
     pub to: u128,
-    /// How many shards the cluster has; 0 on a link that is not about shards.
+    /// How many shards the cluster has; 0 at a control port.
     pub shards: u32,
-    /// Which core of the sender's this link belongs to.
+    /// The core of the sender that this link belongs to.
     pub core: u16,
     /// How many cores the sender has.
     pub cores: u16,
@@ -66,17 +67,17 @@ impl PeerHello {
     }
 }
 
-/// Appends the answer to a PeerHello that was right.
+/// Appends the reply to a PeerHello that was accepted.
 pub fn write_welcome(out: &mut Vec<u8>) {
     frame::write(out, &Header::new(FrameKind::PeerWelcome), |_| {}).expect("an empty body fits");
 }
 
-/// The header of a frame about a shard.
+/// Returns the header of a frame about a shard.
 pub fn header(kind: FrameKind, shard: ShardId, epoch: u32, number: u64) -> Header {
     Header { shard, epoch, number, ..Header::new(kind) }
 }
 
-/// Appends a frame about a shard that has no body.
+/// Appends a frame without a body.
 pub fn write_bare(out: &mut Vec<u8>, header: &Header) {
     frame::write(out, header, |_| {}).expect("an empty body fits");
 }
@@ -84,35 +85,36 @@ pub fn write_bare(out: &mut Vec<u8>, header: &Header) {
 /// One entry of a shard's log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Entry<'a> {
-    /// Its place in the log, from 1.
+    /// Its index in the log, from 1.
     pub index: u64,
-    /// The shard's time when it was applied.
+    /// The shard's time when the head applied it.
     pub now_us: u64,
-    /// The hash of the log up to and with it.
+    /// The hash of the log up to and including it.
     pub hash: u64,
-    /// The client's request as it was received, a whole frame; empty if only time passed.
+    /// The client's request as it was received, a whole frame; empty if the entry only advances
+    /// time.
     pub request: &'a [u8],
 }
 
 impl Entry<'_> {
-    /// How many bytes it takes in a Forward.
+    /// Returns how many bytes it takes in a Forward.
     pub fn bytes_len(&self) -> usize {
         ENTRY_BYTES + self.request.len()
     }
 
-    /// Whether only time passed.
+    /// Returns whether it only advances time.
     pub fn is_time(&self) -> bool {
         self.request.is_empty()
     }
 
-    /// Appends it to the body of a Forward. A request is a frame, so that all begin on multiples of
-    /// 16.
+    /// Appends it to the body of a Forward. The request is a frame, so the next entry begins on a
+    /// multiple of 16 too.
     pub fn write(&self, out: &mut Vec<u8>) {
         let len = u32::try_from(self.request.len()).expect("a frame's length has 32 bits");
         for word in [self.index, self.now_us, self.hash, u64::from(len)] {
             out.extend_from_slice(&word.to_le_bytes());
         }
-        // Copy: from the receive buffer, which is reused, to the log.
+        // Copied into the log, because the receive buffer is reused.
         out.extend_from_slice(self.request);
     }
 }
@@ -136,13 +138,13 @@ pub fn next_entry(bytes: &[u8]) -> Result<Option<Entry<'_>>, Fault> {
     Ok(Some(Entry { index, now_us, hash, request }))
 }
 
-/// What the request of an entry says that it is, unchecked: good for guessing what will be needed.
+/// Reads the header of an entry's request without checks: a hint of the object it will need.
 pub fn guess(entry: &Entry<'_>) -> Option<Header> {
     Header::read(entry.request.first_chunk()?).ok()
 }
 
-/// The hash of a log that goes on with an entry: of the hash before, the entry's place and time, and
-/// the checksum of its request, which covers every byte of it.
+/// Returns the hash of a log that continues with an entry: over the entry's index and time and the
+/// checksum of its request, which covers every byte of it, seeded with the hash before.
 pub fn hash(before: u64, index: u64, now_us: u64, request: &[u8]) -> u64 {
     let checksum = request
         .get(4..8)
@@ -154,11 +156,11 @@ pub fn hash(before: u64, index: u64, now_us: u64, request: &[u8]) -> u64 {
     xxh3(before, &bytes)
 }
 
-/// The request of an entry, checked like any other frame.
+/// Returns the request of an entry, checked like any other frame.
 ///
 /// # Errors
 ///
-/// Why it is none.
+/// What is wrong with the frame.
 pub fn request<'a>(entry: &Entry<'a>) -> Result<Frame<'a>, Fault> {
     match frame::next(entry.request, crate::limits::FRAME_BYTES_MAX) {
         Ok(frame::Next::Frame(frame)) if frame.bytes.len() == entry.request.len() => Ok(frame),

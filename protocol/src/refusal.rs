@@ -1,4 +1,4 @@
-//! Why there is no result.
+//! The reason why a request has no result.
 
 use rkyv::rancor::Failure;
 use rkyv::{Archive, Deserialize, Serialize};
@@ -6,31 +6,31 @@ use rkyv::{Archive, Deserialize, Serialize};
 use crate::body::{self, ArchivedBytesBody, BytesBody};
 use crate::status::{Fault, Status};
 
-/// Who a timed-out wait was waiting for.
+/// The parties that a timed-out request was waiting for.
 #[derive(Archive, Serialize, Deserialize, Clone, Debug, Default, PartialEq, Eq)]
 pub struct Missing {
-    /// How many had come.
+    /// How many parties had come.
     pub arrived: u32,
-    /// How many were needed.
+    /// How many were needed; 0 if the wait was not for parties.
     pub parties: u32,
-    /// Those known to be missing, by name, at most
+    /// The names of missing parties as far as they are known, at most
     /// [`MISSING_NAMED_MAX`](crate::limits::MISSING_NAMED_MAX).
     pub names: Vec<String>,
 }
 
-/// Why there is no result.
+/// The reason why a request has no result.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Refusal {
-    /// Refused, with the numbers that explain it.
+    /// The request was refused; two numbers explain why.
     Fault(Fault),
-    /// The wait ran out of time.
+    /// The wait timed out.
     Timeout(Missing),
-    /// Broken or cancelled, and why.
+    /// The object was broken, reset or cancelled, for this reason.
     Broken(String),
 }
 
 impl Refusal {
-    /// The status that goes into the header.
+    /// Returns the status, which goes into the header.
     pub fn status(&self) -> Status {
         match self {
             Refusal::Fault(fault) => fault.status,
@@ -42,7 +42,7 @@ impl Refusal {
     /// Appends the body.
     pub fn encode(&self, out: &mut Vec<u8>) {
         match self {
-            // The status decides what the reader takes the body for, however it was put here.
+            // The reader decodes the body by the status alone, so these two need their own bodies.
             Refusal::Fault(Fault { status: Status::Timeout, .. }) => {
                 body::encode_owned(&Missing::default(), out);
             }
@@ -93,9 +93,9 @@ impl std::fmt::Display for Refusal {
             Refusal::Fault(fault) => fault.fmt(f),
             Refusal::Broken(reason) => write!(f, "broken: {reason}"),
             // Not every wait is for parties.
-            Refusal::Timeout(Missing { parties: 0, .. }) => write!(f, "the wait ran out of time"),
+            Refusal::Timeout(Missing { parties: 0, .. }) => write!(f, "the wait timed out"),
             Refusal::Timeout(Missing { arrived, parties, names }) => {
-                write!(f, "the wait ran out of time with {arrived} of {parties} parties there")?;
+                write!(f, "the wait timed out with {arrived} of {parties} parties present")?;
                 if !names.is_empty() {
                     write!(f, "; missing: {}", names.join(", "))?;
                 }

@@ -1,11 +1,13 @@
-//! What comes back when the status is `Ok`.
+//! The result of an op, which a reply carries when its status is `Ok`.
 
 use rkyv::rancor::Failure;
 use rkyv::rend::{i64_le, u64_le};
 use rkyv::with::InlineAsBox;
 use rkyv::{Archive, Deserialize, Serialize};
 
-use crate::body::{self, ArchivedScalarBody, Elements, ElementsBody, Part, ReadPart, Scalar};
+use crate::body::{
+    self, ArchivedScalarBody, BodyPart, Elements, ElementsBody, ReadBodyPart, Scalar,
+};
 use crate::items::{Items, ItemsBody, PageItems};
 use crate::listing::{self, Listing};
 use crate::op::OpCode;
@@ -15,36 +17,36 @@ use crate::status::Fault;
 /// The result of an op, borrowed from the object on one side and from the frame on the other.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Reply<'a> {
-    /// Nothing to say.
+    /// No value.
     Unit,
     /// The value of a counter.
     Int(i64),
-    /// The value of a flag; for other ops, whether what they say was so.
+    /// The value of a flag; for other ops, the truth that they return.
     Bool(bool),
-    /// A version, generation or round, or how many there are or were.
+    /// A version, generation, round, index or count.
     Number(u64),
-    /// A counter's compare-and-swap.
+    /// The result of a counter's compare-and-swap.
     IntSwapped {
         /// The value now.
         value: i64,
         /// Whether it was exchanged.
         swapped: bool,
     },
-    /// A flag's compare-and-swap.
+    /// The result of a flag's compare-and-swap.
     BoolSwapped {
         /// The value now.
         value: bool,
         /// Whether it was exchanged.
         swapped: bool,
     },
-    /// A cell's compare-and-set.
+    /// The result of a cell's compare-and-set.
     VersionSwapped {
         /// The version now.
         version: u64,
-        /// Whether the bytes were exchanged.
+        /// Whether the bytes were replaced.
         swapped: bool,
     },
-    /// Version and length of a cell that was appended to.
+    /// Version and length of a cell after an append.
     Appended {
         /// The version now.
         version: u64,
@@ -55,86 +57,86 @@ pub enum Reply<'a> {
     Cell {
         /// The version of the bytes.
         version: u64,
-        /// The bytes; `None` if they are not newer than what the caller has.
+        /// The bytes; `None` if the caller has this version already.
         bytes: Option<&'a [u8]>,
     },
     /// Version, shape and elements of a vector.
     Vector {
         /// The version of the elements.
         version: u64,
-        /// Elements a row.
+        /// Elements per row.
         columns: u32,
-        /// The elements, row by row; `None` if they are not newer than what the caller has.
+        /// The elements, row by row; `None` if the caller has this version already.
         elements: Option<Elements<'a>>,
     },
-    /// A round that is complete.
+    /// A complete round of a reduction.
     Round {
-        /// Which.
+        /// Its number.
         round: u64,
         /// The result.
         elements: Elements<'a>,
     },
-    /// Who has come and who has not.
+    /// The state of a barrier, latch or reduction.
     Seats(SeatState),
-    /// A value, or that there is none.
+    /// A value, or `None` if there is none.
     Value(Option<&'a [u8]>),
-    /// Some of many.
+    /// A page of items.
     Page {
-        /// The place of the first item: its index in a list, the number of a line, else 0.
+        /// The position of the first item: its index in a list, the number of a line, else 0.
         at: u64,
-        /// Whether there are more behind the last item.
+        /// Whether there are more after the last item.
         more: bool,
         /// The items; keys and values in turn if entries were asked for.
         items: PageItems<'a>,
     },
-    /// Where an item is.
+    /// The index of an item.
     Found {
-        /// Whether it is anywhere.
+        /// Whether the list has it.
         found: bool,
-        /// Its index, 0 if it is not.
+        /// Its index; 0 if the list does not have it.
         at: u64,
     },
-    /// Permits, or the lock.
+    /// A grant of permits, or of the lock.
     Granted {
-        /// Whether they were.
+        /// Whether there is one.
         granted: bool,
         /// The token of the grant, larger than all before; 0 if there is none.
         token: u64,
     },
-    /// An item on loan.
+    /// A claimed item.
     Claimed {
         /// The token of the claim, larger than all before; 0 if there is none.
         token: u64,
         /// The item; `None` if there was none.
         bytes: Option<&'a [u8]>,
     },
-    /// How a semaphore or lock stands.
+    /// The state of a semaphore or lock.
     Permits {
         /// Permits that are free.
         available: u32,
-        /// Permits there are in all.
+        /// Permits in all.
         permits: u32,
-        /// How many grants are held.
+        /// Grants that are held.
         holders: u32,
         /// Requests that wait here.
         waiting: u32,
     },
-    /// A number of the vector's type.
+    /// A number of a vector's type.
     Scalar(Scalar),
     /// Named objects.
     Listing(Listing<'a>),
     /// Everything about an object. Boxed to keep a reply small.
     Inspection(Box<Inspection>),
-    /// What objects take and may take.
+    /// The memory that objects take, and their quota.
     Usage(Usage),
-    /// What a shard and its core are doing. Boxed to keep a reply small.
+    /// Statistics of a shard and its core. Boxed to keep a reply small.
     Stats(Box<Stats>),
 }
 
-/// How the body of a [`Reply`] is laid out, by the name that PROTOCOL.md has for it. Every op has one,
+/// The shape of a reply's body, under the name that PROTOCOL.md has for it. Each op has one:
 /// [`OpCode::reply`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[allow(missing_docs)] // Each is the shape of the variant of `Reply` that has its name.
+#[allow(missing_docs)] // Each is the shape of the variant of `Reply` with the same name.
 pub enum ReplyShape {
     /// [`Reply::Unit`].
     Empty,
@@ -162,21 +164,21 @@ pub enum ReplyShape {
     Stats,
 }
 
-// Replies are handed on by value, also those to the smallest of ops.
+// Replies are passed by value, also those to the smallest ops.
 const _: () = assert!(size_of::<Reply<'_>>() <= 64);
 
-/// The state of a barrier, latch or reduction: the round in progress and who is missing in it.
+/// The state of a barrier, latch or reduction: the round in progress and the parties missing in it.
 #[derive(Archive, Serialize, Deserialize, Clone, Debug, Default, PartialEq, Eq)]
 pub struct SeatState {
     /// The round or generation in progress; 0 for a latch.
     pub round: u64,
-    /// How many have come.
+    /// How many parties have come.
     pub arrived: u32,
-    /// How many are needed: all but those that are dropped; 0 if nobody said yet.
+    /// How many parties are needed, without those that are dropped; 0 if it was never used.
     pub parties: u32,
     /// Requests that wait here.
     pub waiting: u32,
-    /// Those known to be missing, by name, at most
+    /// The names of missing parties as far as they are known, at most
     /// [`MISSING_NAMED_MAX`](crate::limits::MISSING_NAMED_MAX).
     pub missing: Vec<String>,
 }
@@ -270,7 +272,7 @@ struct PermitsBody {
 }
 
 impl<'a> Reply<'a> {
-    /// The body of a reply that is a single 64-bit number, as most are, read little-endian.
+    /// Returns the body, read little-endian, if it is a single 64-bit number, as most are.
     pub fn word(&self) -> Option<u64> {
         match *self {
             Reply::Int(value) => Some(value.cast_unsigned()),

@@ -1,4 +1,4 @@
-//! What an engine says about objects, scopes and itself: for people and their tools.
+//! Reports about objects, scopes and the engine, for people and their tools.
 
 use rkyv::{Archive, Deserialize, Serialize};
 
@@ -7,59 +7,59 @@ use crate::object::Kind;
 /// Everything about one object.
 #[derive(Archive, Serialize, Deserialize, Clone, Debug, Default, PartialEq, Eq)]
 pub struct Inspection {
-    /// Its version: the place of its last change in its shard's order.
+    /// Its version: the number of its last change among the updates of its shard.
     pub version: u64,
-    /// What it takes, in bytes.
+    /// The memory it takes, in bytes.
     pub bytes: u64,
     /// Milliseconds until it is deleted, at least 1; 0 for never.
     pub expires_ms: u64,
-    /// Requests that wait on it.
+    /// How many requests wait on it.
     pub waiters: u32,
-    /// Its kind as it stands on the wire; see [`Inspection::kind`].
+    /// The code of its kind; see [`Inspection::kind`].
     pub kind: u8,
-    /// Its name; empty if it was made without one.
+    /// Its name; empty if it was created without one.
     pub name: String,
     /// Its state in one line, for people.
     pub detail: String,
-    /// Parties known to be missing, at most
+    /// The names of missing parties as far as they are known, at most
     /// [`MISSING_NAMED_MAX`](crate::limits::MISSING_NAMED_MAX).
     pub missing: Vec<String>,
-    /// Who holds something of it.
+    /// The sessions that hold permits, claims or seats of it.
     pub holders: Vec<Holder>,
 }
 
 impl Inspection {
-    /// Its kind; `None` if this version has no such kind.
+    /// Returns its kind; `None` if this version has no such kind.
     pub fn kind(&self) -> Option<Kind> {
         Kind::from_wire(self.kind)
     }
 }
 
-/// Who holds something of an object: permits, a claim, a seat.
+/// A session that holds permits, a claim or a seat of an object.
 #[derive(Archive, Serialize, Deserialize, Clone, Debug, Default, PartialEq, Eq)]
 pub struct Holder {
-    /// The session that holds it.
+    /// The session.
     pub session: u64,
-    /// The token it was given; 0 for a seat.
+    /// The token of the grant or claim; 0 for a seat.
     pub token: u64,
     /// Milliseconds until the engine takes it back, at least 1; 0 for as long as the session lives.
     pub left_ms: u64,
-    /// How many permits; 1 for a claim, 0 for a seat.
+    /// How many permits it holds; 1 for a claim, 0 for a seat.
     pub permits: u32,
-    /// The name of the party; empty where there are none.
+    /// The name of the party that has the seat; else empty.
     pub party: String,
 }
 
-/// What the named objects with some prefix take in one shard, and may take there.
+/// The memory that the named objects with some prefix take in one shard, and their quota there.
 #[derive(Archive, Serialize, Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Usage {
-    /// How many there are.
+    /// How many objects there are.
     pub objects: u64,
-    /// What they take, in bytes.
+    /// The memory they take, in bytes.
     pub bytes: u64,
-    /// How many there may be; 0 for no limit.
+    /// The most objects there may be; 0 for no limit.
     pub objects_max: u64,
-    /// What they may take, in bytes; 0 for no limit.
+    /// The most memory they may take, in bytes; 0 for no limit.
     pub bytes_max: u64,
 }
 
@@ -74,16 +74,16 @@ impl From<&ArchivedUsage> for Usage {
     }
 }
 
-/// What one shard and its core are doing.
+/// Statistics of one shard and its core.
 #[derive(Archive, Serialize, Deserialize, Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Stats {
     /// The node's clock, as in [`Welcome::now_us`](crate::Welcome::now_us).
     pub now_us: u64,
     /// Updates executed since the shard began.
     pub updates: u64,
-    /// Reads answered since the shard began.
+    /// Reads served since the shard began.
     pub reads: u64,
-    /// Objects there are.
+    /// Objects.
     pub objects: u64,
     /// Objects that have a name.
     pub named: u64,
@@ -91,11 +91,11 @@ pub struct Stats {
     pub sessions: u64,
     /// Requests that wait.
     pub waiters: u64,
-    /// Permits, claims and seats that are held, or that waiting requests are going to hold.
+    /// Permits, claims and seats that are held, or that waiting requests will hold.
     pub holds: u64,
-    /// What objects and sessions take, in bytes.
+    /// The memory that objects and sessions take, in bytes.
     pub bytes: u64,
-    /// What they may take, in bytes.
+    /// The memory that they may take, in bytes.
     pub memory_bytes_max: u64,
     /// Connections of the core.
     pub connections: u64,

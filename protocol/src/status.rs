@@ -1,44 +1,47 @@
-//! How a request ended, and whether it may be repeated.
+//! How a request ended, and whether it can be retried.
 
+use crate::object::Kind;
 use crate::wire_enum::wire_enum;
 
-/// Whether a client that got a [`Status`] may ask again.
+/// Whether a client that got a [`Status`] may send the request again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Retry {
-    /// Asking again gives the same answer: the request is wrong, or it is done.
+    /// A retry would end the same way: the request is wrong, or it is done.
     Never,
-    /// Nothing was changed. The same request may be repeated later, here or where the status says.
+    /// Nothing was changed. The same request may be sent again later, here or where the status
+    /// says.
     Later,
-    /// The wait ended without what was waited for. A new request may wait again.
+    /// The wait ended before its event. A new request may wait again.
     Anew,
-    /// It is not known whether the request took effect. Only the caller can decide.
+    /// It is not known whether the request took effect. Only the caller can decide whether to
+    /// repeat it.
     Unknown,
 }
 
 wire_enum! {
-    /// How a request ended. Every status but `Ok` changed nothing, unless its [`Retry`] says
-    /// otherwise.
+    /// How a request ended. With every status but `Ok`, nothing was changed, unless its [`Retry`]
+    /// says otherwise.
     pub enum Status: u16 {
         /// Done; the body is the op's reply.
         Ok = 0,
 
-        /// The wait ran out of time. The body may name who is missing.
+        /// The wait timed out. The body may name the missing parties.
         Timeout = 1,
-        /// A barrier or reduction is broken, or was reset while waiting, or a future was cancelled. The
-        /// body is the reason.
+        /// A barrier or reduction is broken, or was reset during the wait, or a future was
+        /// cancelled. The body is the reason.
         Broken = 2,
-        /// The object was deleted while waiting.
+        /// The object was deleted during the wait.
         Deleted = 3,
 
-        /// The shard lives on another core; `expected` is its number on this node.
+        /// The shard is on another core of this node; `expected` is the number of that core.
         WrongShard = 16,
         /// The frame names another epoch than the shard's; `expected` is the shard's.
         WrongEpoch = 17,
-        /// No room right now; try again in `expected` milliseconds.
+        /// The node has no room right now; try again in `expected` milliseconds.
         Busy = 18,
-        /// The node is shutting down and takes no more requests.
+        /// The node is shutting down and accepts no more requests.
         ShuttingDown = 19,
-        /// The node has as many connections as it allows; `expected` is the limit.
+        /// The core has as many connections as it allows; `expected` is the limit.
         TooManyConnections = 20,
         /// The shard has as many sessions as it allows; `expected` is the limit.
         TooManySessions = 21,
@@ -48,64 +51,66 @@ wire_enum! {
         TooManyWaiters = 23,
         /// The memory budget has no room for this write; `expected` bytes are the budget.
         OutOfMemory = 24,
-        /// This would make an object, and its name is wanted: repeat it with
+        /// The request would create an object, whose name is wanted: repeat it with
         /// [`flags::NAMED`](crate::flags::NAMED).
         NameNeeded = 25,
-        /// The names with some prefix have a quota in this shard; `expected` is the limit, `got` what it
-        /// would be.
+        /// The objects with some prefix would exceed their quota in this shard; `expected` is the
+        /// quota, `got` what they would take.
         QuotaExceeded = 26,
-        /// This node is not the head of the shard's chain; the one that is takes updates.
+        /// This node is not the head of the shard's chain, which accepts the updates.
         NotHead = 27,
-        /// The chain has fewer members than its updates need; reads go on.
+        /// The chain has fewer members than updates need; reads are served.
         UnderReplicated = 28,
 
         /// The session is not open: it expired, was closed, or was never opened.
         SessionUnknown = 32,
-        /// The request number was already acknowledged; `expected` is the lowest still open.
+        /// The number of the request was already acknowledged; `expected` is the lowest open one.
         Stale = 33,
         /// More requests are in flight than the session's window; `expected` is the window.
         WindowExceeded = 34,
-        /// Somebody else's session has this id. Draw another.
+        /// A session of another client has this id. Draw another id.
         SessionConflict = 35,
 
-        /// The object is of another kind; `expected` is the asked one, `got` the object's.
+        /// The object is of another kind; `expected` is that of the op, `got` the object's.
         WrongKind = 48,
-        /// The result would not fit a signed 64-bit integer.
+        /// The result does not fit a signed 64-bit integer.
         Overflow = 49,
-        /// An index or range lies outside the object; `expected` is its length.
+        /// An index or range is outside the object; `expected` is its length.
         OutOfRange = 50,
         /// A value is larger than allowed; `expected` is the limit.
         TooLarge = 51,
-        /// There is no such object.
+        /// The object does not exist.
         Absent = 52,
-        /// Shape, element type or number of parties differ from the object's.
+        /// Type, length, shape, parties or permits differ from the object's.
         Mismatch = 53,
-        /// The round or generation lies in the future, or too far back; `expected` is the current one.
+        /// The round or generation is in the future, or too far back; `expected` is the current
+        /// one.
         WrongRound = 54,
-        /// An argument has no meaning: an empty party name, no parties, a reason too long.
+        /// An argument is invalid, such as an empty party name, no parties, or a reason that is too
+        /// long.
         BadArgument = 55,
-        /// The token of another holder was seen since; `expected` is the highest, `got` the request's.
+        /// The object has seen a higher fencing token: `expected`; `got` is the request's.
         StaleToken = 56,
-        /// A user-defined object refused; `expected` is the code it gave.
+        /// A user-defined object refused the op; `expected` is its code.
         Rejected = 57,
-        /// The engine has no such user-defined type; `got` is the id asked for.
+        /// The engine was built without this user-defined type; `got` is its id.
         UnknownType = 58,
-        /// The check of a user-defined object panicked. Nothing was changed.
+        /// The check of a user-defined object panicked; nothing was changed.
         Panicked = 59,
 
         /// The frame does not begin with the magic number.
         BadMagic = 64,
-        /// The engine does not speak this version; `expected` is the one it speaks.
+        /// The engine does not support this version; `expected` is the one it supports.
         BadVersion = 65,
         /// The lengths in the header contradict each other or the limit in `expected`.
         BadLength = 66,
         /// The checksum does not match the bytes.
         BadChecksum = 67,
-        /// This kind of frame makes no sense here.
+        /// This kind of frame is not allowed here.
         BadFrameKind = 68,
         /// The first frame of a connection has to be a Hello.
         HelloRequired = 69,
-        /// The client asked for features that the engine has not; `expected` are the ones it has.
+        /// The client needs features that the engine lacks; `expected` are those it has.
         MissingFeature = 70,
         /// The flags contain bits that this version does not know.
         BadFlags = 71,
@@ -115,17 +120,18 @@ wire_enum! {
         BadBody = 73,
         /// The object does not belong to the shard in the header; `expected` is the right one.
         BadShard = 74,
-        /// A node of another cluster.
+        /// The node belongs to another cluster.
         WrongCluster = 75,
-        /// At this address there is another node, or another life of it, than was meant.
+        /// Another node, or another incarnation of it, is at this address.
         WrongNode = 76,
-        /// The node was a member and left; it has to come back under a new id.
+        /// This incarnation of the node was removed from the cluster; it has to rejoin with a new
+        /// one.
         Retired = 77,
     }
 }
 
 impl Status {
-    /// Whether a request that ended like this may be repeated.
+    /// Returns whether a request that ended with this status may be sent again.
     pub const fn retry(self) -> Retry {
         match self {
             Status::Timeout | Status::Broken | Status::Deleted => Retry::Anew,
@@ -176,26 +182,26 @@ impl Status {
     }
 }
 
-/// A refusal: a status with the two numbers that explain it.
+/// A refusal: a status and two numbers that explain it.
 ///
-/// What `expected` and `got` mean is said at each [`Status`]; both are 0 where nothing is said.
+/// Each [`Status`] says what `expected` and `got` are; otherwise they are 0.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Fault {
-    /// Why it was refused; never `Ok`.
+    /// Why the request was refused; never `Ok`.
     pub status: Status,
-    /// The limit, the current value, or what would have been right.
+    /// The limit, the current value, or the right value.
     pub expected: u64,
-    /// What the request had.
+    /// The value that the request has or needs.
     pub got: u64,
 }
 
 impl Fault {
-    /// A fault that needs no numbers.
+    /// Returns a fault without numbers.
     pub const fn new(status: Status) -> Fault {
         Fault { status, expected: 0, got: 0 }
     }
 
-    /// A fault with what was expected and what came.
+    /// Returns a fault with its numbers.
     pub const fn expected(status: Status, expected: u64, got: u64) -> Fault {
         Fault { status, expected, got }
     }
@@ -212,84 +218,101 @@ impl std::fmt::Display for Fault {
         let Fault { status, expected, got } = *self;
         match status {
             Status::Ok => write!(f, "done"),
-            Status::Timeout => write!(f, "the wait ran out of time"),
-            Status::Broken => write!(f, "broken"),
-            Status::Deleted => write!(f, "the object was deleted while waiting"),
-            Status::WrongShard => write!(f, "the shard lives on core {expected}, not {got}"),
-            Status::WrongEpoch => {
-                write!(f, "the shard is in epoch {expected}, the request in {got}")
+            Status::Timeout => write!(f, "the wait timed out"),
+            Status::Broken => write!(f, "the object is broken, reset or cancelled"),
+            Status::Deleted => write!(f, "the object was deleted during the wait"),
+            Status::WrongShard => {
+                write!(f, "the shard is on core {expected}, the request reached core {got}")
             }
-            Status::Busy => write!(f, "no room right now, try again in {expected} ms"),
+            Status::WrongEpoch => {
+                write!(f, "the shard is in epoch {expected}, the request names epoch {got}")
+            }
+            Status::Busy => write!(f, "the node has no room right now, try again in {expected} ms"),
             Status::ShuttingDown => write!(f, "the node is shutting down"),
             Status::TooManyConnections => {
-                write!(f, "the node allows {expected} connections a core")
+                write!(f, "the core has reached its limit of {expected} connections")
             }
-            Status::TooManySessions => write!(f, "the shard allows {expected} sessions"),
-            Status::TooManyObjects => write!(f, "the shard allows {expected} objects"),
-            Status::TooManyWaiters => write!(f, "the object allows {expected} waiting requests"),
+            Status::TooManySessions => {
+                write!(f, "the shard has reached its limit of {expected} sessions")
+            }
+            Status::TooManyObjects => {
+                write!(f, "the shard has reached its limit of {expected} objects")
+            }
+            Status::TooManyWaiters => {
+                write!(f, "the object has reached its limit of {expected} waiting requests")
+            }
             Status::OutOfMemory => {
-                write!(f, "{got} more bytes do not fit the shard's memory budget of {expected}")
+                write!(f, "{got} more bytes do not fit the shard's budget of {expected} bytes")
             }
-            Status::NameNeeded => write!(f, "the object is new and needs its name"),
+            Status::NameNeeded => {
+                write!(f, "the request would create the object but does not carry its name")
+            }
             Status::NotHead => write!(f, "another node is the head of the shard's chain"),
-            Status::UnderReplicated => write!(f, "too few nodes are left to take updates"),
-            Status::QuotaExceeded => {
-                write!(f, "the quota of these names is {expected} here, it would be {got}")
+            Status::UnderReplicated => {
+                write!(f, "the cluster has too few members to accept updates")
             }
-            Status::SessionUnknown => write!(f, "the session expired or was never opened"),
+            Status::QuotaExceeded => {
+                write!(f, "{got} would exceed the quota of {expected} for this prefix")
+            }
+            Status::SessionUnknown => {
+                write!(f, "the session expired, was closed, or was never opened")
+            }
             Status::Stale => {
-                write!(
-                    f,
-                    "request {got} was acknowledged before, the lowest open one is {expected}"
-                )
+                write!(f, "request {got} was already acknowledged, the lowest open is {expected}")
             }
             Status::WindowExceeded => {
-                write!(f, "{got} requests in flight, the session's window is {expected}")
+                write!(f, "{got} requests in flight exceed the session's window of {expected}")
             }
-            Status::SessionConflict => write!(f, "another client has a session with this id"),
+            Status::SessionConflict => write!(f, "a session of another client has this id"),
             Status::WrongKind => {
-                write!(f, "asked as a {}, but it is a {}", kind_name(expected), kind_name(got))
+                write!(f, "the object is a {}, not a {}", kind_name(got), kind_name(expected))
             }
             Status::Overflow => write!(f, "the result does not fit a signed 64-bit integer"),
-            Status::OutOfRange => write!(f, "position {got} is outside, the length is {expected}"),
-            Status::TooLarge => write!(f, "{got} is larger than the limit of {expected}"),
-            Status::Absent => write!(f, "there is no such object"),
-            Status::Mismatch => write!(f, "the object has {expected} where the request has {got}"),
+            Status::OutOfRange => write!(f, "{got} is out of range, the object has {expected}"),
+            Status::TooLarge => write!(f, "{got} bytes exceed the limit of {expected} bytes"),
+            Status::Absent => write!(f, "the object does not exist"),
+            // Not always the object's and the request's: values to be merged have to have 8 bytes.
+            Status::Mismatch => {
+                write!(f, "object and request do not match: expected {expected}, got {got}")
+            }
             Status::WrongRound => {
-                write!(f, "the current round is {expected}, the request is for {got}")
+                write!(f, "the current round is {expected}, the request names round {got}")
+            }
+            Status::BadArgument if (expected, got) == (0, 0) => {
+                write!(f, "an argument is invalid")
             }
             Status::BadArgument => {
-                write!(f, "an argument has no meaning (limit {expected}, got {got})")
+                write!(f, "an argument is invalid: the limit is {expected}, got {got}")
             }
             Status::StaleToken => {
-                write!(f, "token {got} is stale, token {expected} was seen")
+                write!(f, "token {got} is stale, the object has seen token {expected}")
             }
             Status::Rejected => write!(f, "the object refused with code {expected}"),
-            Status::UnknownType => write!(f, "the engine has no type {got}"),
-            Status::Panicked => write!(f, "the object's own check panicked, nothing was changed"),
-            Status::BadMagic => write!(f, "not a Catena frame (magic {got:#06x})"),
+            Status::UnknownType => write!(f, "the engine was built without type {got}"),
+            Status::Panicked => write!(f, "the check of the object's type panicked"),
+            Status::BadMagic => write!(f, "not a Catena frame: it begins with {got:#06x}"),
             Status::BadVersion => {
-                write!(f, "protocol version {got} is not spoken here, version {expected} is")
+                write!(f, "protocol version {got} is not supported, only version {expected} is")
             }
             Status::BadLength => {
-                write!(f, "bad frame length {got} (limit or expected: {expected})")
+                write!(f, "frame length {got} is invalid (limit or expected: {expected})")
             }
             Status::BadChecksum => write!(f, "checksum {got:#010x} should be {expected:#010x}"),
-            Status::BadFrameKind => write!(f, "frame kind {got} makes no sense here"),
+            Status::BadFrameKind => write!(f, "frame kind {got} is not allowed here"),
             Status::HelloRequired => write!(f, "the first frame of a connection has to be a Hello"),
             Status::MissingFeature => {
-                write!(f, "features {got:#x} were asked for, the engine has {expected:#x}")
+                write!(f, "the client needs features {got:#x}, the engine has {expected:#x}")
             }
             Status::BadFlags => write!(f, "unknown flags {got:#06x}"),
             Status::UnknownOp => write!(f, "unknown op {got:#06x}"),
             Status::BadBody => write!(f, "the body is not a valid archive for the op"),
             Status::BadShard => write!(f, "the object belongs to shard {expected}, not {got}"),
-            Status::WrongCluster => write!(f, "this node belongs to another cluster"),
+            Status::WrongCluster => write!(f, "the node belongs to another cluster"),
             Status::WrongNode => {
-                write!(f, "at this address there is another node, or another life of it")
+                write!(f, "another node, or another incarnation of it, is at this address")
             }
             Status::Retired => {
-                write!(f, "that life of the node was a member and left; it has to begin another")
+                write!(f, "this incarnation of the node was removed, it must rejoin as a new one")
             }
         }
     }
@@ -297,9 +320,11 @@ impl std::fmt::Display for Fault {
 
 impl std::error::Error for Fault {}
 
+/// The name of a kind in a sentence.
 fn kind_name(wire: u64) -> &'static str {
-    u8::try_from(wire)
-        .ok()
-        .and_then(crate::Kind::from_wire)
-        .map_or("thing unknown", crate::Kind::name)
+    match u8::try_from(wire).ok().and_then(Kind::from_wire) {
+        Some(Kind::User) => "user-defined object",
+        Some(kind) => kind.name(),
+        None => "thing of unknown kind",
+    }
 }

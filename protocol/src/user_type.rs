@@ -1,14 +1,14 @@
-//! User-defined objects: how their ops and replies travel in the bodies of the catalogue's.
+//! User-defined objects: how their ops and replies are carried in bodies.
 //!
 //! An op of a [`UserType`] is archived with rkyv, in one piece, and that archive is the `args` of
-//! [`UserOp`](crate::op::UserOp). It lies at the very start of the body, so it begins on a multiple of
-//! 16 and the engine reads it in place. The reply is archived likewise and is the value of
-//! [`Reply::Value`](crate::Reply::Value).
+//! [`UserOp`](crate::op::UserOp). It is at the very start of the body, so it begins on a multiple
+//! of 16 and the engine reads it in place. The reply is archived in the same way and is the value
+//! of [`Reply::Value`](crate::Reply::Value).
 //!
-//! Archives are validated before they are read, nested no deeper than [`DEPTH_MAX`].
+//! Archives are validated before they are read, and nested no deeper than [`DEPTH_MAX`].
 //!
-//! Client and engine have to be built with the same types: nothing on the wire says more about them
-//! than [`UserType::TYPE_ID`].
+//! Client and engine have to be built with the same types, because the wire carries nothing about a
+//! type but its [`UserType::TYPE_ID`].
 
 use std::num::NonZeroUsize;
 
@@ -26,21 +26,21 @@ use rkyv::{Archive, Deserialize, Portable, Serialize};
 use crate::limits::FRAME_ALIGNMENT;
 use crate::status::{Fault, Status};
 
-/// What client and engine agree on about a user-defined type. Both associated types derive `Archive`
+/// A user-defined type as client and engine both know it. Both associated types derive `Archive`
 /// and `Serialize`, and the reply `Deserialize`, from the [`rkyv`] that this crate re-exports.
 pub trait UserType {
     /// Its number, different from that of any other type of the engine.
     const TYPE_ID: u32;
-    /// What people call it.
+    /// Its name, for people.
     const NAME: &'static str;
-    /// What can be asked of it, usually an enum.
+    /// Its ops, usually an enum.
     type Op: Archived;
-    /// What it answers.
+    /// The results of its ops.
     type Reply: Archived<Archived: Deserialize<Self::Reply, HighDeserializer<Failure>>>;
 }
 
-/// A type that can be archived, and its archive read in place: whatever derives `Archive` and
-/// `Serialize`.
+/// A type that can be archived and whose archive can be read in place: any type that derives
+/// `Archive` and `Serialize`.
 pub trait Archived:
     Archive<Archived: Portable + for<'a> CheckBytes<HighValidator<'a, Failure>>>
     + for<'o, 'a> Serialize<HighSerializer<&'o mut Vec<u8>, ArenaHandle<'a>, Failure>>
@@ -53,9 +53,9 @@ impl<T> Archived for T where
 {
 }
 
-/// How deep the archive of an op or a reply may be nested: a list of lists of texts is 3 deep. Types
-/// that contain themselves are validated by recursion, and a hostile archive must not exhaust the
-/// stack.
+/// How deep the archive of an op or a reply may be nested: a list of lists of texts is 3 deep.
+/// There is a limit because types that contain themselves are validated by recursion, and a hostile
+/// archive must not exhaust the stack.
 pub const DEPTH_MAX: usize = 128;
 
 /// Appends the archive of an op.
@@ -66,7 +66,7 @@ pub const DEPTH_MAX: usize = 128;
 ///
 /// # Panics
 ///
-/// If `out` does not end on a multiple of 16, from where the archive is aligned.
+/// If `out` does not end on a multiple of 16, because the archive would not be aligned.
 pub fn encode_args<T: UserType>(op: &T::Op, out: &mut Vec<u8>) -> Result<(), Fault> {
     encode(op, out)
 }
@@ -75,8 +75,7 @@ pub fn encode_args<T: UserType>(op: &T::Op, out: &mut Vec<u8>) -> Result<(), Fau
 ///
 /// # Errors
 ///
-/// `BadBody` if it is not the archive of one, is nested too deep, or does not begin on a multiple of
-/// its alignment.
+/// `BadBody` if it is not the archive of an op, is nested too deep, or is not aligned.
 pub fn access_args<T: UserType>(args: &[u8]) -> Result<&<T::Op as Archive>::Archived, Fault> {
     access::<T::Op>(args).map_err(|Failure| Fault::new(Status::BadBody))
 }
@@ -89,16 +88,16 @@ pub fn access_args<T: UserType>(args: &[u8]) -> Result<&<T::Op as Archive>::Arch
 ///
 /// # Panics
 ///
-/// If `out` does not end on a multiple of 16, from where the archive is aligned.
+/// If `out` does not end on a multiple of 16, because the archive would not be aligned.
 pub fn encode_reply<T: UserType>(reply: &T::Reply, out: &mut Vec<u8>) -> Result<(), Fault> {
     encode(reply, out)
 }
 
-/// Validates the archive of a reply and makes a value of it.
+/// Validates the archive of a reply and copies it out.
 ///
 /// # Errors
 ///
-/// `BadBody` if it is not the archive of one, or is nested too deep.
+/// `BadBody` if it is not the archive of a reply, or is nested too deep.
 pub fn decode_reply<T: UserType>(bytes: &[u8]) -> Result<T::Reply, Fault> {
     let decode = |bytes: &[u8]| {
         rkyv::api::high::deserialize::<T::Reply, Failure>(access::<T::Reply>(bytes)?)
@@ -106,7 +105,7 @@ pub fn decode_reply<T: UserType>(bytes: &[u8]) -> Result<T::Reply, Fault> {
     if bytes.as_ptr().addr().is_multiple_of(ALIGNMENT) {
         decode(bytes)
     } else {
-        // A reply that was kept somewhere else than in a receive buffer.
+        // The reply was kept somewhere else than in a receive buffer.
         let mut aligned = AlignedVec::<ALIGNMENT>::with_capacity(bytes.len());
         aligned.extend_from_slice(bytes);
         decode(&aligned)
@@ -124,7 +123,7 @@ fn encode(value: &impl Archived, out: &mut Vec<u8>) -> Result<(), Fault> {
 }
 
 fn access<T: Archived>(bytes: &[u8]) -> Result<&T::Archived, Failure> {
-    // The validator counts the root too, and counts down to a depth that it does not reach.
+    // The validator counts the root too, and stops before it reaches 0.
     let depth = NonZeroUsize::MIN.saturating_add(DEPTH_MAX + 1);
     let archive = ArchiveValidator::with_max_depth(bytes, Some(depth));
     access_with_context(bytes, &mut Validator::new(archive, SharedValidator::new()))

@@ -1,4 +1,4 @@
-//! Enums whose values are fixed on the wire, with the way back from a number that may be unknown.
+//! Enums whose values are fixed on the wire, where unknown numbers may arrive.
 
 /// Declares a fieldless enum with fixed wire values, `to_wire`, `from_wire`, `name` and `ALL`.
 macro_rules! wire_enum {
@@ -15,12 +15,12 @@ macro_rules! wire_enum {
             /// Every value, in wire order.
             pub const ALL: &'static [$name] = &[$($name::$variant,)+];
 
-            /// The number that stands for this value on the wire.
+            /// Returns the number of this value on the wire.
             pub const fn to_wire(self) -> $wire {
                 self as $wire
             }
 
-            /// The value a wire number stands for, `None` if this version has none.
+            /// Returns the value of a number on the wire; `None` if this version has none.
             pub const fn from_wire(wire: $wire) -> Option<$name> {
                 match wire {
                     $($value => Some($name::$variant),)+
@@ -28,7 +28,7 @@ macro_rules! wire_enum {
                 }
             }
 
-            /// The name that people read and write, in snake case.
+            /// Returns the name that people read and write, in snake case.
             pub const fn name(self) -> &'static str {
                 match self { $($name::$variant => $crate::wire_enum::snake_case!($variant),)+ }
             }

@@ -117,7 +117,7 @@ fn kinds_are_not_mixed_up() {
     assert_eq!((error.status(), error.retry()), (Some(Status::WrongKind), Retry::Never));
     assert!(
         error.to_string().contains("add of counter `thing`")
-            && error.to_string().contains("it is a cell, not a counter"),
+            && error.to_string().contains("is a cell, not a counter"),
         "{error}"
     );
     assert_eq!(status(client.vector("thing").get()), Status::WrongKind);

@@ -10,7 +10,9 @@ use std::time::Duration;
 use aws_sdk_s3::Client;
 use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_s3::operation::put_object::PutObjectError;
-use catena_location::{ReadError, is_passing, read, record_key, s3_client_once, story, words};
+use catena_location::{
+    ReadError, is_transient, read, record_key, refusal_text, s3_client_once, with_causes,
+};
 
 use super::{
     Condition, Outcome, READ_TIME_MAX, RecordToken, Register, RegisterError, S3Settings,
@@ -94,20 +96,20 @@ impl S3Register {
     ) -> Result<Outcome, RegisterError> {
         // It never left this machine.
         if let SdkError::ConstructionFailure(_) = error {
-            return Err(RegisterError::Unreadable(story(error)));
+            return Err(RegisterError::Unreadable(with_causes(error)));
         }
         let SdkError::ServiceError(answer) = error else {
-            return Ok(Outcome::Unknown(story(error)));
+            return Ok(Outcome::Unknown(with_causes(error)));
         };
         match (answer.raw().status().as_u16(), error.code(), condition) {
             // 409 is AWS's for a write that met another one in flight.
             (409 | 412, ..) => Ok(Outcome::Lost),
             // AWS's for a condition on an object that is not there.
             (404, code, Condition::Is(_)) if code != Some("NoSuchBucket") => Ok(Outcome::Lost),
-            (status @ 300..500, code, _) if !is_passing(status, code) => {
-                Err(self.refused("write", status, words(error)))
+            (status @ 300..500, code, _) if !is_transient(status, code) => {
+                Err(self.refused("write", status, refusal_text(error)))
             }
-            _ => Ok(Outcome::Unknown(story(error))),
+            _ => Ok(Outcome::Unknown(with_causes(error))),
         }
     }
 

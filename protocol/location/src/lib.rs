@@ -1,10 +1,12 @@
-//! Where a cluster keeps its record: what nodes, clients and k-means are all told alike.
+#![doc = include_str!("../README.md")]
 //!
-//! 1. The place of all records is a URL, a [`Location`]; what else S3 takes are [`S3Settings`], from a file,
-//!    the environment, or where AWS' own tools have them.
-//! 2. With the feature `s3` there is one way to make a client of a store (`s3_client`), one to read an
-//!    object once (`read`), and one opinion on what a refusal means (`ReadError`).
-//! 3. What the record says is not known here, and nothing is tried again.
+//! # The crate
+//!
+//! 1. A [`Location`] is the URL below which the records of all clusters are. Credentials and other
+//!    settings for S3 are [`S3Settings`].
+//! 2. The feature `s3` adds the one way to make a client of an object store (`s3_client`), to read
+//!    an object once (`read`), and to interpret a refusal (`ReadError`).
+//! 3. This crate does not know what a record contains, and does not retry.
 
 #![forbid(unsafe_code)]
 
@@ -15,5 +17,7 @@ mod settings;
 
 pub use location::{BadLocation, Location, record_key};
 #[cfg(feature = "s3")]
-pub use s3::{ObjectRead, ReadError, is_passing, read, s3_client, s3_client_once, story, words};
+pub use s3::{
+    ObjectRead, ReadError, is_transient, read, refusal_text, s3_client, s3_client_once, with_causes,
+};
 pub use settings::{S3Settings, Secret, SettingsError};

@@ -1,13 +1,13 @@
-//! The URL that says where the register is.
+//! The URL of the register.
 
 use std::fmt;
 use std::path::PathBuf;
 use std::str::FromStr;
 
-/// Where the records of clusters lie. Each cluster has a place of its own below it.
+/// Where the records of clusters are stored. Each cluster has its own directory or prefix below it.
 ///
-/// Read from and written as `file:///directory` or `s3://bucket/prefix`, both literally: a percent
-/// sign is a percent sign.
+/// Parsed from and displayed as `file:///directory` or `s3://bucket/prefix`. Both are taken
+/// literally, without percent-encoding.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Location {
     /// A directory of a local file system, for nodes on one host.
@@ -15,16 +15,17 @@ pub enum Location {
         /// Its absolute path.
         directory: PathBuf,
     },
-    /// An object store that speaks S3 and honours conditions on writes.
+    /// An object store with the S3 API that supports conditional writes.
     S3 {
-        /// The bucket; without one, `location` among the [settings](crate::S3Settings) names it.
+        /// The bucket; if it is `None`, [`S3Settings::location`](crate::S3Settings::location) is
+        /// the bucket.
         bucket: Option<String>,
-        /// What keys begin with, without slashes at either end; may be empty.
+        /// The prefix of keys, without slashes at either end; may be empty.
         prefix: String,
     },
 }
 
-/// A text is no location.
+/// A text that is not a location.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("expected {expected}, got {got:?}")]
 pub struct BadLocation {
@@ -74,7 +75,7 @@ impl fmt::Display for Location {
     }
 }
 
-/// The key of a cluster's record in a bucket.
+/// Returns the key of a cluster's record in a bucket.
 pub fn record_key(prefix: &str, cluster: &str) -> String {
     let parts = [prefix, cluster, "config.json"];
     parts.into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join("/")
@@ -88,7 +89,7 @@ pub(crate) fn is_bucket(name: &str) -> bool {
 }
 
 fn is_prefix(prefix: &str) -> bool {
-    // 512 of the 1,024 bytes that a key may have; the rest is for what stands below.
+    // A key has at most 1,024 bytes; half of them are left for what follows the prefix.
     prefix.is_empty()
         || prefix.len() <= 512
             && prefix.bytes().all(|byte| byte.is_ascii_graphic())

@@ -1,4 +1,4 @@
-//! A store that speaks S3: a client of it, and an object read once.
+//! Access to an object store with the S3 API: makes a client, and reads an object once.
 
 use std::error::Error;
 
@@ -13,7 +13,7 @@ use aws_sdk_s3::operation::get_object::GetObjectError;
 
 use crate::{S3Settings, SettingsError};
 
-/// An object as it was read.
+/// An object that was read.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ObjectRead {
     /// Its contents.
@@ -26,32 +26,34 @@ pub struct ObjectRead {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ReadError {
-    /// The store refused, and would again.
+    /// The store refused; a retry would be refused too.
     #[error("status {status}, {message}")]
     Refused {
         /// HTTP status.
         status: u16,
-        /// What the store said.
+        /// The error code and message of the store.
         message: String,
     },
-    /// The store could not be asked, or not be understood, or was busy; this may pass.
+    /// The store could not be reached or was busy, or its response was invalid; a retry may
+    /// succeed.
     #[error("{0}")]
     Unreadable(String),
-    /// There is more than was to be taken.
+    /// The object is longer than the caller accepts.
     #[error("it has more than {most} bytes")]
     TooLong {
-        /// What was to be taken at most.
+        /// The most bytes that the caller accepts.
         most: usize,
-        /// What came until then.
+        /// The bytes received until then.
         got: usize,
     },
 }
 
-/// A client of the store that settings describe; `loader` has what else it is to be like.
+/// Makes a client of the store that the settings describe. `loader` brings the rest of the
+/// configuration, such as retries and timeouts.
 ///
 /// # Errors
 ///
-/// If the settings contradict each other, or no region is to be found anywhere.
+/// If the settings contradict each other, or no source has a region.
 pub async fn s3_client(
     settings: &S3Settings,
     loader: ConfigLoader,
@@ -65,7 +67,7 @@ pub async fn s3_client(
     loader = match (&settings.endpoint_url, stated) {
         (None, None) => loader,
         (None, Some(region)) => loader.region(region),
-        // A store of one's own has no regions, but requests are signed with one.
+        // A store that is not AWS has no regions, but requests are signed with one.
         (Some(url), stated) => loader.endpoint_url(url).region(
             RegionProviderChain::first_try(stated)
                 .or_else(EnvironmentVariableRegionProvider::new())
@@ -82,7 +84,7 @@ pub async fn s3_client(
     Ok(Client::from_conf(config))
 }
 
-/// A client that asks once: whether a failure may be repeated is its owner's to know.
+/// Makes a client that does not retry, because only the caller knows whether a retry is safe.
 ///
 /// # Errors
 ///
@@ -92,11 +94,11 @@ pub async fn s3_client_once(settings: &S3Settings) -> Result<Client, SettingsErr
     s3_client(settings, loader.retry_config(RetryConfig::disabled())).await
 }
 
-/// Reads an object; nothing if there is none. Of its contents no more is taken than `bytes_max`.
+/// Reads an object of at most `bytes_max` bytes; returns `None` if it does not exist.
 ///
 /// # Errors
 ///
-/// If it cannot be had: why.
+/// Why the object cannot be read.
 pub async fn read(
     client: &Client,
     bucket: &str,
@@ -105,11 +107,11 @@ pub async fn read(
 ) -> Result<Option<ObjectRead>, ReadError> {
     let mut output = match client.get_object().bucket(bucket).key(key).send().await {
         Ok(output) => output,
-        Err(error) => return judge(&error).map(|()| None),
+        Err(error) => return check_absent(&error).map(|()| None),
     };
     let mut bytes = Vec::new();
     while let Some(chunk) = output.body.next().await {
-        let chunk = chunk.map_err(|error| ReadError::Unreadable(story(&error)))?;
+        let chunk = chunk.map_err(|error| ReadError::Unreadable(with_causes(&error)))?;
         bytes.extend_from_slice(&chunk);
         if bytes.len() > bytes_max {
             return Err(ReadError::TooLong { most: bytes_max, got: bytes.len() });
@@ -118,31 +120,32 @@ pub async fn read(
     Ok(Some(ObjectRead { bytes, tag: output.e_tag }))
 }
 
-/// Whether a failed read means that there is nothing.
-fn judge(error: &SdkError<GetObjectError>) -> Result<(), ReadError> {
-    let unreadable = || ReadError::Unreadable(story(error));
-    let SdkError::ServiceError(answer) = error else { return Err(unreadable()) };
+/// Returns `Ok` if a failed read means that the object does not exist.
+fn check_absent(error: &SdkError<GetObjectError>) -> Result<(), ReadError> {
+    let unreadable = || ReadError::Unreadable(with_causes(error));
+    let SdkError::ServiceError(response) = error else { return Err(unreadable()) };
     let refused = |status, hint: &str| {
-        Err(ReadError::Refused { status, message: format!("{}{hint}", words(error)) })
+        Err(ReadError::Refused { status, message: format!("{}{hint}", refusal_text(error)) })
     };
-    match (answer.raw().status().as_u16(), error.code()) {
+    match (response.raw().status().as_u16(), error.code()) {
         (404, code) if code != Some("NoSuchBucket") => Ok(()),
         (403, _) => refused(
             403,
-            "; without the right to list the bucket, AWS answers so as well if there is none",
+            "; AWS also returns this for an object that does not exist if the caller may not list \
+             the bucket",
         ),
-        (status @ 300..500, code) if !is_passing(status, code) => refused(status, ""),
+        (status @ 300..500, code) if !is_transient(status, code) => refused(status, ""),
         _ => Err(unreadable()),
     }
 }
 
-/// What went wrong and what caused it, in one line.
-pub fn story(error: &dyn Error) -> String {
+/// Returns an error and its causes, in one line.
+pub fn with_causes(error: &dyn Error) -> String {
     let mut parts = vec![error.to_string()];
     let mut cause = error.source();
     while let Some(error) = cause {
         let part = error.to_string();
-        // Some tell their causes themselves.
+        // Some errors include the text of their cause.
         if parts.last().is_some_and(|last| !last.ends_with(&part)) {
             parts.push(part);
         }
@@ -151,8 +154,8 @@ pub fn story(error: &dyn Error) -> String {
     parts.join(": ")
 }
 
-/// What a store said for its refusal.
-pub fn words(refusal: &impl ProvideErrorMetadata) -> String {
+/// Returns the error code and message of a store's refusal.
+pub fn refusal_text(refusal: &impl ProvideErrorMetadata) -> String {
     let code = refusal.code().unwrap_or("no code");
     match refusal.message() {
         Some(message) => format!("{code}: {message}"),
@@ -160,8 +163,8 @@ pub fn words(refusal: &impl ProvideErrorMetadata) -> String {
     }
 }
 
-/// Whether the store said that something was the matter with it or the line, and not with what was
-/// asked.
-pub fn is_passing(status: u16, code: Option<&str>) -> bool {
+/// Returns whether a refusal is about the state of the store or the connection, and not about the
+/// request.
+pub fn is_transient(status: u16, code: Option<&str>) -> bool {
     matches!(status, 408 | 425 | 429) || code == Some("RequestTimeout")
 }

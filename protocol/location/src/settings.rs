@@ -1,7 +1,8 @@
-//! What a register in S3 takes beside its URL: keys, an endpoint, a region. All of it may be left to
-//! the usual AWS sources (environment, profile, role of the instance).
+//! The settings of a register in S3 besides its URL: keys, an endpoint, a region. All of them may
+//! be left to the usual AWS sources (environment, profile, role of the instance).
 //!
-//! `location`, `access_key` and `secret_access_key` are called what JGroups' `S3_PING` calls them.
+//! `location`, `access_key` and `secret_access_key` have the names that JGroups' `S3_PING` gives
+//! them.
 
 use std::fmt;
 use std::io::Read;
@@ -12,31 +13,31 @@ use serde::Deserialize;
 
 use crate::location::is_bucket;
 
-/// Settings of a register in S3. What is `None` is left to the usual AWS sources.
+/// Settings of a register in S3. Those that are `None` are left to the usual AWS sources.
 ///
-/// In a file they are a JSON object with these fields; in the environment each is `CATENA_S3_` and
-/// its name in capitals.
+/// In a file they are a JSON object with these fields. In the environment, each is a variable whose
+/// name is `CATENA_S3_` and the field in capitals.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct S3Settings {
-    /// The bucket, for a URL that names none.
+    /// The bucket, for a URL without one.
     pub location: Option<String>,
     /// Key id.
     pub access_key: Option<String>,
-    /// The key to it.
+    /// The secret key that belongs to the key id.
     pub secret_access_key: Option<Secret>,
-    /// URL of a store that is not AWS. Buckets are then parts of the path.
+    /// URL of a store that is not AWS. The bucket is then a part of the path.
     pub endpoint_url: Option<String>,
     /// Region of the bucket.
     pub region: Option<String>,
 }
 
-/// A text that is not shown.
+/// A text that is never shown.
 #[derive(Clone, PartialEq, Eq, Deserialize)]
 #[serde(transparent)]
 pub struct Secret(String);
 
-/// Why settings are no good.
+/// Why settings cannot be used.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum SettingsError {
@@ -45,12 +46,12 @@ pub enum SettingsError {
     Unreadable {
         /// The file.
         path: PathBuf,
-        /// What the system said.
+        /// The system's error.
         source: std::io::Error,
     },
-    /// Others can read the key.
+    /// Users other than the owner can read the secret key.
     #[error(
-        "{} holds a secret and has mode {mode:03o}: expected 600, `chmod 600 {}`",
+        "{} contains a secret, but has mode {mode:03o} instead of 600: run `chmod 600 {}`",
         path.display(), path.display()
     )]
     Exposed {
@@ -59,43 +60,43 @@ pub enum SettingsError {
         /// Its permissions.
         mode: u32,
     },
-    /// The file holds something else.
-    #[error("{} cannot be understood: {reason}", path.display())]
+    /// The file does not contain settings.
+    #[error("{} is not valid: {reason}", path.display())]
     Syntax {
         /// The file.
         path: PathBuf,
-        /// What is wrong with it, without its contents.
+        /// What is wrong, without quoting the contents.
         reason: String,
     },
     /// One key without the other.
     #[error("expected both access_key and secret_access_key or neither, got only {0}")]
     HalfAKey(&'static str),
     /// Neither the URL nor the settings name a bucket.
-    #[error("no bucket: expected s3://bucket/prefix or the setting location")]
+    #[error("no bucket: expected s3://bucket/prefix, or one in the setting location")]
     NoBucket,
-    /// They name two.
-    #[error("two buckets: {url:?} in the URL, {location:?} as location")]
+    /// URL and settings name different buckets.
+    #[error("two buckets: {url:?} in the URL, {location:?} as location. Remove one of them")]
     TwoBuckets {
-        /// One.
+        /// The one in the URL.
         url: String,
-        /// The other.
+        /// The one in the settings.
         location: String,
     },
-    /// `location` is no name of a bucket.
+    /// `location` is not the name of a bucket.
     #[error("location: expected 3 to 63 of the characters a-z 0-9 . -, got {0:?}")]
     BadBucket(String),
-    /// No source knows the region.
-    #[error("no region: expected AWS_REGION, CATENA_S3_REGION, or one in a profile")]
+    /// No source has a region.
+    #[error("no region: set AWS_REGION or CATENA_S3_REGION, or give one in an AWS profile")]
     NoRegion,
 }
 
-/// Longest file of settings, in bytes.
+/// Longest settings file, in bytes.
 const FILE_BYTES_MAX: u64 = 64 * 1024;
 
 impl S3Settings {
-    /// The settings in the environment.
+    /// Reads the settings from the environment.
     pub fn from_env() -> S3Settings {
-        // A variable that is set to nothing is not set: that is how shells take one back.
+        // An empty variable counts as unset, because that is how a shell clears one for a command.
         S3Settings::from_vars(|name| std::env::var(name).ok().filter(|value| !value.is_empty()))
     }
 
@@ -109,7 +110,8 @@ impl S3Settings {
         }
     }
 
-    /// The settings in a file, which nobody but its owner may read if there is a secret in it.
+    /// Reads the settings from a file. If it contains a secret, only its owner may have access to
+    /// it.
     pub fn from_file(path: &Path) -> Result<S3Settings, SettingsError> {
         let unreadable = |source| SettingsError::Unreadable { path: path.into(), source };
         let file = std::fs::File::open(path).map_err(unreadable)?;
@@ -117,7 +119,7 @@ impl S3Settings {
         let mut bytes = Vec::new();
         file.take(FILE_BYTES_MAX).read_to_end(&mut bytes).map_err(unreadable)?;
         let settings: S3Settings = serde_json::from_slice(&bytes).map_err(|error| {
-            // The error itself may quote what it stumbled over.
+            // The error itself may quote the contents.
             let at = format!("line {}, column {}", error.line(), error.column());
             let fields = "location, access_key, secret_access_key, endpoint_url, region";
             let reason =
@@ -130,7 +132,7 @@ impl S3Settings {
         Ok(settings)
     }
 
-    /// These settings, and others where these say nothing. The two keys go together.
+    /// Returns these settings, completed by `other`. The two keys are taken from the same source.
     #[must_use]
     pub fn or(self, other: S3Settings) -> S3Settings {
         let keyless = self.access_key.is_none() && self.secret_access_key.is_none();
@@ -144,7 +146,7 @@ impl S3Settings {
         }
     }
 
-    /// Both keys, if they are set.
+    /// Returns both keys if they are set.
     pub fn keys(&self) -> Result<Option<(&str, &Secret)>, SettingsError> {
         match (&self.access_key, &self.secret_access_key) {
             (Some(id), Some(secret)) => Ok(Some((id, secret))),
@@ -154,7 +156,7 @@ impl S3Settings {
         }
     }
 
-    /// The bucket, given what a URL says.
+    /// Returns the bucket, given the one in the URL.
     pub fn bucket<'a>(&'a self, in_url: Option<&'a str>) -> Result<&'a str, SettingsError> {
         match (in_url, self.location.as_deref()) {
             (Some(url), Some(location)) if url != location => {
@@ -174,7 +176,7 @@ impl Secret {
         Secret(secret.into())
     }
 
-    /// The secret itself.
+    /// Returns the secret itself.
     pub fn reveal(&self) -> &str {
         &self.0
     }
@@ -191,7 +193,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_the_environment_says_goes_before_the_file() {
+    fn the_environment_has_precedence_over_the_file() {
         let file = S3Settings {
             location: Some("from-file".into()),
             access_key: Some("FILE".into()),

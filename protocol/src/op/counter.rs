@@ -1,53 +1,53 @@
-//! Ops on a counter, a 64-bit signed integer that is 0 until somebody changes it.
+//! Ops on a counter, a 64-bit signed integer that begins at 0.
 
 use rkyv::rend::i64_le;
 
 use super::OpCode;
 use crate::body;
 
-/// What can be asked of a counter. A result beyond 64 bits is refused with `Overflow`.
+/// An op on a counter. A result beyond 64 bits is refused with `Overflow`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CounterOp {
-    /// Answers the value.
+    /// Returns the value.
     Get,
-    /// Sets the value. Answers the new one.
+    /// Sets the value. Returns the new one.
     Set {
         /// The value to set.
         value: i64,
     },
-    /// Adds. Answers the new value.
+    /// Adds. Returns the new value.
     Add {
         /// What to add, negative to subtract.
         delta: i64,
     },
-    /// Adds. Answers the old value.
+    /// Adds. Returns the old value.
     FetchAdd {
         /// What to add, negative to subtract.
         delta: i64,
     },
-    /// Sets the value. Answers the old one.
+    /// Sets the value. Returns the old one.
     Swap {
         /// The value to set.
         value: i64,
     },
-    /// Sets the value if it is `expected`. Answers whether it was, and the value now.
+    /// Sets the value if it is `expected`. Returns whether it did, and the value now.
     CompareAndSwap {
-        /// The value that must be there.
+        /// The value that the counter must have.
         expected: i64,
         /// The value to set.
         value: i64,
     },
-    /// Multiplies. Answers the new value.
+    /// Multiplies. Returns the new value.
     Multiply {
         /// What to multiply by.
         factor: i64,
     },
-    /// Sets the value to the smaller of both. Answers the new value.
+    /// Sets the value to the smaller of both. Returns the new value.
     Min {
         /// What to compare with.
         value: i64,
     },
-    /// Sets the value to the larger of both. Answers the new value.
+    /// Sets the value to the larger of both. Returns the new value.
     Max {
         /// What to compare with.
         value: i64,
@@ -55,8 +55,9 @@ pub enum CounterOp {
 }
 
 impl CounterOp {
-    /// The quick way to what most requests are: an update by one number. `None` if this is anything else,
-    /// or the body is not its archive; then [`Op::decode`] says what.
+    /// Decodes what most requests are, an update by one number, without a detour. Returns `None`
+    /// for any other op and for a body that is not its archive; [`Op::decode`](super::Op::decode)
+    /// then says which.
     #[inline(always)]
     pub fn by_number(code: u16, bytes: &[u8]) -> Option<CounterOp> {
         const SET: u16 = OpCode::CounterSet.to_wire();

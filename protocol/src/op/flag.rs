@@ -1,23 +1,23 @@
-//! Ops on a flag, a boolean that is false until somebody changes it.
+//! Ops on a flag, a boolean that begins as false.
 
-/// What can be asked of a flag.
+/// An op on a flag.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FlagOp {
-    /// Answers the value.
+    /// Returns the value.
     Get,
-    /// Sets the value. Answers the new one.
+    /// Sets the value. Returns the new one.
     Set {
         /// The value to set.
         value: bool,
     },
-    /// Sets the value. Answers the old one.
+    /// Sets the value. Returns the old one.
     Swap {
         /// The value to set.
         value: bool,
     },
-    /// Sets the value if it is `expected`. Answers whether it was, and the value now.
+    /// Sets the value if it is `expected`. Returns whether it did, and the value now.
     CompareAndSwap {
-        /// The value that must be there.
+        /// The value that the flag must have.
         expected: bool,
         /// The value to set.
         value: bool,

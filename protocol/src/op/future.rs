@@ -1,30 +1,31 @@
 //! Ops on a future: bytes that are set once and waited for.
 
-/// What can be asked of a future.
+/// An op on a future.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FutureOp<'a> {
-    /// Answers how it stands: [`FUTURE_PENDING`], [`FUTURE_SET`] or [`FUTURE_CANCELLED`].
+    /// Returns the state: [`FUTURE_PENDING`], [`FUTURE_SET`] or [`FUTURE_CANCELLED`].
     State,
-    /// Answers the bytes, or nothing while there are none; `Broken` if it was cancelled.
+    /// Returns the bytes, or nothing while the future is pending; `Broken` if it was cancelled.
     Peek,
-    /// Sets the bytes if nobody has. Answers whether this did; `Broken` if it was cancelled.
+    /// Sets the bytes if the future is pending. Returns whether it did; `Broken` if it was
+    /// cancelled.
     Set {
         /// The bytes to set.
         bytes: &'a [u8],
     },
-    /// Waits until the bytes are there and answers them; `Broken` if it is cancelled.
+    /// Waits until the bytes are set and returns them; `Broken` if the future is cancelled.
     Get,
-    /// Cancels it: whoever waits or asks gets `Broken` with the reason. Answers false if the bytes
-    /// were set before.
+    /// Cancels the future if it is pending: callers that wait for it or read it get `Broken` with
+    /// the reason. Returns false if the bytes were already set.
     Cancel {
-        /// Why, in words.
+        /// The reason, for people.
         reason: &'a str,
     },
 }
 
-/// Nobody has set or cancelled it.
+/// The future is neither set nor cancelled.
 pub const FUTURE_PENDING: u64 = 0;
-/// The bytes are there.
+/// The bytes are set.
 pub const FUTURE_SET: u64 = 1;
-/// There will be no bytes.
+/// The future is cancelled and will have no bytes.
 pub const FUTURE_CANCELLED: u64 = 2;

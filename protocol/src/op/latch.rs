@@ -1,22 +1,22 @@
 //! Ops on a latch: opens for good once enough named parties have counted down.
 
-/// What can be asked of a latch.
+/// An op on a latch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LatchOp<'a> {
-    /// Answers how many parties have counted down and how many are needed; `Absent` if nobody asked
-    /// for the latch yet.
+    /// Returns how many parties have counted down and how many are needed; `Absent` if the latch
+    /// was never used.
     State,
-    /// Counts down in the name of a party; the same name again changes nothing. Answers how many
-    /// are still missing.
+    /// Counts down for a party; doing so again for the same name changes nothing. Returns how many
+    /// parties are still missing.
     CountDown {
-        /// Who counts down: a name of 1 to 64 bytes.
+        /// The name of the party, 1 to 64 bytes.
         party: &'a str,
-        /// How many parties open the latch; the same for all of them.
+        /// How many parties open the latch; all parties give the same number.
         parties: u32,
     },
-    /// Waits until the latch is open. Answers 0.
+    /// Waits until the latch is open. Returns 0.
     Wait {
-        /// How many parties open the latch; the same for all of them.
+        /// How many parties open the latch; all parties give the same number.
         parties: u32,
     },
 }

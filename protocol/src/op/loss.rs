@@ -1,18 +1,20 @@
-//! What becomes of the others when a party is lost.
+//! What happens to the other parties when one is lost.
 
 use crate::wire_enum::wire_enum;
 
 wire_enum! {
-    /// What a barrier or reduction does about a party past its deadline, or whose session ended.
+    /// What a barrier or reduction does about a party whose hold or session ended.
     pub enum Loss: u8 {
-        /// Nothing: the others wait on, as long as their own deadlines allow. Its arrival at a barrier
-        /// is taken back, and it is missing by name; what it contributed to a reduction stays.
+        /// The others keep waiting, as long as their own deadlines allow. The arrival of the lost
+        /// party at a barrier is withdrawn and it is named as missing; its contribution to a
+        /// reduction stays.
         Wait = 0,
-        /// Goes on without it, in this round and those that follow, until it comes again. If it had
-        /// come to this round, it counts there.
+        /// The others go on without the lost party, in this round and the following ones, until it
+        /// comes again. If it had already come to this round, it counts there.
         Drop = 1,
-        /// Breaks with its name in the reason if it is past its deadline: whoever waits or comes gets
-        /// `Broken` until a reset. If only its session ended, as with `Wait`.
+        /// If the hold ended, the object breaks with the name of the lost party in the reason:
+        /// parties that wait or come get `Broken` until a reset. If only the session ended, as with
+        /// `Wait`.
         Break = 2,
     }
 }

@@ -1,8 +1,12 @@
-//! What can be asked: one enum per kind, one file per enum, the same borrowed value on both sides.
+//! The ops: one enum per kind, one file per enum, the same borrowed value on both sides of the
+//! wire.
 //!
-//! An [`Op`] is a code for the header and a body. [`Op::decode`] validates the body once and lends
-//! out its slices; [`Op::encode`] writes it. Reads change nothing, need no session and may be
+//! An [`Op`] is a code for the header and a body. [`Op::decode`] validates the body once and
+//! borrows its slices; [`Op::encode`] writes it. Reads change nothing, need no session and may be
 //! repeated freely; every other op is an update and is executed once per `(session, number)`.
+//!
+//! What an op does is said at its variant; all other facts about it are in the
+//! [table](crate::for_each_op).
 
 mod barrier;
 mod cell;
@@ -54,7 +58,7 @@ use crate::reply::ReplyShape;
 use crate::status::{Fault, Status};
 use crate::wire_enum::{snake_case, wire_enum};
 
-/// What a request with an op is.
+/// How the engine treats an op.
 #[derive(Clone, Copy)]
 enum Class {
     /// Changes nothing, needs no session.
@@ -67,23 +71,26 @@ enum Class {
     Session,
 }
 
-/// What the table makes of the enum of a kind's ops.
+/// The conversions of the ops of one kind, made from the table.
 trait KindOp<'a>: Sized {
+    /// Returns the code of the op.
     fn code(&self) -> OpCode;
 
+    /// Appends the body.
     fn encode(&self, out: &mut Vec<u8>);
 
-    /// Makes an [`Op`] in one step: an enum that is put into another one is copied in words that span
-    /// fresh stores, and each such load waits for all of them.
+    /// Validates a body and makes the [`Op`] in one step. An enum that is put into another one
+    /// afterwards is copied in words that span fresh stores, and each such load waits for all of
+    /// them.
     fn decode(code: OpCode, body: &'a [u8]) -> Result<Op<'a>, Fault>;
 }
 
-/// Makes [`OpCode`], [`Op`] and their conversions of the table.
+/// Makes [`OpCode`], [`Op`] and their conversions from the table.
 macro_rules! declare {
     ($(
         $(#[$doc:meta])*
-        $kind:ident = $kind_code:literal, has_objects: $objects:literal, $ops:ident $(<$a:lifetime>)?
-            $(, inline($how:ident))?
+        $kind:ident = $kind_code:literal, has_objects: $objects:literal,
+            $ops:ident $(<$a:lifetime>)? $(, inline($how:ident))?
         {$(
             $code:ident = $wire:literal, $class:ident, $op:ident $fields:tt
                 = $shape:ident $parts:tt -> $reply:ident $(or $nothing:ident)?;
@@ -98,12 +105,12 @@ macro_rules! declare {
         }
 
         impl OpCode {
-            /// The name of the op among those of its kind, in snake case.
+            /// Returns the name of the op among those of its kind, in snake case: `fetch_add`.
             pub const fn op_name(self) -> &'static str {
                 match self { $($(OpCode::$code => snake_case!($op),)*)* }
             }
 
-            /// The shape of the reply if the status is `Ok`.
+            /// Returns the shape of the reply if the status is `Ok`.
             #[inline]
             pub const fn reply(self) -> ReplyShape {
                 match self { $($(OpCode::$code => ReplyShape::$reply,)*)* }
@@ -123,12 +130,12 @@ macro_rules! declare {
         )*}
 
         impl<'a> Op<'a> {
-            /// The code that goes into the header.
+            /// Returns the code, which goes into the header.
             pub fn code(&self) -> OpCode {
                 match self { $(Op::$kind(op) => op.code(),)* }
             }
 
-            /// The kind of object it is for.
+            /// Returns the kind of object that the op is for.
             pub fn kind(&self) -> Kind {
                 match self { $(Op::$kind(_) => Kind::$kind,)* }
             }
@@ -177,7 +184,7 @@ macro_rules! declare {
 crate::for_each_op!(declare);
 
 impl OpCode {
-    /// The op a wire number stands for.
+    /// Returns the op of a number on the wire.
     ///
     /// # Errors
     ///
@@ -187,21 +194,21 @@ impl OpCode {
         OpCode::from_wire(wire).ok_or(Fault::expected(Status::UnknownOp, 0, u64::from(wire)))
     }
 
-    /// The kind of object the op is for.
+    /// Returns the kind of object that the op is for.
     #[inline]
     pub fn kind(self) -> Kind {
         let high = self.to_wire().to_be_bytes()[0];
         Kind::from_wire(high).expect("every op code has a kind in its high byte")
     }
 
-    /// Whether the op leaves everything as it is.
+    /// Returns whether the op changes nothing.
     #[inline]
     pub const fn is_read(self) -> bool {
         matches!(self.class(), Class::Read)
     }
 
-    /// Whether the op may wait inside the engine until its deadline. Such an op is no read: a session
-    /// keeps its answer.
+    /// Returns whether the op may wait inside the engine until its deadline. Such an op is an
+    /// update, so that a session keeps its reply.
     #[inline]
     pub const fn may_wait(self) -> bool {
         matches!(self.class(), Class::Waits)

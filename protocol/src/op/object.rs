@@ -1,23 +1,23 @@
-//! What can be asked of an object of any kind.
+//! Ops on an object of any kind.
 
 /// An op that does not depend on the kind of the object.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ObjectOp {
-    /// Deletes the object; whoever waits on it gets `Deleted`. Answers whether there was one.
+    /// Deletes the object; callers that wait on it get `Deleted`. Returns whether it existed.
     Delete,
-    /// Answers everything about the object, for people; `Absent` if there is none.
+    /// Returns everything about the object, for people; `Absent` if it does not exist.
     Inspect,
-    /// Waits until the object's version is above `version`. Answers the version now.
+    /// Waits until the object's version is above `version`. Returns the version now.
     ///
-    /// An object that does not exist has version 0 and may be waited for.
+    /// An object that does not exist has version 0 and can be waited for.
     WaitNewer {
-        /// The version the caller has.
+        /// The version that the caller has.
         version: u64,
     },
-    /// Deletes the object so long after this op, whatever happens to it in between. Answers whether
-    /// there is such an object.
+    /// Deletes the object `ttl_ms` after this op, even if it is used in between. Returns whether it
+    /// exists.
     Expire {
-        /// In so many milliseconds; 0 for never.
+        /// Time until it is deleted, in milliseconds; 0 for never.
         ttl_ms: u64,
     },
 }

@@ -1,14 +1,14 @@
-//! A walk along the keys of a map or the members of a set, from one edge to the other.
+//! Scans over a range of the keys of a map or of the members of a set.
 
 use rkyv::with::InlineAsBox;
 use rkyv::{Archive, Serialize};
 
-use crate::body::{Part, ReadPart};
+use crate::body::{BodyPart, ReadBodyPart};
 use crate::status::{Fault, Status};
 use crate::wire_enum::wire_enum;
 
 wire_enum! {
-    /// What a scan answers of each entry.
+    /// What a scan returns of each entry.
     pub enum ScanWhat: u8 {
         /// Its key.
         Keys = 0,
@@ -19,35 +19,35 @@ wire_enum! {
     }
 }
 
-/// What to scan.
+/// The range of a scan, and what to return of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ScanArgs<'a> {
-    /// What to answer of each entry; only keys of a set.
+    /// What to return of each entry; a set has only keys.
     pub what: ScanWhat,
-    /// From the upper edge downwards.
+    /// Whether to scan downwards from the upper edge.
     pub reverse: bool,
     /// How many entries at most.
     pub limit: u32,
-    /// The lower edge, in reverse too.
+    /// The lower edge, also in reverse.
     pub from: Edge<'a>,
-    /// The upper edge, in reverse too.
+    /// The upper edge, also in reverse.
     pub to: Edge<'a>,
 }
 
 /// One end of a range of keys, as [`std::ops::Bound`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Edge<'a> {
-    /// As far as there are keys.
+    /// The range has no edge on this side.
     #[default]
     None,
-    /// Up to this key, and with it.
+    /// The range ends with this key.
     Included(&'a [u8]),
-    /// Up to this key, and without it.
+    /// The range ends before this key.
     Excluded(&'a [u8]),
 }
 
 impl<'a> Edge<'a> {
-    /// The same for the standard library's ranges.
+    /// Returns the same edge as the standard library has it.
     pub fn bound(self) -> std::ops::Bound<&'a [u8]> {
         match self {
             Edge::None => std::ops::Bound::Unbounded,
@@ -88,7 +88,7 @@ pub(crate) struct ScanBody<'a> {
     to: &'a [u8],
 }
 
-impl<'a> Part for ScanArgs<'a> {
+impl<'a> BodyPart for ScanArgs<'a> {
     type Body = ScanBody<'a>;
 
     fn part(self) -> ScanBody<'a> {
@@ -98,7 +98,7 @@ impl<'a> Part for ScanArgs<'a> {
     }
 }
 
-impl<'a> ReadPart<'a> for ScanArgs<'a> {
+impl<'a> ReadBodyPart<'a> for ScanArgs<'a> {
     fn read(archived: &'a ArchivedScanBody<'a>) -> Result<ScanArgs<'a>, Fault> {
         Ok(ScanArgs {
             what: ScanWhat::from_wire(archived.what).ok_or(Fault::new(Status::BadBody))?,

@@ -1,40 +1,40 @@
-//! Ops on a shard about the objects in it, by the prefix of their names.
+//! Ops on a shard about the named objects in it whose names begin with a prefix.
 //!
-//! They concern no single object: the header's object is 0, and its shard says which is asked.
+//! They are about no single object: the object in the header is 0, and its shard is the one asked.
 
-/// What can be asked of one shard. A prefix may be empty, and then concerns every name.
+/// An op on the named objects of one shard. An empty prefix includes all of them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ScopeOp<'a> {
-    /// Answers named objects, their names in byte order.
+    /// Returns a page of named objects, in the byte order of their names.
     List {
-        /// The last name the caller has; names up to it are left out.
+        /// The last name that the caller has: the page begins after it.
         after: &'a str,
-        /// How the names begin.
+        /// The beginning of the names.
         prefix: &'a str,
         /// How many at most.
         limit: u32,
     },
-    /// Answers how many named objects there are, what they take, and what their quota is.
+    /// Returns how many such objects there are, the memory they take, and their quota.
     Usage {
-        /// How the names begin.
+        /// The beginning of the names.
         prefix: &'a str,
     },
-    /// Deletes some named objects. Answers how many; 0 means that there are none left.
+    /// Deletes some of the objects. Returns how many; 0 means that none are left.
     Delete {
-        /// How the names begin.
+        /// The beginning of the names.
         prefix: &'a str,
-        /// How many at most.
+        /// How many at most; 0 is taken as 1.
         limit: u32,
     },
-    /// Limits what named objects may be and take in this shard. Answers nothing.
+    /// Sets a quota on such objects in this shard. Returns nothing.
     Quota {
-        /// How the names begin.
+        /// The beginning of the names.
         prefix: &'a str,
-        /// How many objects there may be; 0 for no limit.
+        /// The most objects; 0 for no limit.
         objects_max: u64,
-        /// What they may take, in bytes; 0 for no limit.
+        /// The most memory they may take together, in bytes; 0 for no limit.
         bytes_max: u64,
     },
-    /// Answers what the shard and its core are doing.
+    /// Returns statistics of the shard and its core.
     Stats,
 }

@@ -1,38 +1,40 @@
-//! Ops on a semaphore: permits, each held by somebody for a while.
+//! Ops on a semaphore: permits that sessions hold for a while.
 
-/// What can be asked of a semaphore.
+/// An op on a semaphore.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SemaphoreOp {
-    /// Answers how many permits there are and who has them; `Absent` if nobody asked for one yet.
+    /// Returns how many permits there are and how many are held; `Absent` if the semaphore was
+    /// never used.
     State,
-    /// Waits until the permits are free and takes them. Answers the token of the grant. First come,
-    /// first served.
+    /// Waits until the permits are free and takes them. Returns the token of the grant. Waiting
+    /// callers are served in order.
     Acquire(Permit),
-    /// Takes the permits if they are free and nobody waits. Answers whether it did, and the token.
+    /// Takes the permits if they are free and no caller waits. Returns whether it did, and the
+    /// token.
     TryAcquire(Permit),
-    /// Gives the permits back. Answers whether they were still held.
+    /// Releases the permits. Returns whether they were still held.
     Release {
         /// The token of the grant.
         token: u64,
     },
-    /// Holds the permits for so long from now on. Answers whether they were still held.
+    /// Holds the permits for `hold_ms` from now on. Returns whether they were still held.
     Extend {
         /// The token of the grant.
         token: u64,
-        /// For how long, in milliseconds from when the request arrives; 0 for as long as the session
-        /// lives.
+        /// How long to hold them, in milliseconds from when the request arrives; 0 for as long as
+        /// the session lives.
         hold_ms: u32,
     },
 }
 
-/// What is asked of a semaphore.
+/// A request for permits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Permit {
-    /// How many permits the semaphore has in all; the same for everybody who asks.
+    /// How many permits the semaphore has in all; all callers give the same number.
     pub permits: u32,
-    /// How many of them are asked for.
+    /// How many of them to take.
     pub count: u32,
-    /// For how long, in milliseconds from when the request arrives; 0 for as long as the session
-    /// lives.
+    /// How long to hold them, in milliseconds from when the request arrives; 0 for as long as the
+    /// session lives.
     pub hold_ms: u32,
 }

@@ -3,49 +3,50 @@
 use super::scan::ScanArgs;
 use crate::items::Items;
 
-/// What can be asked of a set. A set that nobody wrote is empty. A member has at most
+/// An op on a set. A set that was never written is empty. A member has at most
 /// [`KEY_BYTES_MAX`](crate::limits::KEY_BYTES_MAX) bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SetOp<'a> {
-    /// Answers how many members there are.
+    /// Returns how many members there are.
     Len,
-    /// Answers whether this is a member.
+    /// Returns whether the set has a member.
     Contains {
         /// The member to look for.
         bytes: &'a [u8],
     },
-    /// Answers whether all of these are members.
+    /// Returns whether the set has all of these members.
     ContainsAll {
         /// The members to look for.
         items: Items<'a>,
     },
-    /// Answers a page of members in byte order. They are keys; anything else is `BadArgument`.
+    /// Returns a page of members in byte order. Members are keys; to scan for anything else is
+    /// `BadArgument`.
     Scan(ScanArgs<'a>),
-    /// Adds a member. Answers whether it is new.
+    /// Adds a member. Returns whether it is new.
     Add {
         /// The member.
         bytes: &'a [u8],
     },
-    /// Removes a member. Answers whether it was one.
+    /// Removes a member. Returns whether the set had it.
     Remove {
         /// The member.
         bytes: &'a [u8],
     },
-    /// Adds members. Answers how many are new.
+    /// Adds members. Returns how many are new.
     AddAll {
         /// The members.
         items: Items<'a>,
     },
-    /// Removes members. Answers how many were members.
+    /// Removes members. Returns how many of them the set had.
     RemoveAll {
         /// The members.
         items: Items<'a>,
     },
-    /// Removes all members but these. Answers how many were removed.
+    /// Removes all members but these. Returns how many were removed.
     RetainAll {
         /// The members to keep.
         items: Items<'a>,
     },
-    /// Removes everything. Answers how many were removed.
+    /// Removes everything. Returns how many were removed.
     Clear,
 }

@@ -1,19 +1,19 @@
-//! The shapes of bodies, under the names that PROTOCOL.md has for them, their fields in the same
-//! order. Three have names of their own: `Text` is `Bytes` that are UTF-8; `Entries` and `MergeEntries`
-//! are `Items` and `MergeItems` of an even number.
+//! The shapes of bodies, with the names and the order of fields that PROTOCOL.md has. It has three
+//! of them under other names: `Text` is `Bytes` that are UTF-8; `Entries` and `MergeEntries` are
+//! `Items` and `MergeItems` of an even number.
 //!
 //! A shape exists only while a body is written or read. The [table](crate::for_each_op) says which
-//! op has which, and which field goes where.
+//! op has which shape, and how their fields correspond.
 
 use rkyv::with::InlineAsBox;
 use rkyv::{Archive, Archived, Serialize};
 
 use super::{Loss, Merge, ReduceOp, ScanArgs};
-use crate::body::{self, AsPart, Part, ReadPart};
+use crate::body::{self, AsBodyPart, BodyPart, ReadBodyPart};
 use crate::items;
 use crate::status::Fault;
 
-/// A body, as the value it is made of and read as.
+/// The contents of a body.
 pub(super) trait Shape<'a>: Sized {
     /// Appends the body.
     fn encode(&self, out: &mut Vec<u8>);
@@ -25,15 +25,15 @@ pub(super) trait Shape<'a>: Sized {
 /// Declares shapes.
 ///
 /// - `Name { fields }` is an archive of these fields.
-/// - `Name(Type);` is an archive of one value, which is not a field.
-/// - `Name in op { fields }` is an archive of a struct of module `op` that has the same name and, in
-///   another order, the same fields.
+/// - `Name(Type);` is an archive of one value.
+/// - `Name in op { fields }` is an archive of the struct of that name in module `op`, whose fields
+///   are the same in another order.
 macro_rules! shapes {
     () => {};
     ($name:ident $(<$a:lifetime>)? { $($field:ident: $type:ty,)+ } $($rest:tt)*) => {
         #[derive(Archive, Serialize)]
         pub(super) struct $name $(<$a>)? {
-            $(#[rkyv(with = AsPart)] pub(super) $field: $type,)+
+            $(#[rkyv(with = AsBodyPart)] pub(super) $field: $type,)+
         }
 
         impl<'a> Shape<'a> for $name $(<$a>)? {
@@ -62,7 +62,7 @@ macro_rules! shapes {
 
             #[inline]
             fn decode(bytes: &'a [u8]) -> Result<Self, Fault> {
-                let archived = body::decode::<Archived<<$type as Part>::Body>>(bytes)?;
+                let archived = body::decode::<Archived<<$type as BodyPart>::Body>>(bytes)?;
                 Ok($name(<$type>::read(archived)?))
             }
         }
@@ -75,7 +75,7 @@ macro_rules! shapes {
         const _: () = {
             #[derive(Archive, Serialize)]
             struct Body $(<$a>)? {
-                $(#[rkyv(with = AsPart)] $field: $type,)+
+                $(#[rkyv(with = AsBodyPart)] $field: $type,)+
             }
 
             impl<'a> Shape<'a> for $name $(<$a>)? {
@@ -149,7 +149,7 @@ shapes! {
     ListNames<'a> { limit: u32, after: &'a str, prefix: &'a str, }
     DeleteNames<'a> { limit: u32, prefix: &'a str, }
     Quota<'a> { objects_max: u64, bytes_max: u64, prefix: &'a str, }
-    // The only data is the arguments, so they begin where the body does: on a multiple of 16.
+    // The arguments are the only data, so they begin where the body does: on a multiple of 16.
     User<'a> { type_id: u32, args: &'a [u8], }
 }
 

@@ -1,13 +1,13 @@
-//! The table of kinds and ops: every fact about an op that is not its meaning, once.
+//! The table of kinds and ops: each fact about an op, other than what it does, once.
 
-/// Hands the table of kinds and ops to the macro that is named: `for_each_op!(declare);` expands to
+/// Passes the table of kinds and ops to another macro: `for_each_op!(declare);` expands to
 /// `declare! { the table }`.
 ///
-/// From it come [`Kind`](crate::Kind), [`OpCode`](crate::OpCode), [`Op`](crate::Op) and how both
-/// ops and replies are decoded; outside of this crate, the samples of its tests and the op generator
-/// of the engine's fuzz target.
+/// [`Kind`](crate::Kind), [`OpCode`](crate::OpCode), [`Op`](crate::Op) and the decoders of ops and
+/// replies are made from it, and so are the samples of this crate's tests and the op generator of
+/// the engine's fuzz target.
 ///
-/// A block is a kind:
+/// A block describes a kind:
 ///
 /// ```text
 /// Map = 0x0A, has_objects: true, MapOp<'a> { rows }
@@ -18,41 +18,44 @@
 /// the variant of `Kind` and `Op`
 /// ```
 ///
-/// A row is an op, in the order of codes:
+/// A row describes an op. Rows are in the order of codes:
 ///
 /// ```text
-/// MapMerge = 0x0A0D, Update, Merge { key, value, merge } = MergeEntry { merge, key, value } -> Value;
-/// |          |       |       |                             |                                   |
-/// |          |       |       |                             |                 its `ReplyShape`
-/// |          |       |       |                             its body: a type of module `shape`
-/// |          |       |       the variant of the enum, with all its fields
-/// |          |       Read, Update, Waits or Session, as PROTOCOL.md has it under "is a"
-/// |          the code on the wire
-/// the variant of `OpCode`: the kind's name, then the op's
+/// MapPut = 0x0A06, Update, Put { key, value } = Entry { key, value } -> Bool;
+/// |        |       |       |                    |                       |
+/// |        |       |       |                    |                       its `ReplyShape`
+/// |        |       |       |                    its body: a type of module `shape`
+/// |        |       |       the variant of the enum, with all its fields
+/// |        |       Read, Update, Waits or Session, as in the column "is a" of PROTOCOL.md
+/// |        the code on the wire
+/// the variant of `OpCode`: the name of the kind, then that of the op
 /// ```
 ///
-/// Both sides of the `=` are a pattern and an expression at once: to encode, the variant is taken
-/// apart and the shape put together; to decode, the other way round. So every field of the variant
-/// has to stand on the right under the same name. Variants and shapes without fields are written with
-/// empty braces, and the only field of a tuple as `{ 0: name }`. The fields of a shape stand in the
-/// order in which they lie in the body. `or nothing` behind a reply says that the op may find no
-/// value to reply with; samples have one of each then.
+/// Both sides of the second `=` are used as a pattern and as an expression: the encoder takes the
+/// variant apart and builds the shape, the decoder does the reverse. So each field of the variant
+/// has to be on the right under the same name. Variants and shapes without fields have empty
+/// braces, and the only field of a tuple variant is written as `{ 0: name }`. The fields of a shape
+/// are in the order of the body. `or nothing` after a reply says that the op may find no value to
+/// return; there are samples of both cases then.
 ///
 /// To add an op:
 ///
-/// 1. add the variant to the enum of its kind, `op/<kind>.rs`, and say there what it does;
-/// 2. add a row here, and to `shape.rs` the shape of its body if no other op has it;
+/// 1. add a variant to the enum of its kind in `op/<kind>.rs` and document what it does;
+/// 2. add a row here, and the shape of its body to `op/shape.rs` if no other op has it;
 /// 3. add a row to PROTOCOL.md;
-/// 4. execute it in the engine, in the file of its kind among `objects`;
-/// 5. offer it to callers: a method of the client's handle.
+/// 4. execute it in the engine, in the file of its kind below `objects`;
+/// 5. add a method to the client's handle.
 ///
-/// The compiler finds what is missing, but for 3, which the tests of this crate find. Then write the
-/// new golden frames: `CATENA_GOLDEN=write cargo test -p catena-protocol golden`.
+/// The compiler reports what is missing of 1, 2 and 4, and the tests of this crate report 3. Then
+/// write the new golden frames: `CATENA_GOLDEN=write cargo test -p catena-protocol golden`.
+///
+/// To add a kind: add its block here, the enum of its ops in a new file `op/<kind>.rs`, a row and a
+/// section to PROTOCOL.md, its state to the engine's `objects`, and its handle to the client.
 #[doc(hidden)]
 #[macro_export]
 macro_rules! for_each_op {
     ($declare:ident) => { $declare! {
-        /// Not an object: what a client says about its session.
+        /// Not a kind of object: ops on the client's session.
         Session = 0x00, has_objects: false, SessionOp {
             SessionOpen = 0x0001, Session, Open { born_us, nonce, ttl_ms }
                 = Open { born_us, nonce, ttl_ms } -> Empty;
@@ -68,8 +71,7 @@ macro_rules! for_each_op {
         }
 
         /// A 64-bit signed integer.
-        // Most requests are for one, and those that `CounterOp::by_number` does not take are decoded
-        // without a call.
+        // Most requests are for counters, so they are decoded without a call.
         Counter = 0x02, has_objects: true, CounterOp, inline(always) {
             CounterGet = 0x0201, Read, Get {} = Empty {} -> Int;
             CounterSet = 0x0202, Update, Set { value } = Int(value) -> Int;
@@ -212,7 +214,7 @@ macro_rules! for_each_op {
             MapRemoveAll = 0x0A11, Update, RemoveAll { items } = Items(items) -> Number;
         }
 
-        /// Byte strings without order or repetition, listed in byte order.
+        /// Byte strings without repetition, in byte order.
         Set = 0x0B, has_objects: true, SetOp<'a> {
             SetLen = 0x0B01, Read, Len {} = Empty {} -> Number;
             SetContains = 0x0B02, Read, Contains { bytes } = Bytes(bytes) -> Bool;
@@ -263,7 +265,7 @@ macro_rules! for_each_op {
             LogPrint = 0x0F02, Update, Print { line } = Text(line) -> Number;
         }
 
-        /// Not an object: ops on a shard about the objects in it, by name.
+        /// Not a kind of object: ops on a shard about the named objects in it.
         Scope = 0x10, has_objects: false, ScopeOp<'a> {
             ScopeList = 0x1001, Read, List { prefix, after, limit }
                 = ListNames { limit, after, prefix } -> Listing;
@@ -275,7 +277,7 @@ macro_rules! for_each_op {
             ScopeStats = 0x1005, Read, Stats {} = Empty {} -> Stats;
         }
 
-        /// An object of a type that the engine's builder added.
+        /// An object of a user-defined type.
         User = 0x11, has_objects: true, UserOp<'a> {
             UserRead = 0x1101, Read, Read { type_id, args } = User { type_id, args } -> Value;
             UserUpdate = 0x1102, Update, Update { type_id, args } = User { type_id, args } -> Value;

@@ -1,20 +1,20 @@
-//! Ops on a user-defined object, whose type says what they mean.
+//! Ops on a user-defined object, whose type defines what they do.
 
-/// What can be asked of a user-defined object; see [`UserType`](crate::UserType).
+/// An op on a user-defined object; see [`UserType`](crate::UserType).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum UserOp<'a> {
-    /// Asks and changes nothing. Answers bytes.
+    /// Reads the object. Returns bytes.
     Read {
         /// The type, [`UserType::TYPE_ID`](crate::UserType::TYPE_ID).
         type_id: u32,
-        /// What is asked, as the type has it.
+        /// The op, encoded as the type defines it.
         args: &'a [u8],
     },
-    /// Changes the object. Answers bytes.
+    /// Changes the object. Returns bytes.
     Update {
         /// The type, [`UserType::TYPE_ID`](crate::UserType::TYPE_ID).
         type_id: u32,
-        /// What is asked, as the type has it.
+        /// The op, encoded as the type defines it.
         args: &'a [u8],
     },
 }

@@ -14,7 +14,8 @@ use crate::golden;
 use crate::properties::{mutated, resealed};
 use crate::samples::{self, Aligned};
 
-/// What decoding may take for each byte of the frame: an owned string is three words, its archive one.
+/// What decoding may take for each byte of the frame: an owned string is three words, its archive
+/// one.
 const BYTES_PER_FRAME_BYTE: usize = 4;
 
 #[test]

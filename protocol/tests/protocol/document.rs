@@ -7,12 +7,12 @@ use catena_protocol::limits::{self, FRAME_BYTES_MAX};
 use catena_protocol::op::{CounterOp, Loss, Merge, ReduceOp, ScanWhat, SessionOp};
 use catena_protocol::{
     Fault, FrameKind, HEADER_BYTES, Header, Kind, MAGIC, ObjectId, Op, OpCode, Reply, ShardId,
-    ShardMap, Status, VERSION, features, flags,
+    ShardMap, Status, VERSION, features, flags, operator,
 };
 
 use crate::golden;
-use crate::plain::{self, Field, Shape};
-use crate::samples::{self, Aligned, Material};
+use crate::plain::{self, DocumentedField, DocumentedShape};
+use crate::samples::{self, Aligned, SampleMaterial};
 use crate::values::{self, Values};
 
 const DOCUMENT: &str = include_str!("../../PROTOCOL.md");
@@ -48,7 +48,7 @@ fn block(title: &str) -> Vec<String> {
     inside.lines().map(without_comment).collect()
 }
 
-pub(crate) fn shapes() -> BTreeMap<String, Shape> {
+pub(crate) fn shapes() -> BTreeMap<String, DocumentedShape> {
     let number = |text: &str| text.parse().expect("a number of bytes");
     let shape = |row: Vec<String>| {
         let [name, size, align, fields] = <[String; 4]>::try_from(row).expect("four columns");
@@ -56,15 +56,16 @@ pub(crate) fn shapes() -> BTreeMap<String, Shape> {
             let [offset, kind, name] = <[&str; 3]>::try_from(field.split(' ').collect::<Vec<_>>())
                 .expect("offset, kind and name");
             let (kind, name) = (kind.to_owned(), name.to_owned());
-            Field { offset: number(offset), kind, name, items: None }
+            DocumentedField { offset: number(offset), kind, name, items: None }
         };
         let fields = match fields.as_str() {
             "none" => vec![],
             fields => fields.split("; ").map(field).collect(),
         };
-        (name, Shape { size: number(&size), align: number(&align), fields })
+        (name, DocumentedShape { size: number(&size), align: number(&align), fields })
     };
-    let mut shapes: BTreeMap<String, Shape> = table("shape").into_iter().map(shape).collect();
+    let mut shapes: BTreeMap<String, DocumentedShape> =
+        table("shape").into_iter().map(shape).collect();
     // A field may be a row of another shape.
     let others = shapes.clone();
     for field in shapes.values_mut().flat_map(|shape| &mut shape.fields) {
@@ -74,7 +75,7 @@ pub(crate) fn shapes() -> BTreeMap<String, Shape> {
 }
 
 /// Body and reply shape of every op.
-pub(crate) fn shapes_of_ops() -> BTreeMap<OpCode, (Shape, Shape)> {
+pub(crate) fn shapes_of_ops() -> BTreeMap<OpCode, (DocumentedShape, DocumentedShape)> {
     let shapes = shapes();
     let shapes_of = |row: &Vec<String>| (shapes[&row[3]].clone(), shapes[&row[4]].clone());
     let rows = table("code");
@@ -85,7 +86,7 @@ pub(crate) fn shapes_of_ops() -> BTreeMap<OpCode, (Shape, Shape)> {
 fn fields_of_a_shape_lie_one_after_another() {
     for (name, shape) in shapes() {
         let (mut end, mut align) = (0, 1);
-        for Field { offset, kind, name: field, .. } in &shape.fields {
+        for DocumentedField { offset, kind, name: field, .. } in &shape.fields {
             let (size, field_align) = plain::layout(kind);
             assert_eq!(*offset, end_aligned(end, field_align), "{name}.{field}");
             end = offset + size;
@@ -315,13 +316,13 @@ fn the_exchange_is_what_the_encoder_writes() {
     }
 }
 
-/// Whoever follows the document writes the same bytes and reads the same values.
+/// A client that follows the document writes the same bytes and reads the same values.
 #[test]
 fn bodies_follow_the_shapes() {
-    check_shapes(&Material::golden());
+    check_shapes(&SampleMaterial::golden());
 }
 
-pub(crate) fn check_shapes(material: &Material) {
+pub(crate) fn check_shapes(material: &SampleMaterial) {
     let of_ops = shapes_of_ops();
     for code in OpCode::ALL {
         let (body_shape, reply_shape) = &of_ops[code];
@@ -366,13 +367,49 @@ pub(crate) fn check_shapes(material: &Material) {
     check_shape("Welcome", &shapes["Welcome"], &values::of_welcome(&welcome), body);
 }
 
-fn check_shape(what: &str, shape: &Shape, values: &Values, body: &[u8]) {
+fn check_shape(what: &str, shape: &DocumentedShape, values: &Values, body: &[u8]) {
     let (names, values): (Vec<_>, Vec<_>) = values.iter().cloned().unzip();
     let documented: Vec<_> = shape.fields.iter().map(|field| &*field.name).collect();
     assert_eq!(documented, names, "{what}");
     assert_eq!(plain::encode(shape, &values), body, "{what}");
     if !shape.fields.is_empty() {
         assert_eq!(plain::decode(shape, body), values, "{what}");
+    }
+}
+
+/// The frames between nodes, and those of operators.
+#[test]
+fn frames_of_nodes_follow_the_shapes() {
+    let shapes = shapes();
+    let body_of = |write: &dyn Fn(&mut Vec<u8>)| {
+        let mut out = Vec::new();
+        write(&mut out);
+        golden::whole(&Aligned::copy_of(&out)).body.to_vec()
+    };
+    let check = |shape: &str, values: &Values, body: &[u8]| {
+        check_shape(shape, &shapes[shape], values, body);
+    };
+    let hello = samples::peer_hello();
+    check("PeerHello", &values::of_peer_hello(&hello), &body_of(&|out| hello.write(out)));
+    for request in samples::operator_requests() {
+        let body = body_of(&|out| request.write(out));
+        check("OperatorRequest", &values::of_operator_request(&request), &body);
+    }
+    for reply in samples::operator_replies() {
+        let body = body_of(&|out| reply.write(out));
+        match &reply {
+            operator::Reply::Status(status) => {
+                let root = body.len() - shapes["OperatorReply"].size;
+                check("NodeStatus", &values::of_node_status(status), &body[..root]);
+                let distance = shapes["NodeStatus"].size + 4;
+                let distance = -i32::try_from(distance).expect("a small root");
+                assert_eq!(body[root..], [[0; 4], distance.to_le_bytes(), [0; 4]].concat());
+            }
+            operator::Reply::Accepted => assert_eq!(body, [1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]),
+            operator::Reply::Refused(reason) => {
+                check("OperatorReply", &values::of_operator_refusal(reason), &body);
+            }
+        }
     }
 }
 
@@ -476,7 +513,7 @@ fn items_that_break_the_rules_are_refused() {
         op(MapScan, &format!("00 00 00 00 {choices} {ends}"))
     };
     assert_eq!(scan("02 01 02 02"), Ok(()));
-    assert_eq!(scan("03 01 02 02"), bad, "nothing to scan for");
+    assert_eq!(scan("03 01 02 02"), bad, "no such thing to scan for");
     assert_eq!(scan("02 02 02 02"), bad, "no boolean");
     assert_eq!(scan("02 01 03 02"), bad, "no such bound");
     assert_eq!(scan("02 01 02 03"), bad, "no such bound either");

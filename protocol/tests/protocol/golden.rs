@@ -21,11 +21,11 @@ use catena_protocol::{
     flags, named,
 };
 
-use crate::samples::{self, Aligned, Material, Numbers};
+use crate::samples::{self, Aligned, SampleMaterial, SampleNumbers};
 
 /// The frames of the file: one of everything, and the shapes that one of everything leaves out.
 pub(crate) fn frames() -> Vec<(String, Vec<u8>)> {
-    let material = Material::golden();
+    let material = SampleMaterial::golden();
     let mut frames = samples::frames(&material);
     let mut add = |name: &str, op: Op<'_>| {
         let mut out = Vec::new();
@@ -33,9 +33,9 @@ pub(crate) fn frames() -> Vec<(String, Vec<u8>)> {
             .expect("samples are small");
         frames.push((name.to_owned(), out));
     };
-    let f32s = Material::with(Numbers::F32(vec![1.5, -0.5, 8.0]));
-    let i64s = Material::with(Numbers::I64(vec![-1, 1 << 40]));
-    let none = Material::with(Numbers::F32(Vec::new()));
+    let f32s = SampleMaterial::with(SampleNumbers::F32(vec![1.5, -0.5, 8.0]));
+    let i64s = SampleMaterial::with(SampleNumbers::I64(vec![-1, 1 << 40]));
+    let none = SampleMaterial::with(SampleNumbers::F32(Vec::new()));
     add("request-f32 VectorSet", samples::op(OpCode::VectorSet, &f32s));
     add("request-i64 VectorSet", samples::op(OpCode::VectorSet, &i64s));
     add("request-empty VectorAdd", samples::op(OpCode::VectorAdd, &none));
@@ -90,7 +90,7 @@ fn frames_are_the_golden_ones() {
 
 #[test]
 fn golden_frames_decode_to_what_they_were_made_of() {
-    let material = Material::golden();
+    let material = SampleMaterial::golden();
     let golden = read();
     for code in OpCode::ALL {
         let frame = &golden[&format!("request {code:?}")];

@@ -1,30 +1,33 @@
-//! Bodies written and read by the rules of PROTOCOL.md alone, as a client in another language would.
+//! Bodies written and read by the rules of PROTOCOL.md alone, as a client in another language
+//! would.
 //!
 //! Nothing here knows rkyv or the types of the crate. The shapes come out of the document's own
 //! table, so what the document says is what is compared with the encoder.
 
 /// A row of the document's table of shapes.
 #[derive(Clone, Debug)]
-pub(crate) struct Shape {
+pub(crate) struct DocumentedShape {
     pub(crate) size: usize,
     pub(crate) align: usize,
-    pub(crate) fields: Vec<Field>,
+    pub(crate) fields: Vec<DocumentedField>,
 }
 
 /// One field of a root.
 #[derive(Clone, Debug)]
-pub(crate) struct Field {
+pub(crate) struct DocumentedField {
     pub(crate) offset: usize,
     pub(crate) kind: String,
     pub(crate) name: String,
     /// The shape of the items, where they have one of their own.
-    pub(crate) items: Option<Shape>,
+    pub(crate) items: Option<DocumentedShape>,
 }
 
 /// What a field holds.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Value {
     Unsigned(u64),
+    Wide(u128),
+    Maybe(Option<u64>),
     Signed(i64),
     Bool(bool),
     Bytes(Vec<u8>),
@@ -46,8 +49,11 @@ pub(crate) fn layout(kind: &str) -> (usize, usize) {
         "u16" => (2, 2),
         "u32" => (4, 4),
         "u64" | "i64" => (8, 8),
-        "bytes" | "string" | "u16[]" | "u32[]" | "u64[]" | "string[]" | "Holder[]" => (8, 4),
+        "u128" => (16, 16),
+        "u64?" => (16, 8),
         "elements" => (12, 4),
+        "bytes" | "string" | "u16[]" | "u32[]" | "u64[]" | "string[]" => (8, 4),
+        "Holder[]" | "MemberStatus[]" | "ShardStatus[]" => (8, 4),
         _ => panic!("the document uses the kind {kind} without saying what it is"),
     }
 }
@@ -59,7 +65,7 @@ fn element_bytes(tag: u8) -> usize {
 /// Strings up to this long lie in their own eight bytes.
 const INLINE_MAX: usize = 8;
 
-pub(crate) fn encode(shape: &Shape, values: &[Value]) -> Vec<u8> {
+pub(crate) fn encode(shape: &DocumentedShape, values: &[Value]) -> Vec<u8> {
     let mut body = Vec::new();
     // The data first, field by field …
     let data = put_all_data(&mut body, shape, values);
@@ -69,13 +75,13 @@ pub(crate) fn encode(shape: &Shape, values: &[Value]) -> Vec<u8> {
     body
 }
 
-fn put_all_data(body: &mut Vec<u8>, shape: &Shape, values: &[Value]) -> Vec<usize> {
+fn put_all_data(body: &mut Vec<u8>, shape: &DocumentedShape, values: &[Value]) -> Vec<usize> {
     assert_eq!(shape.fields.len(), values.len());
     shape.fields.iter().zip(values).map(|(field, value)| put_data(body, field, value)).collect()
 }
 
 /// Appends the fields themselves, which refer to data further ahead.
-fn put_fields(body: &mut Vec<u8>, shape: &Shape, values: &[Value], data: &[usize]) {
+fn put_fields(body: &mut Vec<u8>, shape: &DocumentedShape, values: &[Value], data: &[usize]) {
     let root = body.len();
     body.resize(root + shape.size, 0);
     for ((field, value), data) in shape.fields.iter().zip(values).zip(data) {
@@ -83,6 +89,9 @@ fn put_fields(body: &mut Vec<u8>, shape: &Shape, values: &[Value], data: &[usize
         let bytes: Vec<u8> = match value {
             Value::Unsigned(number) => number.to_le_bytes()[..layout(&field.kind).0].to_vec(),
             Value::Signed(number) => number.to_le_bytes().to_vec(),
+            Value::Wide(number) => number.to_le_bytes().to_vec(),
+            Value::Maybe(None) => vec![0; 16],
+            Value::Maybe(Some(number)) => [1_u64.to_le_bytes(), number.to_le_bytes()].concat(),
             Value::Bool(value) => vec![u8::from(*value)],
             Value::Bytes(bytes) => reference(at, *data, bytes.len()).to_vec(),
             Value::Shorts(shorts) => reference(at, *data, shorts.len()).to_vec(),
@@ -101,7 +110,7 @@ fn put_fields(body: &mut Vec<u8>, shape: &Shape, values: &[Value], data: &[usize
 }
 
 /// Appends what a field refers to and says where it is.
-fn put_data(body: &mut Vec<u8>, field: &Field, value: &Value) -> usize {
+fn put_data(body: &mut Vec<u8>, field: &DocumentedField, value: &Value) -> usize {
     let mut put = |alignment, bytes: &[u8]| {
         align(body, alignment);
         body.extend_from_slice(bytes);
@@ -109,6 +118,7 @@ fn put_data(body: &mut Vec<u8>, field: &Field, value: &Value) -> usize {
     };
     match value {
         Value::Unsigned(_) | Value::Signed(_) | Value::Bool(_) => 0,
+        Value::Wide(_) | Value::Maybe(_) => 0,
         Value::Bytes(bytes) => put(1, bytes),
         Value::Elements(tag, numbers) => put(element_bytes(*tag), numbers),
         Value::Shorts(shorts) => {
@@ -184,16 +194,20 @@ fn align(body: &mut Vec<u8>, alignment: usize) {
     body.resize(body.len().next_multiple_of(alignment), 0);
 }
 
-pub(crate) fn decode(shape: &Shape, body: &[u8]) -> Vec<Value> {
+pub(crate) fn decode(shape: &DocumentedShape, body: &[u8]) -> Vec<Value> {
     fields(shape, body, body.len() - shape.size)
 }
 
-fn fields(shape: &Shape, body: &[u8], root: usize) -> Vec<Value> {
-    let decode = |field: &Field| {
+fn fields(shape: &DocumentedShape, body: &[u8], root: usize) -> Vec<Value> {
+    let decode = |field: &DocumentedField| {
         let at = root + field.offset;
         match field.kind.as_str() {
             "bool" => Value::Bool(body[at] == 1),
             "i64" => Value::Signed(i64::from_le_bytes(chunk(body, at))),
+            "u128" => Value::Wide(u128::from_le_bytes(chunk(body, at))),
+            "u64?" => {
+                Value::Maybe((body[at] == 1).then(|| u64::from_le_bytes(chunk(body, at + 8))))
+            }
             "bytes" => {
                 let (data, count) = referred(body, at);
                 Value::Bytes(body[data..data + count].to_vec())
@@ -213,7 +227,7 @@ fn fields(shape: &Shape, body: &[u8], root: usize) -> Vec<Value> {
                 let long = |index| u64::from_le_bytes(chunk(body, data + index * 8));
                 Value::Longs((0..count).map(long).collect())
             }
-            "Holder[]" => {
+            "Holder[]" | "MemberStatus[]" | "ShardStatus[]" => {
                 let (data, count) = referred(body, at);
                 let shape = field.items.as_ref().expect("items have a shape");
                 let item = |index| fields(shape, body, data + index * shape.size);

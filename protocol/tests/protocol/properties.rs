@@ -11,7 +11,7 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 
 use crate::allocation::decode_as_everything;
-use crate::samples::{self, Aligned, Material, Numbers};
+use crate::samples::{self, Aligned, SampleMaterial, SampleNumbers};
 use crate::{document, golden};
 
 proptest! {
@@ -454,7 +454,7 @@ fn header() -> impl Strategy<Value = Header> {
     })
 }
 
-fn material() -> impl Strategy<Value = Material> {
+fn material() -> impl Strategy<Value = SampleMaterial> {
     let ints = (any::<i64>(), any::<i64>());
     let numbers = (any::<u64>(), any::<u64>(), any::<u32>(), any::<u32>());
     let bytes = (vec(any::<u8>(), 0..40), vec(any::<u8>(), 0..40));
@@ -467,7 +467,7 @@ fn material() -> impl Strategy<Value = Material> {
     );
     let pairs = vec((vec(any::<u8>(), 0..8), vec(any::<u8>(), 0..8)), 0..8);
     let parts = (ints, numbers, bytes, names, rest, choices, pairs);
-    parts.prop_map(|(ints, numbers, bytes, names, rest, choices, pairs)| Material {
+    parts.prop_map(|(ints, numbers, bytes, names, rest, choices, pairs)| SampleMaterial {
         int: ints.0,
         other_int: ints.1,
         number: numbers.0,
@@ -501,10 +501,10 @@ fn object_name() -> impl Strategy<Value = String> {
 }
 
 /// Floats of all bit patterns.
-fn some_numbers() -> impl Strategy<Value = Numbers> {
+fn some_numbers() -> impl Strategy<Value = SampleNumbers> {
     prop_oneof![
-        vec(any::<u64>().prop_map(f64::from_bits), 0..20).prop_map(Numbers::F64),
-        vec(any::<u32>().prop_map(f32::from_bits), 0..20).prop_map(Numbers::F32),
-        vec(any::<i64>(), 0..20).prop_map(Numbers::I64),
+        vec(any::<u64>().prop_map(f64::from_bits), 0..20).prop_map(SampleNumbers::F64),
+        vec(any::<u32>().prop_map(f32::from_bits), 0..20).prop_map(SampleNumbers::F32),
+        vec(any::<i64>(), 0..20).prop_map(SampleNumbers::I64),
     ]
 }

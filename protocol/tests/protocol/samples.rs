@@ -1,13 +1,16 @@
 //! One value of everything that goes over the wire, made from given material.
 //!
-//! A new op has a sample because it is in the table, and with it a golden frame, a row in PROTOCOL.md
-//! and its place in every property. The match over statuses is exhaustive for the same reason.
+//! A new op has a sample because it is in the table, and with it a golden frame, a row in
+//! PROTOCOL.md and its place in every property. The match over statuses is exhaustive for the same
+//! reason.
 
 use catena_protocol::op::{
     Arrival, BarrierOp, CellOp, Contribution, CounterOp, Edge, FlagOp, FutureOp, LatchOp, ListOp,
     LockOp, LogOp, Loss, MapOp, Merge, ObjectOp, Permit, ReduceOp, ReductionOp, ScanArgs, ScanWhat,
     ScopeOp, SemaphoreOp, SessionOp, SetOp, UserOp, VectorOp,
 };
+use catena_protocol::operator::{self, MemberStatus, NodeStatus, ShardStatus};
+use catena_protocol::peer::PeerHello;
 use catena_protocol::{
     Elements, Fault, FrameKind, Header, Hello, Holder, Inspection, Items, ItemsBuf, Kind, Listed,
     ListingBuf, Members, Missing, ObjectId, Op, OpCode, Refusal, Reply, ReplyShape, Scalar,
@@ -16,7 +19,7 @@ use catena_protocol::{
 
 /// What samples are made of.
 #[derive(Clone, Debug)]
-pub(crate) struct Material {
+pub(crate) struct SampleMaterial {
     pub(crate) int: i64,
     pub(crate) other_int: i64,
     pub(crate) number: u64,
@@ -32,42 +35,42 @@ pub(crate) struct Material {
     pub(crate) merge: Merge,
     pub(crate) loss: Loss,
     pub(crate) what: ScanWhat,
-    pub(crate) numbers: Numbers,
+    pub(crate) numbers: SampleNumbers,
     /// An even number of them, so that they are keys and values as well.
     pub(crate) items: ItemsBuf,
 }
 
-/// Numbers of one of the element types.
+/// SampleNumbers of one of the element types.
 #[derive(Clone, Debug)]
-pub(crate) enum Numbers {
+pub(crate) enum SampleNumbers {
     F64(Vec<f64>),
     F32(Vec<f32>),
     I64(Vec<i64>),
 }
 
-impl Numbers {
+impl SampleNumbers {
     pub(crate) fn elements(&self) -> Elements<'_> {
         match self {
-            Numbers::F64(values) => Elements::F64(values),
-            Numbers::F32(values) => Elements::F32(values),
-            Numbers::I64(values) => Elements::I64(values),
+            SampleNumbers::F64(values) => Elements::F64(values),
+            SampleNumbers::F32(values) => Elements::F32(values),
+            SampleNumbers::I64(values) => Elements::I64(values),
         }
     }
 
     /// The first of them, or 0.
     fn scalar(&self) -> Scalar {
         match self {
-            Numbers::F64(values) => Scalar::F64(values.first().copied().unwrap_or_default()),
-            Numbers::F32(values) => Scalar::F32(values.first().copied().unwrap_or_default()),
-            Numbers::I64(values) => Scalar::I64(values.first().copied().unwrap_or_default()),
+            SampleNumbers::F64(values) => Scalar::F64(values.first().copied().unwrap_or_default()),
+            SampleNumbers::F32(values) => Scalar::F32(values.first().copied().unwrap_or_default()),
+            SampleNumbers::I64(values) => Scalar::I64(values.first().copied().unwrap_or_default()),
         }
     }
 }
 
-impl Material {
+impl SampleMaterial {
     /// The material of the golden frames and of the examples in PROTOCOL.md.
-    pub(crate) fn golden() -> Material {
-        Material {
+    pub(crate) fn golden() -> SampleMaterial {
+        SampleMaterial {
             int: -5,
             other_int: 7,
             number: 3,
@@ -83,14 +86,14 @@ impl Material {
             merge: Merge::Append,
             loss: Loss::Break,
             what: ScanWhat::Entries,
-            numbers: Numbers::F64(vec![1.0, -2.5, 0.125]),
+            numbers: SampleNumbers::F64(vec![1.0, -2.5, 0.125]),
             items: ["beta", "2", "delta", ""].into_iter().collect(),
         }
     }
 
     /// The same with other element types, for the shapes that carry elements.
-    pub(crate) fn with(numbers: Numbers) -> Material {
-        Material { numbers, ..Material::golden() }
+    pub(crate) fn with(numbers: SampleNumbers) -> SampleMaterial {
+        SampleMaterial { numbers, ..SampleMaterial::golden() }
     }
 
     fn state(&self) -> SeatState {
@@ -135,7 +138,7 @@ impl Material {
     }
 
     fn stats(&self) -> Stats {
-        let Material { number, other_number, small, other_small, .. } = *self;
+        let SampleMaterial { number, other_number, small, other_small, .. } = *self;
         Stats {
             now_us: number,
             updates: other_number,
@@ -154,24 +157,24 @@ impl Material {
 }
 
 /// A field of an op, made of given material: by its type, and by its name where that matters.
-trait Field<'m> {
-    fn of(material: &'m Material, name: &str) -> Self;
+trait SampleField<'m> {
+    fn of(material: &'m SampleMaterial, name: &str) -> Self;
 }
 
-impl Field<'_> for bool {
-    fn of(material: &Material, name: &str) -> bool {
+impl SampleField<'_> for bool {
+    fn of(material: &SampleMaterial, name: &str) -> bool {
         material.yes == (name != "expected")
     }
 }
 
-impl Field<'_> for i64 {
-    fn of(material: &Material, _: &str) -> i64 {
+impl SampleField<'_> for i64 {
+    fn of(material: &SampleMaterial, _: &str) -> i64 {
         material.int
     }
 }
 
-impl Field<'_> for u64 {
-    fn of(material: &Material, name: &str) -> u64 {
+impl SampleField<'_> for u64 {
+    fn of(material: &SampleMaterial, name: &str) -> u64 {
         match name {
             "token" | "nonce" | "length" | "bytes_max" => material.other_number,
             _ => material.number,
@@ -179,8 +182,8 @@ impl Field<'_> for u64 {
     }
 }
 
-impl Field<'_> for u32 {
-    fn of(material: &Material, name: &str) -> u32 {
+impl SampleField<'_> for u32 {
+    fn of(material: &SampleMaterial, name: &str) -> u32 {
         match name {
             "parties" | "count" => material.other_small,
             _ => material.small,
@@ -188,8 +191,8 @@ impl Field<'_> for u32 {
     }
 }
 
-impl<'m> Field<'m> for &'m [u8] {
-    fn of(material: &'m Material, name: &str) -> &'m [u8] {
+impl<'m> SampleField<'m> for &'m [u8] {
+    fn of(material: &'m SampleMaterial, name: &str) -> &'m [u8] {
         match name {
             "key" | "expected" => &material.other_bytes,
             _ => &material.bytes,
@@ -197,8 +200,8 @@ impl<'m> Field<'m> for &'m [u8] {
     }
 }
 
-impl<'m> Field<'m> for Option<&'m [u8]> {
-    fn of(material: &'m Material, name: &str) -> Option<&'m [u8]> {
+impl<'m> SampleField<'m> for Option<&'m [u8]> {
+    fn of(material: &'m SampleMaterial, name: &str) -> Option<&'m [u8]> {
         match name {
             "expected" => material.yes.then_some(material.name.as_bytes()),
             _ => Some(&material.bytes),
@@ -206,8 +209,8 @@ impl<'m> Field<'m> for Option<&'m [u8]> {
     }
 }
 
-impl<'m> Field<'m> for &'m str {
-    fn of(material: &'m Material, name: &str) -> &'m str {
+impl<'m> SampleField<'m> for &'m str {
+    fn of(material: &'m SampleMaterial, name: &str) -> &'m str {
         match name {
             "after" => material.names.first().map_or("", |name| name),
             _ => &material.name,
@@ -215,32 +218,32 @@ impl<'m> Field<'m> for &'m str {
     }
 }
 
-impl<'m> Field<'m> for Items<'m> {
-    fn of(material: &'m Material, _: &str) -> Items<'m> {
+impl<'m> SampleField<'m> for Items<'m> {
+    fn of(material: &'m SampleMaterial, _: &str) -> Items<'m> {
         material.items.items()
     }
 }
 
-impl<'m> Field<'m> for Elements<'m> {
-    fn of(material: &'m Material, _: &str) -> Elements<'m> {
+impl<'m> SampleField<'m> for Elements<'m> {
+    fn of(material: &'m SampleMaterial, _: &str) -> Elements<'m> {
         material.numbers.elements()
     }
 }
 
-impl Field<'_> for Scalar {
-    fn of(material: &Material, _: &str) -> Scalar {
+impl SampleField<'_> for Scalar {
+    fn of(material: &SampleMaterial, _: &str) -> Scalar {
         material.numbers.scalar()
     }
 }
 
-impl Field<'_> for Merge {
-    fn of(material: &Material, _: &str) -> Merge {
+impl SampleField<'_> for Merge {
+    fn of(material: &SampleMaterial, _: &str) -> Merge {
         material.merge
     }
 }
 
-impl<'m> Field<'m> for ScanArgs<'m> {
-    fn of(material: &'m Material, _: &str) -> ScanArgs<'m> {
+impl<'m> SampleField<'m> for ScanArgs<'m> {
+    fn of(material: &'m SampleMaterial, _: &str) -> ScanArgs<'m> {
         ScanArgs {
             what: material.what,
             reverse: material.yes,
@@ -251,15 +254,15 @@ impl<'m> Field<'m> for ScanArgs<'m> {
     }
 }
 
-impl Field<'_> for Permit {
-    fn of(material: &Material, _: &str) -> Permit {
-        let Material { small, other_small, .. } = *material;
+impl SampleField<'_> for Permit {
+    fn of(material: &SampleMaterial, _: &str) -> Permit {
+        let SampleMaterial { small, other_small, .. } = *material;
         Permit { permits: other_small, count: small, hold_ms: small }
     }
 }
 
-impl<'m> Field<'m> for Arrival<'m> {
-    fn of(material: &'m Material, _: &str) -> Arrival<'m> {
+impl<'m> SampleField<'m> for Arrival<'m> {
+    fn of(material: &'m SampleMaterial, _: &str) -> Arrival<'m> {
         Arrival {
             party: &material.name,
             parties: material.other_small,
@@ -270,8 +273,8 @@ impl<'m> Field<'m> for Arrival<'m> {
     }
 }
 
-impl<'m> Field<'m> for Contribution<'m> {
-    fn of(material: &'m Material, _: &str) -> Contribution<'m> {
+impl<'m> SampleField<'m> for Contribution<'m> {
+    fn of(material: &'m SampleMaterial, _: &str) -> Contribution<'m> {
         Contribution {
             party: material.small,
             parties: material.other_small,
@@ -288,18 +291,19 @@ impl<'m> Field<'m> for Contribution<'m> {
 macro_rules! declare {
     ($(
         $(#[$doc:meta])*
-        $kind:ident = $kind_code:literal, has_objects: $objects:literal, $ops:ident $(<$a:lifetime>)?
-            $(, inline($how:ident))?
+        $kind:ident = $kind_code:literal, has_objects: $objects:literal,
+            $ops:ident $(<$a:lifetime>)? $(, inline($how:ident))?
         {$(
-            $code:ident = $wire:literal, $class:ident, $op:ident { $($field:tt $(: $name:ident)?),* }
+            $code:ident = $wire:literal, $class:ident,
+                $op:ident { $($field:tt $(: $name:ident)?),* }
                 = $shape:ident $parts:tt -> $reply:ident $(or $nothing:ident)?;
         )*}
     )*) => {
         /// The op with this code.
-        pub(crate) fn op(code: OpCode, material: &Material) -> Op<'_> {
+        pub(crate) fn op(code: OpCode, material: &SampleMaterial) -> Op<'_> {
             let op = match code {$($(
                 OpCode::$code => Op::$kind($ops::$op {
-                    $($field: Field::of(material, stringify!($field)),)*
+                    $($field: SampleField::of(material, stringify!($field)),)*
                 }),
             )*)*};
             match op {
@@ -316,7 +320,7 @@ macro_rules! declare {
 
         /// The replies to the op with this code: one, and a second without anything in it where the
         /// op may find nothing.
-        pub(crate) fn replies(code: OpCode, material: &Material) -> Vec<Reply<'_>> {
+        pub(crate) fn replies(code: OpCode, material: &SampleMaterial) -> Vec<Reply<'_>> {
             let mut replies = vec![reply(code.reply(), material)];
             match code {
                 $($($(OpCode::$code => replies.push($nothing(&replies[0])),)?)*)*
@@ -330,8 +334,8 @@ macro_rules! declare {
 catena_protocol::for_each_op!(declare);
 
 /// A reply of this shape.
-fn reply(shape: ReplyShape, material: &Material) -> Reply<'_> {
-    let Material { int, number: version, other_number, small: columns, yes, .. } = *material;
+fn reply(shape: ReplyShape, material: &SampleMaterial) -> Reply<'_> {
+    let SampleMaterial { int, number: version, other_number, small: columns, yes, .. } = *material;
     let (bytes, elements) = (&*material.bytes, material.numbers.elements());
     let (token, at) = (version, version);
     match shape {
@@ -389,7 +393,7 @@ fn nothing<'m>(something: &Reply<'m>) -> Reply<'m> {
 pub(crate) const REPLY_NAMES: [&str; 2] = ["reply", "reply-nothing"];
 
 /// A refusal with this status; none for `Ok`.
-pub(crate) fn refusal(status: Status, material: &Material) -> Option<Refusal> {
+pub(crate) fn refusal(status: Status, material: &SampleMaterial) -> Option<Refusal> {
     Some(match status {
         Status::Ok => return None,
         Status::Timeout => Refusal::Timeout(Missing {
@@ -428,7 +432,7 @@ pub(crate) fn request(code: OpCode) -> Header {
 }
 
 /// Every frame there is, by name: requests, replies, refusals and the handshake.
-pub(crate) fn frames(material: &Material) -> Vec<(String, Vec<u8>)> {
+pub(crate) fn frames(material: &SampleMaterial) -> Vec<(String, Vec<u8>)> {
     let mut frames = Vec::new();
     let mut add = |name: String, write: &dyn Fn(&mut Vec<u8>)| {
         let mut out = Vec::new();
@@ -496,6 +500,69 @@ pub(crate) fn welcome_in_a_cluster() -> Welcome {
         },
         ..welcome()
     }
+}
+
+pub(crate) fn peer_hello() -> PeerHello {
+    PeerHello {
+        from: 1 << 100 | 1,
+        to: 2,
+        shards: 64,
+        core: 1,
+        cores: 2,
+        cluster: "a cluster".to_owned(),
+    }
+}
+
+pub(crate) fn operator_requests() -> [operator::Request; 3] {
+    [operator::Request::Status, operator::Request::Remove(1 << 100), operator::Request::Join]
+}
+
+pub(crate) fn operator_replies() -> [operator::Reply; 5] {
+    let text = str::to_owned;
+    let member = |node, name: &str| MemberStatus {
+        node,
+        name: text(name),
+        control: text("10.0.1.5:7399"),
+        silent_us: 1_500,
+        suspected: text("silent"),
+    };
+    let shard = |shard, role: &str| ShardStatus {
+        shard,
+        role: text(role),
+        applied: 9,
+        committed: 8,
+        lag: 1,
+        objects: 7,
+        sessions: 6,
+        bytes: 5_000,
+    };
+    let status = NodeStatus {
+        node: 1 << 100,
+        name: text("node-a"),
+        cluster: text("a cluster"),
+        engine: text("catena-engine 0.1.0"),
+        epoch: 3,
+        standing: text("member"),
+        active: true,
+        replicas: 3,
+        min_members: 2,
+        proposal: text("to remove node-b"),
+        lease_us: Some(900_000),
+        learner: 5,
+        teacher: 6,
+        rejoins_ms: 4_000,
+        register_trouble: text("it times out"),
+        members: vec![member(1 << 100, "node-a"), member(2, "another node")],
+        shards: vec![shard(0, "head"), shard(1, "middle, at times")],
+    };
+    let alone = NodeStatus { lease_us: None, members: vec![], shards: vec![], ..status.clone() };
+    [
+        operator::Reply::Status(Box::new(status)),
+        operator::Reply::Status(Box::new(alone)),
+        operator::Reply::Accepted,
+        operator::Reply::Refused(text("short")),
+        operator::Reply::Refused(text("a reason that is longer than eight bytes")),
+    ]
 }
 
 /// A copy of bytes on a multiple of 16, as a receive buffer has them.

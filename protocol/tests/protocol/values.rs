@@ -5,6 +5,8 @@ use catena_protocol::op::{
     LockOp, LogOp, MapOp, Merge, ObjectOp, Permit, ReductionOp, ScanArgs, ScopeOp, SemaphoreOp,
     SessionOp, SetOp, UserOp, VectorOp,
 };
+use catena_protocol::operator::{self, MemberStatus, NodeStatus, ShardStatus};
+use catena_protocol::peer::PeerHello;
 use catena_protocol::{
     Elements, Fault, Hello, Holder, Inspection, Items, Kind, Listing, Missing, Op, Refusal, Reply,
     Scalar, SeatState, Stats, Usage, Welcome,
@@ -15,79 +17,79 @@ use crate::plain::Value;
 /// Fields with their names.
 pub(crate) type Values = Vec<(&'static str, Value)>;
 
-/// Fields of a body that one part of an op becomes. `name` is what PROTOCOL.md calls the field if it
-/// is one.
-trait Part {
+/// Fields of a body that one part of an op becomes. `name` is what PROTOCOL.md calls the field if
+/// it is one.
+trait ShapePart {
     fn fields(self, name: &'static str) -> Values;
 }
 
-impl Part for bool {
+impl ShapePart for bool {
     fn fields(self, name: &'static str) -> Values {
         vec![(name, Value::Bool(self))]
     }
 }
 
-impl Part for i64 {
+impl ShapePart for i64 {
     fn fields(self, name: &'static str) -> Values {
         vec![(name, Value::Signed(self))]
     }
 }
 
-impl Part for u32 {
+impl ShapePart for u32 {
     fn fields(self, name: &'static str) -> Values {
         vec![(name, number(self))]
     }
 }
 
-impl Part for u64 {
+impl ShapePart for u64 {
     fn fields(self, name: &'static str) -> Values {
         vec![(name, number(self))]
     }
 }
 
-impl Part for Merge {
+impl ShapePart for Merge {
     fn fields(self, name: &'static str) -> Values {
         vec![(name, number(self.to_wire()))]
     }
 }
 
-impl Part for &[u8] {
+impl ShapePart for &[u8] {
     fn fields(self, name: &'static str) -> Values {
         vec![(name, of_bytes(self))]
     }
 }
 
-impl Part for Option<&[u8]> {
+impl ShapePart for Option<&[u8]> {
     fn fields(self, name: &'static str) -> Values {
         vec![(name, of_bytes(self.unwrap_or_default()))]
     }
 }
 
-impl Part for &str {
+impl ShapePart for &str {
     fn fields(self, name: &'static str) -> Values {
         vec![(name, of_text(self))]
     }
 }
 
-impl Part for Elements<'_> {
+impl ShapePart for Elements<'_> {
     fn fields(self, name: &'static str) -> Values {
         vec![(name, of_elements(self))]
     }
 }
 
-impl Part for Items<'_> {
+impl ShapePart for Items<'_> {
     fn fields(self, _: &'static str) -> Values {
         of_items(self).into()
     }
 }
 
-impl Part for Scalar {
+impl ShapePart for Scalar {
     fn fields(self, _: &'static str) -> Values {
         of_scalar(self)
     }
 }
 
-impl Part for ScanArgs<'_> {
+impl ShapePart for ScanArgs<'_> {
     fn fields(self, _: &'static str) -> Values {
         let ScanArgs { what, reverse, limit, from, to } = self;
         let edge = |edge: Edge<'_>| match edge {
@@ -108,14 +110,14 @@ impl Part for ScanArgs<'_> {
     }
 }
 
-impl Part for Permit {
+impl ShapePart for Permit {
     fn fields(self, _: &'static str) -> Values {
         let Permit { permits, count, hold_ms } = self;
         vec![("permits", number(permits)), ("count", number(count)), ("hold_ms", number(hold_ms))]
     }
 }
 
-impl Part for Arrival<'_> {
+impl ShapePart for Arrival<'_> {
     fn fields(self, _: &'static str) -> Values {
         let Arrival { party, parties, generation, hold_ms, loss } = self;
         vec![
@@ -128,7 +130,7 @@ impl Part for Arrival<'_> {
     }
 }
 
-impl Part for Contribution<'_> {
+impl ShapePart for Contribution<'_> {
     fn fields(self, _: &'static str) -> Values {
         let Contribution { party, parties, round, op, hold_ms, loss, elements } = self;
         vec![
@@ -172,8 +174,8 @@ macro_rules! fields {
 macro_rules! declare {
     ($(
         $(#[$doc:meta])*
-        $kind:ident = $kind_code:literal, has_objects: $objects:literal, $ops:ident $(<$a:lifetime>)?
-            $(, inline($how:ident))?
+        $kind:ident = $kind_code:literal, has_objects: $objects:literal,
+            $ops:ident $(<$a:lifetime>)? $(, inline($how:ident))?
         {$(
             $code:ident = $wire:literal, $class:ident, $op:ident $fields:tt
                 = $shape:ident $parts:tt -> $reply:ident $(or $nothing:ident)?;
@@ -397,6 +399,74 @@ pub(crate) fn of_welcome(welcome: &Welcome) -> Values {
         ("cores", Value::Shorts(welcome.members.cores.clone())),
         ("addresses", Value::Texts(welcome.members.addresses.clone())),
         ("chains", Value::Shorts(welcome.members.chains.clone())),
+    ]
+}
+
+pub(crate) fn of_peer_hello(hello: &PeerHello) -> Values {
+    vec![
+        ("from", Value::Wide(hello.from)),
+        ("to", Value::Wide(hello.to)),
+        ("shards", number(hello.shards)),
+        ("core", number(hello.core)),
+        ("cores", number(hello.cores)),
+        ("cluster", Value::Text(hello.cluster.clone())),
+    ]
+}
+
+pub(crate) fn of_operator_request(request: &operator::Request) -> Values {
+    let (request, node) = match *request {
+        operator::Request::Status => (0_u8, 0),
+        operator::Request::Remove(node) => (1, node),
+        operator::Request::Join => (2, 0),
+    };
+    vec![("request", number(request)), ("node", Value::Wide(node))]
+}
+
+/// Of a reply that is a refusal.
+pub(crate) fn of_operator_refusal(reason: &str) -> Values {
+    vec![("reply", number(2_u8)), ("reason", Value::Text(reason.to_owned()))]
+}
+
+pub(crate) fn of_node_status(status: &NodeStatus) -> Values {
+    let member = |member: &MemberStatus| {
+        vec![
+            Value::Wide(member.node),
+            Value::Text(member.name.clone()),
+            Value::Text(member.control.clone()),
+            number(member.silent_us),
+            Value::Text(member.suspected.clone()),
+        ]
+    };
+    let shard = |shard: &ShardStatus| {
+        vec![
+            number(shard.shard),
+            Value::Text(shard.role.clone()),
+            number(shard.applied),
+            number(shard.committed),
+            number(shard.lag),
+            number(shard.objects),
+            number(shard.sessions),
+            number(shard.bytes),
+        ]
+    };
+    vec![
+        ("node", Value::Wide(status.node)),
+        ("name", Value::Text(status.name.clone())),
+        ("cluster", Value::Text(status.cluster.clone())),
+        ("engine", Value::Text(status.engine.clone())),
+        ("epoch", number(status.epoch)),
+        ("standing", Value::Text(status.standing.clone())),
+        ("active", Value::Bool(status.active)),
+        ("replicas", number(status.replicas)),
+        ("min_members", number(status.min_members)),
+        ("proposal", Value::Text(status.proposal.clone())),
+        ("lease_us", Value::Maybe(status.lease_us)),
+        ("learner", Value::Wide(status.learner)),
+        ("teacher", Value::Wide(status.teacher)),
+        ("rejoins_ms", number(status.rejoins_ms)),
+        ("register_trouble", Value::Text(status.register_trouble.clone())),
+        ("members", Value::Shapes(status.members.iter().map(member).collect())),
+        ("shards", Value::Shapes(status.shards.iter().map(shard).collect())),
     ]
 }
 
