@@ -22,14 +22,14 @@
 //! that the machine sleeps, after that what it is called with had arrived.
 
 mod action;
-mod grants;
 mod joining;
+mod lease_grants;
 mod leases;
 mod message;
 mod peers;
 mod proposals;
-mod reads;
-mod rotation;
+mod register_reads;
+mod reordering;
 mod status;
 pub mod timing;
 mod view;
@@ -41,14 +41,14 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 pub use self::action::{Action, Outcome, Reading, Report};
-use self::grants::Grants;
 use self::joining::{Gate, Learner, Teacher};
+use self::lease_grants::Grants;
 pub use self::message::PeerMessage;
 use self::peers::Peers;
 pub use self::peers::Suspicion;
 use self::proposals::{ChangeIds, Proposal};
-use self::reads::Reads;
-use self::rotation::Rotation;
+use self::register_reads::Reads;
+use self::reordering::Rotation;
 use self::timing::{Due, PAUSE_MS, POLL_MS, POLL_OUTSIDE_MS, REJOIN_MS, REJOIN_MS_MAX, doubled};
 use self::view::Views;
 pub use self::view::{Lease, View};

@@ -5,9 +5,9 @@
 //! - [`member`]: one node's part in the cluster: leases, suspicion, proposals, joining;
 //! - `replica`: a shard in its chain: its log, what it forwards, acknowledges and answers when.
 
-mod held;
 mod log;
 pub mod member;
+mod pending_replies;
 pub mod record;
 pub mod replica;
 pub mod rules;

@@ -19,8 +19,8 @@
 //! Storage on CRAQ* (ATC 2009), of which the reads are a variant that waits instead of asking the
 //! tail.
 
-mod passing;
-mod teaching;
+mod forwarding;
+mod state_transfer;
 
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
@@ -29,9 +29,9 @@ use core::ops::DerefMut;
 use catena_protocol::peer::{self, Entry};
 use catena_protocol::{Fault, Frame, FrameKind, Header, ObjectId, OpCode, ShardId, Stats, Status};
 
-use self::teaching::Learner;
-use super::held::Held;
+use self::state_transfer::Learner;
 use super::log::Log;
+use super::pending_replies::Held;
 use super::record::NodeId;
 use super::rules::Rules;
 use crate::ahead::Step;

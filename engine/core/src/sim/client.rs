@@ -13,8 +13,8 @@ use catena_protocol::{
 };
 
 use super::history::{Call, History, What};
+use super::profile::Swarm;
 use super::random::Random;
-use super::swarm::Swarm;
 use crate::chain::record::Record;
 
 /// A client.

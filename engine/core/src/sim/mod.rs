@@ -25,21 +25,21 @@ mod client;
 mod history;
 mod network;
 mod node;
+mod oracle;
+mod profile;
 mod random;
 mod register;
-mod swarm;
+mod simulation;
 #[cfg(test)]
 mod tests;
 mod trace;
-mod truth;
-mod world;
 
 use alloc::format;
 use alloc::string::String;
 use alloc::string::ToString;
 use core::panic::AssertUnwindSafe;
 
-use self::world::World;
+use self::simulation::World;
 use crate::chain::rules::Rules;
 use crate::unwind;
 

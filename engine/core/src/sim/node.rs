@@ -5,7 +5,7 @@ use alloc::vec::Vec;
 
 use catena_protocol::{Header, ShardId};
 
-use super::world::Event;
+use super::simulation::Event;
 use crate::chain::member::{Action, Member};
 use crate::chain::record::NodeId;
 use crate::chain::replica::{Exits, Replica, Report};

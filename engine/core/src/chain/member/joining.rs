@@ -13,7 +13,7 @@
 
 use super::action::{Action, Report};
 use super::message::PeerMessage;
-use super::rotation::conductor;
+use super::reordering::conductor;
 use super::timing::{
     BEAT_MS, Due, LEARNER_AGAIN_MS, LEARNER_SILENT_MS, RESYNC_MS, TOTAL_LOSS_MS, UNTAUGHT_MAX,
 };

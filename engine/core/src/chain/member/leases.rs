@@ -1,7 +1,7 @@
 //! How a member asks for grants and gives them, and when those of older epochs are over.
 
 use super::action::{Action, Report};
-use super::grants::held_us;
+use super::lease_grants::held_us;
 use super::message::PeerMessage;
 use super::timing::{BEAT_MS, Due, EARLY_BEAT_MS, EARLY_MS};
 use super::{Member, Standing};

@@ -1,17 +1,17 @@
 //! The membership's tests: scenarios as data, random ones with a ground truth, each rule left out,
 //! and clocks at their limits.
 
-mod chance;
 mod clocks;
+mod cluster;
+mod fault_injection;
 mod faults;
-mod mischief;
+mod oracle;
+mod random;
 mod register;
 mod rules;
 mod scenarios;
 mod script;
 mod seeds;
-mod truth;
-mod world;
 
 use crate::chain::record::{Heads, Settings};
 

@@ -1,10 +1,10 @@
 //! The holder's lease ends before the granter's promise, as long as clocks keep what the record says
 //! of them.
 
+use super::cluster::World;
+use super::oracle as truth;
 use super::settings;
-use super::truth;
-use super::world::World;
-use crate::chain::member::grants::held_us;
+use crate::chain::member::lease_grants::held_us;
 use crate::chain::record::{ChangeId, NodeId, NodeInfo, Record, Settings};
 use crate::chain::rules::Rules;
 use alloc::vec;

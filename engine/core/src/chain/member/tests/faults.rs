@@ -1,7 +1,7 @@
 //! How much goes wrong.
 
-use super::chance::Chance;
-use super::world::Fate;
+use super::cluster::Fate;
+use super::random::Chance;
 
 /// Of a thousand messages, accesses or turns (five a second), how many.
 #[derive(Clone, Debug, Default)]

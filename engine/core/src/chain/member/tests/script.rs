@@ -23,8 +23,8 @@
 //! next conflict | next failed # of the next proposal
 //! ```
 
-use super::world::{Fate, Node, Place, World};
-use super::{settings, truth};
+use super::cluster::{Fate, Node, Place, World};
+use super::{oracle as truth, settings};
 use crate::chain::member::Member;
 use crate::chain::record::{NodeId, Settings};
 use crate::chain::rules::Rules;

@@ -1,10 +1,10 @@
 //! Random worlds: whatever goes wrong, what must hold holds; and when nothing goes wrong any more,
 //! everything is well soon.
 
-use super::chance::Chance;
+use super::cluster::World;
 use super::faults::Faults;
-use super::world::World;
-use super::{settings, truth};
+use super::random::Chance;
+use super::{oracle as truth, settings};
 use crate::chain::record::{Heads, Settings};
 use crate::chain::rules::Rules;
 use alloc::format;

@@ -13,10 +13,10 @@ use alloc::string::ToString;
 use alloc::vec;
 use alloc::vec::Vec;
 
-use super::chance::Chance;
 use super::faults::Faults;
+use super::oracle as truth;
+use super::random::Chance;
 use super::register::Register;
-use super::truth;
 use crate::chain::member::{Action, Member, Outcome, PeerMessage, Reading, Report, Start, View};
 use crate::chain::record::RecordToken;
 use crate::chain::record::{ChangeId, ChangeKind, NodeId, NodeInfo, Record, Settings};

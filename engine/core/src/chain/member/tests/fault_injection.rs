@@ -1,7 +1,7 @@
 //! What goes wrong by itself, and what is done to make it worse.
 
-use super::chance::Chance;
-use super::world::{Event, MS, Place, World};
+use super::cluster::{Event, MS, Place, World};
+use super::random::Chance;
 use crate::chain::member::Member;
 use crate::chain::record::{NodeId, Record};
 use alloc::format;

@@ -1,10 +1,10 @@
 //! The world: what happens next, and to whom.
 
-mod asks;
-mod between;
-mod calls;
+mod client_calls;
 mod faults;
 mod nodes;
+mod register_access;
+mod transport;
 
 use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, VecDeque};
@@ -24,11 +24,11 @@ use super::client::{Client, Heard, name_of};
 use super::history::History;
 use super::network::{Bytes, Network, aligned};
 use super::node::{Clock, Life, Turn};
+use super::oracle::Truth;
+use super::profile::Swarm;
 use super::random::Random;
 use super::register::Register;
-use super::swarm::Swarm;
 use super::trace::Trace;
-use super::truth::Truth;
 use crate::chain::member::{Action, Member, Outcome, PeerMessage, Reading, Start, View};
 use crate::chain::record::RecordToken;
 use crate::chain::record::{ChangeId, NodeId, NodeInfo, Record, Settings};

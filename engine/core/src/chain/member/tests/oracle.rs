@@ -5,7 +5,7 @@ use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
 
-use super::world::{Node, World};
+use super::cluster::{Node, World};
 use crate::chain::member::View;
 use crate::chain::record::NodeId;
 
