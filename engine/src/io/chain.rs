@@ -15,9 +15,11 @@ use super::core::Core;
 use super::link::{Calls, PeerCore};
 use super::notice::{CoreCluster, Notice, Notices};
 use super::notify::Notify;
-use catena_core::chain::member::View;
+use catena_core::chain::assignment::Assignment;
+use catena_core::chain::member::MembershipView;
+use catena_core::chain::outbox::ReplicaReport;
 use catena_core::chain::record::{NodeId, Record};
-use catena_core::chain::replica::{Post, Replica, Report};
+use catena_core::chain::replica::Replica;
 use catena_core::shard::{Census, Time};
 
 /// What a core knows of its cluster.
@@ -26,7 +28,7 @@ pub(super) struct Chain {
     notices: Notices,
     /// This life of the node.
     pub(super) life: Cell<NodeId>,
-    view: RefCell<Option<Arc<View>>>,
+    view: RefCell<Option<Arc<MembershipView>>>,
     /// The members of that view, as clients are told.
     members: RefCell<Members>,
     /// Whether updates are refused until the order of the chains has changed.
@@ -75,7 +77,7 @@ impl Chain {
     }
 
     /// The last view, if there was one in this life.
-    pub(super) fn view(&self) -> Option<Arc<View>> {
+    pub(super) fn view(&self) -> Option<Arc<MembershipView>> {
         self.view.borrow().clone()
     }
 
@@ -120,7 +122,7 @@ impl Core {
     }
 
     /// Acts according to a view from now on.
-    pub(super) fn look(self: &Rc<Core>, view: &Arc<View>) {
+    pub(super) fn look(self: &Rc<Core>, view: &Arc<MembershipView>) {
         let Some(chain) = self.chain() else { return };
         let before = chain.view.replace(Some(view.clone()));
         self.epoch.set(view.epoch);
@@ -138,9 +140,9 @@ impl Core {
         let life = chain.life.get();
         self.begin_turn();
         self.for_each_replica(|shard, replica, out| {
-            replica.on_post(view.post(life, shard), out);
+            replica.on_assignment(view.assignment(life, shard), out);
             if is_new_lesson {
-                replica.leave_off();
+                replica.stop_transfer();
             }
         });
         self.go_on_teaching();
@@ -156,17 +158,18 @@ impl Core {
             });
         }
         self.call_peers(chain);
-        chain.resting.set(view.resting && view.member);
+        chain.resting.set(view.quiescing && view.member);
         self.report_rest(chain);
         chain.unconfirmed.set(Some(view.number));
         self.confirm(chain);
     }
 
     /// Whether this node was the head of shards of this core that have another one now.
-    fn has_lost_heads(&self, before: &View, now: &View) -> bool {
+    fn has_lost_heads(&self, before: &MembershipView, now: &MembershipView) -> bool {
         let Some(chain) = self.chain().filter(|_| before.epoch != now.epoch) else { return false };
-        let is_ours =
-            |view: &View, shard| view.record.chain(shard).first() == Some(&chain.life.get());
+        let is_ours = |view: &MembershipView, shard| {
+            view.record.chain(shard).first() == Some(&chain.life.get())
+        };
         let shards = self.shards.borrow();
         let mut ids = shards.iter().map(|replica| replica.shard().id());
         ids.any(|shard| is_ours(before, shard) && !is_ours(now, shard))
@@ -187,23 +190,23 @@ impl Core {
         }
     }
 
-    pub(super) fn on_report(&self, shard: ShardId, report: Report) {
+    pub(super) fn on_report(&self, shard: ShardId, report: ReplicaReport) {
         self.notice(match report {
-            Report::Behind(peer) => Notice::Behind(peer),
-            Report::Diverged(peer) => Notice::Diverged { peer, shard },
+            ReplicaReport::Behind(peer) => Notice::Behind(peer),
+            ReplicaReport::Diverged(peer) => Notice::Diverged { peer, shard },
         });
     }
 
     pub(super) fn on_link_lost(self: &Rc<Core>, chain: &Chain, peer: NodeId) {
         let Some(view) = chain.view() else { return };
-        if view.teacher == Some(peer) && !view.member {
+        if view.source == Some(peer) && !view.member {
             self.notice(Notice::SyncLost { epoch: view.epoch });
         }
         self.call_peers(chain);
     }
 
     /// Hangs up on nodes that have left.
-    fn hang_up_on_strangers(&self, view: &View) {
+    fn hang_up_on_strangers(&self, view: &MembershipView) {
         for link in self.links.borrow().iter() {
             if view.record.is_retired(link.peer.node) {
                 link.conn.abandon();
@@ -215,7 +218,7 @@ impl Core {
     fn call_peers(self: &Rc<Core>, chain: &Chain) {
         let mut needed = Vec::new();
         for replica in self.shards.borrow().iter() {
-            let Post { predecessor, successor, .. } = *replica.post();
+            let Assignment { predecessor, successor, .. } = *replica.assignment();
             for node in [predecessor, successor].into_iter().flatten() {
                 needed.extend(self.peer_core(chain, node, replica.shard().id()));
             }
@@ -245,7 +248,7 @@ impl Core {
         let view = chain.view.borrow();
         let view = view.as_ref()?;
         let is_ours = !view.member || chain.life.get() < peer.node;
-        let is_needed = view.record.is_member(peer.node) && (view.member || view.teacher.is_some());
+        let is_needed = view.record.is_member(peer.node) && (view.member || view.source.is_some());
         let info = view.record.nodes.get(&peer.node).filter(|_| is_ours && is_needed)?;
         let fits = info.clients.len() == usize::from(peer.cores);
         info.clients.get(usize::from(peer.core)).copied().filter(|_| fits)
@@ -257,10 +260,10 @@ impl Core {
         let Some(mut lesson) = chain.lesson.get() else { return };
         loop {
             let mut shards = self.shards.borrow_mut();
-            let has_state = |last: usize| shards[last].has_taught(lesson.learner);
+            let has_state = |last: usize| shards[last].has_state(lesson.learner);
             let has_last = lesson.begun.checked_sub(1).is_none_or(has_state);
             let Some(next) = shards.get_mut(lesson.begun).filter(|_| has_last) else { break };
-            next.teach(lesson.learner);
+            next.start_transfer(lesson.learner);
             drop(shards);
             self.touch(lesson.begun);
             lesson.begun += 1;
@@ -273,7 +276,7 @@ impl Core {
         let Some(Lesson { epoch, learner, .. }) = chain.lesson.get() else { return };
         let Some(view) = chain.view().filter(|view| view.learner == Some(learner)) else { return };
         let shards = self.shards.borrow();
-        if shards.iter().all(|replica| replica.is_near(learner)) {
+        if shards.iter().all(|replica| replica.is_nearly_synced(learner)) {
             self.notice(Notice::Near { epoch, learner });
         }
         if view.gate == Some(learner) && shards.iter().all(|replica| replica.is_synced(learner)) {
@@ -319,7 +322,7 @@ impl Core {
         if !chain.resting.get() {
             return;
         }
-        if self.shards.borrow().iter().all(Replica::is_at_rest) {
+        if self.shards.borrow().iter().all(Replica::is_quiesced) {
             self.notice(Notice::AtRest { epoch: self.epoch.get() });
         }
     }
@@ -329,7 +332,7 @@ impl Core {
         let learner = self.chain().and_then(|chain| chain.lesson.get()).map(|it| it.learner);
         let status = |replica: &Replica| {
             let Census { objects, sessions, .. } = replica.shard().census();
-            let post = replica.post();
+            let post = replica.assignment();
             let role = match (post.member, post.predecessor, post.successor) {
                 (false, Some(_), _) => "learner",
                 (false, None, _) => "none",

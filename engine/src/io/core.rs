@@ -29,8 +29,10 @@ use crate::clock::Clock;
 use crate::config::CONNECTIONS_MAX;
 use crate::metrics::{Counters, Meter};
 use catena_core::ahead::Step;
+use catena_core::chain::assignment::Assignment;
+use catena_core::chain::outbox::{ReplicaOutbox, ReplicaReport};
 use catena_core::chain::record::NodeId;
-use catena_core::chain::replica::{Exits, Post, Replica, Report};
+use catena_core::chain::replica::Replica;
 use catena_core::chain::rules::Rules;
 use catena_core::shard::{Answered, Census, ConnId, Moment, Outbox, Output, Shard, Time, Types};
 
@@ -565,7 +567,7 @@ impl Outbox for Answers<'_> {
     }
 
     fn push_waited(&mut self, conn: ConnId, to: &Header, output: Output<'_>, waited_us: u64) {
-        let since = Time(self.began().0.saturating_sub(waited_us));
+        let since = Time(self.turn_start().0.saturating_sub(waited_us));
         let (op, outcome) = (to.op, output.status());
         self.answered(Answered { op, outcome, since, waited: true });
         self.write(conn, to, &output);
@@ -584,17 +586,17 @@ impl Outbox for Answers<'_> {
     }
 }
 
-impl Exits for Answers<'_> {
-    type Bytes<'b>
+impl ReplicaOutbox for Answers<'_> {
+    type PeerBuffer<'b>
         = RefMut<'b, Vec<u8>>
     where
         Self: 'b;
 
-    fn encoded(&mut self, conn: ConnId, replies: &[u8]) {
+    fn send_encoded(&mut self, conn: ConnId, replies: &[u8]) {
         self.append(conn, |unsent| unsent.extend_from_slice(replies));
     }
 
-    fn began(&self) -> Time {
+    fn turn_start(&self) -> Time {
         self.core.meter.began()
     }
 
@@ -602,19 +604,20 @@ impl Exits for Answers<'_> {
         self.core.meter.late(answered);
     }
 
-    fn peer(&mut self, node: NodeId) -> Option<RefMut<'_, Vec<u8>>> {
+    fn peer_buffer(&mut self, node: NodeId) -> Option<RefMut<'_, Vec<u8>>> {
         let is_it = |link: &&Link| link.peer.node == node && link.peer.owns(self.shard);
         self.links.iter().find(is_it).map(|link| link.conn.unsent.borrow_mut())
     }
 
-    fn report(&mut self, shard: ShardId, report: Report) {
+    fn report(&mut self, shard: ShardId, report: ReplicaReport) {
         self.core.on_report(shard, report);
     }
 }
 
 /// A shard that holds nothing: of a node alone, or of one whose place in its cluster is not known yet.
 fn fresh(config: &CoreConfig, shard: ShardId) -> Replica {
-    let post = if config.cluster.is_some() { Post::default() } else { Post::alone() };
+    let post =
+        if config.cluster.is_some() { Assignment::default() } else { Assignment::standalone() };
     let shard = Shard::new(shard, config.hash_seed, config.types.clone());
     Replica::new(shard, post, Rules::default())
 }

@@ -19,7 +19,7 @@ use tokio::sync::oneshot;
 use super::core::{Core, CoreConfig};
 use crate::config::{COMMANDS_MAX, DRAIN_MS_MAX, RING_ENTRIES};
 use crate::engine::Driver;
-use catena_core::chain::member::View;
+use catena_core::chain::member::MembershipView;
 use catena_core::chain::record::NodeId;
 use catena_core::unwind::panic_text;
 
@@ -33,7 +33,7 @@ pub(crate) enum Command {
     /// Begin another life of the node: with empty shards, and no place in the cluster yet.
     Begin(NodeId),
     /// Act according to this view from now on, and say [`Notice::Ready`](super::Notice::Ready).
-    View(Arc<View>),
+    View(Arc<MembershipView>),
     /// Say how the shards stand.
     Shards(oneshot::Sender<Vec<ShardStatus>>),
 }

@@ -1,44 +1,47 @@
-//! Answers that wait until what they say is committed.
+//! Replies that wait until the entries they depend on are committed.
 //!
-//! 1. They leave in the order in which they came, none before the entry it was given at is committed.
-//! 2. Bytes are encoded once, into one buffer that is reused.
+//! 1. Replies are sent in the order in which they were added, and none before the entry that it
+//!    depends on is committed.
+//! 2. Each reply is encoded once, into one buffer that is reused.
 
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 
 use catena_protocol::Header;
 
-use super::replica::Exits;
-use crate::shard::{Answered, ConnId, Output, Time};
+use super::outbox::ReplicaOutbox;
+use crate::shard::{Answered, ConnId, Output};
+use crate::time::Time;
 
-/// Answers of a shard that are not sent yet.
+/// Replies of a shard that are not sent yet.
 #[derive(Debug, Default)]
-pub(crate) struct Held {
-    answers: VecDeque<Answer>,
-    /// The encoded answers, one behind the other from `start` on.
+pub(crate) struct PendingReplies {
+    queue: VecDeque<PendingReply>,
+    /// The encoded replies, one after the other, beginning at `start`.
     bytes: Vec<u8>,
     start: usize,
-    /// How many answers at the end have no index yet.
+    /// The number of replies at the end of the queue that have no index yet.
     unsealed: usize,
 }
 
 #[derive(Debug)]
-struct Answer {
+struct PendingReply {
+    /// The entry on which it depends.
     index: u64,
     conn: ConnId,
     len: usize,
     answered: Answered,
 }
 
-/// Bytes that were sent may stay in front of the others until they are this many.
+/// Bytes already sent stay in front of the others until there are this many.
 const SENT_BYTES_MAX: usize = 64 * 1024;
 
-impl Held {
+impl PendingReplies {
     pub(crate) fn is_empty(&self) -> bool {
-        self.answers.is_empty()
+        self.queue.is_empty()
     }
 
-    /// Keeps an answer; [`Held::seal`] says until when.
+    /// Adds a reply; [`PendingReplies::seal`] sets the entry on which it depends.
     pub(crate) fn push(
         &mut self,
         conn: ConnId,
@@ -51,41 +54,42 @@ impl Held {
         output.write(to, &mut self.bytes);
         let len = self.bytes.len() - before;
         let answered = Answered { op: to.op, outcome: output.status(), since, waited };
-        self.answers.push_back(Answer { index: u64::MAX, conn, len, answered });
+        self.queue.push_back(PendingReply { index: u64::MAX, conn, len, answered });
         self.unsealed += 1;
     }
 
-    /// Says that the answers pushed since the last time depend on the entry `index`.
+    /// Makes the replies pushed since the last call depend on the entry `index`.
     pub(crate) fn seal(&mut self, index: u64) {
-        let sealed = self.answers.len() - self.unsealed;
-        for answer in self.answers.range_mut(sealed..) {
-            answer.index = index;
+        let sealed = self.queue.len() - self.unsealed;
+        for reply in self.queue.range_mut(sealed..) {
+            reply.index = index;
         }
         self.unsealed = 0;
     }
 
-    /// Forgets the answers pushed since the last time; says whether there were any.
+    /// Drops the replies pushed since the last [`PendingReplies::seal`]; returns whether there were
+    /// any.
     pub(crate) fn retract(&mut self) -> bool {
-        let unsealed = self.answers.split_off(self.answers.len() - self.unsealed);
-        let len: usize = unsealed.iter().map(|answer| answer.len).sum();
+        let unsealed = self.queue.split_off(self.queue.len() - self.unsealed);
+        let len: usize = unsealed.iter().map(|reply| reply.len).sum();
         self.bytes.truncate(self.bytes.len() - len);
         self.unsealed = 0;
         !unsealed.is_empty()
     }
 
-    /// Hands over the answers that depend on nothing behind the entry `committed`, those that follow one
-    /// another to the same connection in one piece.
-    pub(crate) fn release(&mut self, committed: u64, out: &mut impl Exits) {
-        while let Some(Answer { conn, mut len, answered, .. }) =
-            self.answers.pop_front_if(|answer| answer.index <= committed)
+    /// Sends the replies that depend on no entry after `committed`. Consecutive replies to one
+    /// connection are sent in one piece.
+    pub(crate) fn release(&mut self, committed: u64, out: &mut impl ReplicaOutbox) {
+        while let Some(PendingReply { conn, mut len, answered, .. }) =
+            self.queue.pop_front_if(|reply| reply.index <= committed)
         {
             out.answered(answered);
-            let is_next = |next: &mut Answer| next.index <= committed && next.conn == conn;
-            while let Some(next) = self.answers.pop_front_if(is_next) {
+            let is_next = |next: &mut PendingReply| next.index <= committed && next.conn == conn;
+            while let Some(next) = self.queue.pop_front_if(is_next) {
                 out.answered(next.answered);
                 len += next.len;
             }
-            out.encoded(conn, &self.bytes[self.start..self.start + len]);
+            out.send_encoded(conn, &self.bytes[self.start..self.start + len]);
             self.start += len;
         }
         if self.start == self.bytes.len() {
@@ -97,8 +101,8 @@ impl Held {
         }
     }
 
-    /// Forgets all answers.
+    /// Drops all replies.
     pub(crate) fn clear(&mut self) {
-        *self = Held::default();
+        *self = PendingReplies::default();
     }
 }

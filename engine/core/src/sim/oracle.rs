@@ -1,60 +1,66 @@
-//! What no single node can know: what was promised to clients, and who has to keep it.
+//! The oracle: on which entries replies depend and which were committed, over all nodes.
 
 use alloc::collections::BTreeMap;
 use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
 
-use super::node::Life;
+use super::node::SimProcess;
+use super::outcome::{FailureKind, Invariant};
 use crate::chain::record::{NodeId, Record};
 
-/// What is known of every shard.
+/// The oracle of every shard.
 #[derive(Debug)]
-pub(super) struct Truth {
-    shards: Vec<ShardTruth>,
+pub(super) struct Oracle {
+    shards: Vec<ShardOracle>,
 }
 
 #[derive(Debug, Default)]
-struct ShardTruth {
-    /// The hash of the log at every place that anybody took for committed.
+struct ShardOracle {
+    /// The hash of the log at every index that any member took for committed.
     committed: BTreeMap<u64, u64>,
-    /// Up to where clients were told something.
-    told: u64,
+    /// The last entry on which a reply to a client depended.
+    replied: u64,
 }
 
-impl Truth {
-    pub(super) fn new(shards: u32) -> Truth {
-        Truth { shards: (0..shards).map(|_| ShardTruth::default()).collect() }
+impl Oracle {
+    pub(super) fn new(shards: u32) -> Oracle {
+        Oracle { shards: (0..shards).map(|_| ShardOracle::default()).collect() }
     }
 
-    /// A client is told something that depends on all entries up to `index`.
-    pub(super) fn tell(&mut self, shard: usize, index: u64) {
-        let told = &mut self.shards[shard].told;
-        *told = index.max(*told);
+    /// Notes a reply that depends on all entries up to `index`.
+    pub(super) fn on_reply(&mut self, shard: usize, index: u64) {
+        let replied = &mut self.shards[shard].replied;
+        *replied = index.max(*replied);
     }
 
-    /// Checks a node after it did something.
-    pub(super) fn check_node(&mut self, life: &mut Life) -> Result<(), String> {
-        for (shard, replica) in life.replicas.iter().enumerate() {
-            let (committed, before) = (replica.committed(), life.committed[shard]);
-            if committed < before && replica.post().member {
-                return Err(format!(
-                    "3: shard {shard}: committed went back from {before} to {committed}"
-                ));
+    /// Checks a node after its turn.
+    pub(super) fn check_node(&mut self, process: &mut SimProcess) -> Result<(), FailureKind> {
+        let node = process.member.id();
+        let violated = |shard: usize, what: String| {
+            let detail = format!("{node}: shard {shard}: {what}");
+            Err(FailureKind::violated(Invariant::CommitsAreFinal, detail))
+        };
+        for (shard, replica) in process.replicas.iter().enumerate() {
+            let (committed, before) = (replica.committed(), process.committed[shard]);
+            if committed < before && replica.assignment().member {
+                return violated(
+                    shard,
+                    format!("committed went back from {before} to {committed}"),
+                );
             }
             if committed > replica.applied() {
-                return Err(format!("3: shard {shard}: more is committed than applied"));
+                return violated(shard, "more is committed than applied".into());
             }
-            life.committed[shard] = committed;
-            if committed == before || !replica.post().member {
+            process.committed[shard] = committed;
+            if committed == before || !replica.assignment().member {
                 continue;
             }
             let Some(hash) = replica.hash_at(committed) else { continue };
-            let known = self.shards[shard].committed.entry(committed).or_insert(hash);
-            if *known != hash {
-                return Err(format!(
-                    "3: shard {shard}: two logs are committed at {committed}: {known:x} and {hash:x}"
-                ));
+            let known = *self.shards[shard].committed.entry(committed).or_insert(hash);
+            if known != hash {
+                let what = format!("two logs are committed at {committed}: {known:x} and {hash:x}");
+                return violated(shard, what);
             }
         }
         Ok(())
@@ -64,49 +70,55 @@ impl Truth {
     pub(super) fn check_members(
         &self,
         record: &Record,
-        lives: &BTreeMap<NodeId, Life>,
-    ) -> Result<(), String> {
-        for (shard, (truth, chain)) in self.shards.iter().zip(&record.chains).enumerate() {
-            let mut before: Option<&Life> = None;
+        processes: &BTreeMap<NodeId, SimProcess>,
+    ) -> Result<(), FailureKind> {
+        for (shard, (oracle, chain)) in self.shards.iter().zip(&record.chains).enumerate() {
+            let mut predecessor: Option<&SimProcess> = None;
             for node in chain {
-                let Some(life) = lives.get(node) else { continue };
-                let replica = &life.replicas[shard];
-                let told = truth.told;
-                if replica.applied() < told {
-                    return Err(format!(
-                        "1: shard {shard}: {node} is a member and has {} entries, clients were told of {told}",
-                        replica.applied()
-                    ));
+                let Some(process) = processes.get(node) else { continue };
+                let lacks = |what: String| {
+                    let detail = format!("shard {shard}: {node} is a member and has {what}");
+                    Err(FailureKind::violated(Invariant::RepliesAreDurable, detail))
+                };
+                let replica = &process.replicas[shard];
+                let (replied, applied) = (oracle.replied, replica.applied());
+                if applied < replied {
+                    return lacks(format!("{applied} entries, a reply depends on {replied}"));
                 }
-                let (ours, known) = (replica.hash_at(told), truth.committed.get(&told));
+                let (ours, known) = (replica.hash_at(replied), oracle.committed.get(&replied));
                 if let (Some(ours), Some(known)) = (ours, known)
                     && ours != *known
                 {
-                    return Err(format!("1: shard {shard}: {node} has another entry at {told}"));
+                    return lacks(format!("another entry at {replied}"));
                 }
-                if let Some(before) = before {
-                    nests(shard, before, life)?;
+                if let Some(predecessor) = predecessor {
+                    check_nesting(shard, predecessor, process)?;
                 }
-                before = Some(life);
+                predecessor = Some(process);
             }
         }
         Ok(())
     }
 }
 
-fn nests(shard: usize, before: &Life, behind: &Life) -> Result<(), String> {
-    let (upper, lower) = (&before.replicas[shard], &behind.replicas[shard]);
-    let (a, b) = (before.member.id(), behind.member.id());
-    if lower.applied() > upper.applied() {
-        return Err(format!(
-            "2: shard {shard}: {b} has {} entries, {a} before it {}",
-            lower.applied(),
-            upper.applied()
-        ));
+fn check_nesting(
+    shard: usize,
+    predecessor: &SimProcess,
+    successor: &SimProcess,
+) -> Result<(), FailureKind> {
+    let (upper, lower) = (&predecessor.replicas[shard], &successor.replicas[shard]);
+    let (a, b) = (predecessor.member.id(), successor.member.id());
+    let (upper_len, lower_len) = (upper.applied(), lower.applied());
+    let violated = |what: String| {
+        let detail = format!("shard {shard}: {what}");
+        Err(FailureKind::violated(Invariant::LogsNest, detail))
+    };
+    if lower_len > upper_len {
+        return violated(format!("{b} has {lower_len} entries, its predecessor {a} {upper_len}"));
     }
-    match upper.hash_at(lower.applied()) {
+    match upper.hash_at(lower_len) {
         Some(hash) if hash != lower.hash() => {
-            Err(format!("2: shard {shard}: the logs of {a} and {b} differ at {}", lower.applied()))
+            violated(format!("the logs of {a} and {b} differ at {lower_len}"))
         }
         _ => Ok(()),
     }

@@ -1,4 +1,4 @@
-//! The world: what happens next, and to whom.
+//! The simulation: the cluster's parts, and the events that move it.
 
 mod client_calls;
 mod faults;
@@ -6,7 +6,6 @@ mod nodes;
 mod register_access;
 mod transport;
 
-use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, VecDeque};
 use alloc::format;
 use alloc::string::String;
@@ -19,323 +18,191 @@ use catena_protocol::frame::{self, Next};
 use catena_protocol::limits::FRAME_BYTES_MAX;
 use catena_protocol::{FrameKind, ShardId};
 
-use super::Summary;
-use super::client::{Client, Heard, name_of};
+use super::client::{ReplyEffect, SimClient, name_of};
+use super::event::{InjectedFault, RegisterReply, RegisterRequest, SimEvent};
 use super::history::History;
-use super::network::{Bytes, Network, aligned};
-use super::node::{Clock, Life, Turn};
-use super::oracle::Truth;
-use super::profile::Swarm;
-use super::random::Random;
-use super::register::Register;
+use super::network::{FrameBytes, Network, aligned};
+use super::node::{SimClock, SimProcess, TurnOutput};
+use super::oracle::Oracle;
+use super::outcome::{FailureKind, Invariant, RunSummary, SimFailure};
+use super::profile::RunProfile;
+use super::random::SimRandom;
+use super::register::SimRegister;
 use super::trace::Trace;
-use crate::chain::member::{Action, Member, Outcome, PeerMessage, Reading, Start, View};
-use crate::chain::record::RecordToken;
+use crate::chain::assignment::Assignment;
+use crate::chain::member::{
+    Action, CasOutcome, Member, MemberConfig, MembershipView, PeerMessage, ReadOutcome,
+};
 use crate::chain::record::{ChangeId, NodeId, NodeInfo, Record, Settings};
-use crate::chain::replica::{Post, Replica, Report};
+use crate::chain::replica::Replica;
 use crate::chain::rules::Rules;
 use crate::shard::{ConnId, Moment, Shard, Types};
+use crate::time::Time;
 
-/// Something that happens.
-#[derive(Clone, Debug)]
-pub(super) enum Event {
-    /// A process starts.
-    Birth {
-        slot: usize,
-        removals: u32,
-    },
-    /// A node wanted to be woken.
-    Wake {
-        node: NodeId,
-    },
-    /// A node looks after its links.
-    Tick {
-        node: NodeId,
-    },
-    Message {
-        from: NodeId,
-        to: NodeId,
-        message: Box<PeerMessage>,
-    },
-    Frames {
-        from: NodeId,
-        to: NodeId,
-        life: u64,
-        bytes: Bytes,
-    },
-    /// Somebody tries to make a link.
-    Dial {
-        from: NodeId,
-        to: NodeId,
-    },
-    View {
-        node: NodeId,
-        shard: usize,
-        view: Arc<View>,
-    },
-    CoresReady {
-        node: NodeId,
-        view: u64,
-    },
-    /// A request gets to the register; the answer goes back if there is to be one.
-    AtRegister {
-        node: NodeId,
-        ask: Ask,
-        answer: bool,
-    },
-    RegisterSays {
-        node: NodeId,
-        said: Said,
-    },
-    ClientTimer {
-        client: usize,
-        timer: u64,
-    },
-    /// A client's connection gets to a node, and the node's word to the client.
-    Hello {
-        client: usize,
-        conn: u64,
-        slot: usize,
-    },
-    Welcome {
-        client: usize,
-        conn: u64,
-        record: Option<Arc<Record>>,
-        time: u64,
-    },
-    Request {
-        node: NodeId,
-        conn: u64,
-        bytes: Bytes,
-    },
-    Reply {
-        client: usize,
-        conn: u64,
-        bytes: Bytes,
-    },
-    Hangup {
-        client: usize,
-        conn: u64,
-    },
-    /// An operator tells one node that another is not wanted.
-    Unwanted {
-        by: NodeId,
-        node: NodeId,
-    },
-    /// A learner notices that its teacher's link broke.
-    LessonLost {
-        node: NodeId,
-        epoch: u32,
-    },
-    Fault(Fault),
-    /// The faults are over.
-    Calm,
-    /// Clients begin no more calls.
-    Last,
-    End,
-}
-
+/// The node's end of a client's connection.
 #[derive(Clone, Copy, Debug)]
-pub(super) enum Fault {
-    Crash,
-    Pause,
-    Resume { node: NodeId },
-    Cut,
-    Mend { from: usize, to: usize },
-    Remove,
-    Death,
-    Reset,
-    Hangup,
-    Outage,
-    OutageOver,
-}
-
-#[derive(Clone, Debug)]
-pub(super) enum Ask {
-    Read,
-    Cas(Option<RecordToken>, Arc<Record>),
-}
-
-#[derive(Clone, Debug)]
-pub(super) enum Said {
-    Read(Reading),
-    Cas(ChangeId, Outcome),
-}
-
-/// A client's connection at the node's end.
-#[derive(Clone, Copy, Debug)]
-struct Served {
+struct ServerConn {
     client: usize,
     node: NodeId,
     arrival: [u64; 2],
 }
 
 #[derive(Debug)]
-pub(super) struct World {
+pub(super) struct Simulation {
     seed: u64,
     rules: Rules,
-    random: Random,
-    swarm: Swarm,
+    random: SimRandom,
+    profile: RunProfile,
     now: u64,
-    events: BTreeMap<(u64, u64), Event>,
+    events: BTreeMap<(u64, u64), SimEvent>,
     next_event: u64,
-    lives: BTreeMap<NodeId, Life>,
-    /// Which life is in each slot.
+    processes: BTreeMap<NodeId, SimProcess>,
+    /// The node in each slot.
     slots: Vec<Option<NodeId>>,
-    births: u64,
     network: Network,
-    register: Register,
+    register: SimRegister,
     outage: bool,
-    clients: Vec<Client>,
-    served: BTreeMap<u64, Served>,
+    clients: Vec<SimClient>,
+    server_conns: BTreeMap<u64, ServerConn>,
     next_conn: u64,
     history: History,
-    truth: Truth,
+    oracle: Oracle,
     trace: Trace,
-    calm: bool,
-    last: bool,
-    failed: Option<String>,
+    faults_over: bool,
+    calls_over: bool,
+    failed: Option<FailureKind>,
 }
 
-/// A client gives an attempt up after so long.
+/// How long a client waits for a reply.
 const ATTEMPT_US: u64 = 400_000;
 
-/// How long the cluster has to recover, and then the clients to finish.
+/// How long the cluster has to recover, and then the clients to finish their calls.
 const RECOVERY_US: u64 = 14_000_000;
 const FINISH_US: u64 = 6_000_000;
 
-/// How long an answer of the register is waited for.
+/// How long a node waits for a reply of the register.
 const REGISTER_PATIENCE_US: u64 = 2_000_000;
 
-/// Updates stand still for so long before it is called a stall.
+/// Updates without progress for so long are a stall.
 const STALL_US: u64 = 2_000_000;
 
-impl World {
-    pub(super) fn new(seed: u64, rules: Rules, printed: bool) -> World {
-        let mut random = Random::new(seed);
-        let swarm = Swarm::new(&mut random.fork());
-        let founders = (swarm.rf as usize).min(swarm.slots);
+impl Simulation {
+    pub(super) fn new(seed: u64, rules: Rules, printed: bool) -> Simulation {
+        let mut random = SimRandom::new(seed);
+        let profile = RunProfile::new(&mut random.fork());
+        let founders = (profile.rf as usize).min(profile.slots);
         let ids: Vec<NodeId> = (0..founders).map(|_| NodeId(random.wide())).collect();
         let settings = Settings {
-            shards: swarm.shards,
-            rf: swarm.rf,
-            heads: swarm.heads,
+            shards: profile.shards,
+            rf: profile.rf,
+            heads: profile.heads,
             ..Settings::default()
         };
         let infos = ids.iter().enumerate().map(|(slot, id)| (*id, info(slot))).collect();
         let record = Record::create(&settings, infos, ids[0], ChangeId(random.wide()))
-            .expect("the settings make sense");
-        let clients: Vec<Client> =
-            (0..swarm.clients).map(|id| Client::new(id, random.fork(), &swarm)).collect();
-        let mut world = World {
+            .expect("the settings are valid");
+        let clients: Vec<SimClient> =
+            (0..profile.clients).map(|id| SimClient::new(id, random.fork(), &profile)).collect();
+        let mut simulation = Simulation {
             seed,
             rules,
             now: 0,
             events: BTreeMap::new(),
             next_event: 0,
-            lives: BTreeMap::new(),
-            slots: vec![None; swarm.slots],
-            births: 0,
+            processes: BTreeMap::new(),
+            slots: vec![None; profile.slots],
             network: Network::default(),
-            register: Register::new(record),
+            register: SimRegister::new(record),
             outage: false,
             clients,
-            served: BTreeMap::new(),
+            server_conns: BTreeMap::new(),
             next_conn: 1,
             history: History::default(),
-            truth: Truth::new(swarm.shards),
+            oracle: Oracle::new(profile.shards),
             trace: Trace::new(printed),
-            calm: false,
-            last: false,
+            faults_over: false,
+            calls_over: false,
             failed: None,
             random,
-            swarm,
+            profile,
         };
-        world.prepare(&ids);
-        world
+        simulation.prepare(&ids);
+        simulation
     }
 
     fn prepare(&mut self, founders: &[NodeId]) {
-        let swarm = self.swarm.clone();
-        self.trace.say(0, || format!("seed {}: {swarm:?}", self.seed));
+        let profile = self.profile.clone();
+        self.trace.print(0, || format!("seed {}: {profile:?}", self.seed));
         for (slot, id) in founders.iter().enumerate() {
-            self.bear(slot, *id, 0);
+            self.start_node(slot, *id, 0);
         }
-        for slot in founders.len()..swarm.slots {
+        for slot in founders.len()..profile.slots {
             let at = self.random.below(2_000_000);
-            self.at(at, Event::Birth { slot, removals: 0 });
+            self.at(at, SimEvent::Start { slot, removals: 0 });
         }
-        for client in 0..swarm.clients {
+        for client in 0..profile.clients {
             let at = 1_500_000 + self.random.below(500_000);
-            self.at(at, Event::ClientTimer { client, timer: 0 });
+            self.at(at, SimEvent::ClientTimer { client, timer: 0 });
         }
         let faults = [
-            (swarm.crash_us, Fault::Crash),
-            (swarm.pause_us, Fault::Pause),
-            (swarm.cut_us, Fault::Cut),
-            (swarm.remove_us, Fault::Remove),
-            (swarm.death_us, Fault::Death),
-            (swarm.reset_us, Fault::Reset),
-            (swarm.hangup_us, Fault::Hangup),
-            (swarm.outage_us, Fault::Outage),
+            (profile.crash_us, InjectedFault::Crash),
+            (profile.pause_us, InjectedFault::Pause),
+            (profile.cut_us, InjectedFault::Cut),
+            (profile.remove_us, InjectedFault::Remove),
+            (profile.client_death_us, InjectedFault::ClientDeath),
+            (profile.link_reset_us, InjectedFault::LinkReset),
+            (profile.disconnect_us, InjectedFault::Disconnect),
+            (profile.outage_us, InjectedFault::Outage),
         ];
         for (every_us, fault) in faults {
-            self.again(1_500_000, every_us, fault);
+            self.schedule_fault(1_500_000, every_us, fault);
         }
-        let calm = 2_000_000 + swarm.storm_us;
-        self.at(calm, Event::Calm);
-        self.at(calm + RECOVERY_US, Event::Last);
-        self.at(calm + RECOVERY_US + FINISH_US, Event::End);
+        let faults_end = 2_000_000 + profile.faults_us;
+        self.at(faults_end, SimEvent::FaultsEnd);
+        self.at(faults_end + RECOVERY_US, SimEvent::CallsEnd);
+        self.at(faults_end + RECOVERY_US + FINISH_US, SimEvent::End);
     }
 
-    /// Lets everything happen.
-    pub(super) fn run(mut self) -> Result<Summary, String> {
+    /// Handles all events.
+    pub(super) fn run(mut self) -> Result<RunSummary, SimFailure> {
         while let Some(((at, number), event)) = self.events.pop_first() {
             assert!(at >= self.now, "time does not go back");
             self.now = at;
             self.trace.words([at, number]);
             self.trace.events += 1;
-            if matches!(event, Event::End) {
+            if matches!(event, SimEvent::End) {
                 break;
             }
-            self.happen(event);
+            self.handle(event);
             if self.failed.is_none() {
-                self.failed = self.truth.check_members(self.register.record(), &self.lives).err();
+                self.failed =
+                    self.oracle.check_members(self.register.record(), &self.processes).err();
             }
-            if let Some(why) = self.failed.take() {
-                self.trace.say(self.now, || format!("FAILED: {why}"));
-                return Err(format!("at {:.6} s: {why}", self.now as f64 / 1e6));
+            if let Some(kind) = self.failed.take() {
+                self.trace.print(self.now, || format!("FAILED: {kind}"));
+                return Err(self.failure(Some(self.now), kind));
             }
         }
-        self.conclude()
+        self.check_end().map_err(|kind| self.failure(None, kind))
     }
 
-    fn conclude(&self) -> Result<Summary, String> {
-        self.history.check().map_err(|why| format!("4: {why}"))?;
+    fn failure(&self, at_us: Option<u64>, kind: FailureKind) -> SimFailure {
+        SimFailure { seed: self.seed, without: self.rules.left_out(), at_us, kind }
+    }
+
+    /// Checks the invariants that hold at the end of a run.
+    fn check_end(&self) -> Result<RunSummary, FailureKind> {
+        let linearizable = self.history.check();
+        linearizable.map_err(|detail| FailureKind::violated(Invariant::Linearizable, detail))?;
         let record = self.register.record();
-        let lost = !record.members().any(|node| self.lives.contains_key(&node));
-        let open = self.clients.iter().filter_map(|client| client.call.as_ref());
+        let lost = !record.members().any(|node| self.processes.contains_key(&node));
         if !lost {
-            if let Some(pending) = open.clone().next() {
-                return Err(format!("5: a call never ended: {pending:?}"));
-            }
-            for node in record.members() {
-                let Some(life) = self.lives.get(&node) else {
-                    return Err(format!("5: {node} is a member and does not live: {record:?}"));
-                };
-                if life.member.epoch() != record.epoch || !life.member.is_active() {
-                    return Err(format!(
-                        "5: {node} is in epoch {} (active: {}), the newest is {}",
-                        life.member.epoch(),
-                        life.member.is_active(),
-                        record.epoch
-                    ));
-                }
-            }
+            let recovered = self.check_recovered(record);
+            recovered.map_err(|detail| FailureKind::violated(Invariant::Recovers, detail))?;
         }
-        self.check_digests()?;
+        self.check_states()?;
         let answered = self.history.answered() as u64;
-        Ok(Summary {
+        Ok(RunSummary {
             trace: self.trace.hash(),
             events: self.trace.events,
             answered,
@@ -345,136 +212,163 @@ impl World {
         })
     }
 
-    /// 6. Members that have applied the same have the same state.
-    fn check_digests(&self) -> Result<(), String> {
-        for shard in 0..self.swarm.shards as usize {
+    fn check_recovered(&self, record: &Record) -> Result<(), String> {
+        if let Some(pending) = self.clients.iter().find_map(|client| client.call.as_ref()) {
+            return Err(format!("a call never ended: {pending:?}"));
+        }
+        for node in record.members() {
+            let Some(process) = self.processes.get(&node) else {
+                return Err(format!("{node} is a member and does not run: {record:?}"));
+            };
+            let (epoch, active) = (process.member.epoch(), process.member.is_active());
+            if epoch != record.epoch || !active {
+                let newest = record.epoch;
+                return Err(format!(
+                    "{node} is in epoch {epoch} (active: {active}), the newest is {newest}"
+                ));
+            }
+        }
+        Ok(())
+    }
+
+    fn check_states(&self) -> Result<(), FailureKind> {
+        for shard in 0..self.profile.shards as usize {
             let mut known: BTreeMap<u64, u64> = BTreeMap::new();
             for node in self.register.record().members() {
-                let Some(life) = self.lives.get(&node) else { continue };
-                let replica = &life.replicas[shard];
+                let Some(process) = self.processes.get(&node) else { continue };
+                let replica = &process.replicas[shard];
                 let digest = replica.shard().digest();
                 if *known.entry(replica.applied()).or_insert(digest) != digest {
-                    return Err(format!("6: shard {shard}: {node} has another state"));
+                    let detail = format!("shard {shard}: {node} has another state");
+                    return Err(FailureKind::violated(Invariant::StatesAreEqual, detail));
                 }
             }
         }
         Ok(())
     }
 
-    fn at(&mut self, at: u64, event: Event) {
+    fn at(&mut self, at: u64, event: SimEvent) {
         self.next_event += 1;
         self.events.insert((at, self.next_event), event);
     }
 
-    fn fail(&mut self, why: String) {
-        self.failed.get_or_insert(why);
+    fn fail(&mut self, kind: FailureKind) {
+        self.failed.get_or_insert(kind);
     }
 
-    /// How long a message takes.
+    /// Returns how long a message takes.
     fn delay(&mut self) -> u64 {
-        let mean = self.swarm.delay_us;
+        let mean = self.profile.delay_us;
         self.random.between(mean / 2 + 1, mean * 3 / 2 + 10)
     }
 
-    /// Something that goes wrong so many times out of a thousand, as long as anything does.
-    fn mishap(&mut self, per_mille: u64) -> bool {
+    /// Returns true in `per_mille` of a thousand cases until the faults end.
+    fn occurs(&mut self, per_mille: u64) -> bool {
         let happens = self.random.per_mille(per_mille);
-        happens && !self.calm
+        happens && !self.faults_over
     }
 
-    /// Lets a fault happen some time later.
-    fn again(&mut self, after: u64, every_us: u64, fault: Fault) {
+    /// Schedules a fault.
+    fn schedule_fault(&mut self, after: u64, every_us: u64, fault: InjectedFault) {
         if every_us > 0 {
             let at = self.now + after + self.random.between(every_us / 10 + 1, every_us * 2);
-            self.at(at, Event::Fault(fault));
+            self.at(at, SimEvent::Fault(fault));
         }
     }
 
-    fn happen(&mut self, event: Event) {
-        // Who stands still takes nothing in.
+    fn handle(&mut self, event: SimEvent) {
+        // A paused process takes events later.
         let node = match &event {
-            Event::Wake { node }
-            | Event::Tick { node }
-            | Event::View { node, .. }
-            | Event::CoresReady { node, .. }
-            | Event::Unwanted { by: node, .. }
-            | Event::LessonLost { node, .. }
-            | Event::RegisterSays { node, .. }
-            | Event::Request { node, .. } => Some(*node),
-            Event::Message { to, .. } => Some(*to),
-            Event::Frames { to, .. } => Some(*to),
-            Event::Hello { slot, .. } => self.slots[*slot],
+            SimEvent::Wake { node }
+            | SimEvent::Tick { node }
+            | SimEvent::View { node, .. }
+            | SimEvent::CoresReady { node, .. }
+            | SimEvent::RemoveRequest { by: node, .. }
+            | SimEvent::TransferLost { node, .. }
+            | SimEvent::RegisterReplies { node, .. }
+            | SimEvent::Request { node, .. } => Some(*node),
+            SimEvent::Message { to, .. } => Some(*to),
+            SimEvent::Frames { to, .. } => Some(*to),
+            SimEvent::Hello { slot, .. } => self.slots[*slot],
             _ => None,
         };
-        if let Some(inbox) =
-            node.and_then(|node| self.lives.get_mut(&node)).and_then(|life| life.inbox.as_mut())
+        if let Some(inbox) = node
+            .and_then(|node| self.processes.get_mut(&node))
+            .and_then(|process| process.inbox.as_mut())
         {
             inbox.push_back(event);
             return;
         }
         match event {
-            Event::Birth { slot, removals } => {
+            SimEvent::Start { slot, removals } => {
                 if self.slots[slot].is_none() {
                     let id = NodeId(self.random.wide());
-                    self.bear(slot, id, removals);
+                    self.start_node(slot, id, removals);
                 }
             }
-            Event::Wake { node } => {
-                if let Some(life) = self.lives.get_mut(&node) {
-                    life.wake_at = None;
+            SimEvent::Wake { node } => {
+                if let Some(process) = self.processes.get_mut(&node) {
+                    process.wake_at = None;
                 }
-                let world_now = self.now;
-                self.turn(node, |life, now, turn| {
-                    life.member.on_time(now, &mut turn.actions);
-                    let now = life.day.at(world_now);
-                    for replica in &mut life.replicas {
+                let sim_now = self.now;
+                self.turn(node, |process, now, turn| {
+                    process.member.on_time(now, &mut turn.actions);
+                    let now = process.day.at(sim_now);
+                    for replica in &mut process.replicas {
                         replica.on_time(now, turn);
                     }
                 });
             }
-            Event::Tick { node } => self.tick(node),
-            Event::Message { from, to, message } => {
+            SimEvent::Tick { node } => self.tick(node),
+            SimEvent::Message { from, to, message } => {
                 self.trace.words([1, low(from), low(to)]);
-                self.trace.say(self.now, || format!("{from} -> {to}: {}", brief(&message)));
-                self.turn(to, |life, now, turn| {
-                    life.member.on_message(now, from, *message, &mut turn.actions);
+                self.trace.print(self.now, || format!("{from} -> {to}: {}", brief(&message)));
+                self.turn(to, |process, now, turn| {
+                    process.member.on_message(now, from, *message, &mut turn.actions);
                 });
             }
-            Event::Frames { from, to, life, bytes } => self.on_frames(from, to, life, bytes),
-            Event::Dial { from, to } => self.dial(from, to),
-            Event::View { node, shard, view } => self.on_view(node, shard, &view),
-            Event::CoresReady { node, view } => {
-                self.turn(node, |life, now, turn| {
-                    life.member.on_cores_ready(now, view, &mut turn.actions);
+            SimEvent::Frames { from, to, generation, bytes } => {
+                self.on_frames(from, to, generation, bytes);
+            }
+            SimEvent::Dial { from, to } => self.dial(from, to),
+            SimEvent::View { node, shard, view } => self.on_view(node, shard, &view),
+            SimEvent::CoresReady { node, view } => {
+                self.turn(node, |process, now, turn| {
+                    process.member.on_cores_ready(now, view, &mut turn.actions);
                 });
             }
-            Event::AtRegister { node, ask, answer } => self.at_register(node, &ask, answer),
-            Event::RegisterSays { node, said } => {
-                self.trace.say(self.now, || format!("register -> {node}: {}", brief_said(&said)));
-                self.turn(node, |life, now, turn| match said {
-                    Said::Read(reading) => life.member.on_read(now, reading, &mut turn.actions),
-                    Said::Cas(change, outcome) => {
-                        life.member.on_cas(now, change, outcome, &mut turn.actions);
+            SimEvent::AtRegister { node, request, replies } => {
+                self.at_register(node, &request, replies);
+            }
+            SimEvent::RegisterReplies { node, reply } => {
+                self.trace
+                    .print(self.now, || format!("register -> {node}: {}", brief_reply(&reply)));
+                self.turn(node, |process, now, turn| match reply {
+                    RegisterReply::Read(found) => {
+                        process.member.on_read(now, found, &mut turn.actions);
+                    }
+                    RegisterReply::Cas(change, outcome) => {
+                        process.member.on_cas(now, change, outcome, &mut turn.actions);
                     }
                 });
             }
-            Event::ClientTimer { client, timer } => {
+            SimEvent::ClientTimer { client, timer } => {
                 if self.clients[client].timer == timer {
                     self.on_client_timer(client);
                 }
             }
-            Event::Hello { client, conn, slot } => self.on_hello(client, conn, slot),
-            Event::Welcome { client, conn, record, time } => {
+            SimEvent::Hello { client, conn, slot } => self.on_hello(client, conn, slot),
+            SimEvent::Welcome { client, conn, record, time } => {
                 let known = &mut self.clients[client];
                 if known.conn.as_ref().is_some_and(|it| it.id == conn) {
                     known.on_welcome(record, time);
                     self.attempt(client);
                 }
             }
-            Event::Request { node, conn, bytes } => self.on_request(node, conn, &bytes),
-            Event::Reply { client, conn, bytes } => self.on_reply(client, conn, &bytes),
-            Event::Hangup { client, conn } => {
-                self.trace.say(self.now, || format!("client {client}: connection {conn} broke"));
+            SimEvent::Request { node, conn, bytes } => self.on_request(node, conn, &bytes),
+            SimEvent::Reply { client, conn, bytes } => self.on_reply(client, conn, &bytes),
+            SimEvent::Disconnect { client, conn } => {
+                self.trace.print(self.now, || format!("client {client}: connection {conn} broke"));
                 let known = &mut self.clients[client];
                 if known.conn.as_ref().is_some_and(|it| it.id == conn) {
                     known.conn = None;
@@ -484,20 +378,20 @@ impl World {
                     }
                 }
             }
-            Event::Unwanted { by, node } => {
-                self.turn(by, |life, now, turn| {
-                    life.member.on_remove(now, node, &mut turn.actions);
+            SimEvent::RemoveRequest { by, node } => {
+                self.turn(by, |process, now, turn| {
+                    process.member.on_remove(now, node, &mut turn.actions);
                 });
             }
-            Event::LessonLost { node, epoch } => {
-                self.turn(node, |life, now, turn| {
-                    life.member.on_sync_lost(now, epoch, &mut turn.actions);
+            SimEvent::TransferLost { node, epoch } => {
+                self.turn(node, |process, now, turn| {
+                    process.member.on_sync_lost(now, epoch, &mut turn.actions);
                 });
             }
-            Event::Fault(fault) => self.on_fault(fault),
-            Event::Calm => self.on_calm(),
-            Event::Last => self.last = true,
-            Event::End => unreachable!("the end is not an event like others"),
+            SimEvent::Fault(fault) => self.on_fault(fault),
+            SimEvent::FaultsEnd => self.on_faults_end(),
+            SimEvent::CallsEnd => self.calls_over = true,
+            SimEvent::End => unreachable!("the end is handled in `run`"),
         }
     }
 }
@@ -512,13 +406,14 @@ fn info(slot: usize) -> NodeInfo {
     }
 }
 
-/// What is said when the register did not answer; `may_be` if the request may have been done.
-fn failure(ask: &Ask, may_be: bool) -> Said {
-    match ask {
-        Ask::Read => Said::Read(Reading::Failed),
-        Ask::Cas(_, record) => {
-            let outcome = if may_be { Outcome::Unknown } else { Outcome::Failed };
-            Said::Cas(record.change.id, outcome)
+/// Returns the result of a request without a reply; `may_have_landed` if the register may have
+/// taken it.
+fn failure(request: &RegisterRequest, may_have_landed: bool) -> RegisterReply {
+    match request {
+        RegisterRequest::Read => RegisterReply::Read(ReadOutcome::Failed),
+        RegisterRequest::Cas(_, record) => {
+            let outcome = if may_have_landed { CasOutcome::Unknown } else { CasOutcome::Failed };
+            RegisterReply::Cas(record.change.id, outcome)
         }
     }
 }
@@ -535,9 +430,9 @@ fn brief(message: &PeerMessage) -> String {
     }
 }
 
-fn brief_said(said: &Said) -> String {
-    match said {
-        Said::Read(Reading::Record(record, _)) => format!("epoch {}", record.epoch),
+fn brief_reply(reply: &RegisterReply) -> String {
+    match reply {
+        RegisterReply::Read(ReadOutcome::Record(record, _)) => format!("epoch {}", record.epoch),
         other => format!("{other:?}"),
     }
 }

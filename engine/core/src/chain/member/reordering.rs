@@ -1,17 +1,22 @@
-//! How the chains change their order: so that every member is the head of some, and so that all end at
-//! one member, which can teach a node that wants to join.
+//! Reordering the chains: spread, so that every member is the head of some; or aligned, so that all
+//! chains end at one member, which can sync a learner.
 //!
-//! A replica cannot take back what it applied, so whoever is before another in a new chain must not
-//! lack anything that the other has. The first member, in the order of ids, asks all to come to rest,
-//! itself as well: heads take no more updates, and wait until every member has what they took. When all
-//! have said so, logs are equal everywhere, and it proposes the new order.
+//! A replica cannot undo what it applied. So a member that precedes another one in a new chain must
+//! not lack any entry that the other has. The coordinator, the first member in the order of ids,
+//! asks all members to quiesce, itself included: heads accept no more updates, and wait until every
+//! member has those that they accepted. When all members have replied that they are quiesced, all
+//! logs are equal, and the coordinator proposes the new order.
 //!
-//! 1. A member that is at rest stays so until the epoch ends. If that takes too long, it proposes the
-//!    next epoch; what was proposed in the old one then fails.
-//! 2. The order is proposed only when all members of the epoch have said in it that they are at rest.
-//! 3. Rest is asked for only when the register has just answered, nobody is suspected, and nothing else
-//!    is under way: while members rest, updates wait. If the register goes away in that very moment,
-//!    they wait until it is back, since what was proposed may still come to be.
+//! Invariants:
+//!
+//! 1. A quiesced member remains so until the epoch ends. If that takes too long, it proposes the
+//!    next epoch, in which a proposal of the old one fails.
+//! 2. The order is proposed only when all members of the epoch have reported in it that they are
+//!    quiesced.
+//! 3. Members are asked to quiesce only when the register has just replied, no member is suspected,
+//!    and no other change is under way, because updates wait meanwhile. If the register becomes
+//!    unreachable at that very moment, they wait until it is back, because the proposal may still
+//!    take effect.
 
 use alloc::collections::BTreeSet;
 use alloc::vec::Vec;
@@ -19,162 +24,162 @@ use alloc::vec::Vec;
 use super::action::Action;
 use super::message::PeerMessage;
 use super::timing::{
-    BEAT_MS, Due, LEARNER_SILENT_MS, RANK_MS, ROTATE_AGAIN_MS, ROTATE_AGAIN_MS_MAX, SPREAD_FEW_MS,
-    SPREAD_MS, doubled,
+    Due, HEARTBEAT_MS, LEARNER_SILENT_MS, RANK_MS, REORDER_RETRY_MS, REORDER_RETRY_MS_MAX,
+    SPREAD_MS, SPREAD_UNDERFULL_MS, backoff_ms,
 };
-use super::{Member, Standing};
-use crate::chain::record::{ChangeKind, Heads, NodeId, Order, Record};
+use super::{Member, Membership};
+use crate::chain::record::{ChainOrder, ChangeKind, Heads, NodeId, Record};
 use crate::time::Time;
 
 /// What a member knows about the order of the chains.
 #[derive(Debug, Default)]
-pub(super) struct Rotation {
-    /// Since when it is to rest in this epoch.
-    resting: Option<Time>,
-    /// All that its heads took all members have.
-    at_rest: bool,
-    /// The order that this member is bringing about.
-    plan: Option<Plan>,
-    /// Who wanted to join was heard last.
+pub(super) struct Reordering {
+    /// Since when it quiesces in this epoch.
+    quiescing: Option<Time>,
+    /// Whether all members have what its heads accepted.
+    quiesced: bool,
+    /// The order that this member, the coordinator, is bringing about.
+    plan: Option<ReorderPlan>,
+    /// When a learner was heard from last.
     joiner_heard: Option<Time>,
-    /// How often in a row it did not work, and when it is tried again.
+    /// How many attempts in a row failed, and when the next one may begin.
     failures: u32,
     not_before: Time,
 }
 
 #[derive(Debug)]
-struct Plan {
+struct ReorderPlan {
     since: Time,
-    order: Order,
-    /// When the others are asked next; they are not before the register has answered.
-    next_ask: Option<Time>,
-    /// Who has come to rest.
-    at_rest: BTreeSet<NodeId>,
+    order: ChainOrder,
+    /// When the others are asked again; [`None`] until the register has replied.
+    next_request: Option<Time>,
+    /// The members that are quiesced.
+    quiesced: BTreeSet<NodeId>,
 }
 
-impl Rotation {
-    /// Whether the heads of this node take updates no more.
-    pub(super) fn is_resting(&self) -> bool {
-        self.resting.is_some()
+impl Reordering {
+    /// Returns whether the heads of this node accept no updates.
+    pub(super) fn is_quiescing(&self) -> bool {
+        self.quiescing.is_some()
     }
 
-    /// Another epoch: everybody goes on.
+    /// Enters another epoch, in which members accept updates again.
     pub(super) fn on_epoch(&mut self, now: Time, record: &Record) {
         if record.change.kind == ChangeKind::Reorder {
             self.failures = 0;
-        } else if self.plan.take().is_some_and(|plan| plan.next_ask.is_some()) {
-            let wait_ms = doubled(ROTATE_AGAIN_MS, self.failures, ROTATE_AGAIN_MS_MAX);
+        } else if self.plan.take().is_some_and(|plan| plan.next_request.is_some()) {
+            let wait_ms = backoff_ms(REORDER_RETRY_MS, self.failures, REORDER_RETRY_MS_MAX);
             self.not_before = now.plus_ms(wait_ms);
             self.failures = self.failures.saturating_add(1);
         }
-        (self.resting, self.at_rest, self.plan) = (None, false, None);
+        (self.quiescing, self.quiesced, self.plan) = (None, false, None);
     }
 
-    /// Somebody wants to become a member.
+    /// Notes that a learner wants to become a member.
     pub(super) fn on_joiner(&mut self, now: Time) {
         self.joiner_heard = Some(now);
     }
 
-    fn rest(&mut self, now: Time) {
-        self.resting.get_or_insert(now);
+    fn quiesce(&mut self, now: Time) {
+        self.quiescing.get_or_insert(now);
     }
 }
 
-/// The member that sees to the order of the chains.
-pub(super) fn conductor(record: &Record) -> Option<NodeId> {
+/// Returns the member that reorders the chains.
+pub(super) fn coordinator(record: &Record) -> Option<NodeId> {
     record.members().next()
 }
 
 impl Member {
-    /// The cores take no updates in this epoch any more, and all members have what they took. Said as
-    /// often as it is so.
-    pub fn on_at_rest(&mut self, now: Time, epoch: u32, out: &mut Vec<Action>) {
+    /// Takes a report that the cores accept no updates in this epoch, and that all members have
+    /// those that they accepted. Called as often as that is so.
+    pub fn on_quiesced(&mut self, now: Time, epoch: u32, out: &mut Vec<Action>) {
         self.advance(now);
-        let is_asked = self.rotation.is_resting() && epoch == self.epoch();
-        if is_asked && !self.rotation.at_rest {
-            self.rotation.at_rest = true;
-            self.say_at_rest(out);
+        let is_requested = self.reordering.is_quiescing() && epoch == self.epoch();
+        if is_requested && !self.reordering.quiesced {
+            self.reordering.quiesced = true;
+            self.announce_quiesced(out);
         }
         self.decide(out);
     }
 
-    fn say_at_rest(&mut self, out: &mut Vec<Action>) {
+    fn announce_quiesced(&mut self, out: &mut Vec<Action>) {
         let epoch = self.epoch();
-        match self.record().and_then(|record| conductor(record)) {
+        match self.record().and_then(|record| coordinator(record)) {
             Some(to) if to != self.me => {
-                out.push(Action::Send { to, message: PeerMessage::AtRest { epoch } });
+                out.push(Action::Send { to, message: PeerMessage::Quiesced { epoch } });
             }
-            Some(_) => self.note_at_rest(self.me),
+            Some(_) => self.note_quiesced(self.me),
             None => {}
         }
     }
 
-    fn note_at_rest(&mut self, node: NodeId) {
-        if let Some(plan) = &mut self.rotation.plan {
-            plan.at_rest.insert(node);
+    fn note_quiesced(&mut self, node: NodeId) {
+        if let Some(plan) = &mut self.reordering.plan {
+            plan.quiesced.insert(node);
         }
     }
 
-    pub(super) fn on_rest(&mut self, from: NodeId, epoch: u32, out: &mut Vec<Action>) {
+    pub(super) fn on_quiesce(&mut self, from: NodeId, epoch: u32, out: &mut Vec<Action>) {
         let Some(record) = self.record() else { return };
-        let is_asked = epoch == record.epoch && conductor(record) == Some(from);
-        // A change of our own is going to end the epoch, or to be found out about.
-        if !is_asked || self.standing != Standing::Member || self.proposal.is_some() {
+        let is_requested = epoch == record.epoch && coordinator(record) == Some(from);
+        // A change of this node's own ends the epoch, or its outcome has to be found out.
+        if !is_requested || self.membership != Membership::Member || self.proposal.is_some() {
             return;
         }
-        self.rotation.rest(self.now);
-        if self.rotation.at_rest {
-            self.say_at_rest(out);
+        self.reordering.quiesce(self.now);
+        if self.reordering.quiesced {
+            self.announce_quiesced(out);
         }
     }
 
-    pub(super) fn on_rested(&mut self, from: NodeId, epoch: u32) {
+    pub(super) fn on_peer_quiesced(&mut self, from: NodeId, epoch: u32) {
         if epoch == self.epoch() {
-            self.note_at_rest(from);
+            self.note_quiesced(from);
         }
     }
 
-    /// Brings the chains into the order in which they are to be.
+    /// Brings the chains into the order that they should have.
     pub(super) fn plan_order(&mut self, record: &Record, due: &mut Due, out: &mut Vec<Action>) {
-        if self.end_rest(record, due, out) || conductor(record) != Some(self.me) {
+        if self.end_quiescing(record, due, out) || coordinator(record) != Some(self.me) {
             return;
         }
         let now = self.now;
-        if self.rotation.plan.as_ref().is_none_or(|plan| plan.next_ask.is_none()) {
-            let known = self.rotation.plan.take();
-            self.rotation.plan = self.wanted_order(record, due).map(|order| match known {
+        if self.reordering.plan.as_ref().is_none_or(|plan| plan.next_request.is_none()) {
+            let known = self.reordering.plan.take();
+            self.reordering.plan = self.wanted_order(record, due).map(|order| match known {
                 Some(plan) if plan.order == order => plan,
                 _ => {
-                    self.reads.want();
-                    Plan { since: now, order, next_ask: None, at_rest: BTreeSet::new() }
+                    self.register_reads.want();
+                    ReorderPlan { since: now, order, next_request: None, quiesced: BTreeSet::new() }
                 }
             });
         }
-        let Some(plan) = &mut self.rotation.plan else { return };
-        if !self.reads.has_answered_since(plan.since) {
+        let Some(plan) = &mut self.reordering.plan else { return };
+        if !self.register_reads.has_answered_since(plan.since) {
             return;
         }
         let order = plan.order;
-        if self.rules.rest() && plan.at_rest.len() < record.nodes.len() {
-            if plan.next_ask.is_none_or(|at| now >= at) {
-                plan.next_ask = Some(now.plus_ms(BEAT_MS));
-                let is_awaited = |to: &NodeId| *to != self.me && !plan.at_rest.contains(to);
+        if self.rules.rest() && plan.quiesced.len() < record.nodes.len() {
+            if plan.next_request.is_none_or(|at| now >= at) {
+                plan.next_request = Some(now.plus_ms(HEARTBEAT_MS));
+                let is_awaited = |to: &NodeId| *to != self.me && !plan.quiesced.contains(to);
                 for to in record.members().filter(is_awaited) {
-                    let message = PeerMessage::Rest { epoch: record.epoch };
+                    let message = PeerMessage::Quiesce { epoch: record.epoch };
                     out.push(Action::Send { to, message });
                 }
-                self.rotation.rest(now);
+                self.reordering.quiesce(now);
             }
-            due.at(now.plus_ms(BEAT_MS));
+            due.at(now.plus_ms(HEARTBEAT_MS));
             return;
         }
-        let id = self.ids.fresh();
+        let id = self.ids.next_id();
         self.propose(record.reordered(order, self.me, id), out);
     }
 
-    /// Ends the epoch if the members have rested too long in it; returns whether that is due.
-    fn end_rest(&mut self, record: &Record, due: &mut Due, out: &mut Vec<Action>) -> bool {
-        let Some(since) = self.rotation.resting else { return false };
+    /// Ends the epoch if the members have quiesced for too long; returns whether that is due.
+    fn end_quiescing(&mut self, record: &Record, due: &mut Due, out: &mut Vec<Action>) -> bool {
+        let Some(since) = self.reordering.quiescing else { return false };
         let place = record.members().position(|node| node == self.me).unwrap_or_default();
         let rank = u32::try_from(place).expect("members are few");
         let until = since.plus_ms(record.suspect_ms + rank * RANK_MS);
@@ -182,32 +187,32 @@ impl Member {
         if self.now < until {
             return false;
         }
-        if self.reads.has_answered_since(until) {
-            let id = self.ids.fresh();
-            self.propose(record.bumped(self.me, "not all members came to rest", id), out);
+        if self.register_reads.has_answered_since(until) {
+            let id = self.ids.next_id();
+            self.propose(record.bumped(self.me, "the members did not quiesce in time", id), out);
         } else {
-            self.reads.want();
+            self.register_reads.want();
         }
         true
     }
 
-    /// The order that the chains are to take now, if it is another one than they have.
-    fn wanted_order(&self, record: &Record, due: &mut Due) -> Option<Order> {
+    /// Returns the order that the chains should have now, if it differs from the present one.
+    fn wanted_order(&self, record: &Record, due: &mut Due) -> Option<ChainOrder> {
         let is_awaited = |heard: Time| self.now < heard.plus_ms(LEARNER_SILENT_MS);
-        let somebody_waits = self.rotation.joiner_heard.is_some_and(is_awaited);
+        let learner_waits = self.reordering.joiner_heard.is_some_and(is_awaited);
         let (order, after_ms) = if record.is_full() {
-            (Order::Spread, SPREAD_MS)
-        } else if somebody_waits {
-            (Order::LinedUp, 0)
+            (ChainOrder::Spread, SPREAD_MS)
+        } else if learner_waits {
+            (ChainOrder::LinedUp, 0)
         } else {
-            (Order::Spread, SPREAD_FEW_MS)
+            (ChainOrder::Spread, SPREAD_UNDERFULL_MS)
         };
         let is_wanted = record.heads == Heads::Spread && record.in_order(order) != record.chains;
         let is_quiet = self.active && self.gate.is_none() && !self.leaving;
         if !is_wanted || !is_quiet || self.peers.has_suspect() {
             return None;
         }
-        let at = self.epoch_since.plus_ms(after_ms).max(self.rotation.not_before);
+        let at = self.epoch_since.plus_ms(after_ms).max(self.reordering.not_before);
         due.at(at);
         (self.now >= at).then_some(order)
     }

@@ -1,5 +1,5 @@
-//! The membership's tests: scenarios as data, random ones with a ground truth, each rule left out,
-//! and clocks at their limits.
+//! Tests of the membership: scenarios as data, random runs with an oracle, each rule left out, and
+//! clocks at their limits.
 
 mod clocks;
 mod cluster;
@@ -15,7 +15,7 @@ mod seeds;
 
 use crate::chain::record::{Heads, Settings};
 
-/// Those of a new cluster, with fewer shards.
+/// Returns the default settings, with fewer shards.
 fn settings() -> Settings {
     Settings { shards: 2, heads: Heads::One, ..Settings::default() }
 }

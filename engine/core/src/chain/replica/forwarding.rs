@@ -1,27 +1,29 @@
-//! Passing on: what a replica takes from its neighbours in the chain and has for them.
+//! Forwarding: what a replica takes from its neighbours in the chain and sends to them.
 
 use alloc::vec::Vec;
 use catena_protocol::peer::{self, Entry};
 use catena_protocol::{Frame, FrameKind, Header, ObjectId, frame};
 
-use super::{Exits, Link, Replica, Report};
+use super::{Replica, ReplicationProgress};
 use crate::ahead::Lookahead;
+use crate::chain::outbox::{ReplicaOutbox, ReplicaReport};
 use crate::chain::record::NodeId;
 use crate::config::FORWARD_BYTES_MAX;
-use crate::shard::{ConnId, Moment, Outbox, Output, Time};
+use crate::shard::{ConnId, Moment, Outbox, Output};
+use crate::time::Time;
 
 impl Replica {
-    /// Takes entries that another node forwards.
-    pub fn on_forward(&mut self, from: NodeId, frame: &Frame<'_>, out: &mut impl Exits) {
-        let is_ours = self.post.predecessor == Some(from)
-            && (frame.header.epoch == self.post.epoch || !self.rules.epoch_check());
-        if !is_ours || self.lesson.is_some() {
+    /// Takes entries that the predecessor forwards.
+    pub fn on_forward(&mut self, from: NodeId, frame: &Frame<'_>, out: &mut impl ReplicaOutbox) {
+        let is_ours = self.assignment.predecessor == Some(from)
+            && (frame.header.epoch == self.assignment.epoch || !self.rules.epoch_check());
+        if !is_ours || self.incoming_state.is_some() {
             return;
         }
         let mut rest = frame.body;
         let mut ahead = Lookahead::new(rest, |entries| {
             let entry = peer::next_entry(entries).ok()??;
-            // What is no request needs nothing, but others are behind it.
+            // An entry without a request needs no prefetch, but others follow it.
             let header = peer::guess(&entry).unwrap_or(Header::new(FrameKind::Request));
             Some((header, entry.bytes_len()))
         });
@@ -31,129 +33,136 @@ impl Replica {
                 Ok(None) => break,
                 Ok(Some(entry)) => {
                     rest = &rest[entry.bytes_len()..];
-                    match self.take(&entry, out) {
-                        Taken::Applied | Taken::Known => {}
-                        // Something in between was lost with a connection.
-                        Taken::Gap => {
+                    match self.apply_forwarded(&entry, out) {
+                        EntryOutcome::Applied | EntryOutcome::Duplicate => {}
+                        // Entries in between were lost with a connection.
+                        EntryOutcome::Gap => {
                             self.resume_due = true;
                             return;
                         }
-                        Taken::Contradiction => {
-                            out.report(self.id, Report::Diverged(from));
+                        EntryOutcome::Conflict => {
+                            out.report(self.id, ReplicaReport::Diverged(from));
                             return;
                         }
                     }
                 }
                 Err(_) => {
-                    out.report(self.id, Report::Diverged(from));
+                    out.report(self.id, ReplicaReport::Diverged(from));
                     return;
                 }
             }
         }
         self.ack_due = true;
-        self.settle(out);
+        self.advance_commit(out);
     }
 
-    /// Takes note of how far the nodes behind us are.
-    pub fn on_ack(&mut self, from: NodeId, header: &Header, out: &mut impl Exits) {
-        if header.epoch != self.post.epoch && self.rules.epoch_check() {
+    /// Takes an acknowledgement of the successor or of a learner.
+    pub fn on_ack(&mut self, from: NodeId, header: &Header, out: &mut impl ReplicaOutbox) {
+        if header.epoch != self.assignment.epoch && self.rules.epoch_check() {
             return;
         }
         let upto = header.number.min(self.applied());
-        if self.post.successor == Some(from) {
-            self.down.acked = self.down.acked.max(upto);
+        if self.assignment.successor == Some(from) {
+            self.progress.acked = self.progress.acked.max(upto);
             self.ack_due = true;
         }
-        if let Some(learner) = self.learner.as_mut().filter(|learner| learner.node == from) {
-            learner.on_ack(upto);
+        if let Some(transfer) = self.transfer.as_mut().filter(|it| it.learner == from) {
+            transfer.on_ack(upto);
         }
-        self.settle(out);
+        self.advance_commit(out);
     }
 
-    /// Learns where the successor is, and goes on from there; or tells the predecessor, who asks.
-    pub fn on_resume(&mut self, from: NodeId, header: &Header, out: &mut impl Exits) {
-        if header.epoch == self.post.epoch && self.post.predecessor == Some(from) {
+    /// Takes the successor's position, and continues from there; or the predecessor's question for
+    /// this replica's position.
+    pub fn on_resume(&mut self, from: NodeId, header: &Header, out: &mut impl ReplicaOutbox) {
+        let is_current = header.epoch == self.assignment.epoch;
+        if is_current && self.assignment.predecessor == Some(from) {
             (self.resume_due, self.ack_due) = (true, true);
             return;
         }
-        if header.epoch != self.post.epoch || self.post.successor != Some(from) {
+        if !is_current || self.assignment.successor != Some(from) {
             return;
         }
         let (index, hash) = (header.number, header.session);
         if index > self.applied() {
-            out.report(self.id, Report::Diverged(from));
+            out.report(self.id, ReplicaReport::Diverged(from));
             return;
         }
         match self.hash_at(index) {
-            Some(ours) if ours != hash => out.report(self.id, Report::Diverged(from)),
-            _ if index + 1 < self.log.first() => out.report(self.id, Report::Behind(from)),
-            // At the very front of what is kept there is no hash to compare with; the entries that
-            // follow carry theirs.
-            // What it has is not acknowledged: others are behind it, and it may not be active yet.
-            _ => self.down = Link { resumed: true, sent: index, ..self.down },
+            Some(ours) if ours != hash => out.report(self.id, ReplicaReport::Diverged(from)),
+            _ if index + 1 < self.log.first() => out.report(self.id, ReplicaReport::Behind(from)),
+            // Just before the first entry that is kept there is no hash to compare with; the
+            // entries that follow carry theirs. The successor's position acknowledges nothing: it
+            // speaks neither for the replicas behind the successor nor for one that is not active
+            // yet.
+            _ => {
+                self.progress = ReplicationProgress { resumed: true, sent: index, ..self.progress };
+            }
         }
-        self.settle(out);
+        self.advance_commit(out);
     }
 
-    /// The link to a peer is new: what was on its way may be lost.
+    /// Notes that the link to a peer is new, so that frames may have been lost with the one before.
     pub fn on_link(&mut self, peer: NodeId) {
-        if self.post.predecessor == Some(peer) {
+        if self.assignment.predecessor == Some(peer) {
             // The last acknowledgement may be among what was lost.
             (self.resume_due, self.ack_due) = (true, true);
         }
-        if self.post.successor == Some(peer) {
-            self.down.resumed = false;
-            self.ask_due = true;
+        if self.assignment.successor == Some(peer) {
+            self.progress.resumed = false;
+            self.resume_request_due = true;
         }
-        if self.learner.as_ref().is_some_and(|it| it.node == peer && it.has_begun()) {
-            // A learner begins anew rather than guessing what it missed.
-            self.leave_off();
+        if self.transfer.as_ref().is_some_and(|it| it.learner == peer && it.has_begun()) {
+            // The learner joins again, because it cannot know which pieces it missed.
+            self.stop_transfer();
         }
     }
 
-    /// Sends what is to be sent: entries, acknowledgements, state. Once a turn, after all frames of
-    /// the turn were taken.
-    pub fn flush(&mut self, out: &mut impl Exits) {
-        if let Some(predecessor) = self.post.predecessor {
-            self.flush_up(predecessor, out);
+    /// Writes what is due to the links: entries, acknowledgements, state. Called once a turn, after
+    /// all frames of the turn were taken.
+    pub fn flush(&mut self, out: &mut impl ReplicaOutbox) {
+        if let Some(predecessor) = self.assignment.predecessor {
+            self.flush_to_predecessor(predecessor, out);
         }
-        if let Some(successor) = self.post.successor
-            && let Some(mut bytes) = out.peer(successor)
+        if let Some(successor) = self.assignment.successor
+            && let Some(mut bytes) = out.peer_buffer(successor)
         {
-            if core::mem::take(&mut self.ask_due) && !self.down.resumed {
+            if core::mem::take(&mut self.resume_request_due) && !self.progress.resumed {
                 peer::write_bare(&mut bytes, &self.header(FrameKind::Resume, 0));
             }
-            if self.down.resumed {
-                self.down.sent = self.forward(self.down.sent, &mut bytes);
+            if self.progress.resumed {
+                self.progress.sent = self.forward(self.progress.sent, &mut bytes);
             }
         }
-        self.flush_learner(out);
+        self.flush_transfer(out);
     }
 
-    fn flush_up(&mut self, predecessor: NodeId, out: &mut impl Exits) {
+    fn flush_to_predecessor(&mut self, predecessor: NodeId, out: &mut impl ReplicaOutbox) {
         if !(self.resume_due || self.ack_due) {
             return;
         }
-        let Some(mut bytes) = out.peer(predecessor) else { return };
-        if core::mem::take(&mut self.resume_due) && self.post.member {
+        let Some(mut bytes) = out.peer_buffer(predecessor) else { return };
+        if core::mem::take(&mut self.resume_due) && self.assignment.member {
             let header = self.header(FrameKind::Resume, self.applied());
             peer::write_bare(&mut bytes, &Header { session: self.hash, ..header });
         }
-        if core::mem::take(&mut self.ack_due) && self.lesson.is_none() {
-            // 3. A learner says what it has; a member answers for all behind it.
-            let upto = if self.post.member { self.committed } else { self.applied() };
-            if self.post.active || !self.post.member {
+        if core::mem::take(&mut self.ack_due) && self.incoming_state.is_none() {
+            // Invariant 3: a learner acknowledges what it has applied; a member, what all replicas
+            // behind it have.
+            let upto = if self.assignment.member { self.committed } else { self.applied() };
+            if self.assignment.active || !self.assignment.member {
                 peer::write_bare(&mut bytes, &self.header(FrameKind::Ack, upto));
             }
         }
     }
 
-    /// Appends all entries behind `sent`; answers the last.
+    /// Appends to `bytes` all entries after `sent`; returns the index of the last one.
     pub(super) fn forward(&self, sent: u64, bytes: &mut Vec<u8>) -> u64 {
         let mut sent = sent;
         while let Some((entries, last)) = self.log.from(sent + 1, FORWARD_BYTES_MAX) {
             let header = self.header(FrameKind::Forward, sent + 1);
-            // Copy: from the log, which stays, to the link's buffer.
+            // Copied from the log to the link's buffer, because the log keeps them until they are
+            // acknowledged.
             frame::write(bytes, &header, |out| out.extend_from_slice(entries))
                 .expect("what came in a frame fits a frame");
             sent = last;
@@ -161,59 +170,62 @@ impl Replica {
         sent
     }
 
-    /// Applies an entry that another node has applied before.
-    fn take(&mut self, entry: &Entry<'_>, out: &mut impl Exits) -> Taken {
+    /// Applies an entry that the predecessor has applied before.
+    fn apply_forwarded(&mut self, entry: &Entry<'_>, out: &mut impl ReplicaOutbox) -> EntryOutcome {
         if entry.index <= self.applied() {
             let is_ours = self.hash_at(entry.index).is_none_or(|ours| ours == entry.hash);
-            return if is_ours { Taken::Known } else { Taken::Contradiction };
+            return if is_ours { EntryOutcome::Duplicate } else { EntryOutcome::Conflict };
         }
         if entry.index > self.applied() + 1 {
-            return Taken::Gap;
+            return EntryOutcome::Gap;
         }
         if peer::hash(self.hash, entry.index, entry.now_us, entry.request) != entry.hash {
-            return Taken::Contradiction;
+            return EntryOutcome::Conflict;
         }
         let now = Time(entry.now_us);
         if now < self.shard.now() {
-            return Taken::Contradiction;
+            return EntryOutcome::Conflict;
         }
-        let mut nobody = Nobody(out);
+        let mut no_replies = NoReplies(out);
         let effective = if entry.is_time() {
-            self.shard.on_time(now, &mut nobody)
+            self.shard.on_time(now, &mut no_replies)
         } else {
-            let Ok(frame) = peer::request(entry) else { return Taken::Contradiction };
+            let Ok(frame) = peer::request(entry) else { return EntryOutcome::Conflict };
             if frame.header.shard != self.id {
-                return Taken::Contradiction;
+                return EntryOutcome::Conflict;
             }
-            // What the head had room for, we have: it decides for all.
+            // The head decides for all replicas whether there is memory for an update.
             let moment = Moment { now, memory_bytes_max: u64::MAX };
             let header = Header { epoch: 0, ..frame.header };
-            self.shard.on_request(moment, NOBODY, &Frame { header, ..frame }, &mut nobody)
+            self.shard.on_request(moment, NO_CONN, &Frame { header, ..frame }, &mut no_replies)
         };
         if !effective {
-            // 5. What took effect at the head does so here.
-            return Taken::Contradiction;
+            // Invariant 5: an entry took effect at the head, so it must take effect here.
+            return EntryOutcome::Conflict;
         }
         self.push(entry);
-        Taken::Applied
+        EntryOutcome::Applied
     }
 }
 
-/// What became of a forwarded entry.
-enum Taken {
+/// The outcome of applying a forwarded entry.
+enum EntryOutcome {
     Applied,
-    Known,
+    /// It was applied before.
+    Duplicate,
+    /// Entries before it are missing.
     Gap,
-    Contradiction,
+    /// It contradicts this replica's log or state.
+    Conflict,
 }
 
-/// The connection of requests that came from another node: nobody's.
-const NOBODY: ConnId = ConnId(u64::MAX);
+/// The connection of forwarded requests: no client of this node waits for a reply.
+const NO_CONN: ConnId = ConnId(u64::MAX);
 
-/// Drops answers: the head gives them.
-struct Nobody<'a, E>(&'a mut E);
+/// Drops replies, because the head sends them.
+struct NoReplies<'a, E>(&'a mut E);
 
-impl<E: Exits> Outbox for Nobody<'_, E> {
+impl<E: ReplicaOutbox> Outbox for NoReplies<'_, E> {
     fn push(&mut self, _conn: ConnId, _to: &Header, _output: Output<'_>) {}
 
     fn print(&mut self, log: ObjectId, name: Option<&str>, line: &str) {

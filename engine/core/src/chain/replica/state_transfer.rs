@@ -1,154 +1,164 @@
-//! Teaching: a node that joins gets the shard's state in pieces, and then the entries behind it, while
-//! the shard goes on serving. It begins with what the tail had when it began to teach.
+//! State transfer: a node that joins receives the shard's state in pieces, then the entries after
+//! it.
+//!
+//! The shard serves requests meanwhile. The state is the one that the tail had when the transfer
+//! began.
 
 use alloc::vec::Vec;
 use catena_protocol::peer;
 use catena_protocol::{Frame, FrameKind, Header, frame};
 
-use super::{Exits, Link, Replica, Report};
-use crate::chain::log::Log;
+use super::{Replica, ReplicationProgress};
+use crate::chain::log::ReplicationLog;
+use crate::chain::outbox::{ReplicaOutbox, ReplicaReport};
 use crate::chain::record::NodeId;
 
-/// A node that gets the shard's state in order to join.
+/// A transfer of the shard's state to a learner.
 #[derive(Debug)]
-pub(super) struct Learner {
-    pub(super) node: NodeId,
-    /// What is left to send of the state, and as of which entry.
+pub(super) struct StateTransfer {
+    pub(super) learner: NodeId,
+    /// The encoded state, and how much of it was sent.
     state: Vec<u8>,
-    at: usize,
-    pub(super) index: u64,
+    sent_bytes: usize,
+    /// The last entry that the state contains, and the hash of the log up to it.
+    index: u64,
     hash: u64,
-    /// It has the state, because it has acknowledged that entry or a later one.
+    /// Whether the learner has the state: it has acknowledged that entry or a later one.
     has_state: bool,
-    pub(super) link: Link,
+    pub(super) progress: ReplicationProgress,
 }
 
-impl Learner {
-    /// Whether anything was sent to it.
+impl StateTransfer {
+    /// Returns whether anything was sent to the learner.
     pub(super) fn has_begun(&self) -> bool {
-        self.at > 0 || self.link.resumed
+        self.sent_bytes > 0 || self.progress.resumed
     }
 
-    /// Takes note of what it has. Of an entry before the state it has not learned here.
+    /// Notes an acknowledgement of the learner. One of an entry before the state is ignored,
+    /// because the learner cannot have it from this transfer.
     pub(super) fn on_ack(&mut self, upto: u64) {
         if upto >= self.index {
-            self.link.acked = self.link.acked.max(upto);
+            self.progress.acked = self.progress.acked.max(upto);
             self.has_state = true;
         }
     }
 }
 
-/// A learner that is behind by no more entries is near.
-const NEAR_ENTRIES: u64 = 1_024;
+/// A learner is nearly synced if it lacks at most this many entries.
+const NEARLY_SYNCED_ENTRIES: u64 = 1_024;
 
 /// Bytes of state in one frame to a learner.
 const PIECE_BYTES: usize = 256 * 1024;
 
-/// Bytes that may wait for a link before more of a learner's state is put there.
+/// No more of a learner's state is put on a link where this many bytes wait already.
 const BACKLOG_BYTES: usize = 1024 * 1024;
 
 impl Replica {
-    /// Takes a piece of the state that we are to begin with.
-    pub fn on_snapshot(&mut self, from: NodeId, frame: &Frame<'_>, out: &mut impl Exits) {
+    /// Takes a piece of the state with which this replica is to begin.
+    pub fn on_snapshot(&mut self, from: NodeId, frame: &Frame<'_>, out: &mut impl ReplicaOutbox) {
         let header = &frame.header;
-        if self.post.member
-            || self.post.predecessor != Some(from)
-            || header.epoch != self.post.epoch
+        if self.assignment.member
+            || self.assignment.predecessor != Some(from)
+            || header.epoch != self.assignment.epoch
         {
             return;
         }
-        let Some(lesson) = &mut self.lesson else { return };
-        lesson.extend_from_slice(frame.body);
+        let Some(state) = &mut self.incoming_state else { return };
+        state.extend_from_slice(frame.body);
         if header.flags & peer::LAST_PIECE == 0 {
             return;
         }
-        match self.shard.restored(lesson) {
+        match self.shard.restored(state) {
             Ok(shard) => {
                 self.shard = shard;
-                self.lesson = None;
-                self.log = Log::behind(header.number);
+                self.incoming_state = None;
+                self.log = ReplicationLog::behind(header.number);
                 self.hash = header.session;
                 self.logged_at = self.shard.now();
                 self.committed = header.number;
                 self.clean = self.shard.seq();
-                self.marks.clear();
+                self.uncommitted_entries.clear();
                 self.uncommitted_bytes = 0;
                 self.ack_due = true;
             }
-            Err(_) => out.report(self.id, Report::Diverged(from)),
+            Err(_) => out.report(self.id, ReplicaReport::Diverged(from)),
         }
     }
 
-    /// Begins to send the shard's state to a node that wants to join behind us.
-    pub fn teach(&mut self, learner: NodeId) {
+    /// Begins to send the shard's state to a learner.
+    pub fn start_transfer(&mut self, learner: NodeId) {
         self.shard.turn_back(self.logged_at);
         let state = self.shard.snapshot();
         let (index, hash) = (self.applied(), self.hash);
-        let link = Link { resumed: false, sent: index, acked: 0 };
-        let has_state = false;
-        self.learner = Some(Learner { node: learner, state, at: 0, index, hash, has_state, link });
-        self.see_whether_alone();
+        let progress = ReplicationProgress { resumed: false, sent: index, acked: 0 };
+        let (sent_bytes, has_state) = (0, false);
+        let transfer =
+            StateTransfer { learner, state, sent_bytes, index, hash, has_state, progress };
+        self.transfer = Some(transfer);
+        self.update_alone();
     }
 
-    /// Stops sending to the node that wanted to join.
-    pub fn leave_off(&mut self) {
-        self.learner = None;
-        self.see_whether_alone();
+    /// Stops the transfer.
+    pub fn stop_transfer(&mut self) {
+        self.transfer = None;
+        self.update_alone();
     }
 
-    /// Whether the learner has the state.
-    pub fn has_taught(&self, learner: NodeId) -> bool {
+    /// Returns whether the learner has the state with which its transfer began.
+    pub fn has_state(&self, learner: NodeId) -> bool {
         self.acked_by(learner).is_some()
     }
 
-    /// Whether the learner lacks little.
-    pub fn is_near(&self, learner: NodeId) -> bool {
-        self.acked_by(learner).is_some_and(|acked| self.applied() - acked <= NEAR_ENTRIES)
+    /// Returns whether the learner has the state and all but a few of the entries after it.
+    pub fn is_nearly_synced(&self, learner: NodeId) -> bool {
+        self.acked_by(learner).is_some_and(|acked| self.applied() - acked <= NEARLY_SYNCED_ENTRIES)
     }
 
-    /// Whether the learner has everything that was ever acknowledged here or answered. As long as the
-    /// post has a gate for it, that stays so.
+    /// Returns whether the learner has every entry that was ever acknowledged here, and on which
+    /// any reply depended. That remains so as long as the assignment has a gate for it.
     pub fn is_synced(&self, learner: NodeId) -> bool {
         self.acked_by(learner).is_some_and(|acked| acked >= self.committed)
     }
 
-    /// How far the learner is behind, in entries.
+    /// Returns how many entries the learner lacks.
     pub fn lag_of(&self, learner: NodeId) -> u64 {
         self.applied() - self.acked_by(learner).unwrap_or_default()
     }
 
-    /// The last entry that the learner has said it has, once it has the state.
+    /// Returns the last entry that the learner has acknowledged, once it has the state.
     fn acked_by(&self, learner: NodeId) -> Option<u64> {
-        let known = self.learner.as_ref().filter(|known| known.node == learner && known.has_state);
-        known.map(|known| known.link.acked)
+        let transfer =
+            self.transfer.as_ref().filter(|known| known.learner == learner && known.has_state);
+        transfer.map(|transfer| transfer.progress.acked)
     }
 
-    /// Sends the learner the next pieces of the state, and then the entries behind it.
-    pub(super) fn flush_learner(&mut self, out: &mut impl Exits) {
-        let (epoch, id) = (self.post.epoch, self.id);
-        let Some(learner) = &mut self.learner else { return };
-        let Some(mut bytes) = out.peer(learner.node) else { return };
-        while learner.at < learner.state.len() && bytes.len() < BACKLOG_BYTES {
-            let end = (learner.at + PIECE_BYTES).min(learner.state.len());
-            let is_last = end == learner.state.len();
+    /// Sends the learner the next pieces of the state, and after the last one the entries that
+    /// follow it.
+    pub(super) fn flush_transfer(&mut self, out: &mut impl ReplicaOutbox) {
+        let (epoch, id) = (self.assignment.epoch, self.id);
+        let Some(transfer) = &mut self.transfer else { return };
+        let Some(mut bytes) = out.peer_buffer(transfer.learner) else { return };
+        while transfer.sent_bytes < transfer.state.len() && bytes.len() < BACKLOG_BYTES {
+            let end = (transfer.sent_bytes + PIECE_BYTES).min(transfer.state.len());
+            let is_last = end == transfer.state.len();
             let header = Header {
-                session: learner.hash,
+                session: transfer.hash,
                 flags: if is_last { peer::LAST_PIECE } else { 0 },
-                ..peer::header(FrameKind::Snapshot, id, epoch, learner.index)
+                ..peer::header(FrameKind::Snapshot, id, epoch, transfer.index)
             };
-            let piece = &learner.state[learner.at..end];
+            let piece = &transfer.state[transfer.sent_bytes..end];
             frame::write(&mut bytes, &header, |out| out.extend_from_slice(piece))
                 .expect("pieces are small");
-            learner.at = end;
-            learner.link.resumed = is_last;
+            transfer.sent_bytes = end;
+            transfer.progress.resumed = is_last;
         }
-        if learner.link.resumed {
-            learner.state = Vec::new();
-            learner.at = 0;
-            let sent = learner.link.sent;
+        if transfer.progress.resumed {
+            transfer.state = Vec::new();
+            transfer.sent_bytes = 0;
+            let sent = transfer.progress.sent;
             let sent = self.forward(sent, &mut bytes);
-            if let Some(learner) = &mut self.learner {
-                learner.link.sent = sent;
+            if let Some(transfer) = &mut self.transfer {
+                transfer.progress.sent = sent;
             }
         }
     }

@@ -1,23 +1,23 @@
-//! What nodes do: they are born, act, say what follows, and end.
+//! What processes do: they start, take turns, carry out the member's actions, and stop.
 
 use super::*;
 use alloc::format;
 use alloc::vec;
 use alloc::vec::Vec;
 
-impl World {
-    pub(super) fn bear(&mut self, slot: usize, id: NodeId, removals: u32) {
-        let drift = i64::try_from(self.swarm.drift_ppm).expect("small");
-        let fast_ppm = if drift == 0 {
+impl Simulation {
+    pub(super) fn start_node(&mut self, slot: usize, id: NodeId, removals: u32) {
+        let drift = i64::try_from(self.profile.drift_ppm).expect("small");
+        let rate_ppm = if drift == 0 {
             0
         } else {
-            let spread = self.random.between(0, self.swarm.drift_ppm * 2);
+            let spread = self.random.between(0, self.profile.drift_ppm * 2);
             i64::try_from(spread).expect("small") - drift
         };
-        let clock = Clock { offset_us: self.random.below(1 << 40), fast_ppm };
-        // Days begin far from 0 and are not the same everywhere.
-        let day = Clock { offset_us: (1 << 50) + self.random.below(2_000_000), fast_ppm };
-        let start = Start {
+        let clock = SimClock { offset_us: self.random.below(1 << 40), rate_ppm };
+        // The time of day begins far from 0 and differs between nodes.
+        let day = SimClock { offset_us: (1 << 50) + self.random.below(2_000_000), rate_ppm };
+        let config = MemberConfig {
             me: id,
             info: info(slot),
             cluster: Settings::default().cluster,
@@ -25,15 +25,15 @@ impl World {
             change_seed: self.random.wide(),
             removals,
         };
-        let shards = self.swarm.shards as usize;
+        let shards = self.profile.shards as usize;
         let types = Arc::new(Types::default());
         let replica = |shard: usize| {
             let id = ShardId(u16::try_from(shard).expect("few"));
-            Replica::new(Shard::new(id, 7, Arc::clone(&types)), Post::default(), self.rules)
+            Replica::new(Shard::new(id, 7, Arc::clone(&types)), Assignment::default(), self.rules)
         };
-        let life = Life {
+        let process = SimProcess {
             slot,
-            member: Member::with_rules(start, self.rules).expect("nothing to found"),
+            member: Member::with_rules(config, self.rules).expect("nothing to found"),
             replicas: (0..shards).map(replica).collect(),
             clock,
             day,
@@ -41,107 +41,104 @@ impl World {
             wake_at: None,
             views: BTreeMap::new(),
             view_arrival: 0,
-            taught: vec![None; shards],
+            transfers: vec![None; shards],
             progress: vec![(0, 0); shards],
             committed: vec![0; shards],
         };
-        self.births += 1;
-        self.trace.say(self.now, || format!("{id} starts in slot {slot}"));
-        self.lives.insert(id, life);
+        self.trace.print(self.now, || format!("{id} starts in slot {slot}"));
+        self.processes.insert(id, process);
         self.slots[slot] = Some(id);
-        let reading = if self.outage { Reading::Failed } else { self.register.read() };
-        self.turn(id, |life, now, turn| life.member.on_start(now, reading, &mut turn.actions));
+        let found = if self.outage { ReadOutcome::Failed } else { self.register.read() };
+        self.turn(id, |process, now, turn| {
+            process.member.on_start(now, found, &mut turn.actions);
+        });
         let at = self.now + 100_000;
-        self.at(at, Event::Tick { node: id });
+        self.at(at, SimEvent::Tick { node: id });
     }
 
-    /// A process ends, and all it had.
-    pub(super) fn bury(&mut self, node: NodeId) {
-        let Some(life) = self.lives.remove(&node) else { return };
-        self.trace.say(self.now, || format!("{node} ends"));
-        self.slots[life.slot] = None;
+    /// Stops a process, which loses all its state.
+    pub(super) fn stop_node(&mut self, node: NodeId) {
+        let Some(process) = self.processes.remove(&node) else { return };
+        self.trace.print(self.now, || format!("{node} stops"));
+        self.slots[process.slot] = None;
         for peer in self.network.peers(node) {
             self.reset(node, peer);
         }
-        let dead: Vec<u64> =
-            self.served.iter().filter(|(_, it)| it.node == node).map(|(conn, _)| *conn).collect();
+        let dead: Vec<u64> = self
+            .server_conns
+            .iter()
+            .filter(|(_, it)| it.node == node)
+            .map(|(conn, _)| *conn)
+            .collect();
         for conn in dead {
-            self.hang_up(conn);
+            self.disconnect(conn);
         }
     }
 
-    pub(super) fn hang_up(&mut self, conn: u64) {
-        if let Some(served) = self.served.remove(&conn) {
+    pub(super) fn disconnect(&mut self, conn: u64) {
+        if let Some(ServerConn { client, .. }) = self.server_conns.remove(&conn) {
             let at = self.now + self.delay();
-            self.at(at, Event::Hangup { client: served.client, conn });
+            self.at(at, SimEvent::Disconnect { client, conn });
         }
     }
 
-    /// A node does something; then everything follows from it.
+    /// Runs one turn of a node, and carries out what it puts out.
     pub(super) fn turn(
         &mut self,
         node: NodeId,
-        act: impl FnOnce(&mut Life, crate::shard::Time, &mut Turn),
+        act: impl FnOnce(&mut SimProcess, Time, &mut TurnOutput),
     ) {
         let peers = self.network.peers(node);
-        let Some(life) = self.lives.get_mut(&node) else { return };
-        let now = life.clock.at(self.now);
-        let mut turn = Turn::with_links(peers);
-        act(life, now, &mut turn);
-        self.say_synced(node, &mut turn);
-        self.say_at_rest(node, &mut turn);
-        let Some(life) = self.lives.get_mut(&node) else { return };
-        for replica in &mut life.replicas {
+        let Some(process) = self.processes.get_mut(&node) else { return };
+        let now = process.clock.at(self.now);
+        let mut turn = TurnOutput::with_links(peers);
+        act(process, now, &mut turn);
+        self.report_transfer(node, &mut turn);
+        self.report_quiesced(node, &mut turn);
+        let Some(process) = self.processes.get_mut(&node) else { return };
+        for replica in &mut process.replicas {
             replica.flush(&mut turn);
         }
-        if let Err(why) = self.truth.check_node(life) {
-            self.fail(format!("{node}: {why}"));
+        if let Err(kind) = self.oracle.check_node(process) {
+            self.fail(kind);
         }
-        self.send_all(node, turn);
-        self.set_alarm(node);
+        self.deliver_output(node, turn);
+        self.schedule_wake(node);
     }
 
-    /// Tells the member how far its learner is.
-    pub(super) fn say_synced(&mut self, node: NodeId, turn: &mut Turn) {
-        let Some(life) = self.lives.get_mut(&node) else { return };
-        let Some((epoch, learner)) = life.taught.first().copied().flatten() else { return };
-        let is_same = life.taught.iter().all(|taught| *taught == Some((epoch, learner)));
-        let now = life.clock.at(self.now);
-        if is_same && life.replicas.iter().all(|replica| replica.is_near(learner)) {
-            life.member.on_near(now, learner, epoch, &mut turn.actions);
+    /// Reports to the member how far its learner is.
+    pub(super) fn report_transfer(&mut self, node: NodeId, turn: &mut TurnOutput) {
+        let Some(process) = self.processes.get_mut(&node) else { return };
+        let Some((epoch, learner)) = process.transfers.first().copied().flatten() else { return };
+        let is_same = process.transfers.iter().all(|it| *it == Some((epoch, learner)));
+        let now = process.clock.at(self.now);
+        if is_same && process.replicas.iter().all(|replica| replica.is_nearly_synced(learner)) {
+            process.member.on_nearly_synced(now, learner, epoch, &mut turn.actions);
         }
-        let is_gated = |replica: &Replica| replica.post().gate == Some(learner);
+        let is_gated = |replica: &Replica| replica.assignment().gate == Some(learner);
         let is_synced = |replica: &Replica| is_gated(replica) && replica.is_synced(learner);
-        if is_same && life.replicas.iter().all(is_synced) {
-            life.member.on_synced(now, learner, epoch, &mut turn.actions);
+        if is_same && process.replicas.iter().all(is_synced) {
+            process.member.on_synced(now, learner, epoch, &mut turn.actions);
         }
     }
 
-    /// Tells the member that its replicas take no updates and have none that others lack.
-    fn say_at_rest(&mut self, node: NodeId, turn: &mut Turn) {
-        let Some(life) = self.lives.get_mut(&node) else { return };
-        let epoch = life.replicas.first().map_or(0, |replica| replica.post().epoch);
-        let rests = |replica: &Replica| replica.post().epoch == epoch && replica.is_at_rest();
-        if life.replicas.iter().all(rests) {
-            let now = life.clock.at(self.now);
-            life.member.on_at_rest(now, epoch, &mut turn.actions);
+    /// Reports to the member that its replicas accept no updates and that no other node lacks one
+    /// of theirs.
+    fn report_quiesced(&mut self, node: NodeId, turn: &mut TurnOutput) {
+        let Some(process) = self.processes.get_mut(&node) else { return };
+        let epoch = process.replicas.first().map_or(0, |replica| replica.assignment().epoch);
+        let is_quiesced =
+            |replica: &Replica| replica.assignment().epoch == epoch && replica.is_quiesced();
+        if process.replicas.iter().all(is_quiesced) {
+            let now = process.clock.at(self.now);
+            process.member.on_quiesced(now, epoch, &mut turn.actions);
         }
     }
 
-    pub(super) fn send_all(&mut self, node: NodeId, turn: Turn) {
-        let Turn { actions, replies, frames, wanted, reports } = turn;
+    pub(super) fn deliver_output(&mut self, node: NodeId, turn: TurnOutput) {
+        let TurnOutput { actions, replies, frames, wanted, reports } = turn;
         for (shard, report) in reports {
-            match report {
-                Report::Diverged(peer) => {
-                    self.fail(format!(
-                        "shard {}: {node} and {peer} contradict each other",
-                        shard.0
-                    ));
-                }
-                Report::Behind(peer) => {
-                    self.fail(format!("shard {}: {peer} lacks what {node} has not", shard.0));
-                }
-            }
+            self.fail(FailureKind::Reported { shard, node, report });
         }
         for (peer, bytes) in frames {
             if !bytes.is_empty() {
@@ -152,130 +149,136 @@ impl World {
             let delay = self.delay();
             let at = self.now + delay;
             let link = self.network.link(node, peer);
-            if !link.trying {
-                link.trying = true;
-                self.at(at, Event::Dial { from: node, to: peer });
+            if !link.dialing {
+                link.dialing = true;
+                self.at(at, SimEvent::Dial { from: node, to: peer });
             }
         }
         for (conn, shard, bytes) in replies {
-            let committed = self.lives[&node].replicas[usize::from(shard.0)].committed();
-            self.truth.tell(usize::from(shard.0), committed);
+            let committed = self.processes[&node].replicas[usize::from(shard.0)].committed();
+            self.oracle.on_reply(usize::from(shard.0), committed);
             self.send_reply(conn, &bytes);
         }
         for action in actions {
-            self.carry_out(node, action);
+            self.perform(node, action);
         }
     }
 
-    pub(super) fn set_alarm(&mut self, node: NodeId) {
-        let Some(life) = self.lives.get_mut(&node) else { return };
-        let ends = life.replicas.iter().filter_map(Replica::next_due).min();
-        let dues = [(life.day, ends), (life.clock, life.member.next_due())];
+    pub(super) fn schedule_wake(&mut self, node: NodeId) {
+        let Some(process) = self.processes.get_mut(&node) else { return };
+        let ends = process.replicas.iter().filter_map(Replica::next_due).min();
+        let dues = [(process.day, ends), (process.clock, process.member.next_due())];
         let dues = dues.into_iter().filter_map(|(clock, due)| Some(clock.when(due?)));
         let Some(at) = dues.min() else { return };
         let at = at.max(self.now + 1);
-        if life.wake_at.is_none_or(|wake_at| at < wake_at) {
-            life.wake_at = Some(at);
-            self.at(at, Event::Wake { node });
+        if process.wake_at.is_none_or(|wake_at| at < wake_at) {
+            process.wake_at = Some(at);
+            self.at(at, SimEvent::Wake { node });
         }
     }
 
-    pub(super) fn carry_out(&mut self, node: NodeId, action: Action) {
+    pub(super) fn perform(&mut self, node: NodeId, action: Action) {
         match action {
             Action::Send { to, message } => self.send_message(node, to, message),
-            Action::View(view) => self.tell_cores(node, view),
-            Action::ReadRegister => self.ask_register(node, Ask::Read),
-            Action::Create(record) => self.ask_register(node, Ask::Cas(None, record)),
-            Action::Cas { token, record } => self.ask_register(node, Ask::Cas(Some(token), record)),
+            Action::View(view) => self.publish_view(node, view),
+            Action::ReadRegister => self.send_to_register(node, RegisterRequest::Read),
+            Action::Create(record) => {
+                self.send_to_register(node, RegisterRequest::Cas(None, record));
+            }
+            Action::Cas { token, record } => {
+                self.send_to_register(node, RegisterRequest::Cas(Some(token), record));
+            }
             Action::Rejoin { not_before, removals } => {
-                let Some(life) = self.lives.get(&node) else { return };
-                let (slot, at) = (life.slot, life.clock.when(not_before).max(self.now + 1));
-                self.bury(node);
-                self.at(at, Event::Birth { slot, removals });
+                let Some(process) = self.processes.get(&node) else { return };
+                let (slot, at) = (process.slot, process.clock.when(not_before).max(self.now + 1));
+                self.stop_node(node);
+                self.at(at, SimEvent::Start { slot, removals });
             }
             Action::Report(report) => {
-                self.trace.say(self.now, || format!("{node}: {report:?}"));
+                self.trace.print(self.now, || format!("{node}: {report:?}"));
             }
         }
     }
 
-    pub(super) fn tell_cores(&mut self, node: NodeId, view: View) {
-        self.trace.say(self.now, || {
-            let View { number, epoch, member, active, pending, resting, .. } = &view;
-            let View { gate, learner, teacher, .. } = &view;
+    pub(super) fn publish_view(&mut self, node: NodeId, view: MembershipView) {
+        self.trace.print(self.now, || {
+            let MembershipView { number, epoch, member, active, .. } = &view;
+            let MembershipView { change_pending, quiescing, gate, learner, source, .. } = &view;
             format!(
-                "{node}: view {number}: epoch {epoch} member {member} active {active} pending {pending} resting {resting} gate {gate:?} learner {learner:?} teacher {teacher:?}"
+                "{node}: view {number}: epoch {epoch} member {member} active {active} \
+                 change pending {change_pending} quiescing {quiescing} gate {gate:?} \
+                 learner {learner:?} source {source:?}"
             )
         });
         let view = Arc::new(view);
-        let shards = self.swarm.shards as usize;
+        let shards = self.profile.shards as usize;
         for shard in 0..shards {
-            let slow = self.mishap(self.swarm.slow_cores);
+            let slow = self.occurs(self.profile.slow_cores);
             let delay = self.random.between(2, if slow { 60_000 } else { 200 });
             let at = self.now + delay;
-            let Some(life) = self.lives.get_mut(&node) else { return };
-            life.views.entry(view.number).or_insert(shards);
-            life.view_arrival = at.max(life.view_arrival + 1);
-            let at = life.view_arrival;
-            self.at(at, Event::View { node, shard, view: Arc::clone(&view) });
+            let Some(process) = self.processes.get_mut(&node) else { return };
+            process.views.entry(view.number).or_insert(shards);
+            process.view_arrival = at.max(process.view_arrival + 1);
+            let at = process.view_arrival;
+            self.at(at, SimEvent::View { node, shard, view: Arc::clone(&view) });
         }
     }
 
-    pub(super) fn on_view(&mut self, node: NodeId, shard: usize, view: &View) {
+    pub(super) fn on_view(&mut self, node: NodeId, shard: usize, view: &MembershipView) {
         let mut is_deposed = false;
-        self.turn(node, |life, _, turn| {
-            let replica = &mut life.replicas[shard];
-            let leads = |post: &Post| post.member && post.predecessor.is_none();
-            let led = leads(replica.post());
-            replica.on_post(view.post(node, replica.shard().id()), turn);
-            is_deposed = led && !leads(replica.post());
-            let taught = view.learner.map(|learner| (view.epoch, learner));
-            if taught != life.taught[shard] {
-                life.taught[shard] = taught;
+        self.turn(node, |process, _, turn| {
+            let replica = &mut process.replicas[shard];
+            let is_head = |it: &Assignment| it.member && it.predecessor.is_none();
+            let was_head = is_head(replica.assignment());
+            replica.on_assignment(view.assignment(node, replica.shard().id()), turn);
+            is_deposed = was_head && !is_head(replica.assignment());
+            let transfer = view.learner.map(|learner| (view.epoch, learner));
+            if transfer != process.transfers[shard] {
+                process.transfers[shard] = transfer;
                 match view.learner {
-                    Some(learner) => replica.teach(learner),
-                    None => replica.leave_off(),
+                    Some(learner) => replica.start_transfer(learner),
+                    None => replica.stop_transfer(),
                 }
             }
         });
         if is_deposed {
-            // Whoever waits for an answer learns elsewhere what became of it.
-            let served = self.served.iter().filter(|(_, served)| served.node == node);
+            // Clients that wait for a reply get it from the new head when they retry.
+            let served = self.server_conns.iter().filter(|(_, it)| it.node == node);
             let conns: Vec<u64> = served.map(|(conn, _)| *conn).collect();
-            conns.into_iter().for_each(|conn| self.hang_up(conn));
+            conns.into_iter().for_each(|conn| self.disconnect(conn));
         }
-        let Some(life) = self.lives.get_mut(&node) else { return };
-        let left = life.views.entry(view.number).or_default();
+        let Some(process) = self.processes.get_mut(&node) else { return };
+        let left = process.views.entry(view.number).or_default();
         *left -= 1;
         if *left == 0 {
-            life.views.remove(&view.number);
+            process.views.remove(&view.number);
             let at = self.now + self.random.between(1, 100);
-            self.at(at, Event::CoresReady { node, view: view.number });
+            self.at(at, SimEvent::CoresReady { node, view: view.number });
         }
     }
 
     pub(super) fn tick(&mut self, node: NodeId) {
-        let world_now = self.now;
-        self.turn(node, |life, now, turn| {
-            for (replica, progress) in life.replicas.iter().zip(&mut life.progress) {
+        let sim_now = self.now;
+        self.turn(node, |process, now, turn| {
+            for (replica, progress) in process.replicas.iter().zip(&mut process.progress) {
                 let committed = replica.committed();
                 if replica.lag() == 0 || committed != progress.0 {
-                    *progress = (committed, world_now);
-                } else if world_now - progress.1 > STALL_US
-                    && let Some(successor) = replica.post().successor
+                    *progress = (committed, sim_now);
+                } else if sim_now - progress.1 > STALL_US
+                    && let Some(successor) = replica.assignment().successor
                 {
                     let shard = replica.shard().id();
-                    let place = |record: &Record| record.position(shard, node);
-                    let behind = life.member.record().and_then(|record| place(record));
-                    let behind = behind.map_or(0, |place| place.len - place.index - 1);
+                    let position = |record: &Record| record.position(shard, node);
+                    let behind = process.member.record().and_then(|record| position(record));
+                    let behind = behind.map_or(0, |it| it.len - it.index - 1);
                     let behind = u32::try_from(behind.saturating_sub(1)).expect("few");
-                    life.member.on_stall(now, successor, behind, &mut turn.actions);
+                    process.member.on_stall(now, successor, behind, &mut turn.actions);
                 }
             }
         });
-        if self.lives.contains_key(&node) {
+        if self.processes.contains_key(&node) {
             let at = self.now + 250_000;
-            self.at(at, Event::Tick { node });
+            self.at(at, SimEvent::Tick { node });
         }
     }
 }

@@ -1,63 +1,66 @@
-//! What nodes ask of the register, and what becomes of it on the way.
+//! What nodes ask of the register, and what happens to it on the way.
 
 use super::*;
 use alloc::format;
 
-impl World {
-    pub(super) fn ask_register(&mut self, node: NodeId, ask: Ask) {
+impl Simulation {
+    pub(super) fn send_to_register(&mut self, node: NodeId, request: RegisterRequest) {
         let there = self.random.between(1_000, 60_000);
-        let unanswered = self.mishap(self.swarm.unanswered);
+        let reply_lost = self.occurs(self.profile.reply_lost);
         if self.outage {
-            let (at, failed) = (self.now + there, failure(&ask, false));
-            return self.at(at, Event::RegisterSays { node, said: failed });
+            let (at, failed) = (self.now + there, failure(&request, false));
+            return self.at(at, SimEvent::RegisterReplies { node, reply: failed });
         }
-        if let Ask::Cas(..) = &ask {
-            if self.mishap(self.swarm.landed_late) {
-                // The request is on its way for longer than anybody waits for the answer.
+        if let RegisterRequest::Cas(..) = &request {
+            if self.occurs(self.profile.landed_late) {
+                // The request arrives after its sender has given up waiting for the reply.
                 let late = self.now + there + self.random.below(8_000_000);
                 let given_up = self.now + REGISTER_PATIENCE_US;
-                let unknown = failure(&ask, true);
-                self.at(given_up, Event::RegisterSays { node, said: unknown });
-                return self.at(late, Event::AtRegister { node, ask, answer: false });
+                let unknown = failure(&request, true);
+                self.at(given_up, SimEvent::RegisterReplies { node, reply: unknown });
+                return self.at(late, SimEvent::AtRegister { node, request, replies: false });
             }
-            if self.mishap(self.swarm.repeated) {
-                // Somebody in between sends it once more, and only the second answer is heard.
+            if self.occurs(self.profile.repeated) {
+                // An intermediary retries it, and only the reply to the retry arrives.
                 let first = self.now + there;
-                self.at(first, Event::AtRegister { node, ask: ask.clone(), answer: false });
+                self.at(
+                    first,
+                    SimEvent::AtRegister { node, request: request.clone(), replies: false },
+                );
                 let second = first + self.random.between(1, 500_000);
-                return self.at(second, Event::AtRegister { node, ask, answer: true });
+                return self.at(second, SimEvent::AtRegister { node, request, replies: true });
             }
         }
-        if unanswered {
+        if reply_lost {
             let given_up = self.now + REGISTER_PATIENCE_US;
-            let unknown = failure(&ask, true);
-            self.at(given_up, Event::RegisterSays { node, said: unknown });
+            let unknown = failure(&request, true);
+            self.at(given_up, SimEvent::RegisterReplies { node, reply: unknown });
             if self.random.per_mille(300) {
                 return;
             }
         }
         let at = self.now + there;
-        self.at(at, Event::AtRegister { node, ask, answer: !unanswered });
+        self.at(at, SimEvent::AtRegister { node, request, replies: !reply_lost });
     }
 
-    pub(super) fn at_register(&mut self, node: NodeId, ask: &Ask, answer: bool) {
-        let said = match ask {
-            Ask::Read => Said::Read(self.register.read()),
-            Ask::Cas(token, record) => {
+    pub(super) fn at_register(&mut self, node: NodeId, request: &RegisterRequest, replies: bool) {
+        let reply = match request {
+            RegisterRequest::Read => RegisterReply::Read(self.register.read()),
+            RegisterRequest::Cas(token, record) => {
                 let outcome = self.register.cas(token.as_ref(), record);
                 self.trace.words([3, u64::from(record.epoch), low(node)]);
-                self.trace.say(self.now, || {
+                self.trace.print(self.now, || {
                     format!(
                         "{node}'s record of epoch {}: {outcome:?}: {:?}",
                         record.epoch, record.change
                     )
                 });
-                Said::Cas(record.change.id, outcome)
+                RegisterReply::Cas(record.change.id, outcome)
             }
         };
-        if answer {
+        if replies {
             let at = self.now + self.random.between(1_000, 60_000);
-            self.at(at, Event::RegisterSays { node, said });
+            self.at(at, SimEvent::RegisterReplies { node, reply });
         }
     }
 }

@@ -1,23 +1,23 @@
-//! Numbers that one seed decides.
+//! Random numbers that follow from the seed.
 
-/// SplitMix64 (Steele, Lea and Flood 2014).
+use rand_xoshiro::SplitMix64;
+use rand_xoshiro::rand_core::{Rng, SeedableRng};
+
+/// A sequence that a seed decides. Its ranges are drawn in another way than the simulator's, which
+/// the seeds that the tests name depend on.
 #[derive(Debug)]
-pub(super) struct Chance(u64);
+pub(super) struct TestRandom(SplitMix64);
 
-impl Chance {
-    pub(super) fn new(seed: u64) -> Chance {
-        Chance(seed)
+impl TestRandom {
+    pub(super) fn new(seed: u64) -> TestRandom {
+        TestRandom(SplitMix64::seed_from_u64(seed))
     }
 
     fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut mixed = self.0;
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        mixed ^ (mixed >> 31)
+        self.0.next_u64()
     }
 
-    /// From `least` to `most`, both included.
+    /// Returns a number from `least` to `most`, both included.
     pub(super) fn between(&mut self, least: u64, most: u64) -> u64 {
         least + self.next() % (most - least + 1)
     }
@@ -27,7 +27,7 @@ impl Chance {
         all[usize::try_from(self.between(0, last)).expect("few")]
     }
 
-    /// In so many of a thousand times.
+    /// Returns true in `per_mille` of a thousand cases.
     pub(super) fn happens(&mut self, per_mille: u64) -> bool {
         self.next() % 1_000 < per_mille
     }
