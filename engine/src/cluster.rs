@@ -286,7 +286,7 @@ impl ClusterPlan {
         let founders = [(NodeId(1), self.info(1, &[1]))].into();
         match Record::create(settings, founders, NodeId(1), ChangeId(1)) {
             Ok(_) => Ok(()),
-            Err(RecordError::Nonsense { what, expected, got }) => {
+            Err(RecordError::Invalid { what, expected, got }) => {
                 let what = match what {
                     "rf" => "replicas",
                     "min_members" => "min-members",

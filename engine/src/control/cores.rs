@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::voices::Voices;
 use crate::io::{Command, CoreHand};
-use catena_core::chain::member::View;
+use catena_core::chain::member::MembershipView;
 use catena_core::chain::record::NodeId;
 
 /// The cores of the node.
@@ -27,7 +27,7 @@ struct Core {
 #[derive(Clone, Debug)]
 enum Told {
     Begin(NodeId),
-    View(Arc<View>),
+    View(Arc<MembershipView>),
 }
 
 impl CoreDesk {
@@ -50,7 +50,7 @@ impl CoreDesk {
         }
     }
 
-    pub(super) fn view(&mut self, view: View) {
+    pub(super) fn view(&mut self, view: MembershipView) {
         self.voices.on_view(&view);
         let view = Arc::new(view);
         for core in &mut self.cores {

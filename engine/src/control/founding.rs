@@ -9,7 +9,7 @@ use super::records::Records;
 use crate::cluster::ClusterPlan;
 use crate::config::RECORD_LOOK_MS;
 use crate::engine::StartError;
-use catena_core::chain::member::Reading;
+use catena_core::chain::member::ReadOutcome;
 use catena_core::chain::record::Settings;
 
 /// What a node finds when it starts.
@@ -17,7 +17,7 @@ use catena_core::chain::record::Settings;
 pub(super) struct Found {
     /// How many shards the cluster has, or will have.
     pub(super) shards: u32,
-    pub(super) reading: Reading,
+    pub(super) reading: ReadOutcome,
     /// What this node founds the cluster with, if there is none.
     pub(super) founding: Option<Settings>,
 }
@@ -41,12 +41,12 @@ pub(super) async fn look(records: &Records, plan: &ClusterPlan) -> Result<Found,
                     "the cluster exists: joining it, and what it was to be founded with is not used",
                 );
             }
-            let (shards, reading) = (record.shards, Reading::Record(Box::new(record), token));
+            let (shards, reading) = (record.shards, ReadOutcome::Record(Box::new(record), token));
             return Ok(Found { shards, reading, founding: None });
         }
         if let Some(settings) = &plan.founding {
             let founding = Some(settings.clone());
-            return Ok(Found { shards: settings.shards, reading: Reading::Empty, founding });
+            return Ok(Found { shards: settings.shards, reading: ReadOutcome::Empty, founding });
         }
         let patience = plan.patience;
         if started.elapsed() >= patience {

@@ -23,7 +23,9 @@ use super::{Cores, random};
 use crate::clock::Clock;
 use crate::config::{COMMAND_AGAIN_MS, CONTROL_EVENTS_MAX, LEAVE_MS_MAX};
 use crate::io::Notice;
-use catena_core::chain::member::{Action, Member, Outcome, PeerMessage, Reading, Start};
+use catena_core::chain::member::{
+    Action, CasOutcome, Member, MemberConfig, PeerMessage, ReadOutcome,
+};
 use catena_core::chain::record::{ChangeId, NodeId, NodeInfo, OnTotalLoss, Record, Settings};
 use catena_core::time::Time;
 
@@ -33,9 +35,9 @@ pub(super) enum Event {
     /// A core said something about a life of the node.
     Notice(u16, NodeId, Notice),
     /// The register was read.
-    Read { life: NodeId, reading: Reading },
+    Read { life: NodeId, reading: ReadOutcome },
     /// The register was asked to store something.
-    Stored { life: NodeId, change: ChangeId, outcome: Outcome },
+    Stored { life: NodeId, change: ChangeId, outcome: CasOutcome },
     /// Somebody connected, and says who they are.
     Hello { hello: PeerHello, from: SocketAddr, verdict: oneshot::Sender<Verdict> },
     /// A connection that this node made is there.
@@ -272,9 +274,9 @@ impl Node {
         &mut self,
         removals: u32,
         founding: Option<Settings>,
-        reading: Reading,
+        reading: ReadOutcome,
     ) -> Result<(), String> {
-        let start = Start {
+        let start = MemberConfig {
             me: self.me,
             info: self.info.clone(),
             cluster: self.cluster.clone(),
@@ -372,7 +374,7 @@ impl Node {
                 self.links.send(now, (self.me, to), &message, way);
             }
             Action::View(view) => {
-                let lesson = Lesson { learner: view.learner, teacher: view.teacher };
+                let lesson = Lesson { learner: view.learner, teacher: view.source };
                 self.desk.view(view);
                 self.on_lesson(lesson);
             }

@@ -32,7 +32,7 @@ impl Node {
                 self.tell(|member, now, out| member.on_stall(now, peer, behind, out))
             }
             Notice::Near { epoch, learner } if self.desk.voices.on_near(core, epoch, learner) => {
-                self.tell(|member, now, out| member.on_near(now, learner, epoch, out))
+                self.tell(|member, now, out| member.on_nearly_synced(now, learner, epoch, out))
             }
             Notice::Synced { epoch, learner, view }
                 if self.desk.voices.on_synced(core, epoch, learner, view) =>
@@ -40,7 +40,7 @@ impl Node {
                 self.tell(|member, now, out| member.on_synced(now, learner, epoch, out))
             }
             Notice::AtRest { epoch } if self.desk.voices.on_at_rest(core, epoch) => {
-                self.tell(|member, now, out| member.on_at_rest(now, epoch, out))
+                self.tell(|member, now, out| member.on_quiesced(now, epoch, out))
             }
             // The others have not said it yet.
             Notice::Near { .. } | Notice::Synced { .. } | Notice::AtRest { .. } => Ok(()),

@@ -127,7 +127,7 @@ impl Node {
                 ..status
             },
             Life::Begun(member) => NodeStatus {
-                standing: member.standing().to_owned(),
+                standing: member.membership().to_owned(),
                 active: member.is_active(),
                 proposal: self.proposal(member),
                 lease_us: member
@@ -135,7 +135,7 @@ impl Node {
                     .filter(|until| *until > now)
                     .map(|until| until.0 - now.0),
                 learner: member.learner().map_or(0, |node| node.0),
-                teacher: member.teacher().map_or(0, |node| node.0),
+                teacher: member.transfer_source().map_or(0, |node| node.0),
                 ..status
             },
         }

@@ -14,7 +14,7 @@ use super::node::Event;
 use crate::cluster::ClusterPlan;
 use crate::engine::StartError;
 use crate::register::{AnyRegister, Outcome as Stored, Register, RegisterError};
-use catena_core::chain::member::{Outcome, Reading};
+use catena_core::chain::member::{CasOutcome, ReadOutcome};
 use catena_core::chain::record::{NodeId, Record, RecordToken};
 
 /// The cluster's register.
@@ -54,17 +54,17 @@ impl Records {
                 match asked.register.read().await {
                     Ok(found) => {
                         asked.went_well();
-                        found.map_or(Reading::Empty, |(record, token)| {
-                            Reading::Record(Box::new(record), token)
+                        found.map_or(ReadOutcome::Empty, |(record, token)| {
+                            ReadOutcome::Record(Box::new(record), token)
                         })
                     }
                     Err(error) => {
                         asked.went_wrong(&error.to_string());
-                        Reading::Failed
+                        ReadOutcome::Failed
                     }
                 }
             };
-            let reading = records.end_of(reading, Reading::Failed).await;
+            let reading = records.end_of(reading, ReadOutcome::Failed).await;
             // The loop is gone if the node stops.
             _ = events.send(Event::Read { life, reading }).await;
         });
@@ -90,23 +90,23 @@ impl Records {
                 match stored {
                     Ok(Stored::Won(token)) => {
                         asked.went_well();
-                        Outcome::Won(token)
+                        CasOutcome::Won(token)
                     }
                     Ok(Stored::Lost) => {
                         asked.went_well();
-                        Outcome::Lost
+                        CasOutcome::Lost
                     }
                     Ok(Stored::Unknown(why)) => {
                         asked.went_wrong(&why);
-                        Outcome::Unknown
+                        CasOutcome::Unknown
                     }
                     Err(error) => {
                         asked.went_wrong(&error.to_string());
-                        Outcome::Failed
+                        CasOutcome::Failed
                     }
                 }
             };
-            let outcome = records.end_of(outcome, Outcome::Unknown).await;
+            let outcome = records.end_of(outcome, CasOutcome::Unknown).await;
             _ = events.send(Event::Stored { life, change, outcome }).await;
         });
     }
@@ -152,11 +152,11 @@ mod tests {
         let records = Records { register: Rc::new(register), trouble: Rc::default() };
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
         tokio::task::LocalSet::new().block_on(&runtime.expect("a runtime"), async {
-            let outcome = records.end_of(async { Outcome::Lost }, Outcome::Unknown).await;
-            assert!(matches!(outcome, Outcome::Lost) && records.trouble().is_empty());
+            let outcome = records.end_of(async { CasOutcome::Lost }, CasOutcome::Unknown).await;
+            assert!(matches!(outcome, CasOutcome::Lost) && records.trouble().is_empty());
             let broken = async { panic!("a bug in an SDK") };
-            let outcome = records.end_of(broken, Outcome::Unknown).await;
-            assert!(matches!(outcome, Outcome::Unknown), "{outcome:?}");
+            let outcome = records.end_of(broken, CasOutcome::Unknown).await;
+            assert!(matches!(outcome, CasOutcome::Unknown), "{outcome:?}");
             assert!(records.trouble().contains("a bug in an SDK"), "{}", records.trouble());
         });
     }

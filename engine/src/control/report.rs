@@ -1,6 +1,6 @@
 //! What the member reports, said so that people know what happened and what follows.
 
-use catena_core::chain::member::{Report, Suspicion};
+use catena_core::chain::member::{MemberReport, Suspicion};
 use catena_core::chain::record::{ChangeKind, NodeId, OnTotalLoss, Record};
 
 /// Tells people, and not the same again and again.
@@ -15,20 +15,23 @@ impl Reporter {
         &mut self,
         name: impl Fn(NodeId) -> String,
         record: Option<&Record>,
-        report: &Report,
+        report: &MemberReport,
     ) {
         match report {
-            Report::Suspected { node, why: why @ (Suspicion::Leaving | Suspicion::Operator) } => {
+            MemberReport::Suspected {
+                node,
+                why: why @ (Suspicion::Leaving | Suspicion::Operator),
+            } => {
                 tracing::info!(%node, "{} is to be removed: {why}", name(*node));
             }
-            Report::Suspected { node, why } => {
+            MemberReport::Suspected { node, why } => {
                 tracing::warn!(
                     %node,
                     "{} may have failed ({why}): if nothing changes, the cluster goes on without it",
                     name(*node),
                 );
             }
-            Report::Proposed { kind, subject } => {
+            MemberReport::Proposed { kind, subject } => {
                 let subject = subject.map(&name).unwrap_or_default();
                 match kind {
                     ChangeKind::Create => tracing::info!("proposes to found the cluster"),
@@ -38,7 +41,7 @@ impl Reporter {
                     ChangeKind::Bump => tracing::info!("proposes the next epoch"),
                 }
             }
-            Report::Epoch { epoch, member } => {
+            MemberReport::Epoch { epoch, member } => {
                 self.bad = None;
                 let chain = record.and_then(|record| record.chains.first());
                 let members: Vec<String> =
@@ -50,15 +53,15 @@ impl Reporter {
                     "epoch {epoch} has the members {members}: this node is {standing}"
                 );
             }
-            Report::Active { epoch } => {
+            MemberReport::Active { epoch } => {
                 tracing::info!(epoch, "this node takes part in epoch {epoch}")
             }
-            Report::LearnerDropped { learner } => tracing::warn!(
+            MemberReport::LearnerDropped { learner } => tracing::warn!(
                 node = %learner,
                 "{} could not be added: it, or the register, did not answer in time. It may try again",
                 name(*learner),
             ),
-            Report::TotalLoss => {
+            MemberReport::TotalLoss => {
                 let then = match record.map(|record| record.on_total_loss) {
                     Some(OnTotalLoss::Empty) => {
                         "This node takes their place, empty, as the cluster was founded to do"
@@ -72,7 +75,7 @@ impl Reporter {
                     "no member of the cluster has been heard for half a minute. {then}"
                 );
             }
-            Report::BadRecord { from, why } => {
+            MemberReport::BadRecord { from, why } => {
                 let source = from.map_or_else(|| "the register".to_owned(), &name);
                 let what = match why {
                     Some(why) => why.to_string(),

@@ -6,7 +6,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use catena_core::chain::member::View;
+use catena_core::chain::member::MembershipView;
 use catena_core::chain::record::NodeId;
 
 /// What was heard of the cores in one life of the node.
@@ -49,7 +49,7 @@ impl Voices {
     }
 
     /// The cores are told this view.
-    pub(super) fn on_view(&mut self, view: &View) {
+    pub(super) fn on_view(&mut self, view: &MembershipView) {
         self.on_gate(view.number, view.gate);
         let is_near = |node| view.record.is_member(node) || view.learner == Some(node);
         self.unlinked.retain(|node, _| is_near(*node));

@@ -15,9 +15,11 @@ use super::core::Core;
 use super::core_link::{ConnectAttempts, PeerCore};
 use super::local_notify::LocalNotify;
 use super::notice::{CoreCluster, Notice, Notices};
-use catena_core::chain::member::View;
+use catena_core::chain::assignment::Assignment;
+use catena_core::chain::member::MembershipView;
+use catena_core::chain::outbox::ReplicaReport;
 use catena_core::chain::record::{NodeId, Record};
-use catena_core::chain::replica::{Post, Replica, Report};
+use catena_core::chain::replica::Replica;
 use catena_core::shard::{Census, Time};
 
 /// The state of the cluster, as a core knows it.
@@ -26,7 +28,7 @@ pub(super) struct ClusterState {
     notices: Notices,
     /// The current incarnation of the node.
     pub(super) incarnation: Cell<NodeId>,
-    view: RefCell<Option<Arc<View>>>,
+    view: RefCell<Option<Arc<MembershipView>>>,
     /// The members in that view, as clients receive them.
     members: RefCell<Members>,
     /// Whether updates are refused until the order of the chains has changed.
@@ -76,7 +78,7 @@ impl ClusterState {
     }
 
     /// Returns the latest view of this incarnation.
-    pub(super) fn view(&self) -> Option<Arc<View>> {
+    pub(super) fn view(&self) -> Option<Arc<MembershipView>> {
         self.view.borrow().clone()
     }
 
@@ -123,7 +125,7 @@ impl Core {
     }
 
     /// Acts according to a view from now on.
-    pub(super) fn apply_view(self: &Rc<Core>, view: &Arc<View>) {
+    pub(super) fn apply_view(self: &Rc<Core>, view: &Arc<MembershipView>) {
         let Some(cluster) = self.cluster() else { return };
         let before = cluster.view.replace(Some(view.clone()));
         self.epoch.set(view.epoch);
@@ -140,7 +142,7 @@ impl Core {
             self.abandon_clients();
         }
         self.connect_to_peers(cluster);
-        cluster.resting.set(view.resting && view.member);
+        cluster.resting.set(view.quiescing && view.member);
         self.report_rest(cluster);
         cluster.unconfirmed.set(Some(view.number));
         self.confirm_view(cluster);
@@ -148,7 +150,7 @@ impl Core {
 
     /// Gives every shard its place in a view. If the view has another learner, transfers to the one
     /// before end.
-    fn assign_shards(&self, cluster: &ClusterState, view: &View) {
+    fn assign_shards(&self, cluster: &ClusterState, view: &MembershipView) {
         let current = cluster.transfers.get().map(|current| (current.epoch, current.learner));
         let wanted = view.learner.map(|learner| (view.epoch, learner));
         let restarts = current != wanted;
@@ -159,9 +161,9 @@ impl Core {
         let incarnation = cluster.incarnation.get();
         self.begin_turn();
         self.for_each_replica(|shard, replica, out| {
-            replica.on_post(view.post(incarnation, shard), out);
+            replica.on_assignment(view.assignment(incarnation, shard), out);
             if restarts {
-                replica.leave_off();
+                replica.stop_transfer();
             }
         });
     }
@@ -177,11 +179,16 @@ impl Core {
     }
 
     /// Returns whether this node was the head of shards of this core that have another head now.
-    fn has_lost_heads(&self, cluster: &ClusterState, before: &View, now: &View) -> bool {
+    fn has_lost_heads(
+        &self,
+        cluster: &ClusterState,
+        before: &MembershipView,
+        now: &MembershipView,
+    ) -> bool {
         if before.epoch == now.epoch {
             return false;
         }
-        let is_ours = |view: &View, shard| {
+        let is_ours = |view: &MembershipView, shard| {
             view.record.chain(shard).first() == Some(&cluster.incarnation.get())
         };
         let shards = self.shards.borrow();
@@ -205,23 +212,23 @@ impl Core {
         }
     }
 
-    pub(super) fn on_report(&self, shard: ShardId, report: Report) {
+    pub(super) fn on_report(&self, shard: ShardId, report: ReplicaReport) {
         self.notify_node(match report {
-            Report::Behind(peer) => Notice::Behind(peer),
-            Report::Diverged(peer) => Notice::Diverged { peer, shard },
+            ReplicaReport::Behind(peer) => Notice::Behind(peer),
+            ReplicaReport::Diverged(peer) => Notice::Diverged { peer, shard },
         });
     }
 
     pub(super) fn on_link_lost(self: &Rc<Core>, cluster: &ClusterState, peer: NodeId) {
         let Some(view) = cluster.view() else { return };
-        if view.teacher == Some(peer) && !view.member {
+        if view.source == Some(peer) && !view.member {
             self.notify_node(Notice::SyncLost { epoch: view.epoch });
         }
         self.connect_to_peers(cluster);
     }
 
     /// Breaks the links to nodes that have left the cluster.
-    fn abandon_retired_peers(&self, view: &View) {
+    fn abandon_retired_peers(&self, view: &MembershipView) {
         for link in self.links.borrow().iter() {
             if view.record.is_retired(link.peer.node) {
                 link.conn.abandon();
@@ -233,7 +240,7 @@ impl Core {
     fn connect_to_peers(self: &Rc<Core>, cluster: &ClusterState) {
         let mut needed = Vec::new();
         for replica in self.shards.borrow().iter() {
-            let Post { predecessor, successor, .. } = *replica.post();
+            let Assignment { predecessor, successor, .. } = *replica.assignment();
             for node in [predecessor, successor].into_iter().flatten() {
                 needed.extend(self.peer_core(cluster, node, replica.shard().id()));
             }
@@ -268,7 +275,7 @@ impl Core {
         let view = cluster.view.borrow();
         let view = view.as_ref()?;
         let is_ours = !view.member || cluster.incarnation.get() < peer.node;
-        let is_needed = view.record.is_member(peer.node) && (view.member || view.teacher.is_some());
+        let is_needed = view.record.is_member(peer.node) && (view.member || view.source.is_some());
         let info = view.record.nodes.get(&peer.node).filter(|_| is_ours && is_needed)?;
         let fits = info.clients.len() == usize::from(peer.cores);
         info.clients.get(usize::from(peer.core)).copied().filter(|_| fits)
@@ -280,10 +287,10 @@ impl Core {
         let Some(mut transfers) = cluster.transfers.get() else { return };
         loop {
             let mut shards = self.shards.borrow_mut();
-            let has_state = |last: usize| shards[last].has_taught(transfers.learner);
+            let has_state = |last: usize| shards[last].has_state(transfers.learner);
             let has_last = transfers.begun.checked_sub(1).is_none_or(has_state);
             let Some(next) = shards.get_mut(transfers.begun).filter(|_| has_last) else { break };
-            next.teach(transfers.learner);
+            next.start_transfer(transfers.learner);
             drop(shards);
             self.touch(transfers.begun);
             transfers.begun += 1;
@@ -298,7 +305,7 @@ impl Core {
             return;
         };
         let shards = self.shards.borrow();
-        if shards.iter().all(|replica| replica.is_near(learner)) {
+        if shards.iter().all(|replica| replica.is_nearly_synced(learner)) {
             self.notify_node(Notice::Near { epoch, learner });
         }
         if view.gate == Some(learner) && shards.iter().all(|replica| replica.is_synced(learner)) {
@@ -345,7 +352,7 @@ impl Core {
         if !cluster.resting.get() {
             return;
         }
-        if self.shards.borrow().iter().all(Replica::is_at_rest) {
+        if self.shards.borrow().iter().all(Replica::is_quiesced) {
             self.notify_node(Notice::AtRest { epoch: self.epoch.get() });
         }
     }
@@ -356,7 +363,7 @@ impl Core {
         let learner = transfers.map(|transfers| transfers.learner);
         let status = |replica: &Replica| {
             let Census { objects, sessions, .. } = replica.shard().census();
-            let post = replica.post();
+            let post = replica.assignment();
             let role = match (post.member, post.predecessor, post.successor) {
                 (false, Some(_), _) => "learner",
                 (false, None, _) => "none",

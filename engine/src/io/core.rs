@@ -27,7 +27,8 @@ use super::thread::CoreCensus;
 use crate::clock::Clock;
 use crate::metrics::{Counters, Meter};
 use catena_core::ahead::Step;
-use catena_core::chain::replica::{Post, Replica};
+use catena_core::chain::assignment::Assignment;
+use catena_core::chain::replica::Replica;
 use catena_core::chain::rules::Rules;
 use catena_core::shard::{Census, ConnId, Moment, Outbox, Output, Shard, Time, Types};
 
@@ -457,7 +458,8 @@ fn kind_of(header: &Header) -> u8 {
 /// Creates an empty shard: ready to serve on a node alone, not yet assigned to a chain in a
 /// cluster.
 fn empty_replica(config: &CoreConfig, shard: ShardId) -> Replica {
-    let post = if config.cluster.is_some() { Post::default() } else { Post::alone() };
+    let post =
+        if config.cluster.is_some() { Assignment::default() } else { Assignment::standalone() };
     let shard = Shard::new(shard, config.hash_seed, config.types.clone());
     Replica::new(shard, post, Rules::default())
 }

@@ -7,8 +7,8 @@ use catena_protocol::{Header, ObjectId, ShardId, Stats};
 use super::conn_table::NO_CONN;
 use super::core::Core;
 use super::core_link::CoreLink;
+use catena_core::chain::outbox::{ReplicaOutbox, ReplicaReport};
 use catena_core::chain::record::NodeId;
-use catena_core::chain::replica::{Exits, Report};
 use catena_core::shard::{Answered, ConnId, Outbox, Output, Time};
 
 /// Appends replies to the buffers of their connections, and frames to those of the links to peers.
@@ -70,7 +70,7 @@ impl Outbox for CoreOutbox<'_> {
     }
 
     fn push_waited(&mut self, conn: ConnId, to: &Header, output: Output<'_>, waited_us: u64) {
-        let since = Time(self.began().0.saturating_sub(waited_us));
+        let since = Time(self.turn_start().0.saturating_sub(waited_us));
         let (op, outcome) = (to.op, output.status());
         self.answered(Answered { op, outcome, since, waited: true });
         self.write(conn, to, &output);
@@ -89,19 +89,19 @@ impl Outbox for CoreOutbox<'_> {
     }
 }
 
-impl Exits for CoreOutbox<'_> {
-    type Bytes<'b>
+impl ReplicaOutbox for CoreOutbox<'_> {
+    type PeerBuffer<'b>
         = RefMut<'b, Vec<u8>>
     where
         Self: 'b;
 
-    fn encoded(&mut self, conn: ConnId, replies: &[u8]) {
+    fn send_encoded(&mut self, conn: ConnId, replies: &[u8]) {
         // A copy, in a cluster only: these replies waited in the replica until their entries were
         // committed, and a connection's buffer holds only what may be sent now.
         self.append(conn, |unsent| unsent.extend_from_slice(replies));
     }
 
-    fn began(&self) -> Time {
+    fn turn_start(&self) -> Time {
         self.core.meter.began()
     }
 
@@ -109,12 +109,12 @@ impl Exits for CoreOutbox<'_> {
         self.core.meter.late(answered);
     }
 
-    fn peer(&mut self, node: NodeId) -> Option<RefMut<'_, Vec<u8>>> {
+    fn peer_buffer(&mut self, node: NodeId) -> Option<RefMut<'_, Vec<u8>>> {
         let is_it = |link: &&CoreLink| link.peer.node == node && link.peer.owns(self.shard);
         self.links.iter().find(is_it).map(|link| link.conn.unsent.borrow_mut())
     }
 
-    fn report(&mut self, shard: ShardId, report: Report) {
+    fn report(&mut self, shard: ShardId, report: ReplicaReport) {
         self.core.on_report(shard, report);
     }
 }

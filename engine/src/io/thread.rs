@@ -20,7 +20,7 @@ use super::runtime::{self, WakeReceiver};
 use super::stream::Listener;
 use crate::config::{COMMANDS_MAX, DRAIN_MS_MAX};
 use crate::engine::Driver;
-use catena_core::chain::member::View;
+use catena_core::chain::member::MembershipView;
 use catena_core::chain::record::NodeId;
 use catena_core::unwind::panic_text;
 
@@ -35,7 +35,7 @@ pub(crate) enum Command {
     Begin(NodeId),
     /// Act according to this view from now on, and confirm with
     /// [`Notice::Ready`](super::Notice::Ready).
-    View(Arc<View>),
+    View(Arc<MembershipView>),
     /// Report the state of each shard.
     Shards(oneshot::Sender<Vec<ShardStatus>>),
 }

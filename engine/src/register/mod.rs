@@ -8,7 +8,7 @@
 //!    compared may be a hash of the contents.
 //! 2. [`Won`](Outcome::Won): the record is stored. [`Lost`](Outcome::Lost): *this attempt* stored
 //!    nothing. If an earlier attempt with the same bytes was [`Unknown`](Outcome::Unknown), that one
-//!    may be what it lost to: read, and compare [`Change::id`](catena_core::chain::record::Change::id).
+//!    may be what it lost to: read, and compare [`RecordChange::id`](catena_core::chain::record::RecordChange::id).
 //! 3. [`Unknown`](Outcome::Unknown): stored, or not, or not yet. It may still land, so whoever asked
 //!    stays pending and sends the same bytes again until a read shows another record than the base.
 //! 4. An error from [`create`](Register::create) or [`cas`](Register::cas): this attempt stored

@@ -1,46 +1,67 @@
-//! `catena-sim`: runs simulated clusters, one a seed.
+//! `catena-sim`: runs simulated clusters, one for each seed.
 
 #![forbid(unsafe_code)]
-#![allow(clippy::print_stdout)] // what it prints is what it is for
+#![allow(clippy::print_stdout)] // printing is this program's purpose
 
 use std::ops::Range;
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
+use catena_core::chain::rules::{RULES, Rules};
 use catena_core::sim;
 use clap::Parser;
 
-/// Runs simulated clusters with faults, and says which seeds went wrong.
+/// Run simulated clusters with faults, and print the seeds that fail.
+///
+/// Each seed decides everything in its run: the size of the cluster, the workload, the faults, and
+/// the order of events. A run fails if clients see a reply that a linearizable store could not have
+/// given, if a replica loses or reorders acknowledged updates, or if the cluster does not recover
+/// after the faults. Without options, runs the seeds 0..1000.
 #[derive(Debug, Parser)]
-#[command(version)]
+#[command(version, after_help = EXAMPLES, after_long_help = EXAMPLES)]
 struct Args {
-    /// Run this seed.
+    /// Run one seed
     #[arg(long, conflicts_with_all = ["seeds", "soak"])]
     seed: Option<u64>,
 
-    /// Print everything that happens.
+    /// Print every event of the seed
     #[arg(long, requires = "seed")]
     trace: bool,
 
-    /// Run these seeds, the last one excluded.
+    /// Run a range of seeds, the last one excluded
     #[arg(long, value_name = "FROM..TO", value_parser = parse_range, conflicts_with = "soak")]
     seeds: Option<Range<u64>>,
 
-    /// Leave out a rule of the protocol, to see what goes wrong.
-    #[arg(long, value_name = "RULE")]
-    without: Option<String>,
+    #[arg(long, value_name = "RULE", value_parser = Rules::without, help = without_help())]
+    without: Option<Rules>,
 
-    /// Run seeds without end, beginning at a new place every time.
+    /// Run seeds without end, beginning at a seed taken from the clock
     #[arg(long)]
     soak: bool,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  catena-sim --seeds 0..1000             Run a thousand seeds
+  catena-sim --seed 17                   Run one seed
+  catena-sim --seed 17 --trace           Print everything that happens in it
+  catena-sim --seeds 0..10 --without gate
+                                         Show that leaving out a rule of the protocol is noticed
+
+From the repository:
+  cargo run --release -p catena-core --features sim --bin catena-sim -- --seeds 0..1000";
+
+fn without_help() -> String {
+    format!("Leave out a rule of the protocol [possible values: {}]", RULES.join(", "))
 }
 
 fn main() -> ExitCode {
     let args = Args::parse();
     std::panic::set_hook(Box::new(|_| {}));
+    let rules = args.without.unwrap_or_default();
     if let Some(seed) = args.seed {
-        return one(seed, args.without.as_deref(), args.trace);
+        return run_seed(seed, rules, args.trace);
     }
     let seeds = if args.soak {
         let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
@@ -49,24 +70,25 @@ fn main() -> ExitCode {
     } else {
         args.seeds.unwrap_or(0..1_000)
     };
-    many(seeds, args.without.as_deref())
+    run_seeds(seeds, rules)
 }
 
-fn one(seed: u64, without: Option<&str>, trace: bool) -> ExitCode {
-    match sim::run(seed, without, trace) {
+fn run_seed(seed: u64, rules: Rules, trace: bool) -> ExitCode {
+    match sim::run(seed, rules, trace) {
         Ok(summary) => {
-            println!("seed {seed} passed: {summary:?}");
+            println!("seed {seed} passed: {summary}");
             ExitCode::SUCCESS
         }
-        Err(why) => {
-            println!("seed {seed} failed: {why}");
+        Err(failure) => {
+            println!("{failure}\nto reproduce: {}", failure.command());
             ExitCode::FAILURE
         }
     }
 }
 
-/// Runs seeds on all cpus; a line for each that fails, and one about all now and then.
-fn many(seeds: Range<u64>, without: Option<&str>) -> ExitCode {
+/// Runs seeds on all cpus; prints each failure, the progress now and then, and the totals at the
+/// end.
+fn run_seeds(seeds: Range<u64>, rules: Rules) -> ExitCode {
     let threads = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
     let (next, failed) = (AtomicU64::new(seeds.start), AtomicU64::new(0));
     let (events, answered) = (AtomicU64::new(0), AtomicU64::new(0));
@@ -79,15 +101,16 @@ fn many(seeds: Range<u64>, without: Option<&str>) -> ExitCode {
                     if seed >= seeds.end {
                         break;
                     }
-                    match sim::run(seed, without, false) {
+                    match sim::run(seed, rules, false) {
                         Ok(summary) => {
                             events.fetch_add(summary.events, Ordering::Relaxed);
                             answered.fetch_add(summary.answered, Ordering::Relaxed);
                         }
-                        Err(why) => {
+                        Err(failure) => {
                             failed.fetch_add(1, Ordering::Relaxed);
-                            let line = why.lines().next().unwrap_or_default();
-                            println!("catena-sim --seed {seed} --trace: {line}");
+                            let text = failure.to_string();
+                            let line = text.lines().next().unwrap_or_default();
+                            println!("{line}\nto reproduce: {}", failure.command());
                         }
                     }
                     let done = seed - seeds.start + 1;
@@ -101,7 +124,7 @@ fn many(seeds: Range<u64>, without: Option<&str>) -> ExitCode {
     let (count, seconds) = (seeds.end - seeds.start, began.elapsed().as_secs_f64());
     let failed = failed.into_inner();
     println!(
-        "{count} seeds, {failed} failed, {} events, {} calls answered, {:.0} seeds a second",
+        "{count} seeds, {failed} failed, {} events, {} calls answered, {:.0} seeds per second",
         events.into_inner(),
         answered.into_inner(),
         count as f64 / seconds

@@ -1,52 +1,54 @@
-//! A shard's log: entries in the form in which they are forwarded, the newest ones only.
+//! A shard's log: its latest entries, in the encoding in which they are forwarded.
 //!
-//! 1. Indices follow one another without a gap, from [`Log::first`] to [`Log::last`].
-//! 2. Entries that the successor has not acknowledged are never dropped. Of the others a few are kept,
-//!    so that there is a hash to compare with when a link that broke goes on where it was.
-//! 3. Appending allocates only while the log has not had its size yet. It writes where it wrote a
-//!    moment ago, so that a shard's log stays in the cache.
+//! Invariants:
+//!
+//! 1. Indices are consecutive, from [`ReplicationLog::first`] to [`ReplicationLog::last`].
+//! 2. Entries that the successor has not acknowledged are never dropped. A few of the others are
+//!    kept, so that there is a hash to compare with when a link is restored.
+//! 3. Appending allocates only until the log has reached its size. It reuses the memory that was
+//!    used last, so that a shard's log stays in the cache.
 
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 
 use catena_protocol::peer::{self, Entry};
 
-/// Entries of a shard.
+/// The entries of a shard.
 #[derive(Debug, Default)]
-pub(crate) struct Log {
+pub(crate) struct ReplicationLog {
     segments: VecDeque<Segment>,
-    /// Emptied segments, the one to be used next last.
+    /// Emptied segments; the last one is used next.
     spares: Vec<Segment>,
-    /// The index of the last entry there ever was, kept or not.
+    /// The index of the last entry ever appended, kept or not.
     last: u64,
-    /// Memory that the segments take, and the spares, in bytes.
+    /// Memory of the segments, and of the spares, in bytes.
     bytes: usize,
     spare_bytes: usize,
 }
 
-/// Entries in one piece.
+/// Consecutive entries in one buffer.
 #[derive(Debug, Default)]
 struct Segment {
     first: u64,
-    /// Where each entry begins.
+    /// The offset of each entry in `bytes`.
     starts: Vec<u32>,
     bytes: Vec<u8>,
 }
 
-/// A segment is closed before an entry that would make it longer than this. A longer entry has one
-/// for itself.
+/// A segment is closed before an entry that would make it longer than this. A longer entry gets a
+/// segment of its own.
 const SEGMENT_BYTES: usize = 32 * 1024;
 
-/// So many emptied segments stay for the next time that so much is under way.
+/// The number of emptied segments that are kept for reuse.
 const SPARES_MAX: usize = 8;
 
-impl Log {
-    /// A log that goes on behind `last`.
-    pub(crate) fn behind(last: u64) -> Log {
-        Log { last, ..Log::default() }
+impl ReplicationLog {
+    /// Creates an empty log that continues after `last`.
+    pub(crate) fn behind(last: u64) -> ReplicationLog {
+        ReplicationLog { last, ..ReplicationLog::default() }
     }
 
-    /// The index of the first entry that is kept, one behind the last if none is.
+    /// Returns the index of the first entry that is kept, or one past the last if none is.
     pub(crate) fn first(&self) -> u64 {
         self.segments.front().map_or(self.last + 1, |segment| segment.first)
     }
@@ -55,14 +57,14 @@ impl Log {
         self.last
     }
 
-    /// Memory it takes, in bytes.
+    /// Returns the memory it takes, in bytes.
     pub(crate) fn bytes(&self) -> usize {
         self.bytes + self.spare_bytes
     }
 
     /// Appends an entry.
     pub(crate) fn push(&mut self, entry: &Entry<'_>) {
-        assert_eq!(entry.index, self.last + 1, "1: entries follow one another");
+        assert_eq!(entry.index, self.last + 1, "entries are consecutive");
         self.last = entry.index;
         let is_full = |segment: &Segment| segment.bytes.len() + entry.bytes_len() > SEGMENT_BYTES;
         if self.segments.back().is_none_or(is_full) {
@@ -71,7 +73,7 @@ impl Log {
             self.bytes += spare.bytes.capacity();
             self.segments.push_back(Segment { first: entry.index, ..spare });
         }
-        let segment = self.segments.back_mut().expect("was just there");
+        let segment = self.segments.back_mut().expect("there is a segment");
         let before = segment.bytes.capacity();
         let start = u32::try_from(segment.bytes.len()).expect("segments are far below 4 GiB");
         segment.starts.push(start);
@@ -79,14 +81,15 @@ impl Log {
         self.bytes += segment.bytes.capacity() - before;
     }
 
-    /// Counts an entry that nobody will ask for.
+    /// Counts an entry that no node will ask for.
     pub(crate) fn skip(&mut self) {
-        assert!(self.segments.is_empty(), "1: no gap behind entries that are kept");
+        assert!(self.segments.is_empty(), "no gap after entries that are kept");
         self.last += 1;
     }
 
-    /// The bytes of entries from `index` on: all that lie in one piece, up to `bytes_max` but at least
-    /// one; and the index of the last of them. `None` if there is none, or it is not kept.
+    /// Returns the bytes of entries beginning with `index`, as many as lie in one buffer and within
+    /// `bytes_max` but at least one, and the index of the last of them. `None` if there is no such
+    /// entry, or it is not kept.
     pub(crate) fn from(&self, index: u64, bytes_max: usize) -> Option<(&[u8], u64)> {
         let segment = self.segment(index)?;
         let at = usize::try_from(index - segment.first).ok()?;
@@ -101,13 +104,13 @@ impl Log {
         Some((&segment.bytes[start..end(at + count)], index + count as u64 - 1))
     }
 
-    /// The hash of the log up to and with an entry that is kept.
+    /// Returns the hash of the log up to and including an entry that is kept.
     pub(crate) fn hash(&self, index: u64) -> Option<u64> {
         let (bytes, _) = self.from(index, 0)?;
         peer::next_entry(bytes).ok().flatten().map(|entry| entry.hash)
     }
 
-    /// Drops entries up to `index` as long as what is left takes more than `keep_bytes`.
+    /// Drops entries up to `index` while the log takes more than `keep_bytes`.
     pub(crate) fn trim(&mut self, index: u64, keep_bytes: usize) {
         while self.bytes > keep_bytes
             && let Some(segment) = self.segments.front()
@@ -125,9 +128,9 @@ impl Log {
         }
     }
 
-    /// Drops everything that is kept.
+    /// Drops all entries.
     pub(crate) fn clear(&mut self) {
-        *self = Log::behind(self.last);
+        *self = ReplicationLog::behind(self.last);
     }
 
     fn segment(&self, index: u64) -> Option<&Segment> {
@@ -147,7 +150,7 @@ mod tests {
         Entry { index, now_us: 7 * index, hash: index * index, request }
     }
 
-    fn indices(log: &Log, from: u64, bytes_max: usize) -> Vec<u64> {
+    fn indices(log: &ReplicationLog, from: u64, bytes_max: usize) -> Vec<u64> {
         let Some((mut bytes, last)) = log.from(from, bytes_max) else { return Vec::new() };
         let mut found = Vec::new();
         while let Some(entry) = peer::next_entry(bytes).unwrap() {
@@ -159,8 +162,8 @@ mod tests {
     }
 
     #[test]
-    fn entries_come_back_in_pieces() {
-        let mut log = Log::behind(4);
+    fn entries_are_read_in_pieces() {
+        let mut log = ReplicationLog::behind(4);
         assert_eq!((log.first(), log.last()), (5, 4));
         for index in 5..=9 {
             log.push(&entry(index, &[1; 48]));
@@ -177,21 +180,21 @@ mod tests {
     }
 
     #[test]
-    fn what_is_acknowledged_makes_room() {
-        let mut log = Log::default();
+    fn trimming_drops_acknowledged_entries() {
+        let mut log = ReplicationLog::default();
         let request = [1; 64 * 1024];
         for index in 1..=32 {
             log.push(&entry(index, &request));
         }
         log.trim(0, 0);
-        assert_eq!(log.first(), 1, "nothing was acknowledged");
+        assert_eq!(log.first(), 1, "no entry was acknowledged");
         log.trim(20, 1024 * 1024);
         assert!(log.first() > 1 && log.first() <= 21, "{}", log.first());
         assert!(log.bytes() <= 1024 * 1024 + SEGMENT_BYTES * (SPARES_MAX + 1));
         log.trim(32, 0);
         assert_eq!((log.first(), log.last()), (33, 32));
         assert!(log.bytes() <= SEGMENT_BYTES * SPARES_MAX);
-        let mut log = Log::default();
+        let mut log = ReplicationLog::default();
         log.push(&entry(1, &vec![1; 1024 * 1024]));
         log.push(&entry(2, &[]));
         assert_eq!(indices(&log, 1, 10), [1]);

@@ -1,19 +1,21 @@
-//! The configuration record: who is in the cluster and in which order each shard's chain runs.
+//! The configuration record: the members of the cluster, and the order of each shard's chain.
 //!
-//! A cluster has one record, kept in a register, and a change is a whole new
-//! record. This module makes records and judges them; it does not know where they lie.
+//! A cluster has one record, kept in a register; a change replaces the whole record. This module
+//! creates records and validates them. It does not know where they are stored.
 //!
-//! 1. A change removes one member from all chains, appends one at the tail of all chains, puts the
-//!    same members into another order, or changes nothing but the epoch. But for a change of the order,
-//!    members that stay keep theirs, in every chain.
-//! 2. A change has the next epoch and an id of its own, so no two records of a cluster have the same
-//!    bytes, and a register that compares contents cannot take an old one for the present one.
-//! 3. Whoever was a member and left is never a member again: a process that returns takes a new
-//!    [`NodeId`], and holds no state that it had under the old one.
-//! 4. The last member is never removed: nobody else has the data.
-//! 5. What [`Record::from_bytes`] returned has passed [`Record::validate`].
+//! Invariants:
+//!
+//! 1. A change removes one member from all chains, appends one at the tail of all chains, reorders
+//!    the chains, or changes nothing but the epoch. Unless it reorders them, the remaining members
+//!    keep their order in every chain.
+//! 2. A change has the next epoch and an id of its own. So no two records of a cluster have the
+//!    same bytes, and a register that compares contents cannot take an old record for the current
+//!    one.
+//! 3. A member that was removed is never a member again: a process that returns takes a new
+//!    [`NodeId`], and holds no state from before.
+//! 4. The last member is never removed, because no other node has the data.
+//! 5. What [`Record::from_bytes`] returns has passed [`Record::validate`].
 
-// An address is a value; what `std` has beside it is none of this module's business.
 use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::format;
@@ -30,57 +32,58 @@ mod id;
 
 pub use id::{BadId, ChangeId, NodeId};
 
-/// The cluster's configuration at one epoch.
+/// The cluster's configuration in one epoch.
 ///
-/// Written as JSON, so that an operator can read it where it lies. A reader ignores fields it does
-/// not know, and a change it makes leaves them out: a field that must survive needs a new version.
+/// It is stored as JSON, so that an operator can read it. A reader ignores fields that it does not
+/// know, and leaves them out of the changes it makes: a field that must survive needs a new
+/// version.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Record {
-    /// Version of the format, [`VERSION`].
+    /// The version of the format, [`VERSION`].
     pub v: u32,
-    /// Name of the cluster.
+    /// The name of the cluster.
     pub cluster: String,
-    /// How many records there have been, this one included.
+    /// The number of records so far, this one included.
     pub epoch: u32,
-    /// How this record came about.
-    pub change: Change,
-    /// Shards of the object space, a power of two.
+    /// The change that made this record.
+    pub change: RecordChange,
+    /// The shards of the object space, a power of two.
     pub shards: u32,
-    /// Members wanted. Nodes beyond that wait as learners for one to leave.
+    /// The replication factor: the number of members wanted. Further nodes wait as learners.
     pub rf: u32,
-    /// With fewer members than this, updates are refused and reads go on.
+    /// With fewer members than this, updates are refused; reads continue.
     pub min_members: u32,
-    /// What becomes of the cluster when no member is left alive.
+    /// What happens when no member is left.
     pub on_total_loss: OnTotalLoss,
-    /// Where the heads of the chains are to be.
+    /// Where the heads of the chains are placed.
     #[serde(default)]
     pub heads: Heads,
-    /// How long a grant to read lasts, in milliseconds of the granter's clock.
+    /// The lease duration, in milliseconds of the granter's clock.
     pub lease_ms: u32,
-    /// Silence after which a member is suspected, in milliseconds.
+    /// A member that is silent for so long is suspected, in milliseconds.
     pub suspect_ms: u32,
-    /// How far a clock's rate may be off, in millionths.
+    /// The largest error of a clock's rate, in millionths.
     pub drift_ppm: u32,
-    /// The members, and where they are reached.
+    /// The members and their addresses.
     pub nodes: BTreeMap<NodeId, NodeInfo>,
-    /// For each shard its members in order, the head first.
+    /// The members of each shard's chain in order, the head first.
     pub chains: Vec<Vec<NodeId>>,
-    /// Who left last, the latest at the end.
+    /// The members that were removed, the latest at the end.
     pub retired: Vec<NodeId>,
 }
 
-/// Stands for the stored bytes of one record, as a register gave it out when it read or stored them. Only
-/// good for comparing.
+/// Identifies the stored bytes of one record. The register returns it when it reads or stores a
+/// record; it is only good for comparing.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct RecordToken(Box<str>);
 
 impl RecordToken {
-    /// A token of some register's making.
+    /// Creates a token from a register's own text.
     pub fn new(text: impl Into<Box<str>>) -> RecordToken {
         RecordToken(text.into())
     }
 
-    /// As the register wrote it.
+    /// Returns the register's text.
     pub fn as_str(&self) -> &str {
         &self.0
     }
@@ -92,7 +95,7 @@ impl core::fmt::Debug for RecordToken {
     }
 }
 
-/// What a cluster is founded with and keeps.
+/// The settings of a cluster, fixed when it is created.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Settings {
     /// See [`Record::cluster`].
@@ -115,191 +118,194 @@ pub struct Settings {
     pub drift_ppm: u32,
 }
 
-/// How a record came about.
+/// A change of the record.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Change {
-    /// Tells this change from every other, whoever proposes it.
+pub struct RecordChange {
+    /// Distinguishes this change from every other, whichever node proposes it.
     pub id: ChangeId,
-    /// Who made it.
+    /// The node that made it.
     pub by: NodeId,
     /// What it did.
     pub kind: ChangeKind,
-    /// Whom it removed or appended.
+    /// The node that it removed or appended.
     pub subject: Option<NodeId>,
-    /// Why, for people; at most [`REASON_BYTES_MAX`] bytes.
+    /// The reason, for people; at most [`REASON_BYTES_MAX`] bytes.
     pub reason: String,
 }
 
-/// What a change did.
+/// The kind of a change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum ChangeKind {
-    /// Founded the cluster.
+    /// Created the cluster.
     Create,
-    /// Took a member out of all chains.
+    /// Removed a member from all chains.
     Remove,
-    /// Put a node at the tail of all chains.
+    /// Appended a node at the tail of all chains.
     Append,
-    /// Put the members of the chains into another order.
+    /// Changed the order of the chains.
     Reorder,
-    /// Nothing but the next epoch, which fences whatever was meant for the one before.
+    /// Changed nothing but the epoch, which fences everything that was sent in the one before.
     Bump,
 }
 
-/// What becomes of a cluster when no member is left alive.
+/// What happens when no member of a cluster is left.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum OnTotalLoss {
-    /// It stays down until an operator founds a new one: nobody mistakes an empty store for the old.
+    /// The cluster stays down until an operator creates a new one, so that an empty store is not
+    /// mistaken for the old one.
     Halt,
-    /// A new one, empty, may take its place.
+    /// An empty cluster may replace it.
     Empty,
 }
 
-/// Where the heads of a cluster's chains are to be.
+/// Where the heads of a cluster's chains are placed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Heads {
-    /// On all members, so that each has its part of the work of a head. A node that joins has to wait
-    /// until the chains are lined up.
+    /// On all members, so that they share the work of a head. A node that joins waits until the
+    /// chains are aligned.
     #[default]
     Spread,
-    /// On the member that has been there longest. Spare nodes are taught all the time.
+    /// On the member that joined first. Spare nodes are kept in sync all the time.
     One,
 }
 
 /// An order of the members in all chains.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Order {
-    /// The same in all chains: that of the first. They end at one member, which can teach a node.
+pub enum ChainOrder {
+    /// The same in all chains, that of the first one. So all chains end at one member, which can be
+    /// the source of a state transfer.
     LinedUp,
-    /// Each member is the head of its part of the chains: the first of the first ones, and so on.
-    /// Whichever core owns a shard, its shards are in all parts.
+    /// Each member is the head of a contiguous part of the chains. Whichever core owns a shard, its
+    /// shards are in all parts.
     Spread,
 }
 
-/// How a node is reached.
+/// The name and the addresses of a node.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NodeInfo {
-    /// What people call it. Outlives restarts, so an old incarnation may bear the same.
+    /// The name that people use. It survives restarts, so an earlier incarnation may have the same.
     pub name: String,
-    /// Its control port, for other nodes.
+    /// The address of its control port, for other nodes.
     pub peer: SocketAddr,
-    /// Its ports for clients, one per core, in the order of the cores.
+    /// The addresses of its client ports, one per core, in the order of the cores.
     pub clients: Vec<SocketAddr>,
-    /// Where it stands, if anybody said so.
+    /// Its availability zone, if it is known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub az: Option<String>,
 }
 
-/// A node's place in a chain.
+/// A node's position in a chain.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Position {
-    /// How many members are in front of it.
+pub struct ChainPosition {
+    /// The number of members in front of it.
     pub index: usize,
-    /// Whoever forwards to it.
+    /// The node that forwards to it.
     pub predecessor: Option<NodeId>,
-    /// Whom it forwards to.
+    /// The node that it forwards to.
     pub successor: Option<NodeId>,
-    /// Who answers clients.
+    /// The member that replies to clients.
     pub head: NodeId,
-    /// Who acknowledges first.
+    /// The member that acknowledges first.
     pub tail: NodeId,
-    /// Members of the chain.
+    /// The number of members in the chain.
     pub len: usize,
 }
 
-/// Why there is no such change to a record.
+/// Why a record cannot be changed in this way.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Refused {
-    /// Only members can be removed.
+pub enum ChangeError {
+    /// Only a member can be removed.
     #[error("{0} is not a member")]
     NotAMember(NodeId),
-    /// Nobody else has the data.
-    #[error("{0} is the last member")]
+    /// The last member cannot be removed, because no other node has the data.
+    #[error("{0} is the last member: no other node has its data")]
     LastMember(NodeId),
-    /// A member is not appended again.
+    /// A member cannot be appended.
     #[error("{0} is a member already")]
     MemberAlready(NodeId),
-    /// Whoever left comes back under another id only.
-    #[error("{0} was a member and left; it has to come back under a new id")]
+    /// A removed member can return under a new id only.
+    #[error("{0} was removed: it has to rejoin under a new id")]
     Retired(NodeId),
     /// There are as many members as wanted.
-    #[error("all {0} members that are wanted are there")]
+    #[error("the cluster has all {0} members that it wants")]
     Full(u32),
-    /// The id is that of the change before.
-    #[error("change {0} has been made already")]
+    /// The id is that of the previous change.
+    #[error("change {0} was made already")]
     ChangeMade(ChangeId),
-    /// There are no more epochs.
-    #[error("epoch {0} is the last there is")]
+    /// The epoch has reached its maximum.
+    #[error("epoch {0} is the last possible one")]
     EpochsSpent(u32),
 }
 
-/// Why something is no record.
+/// Why bytes are not a valid record.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum RecordError {
-    /// It is in a format of another time.
+    /// The format has another version.
     #[error(
-        "the record has version {got}, this program reads version {VERSION}: use the release that wrote it, or a later one"
+        "the record has version {got}, this program reads version {VERSION}: use the release that \
+         wrote it, or a later one"
     )]
     Version {
-        /// The version it states.
+        /// The version in the record.
         got: u64,
     },
-    /// It is no JSON, or not of this shape.
+    /// It is not JSON, or JSON of another shape.
     #[error("the record cannot be read: {0}")]
     Syntax(String),
-    /// It is longer than any record.
+    /// It exceeds the maximum length.
     #[error("the record is {got} bytes long, at most {RECORD_BYTES_MAX} are allowed")]
     TooLong {
-        /// Its length, or how much of it there was when it became too long.
+        /// Its length, or the length at which reading stopped.
         got: usize,
     },
-    /// It contradicts itself.
-    #[error("the record makes no sense: {what}: expected {expected}, got {got}")]
-    Nonsense {
-        /// Which part.
+    /// It contradicts itself or exceeds a limit.
+    #[error("invalid record: {what}: expected {expected}, got {got}")]
+    Invalid {
+        /// The part.
         what: &'static str,
-        /// What could stand there.
+        /// What is allowed there.
         expected: String,
-        /// What stands there.
+        /// What was found.
         got: String,
     },
 }
 
-/// Version of the format.
+/// The version of the format.
 pub const VERSION: u32 = 1;
 
-/// Most shards of a cluster of more than one node.
+/// The largest number of shards in a cluster of more than one node.
 pub const CHAINS_MAX: u32 = 4_096;
 
-/// Most members of a cluster. Every update passes through all of them.
+/// The largest number of members in a cluster. Every update passes through all of them.
 pub const MEMBERS_MAX: u32 = 16;
 
-/// Most ports for clients of a node.
+/// The largest number of client ports of a node.
 pub const CLIENT_PORTS_MAX: usize = 256;
 
-/// How many of those who left are remembered.
+/// The number of removed members that are remembered.
 pub const RETIRED_MAX: usize = 256;
 
-/// Longest name of a cluster, a node or a zone, in bytes.
+/// The longest name of a cluster, a node or a zone, in bytes.
 pub const LABEL_BYTES_MAX: usize = 64;
 
-/// Longest reason of a change, in bytes.
+/// The longest reason of a change, in bytes.
 pub const REASON_BYTES_MAX: usize = 256;
 
-/// Longest record, in bytes.
+/// The longest record, in bytes.
 pub const RECORD_BYTES_MAX: usize = 4 * 1024 * 1024;
 
-/// How far a clock's rate may be said to be off, in millionths: beyond a tenth it is no clock.
+/// The largest error that a clock's rate may have, in millionths: one tenth.
 pub const DRIFT_PPM_MAX: u32 = 100_000;
 
-/// Longest lease and longest silence, in milliseconds.
+/// The longest lease and the longest silence, in milliseconds.
 pub const TIMING_MS_MAX: u32 = 60_000;
 
-// The largest record that makes sense can be stored: an id with quotes and comma takes 37 bytes, an
-// address no more than 64, and the rest of it fits a quarter.
+// The largest valid record can be stored: an id with quotes and comma takes 37 bytes, an address at
+// most 64, and everything else fits in a quarter.
 const _: () = assert!(
     37 * (CHAINS_MAX as usize * (MEMBERS_MAX as usize + 1) + RETIRED_MAX)
         + MEMBERS_MAX as usize * (CLIENT_PORTS_MAX + 1) * 64
@@ -323,12 +329,12 @@ impl Default for Settings {
 }
 
 impl Record {
-    /// The first record of a cluster: the founders in the order of their ids, with the heads where they
-    /// are to be.
+    /// Creates the first record of a cluster: the founders in the order of their ids, with the
+    /// heads placed according to the settings.
     ///
     /// # Errors
     ///
-    /// [`RecordError::Nonsense`] if the settings make no sense or `by` is not a founder.
+    /// [`RecordError::Invalid`] if the settings are invalid or `by` is not a founder.
     pub fn create(
         settings: &Settings,
         founders: BTreeMap<NodeId, NodeInfo>,
@@ -345,7 +351,7 @@ impl Record {
             v: VERSION,
             cluster: settings.cluster.clone(),
             epoch: 1,
-            change: Change {
+            change: RecordChange {
                 id,
                 by,
                 kind: ChangeKind::Create,
@@ -368,22 +374,22 @@ impl Record {
         Ok(record)
     }
 
-    /// The record without a member.
+    /// Returns the record without a member.
     ///
-    /// There may be fewer than [`min_members`](Record::min_members) after it: reads go on, and
-    /// whether updates do is for the members to decide.
+    /// It may have fewer members than [`min_members`](Record::min_members). Reads continue then;
+    /// the members refuse updates.
     pub fn removed(
         &self,
         subject: NodeId,
         by: NodeId,
         reason: &str,
         id: ChangeId,
-    ) -> Result<Record, Refused> {
+    ) -> Result<Record, ChangeError> {
         if !self.is_member(subject) {
-            return Err(Refused::NotAMember(subject));
+            return Err(ChangeError::NotAMember(subject));
         }
         if self.nodes.len() == 1 {
-            return Err(Refused::LastMember(subject));
+            return Err(ChangeError::LastMember(subject));
         }
         let mut next = self.next(by, ChangeKind::Remove, Some(subject), reason, id)?;
         next.nodes.remove(&subject);
@@ -396,22 +402,22 @@ impl Record {
         Ok(next)
     }
 
-    /// The record with a node, which holds all that the tails hold, as the tail of every chain.
+    /// Returns the record with a synced learner as the tail of every chain.
     pub fn appended(
         &self,
         learner: NodeId,
         info: NodeInfo,
         by: NodeId,
         id: ChangeId,
-    ) -> Result<Record, Refused> {
+    ) -> Result<Record, ChangeError> {
         if self.is_member(learner) {
-            return Err(Refused::MemberAlready(learner));
+            return Err(ChangeError::MemberAlready(learner));
         }
         if self.is_retired(learner) {
-            return Err(Refused::Retired(learner));
+            return Err(ChangeError::Retired(learner));
         }
         if self.is_full() {
-            return Err(Refused::Full(self.rf));
+            return Err(ChangeError::Full(self.rf));
         }
         let mut next = self.next(by, ChangeKind::Append, Some(learner), "", id)?;
         next.nodes.insert(learner, info);
@@ -421,23 +427,30 @@ impl Record {
         Ok(next)
     }
 
-    /// The record with the chains in another order. Nobody may lack what another has: the members are
-    /// equals at that moment, see [`member`](crate::chain::member).
-    pub fn reordered(&self, order: Order, by: NodeId, id: ChangeId) -> Result<Record, Refused> {
+    /// Returns the record with the chains in another order. At that moment the logs of all members
+    /// must be equal, see [`member`](crate::chain::member).
+    pub fn reordered(
+        &self,
+        order: ChainOrder,
+        by: NodeId,
+        id: ChangeId,
+    ) -> Result<Record, ChangeError> {
         let chains = self.in_order(order);
         Ok(Record { chains, ..self.next(by, ChangeKind::Reorder, None, "", id)? })
     }
 
-    /// The chains of these members in that order.
-    pub fn in_order(&self, order: Order) -> Vec<Vec<NodeId>> {
+    /// Returns the chains of these members in that order.
+    pub fn in_order(&self, order: ChainOrder) -> Vec<Vec<NodeId>> {
         match order {
-            Order::LinedUp => vec![self.chain(ShardId(0)).to_vec(); self.chains.len()],
-            Order::Spread => spread(&self.members().collect::<Vec<NodeId>>(), self.chains.len()),
+            ChainOrder::LinedUp => vec![self.chain(ShardId(0)).to_vec(); self.chains.len()],
+            ChainOrder::Spread => {
+                spread(&self.members().collect::<Vec<NodeId>>(), self.chains.len())
+            }
         }
     }
 
-    /// The same members in the next epoch.
-    pub fn bumped(&self, by: NodeId, reason: &str, id: ChangeId) -> Result<Record, Refused> {
+    /// Returns the same members in the next epoch.
+    pub fn bumped(&self, by: NodeId, reason: &str, id: ChangeId) -> Result<Record, ChangeError> {
         self.next(by, ChangeKind::Bump, None, reason, id)
     }
 
@@ -448,46 +461,47 @@ impl Record {
         subject: Option<NodeId>,
         reason: &str,
         id: ChangeId,
-    ) -> Result<Record, Refused> {
+    ) -> Result<Record, ChangeError> {
         if id == self.change.id {
-            return Err(Refused::ChangeMade(id));
+            return Err(ChangeError::ChangeMade(id));
         }
-        let epoch = self.epoch.checked_add(1).ok_or(Refused::EpochsSpent(self.epoch))?;
+        let epoch = self.epoch.checked_add(1).ok_or(ChangeError::EpochsSpent(self.epoch))?;
         let reason = reason[..reason.floor_char_boundary(REASON_BYTES_MAX)].into();
-        let change = Change { id, by, kind, subject, reason };
+        let change = RecordChange { id, by, kind, subject, reason };
         Ok(Record { epoch, change, ..self.clone() })
     }
 
-    /// The members, in the order of their ids.
+    /// Returns the members, in the order of their ids.
     pub fn members(&self) -> impl ExactSizeIterator<Item = NodeId> + '_ {
         self.nodes.keys().copied()
     }
 
-    /// Whether a node is a member.
+    /// Returns whether a node is a member.
     pub fn is_member(&self, node: NodeId) -> bool {
         self.nodes.contains_key(&node)
     }
 
-    /// Whether a node was a member and left, as far as is remembered.
+    /// Returns whether a node was removed, as far as that is remembered.
     pub fn is_retired(&self, node: NodeId) -> bool {
         self.retired.contains(&node)
     }
 
-    /// Whether there are as many members as wanted.
+    /// Returns whether there are as many members as wanted.
     pub fn is_full(&self) -> bool {
         self.nodes.len() >= self.rf as usize
     }
 
-    /// Members of a shard in order, the head first; none if there is no such shard.
+    /// Returns the members of a shard's chain in order, the head first; none if there is no such
+    /// shard.
     pub fn chain(&self, shard: ShardId) -> &[NodeId] {
         self.chains.get(usize::from(shard.0)).map_or(&[], Vec::as_slice)
     }
 
-    /// Where a member stands in a shard's chain.
-    pub fn position(&self, shard: ShardId, node: NodeId) -> Option<Position> {
+    /// Returns the position of a member in a shard's chain.
+    pub fn position(&self, shard: ShardId, node: NodeId) -> Option<ChainPosition> {
         let chain = self.chain(shard);
         let index = chain.iter().position(|member| *member == node)?;
-        Some(Position {
+        Some(ChainPosition {
             index,
             predecessor: index.checked_sub(1).map(|before| chain[before]),
             successor: chain.get(index + 1).copied(),
@@ -497,24 +511,25 @@ impl Record {
         })
     }
 
-    /// The record as it is stored.
+    /// Returns the record as it is stored.
     ///
     /// # Panics
     ///
-    /// If the record does not pass [`validate`](Record::validate): nobody may store nonsense.
+    /// If the record does not pass [`validate`](Record::validate), because an invalid record must
+    /// never be stored.
     pub fn to_bytes(&self) -> Vec<u8> {
-        self.validate().expect("a record that makes sense");
+        self.validate().expect("only valid records are stored");
         let mut bytes = serde_json::to_vec(self).expect("a record has string keys only");
         bytes.push(b'\n');
         bytes
     }
 
-    /// Reads a record as it is stored.
+    /// Reads a stored record.
     ///
     /// # Errors
     ///
-    /// The version is looked at first, so that a later format gets an error that says so, whatever
-    /// else is in it.
+    /// The version is checked first, so that a later format is reported as such, whatever else it
+    /// contains.
     pub fn from_bytes(bytes: &[u8]) -> Result<Record, RecordError> {
         #[derive(Deserialize)]
         struct Version {
@@ -533,7 +548,7 @@ impl Record {
         Ok(record)
     }
 
-    /// Whether the record can be what it says.
+    /// Returns an error if the record is not valid.
     pub fn validate(&self) -> Result<(), RecordError> {
         if self.v != VERSION {
             return Err(RecordError::Version { got: u64::from(self.v) });
@@ -547,16 +562,16 @@ impl Record {
     fn validate_settings(&self) -> Result<(), RecordError> {
         if !is_path_part(&self.cluster) {
             let expected = "1 to 64 of the letters a-z A-Z 0-9 . _ -, not beginning with a dot";
-            return Err(nonsense("cluster", expected, format!("{:?}", self.cluster)));
+            return Err(invalid("cluster", expected, format!("{:?}", self.cluster)));
         }
         if !self.shards.is_power_of_two() {
-            return Err(nonsense("shards", "a power of two", self.shards));
+            return Err(invalid("shards", "a power of two", self.shards));
         }
         within("shards", 1, CHAINS_MAX, self.shards)?;
         within("rf", 1, MEMBERS_MAX, self.rf)?;
         within("min_members", 1, self.rf, self.min_members)?;
         within("suspect_ms", 2, TIMING_MS_MAX, self.suspect_ms)?;
-        // Grants to a member that fell silent are over before anybody suspects it.
+        // A grant to a silent member expires before that member is suspected.
         within("lease_ms", 1, self.suspect_ms - 1, self.lease_ms)?;
         within("drift_ppm", 0, DRIFT_PPM_MAX, self.drift_ppm)
     }
@@ -567,21 +582,21 @@ impl Record {
             for label in [Some(&info.name), info.az.as_ref()].into_iter().flatten() {
                 if label.is_empty() || label.len() > LABEL_BYTES_MAX {
                     let got = format!("{} bytes", label.len());
-                    return Err(nonsense("a node's name or zone", "1 to 64 bytes", got));
+                    return Err(invalid("a node's name or zone", "1 to 64 bytes", got));
                 }
             }
             let ports = info.clients.len();
             if ports == 0 || ports > CLIENT_PORTS_MAX {
-                return Err(nonsense("a node's client ports", "1 to 256", ports));
+                return Err(invalid("a node's client ports", "1 to 256", ports));
             }
         }
         if self.retired.len() > RETIRED_MAX {
-            return Err(nonsense("retired", "at most 256", self.retired.len()));
+            return Err(invalid("retired", "at most 256", self.retired.len()));
         }
         let mut seen = BTreeSet::new();
         for node in &self.retired {
             if self.is_member(*node) || !seen.insert(node) {
-                return Err(nonsense("retired", "nobody twice, and no member", node));
+                return Err(invalid("retired", "no node twice, and no member", node));
             }
         }
         Ok(())
@@ -589,33 +604,33 @@ impl Record {
 
     fn validate_chains(&self) -> Result<(), RecordError> {
         if self.chains.len() != self.shards as usize {
-            return Err(nonsense("chains", self.shards, self.chains.len()));
+            return Err(invalid("chains", self.shards, self.chains.len()));
         }
         for (shard, chain) in self.chains.iter().enumerate() {
             let members: BTreeSet<NodeId> = chain.iter().copied().collect();
             if members.len() != chain.len() || !members.into_iter().eq(self.members()) {
                 let got = format!("{chain:?} in shard {shard}");
-                return Err(nonsense("a chain", "every member, once", got));
+                return Err(invalid("a chain", "every member, once", got));
             }
         }
         Ok(())
     }
 
     fn validate_change(&self) -> Result<(), RecordError> {
-        let Change { by, kind, subject, ref reason, .. } = self.change;
+        let RecordChange { by, kind, subject, ref reason, .. } = self.change;
         if reason.len() > REASON_BYTES_MAX {
-            return Err(nonsense("the reason of the change", "at most 256 bytes", reason.len()));
+            return Err(invalid("the reason of the change", "at most 256 bytes", reason.len()));
         }
         let is_tail = |node| self.chains.iter().all(|chain| chain.last() == Some(&node));
         let (fits, expected) = match (kind, subject) {
             (ChangeKind::Create, None) => {
-                (self.epoch == 1 && self.is_member(by), "epoch 1 of a founder")
+                (self.epoch == 1 && self.is_member(by), "epoch 1, made by a founder")
             }
             (ChangeKind::Bump | ChangeKind::Reorder, None) => {
                 (self.epoch > 1, "a later epoch than 1")
             }
             (ChangeKind::Remove, Some(node)) => {
-                (self.epoch > 1 && self.retired.last() == Some(&node), "the latest to retire")
+                (self.epoch > 1 && self.retired.last() == Some(&node), "the member removed last")
             }
             (ChangeKind::Append, Some(node)) => {
                 (self.epoch > 1 && is_tail(node), "the tail of all chains")
@@ -629,12 +644,12 @@ impl Record {
             Ok(())
         } else {
             let got = format!("{kind:?} of {subject:?} by {by:?} in epoch {}", self.epoch);
-            Err(nonsense("the change", expected, got))
+            Err(invalid("the change", expected, got))
         }
     }
 }
 
-/// Chains in which each member is the head of its part of the shards, the first of the first.
+/// Returns chains in which each member is the head of a contiguous part of the shards.
 fn spread(members: &[NodeId], shards: usize) -> Vec<Vec<NodeId>> {
     let chain = |shard: usize| {
         let (before, from) = members.split_at(shard * members.len() / shards);
@@ -643,7 +658,7 @@ fn spread(members: &[NodeId], shards: usize) -> Vec<Vec<NodeId>> {
     (0..shards).map(chain).collect()
 }
 
-/// Whether a name can stand between the slashes of a path or a key, on every system.
+/// Returns whether a name can be one component of a path or a key, on every system.
 pub fn is_path_part(name: &str) -> bool {
     (1..=LABEL_BYTES_MAX).contains(&name.len())
         && !name.starts_with('.')
@@ -654,12 +669,12 @@ fn within(what: &'static str, least: u32, most: u32, got: u32) -> Result<(), Rec
     if (least..=most).contains(&got) {
         Ok(())
     } else {
-        Err(nonsense(what, format!("{least} to {most}"), got))
+        Err(invalid(what, format!("{least} to {most}"), got))
     }
 }
 
-fn nonsense(what: &'static str, expected: impl ToString, got: impl ToString) -> RecordError {
-    RecordError::Nonsense { what, expected: expected.to_string(), got: got.to_string() }
+fn invalid(what: &'static str, expected: impl ToString, got: impl ToString) -> RecordError {
+    RecordError::Invalid { what, expected: expected.to_string(), got: got.to_string() }
 }
 
 #[cfg(test)]

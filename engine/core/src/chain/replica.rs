@@ -1,167 +1,98 @@
-//! One shard's replica: the shard itself, its log, and its place in the chain.
+//! One shard's replica: the shard itself, its log, and its position in the chain.
 //!
-//! The head takes requests, applies them, and forwards those that took effect; every other node
-//! applies what its predecessor forwards, and forwards it in turn. The tail acknowledges, the
-//! acknowledgement runs up the chain, and with it the head lets go of the answers. What the driver
-//! says of the rest of the world is a [`Post`]; it is never guessed.
+//! The head takes requests, applies them, and forwards those that took effect. Every other replica
+//! applies what its predecessor forwards, and forwards it in turn. The tail acknowledges; the
+//! acknowledgement runs up the chain, and when it reaches the head, the head sends the replies. The
+//! driver gives the replica an [`Assignment`] for each epoch; a replica never guesses it.
 //!
-//! 1. Nothing is answered that depends on an entry which not all members have: answers wait in
-//!    `Held` until the entry they were given at is committed.
-//! 2. Entries are applied in their order, each once, and only those of the post's epoch that the
-//!    post's predecessor sent.
-//! 3. Acknowledgements are given only while the post is active, and while its node is about to append
-//!    a learner only for what the learner has, too.
-//! 4. A read is answered only under a lease of the post's epoch.
-//! 5. Logs nest: a successor's log is a beginning of its predecessor's. A node that finds this broken takes
-//!    nothing more from that peer, and says so.
+//! Invariants:
 //!
-//! Sources: van Renesse and Schneider, *Chain Replication* (OSDI 2004); Terrace and Freedman, *Object
-//! Storage on CRAQ* (ATC 2009), of which the reads are a variant that waits instead of asking the
-//! tail.
+//! 1. No reply depends on an entry that some member lacks: replies wait in `PendingReplies` until
+//!    the entry they depend on is committed.
+//! 2. Entries are applied in their order, each once, and only those that the assignment's
+//!    predecessor sent in the assignment's epoch.
+//! 3. A replica acknowledges only while its assignment is active. While its node is about to append
+//!    a learner, it acknowledges only what the learner has too.
+//! 4. A read is answered only under a lease of the assignment's epoch.
+//! 5. Logs nest: a successor's log is a prefix of its predecessor's. A replica that finds this
+//!    broken takes nothing more from that peer, and reports it.
+//!
+//! Sources: van Renesse and Schneider, *Chain Replication* (OSDI 2004); Terrace and Freedman,
+//! *Object Storage on CRAQ* (ATC 2009), of which the reads are a variant: they wait instead of
+//! asking the tail.
 
-mod passing;
-mod teaching;
+mod forwarding;
+mod state_transfer;
 
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
-use core::ops::DerefMut;
 
 use catena_protocol::peer::{self, Entry};
 use catena_protocol::{Fault, Frame, FrameKind, Header, ObjectId, OpCode, ShardId, Stats, Status};
 
-use self::teaching::Learner;
-use super::held::Held;
-use super::log::Log;
-use super::record::NodeId;
+use self::state_transfer::StateTransfer;
+use super::assignment::Assignment;
+use super::log::ReplicationLog;
+use super::outbox::ReplicaOutbox;
+use super::pending_replies::PendingReplies;
 use super::rules::Rules;
 use crate::ahead::Step;
 use crate::config::{LOG_BYTES_KEPT, UNCOMMITTED_BYTES_MAX, UNCOMMITTED_MAX};
-use crate::shard::{Answered, ConnId, Moment, Outbox, Output, Seq, Shard, Time};
-
-/// What a replica has to know of its place: in which epoch, beside whom, and what it may do there.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Post {
-    /// The epoch; 0 if there is no cluster.
-    pub epoch: u32,
-    /// Whether this node is a member; otherwise it serves nobody.
-    pub member: bool,
-    /// Who forwards to us; `None` at the head.
-    pub predecessor: Option<NodeId>,
-    /// Whom we forward to; `None` at the tail.
-    pub successor: Option<NodeId>,
-    /// Whether all that older epochs allowed is over, so that we may acknowledge and read.
-    pub active: bool,
-    /// Our own change of the record is under way: no reads.
-    pub pending: bool,
-    /// The order of the chains is about to change: no updates, until the epoch ends.
-    pub resting: bool,
-    /// Our own append is under way: acknowledge only what this learner has.
-    pub gate: Option<NodeId>,
-    /// Until when we may read; `None` if nobody has to allow it.
-    pub lease: Option<Time>,
-    /// Whether there are enough members to take updates.
-    pub writable: bool,
-}
-
-impl Post {
-    /// The post of a node without a cluster.
-    pub fn alone() -> Post {
-        Post { member: true, active: true, writable: true, ..Post::default() }
-    }
-
-    fn is_head(&self) -> bool {
-        self.member && self.predecessor.is_none()
-    }
-
-    /// Whether it decides what the passing of time ends.
-    fn leads(&self) -> bool {
-        self.is_head() && self.active && !self.resting
-    }
-}
-
-/// What the driver of a replica provides: places for answers, and for frames to other nodes.
-pub trait Exits: Outbox {
-    /// Outgoing bytes, borrowed.
-    type Bytes<'a>: DerefMut<Target = Vec<u8>>
-    where
-        Self: 'a;
-
-    /// Sends bytes that are whole replies to `conn`, like [`Outbox::push`].
-    fn encoded(&mut self, conn: ConnId, replies: &[u8]);
-
-    /// When the turn began, by the driver's clock, for [`Exits::answered`].
-    fn began(&self) -> Time {
-        Time::default()
-    }
-
-    /// Takes note that an answer is among those that [`Exits::encoded`] is given next.
-    fn answered(&mut self, answered: Answered) {
-        let _ = answered;
-    }
-
-    /// The outgoing bytes to another node, frames whole; `None` while there is no link.
-    fn peer(&mut self, node: NodeId) -> Option<Self::Bytes<'_>>;
-
-    /// Tells the node what only it can act on.
-    fn report(&mut self, shard: ShardId, report: Report);
-}
-
-/// What a replica tells its node.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Report {
-    /// The successor needs entries that are not kept any more: it has to join anew.
-    Behind(NodeId),
-    /// A peer's log contradicts ours. Nothing it says can be used.
-    Diverged(NodeId),
-}
+use crate::shard::{ConnId, Moment, Outbox, Output, Seq, Shard};
+use crate::time::Time;
 
 /// A shard in a chain.
 #[derive(Debug)]
 pub struct Replica {
     id: ShardId,
     shard: Shard,
-    post: Post,
-    log: Log,
+    assignment: Assignment,
+    log: ReplicationLog,
     /// The hash of the log up to its end.
     hash: u64,
-    /// The time of its last entry. At a head the shard's time is ahead of that, by what took no effect.
+    /// The time of the last entry. A head's shard may be ahead of it by requests that had no
+    /// effect.
     logged_at: Time,
     /// All members have the entries up to this one.
     committed: u64,
-    /// The shard's order as it was at `committed`: what was changed later is not committed.
+    /// The shard's position in its order at `committed`: changes after it are not committed.
     clean: Seq,
-    /// The entries that are not committed, and what they take in the log together.
-    marks: VecDeque<Mark>,
+    /// The entries that are not committed, and the bytes they take in the log.
+    uncommitted_entries: VecDeque<UncommittedEntry>,
     uncommitted_bytes: usize,
-    held: Held,
-    down: Link,
-    learner: Option<Learner>,
-    /// How far the shard's time is ahead of the time of day here: it does not go back when the head
-    /// before us was ahead.
+    replies: PendingReplies,
+    /// The successor's progress.
+    progress: ReplicationProgress,
+    /// The transfer to a learner, if this replica is the source of one.
+    transfer: Option<StateTransfer>,
+    /// How far the shard's time is ahead of this node's time of day. It never goes back, so it is
+    /// ahead if the previous head's clock was.
     ahead_us: u64,
-    /// What came of the state that we are to begin with; `None` once we have it.
-    lesson: Option<Vec<u8>>,
-    /// The predecessor is to be told where we are, or how far we are; the successor is to tell.
+    /// The pieces received of the state with which this replica is to begin; `None` once it is
+    /// complete.
+    incoming_state: Option<Vec<u8>>,
+    /// What is due to be sent: this replica's position and an acknowledgement, to the predecessor;
+    /// a question for its position, to the successor.
     resume_due: bool,
     ack_due: bool,
-    ask_due: bool,
-    /// Nobody else has to have anything: what is applied is committed.
+    resume_request_due: bool,
+    /// Whether no other node takes part in the chain: what is applied is committed.
     alone: bool,
     rules: Rules,
 }
 
 /// An entry that is not committed.
 #[derive(Clone, Copy, Debug)]
-struct Mark {
-    /// Where the shard's order was after it.
+struct UncommittedEntry {
+    /// The shard's position in its order after the entry.
     seq: Seq,
     bytes: usize,
 }
 
-/// The way to the successor.
+/// How far a successor or a learner has followed the log.
 #[derive(Clone, Copy, Debug, Default)]
-struct Link {
-    /// Whether it has said, in this epoch and over this connection, where it is.
+struct ReplicationProgress {
+    /// Whether it has sent its position in this epoch and over this connection.
     resumed: bool,
     /// The last entry sent.
     sent: u64,
@@ -170,118 +101,126 @@ struct Link {
 }
 
 impl Replica {
-    /// A replica around a shard that holds nothing yet.
-    pub fn new(shard: Shard, post: Post, rules: Rules) -> Replica {
+    /// Creates a replica around a shard that holds nothing yet.
+    pub fn new(shard: Shard, assignment: Assignment, rules: Rules) -> Replica {
         let mut replica = Replica {
             id: shard.id(),
             clean: shard.seq(),
             shard,
-            post,
-            log: Log::default(),
+            assignment,
+            log: ReplicationLog::default(),
             hash: 0,
             logged_at: Time::default(),
             committed: 0,
-            marks: VecDeque::new(),
+            uncommitted_entries: VecDeque::new(),
             uncommitted_bytes: 0,
-            held: Held::default(),
-            down: Link::default(),
-            learner: None,
+            replies: PendingReplies::default(),
+            progress: ReplicationProgress::default(),
+            transfer: None,
             ahead_us: 0,
-            lesson: None,
+            incoming_state: None,
             resume_due: false,
             ack_due: false,
-            ask_due: false,
+            resume_request_due: false,
             alone: false,
             rules,
         };
-        replica.see_whether_alone();
+        replica.update_alone();
         replica
     }
 
-    /// The shard.
+    /// Returns the shard.
     pub fn shard(&self) -> &Shard {
         &self.shard
     }
 
-    /// The post it holds.
-    pub fn post(&self) -> &Post {
-        &self.post
+    /// Returns its assignment.
+    pub fn assignment(&self) -> &Assignment {
+        &self.assignment
     }
 
-    /// The index of the last entry it has applied.
+    /// Returns the index of the last entry it has applied.
     pub fn applied(&self) -> u64 {
         self.log.last()
     }
 
-    /// The index of the last entry that all members are known to have.
+    /// Returns the index of the last entry that all members are known to have.
     pub fn committed(&self) -> u64 {
         self.committed
     }
 
-    /// The hash of the log up to [`Replica::applied`].
+    /// Returns the hash of the log up to [`Replica::applied`].
     pub fn hash(&self) -> u64 {
         self.hash
     }
 
-    /// The hash of the log up to an entry, if it is still kept.
+    /// Returns the hash of the log up to an entry, if that entry is still kept.
     pub fn hash_at(&self, index: u64) -> Option<u64> {
         if index == self.applied() { Some(self.hash) } else { self.log.hash(index) }
     }
 
-    /// Memory that it takes, in bytes, its log included.
+    /// Returns the memory it takes in bytes, its log included.
     pub fn bytes(&self) -> u64 {
         self.shard.bytes() + self.log.bytes() as u64
     }
 
-    /// How far its successor is behind, in entries.
+    /// Returns how many entries its successor lacks.
     pub fn lag(&self) -> u64 {
-        if self.post.successor.is_some() { self.applied() - self.down.acked } else { 0 }
+        if self.assignment.successor.is_some() { self.applied() - self.progress.acked } else { 0 }
     }
 
-    /// How many entries not all members have.
+    /// Returns the number of entries that some member may lack.
     pub fn uncommitted(&self) -> u64 {
-        if self.post.member { self.applied() - self.committed } else { 0 }
+        if self.assignment.member { self.applied() - self.committed } else { 0 }
     }
 
-    /// Brings into the cache what a request is going to need, see [`Shard::prefetch`].
+    /// Prefetches what a request is going to need, see [`Shard::prefetch`].
     #[inline]
     pub fn prefetch(&mut self, step: Step, header: &Header) -> bool {
         self.shard.prefetch(step, header)
     }
 
-    /// Whether it takes no updates in this epoch any more, and every member has those that it took as
-    /// a head.
-    pub fn is_at_rest(&self) -> bool {
-        self.post.resting && (!self.post.is_head() || self.committed == self.applied())
+    /// Returns whether it accepts no more updates in this epoch, and every member has those that it
+    /// accepted as a head.
+    pub fn is_quiesced(&self) -> bool {
+        self.assignment.quiescing
+            && (!self.assignment.is_head() || self.committed == self.applied())
     }
 
-    /// Tells whoever waits that the node is going away.
-    pub fn on_shutdown(&mut self, out: &mut impl Exits) {
+    /// Tells waiting clients that the node is shutting down.
+    pub fn on_shutdown(&mut self, out: &mut impl ReplicaOutbox) {
         self.shard.on_shutdown(out);
     }
 
-    /// Whether nobody else has a part in it, and nothing is ever sent but answers.
+    /// Returns whether no other node takes part in the chain, so that only replies are ever sent.
     pub fn is_alone(&self) -> bool {
         self.alone
     }
 
-    /// The quick way for what most requests are, see [`Shard::on_count`]: of a node without a cluster.
+    /// Takes the fast path for the most frequent requests, see [`Shard::on_count`]. Only a node
+    /// without a cluster has it.
     #[inline(always)]
     pub fn on_count(&mut self, now: Time, frame: &Frame<'_>) -> Option<u64> {
-        if self.alone && self.post.epoch == 0 { self.shard.on_count(now, frame) } else { None }
+        if self.alone && self.assignment.epoch == 0 {
+            self.shard.on_count(now, frame)
+        } else {
+            None
+        }
     }
 
-    /// Takes a client's request. `clock` is what leases are measured by: the node's own, which nobody
-    /// sets. `moment.now` is the time of day, which is about the same on all nodes.
+    /// Takes a client's request.
+    ///
+    /// `clock` is the node's monotonic clock, against which leases are measured; `moment.now` is
+    /// the time of day, which is about the same on all nodes.
     pub fn on_request(
         &mut self,
         clock: Time,
         moment: Moment,
         conn: ConnId,
         frame: &Frame<'_>,
-        out: &mut impl Exits,
+        out: &mut impl ReplicaOutbox,
     ) {
-        if self.alone && self.post.epoch == 0 {
+        if self.alone && self.assignment.epoch == 0 {
             self.shard.on_request(moment, conn, frame, out);
             return;
         }
@@ -297,7 +236,7 @@ impl Replica {
             }
             return;
         }
-        if let Err(fault) = self.check_post(clock, &frame.header) {
+        if let Err(fault) = self.check_permitted(clock, &frame.header) {
             out.push(conn, &frame.header, Output::Refusal(&fault.into()));
             return;
         }
@@ -307,27 +246,27 @@ impl Replica {
             self.shard.on_request(moment, conn, frame, out);
             return;
         }
-        let epoch = self.post.epoch;
-        let mut exits = Holding { held: &mut self.held, epoch, out: &mut *out };
-        let effective = self.shard.on_request(moment, conn, frame, &mut exits);
+        let epoch = self.assignment.epoch;
+        let mut outbox = PendingOutbox { replies: &mut self.replies, epoch, out: &mut *out };
+        let effective = self.shard.on_request(moment, conn, frame, &mut outbox);
         if effective {
             self.append(moment.now, frame.bytes);
-        } else if !is_read && !self.may_read(clock) && self.held.retract() {
-            // 4. An update that changed nothing has only read, and what it read may be old.
+        } else if !is_read && !self.may_read(clock) && self.replies.retract() {
+            // Invariant 4: an update without effect has only read, and what it read may be stale.
             out.push(conn, &frame.header, Output::Refusal(&busy(0).into()));
         }
-        // Also what changed nothing was decided by what others may not have yet.
+        // A reply without effect also depends on entries that other members may lack.
         self.seal();
-        // What the successor does not have yet lets nothing go.
-        let waits = effective && self.post.successor.is_some() && self.rules.hold();
+        // An entry that the successor lacks commits nothing.
+        let waits = effective && self.assignment.successor.is_some() && self.rules.hold();
         if !waits {
-            self.settle(out);
+            self.advance_commit(out);
         }
     }
 
-    /// Lets the time of day pass; only the head decides what that ends.
-    pub fn on_time(&mut self, now: Time, out: &mut impl Exits) {
-        if !self.post.leads() {
+    /// Advances the time of day. Only the head decides which deadlines have passed.
+    pub fn on_time(&mut self, now: Time, out: &mut impl ReplicaOutbox) {
+        if !self.assignment.decides_time() {
             return;
         }
         let now = self.time(now);
@@ -340,70 +279,70 @@ impl Replica {
             }
             return;
         }
-        let epoch = self.post.epoch;
-        let mut exits = Holding { held: &mut self.held, epoch, out: &mut *out };
-        if self.shard.on_time(now, &mut exits) {
+        let epoch = self.assignment.epoch;
+        let mut outbox = PendingOutbox { replies: &mut self.replies, epoch, out: &mut *out };
+        if self.shard.on_time(now, &mut outbox) {
             self.append(now, &[]);
         }
         self.seal();
-        self.settle(out);
+        self.advance_commit(out);
     }
 
-    /// When to call [`Replica::on_time`] next, by the time of day.
+    /// Returns when to call [`Replica::on_time`] next, by the time of day.
     pub fn next_due(&self) -> Option<Time> {
-        let due = self.shard.next_due().filter(|_| self.post.leads())?;
+        let due = self.shard.next_due().filter(|_| self.assignment.decides_time())?;
         Some(Time(due.0.saturating_sub(self.ahead_us)))
     }
 
-    /// Takes another post, or other rights at the same.
-    pub fn on_post(&mut self, post: Post, out: &mut impl Exits) {
-        assert!(post.epoch >= self.post.epoch, "epochs do not go back: {post:?}");
-        let before = core::mem::replace(&mut self.post, post);
-        let post = &self.post;
-        if before.epoch != post.epoch {
-            (self.resume_due, self.ask_due) =
-                (post.predecessor.is_some(), post.successor.is_some());
-            self.down = Link::default();
+    /// Takes a new assignment, or new permissions in the same epoch.
+    pub fn on_assignment(&mut self, assignment: Assignment, out: &mut impl ReplicaOutbox) {
+        assert!(assignment.epoch >= self.assignment.epoch, "epochs do not go back: {assignment:?}");
+        let before = core::mem::replace(&mut self.assignment, assignment);
+        let assignment = &self.assignment;
+        if before.epoch != assignment.epoch {
+            (self.resume_due, self.resume_request_due) =
+                (assignment.predecessor.is_some(), assignment.successor.is_some());
+            self.progress = ReplicationProgress::default();
             self.ack_due = true;
-            // Whoever learned from us is our successor now, or begins anew.
-            self.learner = None;
-            if !post.member {
-                // Whoever waits for an answer learns elsewhere what became of it.
-                self.held.clear();
+            // The learner is the successor now, or it joins again.
+            self.transfer = None;
+            if !assignment.member {
+                // Clients that wait for a reply get it from the new head when they retry.
+                self.replies.clear();
             }
         }
-        let is_new_teacher = before.predecessor != post.predecessor;
-        if !post.member && (before.epoch != post.epoch || is_new_teacher) {
-            // Our state is of use to nobody any more: we begin with that of another.
-            self.lesson = Some(Vec::new());
+        let is_new_source = before.predecessor != assignment.predecessor;
+        if !assignment.member && (before.epoch != assignment.epoch || is_new_source) {
+            // This replica's state is obsolete: it begins with the source's.
+            self.incoming_state = Some(Vec::new());
         }
-        self.ack_due |= before.active != post.active || before.gate != post.gate;
-        if !post.is_head() {
+        self.ack_due |= before.active != assignment.active || before.gate != assignment.gate;
+        if !assignment.is_head() {
             self.shard.turn_back(self.logged_at);
         }
-        self.settle(out);
+        self.advance_commit(out);
     }
 
-    /// Logs a request that was just applied.
+    /// Logs a request that was just applied; an empty one stands for the passing of time.
     fn append(&mut self, now: Time, request: &[u8]) {
         let index = self.applied() + 1;
         let hash = peer::hash(self.hash, index, now.0, request);
         self.push(&Entry { index, now_us: now.0, hash, request });
     }
 
-    /// Puts an entry that was just applied behind the others.
+    /// Appends to the log an entry that was just applied.
     fn push(&mut self, entry: &Entry<'_>) {
         self.log.push(entry);
         self.hash = entry.hash;
         self.logged_at = Time(entry.now_us);
         let bytes = entry.bytes_len();
-        self.marks.push_back(Mark { seq: self.shard.seq(), bytes });
+        self.uncommitted_entries.push_back(UncommittedEntry { seq: self.shard.seq(), bytes });
         self.uncommitted_bytes += bytes;
     }
 
-    /// Counts an entry that only we have to have.
+    /// Counts an entry that no other node needs.
     fn skip(&mut self) {
-        if self.post.epoch == 0 {
+        if self.assignment.epoch == 0 {
             return;
         }
         self.log.clear();
@@ -413,111 +352,113 @@ impl Replica {
         self.clean = self.shard.seq();
     }
 
-    /// Commits what can be, and lets go of the answers.
-    fn settle(&mut self, out: &mut impl Exits) {
+    /// Commits what all members have, and sends the replies that depend on no more than that.
+    fn advance_commit(&mut self, out: &mut impl ReplicaOutbox) {
         let committed = self.committable();
         if committed > self.committed {
-            let newly = usize::try_from(committed - self.committed).expect("marks are bounded");
-            for Mark { seq, bytes } in self.marks.drain(..newly) {
+            let newly = usize::try_from(committed - self.committed)
+                .expect("uncommitted entries are bounded");
+            for UncommittedEntry { seq, bytes } in self.uncommitted_entries.drain(..newly) {
                 self.clean = seq;
                 self.uncommitted_bytes -= bytes;
             }
             self.committed = committed;
             self.ack_due = true;
-            let asked_for = self.asked_for();
-            self.log.trim(asked_for, LOG_BYTES_KEPT);
+            let trimmable = self.trimmable();
+            self.log.trim(trimmable, LOG_BYTES_KEPT);
         }
-        self.held.release(self.committed, out);
-        self.see_whether_alone();
+        self.replies.release(self.committed, out);
+        self.update_alone();
     }
 
-    /// How far everybody is known to be, ourselves included.
+    /// Returns the last entry that all members are known to have, this node included.
     fn committable(&self) -> u64 {
-        if !self.post.member || !self.post.active && self.rules.drain() {
+        if !self.assignment.member || !self.assignment.active && self.rules.drain() {
             return self.committed;
         }
-        let behind_us = match self.post.successor {
-            Some(_) => self.down.acked,
+        let behind = match self.assignment.successor {
+            Some(_) => self.progress.acked,
             None => self.applied(),
         };
-        let gated = match (self.post.gate, &self.learner) {
-            (Some(gate), Some(learner)) if learner.node == gate && self.rules.gate() => {
-                learner.link.acked
+        let gated = match (self.assignment.gate, &self.transfer) {
+            (Some(gate), Some(transfer)) if transfer.learner == gate && self.rules.gate() => {
+                transfer.progress.acked
             }
             (Some(_), _) if self.rules.gate() => self.committed,
             _ => u64::MAX,
         };
-        behind_us.min(gated).max(self.committed)
+        behind.min(gated).max(self.committed)
     }
 
-    /// Up to where nobody is going to ask for entries again.
-    fn asked_for(&self) -> u64 {
-        let successor = if self.post.successor.is_some() { self.down.acked } else { u64::MAX };
-        let learner = self.learner.as_ref().map_or(u64::MAX, |learner| learner.link.acked);
+    /// Returns the last entry that no node will ask for again.
+    fn trimmable(&self) -> u64 {
+        let successor =
+            if self.assignment.successor.is_some() { self.progress.acked } else { u64::MAX };
+        let learner = self.transfer.as_ref().map_or(u64::MAX, |it| it.progress.acked);
         successor.min(learner).min(self.committed)
     }
 
-    fn see_whether_alone(&mut self) {
-        let post = &self.post;
-        self.alone = post.member
-            && post.predecessor.is_none()
-            && post.successor.is_none()
-            && post.active
-            && !post.pending
-            && !post.resting
-            && post.gate.is_none()
-            && post.writable
-            && post.lease.is_none()
-            && self.learner.is_none()
-            && self.held.is_empty()
+    fn update_alone(&mut self) {
+        let assignment = &self.assignment;
+        self.alone = assignment.member
+            && assignment.predecessor.is_none()
+            && assignment.successor.is_none()
+            && assignment.active
+            && !assignment.change_pending
+            && !assignment.quiescing
+            && assignment.gate.is_none()
+            && assignment.writable
+            && assignment.lease.is_none()
+            && self.transfer.is_none()
+            && self.replies.is_empty()
             && self.committed == self.applied();
     }
 
-    /// Refuses what was not meant for this epoch.
+    /// Refuses a request that names another epoch.
     fn check_epoch(&self, header: &Header) -> Result<(), Fault> {
-        let (ours, theirs) = (self.post.epoch, header.epoch);
+        let (ours, theirs) = (self.assignment.epoch, header.epoch);
         // Without a cluster the shard itself refuses it.
-        if !self.post.member || ours != 0 && theirs != 0 && theirs != ours {
+        if !self.assignment.member || ours != 0 && theirs != 0 && theirs != ours {
             return Err(Fault::expected(Status::WrongEpoch, ours.into(), theirs.into()));
         }
         Ok(())
     }
 
-    /// The request as the shard takes it, which knows nothing of epochs.
+    /// Returns the request as the shard takes it: a shard knows nothing of epochs.
     fn without_epoch<'a>(&self, frame: &Frame<'a>) -> Frame<'a> {
-        let epoch = if self.post.epoch == 0 { frame.header.epoch } else { 0 };
+        let epoch = if self.assignment.epoch == 0 { frame.header.epoch } else { 0 };
         Frame { header: Header { epoch, ..frame.header }, ..*frame }
     }
 
     fn may_read(&self, clock: Time) -> bool {
-        let post = &self.post;
-        let is_leased = post.lease.is_none_or(|until| clock < until);
-        let is_active = post.active || !self.rules.drain();
-        let is_stopped = post.pending && self.rules.stop_read();
+        let assignment = &self.assignment;
+        let is_leased = assignment.lease.is_none_or(|until| clock < until);
+        let is_active = assignment.active || !self.rules.drain();
+        let is_stopped = assignment.change_pending && self.rules.stop_read();
         is_leased && is_active && !is_stopped
     }
 
-    /// Says what the answers that were just kept have to wait for.
+    /// Makes the replies that were just added depend on the last entry.
     fn seal(&mut self) {
-        self.held.seal(if self.rules.hold() { self.applied() } else { 0 });
+        self.replies.seal(if self.rules.hold() { self.applied() } else { 0 });
     }
 
-    /// Refuses what cannot be asked here and now.
-    fn check_post(&self, clock: Time, header: &Header) -> Result<(), Fault> {
-        let post = &self.post;
+    /// Refuses a request that this replica may not take now.
+    fn check_permitted(&self, clock: Time, header: &Header) -> Result<(), Fault> {
+        let assignment = &self.assignment;
         if is_read(header) {
             return if self.may_read(clock) { Ok(()) } else { Err(busy(0)) };
         }
-        if !post.is_head() {
+        if !assignment.is_head() {
             return Err(Fault::new(Status::NotHead));
         }
-        if !post.writable {
+        if !assignment.writable {
             return Err(Fault::new(Status::UnderReplicated));
         }
-        if post.resting {
+        if assignment.quiescing {
             return Err(busy(0));
         }
-        // A head that is not active yet could take updates; their answers would only wait.
+        // A head that is not active yet may take updates, because their replies wait anyway.
         let uncommitted = self.applied() - self.committed;
         if uncommitted >= UNCOMMITTED_MAX || self.uncommitted_bytes >= UNCOMMITTED_BYTES_MAX {
             return Err(busy(uncommitted));
@@ -525,17 +466,18 @@ impl Replica {
         Ok(())
     }
 
-    /// Whether a read sees nothing that is not committed.
+    /// Returns whether a read sees committed changes only.
     fn is_clean(&self, header: &Header) -> bool {
         self.committed == self.applied()
             || self.shard.version(header.object).is_some_and(|version| version <= self.clean)
     }
 
-    /// The shard's time at this time of day. Only the head's counts: elsewhere the time is that of the
-    /// last entry, or the next one would come from the past.
+    /// Returns the shard's time at this time of day. Only the head's clock counts: at other
+    /// replicas the time is that of the last entry, because the next entry must not be from the
+    /// past.
     fn time(&mut self, now: Time) -> Time {
         let shard_now = self.shard.now();
-        if !self.post.is_head() {
+        if !self.assignment.is_head() {
             return shard_now;
         }
         let now = now.0 + self.ahead_us;
@@ -545,29 +487,29 @@ impl Replica {
     }
 
     fn header(&self, kind: FrameKind, number: u64) -> Header {
-        peer::header(kind, self.id, self.post.epoch, number)
+        peer::header(kind, self.id, self.assignment.epoch, number)
     }
 }
 
-/// A client that was told to wait asks again after so long.
+/// After this time a client retries a request that was refused with `Busy`.
 const RETRY_MS: u64 = 2;
 
-/// Keeps answers instead of sending them.
-struct Holding<'a, E> {
-    held: &'a mut Held,
+/// Adds replies to the pending ones instead of sending them.
+struct PendingOutbox<'a, E> {
+    replies: &'a mut PendingReplies,
     epoch: u32,
     out: &'a mut E,
 }
 
-impl<E: Exits> Outbox for Holding<'_, E> {
+impl<E: ReplicaOutbox> Outbox for PendingOutbox<'_, E> {
     fn push(&mut self, conn: ConnId, to: &Header, output: Output<'_>) {
-        let since = self.out.began();
-        self.held.push(conn, &Header { epoch: self.epoch, ..*to }, &output, since, false);
+        let since = self.out.turn_start();
+        self.replies.push(conn, &Header { epoch: self.epoch, ..*to }, &output, since, false);
     }
 
     fn push_waited(&mut self, conn: ConnId, to: &Header, output: Output<'_>, waited_us: u64) {
-        let since = Time(self.out.began().0.saturating_sub(waited_us));
-        self.held.push(conn, &Header { epoch: self.epoch, ..*to }, &output, since, true);
+        let since = Time(self.out.turn_start().0.saturating_sub(waited_us));
+        self.replies.push(conn, &Header { epoch: self.epoch, ..*to }, &output, since, true);
     }
 
     fn complete(&self, stats: &mut Stats) {

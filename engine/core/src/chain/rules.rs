@@ -1,12 +1,14 @@
-//! The rules of the protocol, and the switches that leave one out to see that something notices.
+//! The rules of the protocol, and the switches that leave one out to test that its absence is
+//! noticed.
 
 /// Declares [`Rules`]: one method for each rule, and in tests and the simulator a switch for it.
 macro_rules! rules {
     ($($(#[$doc:meta])+ $rule:ident,)+) => {
-        /// Which rules are followed. Each is named after what it demands.
+        /// The rules that a node follows.
         ///
-        /// A deployed node follows all of them and has no switch: the type is empty there, and every
-        /// method is the constant `true`. In tests and in the simulator a rule can be left out.
+        /// A deployed node follows all of them and has no switch: the type is empty there, and
+        /// every method is the constant `true`. In tests and in the simulator one rule can be left
+        /// out.
         #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
         pub struct Rules {
             #[cfg(any(test, feature = "sim"))]
@@ -23,63 +25,71 @@ macro_rules! rules {
             )+
         }
 
-        /// The rules that can be left out.
+        /// The names of all rules, each of which can be left out.
         #[cfg(any(test, feature = "sim"))]
         pub const RULES: &[&str] = &[$(stringify!($rule)),+];
     };
 }
 
 rules! {
-    /// A member acts in an epoch only after all grants it gave in older ones have ended.
+    /// A member acts in an epoch only after all lease grants it gave in older epochs have expired.
     drain,
-    /// While its append is under way, a tail acknowledges only what the learner has.
+    /// While it appends a learner, a tail acknowledges only what the learner has.
     gate,
-    /// While its own change is under way, a member grants nothing.
+    /// While a record change of its own is under way, a member grants no leases.
     stop_grant,
-    /// While its own change is under way, a member answers no reads.
+    /// While a record change of its own is under way, a member serves no reads.
     stop_read,
-    /// The order of chains changes only while no member takes updates and all have the same.
+    /// The order of the chains changes only when no member accepts updates and all logs are equal.
     rest,
-    /// The cores have confirmed that they stopped before a change leaves.
+    /// A record change is sent only after the cores have confirmed that they stopped.
     confirm,
-    /// A change of unknown outcome is under way until another record than its base is seen.
+    /// A record change of unknown outcome is under way until the register has another record than
+    /// its base.
     resolve,
-    /// A new member takes it that it granted to everybody just now.
+    /// A new member assumes that it has just granted a lease to every node.
     implied,
     /// A reader needs a grant of every other member, not just of a neighbour.
     all_peers,
-    /// A member grants to those of its own epoch only, and the grant counts in that epoch only.
+    /// A member grants only to members in its own epoch, and a grant counts only in that epoch.
     own_epoch,
-    /// A holder takes a grant for as much less than the granter as their clocks may drift.
+    /// A holder uses a grant for a shorter time than its granter honours it, by as much as their
+    /// clocks may drift.
     drift,
-    /// Nobody goes back to an older epoch.
+    /// A node never returns to an older epoch.
     forward,
-    /// What another epoch sent is not taken.
+    /// Frames of another epoch are ignored.
     epoch_check,
     /// A member that restarts with its state changes the epoch before it acts.
     bump,
-    /// An answer waits until all members have what it depends on.
+    /// A reply waits until all members have the entries it depends on.
     hold,
-    /// A read waits until all it saw is committed.
+    /// A read waits until everything it saw is committed.
     clean_wait,
-    /// Whoever left comes back under another id.
+    /// A removed node rejoins under a new id.
     fresh_incarnation,
-    /// Whether a change was our own is told by its id.
+    /// A node recognizes its own record change by the change's id.
     one_change_id,
 }
 
 impl Rules {
-    /// All rules but one.
+    /// Returns all rules but one.
     ///
     /// # Errors
     ///
-    /// If there is no rule of this name.
+    /// If no rule has this name.
     #[cfg(any(test, feature = "sim"))]
     pub fn without(rule: &str) -> Result<Rules, UnknownRule> {
         match RULES.iter().find(|known| **known == rule) {
             Some(known) => Ok(Rules { left_out: Some(known) }),
             None => Err(UnknownRule { rule: rule.into() }),
         }
+    }
+
+    /// Returns the rule that is left out, if any.
+    #[cfg(any(test, feature = "sim"))]
+    pub fn left_out(&self) -> Option<&'static str> {
+        self.left_out
     }
 
     #[inline(always)]
@@ -94,10 +104,10 @@ impl Rules {
     }
 }
 
-/// A name that no rule has.
+/// The error for a name that no rule has.
 #[cfg(any(test, feature = "sim"))]
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("there is no rule `{rule}`; there are {}", RULES.join(", "))]
+#[error("there is no rule `{rule}`; the rules are {}", RULES.join(", "))]
 pub struct UnknownRule {
     /// The name that was given.
     pub rule: alloc::string::String,

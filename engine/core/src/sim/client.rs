@@ -1,4 +1,5 @@
-//! A client that makes one call at a time, keeps at it, and remembers what it was told.
+//! A client that makes one call at a time, retries it until it gets a reply, and records the
+//! replies.
 
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::format;
@@ -12,90 +13,90 @@ use catena_protocol::{
     Frame, FrameKind, Header, ObjectId, Op, OpCode, Reply, ShardId, Status, frame,
 };
 
-use super::history::{Call, History, What};
-use super::random::Random;
-use super::swarm::Swarm;
+use super::history::{CallRecord, History, Operation};
+use super::profile::RunProfile;
+use super::random::SimRandom;
 use crate::chain::record::Record;
 
-/// A client.
+/// A simulated client.
 #[derive(Debug)]
-pub(super) struct Client {
+pub(super) struct SimClient {
     id: usize,
-    random: Random,
-    sessions: BTreeMap<u16, Session>,
-    /// The newest record that it was shown.
+    random: SimRandom,
+    sessions: BTreeMap<u16, ClientSession>,
+    /// The newest record that it was sent.
     record: Option<Arc<Record>>,
-    /// The time of day as the last node said it.
+    /// The time of day that the last node sent.
     time: u64,
-    pub(super) conn: Option<Conn>,
-    pub(super) call: Option<Pending>,
-    /// Of its timers only the last counts.
+    pub(super) conn: Option<ClientConn>,
+    pub(super) call: Option<PendingCall>,
+    /// Only the last of its timers counts.
     pub(super) timer: u64,
-    /// It names the epoch in its requests.
+    /// Whether it names the epoch in its requests.
     names_epoch: bool,
     shards: u32,
     objects: u64,
     reads: u64,
     reads_anywhere: u64,
-    /// Values that it, or others, may have put somewhere.
+    /// The last of its own values: it puts each of them only once.
     last_value: u64,
 }
 
 /// A connection that it has, or is making.
 #[derive(Clone, Debug)]
-pub(super) struct Conn {
+pub(super) struct ClientConn {
     pub(super) id: u64,
     pub(super) slot: usize,
     pub(super) ready: bool,
-    /// Sessions that it asked to be opened there.
+    /// The shards in which it has sent a request to open a session over this connection.
     asked: BTreeSet<u16>,
 }
 
-/// What it waits for.
+/// A call that waits for its reply.
 #[derive(Clone, Debug)]
-pub(super) struct Pending {
-    /// Which call of the history.
+pub(super) struct PendingCall {
+    /// The index of the call in the history.
     pub(super) call: usize,
     shard: u16,
     object: ObjectId,
-    what: What,
-    /// Its number in its session; reads have one too, so that answers can be told apart.
+    operation: Operation,
+    /// Its number in its session. Reads have one too, so that replies can be told apart.
     number: u64,
     anywhere: bool,
     pub(super) attempts: u64,
 }
 
 #[derive(Clone, Debug)]
-struct Session {
+struct ClientSession {
     id: u64,
     nonce: u64,
-    /// 0 until it is about to be opened for the first time.
+    /// 0 until the session is opened for the first time.
     born_us: u64,
     next: u64,
     open: bool,
 }
 
-/// What a client makes of an answer.
+/// What follows from a reply.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Heard {
-    /// It was about something else.
-    Nothing,
-    /// The call is over.
+pub(super) enum ReplyEffect {
+    /// It is a reply to another request.
+    Ignored,
+    /// The call has ended.
     Done,
-    /// Not here or not now.
-    Again,
-    /// It should learn where the head is.
-    Elsewhere,
+    /// Retry later.
+    Retry,
+    /// Find out which node is the head.
+    FindHead,
 }
 
-/// The last value that anybody put anywhere: values are unique.
+/// More values than any client puts, so that the values of all clients differ.
 const VALUES: u64 = 1_000_000;
 
-impl Client {
-    pub(super) fn new(id: usize, random: Random, swarm: &Swarm) -> Client {
+impl SimClient {
+    pub(super) fn new(id: usize, random: SimRandom, profile: &RunProfile) -> SimClient {
         let mut random = random;
         let names_epoch = random.per_mille(500);
-        Client {
+        SimClient {
             id,
             random,
             sessions: BTreeMap::new(),
@@ -105,10 +106,10 @@ impl Client {
             call: None,
             timer: 0,
             names_epoch,
-            shards: swarm.shards,
-            objects: swarm.objects,
-            reads: swarm.reads,
-            reads_anywhere: swarm.reads_anywhere,
+            shards: profile.shards,
+            objects: profile.objects,
+            reads: profile.reads,
+            reads_anywhere: profile.reads_anywhere,
             last_value: 0,
         }
     }
@@ -121,36 +122,38 @@ impl Client {
         let is_read = self.random.per_mille(self.reads);
         self.last_value += 1;
         let value = (self.id as u64 + 1) * VALUES + self.last_value;
-        let what = match (kind, is_read) {
-            (0, true) => What::Read { value: None },
-            (0, false) => What::Increment { before: None },
-            (1, true) => What::Look { value: None },
-            (1, false) if self.random.per_mille(500) => What::Write { value },
+        let operation = match (kind, is_read) {
+            (0, true) => Operation::CounterGet { value: None },
+            (0, false) => Operation::CounterAdd { before: None },
+            (1, true) => Operation::CellGet { value: None },
+            (1, false) if self.random.per_mille(500) => Operation::CellSet { value },
             (1, false) => {
                 let expected = self.some_value();
-                What::Exchange { expected, value, swapped: None }
+                Operation::CellCompareAndSet { expected, value, swapped: None }
             }
-            (_, true) => What::Pop { value: None },
-            (_, false) => What::Push { value },
+            (_, true) => Operation::ListPop { value: None },
+            (_, false) => Operation::ListPush { value },
         };
         let top = if self.shards == 1 { 0 } else { u128::from(shard) << 127 };
         let object = ObjectId(top | u128::from(kind * 2 + which + 1));
-        let is_update = !matches!(what, What::Read { .. } | What::Look { .. });
+        let is_update =
+            !matches!(operation, Operation::CounterGet { .. } | Operation::CellGet { .. });
         let number = if is_update { self.draw_number(shard) } else { self.random.bits() };
         let anywhere = !is_update && self.random.per_mille(self.reads_anywhere);
         let call = history.calls.len();
         let object_key = u64::from(shard) * 100 + kind * 2 + which;
-        history.calls.push(Call {
+        history.calls.push(CallRecord {
             client: self.id,
             object: object_key,
-            what: what.clone(),
+            operation: operation.clone(),
             called: now,
             answered: None,
         });
-        self.call = Some(Pending { call, shard, object, what, number, anywhere, attempts: 0 });
+        self.call =
+            Some(PendingCall { call, shard, object, operation, number, anywhere, attempts: 0 });
     }
 
-    /// A value that a cell may have: the own last one, somebody's, or none.
+    /// Returns a value that a cell may have: its own last one, another client's, or none.
     fn some_value(&mut self) -> u64 {
         match self.random.below(4) {
             0 => 0,
@@ -165,7 +168,7 @@ impl Client {
 
     fn draw_number(&mut self, shard: u16) -> u64 {
         let random = &mut self.random;
-        let session = self.sessions.entry(shard).or_insert_with(|| Session {
+        let session = self.sessions.entry(shard).or_insert_with(|| ClientSession {
             id: random.bits() | 1,
             nonce: random.bits(),
             born_us: 0,
@@ -177,12 +180,12 @@ impl Client {
         number
     }
 
-    /// The slot to which the call should go next, as far as the client knows.
+    /// Returns the slot to which the call should go next, as far as the client knows.
     pub(super) fn target(&mut self, slots: usize) -> usize {
-        let pending = self.call.as_mut().expect("somebody calls");
+        let pending = self.call.as_mut().expect("a call is open");
         pending.attempts += 1;
         let anyone = usize::try_from(self.random.below(slots as u64)).expect("few");
-        // A client that got nowhere looks around.
+        // After several failed attempts it tries other nodes, too.
         if pending.attempts > 4 && self.random.per_mille(400) {
             return anyone;
         }
@@ -193,19 +196,19 @@ impl Client {
         info.and_then(|info| slot_of(&info.name)).unwrap_or(anyone)
     }
 
-    /// It dies, and somebody takes its place who knows nothing of it.
+    /// Replaces the client by one that knows nothing of its sessions.
     pub(super) fn die(&mut self) {
         self.sessions.clear();
         self.call = None;
         self.conn = None;
     }
 
-    /// Connects to a slot, and forgets the connection before.
+    /// Connects to a slot, and forgets the previous connection.
     pub(super) fn connect(&mut self, id: u64, slot: usize) {
-        self.conn = Some(Conn { id, slot, ready: false, asked: BTreeSet::new() });
+        self.conn = Some(ClientConn { id, slot, ready: false, asked: BTreeSet::new() });
     }
 
-    /// A node has said who it is, and what it knows.
+    /// Takes a node's greeting: the record it follows, and its time of day.
     pub(super) fn on_welcome(&mut self, record: Option<Arc<Record>>, time: u64) {
         if let Some(conn) = &mut self.conn {
             conn.ready = true;
@@ -217,15 +220,16 @@ impl Client {
         }
     }
 
-    /// The frames that ask for what it wants.
+    /// Encodes the frames of its call.
     pub(super) fn frames(&mut self) -> Vec<u8> {
-        let pending = self.call.as_ref().expect("somebody calls");
+        let pending = self.call.as_ref().expect("a call is open");
         let conn = self.conn.as_mut().expect("there is a connection");
         let epoch = self.record.as_ref().filter(|_| self.names_epoch).map_or(0, |it| it.epoch);
         let mut out = Vec::new();
         let header =
             Header { shard: ShardId(pending.shard), epoch, ..Header::new(FrameKind::Request) };
-        let session = self.sessions.get_mut(&pending.shard).filter(|_| is_update(&pending.what));
+        let session =
+            self.sessions.get_mut(&pending.shard).filter(|_| is_update(&pending.operation));
         let mut session = session;
         if let Some(session) = &mut session
             && !session.open
@@ -234,62 +238,62 @@ impl Client {
             if session.born_us == 0 {
                 session.born_us = self.time;
             }
-            let Session { id, nonce, born_us, .. } = **session;
+            let ClientSession { id, nonce, born_us, .. } = **session;
             let op = Op::Session(SessionOp::Open { born_us, nonce, ttl_ms: 0 });
             write(&mut out, Header { session: id, ..header }, &op);
         }
         let header = Header {
             session: session.as_ref().map_or(0, |session| session.id),
             number: pending.number,
-            // One call at a time: all before it are over.
+            // It makes one call at a time, so all before this one have ended.
             acked_gap: u16::from(session.is_some()),
             object: pending.object,
             ..header
         };
         let value;
         let expected;
-        let op = match pending.what {
-            What::Read { .. } => Op::Counter(CounterOp::Get),
-            What::Increment { .. } => Op::Counter(CounterOp::FetchAdd { delta: 1 }),
-            What::Look { .. } => Op::Cell(CellOp::Get),
-            What::Write { value: new } => {
+        let op = match pending.operation {
+            Operation::CounterGet { .. } => Op::Counter(CounterOp::Get),
+            Operation::CounterAdd { .. } => Op::Counter(CounterOp::FetchAdd { delta: 1 }),
+            Operation::CellGet { .. } => Op::Cell(CellOp::Get),
+            Operation::CellSet { value: new } => {
                 value = bytes_of(new);
                 Op::Cell(CellOp::Set { bytes: &value })
             }
-            What::Exchange { expected: old, value: new, .. } => {
+            Operation::CellCompareAndSet { expected: old, value: new, .. } => {
                 (value, expected) = (bytes_of(new), bytes_of(old));
                 Op::Cell(CellOp::CompareAndSet { expected: &expected, bytes: &value })
             }
-            What::Push { value: new } => {
+            Operation::ListPush { value: new } => {
                 value = bytes_of(new);
                 Op::List(ListOp::PushBack { bytes: &value })
             }
-            What::Pop { .. } => Op::List(ListOp::PopFront),
+            Operation::ListPop { .. } => Op::List(ListOp::PopFront),
         };
         write(&mut out, header, &op);
         out
     }
 
-    /// Takes an answer.
+    /// Takes a reply.
     pub(super) fn on_reply(
         &mut self,
         now: u64,
         frame: &Frame<'_>,
         history: &mut History,
-    ) -> Result<Heard, String> {
+    ) -> Result<ReplyEffect, String> {
         let status = Status::from_wire(frame.header.flags).ok_or("a reply without a status")?;
         if frame.header.op == OpCode::SessionOpen.to_wire() {
             let session = self.sessions.values_mut().find(|it| it.id == frame.header.session);
             if let Some(session) = session {
                 session.open |= status == Status::Ok;
             }
-            return Ok(Heard::Nothing);
+            return Ok(ReplyEffect::Ignored);
         }
-        let Some(pending) = &self.call else { return Ok(Heard::Nothing) };
+        let Some(pending) = &self.call else { return Ok(ReplyEffect::Ignored) };
         let session = self.sessions.get(&pending.shard).map_or(0, |session| session.id);
-        let session = if is_update(&pending.what) { session } else { 0 };
+        let session = if is_update(&pending.operation) { session } else { 0 };
         if (frame.header.number, frame.header.session) != (pending.number, session) {
-            return Ok(Heard::Nothing);
+            return Ok(ReplyEffect::Ignored);
         }
         match status {
             Status::Ok => {
@@ -297,31 +301,32 @@ impl Client {
                 let reply = Reply::decode(code, frame.body).map_err(|fault| fault.to_string())?;
                 let call = &mut history.calls[pending.call];
                 call.answered = Some(now);
-                call.what = answered(&pending.what, &reply)?;
-                if is_update(&pending.what)
+                call.operation = answered(&pending.operation, &reply)?;
+                if is_update(&pending.operation)
                     && let Some(session) = self.sessions.get_mut(&pending.shard)
                 {
                     session.open = true;
                 }
                 self.call = None;
-                Ok(Heard::Done)
+                Ok(ReplyEffect::Done)
             }
-            Status::Busy | Status::ShuttingDown | Status::UnderReplicated => Ok(Heard::Again),
-            Status::NotHead | Status::WrongEpoch => Ok(Heard::Elsewhere),
+            Status::Busy | Status::ShuttingDown | Status::UnderReplicated => Ok(ReplyEffect::Retry),
+            Status::NotHead | Status::WrongEpoch => Ok(ReplyEffect::FindHead),
             Status::SessionUnknown if !self.sessions[&pending.shard].open => {
-                // Its opening was refused: the node's time may be behind. It will come.
+                // Opening the session was refused, because the node's time of day may be behind. A
+                // retry succeeds later.
                 if let Some(conn) = &mut self.conn {
                     conn.asked.remove(&pending.shard);
                 }
-                Ok(Heard::Again)
+                Ok(ReplyEffect::Retry)
             }
-            other => Err(format!("nobody expects {other:?} as an answer to {pending:?}")),
+            other => Err(format!("{other:?} is no valid reply to {pending:?}")),
         }
     }
 }
 
-fn is_update(what: &What) -> bool {
-    !matches!(what, What::Read { .. } | What::Look { .. })
+fn is_update(operation: &Operation) -> bool {
+    !matches!(operation, Operation::CounterGet { .. } | Operation::CellGet { .. })
 }
 
 fn write(out: &mut Vec<u8>, header: Header, op: &Op<'_>) {
@@ -329,7 +334,7 @@ fn write(out: &mut Vec<u8>, header: Header, op: &Op<'_>) {
     frame::write(out, &header, |out| op.encode(out)).expect("small frames fit");
 }
 
-/// A cell's bytes: nothing for 0, which nobody writes.
+/// Returns a cell's bytes: none for 0, which is never put.
 fn bytes_of(value: u64) -> Vec<u8> {
     if value == 0 { Vec::new() } else { value.to_le_bytes().to_vec() }
 }
@@ -341,26 +346,35 @@ fn value_of(bytes: &[u8]) -> Result<u64, String> {
     }
 }
 
-fn answered(what: &What, reply: &Reply<'_>) -> Result<What, String> {
-    Ok(match (what, reply) {
-        (What::Read { .. }, Reply::Int(value)) => What::Read { value: Some(*value) },
-        (What::Increment { .. }, Reply::Int(before)) => What::Increment { before: Some(*before) },
-        (What::Look { .. }, Reply::Cell { bytes: Some(bytes), .. }) => {
-            What::Look { value: Some(value_of(bytes)?) }
+fn answered(operation: &Operation, reply: &Reply<'_>) -> Result<Operation, String> {
+    Ok(match (operation, reply) {
+        (Operation::CounterGet { .. }, Reply::Int(value)) => {
+            Operation::CounterGet { value: Some(*value) }
         }
-        (What::Write { value }, Reply::Number(_)) => What::Write { value: *value },
-        (What::Exchange { expected, value, .. }, Reply::VersionSwapped { swapped, .. }) => {
-            What::Exchange { expected: *expected, value: *value, swapped: Some(*swapped) }
+        (Operation::CounterAdd { .. }, Reply::Int(before)) => {
+            Operation::CounterAdd { before: Some(*before) }
         }
-        (What::Push { value }, Reply::Number(_)) => What::Push { value: *value },
-        (What::Pop { .. }, Reply::Value(value)) => {
-            What::Pop { value: Some(value.map(value_of).transpose()?) }
+        (Operation::CellGet { .. }, Reply::Cell { bytes: Some(bytes), .. }) => {
+            Operation::CellGet { value: Some(value_of(bytes)?) }
         }
-        _ => return Err(format!("{reply:?} is no answer to {what:?}")),
+        (Operation::CellSet { value }, Reply::Number(_)) => Operation::CellSet { value: *value },
+        (
+            Operation::CellCompareAndSet { expected, value, .. },
+            Reply::VersionSwapped { swapped, .. },
+        ) => Operation::CellCompareAndSet {
+            expected: *expected,
+            value: *value,
+            swapped: Some(*swapped),
+        },
+        (Operation::ListPush { value }, Reply::Number(_)) => Operation::ListPush { value: *value },
+        (Operation::ListPop { .. }, Reply::Value(value)) => {
+            Operation::ListPop { value: Some(value.map(value_of).transpose()?) }
+        }
+        _ => return Err(format!("{reply:?} is no valid reply to {operation:?}")),
     })
 }
 
-/// Nodes are named after their slots.
+/// Returns a node's name, which follows from its slot.
 pub(super) fn name_of(slot: usize) -> String {
     format!("node-{slot}")
 }

@@ -1,8 +1,8 @@
-//! What clients saw, and whether a linearizable store could have shown it to them.
+//! The calls of all clients, and whether a linearizable store could have given their replies.
 //!
-//! Counters that only grow are checked completely in linear time: an increment answers its place in
-//! the order, so the order is known and has only to agree with real time. Cells are checked by
-//! search, object by object, on histories short enough for that (Wing and Gong 1993, Lowe 2017).
+//! Counters that only grow are checked completely in linear time: an increment returns its position
+//! in the order, so the order is known and only has to agree with real time. Cells are checked by
+//! search, object by object, with a bound on the steps (Wing and Gong 1993, Lowe 2017).
 
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::format;
@@ -11,59 +11,62 @@ use alloc::vec::Vec;
 
 /// One call of one client.
 #[derive(Clone, Debug)]
-pub(super) struct Call {
-    #[allow(dead_code)] // for whoever reads what went wrong
+pub(super) struct CallRecord {
+    #[allow(dead_code)] // printed when a check fails
     pub(super) client: usize,
     pub(super) object: u64,
-    pub(super) what: What,
-    /// When it was called and when it was answered, in the world's time; `None` if it never was, so
-    /// that it may have happened at any time since or not at all.
+    pub(super) operation: Operation,
+    /// When it was called and answered, in simulated time. Without an answer it may have taken
+    /// effect at any time since, or not at all.
     pub(super) called: u64,
     pub(super) answered: Option<u64>,
 }
 
-/// What was asked, and what was answered, where that is known.
+/// An operation and its result, as far as that is known.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum What {
-    /// Adds one to a counter; answers the value before.
-    Increment { before: Option<i64> },
+pub(super) enum Operation {
+    /// Adds one to a counter; returns the value before.
+    CounterAdd { before: Option<i64> },
     /// Reads a counter.
-    Read { value: Option<i64> },
+    CounterGet { value: Option<i64> },
     /// Writes a cell.
-    Write { value: u64 },
-    /// Writes a cell if it has this value; answers whether it had.
-    Exchange { expected: u64, value: u64, swapped: Option<bool> },
-    /// Reads a cell; 0 is what nobody wrote.
-    Look { value: Option<u64> },
-    /// Puts something of its own in a list.
-    Push { value: u64 },
-    /// Takes the first of a list; `Some(None)` if it was empty.
-    Pop { value: Option<Option<u64>> },
+    CellSet { value: u64 },
+    /// Writes a cell if it has the expected value; returns whether it had.
+    CellCompareAndSet { expected: u64, value: u64, swapped: Option<bool> },
+    /// Reads a cell; 0 stands for a cell that was never written.
+    CellGet { value: Option<u64> },
+    /// Appends a value to a list.
+    ListPush { value: u64 },
+    /// Removes the first value of a list; `Some(None)` if it was empty.
+    ListPop { value: Option<Option<u64>> },
 }
 
 /// All calls of a run.
 #[derive(Debug, Default)]
 pub(super) struct History {
-    pub(super) calls: Vec<Call>,
+    pub(super) calls: Vec<CallRecord>,
 }
 
 impl History {
-    /// How many calls were answered.
+    /// Returns the number of calls that were answered.
     pub(super) fn answered(&self) -> usize {
         self.calls.iter().filter(|call| call.answered.is_some()).count()
     }
 
-    /// Checks every object's calls; says what no store that is linearizable could have answered.
+    /// Checks the calls of every object; the error describes what no linearizable store could have
+    /// replied.
     pub(super) fn check(&self) -> Result<(), String> {
-        let mut by_object: BTreeMap<u64, Vec<&Call>> = BTreeMap::new();
+        let mut by_object: BTreeMap<u64, Vec<&CallRecord>> = BTreeMap::new();
         for call in &self.calls {
             by_object.entry(call.object).or_default().push(call);
         }
         for (object, calls) in by_object {
-            let checked = match calls[0].what {
-                What::Increment { .. } | What::Read { .. } => counter(&calls),
-                What::Write { .. } | What::Exchange { .. } | What::Look { .. } => cell(&calls),
-                What::Push { .. } | What::Pop { .. } => list(&calls),
+            let checked = match calls[0].operation {
+                Operation::CounterAdd { .. } | Operation::CounterGet { .. } => counter(&calls),
+                Operation::CellSet { .. }
+                | Operation::CellCompareAndSet { .. }
+                | Operation::CellGet { .. } => cell(&calls),
+                Operation::ListPush { .. } | Operation::ListPop { .. } => list(&calls),
             };
             checked.map_err(|why| format!("object {object}: {why}"))?;
         }
@@ -71,32 +74,32 @@ impl History {
     }
 }
 
-/// The end of a call, or of all time if it has none.
-fn end(call: &Call) -> u64 {
+/// Returns when a call was answered, or the end of time if it never was.
+fn end(call: &CallRecord) -> u64 {
     call.answered.unwrap_or(u64::MAX)
 }
 
-fn counter(calls: &[&Call]) -> Result<(), String> {
-    let mut places: BTreeMap<i64, &Call> = BTreeMap::new();
+fn counter(calls: &[&CallRecord]) -> Result<(), String> {
+    let mut places: BTreeMap<i64, &CallRecord> = BTreeMap::new();
     let mut open = 0_i64;
     for call in calls {
-        match call.what {
-            What::Increment { before: Some(before) } => {
+        match call.operation {
+            Operation::CounterAdd { before: Some(before) } => {
                 if let Some(other) = places.insert(before, call) {
                     return Err(format!("two increments from {before}: {other:?} and {call:?}"));
                 }
             }
-            What::Increment { before: None } => open += 1,
+            Operation::CounterAdd { before: None } => open += 1,
             _ => {}
         }
     }
-    // Those nobody heard of fill the gaps, one each, and may come after all others.
+    // Increments without an answer fill the gaps, one each, and may come after all others.
     let highest = places.last_key_value().map_or(-1, |(before, _)| *before);
     let gaps = highest + 1 - i64::try_from(places.len()).map_err(|_| "too many calls")?;
     if gaps > open || places.first_key_value().is_some_and(|(before, _)| *before < 0) {
-        return Err(format!("{gaps} increments happened that nobody asked for ({open} are open)"));
+        return Err(format!("{gaps} increments took effect without a request ({open} are open)"));
     }
-    // In the order of their places, none may begin after a later one has ended.
+    // In the order of their values, none may begin after a later one has ended.
     let mut earliest_end = u64::MAX;
     for (before, call) in places.iter().rev() {
         if call.called > earliest_end {
@@ -108,19 +111,19 @@ fn counter(calls: &[&Call]) -> Result<(), String> {
 }
 
 fn reads_of_counter(
-    calls: &[&Call],
-    places: &BTreeMap<i64, &Call>,
+    calls: &[&CallRecord],
+    places: &BTreeMap<i64, &CallRecord>,
     open: i64,
 ) -> Result<(), String> {
-    let reads: Vec<(&Call, i64)> = calls
+    let reads: Vec<(&CallRecord, i64)> = calls
         .iter()
-        .filter_map(|call| match call.what {
-            What::Read { value: Some(value) } => Some((*call, value)),
+        .filter_map(|call| match call.operation {
+            Operation::CounterGet { value: Some(value) } => Some((*call, value)),
             _ => None,
         })
         .collect();
     for (read, value) in &reads {
-        // What ended before the read began is in it; what began after it ended is not.
+        // A read includes what ended before it began, and nothing that began after it ended.
         let ended = places.iter().filter(|(_, call)| end(call) < read.called);
         if let Some((before, call)) = ended.max_by_key(|(before, _)| **before)
             && *before >= *value
@@ -130,11 +133,11 @@ fn reads_of_counter(
         if let Some(call) = places.get(&(value - 1))
             && call.called > end(read)
         {
-            return Err(format!("a read of {value} before it was: {read:?}, {call:?}"));
+            return Err(format!("a read of {value} before its increment: {read:?}, {call:?}"));
         }
         let highest = places.last_key_value().map_or(0, |(before, _)| before + 1);
         if *value > highest + open {
-            return Err(format!("a read of {value}, which nobody made: {read:?}"));
+            return Err(format!("a read of {value}, which no increment explains: {read:?}"));
         }
     }
     let mut by_call = reads;
@@ -150,15 +153,15 @@ fn reads_of_counter(
     Ok(())
 }
 
-fn list(calls: &[&Call]) -> Result<(), String> {
-    let mut pushed: BTreeMap<u64, &Call> = BTreeMap::new();
-    let mut popped: BTreeMap<u64, &Call> = BTreeMap::new();
+fn list(calls: &[&CallRecord]) -> Result<(), String> {
+    let mut pushed: BTreeMap<u64, &CallRecord> = BTreeMap::new();
+    let mut popped: BTreeMap<u64, &CallRecord> = BTreeMap::new();
     for call in calls {
-        match call.what {
-            What::Push { value } => _ = pushed.insert(value, call),
-            What::Pop { value: Some(Some(value)) } => {
+        match call.operation {
+            Operation::ListPush { value } => _ = pushed.insert(value, call),
+            Operation::ListPop { value: Some(Some(value)) } => {
                 if let Some(other) = popped.insert(value, call) {
-                    return Err(format!("{value} was taken twice: {other:?}, {call:?}"));
+                    return Err(format!("{value} was popped twice: {other:?}, {call:?}"));
                 }
             }
             _ => {}
@@ -166,16 +169,16 @@ fn list(calls: &[&Call]) -> Result<(), String> {
     }
     for (value, pop) in &popped {
         match pushed.get(value) {
-            None => return Err(format!("{value} was taken and never put in: {pop:?}")),
+            None => return Err(format!("{value} was popped but never pushed: {pop:?}")),
             Some(push) if push.called > end(pop) => {
-                return Err(format!("{value} was taken before it was put in: {pop:?}, {push:?}"));
+                return Err(format!("{value} was popped before it was pushed: {pop:?}, {push:?}"));
             }
             Some(_) => {}
         }
     }
-    // First in, first out: of two that were put in one after the other, the later one is not taken
-    // first and done with before somebody begins to take the earlier one.
-    let mut in_order: Vec<(&u64, &&Call)> = pushed.iter().collect();
+    // First in, first out: of two values that were pushed one after the other, the later one must
+    // not be popped by a call that ends before the call that pops the earlier one begins.
+    let mut in_order: Vec<(&u64, &&CallRecord)> = pushed.iter().collect();
     in_order.sort_by_key(|(_, push)| push.called);
     for (i, (later, push)) in in_order.iter().enumerate() {
         let Some(pop_later) = popped.get(later) else { continue };
@@ -191,48 +194,51 @@ fn list(calls: &[&Call]) -> Result<(), String> {
     Ok(())
 }
 
-/// Searches for an order in which a cell could have given these answers.
-fn cell(calls: &[&Call]) -> Result<(), String> {
-    // Calls that read nothing and were never answered constrain nothing.
-    let mut calls: Vec<&Call> = calls
+/// Searches for an order in which a cell could have given these replies.
+fn cell(calls: &[&CallRecord]) -> Result<(), String> {
+    // Unanswered reads constrain nothing.
+    let mut calls: Vec<&CallRecord> = calls
         .iter()
         .copied()
-        .filter(|call| call.answered.is_some() || !matches!(call.what, What::Look { .. }))
+        .filter(|call| {
+            call.answered.is_some() || !matches!(call.operation, Operation::CellGet { .. })
+        })
         .collect();
     calls.sort_by_key(|call| call.called);
-    match Search::of(&calls).run() {
+    match OrderSearch::of(&calls).run() {
         Some(true) => Ok(()),
         Some(false) => Err(format!("no order explains these calls: {calls:#?}")),
-        // Undecided is no error: the seed is as good as any other without this object.
+        // An undecided search is not an error: the rest of the seed is checked anyway.
         None => Ok(()),
     }
 }
 
-/// A search through the orders of a cell's calls. Not recursive: an order is as long as the history.
-struct Search<'a> {
-    /// In the order in which they began.
-    calls: &'a [&'a Call],
-    /// Those done are all before `first_open`, and some behind it.
+/// A search through the orders of a cell's calls. It is not recursive, because an order is as long
+/// as the history.
+struct OrderSearch<'a> {
+    /// The calls, in the order in which they began.
+    calls: &'a [&'a CallRecord],
+    /// All calls before `first_open` are done, and these after it.
     first_open: usize,
     done_behind: BTreeSet<usize>,
-    /// Calls that were answered and are not done.
+    /// The number of answered calls that are not done.
     left: usize,
 }
 
 /// A search gives up after so many steps.
 const STEPS_MAX: u64 = 200_000;
 
-impl<'a> Search<'a> {
-    fn of(calls: &'a [&'a Call]) -> Search<'a> {
+impl<'a> OrderSearch<'a> {
+    fn of(calls: &'a [&'a CallRecord]) -> OrderSearch<'a> {
         let left = calls.iter().filter(|call| call.answered.is_some()).count();
-        Search { calls, first_open: 0, done_behind: BTreeSet::new(), left }
+        OrderSearch { calls, first_open: 0, done_behind: BTreeSet::new(), left }
     }
 
-    /// Answers whether there is an order, or `None` if that takes too long to find out.
+    /// Returns whether there is an order; `None` if the search takes too many steps.
     fn run(&mut self) -> Option<bool> {
-        // What was tried: which calls are done, and the value then.
+        // What was tried: the calls that are done, and the value after them.
         let mut seen: BTreeSet<(usize, BTreeSet<usize>, u64)> = BTreeSet::new();
-        // The calls that were done, each with the value before it and what else could have come instead.
+        // The calls that are done, each with the value before it and the alternatives to it.
         let mut path: Vec<(usize, u64, Vec<usize>)> = Vec::new();
         let (mut value, mut next) = (0, self.next());
         let mut steps = 0;
@@ -243,7 +249,7 @@ impl<'a> Search<'a> {
                 (value, next) = (before, others);
                 continue;
             };
-            let Some(after) = step(&self.calls[call].what, value) else { continue };
+            let Some(after) = step(&self.calls[call].operation, value) else { continue };
             steps += 1;
             if steps > STEPS_MAX {
                 return None;
@@ -259,8 +265,8 @@ impl<'a> Search<'a> {
         Some(true)
     }
 
-    /// The calls that can come next, the first to begin last: those that began before everything that is
-    /// open has ended.
+    /// Returns the calls that can come next, the first to begin last: those that began before any
+    /// open call ended.
     fn next(&self) -> Vec<usize> {
         let mut first_end = u64::MAX;
         let mut next = Vec::new();
@@ -294,12 +300,14 @@ impl<'a> Search<'a> {
     }
 }
 
-/// The value after a call, if the cell could have given its answer.
-fn step(what: &What, value: u64) -> Option<u64> {
-    match *what {
-        What::Write { value: new } => Some(new),
-        What::Look { value: seen } => (seen.is_none_or(|seen| seen == value)).then_some(value),
-        What::Exchange { expected, value: new, swapped } => {
+/// Returns the value after an operation, if the cell could have given its result.
+fn step(operation: &Operation, value: u64) -> Option<u64> {
+    match *operation {
+        Operation::CellSet { value: new } => Some(new),
+        Operation::CellGet { value: seen } => {
+            (seen.is_none_or(|seen| seen == value)).then_some(value)
+        }
+        Operation::CellCompareAndSet { expected, value: new, swapped } => {
             let swaps = value == expected;
             (swapped.is_none_or(|swapped| swapped == swaps)).then_some(if swaps {
                 new
@@ -307,7 +315,7 @@ fn step(what: &What, value: u64) -> Option<u64> {
                 value
             })
         }
-        _ => unreachable!("{what:?} is not asked of a cell"),
+        _ => unreachable!("{operation:?} is no operation of a cell"),
     }
 }
 
@@ -315,18 +323,18 @@ fn step(what: &What, value: u64) -> Option<u64> {
 mod tests {
     use super::*;
 
-    fn call(what: What, called: u64, answered: impl Into<Option<u64>>) -> Call {
-        Call { client: 0, object: 0, what, called, answered: answered.into() }
+    fn call(operation: Operation, called: u64, answered: impl Into<Option<u64>>) -> CallRecord {
+        CallRecord { client: 0, object: 0, operation, called, answered: answered.into() }
     }
 
-    fn check(calls: Vec<Call>) -> Result<(), String> {
+    fn check(calls: Vec<CallRecord>) -> Result<(), String> {
         History { calls }.check()
     }
 
     #[test]
-    fn counters_that_are_right() {
-        let plus = |before| What::Increment { before };
-        let read = |value| What::Read { value: Some(value) };
+    fn linearizable_counters_pass() {
+        let plus = |before| Operation::CounterAdd { before };
+        let read = |value| Operation::CounterGet { value: Some(value) };
         check(vec![
             call(plus(Some(1)), 0, 10),
             call(plus(Some(0)), 0, 10),
@@ -338,10 +346,10 @@ mod tests {
     }
 
     #[test]
-    fn counters_that_are_wrong() {
-        let plus = |before| What::Increment { before };
-        let read = |value| What::Read { value: Some(value) };
-        let wrong: [(&str, Vec<Call>); 7] = [
+    fn other_counters_fail() {
+        let plus = |before| Operation::CounterAdd { before };
+        let read = |value| Operation::CounterGet { value: Some(value) };
+        let wrong: [(&str, Vec<CallRecord>); 7] = [
             ("twice", vec![call(plus(Some(0)), 0, 1), call(plus(Some(0)), 2, 3)]),
             ("a gap", vec![call(plus(Some(1)), 0, 1)]),
             ("backwards", vec![call(plus(Some(1)), 0, 1), call(plus(Some(0)), 2, 3)]),
@@ -360,9 +368,10 @@ mod tests {
 
     #[test]
     fn cells() {
-        let write = |value| What::Write { value };
-        let look = |value| What::Look { value: Some(value) };
-        let swap = |expected, value, swapped| What::Exchange { expected, value, swapped };
+        let write = |value| Operation::CellSet { value };
+        let look = |value| Operation::CellGet { value: Some(value) };
+        let swap =
+            |expected, value, swapped| Operation::CellCompareAndSet { expected, value, swapped };
         check(vec![
             call(write(1), 0, 10),
             call(look(0), 1, 3),
@@ -391,12 +400,13 @@ mod tests {
 
     /// Seed 5140 has cells of thousands of calls.
     #[test]
-    fn a_long_history_takes_no_stack() {
+    fn a_long_history_needs_no_stack() {
         let calls = |seen: u64| {
-            let write = |i| call(What::Write { value: i }, 10 * i, 10 * i + 15);
-            let look = |i| call(What::Look { value: Some(i) }, 10 * i + 16, 10 * i + 17);
-            let mut calls: Vec<Call> = (1..100_000).flat_map(|i| [write(i), look(i)]).collect();
-            calls.push(call(What::Look { value: Some(seen) }, 2_000_000, 2_000_001));
+            let write = |i| call(Operation::CellSet { value: i }, 10 * i, 10 * i + 15);
+            let look = |i| call(Operation::CellGet { value: Some(i) }, 10 * i + 16, 10 * i + 17);
+            let mut calls: Vec<CallRecord> =
+                (1..100_000).flat_map(|i| [write(i), look(i)]).collect();
+            calls.push(call(Operation::CellGet { value: Some(seen) }, 2_000_000, 2_000_001));
             calls
         };
         let small = std::thread::Builder::new().stack_size(64 * 1024);
@@ -407,8 +417,8 @@ mod tests {
 
     #[test]
     fn lists() {
-        let push = |value| What::Push { value };
-        let pop = |value| What::Pop { value: Some(value) };
+        let push = |value| Operation::ListPush { value };
+        let pop = |value| Operation::ListPop { value: Some(value) };
         check(vec![call(push(1), 0, 1), call(push(2), 2, 3), call(pop(Some(1)), 4, 5)]).unwrap();
         check(vec![call(pop(None), 0, 1), call(push(2), 0, None), call(pop(Some(2)), 4, 5)])
             .unwrap();

@@ -1,76 +1,49 @@
-//! A cluster in one thread, in which one number decides everything.
+//! A simulated cluster in one thread, in which the seed decides everything.
 //!
 //! Nodes are the real [`Member`](crate::chain::member::Member)s and
-//! [`Replica`](crate::chain::replica::Replica)s; what they stand on is made up: clocks that drift,
-//! links that delay and break, a register that answers late or not at all, processes that stop and
-//! start. Clients ask for real frames and remember what they were told. Which of the faults a seed
-//! has, and how often, it draws first.
+//! [`Replica`](crate::chain::replica::Replica)s. Everything below them is simulated: clocks that
+//! drift, links that delay and break, a register that replies late or never, processes that stop
+//! and start. Clients send real frames and record the replies. Each seed first draws a profile: the
+//! size of the cluster, the workload, and which faults occur how often.
 //!
-//! Checked after every event:
-//! 1. what a client was told is in the log of every member of the newest record;
-//! 2. logs of members nest along the chain, and have equal hashes at equal places;
-//! 3. what is committed stays committed, and nobody commits two things in one place.
+//! [`Invariant`] lists what is checked: some invariants after every event, the others at the end.
 //!
-//! Checked at the end:
-//! 4. a linearizable store could have given the answers that the clients got;
-//! 5. once the faults are over, every call ends and the members that are left work in one epoch;
-//! 6. members that have applied the same have the same state.
-//!
-//! The same seed gives the same events, bit by bit: [`Summary::trace`] says whether it did.
+//! The same seed gives the same events, bit by bit; [`RunSummary::trace`] is a hash of all of them.
 
-// For what it prints.
+// For the printed trace.
 extern crate std;
 
 mod client;
+mod event;
 mod history;
 mod network;
 mod node;
+mod oracle;
+mod outcome;
+mod profile;
 mod random;
 mod register;
-mod swarm;
+mod simulation;
 #[cfg(test)]
 mod tests;
 mod trace;
-mod truth;
-mod world;
 
-use alloc::format;
-use alloc::string::String;
-use alloc::string::ToString;
 use core::panic::AssertUnwindSafe;
 
-use self::world::World;
+pub use self::outcome::{FailureKind, Invariant, RunSummary, SimFailure};
+use self::simulation::Simulation;
 use crate::chain::rules::Rules;
 use crate::unwind;
 
-/// What came of a seed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Summary {
-    /// The hash of everything that happened.
-    pub trace: u64,
-    /// How many events there were.
-    pub events: u64,
-    /// How many calls of clients were answered.
-    pub answered: u64,
-    /// How many calls will never be known to have happened.
-    pub open: u64,
-    /// The last epoch.
-    pub epoch: u32,
-    /// Whether no member survived, so that nothing could be asked of the cluster any more.
-    pub lost: bool,
-}
-
-/// Runs a seed, without one of the rules if it is named; says what went wrong. With `trace`,
-/// every event is printed.
+/// Runs the cluster of a seed; with `print_trace`, prints every event.
 ///
 /// # Errors
 ///
-/// What was found, in words.
-pub fn run(seed: u64, without: Option<&str>, trace: bool) -> Result<Summary, String> {
-    let rules = match without {
-        Some(rule) => Rules::without(rule).map_err(|unknown| unknown.to_string())?,
-        None => Rules::default(),
-    };
-    let ran = unwind::catch(AssertUnwindSafe(|| World::new(seed, rules, trace).run()));
-    ran.unwrap_or_else(|panic| Err(format!("panicked: {}", unwind::panic_text(&*panic))))
+/// The first invariant that did not hold, or another [`FailureKind`].
+pub fn run(seed: u64, rules: Rules, print_trace: bool) -> Result<RunSummary, SimFailure> {
+    let simulate = AssertUnwindSafe(|| Simulation::new(seed, rules, print_trace).run());
+    unwind::catch(simulate).unwrap_or_else(|panic| {
+        let kind = FailureKind::Panicked(unwind::panic_text(&*panic).into());
+        Err(SimFailure { seed, without: rules.left_out(), at_us: None, kind })
+    })
 }

@@ -7,54 +7,54 @@ use rkyv::util::AlignedVec;
 
 use crate::chain::record::NodeId;
 
-/// Frames, which begin on multiples of 16.
-pub(super) type Bytes = AlignedVec<16>;
+/// Frames, aligned to 16 bytes.
+pub(super) type FrameBytes = AlignedVec<16>;
 
-pub(super) fn aligned(bytes: &[u8]) -> Bytes {
+pub(super) fn aligned(bytes: &[u8]) -> FrameBytes {
     let mut aligned = AlignedVec::with_capacity(bytes.len());
     aligned.extend_from_slice(bytes);
     aligned
 }
 
-/// A connection that keeps what it is given in order, until it breaks.
+/// A connection, which delivers in order until it breaks.
 #[derive(Debug, Default)]
-pub(super) struct Link {
+pub(super) struct SimLink {
     pub(super) up: bool,
-    /// Somebody tries to make it.
-    pub(super) trying: bool,
+    /// Whether a node is trying to connect.
+    pub(super) dialing: bool,
     /// Failed attempts in a row.
     pub(super) failures: u32,
-    /// Counts its lives: what was under way in an older one is lost.
-    pub(super) life: u64,
-    /// For each direction, when the last bytes arrive, and what waits for the way to be free again.
+    /// Counts its connections: what was under way in an older one is lost.
+    pub(super) generation: u64,
+    /// For each direction, when the last bytes arrive, and the frames that a cut holds back.
     pub(super) arrival: [u64; 2],
-    pub(super) stuck: [Vec<Bytes>; 2],
+    pub(super) blocked: [Vec<FrameBytes>; 2],
 }
 
-/// All that lies between nodes.
+/// All links between nodes.
 #[derive(Debug, Default)]
 pub(super) struct Network {
-    links: BTreeMap<(NodeId, NodeId), Link>,
-    /// From which slot to which nothing passes.
+    links: BTreeMap<(NodeId, NodeId), SimLink>,
+    /// The pairs of slots, from and to, between which nothing passes.
     cuts: BTreeSet<(usize, usize)>,
 }
 
 impl Network {
-    pub(super) fn link(&mut self, a: NodeId, b: NodeId) -> &mut Link {
+    pub(super) fn link(&mut self, a: NodeId, b: NodeId) -> &mut SimLink {
         self.links.entry((a.min(b), a.max(b))).or_default()
     }
 
-    /// Which direction it is from `a` to `b`.
+    /// Returns the direction from `a` to `b`.
     pub(super) fn direction(a: NodeId, b: NodeId) -> usize {
         usize::from(a > b)
     }
 
-    /// Every link that is there.
+    /// Returns the ends of every link that is up.
     pub(super) fn links_up(&self) -> Vec<(NodeId, NodeId)> {
         self.links.iter().filter(|(_, link)| link.up).map(|(ends, _)| *ends).collect()
     }
 
-    /// Whom a node has links to.
+    /// Returns the nodes to which a node has a link.
     pub(super) fn peers(&self, node: NodeId) -> Vec<NodeId> {
         let other = |(a, b): (NodeId, NodeId)| match node {
             _ if node == a => Some(b),
@@ -64,11 +64,11 @@ impl Network {
         self.links.iter().filter(|(_, link)| link.up).filter_map(|(ends, _)| other(*ends)).collect()
     }
 
-    /// Ends a link's life; says whether it was up.
+    /// Breaks a connection; returns whether it was up.
     pub(super) fn reset(&mut self, a: NodeId, b: NodeId) -> bool {
         let link = self.link(a, b);
-        link.life += 1;
-        link.stuck = [Vec::new(), Vec::new()];
+        link.generation += 1;
+        link.blocked = [Vec::new(), Vec::new()];
         link.arrival = [0; 2];
         core::mem::take(&mut link.up)
     }

@@ -1,80 +1,82 @@
-//! One life of a node: its membership, its replicas, its clock, and what it says.
+//! One process: its membership, its replicas, its clocks, and what a turn puts out.
 
 use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 use alloc::vec::Vec;
 
 use catena_protocol::{Header, ShardId};
 
-use super::world::Event;
+use super::event::SimEvent;
 use crate::chain::member::{Action, Member};
+use crate::chain::outbox::{ReplicaOutbox, ReplicaReport};
 use crate::chain::record::NodeId;
-use crate::chain::replica::{Exits, Replica, Report};
-use crate::shard::{ConnId, Outbox, Output, Time};
+use crate::chain::replica::Replica;
+use crate::shard::{ConnId, Outbox, Output};
+use crate::time::Time;
 
-/// A node's own clock.
+/// A clock of a node.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Clock {
+pub(super) struct SimClock {
     pub(super) offset_us: u64,
-    /// How many millionths it is fast.
-    pub(super) fast_ppm: i64,
+    /// By how many millionths its rate is too high.
+    pub(super) rate_ppm: i64,
 }
 
-impl Clock {
-    /// What it shows when the world's time is `now`.
+impl SimClock {
+    /// Returns what it shows at the simulated time `now`.
     pub(super) fn at(self, now: u64) -> Time {
-        let off = i128::from(now) * i128::from(self.fast_ppm) / 1_000_000;
+        let off = i128::from(now) * i128::from(self.rate_ppm) / 1_000_000;
         Time(u64::try_from(i128::from(self.offset_us) + i128::from(now) + off).expect("a time"))
     }
 
-    /// When it shows this, or a little later.
+    /// Returns when it shows a time, or slightly later.
     pub(super) fn when(self, shown: Time) -> u64 {
         let passed = i128::from(shown.0) - i128::from(self.offset_us);
-        let rate = 1_000_000 + i128::from(self.fast_ppm);
+        let rate = 1_000_000 + i128::from(self.rate_ppm);
         u64::try_from((passed * 1_000_000 / rate + 2).max(0)).expect("a time")
     }
 }
 
-/// A process that runs.
+/// A running process.
 #[derive(Debug)]
-pub(super) struct Life {
+pub(super) struct SimProcess {
     pub(super) slot: usize,
     pub(super) member: Member,
     pub(super) replicas: Vec<Replica>,
-    pub(super) clock: Clock,
-    /// What it takes for the time of day.
-    pub(super) day: Clock,
-    /// What arrives while it stands still.
-    pub(super) inbox: Option<VecDeque<Event>>,
+    pub(super) clock: SimClock,
+    /// The clock that gives its time of day.
+    pub(super) day: SimClock,
+    /// What arrives while it is paused.
+    pub(super) inbox: Option<VecDeque<SimEvent>>,
     pub(super) wake_at: Option<u64>,
-    /// How many shards have not taken a view yet, and when the last one gets there.
+    /// For each view, how many shards have not taken it yet; and when the last one gets there.
     pub(super) views: BTreeMap<u64, usize>,
     pub(super) view_arrival: u64,
-    /// Whom each shard teaches, in which epoch.
-    pub(super) taught: Vec<Option<(u32, NodeId)>>,
-    /// How far each shard's successor was, and since when.
+    /// The learner to which each shard transfers its state, and in which epoch.
+    pub(super) transfers: Vec<Option<(u32, NodeId)>>,
+    /// For each shard, what was committed when its progress was checked last, and since when.
     pub(super) progress: Vec<(u64, u64)>,
     pub(super) committed: Vec<u64>,
 }
 
-/// What came out of a turn of a node.
+/// What a node puts out in one turn.
 #[derive(Debug, Default)]
-pub(super) struct Turn {
+pub(super) struct TurnOutput {
     pub(super) actions: Vec<Action>,
     pub(super) replies: Vec<(ConnId, ShardId, Vec<u8>)>,
     pub(super) frames: BTreeMap<NodeId, Vec<u8>>,
-    /// Nodes to which there should be a link.
+    /// Nodes to which a link is missing.
     pub(super) wanted: BTreeSet<NodeId>,
-    pub(super) reports: Vec<(ShardId, Report)>,
+    pub(super) reports: Vec<(ShardId, ReplicaReport)>,
 }
 
-impl Turn {
-    pub(super) fn with_links(peers: Vec<NodeId>) -> Turn {
+impl TurnOutput {
+    pub(super) fn with_links(peers: Vec<NodeId>) -> TurnOutput {
         let frames = peers.into_iter().map(|peer| (peer, Vec::new())).collect();
-        Turn { frames, ..Turn::default() }
+        TurnOutput { frames, ..TurnOutput::default() }
     }
 }
 
-impl Outbox for Turn {
+impl Outbox for TurnOutput {
     fn push(&mut self, conn: ConnId, to: &Header, output: Output<'_>) {
         let mut bytes = Vec::new();
         output.write(to, &mut bytes);
@@ -82,13 +84,13 @@ impl Outbox for Turn {
     }
 }
 
-impl Exits for Turn {
-    type Bytes<'a> = &'a mut Vec<u8>;
+impl ReplicaOutbox for TurnOutput {
+    type PeerBuffer<'a> = &'a mut Vec<u8>;
 
-    fn encoded(&mut self, conn: ConnId, replies: &[u8]) {
+    fn send_encoded(&mut self, conn: ConnId, replies: &[u8]) {
         let mut rest = replies;
         while !rest.is_empty() {
-            // Length and shard are told by the frame.
+            // The length and the shard are in the frame's header.
             let len = u32::from_le_bytes([rest[12], rest[13], rest[14], rest[15]]) as usize;
             let shard = ShardId(u16::from_le_bytes([rest[24], rest[25]]));
             self.replies.push((conn, shard, rest[..len].to_vec()));
@@ -96,7 +98,7 @@ impl Exits for Turn {
         }
     }
 
-    fn peer(&mut self, node: NodeId) -> Option<&mut Vec<u8>> {
+    fn peer_buffer(&mut self, node: NodeId) -> Option<&mut Vec<u8>> {
         let frames = self.frames.get_mut(&node);
         if frames.is_none() {
             self.wanted.insert(node);
@@ -104,7 +106,7 @@ impl Exits for Turn {
         frames
     }
 
-    fn report(&mut self, shard: ShardId, report: Report) {
+    fn report(&mut self, shard: ShardId, report: ReplicaReport) {
         self.reports.push((shard, report));
     }
 }

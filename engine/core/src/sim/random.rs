@@ -1,44 +1,43 @@
-//! Numbers that follow from the seed: SplitMix64 (Steele, Lea and Flood, OOPSLA 2014).
+//! Random numbers that follow from the seed.
 
-/// A sequence that a seed decides.
+use rand_xoshiro::SplitMix64;
+use rand_xoshiro::rand_core::{Rng, SeedableRng};
+
+/// A sequence that a seed decides: SplitMix64 (Steele, Lea and Flood, OOPSLA 2014).
 #[derive(Clone, Debug)]
-pub(super) struct Random(u64);
+pub(super) struct SimRandom(SplitMix64);
 
-impl Random {
-    pub(super) fn new(seed: u64) -> Random {
-        Random(seed)
+impl SimRandom {
+    pub(super) fn new(seed: u64) -> SimRandom {
+        SimRandom(SplitMix64::seed_from_u64(seed))
     }
 
-    /// A sequence of its own, so that what one part of the world draws does not depend on how much
-    /// another did.
-    pub(super) fn fork(&mut self) -> Random {
-        Random(self.bits())
+    /// Returns an independent sequence, so that what one part of the simulation draws does not
+    /// depend on how much another part drew.
+    pub(super) fn fork(&mut self) -> SimRandom {
+        SimRandom::new(self.bits())
     }
 
     pub(super) fn bits(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-        z ^ (z >> 31)
+        self.0.next_u64()
     }
 
     pub(super) fn wide(&mut self) -> u128 {
         u128::from(self.bits()) << 64 | u128::from(self.bits())
     }
 
-    /// A number below `end`, which is not 0.
+    /// Returns a number below `end`, which is not 0.
     pub(super) fn below(&mut self, end: u64) -> u64 {
-        // The bias is far below anything a simulation could notice.
+        // The bias is far too small for a simulation to notice.
         u64::try_from((u128::from(self.bits()) * u128::from(end)) >> 64).expect("below a u64")
     }
 
-    /// A number from `low` to `high`, both included.
+    /// Returns a number from `low` to `high`, both included.
     pub(super) fn between(&mut self, low: u64, high: u64) -> u64 {
         low + self.below(high - low + 1)
     }
 
-    /// True so many times out of a thousand.
+    /// Returns true in `times` of a thousand cases.
     pub(super) fn per_mille(&mut self, times: u64) -> bool {
         self.below(1_000) < times
     }

@@ -1,40 +1,40 @@
-//! The register: one record that changes by compare-and-swap. Whether and when anybody learns what
-//! came of a request is the world's to decide.
+//! The register: one record that changes by compare-and-swap. The simulation delays and drops
+//! requests and replies.
 
-use crate::chain::member::{Outcome, Reading};
+use crate::chain::member::{CasOutcome, ReadOutcome};
 use crate::chain::record::Record;
 use crate::chain::record::RecordToken;
 use alloc::boxed::Box;
 use alloc::string::ToString;
 
-/// Where the record lies.
+/// The register and its record.
 #[derive(Debug)]
-pub(super) struct Register {
+pub(super) struct SimRegister {
     record: Record,
     version: u64,
 }
 
-impl Register {
-    pub(super) fn new(record: Record) -> Register {
-        Register { record, version: 1 }
+impl SimRegister {
+    pub(super) fn new(record: Record) -> SimRegister {
+        SimRegister { record, version: 1 }
     }
 
     pub(super) fn record(&self) -> &Record {
         &self.record
     }
 
-    pub(super) fn read(&self) -> Reading {
-        Reading::Record(Box::new(self.record.clone()), self.token())
+    pub(super) fn read(&self) -> ReadOutcome {
+        ReadOutcome::Record(Box::new(self.record.clone()), self.token())
     }
 
-    /// Replaces the record, if it is the one of that token.
-    pub(super) fn cas(&mut self, token: Option<&RecordToken>, record: &Record) -> Outcome {
+    /// Replaces the record, if it has that token.
+    pub(super) fn cas(&mut self, token: Option<&RecordToken>, record: &Record) -> CasOutcome {
         if token != Some(&self.token()) {
-            return Outcome::Lost;
+            return CasOutcome::Lost;
         }
         self.record = record.clone();
         self.version += 1;
-        Outcome::Won(self.token())
+        CasOutcome::Won(self.token())
     }
 
     fn token(&self) -> RecordToken {

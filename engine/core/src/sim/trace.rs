@@ -1,8 +1,8 @@
-//! What happened, as one number, and for people on request.
+//! The trace of a run: a hash of all events, and their text on request.
 
 use core::fmt::Display;
 
-/// Follows a run.
+/// The trace of a run.
 #[derive(Debug)]
 pub(super) struct Trace {
     hash: u64,
@@ -19,14 +19,14 @@ impl Trace {
         self.hash
     }
 
-    /// Counts words in.
+    /// Adds words to the hash.
     pub(super) fn words<const N: usize>(&mut self, words: [u64; N]) {
         for word in words {
             self.hash = (self.hash.rotate_left(5) ^ word).wrapping_mul(0x0100_0000_01B3);
         }
     }
 
-    /// Counts bytes in.
+    /// Adds bytes to the hash.
     pub(super) fn bytes(&mut self, bytes: &[u8]) {
         let (words, rest) = bytes.as_chunks::<8>();
         for word in words {
@@ -37,9 +37,9 @@ impl Trace {
         }
     }
 
-    /// Prints a line, if anybody wants to read it.
+    /// Prints a line, if printing was requested.
     #[allow(clippy::print_stdout)] // the reader asked for it
-    pub(super) fn say<T: Display>(&self, now: u64, line: impl FnOnce() -> T) {
+    pub(super) fn print<T: Display>(&self, now: u64, line: impl FnOnce() -> T) {
         if self.printed {
             super::std::println!("{:>12.6} {}", now as f64 / 1e6, line());
         }

@@ -1,36 +1,36 @@
-//! What can happen next, and what must never be.
+//! The steps that are possible in a state, and the properties that must hold.
 
 use stateright::{Model, Property};
 
 use super::effects::{on_read, on_restart, on_sync};
 use super::rules::Rules;
 use super::state::{
-    Chain, EPOCHS_MAX, Epoch, Grant, Harm, Log, NODES_MAX, Node, Pairs, Pending, Replica, Standing,
-    State, WRITES_MAX,
+    Chain, EPOCHS_MAX, Epoch, Grant, Log, Membership, NODES_MAX, Node, Pairs, Pending, Replica,
+    State, Violation, WRITES_MAX,
 };
 
 /// A small cluster, its limits, and its rules.
 #[derive(Clone, Debug)]
 pub(crate) struct Cluster {
-    /// Members of the first epoch.
+    /// The number of members in the first epoch.
     pub(crate) founders: u8,
-    /// Nodes that may join.
+    /// The number of nodes that may join.
     pub(crate) spares: u8,
-    /// Different updates that clients ask for, again and again.
+    /// The number of different updates, which clients retry without end.
     pub(crate) writes: u8,
-    /// Records that there are at most.
+    /// The largest number of records.
     pub(crate) epochs: Epoch,
     /// How often a member may forget everything but its log.
     pub(crate) restarts: u8,
-    /// How often the order of the chain may be changed.
+    /// How often the chain may be reordered.
     pub(crate) orders: u8,
     pub(crate) rules: Rules,
 }
 
-/// Proposals under way at a time.
+/// The largest number of proposals under way.
 const IN_FLIGHT_MAX: usize = 2;
 
-/// Something that happens.
+/// A step of the model.
 #[derive(Clone, PartialEq, Debug)]
 pub(crate) enum Step {
     /// A client's request arrives at a head.
@@ -46,7 +46,7 @@ pub(crate) enum Step {
     Ack {
         to: Node,
     },
-    /// The tail's acknowledgement arrives at the head, past those between.
+    /// The tail's acknowledgement arrives at the head directly.
     AckFromTail {
         to: Node,
     },
@@ -54,26 +54,26 @@ pub(crate) enum Step {
         from: Node,
         to: Node,
     },
-    /// A grant ends, at its holder and its granter.
+    /// A grant expires, at its holder and its granter.
     Expire {
         from: Node,
         to: Node,
     },
-    /// A node hears of a record, however old.
+    /// A node learns of a record, however old.
     Learn {
         node: Node,
         epoch: Epoch,
     },
-    /// A member has waited long enough.
+    /// A member becomes active.
     Activate {
         node: Node,
     },
-    /// A member proposes to remove another one, for whatever reason.
+    /// A member proposes to remove another one, for any reason.
     Remove {
         by: Node,
         node: Node,
     },
-    /// A spare gets all that a tail has.
+    /// A spare node receives everything that a tail has.
     Sync {
         spare: Node,
         tail: Node,
@@ -83,12 +83,12 @@ pub(crate) enum Step {
         spare: Node,
         tail: Node,
     },
-    /// A member takes no updates in this epoch any more.
-    Rest {
+    /// A member stops accepting updates in this epoch.
+    Quiesce {
         node: Node,
     },
-    /// It says that all that it took every member has.
-    AtRest {
+    /// It reports that every member has those that it accepted.
+    Quiesced {
         node: Node,
     },
     /// A member proposes another order.
@@ -110,7 +110,7 @@ pub(crate) enum Step {
     Bump {
         node: Node,
     },
-    /// A member takes its proposal for refused, though it may still arrive.
+    /// A member takes its proposal for refused, although it may still arrive.
     GiveUp {
         node: Node,
     },
@@ -124,15 +124,15 @@ impl Model for Cluster {
         assert!(usize::from(self.founders + self.spares) <= NODES_MAX);
         assert!(usize::from(self.writes) <= WRITES_MAX && usize::from(self.epochs) <= EPOCHS_MAX);
         let replica = |is_founder| Replica {
-            standing: if is_founder { Standing::Member } else { Standing::Spare },
+            membership: if is_founder { Membership::Member } else { Membership::Spare },
             epoch: u8::from(is_founder),
             active: is_founder,
             log: Log::default(),
             committed: 0,
             acked: 0,
             pending: Pending::Nothing,
-            resting: false,
-            at_rest: false,
+            quiescing: false,
+            quiesced: false,
             learner_acked: 0,
             synced_in: 0,
             implied: Pairs::default(),
@@ -149,25 +149,25 @@ impl Model for Cluster {
             shown: Log::default(),
             restarts: 0,
             orders: 0,
-            harm: None,
+            violation: None,
         }]
     }
 
     fn actions(&self, state: &State, steps: &mut Vec<Step>) {
-        if state.harm.is_some() {
+        if state.violation.is_some() {
             return;
         }
         for node in state.nodes() {
             self.learning(state, node, steps);
             let replica = state.replica(node);
-            match replica.standing {
-                Standing::Spare | Standing::Removed => {}
-                Standing::Restarted => {
+            match replica.membership {
+                Membership::Spare | Membership::Removed => {}
+                Membership::Restarted => {
                     if replica.pending == Pending::Nothing && self.may_propose(state) {
                         steps.push(Step::Bump { node });
                     }
                 }
-                Standing::Member => {
+                Membership::Member => {
                     self.serving(state, node, steps);
                     self.leasing(state, node, steps);
                     self.changing(state, node, steps);
@@ -225,8 +225,8 @@ impl Model for Cluster {
                 replica.pending = Pending::Append(spare);
                 replica.learner_acked = replica.log.len;
             }
-            Step::Rest { node } => state.replica_mut(node).resting = true,
-            Step::AtRest { node } => state.replica_mut(node).at_rest = true,
+            Step::Quiesce { node } => state.replica_mut(node).quiescing = true,
+            Step::Quiesced { node } => state.replica_mut(node).quiesced = true,
             Step::Reorder { by } => {
                 let base = state.replica(by).epoch;
                 state.propose(base, state.chain(base).rotated());
@@ -247,7 +247,7 @@ impl Model for Cluster {
         }
         self.commit_at_tails(&mut state);
         if state.replicas.iter().any(|replica| !replica.log.is_once_each()) {
-            state.harm = Some(Harm::Twice);
+            state.violation = Some(Violation::Twice);
         }
         self.forget(&mut state);
         (state != *before).then_some(state)
@@ -256,16 +256,16 @@ impl Model for Cluster {
     fn properties(&self) -> Vec<Property<Cluster>> {
         vec![
             Property::always("no read is stale", |_, state: &State| {
-                state.harm != Some(Harm::StaleRead)
+                state.violation != Some(Violation::StaleRead)
             }),
             Property::always("no acknowledged update is lost", |_, state: &State| {
-                state.harm != Some(Harm::LostAck)
+                state.violation != Some(Violation::LostAck)
             }),
             Property::always("logs nest along the chain", |_, state: &State| {
-                state.harm != Some(Harm::Fork)
+                state.violation != Some(Violation::Fork)
             }),
             Property::always("no update is executed twice", |_, state: &State| {
-                state.harm != Some(Harm::Twice)
+                state.violation != Some(Violation::Twice)
             }),
             Property::always("every member holds all that clients saw", |_, state: &State| {
                 let members = &state.chain(state.newest()).0;
@@ -292,22 +292,22 @@ impl Model for Cluster {
     }
 }
 
-/// The model is not empty: an update is committed two changes later, …
+/// The model is not vacuous: an update is committed two changes later,
 pub(crate) const LATER_COMMIT: &str = "there is a commit in epoch 3";
-/// … a node that joined commits, if any can join, …
+/// a node that joined commits, if any can join,
 pub(crate) const SPARE_SERVES: &str = "a spare becomes a member and commits";
-/// … and the danger is there.
+/// and a removed node may be unaware of it.
 pub(crate) const UNAWARE: &str = "a removed node does not know it yet";
 
-// What can happen.
+// The possible steps.
 impl Cluster {
     fn learning(&self, state: &State, node: Node, steps: &mut Vec<Step>) {
         let replica = state.replica(node);
         for epoch in replica.epoch + 1..=state.newest() {
-            let hears = match replica.standing {
-                Standing::Removed => false,
-                Standing::Spare => state.chain(epoch).has(node),
-                Standing::Member | Standing::Restarted => true,
+            let hears = match replica.membership {
+                Membership::Removed => false,
+                Membership::Spare => state.chain(epoch).has(node),
+                Membership::Member | Membership::Restarted => true,
             };
             if hears {
                 steps.push(Step::Learn { node, epoch });
@@ -319,7 +319,7 @@ impl Cluster {
         let replica = state.replica(node);
         let chain = state.chain(replica.epoch);
         let is_news = |ack: u8| ack.min(replica.log.len) > replica.committed;
-        if chain.head() == node && !replica.log.is_full() && !replica.resting {
+        if chain.head() == node && !replica.log.is_full() && !replica.quiescing {
             let writes = (1..=self.writes).filter(|write| !replica.log.has(*write));
             steps.extend(writes.map(|write| Step::Request { head: node, write }));
         }
@@ -351,7 +351,7 @@ impl Cluster {
         for holder in state.chain(replica.epoch).without(node).0 {
             let asks = state.replica(holder);
             let same_epoch = asks.epoch == replica.epoch || !self.rules.own_epoch;
-            let may_ask = asks.standing == Standing::Member && same_epoch;
+            let may_ask = asks.membership == Membership::Member && same_epoch;
             let grant = state.grant(node, holder);
             let has_it = grant.held && grant.remembered && grant.epoch == replica.epoch;
             let is_waited_for =
@@ -382,7 +382,8 @@ impl Cluster {
         if chain.tail() != node {
             return;
         }
-        for spare in state.nodes().filter(|spare| self.is_welcome(state, *spare, replica.epoch)) {
+        for spare in state.nodes().filter(|spare| self.is_acceptable(state, *spare, replica.epoch))
+        {
             let learner = state.replica(spare);
             let is_synced = learner.synced_in == replica.epoch && learner.log == replica.log;
             if is_synced && may_propose {
@@ -400,51 +401,51 @@ impl Cluster {
         if state.orders == self.orders || chain.0.len() == 1 {
             return;
         }
-        if self.rules.rest && !replica.resting && replica.pending == Pending::Nothing {
-            steps.push(Step::Rest { node });
+        if self.rules.rest && !replica.quiescing && replica.pending == Pending::Nothing {
+            steps.push(Step::Quiesce { node });
         }
-        let has_told = chain.head() != node || replica.committed == replica.log.len;
-        if replica.resting && has_told && !replica.at_rest {
-            steps.push(Step::AtRest { node });
+        let is_quiesced_here = chain.head() != node || replica.committed == replica.log.len;
+        if replica.quiescing && is_quiesced_here && !replica.quiesced {
+            steps.push(Step::Quiesced { node });
         }
-        let rests = |node: &Node| {
+        let is_quiesced = |node: &Node| {
             let member = state.replica(*node);
-            member.epoch == replica.epoch && member.at_rest
+            member.epoch == replica.epoch && member.quiesced
         };
-        if may_propose && (!self.rules.rest || chain.0.iter().all(rests)) {
+        if may_propose && (!self.rules.rest || chain.0.iter().all(is_quiesced)) {
             steps.push(Step::Reorder { by: node });
         }
     }
 
-    /// Whether a tail takes a node for a learner.
-    fn is_welcome(&self, state: &State, node: Node, epoch: Epoch) -> bool {
+    /// Returns whether a tail accepts a node as a learner.
+    fn is_acceptable(&self, state: &State, node: Node, epoch: Epoch) -> bool {
         let was_member = || (1..=epoch).any(|epoch| state.chain(epoch).has(node));
-        let may_come = match state.replica(node).standing {
-            Standing::Spare => true,
-            Standing::Removed | Standing::Member | Standing::Restarted => false,
+        let may_come = match state.replica(node).membership {
+            Membership::Spare => true,
+            Membership::Removed | Membership::Member | Membership::Restarted => false,
         };
         may_come && node.0 >= self.founders && !(self.rules.fresh_incarnation && was_member())
     }
 
-    /// Keeps the model small: nobody proposes more than it can hold.
+    /// Keeps the model finite: no node proposes more than the limits allow.
     fn may_propose(&self, state: &State) -> bool {
         state.newest() < self.epochs && state.in_flight.len() < IN_FLIGHT_MAX
     }
 
-    /// What a node has forwarded in an epoch.
+    /// Returns what a node has forwarded in an epoch.
     pub(crate) fn forwarded(&self, state: &State, epoch: Epoch, node: Node) -> Log {
         let replica = state.replica(node);
-        if replica.epoch == epoch && replica.standing != Standing::Removed {
+        if replica.epoch == epoch && replica.membership != Membership::Removed {
             replica.log
         } else {
             state.forwarded[usize::from(epoch) - 1][node.at()]
         }
     }
 
-    /// What a node has acknowledged in an epoch.
+    /// Returns what a node has acknowledged in an epoch.
     pub(crate) fn acknowledged(&self, state: &State, epoch: Epoch, node: Node) -> u8 {
         let replica = state.replica(node);
-        if replica.epoch != epoch || replica.standing == Standing::Removed {
+        if replica.epoch != epoch || replica.membership == Membership::Removed {
             state.acknowledged[usize::from(epoch) - 1][node.at()]
         } else if state.chain(epoch).tail() == node {
             replica.acked
@@ -455,9 +456,9 @@ impl Cluster {
         }
     }
 
-    /// How far the tail may acknowledge.
+    /// Returns how far the tail may acknowledge.
     pub(crate) fn tail_ack(&self, replica: &Replica) -> u8 {
-        if replica.standing != Standing::Member || !replica.active {
+        if replica.membership != Membership::Member || !replica.active {
             return replica.acked;
         }
         match replica.pending {
@@ -482,8 +483,8 @@ impl Cluster {
         }
     }
 
-    /// Whether nobody can rest a read on what a member granted in older epochs, or on what it does
-    /// not remember to have granted.
+    /// Returns whether all leases that a member granted in older epochs have expired, including
+    /// those that it does not remember.
     fn is_drained(&self, state: &State, node: Node) -> bool {
         let replica = state.replica(node);
         let is_over = |holder| {

@@ -1,7 +1,9 @@
-//! What follows from a step.
+//! The effects of the steps.
 
 use super::cluster::Cluster;
-use super::state::{Epoch, Grant, Harm, Log, Node, Pairs, Pending, Replica, Standing, State};
+use super::state::{
+    Epoch, Grant, Log, Membership, Node, Pairs, Pending, Replica, State, Violation,
+};
 
 impl Cluster {
     pub(crate) fn on_forward(&self, state: &mut State, to: Node) {
@@ -9,7 +11,7 @@ impl Cluster {
         let predecessor = state.chain(epoch).predecessor(to).expect("only those with one");
         let forwarded = self.forwarded(state, epoch, predecessor);
         if !log.nests(&forwarded) {
-            state.harm = Some(Harm::Fork);
+            state.violation = Some(Violation::Fork);
         } else if let Some(write) = forwarded.writes().get(usize::from(log.len)) {
             state.replica_mut(to).log.push(*write);
         }
@@ -41,14 +43,14 @@ impl Cluster {
         replica.learner_acked = 0;
         replica.active = false;
         replica.acked = 0;
-        (replica.resting, replica.at_rest) = (false, false);
+        (replica.quiescing, replica.quiesced) = (false, false);
         if is_member {
-            replica.standing = Standing::Member;
+            replica.membership = Membership::Member;
             if !before.is_member() {
                 replica.implied = held;
             }
         } else {
-            replica.standing = Standing::Removed;
+            replica.membership = Membership::Removed;
             replica.implied = Pairs::default();
             replica.committed = 0;
             replica.log = Log::default();
@@ -57,10 +59,11 @@ impl Cluster {
 
     pub(crate) fn on_bump(&self, state: &mut State, node: Node) -> Option<()> {
         if !self.rules.bump {
-            state.replica_mut(node).standing = Standing::Member;
+            state.replica_mut(node).membership = Membership::Member;
             return Some(());
         }
-        // It reads the register first. If it is not in there, it will learn that otherwise.
+        // It reads the register first. If it is not in the record, it learns of that in another
+        // step.
         let base = state.newest();
         let chain = state.chain(base).clone();
         if !chain.has(node) {
@@ -71,7 +74,7 @@ impl Cluster {
         Some(())
     }
 
-    /// A tail commits by itself what it acknowledges; as sole member it answers the client as well.
+    /// A tail commits what it acknowledges. As the only member it also replies to the client.
     pub(crate) fn commit_at_tails(&self, state: &mut State) {
         for node in state.nodes() {
             let replica = state.replica(node);
@@ -90,7 +93,7 @@ impl Cluster {
         }
     }
 
-    /// Forgets what no step can tell apart: fewer states, the same behaviour.
+    /// Forgets what no step can distinguish: fewer states, the same behaviour.
     pub(crate) fn forget(&self, state: &mut State) {
         let newest = state.newest();
         state.in_flight.retain(|proposal| proposal.base == newest);
@@ -113,10 +116,10 @@ impl Cluster {
             }
         }
         for replica in &mut state.replicas {
-            if replica.standing != Standing::Spare {
+            if replica.membership != Membership::Spare {
                 replica.synced_in = 0;
             }
-            if replica.standing == Standing::Removed {
+            if replica.membership == Membership::Removed {
                 replica.epoch = newest;
                 replica.learner_acked = 0;
             }
@@ -124,24 +127,24 @@ impl Cluster {
     }
 }
 
-/// Clients see that the first updates are done.
+/// Clients get replies to the first updates.
 pub(crate) fn on_reply(state: &mut State, log: Log) {
     if state.shown.is_prefix_of(&log) {
         state.shown = log;
     } else if !log.is_prefix_of(&state.shown) {
-        state.harm = Some(Harm::LostAck);
+        state.violation = Some(Violation::LostAck);
     }
 }
 
-/// A client sees all that a member has applied.
+/// A client reads everything that a member has applied.
 pub(crate) fn on_read(state: &mut State, at: Node) {
     let log = state.replica(at).log;
     if state.shown.is_prefix_of(&log) {
         state.shown = log;
     } else if log.is_prefix_of(&state.shown) {
-        state.harm = Some(Harm::StaleRead);
+        state.violation = Some(Violation::StaleRead);
     } else {
-        state.harm = Some(Harm::LostAck);
+        state.violation = Some(Violation::LostAck);
     }
 }
 
@@ -157,7 +160,7 @@ pub(crate) fn on_sync(state: &mut State, spare: Node, tail: Node) {
     }
 }
 
-/// The log survives, the rest does not; nor do the leases that it held.
+/// A restart keeps the log and forgets everything else, the leases that it held included.
 pub(crate) fn on_restart(state: &mut State, node: Node) {
     let held = state.held_grants();
     state.restarts += 1;
@@ -166,7 +169,7 @@ pub(crate) fn on_restart(state: &mut State, node: Node) {
         state.grants[other.at()][node.at()].held = false;
     }
     let replica = state.replica_mut(node);
-    replica.standing = Standing::Restarted;
+    replica.membership = Membership::Restarted;
     replica.active = false;
     replica.pending = Pending::Nothing;
     replica.learner_acked = 0;

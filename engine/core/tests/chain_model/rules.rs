@@ -3,31 +3,32 @@
 /// The rules of the protocol, each of which can be left out.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Rules {
-    /// A member neither acknowledges nor reads before the grants it gave in older epochs are over.
+    /// A member neither acknowledges nor reads before the leases that it granted in older epochs
+    /// have expired.
     pub(crate) drain: bool,
-    /// Not only the tail waits for that.
+    /// All members wait for that, not only the tail.
     pub(crate) all_drain: bool,
     /// While it appends a learner, the tail acknowledges only what the learner has.
     pub(crate) gate: bool,
-    /// Whoever has a proposal on its way grants nothing …
+    /// While its proposal is under way, a node grants no leases.
     pub(crate) stop_grant: bool,
-    /// … and reads nothing …
+    /// While its proposal is under way, a node serves no reads.
     pub(crate) stop_read: bool,
-    /// … until it has seen another record than the one it wants to replace.
+    /// A proposal is under way until its node has seen another record than the base.
     pub(crate) resolve: bool,
-    /// A node that becomes a member takes all grants to be given just now.
+    /// A new member assumes that all grants were given just now.
     pub(crate) implied: bool,
-    /// Every other member must have granted, not just the neighbour.
+    /// A reader needs a grant of every other member, not just of the neighbour.
     pub(crate) all_peers: bool,
-    /// A member grants only to those of its own epoch, and the grant counts in that epoch only.
+    /// A member grants only to members in its own epoch, and a grant counts only in that epoch.
     pub(crate) own_epoch: bool,
-    /// A member that has forgotten what it did has the epoch changed before it does anything.
+    /// A member that restarted changes the epoch before it does anything else.
     pub(crate) bump: bool,
-    /// A read waits until what it saw is committed.
+    /// A read waits until everything it saw is committed.
     pub(crate) clean_wait: bool,
-    /// The order changes only when all members take no updates and have the same.
+    /// The order changes only when no member accepts updates and all logs are equal.
     pub(crate) rest: bool,
-    /// Who was a member and left is not synced again.
+    /// A node that was removed is not synced again.
     pub(crate) fresh_incarnation: bool,
 }
 

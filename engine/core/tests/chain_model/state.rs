@@ -1,18 +1,18 @@
-//! What the model remembers: registers, members, grants and what clients have seen.
+//! The state of the model: the register, the members, their grants, and what clients have seen.
 
 use std::fmt;
 
-/// Nodes that a model can have.
+/// The largest number of nodes.
 pub(crate) const NODES_MAX: usize = 4;
-/// Different updates that clients can ask for.
+/// The largest number of different updates.
 pub(crate) const WRITES_MAX: usize = 3;
-/// Records that there can be, the first one included.
+/// The largest number of records, the first one included.
 pub(crate) const EPOCHS_MAX: usize = 6;
 
-/// Counts from 1; 0 is before any.
+/// Counts from 1; 0 is before the first.
 pub(crate) type Epoch = u8;
 
-/// A node, and its place in every table.
+/// A node, and its index in every table.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct Node(pub(crate) u8);
 
@@ -57,12 +57,12 @@ impl Log {
         other.writes().starts_with(self.writes())
     }
 
-    /// Whether one of them is a prefix of the other.
+    /// Returns whether one of them is a prefix of the other.
     pub(crate) fn nests(&self, other: &Log) -> bool {
         self.is_prefix_of(other) || other.is_prefix_of(self)
     }
 
-    /// Whether nothing was executed twice.
+    /// Returns whether no update was executed twice.
     pub(crate) fn is_once_each(&self) -> bool {
         let writes = self.writes();
         (1..writes.len()).all(|at| !writes[..at].contains(&writes[at]))
@@ -75,7 +75,7 @@ impl Log {
     }
 }
 
-/// The members of an epoch, the head first. The register holds one for every epoch there has been.
+/// The members of an epoch, the head first. The register has one for every epoch so far.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default)]
 pub(crate) struct Chain(pub(crate) Vec<Node>);
 
@@ -84,16 +84,16 @@ impl Chain {
         self.0.contains(&node)
     }
 
-    fn place(&self, node: Node) -> Option<usize> {
+    fn position(&self, node: Node) -> Option<usize> {
         self.0.iter().position(|member| *member == node)
     }
 
     pub(crate) fn predecessor(&self, node: Node) -> Option<Node> {
-        self.place(node)?.checked_sub(1).map(|before| self.0[before])
+        self.position(node)?.checked_sub(1).map(|before| self.0[before])
     }
 
     pub(crate) fn successor(&self, node: Node) -> Option<Node> {
-        self.0.get(self.place(node)? + 1).copied()
+        self.0.get(self.position(node)? + 1).copied()
     }
 
     pub(crate) fn head(&self) -> Node {
@@ -108,7 +108,7 @@ impl Chain {
         Chain(self.0.iter().copied().filter(|member| *member != node).collect())
     }
 
-    /// Each member moves one place towards the head, whose place is the tail's.
+    /// Moves each member one position towards the head, and the head to the tail.
     pub(crate) fn rotated(&self) -> Chain {
         let (head, rest) = self.0.split_first().expect("a chain has a member");
         Chain(rest.iter().chain([head]).copied().collect())
@@ -119,20 +119,20 @@ impl Chain {
     }
 }
 
-/// Whether a node may take part.
+/// Whether a node is a member.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-pub(crate) enum Standing {
-    /// Not yet a member; perhaps a learner.
+pub(crate) enum Membership {
+    /// Not a member yet; possibly a learner.
     Spare,
     /// In the chain of its epoch.
     Member,
     /// In the chain of its epoch, having forgotten everything but its log.
     Restarted,
-    /// Saw a chain that it is not in. Never comes back under this name.
+    /// Saw a chain that it is not in. It never returns under this id.
     Removed,
 }
 
-/// A change that a node has sent to the register and does not know the outcome of.
+/// A change that a node has sent to the register, and whose outcome it does not know.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub(crate) enum Pending {
     Nothing,
@@ -142,7 +142,7 @@ pub(crate) enum Pending {
     Bump,
 }
 
-/// Pairs of granter and holder.
+/// A set of pairs of granter and holder.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
 pub(crate) struct Pairs(u16);
 
@@ -168,41 +168,41 @@ impl Pairs {
     }
 }
 
-/// What one node knows.
+/// The state of one node.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub(crate) struct Replica {
-    pub(crate) standing: Standing,
-    /// Of the newest record it has learned.
+    pub(crate) membership: Membership,
+    /// The epoch of the newest record that it has learned of.
     pub(crate) epoch: Epoch,
-    /// Whether the grants from before this epoch are over.
+    /// Whether the grants of older epochs have expired.
     pub(crate) active: bool,
     pub(crate) log: Log,
     /// How much of its log it knows to be at every member.
     pub(crate) committed: u8,
-    /// How much it has acknowledged as tail of this epoch.
+    /// How much it has acknowledged as the tail of this epoch.
     pub(crate) acked: u8,
     pub(crate) pending: Pending,
-    /// It takes no updates in this epoch any more …
-    pub(crate) resting: bool,
-    /// … and has said that every member has those that it took.
-    pub(crate) at_rest: bool,
+    /// Whether it accepts no updates in this epoch.
+    pub(crate) quiescing: bool,
+    /// Whether it has reported that every member has those that it accepted.
+    pub(crate) quiesced: bool,
     /// How much the learner that it is appending has acknowledged.
     pub(crate) learner_acked: u8,
-    /// The epoch of the tail that it was synced from.
+    /// The epoch of the tail that synced it.
     pub(crate) synced_in: Epoch,
-    /// Grants that were alive when it learned that it is a member: others may rest on them.
+    /// The grants that existed when it learned that it is a member: reads may depend on them.
     pub(crate) implied: Pairs,
 }
 
 impl Replica {
-    /// Whether it is in the chain of its epoch, as far as it knows.
+    /// Returns whether it is in the chain of its epoch, as far as it knows.
     pub(crate) fn is_member(&self) -> bool {
-        matches!(self.standing, Standing::Member | Standing::Restarted)
+        matches!(self.membership, Membership::Member | Membership::Restarted)
     }
 }
 
-/// One node's promise to another. It ends at the holder no later than at the granter, and that is
-/// all there is of time in this model.
+/// A node's grant of a lease to another. It expires at the holder no later than at the granter,
+/// which is all that this model knows of time.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
 pub(crate) struct Grant {
     pub(crate) epoch: Epoch,
@@ -212,49 +212,50 @@ pub(crate) struct Grant {
     pub(crate) remembered: bool,
 }
 
-/// A compare-and-swap on its way to the register. It may arrive long after everybody gave up on it.
+/// A compare-and-swap on its way to the register. It may arrive long after its sender gave up on
+/// it.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub(crate) struct Proposal {
     pub(crate) base: Epoch,
     pub(crate) chain: Chain,
 }
 
-/// What went wrong.
+/// A violation of the protocol's guarantees.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-pub(crate) enum Harm {
-    /// A read returned less than what clients had already seen.
+pub(crate) enum Violation {
+    /// A read returned less than clients had already seen.
     StaleRead,
-    /// What was acknowledged is gone, or in another order.
+    /// An acknowledged update is lost, or in another order.
     LostAck,
-    /// Logs of one chain do not nest.
+    /// The logs of one chain do not nest.
     Fork,
     /// An update was executed twice.
     Twice,
 }
 
-/// Everything.
+/// The state of the whole cluster.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub(crate) struct State {
     pub(crate) replicas: Vec<Replica>,
     /// By granter and holder.
     pub(crate) grants: [[Grant; NODES_MAX]; NODES_MAX],
-    /// The record of epoch e at e - 1.
+    /// The record of epoch `e` is at index `e - 1`.
     pub(crate) register: Vec<Chain>,
     pub(crate) in_flight: Vec<Proposal>,
-    /// What a node that has left an epoch had forwarded in it: it may still arrive.
+    /// What a node that has left an epoch had forwarded in it, because that may still arrive.
     pub(crate) forwarded: [[Log; NODES_MAX]; EPOCHS_MAX],
-    /// And what it had acknowledged.
+    /// What it had acknowledged.
     pub(crate) acknowledged: [[u8; NODES_MAX]; EPOCHS_MAX],
-    /// The longest log that any client has been shown, by an acknowledgement or a read.
+    /// The longest log that any client has seen, by an acknowledgement or a read.
     pub(crate) shown: Log,
     pub(crate) restarts: u8,
-    /// How often the order was to be changed.
+    /// How often a reordering was proposed.
     pub(crate) orders: u8,
-    pub(crate) harm: Option<Harm>,
+    pub(crate) violation: Option<Violation>,
 }
 
 impl State {
-    /// The epoch in the register.
+    /// Returns the epoch in the register.
     pub(crate) fn newest(&self) -> Epoch {
         Epoch::try_from(self.register.len()).expect("few epochs")
     }
@@ -279,8 +280,8 @@ impl State {
         self.grants[granter.at()][holder.at()]
     }
 
-    /// Replaces a grant. Whoever waited for the one before knows it to be over: a new one is given
-    /// only to a holder that has shown its epoch.
+    /// Replaces a grant. A node that waits for the previous one knows that it has ended, because a
+    /// new one is given only to a holder that has shown its epoch.
     pub(crate) fn set_grant(&mut self, granter: Node, holder: Node, grant: Grant) {
         self.grants[granter.at()][holder.at()] = grant;
         for replica in &mut self.replicas {
@@ -288,7 +289,7 @@ impl State {
         }
     }
 
-    /// The grants that somebody may rest a read on.
+    /// Returns the grants on which reads may depend.
     pub(crate) fn held_grants(&self) -> Pairs {
         let mut pairs = Pairs::default();
         for granter in self.nodes() {

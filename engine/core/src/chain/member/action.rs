@@ -1,120 +1,121 @@
-//! What a [`Member`](super::Member) wants done, and what the register says.
+//! What a [`Member`](super::Member) wants done, and the results of what it wanted from the
+//! register.
 
 use alloc::boxed::Box;
 use alloc::sync::Arc;
 
 use super::message::PeerMessage;
 use super::peers::Suspicion;
-use super::view::View;
-use crate::chain::record::RecordToken;
-use crate::chain::record::{ChangeKind, NodeId, Record, RecordError};
+use super::view::MembershipView;
+use crate::chain::record::{ChangeKind, NodeId, Record, RecordError, RecordToken};
 use crate::time::Time;
 
-/// What came of a compare-and-swap.
+/// The outcome of a compare-and-swap.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Outcome {
+pub enum CasOutcome {
     /// The register has the new record, under this token.
     Won(RecordToken),
-    /// The register had something else than expected. Perhaps that is the new record: an earlier
-    /// attempt may have succeeded without our hearing of it.
+    /// The register had another record than expected. That may be the new record itself, if an
+    /// earlier attempt succeeded and its reply was lost.
     Lost,
-    /// This attempt changed nothing and never will: it was not made, or not allowed.
+    /// This attempt changed nothing and never will: it was not sent, or not permitted.
     Failed,
-    /// No answer, or none that says. The record may be there, may come to be there later, or never.
+    /// There was no clear reply. The change may have taken effect, may yet take effect, or may
+    /// never.
     Unknown,
 }
 
-/// What came of reading the register.
+/// The outcome of reading the register.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Reading {
+pub enum ReadOutcome {
     /// Its record and the token for it.
     Record(Box<Record>, RecordToken),
-    /// There is none.
+    /// It has no record.
     Empty,
-    /// The register was not reached, or has something that is no record.
+    /// The register was not reached, or has something that is not a valid record.
     Failed,
 }
 
-/// What has to be done, in this order.
+/// What the driver has to do, in this order.
 #[derive(Clone, Debug)]
 pub enum Action {
-    /// Tell a node.
+    /// Send a message to a node.
     Send {
-        /// Whom.
+        /// The recipient.
         to: NodeId,
-        /// What.
+        /// The message.
         message: PeerMessage,
     },
-    /// Tell all cores, and confirm with [`Member::on_cores_ready`](super::Member::on_cores_ready)
-    /// when all of them act accordingly.
-    View(View),
-    /// Read the register and say what it has with [`Member::on_read`](super::Member::on_read).
+    /// Pass a view to all cores, and call [`Member::on_cores_ready`](super::Member::on_cores_ready)
+    /// when all of them act according to it.
+    View(MembershipView),
+    /// Read the register, and call [`Member::on_read`](super::Member::on_read).
     ReadRegister,
-    /// Create the record in the register if there is none, and say what came of it with
+    /// Create the record in the register if it has none, and call
     /// [`Member::on_cas`](super::Member::on_cas).
     Create(Arc<Record>),
-    /// Replace the record of that token, and say what came of it likewise. The bytes of the same
-    /// record are the same every time.
+    /// Replace the record that has this token, and call [`Member::on_cas`](super::Member::on_cas).
+    /// The same record is sent as the same bytes every time.
     Cas {
-        /// What to replace.
+        /// The token of the record to replace.
         token: RecordToken,
-        /// By what.
+        /// The new record.
         record: Arc<Record>,
     },
-    /// This life of the node is over: drop links and state, and begin another one with a new id and
-    /// empty shards.
+    /// End this incarnation: drop links and state, and start another one with a new id and empty
+    /// shards.
     Rejoin {
-        /// Not before this.
+        /// The earliest time to start it.
         not_before: Time,
-        /// How often it was removed, for the next life.
+        /// How often the node was removed, for the next incarnation.
         removals: u32,
     },
-    /// Something that people may want to know.
-    Report(Report),
+    /// Report something that people may want to know.
+    Report(MemberReport),
 }
 
 /// Something that people may want to know.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Report {
+pub enum MemberReport {
     /// A member may have failed.
     Suspected {
-        /// Who.
+        /// The member.
         node: NodeId,
-        /// Why.
+        /// The reason.
         why: Suspicion,
     },
-    /// A change was proposed.
+    /// A record change was proposed.
     Proposed {
         /// What it does.
         kind: ChangeKind,
-        /// To whom.
+        /// The node that it removes or appends.
         subject: Option<NodeId>,
     },
-    /// A record is followed from now on.
+    /// The node follows a new record.
     Epoch {
         /// Its epoch.
         epoch: u32,
-        /// Whether this node is in it.
+        /// Whether this node is a member in it.
         member: bool,
     },
-    /// The node takes part in its epoch.
+    /// The node may act in its epoch.
     Active {
         /// The epoch.
         epoch: u32,
     },
-    /// A learner stopped being one in the last moment.
+    /// Appending a learner was given up.
     LearnerDropped {
-        /// Which.
+        /// The learner.
         learner: NodeId,
     },
-    /// No member has been heard for half a minute.
+    /// No member was heard from for half a minute.
     TotalLoss,
-    /// A node, or the register, has something that is no record of this cluster.
+    /// A node, or the register, has something that is not a record of this cluster.
     BadRecord {
-        /// Who sent it, if not the register.
+        /// The node that sent it; [`None`] for the register.
         from: Option<NodeId>,
-        /// What is wrong with it; [`None`] if it is of another cluster, another one of the same
-        /// epoch, or not there any more.
+        /// What is wrong with it; [`None`] if it belongs to another cluster, contradicts the record
+        /// of the same epoch, or was deleted.
         why: Option<RecordError>,
     },
 }

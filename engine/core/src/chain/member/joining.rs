@@ -1,73 +1,83 @@
 //! How a node becomes a member.
 //!
-//! A learner asks the tail of all chains to be taught, and the first member, which lines the chains up
-//! if they end at different nodes; when its cores are ready, those of the tail copy their
-//! shards to it and forward to it from then on. Once it is near, the tail acknowledges only what the
-//! learner has, and appends it when it has everything.
+//! A learner asks the tail of all chains for a state transfer. It also asks the first member, which
+//! aligns the chains if they end at different nodes. When the learner's cores are ready, the tail's
+//! cores copy their shards to it, and forward to it from then on. Once it is nearly synced, the
+//! tail acknowledges only what the learner has, and appends it when it has everything.
 //!
-//! 1. A learner begins its copy anew only in a later epoch than the one it began in, or in another
-//!    life, and a tail does not teach it twice in one epoch: what is proposed in this epoch may still
-//!    make it a member with what it has.
-//! 2. The tail keeps the gate from before the learner is said to have everything until it is known
-//!    what became of the proposal.
+//! Invariants:
+//!
+//! 1. A learner starts a second state transfer only in a later epoch or as another incarnation, and
+//!    a tail does not sync it twice in one epoch: a change proposed in this epoch may still make it
+//!    a member with what it has.
+//! 2. The tail keeps the gate from before the learner is found to be synced until the outcome of
+//!    the proposal is known.
 
-use super::action::{Action, Report};
+use super::action::{Action, MemberReport};
 use super::message::PeerMessage;
-use super::rotation::conductor;
+use super::reordering::coordinator;
 use super::timing::{
-    BEAT_MS, Due, LEARNER_AGAIN_MS, LEARNER_SILENT_MS, RESYNC_MS, TOTAL_LOSS_MS, UNTAUGHT_MAX,
+    ABANDONED_LEARNERS_MAX, Due, HEARTBEAT_MS, LEARNER_RETRY_MS, LEARNER_SILENT_MS, RESYNC_MS,
+    TOTAL_LOSS_MS,
 };
-use super::{Member, Standing};
+use super::{Member, Membership};
 use crate::chain::record::{NodeId, NodeInfo, Record};
 use crate::time::Time;
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 
-/// A node that this one, the tail, teaches. One at a time.
+/// The learner that this node, the tail, syncs. One at a time.
 #[derive(Clone, Debug)]
 pub(super) struct Learner {
     pub(super) node: NodeId,
     pub(super) info: NodeInfo,
     pub(super) heard: Time,
-    /// Its cores take what ours send.
+    /// Whether its cores are ready to receive.
     pub(super) ready: bool,
-    /// It lacks little.
+    /// Whether it is nearly synced.
     near: bool,
     /// It is not appended before this.
     not_before: Time,
 }
 
-/// A learner that is about to be appended.
+/// The gate for a learner that is about to be appended: the cores acknowledge only what it has.
 #[derive(Clone, Debug)]
 pub(super) struct Gate {
     pub(super) learner: NodeId,
     pub(super) info: NodeInfo,
     pub(super) since: Time,
-    /// It has everything, and the cores acknowledge nothing else.
+    /// Whether the learner has everything, while the gate was in force.
     synced: bool,
 }
 
-/// The tail that teaches this node, in this epoch.
+/// The tail that syncs this node, in this epoch.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Teacher {
+pub(super) struct TransferSource {
     pub(super) tail: NodeId,
     heard: Time,
 }
 
 impl Member {
-    /// All shards say that the learner has nearly everything. Said as often as it is so.
-    pub fn on_near(&mut self, now: Time, learner: NodeId, epoch: u32, out: &mut Vec<Action>) {
+    /// Takes a report that all shards of the learner are nearly synced. Called as often as that is
+    /// so.
+    pub fn on_nearly_synced(
+        &mut self,
+        now: Time,
+        learner: NodeId,
+        epoch: u32,
+        out: &mut Vec<Action>,
+    ) {
         self.advance(now);
-        self.note_near(learner, epoch);
+        self.note_nearly_synced(learner, epoch);
         self.decide(out);
     }
 
-    /// All shards say that the learner has everything. It counts when they acknowledge nothing else
-    /// since before they looked: said after the view with the gate was confirmed. Before that it says
-    /// the same as [`Member::on_near`].
+    /// Takes a report that all shards of the learner are synced. It counts only if the gate was in
+    /// force when they were checked: after the view with the gate was confirmed. Before that it
+    /// means the same as [`Member::on_nearly_synced`].
     pub fn on_synced(&mut self, now: Time, learner: NodeId, epoch: u32, out: &mut Vec<Action>) {
         self.advance(now);
-        self.note_near(learner, epoch);
+        self.note_nearly_synced(learner, epoch);
         let is_gated = self.views.is_gated(learner) || !self.rules.confirm();
         if epoch == self.epoch()
             && is_gated
@@ -78,7 +88,7 @@ impl Member {
         self.decide(out);
     }
 
-    fn note_near(&mut self, learner: NodeId, epoch: u32) {
+    fn note_nearly_synced(&mut self, learner: NodeId, epoch: u32) {
         let is_here = epoch == self.epoch();
         if let Some(known) = self.learner.as_mut().filter(|known| is_here && known.node == learner)
         {
@@ -86,12 +96,12 @@ impl Member {
         }
     }
 
-    /// What the tail taught in that epoch is not complete, and the rest will not come: the link
-    /// broke, or the tail left off. It is not begun again in this life: see 1 above.
+    /// Takes a report that the state transfer of that epoch will not complete, because the link
+    /// broke or the tail stopped it. This incarnation cannot start another one: see invariant 1.
     pub fn on_sync_lost(&mut self, now: Time, epoch: u32, out: &mut Vec<Action>) {
         self.advance(now);
-        if self.teacher.is_some() && epoch == self.epoch() {
-            self.begin_anew(out);
+        if self.source.is_some() && epoch == self.epoch() {
+            self.restart_join(out);
         }
         self.decide(out);
     }
@@ -107,7 +117,7 @@ impl Member {
             return;
         };
         let is_retired = record.is_retired(from) && self.rules.fresh_incarnation();
-        if is_retired || self.standing == Standing::Out {
+        if is_retired || self.membership == Membership::Ended {
             return self.refuse(from, &record, out);
         }
         if epoch < record.epoch {
@@ -115,17 +125,17 @@ impl Member {
             return out.push(Action::Send { to: from, message });
         }
         if epoch > record.epoch {
-            return self.reads.want();
+            return self.register_reads.want();
         }
-        if self.standing != Standing::Member {
+        if self.membership != Membership::Member {
             return;
         }
         let now = self.now;
         if !record.is_full() {
-            self.rotation.on_joiner(now);
+            self.reordering.on_joiner(now);
         }
         let is_tail = common_tail(&record) == Some(self.me);
-        if !is_tail || self.untaught.contains(&from) {
+        if !is_tail || self.abandoned_learners.contains(&from) {
             return out.push(Action::Send { to: from, message: PeerMessage::Wait { epoch } });
         }
         let learner = self.learner.get_or_insert_with(|| Learner {
@@ -141,20 +151,20 @@ impl Member {
             learner.ready |= ready;
             out.push(Action::Send { to: from, message: PeerMessage::Sync { epoch } });
         } else {
-            // One at a time: it will ask again.
+            // One at a time: the learner will ask again.
             out.push(Action::Send { to: from, message: PeerMessage::Wait { epoch } });
         }
     }
 
     pub(super) fn on_sync(&mut self, from: NodeId, epoch: u32) {
         let is_tail = self.record().is_some_and(|record| common_tail(record) == Some(from));
-        if self.standing == Standing::Outside && is_tail && epoch == self.epoch() {
-            self.teacher = Some(Teacher { tail: from, heard: self.now });
+        if self.membership == Membership::Outside && is_tail && epoch == self.epoch() {
+            self.source = Some(TransferSource { tail: from, heard: self.now });
         }
     }
 
-    /// Opens a gate for a learner that is near, closes it if that takes too long, and returns it
-    /// when the learner has everything.
+    /// Opens a gate for a nearly synced learner, closes it if syncing takes too long, and returns
+    /// it when the learner is synced.
     pub(super) fn advance_gate(
         &mut self,
         record: &Record,
@@ -165,8 +175,8 @@ impl Member {
         let Some(gate) = self.gate.clone() else {
             self.gate = self.open_gate(record, due);
             if self.gate.is_some() {
-                // The proposal will want to know whether the register is there.
-                self.reads.want();
+                // The proposal needs to know that the register can be reached.
+                self.register_reads.want();
             }
             return None;
         };
@@ -204,53 +214,54 @@ impl Member {
         };
         if let Some(learner) = &mut self.learner {
             learner.near = false;
-            learner.not_before = self.now.plus_ms(LEARNER_AGAIN_MS);
+            learner.not_before = self.now.plus_ms(LEARNER_RETRY_MS);
         }
-        out.push(Action::Report(Report::LearnerDropped { learner }));
+        out.push(Action::Report(MemberReport::LearnerDropped { learner }));
     }
 
-    /// Makes room for another learner if nothing is heard of this one.
+    /// Makes room for another learner if this one is silent.
     pub(super) fn watch_learner(&mut self, due: &mut Due) {
         let Some(learner) = self.learner.as_ref().filter(|_| self.gate.is_none()) else {
             return;
         };
         let until = learner.heard.plus_ms(LEARNER_SILENT_MS);
         due.at(until);
-        if self.now >= until && self.untaught.len() < UNTAUGHT_MAX {
-            self.untaught.insert(learner.node);
+        if self.now >= until && self.abandoned_learners.len() < ABANDONED_LEARNERS_MAX {
+            self.abandoned_learners.insert(learner.node);
             self.learner = None;
         }
     }
 
-    /// A learner shows the tail that it is there, and ends when the tail is not.
+    /// Asks to join again, which shows that this node is there, and ends this incarnation if the
+    /// tail is silent.
     pub(super) fn ask_to_join(&mut self, record: &Record, due: &mut Due, out: &mut Vec<Action>) {
-        if let Some(teacher) = self.teacher {
-            let until = teacher.heard.plus_ms(LEARNER_SILENT_MS);
+        if let Some(source) = self.source {
+            let until = source.heard.plus_ms(LEARNER_SILENT_MS);
             due.at(until);
             if self.now >= until && self.proposal.is_none() {
-                return self.begin_anew(out);
+                return self.restart_join(out);
             }
         }
-        if self.now >= self.next_beat {
-            self.next_beat = self.now.plus_ms(BEAT_MS);
-            let ready = self.teacher.is_some_and(|teacher| self.views.is_taught_by(teacher.tail));
+        if self.now >= self.next_heartbeat {
+            self.next_heartbeat = self.now.plus_ms(HEARTBEAT_MS);
+            let ready = self.source.is_some_and(|source| self.views.is_receiving_from(source.tail));
             let tail = common_tail(record);
-            for to in tail.into_iter().chain(conductor(record).filter(|it| Some(*it) != tail)) {
+            for to in tail.into_iter().chain(coordinator(record).filter(|it| Some(*it) != tail)) {
                 let (epoch, info) = (record.epoch, self.info.clone());
                 out.push(Action::Send { to, message: PeerMessage::Join { epoch, ready, info } });
             }
         }
-        due.at(self.next_beat);
+        due.at(self.next_heartbeat);
     }
 
-    fn begin_anew(&mut self, out: &mut Vec<Action>) {
-        self.standing = Standing::Out;
-        self.teacher = None;
+    fn restart_join(&mut self, out: &mut Vec<Action>) {
+        self.membership = Membership::Ended;
+        self.source = None;
         let not_before = self.now.plus_ms(RESYNC_MS);
         out.push(Action::Rejoin { not_before, removals: self.removals });
     }
 
-    /// Since when all members are taken for lost, if they are.
+    /// Returns since when all members count as lost, if they do.
     pub(super) fn lost_since(&mut self, due: &mut Due, out: &mut Vec<Action>) -> Option<Time> {
         let since = self.members_heard.plus_ms(TOTAL_LOSS_MS);
         due.at(since);
@@ -259,14 +270,14 @@ impl Member {
         }
         if !self.loss_reported {
             self.loss_reported = true;
-            out.push(Action::Report(Report::TotalLoss));
+            out.push(Action::Report(MemberReport::TotalLoss));
         }
         Some(since)
     }
 }
 
-/// The node that is the tail of all chains. Only there can a learner be appended: if chains ended at
-/// different nodes, all of these would have to keep the gate at the same time.
+/// Returns the node that is the tail of all chains. A learner can be appended only there: if chains
+/// ended at different nodes, all of these would have to keep the gate at the same time.
 pub(super) fn common_tail(record: &Record) -> Option<NodeId> {
     let mut tails = record.chains.iter().map(|chain| chain.last().copied());
     let tail = tails.next()??;

@@ -1,10 +1,10 @@
-//! How a member asks for grants and gives them, and when those of older epochs are over.
+//! How a member asks for leases and grants them, and when those of older epochs have expired.
 
-use super::action::{Action, Report};
-use super::grants::held_us;
+use super::action::{Action, MemberReport};
+use super::lease_grants::held_us;
 use super::message::PeerMessage;
-use super::timing::{BEAT_MS, Due, EARLY_BEAT_MS, EARLY_MS};
-use super::{Member, Standing};
+use super::timing::{Due, EARLY_HEARTBEAT_MS, EARLY_MS, HEARTBEAT_MS};
+use super::{Member, Membership};
 use crate::chain::record::NodeId;
 use crate::time::Time;
 use alloc::boxed::Box;
@@ -23,17 +23,17 @@ impl Member {
         };
         self.peers.on_heard(self.now, from);
         if record.is_member(from) {
-            self.grants.show(from, epoch);
+            self.grants.note_epoch(from, epoch);
         }
         if epoch > record.epoch {
-            // It knows more: ask it, and the register.
-            self.reads.want();
+            // It has a newer record: ask it and the register.
+            self.register_reads.want();
             if self.is_member() {
-                self.next_beat = self.now;
+                self.next_heartbeat = self.now;
             }
             return;
         }
-        if self.standing == Standing::Out || !record.is_member(from) {
+        if self.membership == Membership::Ended || !record.is_member(from) {
             return self.refuse(from, &record, out);
         }
         if epoch < record.epoch {
@@ -44,7 +44,7 @@ impl Member {
             }
         }
         let stopped = self.proposal.is_some() && self.rules.stop_grant();
-        if self.standing == Standing::Member && !stopped && !self.is_stuck() {
+        if self.membership == Membership::Member && !stopped && !self.is_stuck() {
             self.grants.give(self.now, from, &record);
             let message = PeerMessage::Grant { epoch: record.epoch, asked_at_us };
             out.push(Action::Send { to: from, message });
@@ -57,44 +57,45 @@ impl Member {
             return;
         };
         let counts = epoch == record.epoch || !self.rules.own_epoch();
-        // A grant for what was not asked yet is the peer's mistake.
+        // A grant for a request that was not sent yet is the peer's mistake.
         if counts && record.is_member(from) && asked_at <= self.now {
             self.grants.hold(from, epoch, asked_at, held_us(&record, &self.rules));
         }
     }
 
     pub(super) fn activate(&mut self, due: &mut Due, out: &mut Vec<Action>) {
-        if self.standing != Standing::Member || self.active {
+        if self.membership != Membership::Member || self.active {
             return;
         }
         let drained_at = self.grants.drained_at(self.epoch(), &self.rules);
         due.at(drained_at);
         if self.now >= drained_at {
             self.active = true;
-            out.push(Action::Report(Report::Active { epoch: self.epoch() }));
+            out.push(Action::Report(MemberReport::Active { epoch: self.epoch() }));
         }
     }
 
-    /// Asks the other members for grants, which shows them as well that this node is there.
-    pub(super) fn beat(&mut self, due: &mut Due, out: &mut Vec<Action>) {
+    /// Asks the other members for leases, which also shows that this node is there.
+    pub(super) fn heartbeat(&mut self, due: &mut Due, out: &mut Vec<Action>) {
         let Some(record) = self.record().cloned() else {
             return;
         };
-        match self.standing {
-            Standing::Out => return,
-            Standing::Outside => return self.ask_to_join(&record, due, out),
-            Standing::Member | Standing::Restarted { .. } => {}
+        match self.membership {
+            Membership::Ended => return,
+            Membership::Outside => return self.ask_to_join(&record, due, out),
+            Membership::Member | Membership::Restarted { .. } => {}
         }
         if record.nodes.len() == 1 {
             return;
         }
-        if self.now >= self.next_beat {
+        if self.now >= self.next_heartbeat {
             let lease = self.grants.lease(self.me, &record, &self.rules);
             let is_early = self.now < self.epoch_since.plus_ms(EARLY_MS);
             let is_urgent = is_early && lease.is_some_and(|lease| lease.until < self.now);
-            self.next_beat = self.now.plus_ms(if is_urgent { EARLY_BEAT_MS } else { BEAT_MS });
+            self.next_heartbeat =
+                self.now.plus_ms(if is_urgent { EARLY_HEARTBEAT_MS } else { HEARTBEAT_MS });
             if self.is_stuck() {
-                due.at(self.next_beat);
+                due.at(self.next_heartbeat);
                 return;
             }
             for to in record.members().filter(|node| *node != self.me) {
@@ -106,11 +107,11 @@ impl Member {
                 }
             }
         }
-        due.at(self.next_beat);
+        due.at(self.next_heartbeat);
     }
 
-    /// Whether the cores are stuck: then the node seems dead to others, so that they go on without
-    /// it.
+    /// Returns whether the cores are stuck. The node is silent then, so that the others continue
+    /// without it.
     pub(super) fn is_stuck(&self) -> bool {
         self.views.stuck_at().is_some_and(|stuck_at| self.now >= stuck_at)
     }

@@ -1,69 +1,113 @@
-//! What nodes say to each other beside the data: small and rare, a few a second and peer.
+//! Messages between nodes beside the data: small, and a few a second for each peer.
 
 use alloc::boxed::Box;
 use serde::{Deserialize, Serialize};
 
 use crate::chain::record::{NodeInfo, Record};
 
-/// A message between the control threads of two nodes.
+/// A message between the control threads of two nodes, sent as JSON.
 ///
-/// Whoever carries it names sender and receiver by their ids, and drops it if the receiver is not
-/// the one that it was meant for: at the same address there may be another life of the node. It may
-/// be late, lost, repeated or overtaken.
+/// The transport names sender and recipient by their ids, and drops a message for another id,
+/// because another incarnation of the node may have the same address. A message may be late, lost,
+/// repeated or overtaken.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum PeerMessage {
-    /// "I am in this epoch; promise not to act in a later one without me for the time of a lease."
+    /// Asks for a lease: the recipient shall not act in a later epoch without the sender until it
+    /// expires.
     LeaseRequest {
-        /// The sender's epoch: it uses no grant of an older one any more.
+        /// The sender's epoch. The sender has given up the leases of older ones.
         epoch: u32,
         /// The sender's clock when it asked, in microseconds.
         asked_at_us: u64,
     },
-    /// "I promise", with what was asked.
+    /// Grants a lease.
     Grant {
         /// The granter's epoch.
         epoch: u32,
-        /// The asker's clock when it asked.
+        /// `asked_at_us` of the request.
         asked_at_us: u64,
     },
-    /// "This is the newest record I know."
+    /// The newest record that the sender knows.
     Config(Box<Record>),
-    /// "You are not a member; see for yourself."
+    /// Tells the recipient that it is not a member of this record.
     NotMember(Box<Record>),
-    /// "I am a node that wants in." To the tail of all chains, which teaches, and to the first member,
-    /// which sees to it that there is such a tail.
+    /// Asks to join. It is sent to the tail of all chains, which is the source of the state
+    /// transfer, and to the first member, which aligns the chains so that there is such a tail.
     Join {
-        /// The epoch of the record that the sender goes by.
+        /// The epoch of the record that the sender follows.
         epoch: u32,
-        /// Whether the sender's cores take what the receiver's send.
+        /// Whether the sender's cores are ready to receive.
         ready: bool,
-        /// How the sender is reached.
+        /// The sender's name and addresses.
         info: NodeInfo,
     },
-    /// "I will teach you." The tail's answer to [`PeerMessage::Join`], as often as that comes.
+    /// The tail's reply to each [`PeerMessage::Join`]: it is the source of the sender's state
+    /// transfer.
     Sync {
         /// The epoch of both.
         epoch: u32,
     },
-    /// "I heard you; somebody will teach you when a place is free." The answer to
-    /// [`PeerMessage::Join`] of a member that does not teach the sender now.
+    /// The reply to [`PeerMessage::Join`] of a member that does not sync the sender now: the sender
+    /// has to wait.
     Wait {
         /// The epoch of both.
         epoch: u32,
     },
-    /// "Take no more updates in this epoch, and say when all members have what you took." The first
-    /// member is about to change the order of the chains.
-    Rest {
+    /// Asks the recipient to accept no more updates in this epoch, and to reply when all members
+    /// have those that it accepted. The first member is about to reorder the chains.
+    #[serde(rename = "rest")]
+    Quiesce {
         /// The epoch of both.
         epoch: u32,
     },
-    /// "I take none any more, and all members have what I took." The answer to [`PeerMessage::Rest`],
-    /// as often as that comes; it holds until the epoch ends.
-    AtRest {
+    /// The reply to each [`PeerMessage::Quiesce`]: the sender accepts no updates, and all members
+    /// have those that it accepted. It holds until the epoch ends.
+    #[serde(rename = "at_rest")]
+    Quiesced {
         /// The epoch of both.
         epoch: u32,
     },
-    /// "Remove me": the sender is told to stop, or cannot go on.
+    /// Asks the recipient to remove the sender, which is to stop or cannot continue.
     Leaving,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_json_of_a_message_is_fixed() {
+        let info = NodeInfo {
+            name: "a".into(),
+            peer: ([127, 0, 0, 1], 1).into(),
+            clients: [([127, 0, 0, 1], 2).into()].into(),
+            az: None,
+        };
+        let lease = |epoch| PeerMessage::LeaseRequest { epoch, asked_at_us: 7 };
+        let join = PeerMessage::Join { epoch: 2, ready: true, info };
+        let messages = [
+            (lease(1), r#"{"lease_request":{"epoch":1,"asked_at_us":7}}"#),
+            (
+                PeerMessage::Grant { epoch: 1, asked_at_us: 7 },
+                r#"{"grant":{"epoch":1,"asked_at_us":7}}"#,
+            ),
+            (
+                join,
+                concat!(
+                    r#"{"join":{"epoch":2,"ready":true,"info":{"name":"a","#,
+                    r#""peer":"127.0.0.1:1","clients":["127.0.0.1:2"]}}}"#
+                ),
+            ),
+            (PeerMessage::Sync { epoch: 3 }, r#"{"sync":{"epoch":3}}"#),
+            (PeerMessage::Wait { epoch: 3 }, r#"{"wait":{"epoch":3}}"#),
+            (PeerMessage::Quiesce { epoch: 4 }, r#"{"rest":{"epoch":4}}"#),
+            (PeerMessage::Quiesced { epoch: 4 }, r#"{"at_rest":{"epoch":4}}"#),
+            (PeerMessage::Leaving, r#""leaving""#),
+        ];
+        for (message, json) in messages {
+            assert_eq!(serde_json::to_string(&message).expect("JSON"), json);
+            assert_eq!(serde_json::from_str::<PeerMessage>(json).expect("a message"), message);
+        }
+    }
 }

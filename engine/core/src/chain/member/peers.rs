@@ -1,5 +1,6 @@
-//! Which members a node hears, and whom it suspects. A suspicion is a hint: a wrong one costs a
-//! member, never an update.
+//! Failure detection: when other members were heard from, and which are suspected.
+//!
+//! A suspicion is a hint: a wrong one costs a member, never an update.
 
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
@@ -11,22 +12,22 @@ use crate::time::Time;
 /// Why a member may have failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Suspicion {
-    /// Nothing was heard of it.
+    /// Nothing was received from it.
     Silent,
     /// It cannot be connected to.
     LinkDown,
-    /// It talks, but updates do not pass it.
+    /// It is heard from, but updates do not get past it.
     Stalled,
-    /// It lacks updates that nobody keeps any more.
+    /// It lacks entries that no node keeps any more.
     Behind,
     /// It asked to be removed.
     Leaving,
-    /// An operator wants it removed.
+    /// An operator asked for its removal.
     Operator,
 }
 
 impl Suspicion {
-    /// The reason in the record.
+    /// Returns the reason as it is written to the record.
     pub(super) fn reason(self) -> &'static str {
         match self {
             Suspicion::Silent => "silent",
@@ -39,21 +40,27 @@ impl Suspicion {
     }
 }
 
+impl core::fmt::Display for Suspicion {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.write_str(self.reason())
+    }
+}
+
 /// The other members.
 #[derive(Debug, Default)]
 pub(super) struct Peers {
-    peers: BTreeMap<NodeId, Peer>,
+    peers: BTreeMap<NodeId, PeerHealth>,
 }
 
 #[derive(Clone, Debug)]
-struct Peer {
+struct PeerHealth {
     heard: Time,
     link_down: bool,
-    /// Since when updates do not pass it, and how many members are behind it there.
+    /// When a stall was reported last, and how many members are behind the peer there.
     stalled: Option<(Time, u32)>,
     behind: bool,
     leaving: bool,
-    unwanted: bool,
+    removal_requested: bool,
     suspected: Option<Suspect>,
 }
 
@@ -65,20 +72,20 @@ pub(super) struct Suspect {
 }
 
 impl Peers {
-    /// Other members from now on; those that were there before stay as they were.
+    /// Enters an epoch; members that were there before keep their state.
     pub(super) fn on_epoch(&mut self, now: Time, me: NodeId, record: &Record) {
         self.peers.retain(|node, _| record.is_member(*node));
         for node in record.members().filter(|node| *node != me) {
-            let peer = self.peers.entry(node).or_insert(Peer {
+            let peer = self.peers.entry(node).or_insert(PeerHealth {
                 heard: now,
                 link_down: false,
                 stalled: None,
                 behind: false,
                 leaving: false,
-                unwanted: false,
+                removal_requested: false,
                 suspected: None,
             });
-            // Whoever was behind the stall may be gone.
+            // The members behind the stall may have been removed.
             peer.stalled = None;
         }
     }
@@ -90,15 +97,15 @@ impl Peers {
         }
     }
 
-    /// What was known of a learner when it became a member.
-    pub(super) fn on_heard_before(&mut self, then: Time, node: NodeId) {
+    /// Sets when a learner was heard from before it became a member.
+    pub(super) fn set_heard(&mut self, then: Time, node: NodeId) {
         if let Some(peer) = self.peers.get_mut(&node) {
             peer.heard = then;
         }
     }
 
-    /// That nothing was heard of anybody says nothing.
-    pub(super) fn on_silence_excused(&mut self, now: Time) {
+    /// Excuses silence up to now, because this node was not running or not listening.
+    pub(super) fn excuse_silence(&mut self, now: Time) {
         for peer in self.peers.values_mut() {
             peer.heard = now;
         }
@@ -129,13 +136,18 @@ impl Peers {
     }
 
     /// Returns whether it is another member.
-    pub(super) fn on_unwanted(&mut self, node: NodeId) -> bool {
-        self.peers.get_mut(&node).map(|peer| peer.unwanted = true).is_some()
+    pub(super) fn request_removal(&mut self, node: NodeId) -> bool {
+        self.peers.get_mut(&node).map(|peer| peer.removal_requested = true).is_some()
     }
 
-    /// Decides whom to suspect; returns those that were not suspected before.
-    pub(super) fn judge(&mut self, now: Time, record: &Record, due: &mut Due) -> Vec<Suspect> {
-        let mut fresh = Vec::new();
+    /// Decides which members are suspected; returns those that were not before.
+    pub(super) fn update_suspicions(
+        &mut self,
+        now: Time,
+        record: &Record,
+        due: &mut Due,
+    ) -> Vec<Suspect> {
+        let mut new = Vec::new();
         for (node, peer) in &mut self.peers {
             let silent_at = peer.heard.plus_ms(record.suspect_ms);
             due.at(silent_at);
@@ -143,7 +155,7 @@ impl Peers {
                 peer.stalled.map_or(Time::default(), |(then, _)| then.plus_ms(STALL_MS));
             due.at(stalled_until);
             let reasons = [
-                (peer.unwanted, Suspicion::Operator),
+                (peer.removal_requested, Suspicion::Operator),
                 (peer.leaving, Suspicion::Leaving),
                 (peer.behind, Suspicion::Behind),
                 (peer.link_down, Suspicion::LinkDown),
@@ -155,18 +167,18 @@ impl Peers {
             let since = before.map_or(now, |suspect| suspect.since);
             peer.suspected = why.map(|why| Suspect { node: *node, why, since });
             if before.is_none() {
-                fresh.extend(peer.suspected);
+                new.extend(peer.suspected);
             }
         }
-        fresh
+        new
     }
 
-    /// When something was heard of a member last.
+    /// Returns when a member was heard from last.
     pub(super) fn heard(&self, node: NodeId) -> Option<Time> {
         Some(self.peers.get(&node)?.heard)
     }
 
-    /// Why a member is suspected.
+    /// Returns why a member is suspected.
     pub(super) fn suspicion(&self, node: NodeId) -> Option<Suspicion> {
         self.peers.get(&node)?.suspected.map(|suspect| suspect.why)
     }
@@ -175,18 +187,18 @@ impl Peers {
         self.peers.values().any(|peer| peer.suspected.is_some())
     }
 
-    /// Whom to remove first, and when. The neighbour of a suspect goes first and the others follow,
-    /// so that they do not get into each other's way.
+    /// Returns which member to remove first, and when. The neighbour of a suspect proposes first,
+    /// and the others later, so that their proposals do not compete.
     pub(super) fn next_removal(&self, me: NodeId, record: &Record) -> Option<(Time, Suspect)> {
         let suspects = self.peers.values().filter_map(|peer| peer.suspected);
-        let lonely = self.peers.len() > 1 && suspects.clone().count() == self.peers.len();
+        let is_isolated = self.peers.len() > 1 && suspects.clone().count() == self.peers.len();
         let when = |suspect: Suspect| {
             let Suspect { node, why, since } = suspect;
             let wait_ms = match why {
                 Suspicion::Operator | Suspicion::Behind => 0,
-                // Who hears nobody is more likely the one that failed.
-                _ if lonely => rank(me, node, record) * RANK_MS + record.suspect_ms,
-                // Every member before the one that is stuck sees a stall: the last of them knows.
+                // A node that hears from no other one has more likely failed itself.
+                _ if is_isolated => rank(me, node, record) * RANK_MS + record.suspect_ms,
+                // Every member before the stuck one sees a stall; the last of them is right.
                 Suspicion::Stalled => {
                     let stalled = self.peers.get(&node).and_then(|peer| peer.stalled);
                     let behind = stalled.map_or(0, |(_, behind)| behind);
@@ -202,8 +214,9 @@ impl Peers {
     }
 }
 
-/// How many nodes should propose the removal of `suspect` before `me`: its predecessor is first, or
-/// its successor if it is the head, and the others follow in the order of the first chain.
+/// Returns how many nodes should propose the removal of `suspect` before `me`: first its
+/// predecessor, or its successor if it is the head; then the others in the order of the first
+/// chain.
 fn rank(me: NodeId, suspect: NodeId, record: &Record) -> u32 {
     let chain = record.chains.first().map_or(&[][..], Vec::as_slice);
     let place = chain.iter().position(|node| *node == suspect).unwrap_or_default();

@@ -1,21 +1,21 @@
-//! The membership's tests: scenarios as data, random ones with a ground truth, each rule left out,
-//! and clocks at their limits.
+//! Tests of the membership: scenarios as data, random runs with an oracle, each rule left out, and
+//! clocks at their limits.
 
-mod chance;
 mod clocks;
+mod cluster;
+mod fault_injection;
 mod faults;
-mod mischief;
+mod oracle;
+mod random;
 mod register;
 mod rules;
 mod scenarios;
 mod script;
 mod seeds;
-mod truth;
-mod world;
 
 use crate::chain::record::{Heads, Settings};
 
-/// Those of a new cluster, with fewer shards.
+/// Returns the default settings, with fewer shards.
 fn settings() -> Settings {
     Settings { shards: 2, heads: Heads::One, ..Settings::default() }
 }

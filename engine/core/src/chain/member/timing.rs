@@ -1,90 +1,91 @@
-//! How often and how long, as far as the record does not say it, and how many.
+//! Intervals, timeouts and limits that the record does not set.
 
 use crate::time::Time;
 
-/// How often members ask each other for grants, and learners show that they are there.
-pub const BEAT_MS: u32 = 200;
+/// How often members ask each other for leases, and learners show that they are there.
+pub const HEARTBEAT_MS: u32 = 200;
 
-/// … and in the beginning of an epoch, while they lack the grants to read in it …
-pub const EARLY_BEAT_MS: u32 = 20;
+/// The same at the beginning of an epoch, while a member lacks the leases to read in it.
+pub const EARLY_HEARTBEAT_MS: u32 = 20;
 
-/// … which takes no longer than this, or something is wrong.
+/// How long the beginning of an epoch lasts at most.
 pub const EARLY_MS: u32 = 500;
 
-/// How often a node reads the register when nothing happens.
+/// How often a member reads the register when nothing happens.
 pub const POLL_MS: u32 = 5_000;
 
-/// … and when it is not a member: nobody has to tell it anything.
+/// How often a node that is not a member reads the register, because no member has to inform it.
 pub const POLL_OUTSIDE_MS: u32 = 1_000;
 
-/// The least time between two reads.
+/// The shortest time between two reads of the register.
 pub const READ_MS: u32 = 50;
 
 /// How much later each further node proposes to remove a member.
 pub const RANK_MS: u32 = 200;
 
-/// A report that a link stalls counts this long. While it stalls, it is reported once a second.
+/// How long a reported stall counts. A lasting stall is reported once a second.
 pub const STALL_MS: u32 = 1_500;
 
-/// Cores that have not confirmed anything for this long are stuck, and the node falls silent.
+/// Cores that have not confirmed a view for so long are stuck, and the node falls silent.
 pub const STUCK_MS: u32 = 2_000;
 
-/// A node that has not looked at its clock for this long was not running: what it has not heard
-/// meanwhile is its own fault.
+/// A node that has not checked its clock for so long was not running, so it does not blame others
+/// for their silence.
 pub const PAUSE_MS: u32 = 500;
 
-/// Between two removals by the same node, unless members are missing.
+/// The shortest time between two removals by the same node, unless there are too few members.
 pub const REMOVAL_MS: u32 = 2_000;
 
-/// How long the tail does not append a learner with which it did not work.
-pub const LEARNER_AGAIN_MS: u32 = 10_000;
+/// How long the tail does not append a learner after an attempt failed.
+pub const LEARNER_RETRY_MS: u32 = 10_000;
 
-/// Silence of all members after which a learner takes them for lost.
+/// A learner takes all members for lost after they were silent for so long.
 pub const TOTAL_LOSS_MS: u32 = 30_000;
 
-/// How long a learner that lost its tail waits before it begins anew.
+/// How long a learner that lost its tail waits before it joins again.
 pub const RESYNC_MS: u32 = 1_000;
 
-/// How long a removed node waits before it joins again, doubled every time …
+/// How long a removed node waits before it joins again; doubled with every removal.
 pub const REJOIN_MS: u32 = 30_000;
 
-/// … up to this. Whoever stayed in for that long begins anew.
+/// The longest such wait. A node that was a member for that long begins with the shortest one
+/// again.
 pub const REJOIN_MS_MAX: u32 = 3_600_000;
 
-/// How long a failed access to the register waits for the next, doubled every time …
+/// How long to wait before a failed access to the register is retried; doubled with every failure.
 pub const RETRY_MS: u32 = 200;
 
-/// … up to this.
+/// The longest such wait.
 pub const RETRY_MS_MAX: u32 = 5_000;
 
-/// How long an epoch with all members lasts before the heads of its chains are spread …
+/// How long an epoch with all members lasts before the heads of its chains are spread.
 pub const SPREAD_MS: u32 = 1_000;
 
-/// … and one that lacks members and in which nobody wants to join.
-pub const SPREAD_FEW_MS: u32 = 10_000;
+/// The same for an epoch that lacks members, and in which no node wants to join.
+pub const SPREAD_UNDERFULL_MS: u32 = 10_000;
 
-/// How much later it is tried again every time that it did not work, doubled …
-pub const ROTATE_AGAIN_MS: u32 = 1_000;
+/// How long to wait before a failed reordering is attempted again; doubled with every failure.
+pub const REORDER_RETRY_MS: u32 = 1_000;
 
-/// … up to this.
-pub const ROTATE_AGAIN_MS_MAX: u32 = 60_000;
+/// The longest such wait.
+pub const REORDER_RETRY_MS_MAX: u32 = 60_000;
 
-/// Silence after which a tail does not wait for a learner, nor a learner for its tail.
+/// After so much silence a tail gives up on a learner, and a learner on its tail.
 pub const LEARNER_SILENT_MS: u32 = 3_000;
 
-/// Learners that a tail remembers not to teach again in its epoch. With more it goes on waiting for
-/// the one it has.
-pub const UNTAUGHT_MAX: usize = 256;
+/// How many learners a tail remembers not to sync again in its epoch. Beyond that, it keeps waiting
+/// for the one it has.
+pub const ABANDONED_LEARNERS_MAX: usize = 256;
 
-/// Views the cores may not have confirmed yet. What changes meanwhile is told together.
+/// How many views may be unconfirmed by the cores. Further changes are combined into the next one.
 pub const VIEWS_MAX: u64 = 4;
 
-/// `least` doubled `times` times, up to `most`.
-pub(super) fn doubled(least: u32, times: u32, most: u32) -> u32 {
+/// Returns `least` doubled `times` times, at most `most`.
+pub(super) fn backoff_ms(least: u32, times: u32, most: u32) -> u32 {
     least.checked_shl(times.min(20)).unwrap_or(most).min(most)
 }
 
-/// When something has to be looked at again; nothing is due that is over.
+/// The earliest of several times in the future.
 #[derive(Debug)]
 pub(super) struct Due {
     now: Time,
@@ -96,7 +97,7 @@ impl Due {
         Due { now, next: None }
     }
 
-    /// Notes that something happens at `time`. Whatever happens now is done by whoever notes it.
+    /// Adds a time. One that is not in the future is ignored: what is due now is done now.
     pub(super) fn at(&mut self, time: Time) {
         if time > self.now {
             self.next = Some(self.next.map_or(time, |next| next.min(time)));
@@ -108,5 +109,5 @@ impl Due {
     }
 }
 
-const _: () = assert!(BEAT_MS < PAUSE_MS);
+const _: () = assert!(HEARTBEAT_MS < PAUSE_MS);
 const _: () = assert!(STALL_MS < STUCK_MS);

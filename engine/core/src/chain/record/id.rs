@@ -6,12 +6,12 @@ use core::str::FromStr;
 use serde::de::{self, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-/// One life of a node: drawn at random at every start of a process, and again at every new attempt
-/// to join.
+/// The identity of one incarnation of a node: drawn at random at every start of a process, and
+/// again at every new attempt to join.
 #[derive(Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct NodeId(pub u128);
 
-/// Tells a change from every other; drawn at random by whoever proposes it.
+/// The identity of a change, drawn at random by the node that proposes it.
 #[derive(Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ChangeId(pub u128);
 
@@ -74,7 +74,7 @@ macro_rules! hex_id {
 hex_id!(NodeId, "n-");
 hex_id!(ChangeId, "c-");
 
-/// A text is no id.
+/// The error for a text that is not an id.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("not an id: expected a prefix and 32 hexadecimal digits, in lower case")]
 pub struct BadId;

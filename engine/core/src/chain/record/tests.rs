@@ -1,4 +1,4 @@
-//! What a record may become, and what is no record.
+//! Changes of a record, and what is not a valid record.
 
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::format;
@@ -37,7 +37,7 @@ fn settings() -> Settings {
 fn create(ids: &[u128]) -> Record {
     let by = node(ids[0]);
     Record::create(&settings(), founders(ids.iter().copied()), by, ChangeId(1_000))
-        .expect("a record that makes sense")
+        .expect("a valid record")
 }
 
 #[test]
@@ -45,7 +45,7 @@ fn a_founder_is_alone_in_every_chain() {
     let record = create(&[7]);
     assert_eq!(record.epoch, 1);
     assert_eq!(record.chains, vec![vec![node(7)]; 4]);
-    let alone = Position {
+    let alone = ChainPosition {
         index: 0,
         predecessor: None,
         successor: None,
@@ -54,12 +54,12 @@ fn a_founder_is_alone_in_every_chain() {
         len: 1,
     };
     assert_eq!(record.position(ShardId(3), node(7)), Some(alone));
-    assert_eq!(record.position(ShardId(4), node(7)), None, "there is no such shard");
-    assert_eq!(record.position(ShardId(0), node(8)), None, "there is no such member");
+    assert_eq!(record.position(ShardId(4), node(7)), None, "no such shard");
+    assert_eq!(record.position(ShardId(0), node(8)), None, "no such member");
 }
 
 #[test]
-fn several_founders_share_the_work_of_the_heads() {
+fn heads_are_spread_over_several_founders() {
     let record = create(&[1, 2, 3]);
     let heads: Vec<NodeId> = record.chains.iter().map(|chain| chain[0]).collect();
     assert_eq!(heads, [1, 1, 2, 3].map(node));
@@ -69,12 +69,12 @@ fn several_founders_share_the_work_of_the_heads() {
 }
 
 #[test]
-fn the_order_of_chains_changes_and_nothing_else() {
+fn reordering_changes_only_the_order() {
     let spread = create(&[1, 2, 3]);
-    let lined_up = spread.reordered(Order::LinedUp, node(1), ChangeId(1)).expect("a change");
+    let lined_up = spread.reordered(ChainOrder::LinedUp, node(1), ChangeId(1)).expect("a change");
     assert_eq!(lined_up.chains, vec![[1, 2, 3].map(node).to_vec(); 4]);
-    lined_up.validate().expect("it makes sense");
-    let again = lined_up.reordered(Order::Spread, node(1), ChangeId(2)).expect("a change");
+    lined_up.validate().expect("a valid record");
+    let again = lined_up.reordered(ChainOrder::Spread, node(1), ChangeId(2)).expect("a change");
     assert_eq!(again.chains, spread.chains);
     assert_eq!((again.epoch, again.change.kind), (3, ChangeKind::Reorder));
     assert_eq!(again.nodes, spread.nodes);
@@ -88,33 +88,33 @@ fn the_order_of_chains_changes_and_nothing_else() {
 }
 
 #[test]
-fn who_left_stays_away() {
+fn a_removed_member_cannot_return_under_its_id() {
     let record = create(&[1, 2]);
     let without = record.removed(node(2), node(1), "suspect", ChangeId(1)).expect("a member");
     assert_eq!(without.chains, vec![vec![node(1)]; 4]);
     assert_eq!(without.retired, [node(2)]);
     assert_eq!(without.epoch, 2);
     let again = without.appended(node(2), info(2), node(1), ChangeId(2));
-    assert_eq!(again, Err(Refused::Retired(node(2))));
+    assert_eq!(again, Err(ChangeError::Retired(node(2))));
     let with = without.appended(node(3), info(2), node(1), ChangeId(2)).expect("a new incarnation");
     assert_eq!(with.chains, vec![vec![node(1), node(3)]; 4]);
     assert_eq!(with.retired, [node(2)]);
 }
 
 #[test]
-fn changes_that_make_no_sense_are_refused() {
+fn impossible_changes_are_refused() {
     let one = create(&[1]);
     let three = create(&[1, 2, 3]);
     let id = ChangeId(1);
     let refused = [
-        (one.removed(node(1), node(1), "", id), Refused::LastMember(node(1))),
-        (one.removed(node(2), node(1), "", id), Refused::NotAMember(node(2))),
-        (one.appended(node(1), info(1), node(1), id), Refused::MemberAlready(node(1))),
-        (three.appended(node(4), info(4), node(1), id), Refused::Full(3)),
-        (one.bumped(node(1), "", ChangeId(1_000)), Refused::ChangeMade(ChangeId(1_000))),
+        (one.removed(node(1), node(1), "", id), ChangeError::LastMember(node(1))),
+        (one.removed(node(2), node(1), "", id), ChangeError::NotAMember(node(2))),
+        (one.appended(node(1), info(1), node(1), id), ChangeError::MemberAlready(node(1))),
+        (three.appended(node(4), info(4), node(1), id), ChangeError::Full(3)),
+        (one.bumped(node(1), "", ChangeId(1_000)), ChangeError::ChangeMade(ChangeId(1_000))),
         (
             Record { epoch: u32::MAX, ..one.clone() }.bumped(node(1), "", id),
-            Refused::EpochsSpent(u32::MAX),
+            ChangeError::EpochsSpent(u32::MAX),
         ),
     ];
     for (change, expected) in refused {
@@ -123,7 +123,7 @@ fn changes_that_make_no_sense_are_refused() {
 }
 
 #[test]
-fn a_long_reason_is_cut_between_letters() {
+fn a_long_reason_is_cut_between_characters() {
     let bumped = create(&[1]).bumped(node(1), &"é".repeat(200), ChangeId(1)).expect("a bump");
     assert_eq!(bumped.change.reason.len(), REASON_BYTES_MAX);
     let reason = format!("x{}", "é".repeat(200));
@@ -132,10 +132,10 @@ fn a_long_reason_is_cut_between_letters() {
 }
 
 #[test]
-fn the_form_of_a_record_is_fixed() {
+fn the_format_of_a_record_is_fixed() {
     let settings = Settings { shards: 1, ..settings() };
     let record = Record::create(&settings, founders([1, 2]), node(2), ChangeId(0xabc))
-        .expect("a record that makes sense")
+        .expect("a valid record")
         .removed(node(2), node(1), "suspect", ChangeId(0xdef))
         .expect("a member");
     let text = String::from_utf8(record.to_bytes()).expect("JSON");
@@ -158,7 +158,7 @@ fn the_form_of_a_record_is_fixed() {
 }
 
 #[test]
-fn fields_of_a_later_day_are_ignored() {
+fn unknown_fields_are_ignored() {
     let record = create(&[1, 2]);
     let text = String::from_utf8(record.to_bytes()).expect("JSON");
     let more = text.replacen("{\"v\":1,", "{\"v\":1,\"hash\":{\"of\":[1]},", 1);
@@ -167,7 +167,7 @@ fn fields_of_a_later_day_are_ignored() {
 }
 
 #[test]
-fn another_version_is_refused_whatever_else_it_says() {
+fn another_version_is_refused_whatever_else_it_contains() {
     for text in [r#"{"v":2}"#, r#"{"epochs":[],"v":2,"chains":"see elsewhere"}"#] {
         let error = Record::from_bytes(text.as_bytes()).expect_err("another version");
         assert_eq!(error, RecordError::Version { got: 2 });
@@ -180,12 +180,12 @@ fn another_version_is_refused_whatever_else_it_says() {
 }
 
 #[test]
-fn what_is_no_record_is_refused() {
+fn bytes_that_are_not_a_record_are_refused() {
     let text = String::from_utf8(create(&[1]).to_bytes()).expect("JSON");
     let upper = text.replace("0003e8", "0003E8");
     assert_ne!(text, upper);
     for text in ["", "{}", "[]", "null", "{\"v\":\"1\"}", "{\"v\":1}", &text[..90], &upper] {
-        let error = Record::from_bytes(text.as_bytes()).expect_err("no record");
+        let error = Record::from_bytes(text.as_bytes()).expect_err("not a record");
         assert!(matches!(error, RecordError::Syntax(_)), "{text}: {error}");
     }
     let long = vec![b' '; RECORD_BYTES_MAX + 1];
@@ -194,7 +194,7 @@ fn what_is_no_record_is_refused() {
 }
 
 #[test]
-fn nonsense_is_refused() {
+fn invalid_records_are_refused() {
     type Spoil = fn(&mut Record);
     let spoils: &[(&str, Spoil)] = &[
         ("cluster", |r| r.cluster = String::new()),
@@ -248,7 +248,7 @@ fn nonsense_is_refused() {
         let mut record = create(&[1, 2, 3]);
         spoil(&mut record);
         let error = record.validate().expect_err(part);
-        let RecordError::Nonsense { what, .. } = &error else { panic!("{number}: {error}") };
+        let RecordError::Invalid { what, .. } = &error else { panic!("{number}: {error}") };
         assert_eq!(what, part, "{number}: {error}");
         let bytes = serde_json::to_vec(&record).expect("JSON");
         assert_eq!(Record::from_bytes(&bytes), Err(error), "{number}");
@@ -258,17 +258,17 @@ fn nonsense_is_refused() {
 }
 
 #[test]
-fn settings_that_make_no_sense_found_nothing() {
+fn invalid_settings_are_refused() {
     let founder = || founders([1]);
     for settings in [
         Settings { shards: 0, ..settings() },
         Settings { shards: u32::MAX, ..settings() },
         Settings { cluster: "a/b".into(), ..settings() },
     ] {
-        Record::create(&settings, founder(), node(1), ChangeId(1)).expect_err("nonsense");
+        Record::create(&settings, founder(), node(1), ChangeId(1)).expect_err("invalid");
     }
-    Record::create(&settings(), founder(), node(2), ChangeId(1)).expect_err("no founder");
-    Record::create(&settings(), founders([]), node(2), ChangeId(1)).expect_err("nobody");
+    Record::create(&settings(), founder(), node(2), ChangeId(1)).expect_err("not a founder");
+    Record::create(&settings(), founders([]), node(2), ChangeId(1)).expect_err("no founders");
     Record::create(&settings(), founders(1..=4), node(1), ChangeId(1)).expect_err("more than rf");
 }
 
@@ -288,12 +288,12 @@ fn the_largest_record_can_be_stored() {
     let founders =
         (0..u128::from(MEMBERS_MAX)).map(|id| (node(u128::MAX - id), info.clone())).collect();
     let mut record = Record::create(&settings, founders, node(u128::MAX), ChangeId(u128::MAX))
-        .expect("a record that makes sense");
+        .expect("a valid record");
     record.retired = (0..RETIRED_MAX as u128).map(node).collect();
     assert!(record.to_bytes().len() < RECORD_BYTES_MAX / 4 * 3);
 }
 
-/// What the property tests do to a record: an attempt, which may be refused.
+/// A change that the property tests attempt; it may be refused.
 #[derive(Clone, Copy, Debug)]
 enum Attempt {
     Remove(u128),
@@ -302,7 +302,7 @@ enum Attempt {
 }
 
 fn attempts() -> impl Strategy<Value = Vec<Attempt>> {
-    // Few ids, so that attempts meet members, retired ones and strangers alike.
+    // Few ids, so that attempts meet members, removed members and unknown nodes alike.
     let id = 1..24_u128;
     let attempt = prop_oneof![
         3 => id.clone().prop_map(Attempt::Remove),
@@ -312,7 +312,7 @@ fn attempts() -> impl Strategy<Value = Vec<Attempt>> {
     prop::collection::vec(attempt, 0..60)
 }
 
-fn attempt(record: &Record, attempt: Attempt, id: ChangeId) -> Result<Record, Refused> {
+fn attempt(record: &Record, attempt: Attempt, id: ChangeId) -> Result<Record, ChangeError> {
     let by = record.members().next().expect("a member");
     match attempt {
         Attempt::Remove(id_) => record.removed(node(id_), by, "suspect", id),
@@ -328,7 +328,7 @@ fn is_subsequence(short: &[NodeId], long: &[NodeId]) -> bool {
 
 proptest! {
     #[test]
-    fn a_history_of_changes_keeps_its_promises(
+    fn a_history_of_changes_keeps_the_invariants(
         founding in prop::collection::btree_set(1..24_u128, 1..5),
         rf in 4..6_u32,
         attempts in attempts(),
@@ -336,7 +336,7 @@ proptest! {
         let by = node(*founding.first().expect("a founder"));
         let settings = Settings { rf, ..settings() };
         let mut record =
-            Record::create(&settings, founders(founding), by, ChangeId(0)).expect("a founding");
+            Record::create(&settings, founders(founding), by, ChangeId(0)).expect("a valid record");
         let mut left = BTreeSet::new();
         let mut bodies = BTreeSet::from([record.to_bytes()]);
         for (number, what) in (1..).zip(attempts) {
@@ -353,16 +353,16 @@ proptest! {
                 let stayed: Vec<NodeId> =
                     old.iter().copied().filter(|node| after.contains(node)).collect();
                 prop_assert!(is_subsequence(&stayed, new), "{:?} became {:?}", old, new);
-                prop_assert_eq!(&new[..stayed.len()], &stayed[..], "who joins stands behind");
+                prop_assert_eq!(&new[..stayed.len()], &stayed[..], "a new member is the tail");
             }
-            prop_assert!(after.is_disjoint(&left), "one that left came back");
+            prop_assert!(after.is_disjoint(&left), "a removed member returned");
             left.extend(before.difference(&after).copied());
             record = next;
         }
     }
 
     #[test]
-    fn rivals_with_the_same_idea_differ(subject in 1..4_u128, one in 1..4_u128, two in 1..4_u128) {
+    fn competing_changes_of_one_kind_differ(subject in 1..4_u128, one in 1..4_u128, two in 1..4_u128) {
         let record = create(&[1, 2, 3]);
         let one = record.removed(node(subject), node(one), "suspect", ChangeId(1)).expect("one");
         let two = record.removed(node(subject), node(two), "suspect", ChangeId(2)).expect("two");
@@ -378,7 +378,7 @@ proptest! {
     }
 
     #[test]
-    fn no_bytes_can_panic_the_reader(bytes: Vec<u8>, cut in 0..600_usize, flip in 0..600_usize) {
+    fn no_bytes_make_the_reader_panic(bytes: Vec<u8>, cut in 0..600_usize, flip in 0..600_usize) {
         let _ = Record::from_bytes(&bytes);
         let mut good = create(&[1, 2]).to_bytes();
         let at = flip % good.len();

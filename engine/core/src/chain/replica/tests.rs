@@ -1,4 +1,4 @@
-//! What two or three replicas say to each other, message by message.
+//! What two or three replicas send each other, frame by frame.
 
 use alloc::collections::BTreeMap;
 use alloc::sync::Arc;
@@ -12,17 +12,19 @@ use catena_protocol::{Op, OpCode, frame};
 use rkyv::util::AlignedVec;
 
 use super::*;
+use crate::chain::outbox::ReplicaReport;
+use crate::chain::record::NodeId;
 use crate::shard::Types;
 
-/// What came out of a replica.
+/// What a replica put out.
 #[derive(Default)]
-struct Out {
+struct TestOutbox {
     replies: Vec<Vec<u8>>,
     frames: BTreeMap<NodeId, Vec<u8>>,
-    reports: Vec<Report>,
+    reports: Vec<ReplicaReport>,
 }
 
-impl Outbox for Out {
+impl Outbox for TestOutbox {
     fn push(&mut self, _conn: ConnId, to: &Header, output: Output<'_>) {
         let mut bytes = Vec::new();
         output.write(to, &mut bytes);
@@ -30,10 +32,10 @@ impl Outbox for Out {
     }
 }
 
-impl Exits for Out {
-    type Bytes<'a> = &'a mut Vec<u8>;
+impl ReplicaOutbox for TestOutbox {
+    type PeerBuffer<'a> = &'a mut Vec<u8>;
 
-    fn encoded(&mut self, _conn: ConnId, replies: &[u8]) {
+    fn send_encoded(&mut self, _conn: ConnId, replies: &[u8]) {
         let mut rest = replies;
         while !rest.is_empty() {
             let len = u32::from_le_bytes([rest[12], rest[13], rest[14], rest[15]]) as usize;
@@ -42,19 +44,19 @@ impl Exits for Out {
         }
     }
 
-    fn peer(&mut self, node: NodeId) -> Option<&mut Vec<u8>> {
+    fn peer_buffer(&mut self, node: NodeId) -> Option<&mut Vec<u8>> {
         Some(self.frames.entry(node).or_default())
     }
 
-    fn report(&mut self, _shard: ShardId, report: Report) {
+    fn report(&mut self, _shard: ShardId, report: ReplicaReport) {
         self.reports.push(report);
     }
 }
 
-/// Nodes 1, 2, … as a chain, in whose links nothing moves by itself.
-struct Chain {
+/// Nodes 1, 2, … as a chain, in whose links frames move only on request.
+struct TestChain {
     replicas: BTreeMap<NodeId, Replica>,
-    out: BTreeMap<NodeId, Out>,
+    out: BTreeMap<NodeId, TestOutbox>,
     clock: Time,
 }
 
@@ -64,28 +66,28 @@ fn node(number: u128) -> NodeId {
     NodeId(number)
 }
 
-impl Chain {
-    fn new(len: u128) -> Chain {
+impl TestChain {
+    fn new(len: u128) -> TestChain {
         let mut chain =
-            Chain { replicas: BTreeMap::new(), out: BTreeMap::new(), clock: Time(1_000) };
+            TestChain { replicas: BTreeMap::new(), out: BTreeMap::new(), clock: Time(1_000) };
         for number in 1..=len {
-            chain.add(number, Post::default());
+            chain.add(number, Assignment::default());
         }
-        chain.epoch(1, &(1..=len).collect::<Vec<_>>());
+        chain.start_epoch(1, &(1..=len).collect::<Vec<_>>());
         chain
     }
 
-    fn add(&mut self, number: u128, post: Post) {
+    fn add(&mut self, number: u128, assignment: Assignment) {
         let shard = Shard::new(ShardId(0), 1, Arc::new(Types::default()));
-        self.replicas.insert(node(number), Replica::new(shard, post, Rules::default()));
-        self.out.insert(node(number), Out::default());
+        self.replicas.insert(node(number), Replica::new(shard, assignment, Rules::default()));
+        self.out.insert(node(number), TestOutbox::default());
     }
 
-    /// Tells all members of an epoch, who may act at once and read for ever.
-    fn epoch(&mut self, epoch: u32, members: &[u128]) {
+    /// Starts an epoch, in which all members may act at once and read for ever.
+    fn start_epoch(&mut self, epoch: u32, members: &[u128]) {
         for (at, number) in members.iter().enumerate() {
             let beside = |at: Option<usize>| at.and_then(|at| members.get(at)).map(|it| node(*it));
-            let post = Post {
+            let assignment = Assignment {
                 epoch,
                 member: true,
                 predecessor: beside(at.checked_sub(1)),
@@ -93,20 +95,20 @@ impl Chain {
                 active: true,
                 lease: Some(Time(u64::MAX)),
                 writable: true,
-                ..Post::default()
+                ..Assignment::default()
             };
-            self.post(*number, post);
+            self.assign(*number, assignment);
         }
     }
 
-    fn post(&mut self, number: u128, post: Post) {
+    fn assign(&mut self, number: u128, assignment: Assignment) {
         let id = node(number);
         let out = self.out.get_mut(&id).unwrap();
-        self.replicas.get_mut(&id).unwrap().on_post(post, out);
+        self.replicas.get_mut(&id).unwrap().on_assignment(assignment, out);
     }
 
-    /// A client asks; what it is told by now.
-    fn ask(&mut self, number: u128, day: Time, header: Header, op: &Op<'_>) -> Vec<Status> {
+    /// Sends a client's request; returns the replies so far.
+    fn request(&mut self, number: u128, day: Time, header: Header, op: &Op<'_>) -> Vec<Status> {
         let header = Header { op: op.code().to_wire(), ..header };
         let mut bytes = Vec::new();
         frame::write(&mut bytes, &header, |out| op.encode(out)).unwrap();
@@ -116,28 +118,33 @@ impl Chain {
         let id = node(number);
         let out = self.out.get_mut(&id).unwrap();
         self.replicas.get_mut(&id).unwrap().on_request(self.clock, moment, ConnId(1), &frame, out);
-        self.told(number)
+        self.statuses(number)
     }
 
-    fn told(&mut self, number: u128) -> Vec<Status> {
+    fn statuses(&mut self, number: u128) -> Vec<Status> {
         let replies = core::mem::take(&mut self.out.get_mut(&node(number)).unwrap().replies);
         let status = |reply: Vec<u8>| u16::from_le_bytes([reply[10], reply[11]]);
         replies.into_iter().map(|reply| Status::from_wire(status(reply)).unwrap()).collect()
     }
 
-    /// Opens a session and adds to a counter; what the client is told at once.
+    /// Opens a session and adds to a counter; returns the replies that come at once.
     fn add_one(&mut self, number: u128, session: u64, request: u64) -> Vec<Status> {
         let header = Header { session, ..Header::new(FrameKind::Request) };
         let born_us = DAY.0;
         let open = Op::Session(SessionOp::Open { born_us, nonce: 1, ttl_ms: 0 });
-        let mut told = self.ask(number, DAY, header, &open);
+        let mut statuses = self.request(number, DAY, header, &open);
         let header = Header { number: request, object: ObjectId(1), acked_gap: 1, ..header };
-        told.extend(self.ask(number, DAY, header, &Op::Counter(CounterOp::Add { delta: 1 })));
-        told
+        statuses.extend(self.request(
+            number,
+            DAY,
+            header,
+            &Op::Counter(CounterOp::Add { delta: 1 }),
+        ));
+        statuses
     }
 
-    /// Carries everything that a node has for another; says how many frames that were.
-    fn carry(&mut self, from: u128, to: u128) -> usize {
+    /// Delivers everything that a node has sent to another; returns the number of frames.
+    fn deliver(&mut self, from: u128, to: u128) -> usize {
         let (from, to) = (node(from), node(to));
         let out = self.out.get_mut(&from).unwrap();
         self.replicas.get_mut(&from).unwrap().flush(out);
@@ -159,9 +166,9 @@ impl Chain {
         count
     }
 
-    /// Carries everything between two nodes until they have nothing more to say.
-    fn settle(&mut self, a: u128, b: u128) {
-        while self.carry(a, b) + self.carry(b, a) > 0 {}
+    /// Delivers everything between two nodes until they send nothing more.
+    fn deliver_all(&mut self, a: u128, b: u128) {
+        while self.deliver(a, b) + self.deliver(b, a) > 0 {}
     }
 
     fn replica(&self, number: u128) -> &Replica {
@@ -176,235 +183,237 @@ fn aligned(bytes: &[u8]) -> AlignedVec<16> {
 }
 
 #[test]
-fn an_answer_waits_for_the_tail() {
-    let mut chain = Chain::new(3);
-    chain.settle(1, 2);
-    chain.settle(2, 3);
+fn a_reply_waits_for_the_tail() {
+    let mut chain = TestChain::new(3);
+    chain.deliver_all(1, 2);
+    chain.deliver_all(2, 3);
     assert_eq!(chain.add_one(1, 7, 1), []);
-    chain.settle(1, 2);
-    assert_eq!(chain.told(1), []);
-    chain.settle(2, 3);
-    chain.settle(1, 2);
-    assert_eq!(chain.told(1), [Status::Ok, Status::Ok]);
+    chain.deliver_all(1, 2);
+    assert_eq!(chain.statuses(1), []);
+    chain.deliver_all(2, 3);
+    chain.deliver_all(1, 2);
+    assert_eq!(chain.statuses(1), [Status::Ok, Status::Ok]);
     assert_eq!(chain.replica(3).hash(), chain.replica(1).hash());
 }
 
-/// A successor that says where it is says nothing of those behind it.
+/// A successor that sends its position acknowledges nothing for the replicas behind it.
 #[test]
-fn to_resume_is_not_to_acknowledge() {
-    let mut chain = Chain::new(3);
-    chain.settle(1, 2);
+fn a_position_is_no_acknowledgement() {
+    let mut chain = TestChain::new(3);
+    chain.deliver_all(1, 2);
     assert_eq!(chain.add_one(1, 7, 1), []);
-    chain.settle(1, 2);
-    chain.epoch(2, &[1, 2, 3]);
-    chain.settle(1, 2);
+    chain.deliver_all(1, 2);
+    chain.start_epoch(2, &[1, 2, 3]);
+    chain.deliver_all(1, 2);
     assert_eq!(chain.replica(2).applied(), 2);
-    assert_eq!((chain.replica(1).committed(), chain.told(1)), (0, vec![]));
-    chain.settle(2, 3);
-    chain.settle(1, 2);
-    assert_eq!((chain.replica(1).committed(), chain.told(1)), (2, vec![Status::Ok; 2]));
+    assert_eq!((chain.replica(1).committed(), chain.statuses(1)), (0, vec![]));
+    chain.deliver_all(2, 3);
+    chain.deliver_all(1, 2);
+    assert_eq!((chain.replica(1).committed(), chain.statuses(1)), (2, vec![Status::Ok; 2]));
 }
 
-/// Nothing else may ever come that would have it repeated.
+/// No later frame would cause it to be repeated.
 #[test]
-fn an_acknowledgement_that_was_lost_with_a_link_is_repeated() {
-    let mut chain = Chain::new(2);
-    chain.settle(1, 2);
+fn an_acknowledgement_lost_with_a_link_is_repeated() {
+    let mut chain = TestChain::new(2);
+    chain.deliver_all(1, 2);
     chain.add_one(1, 7, 1);
-    chain.carry(1, 2);
+    chain.deliver(1, 2);
     let out = chain.out.get_mut(&node(2)).unwrap();
     chain.replicas.get_mut(&node(2)).unwrap().flush(out);
     assert!(!core::mem::take(&mut out.frames).is_empty(), "the acknowledgement is lost");
     chain.replicas.get_mut(&node(1)).unwrap().on_link(node(2));
     chain.replicas.get_mut(&node(2)).unwrap().on_link(node(1));
-    chain.settle(1, 2);
-    assert_eq!(chain.told(1), [Status::Ok, Status::Ok]);
+    chain.deliver_all(1, 2);
+    assert_eq!(chain.statuses(1), [Status::Ok, Status::Ok]);
 }
 
 #[test]
 fn a_request_may_name_the_epoch() {
-    let mut chain = Chain::new(2);
-    chain.epoch(5, &[1, 2]);
-    chain.settle(1, 2);
+    let mut chain = TestChain::new(2);
+    chain.start_epoch(5, &[1, 2]);
+    chain.deliver_all(1, 2);
     let header = Header { session: 7, epoch: 5, ..Header::new(FrameKind::Request) };
     let open = Op::Session(SessionOp::Open { born_us: DAY.0, nonce: 1, ttl_ms: 0 });
-    assert_eq!(chain.ask(1, DAY, header, &open), []);
-    chain.settle(1, 2);
-    assert_eq!(chain.told(1), [Status::Ok]);
+    assert_eq!(chain.request(1, DAY, header, &open), []);
+    chain.deliver_all(1, 2);
+    assert_eq!(chain.statuses(1), [Status::Ok]);
     let header = Header { epoch: 4, ..header };
-    assert_eq!(chain.ask(1, DAY, header, &open), [Status::WrongEpoch]);
-    // Nobody else is there any more.
-    chain.epoch(6, &[1]);
+    assert_eq!(chain.request(1, DAY, header, &open), [Status::WrongEpoch]);
+    // It is the only member now.
+    chain.start_epoch(6, &[1]);
     let header = Header { epoch: 5, ..header };
-    assert_eq!(chain.ask(1, DAY, header, &open), [Status::WrongEpoch]);
+    assert_eq!(chain.request(1, DAY, header, &open), [Status::WrongEpoch]);
     let header = Header { epoch: 6, ..header };
-    assert_eq!(chain.ask(1, DAY, header, &open), [Status::Ok]);
+    assert_eq!(chain.request(1, DAY, header, &open), [Status::Ok]);
 }
 
-/// Time is the head's: a reader whose day is further on must not take its next entry for one from the
-/// past.
+/// Time is the head's: a read at a node whose clock is ahead must not make its next entry one from
+/// the past.
 #[test]
-fn a_read_does_not_bring_time_forward() {
-    let mut chain = Chain::new(2);
-    chain.settle(1, 2);
+fn a_read_does_not_advance_time() {
+    let mut chain = TestChain::new(2);
+    chain.deliver_all(1, 2);
     chain.add_one(1, 7, 1);
-    chain.settle(1, 2);
+    chain.deliver_all(1, 2);
     let get = Op::Counter(CounterOp::Get);
     let header = Header { object: ObjectId(1), ..Header::new(FrameKind::Request) };
-    assert_eq!(chain.ask(2, DAY.plus_ms(60_000), header, &get), [Status::Ok]);
+    assert_eq!(chain.request(2, DAY.plus_ms(60_000), header, &get), [Status::Ok]);
     chain.add_one(1, 7, 2);
-    chain.settle(1, 2);
-    assert_eq!(chain.told(1), [Status::Ok; 2]);
+    chain.deliver_all(1, 2);
+    assert_eq!(chain.statuses(1), [Status::Ok; 2]);
     assert_eq!(chain.out[&node(2)].reports, []);
 }
 
-/// An update that is refused has only read. Whoever may not read may not refuse it either: it may
-/// have been replaced long ago.
+/// An update that is refused has only read. Without a lease it must not be refused either, because
+/// the state may be stale.
 #[test]
-fn without_a_lease_nothing_is_refused_for_what_the_state_is() {
-    let mut chain = Chain::new(2);
-    chain.settle(1, 2);
-    let post = Post { lease: Some(Time(500)), ..chain.replica(1).post().clone() };
-    chain.post(1, post);
+fn without_a_lease_the_state_refuses_nothing() {
+    let mut chain = TestChain::new(2);
+    chain.deliver_all(1, 2);
+    let assignment = Assignment { lease: Some(Time(500)), ..chain.replica(1).assignment().clone() };
+    chain.assign(1, assignment);
     let header =
         Header { session: 9, number: 1, object: ObjectId(1), ..Header::new(FrameKind::Request) };
     let add = Op::Counter(CounterOp::Add { delta: 1 });
-    assert_eq!(chain.ask(1, DAY, header, &add), [Status::Busy]);
-    let post = Post { lease: Some(Time(2_000)), ..chain.replica(1).post().clone() };
-    chain.post(1, post);
-    assert_eq!(chain.ask(1, DAY, header, &add), [Status::SessionUnknown]);
+    assert_eq!(chain.request(1, DAY, header, &add), [Status::Busy]);
+    let assignment =
+        Assignment { lease: Some(Time(2_000)), ..chain.replica(1).assignment().clone() };
+    chain.assign(1, assignment);
+    assert_eq!(chain.request(1, DAY, header, &add), [Status::SessionUnknown]);
 }
 
-/// A shard that nothing was written to has state nevertheless: that there is nothing.
+/// The state of an empty shard has to be transferred and acknowledged, too.
 #[test]
-fn a_learner_of_an_empty_shard_has_to_say_that_it_has_it() {
-    let mut chain = Chain::new(1);
-    chain.add(2, Post::default());
-    chain.replicas.get_mut(&node(1)).unwrap().teach(node(2));
+fn a_learner_of_an_empty_shard_has_to_acknowledge_its_state() {
+    let mut chain = TestChain::new(1);
+    chain.add(2, Assignment::default());
+    chain.replicas.get_mut(&node(1)).unwrap().start_transfer(node(2));
     assert!(!chain.replica(1).is_synced(node(2)));
 }
 
-/// A learner whose link comes up only after it was to be taught has missed nothing.
+/// A learner whose link comes up only after the transfer was started has missed nothing.
 #[test]
-fn a_new_link_does_not_end_a_lesson_that_has_not_begun() {
-    let mut chain = Chain::new(1);
-    chain.add(2, Post::default());
-    let learner = Post { epoch: 1, predecessor: Some(node(1)), ..Post::default() };
-    chain.post(2, learner);
+fn a_new_link_does_not_stop_a_transfer_that_has_not_begun() {
+    let mut chain = TestChain::new(1);
+    chain.add(2, Assignment::default());
+    let learner = Assignment { epoch: 1, predecessor: Some(node(1)), ..Assignment::default() };
+    chain.assign(2, learner);
     chain.add_one(1, 7, 1);
-    let teacher = chain.replicas.get_mut(&node(1)).unwrap();
-    teacher.teach(node(2));
-    teacher.on_link(node(2));
-    chain.settle(1, 2);
+    let source = chain.replicas.get_mut(&node(1)).unwrap();
+    source.start_transfer(node(2));
+    source.on_link(node(2));
+    chain.deliver_all(1, 2);
     assert!(chain.replica(1).is_synced(node(2)));
     assert_eq!(chain.replica(2).shard().digest(), chain.replica(1).shard().digest());
 }
 
-/// What it has of another life's lesson does not count.
+/// An acknowledgement of an earlier incarnation's transfer does not count.
 #[test]
-fn a_learner_that_acknowledges_less_than_the_state_has_not_learned_it() {
-    let mut chain = Chain::new(1);
-    chain.add(2, Post::default());
+fn an_acknowledgement_before_the_state_does_not_count() {
+    let mut chain = TestChain::new(1);
+    chain.add(2, Assignment::default());
     chain.add_one(1, 7, 1);
-    let (teacher, out) =
+    let (source, out) =
         (chain.replicas.get_mut(&node(1)).unwrap(), chain.out.get_mut(&node(1)).unwrap());
-    teacher.teach(node(2));
+    source.start_transfer(node(2));
     let ack = |index| peer::header(FrameKind::Ack, ShardId(0), 1, index);
-    teacher.on_ack(node(2), &ack(teacher.applied() - 1), out);
-    assert!(!teacher.has_taught(node(2)) && !teacher.is_near(node(2)));
-    teacher.on_ack(node(2), &ack(teacher.applied()), out);
-    assert!(teacher.is_synced(node(2)));
+    source.on_ack(node(2), &ack(source.applied() - 1), out);
+    assert!(!source.has_state(node(2)) && !source.is_nearly_synced(node(2)));
+    source.on_ack(node(2), &ack(source.applied()), out);
+    assert!(source.is_synced(node(2)));
 }
 
-/// While updates come without a pause, a learner never has everything. It need not: what it lacks
-/// nobody was told of, and nobody is before it has it.
+/// While updates arrive without a pause, a learner never has everything. It need not: no reply
+/// depends on what it lacks, and none will before it has it.
 #[test]
 fn a_learner_is_synced_when_it_has_what_was_acknowledged() {
-    let mut chain = Chain::new(1);
-    chain.add(2, Post::default());
-    let learner = Post { epoch: 1, predecessor: Some(node(1)), ..Post::default() };
-    chain.post(2, learner);
+    let mut chain = TestChain::new(1);
+    chain.add(2, Assignment::default());
+    let learner = Assignment { epoch: 1, predecessor: Some(node(1)), ..Assignment::default() };
+    chain.assign(2, learner);
     chain.add_one(1, 7, 1);
-    chain.replicas.get_mut(&node(1)).unwrap().teach(node(2));
-    chain.settle(1, 2);
-    let gated = Post { gate: Some(node(2)), ..chain.replica(1).post().clone() };
-    chain.post(1, gated);
-    chain.told(1);
+    chain.replicas.get_mut(&node(1)).unwrap().start_transfer(node(2));
+    chain.deliver_all(1, 2);
+    let gated = Assignment { gate: Some(node(2)), ..chain.replica(1).assignment().clone() };
+    chain.assign(1, gated);
+    chain.statuses(1);
     assert_eq!(chain.add_one(1, 7, 2), []);
-    let teacher = chain.replica(1);
-    assert!(teacher.applied() > teacher.committed() && teacher.is_synced(node(2)));
-    chain.settle(1, 2);
-    assert_eq!(chain.told(1), [Status::Ok; 2]);
+    let source = chain.replica(1);
+    assert!(source.applied() > source.committed() && source.is_synced(node(2)));
+    chain.deliver_all(1, 2);
+    assert_eq!(chain.statuses(1), [Status::Ok; 2]);
 }
 
-/// The head of a later epoch is not served what an older one's members had acknowledged to others.
+/// An acknowledgement of an older epoch does not count in a later one.
 #[test]
-fn what_another_epoch_acknowledged_is_not_taken() {
-    let mut chain = Chain::new(2);
-    chain.settle(1, 2);
+fn acknowledgements_of_another_epoch_are_ignored() {
+    let mut chain = TestChain::new(2);
+    chain.deliver_all(1, 2);
     chain.add_one(1, 7, 1);
-    chain.carry(1, 2);
-    let inactive = Post { epoch: 2, active: false, ..chain.replica(1).post().clone() };
-    chain.post(1, inactive.clone());
-    chain.carry(2, 1);
-    chain.post(1, Post { active: true, ..inactive });
-    assert_eq!(chain.told(1), []);
-    let behind = Post { epoch: 2, ..chain.replica(2).post().clone() };
-    chain.post(2, behind);
-    chain.settle(1, 2);
-    assert_eq!(chain.told(1), [Status::Ok, Status::Ok]);
+    chain.deliver(1, 2);
+    let inactive = Assignment { epoch: 2, active: false, ..chain.replica(1).assignment().clone() };
+    chain.assign(1, inactive.clone());
+    chain.deliver(2, 1);
+    chain.assign(1, Assignment { active: true, ..inactive });
+    assert_eq!(chain.statuses(1), []);
+    let behind = Assignment { epoch: 2, ..chain.replica(2).assignment().clone() };
+    chain.assign(2, behind);
+    chain.deliver_all(1, 2);
+    assert_eq!(chain.statuses(1), [Status::Ok, Status::Ok]);
 }
 
 #[test]
-fn op_codes_tell_reads() {
+fn op_codes_distinguish_reads() {
     let header = |op: OpCode| Header { op: op.to_wire(), ..Header::new(FrameKind::Request) };
     assert!(is_read(&header(OpCode::CounterGet)));
     assert!(!is_read(&header(OpCode::CounterAdd)));
     assert!(!is_read(&header(OpCode::SessionOpen)));
 }
 
-/// Heads that rest take nothing, and are at rest when all have what they took.
+/// Quiescing heads accept no updates, and are quiesced when all members have what they accepted.
 #[test]
-fn a_head_comes_to_rest() {
-    let mut chain = Chain::new(2);
-    chain.settle(1, 2);
+fn a_head_quiesces() {
+    let mut chain = TestChain::new(2);
+    chain.deliver_all(1, 2);
     assert_eq!(chain.add_one(1, 7, 1), []);
     for number in [1, 2] {
-        let resting = Post { resting: true, ..chain.replica(number).post().clone() };
-        chain.post(number, resting);
+        let quiescing =
+            Assignment { quiescing: true, ..chain.replica(number).assignment().clone() };
+        chain.assign(number, quiescing);
     }
-    assert!(!chain.replica(1).is_at_rest() && chain.replica(2).is_at_rest());
+    assert!(!chain.replica(1).is_quiesced() && chain.replica(2).is_quiesced());
     assert_eq!(chain.add_one(1, 7, 2), [Status::Busy; 2]);
-    assert_eq!(chain.replica(1).next_due(), None, "time ends nothing");
-    chain.settle(1, 2);
-    assert_eq!(chain.told(1), [Status::Ok; 2]);
-    assert!(chain.replica(1).is_at_rest());
+    assert_eq!(chain.replica(1).next_due(), None, "no deadline passes");
+    chain.deliver_all(1, 2);
+    assert_eq!(chain.statuses(1), [Status::Ok; 2]);
+    assert!(chain.replica(1).is_quiesced());
 
-    // In the other order it goes on where it was.
-    chain.epoch(2, &[2, 1]);
-    chain.settle(1, 2);
+    // In the other order the log continues.
+    chain.start_epoch(2, &[2, 1]);
+    chain.deliver_all(1, 2);
     assert_eq!(chain.add_one(2, 7, 2), []);
-    chain.settle(1, 2);
-    assert_eq!(chain.told(2), [Status::Ok; 2]);
+    chain.deliver_all(1, 2);
+    assert_eq!(chain.statuses(2), [Status::Ok; 2]);
     assert_eq!(chain.replica(1).hash(), chain.replica(2).hash());
     assert_eq!(chain.add_one(1, 7, 3), [Status::NotHead; 2]);
 }
 
-/// The time of a head goes on with every request; that of the others only with what took effect.
+/// The time of a head advances with every request; that of other replicas only with entries.
 #[test]
-fn who_is_no_head_any_more_forgets_time_in_which_nothing_happened() {
-    let mut chain = Chain::new(2);
-    chain.settle(1, 2);
+fn a_former_head_forgets_time_without_entries() {
+    let mut chain = TestChain::new(2);
+    chain.deliver_all(1, 2);
     chain.add_one(1, 7, 1);
-    chain.settle(1, 2);
-    chain.told(1);
+    chain.deliver_all(1, 2);
+    chain.statuses(1);
     let header = Header { object: ObjectId(1), ..Header::new(FrameKind::Request) };
     let later = Time(DAY.0 + 1_000_000);
-    assert_eq!(chain.ask(1, later, header, &Op::Counter(CounterOp::Get)), [Status::Ok]);
-    chain.epoch(2, &[2, 1]);
-    chain.settle(1, 2);
+    assert_eq!(chain.request(1, later, header, &Op::Counter(CounterOp::Get)), [Status::Ok]);
+    chain.start_epoch(2, &[2, 1]);
+    chain.deliver_all(1, 2);
     chain.add_one(2, 7, 2);
-    chain.settle(1, 2);
-    assert_eq!(chain.told(2), [Status::Ok; 2]);
+    chain.deliver_all(1, 2);
+    assert_eq!(chain.statuses(2), [Status::Ok; 2]);
     assert!(chain.out.values().all(|out| out.reports.is_empty()));
 }

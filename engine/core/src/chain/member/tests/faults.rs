@@ -1,68 +1,73 @@
-//! How much goes wrong.
+//! The rates of faults.
 
-use super::chance::Chance;
-use super::world::Fate;
+use super::cluster::ProposalFate;
+use super::random::TestRandom;
 
-/// Of a thousand messages, accesses or turns (five a second), how many.
+/// How many of a thousand messages, requests or intervals (five a second) have a fault.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Faults {
-    /// Messages that are lost …
+pub(super) struct FaultRates {
+    /// Messages that are lost.
     pub(super) lost: u64,
-    /// … those with a record in particular …
+    /// Messages with a record that are lost.
     pub(super) record_lost: u64,
-    /// … that arrive twice …
+    /// Messages that arrive twice.
     pub(super) repeated: u64,
-    /// … or up to three seconds late.
+    /// Messages that are up to three seconds late.
     pub(super) late: u64,
-    /// Links cut, in one direction or both, for up to four seconds.
+    /// Links that are cut, in one direction or both, for up to four seconds.
     pub(super) cut: u64,
-    /// Nodes that do not run for up to three seconds.
+    /// Nodes that are paused for up to three seconds.
     pub(super) paused: u64,
-    /// Nodes whose cores do not look at what they are told for up to five seconds.
+    /// Nodes whose cores take no views for up to five seconds.
     pub(super) stuck: u64,
     /// The same at the moment of a proposal.
     pub(super) stuck_then: u64,
-    /// Nodes that end without a word; they come back.
+    /// Nodes that crash and start again.
     pub(super) crashed: u64,
     /// Suspicions without a reason: links, stalls, operators, nodes that leave.
     pub(super) suspected: u64,
-    /// Accesses to the register that do not reach it …
+    /// Requests to the register that are lost.
     pub(super) access_lost: u64,
-    /// … whose answer is lost …
-    pub(super) answer_lost: u64,
-    /// … that arrive up to four seconds late …
+    /// Requests whose reply is lost.
+    pub(super) reply_lost: u64,
+    /// Requests that are up to four seconds late.
     pub(super) access_late: u64,
-    /// … that somebody on the way repeats, so that the answer is that to the repetition …
+    /// Requests that an intermediary retries, so that the reply is that to the retry.
     pub(super) access_repeated: u64,
-    /// … or that are refused unseen, or not allowed.
+    /// Requests that are refused without being compared, or not permitted.
     pub(super) conflict: u64,
     /// Nodes that do not reach the register for up to six seconds.
     pub(super) outage: u64,
-    /// Changes upon which some nodes are cut off from the others and from the register for seconds.
-    pub(super) ambushed: u64,
-    /// Changes after which a node, the new one if there is one, removes whomever it can.
-    pub(super) purged: u64,
-    /// Proposals that arrive late, while their sender restarts.
-    pub(super) amnesia: u64,
+    /// Changes after which some nodes are cut off from the others and from the register for
+    /// seconds.
+    pub(super) isolated_after_change: u64,
+    /// Changes after which a node, the new one if there is one, removes all others.
+    pub(super) removed_after_change: u64,
+    /// Proposals to append that arrive late, after their sender restarts.
+    pub(super) restarted_during_append: u64,
 }
 
-impl Faults {
-    /// Another mixture for every seed, so that none hides what another would show; and often one that
-    /// does nothing but attack where it hurts.
-    pub(super) fn random(chance: &mut Chance) -> Faults {
-        let attack = Faults { purged: 500, ambushed: 700, ..Faults::default() };
-        match chance.between(0, 5) {
-            0 => Faults { record_lost: 950, ..attack },
-            1 => Faults { access_repeated: 500, ..attack },
-            2 => Faults { amnesia: 700, ..attack },
-            _ => Faults::mixture(chance),
+impl FaultRates {
+    /// Draws rates for a seed. The seeds differ, so that no fault hides what another would show;
+    /// and some only attack the most vulnerable moments.
+    pub(super) fn random(random: &mut TestRandom) -> FaultRates {
+        let attack = FaultRates {
+            removed_after_change: 500,
+            isolated_after_change: 700,
+            ..FaultRates::default()
+        };
+        match random.between(0, 5) {
+            0 => FaultRates { record_lost: 950, ..attack },
+            1 => FaultRates { access_repeated: 500, ..attack },
+            2 => FaultRates { restarted_during_append: 700, ..attack },
+            _ => FaultRates::mixture(random),
         }
     }
 
-    fn mixture(chance: &mut Chance) -> Faults {
-        let record_lost = chance.pick(&[0, 0, 300, 950]);
-        let mut some = |most: u64| if chance.happens(500) { chance.between(0, most) } else { 0 };
-        Faults {
+    fn mixture(random: &mut TestRandom) -> FaultRates {
+        let record_lost = random.pick(&[0, 0, 300, 950]);
+        let mut some = |most: u64| if random.happens(500) { random.between(0, most) } else { 0 };
+        FaultRates {
             lost: some(300),
             record_lost,
             repeated: some(200),
@@ -74,27 +79,27 @@ impl Faults {
             crashed: some(8),
             suspected: some(40),
             access_lost: some(150),
-            answer_lost: some(300),
+            reply_lost: some(300),
             access_late: some(200),
             access_repeated: some(200),
             conflict: some(200),
             outage: some(20),
-            ambushed: some(900),
-            purged: some(900),
-            amnesia: some(900),
+            isolated_after_change: some(900),
+            removed_after_change: some(900),
+            restarted_during_append: some(900),
         }
     }
 
-    /// What becomes of a proposal.
-    pub(super) fn fate(&self, chance: &mut Chance) -> Fate {
-        if chance.happens(self.access_late) {
-            Fate::Late(chance.between(20, 4_000))
-        } else if chance.happens(self.conflict) {
-            chance.pick(&[Fate::Conflict, Fate::Failed])
-        } else if chance.happens(self.access_repeated) {
-            Fate::Repeated
+    /// Draws what happens to a proposal.
+    pub(super) fn fate(&self, random: &mut TestRandom) -> ProposalFate {
+        if random.happens(self.access_late) {
+            ProposalFate::Late(random.between(20, 4_000))
+        } else if random.happens(self.conflict) {
+            random.pick(&[ProposalFate::Conflict, ProposalFate::Failed])
+        } else if random.happens(self.access_repeated) {
+            ProposalFate::Repeated
         } else {
-            Fate::Plain
+            ProposalFate::Plain
         }
     }
 }

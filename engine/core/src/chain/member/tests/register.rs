@@ -1,6 +1,6 @@
-//! A register that can be trusted; the way to it cannot.
+//! A reliable register, behind an unreliable network.
 
-use crate::chain::member::{Outcome, Reading};
+use crate::chain::member::{CasOutcome, ReadOutcome};
 use crate::chain::record::RecordToken;
 use crate::chain::record::{ChangeKind, Record};
 use alloc::boxed::Box;
@@ -9,32 +9,32 @@ use alloc::vec;
 
 /// The record, and how often it was written.
 #[derive(Debug, Default)]
-pub(super) struct Register {
+pub(super) struct TestRegister {
     record: Option<Record>,
     version: u64,
 }
 
-impl Register {
+impl TestRegister {
     pub(super) fn record(&self) -> Option<&Record> {
         self.record.as_ref()
     }
 
-    pub(super) fn read(&self) -> Reading {
+    pub(super) fn read(&self) -> ReadOutcome {
         match &self.record {
-            Some(record) => Reading::Record(Box::new(record.clone()), self.token()),
-            None => Reading::Empty,
+            Some(record) => ReadOutcome::Record(Box::new(record.clone()), self.token()),
+            None => ReadOutcome::Empty,
         }
     }
 
-    /// Writes a record over the one with that token, or over none.
-    pub(super) fn swap(&mut self, base: Option<&RecordToken>, record: &Record) -> Outcome {
+    /// Replaces the record with that token, or creates it.
+    pub(super) fn swap(&mut self, base: Option<&RecordToken>, record: &Record) -> CasOutcome {
         let is_base = match (base, &self.record) {
             (None, None) => true,
             (Some(token), Some(_)) => *token == self.token(),
             _ => false,
         };
         if !is_base {
-            return Outcome::Lost;
+            return CasOutcome::Lost;
         }
         record.validate().expect("only records are proposed");
         if let Some(before) = &self.record {
@@ -42,7 +42,7 @@ impl Register {
         }
         self.record = Some(record.clone());
         self.version += 1;
-        Outcome::Won(self.token())
+        CasOutcome::Won(self.token())
     }
 
     fn token(&self) -> RecordToken {
@@ -50,7 +50,8 @@ impl Register {
     }
 }
 
-/// A change is what it says, and survivors keep their order, unless that is what changes.
+/// Asserts that a change is what it claims, and that the remaining members keep their order, unless
+/// that is what changes.
 fn assert_is_one_step(before: &Record, after: &Record) {
     assert_eq!(after.epoch, before.epoch + 1);
     assert_ne!(after.change.id, before.change.id);
@@ -59,7 +60,7 @@ fn assert_is_one_step(before: &Record, after: &Record) {
     for (before, after) in before.chains.iter().zip(&after.chains) {
         let mut expected = before.clone();
         match after.as_slice() {
-            // Nobody was left.
+            // All members were lost.
             [sole] if subject == Some(*sole) => expected = vec![*sole],
             _ => {
                 expected.retain(|node| Some(*node) != subject);

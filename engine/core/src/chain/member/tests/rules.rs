@@ -1,32 +1,32 @@
-//! Each rule is missed by some seed.
+//! For each rule, some seed fails without it.
 //!
-//! Three rules need replicas, logs or clients to be missed, and are left to the simulator:
-//! `clean_wait` and `epoch_check`, which the replica keeps, and `fresh_incarnation`, whose lack loses
-//! data without anybody reading or acting out of turn. `tests/chain_model` finds the first and the
-//! last.
+//! Three rules need replicas, logs or clients for that, and are left to the simulator: `clean_wait`
+//! and `epoch_check`, which the replica follows, and `fresh_incarnation`, without which data is
+//! lost although no node reads or acts when it must not. `tests/chain_model` covers the first and
+//! the last.
 
-use super::seeds::is_harmed;
+use super::seeds::is_violated;
 use crate::chain::rules::Rules;
 
 const SEEDS_MAX: u64 = 2_000;
 
-fn missed(rule: &str) {
+fn check_noticed(rule: &str) {
     let rules = Rules::without(rule).expect("a rule of this name");
-    let seed = (0..SEEDS_MAX).find(|seed| is_harmed(*seed, rules));
+    let seed = (0..SEEDS_MAX).find(|seed| is_violated(*seed, rules));
     println!("without {rule}: {seed:?}");
-    assert!(seed.is_some(), "nobody misses {rule} in {SEEDS_MAX} seeds");
+    assert!(seed.is_some(), "no seed of {SEEDS_MAX} fails without {rule}");
 }
 
-macro_rules! each_is_missed {
+macro_rules! each_is_noticed {
     ($($rule:ident),* $(,)?) => {$(
         #[test]
         fn $rule() {
-            missed(stringify!($rule));
+            check_noticed(stringify!($rule));
         }
     )*};
 }
 
-each_is_missed!(
+each_is_noticed!(
     drain,
     gate,
     stop_grant,

@@ -1,4 +1,4 @@
-//! What happens when a node does this and another that.
+//! Scenarios: what the nodes see after a sequence of steps.
 
 use super::script::{check, check_with};
 use super::settings;
@@ -33,7 +33,7 @@ fn a_cluster_begins_with_one_and_others_join() {
     check(
         2,
         "
-        join b              # there is nothing to join yet
+        join b              # there is no cluster yet
         after 500           => b nothing
         found a
         after 100           => b nothing | a 1 a reads
@@ -60,21 +60,21 @@ fn of_two_founders_one_joins() {
 }
 
 #[test]
-fn a_founder_does_not_hear_that_it_founded() {
+fn a_founder_gets_no_clear_reply() {
     for fate in ["unanswered", "repeated", "conflict", "failed", "late 2500"] {
         check(2, &format!("next {fate}\nfound a\nuntil a => a 1 a reads"));
     }
 }
 
 #[test]
-fn the_head_ends() {
+fn the_head_crashes() {
     check(
         3,
         &after(
             THREE,
             "
             crash a
-            after 880       => b 3 abc acts | c 3 abc acts     # the lease is over first
+            after 880       => b 3 abc acts | c 3 abc acts     # the lease expires first
             after 220       => b 4 bc reads | c 4 bc reads
             ",
         ),
@@ -82,7 +82,7 @@ fn the_head_ends() {
 }
 
 #[test]
-fn the_middle_ends() {
+fn the_middle_crashes() {
     check(
         3,
         &after(
@@ -96,7 +96,7 @@ fn the_middle_ends() {
 }
 
 #[test]
-fn the_tail_ends() {
+fn the_tail_crashes() {
     check(
         3,
         &after(
@@ -110,7 +110,7 @@ fn the_tail_ends() {
 }
 
 #[test]
-fn all_but_one_end() {
+fn all_but_one_crash() {
     check(
         3,
         &after(
@@ -137,7 +137,7 @@ fn all_but_one_end() {
 }
 
 #[test]
-fn of_two_that_do_not_hear_each_other_one_goes_on() {
+fn of_two_partitioned_members_one_continues() {
     check(
         2,
         &after(
@@ -145,10 +145,10 @@ fn of_two_that_do_not_hear_each_other_one_goes_on() {
             "
             cut a-b
             after 680       => a 2 ab reads | b 2 ab reads
-            after 210       => a 2 ab acts | b 2 ab acts        # nobody reads after the lease
-            after 300       => a 3 a reads | b 3 a out
+            after 210       => a 2 ab acts | b 2 ab acts        # no reads after the lease
+            after 300       => a 3 a reads | b 3 a removed
             heal
-            after 60        => a 3 a reads | b 3 a out
+            after 60        => a 3 a reads | b 3 a removed
             after 12000     => a 4 ab reads | b 4 ab reads
             ",
         ),
@@ -156,7 +156,7 @@ fn of_two_that_do_not_hear_each_other_one_goes_on() {
 }
 
 #[test]
-fn of_two_the_one_that_reaches_the_register_goes_on() {
+fn of_two_the_one_that_reaches_the_register_continues() {
     check(
         2,
         &after(
@@ -172,7 +172,7 @@ fn of_two_the_one_that_reaches_the_register_goes_on() {
 }
 
 #[test]
-fn two_that_reach_nothing_stop() {
+fn two_members_that_reach_nothing_stop() {
     check(
         2,
         &after(
@@ -190,7 +190,7 @@ fn two_that_reach_nothing_stop() {
 }
 
 #[test]
-fn without_a_register_all_goes_on_that_does_not_need_it() {
+fn reads_and_updates_continue_without_a_register() {
     check(
         3,
         &after(
@@ -217,7 +217,7 @@ fn a_link_is_cut_between_two_of_three() {
             THREE,
             "
             cut a-b
-            after 1500 => a 4 bc out | b 4 bc reads | c 4 bc waits
+            after 1500 => a 4 bc removed | b 4 bc reads | c 4 bc waits
             heal
             until bca => a 5 bca reads | b 5 bca reads | c 5 bca reads
             ",
@@ -229,7 +229,7 @@ fn a_link_is_cut_between_two_of_three() {
             THREE,
             "
             cut b-c
-            after 1500 => a 4 ab waits | b 4 ab reads | c 4 ab out
+            after 1500 => a 4 ab waits | b 4 ab reads | c 4 ab removed
             ",
         ),
     );
@@ -239,14 +239,14 @@ fn a_link_is_cut_between_two_of_three() {
             THREE,
             "
             cut a>c
-            after 1700 => a 4 bc out | b 4 bc waits | c 4 bc reads
+            after 1700 => a 4 bc removed | b 4 bc waits | c 4 bc reads
             ",
         ),
     );
 }
 
 #[test]
-fn who_hears_nobody_does_not_remove_the_others() {
+fn an_isolated_member_does_not_remove_the_others() {
     check(
         3,
         &after(
@@ -284,7 +284,7 @@ fn who_hears_nobody_does_not_remove_the_others() {
 }
 
 #[test]
-fn the_isolated_node_cannot_read_when_its_removal_takes_effect() {
+fn an_isolated_member_cannot_read_once_its_removal_takes_effect() {
     check(
         3,
         &after(
@@ -303,14 +303,14 @@ fn the_isolated_node_cannot_read_when_its_removal_takes_effect() {
 }
 
 #[test]
-fn the_outcome_of_a_removal_is_not_known() {
+fn the_outcome_of_a_removal_is_unknown() {
     for fate in ["unanswered", "repeated", "conflict", "failed", "late 2500"] {
         check(2, &after(TWO, &format!("next {fate}\ncrash b\nuntil a => a 3 a reads")));
     }
 }
 
 #[test]
-fn the_outcome_of_an_append_is_not_known() {
+fn the_outcome_of_an_append_is_unknown() {
     for fate in ["unanswered", "repeated", "conflict", "failed", "late 2500"] {
         let steps = format!("found a\nuntil a\nnext {fate}\njoin b\nuntil ab");
         check(2, &format!("{steps} => a 2 ab reads | b 2 ab reads"));
@@ -318,7 +318,7 @@ fn the_outcome_of_an_append_is_not_known() {
 }
 
 #[test]
-fn who_appends_stays_gated_and_stopped_until_it_knows() {
+fn the_appending_tail_stays_gated_and_stopped_until_the_outcome_is_known() {
     check(
         2,
         "
@@ -334,7 +334,7 @@ fn who_appends_stays_gated_and_stopped_until_it_knows() {
 }
 
 #[test]
-fn what_is_not_allowed_stops_nobody() {
+fn a_change_that_is_not_permitted_stops_no_member() {
     check(
         2,
         "
@@ -366,7 +366,7 @@ fn a_learner_that_stalls_at_the_gate_is_dropped() {
 }
 
 #[test]
-fn a_learner_that_becomes_a_member_without_being_there_is_removed() {
+fn a_crashed_learner_that_becomes_a_member_is_removed() {
     check(
         2,
         "
@@ -383,7 +383,7 @@ fn a_learner_that_becomes_a_member_without_being_there_is_removed() {
 }
 
 #[test]
-fn a_node_that_pauses_is_removed_and_comes_back() {
+fn a_paused_node_is_removed_and_rejoins() {
     check(
         2,
         &after(
@@ -391,7 +391,7 @@ fn a_node_that_pauses_is_removed_and_comes_back() {
             "
             pause a 3000
             after 1500      => a 2 ab acts | b 3 b reads
-            after 1600      => a 3 b out | b 3 b reads
+            after 1600      => a 3 b removed | b 3 b reads
             until ba        => a 4 ba reads | b 4 ba reads
             ",
         ),
@@ -399,7 +399,7 @@ fn a_node_that_pauses_is_removed_and_comes_back() {
 }
 
 #[test]
-fn a_short_pause_is_nobodys_fault() {
+fn a_short_pause_has_no_consequence() {
     check(
         2,
         &after(
@@ -435,8 +435,8 @@ fn an_operator_removes_a_node() {
             THREE,
             "
             remove b at c
-            after 100 => a 4 ac waits | b 4 ac out | c 4 ac waits
-            until ac => a 4 ac reads | b 4 ac out | c 4 ac reads
+            after 100 => a 4 ac waits | b 4 ac removed | c 4 ac waits
+            until ac => a 4 ac reads | b 4 ac removed | c 4 ac reads
             ",
         ),
     );
@@ -450,7 +450,7 @@ fn a_node_leaves() {
             TWO,
             "
             leave a
-            after 500 => a 3 b out | b 3 b waits
+            after 500 => a 3 b removed | b 3 b waits
             ",
         ),
     );
@@ -475,7 +475,7 @@ fn a_peer_cannot_be_connected_to() {
             TWO,
             "
             link b at a
-            after 3000 => a 3 a reads | b 3 a out   # but talks
+            after 3000 => a 3 a reads | b 3 a removed   # but is heard from
             ",
         ),
     );
@@ -490,7 +490,7 @@ fn the_last_node_before_a_stall_removes_it() {
             "
             stall b at a
             stall c at b    # c is to blame
-            after 100       => a 4 ab waits | b 4 ab waits | c 4 ab out
+            after 100       => a 4 ab waits | b 4 ab waits | c 4 ab removed
             ",
         ),
     );
@@ -500,19 +500,19 @@ fn the_last_node_before_a_stall_removes_it() {
             ";
     check(3, &after(THREE, stall));
     let again =
-        format!("{stall}stall b at a\nafter 200 => a 4 ac waits | b 4 ac out | c 4 ac waits");
+        format!("{stall}stall b at a\nafter 200 => a 4 ac waits | b 4 ac removed | c 4 ac waits");
     check(3, &after(THREE, &again));
 }
 
 #[test]
-fn a_member_that_lacks_what_nobody_keeps_has_to_join_anew() {
+fn a_member_that_lacks_dropped_entries_has_to_join_again() {
     check(
         2,
         &after(
             TWO,
             "
             behind b at a
-            after 100       => a 3 a waits | b 3 a out
+            after 100       => a 3 a waits | b 3 a removed
             until ab        => a 4 ab reads | b 4 ab reads
             ",
         ),
@@ -536,7 +536,7 @@ fn a_restarted_node_changes_the_epoch_first() {
 }
 
 #[test]
-fn a_cluster_that_nobody_is_left_of_stays_down_or_begins_empty() {
+fn a_cluster_without_members_stays_down_or_begins_empty() {
     let lost = "
         found a
         until a
@@ -549,7 +549,7 @@ fn a_cluster_that_nobody_is_left_of_stays_down_or_begins_empty() {
     check_with(settings, Rules::default(), &after(lost, "after 3000 => b 2 b reads"));
 }
 
-/// A cluster whose heads are to be spread.
+/// Checks a scenario of a cluster whose heads are spread.
 fn check_spread(rf: u32, steps: &str) {
     let settings = Settings { rf, heads: Heads::Spread, ..settings() };
     check_with(settings, Rules::default(), steps);
@@ -574,13 +574,13 @@ fn heads_are_spread_when_all_members_are_there() {
 }
 
 #[test]
-fn chains_are_lined_up_for_whoever_wants_to_join() {
+fn chains_are_aligned_for_a_learner() {
     check_spread(
         3,
         &after(
             TWO,
             "
-            after 9000  => a 2 ab reads | b 2 ab reads          # perhaps a third one comes
+            after 9000  => a 2 ab reads | b 2 ab reads          # a third node may join
             after 3000  => a 3 ab,ba reads | b 3 ab,ba reads
             join c
             until abc   => a 5 abc reads | b 5 abc reads | c 5 abc reads
@@ -596,14 +596,14 @@ fn chains_are_lined_up_for_whoever_wants_to_join() {
 }
 
 #[test]
-fn members_do_not_rest_for_long() {
+fn members_do_not_quiesce_for_long() {
     check_spread(
         2,
         &after(
             TWO,
             "
             stick b 1900
-            after 400   => a 2 ab reads rests | b 2 ab reads    # it did not hear that it is to rest
+            after 400   => a 2 ab reads quiescing | b 2 ab reads    # it was not asked to quiesce
             after 1200  => a 3 ab reads | b 2 ab acts           # so the epoch ended
             after 1200  => a 4 ab,ba reads | b 4 ab,ba reads
             ",

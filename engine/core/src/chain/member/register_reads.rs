@@ -1,26 +1,27 @@
-//! When a node reads the register, and what it has read.
+//! When a node reads the register, and whether the register replies.
 
-use super::timing::{Due, READ_MS, RETRY_MS, RETRY_MS_MAX, doubled};
+use super::timing::{Due, READ_MS, RETRY_MS, RETRY_MS_MAX, backoff_ms};
 use crate::time::Time;
 
-/// One read at a time; at least one every few seconds; one more when somebody wants to know.
+/// One read at a time: one every few seconds, and one more whenever a newer record is expected.
 #[derive(Debug, Default)]
-pub(super) struct Reads {
+pub(super) struct RegisterReads {
     under_way: bool,
     wanted: bool,
     not_before: Time,
     failures: u32,
-    /// When the register answered last.
+    /// When the register replied last.
     answered: Option<Time>,
 }
 
-impl Reads {
-    /// Somebody wants to know what the register has now.
+impl RegisterReads {
+    /// Requests a read that begins from now on.
     pub(super) fn want(&mut self) {
         self.wanted |= !self.under_way;
     }
 
-    /// Whether to read now; if nobody wants to know anything, `poll_ms` after the last time.
+    /// Returns whether to read now: soon if a read was requested, otherwise `poll_ms` after the
+    /// last one.
     pub(super) fn next(&mut self, now: Time, poll_ms: u32, due: &mut Due) -> bool {
         if self.under_way {
             return false;
@@ -46,12 +47,12 @@ impl Reads {
     pub(super) fn on_failure(&mut self, now: Time) {
         self.under_way = false;
         self.wanted = true;
-        self.not_before = now.plus_ms(doubled(RETRY_MS, self.failures, RETRY_MS_MAX));
+        self.not_before = now.plus_ms(backoff_ms(RETRY_MS, self.failures, RETRY_MS_MAX));
         self.failures += 1;
     }
 
-    /// Whether the register has answered since then. Nothing is proposed to one that may be out of
-    /// reach: a proposal of unknown outcome stops reads.
+    /// Returns whether the register has replied since then. Nothing is proposed to a register that
+    /// may be unreachable, because a proposal of unknown outcome stops reads.
     pub(super) fn has_answered_since(&self, then: Time) -> bool {
         self.answered.is_some_and(|answered| answered >= then)
     }

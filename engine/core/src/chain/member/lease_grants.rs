@@ -1,11 +1,12 @@
-//! What a node promised to others, and what others promised to it.
+//! Lease grants: what a node has promised to others, and what others have promised to it.
 //!
-//! A member reads only while every other member has promised not to act in a later epoch. A promise
-//! is made for the record's lease by the granter's clock, from when it answers, and taken for a
-//! little less by the holder's clock, from when it asked; clocks are never compared. With rates that
-//! are off by no more than the drift the holder's ends first:
+//! A member reads only while every other member has promised not to act in a later epoch. A grant
+//! lasts for the record's lease duration by the granter's clock, from when it replies. The holder
+//! uses it for a little less by its own clock, from when it asked. Clocks are never compared. If
+//! rates are off by at most the drift, the holder's time ends first, because
 //!
-//! 1. asked ≤ answered, and `held_us / (1 - drift) ≤ lease_us / (1 + drift)`.
+//! 1. asked ≤ replied, and
+//! 2. `held_us / (1 - drift) ≤ lease_us / (1 + drift)`.
 
 use alloc::collections::BTreeMap;
 
@@ -16,67 +17,67 @@ use crate::time::Time;
 
 /// The grants that a node gave and holds.
 #[derive(Debug, Default)]
-pub(super) struct Grants {
-    /// The last grant to each node, until it is over. A node has no more than one: it is asked
-    /// again in a later epoch only by whoever has left the older one.
-    given: BTreeMap<NodeId, Grant>,
-    /// The newest epoch that each node has shown.
-    shown: BTreeMap<NodeId, u32>,
-    held: BTreeMap<NodeId, Grant>,
+pub(super) struct LeaseGrants {
+    /// The last grant to each node, until it expires. One is enough: a node asks in a later epoch
+    /// only after it has left the older one.
+    given: BTreeMap<NodeId, LeaseGrant>,
+    /// The newest epoch in which each node was seen.
+    seen_in: BTreeMap<NodeId, u32>,
+    held: BTreeMap<NodeId, LeaseGrant>,
     /// Until when there may be grants that the node does not know of.
     implied_until: Time,
 }
 
 #[derive(Clone, Copy, Debug)]
-struct Grant {
+struct LeaseGrant {
     epoch: u32,
     until: Time,
 }
 
-impl Grants {
-    /// Promises something to a member that asks.
+impl LeaseGrants {
+    /// Grants a lease to a member that asked.
     pub(super) fn give(&mut self, now: Time, to: NodeId, record: &Record) {
         self.given.retain(|_, grant| now < grant.until);
         let until = now.plus_ms(record.lease_ms);
-        self.given.insert(to, Grant { epoch: record.epoch, until });
+        self.given.insert(to, LeaseGrant { epoch: record.epoch, until });
     }
 
     /// Notes that a node has left all epochs before this one.
-    pub(super) fn show(&mut self, node: NodeId, epoch: u32) {
-        let shown = self.shown.entry(node).or_default();
+    pub(super) fn note_epoch(&mut self, node: NodeId, epoch: u32) {
+        let shown = self.seen_in.entry(node).or_default();
         *shown = epoch.max(*shown);
     }
 
-    /// Takes a promise for what was asked then.
+    /// Takes a grant for a request that was sent at `asked_at`.
     pub(super) fn hold(&mut self, from: NodeId, epoch: u32, asked_at: Time, held_us: u64) {
         let until = Time(asked_at.0.saturating_add(held_us));
-        let grant = self.held.entry(from).or_insert(Grant { epoch, until });
+        let grant = self.held.entry(from).or_insert(LeaseGrant { epoch, until });
         if epoch > grant.epoch {
-            *grant = Grant { epoch, until };
+            *grant = LeaseGrant { epoch, until };
         } else {
             grant.until = grant.until.max(until);
         }
     }
 
-    /// Another epoch has begun.
+    /// Enters another epoch.
     pub(super) fn on_epoch(&mut self, now: Time, record: &Record, rules: &Rules) {
         self.given.retain(|_, grant| now < grant.until);
         if rules.own_epoch() {
             self.held.clear();
         }
         self.held.retain(|node, _| record.is_member(*node));
-        self.shown.retain(|node, _| record.is_member(*node) || self.given.contains_key(node));
+        self.seen_in.retain(|node, _| record.is_member(*node) || self.given.contains_key(node));
     }
 
-    /// The node may have promised anything to anybody until now.
-    pub(super) fn imply(&mut self, now: Time, record: &Record) {
+    /// Assumes that the node has granted a lease to every node until now.
+    pub(super) fn assume_granted(&mut self, now: Time, record: &Record) {
         self.implied_until = now.plus_ms(record.lease_ms);
     }
 
-    /// When nobody rests on a promise of an older epoch any more.
+    /// Returns when every lease that was granted in an older epoch has expired.
     pub(super) fn drained_at(&self, epoch: u32, rules: &Rules) -> Time {
-        let binds = |node: &NodeId, grant: &Grant| {
-            let shown = self.shown.get(node).copied().unwrap_or_default();
+        let binds = |node: &NodeId, grant: &LeaseGrant| {
+            let shown = self.seen_in.get(node).copied().unwrap_or_default();
             rules.drain() && grant.epoch < epoch && shown < epoch
         };
         let given = self.given.iter().filter(|(node, grant)| binds(node, grant));
@@ -84,7 +85,7 @@ impl Grants {
         given.map(|(_, grant)| grant.until).fold(implied, Time::max)
     }
 
-    /// Until when a member may read; [`None`] if nobody has to allow it.
+    /// Returns until when a member may read; [`None`] if no other node has to grant it.
     pub(super) fn lease(&self, me: NodeId, record: &Record, rules: &Rules) -> Option<Lease> {
         let epoch = record.epoch;
         let held_until = |node: NodeId| match self.held.get(&node) {
@@ -103,7 +104,7 @@ impl Grants {
     }
 }
 
-/// How long a holder takes a promise for, in microseconds of its own clock: see 1 above.
+/// Returns how long a holder uses a grant, in microseconds of its own clock: see 2 above.
 pub(super) fn held_us(record: &Record, rules: &Rules) -> u64 {
     let lease_us = u64::from(record.lease_ms) * 1_000;
     let drift = u64::from(record.drift_ppm);

@@ -1,0 +1,165 @@
+//! State transfer: a node that joins receives the shard's state in pieces, then the entries after
+//! it.
+//!
+//! The shard serves requests meanwhile. The state is the one that the tail had when the transfer
+//! began.
+
+use alloc::vec::Vec;
+use catena_protocol::peer;
+use catena_protocol::{Frame, FrameKind, Header, frame};
+
+use super::{Replica, ReplicationProgress};
+use crate::chain::log::ReplicationLog;
+use crate::chain::outbox::{ReplicaOutbox, ReplicaReport};
+use crate::chain::record::NodeId;
+
+/// A transfer of the shard's state to a learner.
+#[derive(Debug)]
+pub(super) struct StateTransfer {
+    pub(super) learner: NodeId,
+    /// The encoded state, and how much of it was sent.
+    state: Vec<u8>,
+    sent_bytes: usize,
+    /// The last entry that the state contains, and the hash of the log up to it.
+    index: u64,
+    hash: u64,
+    /// Whether the learner has the state: it has acknowledged that entry or a later one.
+    has_state: bool,
+    pub(super) progress: ReplicationProgress,
+}
+
+impl StateTransfer {
+    /// Returns whether anything was sent to the learner.
+    pub(super) fn has_begun(&self) -> bool {
+        self.sent_bytes > 0 || self.progress.resumed
+    }
+
+    /// Notes an acknowledgement of the learner. One of an entry before the state is ignored,
+    /// because the learner cannot have it from this transfer.
+    pub(super) fn on_ack(&mut self, upto: u64) {
+        if upto >= self.index {
+            self.progress.acked = self.progress.acked.max(upto);
+            self.has_state = true;
+        }
+    }
+}
+
+/// A learner is nearly synced if it lacks at most this many entries.
+const NEARLY_SYNCED_ENTRIES: u64 = 1_024;
+
+/// Bytes of state in one frame to a learner.
+const PIECE_BYTES: usize = 256 * 1024;
+
+/// No more of a learner's state is put on a link where this many bytes wait already.
+const BACKLOG_BYTES: usize = 1024 * 1024;
+
+impl Replica {
+    /// Takes a piece of the state with which this replica is to begin.
+    pub fn on_snapshot(&mut self, from: NodeId, frame: &Frame<'_>, out: &mut impl ReplicaOutbox) {
+        let header = &frame.header;
+        if self.assignment.member
+            || self.assignment.predecessor != Some(from)
+            || header.epoch != self.assignment.epoch
+        {
+            return;
+        }
+        let Some(state) = &mut self.incoming_state else { return };
+        state.extend_from_slice(frame.body);
+        if header.flags & peer::LAST_PIECE == 0 {
+            return;
+        }
+        match self.shard.restored(state) {
+            Ok(shard) => {
+                self.shard = shard;
+                self.incoming_state = None;
+                self.log = ReplicationLog::behind(header.number);
+                self.hash = header.session;
+                self.logged_at = self.shard.now();
+                self.committed = header.number;
+                self.clean = self.shard.seq();
+                self.uncommitted_entries.clear();
+                self.uncommitted_bytes = 0;
+                self.ack_due = true;
+            }
+            Err(_) => out.report(self.id, ReplicaReport::Diverged(from)),
+        }
+    }
+
+    /// Begins to send the shard's state to a learner.
+    pub fn start_transfer(&mut self, learner: NodeId) {
+        self.shard.turn_back(self.logged_at);
+        let state = self.shard.snapshot();
+        let (index, hash) = (self.applied(), self.hash);
+        let progress = ReplicationProgress { resumed: false, sent: index, acked: 0 };
+        let (sent_bytes, has_state) = (0, false);
+        let transfer =
+            StateTransfer { learner, state, sent_bytes, index, hash, has_state, progress };
+        self.transfer = Some(transfer);
+        self.update_alone();
+    }
+
+    /// Stops the transfer.
+    pub fn stop_transfer(&mut self) {
+        self.transfer = None;
+        self.update_alone();
+    }
+
+    /// Returns whether the learner has the state with which its transfer began.
+    pub fn has_state(&self, learner: NodeId) -> bool {
+        self.acked_by(learner).is_some()
+    }
+
+    /// Returns whether the learner has the state and all but a few of the entries after it.
+    pub fn is_nearly_synced(&self, learner: NodeId) -> bool {
+        self.acked_by(learner).is_some_and(|acked| self.applied() - acked <= NEARLY_SYNCED_ENTRIES)
+    }
+
+    /// Returns whether the learner has every entry that was ever acknowledged here, and on which
+    /// any reply depended. That remains so as long as the assignment has a gate for it.
+    pub fn is_synced(&self, learner: NodeId) -> bool {
+        self.acked_by(learner).is_some_and(|acked| acked >= self.committed)
+    }
+
+    /// Returns how many entries the learner lacks.
+    pub fn lag_of(&self, learner: NodeId) -> u64 {
+        self.applied() - self.acked_by(learner).unwrap_or_default()
+    }
+
+    /// Returns the last entry that the learner has acknowledged, once it has the state.
+    fn acked_by(&self, learner: NodeId) -> Option<u64> {
+        let transfer =
+            self.transfer.as_ref().filter(|known| known.learner == learner && known.has_state);
+        transfer.map(|transfer| transfer.progress.acked)
+    }
+
+    /// Sends the learner the next pieces of the state, and after the last one the entries that
+    /// follow it.
+    pub(super) fn flush_transfer(&mut self, out: &mut impl ReplicaOutbox) {
+        let (epoch, id) = (self.assignment.epoch, self.id);
+        let Some(transfer) = &mut self.transfer else { return };
+        let Some(mut bytes) = out.peer_buffer(transfer.learner) else { return };
+        while transfer.sent_bytes < transfer.state.len() && bytes.len() < BACKLOG_BYTES {
+            let end = (transfer.sent_bytes + PIECE_BYTES).min(transfer.state.len());
+            let is_last = end == transfer.state.len();
+            let header = Header {
+                session: transfer.hash,
+                flags: if is_last { peer::LAST_PIECE } else { 0 },
+                ..peer::header(FrameKind::Snapshot, id, epoch, transfer.index)
+            };
+            let piece = &transfer.state[transfer.sent_bytes..end];
+            frame::write(&mut bytes, &header, |out| out.extend_from_slice(piece))
+                .expect("pieces are small");
+            transfer.sent_bytes = end;
+            transfer.progress.resumed = is_last;
+        }
+        if transfer.progress.resumed {
+            transfer.state = Vec::new();
+            transfer.sent_bytes = 0;
+            let sent = transfer.progress.sent;
+            let sent = self.forward(sent, &mut bytes);
+            if let Some(transfer) = &mut self.transfer {
+                transfer.progress.sent = sent;
+            }
+        }
+    }
+}
