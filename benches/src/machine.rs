@@ -41,7 +41,7 @@ pub(crate) fn commit() -> String {
         let text = String::from_utf8(output.stdout).ok()?;
         output.status.success().then(|| text.trim().to_owned())
     };
-    // Another project's commit would be worse than none.
+    // The commit of another project would mislead.
     let ours = git(&["rev-parse", "--show-toplevel"])
         .is_some_and(|root| Path::new(&root).join("benches/BENCHMARKS.md").exists());
     let commit = ours.then(|| git(&["rev-parse", "--short=12", "HEAD"])).flatten();
@@ -88,7 +88,7 @@ pub(crate) fn cpus() -> Vec<usize> {
     (0..CpuSet::MAX_CPU).filter(|cpu| allowed.is_set(*cpu)).collect()
 }
 
-/// Keeps this thread, and what it starts from now on, on these cpus.
+/// Keeps this thread, and the threads and processes that it starts, on these cpus.
 pub(crate) fn pin(cpus: &[usize]) -> anyhow::Result<()> {
     let mut set = CpuSet::new();
     cpus.iter().filter(|cpu| **cpu < CpuSet::MAX_CPU).for_each(|cpu| set.set(*cpu));

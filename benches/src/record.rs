@@ -13,7 +13,7 @@ use crate::stats::{median, spread};
 
 /// One run of a subcommand.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub(crate) struct Record {
+pub(crate) struct RunRecord {
     /// Which subcommand.
     pub(crate) kind: String,
     pub(crate) machine: Machine,
@@ -60,7 +60,7 @@ pub(crate) struct Sample {
     pub(crate) measure: String,
     /// Where it belongs, if it is one of several that differ in a number.
     #[serde(default)]
-    pub(crate) at: Option<Place>,
+    pub(crate) at: Option<AxisPosition>,
     pub(crate) server: String,
     pub(crate) unit: String,
     /// Median over rounds.
@@ -68,14 +68,14 @@ pub(crate) struct Sample {
     /// (largest − smallest) / median over rounds.
     pub(crate) spread: f64,
     /// Over all rounds together.
-    pub(crate) latency_us: Option<Latency>,
+    pub(crate) latency_us: Option<LatencyQuantiles>,
     /// Time the server's threads worked for one op, in nanoseconds.
     pub(crate) cpu_ns: Option<f64>,
 }
 
 /// A place on a horizontal axis.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub(crate) struct Place {
+pub(crate) struct AxisPosition {
     pub(crate) x: f64,
     pub(crate) axis: Axis,
 }
@@ -111,7 +111,7 @@ impl Axis {
 
 /// Quantiles, in microseconds.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
-pub(crate) struct Latency {
+pub(crate) struct LatencyQuantiles {
     pub(crate) p50: f64,
     pub(crate) p90: f64,
     pub(crate) p99: f64,
@@ -119,12 +119,12 @@ pub(crate) struct Latency {
     pub(crate) max: f64,
 }
 
-impl Latency {
-    pub(crate) fn of(latency_ns: &Histogram<u64>) -> Latency {
+impl LatencyQuantiles {
+    pub(crate) fn of(latency_ns: &Histogram<u64>) -> LatencyQuantiles {
         #[allow(clippy::cast_precision_loss)] // far below 2^53 nanoseconds
         let us = |ns: u64| ns as f64 / 1_000.0;
         let quantile = |q| us(latency_ns.value_at_quantile(q));
-        Latency {
+        LatencyQuantiles {
             p50: quantile(0.5),
             p90: quantile(0.9),
             p99: quantile(0.99),
@@ -151,18 +151,18 @@ impl Sample {
 
     /// The same, with its place.
     pub(crate) fn at(self, axis: Axis, x: f64) -> Sample {
-        Sample { at: Some(Place { x, axis }), ..self }
+        Sample { at: Some(AxisPosition { x, axis }), ..self }
     }
 
     /// Whether it is one of a course over time.
     pub(crate) fn is_moment(&self) -> bool {
-        matches!(self.at, Some(Place { axis: Axis::Seconds, .. }))
+        matches!(self.at, Some(AxisPosition { axis: Axis::Seconds, .. }))
     }
 
     /// What was measured and where, such as `barrier, 8 parties`.
     pub(crate) fn label(&self) -> String {
         match &self.at {
-            Some(Place { x, axis }) => {
+            Some(AxisPosition { x, axis }) => {
                 let name = axis.name();
                 let name = if *x == 1.0 { name.trim_end_matches('s') } else { name };
                 format!("{}, {} {name}", self.measure, short(*x))
@@ -172,9 +172,9 @@ impl Sample {
     }
 }
 
-impl Record {
-    pub(crate) fn new(kind: &str) -> Record {
-        Record {
+impl RunRecord {
+    pub(crate) fn new(kind: &str) -> RunRecord {
+        RunRecord {
             kind: kind.to_owned(),
             machine: Machine::here(),
             commit: machine::commit(),
@@ -187,7 +187,7 @@ impl Record {
     }
 
     /// Reads one that was saved.
-    pub(crate) fn load(path: &Path) -> anyhow::Result<Record> {
+    pub(crate) fn load(path: &Path) -> anyhow::Result<RunRecord> {
         let what = || path.display().to_string();
         let text = fs::read_to_string(path).with_context(what)?;
         serde_json::from_str(&text).with_context(what)
@@ -329,10 +329,10 @@ mod tests {
 
     #[test]
     fn a_record_comes_back_as_it_was_saved() {
-        let mut record = Record::new("peers");
+        let mut record = RunRecord::new("peers");
         record.notes.push("nothing to measure".to_owned());
         let text = serde_json::to_string(&record).unwrap();
-        let again: Record = serde_json::from_str(&text).unwrap();
+        let again: RunRecord = serde_json::from_str(&text).unwrap();
         assert_eq!((again.kind, again.notes), (record.kind.clone(), record.notes.clone()));
         assert!(record.text().ends_with("nothing to measure\n"));
     }

@@ -1,10 +1,10 @@
 //! The tables of saved runs as Markdown, for BENCHMARKS.md.
 
-use crate::record::{Record, Row, Sample, amount, ratio_text};
+use crate::record::{Row, RunRecord, Sample, amount, ratio_text};
 
 /// A section: where it comes from, and its tables.
-pub(super) fn section(record: &Record) -> String {
-    let Record { command, commit, date, rows, samples, notes, machine, .. } = record;
+pub(super) fn section(record: &RunRecord) -> String {
+    let RunRecord { command, commit, date, rows, samples, notes, machine, .. } = record;
     let mut text = format!(
         "`{command}`, commit {commit}, {date}, {}, {} cores, Linux {}\n",
         machine.cpu, machine.cores, machine.kernel

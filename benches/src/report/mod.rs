@@ -13,12 +13,12 @@ use std::path::PathBuf;
 
 use anyhow::Context;
 
-use self::plot::Bar;
-use crate::record::{Record, Row, Sample, amount, ratio_text};
+use self::plot::PlotBar;
+use crate::record::{Row, RunRecord, Sample, amount, ratio_text};
 
 /// Draws what the other subcommands saved.
 #[derive(Debug, clap::Args)]
-pub(crate) struct Args {
+pub(crate) struct ReportArgs {
     /// What `--json FILE` saved, in the order in which it is to be shown.
     #[arg(required = true, value_name = "JSON")]
     files: Vec<PathBuf>,
@@ -32,9 +32,9 @@ pub(crate) struct Args {
     markdown: bool,
 }
 
-pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
+pub(crate) fn run(args: &ReportArgs) -> anyhow::Result<()> {
     let records =
-        args.files.iter().map(|path| Record::load(path)).collect::<anyhow::Result<Vec<_>>>()?;
+        args.files.iter().map(|path| RunRecord::load(path)).collect::<anyhow::Result<Vec<_>>>()?;
     if args.markdown {
         let sections: Vec<String> = records.iter().map(markdown::section).collect();
         return Ok(std::io::stdout().lock().write_all(sections.join("\n").as_bytes())?);
@@ -45,7 +45,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
 
 const STYLE: &str = include_str!("style.css");
 
-fn page(records: &[Record]) -> String {
+fn page(records: &[RunRecord]) -> String {
     let sections: String = records.iter().map(section).collect();
     format!(
         "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
@@ -56,7 +56,7 @@ fn page(records: &[Record]) -> String {
     )
 }
 
-fn section(record: &Record) -> String {
+fn section(record: &RunRecord) -> String {
     let machine = &record.machine;
     let mut html = format!(
         "<section>\n<h2>{}</h2>\n<p class=\"origin\"><code>{}</code><br>{}, {} cores, Linux {} · \
@@ -137,16 +137,19 @@ fn lower_is_better(unit: &str) -> bool {
 }
 
 /// One plot for each measure: us and everybody beside us.
-fn row_bars(Record { kind, rows, .. }: &Record) -> String {
+fn row_bars(RunRecord { kind, rows, .. }: &RunRecord) -> String {
     let us = if kind == "multi-core" { "two cores" } else { "catena" };
     let mut html = "<div class=\"plots\">\n".to_owned();
     for measure in in_order(rows.iter().map(|row| &row.measure)) {
         let of_measure: Vec<&Row> = rows.iter().filter(|row| row.measure == *measure).collect();
         let unit = &of_measure[0].unit;
-        let ours = Bar { name: us, value: of_measure[0].ours, ours: true };
-        let theirs =
-            of_measure.iter().map(|row| Bar { name: &row.peer, value: row.theirs, ours: false });
-        let bars: Vec<Bar<'_>> = std::iter::once(ours).chain(theirs).collect();
+        let ours = PlotBar { name: us, value: of_measure[0].ours, ours: true };
+        let theirs = of_measure.iter().map(|row| PlotBar {
+            name: &row.peer,
+            value: row.theirs,
+            ours: false,
+        });
+        let bars: Vec<PlotBar<'_>> = std::iter::once(ours).chain(theirs).collect();
         let hint = if lower_is_better(unit) { LOWER } else { HIGHER };
         html += &plot::bars(measure, hint, unit, &bars);
     }
@@ -221,7 +224,7 @@ mod tests {
 
     #[test]
     fn a_saved_run_becomes_a_page_by_itself() {
-        let record: Record = serde_json::from_str(SAVED).unwrap();
+        let record: RunRecord = serde_json::from_str(SAVED).unwrap();
         let html = page(&[record]);
         for part in [
             "name=\"viewport\"",
@@ -242,7 +245,7 @@ mod tests {
 
     #[test]
     fn a_saved_run_becomes_tables_of_markdown() {
-        let record: Record = serde_json::from_str(SAVED).unwrap();
+        let record: RunRecord = serde_json::from_str(SAVED).unwrap();
         let text = markdown::section(&record);
         for line in [
             "| `counter_add_16x32` | redis | 3.00 | 10 % | 4.50M op/s | 1.50M op/s | 200.0 ns/op | – |",

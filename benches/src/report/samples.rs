@@ -1,8 +1,8 @@
 //! Plots of what one server did by itself, and of how it changes with a number.
 
-use super::plot::{self, Axes, Bar, Line, Scale};
+use super::plot::{self, AxisScale, PlotAxes, PlotBar, PlotLine};
 use super::{HIGHER, LOWER, in_order};
-use crate::record::{Axis, Latency, Sample, short};
+use crate::record::{Axis, LatencyQuantiles, Sample, short};
 
 /// Samples that are more than a number: over parties, workers, load, time and quantiles.
 pub(super) fn plots(samples: &[Sample]) -> String {
@@ -40,9 +40,9 @@ fn bars(samples: &[&Sample]) -> String {
     let names: Vec<String> = rates.iter().map(name).collect();
     let bar = |(name, sample): (_, &&&Sample)| {
         let ours = sample.server.starts_with("catena");
-        Bar { name, value: sample.value, ours }
+        PlotBar { name, value: sample.value, ours }
     };
-    let bars: Vec<Bar<'_>> = names.iter().map(String::as_str).zip(&rates).map(bar).collect();
+    let bars: Vec<PlotBar<'_>> = names.iter().map(String::as_str).zip(&rates).map(bar).collect();
     plot::bars("Throughput", HIGHER, "op/s", &bars)
 }
 
@@ -52,21 +52,21 @@ fn by_quantile(samples: &[&Sample]) -> String {
     for measure in in_order(samples.iter().map(|sample| &sample.measure)) {
         let of_measure = samples.iter().filter(|sample| sample.measure == *measure);
         let lines = of_measure.filter_map(|sample| {
-            let Latency { p50, p90, p99, p999, .. } = sample.latency_us?;
+            let LatencyQuantiles { p50, p90, p99, p999, .. } = sample.latency_us?;
             let points = vec![(2.0, p50), (10.0, p90), (100.0, p99), (1_000.0, p999)];
-            Some(Line { name: &sample.server, points })
+            Some(PlotLine { name: &sample.server, points })
         });
-        let lines: Vec<Line<'_>> = lines.collect();
+        let lines: Vec<PlotLine<'_>> = lines.collect();
         // One server alone is in the table.
         if lines.len() < 2 {
             continue;
         }
         let names = [(2.0, "50 %"), (10.0, "90 %"), (100.0, "99 %"), (1_000.0, "99.9 %")];
-        let axes = Axes {
+        let axes = PlotAxes {
             unit: "µs",
-            up: Scale::Powers,
+            up: AxisScale::Powers,
             name: "of requests take at most",
-            across: Scale::Powers,
+            across: AxisScale::Powers,
             ticks: names.map(|(x, name)| (x, name.to_owned())).to_vec(),
         };
         html += &plot::lines(&format!("{measure}: latency"), LOWER, &axes, &lines);
@@ -79,22 +79,22 @@ fn by_rate(samples: &[&Sample]) -> String {
     let mut html = String::new();
     for measure in in_order(samples.iter().map(|sample| &sample.measure)) {
         let of_measure = || samples.iter().filter(|sample| sample.measure == *measure);
-        let quantile = |of: fn(&Latency) -> f64| -> Vec<(f64, f64)> {
+        let quantile = |of: fn(&LatencyQuantiles) -> f64| -> Vec<(f64, f64)> {
             let point = |sample: &&Sample| {
                 Some((sample.at.as_ref()?.x, sample.latency_us.as_ref().map(of)?))
             };
             of_measure().filter_map(point).collect()
         };
         let lines = [
-            Line { name: "p50", points: quantile(|latency| latency.p50) },
-            Line { name: "p99", points: quantile(|latency| latency.p99) },
-            Line { name: "p99.9", points: quantile(|latency| latency.p999) },
+            PlotLine { name: "p50", points: quantile(|latency| latency.p50) },
+            PlotLine { name: "p99", points: quantile(|latency| latency.p99) },
+            PlotLine { name: "p99.9", points: quantile(|latency| latency.p999) },
         ];
-        let axes = Axes {
+        let axes = PlotAxes {
             unit: "µs",
-            up: Scale::Powers,
+            up: AxisScale::Powers,
             name: "requests per second",
-            across: Scale::Even,
+            across: AxisScale::Even,
             ticks: plot::even_ticks(lines[0].points.iter().map(|(x, _)| *x)),
         };
         html += &plot::lines(&format!("{measure}: latency"), LOWER, &axes, &lines);
@@ -107,14 +107,14 @@ fn by_parties(samples: &[&Sample]) -> String {
     let measures = in_order(samples.iter().map(|sample| &sample.measure));
     let lines = measures.into_iter().map(|measure| {
         let of_measure = samples.iter().filter(|sample| sample.measure == *measure);
-        Line { name: measure, points: points(of_measure) }
+        PlotLine { name: measure, points: points(of_measure) }
     });
-    let lines: Vec<Line<'_>> = lines.collect();
-    let axes = Axes {
+    let lines: Vec<PlotLine<'_>> = lines.collect();
+    let axes = PlotAxes {
         unit: "µs",
-        up: Scale::Powers,
+        up: AxisScale::Powers,
         name: "parties",
-        across: Scale::Powers,
+        across: AxisScale::Powers,
         ticks: named_places(&lines),
     };
     plot::lines("Time of a round", LOWER, &axes, &lines)
@@ -131,8 +131,8 @@ fn by_server(samples: &[&Sample]) -> String {
             points(of_server)
         };
         let servers = in_order(of_measure.iter().map(|sample| &sample.server));
-        let lines: Vec<Line<'_>> =
-            servers.iter().map(|name| Line { name, points: line(name) }).collect();
+        let lines: Vec<PlotLine<'_>> =
+            servers.iter().map(|name| PlotLine { name, points: line(name) }).collect();
         let (unit, axis) = match of_measure[..] {
             [Sample { unit, at: Some(at), .. }, ..] => (unit, at.axis),
             _ => continue,
@@ -141,8 +141,8 @@ fn by_server(samples: &[&Sample]) -> String {
             Axis::Seconds => plot::even_ticks(lines[0].points.iter().map(|(x, _)| *x)),
             _ => named_places(&lines),
         };
-        let across = if axis == Axis::Callers { Scale::Powers } else { Scale::Even };
-        let axes = Axes { unit, up: Scale::Even, name: axis.name(), across, ticks };
+        let across = if axis == Axis::Callers { AxisScale::Powers } else { AxisScale::Even };
+        let axes = PlotAxes { unit, up: AxisScale::Even, name: axis.name(), across, ticks };
         let hint = match axis {
             Axis::Callers => HIGHER,
             Axis::Workers => LOWER,
@@ -158,7 +158,7 @@ fn points<'a>(samples: impl Iterator<Item = &'a &'a Sample>) -> Vec<(f64, f64)> 
 }
 
 /// Where there are points, by their numbers.
-fn named_places(lines: &[Line<'_>]) -> Vec<(f64, String)> {
+fn named_places(lines: &[PlotLine<'_>]) -> Vec<(f64, String)> {
     let mut places = in_order(lines.iter().flat_map(|line| &line.points).map(|(x, _)| *x));
     places.sort_unstable_by(f64::total_cmp);
     places.into_iter().map(|x| (x, short(x))).collect()
@@ -170,7 +170,8 @@ mod tests {
 
     #[test]
     fn bars_say_whose_they_are_where_there_are_several() {
-        let latency_us = Some(Latency { p50: 1.0, p90: 2.0, p99: 3.0, p999: 4.0, max: 5.0 });
+        let latency_us =
+            Some(LatencyQuantiles { p50: 1.0, p90: 2.0, p99: 3.0, p999: 4.0, max: 5.0 });
         let sample = |measure: &str, server: &str| Sample {
             latency_us,
             ..Sample::new(measure, server, "op/s", &[1.0])
