@@ -20,8 +20,8 @@ fn update() -> impl Strategy<Value = String> {
     (object, op, number).prop_map(|(object, op, number)| format!("counter {object} {op} {number}"))
 }
 
-/// Clients send updates, in or out of turn, repeated, and with every combination of flags, also unknown
-/// ones. Another client sends requests that always take the general way.
+/// Clients send updates, in or out of turn, repeated, and with every combination of flags, also
+/// unknown ones. Another client sends requests that always take the general way.
 fn step() -> impl Strategy<Value = String> {
     let client = || prop::sample::select(vec!["a", "b"]);
     let turn = prop_oneof![
@@ -96,8 +96,8 @@ fn parsed(bytes: &Aligned) -> Frame<'_> {
     }
 }
 
-/// Clients set NAME_WANTED on every update of an object: if the quick way refused it, no client would
-/// ever be served by it.
+/// Clients set NAME_WANTED on every update of an object: if the quick way refused it, no client
+/// would ever be served by it.
 #[test]
 fn the_quick_way_takes_updates_as_clients_send_them() {
     let mut shard = Shard::new(SHARD, 1, Arc::new(Types::default()));
