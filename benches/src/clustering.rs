@@ -1,9 +1,10 @@
-//! k-means by number of workers, beside scikit-learn and Spark where they are installed: the same points,
-//! the same initial centroids, the same number of iterations.
+//! k-means by number of workers, beside scikit-learn and Spark where they are installed: the same
+//! points, the same initial centroids, the same number of iterations.
 //!
-//! 1. For each number of workers, all take turns in every round, in one order and then in the other.
-//! 2. The time is that of an iteration: it does not include reading, preparing, and the assignment after
-//!    the last iteration.
+//! 1. For each number of workers, all take turns in every round, in one order and then in the
+//!    other.
+//! 2. The time is that of an iteration: it does not include reading, preparing, and the assignment
+//!    after the last iteration.
 //! 3. The results must have the same cost; otherwise the comparison is void and an error.
 
 mod peers;
@@ -223,8 +224,8 @@ const POINTS_FILE: &str = "points.npy";
 const CENTROIDS_FILE: &str = "centroids.csv";
 const COORDINATION: &str = "k-means, coordination in an iteration";
 
-/// Returns the milliseconds of each iteration of the slowest worker, and of its coordination. The round
-/// after the last one only assigns points.
+/// Returns the milliseconds of each iteration of the slowest worker, and of its coordination. The
+/// round after the last one only assigns points.
 fn iterations(summary: &Summary) -> impl Iterator<Item = (f64, f64)> + '_ {
     let rounds = summary.rounds.iter().zip(0..ITERATIONS);
     rounds.map(|(round, _)| (round.seconds * 1e3, round.seconds_coordination * 1e3))

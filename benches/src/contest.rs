@@ -1,7 +1,7 @@
 //! Rounds: all servers are pressed in turn, in one order and then in the other, round after round.
 //!
-//! Only one server is driven at a time; the others sleep. A bad moment of the machine affects all servers
-//! of its round.
+//! Only one server is driven at a time; the others sleep. A bad moment of the machine affects all
+//! servers of its round.
 
 use std::time::Duration;
 

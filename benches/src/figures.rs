@@ -13,14 +13,15 @@ use catena_engine::Engine;
 use crate::args::CommonArgs;
 use crate::clustering::{self, Clustering, ITERATIONS};
 use crate::contest::{Contender, contest};
+use crate::deliver::deliver;
 use crate::machine;
 use crate::multiplied::COMPLEX_TIMES;
 use crate::record::{Axis, RunRecord, Sample};
 use crate::server::Server;
 use crate::wire::{LoadPlan, Workload};
 
-/// Measure the simple and the complex operation, the engine's operations while k-means runs, and k-means
-/// by number of workers.
+/// Measure the simple and the complex operation, the engine's operations while k-means runs, and
+/// k-means by number of workers.
 #[derive(Debug, clap::Args)]
 pub(crate) struct FiguresArgs {
     #[command(flatten)]
@@ -51,8 +52,8 @@ const OPERATIONS: &str = "operations while k-means runs";
 /// How often the engine's counters are read.
 const EVERY: Duration = Duration::from_millis(100);
 
-/// How many points are drawn at most. Of more, every second, third and so on: workers send all at once and
-/// then pause, and a picture of that is a comb.
+/// How many points are drawn at most. Of more, every second, third and so on: workers send all at
+/// once and then pause, and a picture of that is a comb.
 const MOMENTS_MAX: usize = 40;
 
 pub(crate) fn run(args: &FiguresArgs) -> anyhow::Result<()> {
@@ -72,11 +73,11 @@ pub(crate) fn run(args: &FiguresArgs) -> anyhow::Result<()> {
             while_clustering(&clustering, &mut record)?;
         }
     }
-    record.deliver(args.common.json.as_ref())
+    deliver(&record, args.common.json.as_ref())
 }
 
-/// Measures one multiplication of one of the thesis's 200 shared numbers, and ten thousand of them, by
-/// callers that wait for each reply; then by a few that do not.
+/// Measures one multiplication of one of the thesis's 200 shared numbers, and ten thousand of them,
+/// by callers that wait for each reply; then by a few that do not.
 fn operations(args: &FiguresArgs, record: &mut RunRecord) -> anyhow::Result<()> {
     let all = [("simple operation", 1), ("complex operation", COMPLEX_TIMES)];
     let wanted: Vec<_> =

@@ -53,8 +53,8 @@ impl InProcess {
         }
     }
 
-    /// Returns how many requests of the last batch were refused: a refusal is quick, and not what is to
-    /// be measured.
+    /// Returns how many requests of the last batch were refused: a refusal is quick, and not what
+    /// is to be measured.
     pub(crate) fn refused(&self) -> usize {
         let mut refused = 0;
         let mut rest = &self.out.0[..];
@@ -68,8 +68,8 @@ impl InProcess {
 
 /// The client of an [`InProcess`]: it has one batch of requests under way at a time.
 ///
-/// The first update of an object carries its name at once. `catena-client` sends that request twice,
-/// first without the name, and is refused.
+/// The first update of an object carries its name at once. `catena-client` sends that request
+/// twice, first without the name, and is refused.
 pub(crate) struct InProcessClient {
     numbers: SessionNumbers,
     /// How many requests there were.
@@ -90,7 +90,8 @@ impl InProcessClient {
     }
 
     /// Replaces `batch` by this many requests, as a connection would receive them, each for one of
-    /// `objects`: for all of them in turn at first, then at random. `op` gets the number of the request.
+    /// `objects`: for all of them in turn at first, then at random. `op` gets the number of the
+    /// request.
     pub(crate) fn encode<'a>(
         &mut self,
         batch: &mut Vec<u8>,

@@ -3,6 +3,7 @@
 
 use crate::args::CommonArgs;
 use crate::contest::{Contender, contest};
+use crate::deliver::deliver;
 use crate::load::Pressure;
 use crate::record::{Axis, RunRecord};
 use crate::server::Server;
@@ -32,7 +33,7 @@ pub(crate) fn run(args: &LatencyArgs) -> anyhow::Result<()> {
     let mut record = RunRecord::new("latency");
     one_at_a_time(args, &servers, &mut record)?;
     under_load(args, &servers[0], &mut record)?;
-    record.deliver(args.common.json.as_ref())
+    deliver(&record, args.common.json.as_ref())
 }
 
 /// Starts the servers, first the one that sleeps. The nodes of the chain share its cpu.

@@ -11,6 +11,7 @@ use catena_protocol::op::CounterOp;
 
 use crate::args::CommonArgs;
 use crate::contest::{Contender, Series, contest};
+use crate::deliver::deliver;
 use crate::in_process::{InProcess, InProcessClient};
 use crate::peer_server::PeerServer;
 use crate::record::{Row, RunRecord, Sample};
@@ -18,8 +19,8 @@ use crate::server::Server;
 use crate::stats::Paired;
 use crate::wire::{LoadPlan, Workload};
 
-/// Compare the engine with a bare echo on a raw io_uring ring and on epoll, beside Redis; measure its cpu
-/// time without sockets, its system calls, heap and memory, and the load generator.
+/// Compare the engine with a bare echo on a raw io_uring ring and on epoll, beside Redis; measure
+/// its cpu time without sockets, its system calls, heap and memory, and the load generator.
 #[derive(Debug, clap::Args)]
 pub(crate) struct LimitsArgs {
     #[command(flatten)]
@@ -70,11 +71,11 @@ pub(crate) fn run(args: &LimitsArgs) -> anyhow::Result<()> {
     }
     record.samples.extend(heap::allocations(cpu)?);
     record.samples.extend(heap::memory(cpu)?);
-    record.deliver(args.common.json.as_ref())
+    deliver(&record, args.common.json.as_ref())
 }
 
-/// Returns the share of an echo's throughput that is left, and the cpu time that the engine adds to the
-/// echo's.
+/// Returns the share of an echo's throughput that is left, and the cpu time that the engine adds to
+/// the echo's.
 fn shares(row: &Row) -> Vec<Sample> {
     let Row { measure, peer, ratio, spread, .. } = row;
     let share =
@@ -86,7 +87,8 @@ fn shares(row: &Row) -> Vec<Sample> {
     std::iter::once(Sample { spread: *spread, ..share }).chain(beyond).collect()
 }
 
-/// Returns an echo's throughput relative to Redis': the most that any server could reach with these frames.
+/// Returns an echo's throughput relative to Redis': the most that any server could reach with these
+/// frames.
 fn ceiling(measure: &str, echo: &Series, redis: &Series) -> Sample {
     let Paired { ratio, spread } = Paired::of(&echo.rate, &redis.rate);
     let measure = format!("{} beside redis, {measure}", echo.server);

@@ -1,16 +1,18 @@
 //! `catena-bench`: throughput and latency of Catena, and of the servers that it is compared with.
 //!
-//! Layers, from the inside out: `wire` generates requests, one file for each protocol; `load` sends them
-//! and measures, independently of the protocol; `server` starts and meters the servers; `contest` lets
-//! them take turns; one file for each subcommand chooses servers and workloads; `record` holds the
-//! results, and `report` draws them. BENCHMARKS.md explains the numbers.
+//! Layers, from the inside out: `wire` generates requests, one file for each protocol; `load` sends
+//! them and measures, independently of the protocol; `server` starts and meters the servers;
+//! `contest` lets them take turns; one file for each subcommand chooses servers and workloads;
+//! `record` holds the results, and `report` draws them. BENCHMARKS.md explains the numbers.
 
 mod allocations;
 mod args;
 mod chain;
+mod client;
 mod client_frames;
 mod clustering;
 mod contest;
+mod deliver;
 mod echo;
 mod figures;
 mod in_process;
@@ -20,6 +22,7 @@ mod load;
 mod machine;
 mod multi_core;
 mod multiplied;
+mod objects;
 mod ops;
 mod peer_server;
 mod peers;
@@ -29,6 +32,7 @@ mod report;
 mod server;
 mod stats;
 mod sync;
+mod tables;
 mod wire;
 
 use std::io::Write;
@@ -60,6 +64,10 @@ enum BenchCommand {
     Ops(ops::OpsArgs),
     /// Compare Catena with Redis, Valkey, memcached and etcd.
     Peers(peers::PeersArgs),
+    /// Compare `catena-client` with `redis-rs`.
+    Client(client::ClientArgs),
+    /// Measure throughput and memory with 1,000 to 10,000,000 counters, beside Redis.
+    Objects(objects::ObjectsArgs),
     /// Measure latency: one request at a time, and under growing load.
     Latency(latency::LatencyArgs),
     /// Measure how close the engine is to the limits of this machine.
@@ -114,6 +122,8 @@ fn main() -> anyhow::Result<()> {
     match CommandLine::parse().command {
         BenchCommand::Ops(args) => ops::run(&args),
         BenchCommand::Peers(args) => peers::run(&args),
+        BenchCommand::Client(args) => client::run(&args),
+        BenchCommand::Objects(args) => objects::run(&args),
         BenchCommand::Latency(args) => latency::run(&args),
         BenchCommand::Limits(args) => limits::run(&args),
         BenchCommand::MultiCore(args) => multi_core::run(&args),

@@ -1,12 +1,13 @@
 //! `catena-bench multi-core`: two shard cores against one.
 //!
-//! Every core gets a load generator of its own on its own cpu: otherwise two cores would share the cpu of
-//! a load generator that a single core has for itself.
+//! Every core gets a load generator of its own on its own cpu: otherwise two cores would share the
+//! cpu of a load generator that a single core has for itself.
 
 use std::thread;
 
 use crate::args::CommonArgs;
 use crate::contest::{Series, Timing};
+use crate::deliver::deliver;
 use crate::load::{Load, LoadOutcome, Pressure};
 use crate::machine;
 use crate::record::RunRecord;
@@ -47,7 +48,7 @@ pub(crate) fn run(args: &MultiCoreArgs) -> anyhow::Result<()> {
         let measure = format!("two_cores_counter_add_{connections}x{depth}");
         record.rows.push(both.rate_row(&measure, &alone));
     }
-    record.deliver(args.common.json.as_ref())
+    deliver(&record, args.common.json.as_ref())
 }
 
 /// Presses every core from its own cpu at the same time, and adds up the results.

@@ -1,5 +1,5 @@
-//! The thesis's shared number, a user-defined type: one multiplication of it is the *simple* operation,
-//! ten thousand are the *complex* one.
+//! The thesis's shared number, a user-defined type: one multiplication of it is the *simple*
+//! operation, ten thousand are the *complex* one.
 
 use catena_engine::rkyv::{Archive, Archived, Serialize};
 use catena_engine::{BadSnapshot, Context, Object, Rejection, UserType};

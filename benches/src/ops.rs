@@ -1,7 +1,9 @@
-//! `catena-bench ops`: each operation by itself, with any number of connections and requests in flight.
+//! `catena-bench ops`: each operation by itself, with any number of connections and requests in
+//! flight.
 
 use crate::args::CommonArgs;
 use crate::contest::{Contender, contest};
+use crate::deliver::deliver;
 use crate::load::Pressure;
 use crate::multiplied::COMPLEX_TIMES;
 use crate::record::{Axis, RunRecord};
@@ -68,8 +70,8 @@ pub(crate) struct OpsArgs {
     #[arg(long, value_name = "OPS", value_parser = rate)]
     rate: Option<f64>,
 
-    /// After the closed loop, in which a reply makes room for the next request, run the open loop at
-    /// this percentage of its rate; 0 leaves it out.
+    /// After the closed loop, in which a reply makes room for the next request, run the open loop
+    /// at this percentage of its rate; 0 leaves it out.
     #[arg(long, value_name = "PERCENT", default_value_t = 50, conflicts_with = "rate")]
     #[arg(value_parser = clap::value_parser!(u32).range(0..=95))]
     load: u32,
@@ -78,8 +80,8 @@ pub(crate) struct OpsArgs {
     #[arg(long, default_value_t = 100_000, value_parser = clap::value_parser!(u64).range(1..))]
     keys: u64,
 
-    /// Let the started engine spin this long before it sleeps, in microseconds; the load generator then
-    /// only spins.
+    /// Let the started engine spin this long before it sleeps, in microseconds; the load generator
+    /// then only spins.
     #[arg(long, default_value_t = 0)]
     spin: u64,
 }
@@ -121,7 +123,7 @@ pub(crate) fn run(args: &OpsArgs) -> anyhow::Result<()> {
             }
         }
     }
-    record.deliver(args.common.json.as_ref())
+    deliver(&record, args.common.json.as_ref())
 }
 
 fn workload(name: &str) -> Result<Workload, String> {

@@ -6,15 +6,19 @@ use std::process::Command;
 use crate::wire::Dialect;
 
 /// A server that Catena is compared with.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub(crate) enum PeerServer {
     /// The Redis of the distribution.
+    #[value(name = "redis7")]
     Redis,
     /// The Valkey that `benches/peers/prepare.sh` installs.
     Valkey,
     /// The Redis that `benches/peers/prepare.sh` installs.
+    #[value(name = "redis8")]
     Redis8,
+    #[value(skip)]
     Memcached,
+    #[value(skip)]
     Etcd,
 }
 
@@ -82,16 +86,16 @@ impl PeerServer {
         format!("{name}: skipped, it is not installed: {how}")
     }
 
-    /// Returns its arguments: only this machine can connect, nothing persists, and nothing is written to
-    /// a disk that need not be.
+    /// Returns its arguments: only this machine can connect, nothing persists, and nothing is
+    /// written to a disk that need not be.
     pub(crate) fn arguments(self, port: u16, other_port: u16) -> Vec<String> {
         let line = match self {
             PeerServer::Redis | PeerServer::Valkey | PeerServer::Redis8 => {
                 format!("--port {port} --bind 127.0.0.1 --appendonly no --daemonize no --save")
             }
-            // It keeps its user, because the kernel does not end a child with its parent once the child
-            // has changed its user. `-R`: a whole pipeline before the next connection has its turn; the
-            // default of 20 requests is a disadvantage.
+            // It keeps its user, because the kernel does not end a child with its parent once the
+            // child has changed its user. `-R`: a whole pipeline before the next connection has its
+            // turn; the default of 20 requests is a disadvantage.
             PeerServer::Memcached => {
                 format!("-p {port} -U 0 -l 127.0.0.1 -t 1 -m 1024 -c 4096 -R 256 -u root")
             }

@@ -2,6 +2,7 @@
 
 use crate::args::CommonArgs;
 use crate::contest::{Contender, Series, contest};
+use crate::deliver::deliver;
 use crate::load::Pressure;
 use crate::multiplied::COMPLEX_TIMES;
 use crate::peer_server::PeerServer;
@@ -16,8 +17,8 @@ Examples:
   catena-bench peers --json peers.json && catena-bench report peers.json --out report.html
   catena-bench peers --peer redis://127.0.0.1:6380     a Dragonfly or Garnet beside them";
 
-/// Compare Catena with the servers that are installed, each on the same cpu and idle while another has
-/// its turn.
+/// Compare Catena with the servers that are installed, each on the same cpu and idle while another
+/// has its turn.
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct PeersArgs {
@@ -100,7 +101,7 @@ pub(crate) fn run(args: &PeersArgs) -> anyhow::Result<()> {
         record.rows.extend(others.iter().map(|other| measure.row(us, other)));
     }
     record.notes.push("with replicas, beside a Redis with WAIT: `catena-bench chain`".to_owned());
-    record.deliver(args.common.json.as_ref())
+    deliver(&record, args.common.json.as_ref())
 }
 
 /// Returns the lines of the table, top to bottom.
@@ -154,8 +155,8 @@ impl PeerMeasure {
         matches!(self.mode, MeasureMode::P50Spin | MeasureMode::P50SpinServer)
     }
 
-    /// Returns whether to compare with a peer. etcd serves the requests of a connection one after the other,
-    /// so that deep pipelines mean nothing.
+    /// Returns whether to compare with a peer. etcd serves the requests of a connection one after
+    /// the other, so that deep pipelines mean nothing.
     fn suits(&self, peer: &Server) -> bool {
         let etcd = peer.dialect == crate::wire::Dialect::Etcd;
         peer.dialect.has(self.workload) && !(etcd && self.depth > 1)

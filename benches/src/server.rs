@@ -1,9 +1,9 @@
 //! The servers that are measured: started on one cpu, metered, and ended.
 //!
-//! 1. A server is a process of its own, ours as well as a peer's, so that the kernel counts its cpu time
-//!    separately.
-//! 2. It is ended when its [`Server`] is dropped, also after an error, and by the kernel if this process
-//!    is killed. No other process is ever touched.
+//! 1. A server is a process of its own, ours as well as a peer's, so that the kernel counts its cpu
+//!    time separately.
+//! 2. It is ended when its [`Server`] is dropped, also after an error, and by the kernel if this
+//!    process is killed. No other process is ever touched.
 
 use std::cell::RefCell;
 use std::io::{BufRead, BufReader, Read, Write};
@@ -83,7 +83,8 @@ impl Server {
         let mut head = all.next().context("a chain has a node")??;
         for node in all {
             head.behind.push(node?);
-            // One after the other: the first creates the cluster, and each that joins becomes the tail.
+            // One after the other: the first creates the cluster, and each that joins becomes the
+            // tail.
             head.await_members(head.behind.len() + 1)?;
         }
         (head.name, head.folder) = (format!("catena, {nodes} nodes"), Some(folder));
@@ -303,8 +304,8 @@ impl Server {
         Ok(())
     }
 
-    /// Returns the cpu time of its threads so far, and of those of the nodes behind it; `None` if it was
-    /// not started here.
+    /// Returns the cpu time of its threads so far, and of those of the nodes behind it; `None` if
+    /// it was not started here.
     pub(crate) fn cpu(&self) -> Option<Duration> {
         let behind = self.behind.iter().filter_map(Server::cpu).sum::<Duration>();
         Some(self.own_cpu()? + behind)
@@ -350,8 +351,8 @@ pub(crate) fn child_on(cpus: &str) -> anyhow::Result<Command> {
     Ok(command)
 }
 
-/// Replaces this process by another program, on these cpus, that ends when its parent does. Returns only if
-/// that fails.
+/// Replaces this process by another program, on these cpus, that ends when its parent does. Returns
+/// only if that fails.
 pub(crate) fn become_child(cpus: &[usize], program: &Path, args: &[String]) -> anyhow::Result<()> {
     rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::KILL))?;
     machine::pin(cpus)?;

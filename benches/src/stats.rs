@@ -41,8 +41,8 @@ pub(crate) fn median(values: &[f64]) -> f64 {
     }
 }
 
-/// Returns how far values lie apart: largest minus smallest, divided by the median, or by the largest
-/// where the median is 0.
+/// Returns how far values lie apart: largest minus smallest, divided by the median, or by the
+/// largest where the median is 0.
 pub(crate) fn spread(values: &[f64]) -> f64 {
     let least = values.iter().copied().fold(f64::INFINITY, f64::min);
     let most = values.iter().copied().fold(f64::NEG_INFINITY, f64::max);

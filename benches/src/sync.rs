@@ -1,11 +1,12 @@
 //! `catena-bench sync`: how long it takes until all parties have met, or each has had its turn.
 //!
-//! Parties are connections of the one load generator, each with one request under way. No party is late,
-//! and none pauses in between, so a round takes what the engine and the generator need for that many
-//! requests and replies, and the wake-ups between them.
+//! Parties are connections of the one load generator, each with one request under way. No party is
+//! late, and none pauses in between, so a round takes what the engine and the generator need for
+//! that many requests and replies, and the wake-ups between them.
 
 use crate::args::CommonArgs;
 use crate::contest::Series;
+use crate::deliver::deliver;
 use crate::load::{Load, LoadOutcome, Pressure};
 use crate::record::{Axis, RunRecord, Sample};
 use crate::server::Server;
@@ -65,7 +66,7 @@ pub(crate) fn run(args: &SyncArgs) -> anyhow::Result<()> {
             record.samples.push(sample(name, *parties, &series));
         }
     }
-    record.deliver(args.common.json.as_ref())
+    deliver(&record, args.common.json.as_ref())
 }
 
 /// Presses, and again for longer if that was too short for four rounds.

@@ -1,8 +1,8 @@
 //! The other programs that cluster: they are in Python, and reply to a line with a line of JSON.
 //!
-//! They are part of this program and are written to the folder of the points. Each is a process of its own
-//! that stays while it takes part, so that starting, reading and warming up are not measured; between its
-//! turns it waits for its standard input.
+//! They are part of this program and are written to the folder of the points. Each is a process of
+//! its own that stays while it takes part, so that starting, reading and warming up are not
+//! measured; between its turns it waits for its standard input.
 
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
@@ -59,7 +59,7 @@ pub(super) struct ClusteringRun {
 /// A program that waits for its turn.
 pub(super) struct PeerProgram {
     kind: PeerKind,
-    hello: PeerHello,
+    hello: ProgramHello,
     child: Child,
     /// Closed to end the program.
     stdin: Option<ChildStdin>,
@@ -77,13 +77,13 @@ pub(super) enum PeerStart {
 /// The first line that a program prints.
 #[derive(Debug, Deserialize)]
 #[serde(untagged)]
-enum PeerGreeting {
+enum ProgramGreeting {
     Missing { missing: String },
-    Hello(PeerHello),
+    Hello(ProgramHello),
 }
 
 #[derive(Debug, Default, Deserialize)]
-struct PeerHello {
+struct ProgramHello {
     version: String,
     precision: String,
     blas: String,
@@ -91,7 +91,7 @@ struct PeerHello {
 
 /// Every other line that it prints.
 #[derive(Debug, Deserialize)]
-struct PeerAnswer {
+struct ProgramReply {
     seconds_per_iteration: f64,
     cost: f64,
     cost_expected: Option<f64>,
@@ -155,15 +155,15 @@ impl PeerProgram {
         let mut child = command.spawn().context("cannot start this program once more")?;
         let stdin = child.stdin.take();
         let stdout = BufReader::new(child.stdout.take().expect("was asked for"));
-        Ok(PeerProgram { kind, hello: PeerHello::default(), child, stdin, stdout, log })
+        Ok(PeerProgram { kind, hello: ProgramHello::default(), child, stdin, stdout, log })
     }
 
     /// Its first line, once it is warm.
     fn greet(mut self) -> anyhow::Result<PeerStart> {
         let line = self.line()?;
         Ok(match self.parse(&line)? {
-            PeerGreeting::Missing { missing } => PeerStart::Missing(missing),
-            PeerGreeting::Hello(hello) => {
+            ProgramGreeting::Missing { missing } => PeerStart::Missing(missing),
+            ProgramGreeting::Hello(hello) => {
                 self.hello = hello;
                 PeerStart::Ready(self)
             }
@@ -172,16 +172,16 @@ impl PeerProgram {
 
     /// Its version, what it counts in, and what multiplies for it.
     pub(super) fn about(&self) -> String {
-        let PeerHello { version, precision, blas } = &self.hello;
+        let ProgramHello { version, precision, blas } = &self.hello;
         format!("{}: {version}, {precision}, BLAS: {blas}", self.kind.name())
     }
 
     /// All iterations, once.
     pub(super) fn run(&mut self) -> anyhow::Result<ClusteringRun> {
-        let stdin = self.stdin.as_mut().expect("is told to end only when dropped");
+        let stdin = self.stdin.as_mut().expect("its input is closed only when it is dropped");
         stdin.write_all(b"\n").with_context(|| self.why())?;
         let line = self.line()?;
-        let PeerAnswer { seconds_per_iteration, cost, cost_expected } = self.parse(&line)?;
+        let ProgramReply { seconds_per_iteration, cost, cost_expected } = self.parse(&line)?;
         Ok(ClusteringRun { ms: seconds_per_iteration * 1e3, cost, cost_expected })
     }
 

@@ -1,7 +1,8 @@
 //! Reference servers: what a machine's sockets can carry, with nothing behind them.
 //!
-//! They send back every complete 80-byte frame, the size of a counter add and of its reply, and batch as
-//! the engine does: one read, as many frames as it brought, one write. They do not look into frames.
+//! They send back every complete 80-byte frame, the size of a counter add and of its reply, and
+//! batch as the engine does: one read, as many frames as it brought, one write. They do not look
+//! into frames.
 
 mod epoll;
 mod raw;

@@ -49,7 +49,8 @@ pub(super) fn serve(listener: TcpListener) -> anyhow::Result<()> {
             match (entry.user_data() & 1, usize::try_from(entry.result())) {
                 (0, Ok(bytes)) => conn.on_sent(bytes, index, &mut ring)?,
                 (1, Ok(bytes)) if bytes > 0 => conn.on_received(bytes, index, &mut ring)?,
-                // The other end is gone. Its buffers stay until the process ends: connections are few.
+                // The other end is gone. Its buffers stay until the process ends: connections are
+                // few.
                 _ => {}
             }
         }

@@ -12,8 +12,8 @@ use crate::record::Sample;
 use crate::server::Server;
 use crate::wire::{LoadPlan, Workload};
 
-/// Counts system calls for one op with strace, which slows the engine down, so that its batches are a
-/// little larger. `None` if there is no strace, or it may not trace.
+/// Counts system calls for one op with strace, which slows the engine down, so that its batches are
+/// a little larger. `None` if there is no strace, or it may not trace.
 pub(super) fn system_calls(
     engine: &Server,
     connections: u64,

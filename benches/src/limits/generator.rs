@@ -1,11 +1,11 @@
-//! The cost of the load generator itself for a request and its reply, without sockets: a peer must not
-//! wait longer for its client than the engine does.
+//! The cost of the load generator itself for a request and its reply, without sockets: a peer must
+//! not wait longer for its client than the engine does.
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::{Duration, Instant};
 
 use crate::record::Sample;
-use crate::wire::{Dialect, LoadPlan, Taken, Wire, Workload};
+use crate::wire::{Dialect, LoadPlan, TakenReply, Wire, Workload};
 
 /// Requests in a row, as on a connection with this many in flight.
 const DEPTH: usize = 32;
@@ -15,8 +15,8 @@ const KEYS: u64 = 100_000;
 /// Measures nanoseconds for a counter add, protocol by protocol.
 pub(super) fn samples(rounds: u32, round: Duration) -> anyhow::Result<Vec<Sample>> {
     let sides: [(&str, Dialect, Option<&[u8]>); 3] = [
-        // The wires of the echo are those of the engine without a Hello, and requests and replies of a
-        // counter add have the same size: the requests themselves serve as replies.
+        // The wires of the echo are those of the engine without a Hello, and requests and replies
+        // of a counter add have the same size: the requests themselves serve as replies.
         ("catena", Dialect::Echo, None),
         ("redis", Dialect::Redis, Some(b":1042\r\n")),
         ("memcached", Dialect::Memcached, Some(b"VA 4 \r\n1042\r\n")),
@@ -46,7 +46,7 @@ fn round_ns(wire: &mut dyn Wire, replies: Option<&[u8]>, round: Duration) -> any
         }
         let replies = replies.unwrap_or(&out);
         let mut from = 0;
-        while let Some(Taken { len, .. }) = wire.reply(&replies[from..], &mut again)? {
+        while let Some(TakenReply { len, .. }) = wire.reply(&replies[from..], &mut again)? {
             from += len;
             ops += 1;
             if from == replies.len() {

@@ -6,9 +6,9 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context;
 
-use super::tally::Tally;
+use super::tally::LoadTally;
 use super::transport::Transport;
-use crate::wire::{Taken, Wire};
+use crate::wire::{TakenReply, Wire};
 
 /// A connection with requests in flight.
 pub(super) struct LoadConnection {
@@ -21,7 +21,8 @@ pub(super) struct LoadConnection {
     spare: Vec<u8>,
     incoming: Vec<u8>,
     filled: usize,
-    /// From when on the latency of each request under way counts, in the order in which they were sent.
+    /// From when on the latency of each request under way counts, in the order in which they were
+    /// sent.
     due: VecDeque<Instant>,
     /// When the next request is to be sent, in the open loop.
     schedule: Option<Schedule>,
@@ -109,7 +110,7 @@ impl LoadConnection {
         }
     }
 
-    /// Notes that the kernel took so many bytes, and sends the rest.
+    /// Notes that the kernel took this many bytes, and sends the rest.
     pub(super) fn sent(&mut self, index: usize, bytes: usize, transport: &mut Transport) {
         let (mut batch, from) = self.sending.take().expect("a send was under way");
         if from + bytes < batch.len() {
@@ -140,20 +141,21 @@ impl LoadConnection {
         &mut self,
         bytes: usize,
         now: Instant,
-        tally: &mut Tally,
+        tally: &mut LoadTally,
     ) -> anyhow::Result<()> {
         anyhow::ensure!(bytes > 0, "the server closed the connection");
         self.filled += bytes;
         let mut from = 0;
         while from < self.filled
-            && let Some(Taken { len, is_final }) =
+            && let Some(TakenReply { len, is_final }) =
                 self.wire.reply(&self.incoming[from..self.filled], &mut self.outgoing)?
         {
             from += len;
             let due = self.due.pop_front().context("a reply without a request")?;
             match is_final {
                 true => tally.note(due, now),
-                // It is sent again behind all others that are under way, and is still due when it was.
+                // It is sent again behind all others that are under way, and is still due when it
+                // was.
                 false => self.due.push_back(due),
             }
         }

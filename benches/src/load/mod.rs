@@ -25,7 +25,7 @@ use self::completion::{Completion, WaitMode};
 use self::connection::{LoadConnection, Schedule};
 use self::direct::Direct;
 use self::ring::Ring;
-use self::tally::Tally;
+use self::tally::LoadTally;
 use self::transport::Transport;
 use crate::wire::Wire;
 
@@ -38,9 +38,10 @@ pub(crate) struct Pressure {
     pub(crate) warm_up: Duration,
     /// Measured.
     pub(crate) measure: Duration,
-    /// Poll for replies without sleeping. A single connection keeps the mode it is first pressed with.
+    /// Poll for replies without sleeping. A single connection keeps the mode it is first pressed
+    /// with.
     pub(crate) spin: bool,
-    /// Open loop: so many requests per second over all connections.
+    /// Open loop: this many requests per second over all connections.
     pub(crate) rate: Option<f64>,
 }
 
@@ -93,7 +94,7 @@ impl Load {
         let upto = from + pressure.measure;
         self.schedule(pressure.rate, start, upto);
         self.receive(pressure.spin);
-        let mut tally = Tally::new(from, upto, pressure.rate.is_some())?;
+        let mut tally = LoadTally::new(from, upto, pressure.rate.is_some())?;
         let mut begin = None;
         self.fill(pressure.depth, start);
         while !self.connections.iter().all(LoadConnection::is_done) {
@@ -120,12 +121,12 @@ impl Load {
         Ok(LoadOutcome { ops: tally.ops, elapsed, latency_ns: tally.latency_ns, server_cpu })
     }
 
-    /// Sends at least `count` requests over all connections and waits for the replies. Returns how many
-    /// had theirs in time to make room for others.
+    /// Sends at least `count` requests over all connections and waits for the replies. Returns how
+    /// many had theirs in time to make room for others.
     pub(crate) fn send(&mut self, count: u64, depth: usize) -> anyhow::Result<u64> {
         self.schedule(None, Instant::now(), Instant::now());
         self.receive(false);
-        let mut tally = Tally::everything()?;
+        let mut tally = LoadTally::everything()?;
         while tally.ops < count {
             let now = Instant::now();
             self.fill(depth, now);
@@ -139,7 +140,7 @@ impl Load {
     /// Waits for the replies that are under way.
     pub(crate) fn settle(&mut self) -> anyhow::Result<()> {
         let latest = Instant::now() + PATIENCE;
-        let mut tally = Tally::everything()?;
+        let mut tally = LoadTally::everything()?;
         while !self.connections.iter().all(LoadConnection::is_settled) {
             ensure!(Instant::now() < latest, "the server does not answer any more");
             self.transport.wait(WaitMode::Until(latest))?;
@@ -148,8 +149,8 @@ impl Load {
         Ok(())
     }
 
-    /// Lets every connection start to receive. A single spinning connection does without the ring from
-    /// then on.
+    /// Lets every connection start to receive. A single spinning connection does without the ring
+    /// from then on.
     fn receive(&mut self, spin: bool) {
         if std::mem::replace(&mut self.is_receiving, true) {
             return;
@@ -195,7 +196,7 @@ impl Load {
     }
 
     /// Takes all completions at hand.
-    fn turn(&mut self, now: Instant, tally: &mut Tally) -> anyhow::Result<()> {
+    fn turn(&mut self, now: Instant, tally: &mut LoadTally) -> anyhow::Result<()> {
         while let Some(completion) = self.transport.next() {
             match completion {
                 Completion::Sent { index, bytes } => {

@@ -18,7 +18,7 @@ pub(super) struct Ring {
 }
 
 impl Ring {
-    /// Makes a ring for so many connections.
+    /// Makes a ring for this many connections.
     pub(super) fn new(connections: usize) -> anyhow::Result<Ring> {
         // A send and a receive for each connection, and some to spare.
         let entries = u32::try_from((connections * 2 + 16).next_power_of_two())?;

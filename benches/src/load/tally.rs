@@ -6,7 +6,7 @@ use hdrhistogram::Histogram;
 
 /// Counts replies.
 #[derive(Debug)]
-pub(super) struct Tally {
+pub(super) struct LoadTally {
     from: Instant,
     upto: Instant,
     /// In the open loop a reply counts if its request was due in the measured time.
@@ -15,15 +15,15 @@ pub(super) struct Tally {
     pub(super) latency_ns: Histogram<u64>,
 }
 
-impl Tally {
-    pub(super) fn new(from: Instant, upto: Instant, by_due: bool) -> anyhow::Result<Tally> {
+impl LoadTally {
+    pub(super) fn new(from: Instant, upto: Instant, by_due: bool) -> anyhow::Result<LoadTally> {
         let latency_ns = Histogram::new_with_bounds(1, 60_000_000_000, 3)?;
-        Ok(Tally { from, upto, by_due, ops: 0, latency_ns })
+        Ok(LoadTally { from, upto, by_due, ops: 0, latency_ns })
     }
 
-    pub(super) fn everything() -> anyhow::Result<Tally> {
+    pub(super) fn everything() -> anyhow::Result<LoadTally> {
         let now = Instant::now();
-        Tally::new(now, now, false)
+        LoadTally::new(now, now, false)
     }
 
     /// Begins to count in the closed loop: replies that are at hand already came before.

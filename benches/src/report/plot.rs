@@ -40,7 +40,8 @@ pub(super) enum AxisScale {
 const WIDTH: f64 = 420.0;
 const LINE_COLOURS: usize = 6;
 
-/// Bars from zero, each with its number behind, and with its name in front or, if it is long, above.
+/// Bars from zero, each with its number behind, and with its name in front or, if it is long,
+/// above.
 pub(super) fn bars(title: &str, hint: &str, unit: &str, bars: &[PlotBar<'_>]) -> String {
     const NUMBER: f64 = 92.0;
     // A wide character of the page's font.

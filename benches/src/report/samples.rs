@@ -1,10 +1,10 @@
-//! Plots of what one server did by itself, and of how it changes with a number.
+//! Plots of figures of one server, and of how they change with a number.
 
 use super::plot::{self, AxisScale, PlotAxes, PlotBar, PlotLine};
 use super::{HIGHER, LOWER, in_order};
 use crate::record::{Axis, LatencyQuantiles, Sample, short};
 
-/// Samples that are more than a number: over parties, workers, load, time and quantiles.
+/// Plots samples by server, quantile, load, parties, callers, workers, time and counters.
 pub(super) fn plots(samples: &[Sample]) -> String {
     let on = |axis: Axis| -> Vec<&Sample> {
         let is_on = |sample: &&Sample| sample.at.as_ref().is_some_and(|at| at.axis == axis);
@@ -19,16 +19,17 @@ pub(super) fn plots(samples: &[Sample]) -> String {
         by_server(&on(Axis::Callers)),
         by_server(&on(Axis::Workers)),
         by_server(&on(Axis::Seconds)),
+        by_server(&on(Axis::Counters)),
     ]
     .concat();
     if html.is_empty() { html } else { format!("<div class=\"plots\">\n{html}</div>\n") }
 }
 
-/// What the servers did by themselves, per second, in one plot.
+/// Plots operations per second in one plot.
 fn bars(samples: &[&Sample]) -> String {
     let is_rate = |sample: &&&Sample| sample.unit == "op/s" && sample.latency_us.is_some();
     let rates: Vec<&&Sample> = samples.iter().filter(is_rate).collect();
-    // At one at a time the question is how long it takes; with two or less a table says it all.
+    // One request at a time is about latency, and two bars are better read in the table.
     if rates.len() < 3 || rates.iter().any(|sample| sample.measure.contains("1x1,")) {
         return String::new();
     }
@@ -46,7 +47,7 @@ fn bars(samples: &[&Sample]) -> String {
     plot::bars("Throughput", HIGHER, "op/s", &bars)
 }
 
-/// For each measure, how long the fastest half took and how long the slowest, server by server.
+/// Plots the quantiles of latency, measure by measure, with a line for each server.
 fn by_quantile(samples: &[&Sample]) -> String {
     let mut html = String::new();
     for measure in in_order(samples.iter().map(|sample| &sample.measure)) {
@@ -57,7 +58,7 @@ fn by_quantile(samples: &[&Sample]) -> String {
             Some(PlotLine { name: &sample.server, points })
         });
         let lines: Vec<PlotLine<'_>> = lines.collect();
-        // One server alone is in the table.
+        // A single server is better read in the table.
         if lines.len() < 2 {
             continue;
         }
@@ -74,7 +75,7 @@ fn by_quantile(samples: &[&Sample]) -> String {
     html
 }
 
-/// Latency as load grows, in the open loop.
+/// Plots latency by load, in the open loop.
 fn by_rate(samples: &[&Sample]) -> String {
     let mut html = String::new();
     for measure in in_order(samples.iter().map(|sample| &sample.measure)) {
@@ -102,7 +103,7 @@ fn by_rate(samples: &[&Sample]) -> String {
     html
 }
 
-/// All kinds of meeting in one plot.
+/// Plots the time of a round by parties, with a line for each kind of meeting.
 fn by_parties(samples: &[&Sample]) -> String {
     let measures = in_order(samples.iter().map(|sample| &sample.measure));
     let lines = measures.into_iter().map(|measure| {
@@ -120,7 +121,7 @@ fn by_parties(samples: &[&Sample]) -> String {
     plot::lines("Time of a round", LOWER, &axes, &lines)
 }
 
-/// One plot for each measure, one line for each server.
+/// Plots each measure with a line for each server.
 fn by_server(samples: &[&Sample]) -> String {
     let mut html = String::new();
     for measure in in_order(samples.iter().map(|sample| &sample.measure)) {
@@ -141,7 +142,8 @@ fn by_server(samples: &[&Sample]) -> String {
             Axis::Seconds => plot::even_ticks(lines[0].points.iter().map(|(x, _)| *x)),
             _ => named_places(&lines),
         };
-        let across = if axis == Axis::Callers { AxisScale::Powers } else { AxisScale::Even };
+        let is_wide = matches!(axis, Axis::Callers | Axis::Counters);
+        let across = if is_wide { AxisScale::Powers } else { AxisScale::Even };
         let axes = PlotAxes { unit, up: AxisScale::Even, name: axis.name(), across, ticks };
         let hint = match axis {
             Axis::Callers => HIGHER,

@@ -25,7 +25,7 @@ use catena_protocol::{
 
 pub(crate) use self::parties::MeetingKind;
 use super::{
-    ITEM_BYTES, KEY_BYTES, KeyOrder, Taken, Wire, Wires, Workload, divided, key_name, set_key,
+    ITEM_BYTES, KEY_BYTES, KeyOrder, TakenReply, Wire, Wires, Workload, divided, key_name, set_key,
 };
 use crate::client_frames::{RequestHead, SessionNumbers, put_open, put_request};
 use crate::multiplied::{Multiplied, Multiply};
@@ -291,8 +291,8 @@ struct CatenaConnection {
     reads: u64,
     /// Requests without a reply, in the order in which they were sent.
     under_way: VecDeque<SentRequest>,
-    /// Updates that the server refused because it wants the name of their object. As in the client, all
-    /// others get their reply first; then these are sent again with the name, in their order.
+    /// Updates that the server refused because it wants the name of their object. As in the client,
+    /// all others get their reply first; then these are sent again with the name, in their order.
     unnamed: VecDeque<SentRequest>,
 }
 
@@ -316,8 +316,8 @@ struct SentRequest {
     is_named: bool,
 }
 
-/// So many keys are drawn at a time. Ids do not fit the caches near the core, and a generator that
-/// waited for each by itself would be slower than the engine.
+/// How many keys are drawn at a time. Ids do not fit the caches near the core, and a generator that
+/// waited for each separately would be slower than the engine.
 const DRAWN: usize = 16;
 
 impl CatenaConnection {
@@ -371,10 +371,13 @@ impl Wire for CatenaConnection {
         if self.ops.is_read() {
             return Ok(());
         }
-        let mut shards: Vec<ShardId> =
-            self.objects.ids.iter().map(|id| self.map.shard_of(*id)).collect();
-        shards.sort_unstable();
-        shards.dedup();
+        let mut is_needed = vec![false; self.numbers.len()];
+        for id in &self.objects.ids {
+            is_needed[usize::from(self.map.shard_of(*id).0)] = true;
+        }
+        let shards = (0..).map(ShardId).zip(is_needed);
+        let shards: Vec<ShardId> =
+            shards.filter_map(|(shard, needed)| needed.then_some(shard)).collect();
         open_sessions(socket, self.session, self.now_us, &shards)
     }
 
@@ -398,7 +401,7 @@ impl Wire for CatenaConnection {
         self.send(out, object, sent);
     }
 
-    fn reply(&mut self, bytes: &[u8], again: &mut Vec<u8>) -> anyhow::Result<Option<Taken>> {
+    fn reply(&mut self, bytes: &[u8], again: &mut Vec<u8>) -> anyhow::Result<Option<TakenReply>> {
         let Some((header, len)) = frame::peek(bytes) else { return Ok(None) };
         // Replies of one shard come in order, those of different ones may not.
         let is_it = |sent: &SentRequest| (sent.number, sent.shard) == (header.number, header.shard);
@@ -424,7 +427,7 @@ impl Wire for CatenaConnection {
                 self.send(again, object, SentRequest { is_named: true, ..sent });
             }
         }
-        Ok(Some(Taken { len, is_final }))
+        Ok(Some(TakenReply { len, is_final }))
     }
 }
 

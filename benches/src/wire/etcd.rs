@@ -4,7 +4,7 @@ use std::net::TcpStream;
 
 use anyhow::{Context, bail};
 
-use super::{KeyOrder, Taken, Wire, Workload, line, number};
+use super::{KeyOrder, TakenReply, Wire, Workload, line, number};
 
 /// Makes a connection that does this with one key after the other.
 pub(crate) fn wire(workload: Workload, keys: u64, order: KeyOrder) -> Box<dyn Wire> {
@@ -43,7 +43,7 @@ impl Wire for EtcdConnection {
         out.extend_from_slice(self.tail.as_bytes());
     }
 
-    fn reply(&mut self, bytes: &[u8], _: &mut Vec<u8>) -> anyhow::Result<Option<Taken>> {
+    fn reply(&mut self, bytes: &[u8], _: &mut Vec<u8>) -> anyhow::Result<Option<TakenReply>> {
         let Some((status, mut at)) = line(bytes) else { return Ok(None) };
         if status != b"HTTP/1.1 200 OK" {
             bail!("the server answered {}", String::from_utf8_lossy(bytes));
@@ -61,8 +61,8 @@ impl Wire for EtcdConnection {
             }
         }
         match body {
-            Some(body) => Ok((bytes.len() >= at + body).then_some(Taken::answer(at + body))),
-            None => Ok(chunks(&bytes[at..])?.map(|len| Taken::answer(at + len))),
+            Some(body) => Ok((bytes.len() >= at + body).then_some(TakenReply::answer(at + body))),
+            None => Ok(chunks(&bytes[at..])?.map(|len| TakenReply::answer(at + len))),
         }
     }
 }

@@ -4,7 +4,7 @@ use std::net::TcpStream;
 
 use anyhow::bail;
 
-use super::{KeyOrder, Taken, Wire, Workload, line, number, put_key};
+use super::{KeyOrder, TakenReply, Wire, Workload, line, number, put_key};
 
 /// Makes a connection that does this with one key after the other.
 pub(crate) fn wire(workload: Workload, keys: u64, order: KeyOrder) -> Box<dyn Wire> {
@@ -45,14 +45,14 @@ impl Wire for MemcachedConnection {
         out.extend_from_slice(&self.tail);
     }
 
-    fn reply(&mut self, bytes: &[u8], _: &mut Vec<u8>) -> anyhow::Result<Option<Taken>> {
+    fn reply(&mut self, bytes: &[u8], _: &mut Vec<u8>) -> anyhow::Result<Option<TakenReply>> {
         let Some((line, len)) = line(bytes) else { return Ok(None) };
         let mut words = line.split(|byte| *byte == b' ');
         match words.next() {
-            Some(b"HD") => Ok(Some(Taken::answer(len))),
+            Some(b"HD") => Ok(Some(TakenReply::answer(len))),
             Some(b"VA") => {
                 let len = len + number(words.next().unwrap_or_default())? + 2;
-                Ok((bytes.len() >= len).then_some(Taken::answer(len)))
+                Ok((bytes.len() >= len).then_some(TakenReply::answer(len)))
             }
             _ => bail!("the server answered {}", String::from_utf8_lossy(line)),
         }

@@ -1,8 +1,8 @@
 //! What the load generator sends and receives, one file for each protocol.
 //!
-//! A [`Workload`] names an operation independently of the protocol. Requests are written and replies
-//! parsed in place, with no allocation per request, for every protocol alike, because a peer must not
-//! wait for its client.
+//! A [`Workload`] names an operation independently of the protocol. Requests are written and
+//! replies parsed in place, with no allocation per request, for every protocol alike, because a
+//! peer must not wait for its client.
 
 pub(crate) mod catena;
 pub(crate) mod etcd;
@@ -29,24 +29,24 @@ pub(crate) trait Wire {
     /// Appends one more request.
     fn request(&mut self, out: &mut Vec<u8>);
 
-    /// Takes the next reply off the front of `bytes`; `None` if it is not complete. What the server has
-    /// to be sent before it answers the request is appended to `again`.
-    fn reply(&mut self, bytes: &[u8], again: &mut Vec<u8>) -> anyhow::Result<Option<Taken>>;
+    /// Takes the next reply off the front of `bytes`; `None` if it is not complete. What the server
+    /// has to be sent before it answers the request is appended to `again`.
+    fn reply(&mut self, bytes: &[u8], again: &mut Vec<u8>) -> anyhow::Result<Option<TakenReply>>;
 }
 
 /// A reply that was taken off the front of the received bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Taken {
+pub(crate) struct TakenReply {
     pub(crate) len: usize,
     /// Whether the request is answered. If not, a later reply answers it: one to a request that is
     /// sent again, behind all that are under way.
     pub(crate) is_final: bool,
 }
 
-impl Taken {
+impl TakenReply {
     /// A reply of this length that answers its request.
-    pub(crate) fn answer(len: usize) -> Taken {
-        Taken { len, is_final: true }
+    pub(crate) fn answer(len: usize) -> TakenReply {
+        TakenReply { len, is_final: true }
     }
 }
 
@@ -140,7 +140,8 @@ impl Workload {
         }
     }
 
-    /// Returns at most `keys`, limited by [`VALUES_BYTES_MAX`], and a multiple of the items of an object.
+    /// Returns at most `keys`, limited by [`VALUES_BYTES_MAX`], and a multiple of the items of an
+    /// object.
     fn keys(self, keys: u64) -> u64 {
         if let Workload::Multiply { .. } = self {
             return keys.min(PRODUCTS_MAX);
@@ -164,7 +165,7 @@ impl Workload {
 const ITEMS: u64 = 1_000;
 
 /// Bytes of a value in a map, and of an item of a list.
-const ITEM_BYTES: usize = 16;
+pub(crate) const ITEM_BYTES: usize = 16;
 
 /// The most memory that the values of one workload may take on each server, in bytes.
 const VALUES_BYTES_MAX: u64 = 128 * 1024 * 1024;
@@ -321,7 +322,7 @@ fn set_key(key: &mut [u8; KEY_BYTES], prefix: u8, mut number: u64) {
 }
 
 /// Returns the object that a key is in, and which of its items it is.
-fn divided(key: u64, items: u64) -> (u64, u64) {
+pub(crate) fn divided(key: u64, items: u64) -> (u64, u64) {
     (key / items, key % items)
 }
 

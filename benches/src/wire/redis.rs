@@ -5,7 +5,7 @@ use std::net::TcpStream;
 
 use anyhow::{bail, ensure};
 
-use super::{ITEM_BYTES, KeyOrder, Taken, Wire, Workload, divided, line, number, put_key};
+use super::{ITEM_BYTES, KeyOrder, TakenReply, Wire, Workload, divided, line, number, put_key};
 
 /// Makes a connection that does this with one key after the other.
 pub(crate) fn wire(workload: Workload, keys: u64, order: KeyOrder) -> Box<dyn Wire> {
@@ -88,7 +88,8 @@ struct RespCommand {
     tail: Vec<u8>,
     /// Whether it has the key of the command before it.
     stays: bool,
-    /// The script that it calls by its hash. The server returns the hash, and the head is made with it.
+    /// The script that it calls by its hash. The server returns the hash, and the head is made with
+    /// it.
     script: Option<&'static str>,
 }
 
@@ -136,22 +137,22 @@ impl Wire for RespConnection {
         out.extend_from_slice(&command.tail);
     }
 
-    fn reply(&mut self, bytes: &[u8], _: &mut Vec<u8>) -> anyhow::Result<Option<Taken>> {
+    fn reply(&mut self, bytes: &[u8], _: &mut Vec<u8>) -> anyhow::Result<Option<TakenReply>> {
         let Some((line, len)) = line(bytes) else { return Ok(None) };
         match line.split_first() {
-            Some((b':' | b'+', _)) => Ok(Some(Taken::answer(len))),
+            Some((b':' | b'+', _)) => Ok(Some(TakenReply::answer(len))),
             Some((b'$', digits)) if digits != b"-1" => {
                 let len = len + number(digits)? + 2;
-                Ok((bytes.len() >= len).then_some(Taken::answer(len)))
+                Ok((bytes.len() >= len).then_some(TakenReply::answer(len)))
             }
             _ => bail!("the server answered {}", String::from_utf8_lossy(line)),
         }
     }
 }
 
-/// Makes a connection that does the same on a server with one replica, and waits until the replica has
-/// it: `WAIT 1` behind every `batch` commands, which is the least that a pipelining client can do. The
-/// next batch is sent when the replica has the one before.
+/// Makes a connection that does the same on a server with one replica, and waits until the replica
+/// has it: `WAIT 1` behind every `batch` commands, which is the least that a pipelining client can
+/// do. The next batch is sent when the replica has the one before.
 pub(crate) fn waiting(
     workload: Workload,
     keys: u64,
@@ -193,7 +194,7 @@ impl Wire for ReplicatedConnection {
         }
     }
 
-    fn reply(&mut self, bytes: &[u8], again: &mut Vec<u8>) -> anyhow::Result<Option<Taken>> {
+    fn reply(&mut self, bytes: &[u8], again: &mut Vec<u8>) -> anyhow::Result<Option<TakenReply>> {
         let Some(taken) = self.inner.reply(bytes, again)? else { return Ok(None) };
         if self.answered + 1 < self.batch {
             self.answered += 1;
@@ -204,7 +205,7 @@ impl Wire for ReplicatedConnection {
         let Some((replicas, wait_len)) = line(&bytes[len..]) else { return Ok(None) };
         ensure!(replicas == b":1", "the replica has not confirmed");
         (self.asked, self.answered) = (0, 0);
-        Ok(Some(Taken::answer(len + wait_len)))
+        Ok(Some(TakenReply::answer(len + wait_len)))
     }
 }
 

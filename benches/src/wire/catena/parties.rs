@@ -1,5 +1,5 @@
-//! Parties that meet at one object. Each is a connection of its own with one request under way, like a
-//! thread that waits for every reply.
+//! Parties that meet at one object. Each is a connection of its own with one request under way,
+//! like a thread that waits for every reply.
 
 use std::cell::Cell;
 use std::net::TcpStream;
@@ -13,7 +13,7 @@ use catena_protocol::op::{
 };
 use catena_protocol::{Elements, HEADER_BYTES, ObjectId, Op, Reply, ShardId, Status};
 
-use super::super::{Taken, Wire, Wires};
+use super::super::{TakenReply, Wire, Wires};
 use super::{NodeTopology, hello, open_sessions, session};
 use crate::client_frames::{RequestHead, SessionNumbers, put_request};
 
@@ -24,8 +24,8 @@ pub(crate) enum MeetingKind {
     Barrier,
     /// A sum of this many f64 from each party.
     Reduction { elements: usize },
-    /// A semaphore with half as many permits as parties: a party releases the permit that it holds, and
-    /// acquires the next.
+    /// A semaphore with half as many permits as parties: a party releases the permit that it holds,
+    /// and acquires the next.
     Semaphore,
     /// A lock, used in the same way.
     Lock,
@@ -57,7 +57,8 @@ impl NodeTopology {
                 PartyRole::Hold { permits: Some((parties / 2).max(1)), token: None }
             }
             MeetingKind::Lock => PartyRole::Hold { permits: None, token: None },
-            // The last one, because requests that are sent together arrive in the order of the parties.
+            // The last one, because requests that are sent together arrive in the order of the
+            // parties.
             MeetingKind::Future if party + 1 == parties => {
                 PartyRole::Set { round: 0, value: [0; 8], waiting: waiting.clone(), waiters: party }
             }
@@ -242,7 +243,7 @@ impl Wire for PartyConnection {
         let _ = self.begin(out, PartyStep::Before) || self.begin(out, PartyStep::Main);
     }
 
-    fn reply(&mut self, bytes: &[u8], again: &mut Vec<u8>) -> anyhow::Result<Option<Taken>> {
+    fn reply(&mut self, bytes: &[u8], again: &mut Vec<u8>) -> anyhow::Result<Option<TakenReply>> {
         let Some((header, len)) = frame::peek(bytes) else { return Ok(None) };
         let request = self.under_way.take().context("a reply without a request")?;
         ensure!(header.number == request.number, "a reply to another request");
@@ -261,7 +262,7 @@ impl Wire for PartyConnection {
             }
             status => bail!("the engine replied {status:?}"),
         };
-        Ok(Some(Taken { len, is_final }))
+        Ok(Some(TakenReply { len, is_final }))
     }
 }
 

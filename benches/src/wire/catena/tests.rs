@@ -1,8 +1,8 @@
-//! Compares what the generator sends with what `catena-client` sends, byte by byte: both go through a
-//! recorder to an engine of their own, which is empty at first.
+//! Compares what the generator sends with what `catena-client` sends, byte by byte: both go through
+//! a recorder to an engine of their own, which is empty at first.
 //!
-//! Only what is drawn at random or read from a clock may differ: the id and nonce of a session, and when
-//! it was born. Sessions may be opened earlier, see the contract of the module.
+//! Only what is drawn at random or read from a clock may differ: the id and nonce of a session, and
+//! when it was born. Sessions may be opened earlier, see the contract of the module.
 
 use std::collections::BTreeMap;
 use std::io::{Read, Write};
@@ -22,10 +22,10 @@ use super::{MeetingKind, NodeTopology};
 use crate::client_frames::SessionNumbers;
 use crate::multiplied::{Multiplied, Multiply};
 use crate::ops::WORKLOADS;
-use crate::wire::{ITEM_BYTES, KeyOrder, Taken, Wire, Workload, divided, key_name};
+use crate::wire::{ITEM_BYTES, KeyOrder, TakenReply, Wire, Workload, divided, key_name};
 
-/// Requests that go out together, and then the next ones. The first are calls by themselves, the others
-/// pipelines; all but the last create objects.
+/// Requests that go out together, and then the next ones. The first are calls by themselves, the
+/// others pipelines; all but the last create objects.
 const BATCHES: [usize; 6] = [1, 1, 1, 4, 4, 4];
 
 /// How many keys there are, for objects without items.
@@ -86,7 +86,8 @@ fn numbers_count_as_acknowledged_up_to_the_first_without_a_reply() {
     assert_eq!((number, numbers.acked_gap(number)), (5, 1));
 }
 
-/// A party that waits for a future: only its first request, because what follows depends on who is first.
+/// A party that waits for a future: only its first request, because what follows depends on who is
+/// first.
 #[test]
 fn a_party_waits_for_a_future_as_the_client_does() {
     let mut recorded = [0, 1].map(|side| {
@@ -148,7 +149,8 @@ fn drive(wire: &mut dyn Wire, address: SocketAddr, batches: &[usize]) {
             let read = socket.read(&mut bytes).unwrap();
             assert!(read > 0, "the engine closed the connection");
             received.extend_from_slice(&bytes[..read]);
-            while let Some(Taken { len, is_final }) = wire.reply(&received, &mut out).unwrap() {
+            while let Some(TakenReply { len, is_final }) = wire.reply(&received, &mut out).unwrap()
+            {
                 received.drain(..len);
                 open -= usize::from(is_final);
             }
@@ -333,7 +335,7 @@ fn compare(generator: &Recorded, client: &Recorded, what: &str) {
 fn record(act: impl FnOnce(SocketAddr)) -> Recorded {
     let engine =
         Engine::builder().cores(1).shards(SHARDS).register::<Multiplied>().start().unwrap();
-    let recorder = Recorder::start(engine.addresses()[0]);
+    let recorder = WireRecorder::start(engine.addresses()[0]);
     act(recorder.address);
     let connections = recorder.connections.lock().unwrap();
     let all = connections.iter().map(|bytes| recorded(&bytes.lock().unwrap()));
@@ -391,15 +393,15 @@ type SentBytes = Arc<Mutex<Vec<u8>>>;
 
 /// A proxy that records what clients send.
 ///
-/// It listens on the port of the engine at another address, so that the port that the engine announces
-/// leads to the proxy as well.
-struct Recorder {
+/// It listens on the port of the engine at another address, so that the port that the engine
+/// announces leads to the proxy as well.
+struct WireRecorder {
     address: SocketAddr,
     connections: Arc<Mutex<Vec<SentBytes>>>,
 }
 
-impl Recorder {
-    fn start(engine: SocketAddr) -> Recorder {
+impl WireRecorder {
+    fn start(engine: SocketAddr) -> WireRecorder {
         // Those of earlier tests still listen, maybe on the port that this engine was given.
         let hosts = (2..=254).map(|host| IpAddr::V4(Ipv4Addr::new(127, 0, 0, host)));
         let mut listeners = hosts.filter_map(|host| TcpListener::bind((host, engine.port())).ok());
@@ -420,7 +422,7 @@ impl Recorder {
                 std::thread::spawn(move || pass_on(client, node, Some(&record)));
             }
         });
-        Recorder { address, connections }
+        WireRecorder { address, connections }
     }
 }
 
