@@ -3,24 +3,32 @@
 use catena_protocol::frame::{self, Next};
 use catena_protocol::limits::FRAME_BYTES_MAX;
 use catena_protocol::op::{CellOp, CounterOp, MapOp, VectorOp};
-use catena_protocol::{Elements, FrameKind, Header, ObjectId, Op, Reply};
+use catena_protocol::{Elements, FrameKind, Header, ObjectId, Op, Reply, ShardId};
 use divan::{Bencher, black_box, counter::ItemsCount};
+
+// A part of it is for sessions.
+#[allow(dead_code)]
+#[path = "../src/client_frames.rs"]
+mod client_frames;
+
+use self::client_frames::{RequestHead, put_request};
 
 fn main() {
     divan::main();
 }
 
-/// A frame with this op, as it lies in a receive buffer.
+/// Makes a frame with this op, as it lies in a receive buffer.
 fn frame_of(op: &Op<'_>) -> Vec<u8> {
     let mut bytes = Vec::new();
-    let header = Header {
-        op: op.code().to_wire(),
+    let head = RequestHead {
+        shard: ShardId(0),
+        object: ObjectId::of("catena-bench"),
         session: 1,
         number: 1,
-        object: ObjectId(7),
-        ..Header::new(FrameKind::Request)
+        acked_gap: 1,
+        deadline_ms: 0,
     };
-    frame::write(&mut bytes, &header, |out| op.encode(out)).expect("fits a frame");
+    put_request(&mut bytes, &head, None, op);
     bytes
 }
 

@@ -2,10 +2,14 @@
 //!
 //! `frames.rs` has decoding and encoding by themselves; the rest is the shard and the object.
 
+#[path = "../src/client_frames.rs"]
+mod client_frames;
 #[path = "../src/in_process.rs"]
 mod in_process;
 #[path = "../src/multiplied.rs"]
 mod multiplied;
+#[path = "../src/random.rs"]
+mod random;
 
 use catena_protocol::op::{
     Arrival, BarrierOp, CellOp, Contribution, CounterOp, Edge, FlagOp, FutureOp,
@@ -15,39 +19,42 @@ use catena_protocol::op::{
 use catena_protocol::{Elements, Op, UserType, user_type};
 use divan::{Bencher, counter::ItemsCount};
 
-use self::in_process::InProcess;
+use self::in_process::{InProcess, InProcessClient};
 use self::multiplied::{COMPLEX_TIMES, Multiplied, Multiply};
+use self::random::SplitMix64;
 
 fn main() {
     divan::main();
 }
 
-/// Requests decoded, applied and answered in a row.
+/// Requests that are decoded, applied and replied to in a row.
 const REQUESTS: u64 = 32;
 
-/// What one read brings, answered: the same op on so many objects.
+/// Serves what one read brings: the same op on this many objects.
 fn turn(bencher: Bencher<'_, '_>, objects: u64, op: Op<'_>) {
     turn_of(bencher, objects, &|_| op);
 }
 
 /// The same, with an op that depends on the number of the request.
 fn turn_of<'a>(bencher: Bencher<'_, '_>, objects: u64, op: &dyn Fn(u64) -> Op<'a>) {
-    turn_on(bencher, InProcess::new(), InProcess::new(), objects, op);
+    turn_on(bencher, InProcess::new(), InProcessClient::new(), objects, op);
 }
 
-/// The same on a shard where something is already. `client` writes the numbers that `shard` has not
-/// seen yet, so that encoding is not measured.
+/// The same on a shard that `client` may have sent requests to. Encoding is not measured.
 fn turn_on<'a>(
     bencher: Bencher<'_, '_>,
     mut shard: InProcess,
-    mut client: InProcess,
+    mut client: InProcessClient,
     objects: u64,
     op: &dyn Fn(u64) -> Op<'a>,
 ) {
     let mut batch = Vec::new();
-    client.encode(&mut batch, REQUESTS, objects, op);
-    shard.serve(&batch);
-    assert_eq!(shard.refused(), 0, "{:?}", op(1));
+    // Creates the objects.
+    for _ in 0..objects.div_ceil(REQUESTS) {
+        client.encode(&mut batch, REQUESTS, objects, op);
+        shard.serve(&batch);
+        assert_eq!(shard.refused(), 0, "{:?}", op(1));
+    }
     bencher
         .counter(ItemsCount::new(REQUESTS))
         .with_inputs(move || {
@@ -58,16 +65,16 @@ fn turn_on<'a>(
         .bench_local_refs(move |batch| shard.serve(batch));
 }
 
-/// A turn on one object that was filled by so many requests, whose number is even.
+/// A turn on one object that was filled by this many requests, an even number.
 fn turn_on_filled<'a>(
     bencher: Bencher<'_, '_>,
     requests: u64,
     fill: &dyn Fn(u64) -> Op<'a>,
     op: &dyn Fn(u64) -> Op<'a>,
 ) {
-    let (mut shard, mut client) = (InProcess::new(), InProcess::new());
+    let (mut shard, mut client) = (InProcess::new(), InProcessClient::new());
     let mut batch = Vec::new();
-    // In several batches, as a session answers for so many requests at a time.
+    // In several batches, because a session has a limited window.
     for _ in 0..requests / REQUESTS {
         client.encode(&mut batch, REQUESTS, 1, fill);
         shard.serve(&batch);
@@ -143,7 +150,7 @@ fn latch_count_down(bencher: Bencher<'_, '_>) {
     turn(bencher, 1_000, Op::Latch(LatchOp::CountDown { party: "alone", parties: 1 }));
 }
 
-/// Half of the requests push, half pop, at the ends of a list of so many items.
+/// Half of the requests push, half pop, at the ends of a list of this many items.
 #[divan::bench(args = [32, 1_024])]
 fn list_push_pop(bencher: Bencher<'_, '_>, items: u64) {
     let push = Op::List(ListOp::PushFront { bytes: &[7; 16] });
@@ -159,38 +166,31 @@ fn list_range_100(bencher: Bencher<'_, '_>) {
     turn_on_filled(bencher, 1_024, &|_| push, &|_| range);
 }
 
-/// The key of a number, in no order.
-fn key(number: u64, keys: u64) -> [u8; 8] {
-    (number.wrapping_mul(0x9E37_79B9_7F4A_7C15) % keys).to_be_bytes()
-}
+/// Keys that an op of a request borrows, in no order; they live as long as the benchmark runs.
+struct MapKeys(Vec<[u8; 8]>);
 
-/// Values that an op of a request borrows: each request has its own as long as the benchmark runs.
-struct Keys {
-    keys: u64,
-    all: Vec<[u8; 8]>,
-}
-
-impl Keys {
-    fn new(keys: u64) -> Keys {
-        Keys { keys, all: (0..keys).map(|number| key(number, keys)).collect() }
+impl MapKeys {
+    fn new(keys: u64) -> MapKeys {
+        let mut random = SplitMix64::new(0);
+        MapKeys((0..keys).map(|_| random.bits().to_be_bytes()).collect())
     }
 
     fn of(&self, number: u64) -> &[u8] {
-        &self.all[usize::try_from(number % self.keys).expect("an index")]
+        &self.0[usize::try_from(number % self.0.len() as u64).expect("an index")]
     }
 }
 
-/// A value of 16 bytes under one of so many keys of one map.
+/// A value of 16 bytes under one of this many keys of one map.
 #[divan::bench(args = [1_024, 131_072])]
 fn map_put(bencher: Bencher<'_, '_>, keys: u64) {
-    let names = Keys::new(keys);
+    let names = MapKeys::new(keys);
     let put = |number| Op::Map(MapOp::Put { key: names.of(number), value: &[7; 16] });
     turn_on_filled(bencher, keys, &put, &put);
 }
 
 #[divan::bench(args = [1_024, 131_072])]
 fn map_get(bencher: Bencher<'_, '_>, keys: u64) {
-    let names = Keys::new(keys);
+    let names = MapKeys::new(keys);
     let put = |number| Op::Map(MapOp::Put { key: names.of(number), value: &[7; 16] });
     let get = |number| Op::Map(MapOp::Get { key: names.of(number) });
     turn_on_filled(bencher, keys, &put, &get);
@@ -198,7 +198,7 @@ fn map_get(bencher: Bencher<'_, '_>, keys: u64) {
 
 #[divan::bench]
 fn map_merge_add(bencher: Bencher<'_, '_>) {
-    let names = Keys::new(1_024);
+    let names = MapKeys::new(1_024);
     let (value, merge) = (&1_i64.to_le_bytes(), Merge::Add);
     let add = |number| Op::Map(MapOp::Merge { key: names.of(number), value, merge });
     turn_on_filled(bencher, 1_024, &add, &add);
@@ -207,7 +207,7 @@ fn map_merge_add(bencher: Bencher<'_, '_>) {
 /// 100 entries.
 #[divan::bench]
 fn map_scan_100(bencher: Bencher<'_, '_>) {
-    let names = Keys::new(1_024);
+    let names = MapKeys::new(1_024);
     let put = |number| Op::Map(MapOp::Put { key: names.of(number), value: &[7; 16] });
     let scan = |number| {
         let (what, reverse, limit) = (ScanWhat::Entries, false, 100);
@@ -220,7 +220,7 @@ fn map_scan_100(bencher: Bencher<'_, '_>) {
 /// Half of the requests add a member, half remove one.
 #[divan::bench]
 fn set_add_remove(bencher: Bencher<'_, '_>) {
-    let names = Keys::new(1_024);
+    let names = MapKeys::new(1_024);
     let add = |number| Op::Set(SetOp::Add { bytes: names.of(number) });
     turn_on_filled(bencher, 1_024, &add, &|number| {
         if number % 2 == 1 {
@@ -231,8 +231,8 @@ fn set_add_remove(bencher: Bencher<'_, '_>) {
     });
 }
 
-/// The token that the request before this one was granted: the session was opened by update 1, and
-/// every request is one update more.
+/// Returns the token that the request before this one was granted: opening the session was update
+/// 1, and every request is one update more.
 fn token(number: u64) -> u64 {
     number << 16
 }

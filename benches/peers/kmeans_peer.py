@@ -1,9 +1,9 @@
-"""What the peers of k-means have in common: arguments, files, and the JSON they answer with.
+"""What the peers of k-means have in common: arguments, files, and the JSON of their replies.
 
 A peer is a program with one `Fit`: a callable that does all iterations once, on points that are loaded, and tells how
 long each took. `main` calls it once unmeasured, then as often as asked, and prints one line of JSON: medians over the
 runs. With --serve the peer stays, says that it is ready, and does one run for each line of its standard input, so that
-whoever measures can let several take turns.
+several peers can take turns.
 """
 
 import argparse

@@ -54,7 +54,7 @@ def main():
     if shutil.which(java) is None:
         kmeans_peer.missing("java: apt-get install default-jre-headless")
 
-    # The Python that reads the points is this one, unless somebody says otherwise.
+    # The points are read by this Python, unless the environment names another.
     os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
     session = start(parsed, java)
     blas = loaded_blas(session, parsed)
@@ -129,7 +129,7 @@ def loaded_blas(session, parsed):
 
 
 def load(session, parsed, rows):
-    """The points as an RDD of vectors, read by whoever holds them."""
+    """The points as an RDD of vectors, each partition read where it is held."""
     from pyspark.mllib.linalg import DenseVector
 
     path, parts = os.path.abspath(parsed.data), parsed.partitions or parsed.workers
@@ -242,7 +242,7 @@ def cost_of(numpy, points, centres):
 
 
 def expected(numpy, points, centres, iterations):
-    """The cost after so many exact iterations from these centres."""
+    """The cost after this many exact iterations from these centres."""
     for _ in range(iterations):
         sums, counts = numpy.zeros_like(centres), numpy.zeros(len(centres))
         for block, labels, _ in assigned(numpy, points, centres):

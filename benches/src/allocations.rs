@@ -1,5 +1,5 @@
-//! The allocator, and how often it was asked for memory, in a process that is told to count.
-//! With `load/ring.rs` and `echo/raw.rs` the only `unsafe` of the package.
+//! The allocator, and the number of allocations in a process that is started to count them.
+//! With `load/ring.rs`, `load/direct.rs` and `echo/raw.rs` the only `unsafe` of the package.
 #![allow(unsafe_code)]
 
 use std::alloc::{GlobalAlloc, Layout};
@@ -8,15 +8,15 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use mimalloc::MiMalloc;
 
-/// The allocator that the engine's own program has, with a counter in front of it. A process that is
-/// not told to count pays a branch for it.
-pub(crate) struct Counting;
+/// The allocator of the engine's own program, with a counter in front of it. A process that does
+/// not count pays a branch for it.
+pub(crate) struct CountingAllocator;
 
 static COUNTS: AtomicBool = AtomicBool::new(false);
 static ASKED: AtomicU64 = AtomicU64::new(0);
 
-/// Counts from now on, and prints the number for each byte that comes in, until none comes any more.
-/// Does not ask for memory itself, from the second byte on.
+/// Counts from now on, and prints the number for each byte of the standard input until its end.
+/// Allocates nothing itself, from the second byte on.
 pub(crate) fn answer() -> anyhow::Result<()> {
     let (mut input, mut out) = (std::io::stdin().lock(), std::io::stdout().lock());
     COUNTS.store(true, Ordering::Relaxed);
@@ -33,9 +33,9 @@ fn count() {
     }
 }
 
-// SAFETY: every call goes to `MiMalloc` unchanged, whose promises are the ones to keep; counting
-// touches numbers that need no allocation.
-unsafe impl GlobalAlloc for Counting {
+// SAFETY: every call goes to `MiMalloc` unchanged, which keeps the contract; counting touches
+// numbers that need no allocation.
+unsafe impl GlobalAlloc for CountingAllocator {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         count();
         // SAFETY: the caller keeps the promises of `alloc`.

@@ -1,10 +1,11 @@
 //! k-means by number of workers, beside scikit-learn and Spark where they are installed: the same
-//! points, the same initial centroids, all iterations.
+//! points, the same initial centroids, the same number of iterations.
 //!
-//! 1. For each number of workers, all take turns in every round, in one order and then in the other.
-//! 2. The time is that of an iteration: reading, preparing, and the assignment after the last
-//!    iteration are in nobody's.
-//! 3. What comes out has to cost the same, or the comparison is void and an error.
+//! 1. For each number of workers, all take turns in every round, in one order and then in the
+//!    other.
+//! 2. The time is that of an iteration: it does not include reading, preparing, and the assignment
+//!    after the last iteration.
+//! 3. The results must have the same cost; otherwise the comparison is void and an error.
 
 mod peers;
 
@@ -23,17 +24,17 @@ use catena_kmeans::link::Link;
 use catena_kmeans::{Settings, threads};
 use tempfile::TempDir;
 
-use self::peers::{Contestant, Kind, Peer, Run, Started};
+use self::peers::{ClusteringRun, Contestant, PeerKind, PeerProgram, PeerStart};
 use crate::machine;
-use crate::record::{Axis, Record, Row, Sample};
+use crate::record::{Axis, Row, RunRecord, Sample};
 use crate::server::Server;
 use crate::stats::{Paired, median};
 
-/// What to cluster, by how many, beside whom.
+/// What to cluster, with how many workers, and beside which programs.
 #[derive(Debug, clap::Args)]
 #[group(skip)]
-pub(crate) struct Args {
-    /// How many points k-means clusters.
+pub(crate) struct ClusteringArgs {
+    /// Cluster this many points.
     #[arg(long, default_value_t = 200_000)]
     points: u64,
 
@@ -45,16 +46,16 @@ pub(crate) struct Args {
     #[arg(long, default_value_t = 25)]
     k: usize,
 
-    /// How many workers share the points; can be given several times.
+    /// Share the points among this many workers; can be given several times.
     #[arg(long, value_name = "N", value_delimiter = ',', default_value = "1,2,4,8")]
     workers: Vec<u32>,
 
-    /// Beside whom, of those that are installed; nothing for nobody.
+    /// Compare with these programs, if they are installed; no name for none.
     #[arg(long, value_name = "PEER", value_delimiter = ',', num_args = 0..,
         default_value = "scikit-learn,spark-rdd,spark-dataframe")]
-    beside: Vec<Kind>,
+    beside: Vec<PeerKind>,
 
-    /// The Python that has scikit-learn and Spark.
+    /// Use this Python, which has scikit-learn and Spark.
     #[arg(long, value_name = "PROGRAM", default_value = "python3")]
     python: PathBuf,
 }
@@ -69,12 +70,12 @@ pub(crate) const ITERATIONS: u64 = 10;
 /// overlap, so that centres go on moving.
 const SPREAD: f64 = 10.0;
 
-/// How far costs may lie apart, relative to the peer's. scikit-learn adds them up in f32.
+/// How far costs may differ, relative to the peer's. scikit-learn adds them up in f32.
 const COST_APART_MAX: f64 = 1e-4;
 
 /// Points, and the centroids to begin with.
 pub(crate) struct Clustering<'a> {
-    args: &'a Args,
+    args: &'a ClusteringArgs,
     data: DataSet,
     centroids: Vec<f64>,
     folder: TempDir,
@@ -82,7 +83,7 @@ pub(crate) struct Clustering<'a> {
 
 impl<'a> Clustering<'a> {
     /// Makes the points, and takes the first of them as initial centroids.
-    pub(crate) fn new(args: &'a Args) -> anyhow::Result<Clustering<'a>> {
+    pub(crate) fn new(args: &'a ClusteringArgs) -> anyhow::Result<Clustering<'a>> {
         let folder = tempfile::tempdir()?;
         let path = folder.path().join(POINTS_FILE);
         let (points, dims, clusters) = (args.points, args.dims, args.k as u64);
@@ -103,27 +104,27 @@ impl<'a> Clustering<'a> {
         self.args.workers.iter().copied().max()
     }
 
-    /// Time of an iteration by number of workers, ours and everybody's.
+    /// Measures the time of an iteration by number of workers.
     pub(crate) fn by_workers(
         &self,
         rounds: u32,
         replicas: &[u8],
-        record: &mut Record,
+        record: &mut RunRecord,
     ) -> anyhow::Result<()> {
         let (engine, cpus) = (Engine::builder().start()?, machine::cpus());
-        // Of everybody, whatever the number of workers.
-        let mut costs: Vec<Costs> = Vec::new();
+        // Of all programs, for every number of workers.
+        let mut costs: Vec<ClusterCosts> = Vec::new();
         for workers in &self.args.workers {
             let peers = self.start_peers(*workers, record)?;
             let mut contestants = vec![Contestant::Us];
             for nodes in replicas {
-                // Nodes run wherever there is room, like workers.
+                // Nodes run on any cpu, like workers.
                 let place = |node: usize| cpus[node % cpus.len()];
                 let cpus: Vec<usize> = (0..usize::from(*nodes)).map(place).collect();
                 contestants.push(Contestant::Chain(Server::chain(&cpus, 0)?));
             }
             contestants.extend(peers.into_iter().map(Contestant::Peer));
-            let mut all: Vec<Vec<Run>> = contestants.iter().map(|_| Vec::new()).collect();
+            let mut all: Vec<Vec<ClusteringRun>> = contestants.iter().map(|_| Vec::new()).collect();
             let mut coordination = Vec::new();
             for round in 0..rounds {
                 let mut order: Vec<usize> = (0..contestants.len()).collect();
@@ -133,14 +134,17 @@ impl<'a> Clustering<'a> {
                 for i in order {
                     let name = format!("catena-bench/workers-{workers}-{round}");
                     let run = match &mut contestants[i] {
-                        Contestant::Chain(head) => {
-                            Run::of(&self.run(head.address, *workers, name, ITERATIONS)?)
-                        }
+                        Contestant::Chain(head) => ClusteringRun::of(&self.run(
+                            head.address,
+                            *workers,
+                            name,
+                            ITERATIONS,
+                        )?),
                         Contestant::Us => {
                             let address = engine.addresses()[0];
                             let summary = self.run(address, *workers, name, ITERATIONS)?;
                             coordination.extend(iterations(&summary).map(|(_, ms)| ms));
-                            Run::of(&summary)
+                            ClusteringRun::of(&summary)
                         }
                         Contestant::Peer(peer) => peer.run()?,
                     };
@@ -148,7 +152,7 @@ impl<'a> Clustering<'a> {
                 }
             }
             let names: Vec<String> = contestants.iter().map(|one| one.name().to_owned()).collect();
-            let measured = Measured { workers: *workers, names, runs: all };
+            let measured = WorkerRounds { workers: *workers, names, runs: all };
             measured.check(&mut costs)?;
             measured.add_to(record);
             let at = |sample: Sample| sample.at(Axis::Workers, f64::from(*workers));
@@ -159,18 +163,23 @@ impl<'a> Clustering<'a> {
         Ok(())
     }
 
-    /// Those that are installed; what is said of the others, and of these, is said once.
-    fn start_peers(&self, workers: u32, record: &mut Record) -> anyhow::Result<Vec<Peer>> {
+    /// Starts the programs that are installed, and notes once for each whether it is.
+    fn start_peers(
+        &self,
+        workers: u32,
+        record: &mut RunRecord,
+    ) -> anyhow::Result<Vec<PeerProgram>> {
         let mut peers = Vec::new();
         for kind in &self.args.beside {
-            let note = match Peer::start(*kind, &self.args.python, self.folder.path(), workers)? {
-                Started::Ready(peer) => {
-                    let note = peer.about();
-                    peers.push(peer);
-                    note
-                }
-                Started::Missing(what) => format!("{}: skipped, missing {what}", kind.name()),
-            };
+            let note =
+                match PeerProgram::start(*kind, &self.args.python, self.folder.path(), workers)? {
+                    PeerStart::Ready(peer) => {
+                        let note = peer.about();
+                        peers.push(peer);
+                        note
+                    }
+                    PeerStart::Missing(what) => format!("{}: skipped, missing {what}", kind.name()),
+                };
             if !record.notes.contains(&note) {
                 record.notes.push(note);
             }
@@ -178,7 +187,7 @@ impl<'a> Clustering<'a> {
         Ok(peers)
     }
 
-    /// One run of ours; the points are read anew, for which `Summary::rounds` takes no time.
+    /// Runs ours once. The points are read again, which `Summary::rounds` does not include.
     pub(crate) fn run(
         &self,
         engine: SocketAddr,
@@ -193,7 +202,7 @@ impl<'a> Clustering<'a> {
             settings: Settings {
                 k: self.args.k,
                 iterations,
-                // Never satisfied, so that every run has all iterations.
+                // So that every run has all iterations.
                 tolerance: 0.0,
                 init: Init::Centroids(self.centroids.clone()),
                 seed: 1,
@@ -216,35 +225,35 @@ const POINTS_FILE: &str = "points.npy";
 const CENTROIDS_FILE: &str = "centroids.csv";
 const COORDINATION: &str = "k-means, coordination in an iteration";
 
-/// Milliseconds of each iteration of the slowest worker, and of its coordination. The round after the
-/// last one only assigns points.
+/// Returns the milliseconds of each iteration of the slowest worker, and of its coordination. The
+/// round after the last one only assigns points.
 fn iterations(summary: &Summary) -> impl Iterator<Item = (f64, f64)> + '_ {
     let rounds = summary.rounds.iter().zip(0..ITERATIONS);
     rounds.map(|(round, _)| (round.seconds * 1e3, round.seconds_coordination * 1e3))
 }
 
-impl Run {
+impl ClusteringRun {
     #[allow(clippy::cast_precision_loss)] // ten
-    fn of(summary: &Summary) -> Run {
+    fn of(summary: &Summary) -> ClusteringRun {
         let sum: f64 = iterations(summary).map(|(ms, _)| ms).sum();
-        Run { ms: sum / ITERATIONS as f64, cost: summary.done.cost, cost_expected: None }
+        ClusteringRun { ms: sum / ITERATIONS as f64, cost: summary.done.cost, cost_expected: None }
     }
 }
 
-/// All rounds with one number of workers; we come first.
-struct Measured {
+/// All rounds with one number of workers, ours first.
+struct WorkerRounds {
     workers: u32,
     names: Vec<String>,
-    runs: Vec<Vec<Run>>,
+    runs: Vec<Vec<ClusteringRun>>,
 }
 
-impl Measured {
-    /// Compares what came out, and remembers it.
-    fn check(&self, all: &mut Vec<Costs>) -> anyhow::Result<()> {
+impl WorkerRounds {
+    /// Checks that all results cost the same, and remembers them.
+    fn check(&self, all: &mut Vec<ClusterCosts>) -> anyhow::Result<()> {
         let ours = self.runs[0].first().context("at least one round")?.cost;
         for (name, runs) in self.names.iter().zip(&self.runs) {
             for run in runs {
-                // One that begins elsewhere has its own to be compared with.
+                // One with other initial centroids has its own expectation.
                 let expected = run.cost_expected.unwrap_or(ours);
                 let apart = (run.cost - expected).abs() / expected;
                 anyhow::ensure!(
@@ -256,7 +265,7 @@ impl Measured {
                 );
                 match all.iter_mut().find(|costs| costs.name == *name) {
                     Some(costs) => costs.add(run.cost, apart),
-                    None => all.push(Costs {
+                    None => all.push(ClusterCosts {
                         name: name.clone(),
                         begins_elsewhere: run.cost_expected.is_some(),
                         costs: vec![run.cost],
@@ -268,7 +277,7 @@ impl Measured {
         Ok(())
     }
 
-    fn add_to(&self, record: &mut Record) {
+    fn add_to(&self, record: &mut RunRecord) {
         let ms = |i: usize| self.runs[i].iter().map(|run| run.ms).collect::<Vec<f64>>();
         let ours = ms(0);
         for (i, name) in self.names.iter().enumerate() {
@@ -294,23 +303,23 @@ impl Measured {
     }
 }
 
-/// What one contestant's clusters cost in all its runs.
-struct Costs {
+/// What one program's clusters cost in all its runs.
+struct ClusterCosts {
     name: String,
     begins_elsewhere: bool,
     costs: Vec<f64>,
-    /// At most, from what is expected, relative to that.
+    /// The largest difference from what is expected, relative to it.
     apart: f64,
 }
 
-impl Costs {
+impl ClusterCosts {
     fn add(&mut self, cost: f64, apart: f64) {
         self.costs.push(cost);
         self.apart = self.apart.max(apart);
     }
 
-    fn add_to(&self, record: &mut Record) {
-        let Costs { name, begins_elsewhere, costs, apart } = self;
+    fn add_to(&self, record: &mut RunRecord) {
+        let ClusterCosts { name, begins_elsewhere, costs, apart } = self;
         record.samples.push(Sample::new("k-means, final cost", name, "", costs));
         record.notes.push(if *begins_elsewhere {
             format!(
@@ -324,16 +333,16 @@ impl Costs {
     }
 }
 
-/// What we are called.
+/// The name of ours.
 const US: &str = "catena";
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn measured(cost: f64, cost_expected: Option<f64>) -> Measured {
-        let run = |ms, cost, cost_expected| Run { ms, cost, cost_expected };
-        Measured {
+    fn measured(cost: f64, cost_expected: Option<f64>) -> WorkerRounds {
+        let run = |ms, cost, cost_expected| ClusteringRun { ms, cost, cost_expected };
+        WorkerRounds {
             workers: 2,
             names: vec![US.to_owned(), "a peer".to_owned()],
             runs: vec![
@@ -349,7 +358,7 @@ mod tests {
 
     #[test]
     fn rounds_become_a_row_and_samples() {
-        let mut record = Record::new("figures");
+        let mut record = RunRecord::new("figures");
         let mut costs = Vec::new();
         let measured = measured(500.001, None);
         measured.check(&mut costs).unwrap();
@@ -368,7 +377,7 @@ mod tests {
     fn other_work_is_no_comparison() {
         let error = measured(501.0, None).check(&mut Vec::new()).unwrap_err();
         assert!(error.to_string().contains("expected a cost of 500, got 501"), "{error}");
-        // Whoever begins elsewhere is compared with what has to come of that.
+        // Other initial centroids have their own expectation.
         assert!(measured(501.0, Some(501.0)).check(&mut Vec::new()).is_ok());
         assert!(measured(501.0, Some(502.0)).check(&mut Vec::new()).is_err());
     }

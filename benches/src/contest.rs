@@ -1,28 +1,28 @@
-//! Rounds: everybody is pressed in turn, in one order and then in the other, round after round.
+//! Rounds: all servers are pressed in turn, in one order and then in the other, round after round.
 //!
-//! Only one server is driven at a time; the others sleep. What a bad moment of the machine does to
-//! a round it does to all who take part in it.
+//! Only one server is driven at a time; the others sleep. A bad moment of the machine affects all
+//! servers of its round.
 
 use std::time::Duration;
 
 use hdrhistogram::Histogram;
 
 use crate::load::{Load, Pressure};
-use crate::record::{Latency, Row, Sample};
+use crate::record::{LatencyQuantiles, Row, Sample};
 use crate::server::Server;
 use crate::stats::{Paired, median};
-use crate::wire::Plan;
+use crate::wire::LoadPlan;
 
-/// How long and how often.
+/// How long to measure, and in how many rounds.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Timing {
-    /// Measured for each server, all rounds together.
+    /// How long each server is measured, all rounds together.
     pub(crate) seconds: f64,
     pub(crate) rounds: u32,
 }
 
 impl Timing {
-    /// The pressure of one round.
+    /// Returns the pressure of one round.
     pub(crate) fn pressure(self, depth: usize) -> Pressure {
         let measure = self.seconds / f64::from(self.rounds);
         Pressure {
@@ -36,22 +36,22 @@ impl Timing {
     }
 }
 
-/// One who takes part: a server and its open connections.
+/// A server that takes part, and its open connections.
 pub(crate) struct Contender<'a> {
     server: &'a Server,
     load: Load,
 }
 
 impl<'a> Contender<'a> {
-    /// Fills the server's keys, and connects.
-    pub(crate) fn new(server: &'a Server, plan: &Plan) -> anyhow::Result<Contender<'a>> {
+    /// Creates the keys, and connects.
+    pub(crate) fn new(server: &'a Server, plan: &LoadPlan) -> anyhow::Result<Contender<'a>> {
         server.fill(plan)?;
         let load = Load::open(server.dialect.wires(server.address, plan)?)?;
         Ok(Contender { server, load })
     }
 }
 
-/// What one contender did, round by round.
+/// The results of one server, round by round.
 #[derive(Debug)]
 pub(crate) struct Series {
     pub(crate) server: String,
@@ -59,13 +59,13 @@ pub(crate) struct Series {
     pub(crate) rate: Vec<f64>,
     /// Median latency, in microseconds.
     pub(crate) p50_us: Vec<f64>,
-    /// The server's work for one op, in nanoseconds, where that can be known.
+    /// Cpu time of the server's threads for one op, in nanoseconds, where it is known.
     pub(crate) cpu_ns: Vec<f64>,
     /// Over all rounds together.
     pub(crate) latency_ns: Histogram<u64>,
 }
 
-/// Lets everybody have every round.
+/// Lets every server take its turn in every round.
 pub(crate) fn contest(
     contenders: &mut [Contender<'_>],
     pressure: &Pressure,
@@ -103,8 +103,8 @@ impl Series {
 
     /// Adds a round.
     #[allow(clippy::cast_precision_loss)] // far below 2^53 operations and nanoseconds
-    pub(crate) fn add(&mut self, outcome: &crate::load::Outcome) -> anyhow::Result<()> {
-        anyhow::ensure!(outcome.ops > 0, "{} answered nothing in a round", self.server);
+    pub(crate) fn add(&mut self, outcome: &crate::load::LoadOutcome) -> anyhow::Result<()> {
+        anyhow::ensure!(outcome.ops > 0, "{} sent no reply in a round", self.server);
         let ops = outcome.ops as f64;
         self.rate.push(ops / outcome.elapsed.as_secs_f64());
         self.p50_us.push(outcome.latency_ns.value_at_quantile(0.5) as f64 / 1_000.0);
@@ -112,20 +112,20 @@ impl Series {
         Ok(self.latency_ns.add(&outcome.latency_ns)?)
     }
 
-    pub(crate) fn latency(&self) -> Option<Latency> {
-        Some(Latency::of(&self.latency_ns))
+    pub(crate) fn latency(&self) -> Option<LatencyQuantiles> {
+        Some(LatencyQuantiles::of(&self.latency_ns))
     }
 
     pub(crate) fn cpu(&self) -> Option<f64> {
         (!self.cpu_ns.is_empty()).then(|| median(&self.cpu_ns))
     }
 
-    /// Operations per second side by side.
+    /// Compares operations per second.
     pub(crate) fn rate_row(&self, measure: &str, theirs: &Series) -> Row {
         self.row(measure, "op/s", theirs, |series| &series.rate)
     }
 
-    /// Median latency side by side: the lower the better.
+    /// Compares median latency: lower is better.
     pub(crate) fn p50_row(&self, measure: &str, theirs: &Series) -> Row {
         self.row(measure, "µs", theirs, |series| &series.p50_us)
     }
@@ -145,7 +145,7 @@ impl Series {
         }
     }
 
-    /// Operations per second and latency of this one alone.
+    /// Returns operations per second and latency of this server alone.
     pub(crate) fn sample(&self, measure: &str) -> Sample {
         Sample {
             latency_us: self.latency(),

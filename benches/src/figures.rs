@@ -1,6 +1,6 @@
-//! `catena-bench figures`: the experiments of the thesis that Catena comes from, done again.
+//! `catena-bench figures`: the experiments of the thesis that Catena comes from, repeated.
 //!
-//! k-means by workers, and beside others, is in `clustering`.
+//! k-means by number of workers, and beside others, is in `clustering`.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -10,56 +10,57 @@ use std::time::{Duration, Instant};
 use anyhow::Context;
 use catena_engine::Engine;
 
-use crate::args::Common;
+use crate::args::CommonArgs;
 use crate::clustering::{self, Clustering, ITERATIONS};
 use crate::contest::{Contender, contest};
+use crate::deliver::deliver;
 use crate::machine;
 use crate::multiplied::COMPLEX_TIMES;
-use crate::record::{Axis, Record, Sample};
+use crate::record::{Axis, RunRecord, Sample};
 use crate::server::Server;
-use crate::wire::{Plan, Workload};
+use crate::wire::{LoadPlan, Workload};
 
-/// Measures the simple and the complex operation, what the engine does while k-means runs, and
-/// k-means by workers.
+/// Measure the simple and the complex operation, the engine's operations while k-means runs, and
+/// k-means by number of workers.
 #[derive(Debug, clap::Args)]
-pub(crate) struct Args {
+pub(crate) struct FiguresArgs {
     #[command(flatten)]
-    common: Common,
+    common: CommonArgs,
 
-    /// Only what begins with this: `simple`, `complex`, `k-means` or `operations`.
+    /// Measure only what begins with this: `simple`, `complex`, `k-means` or `operations`.
     #[arg(long, value_name = "PREFIX", default_value = "")]
     measure: String,
 
-    /// On how many nodes everything is kept, beside a node that is alone; nothing for none of these.
+    /// Measure also with this many replicas, beside a single node; no number for none.
     #[arg(long, value_name = "N", value_delimiter = ',', num_args = 0.., default_value = "2,3")]
     #[arg(value_parser = clap::value_parser!(u8).range(2..=8))]
     replicas: Vec<u8>,
 
     #[command(flatten)]
-    clustering: clustering::Args,
+    clustering: clustering::ClusteringArgs,
 }
 
 /// Shared numbers.
 const PRODUCTS: u64 = 200;
 
-/// How many multiply them at a time.
+/// How many callers multiply them at the same time.
 const CALLERS: [u32; 7] = [1, 2, 4, 8, 16, 64, 200];
 
-/// What the engine does while k-means runs.
+/// The name of the measure.
 const OPERATIONS: &str = "operations while k-means runs";
 
-/// How often the engine is asked what it has done.
+/// How often the engine's counters are read.
 const EVERY: Duration = Duration::from_millis(100);
 
-/// So many times are drawn; of more, every second, third and so on: workers ask all at once and then not
-/// for a while, and a picture of that is a comb.
+/// How many points are drawn at most. Of more, every second, third and so on: workers send all at
+/// once and then pause, and a picture of that is a comb.
 const MOMENTS_MAX: usize = 40;
 
-pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
-    let mut record = Record::new("figures");
+pub(crate) fn run(args: &FiguresArgs) -> anyhow::Result<()> {
+    let mut record = RunRecord::new("figures");
     let cpus = machine::cpus();
     operations(args, &mut record)?;
-    // Workers run wherever there is room.
+    // Workers run on any cpu.
     machine::pin(&cpus)?;
     let is_wanted = |measure: &str| measure.starts_with(&args.measure);
     let kinds = [is_wanted(clustering::MEASURE), is_wanted(OPERATIONS)];
@@ -72,19 +73,19 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
             while_clustering(&clustering, &mut record)?;
         }
     }
-    record.deliver(args.common.json.as_ref())
+    deliver(&record, args.common.json.as_ref())
 }
 
-/// One multiplication of one of the thesis's 200 shared numbers, and ten thousand of them, by callers
-/// that wait for each answer; then by a few that do not.
-fn operations(args: &Args, record: &mut Record) -> anyhow::Result<()> {
+/// Measures one multiplication of one of the thesis's 200 shared numbers, and ten thousand of them,
+/// by callers that wait for each reply; then by a few that do not.
+fn operations(args: &FiguresArgs, record: &mut RunRecord) -> anyhow::Result<()> {
     let all = [("simple operation", 1), ("complex operation", COMPLEX_TIMES)];
     let wanted: Vec<_> =
         all.into_iter().filter(|(name, _)| name.starts_with(&args.measure)).collect();
     if wanted.is_empty() {
         return Ok(());
     }
-    // All nodes of a chain share the cpu of the one that is alone.
+    // All nodes of a chain share the cpu of the single node.
     let cpu = args.common.engine_cpu;
     let mut servers = vec![Server::engine(&[cpu], 0)?];
     for nodes in &args.replicas {
@@ -94,7 +95,7 @@ fn operations(args: &Args, record: &mut Record) -> anyhow::Result<()> {
     let timing = args.common.timing();
     let mut measure = |measure: &str, times, connections: u32, depth| {
         let workload = Workload::Multiply { times };
-        let plan = Plan { workload, keys: PRODUCTS, connections: connections.into() };
+        let plan = LoadPlan { workload, keys: PRODUCTS, connections: connections.into() };
         let mut contenders = servers
             .iter()
             .map(|it| Contender::new(it, &plan))
@@ -119,8 +120,8 @@ fn operations(args: &Args, record: &mut Record) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Requests that the engine answers per second, by kind, as it counts them itself.
-fn while_clustering(clustering: &Clustering<'_>, record: &mut Record) -> anyhow::Result<()> {
+/// Measures the engine's requests per second, by kind, as it counts them itself.
+fn while_clustering(clustering: &Clustering<'_>, record: &mut RunRecord) -> anyhow::Result<()> {
     let engine = Engine::builder().start()?;
     let workers = clustering.workers_most().context("at least one worker")?;
     let done = AtomicBool::new(false);
@@ -143,14 +144,14 @@ fn while_clustering(clustering: &Clustering<'_>, record: &mut Record) -> anyhow:
     Ok(())
 }
 
-/// What an engine answered, at one time after another.
+/// How many requests an engine has served, at one time after another.
 struct Course {
     start: Instant,
-    /// When it was, and how many of each kind since the start of the engine.
-    seen: Vec<(Duration, Answered)>,
+    /// The time, and the number of requests of each kind since the start of the engine.
+    seen: Vec<(Duration, OpCounts)>,
 }
 
-type Answered = BTreeMap<&'static str, u64>;
+type OpCounts = BTreeMap<&'static str, u64>;
 
 impl Course {
     fn begin(engine: &Engine) -> Course {
@@ -160,15 +161,15 @@ impl Course {
     }
 
     fn go_on(&mut self, engine: &Engine) {
-        let mut answered = Answered::new();
+        let mut answered = OpCounts::new();
         for it in engine.metrics().ops {
             *answered.entry(it.kind_name()).or_default() += it.count;
         }
         self.seen.push((self.start.elapsed(), answered));
     }
 
-    /// Adds what was answered per second, from one time to the next and altogether.
-    fn add_to(&self, measure: &str, record: &mut Record) {
+    /// Adds the requests per second, from one time to the next and altogether.
+    fn add_to(&self, measure: &str, record: &mut RunRecord) {
         let [first, .., last] = &self.seen[..] else { return };
         let every = self.seen.len().div_ceil(MOMENTS_MAX);
         let seen: Vec<_> = self.seen.iter().step_by(every).collect();
@@ -185,10 +186,10 @@ impl Course {
     }
 }
 
-/// How many of a kind were answered per second from one time to another.
+/// Returns how many requests of a kind were served per second between two times.
 #[allow(clippy::cast_precision_loss)] // far below 2^53
-fn rate(kind: &str, before: &(Duration, Answered), after: &(Duration, Answered)) -> f64 {
-    let count = |answered: &Answered| answered.get(kind).copied().unwrap_or_default();
+fn rate(kind: &str, before: &(Duration, OpCounts), after: &(Duration, OpCounts)) -> f64 {
+    let count = |answered: &OpCounts| answered.get(kind).copied().unwrap_or_default();
     (count(&after.1) - count(&before.1)) as f64 / (after.0 - before.0).as_secs_f64()
 }
 
@@ -207,7 +208,7 @@ mod tests {
             at(100, &[("session", 4)]),
             at(200, &[("session", 4), ("reduction", 30)]),
         ];
-        let mut record = Record::new("figures");
+        let mut record = RunRecord::new("figures");
         Course { start: Instant::now(), seen }.add_to("m", &mut record);
         let got: Vec<(&str, f64, bool)> = record
             .samples
@@ -233,6 +234,6 @@ mod tests {
         let ops = [by(-1.0, 1), by(-1.0, COMPLEX_TIMES), by(2.0, 10), by(1.5, u32::MAX)];
         let ends = catena_engine::rehearse::<Multiplied>(&ops);
         assert_eq!(ends[..3], [Ok(-1.0), Ok(-1.0), Ok(-1024.0)]);
-        assert!(ends[3].is_err(), "that would take for ever");
+        assert!(ends[3].is_err(), "that would take too long");
     }
 }

@@ -6,64 +6,44 @@ use std::sync::Arc;
 use catena_core::shard::{ConnId, Moment, Outbox, Output, Shard, Time, Types};
 use catena_protocol::frame::{self, Next};
 use catena_protocol::limits::FRAME_BYTES_MAX;
-use catena_protocol::op::SessionOp;
-use catena_protocol::{FrameKind, Header, ObjectId, Op, ShardId, Status};
+use catena_protocol::op::ObjectOp;
+use catena_protocol::{Header, ObjectId, Op, ShardId, Status};
 
+use crate::client_frames::{RequestHead, SessionNumbers, put_open, put_request};
 use crate::multiplied::Multiplied;
+use crate::random::SplitMix64;
 
-/// A shard with one open session, and where its replies go.
+/// A shard with one open session, and the replies to the last batch.
 pub(crate) struct InProcess {
     shard: Shard,
-    out: Replies,
-    number: u64,
+    out: ReplyBytes,
 }
 
-struct Replies(Vec<u8>);
+struct ReplyBytes(Vec<u8>);
 
-impl Outbox for Replies {
+impl Outbox for ReplyBytes {
     fn push(&mut self, _conn: ConnId, to: &Header, output: Output<'_>) {
         output.write(to, &mut self.0);
     }
 }
 
 const MOMENT: Moment = Moment { now: Time(0), memory_bytes_max: 1 << 30 };
+const SHARD: ShardId = ShardId(0);
 const SESSION: u64 = 1;
 
 impl InProcess {
     pub(crate) fn new() -> InProcess {
         let mut types = Types::default();
         types.register::<Multiplied>();
-        let mut shard = InProcess {
-            shard: Shard::new(ShardId(0), 7, Arc::new(types)),
-            out: Replies(Vec::new()),
-            number: 0,
-        };
-        let open = Op::Session(SessionOp::Open { born_us: 0, nonce: 1, ttl_ms: 0 });
-        let mut bytes = Vec::new();
-        write(&mut bytes, 0, ObjectId(0), &open);
-        shard.serve(&bytes);
+        let mut shard =
+            InProcess { shard: Shard::new(SHARD, 7, Arc::new(types)), out: ReplyBytes(Vec::new()) };
+        let mut open = Vec::new();
+        put_open(&mut open, SHARD, SESSION, 0);
+        shard.serve(&open);
         shard
     }
 
-    /// Replaces `batch` by so many requests, as a connection would receive them, each on another of
-    /// so many objects. `op` gets the request's number, which only grows.
-    pub(crate) fn encode<'a>(
-        &mut self,
-        batch: &mut Vec<u8>,
-        requests: u64,
-        objects: u64,
-        op: &dyn Fn(u64) -> Op<'a>,
-    ) {
-        batch.clear();
-        for _ in 0..requests {
-            self.number += 1;
-            // Odd, so that it meets every object; large, so that neighbours are not in one line.
-            let object = self.number.wrapping_mul(0x9E37_79B9_7F4A_7C15) % objects;
-            write(batch, self.number, ObjectId(object.into()), &op(self.number));
-        }
-    }
-
-    /// What a core does with the bytes of one read.
+    /// Does what a core does with the bytes of one read.
     pub(crate) fn serve(&mut self, bytes: &[u8]) {
         self.out.0.clear();
         let mut rest = bytes;
@@ -73,7 +53,8 @@ impl InProcess {
         }
     }
 
-    /// How many of the last requests were refused. That is quick, and nothing to measure.
+    /// Returns how many requests of the last batch were refused: a refusal is quick, and not what
+    /// is to be measured.
     pub(crate) fn refused(&self) -> usize {
         let mut refused = 0;
         let mut rest = &self.out.0[..];
@@ -85,14 +66,75 @@ impl InProcess {
     }
 }
 
-fn write(bytes: &mut Vec<u8>, number: u64, object: ObjectId, op: &Op<'_>) {
-    let header = Header {
-        op: op.code().to_wire(),
-        session: SESSION,
-        number,
-        acked_gap: 1,
-        object,
-        ..Header::new(FrameKind::Request)
-    };
-    frame::write(bytes, &header, |out| op.encode(out)).expect("fits a frame");
+/// The client of an [`InProcess`]: it has one batch of requests under way at a time.
+///
+/// The first update of an object carries its name at once. `catena-client` sends that request
+/// twice, first without the name, and is refused.
+pub(crate) struct InProcessClient {
+    numbers: SessionNumbers,
+    /// How many requests there were.
+    requests: u64,
+    random: SplitMix64,
+    objects: Vec<KnownObject>,
+}
+
+struct KnownObject {
+    id: ObjectId,
+    exists: bool,
+}
+
+impl InProcessClient {
+    pub(crate) fn new() -> InProcessClient {
+        let (numbers, random) = (SessionNumbers::new(), SplitMix64::new(1));
+        InProcessClient { numbers, requests: 0, random, objects: Vec::new() }
+    }
+
+    /// Replaces `batch` by this many requests, as a connection would receive them, each for one of
+    /// `objects`: for all of them in turn at first, then at random. `op` gets the number of the
+    /// request.
+    pub(crate) fn encode<'a>(
+        &mut self,
+        batch: &mut Vec<u8>,
+        requests: u64,
+        objects: u64,
+        op: &dyn Fn(u64) -> Op<'a>,
+    ) {
+        batch.clear();
+        let mut drawn = Vec::new();
+        for _ in 0..requests {
+            self.requests += 1;
+            let in_turn = self.objects.len() as u64;
+            let index = if in_turn < objects { in_turn } else { self.random.below(objects) };
+            if index == in_turn {
+                let id = ObjectId::of(&name(index));
+                self.objects.push(KnownObject { id, exists: false });
+            }
+            let object = &mut self.objects[usize::try_from(index).expect("an index")];
+            let op = op(self.requests);
+            let code = op.code();
+            let is_delete = matches!(op, Op::Object(ObjectOp::Delete));
+            let makes = !object.exists && !is_delete && !code.is_read();
+            let head = if code.is_read() {
+                let (session, number, acked_gap) = (0, self.requests, 0);
+                RequestHead { session, number, acked_gap, ..head(object.id) }
+            } else {
+                let number = self.numbers.draw();
+                drawn.push(number);
+                let acked_gap = self.numbers.acked_gap(number);
+                RequestHead { session: SESSION, number, acked_gap, ..head(object.id) }
+            };
+            put_request(batch, &head, makes.then(|| name(index)).as_deref(), &op);
+            object.exists = !is_delete && (object.exists || makes);
+        }
+        // All replies have come when the next batch is sent.
+        drawn.into_iter().for_each(|number| self.numbers.answered(number));
+    }
+}
+
+fn head(object: ObjectId) -> RequestHead {
+    RequestHead { shard: SHARD, object, session: 0, number: 0, acked_gap: 0, deadline_ms: 0 }
+}
+
+fn name(index: u64) -> String {
+    format!("catena-bench/{index}")
 }

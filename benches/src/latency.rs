@@ -1,42 +1,43 @@
 //! `catena-bench latency`: one request at a time, asleep and spinning, and then under growing load
-//! in the open loop, where a stall counts for every request that was due in it.
+//! in the open loop, where a stall counts for every request that was due during it.
 
-use crate::args::Common;
+use crate::args::CommonArgs;
 use crate::contest::{Contender, contest};
+use crate::deliver::deliver;
 use crate::load::Pressure;
-use crate::record::{Axis, Record};
+use crate::record::{Axis, RunRecord};
 use crate::server::Server;
-use crate::wire::{Plan, Workload};
+use crate::wire::{LoadPlan, Workload};
 
-/// Measures how long a request takes.
+/// Measure how long a request takes.
 #[derive(Debug, clap::Args)]
-pub(crate) struct Args {
+pub(crate) struct LatencyArgs {
     #[command(flatten)]
-    common: Common,
+    common: CommonArgs,
 
-    /// How long the spinning engine looks for more before it sleeps, in microseconds.
+    /// Let the spinning engine poll this long before it sleeps, in microseconds.
     #[arg(long, default_value_t = 50)]
     spin: u64,
 }
 
-/// What is asked one at a time.
+/// What is measured one request at a time.
 const ALONE: [Workload; 3] =
     [Workload::CounterAdd, Workload::CellPut { bytes: 1_024 }, Workload::CellGet { bytes: 1_024 }];
 
-/// Shares of what the engine can do at most, in percent.
+/// Percentages of the rate of the closed loop.
 const LOADS: [u32; 5] = [10, 25, 50, 75, 90];
 
-pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
+pub(crate) fn run(args: &LatencyArgs) -> anyhow::Result<()> {
     let servers = servers(args)?;
     args.common.pin_load()?;
-    let mut record = Record::new("latency");
+    let mut record = RunRecord::new("latency");
     one_at_a_time(args, &servers, &mut record)?;
     under_load(args, &servers[0], &mut record)?;
-    record.deliver(args.common.json.as_ref())
+    deliver(&record, args.common.json.as_ref())
 }
 
-/// Who is asked: first the one that sleeps. The nodes of the chain share its cpu.
-fn servers(args: &Args) -> anyhow::Result<Vec<Server>> {
+/// Starts the servers, first the one that sleeps. The nodes of the chain share its cpu.
+fn servers(args: &LatencyArgs) -> anyhow::Result<Vec<Server>> {
     let cpu = args.common.engine_cpu;
     let asleep = Server::engine(&[cpu], 0)?;
     let mut spinning = Server::engine(&[cpu], args.spin)?;
@@ -45,11 +46,15 @@ fn servers(args: &Args) -> anyhow::Result<Vec<Server>> {
     Ok(vec![asleep, spinning, pair])
 }
 
-fn one_at_a_time(args: &Args, servers: &[Server], record: &mut Record) -> anyhow::Result<()> {
+fn one_at_a_time(
+    args: &LatencyArgs,
+    servers: &[Server],
+    record: &mut RunRecord,
+) -> anyhow::Result<()> {
     let timing = args.common.timing();
     for workload in ALONE {
         for (spin, waiting) in [(false, "client sleeps"), (true, "client spins")] {
-            let plan = Plan { workload, keys: 10_000, connections: 1 };
+            let plan = LoadPlan { workload, keys: 10_000, connections: 1 };
             let mut contenders = servers
                 .iter()
                 .map(|server| Contender::new(server, &plan))
@@ -64,11 +69,11 @@ fn one_at_a_time(args: &Args, servers: &[Server], record: &mut Record) -> anyhow
     Ok(())
 }
 
-fn under_load(args: &Args, server: &Server, record: &mut Record) -> anyhow::Result<()> {
+fn under_load(args: &LatencyArgs, server: &Server, record: &mut RunRecord) -> anyhow::Result<()> {
     let timing = args.common.timing();
-    let plan = Plan { workload: Workload::CounterAdd, keys: 100_000, connections: 16 };
+    let plan = LoadPlan { workload: Workload::CounterAdd, keys: 100_000, connections: 16 };
     let mut contenders = [Contender::new(server, &plan)?];
-    // Not pipelined, as functions are: each has one request under way unless it falls behind.
+    // Not pipelined, like functions: each has one request under way unless it falls behind.
     let closed = contest(&mut contenders, &timing.pressure(1), timing.rounds)?;
     let most = crate::stats::median(&closed[0].rate);
     for percent in LOADS {

@@ -1,4 +1,5 @@
-//! Where and when a number was made: machine, kernel, commit, command, date. And where to run: cpus.
+//! Where and when a number was made: machine, kernel, commit, command, date. And where to run:
+//! cpus.
 
 use std::fs;
 use std::path::Path;
@@ -15,7 +16,7 @@ use serde::{Deserialize, Serialize};
 pub(crate) struct Machine {
     /// What the processor calls itself.
     pub(crate) cpu: String,
-    /// Its cpus, as the kernel counts them.
+    /// The number of cpus, as the kernel counts them.
     pub(crate) cores: usize,
     pub(crate) kernel: String,
 }
@@ -34,14 +35,14 @@ impl Machine {
     }
 }
 
-/// The commit of the work tree this runs in, with `+` if files differ from it.
+/// Returns the commit of the work tree this runs in, with `+` if files differ from it.
 pub(crate) fn commit() -> String {
     let git = |args: &[&str]| {
         let output = Command::new("git").args(args).output().ok()?;
         let text = String::from_utf8(output.stdout).ok()?;
         output.status.success().then(|| text.trim().to_owned())
     };
-    // Another project's commit would be worse than none.
+    // The commit of another project would mislead.
     let ours = git(&["rev-parse", "--show-toplevel"])
         .is_some_and(|root| Path::new(&root).join("benches/BENCHMARKS.md").exists());
     let commit = ours.then(|| git(&["rev-parse", "--short=12", "HEAD"])).flatten();
@@ -51,7 +52,7 @@ pub(crate) fn commit() -> String {
     })
 }
 
-/// The command line, without the folder of the program.
+/// Returns the command line, without the directory of the program.
 pub(crate) fn command() -> String {
     let mut words: Vec<String> =
         std::env::args_os().map(|word| word.to_string_lossy().into_owned()).collect();
@@ -63,13 +64,13 @@ pub(crate) fn command() -> String {
     words.join(" ")
 }
 
-/// Today in UTC, as year-month-day.
+/// Returns today's date in UTC, as year-month-day.
 pub(crate) fn date() -> String {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     date_of(since.as_secs() / 86_400)
 }
 
-/// The date so many days after 1970-01-01 (days_from_civil backwards, Hinnant 2013).
+/// Returns the date this many days after 1970-01-01 (civil_from_days, Hinnant 2013).
 fn date_of(days: u64) -> String {
     let days = days + 719_468;
     let (era, day) = (days / 146_097, days % 146_097);
@@ -82,21 +83,29 @@ fn date_of(days: u64) -> String {
     format!("{year:04}-{month:02}-{day:02}")
 }
 
-/// The cpus this process may use.
+/// Returns how much memory is free for new programs, in bytes.
+pub(crate) fn available_bytes() -> anyhow::Result<u64> {
+    let info = fs::read_to_string("/proc/meminfo").context("cannot read /proc/meminfo")?;
+    let line = info.lines().find_map(|line| line.strip_prefix("MemAvailable:"));
+    let kb = line.and_then(|line| line.trim().strip_suffix(" kB")?.parse::<u64>().ok());
+    Ok(kb.context("/proc/meminfo does not say how much memory is available")? * 1024)
+}
+
+/// Returns the cpus this process may use.
 pub(crate) fn cpus() -> Vec<usize> {
     let allowed = sched_getaffinity(None).unwrap_or_default();
     (0..CpuSet::MAX_CPU).filter(|cpu| allowed.is_set(*cpu)).collect()
 }
 
-/// Keeps this thread, and what it starts from now on, on these cpus.
+/// Keeps this thread, and the threads and processes that it starts, on these cpus.
 pub(crate) fn pin(cpus: &[usize]) -> anyhow::Result<()> {
     let mut set = CpuSet::new();
     cpus.iter().filter(|cpu| **cpu < CpuSet::MAX_CPU).for_each(|cpu| set.set(*cpu));
     sched_setaffinity(None, &set).with_context(|| format!("cannot run on cpus {cpus:?}"))
 }
 
-/// Lets this process and what it starts open as many files as the system allows: a thousand parties
-/// take more connections than is usual.
+/// Lets this process and its children open as many files as the system allows, because a thousand
+/// parties take more connections than the usual limit.
 pub(crate) fn allow_files() -> anyhow::Result<()> {
     let limit = getrlimit(Resource::Nofile);
     let raised = Rlimit { current: limit.maximum, maximum: limit.maximum };

@@ -1,15 +1,18 @@
-//! `catena-bench`: how fast, how long, and compared with what.
+//! `catena-bench`: throughput and latency of Catena, and of the servers that it is compared with.
 //!
-//! Layers, inside out: `wire` is what is sent, one file a protocol; `load` sends it and measures,
-//! knowing nothing of what it sends; `server` starts and meters who is measured; `contest` lets
-//! servers take turns; one file for each subcommand says who meets whom and with what; `record` is
-//! what comes out, and `report` draws it. BENCHMARKS.md says what the numbers mean.
+//! Layers, from the inside out: `wire` generates requests, one file for each protocol; `load` sends
+//! them and measures, independently of the protocol; `server` starts and meters the servers;
+//! `contest` lets them take turns; one file for each subcommand chooses servers and workloads;
+//! `record` holds the results, and `report` draws them. BENCHMARKS.md explains the numbers.
 
 mod allocations;
 mod args;
 mod chain;
+mod client;
+mod client_frames;
 mod clustering;
 mod contest;
+mod deliver;
 mod echo;
 mod figures;
 mod in_process;
@@ -19,13 +22,17 @@ mod load;
 mod machine;
 mod multi_core;
 mod multiplied;
+mod objects;
 mod ops;
+mod peer_server;
 mod peers;
+mod random;
 mod record;
 mod report;
 mod server;
 mod stats;
 mod sync;
+mod tables;
 mod wire;
 
 use std::io::Write;
@@ -38,37 +45,41 @@ use clap::{Parser, Subcommand};
 use crate::multiplied::Multiplied;
 
 #[global_allocator]
-static ALLOCATOR: allocations::Counting = allocations::Counting;
+static ALLOCATOR: allocations::CountingAllocator = allocations::CountingAllocator;
 
-/// Measures Catena: operations per second, latency, and the same of its peers.
+/// Measure Catena: operations per second and latency, and the same of its peers.
 #[derive(Debug, Parser)]
 #[command(version)]
-struct Args {
+struct CommandLine {
     #[command(subcommand)]
-    command: Command,
+    command: BenchCommand,
 }
 
 #[derive(Debug, Subcommand)]
-enum Command {
-    /// Operations per second and latency of each operation, closed or open loop.
-    Ops(ops::Args),
-    /// The same operations on Catena and on whatever else is installed, side by side.
-    Peers(peers::Args),
-    /// Latency: one request at a time, and under growing load.
-    Latency(latency::Args),
-    /// How close the engine is to what this machine can do at all.
-    Limits(limits::Args),
-    /// Two shard cores against one.
-    MultiCore(multi_core::Args),
-    /// One node, and chains of two and three, side by side.
-    Chain(chain::Args),
-    /// How long 2 to 1,000 parties take to meet.
-    Sync(sync::Args),
-    /// The thesis's experiments: the simple and the complex operation, and k-means.
-    Figures(figures::Args),
-    /// Draws saved JSON as one HTML file.
-    Report(report::Args),
-    /// Becomes a server that is measured.
+enum BenchCommand {
+    /// Measure each operation: throughput in a closed loop, latency in an open one.
+    Ops(ops::OpsArgs),
+    /// Compare Catena with Redis, Valkey, memcached and etcd.
+    Peers(peers::PeersArgs),
+    /// Compare `catena-client` with `redis-rs`.
+    Client(client::ClientArgs),
+    /// Measure throughput and memory with 1,000 to 10,000,000 counters, beside Redis.
+    Objects(objects::ObjectsArgs),
+    /// Measure latency: one request at a time, and under growing load.
+    Latency(latency::LatencyArgs),
+    /// Measure how close the engine is to the limits of this machine.
+    Limits(limits::LimitsArgs),
+    /// Compare two shard cores with one.
+    MultiCore(multi_core::MultiCoreArgs),
+    /// Compare one node with chains of two and three.
+    Chain(chain::ChainArgs),
+    /// Measure barriers, reductions, semaphores, locks and futures with 2 to 1,000 parties.
+    Sync(sync::SyncArgs),
+    /// Repeat the experiments of the thesis: the simple and the complex operation, and k-means.
+    Figures(figures::FiguresArgs),
+    /// Draw saved JSON as one HTML file, or print it as Markdown.
+    Report(report::ReportArgs),
+    /// Become another program that is measured.
     #[command(hide = true)]
     Child {
         #[arg(long, value_delimiter = ',')]
@@ -77,54 +88,62 @@ enum Command {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         args: Vec<String>,
     },
-    /// An engine that prints its port, one core on each cpu that it may use.
+    /// Run an engine that prints its port, with one core on each cpu that it may use.
     #[command(hide = true)]
     Engine {
         #[arg(long)]
         spin: u64,
-        /// Answer each byte of the standard input with the number of heap allocations.
+        /// Print the number of heap allocations for each byte of the standard input.
         #[arg(long)]
         count_allocations: bool,
-        /// Where the record of its cluster lies, which it founds or joins.
+        /// Create or join the cluster with this record.
         #[arg(long, requires_all = ["node", "replicas"])]
         record: Option<Location>,
-        /// What it is called there.
+        /// Its name in the cluster.
         #[arg(long, default_value = "")]
         node: String,
-        /// How many nodes hold everything.
+        /// How many members the cluster should have.
         #[arg(long, default_value_t = 1)]
         replicas: u32,
+        /// Memory for objects, in bytes.
+        #[arg(long)]
+        memory_bytes: Option<u64>,
     },
-    /// A server that sends back every frame, and prints its port.
+    /// Run a server that sends back every frame, and prints its port.
     #[command(hide = true)]
-    Echo { kind: echo::Kind },
+    Echo { kind: echo::EchoKind },
 }
 
 fn main() -> anyhow::Result<()> {
     machine::allow_files()?;
-    match Args::parse().command {
-        Command::Ops(args) => ops::run(&args),
-        Command::Peers(args) => peers::run(&args),
-        Command::Latency(args) => latency::run(&args),
-        Command::Limits(args) => limits::run(&args),
-        Command::MultiCore(args) => multi_core::run(&args),
-        Command::Chain(args) => chain::run(&args),
-        Command::Sync(args) => sync::run(&args),
-        Command::Figures(args) => figures::run(&args),
-        Command::Report(args) => report::run(&args),
-        Command::Child { cpus, program, args } => server::become_child(&cpus, &program, &args),
-        Command::Engine { spin, count_allocations, record, node, replicas } => {
+    match CommandLine::parse().command {
+        BenchCommand::Ops(args) => ops::run(&args),
+        BenchCommand::Peers(args) => peers::run(&args),
+        BenchCommand::Client(args) => client::run(&args),
+        BenchCommand::Objects(args) => objects::run(&args),
+        BenchCommand::Latency(args) => latency::run(&args),
+        BenchCommand::Limits(args) => limits::run(&args),
+        BenchCommand::MultiCore(args) => multi_core::run(&args),
+        BenchCommand::Chain(args) => chain::run(&args),
+        BenchCommand::Sync(args) => sync::run(&args),
+        BenchCommand::Figures(args) => figures::run(&args),
+        BenchCommand::Report(args) => report::run(&args),
+        BenchCommand::Child { cpus, program, args } => server::become_child(&cpus, &program, &args),
+        BenchCommand::Engine { spin, count_allocations, record, node, replicas, memory_bytes } => {
             let mut builder = Engine::builder()
                 .pinned_to(machine::cpus())
                 .spin(Duration::from_micros(spin))
                 .register::<Multiplied>();
+            if let Some(bytes) = memory_bytes {
+                builder = builder.memory_bytes(bytes);
+            }
             if let Some(record) = record {
                 let cluster = Cluster::at(record).create(true).node_name(node);
-                // Nobody fails here; on a busy machine one may be silent for long.
+                // No node fails here, but on a busy machine one may be silent for long.
                 let cluster = cluster.lease_ms(900).suspect_ms(20_000);
-                // The load goes to one node, so that nothing else is measured than a chain.
+                // The load goes to one node, so that only the chain is measured.
                 let cluster = cluster.heads(Heads::One);
-                // As many shards as a node alone has.
+                // As many shards as a single node has.
                 builder =
                     builder.shards(Builder::SHARDS_PER_CORE).cluster(cluster.replicas(replicas));
             }
@@ -135,7 +154,7 @@ fn main() -> anyhow::Result<()> {
             }
             engine.wait().map_err(anyhow::Error::msg)
         }
-        Command::Echo { kind } => {
+        BenchCommand::Echo { kind } => {
             let listener = std::net::TcpListener::bind(("127.0.0.1", 0))?;
             announce(listener.local_addr()?.port())?;
             kind.serve(listener)
@@ -143,7 +162,7 @@ fn main() -> anyhow::Result<()> {
     }
 }
 
-/// Tells the program that started this one where to connect.
+/// Prints the port for the program that started this one.
 fn announce(port: u16) -> anyhow::Result<()> {
     let mut out = std::io::stdout().lock();
     writeln!(out, "{port}")?;
@@ -156,6 +175,6 @@ mod tests {
 
     #[test]
     fn the_command_line_contradicts_itself_nowhere() {
-        super::Args::command().debug_assert();
+        super::CommandLine::command().debug_assert();
     }
 }

@@ -1,34 +1,35 @@
 //! `catena-bench multi-core`: two shard cores against one.
 //!
-//! Every core gets a load generator of its own, on the core's own cpu, so that two cores do not
-//! share what one has for itself: on a machine with two cpus there is no other fair way.
+//! Every core gets a load generator of its own on its own cpu: otherwise two cores would share the
+//! cpu of a load generator that a single core has for itself.
 
 use std::thread;
 
-use crate::args::Common;
+use crate::args::CommonArgs;
 use crate::contest::{Series, Timing};
-use crate::load::{Load, Outcome, Pressure};
+use crate::deliver::deliver;
+use crate::load::{Load, LoadOutcome, Pressure};
 use crate::machine;
-use crate::record::Record;
+use crate::record::RunRecord;
 use crate::server::Server;
 use crate::wire::Workload;
-use crate::wire::catena::Node;
+use crate::wire::catena::NodeTopology;
 
-/// Measures an engine on two cpus against one on a single cpu, each core with its own load.
+/// Compare an engine on two cpus with one on a single cpu, each core with its own load.
 #[derive(Debug, clap::Args)]
-pub(crate) struct Args {
+pub(crate) struct MultiCoreArgs {
     #[command(flatten)]
-    common: Common,
+    common: CommonArgs,
 }
 
 const KEYS: u64 = 100_000;
 
-pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
+pub(crate) fn run(args: &MultiCoreArgs) -> anyhow::Result<()> {
     let cpus: Vec<usize> = machine::cpus().into_iter().take(2).collect();
-    anyhow::ensure!(cpus.len() == 2, "this machine has only one cpu to offer");
+    anyhow::ensure!(cpus.len() == 2, "this needs two cpus, and this process may use only one");
     let (one, mut two) = (Server::engine(&cpus[..1], 0)?, Server::engine(&cpus, 0)?);
     two.name = "catena, 2 cores".to_owned();
-    let mut record = Record::new("multi-core");
+    let mut record = RunRecord::new("multi-core");
     let timing: Timing = args.common.timing();
     for (connections, depth) in [(16, 1), (16, 32)] {
         let pressure = timing.pressure(depth);
@@ -47,20 +48,20 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
         let measure = format!("two_cores_counter_add_{connections}x{depth}");
         record.rows.push(both.rate_row(&measure, &alone));
     }
-    record.deliver(args.common.json.as_ref())
+    deliver(&record, args.common.json.as_ref())
 }
 
-/// Presses every core from its own cpu at the same time and adds up what came of it.
+/// Presses every core from its own cpu at the same time, and adds up the results.
 fn press(
     server: &Server,
     cpus: &[usize],
     connections: u64,
     pressure: &Pressure,
-) -> anyhow::Result<Outcome> {
+) -> anyhow::Result<LoadOutcome> {
     let address = server.address;
     let press_core = |core: usize, cpu: usize| {
         machine::pin(&[cpu])?;
-        let node = Node::at(address)?;
+        let node = NodeTopology::at(address)?;
         let wires = node.wires_to_core(core, Workload::CounterAdd, KEYS, connections)?;
         let mut load = Load::open(wires)?;
         let outcome = load.press(pressure, &|| None)?;
@@ -75,7 +76,7 @@ fn press(
             .map(|(core, cpu)| scope.spawn(move || press_core(core, *cpu)))
             .collect();
         let join = |thread: thread::ScopedJoinHandle<'_, _>| thread.join().expect("does not panic");
-        threads.into_iter().map(join).collect::<anyhow::Result<Vec<Outcome>>>()
+        threads.into_iter().map(join).collect::<anyhow::Result<Vec<LoadOutcome>>>()
     })?;
     let mut outcomes = outcomes.into_iter();
     let mut sum = outcomes.next().expect("there is a core");

@@ -1,5 +1,5 @@
-//! The thesis's shared number: one multiplication of it is the *simple* operation, ten thousand are
-//! the *complex* one. A user-defined type, as it was one there.
+//! The thesis's shared number, a user-defined type: one multiplication of it is the *simple*
+//! operation, ten thousand are the *complex* one.
 
 use catena_engine::rkyv::{Archive, Archived, Serialize};
 use catena_engine::{BadSnapshot, Context, Object, Rejection, UserType};
@@ -19,7 +19,7 @@ pub(crate) struct Multiply {
 /// The complex operation.
 pub(crate) const COMPLEX_TIMES: u32 = 10_000;
 
-/// Others wait while an operation runs, so none may take for ever.
+/// An operation holds up its core, so its length is bounded.
 const TIMES_MAX: u32 = 1_000_000;
 const TOO_LONG: Rejection = Rejection(1);
 

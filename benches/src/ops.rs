@@ -1,13 +1,15 @@
-//! `catena-bench ops`: each operation, so many connections, so many in flight.
+//! `catena-bench ops`: each operation by itself, with any number of connections and requests in
+//! flight.
 
-use crate::args::Common;
+use crate::args::CommonArgs;
 use crate::contest::{Contender, contest};
+use crate::deliver::deliver;
 use crate::load::Pressure;
 use crate::multiplied::COMPLEX_TIMES;
-use crate::record::{Axis, Record};
+use crate::record::{Axis, RunRecord};
 use crate::server::Server;
 use crate::stats::median;
-use crate::wire::{Plan, Workload};
+use crate::wire::{LoadPlan, Workload};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -18,7 +20,7 @@ Examples:
   catena-bench ops --engine 127.0.0.1:7400 --seconds 10
   catena-bench ops --peer redis://127.0.0.1:6379       the same from a Redis";
 
-/// What can be asked by name.
+/// The workloads that can be chosen by name.
 pub(crate) const WORKLOADS: [Workload; 14] = [
     Workload::CounterAdd,
     Workload::CounterMultiply,
@@ -36,18 +38,18 @@ pub(crate) const WORKLOADS: [Workload; 14] = [
     Workload::ListPushPop,
 ];
 
-/// Presses one server with one operation after the other, on random keys.
+/// Measure one server with one operation after the other, on random keys.
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
-pub(crate) struct Args {
+pub(crate) struct OpsArgs {
     #[command(flatten)]
-    common: Common,
+    common: CommonArgs,
 
-    /// The operation; can be given several times. All by default.
+    /// Measure this operation; can be given several times [default: all].
     #[arg(long, value_name = "NAME", value_parser = workload)]
     op: Vec<Workload>,
 
-    /// The engine to measure; without it one is started for the purpose.
+    /// Measure this engine, which gets objects named c000000000 and so on [default: start one].
     #[arg(long, value_name = "HOST:PORT", conflicts_with = "peer")]
     engine: Option<String>,
 
@@ -55,36 +57,36 @@ pub(crate) struct Args {
     #[arg(long, value_name = "URL")]
     peer: Option<String>,
 
-    /// Connections.
+    /// Open this many connections.
     #[arg(long, default_value_t = 16, value_parser = clap::value_parser!(u64).range(1..=8_000))]
     connections: u64,
 
-    /// Requests in flight on each connection.
+    /// Keep this many requests in flight on each connection.
     #[arg(long, default_value_t = 32, value_parser = clap::value_parser!(u64).range(1..=256))]
     depth: u64,
 
-    /// Open loop only: send so many requests per second over all connections, and measure latency
-    /// from when each was due, so that stalls count.
+    /// Run the open loop only: send this many requests per second over all connections, and measure
+    /// latency from when each was due, so that stalls count.
     #[arg(long, value_name = "OPS", value_parser = rate)]
     rate: Option<f64>,
 
-    /// After the closed loop, in which a reply makes room for the next request, the open loop at so
-    /// many percent of its rate; 0 leaves that out.
+    /// After the closed loop, in which a reply makes room for the next request, run the open loop
+    /// at this percentage of its rate; 0 leaves it out.
     #[arg(long, value_name = "PERCENT", default_value_t = 50, conflicts_with = "rate")]
     #[arg(value_parser = clap::value_parser!(u32).range(0..=95))]
     load: u32,
 
-    /// Over how many keys, at most; large values get fewer, maps and lists have 1,000 each.
+    /// Use at most this many keys; large values get fewer, maps and lists have 1,000 each.
     #[arg(long, default_value_t = 100_000, value_parser = clap::value_parser!(u64).range(1..))]
     keys: u64,
 
-    /// How long the started engine spins before it sleeps, in microseconds. With this the load
-    /// generator does not sleep either.
+    /// Let the started engine spin this long before it sleeps, in microseconds; the load generator
+    /// then only spins.
     #[arg(long, default_value_t = 0)]
     spin: u64,
 }
 
-pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
+pub(crate) fn run(args: &OpsArgs) -> anyhow::Result<()> {
     let server = match args.peer.as_ref().or(args.engine.as_ref()) {
         Some(url) => Server::running(url)?,
         None => Server::engine(&[args.common.engine_cpu], args.spin)?,
@@ -95,7 +97,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
         ..args.common.timing().pressure(usize::try_from(args.depth)?)
     };
     let rounds = args.common.rounds;
-    let mut record = Record::new("ops");
+    let mut record = RunRecord::new("ops");
     let workloads = if args.op.is_empty() { &WORKLOADS[..] } else { &args.op };
     for workload in workloads {
         let measure = format!("{}_{}x{}", workload.name(), args.connections, args.depth);
@@ -103,7 +105,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
             record.notes.push(format!("{measure}: {} has no such operation", server.name));
             continue;
         }
-        let plan = Plan { workload: *workload, keys: args.keys, connections: args.connections };
+        let plan = LoadPlan { workload: *workload, keys: args.keys, connections: args.connections };
         let mut contender = [Contender::new(&server, &plan)?];
         let mut most = None;
         if args.rate.is_none() {
@@ -113,7 +115,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
             }
         }
         let rate = args.rate.or(most.map(|most| most * f64::from(args.load) / 100.0));
-        // Less is no load, and a round would have no request.
+        // Below this a round would have no request.
         if let Some(rate) = rate.filter(|rate| *rate >= 1.0) {
             let open = Pressure { rate: Some(rate), ..closed };
             for series in contest(&mut contender, &open, rounds)? {
@@ -121,18 +123,18 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
             }
         }
     }
-    record.deliver(args.common.json.as_ref())
+    deliver(&record, args.common.json.as_ref())
 }
 
 fn workload(name: &str) -> Result<Workload, String> {
     let known = || WORKLOADS.iter().map(|workload| workload.name()).collect::<Vec<_>>().join(", ");
     let found = WORKLOADS.iter().find(|workload| workload.name() == name);
-    found.copied().ok_or_else(|| format!("`{name}` is none of {}", known()))
+    found.copied().ok_or_else(|| format!("there is no operation `{name}`: use one of {}", known()))
 }
 
 fn rate(text: &str) -> Result<f64, String> {
     match text.parse::<f64>() {
         Ok(rate) if rate >= 1.0 && rate.is_finite() => Ok(rate),
-        _ => Err(format!("`{text}` is no number of requests per second")),
+        _ => Err(format!("`{text}` is not a number of requests per second")),
     }
 }

@@ -1,79 +1,74 @@
 //! `catena-bench peers`: the same operations, the same load generator, the same cpu, in turns.
 
-use crate::args::Common;
+use crate::args::CommonArgs;
 use crate::contest::{Contender, Series, contest};
+use crate::deliver::deliver;
 use crate::load::Pressure;
 use crate::multiplied::COMPLEX_TIMES;
-use crate::record::Record;
+use crate::peer_server::PeerServer;
+use crate::record::RunRecord;
 use crate::server::Server;
-use crate::wire::{Plan, Workload};
+use crate::wire::{LoadPlan, Workload};
 
 const EXAMPLES: &str = "\
 Examples:
-  catena-bench peers --seconds 1                       whatever of redis, memcached, etcd is installed
+  benches/peers/prepare.sh                             install Valkey 9.1 and Redis 8.2
+  catena-bench peers --seconds 1                       all peers that are installed
   catena-bench peers --json peers.json && catena-bench report peers.json --out report.html
-  catena-bench peers --peer redis://127.0.0.1:6380     a Valkey, Dragonfly or Garnet beside them";
+  catena-bench peers --peer redis://127.0.0.1:6380     a Dragonfly or Garnet beside them";
 
-/// Measures Catena against the servers that are installed, each pinned to the same cpu and idle
-/// while another has its turn.
+/// Compare Catena with the servers that are installed, each on the same cpu and idle while another
+/// has its turn.
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
-pub(crate) struct Args {
+pub(crate) struct PeersArgs {
     #[command(flatten)]
-    common: Common,
+    common: CommonArgs,
 
-    /// One more server that runs already: redis://HOST:PORT or memcached://HOST:PORT.
+    /// Compare also with a server that runs already: redis://HOST:PORT or memcached://HOST:PORT.
     #[arg(long, value_name = "URL")]
     peer: Vec<String>,
 
-    /// Only the measures whose names begin with this.
+    /// Measure only what begins with this.
     #[arg(long, value_name = "PREFIX", default_value = "")]
     measure: String,
 
-    /// Over how many keys, at most; large values get fewer.
+    /// Use at most this many keys; large values get fewer.
     #[arg(long, default_value_t = 100_000, value_parser = clap::value_parser!(u64).range(1..))]
     keys: u64,
 }
 
-/// One line of the table, against every peer.
-struct Measure {
+/// One line of the table.
+struct PeerMeasure {
     workload: Workload,
     connections: u64,
     depth: usize,
-    mode: Mode,
+    mode: MeasureMode,
 }
 
-/// What is compared, and how the two ends wait.
+/// What is compared, and how client and server wait.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Mode {
-    /// Operations per second; everybody sleeps.
+enum MeasureMode {
+    /// Operations per second; both ends sleep.
     Rate,
-    /// Median latency; everybody sleeps.
+    /// Median latency; both ends sleep.
     P50,
-    /// Median latency; the engine spins before it sleeps, and the load generator does not sleep.
+    /// Median latency; the engine spins before it sleeps, and the load generator only spins.
     P50Spin,
     /// Median latency; the engine spins before it sleeps, the load generator sleeps.
     P50SpinServer,
 }
 
-/// How long the spinning engine looks for more before it sleeps, in microseconds.
+/// How long the spinning engine polls before it sleeps, in microseconds.
 const SPIN_US: u64 = 50;
 
-pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
+pub(crate) fn run(args: &PeersArgs) -> anyhow::Result<()> {
     let cpu = args.common.engine_cpu;
-    let mut record = Record::new("peers");
+    let mut record = RunRecord::new("peers");
     let ours = Server::engine(&[cpu], 0)?;
     let spinning = Server::engine(&[cpu], SPIN_US)?;
-    let mut peers = Vec::new();
-    for name in ["redis", "memcached", "etcd"] {
-        match Server::peer(name, cpu)? {
-            Some(server) => {
-                record.notes.extend(server.version());
-                peers.push(server);
-            }
-            None => record.notes.push(format!("{name}: skipped, it is not installed")),
-        }
-    }
+    let dir = &args.common.peers_dir;
+    let mut peers = Server::peers(&PeerServer::ALL, cpu, dir, &mut record.notes)?;
     for url in &args.peer {
         peers.push(Server::running(url)?);
     }
@@ -84,8 +79,11 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
             continue;
         }
         let engine = if measure.engine_spins() { &spinning } else { &ours };
-        let plan =
-            Plan { workload: measure.workload, keys: args.keys, connections: measure.connections };
+        let plan = LoadPlan {
+            workload: measure.workload,
+            keys: args.keys,
+            connections: measure.connections,
+        };
         let against = peers.iter().filter(|peer| measure.suits(peer));
         let mut contenders = std::iter::once(engine)
             .chain(against)
@@ -95,24 +93,28 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
             continue;
         }
         let pressure = Pressure {
-            spin: measure.mode == Mode::P50Spin,
+            spin: measure.mode == MeasureMode::P50Spin,
             ..args.common.timing().pressure(measure.depth)
         };
         let series = contest(&mut contenders, &pressure, args.common.rounds)?;
         let (us, others) = series.split_first().expect("we take part");
         record.rows.extend(others.iter().map(|other| measure.row(us, other)));
     }
-    record.notes.push("replicated, beside a Redis with WAIT: `catena-bench chain`".to_owned());
-    record.deliver(args.common.json.as_ref())
+    record.notes.push("with replicas, beside a Redis with WAIT: `catena-bench chain`".to_owned());
+    deliver(&record, args.common.json.as_ref())
 }
 
-/// The table, top to bottom.
-fn measures() -> Vec<Measure> {
+/// Returns the lines of the table, top to bottom.
+fn measures() -> Vec<PeerMeasure> {
     let put = |bytes| Workload::CellPut { bytes };
     let get = |bytes| Workload::CellGet { bytes };
-    let rate =
-        |workload, connections, depth| Measure { workload, connections, depth, mode: Mode::Rate };
-    let alone = |workload, mode| Measure { workload, connections: 1, depth: 1, mode };
+    let rate = |workload, connections, depth| PeerMeasure {
+        workload,
+        connections,
+        depth,
+        mode: MeasureMode::Rate,
+    };
+    let alone = |workload, mode| PeerMeasure { workload, connections: 1, depth: 1, mode };
     vec![
         rate(Workload::CounterAdd, 16, 1),
         rate(Workload::CounterAdd, 64, 1),
@@ -131,29 +133,30 @@ fn measures() -> Vec<Measure> {
         rate(Workload::ListPushPop, 16, 32),
         rate(Workload::Multiply { times: 1 }, 16, 32),
         rate(Workload::Multiply { times: COMPLEX_TIMES }, 16, 1),
-        alone(Workload::CounterAdd, Mode::P50),
-        alone(Workload::CounterAdd, Mode::P50Spin),
-        alone(Workload::CounterAdd, Mode::P50SpinServer),
+        alone(Workload::CounterAdd, MeasureMode::P50),
+        alone(Workload::CounterAdd, MeasureMode::P50Spin),
+        alone(Workload::CounterAdd, MeasureMode::P50SpinServer),
     ]
 }
 
-impl Measure {
-    /// Such as `counter_add_16x32` and `p50_1x1_spin`.
+impl PeerMeasure {
+    /// Returns a name such as `counter_add_16x32` or `p50_1x1_spin`.
     fn name(&self) -> String {
         let size = format!("{}x{}", self.connections, self.depth);
         match self.mode {
-            Mode::Rate => format!("{}_{size}", self.workload.name()),
-            Mode::P50 => format!("p50_{size}"),
-            Mode::P50Spin => format!("p50_{size}_spin"),
-            Mode::P50SpinServer => format!("p50_{size}_spin_server"),
+            MeasureMode::Rate => format!("{}_{size}", self.workload.name()),
+            MeasureMode::P50 => format!("p50_{size}"),
+            MeasureMode::P50Spin => format!("p50_{size}_spin"),
+            MeasureMode::P50SpinServer => format!("p50_{size}_spin_server"),
         }
     }
 
     fn engine_spins(&self) -> bool {
-        matches!(self.mode, Mode::P50Spin | Mode::P50SpinServer)
+        matches!(self.mode, MeasureMode::P50Spin | MeasureMode::P50SpinServer)
     }
 
-    /// etcd answers the requests of a connection one after the other, so deep queues say nothing.
+    /// Returns whether to compare with a peer. etcd serves the requests of a connection one after
+    /// the other, so that deep pipelines mean nothing.
     fn suits(&self, peer: &Server) -> bool {
         let etcd = peer.dialect == crate::wire::Dialect::Etcd;
         peer.dialect.has(self.workload) && !(etcd && self.depth > 1)
@@ -161,8 +164,10 @@ impl Measure {
 
     fn row(&self, us: &Series, other: &Series) -> crate::record::Row {
         match self.mode {
-            Mode::Rate => us.rate_row(&self.name(), other),
-            Mode::P50 | Mode::P50Spin | Mode::P50SpinServer => us.p50_row(&self.name(), other),
+            MeasureMode::Rate => us.rate_row(&self.name(), other),
+            MeasureMode::P50 | MeasureMode::P50Spin | MeasureMode::P50SpinServer => {
+                us.p50_row(&self.name(), other)
+            }
         }
     }
 }
@@ -173,7 +178,7 @@ mod tests {
 
     #[test]
     fn the_promised_measures_are_there_by_name() {
-        let names: Vec<String> = measures().iter().map(Measure::name).collect();
+        let names: Vec<String> = measures().iter().map(PeerMeasure::name).collect();
         for promised in [
             "counter_add_16x1",
             "counter_add_64x1",

@@ -1,12 +1,12 @@
-//! What many rounds come to: medians, because a shared machine has bad moments, and ratios within
-//! one round, because both sides share its moments then.
+//! Statistics over rounds: medians, because a shared machine has bad moments, and ratios within one
+//! round, because a bad moment affects both sides of it.
 
 /// A comparison over rounds.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Paired {
     /// Median of the ratios of one round each.
     pub(crate) ratio: f64,
-    /// How far these ratios lie apart: largest minus smallest, divided by the median.
+    /// The spread of these ratios, see [`spread`].
     pub(crate) spread: f64,
 }
 
@@ -17,14 +17,14 @@ impl Paired {
     ///
     /// If there are no rounds, or not the same number on both sides.
     pub(crate) fn of(ours: &[f64], theirs: &[f64]) -> Paired {
-        assert_eq!(ours.len(), theirs.len(), "everyone takes part in every round");
+        assert_eq!(ours.len(), theirs.len(), "every server takes part in every round");
         let ratios: Vec<f64> =
             ours.iter().zip(theirs).map(|(ours, theirs)| ours / theirs).collect();
         Paired { ratio: median(&ratios), spread: spread(&ratios) }
     }
 }
 
-/// The middle value, or the mean of the two in the middle.
+/// Returns the middle value, or the mean of the two in the middle.
 ///
 /// # Panics
 ///
@@ -41,13 +41,13 @@ pub(crate) fn median(values: &[f64]) -> f64 {
     }
 }
 
-/// How far values lie apart: largest minus smallest, divided by the median, or by the largest where the
-/// median is 0.
+/// Returns how far values lie apart: largest minus smallest, divided by the median, or by the
+/// largest where the median is 0.
 pub(crate) fn spread(values: &[f64]) -> f64 {
     let least = values.iter().copied().fold(f64::INFINITY, f64::min);
     let most = values.iter().copied().fold(f64::NEG_INFINITY, f64::max);
     match median(values) {
-        // All zero lie together, whatever they are divided by.
+        // Also if all are 0.
         _ if most == least => 0.0,
         0.0 => (most - least) / most.abs().max(least.abs()),
         median => (most - least) / median,

@@ -1,8 +1,8 @@
-//! The others that can cluster: programs in Python, which answer a line with a line of JSON.
+//! The other programs that cluster: they are in Python, and reply to a line with a line of JSON.
 //!
-//! The programs are part of this one and are written to where the points are. Each is a process of
-//! its own that stays while it takes part, so that starting, reading and warming up are not measured;
-//! between its turns it waits for its standard input.
+//! They are part of this program and are written to the folder of the points. Each is a process of
+//! its own that stays while it takes part, so that starting, reading and warming up are not
+//! measured; between its turns it waits for its standard input.
 
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
@@ -15,23 +15,24 @@ use serde::Deserialize;
 
 use super::{CENTROIDS_FILE, ITERATIONS, POINTS_FILE, US};
 use crate::machine;
-use crate::server::{Server, child_on, is_on_path};
+use crate::peer_server::is_on_path;
+use crate::server::{Server, child_on};
 
-/// Whom there is.
+/// The programs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
-pub(crate) enum Kind {
+pub(crate) enum PeerKind {
     ScikitLearn,
     SparkRdd,
     SparkDataframe,
 }
 
-/// One who takes part.
+/// A program that takes part.
 pub(super) enum Contestant {
-    /// A node that is alone, inside this program.
+    /// Ours, with a single node inside this program.
     Us,
-    /// A chain of nodes.
+    /// Ours, with a chain of nodes.
     Chain(Server),
-    Peer(Peer),
+    Peer(PeerProgram),
 }
 
 impl Contestant {
@@ -44,53 +45,53 @@ impl Contestant {
     }
 }
 
-/// One run of one of them.
+/// One run of a program.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Run {
-    /// Of an iteration, the mean over a run.
+pub(super) struct ClusteringRun {
+    /// The time of an iteration, the mean over the run.
     pub(super) ms: f64,
     /// The sum of squared distances to the final centres.
     pub(super) cost: f64,
-    /// What that has to be, if it did not begin where we do.
+    /// What that has to be, if the initial centroids were others.
     pub(super) cost_expected: Option<f64>,
 }
 
 /// A program that waits for its turn.
-pub(super) struct Peer {
-    kind: Kind,
-    hello: Hello,
+pub(super) struct PeerProgram {
+    kind: PeerKind,
+    hello: ProgramHello,
     child: Child,
-    /// `None` once it has been told to end.
+    /// Closed to end the program.
     stdin: Option<ChildStdin>,
     stdout: BufReader<ChildStdout>,
     log: PathBuf,
 }
 
-/// What became of the attempt to start one.
-pub(super) enum Started {
-    Ready(Peer),
+/// The result of starting a program.
+pub(super) enum PeerStart {
+    Ready(PeerProgram),
     /// What is not installed, and how to get it.
     Missing(String),
 }
 
-/// The first line.
+/// The first line that a program prints.
 #[derive(Debug, Deserialize)]
 #[serde(untagged)]
-enum Greeting {
+enum ProgramGreeting {
     Missing { missing: String },
-    Hello(Hello),
+    Hello(ProgramHello),
 }
 
 #[derive(Debug, Default, Deserialize)]
-struct Hello {
+struct ProgramHello {
     version: String,
     precision: String,
     blas: String,
 }
 
-/// Every other line.
+/// Every other line that it prints.
 #[derive(Debug, Deserialize)]
-struct Answer {
+struct ProgramReply {
     seconds_per_iteration: f64,
     cost: f64,
     cost_expected: Option<f64>,
@@ -102,38 +103,38 @@ const FILES: [(&str, &str); 3] = [
     ("kmeans_spark.py", include_str!("../../peers/kmeans_spark.py")),
 ];
 
-/// How long a peer may take to end by itself.
+/// How long a program may take to end by itself.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-impl Kind {
+impl PeerKind {
     pub(super) fn name(self) -> &'static str {
         match self {
-            Kind::ScikitLearn => "scikit-learn",
-            Kind::SparkRdd => "spark rdd",
-            Kind::SparkDataframe => "spark dataframe",
+            PeerKind::ScikitLearn => "scikit-learn",
+            PeerKind::SparkRdd => "spark rdd",
+            PeerKind::SparkDataframe => "spark dataframe",
         }
     }
 
     fn program(self) -> (&'static str, &'static [&'static str]) {
         match self {
-            Kind::ScikitLearn => ("kmeans_sklearn.py", &[]),
-            Kind::SparkRdd => ("kmeans_spark.py", &["--api", "rdd"]),
-            Kind::SparkDataframe => ("kmeans_spark.py", &["--api", "dataframe"]),
+            PeerKind::ScikitLearn => ("kmeans_sklearn.py", &[]),
+            PeerKind::SparkRdd => ("kmeans_spark.py", &["--api", "rdd"]),
+            PeerKind::SparkDataframe => ("kmeans_spark.py", &["--api", "dataframe"]),
         }
     }
 }
 
-impl Peer {
+impl PeerProgram {
     /// Starts one on points and centroids that lie in this folder, and lets it warm up.
     pub(super) fn start(
-        kind: Kind,
+        kind: PeerKind,
         python: &Path,
         folder: &Path,
         workers: u32,
-    ) -> anyhow::Result<Started> {
+    ) -> anyhow::Result<PeerStart> {
         if !is_on_path(python) {
             let python = python.display();
-            return Ok(Started::Missing(format!("{python}: give another with --python")));
+            return Ok(PeerStart::Missing(format!("{python}: give another with --python")));
         }
         for (name, text) in FILES {
             fs::write(folder.join(name), text)?;
@@ -146,42 +147,42 @@ impl Peer {
         command.arg("--centroids").arg(folder.join(CENTROIDS_FILE));
         command.args(["--iterations", &ITERATIONS.to_string(), "--workers", &workers.to_string()]);
         let log = folder.join(format!("{}.log", kind.name()));
-        Peer::spawn(kind, command, log)?.greet()
+        PeerProgram::spawn(kind, command, log)?.greet()
     }
 
-    fn spawn(kind: Kind, mut command: Command, log: PathBuf) -> anyhow::Result<Peer> {
+    fn spawn(kind: PeerKind, mut command: Command, log: PathBuf) -> anyhow::Result<PeerProgram> {
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(fs::File::create(&log)?);
         let mut child = command.spawn().context("cannot start this program once more")?;
         let stdin = child.stdin.take();
         let stdout = BufReader::new(child.stdout.take().expect("was asked for"));
-        Ok(Peer { kind, hello: Hello::default(), child, stdin, stdout, log })
+        Ok(PeerProgram { kind, hello: ProgramHello::default(), child, stdin, stdout, log })
     }
 
     /// Its first line, once it is warm.
-    fn greet(mut self) -> anyhow::Result<Started> {
+    fn greet(mut self) -> anyhow::Result<PeerStart> {
         let line = self.line()?;
         Ok(match self.parse(&line)? {
-            Greeting::Missing { missing } => Started::Missing(missing),
-            Greeting::Hello(hello) => {
+            ProgramGreeting::Missing { missing } => PeerStart::Missing(missing),
+            ProgramGreeting::Hello(hello) => {
                 self.hello = hello;
-                Started::Ready(self)
+                PeerStart::Ready(self)
             }
         })
     }
 
     /// Its version, what it counts in, and what multiplies for it.
     pub(super) fn about(&self) -> String {
-        let Hello { version, precision, blas } = &self.hello;
+        let ProgramHello { version, precision, blas } = &self.hello;
         format!("{}: {version}, {precision}, BLAS: {blas}", self.kind.name())
     }
 
     /// All iterations, once.
-    pub(super) fn run(&mut self) -> anyhow::Result<Run> {
-        let stdin = self.stdin.as_mut().expect("is told to end only when dropped");
+    pub(super) fn run(&mut self) -> anyhow::Result<ClusteringRun> {
+        let stdin = self.stdin.as_mut().expect("its input is closed only when it is dropped");
         stdin.write_all(b"\n").with_context(|| self.why())?;
         let line = self.line()?;
-        let Answer { seconds_per_iteration, cost, cost_expected } = self.parse(&line)?;
-        Ok(Run { ms: seconds_per_iteration * 1e3, cost, cost_expected })
+        let ProgramReply { seconds_per_iteration, cost, cost_expected } = self.parse(&line)?;
+        Ok(ClusteringRun { ms: seconds_per_iteration * 1e3, cost, cost_expected })
     }
 
     fn line(&mut self) -> anyhow::Result<String> {
@@ -210,7 +211,7 @@ impl Peer {
     }
 }
 
-impl Drop for Peer {
+impl Drop for PeerProgram {
     fn drop(&mut self) {
         // The end of its input is what it ends at, and Spark with it.
         drop(self.stdin.take());
@@ -232,10 +233,10 @@ mod tests {
     use super::*;
 
     /// Starts a shell script instead of a peer.
-    fn started(folder: &Path, script: &str) -> anyhow::Result<Started> {
+    fn started(folder: &Path, script: &str) -> anyhow::Result<PeerStart> {
         let mut command = Command::new("sh");
         command.arg("-c").arg(script);
-        Peer::spawn(Kind::ScikitLearn, command, folder.join("log"))?.greet()
+        PeerProgram::spawn(PeerKind::ScikitLearn, command, folder.join("log"))?.greet()
     }
 
     const HELLO: &str =
@@ -250,7 +251,7 @@ mod tests {
                touch {}/ended"#,
             folder.path().display()
         );
-        let Started::Ready(mut peer) = started(folder.path(), &script).unwrap() else {
+        let PeerStart::Ready(mut peer) = started(folder.path(), &script).unwrap() else {
             panic!("nothing is missing");
         };
         assert_eq!(peer.about(), "scikit-learn: one 1, f4, BLAS: none");
@@ -266,7 +267,7 @@ mod tests {
     fn what_is_not_installed_is_named() {
         let folder = tempfile::tempdir().unwrap();
         let script = r#"echo '{"missing": "sklearn: pip install scikit-learn"}'; exit 3"#;
-        let Started::Missing(what) = started(folder.path(), script).unwrap() else {
+        let PeerStart::Missing(what) = started(folder.path(), script).unwrap() else {
             panic!("it is missing");
         };
         assert_eq!(what, "sklearn: pip install scikit-learn");
@@ -278,7 +279,7 @@ mod tests {
         let error = started(folder.path(), "echo no memory >&2; exit 1").err().unwrap();
         assert!(error.to_string().contains("no memory"), "{error}");
         let script = format!("{HELLO}; read line; echo out of points >&2; exit 1");
-        let Started::Ready(mut peer) = started(folder.path(), &script).unwrap() else {
+        let PeerStart::Ready(mut peer) = started(folder.path(), &script).unwrap() else {
             panic!("nothing is missing");
         };
         let error = peer.run().unwrap_err();

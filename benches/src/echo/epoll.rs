@@ -8,7 +8,7 @@ use rustix::event::epoll::{self, CreateFlags, EventData, EventFlags};
 
 use super::{BUFFER_BYTES, whole_frames};
 
-struct Conn {
+struct EpollConnection {
     socket: TcpStream,
     buffer: Vec<u8>,
     filled: usize,
@@ -20,7 +20,7 @@ const LISTENER: u64 = u64::MAX;
 pub(super) fn serve(listener: &TcpListener) -> anyhow::Result<()> {
     let watched = epoll::create(CreateFlags::empty())?;
     epoll::add(&watched, listener, EventData::new_u64(LISTENER), EventFlags::IN)?;
-    let mut conns: Vec<Option<Conn>> = Vec::new();
+    let mut conns: Vec<Option<EpollConnection>> = Vec::new();
     let mut events = Vec::with_capacity(1_024);
     loop {
         epoll::wait(&watched, spare_capacity(&mut events), None)?;
@@ -31,7 +31,11 @@ pub(super) fn serve(listener: &TcpListener) -> anyhow::Result<()> {
                 socket.set_nonblocking(true)?;
                 let token = EventData::new_u64(conns.len() as u64);
                 epoll::add(&watched, &socket, token, EventFlags::IN)?;
-                conns.push(Some(Conn { socket, buffer: vec![0; BUFFER_BYTES], filled: 0 }));
+                conns.push(Some(EpollConnection {
+                    socket,
+                    buffer: vec![0; BUFFER_BYTES],
+                    filled: 0,
+                }));
                 continue;
             }
             let place = &mut conns[usize::try_from(event.data.u64())?];
@@ -43,7 +47,7 @@ pub(super) fn serve(listener: &TcpListener) -> anyhow::Result<()> {
     }
 }
 
-impl Conn {
+impl EpollConnection {
     fn turn(&mut self) -> std::io::Result<()> {
         match self.socket.read(&mut self.buffer[self.filled..]) {
             Ok(0) => return Err(ErrorKind::UnexpectedEof.into()),

@@ -1,8 +1,8 @@
 //! Reference servers: what a machine's sockets can carry, with nothing behind them.
 //!
 //! They send back every complete 80-byte frame, the size of a counter add and of its reply, and
-//! batch as the engine does: one read, as many frames as it brought, one write. What they leave out
-//! is all that makes a frame mean something.
+//! batch as the engine does: one read, as many frames as it brought, one write. They do not look
+//! into frames.
 
 mod epoll;
 mod raw;
@@ -11,19 +11,19 @@ use std::net::TcpListener;
 
 /// How the server waits for its sockets.
 #[derive(Clone, Copy, Debug, clap::ValueEnum)]
-pub(crate) enum Kind {
+pub(crate) enum EchoKind {
     /// A raw io_uring ring.
     Ring,
     /// epoll, read and write.
     Epoll,
 }
 
-impl Kind {
+impl EchoKind {
     /// Serves until it is killed.
     pub(crate) fn serve(self, listener: TcpListener) -> anyhow::Result<()> {
         match self {
-            Kind::Ring => raw::serve(listener),
-            Kind::Epoll => epoll::serve(&listener),
+            EchoKind::Ring => raw::serve(listener),
+            EchoKind::Epoll => epoll::serve(&listener),
         }
     }
 }
@@ -31,10 +31,10 @@ impl Kind {
 /// A counter add, and the reply to one.
 const FRAME_BYTES: usize = 80;
 
-/// As the engine has for each busy connection.
+/// The buffer that the engine has for a busy connection.
 const BUFFER_BYTES: usize = 64 * 1024;
 
-/// How many of `bytes` are complete frames.
+/// Returns how many of `bytes` are complete frames.
 fn whole_frames(bytes: usize) -> usize {
     bytes - bytes % FRAME_BYTES
 }
@@ -48,7 +48,7 @@ mod tests {
 
     #[test]
     fn whole_frames_come_back_and_parts_wait() {
-        for kind in [Kind::Ring, Kind::Epoll] {
+        for kind in [EchoKind::Ring, EchoKind::Epoll] {
             let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
             let address = listener.local_addr().unwrap();
             let server = std::thread::spawn(move || kind.serve(listener));

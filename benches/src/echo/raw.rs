@@ -11,12 +11,12 @@ use super::{BUFFER_BYTES, whole_frames};
 
 /// One connection. A buffer that the kernel has is not touched: the incoming one between `recv` and
 /// its completion, the outgoing one between `send` and its completion.
-struct Conn {
+struct RingConnection {
     socket: TcpStream,
     incoming: Vec<u8>,
     filled: usize,
     outgoing: Vec<u8>,
-    /// How much of `outgoing` is sent, while it is being sent.
+    /// How many bytes of `outgoing` are sent, while a send is under way.
     sent: Option<usize>,
     /// Whether the kernel has `incoming`.
     receiving: bool,
@@ -28,17 +28,17 @@ const ENTRIES: u32 = 4_096;
 /// Serves until it is killed.
 pub(super) fn serve(listener: TcpListener) -> anyhow::Result<()> {
     let mut ring = IoUring::builder().setup_single_issuer().setup_defer_taskrun().build(ENTRIES)?;
-    let mut conns: Vec<Conn> = Vec::new();
+    let mut conns: Vec<RingConnection> = Vec::new();
     accept(&mut ring, &listener)?;
     loop {
         ring.submit_and_wait(1)?;
         while let Some(entry) = next(&mut ring) {
             if entry.user_data() == ACCEPT {
                 ensure!(entry.result() >= 0, "accept failed: {}", entry.result());
-                // SAFETY: the kernel has just given us this descriptor, and nobody else has it.
+                // SAFETY: the kernel has just returned this descriptor, and nothing else owns it.
                 let socket = unsafe { TcpStream::from_raw_fd(entry.result()) };
                 socket.set_nodelay(true)?;
-                conns.push(Conn::new(socket));
+                conns.push(RingConnection::new(socket));
                 let index = conns.len() - 1;
                 conns[index].recv(index, &mut ring)?;
                 accept(&mut ring, &listener)?;
@@ -49,22 +49,23 @@ pub(super) fn serve(listener: TcpListener) -> anyhow::Result<()> {
             match (entry.user_data() & 1, usize::try_from(entry.result())) {
                 (0, Ok(bytes)) => conn.on_sent(bytes, index, &mut ring)?,
                 (1, Ok(bytes)) if bytes > 0 => conn.on_received(bytes, index, &mut ring)?,
-                // The other end is gone. The buffers go with the process: connections are few.
+                // The other end is gone. Its buffers stay until the process ends: connections are
+                // few.
                 _ => {}
             }
         }
     }
 }
 
-/// The next operation that is done, if there is one.
+/// Returns the next operation that is done, if there is one.
 fn next(ring: &mut IoUring) -> Option<cqueue::Entry> {
     ring.completion().next()
 }
 
-impl Conn {
-    fn new(socket: TcpStream) -> Conn {
+impl RingConnection {
+    fn new(socket: TcpStream) -> RingConnection {
         let (incoming, outgoing) = (vec![0; BUFFER_BYTES], Vec::with_capacity(BUFFER_BYTES));
-        Conn { socket, incoming, filled: 0, outgoing, sent: None, receiving: false }
+        RingConnection { socket, incoming, filled: 0, outgoing, sent: None, receiving: false }
     }
 
     fn on_received(

@@ -1,4 +1,4 @@
-//! How often the engine calls the kernel.
+//! The number of the engine's system calls.
 
 use std::process::{Command, Stdio};
 use std::time::Duration;
@@ -10,10 +10,10 @@ use super::KEYS;
 use crate::load::{Load, Pressure};
 use crate::record::Sample;
 use crate::server::Server;
-use crate::wire::{Plan, Workload};
+use crate::wire::{LoadPlan, Workload};
 
-/// System calls for one op, counted by strace, which slows the engine down: batches are a little
-/// larger than without it. `None` if there is no strace, or it may not look.
+/// Counts system calls for one op with strace, which slows the engine down, so that its batches are
+/// a little larger. `None` if there is no strace, or it may not trace.
 pub(super) fn system_calls(
     engine: &Server,
     connections: u64,
@@ -26,13 +26,13 @@ pub(super) fn system_calls(
     strace.args(["-f", "-c", "-p", &pid, "-o"]).arg(&counts).stderr(Stdio::null());
     let Ok(mut strace) = strace.spawn() else { return Ok(None) };
     std::thread::sleep(Duration::from_millis(300));
-    let plan = Plan { workload: Workload::CounterAdd, keys: KEYS, connections };
+    let plan = LoadPlan { workload: Workload::CounterAdd, keys: KEYS, connections };
     let mut load = Load::open(engine.dialect.wires(engine.address, &plan)?)?;
     let second = Duration::from_secs(1);
     let pressure =
         Pressure { depth, warm_up: Duration::ZERO, measure: second, spin: false, rate: None };
     let ops = load.press(&pressure, &|| None)?.ops;
-    // On this signal it lets go and writes its table. If it is gone already, there is none.
+    // On this signal strace detaches and writes its table. If it has ended already, there is none.
     let _ = rustix::process::kill_process(Pid::from_child(&strace), Signal::INT);
     strace.wait()?;
     load.settle()?;

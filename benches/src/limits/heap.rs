@@ -1,15 +1,13 @@
-//! What the engine asks of its allocator: how often in steady state, and how much for a million
-//! counters.
+//! The engine's use of its allocator: calls in steady state, and memory for a million counters.
 
 use std::time::Duration;
 
 use crate::load::{Load, Pressure};
 use crate::record::Sample;
 use crate::server::Server;
-use crate::wire::catena::Node;
-use crate::wire::{Dialect, Plan, Workload};
+use crate::wire::{LoadPlan, Workload};
 
-/// What is asked until nothing changes any more but values, and how: connections × depth.
+/// What runs until only values change any more, and with how many connections × requests in flight.
 const STEADY: [(Workload, u64, usize); 9] = [
     (Workload::CounterAdd, 16, 1),
     (Workload::CounterAdd, 16, 32),
@@ -24,18 +22,18 @@ const STEADY: [(Workload, u64, usize); 9] = [
 
 const KEYS: u64 = 10_000;
 
-/// Presses before the one that counts.
+/// Presses before the one that is measured.
 const WARM_UPS: u32 = 8;
 
 /// How many counters the memory is measured with.
 const COUNTERS: u64 = 1_000_000;
 
-/// Calls to the allocator for one op, in an engine that counts them.
+/// Measures calls to the allocator for one op, in an engine that counts them.
 pub(super) fn allocations(cpu: usize) -> anyhow::Result<Vec<Sample>> {
     let mut engine = Server::counting_engine(cpu)?;
     let mut samples = Vec::new();
     for (workload, connections, depth) in STEADY {
-        let plan = Plan { workload, keys: KEYS, connections };
+        let plan = LoadPlan { workload, keys: KEYS, connections };
         engine.fill(&plan)?;
         let mut load = Load::open(engine.dialect.wires(engine.address, &plan)?)?;
         let measure = Duration::from_millis(200);
@@ -58,27 +56,15 @@ pub(super) fn allocations(cpu: usize) -> anyhow::Result<Vec<Sample>> {
     Ok(samples)
 }
 
-/// What a million counters take in an engine that has nothing else, by id only and with their names.
-pub(super) fn memory(cpu: usize) -> anyhow::Result<Vec<Sample>> {
-    let mut samples = Vec::new();
-    for named in [false, true] {
-        let engine = Server::engine(&[cpu], 0)?;
-        let before = engine.resident_bytes();
-        let plan = Plan { workload: Workload::CounterAdd, keys: COUNTERS, connections: 1 };
-        let wires = if named {
-            Node::at(engine.address)?.naming(COUNTERS)?
-        } else {
-            Dialect::Catena.in_turn(engine.address, &plan)?
-        };
-        let mut load = Load::open(wires)?;
-        load.send(COUNTERS, 64)?;
-        drop(load);
-        let taken = before.zip(engine.resident_bytes()).map(|(before, after)| after - before);
-        #[allow(clippy::cast_precision_loss)] // far below 2^53 bytes
-        let each = taken.map(|taken| taken as f64 / COUNTERS as f64);
-        let measure =
-            format!("resident memory, 1 M {}", if named { "named counters" } else { "counters" });
-        samples.extend(each.map(|each| Sample::new(&measure, &engine.name, "B each", &[each])));
-    }
-    Ok(samples)
+/// Measures the memory that a million counters take in an engine that has nothing else.
+pub(super) fn memory(cpu: usize) -> anyhow::Result<Option<Sample>> {
+    let engine = Server::engine(&[cpu], 0)?;
+    let before = engine.resident_bytes();
+    let plan = LoadPlan { workload: Workload::CounterAdd, keys: COUNTERS, connections: 1 };
+    engine.fill(&plan)?;
+    let taken = before.zip(engine.resident_bytes()).map(|(before, after)| after - before);
+    #[allow(clippy::cast_precision_loss)] // far below 2^53 bytes
+    let each = taken.map(|taken| taken as f64 / COUNTERS as f64);
+    let measure = "resident memory, 1 M named counters";
+    Ok(each.map(|each| Sample::new(measure, &engine.name, "B each", &[each])))
 }

@@ -1,4 +1,4 @@
-//! One connection without a ring, as a client that spins has it: system calls that do not wait.
+//! One connection without a ring, as a spinning client has it: system calls that do not wait.
 #![allow(unsafe_code)]
 
 use std::collections::VecDeque;
@@ -10,9 +10,9 @@ use std::time::Instant;
 use rustix::io::Errno;
 use rustix::net::{RecvFlags, SendFlags, recv, send};
 
-use super::transport::{Completion, Wait};
+use super::completion::{Completion, WaitMode};
 
-/// Sends at once, and looks for what comes for as long as somebody waits.
+/// Sends at once, and polls the socket while the caller waits.
 #[derive(Default)]
 pub(super) struct Direct {
     sending: Option<Lent<*const u8>>,
@@ -20,7 +20,7 @@ pub(super) struct Direct {
     done: VecDeque<Completion>,
 }
 
-/// What an operation under way was lent: bytes to send, or room for what comes.
+/// The buffer of an operation under way: bytes to send, or room to receive into.
 #[derive(Clone, Copy)]
 struct Lent<P> {
     index: usize,
@@ -41,10 +41,10 @@ impl Direct {
         self.receiving = Some(Lent { index, socket, pointer, len });
     }
 
-    pub(super) fn wait(&mut self, wait: Wait) {
-        let until = match wait {
-            Wait::Sleeping | Wait::Spinning(None) => None,
-            Wait::Until(until) | Wait::Spinning(Some(until)) => Some(until),
+    pub(super) fn wait(&mut self, mode: WaitMode) {
+        let until = match mode {
+            WaitMode::Sleeping | WaitMode::Spinning(None) => None,
+            WaitMode::Until(until) | WaitMode::Spinning(Some(until)) => Some(until),
         };
         while self.done.is_empty() && until.is_none_or(|until| Instant::now() < until) {
             self.try_recv();
@@ -54,7 +54,7 @@ impl Direct {
 
     fn try_send(&mut self) {
         let Some(Lent { index, socket, pointer, len }) = self.sending else { return };
-        // SAFETY: whoever lent socket and bytes keeps both, the bytes untouched, until the completion.
+        // SAFETY: the caller keeps the socket, and the bytes untouched, until the completion.
         let (socket, bytes) =
             unsafe { (BorrowedFd::borrow_raw(socket), std::slice::from_raw_parts(pointer, len)) };
         let bytes = match send(socket, bytes, SendFlags::DONTWAIT | SendFlags::NOSIGNAL) {
@@ -67,7 +67,7 @@ impl Direct {
 
     fn try_recv(&mut self) {
         let Some(Lent { index, socket, pointer, len }) = self.receiving else { return };
-        // SAFETY: whoever lent socket and room keeps both, the room untouched, until the completion.
+        // SAFETY: the caller keeps the socket, and the room untouched, until the completion.
         let (socket, room) = unsafe {
             (BorrowedFd::borrow_raw(socket), std::slice::from_raw_parts_mut(pointer, len))
         };

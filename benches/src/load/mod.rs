@@ -1,16 +1,18 @@
 //! The load generator: one thread, any number of connections.
 //!
-//! It knows nothing of what it sends, and is the same for every server.
+//! It does not depend on the protocol, and is the same for every server.
 //!
-//! 1. Closed loop: a reply that comes makes room for the next request, and all requests that fit go
-//!    out in one send, which is how a pipelining client behaves.
+//! 1. Closed loop: a reply makes room for the next request, and all requests that fit go out in one
+//!    send, as a pipelining client does it.
 //! 2. Open loop: requests go out on a schedule, and latency counts from the moment a request was
-//!    due. One that waits behind a stall counts with all of its wait.
-//! 3. The kernel is done with every buffer before the buffer goes, however a run ends.
+//!    due. A request that waits behind a stall counts with its whole wait.
+//! 3. The kernel is done with every buffer before the buffer is freed, however a run ends.
 
+mod completion;
+mod connection;
 mod direct;
-mod link;
 mod ring;
+mod tally;
 mod transport;
 
 use std::net::SocketAddr;
@@ -19,13 +21,15 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, ensure};
 use hdrhistogram::Histogram;
 
+use self::completion::{Completion, WaitMode};
+use self::connection::{LoadConnection, Schedule};
 use self::direct::Direct;
-use self::link::{Link, Schedule};
 use self::ring::Ring;
-use self::transport::{Completion, Transport, Wait};
+use self::tally::LoadTally;
+use self::transport::Transport;
 use crate::wire::Wire;
 
-/// How to press.
+/// How to press a server.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Pressure {
     /// Requests in flight on each connection; in the open loop, at most.
@@ -34,30 +38,31 @@ pub(crate) struct Pressure {
     pub(crate) warm_up: Duration,
     /// Measured.
     pub(crate) measure: Duration,
-    /// Look for replies without sleeping. What a single connection is pressed with first, it keeps.
+    /// Poll for replies without sleeping. A single connection keeps the mode it is first pressed
+    /// with.
     pub(crate) spin: bool,
-    /// Open loop: so many requests per second over all connections.
+    /// Open loop: this many requests per second over all connections.
     pub(crate) rate: Option<f64>,
 }
 
-/// What came of it.
+/// What one press measured.
 #[derive(Debug)]
-pub(crate) struct Outcome {
+pub(crate) struct LoadOutcome {
     /// Replies that were measured.
     pub(crate) ops: u64,
-    /// For how long that was.
+    /// How long that took.
     pub(crate) elapsed: Duration,
     /// From when a request was due to its reply, in nanoseconds.
     pub(crate) latency_ns: Histogram<u64>,
-    /// What the server's threads worked meanwhile, where that can be known.
+    /// Cpu time of the server's threads meanwhile, where it is known.
     pub(crate) server_cpu: Option<Duration>,
 }
 
-/// Connections that are open and can be pressed again and again.
+/// Open connections that can be pressed repeatedly.
 pub(crate) struct Load {
-    links: Vec<Link>,
+    connections: Vec<LoadConnection>,
     transport: Transport,
-    /// Every connection has asked for what comes, and goes on to.
+    /// Every connection is receiving.
     is_receiving: bool,
 }
 
@@ -69,29 +74,30 @@ impl Load {
     pub(crate) fn open(
         wires: impl IntoIterator<Item = (Box<dyn Wire>, SocketAddr)>,
     ) -> anyhow::Result<Load> {
-        let links = wires.into_iter().map(|(wire, address)| Link::open(wire, address));
-        let links = links.collect::<anyhow::Result<Vec<_>>>()?;
-        let transport = Transport::Ring(Ring::new(links.len())?);
-        Ok(Load { links, transport, is_receiving: false })
+        let connections =
+            wires.into_iter().map(|(wire, address)| LoadConnection::open(wire, address));
+        let connections = connections.collect::<anyhow::Result<Vec<_>>>()?;
+        let transport = Transport::Ring(Ring::new(connections.len())?);
+        Ok(Load { connections, transport, is_receiving: false })
     }
 
-    /// Presses and measures. `server_cpu` reads the server's meter.
+    /// Presses and measures. `server_cpu` reads the cpu time of the server's threads.
     ///
     /// In the closed loop the last requests are left under way; see [`Load::settle`].
     pub(crate) fn press(
         &mut self,
         pressure: &Pressure,
         server_cpu: &dyn Fn() -> Option<Duration>,
-    ) -> anyhow::Result<Outcome> {
+    ) -> anyhow::Result<LoadOutcome> {
         let start = Instant::now();
         let from = start + pressure.warm_up;
         let upto = from + pressure.measure;
         self.schedule(pressure.rate, start, upto);
         self.receive(pressure.spin);
-        let mut tally = Tally::new(from, upto, pressure.rate.is_some())?;
+        let mut tally = LoadTally::new(from, upto, pressure.rate.is_some())?;
         let mut begin = None;
         self.fill(pressure.depth, start);
-        while !self.links.iter().all(Link::is_done) {
+        while !self.connections.iter().all(LoadConnection::is_done) {
             self.transport.wait(self.patience(pressure))?;
             let now = Instant::now();
             if now >= from && begin.is_none() {
@@ -112,53 +118,55 @@ impl Load {
         let server_cpu = cpu.zip(server_cpu()).map(|(before, after)| after - before);
         // In the open loop replies count by when they were due.
         let elapsed = if pressure.rate.is_some() { pressure.measure } else { end - begin };
-        Ok(Outcome { ops: tally.ops, elapsed, latency_ns: tally.latency_ns, server_cpu })
+        Ok(LoadOutcome { ops: tally.ops, elapsed, latency_ns: tally.latency_ns, server_cpu })
     }
 
-    /// Sends at least `count` requests over all connections and waits for the replies.
-    pub(crate) fn send(&mut self, count: u64, depth: usize) -> anyhow::Result<()> {
+    /// Sends at least `count` requests over all connections and waits for the replies. Returns how
+    /// many had theirs in time to make room for others.
+    pub(crate) fn send(&mut self, count: u64, depth: usize) -> anyhow::Result<u64> {
         self.schedule(None, Instant::now(), Instant::now());
         self.receive(false);
-        let mut tally = Tally::everything()?;
+        let mut tally = LoadTally::everything()?;
         while tally.ops < count {
             let now = Instant::now();
             self.fill(depth, now);
-            self.transport.wait(Wait::Sleeping)?;
+            self.transport.wait(WaitMode::Sleeping)?;
             self.turn(now, &mut tally)?;
         }
-        self.settle()
+        self.settle()?;
+        Ok(tally.ops)
     }
 
     /// Waits for the replies that are under way.
     pub(crate) fn settle(&mut self) -> anyhow::Result<()> {
         let latest = Instant::now() + PATIENCE;
-        let mut tally = Tally::everything()?;
-        while !self.links.iter().all(Link::is_settled) {
+        let mut tally = LoadTally::everything()?;
+        while !self.connections.iter().all(LoadConnection::is_settled) {
             ensure!(Instant::now() < latest, "the server does not answer any more");
-            self.transport.wait(Wait::Until(latest))?;
+            self.transport.wait(WaitMode::Until(latest))?;
             self.turn(Instant::now(), &mut tally)?;
         }
         Ok(())
     }
 
-    /// Lets every connection ask for what comes. A single one that is not to sleep does without the ring from
-    /// then on.
+    /// Lets every connection start to receive. A single spinning connection does without the ring
+    /// from then on.
     fn receive(&mut self, spin: bool) {
         if std::mem::replace(&mut self.is_receiving, true) {
             return;
         }
-        if spin && self.links.len() == 1 {
+        if spin && self.connections.len() == 1 {
             self.transport = Transport::Direct(Direct::default());
         }
-        for (index, link) in self.links.iter_mut().enumerate() {
-            link.recv(index, &mut self.transport);
+        for (index, connection) in self.connections.iter_mut().enumerate() {
+            connection.recv(index, &mut self.transport);
         }
     }
 
     fn schedule(&mut self, rate: Option<f64>, start: Instant, upto: Instant) {
-        let count = f64::from(u32::try_from(self.links.len()).expect("few connections"));
-        for (i, link) in (0_u32..).zip(&mut self.links) {
-            link.follow(rate.map(|rate| Schedule {
+        let count = f64::from(u32::try_from(self.connections.len()).expect("few connections"));
+        for (i, connection) in (0_u32..).zip(&mut self.connections) {
+            connection.follow(rate.map(|rate| Schedule {
                 next: start + Duration::from_secs_f64(f64::from(i) / rate),
                 every: Duration::from_secs_f64(count / rate),
                 upto,
@@ -166,35 +174,44 @@ impl Load {
         }
     }
 
-    fn patience(&self, pressure: &Pressure) -> Wait {
-        let due = pressure
-            .rate
-            .and_then(|_| self.links.iter().filter_map(|link| link.next_due(pressure.depth)).min());
+    fn patience(&self, pressure: &Pressure) -> WaitMode {
+        let due = pressure.rate.and_then(|_| {
+            self.connections
+                .iter()
+                .filter_map(|connection| connection.next_due(pressure.depth))
+                .min()
+        });
         match (pressure.spin, due) {
-            (true, due) => Wait::Spinning(due),
-            (false, Some(due)) => Wait::Until(due),
-            (false, None) => Wait::Sleeping,
+            (true, due) => WaitMode::Spinning(due),
+            (false, Some(due)) => WaitMode::Until(due),
+            (false, None) => WaitMode::Sleeping,
         }
     }
 
     fn fill(&mut self, depth: usize, now: Instant) {
-        for (index, link) in self.links.iter_mut().enumerate() {
-            link.fill(depth, now);
-            link.send(index, &mut self.transport);
+        for (index, connection) in self.connections.iter_mut().enumerate() {
+            connection.fill(depth, now);
+            connection.send(index, &mut self.transport);
         }
     }
 
     /// Takes all completions at hand.
-    fn turn(&mut self, now: Instant, tally: &mut Tally) -> anyhow::Result<()> {
+    fn turn(&mut self, now: Instant, tally: &mut LoadTally) -> anyhow::Result<()> {
         while let Some(completion) = self.transport.next() {
             match completion {
                 Completion::Sent { index, bytes } => {
-                    self.links[index].sent(index, bytes.context("sending")?, &mut self.transport);
+                    self.connections[index].sent(
+                        index,
+                        bytes.context("sending")?,
+                        &mut self.transport,
+                    );
                 }
                 Completion::Received { index, bytes } => {
-                    let link = &mut self.links[index];
-                    link.received(bytes.context("receiving")?, now, tally)?;
-                    link.recv(index, &mut self.transport);
+                    let connection = &mut self.connections[index];
+                    connection.received(bytes.context("receiving")?, now, tally)?;
+                    // Requests that the server wants once more.
+                    connection.send(index, &mut self.transport);
+                    connection.recv(index, &mut self.transport);
                 }
             }
         }
@@ -206,50 +223,10 @@ impl Drop for Load {
     fn drop(&mut self) {
         // The sockets close first, so that the kernel is soon done with the buffers. One that the
         // server closed already needs none of it.
-        for link in &self.links {
-            let _ = link.socket.shutdown(std::net::Shutdown::Both);
+        for connection in &self.connections {
+            let _ = connection.socket.shutdown(std::net::Shutdown::Both);
         }
         self.transport.drain().expect("a ring that worked goes on working");
-    }
-}
-
-/// Which replies count, and what they add up to.
-#[derive(Debug)]
-struct Tally {
-    from: Instant,
-    upto: Instant,
-    /// Open loop: by when a request was due rather than by when its reply came.
-    by_due: bool,
-    ops: u64,
-    latency_ns: Histogram<u64>,
-}
-
-impl Tally {
-    fn new(from: Instant, upto: Instant, by_due: bool) -> anyhow::Result<Tally> {
-        let latency_ns = Histogram::new_with_bounds(1, 60_000_000_000, 3)?;
-        Ok(Tally { from, upto, by_due, ops: 0, latency_ns })
-    }
-
-    fn everything() -> anyhow::Result<Tally> {
-        let now = Instant::now();
-        Tally::new(now, now, false)
-    }
-
-    /// Counts what comes after now, in the closed loop: replies at hand came before.
-    fn begin(&mut self, now: Instant) {
-        if !self.by_due {
-            self.from = now;
-        }
-    }
-
-    fn note(&mut self, due: Instant, now: Instant) {
-        let counts =
-            if self.by_due { due >= self.from && due < self.upto } else { now > self.from };
-        if counts {
-            self.ops += 1;
-            let ns = u64::try_from((now - due).as_nanos()).unwrap_or(u64::MAX);
-            self.latency_ns.saturating_record(ns);
-        }
     }
 }
 
@@ -259,8 +236,8 @@ mod tests {
 
     use super::*;
     use crate::multiplied::Multiplied;
-    use crate::wire::catena::Node;
-    use crate::wire::{Dialect, Plan, Workload};
+    use crate::wire::catena::NodeTopology;
+    use crate::wire::{Dialect, LoadPlan, Workload};
 
     const SHORT: Pressure = Pressure {
         depth: 4,
@@ -274,7 +251,7 @@ mod tests {
     fn an_engine_answers_every_workload() {
         let engine = Engine::builder().register::<Multiplied>().start().unwrap();
         for workload in crate::ops::WORKLOADS {
-            let plan = Plan { workload, keys: 10, connections: 3 };
+            let plan = LoadPlan { workload, keys: 10, connections: 3 };
             let wires = Dialect::Catena.wires(engine.addresses()[0], &plan).unwrap();
             let mut load = Load::open(wires).unwrap();
             let outcome = load.press(&SHORT, &|| None).unwrap();
@@ -288,7 +265,7 @@ mod tests {
     #[test]
     fn the_open_loop_sends_what_is_due_and_no_more() {
         let engine = Engine::builder().start().unwrap();
-        let plan = Plan { workload: Workload::CounterAdd, keys: 10, connections: 2 };
+        let plan = LoadPlan { workload: Workload::CounterAdd, keys: 10, connections: 2 };
         let mut load =
             Load::open(Dialect::Catena.wires(engine.addresses()[0], &plan).unwrap()).unwrap();
         let pressure = Pressure { rate: Some(1_000.0), ..SHORT };
@@ -300,7 +277,7 @@ mod tests {
     fn one_that_spins_does_without_the_ring() {
         let engine = Engine::builder().spin(Duration::from_micros(50)).start().unwrap();
         let workload = Workload::CellPut { bytes: 64 * 1024 };
-        let plan = Plan { workload, keys: 10, connections: 1 };
+        let plan = LoadPlan { workload, keys: 10, connections: 1 };
         let wires = Dialect::Catena.wires(engine.addresses()[0], &plan).unwrap();
         let mut load = Load::open(wires).unwrap();
         for rate in [None, Some(500.0)] {
@@ -314,7 +291,7 @@ mod tests {
     #[test]
     fn parties_meet_round_after_round() {
         let engine = Engine::builder().start().unwrap();
-        let node = Node::at(engine.addresses()[0]).unwrap();
+        let node = NodeTopology::at(engine.addresses()[0]).unwrap();
         for (name, meeting) in crate::sync::MEETINGS {
             for parties in [2, 5] {
                 let wires = node.parties(meeting, &format!("{name}/{parties}"), parties);

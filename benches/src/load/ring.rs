@@ -1,4 +1,4 @@
-//! The generator's io_uring, as thin as it can be.
+//! The generator's io_uring.
 #![allow(unsafe_code)]
 
 use std::io;
@@ -8,19 +8,19 @@ use std::time::Instant;
 
 use io_uring::{IoUring, cqueue, opcode, squeue, types};
 
-use super::transport::{Completion, Wait};
+use super::completion::{Completion, WaitMode};
 
 /// Sends and receives for many connections, submitted together.
 pub(super) struct Ring {
     ring: IoUring,
-    /// Operations the kernel has.
+    /// How many operations the kernel has.
     under_way: usize,
 }
 
 impl Ring {
-    /// A ring for so many connections.
+    /// Makes a ring for this many connections.
     pub(super) fn new(connections: usize) -> anyhow::Result<Ring> {
-        // A send and a receive each, and some air.
+        // A send and a receive for each connection, and some to spare.
         let entries = u32::try_from((connections * 2 + 16).next_power_of_two())?;
         let ring = IoUring::builder().setup_single_issuer().setup_coop_taskrun().build(entries)?;
         Ok(Ring { ring, under_way: 0 })
@@ -46,12 +46,12 @@ impl Ring {
         self.under_way += 1;
     }
 
-    /// Submits, and waits until something is done or it is time.
-    pub(super) fn wait(&mut self, wait: Wait) -> io::Result<()> {
-        match wait {
-            Wait::Sleeping => self.ring.submit_and_wait(1).map(drop),
-            Wait::Until(instant) => self.sleep_until(instant),
-            Wait::Spinning(until) => {
+    /// Submits, and waits until an operation is done or it is time.
+    pub(super) fn wait(&mut self, mode: WaitMode) -> io::Result<()> {
+        match mode {
+            WaitMode::Sleeping => self.ring.submit_and_wait(1).map(drop),
+            WaitMode::Until(instant) => self.sleep_until(instant),
+            WaitMode::Spinning(until) => {
                 self.ring.submit()?;
                 while self.ring.completion().is_empty()
                     && until.is_none_or(|until| Instant::now() < until)
@@ -82,7 +82,7 @@ impl Ring {
     pub(super) fn next(&mut self) -> Option<Completion> {
         let entry: cqueue::Entry = self.ring.completion().next()?;
         self.under_way -= 1;
-        let index = usize::try_from(entry.user_data() >> 1).expect("we numbered it");
+        let index = usize::try_from(entry.user_data() >> 1).expect("it was made of an index");
         let bytes = usize::try_from(entry.result())
             .map_err(|_| io::Error::from_raw_os_error(-entry.result()));
         Some(match entry.user_data() & 1 {
@@ -91,7 +91,7 @@ impl Ring {
         })
     }
 
-    /// Waits until the kernel is done with everything.
+    /// Waits until the kernel is done with all operations.
     pub(super) fn drain(&mut self) -> io::Result<()> {
         while self.under_way > 0 {
             self.ring.submit_and_wait(1)?;

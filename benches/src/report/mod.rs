@@ -1,7 +1,7 @@
-//! `catena-bench report`: saved JSON as one HTML file that needs nothing else.
+//! `catena-bench report`: saved JSON as one HTML file that needs no other file, or as Markdown.
 //!
-//! Plots are plain SVG in the page's own colours, so that they follow its light and dark sides and
-//! its width. Every plot stands for numbers that are also there as text.
+//! Plots are plain SVG in the page's own colours, so that they follow its light and dark scheme and
+//! its width. The numbers of every plot are also there as text.
 
 mod markdown;
 mod plot;
@@ -13,28 +13,28 @@ use std::path::PathBuf;
 
 use anyhow::Context;
 
-use self::plot::Bar;
-use crate::record::{Record, Row, Sample, amount, ratio_text};
+use self::plot::PlotBar;
+use crate::record::{Row, RunRecord, Sample, amount, ratio_text};
 
-/// Draws what the other subcommands saved.
+/// Draw what the other subcommands saved.
 #[derive(Debug, clap::Args)]
-pub(crate) struct Args {
-    /// What `--json FILE` saved, in the order in which it is to be shown.
+pub(crate) struct ReportArgs {
+    /// Draw these files, which `--json FILE` saved, in this order.
     #[arg(required = true, value_name = "JSON")]
     files: Vec<PathBuf>,
 
-    /// Where to write the page.
+    /// Write the page here.
     #[arg(long, value_name = "FILE", default_value = "report.html")]
     out: PathBuf,
 
-    /// Print the tables as Markdown instead.
+    /// Print short tables as Markdown instead.
     #[arg(long)]
     markdown: bool,
 }
 
-pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
+pub(crate) fn run(args: &ReportArgs) -> anyhow::Result<()> {
     let records =
-        args.files.iter().map(|path| Record::load(path)).collect::<anyhow::Result<Vec<_>>>()?;
+        args.files.iter().map(|path| RunRecord::load(path)).collect::<anyhow::Result<Vec<_>>>()?;
     if args.markdown {
         let sections: Vec<String> = records.iter().map(markdown::section).collect();
         return Ok(std::io::stdout().lock().write_all(sections.join("\n").as_bytes())?);
@@ -45,7 +45,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
 
 const STYLE: &str = include_str!("style.css");
 
-fn page(records: &[Record]) -> String {
+fn page(records: &[RunRecord]) -> String {
     let sections: String = records.iter().map(section).collect();
     format!(
         "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
@@ -56,7 +56,7 @@ fn page(records: &[Record]) -> String {
     )
 }
 
-fn section(record: &Record) -> String {
+fn section(record: &RunRecord) -> String {
     let machine = &record.machine;
     let mut html = format!(
         "<section>\n<h2>{}</h2>\n<p class=\"origin\"><code>{}</code><br>{}, {} cores, Linux {} · \
@@ -88,6 +88,8 @@ fn title(kind: &str) -> String {
         "ops" => "Operations".to_owned(),
         "peers" => "Beside its peers".to_owned(),
         "latency" => "Latency".to_owned(),
+        "client" => "Our client and redis-rs".to_owned(),
+        "objects" => "By number of counters".to_owned(),
         "limits" => "Against the machine's limits".to_owned(),
         "multi-core" => "Two cores against one".to_owned(),
         "sync" => "How long parties take to meet".to_owned(),
@@ -96,8 +98,8 @@ fn title(kind: &str) -> String {
     }
 }
 
-/// The table of ratios, which come first, as a phone shows no more; green where we are ahead, red where
-/// we are behind, and neither where the rounds do not agree on it.
+/// Makes the table of comparisons. Ratios come first, because a phone shows no more. They are green
+/// where we are ahead, red where we are behind, and neither where the rounds do not agree.
 fn ratios(rows: &[Row]) -> String {
     let mut html =
         "<div class=\"wide\"><table>\n<tr><th>measure</th><th>against</th><th>ratio</th>\
@@ -136,17 +138,20 @@ fn lower_is_better(unit: &str) -> bool {
     unit != "op/s"
 }
 
-/// One plot for each measure: us and everybody beside us.
-fn row_bars(Record { kind, rows, .. }: &Record) -> String {
+/// Plots each measure with a bar for us and for each peer.
+fn row_bars(RunRecord { kind, rows, .. }: &RunRecord) -> String {
     let us = if kind == "multi-core" { "two cores" } else { "catena" };
     let mut html = "<div class=\"plots\">\n".to_owned();
     for measure in in_order(rows.iter().map(|row| &row.measure)) {
         let of_measure: Vec<&Row> = rows.iter().filter(|row| row.measure == *measure).collect();
         let unit = &of_measure[0].unit;
-        let ours = Bar { name: us, value: of_measure[0].ours, ours: true };
-        let theirs =
-            of_measure.iter().map(|row| Bar { name: &row.peer, value: row.theirs, ours: false });
-        let bars: Vec<Bar<'_>> = std::iter::once(ours).chain(theirs).collect();
+        let ours = PlotBar { name: us, value: of_measure[0].ours, ours: true };
+        let theirs = of_measure.iter().map(|row| PlotBar {
+            name: &row.peer,
+            value: row.theirs,
+            ours: false,
+        });
+        let bars: Vec<PlotBar<'_>> = std::iter::once(ours).chain(theirs).collect();
         let hint = if lower_is_better(unit) { LOWER } else { HIGHER };
         html += &plot::bars(measure, hint, unit, &bars);
     }
@@ -179,7 +184,7 @@ fn cpu(ns: Option<f64>) -> String {
     ns.map_or(String::new(), |ns| amount(ns, "ns/op"))
 }
 
-/// Each once, in the order in which they first come.
+/// Returns each name once, in the order in which they first come.
 fn in_order<T: PartialEq>(names: impl Iterator<Item = T>) -> Vec<T> {
     let mut seen = Vec::new();
     for name in names {
@@ -221,7 +226,7 @@ mod tests {
 
     #[test]
     fn a_saved_run_becomes_a_page_by_itself() {
-        let record: Record = serde_json::from_str(SAVED).unwrap();
+        let record: RunRecord = serde_json::from_str(SAVED).unwrap();
         let html = page(&[record]);
         for part in [
             "name=\"viewport\"",
@@ -242,11 +247,14 @@ mod tests {
 
     #[test]
     fn a_saved_run_becomes_tables_of_markdown() {
-        let record: Record = serde_json::from_str(SAVED).unwrap();
+        let record: RunRecord = serde_json::from_str(SAVED).unwrap();
         let text = markdown::section(&record);
         for line in [
-            "| `counter_add_16x32` | redis | 3.00 | 10 % | 4.50M op/s | 1.50M op/s | 200.0 ns/op | – |",
-            "| barrier, 8 parties | catena | 50.0 µs/round | 10 % |",
+            "| | catena | redis |",
+            "| `counter_add_16x32` | 4.50M op/s | 3.00 |",
+            "| `p50_1x1_spin` | 10.0 µs | 0.40 |",
+            "| | 2 parties | 8 parties |",
+            "| barrier | 20.0 µs/round | 50.0 µs/round |",
             "* memcached: skipped, it is not installed",
         ] {
             assert!(text.lines().any(|got| got == line), "{line} in {text}");

@@ -4,33 +4,33 @@ use super::escape;
 use crate::record::amount;
 
 /// A horizontal bar.
-pub(super) struct Bar<'a> {
+pub(super) struct PlotBar<'a> {
     pub(super) name: &'a str,
     pub(super) value: f64,
     pub(super) ours: bool,
 }
 
 /// Points joined by a line.
-pub(super) struct Line<'a> {
+pub(super) struct PlotLine<'a> {
     pub(super) name: &'a str,
     pub(super) points: Vec<(f64, f64)>,
 }
 
 /// What lines are drawn on.
-pub(super) struct Axes<'a> {
+pub(super) struct PlotAxes<'a> {
     /// What is counted upwards.
     pub(super) unit: &'a str,
-    pub(super) up: Scale,
+    pub(super) up: AxisScale,
     /// What is counted across.
     pub(super) name: &'a str,
-    pub(super) across: Scale,
+    pub(super) across: AxisScale,
     /// Places to name across.
     pub(super) ticks: Vec<(f64, String)>,
 }
 
 /// How numbers become distances.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Scale {
+pub(super) enum AxisScale {
     /// From zero.
     Even,
     /// By powers, as far as there are values.
@@ -40,8 +40,9 @@ pub(super) enum Scale {
 const WIDTH: f64 = 420.0;
 const LINE_COLOURS: usize = 6;
 
-/// Bars from zero, each with its number behind, and with its name in front or, if it is long, above.
-pub(super) fn bars(title: &str, hint: &str, unit: &str, bars: &[Bar<'_>]) -> String {
+/// Bars from zero, each with its number behind, and with its name in front or, if it is long,
+/// above.
+pub(super) fn bars(title: &str, hint: &str, unit: &str, bars: &[PlotBar<'_>]) -> String {
     const NUMBER: f64 = 92.0;
     // A wide character of the page's font.
     const CHAR: f64 = 7.7;
@@ -72,12 +73,17 @@ pub(super) fn bars(title: &str, hint: &str, unit: &str, bars: &[Bar<'_>]) -> Str
         );
         y += step;
     }
-    let caption = Caption { title, hint, legend: String::new() };
+    let caption = PlotCaption { title, hint, legend: String::new() };
     figure(&caption, "", y, &svg)
 }
 
 /// Lines over a grid; nothing if no line has two points.
-pub(super) fn lines(title: &str, hint: &str, axes: &Axes<'_>, lines: &[Line<'_>]) -> String {
+pub(super) fn lines(
+    title: &str,
+    hint: &str,
+    axes: &PlotAxes<'_>,
+    lines: &[PlotLine<'_>],
+) -> String {
     const LEFT: f64 = 78.0;
     const RIGHT: f64 = WIDTH - 24.0;
     const TOP: f64 = 12.0;
@@ -86,8 +92,8 @@ pub(super) fn lines(title: &str, hint: &str, axes: &Axes<'_>, lines: &[Line<'_>]
         return String::new();
     }
     let points = || lines.iter().flat_map(|line| &line.points);
-    let across = Range::of(axes.across, points().map(|(x, _)| *x));
-    let up = Range::of(axes.up, points().map(|(_, y)| *y));
+    let across = AxisRange::of(axes.across, points().map(|(x, _)| *x));
+    let up = AxisRange::of(axes.up, points().map(|(_, y)| *y));
     let x = |value: f64| LEFT + across.share(value) * (RIGHT - LEFT);
     let y = |value: f64| BOTTOM - up.share(value) * (BOTTOM - TOP);
     let mut svg = String::new();
@@ -141,27 +147,27 @@ pub(super) fn lines(title: &str, hint: &str, axes: &Axes<'_>, lines: &[Line<'_>]
     }
     // Many lines need room.
     let class = if lines.len() > 3 { "large" } else { "" };
-    figure(&Caption { title, hint, legend: legend(lines) }, class, BOTTOM + 43.0, &svg)
+    figure(&PlotCaption { title, hint, legend: legend(lines) }, class, BOTTOM + 43.0, &svg)
 }
 
 /// The values an axis spans.
-struct Range {
-    scale: Scale,
+struct AxisRange {
+    scale: AxisScale,
     low: f64,
     high: f64,
 }
 
-impl Range {
-    fn of(scale: Scale, values: impl Iterator<Item = f64> + Clone) -> Range {
+impl AxisRange {
+    fn of(scale: AxisScale, values: impl Iterator<Item = f64> + Clone) -> AxisRange {
         let high = values.clone().fold(f64::MIN_POSITIVE, f64::max);
         match scale {
-            Scale::Even => Range { scale, low: 0.0, high },
-            Scale::Powers => {
+            AxisScale::Even => AxisRange { scale, low: 0.0, high },
+            AxisScale::Powers => {
                 // What is zero has no place among powers and stands at the lower edge.
                 let above = values.filter(|value| *value > 0.0);
                 let low = above.fold(f64::INFINITY, f64::min).min(high);
                 // With some air, so that no point lies on an edge.
-                Range { scale, low: low / 1.2, high: high * 1.2 }
+                AxisRange { scale, low: low / 1.2, high: high * 1.2 }
             }
         }
     }
@@ -169,8 +175,10 @@ impl Range {
     /// Where a value lies, from 0 to 1.
     fn share(&self, value: f64) -> f64 {
         let share = match self.scale {
-            Scale::Even => value / self.high,
-            Scale::Powers => (value.max(self.low) / self.low).ln() / (self.high / self.low).ln(),
+            AxisScale::Even => value / self.high,
+            AxisScale::Powers => {
+                (value.max(self.low) / self.low).ln() / (self.high / self.low).ln()
+            }
         };
         share.clamp(0.0, 1.0)
     }
@@ -178,11 +186,11 @@ impl Range {
     /// Round values to draw a line at, few enough to tell them apart.
     fn ticks(&self) -> Vec<f64> {
         match self.scale {
-            Scale::Even => {
+            AxisScale::Even => {
                 let step = round(self.high / 4.0);
                 (0..).map(|i| f64::from(i) * step).take_while(|value| *value <= self.high).collect()
             }
-            Scale::Powers => {
+            AxisScale::Powers => {
                 let decades = (self.high / self.low).log10();
                 let factors: &[f64] = match decades {
                     ..1.5 => &[1.0, 2.0, 5.0],
@@ -206,7 +214,7 @@ fn round(value: f64) -> f64 {
 
 /// Round values up to the largest of these, to name across.
 pub(super) fn even_ticks(values: impl Iterator<Item = f64> + Clone) -> Vec<(f64, String)> {
-    let ticks = Range::of(Scale::Even, values).ticks();
+    let ticks = AxisRange::of(AxisScale::Even, values).ticks();
     ticks.into_iter().map(|value| (value, tick(value, ""))).collect()
 }
 
@@ -224,11 +232,11 @@ pub(super) fn tick(value: f64, unit: &str) -> String {
 }
 
 /// Which line is which, where there is more than one.
-fn legend(lines: &[Line<'_>]) -> String {
+fn legend(lines: &[PlotLine<'_>]) -> String {
     if lines.len() < 2 {
         return String::new();
     }
-    let entry = |(index, line): (usize, &Line<'_>)| {
+    let entry = |(index, line): (usize, &PlotLine<'_>)| {
         format!("<span class=\"key-{}\">{}</span>\n", index % LINE_COLOURS, escape(line.name))
     };
     let entries: String = lines.iter().enumerate().map(entry).collect();
@@ -236,15 +244,15 @@ fn legend(lines: &[Line<'_>]) -> String {
 }
 
 /// What stands above a plot.
-struct Caption<'a> {
+struct PlotCaption<'a> {
     title: &'a str,
     /// How to read it.
     hint: &'a str,
     legend: String,
 }
 
-fn figure(caption: &Caption<'_>, class: &str, height: f64, svg: &str) -> String {
-    let Caption { title, hint, legend } = caption;
+fn figure(caption: &PlotCaption<'_>, class: &str, height: f64, svg: &str) -> String {
+    let PlotCaption { title, hint, legend } = caption;
     let (title, hint) = (escape(title), escape(hint));
     format!(
         "<figure class=\"{class}\"><figcaption>{title} <span>{hint}</span></figcaption>\n{legend}\
@@ -267,10 +275,10 @@ mod tests {
 
     #[test]
     fn ticks_lie_within_the_values() {
-        let even = Range::of(Scale::Even, [3.0, 9.0].into_iter());
+        let even = AxisRange::of(AxisScale::Even, [3.0, 9.0].into_iter());
         assert_eq!(even.ticks(), [0.0, 5.0]);
         assert_eq!([even.share(0.0), even.share(9.0)], [0.0, 1.0]);
-        let powers = Range::of(Scale::Powers, [0.0, 3.0, 4_000.0].into_iter());
+        let powers = AxisRange::of(AxisScale::Powers, [0.0, 3.0, 4_000.0].into_iter());
         assert_eq!(powers.ticks(), [10.0, 100.0, 1_000.0]);
         assert_eq!([powers.share(0.0), powers.share(4_800.0)], [0.0, 1.0]);
         assert!(powers.share(3.0) > 0.0 && powers.share(3.0) < powers.share(4.0));

@@ -1,10 +1,10 @@
-//! Plots of what one server did by itself, and of how it changes with a number.
+//! Plots of figures of one server, and of how they change with a number.
 
-use super::plot::{self, Axes, Bar, Line, Scale};
+use super::plot::{self, AxisScale, PlotAxes, PlotBar, PlotLine};
 use super::{HIGHER, LOWER, in_order};
-use crate::record::{Axis, Latency, Sample, short};
+use crate::record::{Axis, LatencyQuantiles, Sample, short};
 
-/// Samples that are more than a number: over parties, workers, load, time and quantiles.
+/// Plots samples by server, quantile, load, parties, callers, workers, time and counters.
 pub(super) fn plots(samples: &[Sample]) -> String {
     let on = |axis: Axis| -> Vec<&Sample> {
         let is_on = |sample: &&Sample| sample.at.as_ref().is_some_and(|at| at.axis == axis);
@@ -19,16 +19,17 @@ pub(super) fn plots(samples: &[Sample]) -> String {
         by_server(&on(Axis::Callers)),
         by_server(&on(Axis::Workers)),
         by_server(&on(Axis::Seconds)),
+        by_server(&on(Axis::Counters)),
     ]
     .concat();
     if html.is_empty() { html } else { format!("<div class=\"plots\">\n{html}</div>\n") }
 }
 
-/// What the servers did by themselves, per second, in one plot.
+/// Plots operations per second in one plot.
 fn bars(samples: &[&Sample]) -> String {
     let is_rate = |sample: &&&Sample| sample.unit == "op/s" && sample.latency_us.is_some();
     let rates: Vec<&&Sample> = samples.iter().filter(is_rate).collect();
-    // At one at a time the question is how long it takes; with two or less a table says it all.
+    // One request at a time is about latency, and two bars are better read in the table.
     if rates.len() < 3 || rates.iter().any(|sample| sample.measure.contains("1x1,")) {
         return String::new();
     }
@@ -40,33 +41,33 @@ fn bars(samples: &[&Sample]) -> String {
     let names: Vec<String> = rates.iter().map(name).collect();
     let bar = |(name, sample): (_, &&&Sample)| {
         let ours = sample.server.starts_with("catena");
-        Bar { name, value: sample.value, ours }
+        PlotBar { name, value: sample.value, ours }
     };
-    let bars: Vec<Bar<'_>> = names.iter().map(String::as_str).zip(&rates).map(bar).collect();
+    let bars: Vec<PlotBar<'_>> = names.iter().map(String::as_str).zip(&rates).map(bar).collect();
     plot::bars("Throughput", HIGHER, "op/s", &bars)
 }
 
-/// For each measure, how long the fastest half took and how long the slowest, server by server.
+/// Plots the quantiles of latency, measure by measure, with a line for each server.
 fn by_quantile(samples: &[&Sample]) -> String {
     let mut html = String::new();
     for measure in in_order(samples.iter().map(|sample| &sample.measure)) {
         let of_measure = samples.iter().filter(|sample| sample.measure == *measure);
         let lines = of_measure.filter_map(|sample| {
-            let Latency { p50, p90, p99, p999, .. } = sample.latency_us?;
+            let LatencyQuantiles { p50, p90, p99, p999, .. } = sample.latency_us?;
             let points = vec![(2.0, p50), (10.0, p90), (100.0, p99), (1_000.0, p999)];
-            Some(Line { name: &sample.server, points })
+            Some(PlotLine { name: &sample.server, points })
         });
-        let lines: Vec<Line<'_>> = lines.collect();
-        // One server alone is in the table.
+        let lines: Vec<PlotLine<'_>> = lines.collect();
+        // A single server is better read in the table.
         if lines.len() < 2 {
             continue;
         }
         let names = [(2.0, "50 %"), (10.0, "90 %"), (100.0, "99 %"), (1_000.0, "99.9 %")];
-        let axes = Axes {
+        let axes = PlotAxes {
             unit: "µs",
-            up: Scale::Powers,
+            up: AxisScale::Powers,
             name: "of requests take at most",
-            across: Scale::Powers,
+            across: AxisScale::Powers,
             ticks: names.map(|(x, name)| (x, name.to_owned())).to_vec(),
         };
         html += &plot::lines(&format!("{measure}: latency"), LOWER, &axes, &lines);
@@ -74,27 +75,27 @@ fn by_quantile(samples: &[&Sample]) -> String {
     html
 }
 
-/// Latency as load grows, in the open loop.
+/// Plots latency by load, in the open loop.
 fn by_rate(samples: &[&Sample]) -> String {
     let mut html = String::new();
     for measure in in_order(samples.iter().map(|sample| &sample.measure)) {
         let of_measure = || samples.iter().filter(|sample| sample.measure == *measure);
-        let quantile = |of: fn(&Latency) -> f64| -> Vec<(f64, f64)> {
+        let quantile = |of: fn(&LatencyQuantiles) -> f64| -> Vec<(f64, f64)> {
             let point = |sample: &&Sample| {
                 Some((sample.at.as_ref()?.x, sample.latency_us.as_ref().map(of)?))
             };
             of_measure().filter_map(point).collect()
         };
         let lines = [
-            Line { name: "p50", points: quantile(|latency| latency.p50) },
-            Line { name: "p99", points: quantile(|latency| latency.p99) },
-            Line { name: "p99.9", points: quantile(|latency| latency.p999) },
+            PlotLine { name: "p50", points: quantile(|latency| latency.p50) },
+            PlotLine { name: "p99", points: quantile(|latency| latency.p99) },
+            PlotLine { name: "p99.9", points: quantile(|latency| latency.p999) },
         ];
-        let axes = Axes {
+        let axes = PlotAxes {
             unit: "µs",
-            up: Scale::Powers,
+            up: AxisScale::Powers,
             name: "requests per second",
-            across: Scale::Even,
+            across: AxisScale::Even,
             ticks: plot::even_ticks(lines[0].points.iter().map(|(x, _)| *x)),
         };
         html += &plot::lines(&format!("{measure}: latency"), LOWER, &axes, &lines);
@@ -102,25 +103,25 @@ fn by_rate(samples: &[&Sample]) -> String {
     html
 }
 
-/// All kinds of meeting in one plot.
+/// Plots the time of a round by parties, with a line for each kind of meeting.
 fn by_parties(samples: &[&Sample]) -> String {
     let measures = in_order(samples.iter().map(|sample| &sample.measure));
     let lines = measures.into_iter().map(|measure| {
         let of_measure = samples.iter().filter(|sample| sample.measure == *measure);
-        Line { name: measure, points: points(of_measure) }
+        PlotLine { name: measure, points: points(of_measure) }
     });
-    let lines: Vec<Line<'_>> = lines.collect();
-    let axes = Axes {
+    let lines: Vec<PlotLine<'_>> = lines.collect();
+    let axes = PlotAxes {
         unit: "µs",
-        up: Scale::Powers,
+        up: AxisScale::Powers,
         name: "parties",
-        across: Scale::Powers,
+        across: AxisScale::Powers,
         ticks: named_places(&lines),
     };
     plot::lines("Time of a round", LOWER, &axes, &lines)
 }
 
-/// One plot for each measure, one line for each server.
+/// Plots each measure with a line for each server.
 fn by_server(samples: &[&Sample]) -> String {
     let mut html = String::new();
     for measure in in_order(samples.iter().map(|sample| &sample.measure)) {
@@ -131,8 +132,8 @@ fn by_server(samples: &[&Sample]) -> String {
             points(of_server)
         };
         let servers = in_order(of_measure.iter().map(|sample| &sample.server));
-        let lines: Vec<Line<'_>> =
-            servers.iter().map(|name| Line { name, points: line(name) }).collect();
+        let lines: Vec<PlotLine<'_>> =
+            servers.iter().map(|name| PlotLine { name, points: line(name) }).collect();
         let (unit, axis) = match of_measure[..] {
             [Sample { unit, at: Some(at), .. }, ..] => (unit, at.axis),
             _ => continue,
@@ -141,8 +142,9 @@ fn by_server(samples: &[&Sample]) -> String {
             Axis::Seconds => plot::even_ticks(lines[0].points.iter().map(|(x, _)| *x)),
             _ => named_places(&lines),
         };
-        let across = if axis == Axis::Callers { Scale::Powers } else { Scale::Even };
-        let axes = Axes { unit, up: Scale::Even, name: axis.name(), across, ticks };
+        let is_wide = matches!(axis, Axis::Callers | Axis::Counters);
+        let across = if is_wide { AxisScale::Powers } else { AxisScale::Even };
+        let axes = PlotAxes { unit, up: AxisScale::Even, name: axis.name(), across, ticks };
         let hint = match axis {
             Axis::Callers => HIGHER,
             Axis::Workers => LOWER,
@@ -158,7 +160,7 @@ fn points<'a>(samples: impl Iterator<Item = &'a &'a Sample>) -> Vec<(f64, f64)> 
 }
 
 /// Where there are points, by their numbers.
-fn named_places(lines: &[Line<'_>]) -> Vec<(f64, String)> {
+fn named_places(lines: &[PlotLine<'_>]) -> Vec<(f64, String)> {
     let mut places = in_order(lines.iter().flat_map(|line| &line.points).map(|(x, _)| *x));
     places.sort_unstable_by(f64::total_cmp);
     places.into_iter().map(|x| (x, short(x))).collect()
@@ -170,7 +172,8 @@ mod tests {
 
     #[test]
     fn bars_say_whose_they_are_where_there_are_several() {
-        let latency_us = Some(Latency { p50: 1.0, p90: 2.0, p99: 3.0, p999: 4.0, max: 5.0 });
+        let latency_us =
+            Some(LatencyQuantiles { p50: 1.0, p90: 2.0, p99: 3.0, p999: 4.0, max: 5.0 });
         let sample = |measure: &str, server: &str| Sample {
             latency_us,
             ..Sample::new(measure, server, "op/s", &[1.0])

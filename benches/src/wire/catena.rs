@@ -1,6 +1,13 @@
-//! Catena's own protocol, with sessions and exactly-once numbers like any client.
+//! Catena's own protocol as `catena-client` uses it: sessions, exactly-once numbers, named objects.
+//!
+//! Differences from the client that no request shows:
+//!
+//! 1. All sessions are opened before the first request, so that opening them is not measured.
+//! 2. A reply is checked for its length and outcome only, as those of the other protocols are.
 
 mod parties;
+#[cfg(test)]
+mod tests;
 
 use std::collections::VecDeque;
 use std::io::{Read, Write};
@@ -10,19 +17,22 @@ use std::rc::Rc;
 use anyhow::{Context, bail, ensure};
 use catena_protocol::frame::{self, Next};
 use catena_protocol::limits::FRAME_BYTES_MAX;
-use catena_protocol::op::{CellOp, CounterOp, ListOp, MapOp, SessionOp, UserOp, VectorOp};
+use catena_protocol::op::{CellOp, CounterOp, ListOp, MapOp, UserOp, VectorOp};
 use catena_protocol::{
-    Elements, FrameKind, HEADER_BYTES, Header, Hello, ObjectId, Op, ShardId, ShardMap, Status,
-    UserType, Welcome, features, flags, named, user_type,
+    Elements, FrameKind, HEADER_BYTES, Hello, ObjectId, Op, ShardId, ShardMap, Status, UserType,
+    Welcome, features, user_type,
 };
 
-pub(crate) use self::parties::Meeting;
-use super::{ITEM_BYTES, KEY_BYTES, Keys, Wire, Wires, Workload, divided, set_key};
+pub(crate) use self::parties::MeetingKind;
+use super::{
+    ITEM_BYTES, KEY_BYTES, KeyOrder, TakenReply, Wire, Wires, Workload, divided, key_name, set_key,
+};
+use crate::client_frames::{RequestHead, SessionNumbers, put_open, put_request};
 use crate::multiplied::{Multiplied, Multiply};
 
 /// What all connections to a node have in common.
 #[derive(Debug)]
-pub(crate) struct Node {
+pub(crate) struct NodeTopology {
     address: SocketAddr,
     map: ShardMap,
     now_us: u64,
@@ -30,26 +40,38 @@ pub(crate) struct Node {
     members: usize,
 }
 
-/// Where an object is.
-type Place = (ShardId, ObjectId);
+/// The objects of a core.
+#[derive(Debug)]
+struct ObjectTable {
+    prefix: u8,
+    ids: Vec<ObjectId>,
+    /// The number in the name of each.
+    numbers: Vec<u32>,
+}
 
-impl Node {
+impl ObjectTable {
+    fn name(&self, index: u32) -> String {
+        key_name(self.prefix, self.numbers[index as usize].into())
+    }
+}
+
+impl NodeTopology {
     /// Asks a node for its topology.
-    pub(crate) fn at(address: SocketAddr) -> anyhow::Result<Node> {
+    pub(crate) fn at(address: SocketAddr) -> anyhow::Result<NodeTopology> {
         let mut socket = TcpStream::connect(address)
-            .with_context(|| format!("no engine answers at {address}"))?;
+            .with_context(|| format!("cannot connect to an engine at {address}"))?;
         let welcome = hello(&mut socket)?;
         let map = welcome.shard_map().context("the engine's topology makes no sense")?;
         let Welcome { now_us, ports, members, .. } = welcome;
-        Ok(Node { address, map, now_us, ports, members: members.count() })
+        Ok(NodeTopology { address, map, now_us, ports, members: members.count() })
     }
 
-    /// How many nodes hold everything; 0 if it is no cluster.
+    /// Returns how many members its cluster has; 0 without a cluster.
     pub(crate) fn members(&self) -> usize {
         self.members
     }
 
-    /// Connections spread over the node's cores, each with the core's keys in random order.
+    /// Makes connections spread over the node's cores, each to the core's keys in random order.
     pub(crate) fn wires(
         &self,
         workload: Workload,
@@ -57,18 +79,19 @@ impl Node {
         connections: u64,
     ) -> anyhow::Result<Wires> {
         let cores = self.ports.len();
-        let places = (0..cores)
-            .map(|core| self.places(core, workload, keys).map(Rc::new))
+        let tables = (0..cores)
+            .map(|core| self.objects(core, workload, keys))
             .collect::<anyhow::Result<Vec<_>>>()?;
         let wires = (0..connections).map(|seed| {
             let core = usize::try_from(seed).expect("few connections") % cores;
-            let caller = self.caller(workload, keys, places[core].clone(), Keys::random(seed));
-            (Box::new(caller) as Box<dyn Wire>, self.core_address(core))
+            let order = KeyOrder::random(seed);
+            let connection = self.connection(workload, keys, tables[core].clone(), order);
+            (Box::new(connection) as Box<dyn Wire>, self.core_address(core))
         });
         Ok(wires.collect())
     }
 
-    /// The connections to one core.
+    /// Makes the connections to one core.
     pub(crate) fn wires_to_core(
         &self,
         core: usize,
@@ -76,108 +99,105 @@ impl Node {
         keys: u64,
         connections: u64,
     ) -> anyhow::Result<Wires> {
-        let places = Rc::new(self.places(core, workload, keys)?);
+        let objects = self.objects(core, workload, keys)?;
         let wires = (0..connections).map(|seed| {
-            let caller = self.caller(workload, keys, places.clone(), Keys::random(seed));
-            (Box::new(caller) as Box<dyn Wire>, self.core_address(core))
+            let order = KeyOrder::random(seed);
+            let connection = self.connection(workload, keys, objects.clone(), order);
+            (Box::new(connection) as Box<dyn Wire>, self.core_address(core))
         });
         Ok(wires.collect())
     }
 
-    /// One connection that goes through the keys one by one.
+    /// Makes one connection that goes through the keys one by one.
     pub(crate) fn in_turn(&self, workload: Workload, keys: u64) -> anyhow::Result<Wires> {
-        ensure!(self.ports.len() == 1, "one connection reaches only one core's keys");
-        let places = Rc::new(self.places(0, workload, keys)?);
-        let caller = self.caller(workload, keys, places, Keys::InTurn(0));
-        Ok(vec![(Box::new(caller), self.core_address(0))])
-    }
-
-    /// One connection that makes so many counters, one by one, and says what each is called.
-    pub(crate) fn naming(&self, keys: u64) -> anyhow::Result<Wires> {
-        ensure!(self.ports.len() == 1, "one connection reaches only one core's keys");
-        let places = Rc::new(self.places(0, Workload::CounterAdd, keys)?);
-        let caller = self.caller(Workload::CounterAdd, keys, places, Keys::InTurn(0));
-        let caller = Caller { names: Some(Box::new(name_of("counter"))), ..caller };
-        Ok(vec![(Box::new(caller), self.core_address(0))])
+        ensure!(self.ports.len() == 1, "one connection reaches the keys of one core only");
+        let objects = self.objects(0, workload, keys)?;
+        let connection = self.connection(workload, keys, objects, KeyOrder::InTurn(0));
+        Ok(vec![(Box::new(connection), self.core_address(0))])
     }
 
     /// The objects of a core.
-    fn places(&self, core: usize, workload: Workload, keys: u64) -> anyhow::Result<Vec<Place>> {
-        let kind = match workload {
-            Workload::CounterAdd => "counter".to_owned(),
-            Workload::CounterMultiply => "factor".to_owned(),
-            Workload::Multiply { .. } => "product".to_owned(),
-            Workload::CellPut { bytes } | Workload::CellGet { bytes } => format!("cell/{bytes}"),
-            Workload::VectorAdd { elements } => format!("vector/{elements}"),
-            Workload::MapPut | Workload::MapGet => "map".to_owned(),
-            Workload::ListPush | Workload::ListPushPop => "list".to_owned(),
-        };
-        let name = name_of(&kind);
-        let objects = keys / workload.items(keys);
-        let all = (0..objects).map(|i| ObjectId::of(&name(i)));
-        let places = all.map(|object| (self.map.shard_of(object), object));
-        let own = |place: &Place| usize::from(self.map.core_of(place.0)) == core;
-        let places: Vec<Place> = places.filter(own).collect();
-        ensure!(!places.is_empty(), "too few keys for this many cores");
-        Ok(places)
+    fn objects(
+        &self,
+        core: usize,
+        workload: Workload,
+        keys: u64,
+    ) -> anyhow::Result<Rc<ObjectTable>> {
+        let prefix = workload.key_prefix();
+        let mut objects = ObjectTable { prefix, ids: Vec::new(), numbers: Vec::new() };
+        for number in 0..u32::try_from(keys / workload.items(keys))? {
+            let id = ObjectId::of(&key_name(prefix, number.into()));
+            if usize::from(self.map.core_of(self.map.shard_of(id))) == core {
+                objects.ids.push(id);
+                objects.numbers.push(number);
+            }
+        }
+        ensure!(!objects.ids.is_empty(), "too few keys for this many cores");
+        Ok(Rc::new(objects))
     }
 
     fn core_address(&self, core: usize) -> SocketAddr {
         SocketAddr::new(self.address.ip(), self.ports[core])
     }
 
-    fn caller(&self, workload: Workload, keys: u64, places: Rc<Vec<Place>>, order: Keys) -> Caller {
-        Caller {
-            ask: Ask::of(workload),
-            keys: places.len() as u64 * workload.items(keys),
-            items: workload.items(keys),
-            target: Target { index: 0, place: places[0], item: 0 },
-            places,
+    fn connection(
+        &self,
+        workload: Workload,
+        keys: u64,
+        objects: Rc<ObjectTable>,
+        order: KeyOrder,
+    ) -> CatenaConnection {
+        let items = workload.items(keys);
+        CatenaConnection {
+            ops: OpSource::of(workload),
+            keys: objects.ids.len() as u64 * items,
+            items,
+            last: DrawnKey { index: 0, item: 0, object: objects.ids[0] },
+            // Pops after the first request turned it.
+            pops: true,
+            objects,
             order,
             drawn: Vec::with_capacity(DRAWN),
-            names: None,
-            greets: true,
+            is_echo: false,
+            map: self.map,
             now_us: self.now_us,
             session: session(),
-            progress: vec![(0, 0); self.map.shards() as usize],
+            numbers: vec![SessionNumbers::new(); self.map.shards() as usize],
+            reads: 0,
             under_way: VecDeque::new(),
+            unnamed: VecDeque::new(),
         }
     }
 }
 
-/// Connections that send counter adds to a server which sends back whatever it gets, so that the
-/// generator does just what it does for an engine.
+/// Makes connections that send counter adds to a server which sends back every frame, so that the
+/// generator does exactly what it does for an engine.
 pub(crate) fn echoed(address: SocketAddr, keys: u64, connections: u64) -> Wires {
     let map = ShardMap::new(64, 1).expect("64 is a power of two");
-    let node = Node { address, map, now_us: 0, ports: vec![address.port()], members: 0 };
-    let places = node.places(0, Workload::CounterAdd, keys).expect("one core owns all keys");
-    let places = Rc::new(places);
+    let node = NodeTopology { address, map, now_us: 0, ports: vec![address.port()], members: 0 };
+    let workload = Workload::CounterAdd;
+    let objects = node.objects(0, workload, keys).expect("one core owns all keys");
     let wires = (0..connections).map(|seed| {
-        let caller = node.caller(Workload::CounterAdd, keys, places.clone(), Keys::random(seed));
-        (Box::new(Caller { greets: false, ..caller }) as Box<dyn Wire>, address)
+        let order = KeyOrder::random(seed);
+        let connection = node.connection(workload, keys, objects.clone(), order);
+        (Box::new(CatenaConnection { is_echo: true, ..connection }) as Box<dyn Wire>, address)
     });
     wires.collect()
 }
 
-/// What the objects of a kind are called, by number.
-fn name_of(kind: &str) -> impl Fn(u64) -> String + use<> {
-    let prefix = format!("catena-bench/{kind}/");
-    move |number| format!("{prefix}{number}")
-}
-
-/// The id of a session that nobody else has.
+/// Draws the id of a session that no other client has.
 fn session() -> u64 {
     use std::hash::{BuildHasher, RandomState};
     RandomState::new().hash_one(0) | 1
 }
 
-/// What a connection asks, over and over.
+/// Generates the ops of a workload.
 #[derive(Debug)]
-enum Ask {
+enum OpSource {
     Add,
     /// By -1, so that it never overflows.
     Multiply,
-    /// The archive of a [`Multiply`], likewise by -1.
+    /// The archive of a [`Multiply`], also by -1.
     MultiplyProduct(Vec<u8>),
     Put(Vec<u8>),
     Get,
@@ -191,235 +211,251 @@ enum Ask {
     },
     Push([u8; ITEM_BYTES]),
     /// Pushes and pops in turns, first pushes.
-    PushPop {
-        item: [u8; ITEM_BYTES],
-        pops: bool,
-    },
+    PushPop([u8; ITEM_BYTES]),
 }
 
-impl Ask {
-    fn of(workload: Workload) -> Ask {
+impl OpSource {
+    fn of(workload: Workload) -> OpSource {
         let (key, value) = ([b'0'; KEY_BYTES], [b'x'; ITEM_BYTES]);
         match workload {
-            Workload::CounterAdd => Ask::Add,
-            Workload::CounterMultiply => Ask::Multiply,
+            Workload::CounterAdd => OpSource::Add,
+            Workload::CounterMultiply => OpSource::Multiply,
             Workload::Multiply { times } => {
                 let (op, mut args) = (Multiply { factor: -1.0, times }, Vec::new());
                 user_type::encode_args::<Multiplied>(&op, &mut args).expect("two numbers");
-                Ask::MultiplyProduct(args)
+                OpSource::MultiplyProduct(args)
             }
-            Workload::CellPut { bytes } => Ask::Put(vec![b'x'; bytes]),
-            Workload::CellGet { .. } => Ask::Get,
-            Workload::VectorAdd { elements } => Ask::AddVector(vec![1.0; elements]),
-            Workload::MapPut => Ask::PutEntry { key, value },
-            Workload::MapGet => Ask::GetEntry { key },
-            Workload::ListPush => Ask::Push(value),
-            // Pops after the first aim turned it.
-            Workload::ListPushPop => Ask::PushPop { item: value, pops: true },
+            Workload::CellPut { bytes } => OpSource::Put(vec![b'x'; bytes]),
+            Workload::CellGet { .. } => OpSource::Get,
+            Workload::VectorAdd { elements } => OpSource::AddVector(vec![1.0; elements]),
+            Workload::MapPut => OpSource::PutEntry { key, value },
+            Workload::MapGet => OpSource::GetEntry { key },
+            Workload::ListPush => OpSource::Push(value),
+            Workload::ListPushPop => OpSource::PushPop(value),
         }
     }
 
-    /// Goes on to the next request. Answers whether that one is for an object of its own.
-    fn advance(&mut self) -> bool {
-        match self {
-            Ask::PushPop { pops, .. } => {
-                *pops = !*pops;
-                !*pops
-            }
-            _ => true,
+    /// Returns the op for this item of an object; `pops` chooses the end of [`OpSource::PushPop`].
+    fn op(&mut self, item: u32, pops: bool) -> Op<'_> {
+        if let OpSource::PutEntry { key, .. } | OpSource::GetEntry { key } = self {
+            set_key(key, b'f', item.into());
         }
-    }
-
-    /// Asks for this item of an object.
-    fn aim(&mut self, item: u64) {
-        if let Ask::PutEntry { key, .. } | Ask::GetEntry { key } = self {
-            set_key(key, b'f', item);
-        }
-    }
-
-    fn op(&self) -> Op<'_> {
         match *self {
-            Ask::Add => Op::Counter(CounterOp::Add { delta: 1 }),
-            Ask::Multiply => Op::Counter(CounterOp::Multiply { factor: -1 }),
-            Ask::MultiplyProduct(ref args) => {
+            OpSource::Add => Op::Counter(CounterOp::Add { delta: 1 }),
+            OpSource::Multiply => Op::Counter(CounterOp::Multiply { factor: -1 }),
+            OpSource::MultiplyProduct(ref args) => {
                 Op::User(UserOp::Update { type_id: Multiplied::TYPE_ID, args })
             }
-            Ask::Put(ref bytes) => Op::Cell(CellOp::Set { bytes }),
-            Ask::Get => Op::Cell(CellOp::Get),
-            Ask::AddVector(ref elements) => {
+            OpSource::Put(ref bytes) => Op::Cell(CellOp::Set { bytes }),
+            OpSource::Get => Op::Cell(CellOp::Get),
+            OpSource::AddVector(ref elements) => {
                 Op::Vector(VectorOp::Add { elements: Elements::F64(elements) })
             }
-            Ask::PutEntry { ref key, ref value } => Op::Map(MapOp::Put { key, value }),
-            Ask::GetEntry { ref key } => Op::Map(MapOp::Get { key }),
-            Ask::Push(ref bytes) | Ask::PushPop { item: ref bytes, pops: false } => {
+            OpSource::PutEntry { ref key, ref value } => Op::Map(MapOp::Put { key, value }),
+            OpSource::GetEntry { ref key } => Op::Map(MapOp::Get { key }),
+            OpSource::PushPop(_) if pops => Op::List(ListOp::PopBack),
+            OpSource::Push(ref bytes) | OpSource::PushPop(ref bytes) => {
                 Op::List(ListOp::PushFront { bytes })
             }
-            Ask::PushPop { pops: true, .. } => Op::List(ListOp::PopBack),
         }
     }
 
     fn is_read(&self) -> bool {
-        matches!(self, Ask::Get | Ask::GetEntry { .. })
+        matches!(self, OpSource::Get | OpSource::GetEntry { .. })
     }
 }
 
 /// One connection.
-struct Caller {
-    ask: Ask,
-    places: Rc<Vec<Place>>,
-    /// How many keys all of them have together.
+struct CatenaConnection {
+    ops: OpSource,
+    objects: Rc<ObjectTable>,
+    /// How many keys all objects have together.
     keys: u64,
-    /// How many keys one of them has.
+    /// How many keys each object has.
     items: u64,
-    order: Keys,
-    /// Where the next requests go, the first of them last.
-    drawn: Vec<Target>,
-    /// Where the last request went.
-    target: Target,
-    /// What the objects are called, if they are to learn it.
-    names: Option<Box<dyn Fn(u64) -> String>>,
-    /// Whether there is anybody to say Hello to.
-    greets: bool,
+    order: KeyOrder,
+    /// The keys of the next requests, the first of them last.
+    drawn: Vec<DrawnKey>,
+    /// The key of the last request.
+    last: DrawnKey,
+    /// Whether the last request of a [`OpSource::PushPop`] popped.
+    pops: bool,
+    /// The server sends back every frame, and knows no sessions.
+    is_echo: bool,
+    map: ShardMap,
     now_us: u64,
     session: u64,
-    /// Per shard: the last number used, and how many replies are still to come.
-    progress: Vec<(u64, u16)>,
-    /// The shards of the requests under way, in order.
-    under_way: VecDeque<ShardId>,
+    /// By shard.
+    numbers: Vec<SessionNumbers>,
+    /// How many reads there were.
+    reads: u64,
+    /// Requests without a reply, in the order in which they were sent.
+    under_way: VecDeque<SentRequest>,
+    /// Updates that the server refused because it wants the name of their object. As in the client,
+    /// all others get their reply first; then these are sent again with the name, in their order.
+    unnamed: VecDeque<SentRequest>,
 }
 
-/// What a request is for.
+/// Where a request goes.
 #[derive(Clone, Copy, Debug)]
-struct Target {
-    /// Which of the places.
-    index: usize,
-    place: Place,
-    item: u64,
+struct DrawnKey {
+    object: ObjectId,
+    /// The place of the object in the table.
+    index: u32,
+    item: u32,
 }
 
-/// So many targets are drawn at a time. Places do not fit the caches near the core, and a generator
-/// that waited for each by itself would be slower than the engine.
+/// What is remembered of a request, so that it can be sent again.
+#[derive(Clone, Copy, Debug)]
+struct SentRequest {
+    number: u64,
+    index: u32,
+    item: u32,
+    shard: ShardId,
+    pops: bool,
+    is_named: bool,
+}
+
+/// How many keys are drawn at a time. Ids do not fit the caches near the core, and a generator that
+/// waited for each separately would be slower than the engine.
 const DRAWN: usize = 16;
 
-impl Caller {
+impl CatenaConnection {
+    /// Chooses the object, item and end of the next request.
     fn move_on(&mut self) {
-        if self.ask.advance() {
-            self.target = self.drawn.pop().unwrap_or_else(|| self.draw());
-            self.ask.aim(self.target.item);
+        if let OpSource::PushPop(_) = self.ops {
+            self.pops = !self.pops;
+            if self.pops {
+                // From the list that was just pushed to.
+                return;
+            }
         }
+        self.last = self.drawn.pop().unwrap_or_else(|| self.draw());
     }
 
-    /// Draws the next targets and takes the first of them.
-    fn draw(&mut self) -> Target {
-        let Caller { keys, items, ref places, ref mut order, ref mut drawn, .. } = *self;
+    /// Draws the next keys and takes the first of them.
+    fn draw(&mut self) -> DrawnKey {
+        let CatenaConnection { keys, items, ref objects, ref mut order, ref mut drawn, .. } = *self;
         drawn.extend((0..DRAWN).map(|_| {
             let key = order.below(keys);
-            let (object, item) = if items == 1 { (key, 0) } else { divided(key, items) };
-            let index = usize::try_from(object).expect("an index");
-            Target { index, place: places[index], item }
+            let (index, item) = if items == 1 { (key, 0) } else { divided(key, items) };
+            let small = |number| u32::try_from(number).expect("keys are fewer than 2^32");
+            let at = usize::try_from(index).expect("an index");
+            DrawnKey { object: objects.ids[at], index: small(index), item: small(item) }
         }));
         drawn.reverse();
         drawn.pop().expect("there are some")
     }
+
+    /// Appends a request and notes that it is under way.
+    fn send(&mut self, out: &mut Vec<u8>, object: ObjectId, sent: SentRequest) {
+        let is_read = self.ops.is_read();
+        let SentRequest { number, shard, .. } = sent;
+        let (session, acked_gap) = match is_read {
+            true => (0, 0),
+            false => (self.session, self.numbers[usize::from(shard.0)].acked_gap(number)),
+        };
+        let head = RequestHead { shard, object, session, number, acked_gap, deadline_ms: 0 };
+        let name = sent.is_named.then(|| self.objects.name(sent.index));
+        put_request(out, &head, name.as_deref(), &self.ops.op(sent.item, sent.pops));
+        self.under_way.push_back(sent);
+    }
 }
 
-impl Wire for Caller {
+impl Wire for CatenaConnection {
     fn greet(&mut self, socket: &mut TcpStream) -> anyhow::Result<()> {
-        if !self.greets {
+        if self.is_echo {
             return Ok(());
         }
-        let mut shards: Vec<ShardId> = self.places.iter().map(|place| place.0).collect();
-        shards.sort_unstable();
-        shards.dedup();
+        hello(socket)?;
+        if self.ops.is_read() {
+            return Ok(());
+        }
+        let mut is_needed = vec![false; self.numbers.len()];
+        for id in &self.objects.ids {
+            is_needed[usize::from(self.map.shard_of(*id).0)] = true;
+        }
+        let shards = (0..).map(ShardId).zip(is_needed);
+        let shards: Vec<ShardId> =
+            shards.filter_map(|(shard, needed)| needed.then_some(shard)).collect();
         open_sessions(socket, self.session, self.now_us, &shards)
+    }
+
+    fn is_ready(&self) -> bool {
+        // Behind what is sent again nothing new is sent: it has to keep its place in the window.
+        self.unnamed.is_empty() && self.under_way.front().is_none_or(|sent| !sent.is_named)
     }
 
     fn request(&mut self, out: &mut Vec<u8>) {
         self.move_on();
-        let (shard, object) = self.target.place;
-        let (number, open) = &mut self.progress[usize::from(shard.0)];
-        *open += 1;
-        self.under_way.push_back(shard);
-        let op = self.ask.op();
-        let mut header =
-            Header { op: op.code().to_wire(), shard, object, ..Header::new(FrameKind::Request) };
-        if !self.ask.is_read() {
-            *number += 1;
-            header.session = self.session;
-            header.number = *number;
-            header.acked_gap = *open;
-        }
-        let written = match &self.names {
-            None => frame::write(out, &header, |out| op.encode(out)),
-            Some(name) => {
-                header.flags = flags::NAMED;
-                frame::write(out, &header, |out| {
-                    named::put(&name(self.target.index as u64), out);
-                    op.encode(out);
-                })
+        let DrawnKey { object, index, item } = self.last;
+        let shard = self.map.shard_of(object);
+        let number = match self.ops.is_read() {
+            true => {
+                self.reads += 1;
+                self.reads
             }
+            false => self.numbers[usize::from(shard.0)].draw(),
         };
-        written.expect("values are below 16 MiB");
+        let sent = SentRequest { number, index, item, shard, pops: self.pops, is_named: false };
+        self.send(out, object, sent);
     }
 
-    fn reply(&mut self, bytes: &[u8]) -> anyhow::Result<Option<usize>> {
-        let Some(len) = reply_len(bytes)? else { return Ok(None) };
-        let shard = self.under_way.pop_front().context("a reply to nothing")?;
-        self.progress[usize::from(shard.0)].1 -= 1;
-        Ok(Some(len))
+    fn reply(&mut self, bytes: &[u8], again: &mut Vec<u8>) -> anyhow::Result<Option<TakenReply>> {
+        let Some((header, len)) = frame::peek(bytes) else { return Ok(None) };
+        // Replies of one shard come in order, those of different ones may not.
+        let is_it = |sent: &SentRequest| (sent.number, sent.shard) == (header.number, header.shard);
+        let at = self.under_way.iter().position(is_it).context("a reply without a request")?;
+        let sent = self.under_way.remove(at).expect("it was just found");
+        // What an echo sends back are the flags of the request.
+        let status = if self.is_echo { Some(Status::Ok) } else { Status::from_wire(header.flags) };
+        let is_final = match status {
+            Some(Status::Ok) if self.ops.is_read() => true,
+            Some(Status::Ok) => {
+                self.numbers[usize::from(sent.shard.0)].answered(sent.number);
+                true
+            }
+            Some(Status::NameNeeded) if !sent.is_named => {
+                self.unnamed.push_back(sent);
+                false
+            }
+            status => bail!("the engine replied {status:?}"),
+        };
+        if self.under_way.is_empty() {
+            while let Some(sent) = self.unnamed.pop_front() {
+                let object = self.objects.ids[sent.index as usize];
+                self.send(again, object, SentRequest { is_named: true, ..sent });
+            }
+        }
+        Ok(Some(TakenReply { len, is_final }))
     }
 }
 
-/// How long the reply is that `bytes` begin with, or `None` if it is not all there. Like the other
-/// protocols' parsers, this one looks only for length and outcome.
-fn reply_len(bytes: &[u8]) -> anyhow::Result<Option<usize>> {
-    if bytes.len() < HEADER_BYTES as usize {
-        return Ok(None);
-    }
-    let len = u32::from_le_bytes([bytes[12], bytes[13], bytes[14], bytes[15]]) as usize;
-    if bytes.len() < len {
-        return Ok(None);
-    }
-    if status(bytes) != Status::Ok.to_wire() {
-        bail!("the engine answered {:?}", Status::from_wire(status(bytes)));
-    }
-    Ok(Some(len))
-}
-
-fn status(frame: &[u8]) -> u16 {
-    u16::from_le_bytes([frame[10], frame[11]])
-}
-
-/// Says Hello, and begins a session in each of these shards.
+/// Opens a session in each of these shards.
 fn open_sessions(
     socket: &mut TcpStream,
     session: u64,
     now_us: u64,
     shards: &[ShardId],
 ) -> anyhow::Result<()> {
-    hello(socket)?;
     let mut out = Vec::new();
-    let open = Op::Session(SessionOp::Open { born_us: now_us, nonce: session, ttl_ms: 0 });
     for shard in shards {
-        let mut header = Header::new(FrameKind::Request);
-        header.op = open.code().to_wire();
-        header.shard = *shard;
-        header.session = session;
-        frame::write(&mut out, &header, |out| open.encode(out))?;
+        put_open(&mut out, *shard, session, now_us);
     }
     socket.write_all(&out)?;
     let mut replies = vec![0; shards.len() * HEADER_BYTES as usize];
     socket.read_exact(&mut replies)?;
     for reply in replies.chunks_exact(HEADER_BYTES as usize) {
-        ensure!(status(reply) == Status::Ok.to_wire(), "a session was refused");
+        let (header, _) = frame::peek(reply).context("the engine did not reply with a frame")?;
+        ensure!(header.flags == Status::Ok.to_wire(), "the engine refused a session");
     }
     Ok(())
 }
 
-/// Says Hello and waits for the Welcome.
+/// Sends a Hello and waits for the Welcome.
 fn hello(socket: &mut TcpStream) -> anyhow::Result<Welcome> {
     let mut out = Vec::new();
-    Hello { features: features::SESSIONS }.write(&mut out);
+    Hello { features: features::ALL }.write(&mut out);
     socket.write_all(&out)?;
     // In 16-byte units, so that the archive is aligned.
     let mut received = vec![0_u128; 256];
@@ -427,7 +463,7 @@ fn hello(socket: &mut TcpStream) -> anyhow::Result<Welcome> {
     loop {
         let bytes: &mut [u8] = bytemuck::cast_slice_mut(&mut received);
         let read = socket.read(&mut bytes[len..])?;
-        ensure!(read > 0, "the engine hung up");
+        ensure!(read > 0, "the engine closed the connection");
         len += read;
         match frame::next(&bytes[..len], FRAME_BYTES_MAX)? {
             Next::Partial { .. } => {}

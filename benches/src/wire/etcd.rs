@@ -4,10 +4,10 @@ use std::net::TcpStream;
 
 use anyhow::{Context, bail};
 
-use super::{Keys, Wire, Workload, line, number};
+use super::{KeyOrder, TakenReply, Wire, Workload, line, number};
 
-/// A connection that asks this of random keys.
-pub(crate) fn wire(workload: Workload, keys: u64, order: Keys) -> Box<dyn Wire> {
+/// Makes a connection that does this with one key after the other.
+pub(crate) fn wire(workload: Workload, keys: u64, order: KeyOrder) -> Box<dyn Wire> {
     let (path, tail) = match workload {
         Workload::CellPut { bytes } => {
             ("put", format!(r#"","value":"{}"}}"#, base64(&vec![b'x'; bytes])))
@@ -19,20 +19,20 @@ pub(crate) fn wire(workload: Workload, keys: u64, order: Keys) -> Box<dyn Wire> 
     let head = format!(
         "POST /v3/kv/{path} HTTP/1.1\r\nHost: etcd\r\nContent-Length: {length}\r\n\r\n{BODY}"
     );
-    Box::new(Gateway { head, tail, keys, order })
+    Box::new(EtcdConnection { head, tail, keys, order })
 }
 
 const BODY: &str = r#"{"key":""#;
 
 #[derive(Debug)]
-struct Gateway {
+struct EtcdConnection {
     head: String,
     tail: String,
     keys: u64,
-    order: Keys,
+    order: KeyOrder,
 }
 
-impl Wire for Gateway {
+impl Wire for EtcdConnection {
     fn greet(&mut self, _socket: &mut TcpStream) -> anyhow::Result<()> {
         Ok(())
     }
@@ -43,7 +43,7 @@ impl Wire for Gateway {
         out.extend_from_slice(self.tail.as_bytes());
     }
 
-    fn reply(&mut self, bytes: &[u8]) -> anyhow::Result<Option<usize>> {
+    fn reply(&mut self, bytes: &[u8], _: &mut Vec<u8>) -> anyhow::Result<Option<TakenReply>> {
         let Some((status, mut at)) = line(bytes) else { return Ok(None) };
         if status != b"HTTP/1.1 200 OK" {
             bail!("the server answered {}", String::from_utf8_lossy(bytes));
@@ -61,13 +61,13 @@ impl Wire for Gateway {
             }
         }
         match body {
-            Some(body) => Ok((bytes.len() >= at + body).then_some(at + body)),
-            None => Ok(chunks(&bytes[at..])?.map(|len| at + len)),
+            Some(body) => Ok((bytes.len() >= at + body).then_some(TakenReply::answer(at + body))),
+            None => Ok(chunks(&bytes[at..])?.map(|len| TakenReply::answer(at + len))),
         }
     }
 }
 
-/// How long a chunked body is, or `None` if it is not all there.
+/// Returns the length of a chunked body, or `None` if it is not complete.
 fn chunks(bytes: &[u8]) -> anyhow::Result<Option<usize>> {
     let mut at = 0;
     loop {
@@ -105,17 +105,17 @@ fn base64(bytes: &[u8]) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::super::tests::split;
+    use super::super::tests::{split, take};
     use super::*;
 
     #[test]
     fn replies_may_come_in_pieces() {
-        let mut wire = wire(Workload::CellPut { bytes: 3 }, 10, Keys::InTurn(0));
+        let mut wire = wire(Workload::CellPut { bytes: 3 }, 10, KeyOrder::InTurn(0));
         split(&mut *wire, b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\nDate: now\r\n\r\n{ }");
         let chunked =
             b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\na\r\n0123456789\r\n0\r\n\r\n";
         split(&mut *wire, chunked);
-        assert!(wire.reply(b"HTTP/1.1 404 Not Found\r\n").is_err());
+        assert!(take(&mut *wire, b"HTTP/1.1 404 Not Found\r\n").is_err());
     }
 
     #[test]

@@ -1,8 +1,8 @@
-//! What a load generator sends and understands, one file a protocol.
+//! What the load generator sends and receives, one file for each protocol.
 //!
-//! A [`Workload`] says what is asked in words that every protocol has its own for. Requests are
-//! written and replies parsed in place, with no allocation per request, for every protocol alike:
-//! the one that is compared with must not wait for its client.
+//! A [`Workload`] names an operation independently of the protocol. Requests are written and
+//! replies parsed in place, with no allocation per request, for every protocol alike, because a
+//! peer must not wait for its client.
 
 pub(crate) mod catena;
 pub(crate) mod etcd;
@@ -14,13 +14,14 @@ use std::net::{SocketAddr, TcpStream};
 use anyhow::{Context, bail};
 
 use crate::multiplied::COMPLEX_TIMES;
+use crate::random::SplitMix64;
 
 /// One connection's side of a protocol: requests out, replies in, in order.
 pub(crate) trait Wire {
-    /// Says what has to be said before the first request, and takes the answer to it.
+    /// Does the handshake that comes before the first request.
     fn greet(&mut self, socket: &mut TcpStream) -> anyhow::Result<()>;
 
-    /// Whether the next request may go out. One that depends on others is held back until then.
+    /// Returns whether the next request may be sent: one that depends on others waits for them.
     fn is_ready(&self) -> bool {
         true
     }
@@ -28,26 +29,42 @@ pub(crate) trait Wire {
     /// Appends one more request.
     fn request(&mut self, out: &mut Vec<u8>);
 
-    /// Takes the next reply off the front of `bytes`; answers its length, or `None` if it is not
-    /// all there.
-    fn reply(&mut self, bytes: &[u8]) -> anyhow::Result<Option<usize>>;
+    /// Takes the next reply off the front of `bytes`; `None` if it is not complete. What the server
+    /// has to be sent before it answers the request is appended to `again`.
+    fn reply(&mut self, bytes: &[u8], again: &mut Vec<u8>) -> anyhow::Result<Option<TakenReply>>;
 }
 
-/// What is asked of a server, over and over.
+/// A reply that was taken off the front of the received bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct TakenReply {
+    pub(crate) len: usize,
+    /// Whether the request is answered. If not, a later reply answers it: one to a request that is
+    /// sent again, behind all that are under way.
+    pub(crate) is_final: bool,
+}
+
+impl TakenReply {
+    /// A reply of this length that answers its request.
+    pub(crate) fn answer(len: usize) -> TakenReply {
+        TakenReply { len, is_final: true }
+    }
+}
+
+/// The operation that a server is measured with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Workload {
     /// Adds 1 to a counter and gets the new value.
     CounterAdd,
     /// Multiplies a counter.
     CounterMultiply,
-    /// Multiplies a number of a user-defined type so many times: once is the thesis's *simple*
+    /// Multiplies a number of a user-defined type this many times: once is the thesis's *simple*
     /// operation, [`COMPLEX_TIMES`] its *complex* one.
     Multiply { times: u32 },
-    /// Replaces a value of so many bytes.
+    /// Replaces a value of this many bytes.
     CellPut { bytes: usize },
-    /// Gets a value of so many bytes.
+    /// Gets a value of this many bytes.
     CellGet { bytes: usize },
-    /// Adds so many f64 to a vector, element by element.
+    /// Adds this many f64 to a vector, element by element.
     VectorAdd { elements: usize },
     /// Puts a value of [`ITEM_BYTES`] under a key of a map.
     MapPut,
@@ -61,7 +78,7 @@ pub(crate) enum Workload {
 }
 
 impl Workload {
-    /// Its name in measures, such as `cell_put_1k`.
+    /// Returns its name in measures, such as `cell_put_1k`.
     pub(crate) fn name(self) -> String {
         let size = |bytes: usize| match bytes {
             1024.. if bytes.is_multiple_of(1024) => format!("{}k", bytes / 1024),
@@ -83,7 +100,7 @@ impl Workload {
         }
     }
 
-    /// What has to be done to every key before, so that all are there and have their memory.
+    /// Returns the workload that creates the keys of this one.
     pub(crate) fn preparation(self) -> Workload {
         match self {
             Workload::CellGet { bytes } => Workload::CellPut { bytes },
@@ -94,9 +111,22 @@ impl Workload {
         }
     }
 
-    /// How many requests one connection may have under way while nobody measures.
+    /// Returns how many requests a connection has in flight while keys are created.
     pub(crate) fn in_flight(self) -> usize {
         if self.value_bytes() > 4_096 { 16 } else { 128 }
+    }
+
+    /// Returns the letter that the names of its keys begin with; the number follows.
+    pub(crate) fn key_prefix(self) -> u8 {
+        match self {
+            Workload::CounterAdd => b'c',
+            Workload::CounterMultiply => b'f',
+            Workload::Multiply { .. } => b'p',
+            Workload::CellPut { .. } | Workload::CellGet { .. } => b'v',
+            Workload::VectorAdd { .. } => b'a',
+            Workload::MapPut | Workload::MapGet => b'm',
+            Workload::ListPush | Workload::ListPushPop => b'l',
+        }
     }
 
     fn value_bytes(self) -> usize {
@@ -110,7 +140,8 @@ impl Workload {
         }
     }
 
-    /// At most `keys`, no more than make [`VALUES_BYTES_MAX`] together, and as many in every object.
+    /// Returns at most `keys`, limited by [`VALUES_BYTES_MAX`], and a multiple of the items of an
+    /// object.
     fn keys(self, keys: u64) -> u64 {
         if let Workload::Multiply { .. } = self {
             return keys.min(PRODUCTS_MAX);
@@ -119,8 +150,8 @@ impl Workload {
         keys - keys % self.items(keys)
     }
 
-    /// How many of so many keys are in one object.
-    fn items(self, keys: u64) -> u64 {
+    /// Returns how many of the keys are items of one object.
+    pub(crate) fn items(self, keys: u64) -> u64 {
         match self {
             Workload::MapPut | Workload::MapGet => ITEMS.min(keys),
             Workload::ListPush | Workload::ListPushPop => ITEMS.min(keys),
@@ -134,34 +165,33 @@ impl Workload {
 const ITEMS: u64 = 1_000;
 
 /// Bytes of a value in a map, and of an item of a list.
-const ITEM_BYTES: usize = 16;
+pub(crate) const ITEM_BYTES: usize = 16;
 
-/// So much memory the values of one workload take on each server.
+/// The most memory that the values of one workload may take on each server, in bytes.
 const VALUES_BYTES_MAX: u64 = 128 * 1024 * 1024;
 
-/// As many numbers are multiplied in the thesis.
+/// How many numbers are multiplied in the thesis.
 const PRODUCTS_MAX: u64 = 200;
 
-/// In which order keys are asked for.
+/// In which order keys are used.
 #[derive(Clone, Debug)]
-pub(crate) enum Keys {
-    /// At random.
-    Random(Spread),
-    /// One after the other, over and over.
+pub(crate) enum KeyOrder {
+    Random(SplitMix64),
+    /// One after the other, again and again.
     InTurn(u64),
 }
 
-impl Keys {
-    /// Different seeds give different sequences; 0 is as good as any.
-    pub(crate) fn random(seed: u64) -> Keys {
-        Keys::Random(Spread(seed.wrapping_mul(2).wrapping_add(1)))
+impl KeyOrder {
+    /// Makes a random order; every seed gives another.
+    pub(crate) fn random(seed: u64) -> KeyOrder {
+        KeyOrder::Random(SplitMix64::new(seed))
     }
 
-    /// A number below `end`.
+    /// Returns the next number below `end`.
     pub(crate) fn below(&mut self, end: u64) -> u64 {
         match self {
-            Keys::Random(spread) => spread.below(end),
-            Keys::InTurn(next) => {
+            KeyOrder::Random(random) => random.below(end),
+            KeyOrder::InTurn(next) => {
                 let key = *next % end;
                 *next = key + 1;
                 key
@@ -170,60 +200,41 @@ impl Keys {
     }
 }
 
-/// Small and good enough numbers to spread requests over keys (xorshift64*, Vigna 2016).
-#[derive(Clone, Debug)]
-pub(crate) struct Spread(u64);
-
-impl Spread {
-    fn below(&mut self, end: u64) -> u64 {
-        self.0 ^= self.0 >> 12;
-        self.0 ^= self.0 << 25;
-        self.0 ^= self.0 >> 27;
-        let high = self.0.wrapping_mul(0x2545_F491_4F6C_DD1D) >> 32;
-        (high * end) >> 32
-    }
-}
-
-/// A protocol and what it takes to speak it.
+/// A protocol.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Dialect {
     /// Catena's own.
     Catena,
-    /// RESP, as Redis speaks it.
+    /// RESP, the protocol of Redis and Valkey.
     Redis,
-    /// The same, with a `WAIT 1` behind every so many commands.
-    RedisWaiting {
-        /// How many.
-        batch: usize,
-    },
+    /// The same, with a `WAIT 1` behind every `batch` commands.
+    RedisWaiting { batch: usize },
     /// memcached's meta commands.
     Memcached,
     /// etcd's JSON over HTTP.
     Etcd,
-    /// Catena's frames of a counter add, to a server that sends back what it gets.
+    /// Catena's frames of a counter add, to a server that sends every frame back.
     Echo,
 }
 
-/// How a server's connections are to be used.
+/// What a server is loaded with.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Plan {
-    /// What to ask.
+pub(crate) struct LoadPlan {
     pub(crate) workload: Workload,
-    /// Over so many keys.
+    /// How many keys, at most.
     pub(crate) keys: u64,
-    /// From so many connections.
     pub(crate) connections: u64,
 }
 
 impl Dialect {
-    /// How many keys a plan has on such a server.
-    pub(crate) fn keys(self, plan: &Plan) -> u64 {
+    /// Returns how many keys a plan has on a server of this protocol.
+    pub(crate) fn keys(self, plan: &LoadPlan) -> u64 {
         // etcd takes a minute to write as many as the others write in a second.
         let most = if self == Dialect::Etcd { 2_000 } else { u64::MAX };
         plan.workload.keys(plan.keys).min(most)
     }
 
-    /// Whether the protocol has words for a workload.
+    /// Returns whether the protocol has a workload.
     pub(crate) fn has(self, workload: Workload) -> bool {
         match workload {
             Workload::CounterAdd => self != Dialect::Etcd,
@@ -242,19 +253,19 @@ impl Dialect {
         }
     }
 
-    /// Opens nothing yet: the wires of a plan, and where each is to connect.
-    pub(crate) fn wires(self, address: SocketAddr, plan: &Plan) -> anyhow::Result<Wires> {
+    /// Makes the wires of a plan, and the address that each is to connect to.
+    pub(crate) fn wires(self, address: SocketAddr, plan: &LoadPlan) -> anyhow::Result<Wires> {
         if !self.has(plan.workload) {
             bail!("{self:?} has no {}", plan.workload.name());
         }
         let keys = self.keys(plan);
         let seeds = 0..plan.connections;
-        let everywhere = |wire: &dyn Fn(Keys) -> Box<dyn Wire>| {
-            seeds.clone().map(|seed| (wire(Keys::random(seed)), address)).collect()
+        let everywhere = |wire: &dyn Fn(KeyOrder) -> Box<dyn Wire>| {
+            seeds.clone().map(|seed| (wire(KeyOrder::random(seed)), address)).collect()
         };
         Ok(match self {
             Dialect::Catena => {
-                catena::Node::at(address)?.wires(plan.workload, keys, plan.connections)?
+                catena::NodeTopology::at(address)?.wires(plan.workload, keys, plan.connections)?
             }
             Dialect::Echo => catena::echoed(address, keys, plan.connections),
             Dialect::Redis => everywhere(&|order| redis::wire(plan.workload, keys, order)),
@@ -266,13 +277,13 @@ impl Dialect {
         })
     }
 
-    /// One wire that asks for every key in turn.
-    pub(crate) fn in_turn(self, address: SocketAddr, plan: &Plan) -> anyhow::Result<Wires> {
+    /// Makes one wire that goes through the keys in turn.
+    pub(crate) fn in_turn(self, address: SocketAddr, plan: &LoadPlan) -> anyhow::Result<Wires> {
         let keys = self.keys(plan);
-        let order = Keys::InTurn(0);
+        let order = KeyOrder::InTurn(0);
         let wire = match self {
             Dialect::Catena | Dialect::Echo => {
-                return catena::Node::at(address)?.in_turn(plan.workload, keys);
+                return catena::NodeTopology::at(address)?.in_turn(plan.workload, keys);
             }
             Dialect::Redis | Dialect::RedisWaiting { .. } => {
                 redis::wire(plan.workload, keys, order)
@@ -284,16 +295,24 @@ impl Dialect {
     }
 }
 
-/// Wires, each with the address it belongs to.
+/// Wires, each with the address that it is to connect to.
 pub(crate) type Wires = Vec<(Box<dyn Wire>, SocketAddr)>;
 
-/// Appends a key of constant length, so that the lengths around it are constant.
+/// Appends the name of a key. Its length is constant, so that the lengths around it are as well.
 fn put_key(out: &mut Vec<u8>, prefix: u8, number: u64) {
     let mut key = [0; KEY_BYTES];
     set_key(&mut key, prefix, number);
     out.extend_from_slice(&key);
 }
 
+/// Returns the name of a key.
+pub(crate) fn key_name(prefix: u8, number: u64) -> String {
+    let mut key = [0; KEY_BYTES];
+    set_key(&mut key, prefix, number);
+    String::from_utf8(key.to_vec()).expect("a letter and digits")
+}
+
+/// Writes the name of a key in place.
 fn set_key(key: &mut [u8; KEY_BYTES], prefix: u8, mut number: u64) {
     key[0] = prefix;
     for digit in key[1..].iter_mut().rev() {
@@ -302,21 +321,21 @@ fn set_key(key: &mut [u8; KEY_BYTES], prefix: u8, mut number: u64) {
     }
 }
 
-/// The object a key is in, and which of its items it is.
-fn divided(key: u64, items: u64) -> (u64, u64) {
+/// Returns the object that a key is in, and which of its items it is.
+pub(crate) fn divided(key: u64, items: u64) -> (u64, u64) {
     (key / items, key % items)
 }
 
-/// Length of the peers' keys, and of keys in maps.
+/// Length of the names of keys, and of the keys in maps, in bytes.
 const KEY_BYTES: usize = 10;
 
-/// The first line of `bytes` without its end, and how long it is with it.
+/// Returns the first line of `bytes` without its line break, and its length with it.
 fn line(bytes: &[u8]) -> Option<(&[u8], usize)> {
     let end = bytes.iter().position(|byte| *byte == b'\n')?;
     Some((bytes[..end].strip_suffix(b"\r").unwrap_or(&bytes[..end]), end + 1))
 }
 
-/// A decimal number.
+/// Parses a decimal number.
 fn number(digits: &[u8]) -> anyhow::Result<usize> {
     let text = std::str::from_utf8(digits).unwrap_or_default();
     text.parse().with_context(|| format!("`{}` is no length", String::from_utf8_lossy(digits)))
@@ -329,19 +348,27 @@ mod tests {
     /// Feeds `bytes` one more at a time; the reply must be there at the end and not before.
     pub(super) fn split(wire: &mut dyn Wire, bytes: &[u8]) {
         for len in 1..bytes.len() {
-            assert_eq!(wire.reply(&bytes[..len]).unwrap(), None, "after {len} bytes");
+            assert_eq!(take(wire, &bytes[..len]).unwrap(), None, "after {len} bytes");
         }
-        assert_eq!(wire.reply(bytes).unwrap(), Some(bytes.len()));
+        assert_eq!(take(wire, bytes).unwrap(), Some(bytes.len()));
         let more = [bytes, b"more"].concat();
-        assert_eq!(wire.reply(&more).unwrap(), Some(bytes.len()));
+        assert_eq!(take(wire, &more).unwrap(), Some(bytes.len()));
+    }
+
+    /// Takes a reply that answers its request, and returns its length.
+    pub(super) fn take(wire: &mut dyn Wire, bytes: &[u8]) -> anyhow::Result<Option<usize>> {
+        let mut again = Vec::new();
+        let taken = wire.reply(bytes, &mut again)?;
+        assert!(again.is_empty() && taken.is_none_or(|taken| taken.is_final));
+        Ok(taken.map(|taken| taken.len))
     }
 
     #[test]
     fn keys_in_turn_come_round_and_random_ones_stay_below() {
-        let mut keys = Keys::InTurn(0);
+        let mut keys = KeyOrder::InTurn(0);
         let turn: Vec<u64> = (0..5).map(|_| keys.below(3)).collect();
         assert_eq!(turn, [0, 1, 2, 0, 1]);
-        let mut keys = Keys::random(7);
+        let mut keys = KeyOrder::random(7);
         let seen: std::collections::BTreeSet<u64> = (0..1_000).map(|_| keys.below(8)).collect();
         assert_eq!(seen, (0..8).collect());
     }

@@ -1,53 +1,52 @@
-//! RESP, for Redis and everything that speaks like it.
+//! RESP, for Redis, Valkey and other servers with that protocol.
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
 
 use anyhow::{bail, ensure};
 
-use super::{ITEM_BYTES, Keys, Wire, Workload, divided, line, number, put_key};
+use super::{ITEM_BYTES, KeyOrder, TakenReply, Wire, Workload, divided, line, number, put_key};
 
-/// A connection that asks this of random keys.
-pub(crate) fn wire(workload: Workload, keys: u64, order: Keys) -> Box<dyn Wire> {
-    let one = |head, prefix, tail: &[u8]| vec![Command::new(head, prefix, tail)];
+/// Makes a connection that does this with one key after the other.
+pub(crate) fn wire(workload: Workload, keys: u64, order: KeyOrder) -> Box<dyn Wire> {
+    let prefix = workload.key_prefix();
+    let one = |head, tail: &[u8]| vec![RespCommand::new(head, prefix, tail)];
     let commands = match workload {
-        Workload::CounterAdd => one(b"*2\r\n$4\r\nINCR\r\n$10\r\n", b'c', b"\r\n"),
-        Workload::CellGet { .. } => one(b"*2\r\n$3\r\nGET\r\n$10\r\n", b'v', b"\r\n"),
-        Workload::CellPut { bytes } => {
-            one(b"*3\r\n$3\r\nSET\r\n$10\r\n", b'v', &then(&value(bytes)))
-        }
+        Workload::CounterAdd => one(b"*2\r\n$4\r\nINCR\r\n$10\r\n", b"\r\n"),
+        Workload::CellGet { .. } => one(b"*2\r\n$3\r\nGET\r\n$10\r\n", b"\r\n"),
+        Workload::CellPut { bytes } => one(b"*3\r\n$3\r\nSET\r\n$10\r\n", &then(&value(bytes))),
         Workload::MapPut => {
-            let put = one(b"*4\r\n$4\r\nHSET\r\n$10\r\n", b'm', &then(&value(ITEM_BYTES)));
-            put.into_iter().map(Command::with_field).collect()
+            let put = one(b"*4\r\n$4\r\nHSET\r\n$10\r\n", &then(&value(ITEM_BYTES)));
+            put.into_iter().map(RespCommand::with_field).collect()
         }
         Workload::MapGet => {
-            let get = one(b"*3\r\n$4\r\nHGET\r\n$10\r\n", b'm', b"\r\n");
-            get.into_iter().map(Command::with_field).collect()
+            let get = one(b"*3\r\n$4\r\nHGET\r\n$10\r\n", b"\r\n");
+            get.into_iter().map(RespCommand::with_field).collect()
         }
-        Workload::ListPush => vec![push()],
+        Workload::ListPush => vec![push(prefix)],
         Workload::ListPushPop => {
-            let pop = Command::new(b"*2\r\n$4\r\nRPOP\r\n$10\r\n", b'l', b"\r\n");
-            vec![push(), Command { stays: true, ..pop }]
+            let pop = RespCommand::new(b"*2\r\n$4\r\nRPOP\r\n$10\r\n", prefix, b"\r\n");
+            vec![push(prefix), RespCommand { stays: true, ..pop }]
         }
         Workload::Multiply { times } => {
             let times = times.to_string();
             let tail = format!("\r\n$2\r\n-1\r\n${}\r\n{times}\r\n", times.len());
-            let call = Command::new(b"", b'p', tail.as_bytes());
-            vec![Command { script: Some(MULTIPLY), ..call }]
+            let call = RespCommand::new(b"", prefix, tail.as_bytes());
+            vec![RespCommand { script: Some(MULTIPLY), ..call }]
         }
         Workload::CounterMultiply | Workload::VectorAdd { .. } => {
             unreachable!("`Dialect::has` says no")
         }
     };
     let items = workload.items(keys);
-    Box::new(Resp { commands, turn: 0, keys, items, order, place: (0, 0) })
+    Box::new(RespConnection { commands, turn: 0, keys, items, order, place: (0, 0) })
 }
 
-fn push() -> Command {
-    Command::new(b"*3\r\n$5\r\nLPUSH\r\n$10\r\n", b'l', &then(&value(ITEM_BYTES)))
+fn push(prefix: u8) -> RespCommand {
+    RespCommand::new(b"*3\r\n$5\r\nLPUSH\r\n$10\r\n", prefix, &then(&value(ITEM_BYTES)))
 }
 
-/// Multiplies a number so many times by a factor, as the engine's `Multiplied` does.
+/// Multiplies a number repeatedly by a factor, as the engine's `Multiplied` does.
 const MULTIPLY: &str = "\
 local value = tonumber(redis.call('GET', KEYS[1]) or '1')
 local factor, times = tonumber(ARGV[1]), tonumber(ARGV[2])
@@ -55,7 +54,7 @@ for _ = 1, times do value = value * factor end
 redis.call('SET', KEYS[1], value)
 return tostring(value)";
 
-/// What follows a key, if more follows.
+/// Returns what follows a key that a value follows.
 fn then(bulk: &[u8]) -> Vec<u8> {
     [b"\r\n", bulk].concat()
 }
@@ -69,19 +68,19 @@ fn value(bytes: usize) -> Vec<u8> {
 
 /// Commands that take turns, each with a key in it.
 #[derive(Debug)]
-struct Resp {
-    commands: Vec<Command>,
+struct RespConnection {
+    commands: Vec<RespCommand>,
     turn: usize,
     keys: u64,
-    /// How many keys are in one of Redis' keys.
+    /// How many keys are fields or items of one of Redis' keys.
     items: u64,
-    order: Keys,
+    order: KeyOrder,
     /// The key of the last command, and the field in it.
     place: (u64, u64),
 }
 
 #[derive(Debug)]
-struct Command {
+struct RespCommand {
     head: Vec<u8>,
     prefix: u8,
     /// Whether a field follows the key.
@@ -89,25 +88,26 @@ struct Command {
     tail: Vec<u8>,
     /// Whether it has the key of the command before it.
     stays: bool,
-    /// What it calls by its hash. The server tells that, and the head is made of it then.
+    /// The script that it calls by its hash. The server returns the hash, and the head is made with
+    /// it.
     script: Option<&'static str>,
 }
 
 /// SHA-1 in hexadecimal.
 const HASH_BYTES: usize = 40;
 
-impl Command {
-    fn new(head: &[u8], prefix: u8, tail: &[u8]) -> Command {
+impl RespCommand {
+    fn new(head: &[u8], prefix: u8, tail: &[u8]) -> RespCommand {
         let (head, tail) = (head.to_vec(), tail.to_vec());
-        Command { head, prefix, has_field: false, tail, stays: false, script: None }
+        RespCommand { head, prefix, has_field: false, tail, stays: false, script: None }
     }
 
-    fn with_field(self) -> Command {
-        Command { has_field: true, ..self }
+    fn with_field(self) -> RespCommand {
+        RespCommand { has_field: true, ..self }
     }
 }
 
-impl Wire for Resp {
+impl Wire for RespConnection {
     fn greet(&mut self, socket: &mut TcpStream) -> anyhow::Result<()> {
         for command in &mut self.commands {
             if let Some(script) = command.script {
@@ -137,37 +137,47 @@ impl Wire for Resp {
         out.extend_from_slice(&command.tail);
     }
 
-    fn reply(&mut self, bytes: &[u8]) -> anyhow::Result<Option<usize>> {
+    fn reply(&mut self, bytes: &[u8], _: &mut Vec<u8>) -> anyhow::Result<Option<TakenReply>> {
         let Some((line, len)) = line(bytes) else { return Ok(None) };
         match line.split_first() {
-            Some((b':' | b'+', _)) => Ok(Some(len)),
+            Some((b':' | b'+', _)) => Ok(Some(TakenReply::answer(len))),
             Some((b'$', digits)) if digits != b"-1" => {
                 let len = len + number(digits)? + 2;
-                Ok((bytes.len() >= len).then_some(len))
+                Ok((bytes.len() >= len).then_some(TakenReply::answer(len)))
             }
             _ => bail!("the server answered {}", String::from_utf8_lossy(line)),
         }
     }
 }
 
-/// A connection that asks the same of a server with one replica, and waits until that has what was asked
-/// for: `WAIT 1` behind every `batch` commands, which is the least that a pipelining client can do. The
-/// next batch goes out when the replica has the one before.
-pub(crate) fn waiting(workload: Workload, keys: u64, order: Keys, batch: usize) -> Box<dyn Wire> {
-    Box::new(Waiting { inner: wire(workload, keys, order), batch, asked: 0, answered: 0 })
+/// Makes a connection that does the same on a server with one replica, and waits until the replica
+/// has it: `WAIT 1` behind every `batch` commands, which is the least that a pipelining client can
+/// do. The next batch is sent when the replica has the one before.
+pub(crate) fn waiting(
+    workload: Workload,
+    keys: u64,
+    order: KeyOrder,
+    batch: usize,
+) -> Box<dyn Wire> {
+    Box::new(ReplicatedConnection {
+        inner: wire(workload, keys, order),
+        batch,
+        asked: 0,
+        answered: 0,
+    })
 }
 
-struct Waiting {
+struct ReplicatedConnection {
     inner: Box<dyn Wire>,
     batch: usize,
-    /// Commands of this batch that went out, and whose replies came.
+    /// How many commands of this batch were sent, and how many have their reply.
     asked: usize,
     answered: usize,
 }
 
 const WAIT: &[u8] = b"*3\r\n$4\r\nWAIT\r\n$1\r\n1\r\n$1\r\n0\r\n";
 
-impl Wire for Waiting {
+impl Wire for ReplicatedConnection {
     fn greet(&mut self, socket: &mut TcpStream) -> anyhow::Result<()> {
         self.inner.greet(socket)
     }
@@ -184,21 +194,22 @@ impl Wire for Waiting {
         }
     }
 
-    fn reply(&mut self, bytes: &[u8]) -> anyhow::Result<Option<usize>> {
-        let Some(len) = self.inner.reply(bytes)? else { return Ok(None) };
+    fn reply(&mut self, bytes: &[u8], again: &mut Vec<u8>) -> anyhow::Result<Option<TakenReply>> {
+        let Some(taken) = self.inner.reply(bytes, again)? else { return Ok(None) };
         if self.answered + 1 < self.batch {
             self.answered += 1;
-            return Ok(Some(len));
+            return Ok(Some(taken));
         }
+        let len = taken.len;
         // The last one counts when the replica has it.
         let Some((replicas, wait_len)) = line(&bytes[len..]) else { return Ok(None) };
         ensure!(replicas == b":1", "the replica has not confirmed");
         (self.asked, self.answered) = (0, 0);
-        Ok(Some(len + wait_len))
+        Ok(Some(TakenReply::answer(len + wait_len)))
     }
 }
 
-/// Gives the server a script; answers its hash.
+/// Loads a script into the server, and returns its hash.
 fn load(socket: &mut TcpStream, script: &str) -> anyhow::Result<[u8; HASH_BYTES]> {
     let len = script.len();
     let request = format!("*3\r\n$6\r\nSCRIPT\r\n$4\r\nLOAD\r\n${len}\r\n{script}\r\n");
@@ -213,31 +224,31 @@ fn load(socket: &mut TcpStream, script: &str) -> anyhow::Result<[u8; HASH_BYTES]
 
 #[cfg(test)]
 mod tests {
-    use super::super::tests::split;
+    use super::super::tests::{split, take};
     use super::*;
 
     #[test]
     fn replies_may_come_in_pieces() {
-        let mut wire = wire(Workload::CounterAdd, 10, Keys::InTurn(0));
+        let mut wire = wire(Workload::CounterAdd, 10, KeyOrder::InTurn(0));
         split(&mut *wire, b":1042\r\n");
         split(&mut *wire, b"+OK\r\n");
         split(&mut *wire, b"$5\r\na\r\nbc\r\n");
-        assert!(wire.reply(b"-ERR no\r\n").is_err());
-        assert!(wire.reply(b"$-1\r\n").is_err());
+        assert!(take(&mut *wire, b"-ERR no\r\n").is_err());
+        assert!(take(&mut *wire, b"$-1\r\n").is_err());
     }
 
     #[test]
     fn a_batch_is_answered_when_the_replica_has_it() {
-        let mut wire = waiting(Workload::CounterAdd, 10, Keys::InTurn(0), 2);
+        let mut wire = waiting(Workload::CounterAdd, 10, KeyOrder::InTurn(0), 2);
         let mut out = Vec::new();
         wire.request(&mut out);
         assert!(wire.is_ready());
         wire.request(&mut out);
         assert!(!wire.is_ready() && out.ends_with(WAIT));
-        assert_eq!(wire.reply(b":1\r\n:2").unwrap(), Some(4));
-        assert_eq!(wire.reply(b":2\r\n").unwrap(), None);
-        assert!(wire.reply(b":2\r\n:0\r\n").is_err());
-        assert_eq!(wire.reply(b":2\r\n:1\r\n").unwrap(), Some(8));
+        assert_eq!(take(&mut *wire, b":1\r\n:2").unwrap(), Some(4));
+        assert_eq!(take(&mut *wire, b":2\r\n").unwrap(), None);
+        assert!(take(&mut *wire, b":2\r\n:0\r\n").is_err());
+        assert_eq!(take(&mut *wire, b":2\r\n:1\r\n").unwrap(), Some(8));
         assert!(wire.is_ready());
     }
 
@@ -248,7 +259,7 @@ mod tests {
         let (mut server, _) = listener.accept().unwrap();
         let hash = "0123456789".repeat(4);
         write!(server, "$40\r\n{hash}\r\n").unwrap();
-        let mut wire = wire(Workload::Multiply { times: 10_000 }, 10, Keys::InTurn(7));
+        let mut wire = wire(Workload::Multiply { times: 10_000 }, 10, KeyOrder::InTurn(7));
         wire.greet(&mut socket).unwrap();
         let mut out = Vec::new();
         wire.request(&mut out);
@@ -263,20 +274,20 @@ mod tests {
     #[test]
     fn requests_are_arrays_of_bulk_strings() {
         let mut out = Vec::new();
-        wire(Workload::CounterAdd, 10, Keys::InTurn(7)).request(&mut out);
+        wire(Workload::CounterAdd, 10, KeyOrder::InTurn(7)).request(&mut out);
         assert_eq!(out, b"*2\r\n$4\r\nINCR\r\n$10\r\nc000000007\r\n");
         out.clear();
-        wire(Workload::CellPut { bytes: 2 }, 10, Keys::InTurn(7)).request(&mut out);
+        wire(Workload::CellPut { bytes: 2 }, 10, KeyOrder::InTurn(7)).request(&mut out);
         assert_eq!(out, b"*3\r\n$3\r\nSET\r\n$10\r\nv000000007\r\n$2\r\nxx\r\n");
         out.clear();
-        wire(Workload::MapPut, 3_000, Keys::InTurn(2_007)).request(&mut out);
+        wire(Workload::MapPut, 3_000, KeyOrder::InTurn(2_007)).request(&mut out);
         let put = b"*4\r\n$4\r\nHSET\r\n$10\r\nm000000002\r\n$10\r\nf000000007\r\n$16\r\n";
         assert_eq!(out, [&put[..], b"xxxxxxxxxxxxxxxx\r\n"].concat());
     }
 
     #[test]
     fn what_is_pushed_to_a_list_is_taken_from_the_same() {
-        let mut wire = wire(Workload::ListPushPop, 2_000, Keys::InTurn(999));
+        let mut wire = wire(Workload::ListPushPop, 2_000, KeyOrder::InTurn(999));
         let mut next = || {
             let mut out = Vec::new();
             wire.request(&mut out);

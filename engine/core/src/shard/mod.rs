@@ -211,7 +211,8 @@ impl Shard {
     fn count(&mut self, frame: &Frame<'_>) -> Option<u64> {
         let header = &frame.header;
         let is_common = header.op.to_be_bytes()[0] == Kind::Counter.to_wire()
-            && header.flags == 0
+            // On an object that exists, NAME_WANTED asks for nothing.
+            && header.flags & !flags::NAME_WANTED == 0
             && header.epoch == 0
             && self.watchers.is_empty();
         if !is_common {
