@@ -1,4 +1,4 @@
-//! The quick way of a counter's update, and the whole way: whichever is taken, the answer is the same.
+//! Compares the quick way of counter updates with the general one: the replies are the same.
 
 use alloc::borrow::ToOwned;
 use alloc::format;
@@ -9,7 +9,7 @@ use proptest::prelude::*;
 
 use super::script::answers;
 
-/// An update of a counter by a number, of one that may not be there, or is a flag.
+/// An update by a number of an object that is a counter, a flag, or absent.
 fn update() -> impl Strategy<Value = String> {
     let number = prop_oneof![-3_i64..4, Just(i64::MAX), Just(i64::MIN)];
     let ops = vec!["add", "fetch_add", "set", "swap", "multiply", "min", "max"];
@@ -17,7 +17,7 @@ fn update() -> impl Strategy<Value = String> {
     (object, op, number).prop_map(|(object, op, number)| format!("counter {object} {op} {number}"))
 }
 
-/// Clients ask for updates, in or out of turn, or once more; somebody else for what goes the whole way.
+/// Clients send updates with the next or another number, and retries, mixed with other ops.
 fn step() -> impl Strategy<Value = String> {
     let client = || prop::sample::select(vec!["a", "b"]);
     let turn = prop_oneof![
@@ -35,7 +35,7 @@ fn step() -> impl Strategy<Value = String> {
 }
 
 proptest! {
-    /// Somebody who waits for any object to change makes every update go the whole way.
+    /// While a request watches an object, every update goes the general way.
     #[test]
     fn both_ways_come_to_the_same(steps in prop::collection::vec(step(), 1..200)) {
         let begin = ["a counter c add 1", "b counter c add 1"].map(str::to_owned);
@@ -44,7 +44,7 @@ proptest! {
         let whole: Vec<String> = core::iter::once(watcher).chain(quick.clone()).collect();
         let ((quick, seq), (whole, whole_seq)) = (answers(&quick), answers(&whole));
         prop_assert_eq!(&quick[..], &whole[1..]);
-        // The watcher opened a session and waits.
+        // The watcher's session and its wait are two updates.
         prop_assert_eq!(seq + 2, whole_seq);
     }
 }
