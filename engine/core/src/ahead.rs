@@ -1,44 +1,47 @@
-//! Looking ahead in received bytes: what a request needs is on its way into the cache while those
-//! before it are served, so that many misses are under way at a time and few are waited for.
+//! Looking ahead in received bytes: the memory that a request needs is prefetched while earlier
+//! requests are served, so that many cache misses overlap and few stall the core.
 //!
-//! What is seen ahead was not checked and decides nothing. A lookahead only asks for memory.
+//! The requests that a lookahead sees are not validated yet, so it decides nothing: it only
+//! prefetches.
 
 use catena_protocol::Header;
 
-/// What to ask for. Each step finds its places by what the one before asked for.
+/// What to prefetch. Each step finds its addresses in the memory that the step before prefetched.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Step {
-    /// What the header tells the place of.
+    /// The table slots whose addresses follow from the header.
     Places,
-    /// What lies behind those.
+    /// The memory that these slots point to.
     Behind,
-    /// And what lies behind that.
+    /// The memory that that points to.
     Contents,
 }
 
-/// So many requests ahead of their turn: far enough for a few misses in a row, and not so far that
-/// what came is gone again, or more is asked for than a core can have under way.
+/// How many requests ahead of its turn each step looks: far enough to cover a few misses in a row,
+/// and not so far that the lines are evicted before their use, or that there are more misses than a
+/// core can have in flight.
 const STEPS: [(Step, usize); 3] = [(Step::Places, 16), (Step::Behind, 10), (Step::Contents, 5)];
 
-/// Goes through the same bytes as whoever serves them, ahead of it.
+/// A walk through the same bytes as the loop that serves them, some requests ahead of it.
 pub struct Lookahead<'a, P> {
     peek: P,
-    /// For each step, what it has not looked at, and how many requests are before that.
+    /// For each step, the bytes that it has not looked at, and the number of requests before them.
     rest: [(&'a [u8], usize); STEPS.len()],
     served: usize,
-    /// Whether any request needs more than the first step.
+    /// Whether any request so far needs more than the first step.
     goes_on: bool,
 }
 
 impl<'a, P: Fn(&'a [u8]) -> Option<(Header, usize)>> Lookahead<'a, P> {
-    /// Looks ahead in `bytes`. `peek` says what they begin with, and how long that is.
+    /// Looks ahead in `bytes`. `peek` returns the header that they begin with, and the length of
+    /// its frame.
     #[inline(always)]
     pub fn new(bytes: &'a [u8], peek: P) -> Lookahead<'a, P> {
         Lookahead { peek, rest: [(bytes, 0); STEPS.len()], served: 0, goes_on: false }
     }
 
-    /// To be called before each request is served. `expect` asks for memory, and answers whether the
-    /// request needs what a later step finds.
+    /// Looks ahead by one request; to be called before each request is served. `expect` prefetches
+    /// memory, and returns whether the request needs the later steps.
     #[inline(always)]
     pub fn advance(&mut self, mut expect: impl FnMut(Step, &Header) -> bool) {
         for ((step, distance), (rest, seen)) in STEPS.into_iter().zip(&mut self.rest) {
@@ -64,7 +67,7 @@ mod tests {
 
     use super::*;
 
-    /// A byte is a request, and says its shard.
+    /// Takes each byte as a request to the shard of that number.
     fn peek(bytes: &[u8]) -> Option<(Header, usize)> {
         let shard = ShardId(u16::from(*bytes.first()?));
         Some((Header { shard, ..Header::new(FrameKind::Request) }, 1))
@@ -99,6 +102,6 @@ mod tests {
                 step == Step::Places && header.shard.0 == 40
             });
         }
-        assert_eq!(later, 100, "both of them for all, once one needs them");
+        assert_eq!(later, 100, "both later steps see all requests, once one needs them");
     }
 }

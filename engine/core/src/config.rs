@@ -1,16 +1,16 @@
-//! Every limit of what a shard and its place in a chain hold, with the arithmetic that ties them
+//! The limits of everything that a shard and its replicas keep, with the arithmetic that ties them
 //! together.
 //!
-//! What both ends of the wire must agree on is in [`catena_protocol::limits`]; the limits of sockets,
-//! buffers and threads are the engine's. Nothing grows without a limit: a limit that is reached gives a
-//! status that says so and changes nothing.
+//! Limits that both ends of the wire must agree on are in [`catena_protocol::limits`]; limits of
+//! sockets, buffers and threads are the engine's. Nothing grows without a limit: a request that
+//! would exceed one is refused with a status that says so, and changes nothing.
 
 use catena_protocol::limits;
 
-/// Sessions a shard keeps. A new one is refused; a live one is never evicted.
+/// Sessions of a shard. Beyond that, a new one is refused; a live one is never evicted.
 pub const SESSIONS_MAX: usize = 65_536;
 
-/// Objects a shard keeps.
+/// Objects of a shard.
 pub const OBJECTS_MAX: usize = 16_777_216;
 
 /// Requests that may wait on one object.
@@ -19,68 +19,69 @@ pub const WAITERS_MAX: usize = 65_536;
 /// Bytes of a cell.
 pub const CELL_BYTES_MAX: usize = 8 * 1024 * 1024;
 
-/// Bytes of the elements of a vector or a contribution.
+/// Bytes of the elements of a vector or of a contribution to a reduction.
 pub const VECTOR_BYTES_MAX: usize = 8 * 1024 * 1024;
 
-/// Bytes of a reply that a session keeps for a retry. An update whose reply could be longer is
+/// Bytes of a reply that a session keeps for retries. An update whose reply could be longer is
 /// refused before it is applied, except for the result of a reduction, which all parties share.
 pub const STORED_REPLY_BYTES_MAX: usize = 64 * 1024;
 
-/// What an entry of the object table costs beside the object's own heap: key, value, control byte,
-/// at the table's emptiest.
+/// Bytes that an object takes in the object table, besides its own heap: key and value, when the
+/// table has the most empty slots.
 pub const OBJECT_BYTES: u64 = 72;
 
-/// What a name costs beside its bytes: its places among names and ids, and the string itself.
+/// Bytes that a name takes besides its text: its entries in the maps by name and by id, and the
+/// string's header.
 pub const NAMED_BYTES: u64 = 160;
 
-/// What it costs that an object is to be deleted: its places among ends and ids.
+/// Bytes that the time to live of an object takes: its entries in the maps by time and by id.
 pub const DATED_BYTES: u64 = 128;
 
-/// What a request that waits costs beside its place in its object and its session: its header, and
-/// its place among the deadlines.
+/// Bytes that a waiting request takes besides its entries in its object and its session: its
+/// header, and its entry among the deadlines.
 pub const WAITING_BYTES: u64 = 192;
 
-/// What a hold costs beside its place in its object: its record, and its places among the deadlines
-/// and by session.
+/// Bytes that a hold takes besides its entry in its object: its record, and its entries among the
+/// deadlines and by session.
 pub const HOLD_BYTES: u64 = 160;
 
-/// Quotas a shard keeps.
+/// Quotas of a shard.
 pub const QUOTAS_MAX: usize = 256;
 
-/// Objects that one request deletes by prefix; whoever asked goes on from there.
+/// Objects that one request deletes by prefix; the client repeats it for the rest.
 pub const DELETED_MAX: u32 = 1_024;
 
-/// Bytes of the items of a page. It has at least one, however large.
+/// Bytes of the items of a page. A page has at least one item, however large.
 pub const PAGE_BYTES_MAX: usize = 1024 * 1024;
 
-/// Lines a log keeps; the oldest make room.
+/// Lines that a log keeps; a new one replaces the oldest.
 pub const LOG_LINES_MAX: usize = 4_096;
 
-/// Entries of a shard that not all members have yet. At so many, the head takes no more updates until
-/// some are acknowledged.
+/// Entries of a shard that not all replicas have acknowledged. At this number, the head accepts no
+/// more updates until some are acknowledged.
 pub const UNCOMMITTED_MAX: u64 = 4_096;
 
-/// … or if they take so many bytes. One more entry fits, however large.
+/// Bytes of these entries, likewise. One more entry fits, however large.
 pub const UNCOMMITTED_BYTES_MAX: usize = 8 * 1024 * 1024;
 
-/// Bytes of entries in one frame to a successor, unless a single one has more: what they need fits the
-/// cache, and they fit the buffer that receives them.
+/// Bytes of entries in one frame to a successor, unless a single entry has more: what they need
+/// fits the cache, and they fit the buffer that receives them.
 pub const FORWARD_BYTES_MAX: usize = 16 * 1024;
 
-/// Bytes of acknowledged entries that a shard keeps, to compare with those of a successor whose link
-/// broke. Nobody needs to be sent them again.
+/// Bytes of acknowledged entries that a shard keeps, to compare with those of a successor after
+/// their link broke. They need not be sent again.
 pub const LOG_BYTES_KEPT: usize = 64 * 1024;
 
-/// What a session costs with the ring it begins with: itself, its place in the index and among the
-/// expiries.
+/// Bytes that a session takes with its initial ring: itself, and its entries in the index and among
+/// the expiries.
 pub const SESSION_BYTES: u64 = 320;
 
-/// How long a closed session is remembered, in milliseconds: far longer than what a client gave up
-/// on can stay unread in the engine's sockets.
+/// Milliseconds for which a closed session is remembered: far longer than requests that a client
+/// has abandoned can stay unread in the engine's sockets.
 pub const CLOSED_MS: u32 = 60_000;
 
-// A cell, a vector and a round have to fit a frame with room for the rest of the body.
+// A cell, a vector and a round must fit a frame with room for the rest of the body.
 const _: () = assert!(CELL_BYTES_MAX + 4096 <= limits::BODY_BYTES_MAX as usize);
 const _: () = assert!(VECTOR_BYTES_MAX + 4096 <= limits::BODY_BYTES_MAX as usize);
-// A barrier that is full of its parties, each waiting once.
+// All parties of a barrier can wait at once.
 const _: () = assert!(WAITERS_MAX >= limits::PARTIES_MAX as usize);

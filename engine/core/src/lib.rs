@@ -1,22 +1,23 @@
-//! The pure core of the Catena engine: shared objects, shards and chain replication as state machines.
+//! The pure core of the Catena engine: shared objects, shards and chain replication as state
+//! machines.
 //!
-//! Nothing in here blocks, sleeps, opens a socket, starts a thread or reads a clock. Events and the time
-//! come in as arguments, replies go out through an [`Outbox`](shard::Outbox), so the same events give the
-//! same state and the same replies: on a node, on its replicas, in a test, in the simulator, in the
-//! fuzzer. The compiler holds that: the crate is `no_std`, and only tests, the simulator and [`rehearse`]'s
-//! guard against panics of user-defined types are linked to `std`.
+//! Nothing in here blocks, sleeps, opens a socket, starts a thread or reads a clock. Events and the
+//! time are arguments and replies go out through an [`Outbox`](shard::Outbox). So the same events
+//! give the same state and the same replies on a node, on its replicas, in a test, in the simulator
+//! and in the fuzzer. The compiler enforces this: the crate is `no_std`, and only tests, the
+//! simulator and [`unwind`], which catches panics of user-defined types, are linked to `std`.
 //!
 //! The modules, from the bottom up; each uses only those above it:
 //!
 //! - [`time`]: logical time;
-//! - [`config`]: every limit of what a shard holds;
-//! - `objects`: the shared objects, plain state with deterministic operations;
+//! - [`config`]: the limits of everything that a shard and its replicas keep;
+//! - [`objects`]: the shared objects, plain state with deterministic operations;
 //! - [`shard`]: a slice of the object space: order, sessions, waiters, limits;
 //! - [`chain`]: which nodes hold a shard and in which order, what they forward and acknowledge;
 //! - `sim`: whole clusters in one thread, decided by a seed (feature `sim`).
 //!
-//! Programs use this crate through `catena-engine`, which drives it with sockets and threads. Its own API
-//! follows the engine's needs and is not stable.
+//! Programs use this crate through `catena-engine`, which drives it with sockets and threads. Its
+//! own API follows the engine's needs and is not stable.
 
 #![no_std]
 #![deny(unsafe_code)]

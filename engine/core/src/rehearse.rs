@@ -1,7 +1,7 @@
 //! A test for types of user-defined objects.
 
 use alloc::format;
-use alloc::string::ToString;
+
 use alloc::vec::Vec;
 use catena_protocol::rkyv::Archive;
 use catena_protocol::rkyv::util::AlignedVec;
@@ -9,18 +9,18 @@ use catena_protocol::user_type;
 
 use crate::objects::user::{Context, Object, Rejection};
 
-/// Tries whether a type keeps the promises of [`Object`], on the ops of your test.
+/// Tests whether a type keeps the promises of [`Object`], with the ops of your test.
 ///
-/// Two objects get every op, first as a read and then as an update. They have to agree on everything
-/// all the way, though one of them is replaced by what its snapshot restores after every op; nothing
-/// but `apply` may change them; a reply may be no longer than `reply_bytes_max` says, if that says
-/// anything; and snapshots that were cut short may not panic. Time passes by a millisecond an op.
+/// Two objects get every op, first as a read and then as an update, and one of them is replaced by
+/// its restored snapshot after every op. The test checks that both always agree, that only `apply`
+/// changes them, that no reply is longer than `reply_bytes_max`, if that is not 0, and that a
+/// truncated snapshot does not cause a panic. Time passes by a millisecond per op.
 ///
-/// Answers how each update ended: with the reply, or why it was rejected.
+/// Returns how each update ended: with the reply, or with the reason of its rejection.
 ///
 /// # Panics
 ///
-/// If the type breaks a promise; the message says which, and at which op.
+/// If the type breaks a promise; the message says which one, and at which op.
 ///
 /// # Example
 ///
@@ -29,48 +29,49 @@ pub fn rehearse<T: Object>(ops: &[T::Op]) -> Vec<Result<T::Reply, Rejection>> {
     let (mut one, mut other) = (T::default(), T::default());
     let mut ends = Vec::new();
     for (version, op) in (1..).zip(ops) {
-        let scene = Rehearsal { name: T::NAME, version };
+        let rehearsal = Rehearsal { name: T::NAME, version };
         let mut args = Vec::new();
         user_type::encode_args::<T>(op, &mut args).expect("the op can be archived");
         let args = aligned(&args);
-        let op = user_type::access_args::<T>(&args).expect("what was archived is an archive");
+        let op = user_type::access_args::<T>(&args).expect("an archive is valid");
 
         let before = snapshot(&one);
         let reads = [&one, &other].map(|object| object.read(op).map(|reply| archive::<T>(&reply)));
-        scene.same("what they answer to a read", &reads[0], &reads[1]);
-        scene.same("its state before and after a read", &before, &snapshot(&one));
+        rehearsal.same("the replies to a read differ", &reads[0], &reads[1]);
+        rehearsal.same("a read changes the state", &before, &snapshot(&one));
         let checks = [&one, &other].map(|object| object.check(op));
-        scene.same("whether they allow it", checks[0], checks[1]);
-        scene.same("its state before and after a check", &before, &snapshot(&one));
+        rehearsal.same("the results of `check` differ", checks[0], checks[1]);
+        rehearsal.same("`check` changes the state", &before, &snapshot(&one));
         ends.push(match checks[0] {
             Err(rejection) => Err(rejection),
-            Ok(()) => Ok(apply(&scene, &mut one, &mut other, op)),
+            Ok(()) => Ok(apply(&rehearsal, &mut one, &mut other, op)),
         });
         let after = snapshot(&one);
-        scene.same("their states", &after, &snapshot(&other));
-        scene.same("the memory they take", one.bytes(), other.bytes());
-        scene.same("what they say of themselves", one.describe(), other.describe());
+        rehearsal.same("the states differ", &after, &snapshot(&other));
+        rehearsal.same("the results of `bytes` differ", one.bytes(), other.bytes());
+        rehearsal.same("the descriptions differ", one.describe(), other.describe());
         for len in (0..after.len()).step_by(after.len() / CUTS_MAX + 1) {
-            // Whether it is refused is the type's business.
+            // A type may accept a part of its snapshot, but must not panic.
             _ = T::restore(&after[..len]);
         }
-        other = T::restore(&after).unwrap_or_else(|error| scene.fails(&error.to_string()));
-        scene.same("its state and what that restores", &after, &snapshot(&other));
+        other = T::restore(&after)
+            .unwrap_or_else(|error| rehearsal.fails(&format!("its snapshot is refused: {error}")));
+        rehearsal.same("the restored object has another snapshot", &after, &snapshot(&other));
     }
     ends
 }
 
-/// Cut snapshots that are tried, for each op.
+/// Truncated snapshots that are tried after each op.
 const CUTS_MAX: usize = 64;
 
-/// Applies an op to both, and compares.
+/// Applies an op to both objects, and compares them.
 fn apply<T: Object>(
-    scene: &Rehearsal,
+    rehearsal: &Rehearsal,
     one: &mut T,
     other: &mut T,
     op: &<T::Op as Archive>::Archived,
 ) -> T::Reply {
-    let (now_us, version) = (scene.version * 1_000, scene.version);
+    let (now_us, version) = (rehearsal.version * 1_000, rehearsal.version);
     let context = || Context { now_us, version, changed: true };
     let bytes_max = one.reply_bytes_max(op);
     let mut contexts = [context(), context()];
@@ -78,13 +79,20 @@ fn apply<T: Object>(
     let reply = one.apply(op, &mut contexts[0]);
     let other_reply = other.apply(op, &mut contexts[1]);
     let archived = archive::<T>(&reply);
-    scene.same("what they answer", &archived, &archive::<T>(&other_reply));
-    scene.same("whether they have changed", contexts[0].changed, contexts[1].changed);
+    rehearsal.same("the replies differ", &archived, &archive::<T>(&other_reply));
+    rehearsal.same("only one of two objects has changed", contexts[0].changed, contexts[1].changed);
     if !contexts[0].changed {
-        scene.same("its state, which it says is unchanged", &before, &snapshot(one));
+        rehearsal.same(
+            "the state changes although it is reported unchanged",
+            &before,
+            &snapshot(one),
+        );
     }
     if bytes_max > 0 && archived.len() > bytes_max {
-        scene.fails(&format!("it answers {} bytes, not {bytes_max} at most", archived.len()));
+        rehearsal.fails(&format!(
+            "its reply has {} bytes, `reply_bytes_max` is {bytes_max}",
+            archived.len()
+        ));
     }
     reply
 }
@@ -107,10 +115,10 @@ fn aligned(bytes: &[u8]) -> AlignedVec<16> {
     aligned
 }
 
-/// Where we are.
+/// The type on trial, and how far the rehearsal is.
 struct Rehearsal {
     name: &'static str,
-    /// Which op it is, from 1.
+    /// The number of the op, from 1.
     version: u64,
 }
 
@@ -124,6 +132,6 @@ impl Rehearsal {
 
     #[track_caller]
     fn fails(&self, how: &str) -> ! {
-        panic!("`{}` does not keep its promises at op {}: {how}", self.name, self.version)
+        panic!("the type `{}` breaks a promise at op {}: {how}", self.name, self.version)
     }
 }

@@ -1,7 +1,7 @@
-//! Catching panics of code that is not ours.
+//! Catching panics of user-defined types.
 //!
-//! `core` cannot catch a panic, so this is the one place of the crate that is linked to `std`, besides
-//! tests and the simulator's output.
+//! `core` cannot catch a panic, so this is the one place of the crate that is linked to `std`,
+//! besides tests and the simulator's output.
 
 extern crate std;
 

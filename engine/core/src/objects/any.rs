@@ -151,7 +151,7 @@ impl AnyObject {
         Err(Fault::expected(Status::WrongKind, expected, got))
     }
 
-    /// Answers a read of the object, whose version is `version`. A reply that cannot be borrowed
+    /// Executes a read of the object, whose version is `version`. A reply that cannot be borrowed
     /// from the object is put into `room`.
     pub(crate) fn read<'a>(
         &'a self,

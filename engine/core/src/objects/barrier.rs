@@ -1,15 +1,17 @@
 //! A cyclic barrier of named parties.
 //!
-//! Arrivals are names in a set, not a count: a party that arrives again changes nothing. A wait that
-//! times out takes its arrival back, unless the party also arrived without waiting.
+//! Arrivals are a set of names, not a count: a party that arrives again changes nothing. A wait
+//! that times out withdraws its arrival, unless the party also arrived without waiting.
 //!
-//! Who came once is on the roster and expected to come again, until it is dropped or others fill a
-//! generation without it.
+//! A party that has arrived once is on the roster and expected in later generations, until it is
+//! dropped or a generation is completed without it.
 //!
-//! 1. On the roster is who has arrived and who is missing; nobody is both, and only they hold seats.
-//! 2. A generation needs `parties` less those dropped, and is done once so many have arrived.
-//! 3. While somebody is dropped, roster and dropped together are at most `parties`: a party with
-//!    another name takes the place of a dropped one.
+//! 1. The roster consists of the parties that have arrived and those that are missing. No party is
+//!    both, and only they hold seats.
+//! 2. A generation needs `parties` less the dropped ones, and is complete when that many have
+//!    arrived.
+//! 3. While a party is dropped, roster and dropped parties together are at most `parties`: a party
+//!    with a new name replaces a dropped one.
 //! 4. At most `parties` have arrived, and at most `parties` others are missing.
 
 use alloc::boxed::Box;
@@ -37,18 +39,18 @@ use super::{
 #[derive(Debug, Default, Serialize, Deserialize)]
 pub(crate) struct Barrier {
     generation: u64,
-    /// How many parties there are; 0 until the first arrival says so.
+    /// The number of parties; 0 before the first arrival sets it.
     parties: u32,
-    /// What becomes of the others without one; the first arrival says that too.
+    /// What happens when a party is lost; set by the first arrival.
     #[serde(with = "loss")]
     loss: Option<Loss>,
     arrived: BTreeMap<Arc<str>, Arrived>,
-    /// Who is on the roster and has not come in this generation.
+    /// Parties on the roster that have not arrived in this generation.
     missing: BTreeSet<Arc<str>>,
-    /// Who is not waited for any more.
+    /// Parties that generations no longer wait for.
     dropped: BTreeSet<Arc<str>>,
     seats: SeatHolders<Arc<str>>,
-    /// In whose name each request waits: many may give up at once, and each is found without a search.
+    /// The party of each waiting request. An index, because many requests may time out at once.
     #[serde(skip)]
     waiters: BTreeMap<WaiterId, Arc<str>>,
     /// Why the barrier is broken, until a reset.
@@ -58,11 +60,11 @@ pub(crate) struct Barrier {
 /// One party's arrival in the current generation.
 #[derive(Debug, Default, Serialize, Deserialize)]
 struct Arrived {
-    /// Arrived without waiting: stays whatever happens to waiters.
+    /// It arrived without waiting, so the arrival stays when its waits end.
     firm: bool,
-    /// Was expected when it came.
+    /// It was on the roster, or dropped, before it arrived.
     known: bool,
-    /// Is past its deadline since: counts in this generation, and is dropped from the next.
+    /// Its deadline has passed since: it counts in this generation and is dropped from the next.
     leaving: bool,
     waiters: BTreeSet<WaiterId>,
 }
@@ -101,8 +103,8 @@ impl ObjectKind for Barrier {
             BarrierOp::Arrive(arrival) => self.arrive(&arrival, false, turn),
             BarrierOp::ArriveAndWait(arrival) => self.arrive(&arrival, true, turn),
             BarrierOp::Reset => {
-                self.send_away("the barrier was reset", turn);
-                // All parties are needed again, those dropped included.
+                self.break_waits("the barrier was reset", turn);
+                // All parties are needed again, including dropped ones.
                 self.missing.append(&mut self.dropped);
                 self.seats.clear(turn);
                 self.broken = None;
@@ -117,25 +119,24 @@ impl ObjectKind for Barrier {
         }
     }
 
-    /// Works out what a snapshot leaves out, and refuses what no barrier holds.
     fn complete_restored(&mut self, _seq: u64) -> Result<(), RestoreError> {
         check(self.parties <= PARTIES_MAX, "a barrier has too many parties")?;
         let (arrived, missing, dropped) = (&self.arrived, &self.missing, &self.dropped);
         let most = [arrived.len(), missing.len(), dropped.len()].into_iter().max().unwrap_or(0);
-        check(most <= self.parties as usize, "more than the parties come to a barrier")?;
+        check(most <= self.parties as usize, "a barrier has more names than parties")?;
         let is_once = missing.iter().all(|name| !arrived.contains_key(name))
             && dropped.iter().all(|name| !arrived.contains_key(name) && !missing.contains(name));
-        check(is_once, "a party is in two places")?;
+        check(is_once, "a party of a barrier is listed twice")?;
         let mut names = arrived.keys().chain(missing).chain(dropped);
         let is_name = |name: &Arc<str>| (1..=PARTY_BYTES_MAX).contains(&name.len());
-        check(names.all(is_name), "the name of a party is none")?;
+        check(names.all(is_name), "the name of a party is empty or too long")?;
         self.seats.complete_restored()?;
         let is_known = |name: &Arc<str>| arrived.contains_key(name) || missing.contains(name);
-        check(self.seats.parties().all(is_known), "somebody has a seat who takes no part")?;
+        check(self.seats.parties().all(is_known), "a party that is not on the roster has a seat")?;
         for (party, arrived) in &self.arrived {
             for waiter in &arrived.waiters {
                 let before = self.waiters.insert(*waiter, party.clone());
-                check(before.is_none(), "a request waits for two parties")?;
+                check(before.is_none(), "a request waits for two parties of a barrier")?;
             }
         }
         Ok(())
@@ -148,7 +149,7 @@ impl SharedObject for Barrier {
     }
 
     fn bytes(&self) -> u64 {
-        // A name, what is known of the party, and the tree around it.
+        // A name and the state of its party, with their share of the tree.
         const NAME_BYTES: usize = 112;
         const WAITER_BYTES: usize = 48;
         let names = self.arrived.len() + self.missing.len() + self.dropped.len();
@@ -165,12 +166,12 @@ impl SharedObject for Barrier {
         self.seats.holds()
     }
 
-    /// Forgets a waiter and, if nothing else holds it, its party's arrival.
+    /// Removes a waiter and, unless another wait or a firm arrival keeps it, its party's arrival.
     fn cancel(&mut self, waiter: WaiterId, turn: &mut Turn<'_>) -> Missing {
-        // Who is missing is said from the point of view of the one that waited.
+        // The parties that were missing while it waited, so before its own arrival is withdrawn.
         let missing = self.who_is_missing();
-        let party = self.waiters.remove(&waiter).expect("a waiter waits in some name");
-        let arrived = self.arrived.get_mut(&party).expect("whoever waits has arrived");
+        let party = self.waiters.remove(&waiter).expect("a waiter waits for a party");
+        let arrived = self.arrived.get_mut(&party).expect("the party of a waiter has arrived");
         arrived.waiters.remove(&waiter);
         if arrived.waiters.is_empty() && !arrived.firm {
             let arrived = core::mem::take(arrived);
@@ -182,10 +183,10 @@ impl SharedObject for Barrier {
         missing
     }
 
-    /// Takes back a seat that is not held any more, and does about it what was agreed.
-    fn lose(&mut self, hold: HoldId, why: LossCause, turn: &mut Turn<'_>) {
+    /// Frees a seat, and does what the parties agreed on for this case.
+    fn lose(&mut self, hold: HoldId, cause: LossCause, turn: &mut Turn<'_>) {
         let (party, _) = self.seats.lose(hold);
-        if self.loss == Some(Loss::Break) && why == LossCause::Expired && self.broken.is_none() {
+        if self.loss == Some(Loss::Break) && cause == LossCause::Expired && self.broken.is_none() {
             return self.break_up(&format!("party {party} is past its deadline"), turn);
         }
         self.time_out(&party, turn);
@@ -251,7 +252,7 @@ impl Barrier {
         applied
     }
 
-    /// Makes room for a party that has not arrived yet.
+    /// Makes room for a party that has not arrived yet in this generation.
     fn come(&mut self, party: &str) -> (Arc<str>, Arrived) {
         let known = self.missing.take(party).or_else(|| self.dropped.take(party));
         if let Some(party) = known {
@@ -263,8 +264,8 @@ impl Barrier {
         (party.into(), Arrived::default())
     }
 
-    /// Lets a party that comes for a past generation have its seat: it is going to come for this one.
-    /// One that nobody expects is only answered.
+    /// Gives a party that arrives for a past generation its seat, because it is expected in this
+    /// generation; a party that is neither on the roster nor dropped is not.
     fn come_late(&mut self, party: &str, terms: SeatTerms, turn: &mut Turn<'_>) {
         if self.broken.is_some() {
             return turn.unchanged();
@@ -284,10 +285,10 @@ impl Barrier {
         }
     }
 
-    /// Ends a generation that all have come to, and begins the next. Answers what they are told.
+    /// Ends a complete generation and begins the next. Returns the reply to all that waited.
     fn complete(&mut self, turn: &mut Turn<'_>) -> StoredReply {
         let answer = turn.store(&Reply::Number(self.generation));
-        // Others have come in their place.
+        // Other parties have replaced them.
         for party in core::mem::take(&mut self.missing) {
             self.seats.leave(&party, turn);
         }
@@ -307,12 +308,12 @@ impl Barrier {
     }
 
     fn break_up(&mut self, reason: &str, turn: &mut Turn<'_>) {
-        self.send_away(reason, turn);
+        self.break_waits(reason, turn);
         self.broken = Some(reason.into());
     }
 
-    /// Clears the generation; whoever waits in it gets `Broken`.
-    fn send_away(&mut self, reason: &str, turn: &mut Turn<'_>) {
+    /// Withdraws all arrivals of the generation; requests that wait for it get `Broken`.
+    fn break_waits(&mut self, reason: &str, turn: &mut Turn<'_>) {
         let answer = StoredReply::refusal(&Refusal::Broken(reason.into()));
         self.waiters.clear();
         while let Some((party, mut arrived)) = self.arrived.pop_first() {
@@ -321,31 +322,31 @@ impl Barrier {
         }
     }
 
-    /// Takes back an arrival that is not in the table any more.
+    /// Withdraws an arrival that was removed from the table.
     fn withdraw(&mut self, party: Arc<str>, arrived: &Arrived, turn: &mut Turn<'_>) {
         match arrived {
-            Arrived { leaving: true, .. } => self.strike_off(party),
-            // I4: without room among the parties, one that is new takes another's place.
+            Arrived { leaving: true, .. } => self.drop_unless_replaced(party),
+            // Invariant 4: a new party has no place on a full roster.
             Arrived { known: false, .. } if self.is_full() => self.seats.leave(&party, turn),
             _ => _ = self.missing.insert(party),
         }
     }
 
-    /// Notes that a party that was on the roster is not waited for any more. If the roster is full
-    /// without it, others had come in its place.
-    fn strike_off(&mut self, party: Arc<str>) {
+    /// Drops a party that was removed from the roster, unless the roster is full without it: then
+    /// others have replaced it.
+    fn drop_unless_replaced(&mut self, party: Arc<str>) {
         if !self.is_full() {
             self.dropped.insert(party);
         }
     }
 
-    /// Whether all parties have a name.
+    /// Returns whether the names of all parties are known.
     fn is_full(&self) -> bool {
         let named = self.arrived.len() + self.missing.len() + self.dropped.len();
         named >= self.parties as usize
     }
 
-    /// How many have to arrive in this generation.
+    /// Returns the number of arrivals that complete this generation.
     fn needed(&self) -> usize {
         self.parties as usize - self.dropped.len()
     }
@@ -370,7 +371,7 @@ impl Barrier {
             return;
         }
         self.missing.remove(&party);
-        self.strike_off(party);
+        self.drop_unless_replaced(party);
         if !self.arrived.is_empty() && self.arrived.len() == self.needed() {
             self.complete(turn);
         }

@@ -1,8 +1,8 @@
 //! The byte strings of maps, sets and lists.
 //!
-//! 1. A short one lies in the table itself: it costs no allocation, and comparing it follows no pointer.
-//! 2. What one costs follows from its length alone, so two copies of an object cost the same.
-//! 3. They are ordered as their bytes are, so that a table of them is searched with a slice.
+//! 1. A short one is inline: it needs no allocation, and comparing it follows no pointer.
+//! 2. The memory of one depends on its length alone, so all replicas of an object count the same.
+//! 3. They are ordered like their bytes, so that a table of them can be searched with a slice.
 
 use core::borrow::Borrow;
 use core::ops::Deref;
@@ -16,13 +16,13 @@ use super::state::Blob;
 #[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct ByteString(SmallVec<[u8; INLINE_BYTES]>);
 
-/// The longest that needs no allocation: a number, a hash or a short name, but no UUID as text.
+/// The longest one without an allocation: a number, a hash or a short name, but not a UUID as text.
 const INLINE_BYTES: usize = 24;
 
 const _: () = assert!(size_of::<ByteString>() == 32, "two of them fill a cache line");
 
 impl ByteString {
-    /// Becomes these bytes, in the memory that it has if they are as many as before.
+    /// Replaces the bytes, in place if their number stays the same.
     pub(super) fn set(&mut self, bytes: &[u8]) {
         if self.len() == bytes.len() {
             self.0.copy_from_slice(bytes);
@@ -31,7 +31,7 @@ impl ByteString {
         }
     }
 
-    /// What it takes beside its place in the table, in bytes.
+    /// Returns the heap that it takes, in bytes.
     pub(super) fn heap_bytes(&self) -> u64 {
         if self.len() > INLINE_BYTES { self.len() as u64 } else { 0 }
     }
@@ -39,7 +39,7 @@ impl ByteString {
 
 impl From<&[u8]> for ByteString {
     fn from(bytes: &[u8]) -> ByteString {
-        // Copy 1 of 1: the frame's buffer is reused for the next read, the object stays.
+        // The only copy of the bytes: the frame's buffer is reused for the next read.
         ByteString(SmallVec::from_slice(bytes))
     }
 }

@@ -1,4 +1,4 @@
-//! Bytes; compared and exchanged by the object's version or by value, or guarded by tokens.
+//! Bytes with compare-and-swap by version or value, and with fencing tokens.
 
 use alloc::format;
 use alloc::vec::Vec;
@@ -13,12 +13,12 @@ use super::{Applied, Description, Turn, check_len, check_stored};
 use crate::config::CELL_BYTES_MAX;
 use crate::prefetch::{LINE_BYTES, prefetch};
 
-/// A cell; empty until somebody writes it. Its memory is reused from write to write.
+/// A cell; empty before the first write. Writes reuse its memory.
 #[derive(Debug, Default, Serialize, Deserialize)]
 pub(crate) struct Cell {
     #[serde(with = "roomy_bytes")]
     bytes: Vec<u8>,
-    /// The highest fencing token that came with a write.
+    /// The highest fencing token of a write.
     fence: u64,
 }
 
@@ -55,7 +55,7 @@ impl ObjectKind for Cell {
         };
         check_len(len_after, CELL_BYTES_MAX)?;
         match op {
-            // The old bytes are the reply, and the session has to keep it.
+            // The reply is the old bytes, and the session has to keep it.
             CellOp::Swap { .. } => Ok(check_stored(self.bytes.len())?),
             CellOp::SetWithToken { token, .. } => Ok(check_token(self.fence, *token)?),
             _ => Ok(()),
@@ -99,7 +99,6 @@ impl ObjectKind for Cell {
         }
     }
 
-    /// Refuses what no cell holds.
     fn complete_restored(&mut self, _seq: u64) -> Result<(), RestoreError> {
         check(self.bytes.len() <= CELL_BYTES_MAX, "a cell is too large")
     }
@@ -118,7 +117,7 @@ impl SharedObject for Cell {
         prefetch(self, 1);
     }
 
-    /// Begins to load the first bytes into the cache; the cpu sees by itself where that leads.
+    /// Prefetches the first bytes; the cpu's own prefetcher loads the rest.
     fn prefetch_contents(&self) {
         if let Some(first) = self.bytes.first() {
             prefetch(first, self.bytes.len().div_ceil(LINE_BYTES).min(4));
@@ -137,12 +136,12 @@ impl Cell {
     }
 
     fn replace(&mut self, bytes: &[u8]) {
-        // A cell that shrank a lot gives its memory back.
+        // A cell that shrinks a lot frees memory.
         if bytes.len() < self.bytes.capacity() / 4 {
             self.bytes = Vec::with_capacity(bytes.len());
         }
         self.bytes.clear();
-        // Copy 1 of 1: the frame's buffer is reused for the next read, the object stays.
+        // The only copy of the bytes: the frame's buffer is reused for the next read.
         self.bytes.extend_from_slice(bytes);
     }
 }
@@ -151,8 +150,8 @@ fn index(at: u64) -> usize {
     usize::try_from(at).expect("was compared with a length")
 }
 
-/// Refuses a write whose token is older than one that came before: whoever it was given to has lost
-/// what it stood for.
+/// Refuses a write whose fencing token is older than that of an earlier write: its client has lost
+/// the lock that the token is of.
 pub(super) fn check_token(fence: u64, token: u64) -> Result<(), Fault> {
     if token >= fence {
         return Ok(());

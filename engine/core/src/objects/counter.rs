@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::kind::{Growth, ObjectKind, SharedObject};
 use super::{Applied, Description, Turn};
 
-/// A counter; 0 until somebody changes it.
+/// A counter; 0 before the first update.
 #[derive(Debug, Default, Serialize, Deserialize)]
 pub(crate) struct Counter {
     value: i64,
@@ -39,7 +39,7 @@ impl ObjectKind for Counter {
         match *op {
             CounterOp::CompareAndSwap { expected, .. } => {
                 let before = self.value;
-                self.value = self.after(op).expect("it is the old or the new one");
+                self.value = self.after(op).expect("a swap cannot overflow");
                 let swapped = before == expected;
                 if !swapped {
                     turn.unchanged();
@@ -66,7 +66,8 @@ impl SharedObject for Counter {
 }
 
 impl Counter {
-    /// Applies an update that is answered by a number. `None` if it is not, or if it was refused.
+    /// Checks and applies an update whose reply is a number. `None` if the reply is not a number,
+    /// or the update would overflow.
     #[inline(always)]
     pub(super) fn count(&mut self, op: &CounterOp) -> Option<u64> {
         if matches!(op, CounterOp::CompareAndSwap { .. }) {
@@ -81,7 +82,7 @@ impl Counter {
         Some(answer.cast_unsigned())
     }
 
-    /// The value the op leads to; `None` if it does not fit.
+    /// Returns the value after an op; `None` if it overflows.
     #[inline(always)]
     fn after(&self, op: &CounterOp) -> Option<i64> {
         match *op {

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::kind::{Growth, ObjectKind, SharedObject};
 use super::{Applied, Description, Turn};
 
-/// A flag; false until somebody changes it.
+/// A flag; false before the first update.
 #[derive(Debug, Default, Serialize, Deserialize)]
 pub(crate) struct Flag {
     value: bool,

@@ -1,4 +1,4 @@
-//! A value that is set once, and those who wait for it.
+//! A value that is set once, and the requests that wait for it.
 
 use alloc::boxed::Box;
 use alloc::collections::BTreeSet;
@@ -19,7 +19,7 @@ use super::{
 };
 use crate::config::CELL_BYTES_MAX;
 
-/// A future; pending until somebody sets or cancels it, and then as it is for good.
+/// A future; pending until it is set or cancelled, which is final.
 #[derive(Debug, Default, Serialize, Deserialize)]
 pub(crate) struct Future {
     state: FutureState,
@@ -30,7 +30,7 @@ pub(crate) struct Future {
 enum FutureState {
     #[default]
     Pending,
-    /// The answer for whoever asks: all share its bytes.
+    /// All replies share the bytes of `answer`.
     Set {
         #[serde(with = "blob")]
         value: Box<[u8]>,
@@ -38,7 +38,7 @@ enum FutureState {
         #[serde(skip, default = "unknown")]
         answer: StoredReply,
     },
-    /// Why there will be no value.
+    /// The reason of the cancellation.
     Cancelled(Box<str>),
 }
 
@@ -106,21 +106,22 @@ impl ObjectKind for Future {
                         self.waiters.insert(turn.waiter);
                         Applied::Parked
                     }
-                    FutureState::Cancelled(_) => unreachable!("was refused"),
+                    FutureState::Cancelled(_) => {
+                        unreachable!("the check refuses a cancelled future")
+                    }
                 }
             }
             FutureOp::State | FutureOp::Peek => unreachable!("a read is not applied"),
         }
     }
 
-    /// Works out what a snapshot leaves out, and refuses what no future holds.
     fn complete_restored(&mut self, _seq: u64) -> Result<(), RestoreError> {
         if let FutureState::Set { value, answer } = &mut self.state {
             check(value.len() <= CELL_BYTES_MAX, "a future is too large")?;
             *answer = StoredReply::of(&Reply::Value(Some(value)), &mut Vec::new());
         }
         let may_wait = matches!(self.state, FutureState::Pending);
-        check(may_wait || self.waiters.is_empty(), "somebody waits for what is there")
+        check(may_wait || self.waiters.is_empty(), "a request waits for a future that is completed")
     }
 }
 
@@ -147,7 +148,6 @@ impl SharedObject for Future {
         self.waiters.iter().copied().collect()
     }
 
-    /// Forgets a waiter.
     fn cancel(&mut self, waiter: WaiterId, turn: &mut Turn<'_>) -> Missing {
         turn.unchanged();
         self.waiters.remove(&waiter);
@@ -155,7 +155,7 @@ impl SharedObject for Future {
     }
 }
 
-/// The answer of a future that is not completed yet.
+/// A placeholder until `complete_restored` computes the answer.
 fn unknown() -> StoredReply {
     StoredReply::Word(0)
 }

@@ -1,9 +1,9 @@
-//! What sessions hold of objects: permits, locks, claims, seats; and when they lose it.
+//! Holds: the permits, locks, claims and seats that sessions have of objects, and when they end.
 //!
-//! A hold is a record like a waiter: the object keeps its [`HoldId`], the shard knows whose it is and
-//! until when. It ends when the object lets go of it, when its time is up, or with its session,
-//! whichever comes first. Nobody has to be heard from in between, so a function that dies lets go of
-//! what it held when it could not have been running any more.
+//! The object keeps the [`HoldId`]; the shard keeps the session and the deadline. A hold ends when
+//! the object ends it, at its deadline, or with its session, whichever comes first. There are no
+//! heartbeats: a function that dies loses its holds at a deadline by which it cannot be running any
+//! more.
 
 use alloc::collections::{BTreeMap, BTreeSet};
 
@@ -13,14 +13,14 @@ use super::HoldId;
 use crate::config::HOLD_BYTES;
 use crate::time::Time;
 
-/// One thing that a session holds.
+/// One hold.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Hold {
-    /// Of which object.
+    /// The object.
     pub(crate) object: ObjectId,
-    /// Whose it is.
+    /// The session that has it.
     pub(crate) session: u64,
-    /// When it ends; `None` if only with its session.
+    /// Its deadline; `None` if it ends only with its session.
     pub(crate) until: Option<Time>,
 }
 
@@ -28,10 +28,10 @@ pub(crate) struct Hold {
 #[derive(Debug, Default)]
 pub(crate) struct Holds {
     taken: BTreeMap<HoldId, ListedHold>,
-    /// The id the next one gets; none is used again.
+    /// The id of the next hold. Ids are never reused.
     next: HoldId,
-    /// When to look whether a hold is over: at its end as it was known when it was put here, or
-    /// before. A seat is held for longer in every round, and most rounds then change nothing here.
+    /// When to check whether a hold has ended: at its deadline or earlier. A deadline that moves
+    /// back is not updated here until then, because a seat is extended in every round.
     deadlines: BTreeSet<(Time, HoldId)>,
     by_session: BTreeSet<(u64, HoldId)>,
 }
@@ -39,7 +39,7 @@ pub(crate) struct Holds {
 #[derive(Debug)]
 struct ListedHold {
     hold: Hold,
-    /// Under which end it stands among the deadlines; never later than its own.
+    /// Its entry among the deadlines; never later than its deadline.
     listed: Option<Time>,
 }
 
@@ -51,29 +51,29 @@ impl Holds {
         id
     }
 
-    /// Puts a hold back under the id it had.
+    /// Restores a hold under its id.
     pub(crate) fn put_back(&mut self, id: HoldId, hold: Hold) {
         self.taken.insert(id, ListedHold { hold, listed: hold.until });
         self.by_session.insert((hold.session, id));
         self.deadlines.extend(hold.until.map(|until| (until, id)));
     }
 
-    /// The id the next one gets.
+    /// Returns the id of the next hold.
     pub(crate) fn next_id(&self) -> HoldId {
         self.next
     }
 
-    /// Lets the next one have this id.
+    /// Sets the id of the next hold.
     pub(crate) fn go_on_from(&mut self, next: HoldId) {
         self.next = next;
     }
 
-    /// All of them, in the order of their ids.
+    /// Iterates over all holds in the order of their ids.
     pub(crate) fn iter(&self) -> impl Iterator<Item = (HoldId, Hold)> {
         self.taken.iter().map(|(id, taken)| (*id, taken.hold))
     }
 
-    /// A hold, if there is one of this id.
+    /// Returns the hold with an id, if there is one.
     pub(crate) fn find(&self, id: HoldId) -> Option<Hold> {
         self.taken.get(&id).map(|taken| taken.hold)
     }
@@ -88,9 +88,9 @@ impl Holds {
         hold
     }
 
-    /// Moves the end of a hold.
+    /// Moves the deadline of a hold.
     pub(crate) fn extend(&mut self, id: HoldId, until: Option<Time>) {
-        let taken = self.taken.get_mut(&id).expect("an object keeps what is held");
+        let taken = self.taken.get_mut(&id).expect("a hold of an object exists");
         taken.hold.until = until;
         match (taken.listed, until) {
             (None, None) => {}
@@ -105,9 +105,9 @@ impl Holds {
         }
     }
 
-    /// Gives a hold to a session, which may be the one that has it, with a new end.
+    /// Gives a hold to a session, which may be the one that has it, with a new deadline.
     pub(crate) fn hand_over(&mut self, id: HoldId, session: u64, until: Option<Time>) {
-        let taken = self.taken.get_mut(&id).expect("an object keeps what is held");
+        let taken = self.taken.get_mut(&id).expect("a hold of an object exists");
         let before = core::mem::replace(&mut taken.hold.session, session);
         if before != session {
             self.by_session.remove(&(before, id));
@@ -124,24 +124,24 @@ impl Holds {
         self.taken.len()
     }
 
-    /// Memory they take here, in bytes, near enough for a budget.
+    /// Returns the memory that the holds take here, in bytes, near enough for a budget.
     pub(crate) fn bytes(&self) -> u64 {
         self.taken.len() as u64 * HOLD_BYTES
     }
 
-    /// When to look for holds that are over.
+    /// Returns when to check for holds that have ended.
     pub(crate) fn next_due(&self) -> Option<Time> {
         self.deadlines.first().map(|(listed, _)| *listed)
     }
 
-    /// A hold whose time is up, and when it was. Those that were made longer since they were put among
-    /// the deadlines are put back with their new end.
+    /// Returns the hold with the earliest deadline that has passed, and the deadline. Entries of
+    /// holds that were extended are moved to their new deadlines.
     pub(crate) fn first_due(&mut self, now: Time) -> Option<(Time, HoldId)> {
         while let Some((listed, id)) = self.deadlines.first().copied() {
             if listed > now {
                 return None;
             }
-            let taken = self.taken.get_mut(&id).expect("a deadline is a hold's");
+            let taken = self.taken.get_mut(&id).expect("a deadline has a hold");
             if taken.hold.until == Some(listed) {
                 return Some((listed, id));
             }
@@ -152,22 +152,22 @@ impl Holds {
         None
     }
 
-    /// A hold of a session, the one it took last of those that are left: what was taken off the front
-    /// of something goes back in the order in which it lay there.
+    /// Returns the newest hold of a session: items that were claimed from the front of a list go
+    /// back in their former order.
     pub(crate) fn last_of(&self, session: u64) -> Option<HoldId> {
         let of_session = (session, HoldId(0))..=(session, HoldId(u64::MAX));
         self.by_session.range(of_session).next_back().map(|(_, id)| *id)
     }
 
-    /// The indices say what the holds say; for debugging.
+    /// Checks that the indices match the holds; for debugging.
     pub(crate) fn check_invariants(&self) {
         assert_eq!(self.by_session.len(), self.taken.len(), "every hold has a session");
         let listed = |taken: &&ListedHold| taken.listed.is_some();
         let dated = self.taken.values().filter(listed).count();
-        assert_eq!(self.deadlines.len(), dated, "every end is expected");
+        assert_eq!(self.deadlines.len(), dated, "every deadline is listed");
         for ListedHold { hold, listed } in self.taken.values() {
             let is_in_time = hold.until.is_none_or(|until| listed.is_some_and(|at| at <= until));
-            assert!(is_in_time, "{hold:?} is looked at in time: {listed:?}");
+            assert!(is_in_time, "{hold:?} is checked in time: {listed:?}");
         }
     }
 }

@@ -20,7 +20,7 @@ pub(super) trait ObjectKind: SharedObject + Default {
         Growth::Body
     }
 
-    /// Answers a read of the object, whose version is `version`; changes nothing.
+    /// Executes a read of the object, whose version is `version`; changes nothing.
     fn read(&self, op: &Self::Op<'_>, version: u64) -> Result<Reply<'_>, Refusal>;
 
     /// Decides whether an update can be applied; changes nothing.
@@ -89,6 +89,6 @@ pub(crate) enum Growth {
     None,
     /// As much as its body.
     Body,
-    /// As much as its body, which has so many items, and what each of them costs in a table.
+    /// As much as its body, which has so many items, and the table entries of the items.
     Items(usize),
 }

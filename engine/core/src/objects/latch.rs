@@ -1,4 +1,4 @@
-//! A latch: opens for good once enough named parties have counted down.
+//! A latch: opens for good when all its named parties have counted down.
 
 use alloc::boxed::Box;
 use alloc::collections::BTreeSet;
@@ -14,12 +14,12 @@ use super::kind::{ObjectKind, SharedObject};
 use super::state::check;
 use super::{Applied, Description, Turn, WAITER_BYTES, WaiterId, check_seat, check_waiters};
 
-/// A latch; unknown until somebody says how many parties open it.
+/// A latch; without parties before the first op says how many open it.
 #[derive(Debug, Default, Serialize, Deserialize)]
 pub(crate) struct Latch {
-    /// How many open it; 0 until the first op says so.
+    /// The number of parties that open it; 0 before the first op.
     parties: u32,
-    /// Who counted down, while it is closed.
+    /// The parties that have counted down, while it is closed.
     counted: BTreeSet<Box<str>>,
     open: bool,
     waiters: BTreeSet<WaiterId>,
@@ -85,11 +85,13 @@ impl ObjectKind for Latch {
         }
     }
 
-    /// Refuses what no latch holds.
     fn complete_restored(&mut self, _seq: u64) -> Result<(), RestoreError> {
         let Latch { parties, counted, open, waiters } = self;
         let is_over = *open && !(counted.is_empty() && waiters.is_empty());
-        check(!is_over && counted.len() <= *parties as usize, "a latch counts what it should not")
+        check(
+            !is_over && counted.len() <= *parties as usize,
+            "a latch has too many parties, or is open and has waiters or parties",
+        )
     }
 }
 
@@ -105,7 +107,7 @@ impl SharedObject for Latch {
     }
 
     fn bytes(&self) -> u64 {
-        // A name and the tree around it.
+        // A name with its share of the tree.
         const NAME_BYTES: usize = 96;
         let names = self.counted.len() * NAME_BYTES;
         (size_of::<Latch>() + names + self.waiters.len() * WAITER_BYTES) as u64
@@ -115,7 +117,6 @@ impl SharedObject for Latch {
         self.waiters.iter().copied().collect()
     }
 
-    /// Forgets a waiter.
     fn cancel(&mut self, waiter: WaiterId, turn: &mut Turn<'_>) -> Missing {
         turn.unchanged();
         self.waiters.remove(&waiter);

@@ -1,7 +1,8 @@
-//! Byte strings in a row, and a queue of work for those who wait for some.
+//! A list of byte strings, which also serves as a work queue.
 //!
-//! An item can be taken for good, or claimed: then it is only lent, and comes back to the front if
-//! whoever has it dies before saying that it is done. Who waits first is served first.
+//! An item can be taken, or claimed: a claimed item is removed once the client reports it done, and
+//! returns to the front if the client fails before that. Requests that wait for items are served in
+//! order.
 
 use alloc::collections::{BTreeSet, VecDeque};
 use alloc::format;
@@ -23,27 +24,27 @@ use super::{
     WaiterId, check_len, check_waiters, page_is_full,
 };
 
-/// A list; empty until somebody puts something in it.
+/// A list; empty before the first update.
 #[derive(Debug, Default, Serialize, Deserialize)]
 pub(crate) struct List {
     items: VecDeque<ByteString>,
-    /// What the items take, claimed ones included, in bytes.
+    /// Bytes that the items take, including claimed ones.
     #[serde(skip)]
     item_bytes: u64,
     claims: TokenGrants<ByteString>,
     queue: WaitQueue<Want>,
 }
 
-/// What a request in line wants.
+/// What a waiting request wants.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 enum Want {
-    /// An item for good.
+    /// To take an item.
     Item,
-    /// An item on loan.
+    /// To claim an item.
     Claim,
 }
 
-/// What an item costs in the table, near enough.
+/// Bytes that an item takes in the table, near enough.
 const ITEM_BYTES: u64 = 48;
 
 impl ObjectKind for List {
@@ -205,7 +206,6 @@ impl ObjectKind for List {
         }
     }
 
-    /// Works out what a snapshot leaves out, and refuses what no list holds. `seq` is the shard's.
     fn complete_restored(&mut self, seq: u64) -> Result<(), RestoreError> {
         self.claims.complete_restored(seq)?;
         self.queue.complete_restored(seq)?;
@@ -213,7 +213,7 @@ impl ObjectKind for List {
             Want::Item => hold.is_none(),
             Want::Claim => hold.is_some(),
         });
-        check(claims_hold, "a claim holds, and nothing else does")?;
+        check(claims_hold, "a waiting claim of a list has no hold, or another request has one")?;
         let claimed = self.claims.iter().map(|(_, _, item)| item);
         for item in self.items.iter().chain(claimed) {
             check(item.len() <= ITEM_BYTES_MAX, "an item is too large")?;
@@ -252,7 +252,6 @@ impl SharedObject for List {
         self.claims.holds().chain(self.queue.holds()).collect()
     }
 
-    /// Forgets a waiter.
     fn cancel(&mut self, waiter: WaiterId, turn: &mut Turn<'_>) -> Missing {
         if let Some(hold) = self.queue.cancel(waiter).hold {
             turn.let_go(hold);
@@ -261,8 +260,8 @@ impl SharedObject for List {
         Missing::default()
     }
 
-    /// Puts back what whoever claimed it did not get done.
-    fn lose(&mut self, hold: HoldId, _why: LossCause, turn: &mut Turn<'_>) {
+    /// Returns an item that was not reported done to the front.
+    fn lose(&mut self, hold: HoldId, _cause: LossCause, turn: &mut Turn<'_>) {
         match self.claims.lose(hold) {
             Some(item) => {
                 self.items.push_front(item);
@@ -270,7 +269,8 @@ impl SharedObject for List {
             }
             None => {
                 turn.unchanged();
-                let waiting = self.queue.lose(hold).expect("a hold is a claim or a place in line");
+                let waiting =
+                    self.queue.lose(hold).expect("a hold is of a claim or of a waiting request");
                 let answer = StoredReply::refusal(&Refusal::Timeout(Missing::default()));
                 turn.release([waiting.waiter], &answer);
             }
@@ -293,7 +293,7 @@ impl List {
         Reply::Page { at: from as u64, more, items: PageItems::Owned(page) }
     }
 
-    /// Takes the last place in line, which changes nothing of the list.
+    /// Enqueues the request, which does not change the list.
     fn wait(&mut self, hold: Option<HoldId>, wants: Want, turn: &mut Turn<'_>) -> Applied {
         self.queue.push(turn.version, QueuedRequest { waiter: turn.waiter, hold, wants });
         turn.unchanged();
@@ -305,7 +305,7 @@ impl List {
         self.items.get(at).map(|item| &**item)
     }
 
-    /// Puts an item somewhere, and serves whoever waits for one.
+    /// Inserts an item, and serves requests that wait for one.
     fn put(&mut self, at: usize, bytes: &[u8], turn: &mut Turn<'_>) -> Applied {
         self.add(at, bytes.into());
         self.serve(turn);
@@ -324,14 +324,14 @@ impl List {
         Some(item)
     }
 
-    /// Gives memory back when the list was much longer once.
+    /// Frees memory if the list was once much longer.
     fn shrink(&mut self) {
         if self.items.len() < self.items.capacity() / 8 {
             self.items.shrink_to(self.items.len() * 2);
         }
     }
 
-    /// Removes an item and answers it, if there is one.
+    /// Removes an item, if there is one, and replies with it.
     fn take(&mut self, at: Option<usize>, turn: &mut Turn<'_>) -> Applied {
         let item = at.and_then(|at| self.remove(at));
         if item.is_none() {
@@ -340,7 +340,7 @@ impl List {
         turn.done(&Reply::Value(item.as_deref()))
     }
 
-    /// Lends out the first item.
+    /// Claims the first item for a hold.
     fn lend(&mut self, token: u64, hold: HoldId, turn: &mut Turn<'_>) -> StoredReply {
         let item = self.items.pop_front().expect("there is an item");
         self.shrink();
@@ -367,7 +367,7 @@ impl List {
         turn.done(&Reply::Number(removed))
     }
 
-    /// Hands items to those who wait, in their order.
+    /// Gives items to waiting requests, in their order.
     fn serve(&mut self, turn: &mut Turn<'_>) {
         let mut nth = 0;
         while !self.items.is_empty()
@@ -383,7 +383,7 @@ impl List {
                     let item = self.remove(0);
                     turn.store(&Reply::Value(item.as_deref()))
                 }
-                _ => unreachable!("a claim holds, and nothing else does"),
+                _ => unreachable!("claims have a hold, and other requests have none"),
             };
             turn.release([waiter], &answer);
         }
@@ -394,7 +394,7 @@ fn cost(item: &ByteString) -> u64 {
     ITEM_BYTES + item.heap_bytes()
 }
 
-/// Refuses an item that could not be the answer to whoever takes it.
+/// Refuses an item that is too long for the reply to the request that takes it.
 fn check_item(bytes: &[u8]) -> Result<(), Fault> {
     check_len(bytes.len(), ITEM_BYTES_MAX)
 }

@@ -1,4 +1,4 @@
-//! Numbered lines of text, of which the last are kept.
+//! Numbered lines of text, of which the newest are kept.
 
 use alloc::boxed::Box;
 use alloc::collections::VecDeque;
@@ -15,17 +15,17 @@ use super::state::check;
 use super::{Applied, Description, Turn, check_len, page_is_full};
 use crate::config::LOG_LINES_MAX;
 
-/// A log; empty until somebody prints to it.
+/// A log; empty before the first line.
 #[derive(Debug, Default, Serialize, Deserialize)]
 pub(crate) struct Log {
     lines: VecDeque<Box<str>>,
-    /// The number of the last line there ever was; they are counted from 1.
+    /// The number of the newest line; the first line ever has number 1.
     last: u64,
     #[serde(skip)]
     line_bytes: u64,
 }
 
-/// What a line costs beside its bytes, near enough.
+/// Bytes that a line takes besides its text, near enough.
 const LINE_BYTES: u64 = 32;
 
 impl ObjectKind for Log {
@@ -58,7 +58,6 @@ impl ObjectKind for Log {
         turn.done(&Reply::Number(self.last))
     }
 
-    /// Works out what a snapshot leaves out, and refuses what no log holds.
     fn complete_restored(&mut self, _seq: u64) -> Result<(), RestoreError> {
         let kept = self.lines.len();
         check(kept <= LOG_LINES_MAX && kept as u64 <= self.last, "a log keeps too many lines")?;
@@ -82,7 +81,7 @@ impl SharedObject for Log {
 }
 
 impl Log {
-    /// Lines behind the number `after`, as far as they are still there.
+    /// Returns the kept lines after the number `after`.
     fn tail(&self, after: u64, limit: u32) -> Reply<'_> {
         let first_kept = self.last - self.lines.len() as u64 + 1;
         let at = after.saturating_add(1).clamp(first_kept, self.last + 1);

@@ -1,7 +1,7 @@
 //! Byte strings by key, in the order of their keys.
 //!
-//! One kind serves as map and as sorted map: since the keys are in order, a page of them goes on
-//! where the last one ended, whatever was put in or removed in between.
+//! One kind serves as map and as sorted map: because the keys are ordered, a page continues where
+//! the one before ended, whatever was inserted or removed in between.
 
 use alloc::collections::BTreeMap;
 use alloc::format;
@@ -21,18 +21,18 @@ use super::state::check;
 use super::{Applied, Description, Turn, check_len, check_stored, page_is_full};
 use crate::config::CELL_BYTES_MAX;
 
-/// A map; empty until somebody puts something in it.
+/// A map; empty before the first update.
 #[derive(Debug, Default, Serialize, Deserialize)]
 pub(crate) struct Map {
     entries: BTreeMap<ByteString, ByteString>,
-    /// What the entries take, in bytes.
+    /// Bytes that the entries take.
     #[serde(skip)]
     entry_bytes: u64,
-    /// The highest fencing token that came with a put.
+    /// The highest fencing token of a put.
     fence: u64,
 }
 
-/// What an entry costs in the table, near enough.
+/// Bytes that an entry takes in the table, near enough.
 const ENTRY_BYTES: u64 = 96;
 
 impl ObjectKind for Map {
@@ -205,7 +205,6 @@ impl ObjectKind for Map {
         }
     }
 
-    /// Works out what a snapshot leaves out, and refuses what no map holds.
     fn complete_restored(&mut self, _seq: u64) -> Result<(), RestoreError> {
         for (key, value) in &self.entries {
             check(check_entry(key, value).is_ok(), "an entry is too large")?;
@@ -226,9 +225,8 @@ impl SharedObject for Map {
 }
 
 impl Map {
-    /// Tries a merge behind others of the same request, since none of them is to be done if one
-    /// cannot. Only what may be refused is worked out: how long what is appended to becomes, and
-    /// what numbers come to.
+    /// Checks a merge after the earlier merges of the same request, because either all are applied
+    /// or none. Computes only what a refusal depends on: lengths after appending, and numbers.
     fn check_merge<'k>(
         &self,
         merge: Merge,
@@ -256,12 +254,12 @@ impl Map {
         Ok(())
     }
 
-    /// Refuses what would answer a value that is too large to be kept for a retry.
+    /// Refuses an op whose reply is the value of a key, if that is too long to be kept for a retry.
     fn check_old(&self, key: &[u8]) -> Result<(), Fault> {
         check_stored(self.entries.get(key).map_or(0, |old| old.len()))
     }
 
-    /// Answers whether the key had a value.
+    /// Sets the value of a key. Returns whether the key had one.
     fn put(&mut self, key: &[u8], value: &[u8]) -> bool {
         if let Some(place) = self.entries.get_mut(key) {
             self.entry_bytes -= place.heap_bytes();
@@ -281,7 +279,7 @@ impl Map {
         Some(removed)
     }
 
-    /// Merges values into that of a key, one after the other. Answers whether it is another one then.
+    /// Merges values into the value of a key, one after the other. Returns whether it has changed.
     fn merge(&mut self, merge: Merge, key: &[u8], values: &[&[u8]]) -> bool {
         let old = self.entries.get(key).map(|old| &**old);
         match merge {
@@ -303,10 +301,10 @@ impl Map {
                 replaces
             }
             _ => {
-                let known = |bytes: &[u8]| word(bytes).expect("words were checked");
+                let known = |bytes: &[u8]| word(bytes).expect("the check has seen a number");
                 let before = old.map(known);
                 let after = values.iter().fold(before, |old, value| {
-                    Some(merged(merge, old, known(value)).expect("merging was tried"))
+                    Some(merged(merge, old, known(value)).expect("the check has merged them"))
                 });
                 self.put(key, &after.expect("there are values"));
                 before != after
@@ -319,16 +317,16 @@ fn cost(key: &ByteString, value: &ByteString) -> u64 {
     ENTRY_BYTES + key.heap_bytes() + value.heap_bytes()
 }
 
-/// What merges that were tried come to, by key.
+/// The results of merges during a check, by key.
 #[derive(Default)]
 struct Tried<'k> {
-    /// How long values that are appended to become.
+    /// Lengths of values after appending.
     lens: BTreeMap<&'k [u8], usize>,
-    /// What numbers become.
+    /// Numbers after merging.
     words: BTreeMap<&'k [u8], [u8; WORD_BYTES]>,
 }
 
-/// A number.
+/// Bytes of a number.
 const WORD_BYTES: usize = 8;
 
 fn word(bytes: &[u8]) -> Result<[u8; WORD_BYTES], Fault> {
@@ -336,7 +334,7 @@ fn word(bytes: &[u8]) -> Result<[u8; WORD_BYTES], Fault> {
     bytes.try_into().map_err(|_| Fault::expected(Status::Mismatch, expected, got))
 }
 
-/// What a number that is merged with another becomes.
+/// Merges a number into another one.
 fn merged(
     merge: Merge,
     old: Option<[u8; WORD_BYTES]>,
@@ -356,17 +354,19 @@ fn merged(
         (Merge::AddF64, _) => floats(|old, new| old + new),
         (Merge::MinF64, _) => floats(super::numbers::smaller),
         (Merge::MaxF64, _) => floats(super::numbers::larger),
-        (Merge::Append | Merge::ReplaceIfGreater, _) => unreachable!("{merge:?} is of bytes"),
+        (Merge::Append | Merge::ReplaceIfGreater, _) => {
+            unreachable!("{merge:?} does not merge numbers")
+        }
     })
 }
 
-/// The entries that a scan is about, lowest key first, whichever end it begins at.
+/// Returns the entries in the range of a scan, lowest key first, in whichever direction it goes.
 pub(super) fn range<'m, V>(
     entries: &'m BTreeMap<ByteString, V>,
     scan: &ScanArgs<'_>,
 ) -> alloc::collections::btree_map::Range<'m, ByteString, V> {
     let (from, to) = (scan.from.bound(), scan.to.bound());
-    // The table panics at a range that ends before it begins; it is just empty.
+    // `BTreeMap::range` panics if the range ends before it begins; such a range is empty.
     let is_empty = match (&from, &to) {
         (Bound::Excluded(from), Bound::Excluded(to)) => from >= to,
         (
@@ -381,7 +381,7 @@ pub(super) fn range<'m, V>(
     entries.range::<[u8], _>((from, to))
 }
 
-/// A page of what a scan found.
+/// Returns a page of the entries that a scan found.
 pub(super) fn scan_page<'m>(
     entries: impl DoubleEndedIterator<Item = (&'m [u8], &'m [u8])>,
     scan: &ScanArgs<'_>,
@@ -394,7 +394,7 @@ pub(super) fn scan_page<'m>(
     Reply::Page { at: 0, more, items: PageItems::Owned(page) }
 }
 
-/// Answers whether there is more than fits the page.
+/// Fills a page. Returns whether there are entries that do not fit.
 fn fill<'m>(
     page: &mut ItemsBuf,
     entries: impl Iterator<Item = (&'m [u8], &'m [u8])>,
@@ -422,7 +422,7 @@ fn fill<'m>(
     false
 }
 
-/// Refuses a key without a value.
+/// Refuses items that are not pairs of key and value.
 fn check_pairs(items: Items<'_>) -> Result<(), Fault> {
     let len = items.len() as u64;
     if len.is_multiple_of(2) {

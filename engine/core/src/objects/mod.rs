@@ -1,17 +1,18 @@
-//! The shared objects: one file per kind, all of the same shape.
+//! The shared objects: a file per kind, each with the state of the kind and its implementations of
+//! `ObjectKind` and `SharedObject`.
 //!
-//! An object is plain state with three entry points, called by the shard and by nobody else:
+//! An object is plain state that only the shard calls:
 //!
-//! - `read` answers without changing anything;
+//! - `read` executes a read, which changes nothing;
 //! - `check` decides whether an update can be applied, and changes nothing;
 //! - `apply` applies an update that `check` allowed. It cannot fail, and it depends on nothing but
-//!   the state, the op and what [`Turn`] says, so every node that applies the same ops in the same
-//!   order holds the same state (I6).
+//!   the state, the op and the `Turn`, so all nodes that apply the same updates in the same order
+//!   have the same state.
 //!
-//! Objects never see sessions, connections or clocks. A request that has to wait is a [`WaiterId`]
-//! that the object keeps until a later op releases it, or the shard cancels it. What a session holds
-//! of an object is a [`HoldId`] that the object keeps until it takes it back, or the shard says that
-//! it is lost.
+//! Objects never see sessions, connections or clocks. A request that has to wait is a `WaiterId`
+//! that the object keeps until a later update releases it or the shard cancels it. What a session
+//! holds of an object is a `HoldId` that the object keeps until it ends the hold or the shard
+//! calls `lose`.
 
 mod any;
 mod barrier;
@@ -55,13 +56,13 @@ pub use self::stored_reply::StoredReply;
 pub(crate) use self::turn::{Applied, Turn, UpdatePlace, Workspace};
 pub use self::user::Types;
 
-/// A parked request, as an object knows it.
+/// The id of a waiting request.
 #[derive(
     Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize,
 )]
 pub(crate) struct WaiterId(pub(crate) u64);
 
-/// Something that a session holds, as an object knows it.
+/// The id of something that a session holds of an object.
 #[derive(
     Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize,
 )]
@@ -76,32 +77,32 @@ pub(crate) enum LossCause {
     SessionEnded,
 }
 
-/// What people want to know of an object.
+/// The description of an object for people who inspect it.
 #[derive(Debug, Default)]
 pub(crate) struct Description {
-    /// Its state in a line.
+    /// The state in a line.
     pub(crate) detail: String,
-    /// Who has not come yet.
+    /// The parties that have not arrived yet.
     pub(crate) missing: Vec<String>,
-    /// Who holds something of it; at most [`HOLDERS_NAMED_MAX`].
+    /// What sessions hold of it; at most [`HOLDERS_NAMED_MAX`].
     pub(crate) held: Vec<HeldItem>,
 }
 
-/// Holders that are listed.
+/// Holds that a description lists.
 const HOLDERS_NAMED_MAX: usize = 64;
 
-/// One thing that is held.
+/// One hold in a description.
 #[derive(Debug)]
 pub(crate) struct HeldItem {
     pub(crate) hold: HoldId,
-    /// The fencing token it was given out with; 0 if there is none.
+    /// Its fencing token; 0 if it has none.
     pub(crate) token: u64,
     pub(crate) permits: u32,
-    /// In whose name, where names count.
+    /// The party, if the hold is a seat.
     pub(crate) party: String,
 }
 
-/// Refuses a party count that means nothing, or a name that is empty or too long.
+/// Refuses a party count that is 0 or too large, and a party's name that is empty or too long.
 fn check_seat(party: Option<&str>, parties: u32) -> Result<(), Fault> {
     use catena_protocol::limits::{PARTIES_MAX, PARTY_BYTES_MAX};
     if parties == 0 || parties > PARTIES_MAX {
@@ -117,7 +118,7 @@ fn check_seat(party: Option<&str>, parties: u32) -> Result<(), Fault> {
     }
 }
 
-/// Refuses another policy about lost parties than the one agreed.
+/// Refuses a policy for lost parties that differs from the agreed one.
 fn check_loss(ours: Option<Loss>, theirs: Loss) -> Result<(), Fault> {
     match ours {
         Some(ours) if ours != theirs => {
@@ -137,10 +138,10 @@ fn check_reason(reason: &str) -> Result<(), Fault> {
     Err(Fault::expected(Status::BadArgument, REASON_BYTES_MAX as u64, reason.len() as u64))
 }
 
-/// What a waiter costs in an ordered set, near enough.
+/// Bytes that a waiter takes in an ordered set, near enough.
 const WAITER_BYTES: usize = 8;
 
-/// Refuses one more waiter than an object may have.
+/// Refuses one more waiter if the object has as many as it may.
 fn check_waiters(waiting: usize) -> Result<(), Fault> {
     use crate::config::WAITERS_MAX;
     if waiting < WAITERS_MAX {
@@ -149,7 +150,7 @@ fn check_waiters(waiting: usize) -> Result<(), Fault> {
     Err(Fault::expected(Status::TooManyWaiters, WAITERS_MAX as u64, waiting as u64 + 1))
 }
 
-/// Refuses a value that is larger than it may be.
+/// Refuses a value that is longer than `limit`.
 fn check_len(len: usize, limit: usize) -> Result<(), Fault> {
     if len <= limit {
         return Ok(());
@@ -157,17 +158,17 @@ fn check_len(len: usize, limit: usize) -> Result<(), Fault> {
     Err(Fault::expected(Status::TooLarge, limit as u64, len as u64))
 }
 
-/// Refuses a value that is too large to be the reply to an update, which its session has to keep.
+/// Refuses a value that is too long for the reply to an update, which its session has to keep.
 fn check_stored(len: usize) -> Result<(), Fault> {
     check_len(len, crate::config::STORED_REPLY_BYTES_MAX)
 }
 
-/// A count in 32 bits: whatever is counted is bounded far below.
+/// Converts a count to 32 bits: everything that is counted has a far lower limit.
 fn count(len: usize) -> u32 {
-    u32::try_from(len).expect("it is bounded")
+    u32::try_from(len).expect("counts are bounded")
 }
 
-/// Whether a page that has something is better sent than made longer by so many bytes.
+/// Returns whether a page is full for an item of `more` bytes. An empty page never is.
 fn page_is_full(page: &ItemsBuf, more: usize) -> bool {
     !page.is_empty() && page.bytes_len() + more > crate::config::PAGE_BYTES_MAX
 }

@@ -1,7 +1,7 @@
-//! Owned elements of a vector or a round, and the arithmetic on them.
+//! The elements of a vector or a round, and the arithmetic on them.
 //!
-//! Everything here gives the same bits on every machine: element-wise, in index order, no fused
-//! operations, no libm.
+//! All arithmetic gives the same bits on every machine: element-wise, in index order, without fused
+//! operations and without libm.
 
 use alloc::vec::Vec;
 use core::ops::Range;
@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use super::state::roomy;
 
-/// Elements that are ours to change.
+/// Owned elements.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) enum Numbers {
     F64(#[serde(with = "roomy")] Vec<f64>),
@@ -32,8 +32,8 @@ macro_rules! pairwise {
 }
 
 impl Numbers {
-    /// A copy of what a frame brought.
-    // Copy 1 of 1: the frame's buffer is reused for the next read, the object stays.
+    /// Copies the elements of a frame. This is their only copy: the frame's buffer is reused for
+    /// the next read.
     pub(crate) fn of(elements: Elements<'_>) -> Numbers {
         match elements {
             Elements::F64(values) => Numbers::F64(values.to_vec()),
@@ -42,8 +42,8 @@ impl Numbers {
         }
     }
 
-    /// Replaces the elements, keeping the memory where type and room allow. Far fewer elements give
-    /// memory back.
+    /// Replaces the elements, in the same memory if the type stays and they fit. Far fewer elements
+    /// free memory.
     pub(crate) fn set(&mut self, elements: Elements<'_>) {
         pairwise!(
             &mut *self,
@@ -67,7 +67,7 @@ impl Numbers {
         }
     }
 
-    /// The name of their type.
+    /// Returns the name of their type.
     pub(crate) fn type_name(&self) -> &'static str {
         match self {
             Numbers::F64(_) => "f64",
@@ -76,7 +76,7 @@ impl Numbers {
         }
     }
 
-    /// The heap they take, in bytes.
+    /// Returns the heap that they take, in bytes.
     pub(crate) fn bytes(&self) -> u64 {
         let bytes = match self {
             Numbers::F64(values) => values.capacity() * 8,
@@ -86,7 +86,7 @@ impl Numbers {
         bytes as u64
     }
 
-    /// Some of them.
+    /// Returns a range of the elements.
     pub(crate) fn range(&self, range: Range<usize>) -> Elements<'_> {
         match self {
             Numbers::F64(values) => Elements::F64(&values[range]),
@@ -114,7 +114,7 @@ impl Numbers {
         Ok(())
     }
 
-    /// Refuses a sum that would not fit, of elements from `at` on; floats always do.
+    /// Refuses elements whose addition from `at` on would overflow; floats never do.
     pub(crate) fn check_add(&self, at: usize, elements: Elements<'_>) -> Result<(), Fault> {
         if let (Numbers::I64(ours), Elements::I64(theirs)) = (self, elements) {
             let mut pairs = ours[at..].iter().zip(theirs);
@@ -125,7 +125,7 @@ impl Numbers {
         Ok(())
     }
 
-    /// Adds to the elements from `at` on what [`Numbers::check_add`] allowed.
+    /// Adds elements, which [`Numbers::check_add`] allowed, from `at` on.
     pub(crate) fn add(&mut self, at: usize, elements: Elements<'_>) {
         pairwise!(
             self,
@@ -135,7 +135,7 @@ impl Numbers {
         );
     }
 
-    /// Refuses a factor of another type, or products that would not fit.
+    /// Refuses a factor of another type, and products that would overflow.
     pub(crate) fn check_scale(&self, factor: Scalar) -> Result<(), Fault> {
         self.check_type(factor.type_code())?;
         match (self, factor) {
@@ -148,7 +148,7 @@ impl Numbers {
         }
     }
 
-    /// Multiplies by what [`Numbers::check_scale`] allowed.
+    /// Multiplies all elements by a factor, which [`Numbers::check_scale`] allowed.
     pub(crate) fn scale(&mut self, factor: Scalar) {
         match (self, factor) {
             (Numbers::F64(values), Scalar::F64(factor)) => {
@@ -164,7 +164,7 @@ impl Numbers {
         }
     }
 
-    /// The sum of the products with as many elements, in their order.
+    /// Returns the dot product with as many elements, summed in index order.
     pub(crate) fn dot(&self, elements: Elements<'_>) -> Result<Scalar, Fault> {
         self.check_like(elements)?;
         Ok(match (self, elements) {
@@ -183,7 +183,7 @@ impl Numbers {
         })
     }
 
-    /// The sum, in their order.
+    /// Returns the sum of the elements, in index order.
     pub(crate) fn sum(&self) -> Result<Scalar, Fault> {
         Ok(match self {
             Numbers::F64(values) => Scalar::F64(values.iter().fold(0.0, |sum, value| sum + value)),
@@ -195,7 +195,7 @@ impl Numbers {
         })
     }
 
-    /// Keeps the smaller of each pair; a NaN wins.
+    /// Keeps the smaller of each pair; a NaN stays or replaces a number.
     pub(crate) fn min(&mut self, elements: Elements<'_>) {
         pairwise!(
             self,
@@ -205,7 +205,7 @@ impl Numbers {
         );
     }
 
-    /// Keeps the larger of each pair; a NaN wins.
+    /// Keeps the larger of each pair; a NaN stays or replaces a number.
     pub(crate) fn max(&mut self, elements: Elements<'_>) {
         pairwise!(
             self,
@@ -219,7 +219,7 @@ impl Numbers {
     pub(crate) fn divide(&mut self, count: u32) {
         match self {
             Numbers::F64(values) => values.iter_mut().for_each(|value| *value /= f64::from(count)),
-            // The division is done in f64 and rounded once, since not every count is an f32.
+            // Divides in f64 and rounds once, because an f32 cannot represent every count.
             Numbers::F32(values) => {
                 let count = f64::from(count);
                 values.iter_mut().for_each(|value| *value = narrow(f64::from(*value) / count));
@@ -229,7 +229,7 @@ impl Numbers {
     }
 }
 
-/// Extremes that do not depend on the order of comparing: -0 is below 0, and all NaNs are the same.
+/// Extremes that do not depend on the order of comparisons: -0 is below 0, and all NaNs are equal.
 trait Extremes {
     fn smaller(self, other: Self) -> Self;
     fn larger(self, other: Self) -> Self;
@@ -270,17 +270,17 @@ macro_rules! float_extremes {
 float_extremes!(f64);
 float_extremes!(f32);
 
-/// The smaller of two floats, as everywhere here.
+/// Returns the smaller of two floats, by the rules of this module.
 pub(super) fn smaller(a: f64, b: f64) -> f64 {
     a.smaller(b)
 }
 
-/// The larger of two floats, as everywhere here.
+/// Returns the larger of two floats, by the rules of this module.
 pub(super) fn larger(a: f64, b: f64) -> f64 {
     a.larger(b)
 }
 
-#[allow(clippy::cast_possible_truncation)] // rounding to the nearest f32 is what is meant
+#[allow(clippy::cast_possible_truncation)] // rounding to the nearest f32 is intended
 fn narrow(value: f64) -> f32 {
     value as f32
 }

@@ -1,8 +1,8 @@
-//! First come, first served: requests that wait in line, and what is given out to those served.
+//! First come, first served: a queue of waiting requests, and the grants of those that were served.
 //!
-//! A place in line is numbered by the version of the update that took it, a grant by its fencing
-//! token; both only grow. Whoever waits or holds is found without a search, for many may give up at
-//! once.
+//! Requests are ordered by the version of the update that enqueued them, grants by their fencing
+//! tokens; both only grow. Requests and grants are indexed by waiter and by hold, because many may
+//! end at once.
 
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
@@ -14,7 +14,7 @@ use super::state::check;
 use super::turn::TOKEN_SHIFT;
 use super::{HoldId, WaiterId};
 
-/// Requests in line.
+/// Waiting requests, in the order of their service.
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) struct WaitQueue<T> {
     waiting: BTreeMap<u64, QueuedRequest<T>>,
@@ -24,17 +24,17 @@ pub(super) struct WaitQueue<T> {
     by_hold: BTreeMap<HoldId, u64>,
 }
 
-/// A request in line.
+/// A waiting request.
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) struct QueuedRequest<T> {
     pub(super) waiter: WaiterId,
-    /// What it is going to hold once it is served, if it then holds anything.
+    /// The hold that it gets when it is served, if it gets one.
     pub(super) hold: Option<HoldId>,
     pub(super) wants: T,
 }
 
-/// What a place in line costs, near enough.
-const PLACE_BYTES: usize = 96;
+/// Bytes that a waiting request takes, near enough.
+const QUEUED_BYTES: usize = 96;
 
 impl<T> Default for WaitQueue<T> {
     fn default() -> WaitQueue<T> {
@@ -43,7 +43,7 @@ impl<T> Default for WaitQueue<T> {
 }
 
 impl<T> WaitQueue<T> {
-    /// Takes the last place. `version` is that of the update that asks for it.
+    /// Enqueues a request. `version` is that of its update.
     pub(super) fn push(&mut self, version: u64, waiting: QueuedRequest<T>) {
         self.by_waiter.insert(waiting.waiter, version);
         self.by_hold.extend(waiting.hold.map(|hold| (hold, version)));
@@ -54,26 +54,26 @@ impl<T> WaitQueue<T> {
         self.waiting.first_key_value().map(|(_, waiting)| waiting)
     }
 
-    /// Serves the first in line.
+    /// Removes the first request, to serve it.
     pub(super) fn pop(&mut self) -> Option<QueuedRequest<T>> {
-        let place = *self.waiting.first_key_value()?.0;
-        self.remove(place)
+        let version = *self.waiting.first_key_value()?.0;
+        self.remove(version)
     }
 
-    /// Lets a request leave that does not wait any longer.
+    /// Removes a request that no longer waits.
     pub(super) fn cancel(&mut self, waiter: WaiterId) -> QueuedRequest<T> {
-        let place = self.by_waiter.get(&waiter).copied();
-        place.and_then(|place| self.remove(place)).expect("a waiter has a place in line")
+        let version = self.by_waiter.get(&waiter).copied();
+        version.and_then(|version| self.remove(version)).expect("a waiter is in the queue")
     }
 
-    /// Lets a request leave that lost what it was going to hold, if there is such a one.
+    /// Removes the request that was to get a hold, if there is one.
     pub(super) fn lose(&mut self, hold: HoldId) -> Option<QueuedRequest<T>> {
-        let place = self.by_hold.get(&hold).copied()?;
-        self.remove(place)
+        let version = self.by_hold.get(&hold).copied()?;
+        self.remove(version)
     }
 
-    fn remove(&mut self, place: u64) -> Option<QueuedRequest<T>> {
-        let waiting = self.waiting.remove(&place)?;
+    fn remove(&mut self, version: u64) -> Option<QueuedRequest<T>> {
+        let waiting = self.waiting.remove(&version)?;
         self.by_waiter.remove(&waiting.waiter);
         if let Some(hold) = waiting.hold {
             self.by_hold.remove(&hold);
@@ -97,29 +97,29 @@ impl<T> WaitQueue<T> {
         self.by_hold.keys().copied()
     }
 
-    /// Everybody in line, in order.
+    /// Iterates over the requests in order.
     pub(super) fn iter(&self) -> impl Iterator<Item = &QueuedRequest<T>> {
         self.waiting.values()
     }
 
-    /// Works out what a snapshot leaves out. `seq` is the shard's: the places to come are behind it.
+    /// Rebuilds the indices, which a snapshot leaves out. Versions are at most `seq`, the shard's.
     pub(super) fn complete_restored(&mut self, seq: u64) -> Result<(), RestoreError> {
-        for (place, waiting) in &self.waiting {
-            check(*place <= seq, "a place in line is still to be taken")?;
-            let first = self.by_waiter.insert(waiting.waiter, *place).is_none();
-            check(first, "a request stands in line twice")?;
-            let hold = waiting.hold.and_then(|hold| self.by_hold.insert(hold, *place));
-            check(hold.is_none(), "two in line are going to have one hold")?;
+        for (version, waiting) in &self.waiting {
+            check(*version <= seq, "a request has waited since a later update")?;
+            let first = self.by_waiter.insert(waiting.waiter, *version).is_none();
+            check(first, "a request waits twice in one queue")?;
+            let hold = waiting.hold.and_then(|hold| self.by_hold.insert(hold, *version));
+            check(hold.is_none(), "two waiting requests have the same hold")?;
         }
         Ok(())
     }
 
     pub(super) fn bytes(&self) -> u64 {
-        (self.waiting.len() * (PLACE_BYTES + size_of::<T>())) as u64
+        (self.waiting.len() * (QUEUED_BYTES + size_of::<T>())) as u64
     }
 }
 
-/// What is given out, by fencing token.
+/// Grants, by fencing token.
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) struct TokenGrants<T> {
     given: BTreeMap<u64, (HoldId, T)>,
@@ -127,7 +127,7 @@ pub(super) struct TokenGrants<T> {
     by_hold: BTreeMap<HoldId, u64>,
 }
 
-/// What a grant costs, near enough.
+/// Bytes that a grant takes, near enough.
 const GRANT_BYTES: usize = 64;
 
 impl<T> Default for TokenGrants<T> {
@@ -142,19 +142,19 @@ impl<T> TokenGrants<T> {
         self.by_hold.insert(hold, token);
     }
 
-    /// Who holds what was given out with a token.
+    /// Returns the hold of the grant with a token.
     pub(super) fn hold(&self, token: u64) -> Option<HoldId> {
         self.given.get(&token).map(|(hold, _)| *hold)
     }
 
-    /// Takes back what was given out with a token.
+    /// Removes the grant with a token.
     pub(super) fn take(&mut self, token: u64) -> Option<(HoldId, T)> {
         let (hold, what) = self.given.remove(&token)?;
         self.by_hold.remove(&hold);
         Some((hold, what))
     }
 
-    /// Takes back what a hold stood for, if it was given out.
+    /// Removes the grant of a hold, if there is one.
     pub(super) fn lose(&mut self, hold: HoldId) -> Option<T> {
         let token = self.by_hold.remove(&hold)?;
         self.given.remove(&token).map(|(_, what)| what)
@@ -164,7 +164,7 @@ impl<T> TokenGrants<T> {
         self.given.len()
     }
 
-    /// Tokens, holds and what they stand for, in the order they were given out.
+    /// Iterates over tokens, holds and what is granted, in the order of the grants.
     pub(super) fn iter(&self) -> impl Iterator<Item = (u64, HoldId, &T)> {
         self.given.iter().map(|(token, (hold, what))| (*token, *hold, what))
     }
@@ -173,11 +173,12 @@ impl<T> TokenGrants<T> {
         self.by_hold.keys().copied()
     }
 
-    /// Works out what a snapshot leaves out. `seq` is the shard's: the tokens to come are above it.
+    /// Rebuilds the index, which a snapshot leaves out. Tokens are of updates up to `seq`, the
+    /// shard's.
     pub(super) fn complete_restored(&mut self, seq: u64) -> Result<(), RestoreError> {
         for (token, (hold, _)) in &self.given {
-            check(token >> TOKEN_SHIFT <= seq, "a token is still to be given")?;
-            check(self.by_hold.insert(*hold, *token).is_none(), "one hold has two tokens")?;
+            check(token >> TOKEN_SHIFT <= seq, "a fencing token is of a later update")?;
+            check(self.by_hold.insert(*hold, *token).is_none(), "one hold has two fencing tokens")?;
         }
         Ok(())
     }

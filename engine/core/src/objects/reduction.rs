@@ -1,7 +1,8 @@
-//! The all-reduce step: parties contribute, all get the result, round after round.
+//! All-reduce: parties contribute, all of them get the result, round after round.
 //!
-//! A party is a number, which whoever does its work takes as a seat. A contribution stays, whatever
-//! becomes of who made it; that the party comes again is what the others count on until its deadline.
+//! A party is a number, and its seat is held by the session that works for it. A contribution stays
+//! in its round even if its session ends. A held seat makes sure that the party is noticed if it
+//! does not contribute to the next round before its deadline.
 
 use alloc::boxed::Box;
 use alloc::format;
@@ -24,7 +25,7 @@ use super::{
     check_seat, count,
 };
 
-/// The last round there can be.
+/// The highest number of a round.
 const ROUND_MAX: u64 = u64::MAX - 1;
 
 /// A reduction: the round in progress and the result of the one before it.
@@ -32,17 +33,17 @@ const ROUND_MAX: u64 = u64::MAX - 1;
 pub(crate) struct Reduction {
     /// The round in progress, or the next one.
     round: u64,
-    /// What came in for it; `None` before the first contribution of a round.
+    /// The contributions to it; `None` before the first one.
     progress: Option<Round>,
     /// The result of the round before.
     last: Option<Numbers>,
-    /// How many parties the seats are of.
+    /// The number of parties, and of seats.
     parties: u32,
-    /// What becomes of the others without one; the first contribution of all says so.
+    /// What happens when a party is lost; set by the first contribution.
     #[serde(with = "loss")]
     loss: Option<Loss>,
     seats: SeatHolders<u32>,
-    /// Who is not waited for any more.
+    /// Parties that rounds no longer wait for.
     dropped: SeatSet,
     /// Why the reduction is broken, until a reset.
     broken: Option<Box<str>>,
@@ -83,13 +84,13 @@ impl ObjectKind for Reduction {
         match op {
             ReductionOp::Contribute(part) if self.is_last(part.round) => {
                 self.come_late(part, turn);
-                let last = self.last.as_ref().expect("the last round is there");
+                let last = self.last.as_ref().expect("the last round has a result");
                 turn.done(&self.last_round(last))
             }
             ReductionOp::Contribute(part) => self.contribute(part, turn),
             ReductionOp::Reset => {
-                self.send_away("the reduction was reset", turn);
-                // All parties are needed again, those dropped included.
+                self.break_waits("the reduction was reset", turn);
+                // All parties are needed again, including dropped ones.
                 self.dropped = SeatSet::default();
                 self.seats.clear(turn);
                 self.broken = None;
@@ -103,7 +104,6 @@ impl ObjectKind for Reduction {
         }
     }
 
-    /// Works out what a snapshot leaves out, and refuses what no reduction holds.
     fn complete_restored(&mut self, _seq: u64) -> Result<(), RestoreError> {
         let is_first = self.round == 0 && self.last.is_some();
         check(!is_first, "a reduction has a result before its first round")?;
@@ -111,10 +111,10 @@ impl ObjectKind for Reduction {
         self.dropped.complete_restored(self.parties)?;
         self.seats.complete_restored()?;
         let may_sit = |party: &u32| *party < self.parties && !self.dropped.contains(*party);
-        check(self.seats.parties().all(may_sit), "somebody has a seat who takes no part")?;
+        check(self.seats.parties().all(may_sit), "a dropped or unknown party has a seat")?;
         if let Some(progress) = &mut self.progress {
             let may_be = self.loss.is_some() && self.round <= ROUND_MAX;
-            check(may_be, "a round began that cannot be")?;
+            check(may_be, "a round has no policy, or too high a number")?;
             progress.complete_restored(self.parties, &self.dropped)?;
         }
         Ok(())
@@ -144,20 +144,20 @@ impl SharedObject for Reduction {
         self.seats.holds()
     }
 
-    /// Forgets a waiter; what it contributed stays.
+    /// Removes a waiter; its contribution stays.
     fn cancel(&mut self, waiter: WaiterId, turn: &mut Turn<'_>) -> Missing {
         turn.unchanged();
         let Some(progress) = &mut self.progress else {
-            unreachable!("{waiter:?} waits in a round")
+            unreachable!("{waiter:?} waits, but no round is in progress")
         };
         progress.waiters.remove(&waiter);
         self.who_is_missing()
     }
 
-    /// Takes back a seat that is not held any more, and does about it what was agreed.
-    fn lose(&mut self, hold: HoldId, why: LossCause, turn: &mut Turn<'_>) {
+    /// Frees a seat, and does what the parties agreed on for this case.
+    fn lose(&mut self, hold: HoldId, cause: LossCause, turn: &mut Turn<'_>) {
         let (party, waiter) = self.seats.lose(hold);
-        if self.loss == Some(Loss::Break) && why == LossCause::Expired && self.broken.is_none() {
+        if self.loss == Some(Loss::Break) && cause == LossCause::Expired && self.broken.is_none() {
             return self.break_up(&format!("party {party} is past its deadline"), turn);
         }
         self.time_out(waiter, turn);
@@ -177,7 +177,7 @@ impl Reduction {
             let (expected, got) = (part.parties.into(), part.party.into());
             return Err(Fault::expected(Status::OutOfRange, expected, got).into());
         }
-        // The round after the last one has to have a number.
+        // The round after it must have a number.
         if part.round > ROUND_MAX {
             return Err(Fault::expected(Status::BadArgument, ROUND_MAX, part.round).into());
         }
@@ -208,7 +208,7 @@ impl Reduction {
         }
         if self.parties != parties {
             assert!(self.progress.is_none(), "a round keeps its parties");
-            // Another reduction altogether: its seats are nobody's yet.
+            // With another number of parties, all seats are new and not held.
             self.seats.clear(turn);
             self.dropped = SeatSet::default();
             self.parties = parties;
@@ -225,7 +225,8 @@ impl Reduction {
         if waits { Applied::Parked } else { Applied::Done(self.complete(turn)) }
     }
 
-    /// Lets a party that comes for the last round have its seat: it is going to come for this one.
+    /// Gives a party that contributes to the last round its seat, because it is expected in this
+    /// round.
     fn come_late(&mut self, part: &Contribution<'_>, turn: &mut Turn<'_>) {
         let Contribution { party, parties, hold_ms, loss, .. } = *part;
         let fits = parties == self.parties && Some(loss) == self.loss;
@@ -241,7 +242,7 @@ impl Reduction {
         }
     }
 
-    /// Ends the round in progress. Answers what everybody gets.
+    /// Ends the round in progress. Returns the reply to all its parties.
     fn complete(&mut self, turn: &mut Turn<'_>) -> StoredReply {
         let progress = self.progress.take().expect("a complete round is in progress");
         let (result, waiters) = progress.finish();
@@ -255,19 +256,19 @@ impl Reduction {
     }
 
     fn break_up(&mut self, reason: &str, turn: &mut Turn<'_>) {
-        self.send_away(reason, turn);
+        self.break_waits(reason, turn);
         self.broken = Some(reason.into());
     }
 
-    /// Forgets the round in progress; whoever waits in it gets `Broken`.
-    fn send_away(&mut self, reason: &str, turn: &mut Turn<'_>) {
+    /// Discards the round in progress; requests that wait for it get `Broken`.
+    fn break_waits(&mut self, reason: &str, turn: &mut Turn<'_>) {
         if let Some(progress) = self.progress.take() {
             let answer = StoredReply::refusal(&Refusal::Broken(reason.into()));
             turn.release(progress.waiters, &answer);
         }
     }
 
-    /// Ends the wait of a request, if it is one.
+    /// Ends the wait of a request, if it still waits.
     fn time_out(&mut self, waiter: Option<WaiterId>, turn: &mut Turn<'_>) {
         let Some((progress, waiter)) = self.progress.as_mut().zip(waiter) else { return };
         if progress.waiters.remove(&waiter) {
@@ -285,7 +286,7 @@ impl Reduction {
         }
     }
 
-    /// Whether nobody ever contributed, so that the first may choose the round.
+    /// Returns whether there was no contribution yet, so that the first one may choose the round.
     fn is_fresh(&self) -> bool {
         self.loss.is_none()
     }

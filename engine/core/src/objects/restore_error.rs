@@ -1,4 +1,4 @@
-//! Why a snapshot is refused.
+//! Errors of restoring a snapshot.
 
 use catena_protocol::ShardId;
 
@@ -8,40 +8,43 @@ use super::user::BadSnapshot;
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum RestoreError {
-    /// It is not of our format.
-    #[error("the snapshot has format {theirs}; ours is {ours}")]
+    /// The snapshot has another format.
+    #[error("the snapshot has format {theirs}, this node reads format {ours}")]
     Format {
-        /// The format this version writes.
+        /// The format that this version writes.
         ours: u8,
-        /// The one it has.
+        /// The format of the snapshot.
         theirs: u8,
     },
-    /// It is another shard's.
-    #[error("the snapshot is of shard {}; this is shard {}", theirs.0, ours.0)]
+    /// The snapshot is of another shard.
+    #[error("the snapshot is of shard {}, not of shard {}", theirs.0, ours.0)]
     Shard {
-        /// The shard that is to be restored.
+        /// The shard to restore.
         ours: ShardId,
-        /// The one it is of.
+        /// The shard of the snapshot.
         theirs: ShardId,
     },
-    /// It ends too soon, or something in it is not what has to be there.
+    /// The snapshot is truncated, or a value in it is not of its type.
     #[error("the snapshot is damaged: {0}")]
     Damaged(#[from] postcard::Error),
-    /// It has an object of a kind that is none.
+    /// The snapshot has an object of an unknown kind.
     #[error("the snapshot has an object of the unknown kind {0}")]
     UnknownKind(u8),
-    /// It has an object of a user-defined type that was not registered here.
-    #[error("the snapshot has an object of type {0}, which is not registered here")]
+    /// The snapshot has an object of a user-defined type that is not registered on this node.
+    #[error(
+        "the snapshot has an object of the user-defined type {0}, which is not registered on this \
+         node"
+    )]
     UnknownType(u32),
-    /// A user-defined type does not take the snapshot of an object of its own.
-    #[error("an object of type `{name}` cannot be restored: {why}")]
+    /// A user-defined type refuses the snapshot of one of its objects.
+    #[error("an object of the user-defined type `{name}` cannot be restored: {why}")]
     User {
         /// The type's name.
         name: &'static str,
-        /// What it says.
+        /// The type's error.
         why: BadSnapshot,
     },
-    /// Its parts do not fit each other.
-    #[error("the snapshot contradicts itself: {0}")]
+    /// Parts of the snapshot contradict each other, or exceed a limit.
+    #[error("the snapshot is not consistent: {0}")]
     Contradiction(&'static str),
 }

@@ -1,12 +1,12 @@
-//! A round of a reduction: contributions as they come in, folded into one result.
+//! A round of a reduction: folds contributions into one result.
 //!
-//! Integers, minima and maxima are folded as they arrive. Float sums are folded in party order, so
-//! that the result does not depend on who came first: a contribution that is ahead of its turn is
-//! kept until the ones before it have come.
+//! Integers, minima and maxima are folded as they arrive. Float sums are folded in the order of the
+//! parties, so that the result does not depend on the order of arrival: a contribution ahead of its
+//! turn is kept until those before it have arrived.
 //!
-//! Nobody's turn is waited for who is dropped. Whoever was dropped while the round lasted and comes to
-//! it all the same is added last, whenever that is, so that the order of arrival does not show here
-//! either.
+//! The turn of a dropped party is skipped. If a party that was dropped during the round contributes
+//! after all, its contribution is added last, whenever it arrives, so that the order of arrival
+//! does not matter in this case either.
 
 use alloc::collections::{BTreeMap, BTreeSet};
 
@@ -27,25 +27,25 @@ pub(super) struct Round {
     #[serde(with = "reduce_op")]
     op: ReduceOp,
     arrived: SeatSet,
-    /// How many are waited for: neither arrived nor dropped.
+    /// The number of parties that have neither arrived nor been dropped.
     #[serde(skip)]
     missing_count: u32,
-    /// Who was dropped at some time of the round, without having arrived before: has no turn.
+    /// Parties that were dropped during the round before they arrived; their turns are skipped.
     skipped: SeatSet,
-    /// All that was folded so far.
+    /// The result so far.
     folded: Option<Numbers>,
-    /// The seat whose turn it is when floats are summed.
+    /// The seat whose turn is next when floats are summed.
     turn: u32,
-    /// Contributions ahead of their turn, or without one, by seat.
+    /// Contributions ahead of their turn, or without a turn, by seat.
     early: BTreeMap<u32, Numbers>,
-    /// Heap that these take, in bytes.
+    /// Heap that the early contributions take, in bytes.
     #[serde(skip)]
     early_bytes: u64,
     pub(super) waiters: BTreeSet<WaiterId>,
 }
 
 impl Round {
-    /// A round that begins with this contribution, while these are dropped.
+    /// Returns the round that begins with a contribution, while these parties are dropped.
     pub(super) fn new(part: &Contribution<'_>, dropped: &SeatSet) -> Round {
         Round {
             parties: part.parties,
@@ -61,7 +61,7 @@ impl Round {
         }
     }
 
-    /// Refuses a contribution that does not fit the ones before it.
+    /// Refuses a contribution that does not match the earlier ones.
     pub(super) fn check(&self, part: &Contribution<'_>) -> Result<(), Fault> {
         if part.parties != self.parties {
             let (expected, got) = (self.parties.into(), part.parties.into());
@@ -82,8 +82,8 @@ impl Round {
         }
     }
 
-    /// Takes a contribution, and answers whether it counts: the first one of a party does. `is_back`
-    /// says that the party was dropped until now.
+    /// Adds a contribution. Returns whether it counts: only the first one of a party does.
+    /// `is_back` says that the party was dropped until now.
     pub(super) fn take(&mut self, part: &Contribution<'_>, is_back: bool) -> bool {
         let is_first = self.arrived.insert(part.party);
         if is_first {
@@ -93,7 +93,7 @@ impl Round {
         is_first
     }
 
-    /// Does not wait for a party any longer. What it contributed stays.
+    /// Stops waiting for a party. Its contribution stays.
     pub(super) fn drop_party(&mut self, party: u32) {
         if !self.arrived.contains(party) {
             self.missing_count -= 1;
@@ -102,7 +102,7 @@ impl Round {
         }
     }
 
-    /// Waits for a party that was dropped and is back.
+    /// Waits again for a party that was dropped and is back.
     pub(super) fn expect(&mut self, party: u32) {
         self.missing_count += u32::from(!self.arrived.contains(party));
     }
@@ -111,17 +111,17 @@ impl Round {
         self.missing_count == 0
     }
 
-    /// How many have arrived.
+    /// Returns the number of parties that have arrived.
     pub(super) fn arrived(&self) -> u32 {
         self.arrived.len()
     }
 
-    /// How many that have to be, as things are.
+    /// Returns the number of parties that complete the round.
     pub(super) fn needed(&self) -> u32 {
         self.arrived.len() + self.missing_count
     }
 
-    /// Who is waited for, in order.
+    /// Iterates over the missing parties, in order.
     pub(super) fn missing<'s>(&'s self, dropped: &'s SeatSet) -> impl Iterator<Item = u32> + 's {
         self.arrived.absent(dropped, self.parties)
     }
@@ -141,7 +141,7 @@ impl Round {
         self.take_turns();
     }
 
-    /// Folds the contributions whose turn it is by now.
+    /// Folds the early contributions whose turn has come.
     fn take_turns(&mut self) {
         loop {
             self.turn = self.skipped.next_absent(self.turn);
@@ -161,10 +161,13 @@ impl Round {
         }
     }
 
-    /// The result, and who waits for it.
+    /// Returns the result and the requests that wait for it.
     pub(super) fn finish(mut self) -> (Numbers, BTreeSet<WaiterId>) {
         for (party, numbers) in core::mem::take(&mut self.early) {
-            assert!(self.skipped.contains(party), "all others had their turn: {party}");
+            assert!(
+                self.skipped.contains(party),
+                "only skipped parties have had no turn, not {party}"
+            );
             self.combine(numbers.elements());
         }
         let mut result = self.folded.expect("a complete round has contributions");
@@ -174,28 +177,28 @@ impl Round {
         (result, self.waiters)
     }
 
-    /// Works out what a snapshot leaves out, and refuses what no round comes to. These are dropped of
-    /// so many parties.
+    /// Computes the fields that a snapshot leaves out, and refuses a state that no round of so many
+    /// parties reaches while these are dropped.
     pub(super) fn complete_restored(
         &mut self,
         parties: u32,
         dropped: &SeatSet,
     ) -> Result<(), RestoreError> {
-        check(self.parties == parties, "a round has other parties than its reduction")?;
+        check(self.parties == parties, "a round and its reduction differ in their parties")?;
         self.arrived.complete_restored(parties)?;
         self.skipped.complete_restored(parties)?;
         self.missing_count = count(self.arrived.absent(dropped, parties).count());
         self.early_bytes = self.early.values().map(Numbers::bytes).sum();
-        check(self.missing_count > 0, "a round is complete and goes on")?;
+        check(self.missing_count > 0, "a round is complete but not over")?;
         let Some(like) = self.folded.as_ref().or(self.early.values().next()) else {
-            return check(false, "a round has begun with nothing");
+            return check(false, "a round has no contribution");
         };
         let are_alike =
             self.early.values().all(|numbers| like.check_like(numbers.elements()).is_ok());
         let is_mean_of_ints =
             self.op == ReduceOp::Mean && matches!(like.elements(), Elements::I64(_));
-        check(are_alike && !is_mean_of_ints, "contributions do not fit each other")?;
-        // When everybody has come, whoever is still early has no turn: so `finish` needs it.
+        check(are_alike && !is_mean_of_ints, "contributions of a round do not match")?;
+        // `finish` relies on it: when all parties have arrived, only skipped ones are still early.
         let (arrived, skipped, turn) = (&self.arrived, &self.skipped, self.turn);
         let is_in_turn = match is_ordered(self.op, like.elements()) {
             true => !skipped.contains(turn) && !arrived.contains(turn),
@@ -208,7 +211,7 @@ impl Round {
             dropped.iter().all(|seat| skipped.contains(seat) || arrived.contains(seat));
         check(
             turn <= parties && is_in_turn && are_early && have_turns,
-            "a round does not keep to the turns",
+            "a round of a float sum is out of order",
         )
     }
 
@@ -220,7 +223,7 @@ impl Round {
     }
 }
 
-/// Whether the result depends on the order in which contributions are folded.
+/// Returns whether the result depends on the order of folding.
 fn is_ordered(op: ReduceOp, elements: Elements<'_>) -> bool {
     match op {
         ReduceOp::Mean => true,

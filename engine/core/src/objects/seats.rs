@@ -1,8 +1,8 @@
-//! Seats of a barrier or reduction: who holds them, and sets of them.
+//! Seats of a barrier or reduction: the holds on them, and sets of seats.
 //!
-//! A party's seat belongs to whoever came in its name last, so a function that is started again takes
-//! it from the one before, together with a later deadline. It is kept from round to round: a party
-//! that came once and dies before it comes again is noticed.
+//! A party's seat is held by the session that arrived for it last. So a function that is restarted
+//! takes over the seat of its predecessor, with a new deadline. A seat is held across rounds: a
+//! party that fails between two rounds is noticed.
 
 use alloc::collections::BTreeMap;
 use alloc::format;
@@ -20,7 +20,7 @@ use super::RestoreError;
 use super::state::check;
 use super::{Description, HOLDERS_NAMED_MAX, HeldItem, HoldId, Turn, WaiterId};
 
-/// Who holds which seat, by the name of the party.
+/// The held seats, by party.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(bound(deserialize = "P: Ord + Deserialize<'de>"))]
 pub(super) struct SeatHolders<P> {
@@ -32,18 +32,18 @@ pub(super) struct SeatHolders<P> {
 #[derive(Debug, Serialize, Deserialize)]
 struct SeatHold {
     hold: HoldId,
-    /// The request that took it, if that had to wait.
+    /// The request that took it, if it waits.
     waiter: Option<WaiterId>,
 }
 
-/// For how long a seat is taken, and what is then to happen.
+/// How long a seat is held, and what happens if its deadline passes.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct SeatTerms {
     pub(super) hold_ms: u32,
     pub(super) loss: Loss,
 }
 
-/// What a held seat costs, near enough.
+/// Bytes that a held seat takes, near enough.
 const SEAT_BYTES: usize = 96;
 
 impl<P> Default for SeatHolders<P> {
@@ -53,8 +53,8 @@ impl<P> Default for SeatHolders<P> {
 }
 
 impl<P: Ord + Clone + ToString> SeatHolders<P> {
-    /// Lets a party have its seat on new terms, whoever had it before. Without a deadline and with
-    /// nothing to happen there is nothing to hold: who only arrives may go.
+    /// Gives a party its seat on new terms, and takes it from the session that had it. A seat
+    /// without a deadline and without consequences is not held: its party may leave.
     pub(super) fn take(
         &mut self,
         party: &P,
@@ -75,7 +75,7 @@ impl<P: Ord + Clone + ToString> SeatHolders<P> {
         self.by_hold.insert(hold, party.clone());
     }
 
-    /// Takes back a party's seat, if it holds one.
+    /// Ends the hold on a party's seat, if there is one.
     pub(super) fn leave<Q>(&mut self, party: &Q, turn: &mut Turn<'_>)
     where
         P: Borrow<Q>,
@@ -87,7 +87,7 @@ impl<P: Ord + Clone + ToString> SeatHolders<P> {
         }
     }
 
-    /// Takes back all seats.
+    /// Ends all holds.
     pub(super) fn clear(&mut self, turn: &mut Turn<'_>) {
         for hold in core::mem::take(&mut self.by_hold).into_keys() {
             turn.let_go(hold);
@@ -95,10 +95,10 @@ impl<P: Ord + Clone + ToString> SeatHolders<P> {
         self.held.clear();
     }
 
-    /// Forgets a hold that is over. Answers whose it was, and the request that took it if that had to
-    /// wait.
+    /// Removes a hold that has ended. Returns its party, and the request that took it, if that
+    /// waits.
     pub(super) fn lose(&mut self, hold: HoldId) -> (P, Option<WaiterId>) {
-        let party = self.by_hold.remove(&hold).expect("a hold is a seat");
+        let party = self.by_hold.remove(&hold).expect("a hold is of a seat");
         let seat = self.held.remove(&party).expect("a seat has a party");
         (party, seat.waiter)
     }
@@ -107,8 +107,7 @@ impl<P: Ord + Clone + ToString> SeatHolders<P> {
         self.by_hold.keys().copied().collect()
     }
 
-    /// How the object whose seats these are stands, for people, with the holders as far as they are
-    /// named.
+    /// Describes the object of these seats for people, with the first holders.
     pub(super) fn describe(
         &self,
         state: SeatState,
@@ -132,16 +131,16 @@ impl<P: Ord + Clone + ToString> SeatHolders<P> {
         Description { detail, missing, held: held.collect() }
     }
 
-    /// Whose seats are held.
+    /// Iterates over the parties whose seats are held.
     pub(super) fn parties(&self) -> impl Iterator<Item = &P> {
         self.held.keys()
     }
 
-    /// Works out what a snapshot leaves out.
+    /// Rebuilds the index, which a snapshot leaves out.
     pub(super) fn complete_restored(&mut self) -> Result<(), RestoreError> {
         for (party, seat) in &self.held {
             let before = self.by_hold.insert(seat.hold, party.clone());
-            check(before.is_none(), "two seats have one hold")?;
+            check(before.is_none(), "two seats have the same hold")?;
         }
         Ok(())
     }
@@ -151,7 +150,7 @@ impl<P: Ord + Clone + ToString> SeatHolders<P> {
     }
 }
 
-/// A set of seats by number, a bit each.
+/// A set of seats by number, with a bit for each.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub(super) struct SeatSet {
     words: Vec<u64>,
@@ -160,7 +159,7 @@ pub(super) struct SeatSet {
 }
 
 impl SeatSet {
-    /// An empty set with room for the seats below `end`.
+    /// Returns an empty set with room for the seats below `end`.
     pub(super) fn with_room(end: u32) -> SeatSet {
         SeatSet { words: vec![0; end.div_ceil(64) as usize], len: 0 }
     }
@@ -174,7 +173,7 @@ impl SeatSet {
         self.words.get(word).is_some_and(|word| word & bit != 0)
     }
 
-    /// Answers whether it was not there before.
+    /// Adds a seat. Returns whether it was not in the set before.
     pub(super) fn insert(&mut self, seat: u32) -> bool {
         let (word, bit) = place(seat);
         if self.words.len() <= word {
@@ -186,7 +185,7 @@ impl SeatSet {
         is_new
     }
 
-    /// Answers whether it was there.
+    /// Removes a seat. Returns whether it was in the set.
     pub(super) fn remove(&mut self, seat: u32) -> bool {
         let was_there = self.contains(seat);
         if was_there {
@@ -197,7 +196,7 @@ impl SeatSet {
         was_there
     }
 
-    /// The first seat from `from` on that is not in it.
+    /// Returns the first seat from `from` on that is not in the set.
     pub(super) fn next_absent(&self, from: u32) -> u32 {
         let (mut seat, (mut word, _)) = (from, place(from));
         while let Some(bits) = self.words.get(word) {
@@ -211,8 +210,8 @@ impl SeatSet {
         seat
     }
 
-    /// The seats below `end` that are neither in it nor in `other`, in order. Skips full words: many
-    /// waits may end at once, and each asks.
+    /// Iterates over the seats below `end` that are neither in this set nor in `other`, in order.
+    /// Skips full words, because many waits may end at once and each needs the missing parties.
     pub(super) fn absent<'s>(
         &'s self,
         other: &'s SeatSet,
@@ -228,17 +227,17 @@ impl SeatSet {
             .take_while(move |seat| *seat < end)
     }
 
-    /// All of them, in order.
+    /// Iterates over the seats in order.
     pub(super) fn iter(&self) -> impl Iterator<Item = u32> {
         (0..).step_by(64).zip(&self.words).flat_map(|(first, word)| {
             (0..64).filter(move |bit| word & (1 << bit) != 0).map(move |bit| first + bit)
         })
     }
 
-    /// Works out what a snapshot leaves out, and refuses seats from `end` on.
+    /// Computes the length, which a snapshot leaves out, and refuses seats from `end` on.
     pub(super) fn complete_restored(&mut self, end: u32) -> Result<(), RestoreError> {
-        check(self.words.len() <= place(PARTIES_MAX).0, "there are more seats than there can be")?;
-        check(self.iter().all(|seat| seat < end), "a seat is none of its parties'")?;
+        check(self.words.len() <= place(PARTIES_MAX).0, "a set of seats is too long")?;
+        check(self.iter().all(|seat| seat < end), "a seat has a number beyond its parties")?;
         self.len = self.words.iter().map(|word| word.count_ones()).sum();
         Ok(())
     }
@@ -248,7 +247,7 @@ impl SeatSet {
     }
 }
 
-/// Word and bit of a seat.
+/// Returns the word and the bit of a seat.
 fn place(seat: u32) -> (usize, u64) {
     ((seat / 64) as usize, 1 << (seat % 64))
 }

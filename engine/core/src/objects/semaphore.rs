@@ -1,7 +1,7 @@
-//! Permits that sessions acquire and release; a lock is a semaphore of one.
+//! Permits that sessions acquire and release; a lock is a semaphore with one permit.
 //!
-//! Who asks first is served first, so a request for many permits is not starved by requests for few.
-//! Every grant carries a fencing token, and is taken back when its time is up or its session ends.
+//! Requests are served in order, so a request for many permits is not starved by requests for few.
+//! Every grant has a fencing token, and ends at its deadline or with its session.
 
 use alloc::format;
 use alloc::string::String;
@@ -20,16 +20,16 @@ use super::{
     WaiterId, check_waiters, count,
 };
 
-/// A semaphore; without permits until the first request says how many it has.
+/// A semaphore; without permits before the first request says how many it has.
 #[derive(Debug, Default, Serialize, Deserialize)]
 pub(crate) struct Semaphore {
     permits: u32,
-    /// Those that are not given out.
+    /// Permits that are not granted.
     #[serde(skip)]
     available: u32,
-    /// How many permits each grant is of.
+    /// Grants, with their numbers of permits.
     grants: TokenGrants<u32>,
-    /// How many permits each request wants.
+    /// Waiting requests, with the numbers of permits they want.
     queue: WaitQueue<u32>,
 }
 
@@ -73,8 +73,6 @@ impl ObjectKind for Semaphore {
         }
     }
 
-    /// Works out what a snapshot leaves out, and refuses what no semaphore holds. `seq` is the
-    /// shard's.
     fn complete_restored(&mut self, seq: u64) -> Result<(), RestoreError> {
         check(self.permits <= PERMITS_MAX, "a semaphore has too many permits")?;
         self.grants.complete_restored(seq)?;
@@ -82,12 +80,15 @@ impl ObjectKind for Semaphore {
         let given =
             self.grants.iter().try_fold(0_u32, |sum, (_, _, count)| sum.checked_add(*count));
         let available = given.and_then(|given| self.permits.checked_sub(given));
-        check(available.is_some(), "more permits are given out than there are")?;
+        check(available.is_some(), "more permits are granted than a semaphore has")?;
         self.available = available.unwrap_or_default();
         let may_wait = |waiting: &QueuedRequest<u32>| {
             waiting.hold.is_some() && (1..=self.permits).contains(&waiting.wants)
         };
-        check(self.queue.iter().all(may_wait), "somebody waits for permits that there are not")
+        check(
+            self.queue.iter().all(may_wait),
+            "a request waits for more permits than a semaphore has, or without a hold",
+        )
     }
 }
 
@@ -120,23 +121,24 @@ impl SharedObject for Semaphore {
         self.grants.holds().chain(self.queue.holds()).collect()
     }
 
-    /// Forgets a waiter; those behind it may have waited only for it.
+    /// Removes a waiter; this may release those behind it, which want fewer permits.
     fn cancel(&mut self, waiter: WaiterId, turn: &mut Turn<'_>) -> Missing {
         let hold = self.queue.cancel(waiter).hold;
-        turn.let_go(hold.expect("whoever waits here is going to hold"));
+        turn.let_go(hold.expect("requests that wait for permits have a hold"));
         if !self.serve(turn) {
             turn.unchanged();
         }
         Missing::default()
     }
 
-    /// Takes back what is not held any more; if it was still waited for, the wait is over.
-    fn lose(&mut self, hold: HoldId, _why: LossCause, turn: &mut Turn<'_>) {
+    /// Takes back the permits of a hold. If its request still waits, the wait ends.
+    fn lose(&mut self, hold: HoldId, _cause: LossCause, turn: &mut Turn<'_>) {
         let taken_back = self.grants.lose(hold);
         match taken_back {
             Some(count) => self.available += count,
             None => {
-                let waiting = self.queue.lose(hold).expect("a hold is a grant or a place in line");
+                let waiting =
+                    self.queue.lose(hold).expect("a hold is of a grant or of a waiting request");
                 let answer = StoredReply::refusal(&Refusal::Timeout(Missing::default()));
                 turn.release([waiting.waiter], &answer);
             }
@@ -180,7 +182,7 @@ impl Semaphore {
             self.grants.put(token, hold, count);
             return turn.done(&Reply::Granted { granted: true, token });
         }
-        // To stand in line changes nothing of what is given out.
+        // Waiting changes no grant.
         turn.unchanged();
         if !waits {
             return turn.done(&Reply::Granted { granted: false, token: 0 });
@@ -212,8 +214,8 @@ impl Semaphore {
         turn.done(&Reply::Bool(held.is_some()))
     }
 
-    /// Gives permits to those who wait, in their order, as far as they go. Answers whether there were
-    /// any.
+    /// Grants permits to waiting requests, in their order, as long as there are enough. Returns
+    /// whether any request was served.
     fn serve(&mut self, turn: &mut Turn<'_>) -> bool {
         let mut nth = 0;
         while let Some(first) = self.queue.first()
@@ -223,7 +225,11 @@ impl Semaphore {
             let token = turn.token(nth);
             nth = nth.saturating_add(1);
             self.available -= wants;
-            self.grants.put(token, hold.expect("whoever waits here is going to hold"), wants);
+            self.grants.put(
+                token,
+                hold.expect("requests that wait for permits have a hold"),
+                wants,
+            );
             let answer = turn.store(&Reply::Granted { granted: true, token });
             turn.release([waiter], &answer);
         }
@@ -240,7 +246,7 @@ impl Semaphore {
     }
 }
 
-/// A lock: one permit, and whoever has it holds the lock.
+/// A lock: a semaphore with one permit.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Lock(Semaphore);
 
@@ -285,9 +291,8 @@ impl ObjectKind for Lock {
         }
     }
 
-    /// See [`Semaphore::complete_restored`].
     fn complete_restored(&mut self, seq: u64) -> Result<(), RestoreError> {
-        check(self.0.permits == 1, "a lock is a semaphore of one")?;
+        check(self.0.permits == 1, "a lock does not have one permit")?;
         self.0.complete_restored(seq)
     }
 }
@@ -315,7 +320,7 @@ impl SharedObject for Lock {
         self.0.cancel(waiter, turn)
     }
 
-    fn lose(&mut self, hold: HoldId, why: LossCause, turn: &mut Turn<'_>) {
-        self.0.lose(hold, why, turn);
+    fn lose(&mut self, hold: HoldId, cause: LossCause, turn: &mut Turn<'_>) {
+        self.0.lose(hold, cause, turn);
     }
 }

@@ -1,4 +1,4 @@
-//! Byte strings, each at most once, in their order.
+//! Byte strings, each at most once, in the order of their bytes.
 
 use alloc::collections::BTreeMap;
 use alloc::format;
@@ -15,16 +15,16 @@ use super::map::{range, scan_page};
 use super::state::check;
 use super::{Applied, Description, Turn, check_len};
 
-/// A set; empty until somebody adds something.
+/// A set; empty before the first update.
 #[derive(Debug, Default, Serialize, Deserialize)]
 pub(crate) struct Set {
     members: BTreeMap<ByteString, ()>,
-    /// What the members take, in bytes.
+    /// Bytes that the members take.
     #[serde(skip)]
     member_bytes: u64,
 }
 
-/// What a member costs in the table, near enough.
+/// Bytes that a member takes in the table, near enough.
 const MEMBER_BYTES: u64 = 48;
 
 impl ObjectKind for Set {
@@ -103,7 +103,6 @@ impl ObjectKind for Set {
         })
     }
 
-    /// Works out what a snapshot leaves out, and refuses what no set holds.
     fn complete_restored(&mut self, _seq: u64) -> Result<(), RestoreError> {
         for member in self.members.keys() {
             check(member.len() <= KEY_BYTES_MAX, "a member is too large")?;

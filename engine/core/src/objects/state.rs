@@ -1,14 +1,14 @@
-//! How objects are written down for another node, and read back.
+//! The encoding of objects in snapshots.
 //!
-//! Most of it is derived: an object's fields are written one after the other, as
-//! [postcard](https://postcard.jamesmunns.com/) has them. Left out is what follows from the rest (sums,
-//! indices), and worked out again by what each kind calls `complete_restored`; it also refuses what
-//! could make an op panic later. Here are the rest: what lies in memory otherwise than it is written,
-//! and the ways in and out.
+//! Most of it is derived: the fields of an object are written one after the other in the format of
+//! [postcard](https://postcard.jamesmunns.com/). Fields that follow from others (sums, indices) are
+//! left out and computed again by the kind's `complete_restored`, which also refuses a state that
+//! could make a later op panic. This module has the reader and the writer, and the encoding of
+//! fields that are stored in another form than in memory.
 //!
-//! 1. The same state gives the same bytes. Room that an object has, and that is counted, is state.
-//! 2. Bytes that are none of ours give an error. What they make us allocate is in proportion to how
-//!    many they are.
+//! 1. The same state gives the same bytes. Spare capacity that is counted as memory is state.
+//! 2. Bytes that are not a snapshot give an error, and allocate memory in proportion to their
+//!    number.
 
 use alloc::boxed::Box;
 use alloc::vec::Vec;
@@ -22,7 +22,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use super::RestoreError;
 use super::StoredReply;
 
-/// Takes what is written down.
+/// Writes a snapshot.
 pub(crate) struct Writer(postcard::Serializer<AllocVec>);
 
 impl Writer {
@@ -31,15 +31,15 @@ impl Writer {
     }
 
     pub(crate) fn put(&mut self, value: &impl Serialize) {
-        value.serialize(&mut self.0).expect("memory takes all that there is");
+        value.serialize(&mut self.0).expect("writing to memory does not fail");
     }
 
     pub(crate) fn finish(self) -> Vec<u8> {
-        self.0.output.finalize().expect("memory takes all that there is")
+        self.0.output.finalize().expect("writing to memory does not fail")
     }
 }
 
-/// Gives back what was written down, in the same order.
+/// Reads a snapshot.
 pub(crate) struct Reader<'b>(postcard::Deserializer<'b, Slice<'b>>);
 
 impl<'b> Reader<'b> {
@@ -51,18 +51,18 @@ impl<'b> Reader<'b> {
         Ok(T::deserialize(&mut self.0)?)
     }
 
-    /// Refuses bytes that are left.
+    /// Refuses bytes after the end.
     pub(crate) fn end(self) -> Result<(), RestoreError> {
-        check(self.0.finalize()?.is_empty(), "there is more than there should be")
+        check(self.0.finalize()?.is_empty(), "bytes follow its end")
     }
 }
 
-/// Refuses what contradicts itself, unless it `holds`.
-pub(crate) fn check(holds: bool, otherwise: &'static str) -> Result<(), RestoreError> {
-    if holds { Ok(()) } else { Err(RestoreError::Contradiction(otherwise)) }
+/// Refuses a snapshot with a problem, unless a condition `holds`.
+pub(crate) fn check(holds: bool, problem: &'static str) -> Result<(), RestoreError> {
+    if holds { Ok(()) } else { Err(RestoreError::Contradiction(problem)) }
 }
 
-/// Bytes in one piece, where serde alone would take them one by one.
+/// Bytes in one piece; serde alone would write them one by one.
 #[derive(Clone, Copy)]
 pub(crate) struct Blob<'b>(pub(crate) &'b [u8]);
 
@@ -78,7 +78,7 @@ impl<'de: 'b, 'b> Deserialize<'de> for Blob<'b> {
     }
 }
 
-/// A kept answer, however it lies in memory.
+/// A stored reply in a snapshot, independent of its form in memory.
 #[derive(Serialize, Deserialize)]
 enum ReplySnapshot<'a> {
     Word(u64),
@@ -110,20 +110,23 @@ impl<'de> Deserialize<'de> for StoredReply {
         match ReplySnapshot::deserialize(deserializer)? {
             ReplySnapshot::Word(word) => Ok(StoredReply::Word(word)),
             ReplySnapshot::Value(Blob(value)) => StoredReply::short_value(value)
-                .ok_or_else(|| D::Error::custom("a value is too long")),
+                .ok_or_else(|| D::Error::custom("a value of a stored reply is too long")),
             ReplySnapshot::Encoded { status, body: Blob(body) } => {
                 match Status::from_wire(status) {
                     Some(status) if body.len() <= BODY_BYTES_MAX as usize => {
                         Ok(StoredReply::encoded(status, body))
                     }
-                    _ => Err(D::Error::custom("an answer is none")),
+                    _ => {
+                        Err(D::Error::custom("a stored reply has an unknown status or is too long"))
+                    }
                 }
             }
         }
     }
 }
 
-/// Vectors that keep their room: it is counted, so two copies of an object have to have the same.
+/// Vectors with their capacity: it is counted as memory, so all replicas of an object must have the
+/// same.
 pub(super) mod roomy {
     use super::*;
 
@@ -143,21 +146,21 @@ pub(super) mod roomy {
         Ok(roomy)
     }
 
-    /// An empty vector with so much room, of which so much is going to be used.
+    /// Returns an empty vector with the capacity `room` for `used` elements.
     pub(super) fn with_room<T>(room: u64, used: usize) -> Result<Vec<T>, &'static str> {
-        // Whatever has much more than it uses gives it back.
+        // Vectors with much more capacity than they use are shrunk, so more is damage.
         let most = used.saturating_mul(4).saturating_add(3).max(ROOM_MIN);
         match usize::try_from(room) {
             Ok(room) if (used..=most).contains(&room) => Ok(Vec::with_capacity(room)),
-            _ => Err("there is too much room, or too little"),
+            _ => Err("a vector has too much or too little capacity"),
         }
     }
 
-    /// What a vector takes at least as soon as it grows.
+    /// The capacity that a vector has at least when it grows.
     const ROOM_MIN: usize = 8;
 }
 
-/// The same for bytes.
+/// Bytes with their capacity.
 pub(super) mod roomy_bytes {
     use super::*;
 
@@ -178,7 +181,7 @@ pub(super) mod roomy_bytes {
     }
 }
 
-/// Bytes that are owned.
+/// Owned bytes.
 pub(super) mod blob {
     use super::*;
 
@@ -196,7 +199,7 @@ pub(super) mod blob {
     }
 }
 
-/// What becomes of the others without a party, if that is agreed.
+/// The policy for lost parties, if it is agreed.
 pub(super) mod loss {
     use catena_protocol::op::Loss;
 
@@ -213,12 +216,15 @@ pub(super) mod loss {
         deserializer: D,
     ) -> Result<Option<Loss>, D::Error> {
         let wire: Option<u8> = Deserialize::deserialize(deserializer)?;
-        let known = |wire| Loss::from_wire(wire).ok_or_else(|| D::Error::custom("no such loss"));
+        let known = |wire| {
+            Loss::from_wire(wire)
+                .ok_or_else(|| D::Error::custom("a policy for lost parties is unknown"))
+        };
         wire.map(known).transpose()
     }
 }
 
-/// How contributions are combined.
+/// The operator of a reduction.
 pub(super) mod reduce_op {
     use catena_protocol::op::ReduceOp;
 
@@ -235,6 +241,7 @@ pub(super) mod reduce_op {
         deserializer: D,
     ) -> Result<ReduceOp, D::Error> {
         let wire = u8::deserialize(deserializer)?;
-        ReduceOp::from_wire(wire).ok_or_else(|| D::Error::custom("no such combination"))
+        ReduceOp::from_wire(wire)
+            .ok_or_else(|| D::Error::custom("the operator of a reduction is unknown"))
     }
 }

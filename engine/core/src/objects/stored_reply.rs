@@ -1,47 +1,48 @@
-//! Answers as they are kept: encoded once, and cheap to hand to many.
+//! Replies as sessions keep them for retries: encoded once, and cheap to share among requests.
 
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use catena_protocol::{Header, Refusal, Reply, Status, frame};
 
-/// An answer that is kept: encoded, and cheap to hand to many.
+/// A reply that is kept: encoded, and cheap to share.
 #[derive(Clone, Debug)]
 pub enum StoredReply {
-    /// Done, and the reply is one number. Kept apart from the others, as its moves are cheap.
+    /// Done, and the reply is one number. A variant of its own because it is cheap to move.
     Word(u64),
-    /// Short enough to lie here.
+    /// A body short enough to be stored inline.
     Short {
-        /// How it ended.
+        /// The outcome of the request.
         status: Status,
-        /// How much of `body` counts.
+        /// The length of `body` in bytes.
         len: u8,
         /// The encoded body.
         body: [u8; SHORT_BYTES],
     },
-    /// Done, and the reply is a value, short enough to lie here without what is around it.
+    /// Done, and the reply is a value that is short enough to be stored inline, without its
+    /// encoding.
     Value {
-        /// How much of `bytes` counts.
+        /// The length of `bytes`.
         len: u8,
         /// The value.
         bytes: [u8; SHORT_BYTES],
     },
-    /// Shares its bytes with whoever gets the same answer.
+    /// A longer body, shared by all requests with the same reply.
     Long {
-        /// How it ended.
+        /// The outcome of the request.
         status: Status,
         /// The encoded body.
         body: Arc<[u8]>,
     },
 }
 
-/// Two numbers.
+/// Room for two numbers.
 const SHORT_BYTES: usize = 16;
 
-const _: () = assert!(size_of::<StoredReply>() <= 24, "sessions keep many");
+const _: () = assert!(size_of::<StoredReply>() <= 24, "a session keeps many of them");
 
 impl StoredReply {
-    /// Keeps an encoded body.
+    /// Stores an encoded body.
     pub(super) fn encoded(status: Status, encoded: &[u8]) -> StoredReply {
         let mut body = [0; SHORT_BYTES];
         match body.get_mut(..encoded.len()) {
@@ -54,7 +55,7 @@ impl StoredReply {
         }
     }
 
-    /// Keeps a value that is short enough to lie here.
+    /// Stores a value if it is short enough to be inline.
     pub(super) fn short_value(value: &[u8]) -> Option<StoredReply> {
         let mut bytes = [0; SHORT_BYTES];
         bytes.get_mut(..value.len())?.copy_from_slice(value);
@@ -62,7 +63,7 @@ impl StoredReply {
         Some(StoredReply::Value { len, bytes })
     }
 
-    /// Keeps a reply, encoding it in `scratch` if it is neither a number nor a short value.
+    /// Stores a reply, encoding it in `scratch` if it is neither a number nor a short value.
     pub(crate) fn of(reply: &Reply<'_>, scratch: &mut Vec<u8>) -> StoredReply {
         if let Some(word) = reply.word() {
             return StoredReply::Word(word);
@@ -83,7 +84,7 @@ impl StoredReply {
         StoredReply::encoded(refusal.status(), &body)
     }
 
-    /// How the request ended.
+    /// Returns the outcome of the request.
     pub(crate) fn status(&self) -> Status {
         match self {
             StoredReply::Word(_) | StoredReply::Value { .. } => Status::Ok,
@@ -91,7 +92,7 @@ impl StoredReply {
         }
     }
 
-    /// Appends it as the reply to the request with header `to`.
+    /// Appends the frame of the reply to the request with header `to`.
     pub(crate) fn write(&self, to: &Header, out: &mut Vec<u8>) {
         match self {
             StoredReply::Word(word) => frame::write_word(out, to, *word),
@@ -106,8 +107,8 @@ impl StoredReply {
         }
     }
 
-    /// The heap it takes, in bytes. Those who share it each count it whole, which errs on the safe
-    /// side of a budget.
+    /// Returns the heap that it takes, in bytes. A shared body is counted for each of its requests,
+    /// which errs on the safe side of a budget.
     pub(crate) fn bytes(&self) -> u64 {
         match self {
             StoredReply::Word(_) | StoredReply::Short { .. } | StoredReply::Value { .. } => 0,

@@ -1,4 +1,4 @@
-//! The turn of an update: what its object may know and do beside changing itself.
+//! The context of an update: what its object may read and do besides changing its own state.
 
 use alloc::vec::Vec;
 use catena_protocol::limits::HOLD_MS_MAX;
@@ -8,37 +8,38 @@ use super::holds::{Hold, Holds};
 use super::{HoldId, StoredReply, WaiterId};
 use crate::time::Time;
 
-/// What the turns of a shard share and reuse: room to encode, who was released, who holds what.
+/// State that all updates of a shard share: buffers to encode in, released requests, and holds.
 #[derive(Debug, Default)]
 pub(crate) struct Workspace {
     pub(super) scratch: Vec<u8>,
-    /// The archive of what a user-defined object answers.
+    /// The archive of the reply of a user-defined object.
     pub(crate) value: Vec<u8>,
-    /// Requests that were released and are still to be answered.
+    /// Waiting requests that updates have released, with the replies to send.
     pub(crate) released: Vec<(WaiterId, StoredReply)>,
     pub(crate) holds: Holds,
 }
 
-/// Whose turn it is, and where in the shard's order.
+/// Where an update takes effect: its object, its session, the time, and its position in the shard's
+/// order.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct UpdatePlace {
     pub(crate) object: ObjectId,
-    /// The session of the request; 0 if the update comes from the shard itself.
+    /// The session of the request; 0 for an update by the shard itself.
     pub(crate) session: u64,
     pub(crate) now: Time,
-    /// The version of the object before the update: where it was changed last.
+    /// The version of the object before the update: the position of its last change.
     pub(crate) version_before: u64,
-    /// Where the update stands in the shard's order: the object's version if it changes it.
+    /// The position of the update in the shard's order: the object's version if it changes it.
     pub(crate) version: u64,
 }
 
-/// What an update may know and do beside changing its object.
+/// The context of one update.
 pub(crate) struct Turn<'t> {
-    /// The request itself, should it have to wait.
+    /// The id of the request if it has to wait.
     pub(crate) waiter: WaiterId,
     /// The version of the object before the update.
     pub(crate) version_before: u64,
-    /// Its version after the update, unless that leaves it [`unchanged`](Turn::unchanged).
+    /// Its version after the update, unless the update leaves it [`unchanged`](Turn::unchanged).
     pub(crate) version: u64,
     object: ObjectId,
     session: u64,
@@ -47,17 +48,17 @@ pub(crate) struct Turn<'t> {
     pub(super) workspace: &'t mut Workspace,
 }
 
-/// Bits of a token behind the version.
+/// Bits of a fencing token below the version.
 pub(super) const TOKEN_SHIFT: u32 = 16;
 
-/// How an update ended.
+/// The outcome of an update.
 #[derive(Debug)]
 pub(crate) enum Applied {
-    /// With this number: an [`StoredReply::Word`] that is still in a register.
+    /// Done, and the reply is this number: a [`StoredReply::Word`] that is still in a register.
     Word(u64),
-    /// With this answer.
+    /// Done, with this reply.
     Done(StoredReply),
-    /// The request waits; the object holds its [`WaiterId`].
+    /// The request waits; the object keeps its [`WaiterId`].
     Parked,
 }
 
@@ -71,7 +72,7 @@ impl<'t> Turn<'t> {
         Turn { waiter, version_before, version, object, session, now, changed: true, workspace }
     }
 
-    /// Says that the object is as it was, so that its version stays.
+    /// Records that the update has not changed the object, so that its version stays.
     pub(super) fn unchanged(&mut self) {
         self.changed = false;
     }
@@ -80,39 +81,40 @@ impl<'t> Turn<'t> {
         self.changed
     }
 
-    /// The version the object has once the update is done.
+    /// Returns the object's version after the update.
     pub(super) fn version_now(&self) -> u64 {
         if self.changed { self.version } else { self.version_before }
     }
 
-    /// A number for the `nth` grant of this update, which no grant ever had and all later ones
-    /// exceed: what a [fencing token](https://martin.kleppmann.com/2016/02/08/how-to-do-distributed-locking.html)
-    /// needs.
+    /// Returns the [fencing token] for the `nth` grant of this update: a number that no earlier
+    /// grant has and that all later ones exceed.
+    ///
+    /// [fencing token]: https://martin.kleppmann.com/2016/02/08/how-to-do-distributed-locking.html
     pub(super) fn token(&self, nth: u16) -> u64 {
         self.version << TOKEN_SHIFT | u64::from(nth)
     }
 
-    /// Lets the session that asks hold something for so many milliseconds from now on, or as long as
-    /// it lives if that is 0.
+    /// Gives the session of the request a hold for `hold_ms` milliseconds from now, or until the
+    /// session ends if that is 0.
     pub(super) fn hold(&mut self, hold_ms: u32) -> HoldId {
         let until = self.until(hold_ms);
         self.workspace.holds.take(Hold { object: self.object, session: self.session, until })
     }
 
-    /// Lets whoever holds something hold it for so long from now on.
+    /// Moves the end of a hold, as in [`Turn::hold`].
     pub(super) fn extend(&mut self, hold: HoldId, hold_ms: u32) {
         let until = self.until(hold_ms);
         self.workspace.holds.extend(hold, until);
     }
 
-    /// Lets the session that asks have what was held before, by itself or another, for so long from
-    /// now on.
+    /// Gives an existing hold, of this or another session, to the session of the request, as in
+    /// [`Turn::hold`].
     pub(super) fn take_over(&mut self, hold: HoldId, hold_ms: u32) {
         let until = self.until(hold_ms);
         self.workspace.holds.hand_over(hold, self.session, until);
     }
 
-    /// Takes something back.
+    /// Ends a hold.
     pub(super) fn let_go(&mut self, hold: HoldId) {
         self.workspace.holds.end(hold);
     }
@@ -121,12 +123,12 @@ impl<'t> Turn<'t> {
         (hold_ms != 0).then(|| self.now.plus_ms(hold_ms.min(HOLD_MS_MAX)))
     }
 
-    /// Makes an answer of a reply.
+    /// Encodes a reply for the session to keep.
     pub(super) fn store(&mut self, reply: &Reply<'_>) -> StoredReply {
         StoredReply::of(reply, &mut self.workspace.scratch)
     }
 
-    /// Answers the request.
+    /// Completes the request with a reply.
     pub(super) fn done(&mut self, reply: &Reply<'_>) -> Applied {
         match reply.word() {
             Some(word) => Applied::Word(word),
@@ -134,7 +136,7 @@ impl<'t> Turn<'t> {
         }
     }
 
-    /// Answers requests that were waiting, all alike.
+    /// Releases waiting requests, all with the same reply.
     pub(super) fn release(
         &mut self,
         waiters: impl IntoIterator<Item = WaiterId>,

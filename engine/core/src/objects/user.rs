@@ -1,13 +1,13 @@
-//! Objects that users define: what a type has to say of itself, and how the shard holds objects of
-//! types it was not built with.
+//! User-defined objects: the trait that their types implement, and the type-erased objects of a
+//! shard.
 //!
-//! The type is erased behind a pointer. Its ops travel as rkyv archives, are validated once, by
-//! `check`, and read where they lie in the frame; what `apply` answers is archived into the room that
-//! the turns share.
+//! Ops are rkyv archives, which `check` validates once, and which are then read in place in the
+//! frame. The reply of `apply` is archived into a buffer that all updates share.
 //!
-//! What a type must not do, the shard cannot prevent: [`rehearse`](crate::rehearse) tries it. What it
-//! does by mistake is contained where that is possible: a panic in anything that changes nothing is
-//! caught and answered, and a panic in `apply` stops the node rather than keep half an update.
+//! The shard cannot enforce the promises of a type; [`rehearse`](crate::rehearse) tests them.
+//! Panics are contained where possible: a panic in a method that changes nothing is caught and
+//! becomes a refusal, and a panic in `apply` stops the node, because half an update must not be
+//! kept.
 
 use alloc::borrow::ToOwned;
 use alloc::boxed::Box;
@@ -29,32 +29,33 @@ use super::{Applied, Description, StoredReply, Turn, check_stored};
 use crate::config::STORED_REPLY_BYTES_MAX;
 use crate::unwind;
 
-/// A type of shared objects, of your own.
+/// A user-defined type of shared objects.
 ///
-/// An object is plain state in one shard; its ops run there one after the other, each at one place in
-/// the shard's order, once however often a client has to ask. The ops and replies are those of its
-/// [`UserType`], which clients have as well; `Default` is the object nobody has changed yet. An
-/// engine serves the types that `Builder::register` was called with, and
-/// [`rehearse`](crate::rehearse) is the test that each of them should have.
+/// An object is plain state in one shard. Its updates run there one after the other and take effect
+/// exactly once, even if a client retries. Ops and replies are those of its [`UserType`], which
+/// clients use too; `Default` is the object before its first update. An engine serves the types
+/// that `Builder::register` was called with, and [`rehearse`](crate::rehearse) is the test that
+/// each of them should have.
 ///
-/// A method gets the archive of an op, lent out where it was received and validated before:
-/// malformed bytes never get here.
+/// Methods get the archive of an op, borrowed from the received bytes and validated: malformed
+/// bytes never reach them.
 ///
-/// # What a type promises
+/// # Promises of a type
 ///
 /// [`apply`](Object::apply) depends on nothing but the state, the op and the [`Context`]: no clock,
-/// no chance, no addresses, no maps whose order is another one each time (`std`'s hash maps), no
-/// float functions beyond `+ - * / sqrt`, whose results differ between machines. Whoever applies the
-/// same ops in the same order holds the same object. All other methods change nothing, not even
-/// behind a `Cell`.
+/// no randomness, no addresses, no maps with an unspecified order (`std`'s hash maps), no float
+/// functions other than `+ - * / sqrt`, because their results differ between machines. All nodes
+/// that apply the same updates in the same order must have the same object. All other methods
+/// change nothing, not even behind a `Cell`.
 ///
 /// # Panics
 ///
-/// A panic in `default`, `check`, `read`, `reply_bytes_max` or `describe` is caught and answered
-/// ([`Status::Panicked`], or in the description); nothing was changed. One in `restore` is taken as a
-/// snapshot that is none. A panic in `apply`, `bytes` or `snapshot` may leave half a change behind, so it
-/// is what a broken invariant of the engine is: the core ends, `Engine::wait` says why and stops the
-/// others. Decide in `check` whatever can be refused.
+/// A panic in `default`, `check`, `read`, `reply_bytes_max` or `describe` is caught, and the client
+/// gets [`Status::Panicked`] or a description that says so; nothing has changed. A panic in
+/// `restore` counts as a refused snapshot. A panic in `apply`, `bytes` or `snapshot` may leave half
+/// a change behind, so it is treated like a broken invariant of the engine: the core ends,
+/// `Engine::wait` returns the reason and stops the others. So refuse in `check` everything that can
+/// be refused.
 ///
 /// # Example
 ///
@@ -63,7 +64,7 @@ use crate::unwind;
 /// use catena_engine::rkyv::{Archive, Archived, Deserialize, Serialize};
 /// use catena_engine::{BadSnapshot, Context, Object, Rejection, UserType};
 ///
-/// /// Tickets that are sold while there are any.
+/// /// Tickets, a limited number of which are sold.
 /// #[derive(Default)]
 /// struct Tickets {
 ///     sold: u64,
@@ -76,7 +77,7 @@ use crate::unwind;
 ///     Sold,
 /// }
 ///
-/// const SEATS: u64 = 500;
+/// const MAX: u64 = 500;
 /// const SOLD_OUT: Rejection = Rejection(1);
 ///
 /// impl UserType for Tickets {
@@ -89,7 +90,7 @@ use crate::unwind;
 /// impl Object for Tickets {
 ///     fn check(&self, op: &Archived<Ask>) -> Result<(), Rejection> {
 ///         match op {
-///             ArchivedAsk::Buy { count } if count.to_native() > SEATS - self.sold => Err(SOLD_OUT),
+///             ArchivedAsk::Buy { count } if count.to_native() > MAX - self.sold => Err(SOLD_OUT),
 ///             _ => Ok(()),
 ///         }
 ///     }
@@ -123,7 +124,7 @@ use crate::unwind;
 ///     }
 ///
 ///     fn describe(&self) -> String {
-///         format!("{} of {SEATS} sold", self.sold)
+///         format!("{} of {MAX} sold", self.sold)
 ///     }
 /// }
 ///
@@ -134,67 +135,67 @@ use crate::unwind;
 ///
 /// A node serves the type once it is registered: `Engine::builder().register::<Tickets>().start()`.
 pub trait Object: UserType<Op: Archive<Archived: 'static>> + Default + Send + 'static {
-    /// Decides whether `apply` may have the op; changes nothing.
+    /// Decides whether an op can be applied; changes nothing.
     ///
     /// # Errors
     ///
-    /// The type's own reason, which the client gets with [`Status::Rejected`].
+    /// A reason of the type, which the client gets with [`Status::Rejected`].
     fn check(&self, op: &Archived<Self::Op>) -> Result<(), Rejection> {
         let _ = op;
         Ok(())
     }
 
-    /// Applies an op that `check` allowed, and answers it. Cannot fail.
+    /// Applies an op that `check` allowed, and returns its reply. Cannot fail.
     fn apply(&mut self, op: &Archived<Self::Op>, context: &mut Context) -> Self::Reply;
 
-    /// Answers an op that was asked as a read; changes nothing, and takes no place in the shard's
-    /// order.
+    /// Returns the reply to an op that a client sent as a read; changes nothing, and takes no
+    /// position in the shard's order.
     ///
     /// # Errors
     ///
-    /// The type's own reason; [`Rejection::UNSUPPORTED`] for an op that is no read.
+    /// A reason of the type; [`Rejection::UNSUPPORTED`] for an op that is not a read.
     fn read(&self, op: &Archived<Self::Op>) -> Result<Self::Reply, Rejection>;
 
-    /// How many bytes the archive of what `apply` is going to answer takes at most.
+    /// Returns the maximum size of the archive of the reply of `apply`, in bytes.
     ///
-    /// A session keeps the answer for a retry, so an update that could answer more than
+    /// A session keeps the reply for retries, so an update whose reply could have more than
     /// [`STORED_REPLY_BYTES_MAX`] is refused with [`Status::TooLarge`] before it is applied. Few
-    /// types need this: without it, replies are taken to be short. If one turns out to be longer
-    /// than what is kept, the update has happened all the same, and is answered, once and again,
-    /// with the absence of a value.
+    /// types need this method: without it, replies are assumed to be short. If a reply is longer
+    /// than a session keeps, the update has still taken effect, and the client gets the absence of
+    /// a value, also for a retry.
     fn reply_bytes_max(&self, op: &Archived<Self::Op>) -> usize {
         let _ = op;
         0
     }
 
-    /// The heap that the object takes, in bytes, near enough for a budget.
+    /// Returns the heap that the object takes, in bytes, near enough for a budget.
     fn bytes(&self) -> u64;
 
-    /// Appends all that there is to know of the object: for a node that has to hold it too. The same
-    /// state gives the same bytes.
+    /// Appends the complete state, for a state transfer to another node. The same state gives the
+    /// same bytes.
     fn snapshot(&self, out: &mut Vec<u8>);
 
-    /// Makes the object of which these bytes are the snapshot.
+    /// Restores an object from its snapshot.
     ///
     /// # Errors
     ///
-    /// [`BadSnapshot`] if they are not. They may be anything; do not panic, and do not trust a
-    /// length in them.
+    /// [`BadSnapshot`] if the bytes are not a snapshot. They may be arbitrary: do not panic, and do
+    /// not trust a length in them.
     fn restore(bytes: &[u8]) -> Result<Self, BadSnapshot>;
 
-    /// The object's state in a line, for people who inspect it.
+    /// Describes the state in a line, for people who inspect the object.
     fn describe(&self) -> String {
         String::new()
     }
 }
 
-/// Why a user-defined object refused an op, by the type's own list of reasons: the client gets the
-/// number with [`Status::Rejected`].
+/// The reason why a user-defined object refused an op, from a list of the type's own. The client
+/// gets the number with [`Status::Rejected`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Rejection(pub u64);
 
 impl Rejection {
-    /// The op cannot be asked this way: it is no read.
+    /// The op is not a read.
     pub const UNSUPPORTED: Rejection = Rejection(u64::MAX);
 }
 
@@ -204,12 +205,12 @@ impl From<Rejection> for Fault {
     }
 }
 
-/// Bytes that are no snapshot of a type; says what was expected.
+/// Bytes that are not a snapshot of a type, with what the type expected.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("these bytes are no snapshot: expected {0}")]
+#[error("the bytes are not a snapshot of the type: expected {0}")]
 pub struct BadSnapshot(pub &'static str);
 
-/// What [`Object::apply`] may know beside state and op, and say beside its answer.
+/// The context of an update of a user-defined object.
 #[derive(Debug)]
 pub struct Context {
     pub(crate) now_us: u64,
@@ -218,36 +219,36 @@ pub struct Context {
 }
 
 impl Context {
-    /// The logical time of the update, in microseconds since the node started. It never goes back,
-    /// and is the same for whoever applies the update.
+    /// Returns the logical time of the update, in microseconds since the node started. It never
+    /// goes back, and is the same on all nodes that apply the update.
     pub fn now_us(&self) -> u64 {
         self.now_us
     }
 
-    /// The object's version once this is done: a number that no earlier update of any object in the
-    /// shard had, and that all later ones exceed.
+    /// Returns the object's version after the update: a number that is higher than that of every
+    /// earlier update in the shard, and lower than that of every later one.
     pub fn version(&self) -> u64 {
         self.version
     }
 
-    /// Says that the object is as it was: it keeps its version, and who waits for a newer one goes on
-    /// waiting.
+    /// Records that the update has not changed the object, so that its version stays, and requests
+    /// that wait for a newer version are not released.
     pub fn unchanged(&mut self) {
         self.changed = false;
     }
 }
 
-/// The types of objects that users defined, by id.
+/// The registered user-defined types.
 #[derive(Clone, Debug, Default)]
 pub struct Types {
     /// In the order of the ids.
     known: Vec<KnownType>,
 }
 
-/// Makes an object of its snapshot.
+/// Restores an object from its snapshot.
 type Restore = fn(&[u8]) -> Result<Box<dyn Erased>, BadSnapshot>;
 
-/// What the engine needs of a type to begin with.
+/// A registered type.
 #[derive(Clone, Copy, Debug)]
 struct KnownType {
     type_id: u32,
@@ -257,7 +258,7 @@ struct KnownType {
 }
 
 impl Types {
-    /// Adds a type.
+    /// Registers a type.
     pub fn register<T: Object>(&mut self) {
         let known = KnownType {
             type_id: T::TYPE_ID,
@@ -269,7 +270,7 @@ impl Types {
         self.known.insert(at, known);
     }
 
-    /// An id that two types have, and their names.
+    /// Returns an id that two types share, and their names.
     pub fn clash(&self) -> Option<(u32, [&'static str; 2])> {
         let clash = self.known.windows(2).find(|pair| pair[0].type_id == pair[1].type_id)?;
         Some((clash[0].type_id, [clash[0].name, clash[1].name]))
@@ -287,8 +288,8 @@ impl Types {
 #[derive(Debug)]
 pub(crate) struct User {
     type_id: u32,
-    /// What the object said it takes after its last change. Kept, so that what the shard counts does
-    /// not depend on the type's answering the same each time.
+    /// The bytes that the object reported after its last change. Stored, so that the shard's count
+    /// does not depend on the type reporting the same each time.
     bytes: u64,
     object: Box<dyn Erased>,
 }
@@ -300,19 +301,21 @@ impl User {
         Ok(User { type_id, bytes: 0, object })
     }
 
-    /// Makes the object that a snapshot says.
-    pub(super) fn restored(kept: &UserSnapshot<'_>, types: &Types) -> Result<User, RestoreError> {
-        let UserSnapshot { type_id, bytes, object: Blob(object) } = *kept;
+    pub(super) fn restored(
+        snapshot: &UserSnapshot<'_>,
+        types: &Types,
+    ) -> Result<User, RestoreError> {
+        let UserSnapshot { type_id, bytes, object: Blob(object) } = *snapshot;
         let known = types.find(type_id).map_err(|_| RestoreError::UnknownType(type_id))?;
         check(bytes <= BYTES_MAX, "a user-defined object is too large")?;
         let bad = |why| RestoreError::User { name: known.name, why };
         let object = guard(|| (known.restore)(object))
-            .map_err(|_| bad(BadSnapshot("a restore that does not panic")))?
+            .map_err(|_| bad(BadSnapshot("a snapshot at which `restore` does not panic")))?
             .map_err(bad)?;
         Ok(User { type_id, bytes, object })
     }
 
-    /// Answers a read, in `out`.
+    /// Executes a read; the reply is archived in `out`.
     pub(super) fn read<'a>(
         &self,
         op: &UserOp<'_>,
@@ -325,8 +328,7 @@ impl User {
         Ok(Reply::Value(Some(out)))
     }
 
-    /// Validates an update and lets the object check it. The op comes back as the object's
-    /// [`apply`](User::apply) takes it.
+    /// Validates and checks an update. Returns the validated arguments for [`apply`](User::apply).
     pub(super) fn check<'o>(&self, op: &UserOp<'o>) -> Result<&'o dyn Any, Refusal> {
         let UserOp::Update { type_id, args } = *op else { unreachable!("{op:?} is no update") };
         self.check_type(type_id)?;
@@ -375,7 +377,7 @@ impl SharedObject for User {
     }
 }
 
-/// What a snapshot says of a user-defined object.
+/// A user-defined object in a snapshot.
 #[derive(Serialize, Deserialize)]
 pub(super) struct UserSnapshot<'a> {
     type_id: u32,
@@ -393,27 +395,27 @@ impl Serialize for User {
     }
 }
 
-/// More than any object takes, and little enough for sums of it.
+/// Bytes that an object counts as at most: more than any object takes, and few enough for sums.
 const BYTES_MAX: u64 = 1 << 40;
 
-/// Longest line about an object, in bytes.
+/// Maximum length of a description, in bytes.
 const DESCRIPTION_BYTES_MAX: usize = 512;
 
-/// Calls what changes nothing, even if it panics.
-fn guard<R>(ask: impl FnOnce() -> R) -> Result<R, Fault> {
-    // What was changed behind a `Cell` stays changed; types promise not to.
-    unwind::catch(AssertUnwindSafe(ask)).map_err(|_payload| Fault::new(Status::Panicked))
+/// Calls a method that changes nothing, and catches its panic.
+fn guard<R>(call: impl FnOnce() -> R) -> Result<R, Fault> {
+    // A change behind a `Cell` would stay; types promise not to make one.
+    unwind::catch(AssertUnwindSafe(call)).map_err(|_payload| Fault::new(Status::Panicked))
 }
 
-/// Makes room for a reply, without keeping the memory of a very large one.
+/// Empties the buffer for a reply, and frees the memory of a very large one.
 fn clear(reply: &mut Vec<u8>) {
     reply.clear();
     reply.shrink_to(STORED_REPLY_BYTES_MAX);
 }
 
 impl Turn<'_> {
-    /// Makes an answer of the value in `workspace.value`, or of its absence if it is larger than what a
-    /// session keeps.
+    /// Stores the value in `workspace.value` as a reply, or the absence of a value if it is longer
+    /// than a session keeps.
     fn store_value(&mut self) -> StoredReply {
         let value = &self.workspace.value;
         let value = check_stored(value.len()).is_ok().then_some(&**value);
@@ -421,25 +423,24 @@ impl Turn<'_> {
     }
 }
 
-/// An object of any type.
+/// An object of any user-defined type.
 trait Erased: core::fmt::Debug + Send {
     fn name(&self) -> &'static str;
 
-    /// Appends the archive of the answer.
+    /// Appends the archive of the reply.
     fn read(&self, args: &[u8], out: &mut Vec<u8>) -> Result<(), Fault>;
 
     fn check<'o>(&self, args: &'o [u8]) -> Result<&'o dyn Any, Fault>;
 
-    /// Appends the archive of the answer; answers the heap that the object takes now.
+    /// Appends the archive of the reply. Returns the bytes that the object takes now.
     fn apply(&mut self, op: &dyn Any, context: &mut Context, out: &mut Vec<u8>) -> u64;
 
     fn describe(&self) -> String;
 
-    /// Appends all that there is to know of it.
     fn snapshot(&self, out: &mut Vec<u8>);
 }
 
-/// An object of a type that is known here.
+/// An object of a known type.
 struct Typed<T>(T);
 
 impl<T: Object> Erased for Typed<T> {

@@ -15,7 +15,7 @@ use super::state::check;
 use super::{Applied, Description, Turn};
 use crate::config::VECTOR_BYTES_MAX;
 
-/// A vector; absent until somebody gives it elements.
+/// A vector; absent before it gets elements.
 #[derive(Debug, Default, Serialize, Deserialize)]
 pub(crate) struct Vector {
     columns: u32,
@@ -107,13 +107,12 @@ impl ObjectKind for Vector {
         turn.done(&Reply::Number(turn.version_now()))
     }
 
-    /// Refuses what no vector holds.
     fn complete_restored(&mut self, _seq: u64) -> Result<(), RestoreError> {
         let is_whole = self
             .numbers
             .as_ref()
             .is_none_or(|numbers| check_shape(self.columns, numbers.elements()).is_ok());
-        check(is_whole, "a vector has no shape")
+        check(is_whole, "a vector has no whole rows, or is too large")
     }
 }
 
@@ -139,7 +138,7 @@ impl SharedObject for Vector {
 }
 
 impl Vector {
-    /// Where `count` rows from `from` on lie, or `OutOfRange` if there are not as many.
+    /// Returns the elements of `count` rows from `from` on; `OutOfRange` if there are not as many.
     fn rows(&self, numbers: &Numbers, from: u32, count: u64) -> Result<Range<usize>, Fault> {
         let columns = u64::from(self.columns);
         let rows = numbers.elements().len() as u64 / columns;
@@ -151,7 +150,8 @@ impl Vector {
         Ok(place(from.into())..place(end))
     }
 
-    /// Where the rows lie that so many elements make up; `Mismatch` if they make none.
+    /// Returns the elements of the rows from `from` on that `elements` fill; `Mismatch` if they do
+    /// not fill whole rows.
     fn whole_rows(
         &self,
         numbers: &Numbers,
@@ -172,7 +172,7 @@ impl Vector {
     }
 }
 
-/// Refuses elements that are too many, none, or do not make whole rows.
+/// Refuses elements that are too many, none, or do not fill whole rows.
 fn check_shape(columns: u32, elements: Elements<'_>) -> Result<(), Fault> {
     check_size(elements)?;
     let len = elements.len() as u64;
@@ -183,7 +183,7 @@ fn check_shape(columns: u32, elements: Elements<'_>) -> Result<(), Fault> {
     Ok(())
 }
 
-/// Refuses more elements than a vector may have.
+/// Refuses more bytes of elements than a vector may have.
 pub(super) fn check_size(elements: Elements<'_>) -> Result<(), Fault> {
     let element_bytes = if matches!(elements, Elements::F32(_)) { 4 } else { 8 };
     let bytes = elements.len() * element_bytes;

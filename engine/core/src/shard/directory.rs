@@ -1,7 +1,8 @@
-//! What is known of objects beside their state: names, ends, quotas.
+//! What a shard knows of objects besides their state: names, expiry times, quotas.
 //!
-//! Objects are found by id, and most ops never look here. A name is told when an object is made, so
-//! that people can list what there is; an object that nobody named works the same and is not listed.
+//! Objects are found by id, and most ops never come here. A request that creates an object may
+//! carry its name, so that people can list objects. An object without a name works the same but is
+//! not listed.
 
 use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, BTreeSet};
@@ -14,14 +15,14 @@ use super::Time;
 use super::table::{Seed, Table};
 use crate::config::{DATED_BYTES, NAMED_BYTES, QUOTAS_MAX};
 
-/// Names, ends and quotas of a shard's objects.
+/// Names, expiry times and quotas of a shard's objects.
 #[derive(Debug)]
 pub(super) struct Directory {
     details: Table<ObjectId, Details>,
     by_name: BTreeMap<Arc<str>, ObjectId>,
     ends: BTreeSet<(Time, ObjectId)>,
     quotas: BTreeMap<Box<str>, Quota>,
-    /// Memory that all of it takes, in bytes, near enough for a budget.
+    /// Memory that the directory takes, in bytes, near enough for a budget.
     bytes: u64,
 }
 
@@ -31,12 +32,12 @@ struct Details {
     ends: Option<Time>,
 }
 
-/// What the objects whose names begin alike may be and take, and what they are and take.
+/// The limits of the objects whose names have a prefix, and their current usage.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Quota {
-    /// How many there may be; 0 is no limit.
+    /// Maximum number of objects; 0 is no limit.
     pub(super) objects_max: u64,
-    /// What they may take, in bytes; 0 is no limit.
+    /// Maximum of their memory, in bytes; 0 is no limit.
     pub(super) bytes_max: u64,
     pub(super) objects: u64,
     pub(super) bytes: u64,
@@ -57,7 +58,7 @@ impl Directory {
         self.bytes
     }
 
-    /// How many objects have a name.
+    /// Returns the number of objects with a name.
     pub(super) fn named(&self) -> usize {
         self.by_name.len()
     }
@@ -66,12 +67,12 @@ impl Directory {
         self.details.get(&object)?.name.as_deref()
     }
 
-    /// When an object is going to be deleted.
+    /// Returns when an object expires.
     pub(super) fn ends(&self, object: ObjectId) -> Option<Time> {
         self.details.get(&object)?.ends
     }
 
-    /// Notes the name of an object that has none. `bytes` is what the object takes.
+    /// Names an object that takes `bytes`, unless it has a name.
     pub(super) fn put_name(&mut self, object: ObjectId, name: &str, bytes: u64) {
         let details = self.details.or_default(object);
         if details.name.is_some() {
@@ -87,7 +88,7 @@ impl Directory {
         self.by_name.insert(name, object);
     }
 
-    /// Lets an object end at a time, or never.
+    /// Sets when an object expires; `None` is never.
     pub(super) fn put_end(&mut self, object: ObjectId, ends: Option<Time>) {
         let details = self.details.or_default(object);
         if let Some(before) = core::mem::replace(&mut details.ends, ends) {
@@ -102,7 +103,7 @@ impl Directory {
         }
     }
 
-    /// Forgets an object that took so many bytes.
+    /// Removes an object that took `bytes`.
     pub(super) fn forget(&mut self, object: ObjectId, bytes: u64) {
         let Some(Details { name, ends }) = self.details.remove(&object) else { return };
         if let Some(ends) = ends {
@@ -123,12 +124,13 @@ impl Directory {
         self.ends.first().map(|(ends, _)| *ends)
     }
 
-    /// An object whose time is up, and when it was.
+    /// Returns the object that expired first by `now`, and when.
     pub(super) fn first_due(&self, now: Time) -> Option<(Time, ObjectId)> {
         self.ends.first().filter(|(ends, _)| *ends <= now).copied()
     }
 
-    /// Names that begin with `prefix` and come behind `after`, in the order of their bytes.
+    /// Iterates over the names with a prefix that are greater than `after`, in the order of their
+    /// bytes.
     pub(super) fn names<'d>(
         &'d self,
         prefix: &'d str,
@@ -141,7 +143,7 @@ impl Directory {
             .take_while(move |(name, _)| name.starts_with(prefix))
     }
 
-    /// Sets a quota that is used as much as `used` says, or lifts it if it limits nothing.
+    /// Sets a quota, which has its current usage, or removes it if it has no limits.
     pub(super) fn put_quota(&mut self, prefix: &str, quota: Quota) -> Result<(), Fault> {
         if quota.objects_max == 0 && quota.bytes_max == 0 {
             self.quotas.remove(prefix);
@@ -159,7 +161,7 @@ impl Directory {
         self.quotas.get(prefix).copied()
     }
 
-    /// All of them, in the order of their prefixes.
+    /// Iterates over the quotas in the order of their prefixes.
     pub(super) fn quotas(&self) -> impl Iterator<Item = (&str, Quota)> {
         self.quotas.iter().map(|(prefix, quota)| (&**prefix, *quota))
     }
@@ -168,7 +170,7 @@ impl Directory {
         !self.quotas.is_empty()
     }
 
-    /// Refuses `objects` more objects and `bytes` more bytes under a name, if a quota does.
+    /// Refuses `objects` more objects and `bytes` more bytes under a name, if they exceed a quota.
     pub(super) fn check_quota(&self, name: &str, objects: u64, bytes: u64) -> Result<(), Fault> {
         for (prefix, quota) in &self.quotas {
             if !name.starts_with(&**prefix) {
@@ -188,7 +190,7 @@ impl Directory {
         Ok(())
     }
 
-    /// Notes that an object takes other bytes than before.
+    /// Accounts for a change of an object's memory.
     pub(super) fn resized(&mut self, object: ObjectId, before: u64, after: u64) {
         let name = self.details.get(&object).and_then(|details| details.name.as_ref());
         if let Some(name) = name {
@@ -198,17 +200,21 @@ impl Directory {
         }
     }
 
-    /// Tables and sums say the same; for debugging. `bytes_of` is what an object takes.
+    /// Checks that tables and sums match; for debugging. `bytes_of` returns the memory of an
+    /// object.
     pub(super) fn check_invariants(&self, bytes_of: impl Fn(ObjectId) -> u64) {
         let named = || self.details.values().filter_map(|details| details.name.as_ref());
         let bytes: u64 = named().map(|name| NAMED_BYTES + name.len() as u64).sum();
         let bytes = bytes + DATED_BYTES * self.ends.len() as u64;
-        assert_eq!(bytes, self.bytes, "I5: names and ends are accounted for");
+        assert_eq!(
+            bytes, self.bytes,
+            "shard invariant 5: names and expiry times are accounted for"
+        );
         assert_eq!(named().count(), self.by_name.len(), "every name is listed");
         let dated = self.details.values().filter(|details| details.ends.is_some()).count();
-        assert_eq!(dated, self.ends.len(), "every end is expected");
+        assert_eq!(dated, self.ends.len(), "every expiry time is listed");
         let idle = |details: &Details| details.name.is_none() && details.ends.is_none();
-        assert!(!self.details.values().any(idle), "I5: what is known of an object is something");
+        assert!(!self.details.values().any(idle), "shard invariant 5: no entry is empty");
         for (prefix, quota) in &self.quotas {
             let of_prefix = || self.names(prefix, "");
             assert_eq!(of_prefix().count() as u64, quota.objects, "objects of {prefix}");
@@ -218,7 +224,7 @@ impl Directory {
     }
 }
 
-/// The quotas that count a name.
+/// Iterates over the quotas whose prefix a name has.
 fn quotas_of<'q>(
     quotas: &'q mut BTreeMap<Box<str>, Quota>,
     name: &str,

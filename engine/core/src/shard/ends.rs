@@ -1,4 +1,4 @@
-//! What ends: waits, holds, objects and sessions, by time or because their session says so.
+//! The ends of waits, holds, objects and sessions: by time, or because their session is closed.
 
 use core::cmp::Reverse;
 
@@ -9,12 +9,12 @@ use crate::objects::holds::Hold;
 use crate::objects::{AnyObject, HoldId, LossCause, StoredReply, Turn, UpdatePlace, WaiterId};
 
 impl Shard {
-    /// Lets time pass: ends the waits, holds, objects and sessions whose time is up. Answers whether
-    /// there were any.
+    /// Ends the waits, holds, objects and sessions whose time has passed. Returns whether there
+    /// were any.
     pub fn on_time(&mut self, now: Time, out: &mut impl Outbox) -> bool {
         let before = self.seq;
         self.advance(now);
-        // In the order of their ends: however late it is, whoever was let go in time was.
+        // In the order of their ends, so that a late call has the same effects as calls in time.
         while let Some(end) = self.first_end() {
             match end {
                 End::Waiter(waiter) => self.expire_waiter(waiter, out),
@@ -28,8 +28,8 @@ impl Shard {
         self.seq > before
     }
 
-    /// What ended first of all that has ended. Of what ended at once, waits come first: who waited so
-    /// long did not get it.
+    /// Returns what ended first. A wait ends before a hold that ends at the same time, so the
+    /// request does not get what the hold frees.
     fn first_end(&mut self) -> Option<End> {
         let sessions = self.sessions.first_due(self.now);
         let ends = [
@@ -41,13 +41,14 @@ impl Shard {
         ends.into_iter().flatten().min_by_key(|(due, _)| *due).map(|(_, end)| end)
     }
 
-    /// Takes back what a session was waiting for and what it held, and closes it.
+    /// Ends the waits and holds of a session, and closes it.
     pub(super) fn close_session(&mut self, session: u64, out: &mut impl Outbox) {
         let mut parked = self.sessions.parked(session);
-        // The last one first: whoever leaves may let others through, and none of them is its own.
+        // The newest first: the end of a wait may release later requests, which must not be the
+        // session's own.
         parked.sort_unstable_by_key(|waiter| Reverse(*waiter));
         for waiter in parked {
-            // Unless all that waited for something were let go with one of them.
+            // The end of an earlier one may have released it.
             if self.waiters.contains(waiter) {
                 self.cancel(waiter);
                 let answer = StoredReply::refusal(&Fault::new(Status::SessionUnknown).into());
@@ -69,7 +70,7 @@ impl Shard {
         self.release(out);
     }
 
-    /// Lets the object of a waiter forget it.
+    /// Removes a waiter from its object.
     fn cancel(&mut self, waiter: WaiterId) -> Missing {
         let Header { object, op, .. } = *self.waiters.header(waiter);
         if op == OpCode::ObjectWaitNewer.to_wire() {
@@ -80,21 +81,21 @@ impl Shard {
         self.change(object, |object, turn| object.cancel(waiter, turn))
     }
 
-    /// Tells an object that a session does not hold something of it any more.
-    fn lose(&mut self, hold: HoldId, why: LossCause, out: &mut impl Outbox) {
+    /// Ends a hold and takes it back from its session.
+    fn lose(&mut self, hold: HoldId, cause: LossCause, out: &mut impl Outbox) {
         let Hold { object, .. } = self.workspace.holds.end(hold);
-        self.change(object, |object, turn| object.lose(hold, why, turn));
+        self.change(object, |object, turn| object.lose(hold, cause, turn));
         self.release(out);
     }
 
-    /// Changes an object by something that is no request.
+    /// Changes an object by an event that is not a request.
     fn change<T>(
         &mut self,
         id: ObjectId,
         change: impl FnOnce(&mut AnyObject, &mut Turn<'_>) -> T,
     ) -> T {
         self.seq.0 += 1;
-        let entry = self.objects.get_mut(&id).expect("who waits or holds has its object");
+        let entry = self.objects.get_mut(&id).expect("the object of a wait or a hold exists");
         let place = UpdatePlace {
             object: id,
             session: 0,
@@ -111,12 +112,12 @@ impl Shard {
         }
         let bytes = entry.object.bytes();
         self.resized(id, bytes_before, bytes);
-        self.tell_watchers(id, changed);
+        self.release_watchers(id, changed);
         result
     }
 }
 
-/// Something whose time is up.
+/// Something whose time has passed.
 #[derive(Clone, Copy)]
 enum End {
     Waiter(WaiterId),

@@ -1,10 +1,10 @@
-//! What the fuzz target `shard` does with its bytes, kept beside the shard it drives.
+//! The body of the fuzz target `shard`, beside the shard that it drives.
 //!
 //! Three callers: `fuzz/fuzz_targets/shard.rs` without end, an ordinary test with the seeds in
-//! `fuzz/seeds/shard`, and a property test with bytes of its own. The bytes are taken as events: a
-//! few clients with a session each ask for ops on a few objects, repeat what they asked, reconnect,
-//! send bodies that are none, go and come again as others, and time passes. Every event is checked as
-//! `trial` says; a panic is a finding.
+//! `fuzz/seeds/shard`, and a property test with random bytes. The bytes are decoded as events: a
+//! few clients with a session each send ops on a few objects, retry requests, reconnect, send
+//! malformed bodies, and replace their sessions, and time passes. Every event is checked as
+//! described in `trial`; a panic is a finding.
 
 mod speech;
 mod tally;
@@ -21,26 +21,26 @@ use self::tally::Tally;
 use self::trial::{SHARD, Sent, Trial};
 use super::{ConnId, Types};
 
-/// Takes any bytes as events in the life of a shard.
+/// Runs a shard through the events that the bytes, which may be arbitrary, stand for.
 pub fn events(bytes: &[u8]) {
-    let (mut life, is_stopped) = FuzzRun::lived(bytes);
+    let (mut run, is_stopped) = FuzzRun::after(bytes);
     if is_stopped {
-        life.trial.shutdown();
+        run.trial.shutdown();
     }
-    life.trial.finish();
+    run.trial.finish();
 }
 
-/// The snapshot of a shard after these events.
+/// Returns the snapshot of a shard after these events.
 #[cfg(test)]
 pub(super) fn state_after(bytes: &[u8]) -> Vec<u8> {
-    FuzzRun::lived(bytes).0.trial.snapshot()
+    FuzzRun::after(bytes).0.trial.snapshot()
 }
 
-/// Enough for anything interesting, and quick.
+/// Events of a run: enough for interesting states, and few enough to be quick.
 const EVENTS_MAX: usize = 2_000;
 
 const CLIENTS: usize = 4;
-/// Objects of a kind.
+/// Objects of each kind.
 const OBJECTS: u8 = 2;
 
 /// A shard, its clients, and the bytes that decide what they do.
@@ -54,15 +54,15 @@ struct FuzzRun<'b> {
 struct FuzzClient {
     session: u64,
     conn: ConnId,
-    /// The highest number it used.
+    /// The highest number of its updates.
     number: u64,
-    /// Up to where it has all answers, as far as it cares to tell.
+    /// The number up to which it acknowledges all replies.
     acked: u64,
-    /// What it asked last, to be repeated.
+    /// Its latest requests, for retries.
     asked: Vec<(Header, Vec<u8>)>,
 }
 
-/// Requests that a client can repeat.
+/// Requests that a client can retry.
 const ASKED_MAX: usize = 8;
 
 impl<'b> FuzzRun<'b> {
@@ -77,27 +77,27 @@ impl<'b> FuzzRun<'b> {
         let mut types = Types::default();
         types.register::<Tally<1>>();
         types.register::<Tally<2>>();
-        let mut life = FuzzRun {
+        let mut run = FuzzRun {
             source: Source::new(bytes),
             trial: Trial::with_types(types),
             clients: core::array::from_fn(client),
             conns: CLIENTS as u64,
         };
-        (0..CLIENTS).for_each(|client| life.open(client));
-        life
+        (0..CLIENTS).for_each(|client| run.open(client));
+        run
     }
 
-    /// A life with all events, and whether it is to be stopped then.
-    fn lived(bytes: &'b [u8]) -> (FuzzRun<'b>, bool) {
-        let mut life = FuzzRun::new(bytes);
-        let is_stopped = life.source.byte().is_multiple_of(4);
+    /// Runs all events. Returns the run, and whether the shard is to be shut down then.
+    fn after(bytes: &'b [u8]) -> (FuzzRun<'b>, bool) {
+        let mut run = FuzzRun::new(bytes);
+        let is_stopped = run.source.byte().is_multiple_of(4);
         for _ in 0..EVENTS_MAX {
-            if life.source.is_empty() {
+            if run.source.is_empty() {
                 break;
             }
-            life.event();
+            run.event();
         }
-        (life, is_stopped)
+        (run, is_stopped)
     }
 
     fn event(&mut self) {
@@ -119,16 +119,16 @@ impl<'b> FuzzRun<'b> {
                 self.conns += 1;
             }
             2 => self.trial.memory_bytes_max = 1 << (self.source.byte() % 32),
-            3..=6 => self.repeat(client),
-            7 => self.stray(client),
+            3..=6 => self.retry(client),
+            7 => self.stray_request(client),
             8 => self.session_op(client),
-            9 => self.come_again(client),
+            9 => self.replace_session(client),
             _ => self.op(client),
         }
     }
 
-    /// A client sends again what it sent before, perhaps with other acknowledgements.
-    fn repeat(&mut self, client: usize) {
+    /// A client retries a request, perhaps with other acknowledgements.
+    fn retry(&mut self, client: usize) {
         let which = usize::from(self.source.byte());
         let gap = self.source.byte();
         let asked = &self.clients[client].asked;
@@ -142,8 +142,8 @@ impl<'b> FuzzRun<'b> {
         self.send(client, header, &body);
     }
 
-    /// A client sends what no well-behaved one would.
-    fn stray(&mut self, client: usize) {
+    /// A client sends a request that a correct client would not send.
+    fn stray_request(&mut self, client: usize) {
         let op = match self.source.byte() {
             any @ 0..=31 => u16::from_le_bytes([any, self.source.byte()]),
             known => OpCode::ALL[usize::from(known) % OpCode::ALL.len()].to_wire(),
@@ -177,8 +177,8 @@ impl<'b> FuzzRun<'b> {
         self.ask(client, header, &Op::Session(op));
     }
 
-    /// A client closes its session or forgets it, and opens another.
-    fn come_again(&mut self, client: usize) {
+    /// A client closes or abandons its session, and opens another.
+    fn replace_session(&mut self, client: usize) {
         if self.source.byte().is_multiple_of(2) {
             let header = self.header(client, ObjectId(0));
             self.ask(client, header, &Op::Session(SessionOp::Close));
@@ -195,7 +195,7 @@ impl<'b> FuzzRun<'b> {
         self.ask(client, self.header(client, ObjectId(0)), &Op::Session(open));
     }
 
-    /// A client asks for an op, with the next number or one a little further.
+    /// A client sends an op, with the next number or one a little higher.
     fn op(&mut self, client: usize) {
         let (how, deadline) = (self.source.byte(), self.source.byte());
         let code = self.source.code();
@@ -203,7 +203,7 @@ impl<'b> FuzzRun<'b> {
         let header = self.header(client, ObjectId::of(&name));
         let FuzzClient { number, acked, .. } = &mut self.clients[client];
         *number = match how {
-            // As far as numbers go.
+            // The highest numbers.
             255 => (*number).max(u64::MAX - 2),
             _ => number.saturating_add(1 + u64::from(how / 128 * (how % 8))),
         };
@@ -232,13 +232,13 @@ impl<'b> FuzzRun<'b> {
         self.send(client, Header { op: code.to_wire(), flags, ..header }, &body);
     }
 
-    /// A request on an object.
+    /// Returns the header of a request on an object.
     fn header(&self, client: usize, object: ObjectId) -> Header {
         let session = self.clients[client].session;
         Header { shard: SHARD, session, object, ..Header::new(FrameKind::Request) }
     }
 
-    /// The name of an object, mostly of this kind.
+    /// Returns the name of an object, mostly of this kind.
     fn name(&mut self, kind: Kind) -> String {
         let which = self.source.byte();
         let kind = if kind == Kind::Object || which > 250 { self.source.kind() } else { kind };
@@ -262,11 +262,11 @@ impl<'b> FuzzRun<'b> {
         asked.push((header, body.to_vec()));
     }
 
-    /// Notes the tokens that were given out.
+    /// Remembers the fencing tokens of grants.
     fn learn(&mut self, sent: &[Sent]) {
         for sent in sent.iter().filter(|sent| sent.status == Status::Ok) {
-            let code = OpCode::from_wire(sent.header.op).expect("only a known op is done");
-            // A number that was used for another op has that one's answer.
+            let code = OpCode::from_wire(sent.header.op).expect("only a known op succeeds");
+            // A retry with another op gets the reply to the first op, which may not decode.
             if let Ok(
                 Reply::Granted { token, granted: true } | Reply::Claimed { token, bytes: Some(_) },
             ) = Reply::decode(code, sent.body.bytes())

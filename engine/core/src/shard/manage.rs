@@ -1,4 +1,5 @@
-//! What can be asked of any object and of a shard as a whole: who is there, how they are, and to go.
+//! Ops for objects of all kinds and for the shard as a whole: inspection, deletion, expiry, waits
+//! for changes, lists, quotas.
 
 use alloc::borrow::ToOwned;
 use alloc::boxed::Box;
@@ -17,7 +18,7 @@ use crate::objects::holds::Hold;
 use crate::objects::{Applied, HeldItem, StoredReply};
 
 impl Shard {
-    /// Applies an update that objects of all kinds take.
+    /// Applies an update for objects of all kinds.
     pub(super) fn manage(
         &mut self,
         header: &Header,
@@ -61,7 +62,7 @@ impl Shard {
         }
     }
 
-    /// Applies an update that concerns many objects.
+    /// Applies an update of many objects.
     pub(super) fn manage_scope(
         &mut self,
         op: &ScopeOp<'_>,
@@ -79,7 +80,7 @@ impl Shard {
                 Ok(Applied::Word(found.len() as u64))
             }
             ScopeOp::Quota { prefix, .. } if prefix.len() > NAME_BYTES_MAX => {
-                // No name begins like that, and it would be kept.
+                // No name has such a prefix, and the quota would take memory.
                 let (limit, got) = (NAME_BYTES_MAX as u64, prefix.len() as u64);
                 Err(Fault::expected(Status::BadArgument, limit, got).into())
             }
@@ -96,8 +97,8 @@ impl Shard {
         }
     }
 
-    /// Answers what concerns many objects.
-    pub(super) fn look_around(
+    /// Executes a read of many objects.
+    pub(super) fn read_scope(
         &self,
         op: &ScopeOp<'_>,
         out: &impl Outbox,
@@ -114,7 +115,7 @@ impl Shard {
         })
     }
 
-    /// Deletes an object, and tells whoever waits on it. Answers whether there was one.
+    /// Deletes an object, and replies to the requests that wait for it. Returns whether it existed.
     pub(super) fn delete(&mut self, id: ObjectId, out: &mut impl Outbox) -> bool {
         self.seq.0 += 1;
         let Some(ObjectEntry { object, .. }) = self.objects.remove(&id) else { return false };
@@ -131,7 +132,7 @@ impl Shard {
         true
     }
 
-    /// What people want to know of an object.
+    /// Returns the reply to an inspection of an object.
     pub(super) fn inspect(&self, id: ObjectId) -> Result<Reply<'_>, Fault> {
         let ObjectEntry { object, version } =
             self.objects.get(&id).ok_or(Fault::new(Status::Absent))?;
@@ -156,14 +157,14 @@ impl Shard {
         })))
     }
 
-    /// What a named object takes, in bytes.
+    /// Returns the memory that a named object takes, in bytes.
     pub(super) fn size_of(&self, id: ObjectId) -> u64 {
         OBJECT_BYTES + self.listed(id).object.bytes()
     }
 
-    /// An object that the directory has the name of.
+    /// Returns an object whose name is in the directory.
     fn listed(&self, id: ObjectId) -> &ObjectEntry {
-        self.objects.get(&id).expect("what has a name is there")
+        self.objects.get(&id).expect("an object with a name exists")
     }
 
     fn list(&self, prefix: &str, after: &str, limit: u32) -> Reply<'_> {

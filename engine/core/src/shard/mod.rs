@@ -1,18 +1,18 @@
 //! A shard: a slice of the object space as a pure state machine.
 //!
-//! The driver hands it validated frames and the time; it answers through an [`Outbox`]. It has no
-//! socket, clock, thread or randomness of its own, so the same events give the same state and the
-//! same answers, whoever drives it: the io layer, a test, a simulator, a fuzzer.
+//! The driver passes it validated frames and the time, and takes replies through an [`Outbox`]. A
+//! shard has no socket, clock, thread or randomness of its own, so the same events give the same
+//! state and the same replies with every driver: the io layer, a test, the simulator, the fuzzer.
 //!
-//! 1. An update takes effect at exactly one place in the shard's order ([`Shard::seq`]), after its
-//!    object said that it can be applied; from then on it cannot fail.
-//! 2. An update is applied once per `(session, number)`. Its answer is kept until the client has
-//!    acknowledged it, and a repeated request gets that answer, or takes the place of the request
-//!    that still waits.
-//! 3. Every waiting request is answered exactly once: released by another update, cancelled when its
-//!    time is up, or told that the object or the session is gone.
+//! 1. An update takes effect at exactly one position in the shard's order ([`Shard::seq`]), after
+//!    its object has checked that it can be applied; from then on it cannot fail.
+//! 2. An update is applied exactly once per `(session, number)`. Its reply is kept until the client
+//!    acknowledges it. A retry gets that reply, or takes over the wait of the request.
+//! 3. Every waiting request gets exactly one reply: when another update releases it, at its
+//!    deadline, or when its object or its session ends.
 //! 4. A refusal changes nothing.
-//! 5. Nothing grows beyond the limits in [`config`](crate::config).
+//! 5. Nothing grows beyond the limits in [`config`](crate::config), and all memory is accounted
+//!    for.
 
 mod directory;
 mod ends;
@@ -49,25 +49,25 @@ use crate::objects::{AnyObject, Applied, StoredReply, Turn, UpdatePlace, WaiterI
 pub use crate::objects::{RestoreError, Types};
 pub use crate::time::Time;
 
-/// What the driver knows at the moment it calls.
+/// The time and the memory budget of a call.
 #[derive(Clone, Copy, Debug)]
 pub struct Moment {
     /// The time.
     pub now: Time,
-    /// The memory this shard may take, in bytes, given what the other shards of its core take.
+    /// The memory that this shard may take, in bytes, given what the other shards of its core take.
     pub memory_bytes_max: u64,
 }
 
-/// Where an update stands in the shard's order.
+/// The position of an update in the shard's order.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Seq(pub u64);
 
-/// A shard as sole member of its chain: what it has applied is committed.
+/// A shard as the only replica of its chain: every update that it applies is committed.
 #[derive(Debug)]
 pub struct Shard {
     id: ShardId,
     seq: Seq,
-    /// How many reads it answered, for whoever asks.
+    /// The number of reads, for statistics.
     reads: u64,
     now: Time,
     objects: Table<ObjectId, ObjectEntry>,
@@ -76,9 +76,9 @@ pub struct Shard {
     waiters: Waiters,
     watchers: Watchers,
     types: Arc<Types>,
-    /// Nothing ends before this.
+    /// No wait, hold, object or session ends before this time.
     due: Option<Time>,
-    /// Heap that the objects take, in bytes, table entries included.
+    /// Memory that the objects take, in bytes, including their table entries.
     object_bytes: u64,
     memory_bytes_max: u64,
     workspace: Workspace,
@@ -88,15 +88,15 @@ pub struct Shard {
 #[derive(Debug)]
 struct ObjectEntry {
     object: AnyObject,
-    /// Its version: where in the shard's order it was changed last.
+    /// The position of its last change in the shard's order.
     version: Seq,
 }
 
 const _: () = assert!(size_of::<ObjectEntry>() <= 24, "a million counters stay small");
 
 impl Shard {
-    /// An empty shard. `hash_seed` keeps clients from choosing ids that collide in the tables; it has
-    /// no influence on any answer. `types` are the kinds of objects that users defined.
+    /// Returns an empty shard. `hash_seed` prevents clients from choosing ids that collide in the
+    /// tables; no reply depends on it. `types` are the registered user-defined types.
     pub fn new(id: ShardId, hash_seed: u64, types: Arc<Types>) -> Shard {
         Shard::empty(id, Seed::new(hash_seed), types)
     }
@@ -120,33 +120,33 @@ impl Shard {
         }
     }
 
-    /// Which shard it is.
+    /// Returns the shard's id.
     pub fn id(&self) -> ShardId {
         self.id
     }
 
-    /// The latest time it has been told.
+    /// Returns the time of the latest call.
     pub fn now(&self) -> Time {
         self.now
     }
 
-    /// Where in the shard's order an object was changed last; `None` if there is none.
+    /// Returns the position of an object's last change; `None` if there is no such object.
     pub(crate) fn version(&self, object: ObjectId) -> Option<Seq> {
         self.objects.get(&object).map(|entry| entry.version)
     }
 
-    /// How many updates were applied.
+    /// Returns the position of the last update: the number of updates that were applied.
     pub fn seq(&self) -> Seq {
         self.seq
     }
 
-    /// Memory the shard takes, in bytes, near enough for a budget.
+    /// Returns the memory that the shard takes, in bytes, near enough for a budget.
     pub fn bytes(&self) -> u64 {
         let lists = self.waiters.bytes() + self.workspace.holds.bytes();
         self.object_bytes + self.sessions.bytes() + self.directory.bytes() + lists
     }
 
-    /// What the shard holds.
+    /// Counts what the shard has.
     pub fn census(&self) -> Census {
         Census {
             objects: self.objects.len() as u64,
@@ -156,11 +156,11 @@ impl Shard {
         }
     }
 
-    /// Begins to bring into the cache what a request is going to need. Nothing depends on it. Answers
-    /// whether the request needs what a later step finds.
+    /// Prefetches the memory that a request is going to need; has no other effect. Returns whether
+    /// the request needs the later steps.
     #[inline]
     pub(crate) fn prefetch(&mut self, step: Step, header: &Header) -> bool {
-        // A counter has nothing outside the table.
+        // A counter has no memory outside the table.
         let goes_on = header.op.to_be_bytes()[0] == Kind::Cell.to_wire();
         if step == Step::Places {
             self.objects.prefetch(&header.object);
@@ -174,8 +174,8 @@ impl Shard {
         goes_on
     }
 
-    /// Takes a request that came on connection `conn`. Answers whether it took effect: whoever is to
-    /// have the same state has to be told of those that did, and of no others.
+    /// Serves a request that arrived on connection `conn`. Returns whether it took effect: exactly
+    /// the requests that did are forwarded to replicas.
     pub fn on_request(
         &mut self,
         moment: Moment,
@@ -196,17 +196,17 @@ impl Shard {
         self.seq > before
     }
 
-    /// The quick way for what most requests are, see [`Shard::count`]: the answer is the number that comes
-    /// back. It takes no memory, and nothing ends earlier by it.
+    /// Serves a request in the quick way, see [`Shard::count`], and returns its reply. It takes no
+    /// memory and adds no deadline, so budget and due times need no check.
     #[inline(always)]
     pub(crate) fn on_count(&mut self, now: Time, frame: &Frame<'_>) -> Option<u64> {
         self.advance(now);
         self.count(frame)
     }
 
-    /// Serves an update of a counter that is there, by a number, answered by a number, in a session
-    /// where nothing is out of the ordinary. `None` says that this is another case, or the update is
-    /// refused; nothing has changed then, and [`Shard::serve`] does the same in more steps.
+    /// Serves the most common requests in few steps: updates of an existing counter by a number,
+    /// with a number as reply, in a session without special cases. `None` if it is another case or
+    /// the update is refused; then nothing has changed, and [`Shard::serve`] takes the request.
     #[inline(always)]
     fn count(&mut self, frame: &Frame<'_>) -> Option<u64> {
         let header = &frame.header;
@@ -228,7 +228,7 @@ impl Shard {
         Some(word)
     }
 
-    /// When the first of all ends is expected.
+    /// Returns the earliest time at which a wait, hold, object or session may end.
     fn earliest_due(&self) -> Option<Time> {
         let dues = [
             self.waiters.next_due(),
@@ -239,13 +239,13 @@ impl Shard {
         dues.into_iter().flatten().min()
     }
 
-    /// When to call [`Shard::on_time`] next; that it then finds nothing to do is possible.
+    /// Returns when to call [`Shard::on_time`] next; it may then have nothing to do.
     pub fn next_due(&self) -> Option<Time> {
         self.due
     }
 
-    /// Tells whoever waits that the node is going away. They are still waited for, but nobody hears
-    /// of it any more.
+    /// Replies to all waiting requests that the node is shutting down. They stay in the state and
+    /// keep waiting, but get no further reply from this node.
     pub fn on_shutdown(&mut self, out: &mut impl Outbox) {
         let answer = StoredReply::refusal(&Fault::new(Status::ShuttingDown).into());
         let now = self.now;
@@ -255,8 +255,8 @@ impl Shard {
         });
     }
 
-    /// Takes it that no more time has passed than this: since then nothing took effect, and whoever has
-    /// the same state does not know of more.
+    /// Rolls the shard's clock back to `now`: nothing has taken effect since, so replicas cannot
+    /// have seen the later time.
     pub(crate) fn turn_back(&mut self, now: Time) {
         self.now = self.now.min(now);
     }
@@ -287,7 +287,7 @@ impl Shard {
             let (name, body) = named::split(frame.body)?;
             (Some(name), body)
         };
-        // Matched where it lies: moving an op costs more than decoding it.
+        // Matched by reference: moving an op costs more than decoding it.
         match &Op::decode_body(code, body) {
             Err(fault) => Err((*fault).into()),
             Ok(Op::Session(op)) => self.serve_session(conn, header, *op, out),
@@ -326,7 +326,7 @@ impl Shard {
         self.reads += 1;
         let reply = match op {
             Op::Object(ObjectOp::Inspect) => self.inspect(header.object)?,
-            Op::Scope(op) => self.look_around(op, out)?,
+            Op::Scope(op) => self.read_scope(op, out)?,
             op => match self.objects.get(&header.object) {
                 Some(ObjectEntry { object, version }) => {
                     object.check_kind(op)?;
@@ -371,7 +371,7 @@ impl Shard {
             Op::Scope(op) => self.manage_scope(&op, out)?,
             _ => self.apply(&request)?,
         };
-        // Only now: what is refused leaves no trace, not even in its session.
+        // Only now, because a refusal must not change the session either.
         self.sessions.accept(session, header, self.now);
         match applied {
             Applied::Word(word) => {
@@ -391,7 +391,7 @@ impl Shard {
         Ok(())
     }
 
-    /// Checks and applies an update to its object, making the object if there is none.
+    /// Checks and applies an update to its object, which is created if there is none.
     fn apply(&mut self, request: &Request<'_>) -> Result<Applied, Refusal> {
         let Request { header, name, body, op } = *request;
         let id = header.object;
@@ -410,7 +410,7 @@ impl Shard {
         };
         let (waiter, used) = (self.waiters.next_id(), self.bytes());
         let Some(entry) = self.objects.get_mut(&id) else {
-            return self.make(request, waiter, place);
+            return self.create(request, waiter, place);
         };
         let object = &mut entry.object;
         object.check_kind(op)?;
@@ -438,12 +438,12 @@ impl Shard {
             let bytes = object.bytes();
             self.resized(id, bytes_before, bytes);
         }
-        self.tell_watchers(id, changed);
+        self.release_watchers(id, changed);
         Ok(applied)
     }
 
-    /// Makes an object by its first update.
-    fn make(
+    /// Creates an object by its first update.
+    fn create(
         &mut self,
         request: &Request<'_>,
         waiter: WaiterId,
@@ -472,7 +472,7 @@ impl Shard {
         let changed = turn.has_changed();
         self.seq.0 = place.version;
         if !changed && !matches!(applied, Applied::Parked) {
-            // What changes nothing makes nothing either.
+            // An update that changes nothing does not create an object.
             return Ok(applied);
         }
         let bytes = OBJECT_BYTES + object.bytes();
@@ -482,11 +482,11 @@ impl Shard {
         }
         self.objects.insert(header.object, ObjectEntry { object, version: self.seq });
         self.expect_due(self.workspace.holds.next_due());
-        self.tell_watchers(header.object, true);
+        self.release_watchers(header.object, true);
         Ok(applied)
     }
 
-    /// Parks a request whose object holds on to [`Waiters::next_id`].
+    /// Parks a request, whose object has kept [`Waiters::next_id`].
     fn park(&mut self, conn: ConnId, header: &Header, session: SessionKey) {
         let deadline = self.now.plus_ms(header.deadline_ms.min(WAIT_MS_MAX));
         let waiter = Waiter { header: *header, conn: Some(conn), since: self.now, deadline };
@@ -495,12 +495,12 @@ impl Shard {
         self.expect_due(Some(deadline));
     }
 
-    /// Notes that something ends at `due`.
+    /// Makes sure that [`Shard::next_due`] is not later than `due`.
     fn expect_due(&mut self, due: Option<Time>) {
         self.due = [self.due, due].into_iter().flatten().min();
     }
 
-    /// Answers the requests that the last update released.
+    /// Replies to the requests that the last update released.
     fn release(&mut self, out: &mut impl Outbox) {
         if self.workspace.released.is_empty() {
             return;
@@ -512,7 +512,7 @@ impl Shard {
         self.workspace.released = released;
     }
 
-    /// Ends a wait: keeps the answer for a retry, and sends it if there is somebody to send it to.
+    /// Ends a wait: sends the reply, if the request has a connection, and keeps it for retries.
     fn answer_waiter(&mut self, waiter: WaiterId, answer: StoredReply, out: &mut impl Outbox) {
         let waiter = self.waiters.remove(waiter);
         let header = &waiter.header;
@@ -522,7 +522,7 @@ impl Shard {
         self.sessions.settle_parked(header.session, header.number, answer);
     }
 
-    /// Notes that an object takes other memory than before.
+    /// Accounts for the memory that an object takes more or less than before.
     fn resized(&mut self, id: ObjectId, bytes_before: u64, bytes: u64) {
         self.object_bytes = self.object_bytes + bytes - bytes_before;
         if self.directory.has_quotas() {
@@ -531,61 +531,70 @@ impl Shard {
         self.expect_due(self.workspace.holds.next_due());
     }
 
-    /// Releases whoever waited for an object to change, if it did.
-    fn tell_watchers(&mut self, id: ObjectId, changed: bool) {
+    /// Releases the requests that wait for an object to change, if it has.
+    fn release_watchers(&mut self, id: ObjectId, changed: bool) {
         if changed && !self.watchers.is_empty() {
             self.watchers.changed(id, self.seq.0, &mut self.workspace.released);
         }
     }
 
-    /// The invariants that tie the tables together; cheap ones always, the rest while debugging.
+    /// Checks the invariants that tie the tables together: cheap ones always, the rest in debug
+    /// builds.
     fn check_invariants(&self) {
-        assert!(self.workspace.released.is_empty(), "whoever was released was answered");
+        assert!(self.workspace.released.is_empty(), "every released request has its reply");
         if cfg!(debug_assertions) {
             let objects = || self.objects.values().map(|entry| &entry.object);
             let waiting: usize = objects().map(|object| object.waiters().len()).sum();
             let waiting = waiting + self.watchers.len();
-            assert_eq!(waiting, self.waiters.len(), "I3: objects and shard know the same waiters");
-            assert_eq!(waiting, self.sessions.parked_count(), "I2: and so do the sessions");
+            assert_eq!(
+                waiting,
+                self.waiters.len(),
+                "invariant 3: objects and shard know the same waiters"
+            );
+            assert_eq!(
+                waiting,
+                self.sessions.parked_count(),
+                "invariant 2: sessions know the same waiters"
+            );
             let held: usize = objects().map(|object| object.holds().len()).sum();
             assert_eq!(held, self.workspace.holds.len(), "objects and shard know the same holds");
             self.watchers.check_invariants();
             let due = self.earliest_due();
             let in_time = due.is_none_or(|due| self.due.is_some_and(|ours| ours <= due));
-            assert!(in_time, "every end is seen in time: {due:?} and {:?}", self.due);
+            assert!(in_time, "no end is missed: {due:?} is before {:?}", self.due);
             self.workspace.holds.check_invariants();
             let bytes: u64 = objects().map(|object| OBJECT_BYTES + object.bytes()).sum();
-            assert_eq!(bytes, self.object_bytes, "I5: memory is accounted for");
+            assert_eq!(bytes, self.object_bytes, "invariant 5: memory is accounted for");
             self.directory.check_invariants(|id| self.size_of(id));
             self.sessions.check_invariants();
         }
     }
 }
 
-/// A request for an update, taken apart.
+/// The parts of a request for an update.
 #[derive(Clone, Copy)]
 struct Request<'a> {
     header: &'a Header,
-    /// The name it says its object has.
+    /// The name of its object, if the request carries it.
     name: Option<&'a str>,
     body: &'a [u8],
     op: &'a Op<'a>,
 }
 
-/// What a shard holds.
+/// Counts of what a shard has.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Census {
-    /// Objects of any kind.
+    /// Objects of all kinds.
     pub objects: u64,
     /// Open sessions.
     pub sessions: u64,
-    /// Requests that wait.
+    /// Waiting requests.
     pub waiters: u64,
-    /// Memory they take, in bytes, near enough for a budget.
+    /// Memory that the shard takes, in bytes, near enough for a budget.
     pub bytes: u64,
 }
 
-/// Refuses a name that is not the object's.
+/// Refuses a name that does not hash to the object's id.
 fn check_name(id: ObjectId, name: &str) -> Result<(), Fault> {
     if ObjectId::of(name) == id {
         return Ok(());

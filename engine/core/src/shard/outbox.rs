@@ -1,4 +1,4 @@
-//! Where a shard's answers go.
+//! The replies of a shard, and the outbox that takes them.
 
 use alloc::vec::Vec;
 use catena_protocol::{Header, ObjectId, Refusal, Reply, Stats, Status, frame};
@@ -6,26 +6,27 @@ use catena_protocol::{Header, ObjectId, Refusal, Reply, Stats, Status, frame};
 use super::Time;
 use crate::objects::StoredReply;
 
-/// A client's connection, as the driver numbers them. Numbers are not reused while a shard may
-/// still hold one, so an answer to a connection that is gone goes nowhere.
+/// The id of a client's connection, given by the driver. Ids are not reused while a shard may still
+/// have one, so a reply to a closed connection is dropped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ConnId(pub u64);
 
-/// What a shard has to say. Borrowed, so that bytes go from the object to the reply buffer once.
+/// The outcome of a request. Borrowed, so that bytes are copied once, from the object to the reply
+/// buffer.
 #[derive(Debug)]
 pub enum Output<'a> {
-    /// A result that is one number.
+    /// A reply that is one number.
     Word(u64),
-    /// A result.
+    /// A reply.
     Reply(&'a Reply<'a>),
     /// A refusal.
     Refusal(&'a Refusal),
-    /// An answer that was encoded before.
+    /// A reply that was encoded before.
     Stored(&'a StoredReply),
 }
 
 impl Output<'_> {
-    /// How the request ended.
+    /// Returns the status of the reply.
     pub fn status(&self) -> Status {
         match *self {
             Output::Word(_) | Output::Reply(_) => Status::Ok,
@@ -34,7 +35,7 @@ impl Output<'_> {
         }
     }
 
-    /// Appends it as the reply to the request with header `to`.
+    /// Appends the reply frame for the request with header `to`.
     pub fn write(&self, to: &Header, buffer: &mut Vec<u8>) {
         match *self {
             Output::Word(word) => frame::write_word(buffer, to, word),
@@ -48,38 +49,39 @@ impl Output<'_> {
     }
 }
 
-/// What is to be known of an answer that goes out later than its request came, for whoever counts.
+/// A reply that is sent some time after its request arrived, for metrics.
 #[derive(Clone, Copy, Debug)]
 pub struct Answered {
-    /// The op, as it is on the wire.
+    /// The op code on the wire.
     pub op: u16,
-    /// How the request ended.
+    /// The status of the reply.
     pub outcome: Status,
-    /// When it came, by the driver's clock.
+    /// When the request arrived, by the driver's clock.
     pub since: Time,
-    /// Whether it waited in the shard for something to happen.
+    /// Whether it waited in the shard, for a lock or another event.
     pub waited: bool,
 }
 
-/// What the driver of a shard provides: a place for answers.
+/// Takes the replies of a shard; implemented by its driver.
 pub trait Outbox {
-    /// Sends `output` to `conn` as the answer to the request with header `to`. Must not fail: a
-    /// connection that is gone takes no more answers, which is fine.
+    /// Sends `output` to `conn` as the reply to the request with header `to`. Must not fail: a
+    /// reply to a closed connection is dropped.
     fn push(&mut self, conn: ConnId, to: &Header, output: Output<'_>);
 
-    /// The same for a request that has waited in the shard for so long.
+    /// Sends the reply to a request that has waited in the shard for `waited_us` microseconds.
     fn push_waited(&mut self, conn: ConnId, to: &Header, output: Output<'_>, waited_us: u64) {
         let _ = waited_us;
         self.push(conn, to, output);
     }
 
-    /// Fills in what the driver knows of the core that serves the shard: its number and its connections.
+    /// Fills in the driver's part of the statistics: the number of the core that serves the shard,
+    /// and its connections.
     fn complete(&self, stats: &mut Stats) {
         let _ = stats;
     }
 
-    /// Writes a line that was printed to a shared log, also to the node's own. `name` is the log's,
-    /// if it has one.
+    /// Writes a line, which a client has appended to the shared log `log`, to the node's own log as
+    /// well. `name` is the name of the shared log, if it has one.
     fn print(&mut self, log: ObjectId, name: Option<&str>, line: &str) {
         let _ = (log, name, line);
     }

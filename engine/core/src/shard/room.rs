@@ -1,4 +1,4 @@
-//! How much room there is: the memory budget, and the quotas of names.
+//! Checks of the memory budget and of quotas.
 
 use catena_protocol::{Fault, ObjectId, Op, Status};
 
@@ -11,7 +11,7 @@ impl Shard {
         check_memory(growth, self.bytes(), self.memory_bytes_max)
     }
 
-    /// Refuses growth of an object whose name has a quota.
+    /// Refuses growth of an object that exceeds a quota of its name.
     pub(super) fn check_quota(&self, id: ObjectId, growth: u64) -> Result<(), Fault> {
         if !self.directory.has_quotas() {
             return Ok(());
@@ -25,7 +25,7 @@ impl Shard {
 
 /// Returns what an op may add to its object, in bytes, near enough.
 pub(super) fn growth(op: &Op<'_>, body: &[u8]) -> u64 {
-    /// What an item costs an object beside its bytes.
+    /// Bytes that an item takes in an object besides its own bytes.
     const ITEM_BYTES: usize = 64;
     let items = match AnyObject::growth(op) {
         Growth::None => return 0,
@@ -37,7 +37,7 @@ pub(super) fn growth(op: &Op<'_>, body: &[u8]) -> u64 {
     if bytes > 0 && op.code().may_wait() { bytes + WAITING_BYTES } else { bytes }
 }
 
-/// Refuses growth beyond 85 % of the budget: the rest is for deletes, retries and waits under way.
+/// Refuses growth beyond 85 % of the budget: the rest is for deletions, retries and pending waits.
 pub(super) fn check_memory(growth: u64, used: u64, budget: u64) -> Result<(), Fault> {
     if used.saturating_add(growth) <= budget / 100 * 85 {
         return Ok(());

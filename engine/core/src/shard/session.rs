@@ -1,14 +1,14 @@
-//! The memory that makes retries safe.
+//! Sessions: they keep what makes updates take effect exactly once.
 //!
-//! A session remembers, for every request that its client has not acknowledged, the answer or that
-//! it still waits. Requests are found by number in a ring that is as long as the client's window,
-//! so a lookup is one index and the ring stops growing once it fits the client.
+//! A session keeps, for every request that its client has not acknowledged, the reply, or that the
+//! request still waits. Requests are found by number in a ring that is as long as the client's
+//! window, so a lookup is one index, and the ring stops growing once it fits the window.
 //!
-//! The id is drawn by the client, so that opening a session rides in front of the first request and
-//! costs no round trip. `born` makes that safe: an id older than its time to live may have been open
-//! and forgotten, so it is refused rather than opened anew, and no retry is executed twice. For the
-//! same reason a closed session is remembered for a while: copies of its requests, left behind in a
-//! connection that the client gave up, may still arrive.
+//! The client chooses the id at random, so that it can open a session in front of its first
+//! request, without a round trip. `born` makes that safe: an id older than its time to live may
+//! have been open before and removed since, so it is refused rather than opened again, and no retry
+//! is executed twice. For the same reason a closed session is remembered for a while: copies of its
+//! requests may still arrive on a connection that the client has abandoned.
 
 use alloc::boxed::Box;
 use alloc::collections::BTreeSet;
@@ -30,17 +30,18 @@ use crate::prefetch::prefetch;
 pub(super) struct Sessions {
     index: Table<u64, SessionKey>,
     live: Slab<Session>,
-    /// Whom the last request was from: as a rule the next one is, too.
+    /// The session of the last request, because the next one is mostly of the same.
     recent: Option<(u64, SessionKey)>,
-    /// How many of them are closed.
+    /// The number of closed sessions.
     closed: usize,
-    /// When to look whether a session expired: at its end as it was known when it was put here.
+    /// When to check whether a session has expired: at its end, or earlier if it was used since it
+    /// was listed.
     expiries: BTreeSet<(Time, u64)>,
-    /// Memory that all take, in bytes.
+    /// Memory that all sessions take, in bytes.
     bytes: u64,
 }
 
-/// Where a session is; good until the session is closed.
+/// The index of a session; valid until the session is removed.
 pub(super) type SessionKey = usize;
 
 #[derive(Debug)]
@@ -48,22 +49,22 @@ struct Session {
     nonce: u64,
     ttl_ms: u32,
     touched: Time,
-    /// Under which end it stands among the expiries.
+    /// Its entry among the expiries.
     listed: Time,
-    /// Every request up to this one is acknowledged.
+    /// Every request up to this number is acknowledged.
     acked_upto: u64,
-    /// A power of two long; request `n` is at `n % len`. What is acknowledged may still lie there
-    /// and means nothing, unless it is counted in `parked` or `shared`.
+    /// Its length is a power of two; request `n` is at `n % len`. Acknowledged requests may remain
+    /// in it and mean nothing, unless they are counted in `parked` or `shared`.
     ring: Box<[RequestSlot]>,
-    /// Takes no more requests.
+    /// It takes no more requests.
     closed: bool,
-    /// How many slots hold a request that waits.
+    /// The number of slots with a waiting request.
     parked: u32,
-    /// How many hold an answer that has memory of its own.
+    /// The number of slots with a reply on the heap.
     shared: u32,
 }
 
-/// What is known of one request.
+/// One request in the ring.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 struct RequestSlot {
     number: u64,
@@ -72,16 +73,16 @@ struct RequestSlot {
 
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 enum RequestState {
-    /// Nothing: never used, or acknowledged.
+    /// Never used, or acknowledged.
     #[default]
     Free,
-    /// It waits.
+    /// The request waits.
     Parked(WaiterId),
-    /// It is done.
+    /// The request is done.
     Answered(StoredReply),
 }
 
-/// What a snapshot says of a session.
+/// A session in a snapshot.
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) struct SessionSnapshot {
     id: u64,
@@ -91,22 +92,22 @@ pub(super) struct SessionSnapshot {
     acked_upto: u64,
     closed: bool,
     ring_slots: u32,
-    /// What is not acknowledged, in the order of the numbers.
+    /// The requests that are not acknowledged, in the order of their numbers.
     slots: Vec<RequestSlot>,
 }
 
 /// What to do with a request.
 #[derive(Debug)]
 pub(super) enum Admission<'a> {
-    /// It is new: execute it, and tell the session how it ended.
+    /// It is new: execute it, and store its reply in the session.
     New(SessionKey),
-    /// It was done before: repeat the answer.
+    /// It is done: send the stored reply.
     Answered(&'a StoredReply),
     /// It waits: attach the connection.
     Parked(WaiterId),
 }
 
-/// A place in its session for a request that is about to take effect.
+/// The slot for a request that is about to take effect.
 pub(super) struct ReservedSlot<'a> {
     touched: &'a mut Time,
     acked: &'a mut u64,
@@ -115,7 +116,7 @@ pub(super) struct ReservedSlot<'a> {
     number: u64,
 }
 
-/// Slots a ring begins with: enough for a client that waits for its answers.
+/// The initial length of a ring: enough for a client that waits for each reply.
 const RING_SLOTS_MIN: usize = 4;
 
 const _: () = assert!(size_of::<RequestSlot>() <= 32, "a ring is two cache lines");
@@ -132,7 +133,7 @@ impl Sessions {
         }
     }
 
-    /// How many are open.
+    /// Returns the number of open sessions.
     pub(super) fn open_count(&self) -> usize {
         self.live.len() - self.closed
     }
@@ -141,7 +142,7 @@ impl Sessions {
         self.bytes
     }
 
-    /// Opens a session if there is `room` for it, or finds it open.
+    /// Opens a session, if there is `room` for it, or finds it open.
     pub(super) fn open(
         &mut self,
         id: u64,
@@ -166,7 +167,7 @@ impl Sessions {
             session.touched = now;
             return Ok(());
         }
-        // 0 means no session, and a clock ahead of ours is another node's or a liar's.
+        // 0 is no session, and a birth in the future is by another node's clock, or forged.
         if id == 0 || born > now || born.plus_ms(ttl_ms) <= now {
             return Err(Fault::new(Status::SessionUnknown));
         }
@@ -195,8 +196,8 @@ impl Sessions {
         }
     }
 
-    /// Begins to bring the slot of a request into the cache. Its session mostly is there: others of the
-    /// same connection came before.
+    /// Prefetches the slot of a request. Its session is mostly in the cache, from earlier requests
+    /// of the same connection.
     #[inline]
     pub(super) fn prefetch(&mut self, header: &Header) {
         if let Some(key) = self.find(header.session) {
@@ -205,8 +206,8 @@ impl Sessions {
         }
     }
 
-    /// Decides about an update; changes nothing yet. Without room for growth, a client with more
-    /// requests in flight than ever before is refused.
+    /// Decides whether an update is new; changes nothing yet. If the ring has to grow for it, it is
+    /// refused without `room`.
     pub(super) fn admit(
         &mut self,
         header: &Header,
@@ -246,9 +247,9 @@ impl Sessions {
         })
     }
 
-    /// [`Sessions::admit`], [`Sessions::accept`] and [`Sessions::settle_word`] in one for the common
-    /// case: a new request of a session that knows of numbers only, with room in its ring. `None` says
-    /// that this is another case; nothing has changed.
+    /// Does [`Sessions::admit`], [`Sessions::accept`] and [`Sessions::settle_word`] in one step for
+    /// the common case: a new request that fits the ring, of a session whose replies are all
+    /// numbers. `None` if it is another case; then nothing has changed.
     #[inline(always)]
     pub(super) fn reserve(&mut self, header: &Header) -> Option<ReservedSlot<'_>> {
         let key = self.find(header.session)?;
@@ -271,7 +272,7 @@ impl Sessions {
         })
     }
 
-    /// Takes note of an admitted update that took effect: forgets the answers that its client has
+    /// Records that an admitted update has taken effect: removes the replies that its client has
     /// acknowledged, and makes room for one more.
     pub(super) fn accept(&mut self, key: SessionKey, header: &Header, now: Time) {
         let session = &mut self.live[key];
@@ -284,13 +285,13 @@ impl Sessions {
         }
     }
 
-    /// Keeps the answer to a request that was just admitted.
+    /// Stores the reply to an accepted request.
     pub(super) fn settle(&mut self, key: SessionKey, number: u64, answer: StoredReply) {
         self.bytes += answer.bytes();
         self.live[key].put(RequestSlot { number, state: RequestState::Answered(answer) });
     }
 
-    /// The same for an [`StoredReply::Word`], the common case: written where it stays.
+    /// Stores a [`StoredReply::Word`], the common case, in place.
     #[inline(always)]
     pub(super) fn settle_word(&mut self, key: SessionKey, number: u64, word: u64) {
         let session = &mut self.live[key];
@@ -303,54 +304,57 @@ impl Sessions {
         session.slot(number).put_word(number, word);
     }
 
-    /// Keeps the answer to a request that waited, unless its session is gone.
+    /// Stores the reply to a request that waited, unless its session is gone.
     pub(super) fn settle_parked(&mut self, id: u64, number: u64, answer: StoredReply) {
         if let Some(key) = self.index.get(&id) {
             self.settle(*key, number, answer);
         }
     }
 
-    /// Notes that a request that was just admitted waits.
+    /// Records that an accepted request waits.
     pub(super) fn park(&mut self, key: SessionKey, number: u64, waiter: WaiterId) {
         self.live[key].put(RequestSlot { number, state: RequestState::Parked(waiter) });
     }
 
-    /// The requests of a session that wait.
+    /// Returns the waiting requests of a session.
     pub(super) fn parked(&self, id: u64) -> Vec<WaiterId> {
         self.index.get(&id).into_iter().flat_map(|key| self.live[*key].parked()).collect()
     }
 
-    /// How many requests wait, over all sessions.
+    /// Returns the number of waiting requests of all sessions.
     pub(super) fn parked_count(&self) -> usize {
         self.live.iter().flat_map(|(_, session)| session.parked()).count()
     }
 
-    /// All that an answer may depend on; for debugging.
+    /// Returns everything that a reply may depend on; for debugging.
     #[cfg(any(test, feature = "fuzz"))]
     pub(super) fn memory(&self) -> impl core::fmt::Debug {
         let live: Vec<_> = self.live.iter().collect();
         (&self.index, live, &self.expiries, self.closed, self.bytes)
     }
 
-    /// All that there is to know of each session, in the order of their ids.
-    pub(super) fn kept(&self) -> impl ExactSizeIterator<Item = SessionSnapshot> {
+    /// Iterates over the snapshots of all sessions, in the order of their ids.
+    pub(super) fn snapshots(&self) -> impl ExactSizeIterator<Item = SessionSnapshot> {
         let mut sessions: Vec<(u64, SessionKey)> =
             self.index.iter().map(|(id, key)| (id, *key)).collect();
         sessions.sort_unstable();
-        sessions.into_iter().map(|(id, key)| self.live[key].kept(id))
+        sessions.into_iter().map(|(id, key)| self.live[key].snapshot(id))
     }
 
-    /// Puts a session back. Answers the requests of it that wait, by number.
+    /// Restores a session. Returns its waiting requests, by number.
     pub(super) fn put_back(
         &mut self,
-        kept: SessionSnapshot,
+        snapshot: SessionSnapshot,
         now: Time,
     ) -> Result<Vec<(u64, WaiterId)>, RestoreError> {
-        let id = kept.id;
-        check(id != 0 && self.index.get(&id).is_none(), "a session is there twice, or is none")?;
+        let id = snapshot.id;
+        check(
+            id != 0 && self.index.get(&id).is_none(),
+            "a session is listed twice, or has the id 0",
+        )?;
         check(self.live.len() < SESSIONS_MAX, "there are too many sessions")?;
-        check(kept.touched <= now, "a session was used later than now")?;
-        let session = Session::restored(kept)?;
+        check(snapshot.touched <= now, "a session was used after the time of the snapshot")?;
+        let session = Session::restored(snapshot)?;
         let numbers = session.ring.iter().filter_map(|slot| match slot.state {
             RequestState::Parked(waiter) => Some((slot.number, waiter)),
             RequestState::Free | RequestState::Answered(_) => None,
@@ -363,26 +367,26 @@ impl Sessions {
         Ok(parked)
     }
 
-    /// Whether a session is there and takes requests.
+    /// Returns whether a session exists and takes requests.
     pub(super) fn is_open(&self, id: u64) -> bool {
         self.index.get(&id).is_some_and(|key| !self.live[*key].closed)
     }
 
-    /// What is counted along the way is what there is; for debugging.
+    /// Checks that counts and indices match the sessions; for debugging.
     pub(super) fn check_invariants(&self) {
-        assert_eq!(self.index.len(), self.live.len(), "I5: every session is in the index");
-        assert_eq!(self.expiries.len(), self.live.len(), "I5: every session has one end");
+        assert_eq!(self.index.len(), self.live.len(), "every session is in the index");
+        assert_eq!(self.expiries.len(), self.live.len(), "every session has one expiry");
         let bytes: u64 = self.live.iter().map(|(_, session)| session.bytes()).sum();
-        assert_eq!(bytes, self.bytes, "I5: memory is accounted for");
+        assert_eq!(bytes, self.bytes, "shard invariant 5: memory is accounted for");
         let closed = self.live.iter().filter(|(_, session)| session.closed).count();
-        assert_eq!(closed, self.closed, "I5: closed sessions are counted");
+        assert_eq!(closed, self.closed, "closed sessions are counted");
         if let Some((id, key)) = &self.recent {
-            assert_eq!(self.index.get(id), Some(key), "the last one is where it was");
+            assert_eq!(self.index.get(id), Some(key), "the last session has not moved");
         }
     }
 
-    /// Closes a session, if there is one: forgets its answers now, and itself a while after it was
-    /// closed or expired.
+    /// Closes a session, if it exists: removes its replies now, and the session itself a while
+    /// later.
     pub(super) fn close(&mut self, id: u64, now: Time) {
         let Some(key) = self.index.get(&id).copied() else { return };
         let session = &mut self.live[key];
@@ -406,25 +410,25 @@ impl Sessions {
         self.expiries.insert((session.listed, id));
     }
 
-    /// When to look for expired sessions.
+    /// Returns when to check for expired sessions.
     pub(super) fn next_due(&self) -> Option<Time> {
         self.expiries.first().map(|(due, _)| *due)
     }
 
-    /// A session whose time is up, and when it was. Sessions that were used since they were put among the expiries
-    /// are put back with their new end.
+    /// Returns the session that has expired first by `now`, and when. Sessions that were used since
+    /// they were listed are listed again with their new end.
     pub(super) fn first_due(&mut self, now: Time) -> Option<(Time, u64)> {
         while let Some((due, id)) = self.expiries.first().copied() {
             if due > now {
                 return None;
             }
             let session =
-                &mut self.live[*self.index.get(&id).expect("I5: every session is in the index")];
+                &mut self.live[*self.index.get(&id).expect("every session is in the index")];
             let end = session.end();
             if end == session.listed {
                 return Some((end, id));
             }
-            // Also if it is over: another one may have ended before.
+            // Also if it has passed: another session may have expired before.
             session.listed = end;
             self.expiries.pop_first();
             self.expiries.insert((end, id));
@@ -433,7 +437,7 @@ impl Sessions {
     }
 }
 
-/// Without `recent`: that is where to look first, and no part of what there is.
+/// Without `recent`, which is a cache and not a part of the state.
 impl core::fmt::Debug for Sessions {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
         let Sessions { index, live, recent: _, closed, expiries, bytes } = self;
@@ -468,7 +472,7 @@ impl Session {
         }
     }
 
-    fn kept(&self, id: u64) -> SessionSnapshot {
+    fn snapshot(&self, id: u64) -> SessionSnapshot {
         let Session { nonce, ttl_ms, touched, acked_upto, ref ring, closed, .. } = *self;
         let open = ring.iter().filter(|slot| slot.number > acked_upto);
         let mut slots: Vec<RequestSlot> = open.cloned().collect();
@@ -477,34 +481,40 @@ impl Session {
         SessionSnapshot { id, nonce, ttl_ms, touched, acked_upto, closed, ring_slots, slots }
     }
 
-    fn restored(kept: SessionSnapshot) -> Result<Session, RestoreError> {
+    fn restored(snapshot: SessionSnapshot) -> Result<Session, RestoreError> {
         let SessionSnapshot {
             nonce, ttl_ms, touched, acked_upto, closed, ring_slots, slots, ..
-        } = kept;
-        check((1..=SESSION_TTL_MS_MAX).contains(&ttl_ms), "a session lives too long")?;
-        check(!closed || slots.is_empty(), "a session is closed and has answers")?;
+        } = snapshot;
+        check(
+            (1..=SESSION_TTL_MS_MAX).contains(&ttl_ms),
+            "the time to live of a session is too long",
+        )?;
+        check(!closed || slots.is_empty(), "a closed session has replies")?;
         let len = ring_slots as usize;
         let is_ring = (RING_SLOTS_MIN..=usize::from(SESSION_WINDOW_MAX)).contains(&len);
-        check(is_ring && len.is_power_of_two(), "a ring has no such length")?;
+        check(is_ring && len.is_power_of_two(), "the ring of a session has a wrong length")?;
         let mut session =
             Session { ring: ring(len), acked_upto, closed, ..Session::new(nonce, ttl_ms, touched) };
         let mut last = acked_upto;
         for slot in slots {
             let is_open = slot.number > last && slot.number - acked_upto <= len as u64;
-            check(is_open, "a request is outside its window")?;
-            check(!matches!(slot.state, RequestState::Free), "a request has come to nothing")?;
+            check(is_open, "a request is outside the window of its session")?;
+            check(
+                !matches!(slot.state, RequestState::Free),
+                "a request neither waits nor has a reply",
+            )?;
             last = slot.number;
             session.put(slot);
         }
         Ok(session)
     }
 
-    /// When the session expires if nothing more is heard of it.
+    /// Returns when the session expires unless it is used again.
     fn end(&self) -> Time {
         self.touched.plus_ms(self.ttl_ms)
     }
 
-    /// Memory it takes, counted slot by slot.
+    /// Returns the memory that the session takes, counted slot by slot.
     fn bytes(&self) -> u64 {
         let answers: u64 = self.ring.iter().map(|slot| slot.state.bytes()).sum();
         SESSION_BYTES + ring_bytes(self.ring.len()) + answers
@@ -522,7 +532,7 @@ impl Session {
         &mut self.ring[index]
     }
 
-    /// Puts what is known of a request in its place.
+    /// Writes a request into its slot.
     fn put(&mut self, slot: RequestSlot) {
         let (parked, shared) = (slot.state.is_parked(), slot.state.has_memory());
         let before = core::mem::replace(self.slot(slot.number), slot);
@@ -537,33 +547,34 @@ impl Session {
         })
     }
 
-    /// The numbers above the acknowledged ones and up to `number` that can be in the ring.
+    /// Iterates over the numbers up to `number` that are not acknowledged and can be in the ring.
     fn open_upto(&self, number: u64) -> impl Iterator<Item = u64> + use<> {
         let open = number.saturating_sub(self.acked_upto).min(self.ring.len() as u64);
         (0..open).map(move |back| number - back)
     }
 
-    /// Whether a request up to `number` still waits: nobody can have its reply.
+    /// Returns whether a request up to `number` still waits, so that its client cannot have a reply
+    /// to acknowledge.
     #[inline(always)]
     fn waits_below(&self, number: u64) -> bool {
         self.parked > 0
             && self.open_upto(number).any(|open| {
-                // A number that is not there shares its slot with one that may be.
+                // The slot of a number may have another number.
                 let slot = &self.ring[self.index(open)];
                 slot.number <= number && slot.state.is_parked()
             })
     }
 
-    /// Forgets the answers up to a number; gives back the bytes they took.
+    /// Removes the replies up to a number. Returns the bytes they took.
     #[inline(always)]
     fn acknowledge(&mut self, acked_upto: u64) -> u64 {
-        // Those without memory are simply left: their numbers say that they mean nothing.
-        let freed = if self.shared > 0 { self.forget(acked_upto) } else { 0 };
+        // Inline replies stay: their numbers show that they are acknowledged.
+        let freed = if self.shared > 0 { self.free_replies(acked_upto) } else { 0 };
         self.acked_upto = self.acked_upto.max(acked_upto);
         freed
     }
 
-    fn forget(&mut self, acked_upto: u64) -> u64 {
+    fn free_replies(&mut self, acked_upto: u64) -> u64 {
         let mut freed = 0;
         for number in self.open_upto(acked_upto) {
             let slot = self.slot(number);
@@ -576,14 +587,14 @@ impl Session {
         freed
     }
 
-    /// Gives the memory of the ring back; answers how much that was, in bytes.
+    /// Replaces the ring by the smallest one. Returns the bytes that it took.
     fn shrink(&mut self) -> u64 {
         let bytes = ring_bytes(self.ring.len());
         self.ring = ring(RING_SLOTS_MIN);
         bytes
     }
 
-    /// Grows the ring so that `window` requests fit; gives back the bytes it took.
+    /// Grows the ring so that `window` requests fit. Returns the bytes that it takes more.
     fn grow(&mut self, window: usize) -> u64 {
         let len_before = self.ring.len();
         let len = window.next_power_of_two();
@@ -598,7 +609,7 @@ impl Session {
 }
 
 impl ReservedSlot<'_> {
-    /// Takes note that the request took effect, and keeps its answer.
+    /// Records that the request has taken effect, and stores its reply.
     #[inline(always)]
     pub(super) fn fill(self, word: u64, now: Time) {
         *self.touched = now;
@@ -608,14 +619,14 @@ impl ReservedSlot<'_> {
 }
 
 impl RequestSlot {
-    /// Keeps an answer where nothing lies that has memory of its own.
+    /// Stores a reply in a slot that has nothing on the heap.
     #[inline(always)]
     fn put_word(&mut self, number: u64, word: u64) {
         self.number = number;
         let before =
             core::mem::replace(&mut self.state, RequestState::Answered(StoredReply::Word(word)));
-        debug_assert!(!before.has_memory(), "nothing that has memory was counted");
-        // There is nothing to drop, and no need to look.
+        debug_assert!(!before.has_memory(), "a slot with heap is counted");
+        // Skips the check whether there is heap to free, because there is none.
         core::mem::forget(before);
     }
 }
@@ -629,7 +640,7 @@ impl RequestState {
         self.bytes() > 0
     }
 
-    /// Heap that a kept answer takes, in bytes.
+    /// Returns the heap that a stored reply takes, in bytes.
     fn bytes(&self) -> u64 {
         match self {
             RequestState::Answered(answer) => answer.bytes(),
@@ -642,7 +653,7 @@ fn ring(slots: usize) -> Box<[RequestSlot]> {
     core::iter::repeat_n(RequestSlot::default(), slots).collect()
 }
 
-/// Heap that a ring takes once it has outgrown its session, in bytes.
+/// Returns the heap that a ring takes beyond the initial one, in bytes.
 fn ring_bytes(slots: usize) -> u64 {
     if slots <= RING_SLOTS_MIN { 0 } else { (slots * size_of::<RequestSlot>()) as u64 }
 }

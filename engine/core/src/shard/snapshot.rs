@@ -1,22 +1,23 @@
-//! A shard written down, for a node that is to go on from here, and read back.
+//! Snapshots of a shard, for a state transfer to another node.
 //!
-//! Written down is what decides about all later answers: objects with their versions, names and ends,
-//! quotas, sessions with the answers they keep, who waits, who holds what, and which ids come next. Not
-//! written down is what is one node's own: connections, hash seeds, counts of reads, budgets, and when
-//! to look for ends next.
+//! A snapshot has everything that later replies depend on: objects with their versions, names and
+//! expiry times, quotas, sessions with the replies they keep, waiting requests, holds, and the next
+//! ids. It leaves out what belongs to one node: connections, hash seeds, statistics, budgets and
+//! due times.
 //!
 //! 1. The same state gives the same bytes, whatever the hash seed and whatever was read, refused or
-//!    repeated on the way: tables are written in the order of their keys. Only the time in front of it
-//!    all is a node's own.
-//! 2. A snapshot is only restored if it is one that [`Shard::snapshot`] can have given, as far as later
-//!    events rely on it: whoever waits is known to object and session, whatever is held is known to its
-//!    object and an open session, and ids to come are not taken. Sums and indices are worked out anew.
-//! 3. Bytes that are none give an error. They are read once, from front to back; memory for what they
-//!    announce is taken as it comes.
+//!    retried before: tables are written in the order of their keys. Only the time at the front is
+//!    a node's own.
+//! 2. A snapshot is restored only if [`Shard::snapshot`] can have produced it, as far as later
+//!    events rely on it: every waiting request is known to its object and its session, every hold
+//!    to its object and an open session, and the next ids are free. Sums and indices are computed
+//!    again.
+//! 3. Other bytes give an error. They are read once, from front to back, and memory is allocated as
+//!    elements are read, not by the length that a list announces.
 //!
-//! Format 1, all in [postcard](https://postcard.jamesmunns.com/): the format, the shard and the time;
-//! then the shard's place in its order, quotas, waiters, holds, sessions, objects. Each list begins with
-//! its length.
+//! Format 1, all in [postcard](https://postcard.jamesmunns.com/): the format, the shard and the
+//! time; then the position in the shard's order, quotas, waiters, holds, sessions, objects. Each
+//! list begins with its length.
 
 use alloc::vec::Vec;
 use catena_protocol::limits::NAME_BYTES_MAX;
@@ -32,16 +33,17 @@ use crate::config::{OBJECT_BYTES, OBJECTS_MAX};
 use crate::objects::holds::Hold;
 use crate::objects::{AnyObject, HoldId, Reader, RestoreError, WaiterId, Writer, check};
 
-/// The format that is written.
+/// The format of the snapshots that this version writes and reads.
 const FORMAT: u8 = 1;
 
-/// More updates than a shard can live to see: tokens have room for no more.
+/// The limit of updates of a shard, which no shard lives to reach: fencing tokens have room for no
+/// more.
 const SEQ_MAX: u64 = 1 << 48;
 
-/// Later than any clock shows, and early enough for sums.
+/// The latest time of a snapshot: later than any clock shows, and early enough for sums.
 const NOW_MAX: Time = Time(1 << 62);
 
-/// A request that waits.
+/// A waiting request.
 #[derive(Serialize, Deserialize)]
 struct WaiterSnapshot {
     id: WaiterId,
@@ -51,7 +53,7 @@ struct WaiterSnapshot {
     number: u64,
     object: u128,
     deadline: Time,
-    /// The version it has seen, if it waits for a newer one.
+    /// The version it has seen, if it watches its object.
     seen: Option<u64>,
 }
 
@@ -70,7 +72,7 @@ struct QuotaSnapshot<'a> {
     bytes_max: u64,
 }
 
-/// What stands in front of an object's own state.
+/// An object; its kind and state follow.
 #[derive(Serialize, Deserialize)]
 struct ObjectSnapshot<'a> {
     id: u128,
@@ -80,11 +82,11 @@ struct ObjectSnapshot<'a> {
 }
 
 impl Shard {
-    /// The whole state, for whoever is to go on from here. Takes time in proportion to it.
+    /// Returns a snapshot of the whole state. Takes time in proportion to its size.
     ///
     /// # Panics
     ///
-    /// If a user-defined object panics when it is to say what it holds.
+    /// If `snapshot` of a user-defined object panics.
     pub(crate) fn snapshot(&self) -> Vec<u8> {
         let mut out = Writer::new();
         out.put(&(FORMAT, self.id.0, self.now));
@@ -92,20 +94,21 @@ impl Shard {
         out.finish()
     }
 
-    /// A number that two shards with the same state have in common, and hardly any others: the xxh3 of
-    /// the snapshot behind its time, which is the node's own as long as nothing happens.
+    /// Returns a hash of the state: the xxh3 of the snapshot after its time, which differs between
+    /// replicas until the next update.
     pub fn digest(&self) -> u64 {
         let mut out = Writer::new();
         self.write_state(&mut out);
         xxh3_64(&out.finish())
     }
 
-    /// A shard with the state that another one's snapshot says, and with this one's hash seed, types
-    /// and limits. Whoever waits there is heard of here once they ask again.
+    /// Returns a shard with the state of a snapshot, and with this shard's hash seed, types and
+    /// limits. A waiting request gets its reply here once the client retries it.
     ///
     /// # Errors
     ///
-    /// If the bytes are no snapshot of this shard, or have objects of types that are unknown here.
+    /// If the bytes are not a snapshot of this shard, or have objects of user-defined types that
+    /// are not registered here.
     pub(crate) fn restored(&self, bytes: &[u8]) -> Result<Shard, RestoreError> {
         let mut input = Reader::new(bytes);
         let format: u8 = input.take()?;
@@ -116,7 +119,7 @@ impl Shard {
         if id != self.id.0 {
             return Err(RestoreError::Shard { ours: self.id, theirs: ShardId(id) });
         }
-        check(now <= NOW_MAX, "it is too late")?;
+        check(now <= NOW_MAX, "its time is too late")?;
         let mut shard = Shard {
             now,
             reads: self.reads,
@@ -137,7 +140,7 @@ impl Shard {
         out.put(&quotas.collect::<Vec<_>>());
         self.write_waiters(out);
         self.write_holds(out);
-        let sessions = self.sessions.kept();
+        let sessions = self.sessions.snapshots();
         out.put(&(sessions.len() as u64));
         sessions.for_each(|session| out.put(&session));
         self.write_objects(out);
@@ -175,11 +178,11 @@ impl Shard {
 
     fn read_state(&mut self, input: &mut Reader<'_>) -> Result<(), RestoreError> {
         self.seq = input.take()?;
-        check(self.seq.0 < SEQ_MAX, "there were too many updates")?;
+        check(self.seq.0 < SEQ_MAX, "it counts too many updates")?;
         let quotas: Vec<QuotaSnapshot<'_>> = input.take()?;
         for QuotaSnapshot { prefix, objects_max, bytes_max } in quotas {
             let quota = Quota { objects_max, bytes_max, ..Quota::default() };
-            check(objects_max != 0 || bytes_max != 0, "a quota limits nothing")?;
+            check(objects_max != 0 || bytes_max != 0, "a quota has no limit")?;
             let was_put = self.directory.put_quota(prefix, quota);
             check(was_put.is_ok(), "there are too many quotas")?;
         }
@@ -193,13 +196,13 @@ impl Shard {
 
     fn read_waiters(&mut self, input: &mut Reader<'_>) -> Result<(), RestoreError> {
         let next: WaiterId = input.take()?;
-        // Each took an update.
-        check(next.0 <= self.seq.0, "more requests waited than there were")?;
+        // Each id took an update.
+        check(next.0 <= self.seq.0, "more requests have waited than there were updates")?;
         for _ in 0..input.take::<u64>()? {
             let waiter: WaiterSnapshot = input.take()?;
             let WaiterSnapshot { id, op, epoch, session, number, object, deadline, seen } = waiter;
             let is_new = id < next && self.waiters.get(id).is_none();
-            check(is_new, "a request waits under the id of another")?;
+            check(is_new, "two waiting requests have the same id, or an id is still to come")?;
             let header = Header {
                 op,
                 shard: self.id,
@@ -210,7 +213,10 @@ impl Shard {
                 ..Header::new(FrameKind::Request)
             };
             let is_watcher = op == OpCode::ObjectWaitNewer.to_wire();
-            check(seen.is_some() == is_watcher, "a request waits for what it did not ask for")?;
+            check(
+                seen.is_some() == is_watcher,
+                "a waiting request has a seen version, but does not watch, or the reverse",
+            )?;
             if let Some(seen) = seen {
                 self.watchers.insert(ObjectId(object), id, seen);
             }
@@ -222,12 +228,12 @@ impl Shard {
 
     fn read_holds(&mut self, input: &mut Reader<'_>) -> Result<(), RestoreError> {
         let next: HoldId = input.take()?;
-        // Each took an update.
-        check(next.0 <= self.seq.0, "more was held than there were updates")?;
+        // Each id took an update.
+        check(next.0 <= self.seq.0, "there were more holds than updates")?;
         for _ in 0..input.take::<u64>()? {
             let HoldSnapshot { id, object, session, until } = input.take()?;
             let is_new = id < next && self.workspace.holds.find(id).is_none();
-            check(is_new, "a hold has the id of another")?;
+            check(is_new, "two holds have the same id, or an id is still to come")?;
             self.workspace.holds.put_back(id, Hold { object: ObjectId(object), session, until });
         }
         self.workspace.holds.go_on_from(next);
@@ -237,24 +243,21 @@ impl Shard {
     fn read_sessions(&mut self, input: &mut Reader<'_>) -> Result<(), RestoreError> {
         let mut parked_count = 0;
         for _ in 0..input.take::<u64>()? {
-            let kept: session::SessionSnapshot = input.take()?;
-            let id = kept.id();
-            for (number, waiter) in self.sessions.put_back(kept, self.now)? {
+            let session: session::SessionSnapshot = input.take()?;
+            let id = session.id();
+            for (number, waiter) in self.sessions.put_back(session, self.now)? {
                 let is_its_own = self.waiters.get(waiter).is_some_and(|waiter| {
                     (waiter.header.session, waiter.header.number) == (id, number)
                 });
-                check(is_its_own, "a session's request waits and is not there")?;
+                check(is_its_own, "a session has a waiting request that does not wait")?;
                 parked_count += 1;
             }
         }
-        // No waiter was found twice: a session has one request of each number.
-        check(
-            parked_count == self.waiters.len(),
-            "a request waits that its session does not know",
-        )?;
+        // No waiter was counted twice, because a session has one request of each number.
+        check(parked_count == self.waiters.len(), "a waiting request is not in its session")?;
         let is_open = |hold: Hold| self.sessions.is_open(hold.session);
         let are_open = self.workspace.holds.iter().all(|(_, hold)| is_open(hold));
-        check(are_open, "something is held by nobody")
+        check(are_open, "a hold has no open session")
     }
 
     fn read_objects(&mut self, input: &mut Reader<'_>) -> Result<(), RestoreError> {
@@ -263,54 +266,51 @@ impl Shard {
             let ObjectSnapshot { id, version, name, ends } = input.take()?;
             let id = ObjectId(id);
             let object = AnyObject::restore(input, self.seq.0, &self.types)?;
-            check(version <= self.seq, "a version is still to come")?;
+            check(version <= self.seq, "the version of an object is still to come")?;
             check(self.objects.len() < OBJECTS_MAX, "there are too many objects")?;
             waiting += self.check_waiters(id, &object)?;
             held += self.check_holds(id, &object)?;
             let bytes = OBJECT_BYTES + object.bytes();
             self.object_bytes += bytes;
             let before = self.objects.insert(id, ObjectEntry { object, version });
-            check(before.is_none(), "an object is there twice")?;
+            check(before.is_none(), "an object is listed twice")?;
             if let Some(name) = name {
                 let is_name = (1..=NAME_BYTES_MAX).contains(&name.len());
-                check(is_name && ObjectId::of(name) == id, "a name is not the object's")?;
+                check(is_name && ObjectId::of(name) == id, "a name is not that of its object")?;
                 self.directory.put_name(id, name, bytes);
             }
             if ends.is_some() {
                 self.directory.put_end(id, ends);
             }
         }
-        // What was counted is of one object each, so that as many are all.
-        check(waiting == self.waiters.len(), "a request waits for an object that does not know")?;
-        check(
-            held == self.workspace.holds.len(),
-            "something is held of an object that does not know",
-        )
+        // Each waiter and each hold is of one object, so equal numbers mean that all were found.
+        check(waiting == self.waiters.len(), "a waiting request is not in its object")?;
+        check(held == self.workspace.holds.len(), "a hold is not in its object")
     }
 
-    /// Refuses requests that an object lets wait and that do not wait for it. Answers how many do.
+    /// Refuses waiters of an object that do not wait for it. Returns their number.
     fn check_waiters(&self, id: ObjectId, object: &AnyObject) -> Result<usize, RestoreError> {
         let waiters = object.waiters();
         for waiter in &waiters {
             let waits_here = self.waiters.get(*waiter).is_some_and(|waiter| {
                 waiter.header.object == id && waiter.header.op != OpCode::ObjectWaitNewer.to_wire()
             });
-            check(waits_here, "an object lets a request wait that does not")?;
+            check(waits_here, "an object has a waiter that does not wait for it")?;
         }
         Ok(waiters.len())
     }
 
-    /// Refuses what an object lets be held and nobody holds. Answers how much there is.
+    /// Refuses holds of an object that no session has. Returns their number.
     fn check_holds(&self, id: ObjectId, object: &AnyObject) -> Result<usize, RestoreError> {
         let mut holds = object.holds();
         for hold in &holds {
             let is_held = self.workspace.holds.find(*hold).is_some_and(|hold| hold.object == id);
-            check(is_held, "an object lets something be held that is not")?;
+            check(is_held, "an object has a hold that no session has")?;
         }
         let count = holds.len();
         holds.sort_unstable();
         holds.dedup();
-        check(holds.len() == count, "one hold is of two things")?;
+        check(holds.len() == count, "an object has the same hold twice")?;
         Ok(count)
     }
 }

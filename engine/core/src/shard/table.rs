@@ -1,15 +1,16 @@
-//! A hash table that does not wait for its own cache misses.
+//! A hash table whose slots can be prefetched.
 //!
-//! Where an entry should be follows from the hash of its key alone, not from anything in memory. So
-//! [`Table::prefetch`] waits for nothing, and the misses of a batch overlap. (A table
-//! that keeps tags apart from its entries, as hashbrown does, has to wait for the tags first.)
+//! The slot of an entry follows from the hash of its key alone, not from anything in memory. So
+//! [`Table::prefetch`] does not stall, and the cache misses of a batch overlap. (A table that keeps
+//! tags apart from its entries, like hashbrown, has to load the tags first.)
 //!
-//! 1. Open addressing: an entry lies at its home or behind it, and no slot between the two is empty.
-//!    Removing closes the gap: there are no tombstones, and nothing slows down with age.
-//! 2. The hash is keyed in all its bits: who chooses keys does not choose where they lie.
-//! 3. The table is in parts that grow by a quarter, each when it is full: growing takes a short while,
-//!    and the memory that is not used is little.
-//! 4. The order in memory depends on the seed, so nothing that is answered may depend on it.
+//! 1. Open addressing: an entry is in its home slot or behind it, and no slot between the two is
+//!    empty. A removal closes the gap, so there are no tombstones, and the table does not get
+//!    slower with age.
+//! 2. All bits of the hash depend on a secret: clients who choose keys cannot choose their slots.
+//! 3. The table consists of parts that grow by a quarter, each when it is full: growing one takes a
+//!    short time, and little memory is unused.
+//! 4. The order in memory depends on the seed, so no reply may depend on it.
 
 use alloc::boxed::Box;
 use alloc::vec;
@@ -23,14 +24,15 @@ use crate::prefetch::prefetch;
 pub(super) struct Table<K: TableKey, V> {
     seed: Seed,
     parts: Box<[Part<K, V>]>,
-    /// How many entries each part has, and all of them.
+    /// The number of entries of each part.
     lens: Box<[u32]>,
+    /// The number of all entries.
     len: usize,
 }
 
-/// What can be a key: two words, or one and a zero, of which all are worth hashing.
+/// A type of keys: two words to hash, or one and a zero.
 pub(super) trait TableKey: Copy {
-    /// How it lies in a slot: aligned to a word, so that it wastes no room beside its value.
+    /// The key in a slot: aligned to a word, so that there is no padding beside the value.
     type Words: Copy + Default + PartialEq + core::fmt::Debug;
 
     fn words(self) -> Self::Words;
@@ -40,43 +42,44 @@ pub(super) trait TableKey: Copy {
     fn pair(words: Self::Words) -> [u64; 2];
 }
 
-/// What makes the hashes of a table its own.
+/// The secret of a table's hashes.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Seed([u64; 2]);
 
-/// Those entries whose hashes begin alike. Two words, so that all parts of a table stay in the cache.
+/// The entries whose hashes have the same first bits. Two words, so that all parts of a table stay
+/// in the cache.
 struct Part<K: TableKey, V> {
     slots: Box<[Slot<K, V>]>,
 }
 
 struct Slot<K: TableKey, V> {
-    /// Means nothing without a value.
+    /// Undefined without a value.
     key: K::Words,
     value: Option<V>,
 }
 
-/// Where the value of a key is, or is to be.
+/// The entry of a key, which may not have a value yet.
 pub(super) enum TableEntry<'t, K: TableKey, V> {
     Occupied(Occupied<'t, V>),
     Vacant(Vacant<'t, K, V>),
 }
 
-/// A place with a value.
+/// An entry with a value.
 pub(super) struct Occupied<'t, V>(&'t mut V);
 
-/// A place for a value.
+/// An entry without a value.
 pub(super) struct Vacant<'t, K: TableKey, V> {
     table: &'t mut Table<K, V>,
     key: K,
 }
 
-/// The first bits of a hash choose the part.
+/// Bits of a hash that choose the part: the first ones.
 const PARTS_LOG2: u32 = 6;
 
-/// Slots a part begins with, and by which it grows at least.
+/// Slots that a part has at least, and by which it grows at least.
 const SLOTS_MIN: usize = 4;
 
-/// Its entries, wherever they lie.
+/// The entries, independent of their slots.
 impl<K: TableKey, V: fmt::Debug> fmt::Debug for Table<K, V> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let slots = self.parts.iter().flat_map(|part| &part.slots);
@@ -92,7 +95,7 @@ impl<K: TableKey, V> Table<K, V> {
         Table { seed, lens: vec![0; parts.len()].into(), parts, len: 0 }
     }
 
-    /// What makes its hashes its own.
+    /// Returns the secret of the hashes.
     pub(super) fn seed(&self) -> Seed {
         self.seed
     }
@@ -101,7 +104,7 @@ impl<K: TableKey, V> Table<K, V> {
         self.len
     }
 
-    /// Begins to bring the place where a key should be into the cache, and a few places behind it.
+    /// Prefetches the home slot of a key, and a few slots behind it.
     #[inline]
     pub(super) fn prefetch(&self, key: &K) {
         let hash = self.seed.hash::<K>(key.words());
@@ -122,8 +125,8 @@ impl<K: TableKey, V> Table<K, V> {
     pub(super) fn get_mut(&mut self, key: &K) -> Option<&mut V> {
         let hash = self.seed.hash::<K>(key.words());
         let part = &mut self.parts[part_of(hash)];
-        let place = part.find(hash, key.words())?;
-        part.slots[place].value.as_mut()
+        let at = part.find(hash, key.words())?;
+        part.slots[at].value.as_mut()
     }
 
     #[inline]
@@ -131,15 +134,15 @@ impl<K: TableKey, V> Table<K, V> {
         let hash = self.seed.hash::<K>(key.words());
         let part = part_of(hash);
         match self.parts[part].find(hash, key.words()) {
-            Some(place) => {
-                let value = self.parts[part].slots[place].value.as_mut();
+            Some(at) => {
+                let value = self.parts[part].slots[at].value.as_mut();
                 TableEntry::Occupied(Occupied(value.expect("what is found has a value")))
             }
             None => TableEntry::Vacant(Vacant { table: self, key }),
         }
     }
 
-    /// Puts a value in, and hands back the one that was there.
+    /// Sets the value of a key, and returns the previous one.
     pub(super) fn insert(&mut self, key: K, value: V) -> Option<V> {
         match self.entry(key) {
             TableEntry::Occupied(mut entry) => Some(core::mem::replace(entry.get_mut(), value)),
@@ -150,7 +153,7 @@ impl<K: TableKey, V> Table<K, V> {
         }
     }
 
-    /// The value of a key, which is made if there is none.
+    /// Returns the value of a key, after inserting a default one if there is none.
     pub(super) fn or_default(&mut self, key: K) -> &mut V
     where
         V: Default,
@@ -165,37 +168,41 @@ impl<K: TableKey, V> Table<K, V> {
         let hash = self.seed.hash::<K>(key.words());
         let index = part_of(hash);
         let part = &mut self.parts[index];
-        let place = part.find(hash, key.words())?;
+        let at = part.find(hash, key.words())?;
         self.len -= 1;
         self.lens[index] -= 1;
-        part.take(place, self.seed)
+        part.take(at, self.seed)
     }
 
-    /// All entries, in an order that means nothing.
+    /// Iterates over all entries, in no particular order.
     pub(super) fn iter(&self) -> impl Iterator<Item = (K, &V)> {
         let slots = self.parts.iter().flat_map(|part| &part.slots);
         slots.filter_map(|slot| Some((K::of(slot.key), slot.value.as_ref()?)))
     }
 
-    /// All values, in an order that means nothing.
+    /// Iterates over all values, in no particular order.
     pub(super) fn values(&self) -> impl Iterator<Item = &V> {
         self.parts.iter().flat_map(|part| &part.slots).filter_map(|slot| slot.value.as_ref())
     }
 
-    /// Every entry is where a search finds it; for debugging.
+    /// Checks that a search finds every entry; for debugging.
     #[cfg(test)]
     fn check_invariants(&self) {
         for part in &self.parts {
-            let taken = (0..part.slots.len()).filter(|place| part.slots[*place].value.is_some());
-            for place in taken {
-                let key = part.slots[place].key;
-                assert_eq!(part.find(self.seed.hash::<K>(key), key), Some(place), "it is found");
+            let taken = (0..part.slots.len()).filter(|at| part.slots[*at].value.is_some());
+            for at in taken {
+                let key = part.slots[at].key;
+                assert_eq!(
+                    part.find(self.seed.hash::<K>(key), key),
+                    Some(at),
+                    "a search finds the entry"
+                );
             }
         }
         assert_eq!(self.values().count(), self.len, "entries are counted");
         for (part, len) in self.parts.iter().zip(&self.lens) {
             let taken = part.slots.iter().filter(|slot| slot.value.is_some());
-            assert_eq!(taken.count(), *len as usize, "in parts, too");
+            assert_eq!(taken.count(), *len as usize, "entries are counted in each part");
         }
     }
 }
@@ -223,44 +230,45 @@ impl<'t, K: TableKey, V> Vacant<'t, K, V> {
 }
 
 impl<K: TableKey, V> Part<K, V> {
-    /// Where an entry of this hash should be.
+    /// Returns the home slot of a hash.
     #[inline]
     fn home(&self, hash: u64) -> usize {
-        // The low half of the hash as a fraction of the slots: any number of them will do.
-        let place = ((hash & u64::from(u32::MAX)) * self.slots.len() as u64) >> 32;
-        usize::try_from(place).expect("below the number of slots")
+        // The low half of the hash as a fraction, so that any number of slots will do.
+        let at = ((hash & u64::from(u32::MAX)) * self.slots.len() as u64) >> 32;
+        usize::try_from(at).expect("below the number of slots")
     }
 
     #[inline]
     fn find(&self, hash: u64, key: K::Words) -> Option<usize> {
-        let mut place = self.home(hash);
+        let mut at = self.home(hash);
         loop {
-            let slot = self.slots.get(place)?;
+            let slot = self.slots.get(at)?;
             slot.value.as_ref()?;
             if slot.key == key {
-                return Some(place);
+                return Some(at);
             }
-            place = self.after(place);
+            at = self.after(at);
         }
     }
 
-    /// The slot behind another one, the first behind the last.
+    /// Returns the slot behind another one; the first slot is behind the last.
     #[inline]
-    fn after(&self, place: usize) -> usize {
-        if place + 1 < self.slots.len() { place + 1 } else { 0 }
+    fn after(&self, at: usize) -> usize {
+        if at + 1 < self.slots.len() { at + 1 } else { 0 }
     }
 
-    /// At four fifths: a search still ends soon, and most of the memory is used.
+    /// Returns whether so many entries fill more than four fifths of the slots: up to there
+    /// searches are short, and most of the memory is used.
     fn is_full_with(&self, entries: u32) -> bool {
         entries as usize * 5 > self.slots.len() * 4
     }
 
     fn put(&mut self, hash: u64, key: K::Words, value: V) -> &mut V {
-        let mut place = self.home(hash);
-        while self.slots[place].value.is_some() {
-            place = self.after(place);
+        let mut at = self.home(hash);
+        while self.slots[at].value.is_some() {
+            at = self.after(at);
         }
-        let slot = &mut self.slots[place];
+        let slot = &mut self.slots[at];
         slot.key = key;
         slot.value.insert(value)
     }
@@ -276,30 +284,30 @@ impl<K: TableKey, V> Part<K, V> {
         }
     }
 
-    /// Empties a slot, and moves back what lies behind it for want of a place nearer its home.
-    fn take(&mut self, place: usize, seed: Seed) -> Option<V> {
-        let taken = self.slots[place].value.take();
-        let (mut gap, mut place) = (place, self.after(place));
-        while self.slots[place].value.is_some() {
-            let home = self.home(seed.hash::<K>(self.slots[place].key));
-            // It may go where it is not in front of its home.
-            if self.distance(home, gap) < self.distance(home, place) {
-                self.slots.swap(gap, place);
-                gap = place;
+    /// Empties a slot, and moves later entries to it that are behind their home slots.
+    fn take(&mut self, at: usize, seed: Seed) -> Option<V> {
+        let taken = self.slots[at].value.take();
+        let (mut gap, mut at) = (at, self.after(at));
+        while self.slots[at].value.is_some() {
+            let home = self.home(seed.hash::<K>(self.slots[at].key));
+            // An entry must not move in front of its home slot.
+            if self.distance(home, gap) < self.distance(home, at) {
+                self.slots.swap(gap, at);
+                gap = at;
             }
-            place = self.after(place);
+            at = self.after(at);
         }
         taken
     }
 
-    /// How far a slot is behind another one.
+    /// Returns by how many slots `to` is behind `from`.
     fn distance(&self, from: usize, to: usize) -> usize {
         if to >= from { to - from } else { to + self.slots.len() - from }
     }
 }
 
 impl Seed {
-    /// Spread over as many bits as a hash is keyed with.
+    /// Spreads a seed over the bits of the secret.
     pub(super) fn new(seed: u64) -> Seed {
         Seed([1, 2].map(|step: u64| {
             // SplitMix64 (Steele, Lea, Flood: Fast Splittable Pseudorandom Number Generators).
@@ -310,8 +318,8 @@ impl Seed {
         }))
     }
 
-    /// Both halves of the product of both words, each masked with a secret: unlike a known mask, it
-    /// leaves nobody a word to choose that makes every product 0.
+    /// Combines both halves of the product of the two words, each masked with a secret. With a
+    /// known mask, a client could choose a word that makes every product 0.
     #[inline]
     fn hash<K: TableKey>(self, words: K::Words) -> u64 {
         let ([a, b], Seed([x, y])) = (K::pair(words), self);
@@ -339,7 +347,7 @@ impl TableKey for ObjectId {
     }
 }
 
-/// The id of a session.
+/// Ids of sessions.
 impl TableKey for u64 {
     type Words = u64;
 
@@ -364,7 +372,7 @@ fn part_of(hash: u64) -> usize {
     usize::try_from(hash >> (64 - PARTS_LOG2)).expect("a few bits")
 }
 
-/// The low half.
+/// Returns the low half of a number.
 #[inline]
 fn low(wide: u128) -> u64 {
     u64::try_from(wide & u128::from(u64::MAX)).expect("64 bits")
@@ -381,9 +389,9 @@ mod tests {
     use super::*;
 
     proptest! {
-        /// Whatever is put in and taken out, it holds what an ordered map does.
+        /// Compares the table with a `BTreeMap` over random operations.
         #[test]
-        fn it_is_a_map(
+        fn it_behaves_like_a_map(
             seed in any::<u64>(),
             steps in prop::collection::vec((0..400_u64, 0..3_u8), 1..2_000),
         ) {
@@ -409,7 +417,7 @@ mod tests {
     }
 
     #[test]
-    fn an_object_takes_no_more_than_it_is_accounted_for() {
+    fn an_object_takes_no_more_memory_than_it_is_accounted_for() {
         use crate::config::OBJECT_BYTES;
         use crate::objects::{AnyObject, Types};
         use crate::shard::{ObjectEntry, Seq};

@@ -1,4 +1,4 @@
-//! The shard's tests: scenarios as data, models that it is compared with, and its purity.
+//! The shard's tests: scenarios as data, comparisons with models, limits, and fuzz seeds.
 
 mod barriers;
 mod cells;

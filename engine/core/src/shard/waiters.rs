@@ -1,4 +1,4 @@
-//! Requests that wait, and when their time is up.
+//! Waiting requests and their deadlines.
 
 use alloc::collections::{BTreeMap, BTreeSet};
 
@@ -8,38 +8,39 @@ use super::{ConnId, Time};
 use crate::config::WAITING_BYTES;
 use crate::objects::WaiterId;
 
-/// A parked request: a record, never a thread.
+/// A waiting request: a record, not a thread.
 #[derive(Debug)]
 pub(super) struct Waiter {
-    /// The request's header, to answer it.
+    /// The header of the request, for its reply.
     pub(super) header: Header,
-    /// Who gets the answer, if anybody does; a retry on another connection takes its place.
+    /// The connection that gets the reply, if any: that of the latest retry.
     pub(super) conn: Option<ConnId>,
-    /// Since when: since the retry, if one took its place.
+    /// When the request, or its latest retry, arrived.
     pub(super) since: Time,
-    /// When the wait ends without what it waits for.
+    /// When the wait times out.
     pub(super) deadline: Time,
 }
 
 impl Waiter {
-    /// How long it has waited. Since a retry, time may have been turned back, see `Shard::turn_back`.
+    /// Returns how long it has waited; 0 if the clock was rolled back further, see
+    /// `Shard::turn_back`.
     pub(super) fn waited_us(&self, now: Time) -> u64 {
         now.0.saturating_sub(self.since.0)
     }
 }
 
-/// All parked requests of a shard.
+/// All waiting requests of a shard.
 #[derive(Debug, Default)]
 pub(super) struct Waiters {
     parked: BTreeMap<WaiterId, Waiter>,
-    /// The id the next one gets. Ids are never used again, so that whoever applies the same updates
-    /// gives the same ones.
+    /// The id of the next waiter. Ids are never reused, so all nodes that apply the same updates
+    /// assign the same ids.
     next: WaiterId,
     deadlines: BTreeSet<(Time, WaiterId)>,
 }
 
 impl Waiters {
-    /// The id the next parked request will have.
+    /// Returns the id of the next waiter.
     pub(super) fn next_id(&self) -> WaiterId {
         self.next
     }
@@ -52,36 +53,36 @@ impl Waiters {
         id
     }
 
-    /// Puts a request back under the id it had.
+    /// Restores a waiter under its id.
     pub(super) fn put_back(&mut self, id: WaiterId, waiter: Waiter) {
         self.deadlines.insert((waiter.deadline, id));
         self.parked.insert(id, waiter);
     }
 
-    /// Lets the next one have this id.
+    /// Sets the id of the next waiter.
     pub(super) fn go_on_from(&mut self, next: WaiterId) {
         self.next = next;
     }
 
-    /// All of them, in the order of their ids.
+    /// Iterates over the waiters in the order of their ids.
     pub(super) fn iter(&self) -> impl Iterator<Item = (WaiterId, &Waiter)> {
         self.parked.iter().map(|(id, waiter)| (*id, waiter))
     }
 
     pub(super) fn remove(&mut self, waiter: WaiterId) -> Waiter {
-        let removed = self.parked.remove(&waiter).expect("a waiter is answered once");
+        let removed = self.parked.remove(&waiter).expect("a wait ends once");
         let had_deadline = self.deadlines.remove(&(removed.deadline, waiter));
         assert!(had_deadline, "every waiter has a deadline");
         removed
     }
 
-    /// Lets `conn` get the answer, which has asked for it now.
+    /// Sends the reply to `conn`, on which a retry has arrived.
     pub(super) fn attach(&mut self, waiter: WaiterId, conn: ConnId, now: Time) {
-        let waiter = self.parked.get_mut(&waiter).expect("a session knows who waits");
+        let waiter = self.parked.get_mut(&waiter).expect("a parked request of a session waits");
         (waiter.conn, waiter.since) = (Some(conn), now);
     }
 
-    /// Whether it still waits.
+    /// Returns whether a request still waits.
     pub(super) fn contains(&self, waiter: WaiterId) -> bool {
         self.parked.contains_key(&waiter)
     }
@@ -90,7 +91,7 @@ impl Waiters {
         self.parked.get(&waiter)
     }
 
-    /// What a waiter asked for.
+    /// Returns the header of a waiting request.
     pub(super) fn header(&self, waiter: WaiterId) -> &Header {
         &self.parked[&waiter].header
     }
@@ -99,7 +100,7 @@ impl Waiters {
         self.deadlines.first().map(|(deadline, _)| *deadline)
     }
 
-    /// A waiter whose time is up, and when it was.
+    /// Returns the waiter with the earliest deadline up to `now`, and the deadline.
     pub(super) fn first_due(&self, now: Time) -> Option<(Time, WaiterId)> {
         self.deadlines.first().filter(|(deadline, _)| *deadline <= now).copied()
     }
@@ -108,16 +109,16 @@ impl Waiters {
         self.parked.len()
     }
 
-    /// Memory they take here, in bytes, near enough for a budget.
+    /// Returns the memory that the waiters take here, in bytes, near enough for a budget.
     pub(super) fn bytes(&self) -> u64 {
         self.parked.len() as u64 * WAITING_BYTES
     }
 
-    /// Hands over who would get the answers; from now on nobody does.
-    pub(super) fn detach(&mut self, mut hand: impl FnMut(ConnId, &Waiter)) {
+    /// Removes the connections of all waiters, and passes them to `detached`.
+    pub(super) fn detach(&mut self, mut detached: impl FnMut(ConnId, &Waiter)) {
         for waiter in self.parked.values_mut() {
             if let Some(conn) = waiter.conn.take() {
-                hand(conn, waiter);
+                detached(conn, waiter);
             }
         }
     }
@@ -128,9 +129,10 @@ mod tests {
     use super::*;
     use catena_protocol::FrameKind;
 
-    /// A head that hands its shards on forgets time in which nothing took effect, a retry included.
+    /// A head that hands over its shards rolls their clocks back to the last update, also if a
+    /// retry has arrived since.
     #[test]
-    fn a_wait_outlives_that_time_is_turned_back() {
+    fn a_wait_survives_a_clock_that_is_rolled_back() {
         let mut waiters = Waiters::default();
         let id = waiters.next_id();
         let header = Header::new(FrameKind::Request);

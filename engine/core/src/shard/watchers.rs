@@ -1,4 +1,4 @@
-//! Requests that wait for an object to change, whatever it is, or is going to be.
+//! Requests that wait for an object of any kind to change, or to be created.
 
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
@@ -7,13 +7,13 @@ use catena_protocol::{ObjectId, Reply};
 
 use crate::objects::{StoredReply, WaiterId};
 
-/// Who waits for which object to have a version above which.
+/// Requests that wait for an object to have a version above the one they have seen.
 #[derive(Debug, Default)]
 pub(super) struct Watchers {
-    /// By object, whoever waits for the lowest version first: a change finds those it concerns
-    /// without a look at the others.
+    /// By object, ordered by the version seen, so that a change finds the requests it releases
+    /// without visiting the others.
     waiting: BTreeMap<ObjectId, BTreeSet<(u64, WaiterId)>>,
-    /// Which version each of them has seen.
+    /// The version that each request has seen.
     seen: BTreeMap<WaiterId, u64>,
 }
 
@@ -26,23 +26,23 @@ impl Watchers {
         self.seen.len()
     }
 
-    /// How many wait for one object.
+    /// Returns the number of requests that watch an object.
     pub(super) fn count(&self, object: ObjectId) -> usize {
         self.waiting.get(&object).map_or(0, BTreeSet::len)
     }
 
-    /// Lets a request wait for a version above `version`.
+    /// Adds a request that waits for a version above `version`.
     pub(super) fn insert(&mut self, object: ObjectId, waiter: WaiterId, version: u64) {
         self.waiting.entry(object).or_default().insert((version, waiter));
         self.seen.insert(waiter, version);
     }
 
-    /// Which version a watcher has seen; `None` if it is none.
+    /// Returns the version that a watcher has seen; `None` if the waiter is not a watcher.
     pub(super) fn seen(&self, waiter: WaiterId) -> Option<u64> {
         self.seen.get(&waiter).copied()
     }
 
-    /// Forgets one whose time is up.
+    /// Removes a watcher whose wait has ended.
     pub(super) fn cancel(&mut self, object: ObjectId, waiter: WaiterId) {
         let seen = self.seen.remove(&waiter).expect("a watcher has seen a version");
         let waiting = self.waiting.get_mut(&object).expect("a watcher waits for its object");
@@ -52,7 +52,7 @@ impl Watchers {
         }
     }
 
-    /// Releases those who waited for a version below `version`, which the object has now.
+    /// Releases the watchers of an object that have seen a version below its new one.
     pub(super) fn changed(
         &mut self,
         object: ObjectId,
@@ -72,7 +72,7 @@ impl Watchers {
         }
     }
 
-    /// Hands over all who wait for an object that is gone.
+    /// Removes and returns all watchers of an object that is deleted.
     pub(super) fn take(&mut self, object: ObjectId) -> Vec<WaiterId> {
         let waiting = self.waiting.remove(&object).unwrap_or_default();
         let waiters: Vec<WaiterId> = waiting.into_iter().map(|(_, waiter)| waiter).collect();
@@ -82,10 +82,13 @@ impl Watchers {
         waiters
     }
 
-    /// Both tables say the same; for debugging.
+    /// Checks that both tables match; for debugging.
     pub(super) fn check_invariants(&self) {
         let waiting: usize = self.waiting.values().map(BTreeSet::len).sum();
         assert_eq!(waiting, self.seen.len(), "every watcher waits for one object");
-        assert!(!self.waiting.values().any(BTreeSet::is_empty), "I5: nobody waits for nothing");
+        assert!(
+            !self.waiting.values().any(BTreeSet::is_empty),
+            "shard invariant 5: no entry is empty"
+        );
     }
 }

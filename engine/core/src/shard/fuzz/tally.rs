@@ -1,5 +1,5 @@
-//! A user-defined type for lives to have: it keeps numbers, refuses some, and answers short, long and
-//! too long.
+//! A user-defined type for fuzz runs: it stores numbers, refuses some, and has short, long and too
+//! long replies.
 
 use alloc::vec;
 use alloc::vec::Vec;
@@ -9,7 +9,7 @@ use catena_protocol::rkyv::Archived;
 use crate::config::STORED_REPLY_BYTES_MAX;
 use crate::objects::user::{BadSnapshot, Context, Object, Rejection};
 
-/// The numbers. Types of any id are alike.
+/// The numbers. Types of all ids are alike.
 #[derive(Default)]
 pub(super) struct Tally<const ID: u32> {
     numbers: Vec<i64>,
@@ -22,7 +22,7 @@ impl<const ID: u32> UserType for Tally<ID> {
     type Reply = Vec<u8>;
 }
 
-/// How long the answer is.
+/// Returns the length of a reply.
 fn len(number: i64) -> usize {
     [0, 4, 12, 900, STORED_REPLY_BYTES_MAX][usize::from(number.rem_euclid(5).to_le_bytes()[0])]
 }
@@ -50,7 +50,7 @@ impl<const ID: u32> Object for Tally<ID> {
     }
 
     fn reply_bytes_max(&self, op: &Archived<i64>) -> usize {
-        // Not all of them say it.
+        // Half of the ops do not announce the length.
         if op.to_native() % 2 == 0 { len(op.to_native()) + 16 } else { 0 }
     }
 

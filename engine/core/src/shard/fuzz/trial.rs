@@ -1,17 +1,17 @@
-//! A shard under observation: two copies that differ in nothing but the hash seed get the same
-//! events, and every answer is accounted for.
+//! A shard on trial: two copies that differ only in the hash seed get the same events, and every
+//! reply is checked.
 //!
-//! Checked after each event:
-//! 1. both copies say the same bytes to the same connections, and hold the same;
-//! 2. a request is answered at once, or waits and is answered once, on the connection that asked
-//!    last;
-//! 3. a request that took effect gets the same answer again, and changes nothing, until its client
-//!    has acknowledged it;
-//! 4. what is refused, and what is repeated, leaves everything as it was (looked at now and then);
-//! 5. the shard's own invariants;
-//! 6. every so often, that a third copy, restored from a snapshot with another hash seed, is the same
-//!    as the others, and answers like them from then on: all but those who waited when the snapshot was
-//!    made, until they ask again.
+//! After each event:
+//! 1. both copies send the same bytes to the same connections, and have the same state;
+//! 2. a request gets its reply at once, or it waits and gets one reply, on the connection of its
+//!    latest retry;
+//! 3. a retry of a request that took effect gets the same reply and changes nothing, until its
+//!    client has acknowledged it;
+//! 4. refused and retried requests change nothing (checked for some of them);
+//! 5. the shard's own invariants hold;
+//! 6. a third copy, which is restored from a snapshot with another hash seed from time to time, has
+//!    the same state and sends the same replies, except to requests that waited when the snapshot
+//!    was made and were not retried since.
 
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::format;
@@ -26,49 +26,51 @@ use rkyv::util::AlignedVec;
 
 use crate::shard::{Census, ConnId, Moment, Outbox, Output, Shard, ShardId, Time, Types};
 
-/// A request of a session: session and number.
+/// The identity of a request: session and number.
 type RequestKey = (u64, u64);
 
-/// Two shards that must not differ, and what is known of their clients' requests.
+/// Two shards that must not differ, and the requests of their clients.
 #[derive(Debug)]
 pub(in crate::shard) struct Trial {
     shards: [Shard; 2],
     copy: Option<RestoredCopy>,
-    /// How many events there are from one snapshot to the next, and how many there were.
+    /// The number of events from one snapshot to the next.
     period: u64,
+    /// The number of events so far.
     events: u64,
     now: Time,
     pub(in crate::shard) memory_bytes_max: u64,
-    /// Requests that wait: who gets the answer, and what was asked.
+    /// Waiting requests, with the connections that get the replies, and their op codes.
     parked: BTreeMap<RequestKey, (ConnId, u16)>,
-    /// Answers that a retry has to get again.
+    /// Replies that retries must get again.
     kept: BTreeMap<RequestKey, (Status, Vec<u8>)>,
-    /// Nobody hears of the waits any more.
+    /// The shard was shut down: waits end without a reply.
     stopped: bool,
-    /// How many requests there were.
+    /// The number of requests so far.
     requests: u64,
-    /// There may be waits that nobody hears of, since the shards were restored.
-    are_unheard: bool,
+    /// The shards were restored: there may be waits without a connection.
+    has_unheard: bool,
 }
 
-/// A shard that began with the snapshot of another.
+/// A shard that was restored from the snapshot of another.
 #[derive(Debug)]
 struct RestoredCopy {
     shard: Shard,
-    /// Requests that waited then and were not repeated since: their connections were another node's.
+    /// Requests that waited then and were not retried since: they have no connection in this copy.
     unheard: BTreeSet<RequestKey>,
 }
 
-/// Of how many requests one is looked at closely.
+/// One of so many requests is checked to leave the state unchanged if it has no effect.
 const CLOSELY: u64 = 16;
 
-/// Events from one snapshot to the next, unless the trial says otherwise.
+/// Events from one snapshot to the next, by default.
 const PERIOD: u64 = 16;
 
-/// A shard with more than so much in it is written down only now and then.
+/// The size up to which a shard is written into a snapshot in every period; beyond, only now and
+/// then.
 const QUICK_BYTES: u64 = 64 * 1024;
 
-/// An answer as it went out.
+/// A reply as it was sent.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(in crate::shard) struct Sent {
     pub(in crate::shard) conn: ConnId,
@@ -77,11 +79,11 @@ pub(in crate::shard) struct Sent {
     pub(in crate::shard) body: Aligned,
 }
 
-/// Bytes that begin on a multiple of 16, as frames need them.
+/// Bytes at an address that is a multiple of 16, as frames require.
 #[derive(Clone, Debug)]
 pub(in crate::shard) struct Aligned(AlignedVec<16>);
 
-/// The shard that is on trial.
+/// The shard on trial.
 pub(in crate::shard) const SHARD: ShardId = ShardId(0);
 
 impl Trial {
@@ -90,7 +92,7 @@ impl Trial {
         Trial::with_types(Types::default())
     }
 
-    /// With these types of user-defined objects.
+    /// Returns a trial with these user-defined types.
     pub(in crate::shard) fn with_types(types: Types) -> Trial {
         let types = Arc::new(types);
         Trial {
@@ -104,11 +106,11 @@ impl Trial {
             kept: BTreeMap::new(),
             stopped: false,
             requests: 0,
-            are_unheard: false,
+            has_unheard: false,
         }
     }
 
-    /// With a snapshot after each so many events.
+    /// Sets the number of events from one snapshot to the next.
     #[cfg(test)]
     pub(in crate::shard) fn with_period(mut self, period: u64) -> Trial {
         self.period = period;
@@ -120,18 +122,19 @@ impl Trial {
         self.shards[0].snapshot()
     }
 
-    /// Replaces both shards by what their snapshots say. Nobody hears of the waits until they ask again.
+    /// Replaces both shards by ones restored from their snapshots. Waiting requests get no reply
+    /// until they are retried.
     #[cfg(test)]
     pub(in crate::shard) fn restore(&mut self) {
         let states = self.shards.each_ref().map(Shard::snapshot);
-        assert_eq!(states[0], states[1], "the hash seed shows in the snapshot");
+        assert_eq!(states[0], states[1], "the snapshot depends on the hash seed");
         for (shard, state) in self.shards.iter_mut().zip(states) {
-            let restored = shard.restored(&state).expect("a snapshot is one");
-            assert_eq!(restored.digest(), shard.digest(), "what is restored is the same");
+            let restored = shard.restored(&state).expect("a snapshot is valid");
+            assert_eq!(restored.digest(), shard.digest(), "the restored shard has the same state");
             *shard = restored;
         }
         self.parked.clear();
-        self.are_unheard = true;
+        self.has_unheard = true;
         self.copy = None;
         self.check();
     }
@@ -148,7 +151,7 @@ impl Trial {
         self.shards[0].census()
     }
 
-    /// Asks something on a connection.
+    /// Sends a request on a connection, and returns all replies.
     pub(in crate::shard) fn request(
         &mut self,
         conn: ConnId,
@@ -161,7 +164,7 @@ impl Trial {
         }
         let bytes = Aligned::copy_of(&bytes);
         let Ok(Next::Frame(frame)) = frame::next(bytes.bytes(), FRAME_BYTES_MAX) else {
-            unreachable!("what was just written is a frame")
+            unreachable!("a written frame is valid")
         };
         let moment = Moment { now: self.now, memory_bytes_max: self.memory_bytes_max };
         let (seq, sessions) = (self.seq(), self.census().sessions);
@@ -176,7 +179,7 @@ impl Trial {
 
         let key = (header.session, header.number);
         let own: Vec<_> = sent.iter().filter(|sent| is_own(sent)).collect();
-        assert!(own.len() <= 1, "a request has one answer: {own:?}");
+        assert!(own.len() <= 1, "a request has one reply: {own:?}");
         for other in sent.iter().filter(|sent| !is_own(sent)) {
             self.released(other);
         }
@@ -192,7 +195,11 @@ impl Trial {
             Some(_) => {}
         }
         if let Some(before) = before.filter(|_| self.seq() == seq) {
-            assert_eq!(self.state(), before, "I4: what takes no effect leaves no trace");
+            assert_eq!(
+                self.state(),
+                before,
+                "shard invariant 4: a request without effect changes nothing"
+            );
         }
         if self.census().sessions > sessions {
             self.kept.retain(|(session, _), _| *session != header.session);
@@ -201,14 +208,14 @@ impl Trial {
         sent
     }
 
-    /// Lets time pass, and wakes the shard whenever it wants to be woken.
+    /// Lets time pass, and calls the shard at every due time.
     pub(in crate::shard) fn pass(&mut self, us: u64) -> Vec<Sent> {
         let until = Time(self.now.0.saturating_add(us));
         let mut sent = Vec::new();
         while let Some(due) = self.shards[0].next_due().filter(|due| *due <= until) {
             self.now = self.now.max(due);
             let now = self.now;
-            sent.extend(self.both(nobody, |shard, out| _ = shard.on_time(now, out)));
+            sent.extend(self.both(no_own, |shard, out| _ = shard.on_time(now, out)));
         }
         self.now = until;
         sent.iter().for_each(|sent| self.released(sent));
@@ -216,27 +223,27 @@ impl Trial {
         sent
     }
 
-    /// Lets time pass, and wakes the shard when it is over.
+    /// Lets time pass, and calls the shard only at the end.
     pub(in crate::shard) fn sleep(&mut self, us: u64) -> Vec<Sent> {
         self.now = Time(self.now.0.saturating_add(us));
         let now = self.now;
-        let sent = self.both(nobody, |shard, out| _ = shard.on_time(now, out));
+        let sent = self.both(no_own, |shard, out| _ = shard.on_time(now, out));
         sent.iter().for_each(|sent| self.released(sent));
         self.check();
         sent
     }
 
-    /// Tells the shard that its node goes away.
+    /// Shuts the shard down.
     pub(in crate::shard) fn shutdown(&mut self) -> Vec<Sent> {
-        let sent = self.both(nobody, |shard, out| shard.on_shutdown(out));
+        let sent = self.both(no_own, |shard, out| shard.on_shutdown(out));
         sent.iter().for_each(|sent| self.released(sent));
-        assert_eq!(self.parked, BTreeMap::new(), "whoever waits is told");
+        assert_eq!(self.parked, BTreeMap::new(), "every waiting request gets a reply");
         self.stopped = true;
         self.check();
         sent
     }
 
-    /// Lets so much time pass that every wait and every session ends.
+    /// Lets enough time pass that every wait and every session ends.
     pub(in crate::shard) fn finish(mut self) {
         self.pass(u64::from(u32::MAX) * 1_000);
         assert_eq!(self.parked, BTreeMap::new(), "every wait ends");
@@ -245,8 +252,8 @@ impl Trial {
         assert_eq!((sessions, waiters, holds), (0, 0, 0), "nothing is left of the clients");
     }
 
-    /// Does the same to both shards, which have to say the same. `is_own` knows the answer to whoever
-    /// asks; the others were waiting.
+    /// Applies an event to both shards, which must send the same replies. `is_own` recognizes the
+    /// reply to the request of the event; other replies are to waiting requests.
     fn both(
         &mut self,
         is_own: impl Fn(&Sent) -> bool,
@@ -258,17 +265,17 @@ impl Trial {
             sink.0
         };
         let [one, other] = self.shards.each_mut().map(act);
-        assert_eq!(one, other, "the hash seed shows in the answers");
+        assert_eq!(one, other, "replies depend on the hash seed");
         if let Some(RestoredCopy { shard, unheard }) = &mut self.copy {
             let key = |sent: &Sent| (sent.header.session, sent.header.number);
             let mut heard = one.clone();
             heard.retain(|sent| is_own(sent) || !unheard.remove(&key(sent)));
-            assert_eq!(act(shard), heard, "what is restored answers otherwise");
+            assert_eq!(act(shard), heard, "the restored copy sends other replies");
         }
         one
     }
 
-    /// Compares the third copy, and lets another one begin with what there is now.
+    /// Compares the third copy, and replaces it by one that is restored from the current state.
     fn compare_copy(&mut self) {
         self.events += 1;
         let is_quick = self.shards[0].bytes() <= QUICK_BYTES;
@@ -277,31 +284,35 @@ impl Trial {
             return;
         }
         let state = self.shards[0].snapshot();
-        assert_eq!(state, self.shards[1].snapshot(), "the hash seed shows in the snapshot");
+        assert_eq!(state, self.shards[1].snapshot(), "the snapshot depends on the hash seed");
         if let Some(RestoredCopy { shard, .. }) = &self.copy {
-            assert_eq!(shard.snapshot(), state, "what was restored has become another");
+            assert_eq!(shard.snapshot(), state, "the restored copy has another state");
         }
         let types = self.shards[0].types.clone();
         let mut receiver = Shard::new(SHARD, self.events, types);
         receiver.reads = self.shards[0].reads;
-        let shard = receiver.restored(&state).expect("a snapshot is one");
-        assert_eq!(shard.snapshot(), state, "what is restored is the same");
+        let shard = receiver.restored(&state).expect("a snapshot is valid");
+        assert_eq!(shard.snapshot(), state, "the restored shard has the same state");
         assert_eq!(shard.digest(), self.shards[0].digest());
         let unheard = self.parked.keys().copied().collect();
         self.copy = Some(RestoredCopy { shard, unheard });
     }
 
-    /// Notes the end of a wait.
+    /// Records the end of a wait.
     fn released(&mut self, sent: &Sent) {
         let key = (sent.header.session, sent.header.number);
         let waited = self.parked.remove(&key);
-        assert_eq!(waited, Some((sent.conn, sent.header.op)), "nobody waits for {sent:?}");
+        assert_eq!(
+            waited,
+            Some((sent.conn, sent.header.op)),
+            "only a waiting request gets {sent:?}"
+        );
         if !matches!(sent.status, Status::SessionUnknown | Status::ShuttingDown) {
             self.kept.insert(key, (sent.status, sent.body.bytes().to_vec()));
         }
     }
 
-    /// Checks the answer to an update that did not wait; the shard was at `seq` before.
+    /// Checks the reply to an update that did not wait; the shard was at `seq` before.
     fn answered(&mut self, key: RequestKey, own: &Sent, seq: u64) {
         let answer = (own.status, own.body.bytes());
         match self.kept.get(&key) {
@@ -318,7 +329,7 @@ impl Trial {
                         | Status::WrongEpoch
                         | Status::BadBody
                 );
-                assert!(refused, "{own:?} is not what was answered before: {kept:?}");
+                assert!(refused, "{own:?} is not the earlier reply: {kept:?}");
             }
             None if own.status == Status::Ok => {
                 self.kept.insert(key, (own.status, own.body.bytes().to_vec()));
@@ -327,10 +338,10 @@ impl Trial {
         }
     }
 
-    /// All that an answer of one of the shards may depend on.
+    /// Returns the state that replies of the first shard may depend on.
     fn state(&self) -> String {
-        let [Shard { seq, objects, directory, sessions, watchers, object_bytes, workspace, .. }, _] =
-            &self.shards;
+        let Shard { seq, objects, directory, sessions, watchers, object_bytes, workspace, .. } =
+            &self.shards[0];
         let (sessions, holds) = (sessions.memory(), &workspace.holds);
         format!(
             "{seq:?} {objects:?} {directory:?} {sessions:?} {watchers:?} {object_bytes} {holds:?}"
@@ -343,9 +354,9 @@ impl Trial {
         assert_eq!(one.census(), other.census());
         assert_eq!((one.seq(), one.next_due()), (other.seq(), other.next_due()));
         let (waiting, known) = (one.census().waiters, self.parked.len() as u64);
-        match self.are_unheard {
-            true => assert!(waiting >= known, "whoever is heard waits"),
-            false => assert!(self.stopped || waiting == known, "who waits is known"),
+        match self.has_unheard {
+            true => assert!(waiting >= known, "requests with a connection wait"),
+            false => assert!(self.stopped || waiting == known, "every waiting request is known"),
         }
         self.shards.iter().for_each(Shard::check_invariants);
         if let Some(RestoredCopy { shard, .. }) = &self.copy {
@@ -355,8 +366,8 @@ impl Trial {
     }
 }
 
-/// Answers to nobody who asks.
-fn nobody(_: &Sent) -> bool {
+/// Recognizes no reply as one to a request.
+fn no_own(_: &Sent) -> bool {
     false
 }
 
@@ -364,7 +375,7 @@ fn is_update(op: u16) -> bool {
     OpCode::from_wire(op).is_some_and(|code| !code.is_read() && code.kind() != Kind::Session)
 }
 
-/// Takes answers through the encoder and back.
+/// Encodes replies and decodes them again.
 #[derive(Debug, Default)]
 struct Sink(Vec<Sent>);
 
@@ -374,11 +385,11 @@ impl Outbox for Sink {
         output.write(to, &mut bytes);
         let bytes = Aligned::copy_of(&bytes);
         let Ok(Next::Frame(frame)) = frame::next(bytes.bytes(), FRAME_BYTES_MAX) else {
-            unreachable!("an answer is one frame")
+            unreachable!("a reply is one frame")
         };
         assert_eq!(frame.header.kind, FrameKind::Reply);
         let status = Status::from_wire(frame.header.flags).expect("a known status");
-        assert_eq!(frame.header, to.reply(status), "a reply repeats what was asked");
+        assert_eq!(frame.header, to.reply(status), "a reply repeats the header of its request");
         let body = Aligned::copy_of(frame.body);
         self.0.push(Sent { conn, header: frame.header, status, body });
     }

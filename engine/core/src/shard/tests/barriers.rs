@@ -1,4 +1,4 @@
-//! Barriers: named parties, generation after generation.
+//! Tests of barriers: named parties, generation after generation.
 
 use super::check;
 use alloc::format;
@@ -49,7 +49,7 @@ fn a_party_that_arrives_twice_counts_once() {
 }
 
 #[test]
-fn who_comes_late_is_not_kept_waiting() {
+fn a_late_arrival_does_not_wait() {
     check(
         "
         a barrier g arrive a/2 0   => 0
@@ -70,12 +70,12 @@ fn a_wait_that_times_out_takes_its_arrival_back() {
         "
         a barrier g wait a/3
         after 0                    => a: Timeout 1/3
-        # It was there, so it is known to be missing.
+        # It has arrived before, so it is listed as missing.
         a barrier g state          => round 0 0/3 0 waiting, missing a
         a barrier g arrive a/3     => 0
         b @10 barrier g wait b/3
         c barrier g wait c/3       => 0 | b: 0
-        # Now it is known who comes: whoever is missing is named.
+        # Now all names are known, so missing parties are listed.
         a @10 barrier g wait a/3
         b @20 barrier g wait b/3
         after 10                   => a: Timeout 2/3, missing c
@@ -86,7 +86,7 @@ fn a_wait_that_times_out_takes_its_arrival_back() {
     );
 }
 
-/// One of the two waits of a party ends, the other goes on.
+/// One of the two waits of a party ends, the other continues.
 #[test]
 fn an_arrival_is_taken_back_with_its_last_wait() {
     check(

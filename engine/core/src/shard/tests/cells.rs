@@ -1,4 +1,4 @@
-//! Cells: bytes with a version.
+//! Tests of cells: bytes with a version.
 
 use super::check;
 
@@ -23,7 +23,7 @@ fn every_op_of_a_cell() {
         a cell c set x*0             => 9
         a cell c append x*0          => v10 0 long
         a cell c newer 9             => v10
-        # The version is the place of the last change in the order of the shard, not a count.
+        # The version is the position of the last change in the shard's order, not a count.
         b counter other add 1        => 1
         b cell c set last            => 13
         a cell c newer 10            => v13 last
@@ -32,7 +32,7 @@ fn every_op_of_a_cell() {
 }
 
 #[test]
-fn a_cell_that_nobody_wrote_can_be_compared() {
+fn a_cell_before_its_first_write_can_be_compared() {
     check(
         "
         a cell one cas_version 0 x   => v2 swapped
@@ -42,7 +42,7 @@ fn a_cell_that_nobody_wrote_can_be_compared() {
         census                       => 2 objects, 1 sessions, 0 waiters
         a cell four swap x           => v0
         a cell four get              => v6 x
-        # Versions grow even when the object begins anew, so an old one is never taken for a new.
+        # Versions grow even if the object is created again, so an old one is never valid again.
         a delete one                 => true
         a cell one cas_version 2 y   => v0 kept
         a cell one cas_version 0 y   => v9 swapped
@@ -81,7 +81,7 @@ fn a_cell_has_a_largest_size() {
     );
 }
 
-/// The session has to keep what a swap answers.
+/// The session has to keep the reply to a swap.
 #[test]
 fn a_cell_that_is_too_long_to_keep_is_not_swapped() {
     check(
@@ -96,7 +96,7 @@ fn a_cell_that_is_too_long_to_keep_is_not_swapped() {
     );
 }
 
-/// Whoever has lost its lock without knowing has a token that is older than that of the next.
+/// A client that has lost its lock without noticing has an older token than the next holder.
 #[test]
 fn a_stale_token_is_refused() {
     check(
@@ -107,7 +107,7 @@ fn a_stale_token_is_refused() {
         b cell c set_token t3.1 three    => 5
         a cell c set_token t3 late       => StaleToken(t3.1,t3)
         a cell c set_token t4 y*8388609  => TooLarge(8388608,8388609)
-        # Without a token nobody is kept out, and nothing is forgotten.
+        # A write without a token is not refused, and does not reset the highest token.
         a cell c set four                => 6
         a cell c set_token t3 late       => StaleToken(t3.1,t3)
         a cell c get                     => v6 four

@@ -1,5 +1,5 @@
-//! As many parties as there can be, and what happens to all of them at once. Whatever takes longer the
-//! more there are would show here: the tests would not end.
+//! Tests with the maximum number of parties, all of which are lost at once. If an event took time
+//! in proportion to the number of parties for each of them, these tests would not end.
 
 use alloc::borrow::ToOwned;
 use alloc::string::ToString;
@@ -17,7 +17,7 @@ use catena_protocol::{Elements, FrameKind, Header, ObjectId, Op, Refusal, Reply,
 use crate::shard::fuzz::trial::Aligned;
 use crate::shard::{ConnId, Moment, Outbox, Output, Shard, Time};
 
-/// All but one die at the same moment, and the one that is left goes on at once.
+/// All parties but one are lost at the same time, and the last one continues at once.
 #[test]
 fn a_barrier_loses_all_parties_but_one() {
     let mut crowd = PartyCrowd::new();
@@ -63,7 +63,7 @@ fn a_reduction_loses_all_parties_but_one() {
     assert_eq!(crowd.told(), (1, result(2)));
 }
 
-/// The first one breaks it for all.
+/// The first lost party breaks it for all.
 #[test]
 fn a_barrier_is_broken_by_all_parties_at_once() {
     let mut crowd = PartyCrowd::new();
@@ -80,12 +80,12 @@ fn a_barrier_is_broken_by_all_parties_at_once() {
 struct PartyCrowd {
     shard: Shard,
     now: Time,
-    /// How many updates each party asked for.
+    /// The number of updates of each party.
     numbers: Vec<u64>,
     told: ReplyBodies,
 }
 
-/// The bodies of answers.
+/// The bodies of replies.
 #[derive(Default)]
 struct ReplyBodies(Vec<Vec<u8>>);
 
@@ -102,7 +102,7 @@ impl PartyCrowd {
         crowd
     }
 
-    /// A party asks for something, and waits long for it.
+    /// A party sends an op with a long deadline.
     fn ask(&mut self, party: u32, op: &Op<'_>) {
         let number = &mut self.numbers[party as usize];
         *number += 1;
@@ -135,11 +135,12 @@ impl PartyCrowd {
         self.shard.on_time(self.now, &mut self.told);
     }
 
-    /// How many were answered since, all alike, and what.
+    /// Returns the number of replies since the last call, and their body, which is the same for
+    /// all.
     fn told(&mut self) -> (usize, Vec<u8>) {
         let told = core::mem::take(&mut self.told.0);
         let first = told.first().cloned().unwrap_or_default();
-        assert!(told.iter().all(|body| *body == first), "all are told the same");
+        assert!(told.iter().all(|body| *body == first), "all replies are the same");
         (told.len(), first)
     }
 }
@@ -150,7 +151,7 @@ impl Outbox for ReplyBodies {
         output.write(to, &mut bytes);
         let bytes = Aligned::copy_of(&bytes);
         let Ok(Next::Frame(frame)) = frame::next(bytes.bytes(), FRAME_BYTES_MAX) else {
-            unreachable!("an answer is one frame")
+            unreachable!("a reply is one frame")
         };
         self.0.push(frame.body.to_vec());
     }

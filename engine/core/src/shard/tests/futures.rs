@@ -1,4 +1,4 @@
-//! Futures: a value that is set once, and those who wait for it.
+//! Tests of futures: a value that is set once, and requests that wait for it.
 
 use super::check;
 
@@ -26,7 +26,7 @@ fn every_op_of_a_future() {
 }
 
 #[test]
-fn a_future_that_is_cancelled_says_why() {
+fn a_cancelled_future_has_a_reason() {
     check(
         "
         a @100 future f get
@@ -47,7 +47,7 @@ fn a_future_that_is_cancelled_says_why() {
 }
 
 #[test]
-fn a_wait_for_a_future_has_an_end() {
+fn a_wait_for_a_future_times_out() {
     check(
         "
         a @10 future f get
@@ -67,7 +67,7 @@ fn a_wait_for_a_future_has_an_end() {
 }
 
 #[test]
-fn a_value_of_a_future_has_a_largest_size() {
+fn a_value_of_a_future_has_a_maximum_size() {
     check(
         "
         a future f set x*8388609      => TooLarge(8388608,8388609)
@@ -99,7 +99,7 @@ fn waiting_for_a_future_changes_no_version() {
 }
 
 #[test]
-fn a_future_that_is_deleted_keeps_nobody() {
+fn deleting_a_future_ends_its_waits() {
     check(
         "
         a @900 future f get

@@ -1,4 +1,4 @@
-//! Latches: open for good once enough parties have counted down.
+//! Tests of latches: open for good when all parties have counted down.
 
 use super::check;
 
@@ -22,7 +22,7 @@ fn a_latch_opens_once_and_for_all() {
 }
 
 #[test]
-fn a_latch_of_one_needs_no_waiting() {
+fn a_latch_of_one_party_opens_at_once() {
     check(
         "
         a latch l count p/1   => 0
@@ -33,7 +33,7 @@ fn a_latch_of_one_needs_no_waiting() {
 }
 
 #[test]
-fn a_wait_for_a_latch_has_an_end() {
+fn a_wait_for_a_latch_times_out() {
     check(
         "
         a @10 latch l wait 3
@@ -66,7 +66,7 @@ fn parties_of_a_latch_agree_on_their_number() {
 }
 
 #[test]
-fn a_latch_that_stays_as_it_is_keeps_its_version() {
+fn an_unchanged_latch_keeps_its_version() {
     check(
         "
         a @10 latch l wait 2

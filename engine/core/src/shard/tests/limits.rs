@@ -1,4 +1,5 @@
-//! What a shard holds at most. Too many requests for a [`Trial`], so a shard stands alone here.
+//! Tests of a shard's limits. They send too many requests for a [`Trial`], so they drive a single
+//! shard.
 //!
 //! [`Trial`]: crate::shard::fuzz::trial::Trial
 
@@ -18,21 +19,21 @@ use crate::shard::fuzz::trial::{Aligned, SHARD};
 use crate::shard::{ConnId, Moment, Outbox, Output, Shard, Time};
 
 #[test]
-fn a_shard_has_a_largest_number_of_sessions() {
+fn a_shard_has_a_maximum_number_of_sessions() {
     let mut crowd = ClientCrowd::new();
     let most = SESSIONS_MAX as u64;
     (1..=most).for_each(|session| crowd.open(session));
     assert_eq!(crowd.take(), (SESSIONS_MAX, vec![]));
     crowd.open(most + 1);
     assert_eq!(crowd.take(), (0, vec![Status::TooManySessions]));
-    // One that is open is found all the same.
+    // An open session is still found.
     crowd.open(most);
     assert_eq!(crowd.take(), (1, vec![]));
 }
 
-/// Whatever is waited for.
+/// For all ops that wait.
 #[test]
-fn an_object_has_a_largest_number_of_waiters() {
+fn an_object_has_a_maximum_number_of_waiters() {
     let arrival = Arrival {
         party: "p",
         parties: 2,
@@ -76,7 +77,7 @@ fn an_object_has_a_largest_number_of_waiters() {
         assert_eq!(crowd.shard.census().waiters, WAITERS_MAX as u64);
         crowd.ask(wait, last, 2);
         assert_eq!(crowd.take(), (0, vec![Status::TooManyWaiters]), "{wait:?}");
-        // All of them end in one turn.
+        // All waits end in one call.
         crowd.pass(900_000);
         assert_eq!(crowd.take(), (WAITERS_MAX, vec![]), "{wait:?}");
         assert_eq!(crowd.shard.census().waiters, 0);
@@ -84,7 +85,7 @@ fn an_object_has_a_largest_number_of_waiters() {
 }
 
 #[test]
-fn a_latch_lets_all_its_waiters_go_in_one_turn() {
+fn a_latch_releases_all_its_waiters_in_one_update() {
     let mut crowd = ClientCrowd::new();
     let window = u64::from(SESSION_WINDOW_MAX);
     for session in 1..=WAITERS_MAX as u64 / window {
@@ -101,7 +102,7 @@ fn a_latch_lets_all_its_waiters_go_in_one_turn() {
 }
 
 #[test]
-fn a_thousand_parties_leave_a_barrier_in_one_turn() {
+fn a_barrier_releases_a_thousand_parties_in_one_update() {
     const PARTIES: u32 = 1_000;
     let mut crowd = ClientCrowd::new();
     for round in 1..=3 {
@@ -128,9 +129,9 @@ fn a_thousand_parties_leave_a_barrier_in_one_turn() {
     }
 }
 
-/// A grant has a token of its own, and there are no more grants in one turn than tokens.
+/// Each grant of an update has its own token, and there are as many tokens as permits.
 #[test]
-fn all_permits_may_be_given_out_in_one_turn() {
+fn all_permits_can_be_granted_in_one_update() {
     let permit = |count, hold_ms| Permit { permits: PERMITS_MAX, count, hold_ms };
     let mut crowd = ClientCrowd::new();
     let window = u64::from(SESSION_WINDOW_MAX);
@@ -145,7 +146,7 @@ fn all_permits_may_be_given_out_in_one_turn() {
     crowd.pass(10);
     assert_eq!(crowd.take(), (PERMITS_MAX as usize, vec![]));
     assert_eq!(crowd.shard.workspace.holds.len(), PERMITS_MAX as usize);
-    // With their sessions they go again, all of a session in one turn.
+    // Closing a session returns all its permits in one update.
     for session in 1..=u64::from(PERMITS_MAX) / window {
         crowd.ask(Op::Session(SessionOp::Close), session, 0);
     }
@@ -153,9 +154,9 @@ fn all_permits_may_be_given_out_in_one_turn() {
     assert_eq!(crowd.shard.workspace.holds.len(), 0);
 }
 
-/// They never say that they are gone.
+/// Sessions that are not closed expire, with everything they have.
 #[test]
-fn a_hundred_thousand_dead_sessions_leave_nothing() {
+fn a_hundred_thousand_expired_sessions_leave_nothing() {
     const BATCH: u64 = 50_000;
     const TTL_MS: u32 = 1_000;
     let bytes = [7; 1_000];
@@ -177,7 +178,7 @@ fn a_hundred_thousand_dead_sessions_leave_nothing() {
         let census = crowd.shard.census();
         assert_eq!(census.waiters, 2 * BATCH);
         assert_eq!(crowd.shard.workspace.holds.len() as u64, 2 * BATCH);
-        // Itself, what it holds and waits for, and an answer of a kilobyte.
+        // A session, its holds and waits, and a reply of a kilobyte.
         assert!(census.bytes > BATCH * 2_000 && census.bytes < BATCH * 4_000, "{census:?}");
         crowd.pass(u64::from(TTL_MS));
         let census = crowd.shard.census();
@@ -190,7 +191,7 @@ fn a_hundred_thousand_dead_sessions_leave_nothing() {
     assert!(before.is_some_and(|census| census.bytes < 4_000), "{before:?}");
 }
 
-/// Many clients of one shard, of whom only the refused are told apart.
+/// Many clients of one shard; only refusals are distinguished.
 struct ClientCrowd {
     shard: Shard,
     now: Time,
@@ -251,7 +252,7 @@ impl ClientCrowd {
         self.shard.on_time(self.now, &mut self.answers);
     }
 
-    /// How many were answered since the last look, and what the others were told.
+    /// Returns the number of results since the last call, and the statuses of the refusals.
     fn take(&mut self) -> (usize, Vec<Status>) {
         let Answers { done, refused } = core::mem::take(&mut self.answers);
         (done, refused)

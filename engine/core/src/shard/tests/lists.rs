@@ -1,4 +1,4 @@
-//! Lists: byte strings in a row, and a queue of work for those who wait for some.
+//! Tests of lists: byte strings in order, also as a work queue.
 
 use super::check;
 use alloc::format;
@@ -51,7 +51,7 @@ fn every_op_of_a_list() {
 }
 
 #[test]
-fn a_page_of_a_list_begins_and_ends_where_it_is_told() {
+fn a_page_of_a_list_begins_and_ends_as_requested() {
     check(
         r#"
         a list l extend a b c d e     => 5
@@ -65,9 +65,9 @@ fn a_page_of_a_list_begins_and_ends_where_it_is_told() {
     );
 }
 
-/// A page has at most a mebibyte and 4096 items, but something if there is anything.
+/// A page has at most a mebibyte and 4096 items, but at least one item if there is any.
 #[test]
-fn a_page_of_a_list_has_a_largest_size() {
+fn a_page_of_a_list_has_a_maximum_size() {
     let push = "a list l push x*61440 => ?\n";
     let pushes: String = (1..=20).map(|len| push.replace('?', &len.to_string())).collect();
     let page = |items: usize| " x*61440".repeat(items);
@@ -91,7 +91,7 @@ fn a_page_of_a_list_has_a_largest_size() {
 }
 
 #[test]
-fn places_that_a_list_does_not_have() {
+fn indices_out_of_range_are_refused() {
     check(
         r#"
         a list l set 0 x              => OutOfRange
@@ -108,9 +108,9 @@ fn places_that_a_list_does_not_have() {
     );
 }
 
-/// Whatever is taken out has to fit what a session keeps.
+/// An item that is taken has to fit the reply that a session keeps.
 #[test]
-fn an_item_of_a_list_has_a_largest_size() {
+fn an_item_of_a_list_has_a_maximum_size() {
     check(
         r#"
         a list l push x*61441         => TooLarge(61440,61441)
@@ -128,7 +128,7 @@ fn an_item_of_a_list_has_a_largest_size() {
 }
 
 #[test]
-fn a_list_that_stays_as_it_is_keeps_its_version() {
+fn an_unchanged_list_keeps_its_version() {
     check(
         r#"
         a list l push a               => 1
@@ -154,7 +154,7 @@ fn a_list_that_stays_as_it_is_keeps_its_version() {
 }
 
 #[test]
-fn who_waits_first_is_served_first() {
+fn requests_are_served_in_order() {
     check(
         r#"
         a @100 list q pop_wait
@@ -174,7 +174,7 @@ fn who_waits_first_is_served_first() {
 }
 
 #[test]
-fn a_place_in_line_that_times_out_lets_the_next_through() {
+fn a_wait_that_times_out_does_not_block_the_next() {
     check(
         r#"
         a @10 list q pop_wait
@@ -183,7 +183,7 @@ fn a_place_in_line_that_times_out_lets_the_next_through() {
         d @40 list q claim hold 40
         after 10                      => a: Timeout
         a retry                       => Timeout
-        # The hold would have ended before there was anything to hold.
+        # The hold of c ends while it still waits.
         after 5                       => c: Timeout
         after 5                       => b: Timeout
         e list q push x               => 0 | d: t13 x
@@ -196,7 +196,7 @@ fn a_place_in_line_that_times_out_lets_the_next_through() {
 }
 
 #[test]
-fn a_retry_takes_its_place_in_line_and_no_other() {
+fn a_retry_keeps_its_position_in_the_queue() {
     check(
         r#"
         a @100 list q pop_wait
@@ -218,7 +218,7 @@ fn a_retry_takes_its_place_in_line_and_no_other() {
 }
 
 #[test]
-fn what_was_claimed_is_done_or_comes_back() {
+fn a_claimed_item_is_done_or_returned() {
     check(
         r#"
         a list q extend one two three => 3
@@ -229,7 +229,7 @@ fn what_was_claimed_is_done_or_comes_back() {
         c object q inspect            => list v7: 0 items, 3 claimed, 0 waiting; a holds 1 by t3 for 50; b holds 1 by t5 for 80; c holds 1 by t7 as it lives
         a list q done t3              => true
         after 50
-        # Done in time, so it is gone; the others hold on.
+        # Items that are done are gone; the other claims stay.
         c list q len                  => 0
         b list q return t5            => true
         b list q return t5            => false
@@ -245,9 +245,9 @@ fn what_was_claimed_is_done_or_comes_back() {
     );
 }
 
-/// What is in nobody's hands any more goes to whoever waits, or to the front, as it lay there.
+/// Items of ended claims go to waiting requests, or to the front in their former order.
 #[test]
-fn claims_come_back_when_their_holder_dies() {
+fn claimed_items_return_when_their_session_ends() {
     check(
         r#"
         a open ttl 100                => ok
@@ -272,7 +272,7 @@ fn claims_come_back_when_their_holder_dies() {
 }
 
 #[test]
-fn a_session_that_ends_leaves_the_line() {
+fn a_session_that_ends_leaves_the_queue() {
     check(
         r#"
         a @900 list q claim hold 500
@@ -286,7 +286,7 @@ fn a_session_that_ends_leaves_the_line() {
 }
 
 #[test]
-fn a_list_that_is_deleted_keeps_nobody_and_nothing() {
+fn deleting_a_list_ends_its_waits_and_claims() {
     check(
         r#"
         a list q push one             => 1

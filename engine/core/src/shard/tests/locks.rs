@@ -1,4 +1,4 @@
-//! Locks: a semaphore of one, and the tokens that keep out whoever lost it without knowing.
+//! Tests of locks: a semaphore with one permit, and fencing tokens against clients that lost it.
 
 use super::check;
 
@@ -29,10 +29,10 @@ fn every_op_of_a_lock() {
     );
 }
 
-/// A function that is killed says nothing; the engine lets go for it when it could not be running any
-/// more. If it was running all the same, its token tells.
+/// A function that is killed does not release its lock; the shard does, at a deadline by which the
+/// function cannot be running any more. If it still is, its writes have an old token.
 #[test]
-fn a_lock_whose_holder_is_killed_is_let_go_at_its_deadline() {
+fn a_lock_is_released_at_the_deadline_of_its_holder() {
     check(
         "
         a lock l acquire hold 50        => t2
@@ -55,7 +55,7 @@ fn a_lock_whose_holder_is_killed_is_let_go_at_its_deadline() {
 }
 
 #[test]
-fn who_asks_first_has_the_lock_first() {
+fn a_lock_is_granted_in_order() {
     check(
         "
         a lock l acquire                => t2
@@ -74,7 +74,7 @@ fn who_asks_first_has_the_lock_first() {
 }
 
 #[test]
-fn a_retry_takes_its_place_in_line_and_no_other() {
+fn a_retry_keeps_its_position_in_the_queue() {
     check(
         "
         a lock l acquire hold 50        => t2
@@ -85,16 +85,16 @@ fn a_retry_takes_its_place_in_line_and_no_other() {
         b retry
         a lock l state                  => 0/1 free, 1 held, 1 waiting
         after 50                        => b': t5
-        # It has the answer again, though the lock is somebody else's by now.
+        # The retry gets the first reply, although another session has the lock now.
         a retry                         => t2
         b retry                         => t5
         ",
     );
 }
 
-/// It is not fair to wait for oneself, but it ends.
+/// A session can wait for its own lock, until its hold ends.
 #[test]
-fn a_lock_is_not_given_twice_to_the_same_session() {
+fn a_lock_is_not_granted_twice_to_the_same_session() {
     check(
         "
         a lock l acquire                => t2
@@ -106,9 +106,9 @@ fn a_lock_is_not_given_twice_to_the_same_session() {
     );
 }
 
-/// Whoever was let in on time was, however late the shard is woken.
+/// Effects of time happen in their order, even if the shard is called late.
 #[test]
-fn ends_come_in_their_order() {
+fn ends_take_effect_in_their_order() {
     check(
         "
         a open ttl 100                  => ok
@@ -116,7 +116,7 @@ fn ends_come_in_their_order() {
         a lock l acquire hold 10        => t3
         b @20 lock l acquire hold 30
         c @20 lock l acquire hold 40
-        # All of it in one turn.
+        # All of it in one call.
         sleep 200                       => b: t7 | c: Timeout
         census                          => 1 objects, 1 sessions, 0 waiters
         c lock l state                  => 1/1 free, 0 held, 0 waiting
@@ -125,7 +125,7 @@ fn ends_come_in_their_order() {
 }
 
 #[test]
-fn a_lock_that_is_deleted_keeps_nobody() {
+fn deleting_a_lock_ends_its_waits() {
     check(
         "
         a lock l acquire hold 50        => t2

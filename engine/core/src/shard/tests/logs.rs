@@ -1,4 +1,4 @@
-//! Logs: numbered lines, of which the last are kept.
+//! Tests of logs: numbered lines, of which the newest are kept.
 
 use super::check;
 use alloc::format;
@@ -30,7 +30,7 @@ fn every_op_of_a_log() {
 }
 
 #[test]
-fn a_line_has_a_largest_size() {
+fn a_line_has_a_maximum_size() {
     check(
         "
         a log l print x*4097          => TooLarge(4096,4097)
@@ -41,16 +41,16 @@ fn a_line_has_a_largest_size() {
     );
 }
 
-/// A line is text.
+/// A line is UTF-8 text.
 #[test]
-fn a_line_that_is_no_text_is_no_body() {
-    // One byte, and where it is.
+fn a_line_that_is_not_text_is_refused() {
+    // The refusal says which byte is wrong.
     let body = |byte: u8| format!("a raw 3842 l {byte},0,0,0,252,255,255,255,1,0,0,0");
     check(&format!("{} => 1\n{} => BadBody\na log l tail 0 0 => 1: A", body(65), body(255)));
 }
 
 #[test]
-fn the_oldest_lines_make_room() {
+fn new_lines_replace_the_oldest() {
     let prints: String =
         (1..=4098).map(|line| format!("a log l print {line} => {line}\n")).collect();
     check(&format!(

@@ -1,4 +1,4 @@
-//! What can be asked of an object of any kind: to go, to go later, how it is, and to wait for it.
+//! Tests of ops for objects of all kinds: deletion, expiry, inspection, waits for changes.
 
 use super::check;
 use alloc::format;
@@ -48,9 +48,9 @@ fn an_object_of_any_kind_can_be_inspected() {
     );
 }
 
-/// A name, an end, who waits for it to change, and for how long it is held.
+/// A name, an expiry time, watchers, and the deadlines of holds.
 #[test]
-fn an_inspection_says_what_is_known_beside_the_state() {
+fn an_inspection_has_more_than_the_state() {
     check(
         "
         a named lock app/lock acquire hold 500 => t2
@@ -69,7 +69,7 @@ fn an_inspection_says_what_is_known_beside_the_state() {
 }
 
 #[test]
-fn objects_end_on_time() {
+fn objects_expire_on_time() {
     check(
         "
         a object c expire 50                  => false
@@ -77,13 +77,13 @@ fn objects_end_on_time() {
         a object c expire 50                  => true
         after 20
         a counter c add 1                     => 2
-        # It was said from when, so it is used in vain.
+        # Later updates do not extend the time to live.
         after 29
         a counter c get                       => 2
         after 1
         a counter c get                       => 0
         census                                => 0 objects, 1 sessions, 0 waiters
-        # Said again, it counts from then; taken back, it does not end.
+        # A new time to live counts from its op, and 0 removes it.
         a counter c add 1                     => 1
         a object c expire 10                  => true
         after 5
@@ -101,7 +101,7 @@ fn objects_end_on_time() {
 }
 
 #[test]
-fn an_object_that_ends_keeps_nobody_and_nothing() {
+fn an_expired_object_ends_its_waits_and_holds() {
     check(
         "
         a lock l acquire                      => t2
@@ -110,7 +110,7 @@ fn an_object_that_ends_keeps_nobody_and_nothing() {
         d object l expire 10                  => true
         after 10                              => b: Deleted | c: Deleted
         d scope stats                         => at 10000: 9 updates, 1 reads, 0 objects, 0 named, 4 sessions, 0 waiters, 0 holds
-        # Another object of the same name has nothing to do with the end of the first one.
+        # A new object with the same name does not inherit the expiry time.
         a lock l acquire                      => t10
         d object l expire 10                  => true
         d delete l                            => true
@@ -122,10 +122,10 @@ fn an_object_that_ends_keeps_nobody_and_nothing() {
 }
 
 #[test]
-fn whoever_waits_for_a_change_learns_of_it() {
+fn a_change_releases_its_watchers() {
     check(
         "
-        # It may not be there yet.
+        # The object need not exist yet.
         a @900 object c wait_newer 0
         b counter c add 1                     => 1 | a: 4
         a object c wait_newer 2               => 4
@@ -135,7 +135,7 @@ fn whoever_waits_for_a_change_learns_of_it() {
         e @900 object c wait_newer 99
         c object c inspect                    => counter v4: value 1; 4 in line
         c counter c get                       => 1
-        # What changes nothing is no change.
+        # Updates that change nothing release no watcher.
         c counter c cas 7 8                   => 1 kept
         c object c expire 5000                => true
         c counter other add 1                 => 1
@@ -148,7 +148,7 @@ fn whoever_waits_for_a_change_learns_of_it() {
 }
 
 #[test]
-fn a_wait_for_a_change_has_an_end() {
+fn a_wait_for_a_change_times_out() {
     check(
         "
         a object c wait_newer 0
@@ -163,7 +163,7 @@ fn a_wait_for_a_change_has_an_end() {
         b counter c add 1                     => 1
         a retry                               => Timeout
         a object c wait_newer 0               => 7
-        # A wait that ends makes no object and changes none.
+        # A wait that times out does not create or change an object.
         a @5 object none wait_newer 0
         after 5                               => a': Timeout
         a @5 object c wait_newer 11
@@ -175,7 +175,7 @@ fn a_wait_for_a_change_has_an_end() {
 }
 
 #[test]
-fn objects_of_all_kinds_can_be_waited_for() {
+fn objects_of_all_kinds_can_be_watched() {
     let changes = [
         ("counter", "add 1", "1"),
         ("flag", "set true", "true"),
@@ -202,7 +202,7 @@ fn objects_of_all_kinds_can_be_waited_for() {
     }
 }
 
-/// What an object does by itself is a change as well.
+/// An update by the shard itself is a change as well.
 #[test]
 fn a_hold_that_ends_is_a_change() {
     check(
@@ -219,7 +219,7 @@ fn a_hold_that_ends_is_a_change() {
 }
 
 #[test]
-fn a_session_that_ends_waits_for_no_change() {
+fn a_session_that_ends_stops_watching() {
     check(
         "
         a @900 object c wait_newer 0

@@ -1,4 +1,4 @@
-//! Maps: byte strings by key, in the order of their keys.
+//! Tests of maps: byte strings by key, in the order of their keys.
 
 use super::check;
 use alloc::format;
@@ -71,7 +71,7 @@ fn a_key_is_compared_and_swapped() {
 }
 
 #[test]
-fn a_scan_of_a_map_goes_either_way() {
+fn a_scan_of_a_map_goes_in_both_directions() {
     check(
         r#"
         a map m put_all a 1 b 2 c 3 d 4 e 5       => 5
@@ -96,9 +96,9 @@ fn a_scan_of_a_map_goes_either_way() {
     );
 }
 
-/// A page has at most a mebibyte and 4096 entries, but something if there is anything.
+/// A page has at most a mebibyte and 4096 entries, but at least one entry if there is any.
 #[test]
-fn a_page_of_a_map_has_a_largest_size() {
+fn a_page_of_a_map_has_a_maximum_size() {
     check(
         r#"
         a map m put a x*600000        => false
@@ -123,7 +123,7 @@ fn a_page_of_a_map_has_a_largest_size() {
 }
 
 #[test]
-fn a_value_is_merged_with_the_one_that_is_there() {
+fn a_value_is_merged_with_the_old_one() {
     check(
         r#"
         a map m merge add n i64:5                 => i64:5
@@ -148,7 +148,7 @@ fn a_value_is_merged_with_the_one_that_is_there() {
 }
 
 #[test]
-fn what_cannot_be_merged_stays_as_it_is() {
+fn a_refused_merge_changes_nothing() {
     check(
         r#"
         a map m merge add n abc                   => Mismatch(8,3)
@@ -172,7 +172,7 @@ fn what_cannot_be_merged_stays_as_it_is() {
 }
 
 #[test]
-fn many_merges_are_done_all_or_none() {
+fn many_merges_are_applied_all_or_none() {
     check(
         r#"
         a map m merge_all add a i64:1 b i64:2 a i64:3 => 2
@@ -180,7 +180,7 @@ fn many_merges_are_done_all_or_none() {
         a map m merge_all add c i64:1 b x             => Mismatch(8,1)
         a map m merge_all add c i64:1 d i64:9223372036854775807 d i64:1 => Overflow
         a map m scan entries                          => 0: a i64:4 b i64:2
-        # Where it overflows on the way, it is refused, even if it came back.
+        # An overflow in between is refused, even if the end result fits.
         a map m merge_all add c i64:9223372036854775807 c i64:1 c i64:-9 => Overflow
         a map m merge_all min a i64:3 b i64:1         => 0
         a map m scan entries                          => 0: a i64:3 b i64:1
@@ -197,7 +197,7 @@ fn many_merges_are_done_all_or_none() {
 }
 
 #[test]
-fn keys_and_values_have_a_largest_size() {
+fn keys_and_values_have_a_maximum_size() {
     check(
         r#"
         a map m put k*4097 v                  => TooLarge(4096,4097)
@@ -212,7 +212,7 @@ fn keys_and_values_have_a_largest_size() {
         a map m put k*4096 v*8388608          => false
         a map m get k*4096                    => v*8388608
         a map m get k*4097                    => none
-        # What a session could not keep is not taken out.
+        # A value that is too long for a stored reply is not taken.
         a map m take k*4096                   => TooLarge(65536,8388608)
         a map m swap k*4096 v                 => TooLarge(65536,8388608)
         a map m remove k*4096                 => true
@@ -224,7 +224,7 @@ fn keys_and_values_have_a_largest_size() {
     );
 }
 
-/// Keys without a value are no body at all.
+/// A body with a key and no value is refused.
 #[test]
 fn keys_have_values() {
     check(
@@ -257,7 +257,7 @@ fn a_stale_token_is_refused_by_the_whole_map() {
 }
 
 #[test]
-fn a_map_that_stays_as_it_is_keeps_its_version() {
+fn an_unchanged_map_keeps_its_version() {
     check(
         r#"
         a map m put k i64:5                   => false
@@ -277,9 +277,9 @@ fn a_map_that_stays_as_it_is_keeps_its_version() {
     );
 }
 
-/// A page of entries goes on where the last one ended, whatever came and went.
+/// A page continues where the one before ended, whatever was inserted or removed in between.
 #[test]
-fn a_scan_goes_on_while_keys_come_and_go() {
+fn a_scan_continues_while_keys_change() {
     check(
         "
         a map m put_all b 1 d 2 f 3 h 4       => 4

@@ -1,10 +1,10 @@
-//! The memory budget: beyond 85 % nothing grows, and everything else goes on.
+//! Tests of the memory budget: beyond 85 % nothing grows, and all other ops work.
 
 use super::check;
 use alloc::format;
 
 #[test]
-fn without_room_nothing_grows_and_the_rest_goes_on() {
+fn without_room_only_growth_is_refused() {
     check(
         "
         a counter n add 1              => 1
@@ -13,7 +13,7 @@ fn without_room_nothing_grows_and_the_rest_goes_on() {
         b barrier g arrive p/3         => 0
         a #4~4 @50 latch l wait 2
         memory 1000
-        # What would grow is refused …
+        # Growth is refused …
         c open                         => OutOfMemory(1000,320)
         b counter new add 1            => OutOfMemory(1000,72)
         b flag new set true            => OutOfMemory(1000,72)
@@ -22,7 +22,7 @@ fn without_room_nothing_grows_and_the_rest_goes_on() {
         b cell c append y              => OutOfMemory(1000,12)
         b barrier g arrive q/3         => OutOfMemory(1000,40)
         b #99~99 counter n add 1       => OutOfMemory(1000,0)
-        # … and everything else goes on: reads, changes in place, retries, waits, deletes.
+        # … and everything else works: reads, changes in place, retries, waits, deletions.
         b cell c get                   => v4 x*1000
         b #8 counter n add 1           => 2
         b flag f set false             => false
@@ -40,9 +40,9 @@ fn without_room_nothing_grows_and_the_rest_goes_on() {
     );
 }
 
-/// All that was taken is given back in the end.
+/// All memory is freed in the end.
 #[test]
-fn what_is_deleted_and_forgotten_is_given_back() {
+fn deleted_and_expired_memory_is_freed() {
     use crate::shard::fuzz::trial::Trial;
     assert_eq!(Trial::new().census().bytes, 0);
     check(
@@ -72,9 +72,9 @@ fn what_is_deleted_and_forgotten_is_given_back() {
     );
 }
 
-/// What is full can be emptied, and what is held let go of.
+/// Items can be removed and holds released.
 #[test]
-fn without_room_everything_can_be_taken_out() {
+fn without_room_everything_can_be_removed() {
     check(
         r#"
         a list l extend a b c d e f g    => 7
@@ -116,7 +116,7 @@ fn without_room_everything_can_be_taken_out() {
 }
 
 #[test]
-fn without_room_nobody_has_to_wait_for_nothing() {
+fn without_room_waits_can_be_ended() {
     check(
         "
         a @900 #1~1 barrier g wait a/2
@@ -139,9 +139,9 @@ fn without_room_nobody_has_to_wait_for_nothing() {
     );
 }
 
-/// Many small items take more than their bytes.
+/// Many small items take more memory than their bytes.
 #[test]
-fn what_items_cost_beside_their_bytes_is_counted() {
+fn the_overhead_of_items_is_counted() {
     let items = "x ".repeat(1000);
     check(&format!(
         "
@@ -173,9 +173,9 @@ fn a_name_takes_memory() {
     );
 }
 
-/// A list that was long once, and names and ends of objects that are gone, take nothing.
+/// A list that was once long, and names and expiry times of deleted objects, take no memory.
 #[test]
-fn what_is_no_longer_there_is_given_back() {
+fn unused_memory_is_freed() {
     let items = "x ".repeat(1000);
     check(&format!(
         r#"

@@ -1,10 +1,12 @@
-//! Every kind of object compared with a plain twin over random ops.
+//! Compares every kind of object with a simple model over random ops.
 //!
-//! Three clients ask for random ops on one object, repeat earlier requests, close their sessions and
-//! open others, and let time pass. A twin knows nothing of frames or bytes: it says in words what has
-//! to be answered, and to whom.
-//! No client acknowledges anything, so every request may be repeated: one that took effect must get
-//! the same answer and show nowhere, one that was refused is judged anew, one that waits still waits.
+//! Three clients send random ops on one object, retry earlier requests, close their sessions and
+//! open others, and let time pass. A model knows nothing of frames and bytes: it returns the
+//! expected replies as text, with the requests that get them.
+//!
+//! No client acknowledges anything, so every request may be retried: one that took effect must get
+//! the same reply and change nothing, one that was refused is checked again, one that waits still
+//! waits.
 
 mod barrier;
 mod future;
@@ -35,67 +37,67 @@ use super::spoken;
 use crate::shard::ConnId;
 use crate::shard::fuzz::trial::{SHARD, Sent, Trial};
 
-/// A request: session and number.
+/// The identity of a request: session and number.
 type Ticket = (u64, u64);
 
-/// Answers, and whose they are.
+/// Replies, with the requests that get them.
 type Replies = Vec<(Ticket, String)>;
 
-/// What an object would be if nothing could go wrong around it.
+/// The model of a kind of object.
 trait Model: Default {
     const KIND: &'static str;
 
-    /// Answers an op, and whom it lets go. Without an answer to the request itself, it waits. If the
-    /// op changes the object, `version` is what its version is then.
+    /// Applies an op. Returns the reply to its request, unless that waits, and the replies to the
+    /// requests that the op releases. If the op changes the object, its new version is `version`.
     fn ask(&mut self, ticket: Ticket, version: u64, words: &[&str]) -> Replies;
 
-    /// Puts what nobody knows beforehand where it is wanted: versions, tokens, generations.
+    /// Replaces placeholders in a random op: versions, tokens, generations.
     fn fill(&self, words: &str) -> String {
         words.to_owned()
     }
 
-    /// Says what time it is, before anything else happens.
+    /// Sets the time, before each other call.
     fn clock(&mut self, now_ms: u64) {
         let _ = now_ms;
     }
 
-    /// Says where in the shard's order the next thing stands that is no request.
+    /// Sets the position in the shard's order of the next update that is not a request.
     fn at(&mut self, version: u64) {
         let _ = version;
     }
 
-    /// Deletes the object, and says who waited for something of it.
+    /// Deletes the object. Returns the requests that waited for it.
     fn delete(&mut self) -> Vec<Ticket> {
         core::mem::take(self).waiting()
     }
 
-    /// Ends a wait whose time is up.
+    /// Ends a wait at its deadline. Returns its reply.
     fn expire(&mut self, ticket: Ticket) -> String {
         unreachable!("{ticket:?} does not wait")
     }
 
-    /// Whom the end of that wait lets go.
+    /// Returns the replies to the requests that the end of that wait releases.
     fn let_through(&mut self) -> Replies {
         Replies::new()
     }
 
-    /// When the first of what is held is over.
+    /// Returns when the first hold ends.
     fn next_end(&self) -> Option<u64> {
         None
     }
 
-    /// Takes that back, and answers whom it lets go.
+    /// Ends that hold. Returns the replies to the requests that this releases.
     fn end(&mut self) -> Replies {
-        unreachable!("nothing is held")
+        unreachable!("the kind has no holds")
     }
 
-    /// Takes back something that a session holds, unless that is nothing.
+    /// Ends the newest hold of a session, if it has one, as above.
     fn end_of(&mut self, session: u64) -> Option<Replies> {
         let _ = session;
         None
     }
 
-    /// Whoever waits, in the order they came.
+    /// Returns the waiting requests, in the order of their arrival.
     fn waiting(&self) -> Vec<Ticket> {
         Vec::new()
     }
@@ -103,44 +105,44 @@ trait Model: Default {
 
 #[derive(Clone, Debug)]
 enum ModelStep {
-    /// A client asks for an op.
+    /// A client sends an op.
     Ask(u64, String),
-    /// A client repeats one of its requests.
-    Repeat(u64, usize),
+    /// A client retries one of its requests.
+    Retry(u64, usize),
     /// A client closes its session and opens another.
     Close(u64),
-    /// So many milliseconds pass.
+    /// Milliseconds pass.
     Pass(u64),
 }
 
-/// Steps with ops like these, and deletes among them.
+/// Generates steps with these ops, and deletions among them.
 fn steps(ops: impl Strategy<Value = String> + 'static) -> impl Strategy<Value = Vec<ModelStep>> {
     let ops = prop_oneof![30 => ops, 1 => Just("delete".to_owned())];
     let step = prop_oneof![
         10 => (1..=3_u64, ops).prop_map(|(client, op)| ModelStep::Ask(client, op)),
-        4 => (1..=3_u64, any::<usize>()).prop_map(|(client, which)| ModelStep::Repeat(client, which)),
+        4 => (1..=3_u64, any::<usize>()).prop_map(|(client, at)| ModelStep::Retry(client, at)),
         1 => (1..=3_u64).prop_map(ModelStep::Close),
         3 => (0..80_u64).prop_map(ModelStep::Pass),
     ];
     prop::collection::vec(step, 1..100)
 }
 
-/// An object on trial beside its twin.
+/// An object on trial, and its model.
 struct Pair<T> {
     model: T,
     trial: Trial,
     now_ms: u64,
-    /// Of each client, the session it has now.
+    /// The current session of each client.
     sessions: BTreeMap<u64, u64>,
-    /// By session: what it asked, in order.
+    /// The requests of each session, in order.
     asked: BTreeMap<u64, Vec<(Header, Vec<u8>, String)>>,
-    /// What was answered for good.
+    /// Replies that retries must get again.
     kept: BTreeMap<Ticket, String>,
-    /// When waits end. No two end at once, so that it is clear which ends first.
+    /// The deadlines of waits. They differ, so that the order of their ends is known.
     deadlines: BTreeMap<u64, Ticket>,
 }
 
-/// Lets an object and its twin go through the same steps.
+/// Runs an object and its model through the same steps.
 fn compare<T: Model>(steps: &[ModelStep]) {
     let mut pair = Pair {
         model: T::default(),
@@ -176,13 +178,13 @@ impl<T: Model> Pair<T> {
         told(&self.trial.request(ConnId(session), &header, &body))
     }
 
-    /// A client closes its session, which ends what it waits for and what it holds, and opens another.
+    /// A client closes its session, which ends its waits and holds, and opens another.
     fn close(&mut self, client: u64) {
         let session = self.sessions[&client];
         let is_own = |ticket: &Ticket| ticket.0 == session;
         let mut expected = vec![((session, 0), "ok".to_owned())];
         let mut versions = self.trial.seq() + 1..;
-        // Whoever came last leaves first.
+        // The newest wait ends first.
         for ticket in self.model.waiting().into_iter().rev().filter(is_own) {
             self.model.at(versions.next().expect("numbers have no end"));
             self.model.expire(ticket);
@@ -202,7 +204,7 @@ impl<T: Model> Pair<T> {
         self.open(session + 3);
     }
 
-    /// Notes what was answered for good to requests that waited.
+    /// Records the replies to requests that waited.
     fn keep(&mut self, told: Replies) {
         for (ticket, answer) in told {
             self.deadlines.retain(|_, waiting| *waiting != ticket);
@@ -230,7 +232,7 @@ impl<T: Model> Pair<T> {
                 asked.push((header, body, words));
                 self.judge(&self.asked[&session][asked_at(number)].clone());
             }
-            ModelStep::Repeat(client, which) => {
+            ModelStep::Retry(client, which) => {
                 let session = self.sessions[client];
                 let Some(asked) = self.asked.get(&session) else { return };
                 let asked = asked[which % asked.len()].clone();
@@ -253,7 +255,7 @@ impl<T: Model> Pair<T> {
         }
     }
 
-    /// Asks both for something that has not been done yet.
+    /// Sends a request that has not taken effect yet to the object and the model.
     fn judge(&mut self, (header, body, words): &(Header, Vec<u8>, String)) {
         let ticket = (header.session, header.number);
         let deadline = (self.now_ms + 50..).find(|ms| !self.deadlines.contains_key(ms));
@@ -301,7 +303,7 @@ impl<T: Model> Pair<T> {
             self.now_ms = due;
             self.model.clock(due);
             self.model.at(versions.next().expect("numbers have no end"));
-            // Of what ends at once, waits go first.
+            // Waits end before holds that end at the same time.
             let mut told = match self.deadlines.remove(&due) {
                 Some(ticket) => vec![(ticket, self.model.expire(ticket))],
                 None => self.model.end(),
@@ -319,7 +321,7 @@ fn asked_at(number: u64) -> usize {
     usize::try_from(number - 1).expect("few requests")
 }
 
-/// A refusal is a word that begins like a status; what is done is a number, a version or a round.
+/// Returns whether a reply is a refusal: those begin with a status, which is capitalized.
 fn is_refusal(answer: &str) -> bool {
     answer.starts_with(|first: char| first.is_ascii_uppercase())
 }

@@ -1,11 +1,11 @@
-//! Names: told when an object is made, listed page by page, counted and limited by how they begin.
+//! Tests of names: sent when an object is created, listed in pages, counted and limited by prefix.
 
 use super::check;
 use alloc::format;
 use alloc::string::String;
 
 #[test]
-fn an_object_is_listed_by_the_name_it_was_made_with() {
+fn an_object_is_listed_by_the_name_of_its_first_update() {
     check(
         r#"
         a scope list "" "" 0 => nothing
@@ -13,7 +13,7 @@ fn an_object_is_listed_by_the_name_it_was_made_with() {
         a named cell a set x                  => 3
         a counter c add 1                     => 1
         a scope list "" "" 0                  => a cell v3, b counter v2, 1 unnamed
-        # Later is not too late.
+        # An object can be named later.
         b named counter c add 1               => 2
         a scope list "" "" 0                  => a cell v3, b counter v2, c counter v6
         "#,
@@ -21,7 +21,7 @@ fn an_object_is_listed_by_the_name_it_was_made_with() {
 }
 
 #[test]
-fn a_name_has_to_be_the_objects() {
+fn a_name_must_be_the_objects_own() {
     check(
         r#"
         a named:other counter c add 1         => BadArgument
@@ -29,7 +29,7 @@ fn a_name_has_to_be_the_objects() {
         a counter c add 1                     => 1
         a named:other counter c add 1         => BadArgument
         a named counter c add 1               => 2
-        # Known by now, it is not compared any more.
+        # The name of a named object is not compared.
         a named:other counter c add 1         => 3
         a scope list "" "" 0                  => c counter v4
         a named counter c get                 => 3
@@ -39,16 +39,16 @@ fn a_name_has_to_be_the_objects() {
     );
 }
 
-/// Whoever wants an object to have its name sends it only when it is needed.
+/// A client that wants an object to have its name sends the name only when it is needed.
 #[test]
-fn a_name_is_asked_for_when_the_object_is_made() {
+fn a_name_is_requested_when_the_object_is_created() {
     check(
         r#"
         a wanted counter c add 1              => NameNeeded
         census                                => 0 objects, 1 sessions, 0 waiters
         a named wanted counter c add 1        => 1
         a wanted counter c add 1              => 2
-        # What changes nothing makes nothing, but that is only known when it is done.
+        # An update without effect creates no object, but that is known only afterwards.
         b wanted counter d get                => 0
         b wanted list l set 0 x               => OutOfRange
         b wanted list l pop                   => NameNeeded
@@ -64,7 +64,7 @@ fn a_name_is_asked_for_when_the_object_is_made() {
 }
 
 #[test]
-fn a_listing_goes_on_while_objects_come_and_go() {
+fn a_listing_continues_while_objects_change() {
     check(
         r#"
         a named counter app/b add 1           => 1
@@ -89,7 +89,7 @@ fn a_listing_goes_on_while_objects_come_and_go() {
 }
 
 #[test]
-fn objects_are_deleted_by_how_their_names_begin() {
+fn objects_are_deleted_by_prefix() {
     check(
         r#"
         a named counter app/1 add 1           => 1
@@ -111,7 +111,7 @@ fn objects_are_deleted_by_how_their_names_begin() {
     );
 }
 
-/// One request deletes at most 1024 objects; whoever asked goes on from there.
+/// One request deletes at most 1024 objects; the client repeats it for the rest.
 #[test]
 fn many_objects_are_deleted_in_steps() {
     let adds: String = (0..1030).map(|i| format!("a named counter n/{i} add 1 => 1\n")).collect();
@@ -127,7 +127,7 @@ fn many_objects_are_deleted_in_steps() {
 }
 
 #[test]
-fn usage_is_counted_by_how_names_begin() {
+fn usage_is_counted_by_prefix() {
     check(
         r#"
         a scope usage ""                      => 0 of 0 objects, 0 of 0 bytes
@@ -153,7 +153,7 @@ fn usage_is_counted_by_how_names_begin() {
 }
 
 #[test]
-fn a_quota_limits_how_many_objects_there_are() {
+fn a_quota_limits_the_number_of_objects() {
     check(
         r#"
         a named counter app/1 add 1           => 1
@@ -162,16 +162,16 @@ fn a_quota_limits_how_many_objects_there_are() {
         a named counter app/3 add 1           => QuotaExceeded(2,3)
         a retry                               => QuotaExceeded(2,3)
         census                                => 2 objects, 1 sessions, 0 waiters
-        # What is there goes on, and what has no name or another one is not counted …
+        # Existing objects work, and objects without a name or with another prefix are not counted …
         a counter app/2 add 1                 => 2
         a counter app/4 add 1                 => 1
         a named counter apple add 1           => 1
-        # … until it is named.
+        # … until they are named.
         a named counter app/4 add 1           => QuotaExceeded(2,3)
         a counter app/4 get                   => 1
         b delete app/1                        => true
         a named counter app/4 add 1           => 2
-        # A lower quota takes nothing away.
+        # A lower quota deletes nothing.
         a scope quota app/ 1 0                => ok
         a counter app/4 add 1                 => 3
         a delete app/2                        => true
@@ -183,7 +183,7 @@ fn a_quota_limits_how_many_objects_there_are() {
 }
 
 #[test]
-fn a_quota_limits_what_objects_take() {
+fn a_quota_limits_the_memory_of_objects() {
     check(
         r#"
         a named cell app/c set x*100          => 2
@@ -195,7 +195,7 @@ fn a_quota_limits_what_objects_take() {
         a scope usage app/                    => 2 of 0 objects, 608 of 1000 bytes
         a cell other set x*2000               => 5
         a cell app/c append x*500             => QuotaExceeded(1000,1116)
-        # What gives back goes on, and so does what adds nothing.
+        # Updates that free memory or add none work.
         a named list app/q push x*100         => 1
         a list app/q push x*200               => QuotaExceeded(1000,1196)
         a scope quota app/ 0 1                => ok
@@ -207,9 +207,9 @@ fn a_quota_limits_what_objects_take() {
     );
 }
 
-/// The innermost quota is not the only one that counts.
+/// Quotas of all prefixes of a name apply.
 #[test]
-fn quotas_lie_in_each_other() {
+fn quotas_can_be_nested() {
     check(
         r#"
         a scope quota "" 3 0                  => ok
@@ -232,7 +232,7 @@ fn quotas_lie_in_each_other() {
 }
 
 #[test]
-fn a_shard_has_a_largest_number_of_quotas() {
+fn a_shard_has_a_maximum_number_of_quotas() {
     let quotas: String = (1..=256).map(|i| format!("a scope quota q{i}/ 1 0 => ok\n")).collect();
     check(&format!(
         "{quotas}
@@ -241,7 +241,7 @@ fn a_shard_has_a_largest_number_of_quotas() {
         a scope quota more/ 0 0               => ok
         a scope quota q9/ 0 0                 => ok
         a scope quota more/ 1 0               => ok
-        # As long as a name, and no longer.
+        # A prefix is at most as long as a name.
         a scope quota more/ 0 0               => ok
         a scope quota x*1024 1 0              => ok
         a scope quota x*1025 1 0              => BadArgument(1024,1025)
@@ -252,7 +252,7 @@ fn a_shard_has_a_largest_number_of_quotas() {
 }
 
 #[test]
-fn a_shard_says_what_it_does() {
+fn a_shard_has_statistics() {
     check(
         "
         a scope stats                         => at 0: 1 updates, 1 reads, 0 objects, 0 named, 1 sessions, 0 waiters, 0 holds

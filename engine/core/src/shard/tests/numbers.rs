@@ -1,4 +1,4 @@
-//! Counters and flags, and what holds for objects of any kind.
+//! Tests of counters and flags, and of properties of all kinds.
 
 use alloc::format;
 use catena_protocol::OpCode;
@@ -29,7 +29,7 @@ fn every_op_of_a_counter() {
 }
 
 #[test]
-fn a_counter_that_would_overflow_stays_as_it_is() {
+fn an_overflow_of_a_counter_changes_nothing() {
     check(
         "
         a counter c set 9223372036854775807   => 9223372036854775807
@@ -47,7 +47,7 @@ fn a_counter_that_would_overflow_stays_as_it_is() {
 }
 
 #[test]
-fn a_refused_update_makes_no_object() {
+fn a_refused_update_creates_no_object() {
     check(
         "
         a barrier g wait p/0     => BadArgument(65536,0)
@@ -117,7 +117,7 @@ fn an_object_is_of_one_kind() {
 }
 
 #[test]
-fn what_is_deleted_begins_anew_as_any_kind() {
+fn a_deleted_object_can_become_another_kind() {
     check(
         "
         a delete c           => false
@@ -134,7 +134,7 @@ fn what_is_deleted_begins_anew_as_any_kind() {
 }
 
 #[test]
-fn a_request_that_makes_no_sense_is_refused_alone() {
+fn a_malformed_request_is_refused_alone() {
     check(
         "
         a counter c add 1        => 1
@@ -152,7 +152,7 @@ fn a_request_that_makes_no_sense_is_refused_alone() {
     );
 }
 
-/// Three bytes that mean nothing to any op, and half a name.
+/// Three bytes that no op decodes, and half a name.
 #[test]
 fn every_op_has_a_body_of_its_own() {
     for code in OpCode::ALL {

@@ -1,4 +1,4 @@
-//! Reductions: the all-reduce step, round after round.
+//! Tests of reductions: all-reduce, round after round.
 
 use super::check;
 use alloc::format;
@@ -7,7 +7,7 @@ use alloc::vec;
 use alloc::vec::Vec;
 
 #[test]
-fn everybody_gets_the_result() {
+fn all_parties_get_the_result() {
     check(
         "
         a reduction r last                         => Absent
@@ -19,7 +19,7 @@ fn everybody_gets_the_result() {
         b reduction r give 1/3 5 sum i64:100,200   => round 5 i64:111,222 | a: round 5 i64:111,222 | c: round 5 i64:111,222
         b reduction r last                         => round 5 i64:111,222
         b reduction r state                        => round 6 0/0 0 waiting
-        # The next round may be another reduction altogether.
+        # The next round may have other parties, another operator and another type.
         b reduction r give 0/1 6 max f64:1         => round 6 f64:1
         b reduction r last                         => round 6 f64:1
         ",
@@ -56,9 +56,9 @@ fn sums_means_and_extremes() {
     }
 }
 
-/// The sums differ with the order of adding, which must not show.
+/// These float sums depend on the order of adding, so the order must be fixed.
 #[test]
-fn a_float_sum_does_not_depend_on_who_came_first() {
+fn a_float_sum_does_not_depend_on_the_order_of_arrival() {
     let parts = ["f64:1e16,0.1", "f64:1,0.2", "f64:-1e16,0.3", "f64:1,0.7"];
     let result = "f64:1,1.3";
     for order in permutations(4) {
@@ -78,16 +78,16 @@ fn a_float_sum_does_not_depend_on_who_came_first() {
 }
 
 #[test]
-fn a_contribution_that_is_repeated_changes_nothing() {
+fn a_repeated_contribution_changes_nothing() {
     check(
         "
         a @10 reduction r give 0/2 0 sum i64:1
         after 10                                 => a: Timeout 1/2, missing 1
         a reduction r state                      => round 0 1/2 0 waiting, missing 1
-        # The same party again, started anew and with other numbers: the first ones count.
+        # The party is restarted and contributes again: its first contribution counts.
         b @100 reduction r give 0/2 0 sum i64:50
         c reduction r give 1/2 0 sum i64:2       => round 0 i64:3 | b: round 0 i64:3
-        # Who comes late for the last round gets it, whatever it brings.
+        # A late contribution gets the result of the last round, whatever its arguments.
         a reduction r give 0/2 0 sum i64:9       => round 0 i64:3
         d reduction r give 1/7 0 max f64:9       => round 0 i64:3
         d reduction r state                      => round 1 0/0 0 waiting
@@ -96,7 +96,7 @@ fn a_contribution_that_is_repeated_changes_nothing() {
 }
 
 #[test]
-fn contributions_have_to_agree() {
+fn contributions_must_match() {
     check(
         "
         a reduction r give 2/2 0 sum i64:1          => OutOfRange(2,2)
@@ -119,9 +119,9 @@ fn contributions_have_to_agree() {
     );
 }
 
-/// Contributions ahead of their turn are compared as well.
+/// Contributions ahead of their turn must match as well.
 #[test]
-fn early_contributions_have_to_agree() {
+fn early_contributions_must_match() {
     check(
         "
         a @100 reduction r give 2/3 0 sum f64:1,2
@@ -139,16 +139,16 @@ fn a_sum_of_integers_that_would_overflow_is_refused() {
         "
         a @100 reduction r give 0/2 0 sum i64:9223372036854775807
         b reduction r give 1/2 0 sum i64:1    => Overflow
-        # Not counted, so another one may be given.
+        # The refused contribution does not count, so the party may send another one.
         b reduction r state                   => round 0 1/2 1 waiting, missing 1
         b reduction r give 1/2 0 sum i64:0    => round 0 i64:9223372036854775807 | a: round 0 i64:9223372036854775807
         ",
     );
 }
 
-/// There is no round after the last number.
+/// The highest round number is refused, because there is no round after it.
 #[test]
-fn rounds_have_an_end() {
+fn rounds_have_a_highest_number() {
     check(
         "
         a reduction r give 0/1 18446744073709551615 sum i64:1 => BadArgument(18446744073709551614,18446744073709551615)
@@ -170,7 +170,7 @@ fn at_most_64_missing_seats_are_named() {
     );
 }
 
-/// All orders of the numbers below `n`.
+/// Returns all permutations of the numbers below `n`.
 fn permutations(n: usize) -> Vec<Vec<usize>> {
     (0..n).fold(vec![Vec::new()], |shorter, next| {
         let inserted = |at: usize, order: &Vec<usize>| {

@@ -1,23 +1,24 @@
 //! Scenarios as data.
 //!
-//! A scenario is a list of steps, one a line; what is answered stands behind `=>`, and a step without
-//! it has no answer. A step is what a client asks, or what happens to all of them:
+//! A scenario is a list of steps, one per line, with the expected replies after `=>`; a step
+//! without it has no reply. A step is a request of a client, or an event:
 //!
 //! ```text
 //! a counter hits add 5          => 5
 //! b @100 barrier gate wait p1/2              # waits for at most 100 ms
-//! a barrier gate wait p2/2      => 0 | b: 0  # the answer to a, and one to b
+//! a barrier gate wait p2/2      => 0 | b: 0  # the reply to a, and one to b
 //! after 100                                  # milliseconds pass
-//! sleep 100                                  # the same, and the shard is woken at the end alone
-//! restore                                    # a snapshot takes the shard's place
+//! sleep 100                                  # the same, but the shard is called only at the end
+//! restore                                    # the shard is replaced by its restored snapshot
 //! ```
 //!
-//! Clients (single words) open their session when they first speak. They number their updates and
-//! acknowledge what was answered without a gap. Before the op a client may say `#7` (the number),
-//! `~2` (the acknowledged gap), `@100` (the deadline in milliseconds), `!1` (flags) or `^1` (the
-//! epoch), `named` (the object's name goes with it, or another one: `named:other`) or `wanted` (the
-//! object is not to be made without its name). `a retry` sends its last update again, byte for byte, `a retry 3` its update 3; after
-//! `a reconnect` it has another connection, and its answers are for `a'`.
+//! Clients (single words) open their session before their first request. They number their updates,
+//! and acknowledge all replies up to the first missing one. In front of the op, a client may set
+//! `#7` (the number), `~2` (the acknowledged gap), `@100` (the deadline in milliseconds), `!1`
+//! (flags), `^1` (the epoch), `named` (the request carries the object's name, or another one:
+//! `named:other`) and `wanted` (the object is not to be created without its name). `a retry` sends
+//! the last update of `a` again, byte for byte, `a retry 3` its update 3. After `a reconnect` it
+//! has another connection, and its replies are marked `a'`.
 
 use alloc::borrow::ToOwned;
 use alloc::collections::{BTreeMap, BTreeSet};
@@ -33,7 +34,7 @@ use super::spoken;
 use crate::shard::ConnId;
 use crate::shard::fuzz::trial::{SHARD, Sent, Trial};
 
-/// Runs a scenario and compares every answer.
+/// Runs a scenario and compares every reply.
 #[track_caller]
 pub(super) fn check(steps: &str) {
     let mut script = Script::of(Trial::new().with_period(3));
@@ -50,7 +51,7 @@ pub(super) fn check(steps: &str) {
     script.trial.finish();
 }
 
-/// What is answered to each step, and where the shard's order is in the end.
+/// Returns the replies to each step, and the position in the shard's order at the end.
 pub(super) fn answers(steps: &[String]) -> (Vec<String>, u64) {
     let mut script = Script::of(Trial::new());
     let answer = |step: &String| script.step(&step.split_whitespace().collect::<Vec<_>>());
@@ -58,7 +59,7 @@ pub(super) fn answers(steps: &[String]) -> (Vec<String>, u64) {
     (answers, script.trial.seq())
 }
 
-/// The snapshot of the shard after some steps, whatever they answer.
+/// Returns the snapshot of the shard after some steps, whatever their replies.
 pub(super) fn snapshot_after(steps: &str) -> Vec<u8> {
     let mut script = Script::of(Trial::new());
     for line in steps.lines().map(str::trim).filter(|line| !line.is_empty()) {
@@ -70,7 +71,7 @@ pub(super) fn snapshot_after(steps: &str) -> Vec<u8> {
 struct Script {
     trial: Trial,
     clients: BTreeMap<String, ScriptClient>,
-    /// The client of every connection there ever was, and its mark.
+    /// The client of every connection so far, with its mark.
     conns: Vec<String>,
 }
 
@@ -129,7 +130,7 @@ impl Script {
         }
     }
 
-    /// What a client says: options, then an op.
+    /// Sends a request of a client: options, then an op.
     fn ask(&mut self, name: &str, words: &[&str]) -> String {
         let (options, words) = Options::parse(words);
         let is_new = !self.clients.contains_key(name);
@@ -145,7 +146,7 @@ impl Script {
             ["retry"] => client.updates[&client.number].clone(),
             ["retry", number] => client.updates[&number.parse().expect("a number")].clone(),
             _ => {
-                let (op, object, mut body) = speak(words, now_us);
+                let (op, object, mut body) = encode_words(words, now_us);
                 let mut flags = options.flags;
                 if let Some(called) = options.called {
                     let mut named = Vec::new();
@@ -176,7 +177,7 @@ impl Script {
     }
 
     fn join(&mut self, name: &str) {
-        // The letters of the name, so that the session does not depend on who came first.
+        // The letters of the name, so that the session does not depend on the order of the clients.
         let session = name.bytes().fold(0, |id, letter| id << 8 | u64::from(letter));
         let (updates, answered) = (BTreeMap::new(), BTreeSet::new());
         let (conn, mark) = (ConnId(0), String::new());
@@ -188,13 +189,13 @@ impl Script {
     }
 
     fn connect(&mut self, name: &str) {
-        let client = self.clients.get_mut(name).expect("a client that spoke before");
+        let client = self.clients.get_mut(name).expect("a known client");
         client.conn = ConnId(self.conns.len() as u64);
         client.mark.push('\'');
         self.conns.push(format!("{name}{}", client.mark));
     }
 
-    /// Writes down answers; the one to the request that was just sent without a name.
+    /// Formats replies; the one to the request that was just sent has no name in front.
     fn tell(&mut self, sent: &[Sent], asked: Option<(ConnId, &Header)>) -> String {
         let mut told = Vec::new();
         for sent in sent {
@@ -217,7 +218,7 @@ impl Script {
     }
 }
 
-/// What stands in front of an op.
+/// The options in front of an op.
 #[derive(Default)]
 struct Options<'w> {
     number: Option<u64>,
@@ -225,12 +226,12 @@ struct Options<'w> {
     deadline_ms: u32,
     flags: u16,
     epoch: u32,
-    /// The name that goes with the op; empty for the object's own.
+    /// The name that the request carries; empty for the object's own.
     called: Option<&'w str>,
 }
 
 impl<'w> Options<'w> {
-    /// Takes the options off the front.
+    /// Parses the options at the front. Returns them and the other words.
     fn parse<'a>(mut words: &'a [&'w str]) -> (Options<'w>, &'a [&'w str]) {
         let mut options = Options::default();
         while let [option, rest @ ..] = words {
@@ -256,7 +257,7 @@ impl<'w> Options<'w> {
 }
 
 impl ScriptClient {
-    /// Numbers an update and remembers it; a read gets number 0.
+    /// Numbers an update and stores it for retries; a read gets number 0.
     fn numbered(
         &mut self,
         header: Header,
@@ -280,7 +281,7 @@ impl ScriptClient {
     }
 }
 
-/// The name of the object of an op.
+/// Returns the name of the object of an op.
 fn object_name<'w>(words: &[&'w str]) -> &'w str {
     match *words {
         ["raw", _, name, ..] | [_, name, ..] => name,
@@ -288,8 +289,8 @@ fn object_name<'w>(words: &[&'w str]) -> &'w str {
     }
 }
 
-/// Op code, object and body of what a client says.
-fn speak(words: &[&str], now_us: u64) -> (u16, ObjectId, Vec<u8>) {
+/// Returns op code, object and body of a request in words.
+fn encode_words(words: &[&str], now_us: u64) -> (u16, ObjectId, Vec<u8>) {
     let encoded = |op: Op<'_>, object| {
         let mut body = Vec::new();
         op.encode(&mut body);

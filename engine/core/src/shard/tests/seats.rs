@@ -1,4 +1,4 @@
-//! Seats of barriers and reductions: who holds them, and what becomes of the others without one.
+//! Tests of seats of barriers and reductions: who holds them, and what happens when one is lost.
 
 use super::check;
 use alloc::format;
@@ -11,11 +11,11 @@ fn a_seat_is_held_from_one_generation_to_the_next() {
         b barrier g arrive b/2 hold 300        => 0
         a object g inspect                     => barrier v4: round 1, 0 of 2 parties; missing a b; a holds 0 by 0 as a for 100; b holds 0 by 0 as b for 300
         after 50
-        # Whoever comes again says anew how long.
+        # A new arrival sets a new deadline.
         b barrier g arrive b/2 hold 100        => 1
         a object g inspect                     => barrier v5: round 1, 1 of 2 parties; missing a; a holds 0 by 0 as a for 50; b holds 0 by 0 as b for 100
         a barrier g arrive a/2                 => 1
-        # Without a deadline, and with nothing to happen, there is nothing to hold.
+        # Without a deadline and a policy, the seat is not held.
         a object g inspect                     => barrier v6: round 2, 0 of 2 parties; missing a b; b holds 0 by 0 as b for 100
         after 100
         a object g inspect                     => barrier v6: round 2, 0 of 2 parties; missing a b
@@ -36,14 +36,14 @@ fn a_contribution_takes_a_seat_from_round_to_round() {
         after 50                               => b: Timeout 1/2, missing 0
         after 50
         b object r inspect                     => reduction v5: round 1, 1 of 2 parties; missing 0; b holds 0 by 0 as 1 for 200
-        # As long as the session lives.
+        # Without a time, the seat is held until the session ends.
         a @90 reduction r give 0/2 1 sum i64:1 => round 1 i64:3
         b object r inspect                     => reduction v8: round 2, 0 of 0 parties; b holds 0 by 0 as 1 for 200
         ",
     );
 }
 
-/// Only a held seat can be lost: who says neither how long nor what then may go.
+/// Only a held seat can be lost, and a seat with neither a deadline nor a policy is not held.
 #[test]
 fn an_arrival_without_terms_outlives_its_session() {
     check(
@@ -69,19 +69,19 @@ fn a_party_past_its_deadline_is_missing_by_name_and_the_others_wait_on() {
         b @200 barrier g wait b/3 hold 900
         after 99
         b barrier g state                      => round 0 2/3 2 waiting
-        # It still waits: both are told who is missing, as far as it is known.
+        # Its deadline passes while it waits; the refusal lists the missing parties that are known.
         after 1                                => a: Timeout 2/3
         b barrier g state                      => round 0 1/3 1 waiting, missing a
         c barrier g arrive c/3 hold 50         => 0
-        # It came without waiting.
+        # c has arrived without waiting.
         after 50
         b barrier g state                      => round 0 1/3 1 waiting, missing a c
         after 50                               => b: Timeout 1/3, missing a c
-        # They are started again, come back, and the generation gets done.
+        # The functions are restarted, arrive again, and complete the generation.
         a2 barrier g arrive a/3 hold 100       => 0
         b2 barrier g arrive b/3 hold 100       => 0
         c2 barrier g wait c/3 hold 100         => 0
-        # Nobody comes to the next one in time.
+        # No party arrives in the next generation in time.
         after 100
         c2 object g inspect                    => barrier v15: round 1, 0 of 3 parties; missing a b c
         ",
@@ -105,25 +105,25 @@ fn a_contribution_of_a_party_past_its_deadline_stays() {
 }
 
 #[test]
-fn a_function_that_is_started_again_takes_its_seat_back() {
+fn a_restarted_function_takes_over_its_seat() {
     check(
         "
         a barrier g arrive a/2 hold 100 loss break     => 0
         after 50
-        # In the same generation.
+        # A takeover in the same generation.
         a2 barrier g arrive a/2 hold 100 loss break    => 0
         after 50
         a2 object g inspect            => barrier v2: round 0, 1 of 2 parties; a2 holds 0 by 0 as a for 50
-        # The one before goes, and nothing happens.
+        # The end of the first session has no effect.
         a close                        => ok
         a2 barrier g state             => round 0 1/2 0 waiting
         b barrier g arrive b/2 hold 900 loss break     => 0
-        # In the next one, before it comes to it.
+        # A takeover before the arrival in the next generation.
         after 40
         a3 barrier g arrive a/2 0 hold 100 loss break  => 0
         after 90
         b barrier g state              => round 1 0/2 0 waiting, missing a b
-        # An old deadline that was longer does not count either.
+        # A takeover also replaces a later deadline.
         b2 barrier g arrive b/2 0 hold 50 loss break   => 0
         a3 @900 barrier g wait a/2 1 hold 900 loss break
         after 50                       => a3: Broken party b is past its deadline
@@ -132,23 +132,23 @@ fn a_function_that_is_started_again_takes_its_seat_back() {
 }
 
 #[test]
-fn a_party_that_is_dropped_is_not_waited_for() {
+fn a_dropped_party_is_not_waited_for() {
     check(
         "
         a @900 barrier g wait a/3 hold 900 loss drop
         b @900 barrier g wait b/3 hold 900 loss drop
         c @900 barrier g wait c/3 hold 100 loss drop   => 0 | a: 0 | b: 0
-        # Dropped while the others wait: they go on at once.
+        # c is dropped while the others wait, which releases them at once.
         a @900 barrier g wait a/3 hold 900 loss drop
         b @900 barrier g wait b/3 hold 900 loss drop
         after 99
         b barrier g state              => round 1 2/3 2 waiting, missing c
         after 1                        => a: 1 | b: 1
-        # The next generation needs two.
+        # The next generation needs two parties.
         b object g inspect             => barrier v9: round 2, 0 of 2 parties, 1 dropped; missing a b; a holds 0 by 0 as a for 800; b holds 0 by 0 as b for 800
         a @900 barrier g wait a/3 hold 900 loss drop
         b barrier g wait b/3 hold 900 loss drop        => 2 | a: 2
-        # It comes back, and all three are needed again.
+        # c returns, and all three are needed again.
         c2 @900 barrier g wait c/3 hold 900 loss drop
         a @900 barrier g wait a/3 hold 900 loss drop
         b barrier g state              => round 3 2/3 2 waiting, missing b
@@ -158,18 +158,18 @@ fn a_party_that_is_dropped_is_not_waited_for() {
 }
 
 #[test]
-fn a_party_that_is_dropped_after_it_came_counts_once_more() {
+fn a_party_dropped_after_its_arrival_counts_once_more() {
     check(
         "
         a @900 barrier g wait a/3 hold 100 loss drop
         b barrier g arrive b/3 hold 100 loss drop      => 0
-        # Both are past their deadline. One of them was still waiting.
+        # The deadlines of both pass. One of them was still waiting.
         after 100                                      => a: Timeout 2/3
         c barrier g state                              => round 0 2/3 0 waiting
         c barrier g wait c/3 hold 900 loss drop        => 0
         c barrier g state                              => round 1 0/1 0 waiting, missing c
         c barrier g wait c/3 hold 900 loss drop        => 1
-        # Both are back, one of them late.
+        # Both return, one of them with a late arrival.
         a2 @900 barrier g wait a/3 hold 900 loss drop
         c barrier g state                              => round 2 1/2 1 waiting, missing c
         b2 barrier g arrive b/3 0 hold 900 loss drop   => 0
@@ -181,7 +181,7 @@ fn a_party_that_is_dropped_after_it_came_counts_once_more() {
 }
 
 #[test]
-fn a_dropped_party_that_comes_late_is_waited_for_again() {
+fn a_dropped_party_that_arrives_late_is_waited_for_again() {
     check(
         "
         a barrier g arrive a/2 hold 900 loss drop      => 0
@@ -192,7 +192,7 @@ fn a_dropped_party_that_comes_late_is_waited_for_again() {
         b2 barrier g arrive b/2 1 hold 100 loss drop   => 1
         a @900 barrier g wait a/2 hold 900 loss drop
         a barrier g state                              => round 2 1/2 1 waiting, missing b
-        # Who is not known and comes late is only answered.
+        # A late arrival of an unknown party only gets a reply.
         x barrier g arrive x/2 1 hold 100 loss drop    => 1
         a barrier g state                              => round 2 1/2 1 waiting, missing b
         after 100                                      => a: 2
@@ -201,7 +201,7 @@ fn a_dropped_party_that_comes_late_is_waited_for_again() {
 }
 
 #[test]
-fn another_party_can_take_the_place_of_a_dropped_one() {
+fn a_new_party_can_replace_a_dropped_one() {
     check(
         "
         a barrier g arrive a/3 hold 900 loss drop      => 0
@@ -213,7 +213,7 @@ fn another_party_can_take_the_place_of_a_dropped_one() {
         a barrier g state                              => round 1 1/3 0 waiting, missing a b
         a barrier g arrive a/3 hold 900 loss drop      => 1
         b barrier g arrive b/3 hold 900 loss drop      => 1
-        # If it takes a place before, nobody needs to be dropped: there are as many as there were.
+        # If a new party replaces the lost one first, none is dropped: the roster is full.
         e barrier g arrive e/3 hold 900 loss drop      => 2
         a barrier g arrive a/3 hold 100 loss drop      => 2
         b barrier g arrive b/3 hold 900 loss drop      => 2
@@ -222,7 +222,7 @@ fn another_party_can_take_the_place_of_a_dropped_one() {
         after 100
         a barrier g state                              => round 3 1/3 0 waiting, missing b e
         after 100
-        # It had come.
+        # a had arrived.
         a barrier g state                              => round 3 1/3 0 waiting, missing b e
         b barrier g arrive b/3 hold 900 loss drop      => 3
         e barrier g arrive e/3 hold 900 loss drop      => 3
@@ -232,12 +232,12 @@ fn another_party_can_take_the_place_of_a_dropped_one() {
 }
 
 #[test]
-fn all_can_be_dropped_and_come_back() {
+fn all_parties_can_be_dropped_and_return() {
     check(
         "
         a barrier g arrive a/2 hold 100 loss drop      => 0
         b barrier g arrive b/2 hold 100 loss drop      => 0
-        # Two at once.
+        # Two are dropped at once.
         after 100
         a object g inspect                             => barrier v6: round 1, 0 of 0 parties, 2 dropped
         a barrier g arrive a/2 hold 100 loss drop      => 1
@@ -260,7 +260,7 @@ fn two_parties_are_dropped_at_once() {
         b @900 barrier g wait b/4 hold 900 loss drop
         after 100                                      => a: 1 | b: 1
         a @900 barrier g wait a/4 hold 900 loss drop
-        # One is back, the other is not.
+        # One returns, the other does not.
         d2 @900 barrier g wait d/4 hold 900 loss drop
         b barrier g wait b/4 hold 900 loss drop        => 2 | a: 2 | d2: 2
         ",
@@ -268,7 +268,7 @@ fn two_parties_are_dropped_at_once() {
 }
 
 #[test]
-fn a_party_past_its_deadline_breaks_what_was_to_break() {
+fn a_party_past_its_deadline_breaks_a_barrier_if_agreed() {
     check(
         "
         a @900 barrier g wait a/3 hold 900 loss break
@@ -276,7 +276,7 @@ fn a_party_past_its_deadline_breaks_what_was_to_break() {
         after 100              => a: Broken party b is past its deadline | b: Broken party b is past its deadline
         c barrier g arrive c/3 loss break      => Broken party b is past its deadline
         c object g inspect     => barrier v5: round 0, broken: party b is past its deadline; missing a b; a holds 0 by 0 as a for 800
-        # What ends while it is broken changes nothing any more.
+        # A deadline that passes while the barrier is broken changes nothing.
         after 800
         c object g inspect     => barrier v5: round 0, broken: party b is past its deadline; missing a b
         c barrier g break fire => 0
@@ -286,10 +286,10 @@ fn a_party_past_its_deadline_breaks_what_was_to_break() {
         a @900 barrier g wait a/3 hold 900 loss break
         b @900 barrier g wait b/3 hold 100 loss break
         c barrier g arrive c/3 hold 900 loss break     => 1 | a: 1 | b: 1
-        # It was there, but does not come again.
+        # b had arrived, but does not arrive again.
         c @900 barrier g wait c/3 hold 900 loss break
         after 100              => c: Broken party b is past its deadline
-        # Reset: no seat of before counts.
+        # A reset ends all seats.
         c barrier g reset      => 3
         after 900
         c barrier g state      => round 3 0/3 0 waiting, missing a b c
@@ -310,7 +310,7 @@ fn a_reduction_breaks_when_a_party_is_past_its_deadline() {
         a @900 reduction r give 0/2 0 sum i64:2 hold 100 loss break    => round 0 i64:3 | b: round 0 i64:3
         b @900 reduction r give 1/2 1 sum i64:1 hold 900 loss break
         after 100              => b: Broken party 0 is past its deadline
-        # The last round is still to be had, and the one in progress begins anew.
+        # The result of the last round stays, and the round in progress starts again.
         b reduction r last     => round 0 i64:3
         a reduction r give 0/2 0 sum i64:7 hold 900 loss break         => round 0 i64:3
         a reduction r give 0/2 1 sum i64:7 hold 900 loss break         => Broken party 0 is past its deadline
@@ -334,11 +334,11 @@ fn a_reduction_is_broken_and_reset() {
         b reduction r break x*256              => 3
         b reduction r give 1/2 3 sum i64:1     => Broken x*256
         b reduction r reset                    => 3
-        # Rounds go on from there.
+        # The round continues from there.
         b reduction r give 1/2 0 sum i64:1     => WrongRound(3,0)
         b @900 reduction r give 1/2 3 sum i64:5
         a reduction r reset                    => 3 | b: Broken the reduction was reset
-        # What was contributed is forgotten.
+        # The contributions are discarded.
         a @900 reduction r give 0/2 3 sum i64:1
         a reduction r state                    => round 3 1/2 1 waiting, missing 1
         b reduction r give 1/2 3 max i64:1     => Mismatch(0,3)
@@ -353,7 +353,7 @@ fn a_reduction_is_broken_and_reset() {
 }
 
 #[test]
-fn a_reduction_goes_on_without_a_dropped_party() {
+fn a_reduction_continues_without_a_dropped_party() {
     check(
         "
         a @900 reduction r give 0/3 0 mean f64:1 hold 900 loss drop
@@ -361,11 +361,11 @@ fn a_reduction_goes_on_without_a_dropped_party() {
         c reduction r give 2/3 0 mean f64:6 hold 100 loss drop         => round 0 f64:3 | a: round 0 f64:3 | b: round 0 f64:3
         a @900 reduction r give 0/3 1 mean f64:1 hold 900 loss drop
         b @900 reduction r give 1/3 1 mean f64:2 hold 900 loss drop
-        # The mean is that of those who contributed.
+        # The mean is of the contributions that arrived.
         after 100                      => a: round 1 f64:1.5 | b: round 1 f64:1.5
         a @900 reduction r give 0/3 2 mean f64:1 hold 900 loss drop
         b object r inspect             => reduction v10: round 2, 1 of 2 parties, 1 dropped; 1 in line; missing 1; a holds 0 by 0 as 0 for 900; b holds 0 by 0 as 1 for 800
-        # Who comes late is waited for again.
+        # A party that contributes late is waited for again.
         c2 reduction r give 2/3 1 mean f64:9 hold 900 loss drop        => round 1 f64:1.5
         b @900 reduction r give 1/3 2 mean f64:2 hold 900 loss drop
         b reduction r state            => round 2 2/3 2 waiting, missing 2
@@ -374,7 +374,7 @@ fn a_reduction_goes_on_without_a_dropped_party() {
     );
 }
 
-/// What a party has contributed counts, even if it is dropped before the others have come.
+/// A contribution counts even if its party is dropped before the others arrive.
 #[test]
 fn a_contribution_of_a_dropped_party_counts() {
     check(
@@ -391,10 +391,10 @@ fn a_contribution_of_a_dropped_party_counts() {
     );
 }
 
-/// Nobody's turn is waited for who is dropped, and the sum is the same in whatever order they come.
+/// The turn of a dropped party is skipped, and the sum does not depend on the order of arrival.
 #[test]
 fn float_sums_do_not_stall_on_a_dropped_party() {
-    // 1e16 + 1 is 1e16: the sum is 1 only if 1e16 and -1e16 meet before what comes last is added.
+    // 1e16 + 1 is 1e16: the sum is 1 only if 1e16 and -1e16 are added before the 1.
     for (first, second) in [(1, 2), (2, 1)] {
         let parts = ["", "f64:10000000000000000", "f64:-10000000000000000"];
         let terms = "hold 900 loss drop";
@@ -455,7 +455,7 @@ fn a_session_that_expires_is_like_one_that_is_closed() {
     );
 }
 
-/// Nothing is left of the seats of an object that is gone.
+/// Deleting an object ends the holds on its seats.
 #[test]
 fn an_object_is_deleted_while_seats_are_held() {
     check(
@@ -477,7 +477,7 @@ fn an_object_is_deleted_while_seats_are_held() {
 }
 
 #[test]
-fn all_agree_on_what_is_to_happen() {
+fn parties_must_agree_on_the_policy() {
     check(
         "
         a barrier g arrive a/2 loss drop               => 0
@@ -490,7 +490,7 @@ fn all_agree_on_what_is_to_happen() {
         b reduction r give 1/2 0 sum i64:1             => Mismatch(2,0)
         b reduction r give 1/2 0 sum i64:1 loss break  => round 0 i64:2 | a: round 0 i64:2
         b reduction r give 1/2 1 sum i64:1 loss drop   => Mismatch(2,1)
-        # Who comes late only asks what came of it.
+        # A late contribution only reads the result, so its policy does not matter.
         b reduction r give 1/2 0 sum i64:1             => round 0 i64:2
         b reduction r reset                            => 1
         b reduction r give 1/2 1 sum i64:1 loss drop   => Mismatch(2,1)
@@ -500,7 +500,7 @@ fn all_agree_on_what_is_to_happen() {
     );
 }
 
-/// A round with another number of parties is another reduction: its seats are nobody's yet.
+/// With another number of parties, all seats are new and not held.
 #[test]
 fn seats_end_when_the_number_of_parties_changes() {
     check(
@@ -510,7 +510,7 @@ fn seats_end_when_the_number_of_parties_changes() {
         b @900 reduction r give 1/3 1 sum i64:1 hold 900 loss break
         after 100
         b object r inspect     => reduction v5: round 1, 1 of 3 parties; 1 in line; missing 0 2; b holds 0 by 0 as 1 for 800
-        # Late for a round with other parties: nothing is taken.
+        # A late contribution with another number of parties takes no seat.
         a reduction r give 0/2 0 sum i64:1 hold 10 loss break  => round 0 i64:2
         after 10
         b reduction r state    => round 1 1/3 1 waiting, missing 0 2
@@ -519,7 +519,7 @@ fn seats_end_when_the_number_of_parties_changes() {
 }
 
 #[test]
-fn a_wait_that_was_cut_goes_on_and_holds_its_seat() {
+fn a_retried_wait_keeps_its_seat() {
     check(
         "
         a @900 barrier g wait a/2 hold 100 loss break
@@ -528,7 +528,7 @@ fn a_wait_that_was_cut_goes_on_and_holds_its_seat() {
         b @900 barrier g wait b/2 hold 900 loss break  => 0 | a': 0
         b @900 barrier g wait b/2 hold 900 loss break
         a retry                                        => 0
-        # The retry did not take the seat anew.
+        # The retry did not extend the seat.
         after 99
         after 1                                        => b: Broken party a is past its deadline
         b barrier g reset                              => 2
@@ -540,9 +540,9 @@ fn a_wait_that_was_cut_goes_on_and_holds_its_seat() {
     );
 }
 
-/// What was to end first ends first, however late the shard hears of the time.
+/// Ends take effect in their order, even if the shard is called late.
 #[test]
-fn ends_are_not_swapped() {
+fn ends_take_effect_in_their_order() {
     check(
         "
         a @900 barrier g wait a/2 hold 900 loss drop

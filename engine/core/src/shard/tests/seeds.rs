@@ -1,4 +1,4 @@
-//! The fuzz body's other callers: the saved seeds, and bytes of proptest's own.
+//! The other callers of the fuzz body: the saved seeds, and random bytes.
 
 use std::path::PathBuf;
 
@@ -27,9 +27,9 @@ fn every_seed_returns() {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(400))]
 
-    /// Two shards with different hash seeds that get the same events say the same bytes.
+    /// Two shards with different hash seeds send the same bytes for the same events.
     #[test]
-    fn the_same_events_give_the_same_answers(bytes in prop::collection::vec(any::<u8>(), 0..3_000)) {
+    fn the_same_events_give_the_same_replies(bytes in prop::collection::vec(any::<u8>(), 0..3_000)) {
         fuzz::events(&bytes);
     }
 }

@@ -1,4 +1,4 @@
-//! Semaphores: permits that are held for a while.
+//! Tests of semaphores: permits with deadlines.
 
 use super::check;
 
@@ -30,7 +30,7 @@ fn every_op_of_a_semaphore() {
         after 1
         c semaphore s state                   => 5/5 free, 0 held, 0 waiting
         a semaphore s release t4              => false
-        # Without an end it is held as long as its session lives.
+        # Without a time, permits are held until the session ends.
         a semaphore s acquire 5/5 hold 10     => t18
         a semaphore s extend t18              => true
         a object s inspect                    => semaphore v18: 0 of 5 permits free, 0 waiting; a holds 5 by t18 as it lives
@@ -43,7 +43,7 @@ fn every_op_of_a_semaphore() {
 }
 
 #[test]
-fn permits_that_make_no_sense() {
+fn invalid_permits_are_refused() {
     check(
         "
         a semaphore s acquire 0/5             => BadArgument(65536,0)
@@ -62,9 +62,9 @@ fn permits_that_make_no_sense() {
     );
 }
 
-/// Whoever wants many permits is not overtaken by those who want few.
+/// A request for many permits is not overtaken by requests for few.
 #[test]
-fn who_asks_first_is_served_first() {
+fn permits_are_granted_in_order() {
     check(
         "
         a semaphore s acquire 2/3             => t2
@@ -81,7 +81,7 @@ fn who_asks_first_is_served_first() {
 }
 
 #[test]
-fn a_request_that_times_out_lets_those_behind_it_through() {
+fn a_request_that_times_out_releases_those_behind_it() {
     check(
         "
         a semaphore s acquire 2/3             => t2
@@ -90,7 +90,7 @@ fn a_request_that_times_out_lets_those_behind_it_through() {
         d @100 semaphore s acquire 1/3
         after 10                              => b: Timeout | c: t9
         b retry                               => Timeout
-        # The second grant of one update has a token of its own.
+        # The second grant of one update has its own token.
         a semaphore s release t2              => true | d: t10
         e semaphore s acquire 1/3             => t12
         f @100 semaphore s acquire 2/3
@@ -103,7 +103,7 @@ fn a_request_that_times_out_lets_those_behind_it_through() {
 }
 
 #[test]
-fn many_may_be_served_by_one_update() {
+fn one_update_can_serve_many_requests() {
     check(
         "
         a semaphore s acquire 3/3             => t2
@@ -122,9 +122,9 @@ fn many_may_be_served_by_one_update() {
     );
 }
 
-/// How long a hold lasts is counted from the request, not from when it was served.
+/// The deadline of a hold counts from the request, not from the grant.
 #[test]
-fn a_hold_that_ends_in_line_is_never_served() {
+fn a_hold_that_ends_while_waiting_is_never_granted() {
     check(
         "
         a semaphore s acquire 1/1             => t2
@@ -143,7 +143,7 @@ fn a_hold_that_ends_in_line_is_never_served() {
 }
 
 #[test]
-fn a_retry_takes_its_place_in_line_and_no_other() {
+fn a_retry_keeps_its_position_in_the_queue() {
     check(
         "
         a semaphore s acquire 1/1             => t2
@@ -162,9 +162,9 @@ fn a_retry_takes_its_place_in_line_and_no_other() {
     );
 }
 
-/// What a session waits for and holds is given up at once, whatever comes first.
+/// A session that ends loses its waits and holds at once, in any order.
 #[test]
-fn a_session_that_ends_gives_everything_up_at_once() {
+fn a_session_that_ends_loses_everything_at_once() {
     check(
         "
         a semaphore s acquire 1/2             => t2
@@ -179,10 +179,9 @@ fn a_session_that_ends_gives_everything_up_at_once() {
     );
 }
 
-/// One request of a session stands in front of another of the same session, which its end would
-/// serve.
+/// The end of a request would release a later one of the same session, which must end first.
 #[test]
-fn a_session_may_stand_in_its_own_way() {
+fn a_session_that_ends_does_not_release_its_own_waits() {
     check(
         "
         a semaphore s acquire 1/2             => t2
@@ -197,7 +196,7 @@ fn a_session_may_stand_in_its_own_way() {
 }
 
 #[test]
-fn a_semaphore_that_is_deleted_keeps_nobody_and_nothing() {
+fn deleting_a_semaphore_ends_its_waits_and_holds() {
     check(
         "
         a semaphore s acquire 1/1 hold 50     => t2
@@ -207,7 +206,7 @@ fn a_semaphore_that_is_deleted_keeps_nobody_and_nothing() {
         a semaphore s release t2              => false
         after 1000
         census                                => 0 objects, 3 sessions, 0 waiters
-        # Another one of the same name, with other permits.
+        # A new semaphore with the same name and another number of permits.
         a semaphore s acquire 1/7             => t8
         a semaphore s release t2              => false
         a semaphore s state                   => 6/7 free, 1 held, 0 waiting
@@ -216,7 +215,7 @@ fn a_semaphore_that_is_deleted_keeps_nobody_and_nothing() {
 }
 
 #[test]
-fn standing_in_line_changes_no_version() {
+fn waiting_changes_no_version() {
     check(
         "
         a semaphore s acquire 1/1             => t2

@@ -1,4 +1,4 @@
-//! Sessions: an update is applied once, however often it is sent.
+//! Tests of sessions: an update takes effect exactly once, however often it is sent.
 
 use super::check;
 use alloc::format;
@@ -6,7 +6,7 @@ use alloc::string::String;
 use alloc::vec::Vec;
 
 #[test]
-fn a_retry_gets_the_first_answer() {
+fn a_retry_gets_the_first_reply() {
     check(
         "
         a counter c add 5        => 5
@@ -17,7 +17,7 @@ fn a_retry_gets_the_first_answer() {
         a retry                  => 5
         seq                      => 4
         a counter c get          => 7
-        # Acknowledged by the next update, it is forgotten.
+        # The next update acknowledges the first one, whose reply is removed.
         a counter c add 1        => 8
         a retry 1                => Stale(2,1)
         a retry 2                => 8
@@ -26,7 +26,7 @@ fn a_retry_gets_the_first_answer() {
 }
 
 #[test]
-fn an_answer_that_is_long_is_kept_as_well() {
+fn a_long_reply_is_kept_as_well() {
     check(
         "
         a cell c set x*1000      => 2
@@ -40,7 +40,7 @@ fn an_answer_that_is_long_is_kept_as_well() {
 }
 
 #[test]
-fn a_retry_of_one_that_waits_takes_its_place() {
+fn a_retry_of_a_waiting_request_takes_over_its_wait() {
     check(
         "
         a @100 latch l wait 1
@@ -50,7 +50,7 @@ fn a_retry_of_one_that_waits_takes_its_place() {
         census                   => 1 objects, 1 sessions, 1 waiters
         b latch l count p/1      => 0 | a': 0
         a retry                  => 0
-        # The same with a wait that ends: at the deadline of the first request.
+        # A retried wait still times out at the deadline of the first request.
         a @100 latch m wait 1
         after 60
         a reconnect
@@ -64,9 +64,9 @@ fn a_retry_of_one_that_waits_takes_its_place() {
     );
 }
 
-/// A refusal is not kept: the same request may be judged anew.
+/// A refusal is not kept: a retry is checked again.
 #[test]
-fn a_refused_request_may_be_sent_again() {
+fn a_refused_request_can_be_retried() {
     check(
         "
         a counter c set 9223372036854775807  => 9223372036854775807
@@ -83,7 +83,7 @@ fn a_refused_request_may_be_sent_again() {
 }
 
 #[test]
-fn numbers_are_acknowledged_upwards_only() {
+fn acknowledgements_only_go_up() {
     check(
         "
         a #0~0 counter c add 1   => Stale(1,0)
@@ -96,7 +96,7 @@ fn numbers_are_acknowledged_upwards_only() {
         a #5~5 counter c add 1   => 1
         a #7~1 counter c add 1   => 3
         a #6~6 counter c add 1   => Stale(7,6)
-        # As far as numbers go.
+        # The highest numbers.
         a #18446744073709551614~1 counter c add 1  => 4
         a #18446744073709551615~1 counter c add 1  => 5
         a #18446744073709551615~1 counter c add 1  => 5
@@ -106,7 +106,7 @@ fn numbers_are_acknowledged_upwards_only() {
 }
 
 #[test]
-fn the_window_has_an_end() {
+fn the_window_has_a_maximum() {
     check(
         "
         a #257~257 counter c add 1  => WindowExceeded(256,257)
@@ -121,9 +121,9 @@ fn the_window_has_an_end() {
     );
 }
 
-/// The memory of a session grows while requests come in any order, and nothing is mixed up.
+/// The ring of a session grows while requests arrive in any order.
 #[test]
-fn requests_of_a_window_may_come_in_any_order() {
+fn requests_of_a_window_may_arrive_in_any_order() {
     for stride in [1, 3, 5, 7, 11, 101] {
         let numbers: Vec<u32> = (0..128).map(|i| i * stride % 128 + 1).collect();
         let mut steps = String::new();
@@ -138,9 +138,9 @@ fn requests_of_a_window_may_come_in_any_order() {
     }
 }
 
-/// Answers with memory of their own survive when the ring they lie in grows.
+/// Replies on the heap survive when the ring grows.
 #[test]
-fn what_waits_and_what_is_long_survives_a_growing_window() {
+fn waits_and_long_replies_survive_a_growing_window() {
     check(
         "
         a @900 #2~2 latch l wait 1
@@ -159,9 +159,9 @@ fn what_waits_and_what_is_long_survives_a_growing_window() {
     );
 }
 
-/// Nobody can have the answer to a request that still waits.
+/// A client cannot acknowledge a request that still waits.
 #[test]
-fn what_still_waits_cannot_be_acknowledged() {
+fn a_waiting_request_cannot_be_acknowledged() {
     check(
         "
         a @900 latch l wait 1
@@ -176,7 +176,7 @@ fn what_still_waits_cannot_be_acknowledged() {
 }
 
 #[test]
-fn a_session_has_to_be_open() {
+fn a_session_must_be_open() {
     check(
         "
         a close                      => ok
@@ -195,7 +195,7 @@ fn a_session_has_to_be_open() {
     );
 }
 
-/// Copies of what it asked may still arrive, and must not find it new.
+/// Copies of its requests may still arrive, and must not be executed again.
 #[test]
 fn a_closed_session_is_not_opened_again_soon() {
     check(
@@ -234,7 +234,7 @@ fn opening_finding_and_closing_are_one_update_each() {
 }
 
 #[test]
-fn a_session_is_forgotten_after_its_silence() {
+fn an_unused_session_expires() {
     check(
         "
         a open ttl 100               => ok
@@ -242,7 +242,7 @@ fn a_session_is_forgotten_after_its_silence() {
         after 99
         a counter c add 1            => 2
         after 99
-        # What takes no effect a second time prolongs nothing, nor does what is refused.
+        # Retries and refused requests do not extend the session.
         a retry                      => 2
         a counter c multiply 9223372036854775807 => Overflow
         census                       => 1 objects, 1 sessions, 0 waiters
@@ -254,9 +254,9 @@ fn a_session_is_forgotten_after_its_silence() {
     );
 }
 
-/// What an old id remembered is gone, so it is not opened anew.
+/// The replies of an old id are gone, so the id is refused.
 #[test]
-fn an_id_that_is_too_old_is_not_opened() {
+fn an_old_id_is_refused() {
     check(
         "
         a open ttl 100               => ok
@@ -275,7 +275,7 @@ fn an_id_that_is_too_old_is_not_opened() {
 }
 
 #[test]
-fn a_session_that_ends_takes_back_what_it_waits_for() {
+fn a_session_that_ends_ends_its_waits() {
     check(
         "
         a open ttl 100               => ok
@@ -294,7 +294,7 @@ fn a_session_that_ends_takes_back_what_it_waits_for() {
     );
 }
 
-/// However late it is, and whichever was looked at first: a session that was used lives longer.
+/// Sessions expire in the order of their ends, even if the shard is called late.
 #[test]
 fn sessions_end_in_the_order_of_their_ends() {
     check(

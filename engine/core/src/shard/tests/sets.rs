@@ -1,4 +1,4 @@
-//! Sets: byte strings, each at most once, in their order.
+//! Tests of sets: byte strings, each at most once, in the order of their bytes.
 
 use super::check;
 
@@ -35,7 +35,7 @@ fn every_op_of_a_set() {
 }
 
 #[test]
-fn a_scan_of_a_set_goes_either_way() {
+fn a_scan_of_a_set_goes_in_both_directions() {
     check(
         r#"
         a set s add_all a b c d e     => 5
@@ -60,7 +60,7 @@ fn a_scan_of_a_set_goes_either_way() {
 }
 
 #[test]
-fn a_member_has_a_largest_size() {
+fn a_member_has_a_maximum_size() {
     check(
         r#"
         a set s add x*4097            => TooLarge(4096,4097)
@@ -75,7 +75,7 @@ fn a_member_has_a_largest_size() {
 }
 
 #[test]
-fn a_set_that_stays_as_it_is_keeps_its_version() {
+fn an_unchanged_set_keeps_its_version() {
     check(
         r#"
         a set s add x                 => true
@@ -90,9 +90,9 @@ fn a_set_that_stays_as_it_is_keeps_its_version() {
     );
 }
 
-/// A page of members goes on where the last one ended, whatever came and went.
+/// A page continues where the one before ended, whatever was inserted or removed in between.
 #[test]
-fn a_scan_goes_on_while_members_come_and_go() {
+fn a_scan_continues_while_members_change() {
     check(
         r#"
         a set s add_all b d f h       => 4

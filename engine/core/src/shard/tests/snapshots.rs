@@ -1,7 +1,7 @@
-//! Snapshots: what is restored goes on as if nothing had been.
+//! Tests of snapshots: a restored shard continues like the original.
 //!
-//! Every trial compares a restored copy as it goes. Here shards are replaced in the middle of things,
-//! and damaged snapshots are refused.
+//! Every trial compares a restored copy along the way. These tests replace a shard by its snapshot
+//! in the middle of a scenario, and damage snapshots.
 
 use alloc::sync::Arc;
 
@@ -27,7 +27,7 @@ fn an_empty_shard_is_restored() {
 }
 
 #[test]
-fn a_barrier_goes_on_with_the_parties_it_has() {
+fn a_barrier_keeps_its_parties() {
     check(
         "
         a @900 barrier g wait a/3 hold 500 loss drop
@@ -57,7 +57,7 @@ fn a_barrier_stays_broken() {
 }
 
 #[test]
-fn a_lock_is_held_and_waited_for() {
+fn a_lock_keeps_its_holder_and_its_waiters() {
     check(
         "
         a lock l acquire hold 50       => t2
@@ -77,7 +77,7 @@ fn a_lock_is_held_and_waited_for() {
 }
 
 #[test]
-fn a_semaphore_knows_what_it_gave_out() {
+fn a_semaphore_keeps_its_grants() {
     check(
         "
         a semaphore s acquire 2/5 hold 50     => t2
@@ -96,7 +96,7 @@ fn a_semaphore_knows_what_it_gave_out() {
 }
 
 #[test]
-fn what_is_claimed_comes_back() {
+fn claimed_items_still_return() {
     check(
         "
         a list l extend one two        => 2
@@ -117,7 +117,7 @@ fn what_is_claimed_comes_back() {
 }
 
 #[test]
-fn a_reduction_goes_on_in_the_middle_of_a_round() {
+fn a_reduction_continues_in_the_middle_of_a_round() {
     check(
         "
         c @900 reduction r give 2/3 5 sum f64:1e17
@@ -135,7 +135,7 @@ fn a_reduction_goes_on_in_the_middle_of_a_round() {
 }
 
 #[test]
-fn a_session_keeps_its_answers() {
+fn a_session_keeps_its_replies() {
     check(
         "
         a cell c set x*1000            => 2
@@ -161,7 +161,7 @@ fn a_session_keeps_its_answers() {
 }
 
 #[test]
-fn objects_end_when_they_were_to() {
+fn objects_keep_their_expiry_times() {
     check(
         r#"
         a named counter soon add 1     => 1
@@ -183,7 +183,7 @@ fn objects_end_when_they_were_to() {
 }
 
 #[test]
-fn quotas_are_used_as_much_as_before() {
+fn quotas_keep_their_usage() {
     check(
         r#"
         a scope quota job/ 2 0         => ok
@@ -200,7 +200,7 @@ fn quotas_are_used_as_much_as_before() {
 }
 
 #[test]
-fn watchers_go_on_watching() {
+fn watchers_keep_waiting() {
     check(
         "
         a @900 object c wait_newer 0
@@ -217,7 +217,7 @@ fn watchers_go_on_watching() {
 }
 
 #[test]
-fn whatever_else_there_is_stays() {
+fn all_other_kinds_keep_their_state() {
     check(
         r#"
         a flag f set true              => true
@@ -246,7 +246,7 @@ fn whatever_else_there_is_stays() {
     );
 }
 
-/// Something of everything.
+/// Steps that leave a state with every kind of object, wait and hold.
 const RICH: &str = r#"
     a counter c add 5
     a flag f set true
@@ -335,9 +335,9 @@ fn a_snapshot_is_of_one_shard_and_one_format() {
     assert_eq!(error, RestoreError::Format { ours: 1, theirs: 9 });
 }
 
-/// What length says is not believed: a few bytes do not make gigabytes.
+/// A few bytes with a large length do not allocate gigabytes.
 #[test]
-fn announced_lengths_are_not_believed() {
+fn announced_lengths_allocate_nothing() {
     let huge = [0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0x01];
     let state = snapshot_after(RICH);
     for at in 0..state.len() {
@@ -349,7 +349,7 @@ fn restore(state: &[u8]) -> Result<Shard, RestoreError> {
     Shard::new(SHARD, 9, Arc::new(Types::default())).restored(state)
 }
 
-/// If it is restored, it can go on to the end of all waits.
+/// If the snapshot is restored, the shard can run until all waits and sessions have ended.
 fn try_out(state: &[u8]) {
     let Ok(mut shard) = restore(state) else { return };
     shard.check_invariants();
@@ -366,9 +366,9 @@ impl Outbox for Nowhere {
     fn print(&mut self, _: ObjectId, _: Option<&str>, _: &str) {}
 }
 
-/// Otherwise there is less to damage than it seems.
+/// Otherwise the damage tests would cover less than they claim.
 #[test]
-fn there_is_something_of_everything() {
+fn the_damaged_snapshots_have_everything() {
     let shard = restore(&snapshot_after(RICH)).expect("a snapshot is one");
     let found = shard.census();
     assert_eq!((found.objects, found.sessions, found.waiters), (16, 2, 10), "{found:?}");

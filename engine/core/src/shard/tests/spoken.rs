@@ -1,8 +1,8 @@
-//! Ops and answers in words.
+//! Ops and replies as text.
 //!
-//! Text and elements can be long: `x*3` is `xxx`, `i64:1*3` is `i64:1,1,1`; `""` is empty. Where bytes
-//! are wanted, `i64:5` and `f64:1.5` are the eight of that number, and what is answered reads alike.
-//! A fencing token is written `t7`, or `t7.1` for the second grant of the shard's seventh update.
+//! Long text and elements are shortened: `x*3` is `xxx`, `i64:1*3` is `i64:1,1,1`; `""` is empty.
+//! As bytes, `i64:5` and `f64:1.5` are the eight bytes of the number, in ops and replies. A fencing
+//! token is `t7`, or `t7.1` for the second grant of the shard's seventh update.
 
 mod answers;
 mod ops;
@@ -20,7 +20,7 @@ use catena_protocol::{Elements, Scalar};
 pub(super) use self::answers::{answer, shown};
 pub(super) use self::ops::with_op;
 
-/// Numbers as they are written.
+/// Numbers as text.
 pub(super) enum Numbers {
     F64(Vec<f64>),
     F32(Vec<f32>),
@@ -46,7 +46,7 @@ impl Numbers {
         }
     }
 
-    /// The first one alone.
+    /// Returns the first number.
     fn scalar(&self) -> Scalar {
         match self {
             Numbers::F64(values) => Scalar::F64(values[0]),
@@ -66,7 +66,7 @@ fn parse_list<T: FromStr + Clone>(values: &str) -> Vec<T> {
     }
 }
 
-/// Elements in words.
+/// Formats elements.
 pub(super) fn numbers(elements: Elements<'_>) -> String {
     match elements {
         Elements::F64(values) => format!("f64:{}", list(values)),
@@ -84,7 +84,7 @@ fn list<T: ToString + PartialEq>(values: &[T]) -> String {
     }
 }
 
-/// `x*3` is `xxx`, and `""` nothing.
+/// Expands `x*3` to `xxx`, and `""` to the empty text.
 pub(super) fn text(word: &str) -> String {
     match word.split_once('*') {
         Some((part, times)) => match times.parse() {
@@ -96,7 +96,7 @@ pub(super) fn text(word: &str) -> String {
     }
 }
 
-/// Text, or the eight bytes of a number.
+/// Parses text, or a number as its eight bytes.
 pub(super) fn bytes(word: &str) -> Vec<u8> {
     match Numbers::parse(word) {
         Some(Numbers::I64(values)) if !values.is_empty() => values[0].to_le_bytes().to_vec(),
@@ -105,7 +105,7 @@ pub(super) fn bytes(word: &str) -> Vec<u8> {
     }
 }
 
-/// `t7.1`, or the bare number.
+/// Parses a token like `t7.1`, or a plain number.
 fn token(word: &str) -> u64 {
     let Some(grant) = word.strip_prefix('t') else { return number(word) };
     let (version, nth) = grant.split_once('.').unwrap_or((grant, "0"));

@@ -1,4 +1,4 @@
-//! Objects of types that the engine was not built with.
+//! Tests of user-defined types.
 
 use alloc::borrow::ToOwned;
 use alloc::format;
@@ -20,7 +20,7 @@ use crate::rehearse;
 use crate::shard::fuzz::trial::{SHARD, Sent, Trial};
 use crate::shard::{ConnId, RestoreError, Shard, Types};
 
-/// A number that stays below a hundred, and does what no type should when it is told to.
+/// A number of at most 100. Some ops make it misbehave.
 #[derive(Debug, Default)]
 struct Hundred {
     value: u64,
@@ -120,7 +120,7 @@ impl Object for Hundred {
     }
 }
 
-/// A type with the same ops.
+/// Another type with the same ops.
 #[derive(Debug, Default)]
 struct Other;
 
@@ -151,7 +151,7 @@ impl Object for Other {
     }
 }
 
-/// One client of a shard with both types.
+/// A client of a shard with both types.
 struct TypedClient {
     trial: Trial,
     number: u64,
@@ -190,7 +190,7 @@ impl TypedClient {
         )
     }
 
-    /// What the read says that everybody may ask.
+    /// Reads the value.
     fn value(&mut self) -> u64 {
         match self.read(&Ask::Get) {
             Ok(Some(HundredReply::Value(value))) => value,
@@ -202,7 +202,7 @@ impl TypedClient {
         self.inspect().0
     }
 
-    /// Version, bytes and the line about it.
+    /// Returns version, bytes and description.
     fn inspect(&mut self) -> (u64, u64, String) {
         self.send(Op::Object(ObjectOp::Inspect), |sent| {
             match Reply::decode(OpCode::ObjectInspect, sent[0].body.bytes()) {
@@ -236,7 +236,7 @@ impl TypedClient {
         look(&sent)
     }
 
-    /// Sends the last request again.
+    /// Retries the last request.
     fn again(&mut self) -> Result<Option<HundredReply>, Fault> {
         let (header, body) = self.last.as_ref().expect("there was a request");
         told::<Hundred>(&self.trial.request(ConnId(0), header, body))
@@ -249,9 +249,9 @@ fn args<T: UserType>(op: &T::Op) -> Vec<u8> {
     args
 }
 
-/// The only answer.
+/// Decodes the only reply.
 fn told<T: UserType>(sent: &[Sent]) -> Result<Option<T::Reply>, Fault> {
-    assert_eq!(sent.len(), 1, "one answer: {sent:?}");
+    assert_eq!(sent.len(), 1, "one reply: {sent:?}");
     let body = sent[0].body.bytes();
     if sent[0].status != Status::Ok {
         let Refusal::Fault(fault) = Refusal::decode(sent[0].status, body).expect("a refusal")
@@ -273,10 +273,10 @@ fn add(value: u64) -> Ask {
 }
 
 #[test]
-fn ops_are_checked_and_applied_and_answered() {
+fn ops_are_checked_and_applied() {
     let mut client = TypedClient::new();
     assert_eq!(client.value(), 0, "the object that nobody has changed");
-    assert_eq!(client.trial.census().objects, 0, "a read makes none");
+    assert_eq!(client.trial.census().objects, 0, "a read creates none");
     assert_eq!(client.update(&add(40)), Ok(Some(HundredReply::Value(40))));
     assert_eq!(client.update(&add(60)), Ok(Some(HundredReply::Value(100))));
     assert_eq!(client.value(), 100);
@@ -289,7 +289,7 @@ fn a_rejected_update_changes_nothing() {
     let mut client = TypedClient::new();
     let rejected = Err(Fault::expected(Status::Rejected, 100, 0));
     assert_eq!(client.update(&add(101)), rejected);
-    assert_eq!((client.trial.seq(), client.trial.census().objects), (1, 0), "not even made");
+    assert_eq!((client.trial.seq(), client.trial.census().objects), (1, 0), "nothing was created");
     client.update(&add(99)).expect("it fits");
     let (seq, before) = (client.trial.seq(), client.inspect());
     assert_eq!(client.update(&add(2)), rejected);
@@ -297,12 +297,12 @@ fn a_rejected_update_changes_nothing() {
     assert_eq!(
         client.update(&add(1)),
         Ok(Some(HundredReply::Value(100))),
-        "the number is not used up"
+        "a refusal does not use up the number"
     );
 }
 
 #[test]
-fn a_panic_before_the_update_is_answered_and_changes_nothing() {
+fn a_panic_before_the_update_changes_nothing() {
     let mut client = TypedClient::new();
     let panicked = Err(Fault::new(Status::Panicked));
     assert_eq!(client.update(&Ask::PanicInCheck), panicked);
@@ -348,7 +348,7 @@ fn types_are_not_confused() {
 }
 
 #[test]
-fn what_is_no_archive_of_an_op_is_refused() {
+fn malformed_archives_are_refused() {
     let mut client = TypedClient::new();
     client.update(&add(5)).expect("it fits");
     let good = args::<Hundred>(&add(5));
@@ -363,7 +363,7 @@ fn what_is_no_archive_of_an_op_is_refused() {
             UserOp::Read { type_id: 100, args: &args },
             UserOp::Update { type_id: 100, args: &args },
         ] {
-            // Some of them are another op; none may do harm.
+            // Some of them are other valid ops; none may cause a panic.
             match client.send(Op::User(op), told::<Hundred>) {
                 Ok(_) => {}
                 Err(Fault { status, .. }) => assert!(
@@ -376,9 +376,9 @@ fn what_is_no_archive_of_an_op_is_refused() {
 }
 
 #[test]
-fn a_retry_gets_the_same_answer() {
+fn a_retry_gets_the_same_reply() {
     let mut client = TypedClient::new();
-    // The observer compares the answers byte by byte; here, that they are not empty.
+    // The trial compares the replies byte by byte; this checks that they are not empty.
     for op in [add(1), Ask::Answer { len: 3, known: true }, Ask::Answer { len: 900, known: true }] {
         let first = client.update(&op);
         assert!(matches!(first, Ok(Some(_))), "{first:?}");
@@ -389,7 +389,7 @@ fn a_retry_gets_the_same_answer() {
 }
 
 #[test]
-fn what_is_answered_is_bounded() {
+fn replies_have_a_maximum_size() {
     let mut client = TypedClient::new();
     let most = u32::try_from(STORED_REPLY_BYTES_MAX).expect("it is small");
     let refused = client.update(&Ask::Answer { len: most, known: true });
@@ -401,14 +401,14 @@ fn what_is_answered_is_bounded() {
     );
     assert_eq!(client.value(), 1);
 
-    // Nobody could know.
+    // The length was not announced, so the update takes effect without its reply.
     let bytes_before = client.trial.census().bytes;
     assert_eq!(client.update(&Ask::Answer { len: 16 * most, known: false }), Ok(None));
-    assert_eq!(client.again(), Ok(None), "answered once and again");
-    assert_eq!(client.value(), 2, "done");
+    assert_eq!(client.again(), Ok(None), "a retry gets the same reply");
+    assert_eq!(client.value(), 2, "the update took effect");
     assert!(client.trial.census().bytes < bytes_before, "nothing of it is kept");
 
-    // A read keeps nothing, so it is bounded by the frame.
+    // The reply to a read is not stored, so only the frame limits it.
     let read = client.read(&Ask::Answer { len: 64 * most, known: true });
     assert!(
         matches!(read, Ok(Some(HundredReply::Bytes(bytes))) if bytes.len() == 64 * most as usize)
@@ -492,7 +492,7 @@ fn a_good_type_passes_the_rehearsal() {
     assert_eq!(ends[5], Ok(HundredReply::Bytes(vec![7; 9])));
 }
 
-/// A type that breaks the promise with this number.
+/// A type that breaks a promise, chosen by the number.
 #[derive(Default)]
 struct Liar<const HOW: u32> {
     value: u64,
@@ -507,7 +507,7 @@ impl<const HOW: u32> UserType for Liar<HOW> {
     type Reply = u64;
 }
 
-/// Not two of them are alike.
+/// Returns a random number.
 fn chance() -> u64 {
     use std::hash::{BuildHasher, RandomState};
     RandomState::new().hash_one(1)
@@ -567,15 +567,15 @@ fn a_rehearsal_tells_which_promise_is_broken() {
     }
     assert_eq!(rehearse::<Liar<0>>(&[1, 2]), [Ok(1), Ok(3)]);
     for (complaint, expected) in [
-        (complaint::<1>(), "op 1: what they answer:"),
-        (complaint::<2>(), "op 1: what they answer:"),
-        (complaint::<3>(), "op 2: what they answer:"),
-        (complaint::<4>(), "op 1: its state, which it says is unchanged:"),
-        (complaint::<5>(), "op 1: it answers 8 bytes, not 7 at most"),
-        (complaint::<6>(), "op 1: the memory they take:"),
-        (complaint::<7>(), "op 1: its state before and after a read:"),
+        (complaint::<1>(), "op 1: the replies differ:"),
+        (complaint::<2>(), "op 1: the replies differ:"),
+        (complaint::<3>(), "op 2: the replies differ:"),
+        (complaint::<4>(), "op 1: the state changes although it is reported unchanged:"),
+        (complaint::<5>(), "op 1: its reply has 8 bytes, `reply_bytes_max` is 7"),
+        (complaint::<6>(), "op 1: the results of `bytes` differ:"),
+        (complaint::<7>(), "op 1: a read changes the state:"),
         (complaint::<8>(), "cannot restore []"),
-        (complaint::<9>(), "op 1: its state and what that restores:"),
+        (complaint::<9>(), "op 1: the restored object has another snapshot:"),
     ] {
         assert!(complaint.contains(expected), "{complaint} is not {expected}");
     }
@@ -591,7 +591,7 @@ fn an_object_is_restored_if_its_type_is_known_and_takes_it() {
     assert_eq!(client.inspect(), before, "counted and described as before");
     assert_eq!(client.update(&add(60)), Ok(Some(HundredReply::Value(100))));
     client.trial.restore();
-    assert_eq!(client.again(), Ok(Some(HundredReply::Value(100))), "and answered once");
+    assert_eq!(client.again(), Ok(Some(HundredReply::Value(100))), "a retry gets its reply once");
     assert_eq!(client.update(&add(1)), Err(TOO_MANY.into()));
 
     let state = client.trial.snapshot();

@@ -1,4 +1,4 @@
-//! Vectors: rows × columns of numbers with a version.
+//! Tests of vectors: rows × columns of numbers with a version.
 
 use super::check;
 
@@ -122,7 +122,7 @@ fn a_vector_is_scaled_and_summed() {
         a vector v scale f32:3         => 5
         a vector v sum                 => f32:6
         a vector v dot f32:2,2         => f32:12
-        # In the order of the elements, since floats depend on it.
+        # Float sums are in the order of the elements.
         a vector v set 1 f64:1e16,1,-1e16,1 => 6
         a vector v sum                 => f64:1
         a vector v dot f64:1,1,1,1     => f64:1

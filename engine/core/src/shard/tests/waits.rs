@@ -1,4 +1,4 @@
-//! Waiting: a record that is answered exactly once.
+//! Tests of waits: every waiting request gets exactly one reply.
 
 use super::check;
 
@@ -58,7 +58,7 @@ fn what_is_deleted_keeps_nobody_waiting() {
         census                                      => 0 objects, 4 sessions, 0 waiters
         a retry                                     => Deleted
         after 1000
-        # Under the same name there is something new.
+        # New objects have the same names.
         d barrier l wait p/1                        => 0
         c reduction r give 0/1 9 sum i64:4          => round 9 i64:4
         ",
@@ -85,7 +85,7 @@ fn a_node_that_stops_answers_everybody_once() {
         c @900 #2~2 latch l wait 1
         shutdown                 => a: ShuttingDown | b: ShuttingDown | c: ShuttingDown
         shutdown
-        # Time passes while the last answers go out.
+        # Time passes while the last replies are sent.
         after 50
         census                   => 2 objects, 3 sessions, 2 waiters
         after 5000

@@ -17,7 +17,7 @@ use super::script::answers;
 use crate::shard::fuzz::trial::{Aligned, SHARD};
 use crate::shard::{ConnId, Moment, Outbox, Output, Shard, Time, Types};
 
-/// An update of a counter by a number, of one that may not be there, or is a flag.
+/// An update by a number of an object that is a counter, a flag, or absent.
 fn update() -> impl Strategy<Value = String> {
     let number = prop_oneof![-3_i64..4, Just(i64::MAX), Just(i64::MIN)];
     let ops = vec!["add", "fetch_add", "set", "swap", "multiply", "min", "max"];
@@ -59,7 +59,7 @@ proptest! {
         let whole: Vec<String> = core::iter::once(watcher).chain(quick.clone()).collect();
         let ((quick, seq), (whole, whole_seq)) = (answers(&quick), answers(&whole));
         prop_assert_eq!(&quick[..], &whole[1..]);
-        // The watcher opened a session and waits.
+        // The watcher's session and its wait are two updates.
         prop_assert_eq!(seq + 2, whole_seq);
     }
 }

@@ -1,4 +1,4 @@
-//! The twin of a barrier.
+//! The model of a barrier.
 
 use alloc::borrow::ToOwned;
 use alloc::collections::{BTreeMap, BTreeSet};
@@ -44,7 +44,7 @@ struct BarrierModel {
     arrived: BTreeMap<String, ArrivedModel>,
     missing: BTreeSet<String>,
     dropped: BTreeSet<String>,
-    /// Who waits in whose name, in the order they came.
+    /// Waiting requests and their parties, in the order of their arrival.
     parked: Vec<(Ticket, String)>,
     seats: SeatsModel,
     broken: Option<String>,
@@ -75,7 +75,7 @@ impl BarrierModel {
         format!("Timeout {}/{}{}", self.arrived.len(), self.needed(), self.missing())
     }
 
-    /// Tells all who wait, or those in one party's name.
+    /// Releases all waiting requests, or those of one party.
     fn let_go(&mut self, party: Option<&str>, answer: &str) -> Replies {
         let (gone, left) = core::mem::take(&mut self.parked)
             .into_iter()
@@ -162,7 +162,7 @@ impl BarrierModel {
         }
     }
 
-    /// A party that comes for a generation that is over.
+    /// A party arrives for a past generation.
     fn come_late(&mut self, session: u64, party: &str, hold_ms: u64, loss: &str) {
         if self.broken.is_some() {
             return;

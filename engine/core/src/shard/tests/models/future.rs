@@ -1,4 +1,4 @@
-//! The twin of a future.
+//! The model of a future.
 
 use alloc::borrow::ToOwned;
 use alloc::format;
@@ -28,7 +28,7 @@ fn future_ops() -> impl Strategy<Value = String> {
 
 #[derive(Default)]
 struct FutureModel {
-    /// What everybody is told, once it is known.
+    /// The reply to all waiting requests, once the future is completed.
     end: Option<String>,
     waiting: Vec<Ticket>,
 }

@@ -1,4 +1,4 @@
-//! What sessions hold, as the twins of lists, semaphores and locks see it.
+//! The holds of sessions, for the models of lists, semaphores and locks.
 
 use alloc::borrow::ToOwned;
 use alloc::format;
@@ -6,21 +6,21 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use proptest::prelude::*;
 
-/// Gives out holds.
+/// Creates holds and tokens.
 #[derive(Clone, Debug, Default)]
 pub(super) struct HoldsModel {
     now_ms: u64,
-    /// Where in the shard's order things stand.
+    /// The position of the current update in the shard's order.
     pub(super) version: u64,
     taken: u64,
-    /// All tokens there ever were, the last one at the end.
+    /// All tokens so far, the newest one last.
     tokens: Vec<String>,
 }
 
-/// For how long a session holds something.
+/// A hold of a session.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct HoldModel {
-    /// Of those that end at once, the one taken first does so first.
+    /// The order among holds that end at the same time.
     nth: u64,
     session: u64,
     ends_ms: Option<u64>,
@@ -31,20 +31,20 @@ impl HoldsModel {
         self.now_ms = now_ms;
     }
 
-    /// Holds for as long as the words say: `… hold 50`.
+    /// Creates a hold with the time in the words: `… hold 50`.
     pub(super) fn take(&mut self, session: u64, words: &[&str]) -> HoldModel {
         self.taken += 1;
         HoldModel { nth: self.taken, session, ends_ms: self.end(words) }
     }
 
-    /// When a hold ends that the words ask for.
+    /// Returns the deadline for the time in the words.
     pub(super) fn end(&self, words: &[&str]) -> Option<u64> {
         let [.., "hold", hold_ms] = *words else { return None };
         let hold_ms: u64 = hold_ms.parse().expect("a time");
         (hold_ms != 0).then_some(self.now_ms + hold_ms)
     }
 
-    /// The token of the `nth` grant of this update.
+    /// Returns the token of the `nth` grant of this update.
     pub(super) fn token(&mut self, nth: usize) -> String {
         let version = self.version;
         let token = if nth == 0 { format!("t{version}") } else { format!("t{version}.{nth}") };
@@ -52,7 +52,7 @@ impl HoldsModel {
         token
     }
 
-    /// Puts the last tokens for `TOKEN0` to `TOKEN3`.
+    /// Replaces `TOKEN0` to `TOKEN3` by the newest tokens.
     pub(super) fn fill(&self, words: &str) -> String {
         let mut words = words.to_owned();
         for back in 0..4 {
@@ -80,18 +80,18 @@ impl HoldModel {
         self.ends_ms
     }
 
-    /// Which of those that end does so first.
+    /// Returns the order in which holds end.
     pub(super) fn order(&self) -> (u64, u64) {
         (self.ends_ms.unwrap_or(u64::MAX), self.nth)
     }
 }
 
-/// `hold 50`, or for as long as the session lives.
+/// Generates `hold 50`, or `hold 0`, which lasts until the session ends.
 pub(super) fn terms() -> impl Strategy<Value = String> + Clone {
     prop_oneof![1 => Just(0_u64), 3 => 1..120_u64].prop_map(|ms| format!("hold {ms}"))
 }
 
-/// A token that was given out, or none that ever was.
+/// Generates a token of a grant, or one that was never granted.
 pub(super) fn token() -> impl Strategy<Value = String> + Clone {
     prop::sample::select(&["TOKEN0", "TOKEN0", "TOKEN1", "TOKEN2", "TOKEN3", "t1"][..])
         .prop_map(str::to_owned)

@@ -1,4 +1,4 @@
-//! The twin of a latch.
+//! The model of a latch.
 
 use alloc::borrow::ToOwned;
 use alloc::format;

@@ -1,4 +1,4 @@
-//! The twin of a list.
+//! The model of a list.
 
 use alloc::borrow::ToOwned;
 use alloc::format;
@@ -46,11 +46,11 @@ fn list_ops() -> impl Strategy<Value = String> {
 
 #[derive(Default)]
 struct ListModel {
-    /// As they are written.
+    /// Items as text.
     items: Vec<String>,
     /// Token, hold and item.
     claims: Vec<(String, HoldModel, String)>,
-    /// Who waits, and for how long whoever only borrows.
+    /// Waiting requests, with the holds of those that claim.
     line: Vec<(Ticket, Option<HoldModel>)>,
     holds: HoldsModel,
 }
@@ -83,7 +83,7 @@ impl ListModel {
         Some(self.claims.remove(at).2)
     }
 
-    /// Puts an item back to the front.
+    /// Returns an item to the front.
     fn put_back(&mut self, item: String) -> Replies {
         self.items.insert(0, item);
         self.serve()
@@ -95,7 +95,7 @@ impl ListModel {
         (before - self.items.len()).to_string()
     }
 
-    /// Answers and whom it lets go; no answer if it waits.
+    /// Returns the reply to an op, or `None` if it waits, and the replies to released requests.
     fn answer(
         &mut self,
         ticket: Ticket,

@@ -1,4 +1,4 @@
-//! The twin of a log.
+//! The model of a log.
 
 use alloc::borrow::ToOwned;
 use alloc::format;

@@ -1,4 +1,4 @@
-//! The twin of a map.
+//! The model of a map.
 
 use alloc::borrow::ToOwned;
 use alloc::collections::BTreeMap;
@@ -59,7 +59,7 @@ fn map_ops() -> impl Strategy<Value = String> {
     ]
 }
 
-/// Scans of these, from edge to edge.
+/// Generates scans of keys, values or entries, with various bounds.
 pub(super) fn scans(what: &'static str) -> impl Strategy<Value = String> {
     let edge = |words: &'static [&'static str]| {
         let key = prop::sample::select(&["a", "b", "c", "d", "\"\"", "bb"][..]);
@@ -74,7 +74,7 @@ pub(super) fn scans(what: &'static str) -> impl Strategy<Value = String> {
     )
 }
 
-/// The page of a scan of all entries.
+/// Returns the page of a scan over all entries.
 pub(super) fn page<'e>(entries: impl Iterator<Item = (&'e str, String)>, words: &[&str]) -> String {
     let edge = |word: &str| {
         let at = words.iter().position(|other| *other == word)?;
@@ -101,7 +101,7 @@ pub(super) fn page<'e>(entries: impl Iterator<Item = (&'e str, String)>, words: 
     format!("0:{}{more}", shown.collect::<String>())
 }
 
-/// Values by keys as they are written; the empty key is written `""`, which comes first as well.
+/// Values by keys as text; the empty key is `""`, which is the first one as well.
 #[derive(Clone, Default)]
 struct MapModel {
     entries: BTreeMap<String, Vec<u8>>,

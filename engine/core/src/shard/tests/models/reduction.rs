@@ -1,4 +1,4 @@
-//! The twin of a reduction.
+//! The model of a reduction.
 
 use alloc::borrow::ToOwned;
 use alloc::collections::{BTreeMap, BTreeSet};
@@ -28,7 +28,7 @@ fn reduction_ops() -> impl Strategy<Value = String> {
         12 => (-9..9_i32, -9..9_i32).prop_map(|(a, b)| format!("f64:{a}.1,{b}.7")),
         1 => Just("f64:1".to_owned()),
     ];
-    // Mostly what fits together, so that rounds get done.
+    // Arguments mostly match, so that rounds are completed.
     let parties = prop_oneof![20 => Just(3_u32), 1 => 0..5_u32];
     let round = prop_oneof![8 => Just("NOW-0"), 2 => Just("NOW-1"), 1 => Just("NOW+1")];
     let part = (0..4_u32, parties, round, op, numbers, seats::terms());
@@ -59,12 +59,12 @@ struct ReductionModel {
 #[derive(Default)]
 struct Progress {
     op: String,
-    /// What each seat contributed first.
+    /// The first contribution of each seat.
     given: BTreeMap<u32, Vec<f64>>,
-    /// Whose contributions come last.
+    /// Parties whose contributions are added last.
     skipped: BTreeSet<u32>,
     parked: Vec<Ticket>,
-    /// Which requests took the seats that are held.
+    /// The requests that took the held seats.
     takers: BTreeMap<u32, Ticket>,
 }
 
@@ -196,7 +196,7 @@ impl ReductionModel {
     }
 }
 
-/// A contribution in words.
+/// The words of a contribution.
 struct ContributionWords<'w> {
     party: u32,
     parties: u32,

@@ -1,4 +1,4 @@
-//! Who holds which seat, and until when, as the twins of barrier and reduction see it.
+//! The held seats, for the models of barriers and reductions.
 
 use alloc::borrow::ToOwned;
 use alloc::collections::BTreeMap;
@@ -13,7 +13,7 @@ use proptest::prelude::*;
 pub(super) struct SeatsModel {
     now_ms: u64,
     held: BTreeMap<String, SeatModel>,
-    /// How many there ever were: of those that end at once, the one taken first does so first.
+    /// The number of seats taken so far, which orders seats that end at the same time.
     taken: u64,
 }
 
@@ -29,7 +29,7 @@ impl SeatsModel {
         self.now_ms = now_ms;
     }
 
-    /// A party takes its seat as `hold 50 loss drop` says.
+    /// A party takes its seat with terms like `hold 50 loss drop`.
     pub(super) fn take(&mut self, party: &str, session: u64, hold_ms: u64, loss: &str) {
         if hold_ms == 0 && loss == "wait" {
             self.held.remove(party);
@@ -49,12 +49,12 @@ impl SeatsModel {
         self.held.clear();
     }
 
-    /// When the first one ends.
+    /// Returns when the first seat ends.
     pub(super) fn next_end(&self) -> Option<u64> {
         self.held.values().filter_map(|seat| seat.ends_ms).min()
     }
 
-    /// Ends the first one that ends, and answers whose it was.
+    /// Ends that seat. Returns its party.
     pub(super) fn end(&mut self) -> String {
         let dated = self.held.iter().filter_map(|(party, seat)| Some((seat.ends_ms?, seat, party)));
         let (_, _, party) =
@@ -64,7 +64,7 @@ impl SeatsModel {
         party
     }
 
-    /// Ends the last one that a session took, and answers whose it was.
+    /// Ends the newest seat of a session. Returns its party.
     pub(super) fn end_of(&mut self, session: u64) -> Option<String> {
         let held = self.held.iter().filter(|(_, seat)| seat.session == session);
         let party = held.max_by_key(|(_, seat)| seat.nth).map(|(party, _)| party.clone())?;
@@ -73,7 +73,7 @@ impl SeatsModel {
     }
 }
 
-/// How a seat is held, mostly as all others say: `LOSS-drop` is the policy agreed, or else that.
+/// Generates the terms of a seat: `LOSS-drop` is the agreed policy, or `drop` if there is none yet.
 pub(super) fn terms() -> impl Strategy<Value = String> {
     let hold_ms = prop_oneof![2 => Just(0_u64), 3 => 1..120_u64];
     let loss = prop::sample::select(&["wait", "drop", "drop", "break"][..]);
@@ -83,7 +83,7 @@ pub(super) fn terms() -> impl Strategy<Value = String> {
     })
 }
 
-/// Puts the policy agreed where the words leave it open.
+/// Replaces `LOSS-…` by the agreed policy.
 pub(super) fn agree(words: &str, loss: Option<&str>) -> String {
     words
         .split_whitespace()
@@ -92,13 +92,13 @@ pub(super) fn agree(words: &str, loss: Option<&str>) -> String {
         .join(" ")
 }
 
-/// The words of a seat's terms: how long, and what then.
+/// Returns the time and the policy of a seat's terms.
 pub(super) fn spoken<'w>(words: &[&'w str]) -> (u64, &'w str) {
     let [.., "hold", hold_ms, "loss", loss] = *words else { panic!("no terms: {words:?}") };
     (hold_ms.parse().expect("a time"), loss)
 }
 
-/// What a policy is on the wire.
+/// Returns the wire code of a policy.
 pub(super) fn loss_code(loss: &str) -> usize {
     ["wait", "drop", "break"].iter().position(|name| *name == loss).expect("a policy")
 }

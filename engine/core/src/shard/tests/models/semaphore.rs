@@ -1,4 +1,4 @@
-//! The twins of what is given out by permits: semaphore and lock.
+//! The models of semaphores and locks.
 
 use alloc::borrow::ToOwned;
 use alloc::format;
@@ -50,9 +50,9 @@ fn lock_ops() -> impl Strategy<Value = String> {
 #[derive(Default)]
 struct SemaphoreModel {
     permits: u32,
-    /// Token, hold and how many permits.
+    /// Token, hold and number of permits of each grant.
     granted: Vec<(String, HoldModel, u32)>,
-    /// Who waits for how many.
+    /// Waiting requests, with their numbers of permits.
     line: Vec<(Ticket, HoldModel, u32)>,
     holds: HoldsModel,
     let_through: Replies,
@@ -202,7 +202,7 @@ impl Model for SemaphoreModel {
     }
 }
 
-/// A semaphore of one.
+/// A semaphore with one permit.
 struct LockModel(SemaphoreModel);
 
 impl Default for LockModel {

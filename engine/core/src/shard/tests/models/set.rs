@@ -1,4 +1,4 @@
-//! The twin of a set.
+//! The model of a set.
 
 use alloc::borrow::ToOwned;
 use alloc::collections::BTreeSet;
@@ -33,7 +33,7 @@ fn set_ops() -> impl Strategy<Value = String> {
     ]
 }
 
-/// Members as they are written; the empty one is written `""`, which comes first as well.
+/// Members as text; the empty one is `""`, which is the first one as well.
 #[derive(Default)]
 struct SetModel(BTreeSet<String>);
 

@@ -1,4 +1,4 @@
-//! Twins of what is merely a value: counter, flag, cell, vector.
+//! Models of plain values: counter, flag, cell, vector.
 
 use alloc::borrow::ToOwned;
 use alloc::format;
@@ -188,7 +188,7 @@ impl Model for CellModel {
     }
 }
 
-/// `x*3` is `xxx`.
+/// Expands `x*3` to `xxx`.
 fn written(word: &str) -> String {
     match word.split_once('*') {
         Some((part, times)) => part.repeat(times.parse().expect("a number")),
@@ -206,7 +206,7 @@ fn shown(version: u64, text: &str) -> String {
     format!("v{version} {short}").trim_end().to_owned()
 }
 
-/// The version there is, or any.
+/// Generates the current version, or any other.
 fn versions() -> impl Strategy<Value = String> + Clone {
     prop_oneof![Just("VERSION".to_owned()), (0..200_u64).prop_map(|version| version.to_string())]
 }
@@ -293,7 +293,7 @@ impl VectorModel {
     }
 }
 
-/// Type and length.
+/// Returns type and length of elements.
 fn described(numbers: &Numbers) -> (u8, usize) {
     (numbers.elements().type_code(), numbers.elements().len())
 }

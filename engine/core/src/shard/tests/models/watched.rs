@@ -1,4 +1,4 @@
-//! The twin of a counter that is waited for, and that may end by itself.
+//! The model of a counter that is watched, and that may expire.
 
 use alloc::borrow::ToOwned;
 use alloc::format;
@@ -35,16 +35,16 @@ fn watched_ops() -> impl Strategy<Value = String> {
 #[derive(Default)]
 struct WatchedModel {
     now_ms: u64,
-    /// If there is such an object.
+    /// `None` if the object does not exist.
     value: Option<i64>,
     version: u64,
-    /// When it is deleted.
+    /// When the object expires.
     ends_ms: Option<u64>,
     waiting: Vec<(Ticket, u64)>,
 }
 
 impl WatchedModel {
-    /// Changes the object, and lets those go who have waited for that.
+    /// Changes the object, and releases its watchers.
     fn change(&mut self, value: i64, version: u64) -> Replies {
         (self.value, self.version) = (Some(value), version);
         let (due, later): (Vec<_>, Vec<_>) =

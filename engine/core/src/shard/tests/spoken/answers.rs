@@ -1,4 +1,4 @@
-//! What is answered, in words.
+//! Replies as text.
 
 use alloc::borrow::ToOwned;
 use alloc::format;
@@ -14,10 +14,10 @@ use catena_protocol::{
 use super::numbers;
 use crate::shard::fuzz::trial::Sent;
 
-/// An answer in words.
+/// Formats a reply.
 pub(in crate::shard::tests) fn answer(sent: &Sent) -> String {
     if sent.status == Status::Ok {
-        let code = OpCode::from_wire(sent.header.op).expect("only a known op is done");
+        let code = OpCode::from_wire(sent.header.op).expect("only a known op succeeds");
         return reply(&Reply::decode(code, sent.body.bytes()).expect("the reply of the op"));
     }
     match Refusal::decode(sent.status, sent.body.bytes()).expect("a refusal") {
@@ -26,7 +26,7 @@ pub(in crate::shard::tests) fn answer(sent: &Sent) -> String {
             format!("StaleToken({},{})", token(expected), token(got))
         }
         Refusal::Fault(Fault { status, expected, got }) => format!("{status:?}({expected},{got})"),
-        // Not every wait is for parties.
+        // Only some waits are for parties.
         Refusal::Timeout(Missing { parties: 0, .. }) => "Timeout".to_owned(),
         Refusal::Timeout(Missing { arrived, parties, names }) => {
             format!("Timeout {arrived}/{parties}{}", missing(&names))
@@ -85,9 +85,10 @@ fn reply(reply: &Reply<'_>) -> String {
     }
 }
 
-/// Bytes as text; eight that are none are a number, others are written out.
+/// Formats bytes as text; if they are not text, eight bytes as a number and others one by one.
 pub(in crate::shard::tests) fn shown(bytes: &[u8]) -> String {
-    /// Further from zero, and from the ends of the range, eight bytes are a float.
+    /// Eight bytes are an integer if it is nearer to 0, or to an end of the range, than this; else
+    /// a float.
     const INTS: i64 = 1 << 48;
     match core::str::from_utf8(bytes) {
         Ok("") => "\"\"".to_owned(),
@@ -105,7 +106,7 @@ pub(in crate::shard::tests) fn shown(bytes: &[u8]) -> String {
     }
 }
 
-/// Items behind spaces.
+/// Formats items, each after a space.
 fn listed(items: Items<'_>) -> String {
     items.iter().map(|item| format!(" {}", shown(item))).collect()
 }
@@ -186,7 +187,7 @@ fn missing(names: &[String]) -> String {
     }
 }
 
-/// `xxx…` is `x*30`.
+/// Shortens long repetitions to text like `x*30`.
 fn short(text: &str) -> String {
     match text.chars().next() {
         Some(first) if text.len() > 20 && text.chars().all(|other| other == first) => {
