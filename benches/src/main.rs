@@ -32,7 +32,7 @@ use std::io::Write;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use catena_engine::{Builder, Cluster, Engine, Heads, Location};
+use catena_engine::{Builder, Cluster, ClusterSettings, Engine, Heads, Location};
 use clap::{Parser, Subcommand};
 
 use crate::multiplied::Multiplied;
@@ -119,14 +119,18 @@ fn main() -> anyhow::Result<()> {
                 .spin(Duration::from_micros(spin))
                 .register::<Multiplied>();
             if let Some(record) = record {
-                let cluster = Cluster::at(record).create(true).node_name(node);
-                // Nobody fails here; on a busy machine one may be silent for long.
-                let cluster = cluster.lease_ms(900).suspect_ms(20_000);
-                // The load goes to one node, so that nothing else is measured than a chain.
-                let cluster = cluster.heads(Heads::One);
-                // As many shards as a node alone has.
-                builder =
-                    builder.shards(Builder::SHARDS_PER_CORE).cluster(cluster.replicas(replicas));
+                let cluster = Cluster::at(record).node_name(node).create(ClusterSettings {
+                    // As many shards as a node alone has.
+                    shards: Builder::SHARDS_PER_CORE,
+                    replicas,
+                    // The load goes to one node, so that nothing else is measured than a chain.
+                    heads: Heads::One,
+                    // Nobody fails here; on a busy machine one may be silent for long.
+                    lease_ms: 900,
+                    suspect_ms: 20_000,
+                    ..ClusterSettings::default()
+                });
+                builder = builder.cluster(cluster);
             }
             let engine = builder.start()?;
             announce(engine.addresses()[0].port())?;

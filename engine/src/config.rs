@@ -50,9 +50,6 @@ pub(crate) const RING_ENTRIES: u32 = 1_024;
 /// Commands the control thread may have under way to a core.
 pub(crate) const COMMANDS_MAX: usize = 16;
 
-/// Shards of a cluster whose founder was not told how many: enough for nodes of many cores.
-pub(crate) const CLUSTER_SHARDS: u32 = 64;
-
 /// How far the control port is below the first port for clients.
 pub(crate) const CONTROL_PORT_BELOW: u16 = 1;
 

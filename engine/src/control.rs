@@ -176,7 +176,7 @@ async fn live(
     };
     let looked = tokio::select! {
         looked = looked => looked,
-        () = plan.give_up.told() => Err(StartError::GivenUp),
+        () = plan.cancel.cancelled() => Err(StartError::Cancelled),
     };
     let (records, found) = match looked {
         Ok(looked) => looked,

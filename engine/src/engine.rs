@@ -31,11 +31,12 @@ use catena_location::Location;
 
 /// How a core waits for its sockets.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "program", derive(clap::ValueEnum))]
 pub enum Driver {
     /// io_uring, or epoll where the kernel refuses it.
     #[default]
     Auto,
-    /// io_uring or nothing.
+    /// io_uring; the node does not start where the kernel refuses it.
     IoUring,
     /// epoll.
     Epoll,
@@ -70,10 +71,10 @@ pub enum StartError {
     )]
     OpenNetwork(IpAddr),
     /// A number that a node cannot be started with.
-    #[error("{what} cannot be {got}: {expected}")]
+    #[error("{what} cannot be {got}: expected {expected}")]
     BadConfig {
         /// What was configured.
-        what: &'static str,
+        what: String,
         /// What it was set to.
         got: String,
         /// What it may be.
@@ -120,9 +121,9 @@ pub enum StartError {
         /// How long it was waited for.
         patience: Duration,
     },
-    /// Whoever started the node does not want it any more.
-    #[error("the node was told to stop while it looked for its cluster")]
-    GivenUp,
+    /// A [`CancelHandle`](crate::CancelHandle) ended the wait for the cluster.
+    #[error("the node was stopped before it found its cluster")]
+    Cancelled,
 }
 
 fn hint(source: &io::Error) -> &'static str {
@@ -193,8 +194,8 @@ impl Builder {
     /// How many shards the object space has: a power of two. Eight a core by default, rounded up. In a
     /// cluster its founder decides, by default for 64.
     #[must_use]
-    pub fn shards(mut self, shards: u32) -> Builder {
-        self.shards = Some(shards);
+    pub fn shards(mut self, shards: impl Into<Option<u32>>) -> Builder {
+        self.shards = shards.into();
         self
     }
 
@@ -237,24 +238,24 @@ impl Builder {
 
     /// Makes the node part of a cluster, whose nodes all hold the same. Without this it is alone.
     #[must_use]
-    pub fn cluster(mut self, cluster: Cluster) -> Builder {
-        self.cluster = Some(cluster);
+    pub fn cluster(mut self, cluster: impl Into<Option<Cluster>>) -> Builder {
+        self.cluster = cluster.into();
         self
     }
 
     /// Serves metrics for Prometheus over HTTP at this address, as `/metrics`, and `/health`. Port 0 lets
     /// the system choose: see [`Engine::metrics_address`].
     #[must_use]
-    pub fn metrics(mut self, address: SocketAddr) -> Builder {
-        self.metrics = Some(address);
+    pub fn metrics(mut self, address: impl Into<Option<SocketAddr>>) -> Builder {
+        self.metrics = address.into();
         self
     }
 
     /// Prints metrics for CloudWatch on the standard output, in embedded metric format, so often and when
     /// the node stops.
     #[must_use]
-    pub fn emf(mut self, every: Duration) -> Builder {
-        self.emf = Some(every);
+    pub fn emf(mut self, every: impl Into<Option<Duration>>) -> Builder {
+        self.emf = every.into();
         self
     }
 
@@ -344,15 +345,15 @@ impl Builder {
             check_network(address.ip(), self.insecure_network)?;
         }
         if self.emf.is_some_and(|every| every < Duration::from_secs(1)) {
-            let (got, expected) = (format!("{:?}", self.emf), "a second or more".to_owned());
-            return Err(StartError::BadConfig { what: "the time between metrics", got, expected });
+            let got = format!("{:?}", self.emf.unwrap_or_default());
+            return Err(bad_config("the time between metrics", got, "a second or more"));
         }
         let cpus = std::thread::available_parallelism().map_or(1, usize::from);
         if self.pin
             && let Some(cpu) = self.cores.iter().find(|cpu| !cpu_exists(**cpu))
         {
-            let expected = format!("this machine lets us use {cpus} cpus");
-            return Err(StartError::BadConfig { what: "cpu", got: cpu.to_string(), expected });
+            let expected = format!("one of the {cpus} cpus that this process may use");
+            return Err(bad_config("cpu", cpu, expected));
         }
         let cores = u16::try_from(self.cores.len()).unwrap_or(u16::MAX);
         if let Some((type_id, names)) = self.types.clash() {
@@ -360,8 +361,7 @@ impl Builder {
         }
         if self.spin > Duration::from_micros(SPIN_US_MAX) {
             let expected = format!("at most {SPIN_US_MAX} µs");
-            let got = format!("{:?}", self.spin);
-            return Err(StartError::BadConfig { what: "spin", got, expected });
+            return Err(bad_config("spin", format!("{:?}", self.spin), expected));
         }
         check_shards(self.shards.unwrap_or_else(|| shards_of(cores)), cores)?;
         Ok(cores)
@@ -370,10 +370,9 @@ impl Builder {
     fn address_of(&self, core: u16) -> Result<SocketAddr, StartError> {
         let mut address = self.listen;
         if address.port() != 0 {
-            let port = address.port().checked_add(core).ok_or(StartError::BadConfig {
-                what: "port",
-                got: address.port().to_string(),
-                expected: "one port per core, so the last has to be below 65536".to_owned(),
+            let port = address.port().checked_add(core).ok_or_else(|| {
+                let expected = "a port so far below 65536 that each core has one";
+                bad_config("port", address.port(), expected)
             })?;
             address.set_port(port);
         }
@@ -392,14 +391,21 @@ fn shards_of(cores: u16) -> u32 {
 
 fn check_shards(shards: u32, cores: u16) -> Result<ShardMap, StartError> {
     if cores == 0 || u32::from(cores) > shards {
-        let expected = format!("at least 1 and at most one a shard, {shards}");
-        return Err(StartError::BadConfig { what: "cores", got: cores.to_string(), expected });
+        let expected = format!("1 to {shards}, the number of shards");
+        return Err(bad_config("cores", cores, expected));
     }
-    ShardMap::new(shards, cores).ok_or_else(|| StartError::BadConfig {
-        what: "shards",
-        got: shards.to_string(),
-        expected: format!("a power of two up to {}", ShardMap::SHARDS_MAX),
+    ShardMap::new(shards, cores).ok_or_else(|| {
+        let expected = format!("a power of two up to {}", ShardMap::SHARDS_MAX);
+        bad_config("shards", shards, expected)
     })
+}
+
+fn bad_config(
+    what: &'static str,
+    got: impl std::fmt::Display,
+    expected: impl Into<String>,
+) -> StartError {
+    StartError::BadConfig { what: what.to_owned(), got: got.to_string(), expected: expected.into() }
 }
 
 /// A node on its way into a cluster.

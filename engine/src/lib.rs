@@ -38,12 +38,12 @@ mod io;
 mod metrics;
 mod register;
 
-pub use catena_core::chain::record::{Heads, OnTotalLoss};
+pub use catena_core::chain::record::{Heads, OnTotalLoss, Settings as ClusterSettings};
 pub use catena_core::objects::user::{BadSnapshot, Context, Object, Rejection};
 pub use catena_core::rehearse;
 pub use catena_location::{BadLocation, Location, S3Settings, Secret, SettingsError};
 pub use catena_protocol::{UserType, rkyv};
-pub use cluster::{Cluster, GiveUp};
+pub use cluster::{CancelHandle, Cluster};
 pub use engine::{Builder, Driver, Engine, StartError};
 pub use io::CoreCensus;
 pub use metrics::{Histogram, Latency, Metrics, OpCount};

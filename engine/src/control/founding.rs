@@ -32,23 +32,24 @@ pub(super) async fn look(records: &Records, plan: &ClusterPlan) -> Result<Found,
             source: Box::new(source),
         })?;
         if let Some((record, token)) = found {
-            if plan.founding.is_some() {
+            if plan.create.is_some() {
                 tracing::info!(
                     cluster = plan.cluster,
                     epoch = record.epoch,
-                    shards = record.shards,
-                    replicas = record.rf,
+                    shards = record.settings.shards,
+                    replicas = record.settings.replicas,
                     "the cluster exists: joining it, and what it was to be founded with is not used",
                 );
             }
-            let (shards, reading) = (record.shards, Reading::Record(Box::new(record), token));
+            let (shards, reading) =
+                (record.settings.shards, Reading::Record(Box::new(record), token));
             return Ok(Found { shards, reading, founding: None });
         }
-        if let Some(settings) = &plan.founding {
+        if let Some(settings) = &plan.create {
             let founding = Some(settings.clone());
             return Ok(Found { shards: settings.shards, reading: Reading::Empty, founding });
         }
-        let patience = plan.patience;
+        let patience = plan.join_timeout;
         if started.elapsed() >= patience {
             return Err(StartError::NoCluster {
                 cluster: plan.cluster.clone(),

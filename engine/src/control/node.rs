@@ -230,7 +230,7 @@ impl Node {
         }
         self.stopping = Some(self.clock.now().plus_ms(LEAVE_MS_MAX));
         if self.is_alone() {
-            let then = match self.record.as_ref().map(|record| record.on_total_loss) {
+            let then = match self.record.as_ref().map(|record| record.settings.on_total_loss) {
                 Some(OnTotalLoss::Empty) => "the next node that starts begins anew",
                 Some(OnTotalLoss::Halt) | None => "the cluster stays down",
             };
@@ -340,11 +340,11 @@ impl Node {
         let now = self.clock.now();
         what(member, now, &mut actions);
         if let Some(record) = member.record() {
-            if record.shards != self.shards {
+            if record.settings.shards != self.shards {
                 return Err(format!(
                     "the cluster {:?} has {} shards, and this node was started for {}: start it \
                      again, and it will go by the record",
-                    self.cluster, record.shards, self.shards
+                    self.cluster, record.settings.shards, self.shards
                 ));
             }
             if self.record.as_ref().is_none_or(|known| !Arc::ptr_eq(known, record)) {

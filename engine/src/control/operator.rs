@@ -113,8 +113,8 @@ impl Node {
             cluster: self.cluster.clone(),
             engine: concat!("catena-engine ", env!("CARGO_PKG_VERSION")).to_owned(),
             epoch: self.record.as_ref().map_or(0, |record| record.epoch),
-            replicas: self.record.as_ref().map_or(0, |record| record.rf),
-            min_members: self.record.as_ref().map_or(0, |record| record.min_members),
+            replicas: self.record.as_ref().map_or(0, |record| record.settings.replicas),
+            min_members: self.record.as_ref().map_or(0, |record| record.settings.min_members),
             register_trouble: self.records.trouble(),
             members: self.members(now),
             ..NodeStatus::default()

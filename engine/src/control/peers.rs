@@ -128,7 +128,7 @@ impl Node {
 const GONE_FAILURES: u32 = 3;
 
 fn suspect_ms(record: Option<&Arc<Record>>) -> u32 {
-    record.map_or(Settings::default().suspect_ms, |record| record.suspect_ms)
+    record.map_or(Settings::default().suspect_ms, |record| record.settings.suspect_ms)
 }
 
 /// What to do about a refusal.

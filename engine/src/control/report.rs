@@ -59,7 +59,7 @@ impl Reporter {
                 name(*learner),
             ),
             Report::TotalLoss => {
-                let then = match record.map(|record| record.on_total_loss) {
+                let then = match record.map(|record| record.settings.on_total_loss) {
                     Some(OnTotalLoss::Empty) => {
                         "This node takes their place, empty, as the cluster was founded to do"
                     }

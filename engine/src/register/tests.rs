@@ -20,12 +20,11 @@ use faulty::{Careless, Faults, Faulty, Memory};
 
 /// The first record of a cluster, as a node of this number would write it.
 fn founding(cluster: &str, founder: u128) -> Record {
-    let settings = Settings { cluster: cluster.into(), ..Settings::default() };
     let address = ([127, 0, 0, 1], 1).into();
     let info =
         NodeInfo { name: format!("n{founder}"), peer: address, clients: vec![address], az: None };
     let founders = BTreeMap::from([(NodeId(founder), info)]);
-    Record::create(&settings, founders, NodeId(founder), ChangeId(founder))
+    Record::create(cluster, &Settings::default(), founders, NodeId(founder), ChangeId(founder))
         .expect("a record that makes sense")
 }
 

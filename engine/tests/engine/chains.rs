@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use catena_core::chain::record::{ChangeKind, Heads, NodeId};
-use catena_engine::Engine;
+use catena_core::chain::record::{ChangeKind, NodeId};
+use catena_engine::{ClusterSettings, Engine, Heads};
 use catena_protocol::operator::{NodeStatus, Reply as Answer, Request};
 use catena_protocol::{ObjectId, Reply, ShardId, ShardMap, Status};
 
@@ -33,8 +33,9 @@ fn chain<const N: usize>(place: &Place, names: [&str; N]) -> [Engine; N] {
     let replicas = u32::try_from(N).expect("few");
     let mut count = 0;
     names.map(|name| {
-        let cluster = place.cluster().node_name(name).create(true).replicas(replicas);
-        let cluster = cluster.heads(Heads::One);
+        let settings =
+            ClusterSettings { replicas, heads: Heads::One, ..ClusterSettings::default() };
+        let cluster = place.cluster().node_name(name).create(settings);
         let builder = Engine::builder().cores(count % 2 + 1).shards(8).cluster(cluster);
         let engine = builder.start().expect("it starts");
         count += 1;
@@ -123,8 +124,9 @@ fn two_nodes_hold_the_same() {
 fn of_several_that_would_found_a_cluster_one_does() {
     let place = Place::new();
     let builders = ["node-a", "node-b", "node-c"].map(|name| {
-        let cluster = place.cluster().node_name(name).create(true).replicas(3);
-        Engine::builder().shards(8).cluster(cluster.heads(Heads::One))
+        let settings =
+            ClusterSettings { replicas: 3, heads: Heads::One, ..ClusterSettings::default() };
+        Engine::builder().shards(8).cluster(place.cluster().node_name(name).create(settings))
     });
     let engines = std::thread::scope(|scope| {
         let starting = builders.map(|builder| scope.spawn(|| builder.start()));
@@ -227,7 +229,9 @@ fn wait_spread(engines: &[&Engine]) {
 fn heads_are_spread_and_chains_lined_up_for_whoever_joins() {
     let place = Place::new();
     let start = |name| {
-        let cluster = place.cluster().node_name(name).create(true).replicas(3).min_members(1);
+        let settings =
+            ClusterSettings { replicas: 3, min_members: 1, ..ClusterSettings::default() };
+        let cluster = place.cluster().node_name(name).create(settings);
         Engine::builder().cores(2).shards(8).cluster(cluster).start().expect("it starts")
     };
     let a = start("node-a");
@@ -378,7 +382,8 @@ fn nodes_meet_in_s3_though_answers_get_lost() {
     };
     let node = |name: &str| {
         let location = "s3://bucket/clusters".parse().expect("a location");
-        let cluster = Cluster::at(location).s3(settings.clone()).node_name(name).create(true);
+        let cluster = Cluster::at(location).s3(settings.clone()).node_name(name);
+        let cluster = cluster.create(ClusterSettings::default());
         Engine::builder().shards(8).cluster(cluster).start().expect("it starts")
     };
     store.fail_puts([Fault::LoseReply]);

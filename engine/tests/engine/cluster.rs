@@ -1,13 +1,13 @@
 //! Nodes of a cluster: how it is founded, who is let in at the control port, and what operators see.
 
 use std::collections::BTreeMap;
-use std::net::{SocketAddr, TcpListener};
+use std::net::{IpAddr, SocketAddr, TcpListener};
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use catena_core::chain::member::PeerMessage;
-use catena_core::chain::record::{ChangeId, NodeId, NodeInfo, Record, Settings};
-use catena_engine::{Builder, Cluster, Engine, StartError};
+use catena_core::chain::record::{ChangeId, NodeId, NodeInfo, Record};
+use catena_engine::{Builder, Cluster, ClusterSettings, Engine, StartError};
 use catena_protocol::operator::{NodeStatus, Reply, Request};
 use catena_protocol::peer::PeerHello;
 use catena_protocol::{Fault, FrameKind, Header, Refusal, Status, frame};
@@ -28,7 +28,8 @@ impl Place {
     }
 
     pub(crate) fn cluster(&self) -> Cluster {
-        Cluster::at(self.url().parse().expect("a location")).patience(Duration::from_millis(100))
+        Cluster::at(self.url().parse().expect("a location"))
+            .join_timeout(Duration::from_millis(100))
     }
 
     /// A node of two cores, which is going to be called that.
@@ -38,7 +39,7 @@ impl Place {
 
     /// A node that founds the cluster.
     pub(crate) fn founder(&self, name: &str) -> Builder {
-        let cluster = self.cluster().node_name(name).create(true);
+        let cluster = self.cluster().node_name(name).create(ClusterSettings::default());
         Engine::builder().cores(2).shards(8).cluster(cluster)
     }
 
@@ -67,11 +68,11 @@ const OTHER: NodeId = NodeId(7);
 
 /// A record of epoch 1 with [`OTHER`] as its only member.
 fn record_of_other(address: SocketAddr) -> Record {
-    let settings = Settings { shards: 8, ..Settings::default() };
+    let settings = ClusterSettings { shards: 8, ..ClusterSettings::default() };
     let nowhere = ([127, 0, 0, 1], 1).into();
     let info = NodeInfo { name: "other".into(), peer: address, clients: vec![nowhere], az: None };
     let founders = BTreeMap::from([(OTHER, info)]);
-    Record::create(&settings, founders, OTHER, ChangeId(1)).expect("a record")
+    Record::create("catena", &settings, founders, OTHER, ChangeId(1)).expect("a record")
 }
 
 pub(crate) fn control(engine: &Engine) -> SocketAddr {
@@ -189,7 +190,7 @@ fn a_node_founds_a_cluster() {
     let info = &record.nodes[&life(&engine)];
     assert_eq!((&*info.name, info.peer, &info.az), ("node-a", control(&engine), &None));
     assert_eq!(info.clients, engine.addresses());
-    assert_eq!((record.epoch, record.shards, record.rf), (1, 8, 2));
+    assert_eq!((record.epoch, record.settings.shards, record.settings.replicas), (1, 8, 2));
 }
 
 #[test]
@@ -205,7 +206,7 @@ fn without_anybody_who_founds_it_there_is_no_cluster() {
 #[test]
 fn a_node_waits_for_the_one_that_founds_the_cluster() {
     let place = Place::new();
-    let patient = place.cluster().node_name("node-b").patience(GUARD);
+    let patient = place.cluster().node_name("node-b").join_timeout(GUARD);
     let (early, founder) = std::thread::scope(|scope| {
         let early = scope.spawn(|| Engine::builder().cluster(patient).start());
         let founder = place.founder("node-a").start().expect("it starts");
@@ -223,13 +224,16 @@ fn a_register_that_cannot_be_used_is_said_at_once() {
     let file = place.0.path().join("file");
     std::fs::write(&file, "").expect("a file");
     let below = format!("file://{}", file.display()).parse().expect("a location");
-    let error = Engine::builder().cluster(Cluster::at(below).create(true)).start();
+    let error =
+        Engine::builder().cluster(Cluster::at(below).create(ClusterSettings::default())).start();
     let text = error.expect_err("a file is no directory").to_string();
     assert!(text.starts_with("cannot use the cluster's register at file://"), "{text}");
     assert!(text.contains("cannot open"), "{text}");
 
     // Somebody copied a record.
-    let other = place.founder("node-a").cluster(place.cluster().name("other").create(true));
+    let other = place
+        .founder("node-a")
+        .cluster(place.cluster().name("other").create(ClusterSettings::default()));
     let other = other.start().expect("it starts");
     Operator::at(control(&other)).wait(|status| status.epoch == 1);
     let record = std::fs::read(place.path("other")).expect("a record");
@@ -248,7 +252,8 @@ fn a_register_that_cannot_be_used_is_said_at_once() {
 fn clusters_of_several_names_share_a_place() {
     let place = Place::new();
     let one = place.founder("node-a").start().expect("it starts");
-    let cluster = place.cluster().name("second").node_name("node-b").create(true);
+    let cluster =
+        place.cluster().name("second").node_name("node-b").create(ClusterSettings::default());
     let two = Engine::builder().shards(16).cluster(cluster).start().expect("it starts");
     for (engine, name, shards) in [(&one, "catena", 8), (&two, "second", 16)] {
         let status = Operator::at(control(engine)).wait(|status| status.epoch == 1);
@@ -271,7 +276,7 @@ fn a_cluster_takes_a_core_for_each_shard_at_most() {
 fn addresses_of_other_machines_have_to_be_allowed_and_known() {
     let place = Place::new();
     let wide: SocketAddr = ([0, 0, 0, 0], 0).into();
-    let cluster = place.cluster().create(true);
+    let cluster = place.cluster().create(ClusterSettings::default());
     let refusals = [
         (Engine::builder().cluster(cluster.clone().control(wide)), "does not encrypt"),
         (Engine::builder().listen(wide).insecure_network(true).cluster(cluster), "--advertise"),
@@ -280,7 +285,8 @@ fn addresses_of_other_machines_have_to_be_allowed_and_known() {
         let text = builder.start().expect_err(expected).to_string();
         assert!(text.contains(expected), "`{text}` says nothing of `{expected}`");
     }
-    let cluster = place.cluster().create(true).control(wide).advertise([127, 0, 0, 1].into());
+    let cluster = place.cluster().create(ClusterSettings::default());
+    let cluster = cluster.control(wide).advertise(IpAddr::from([127, 0, 0, 1]));
     let builder = Engine::builder().listen(wide).insecure_network(true).cluster(cluster);
     let engine = builder.start().expect("it starts");
     let status = Operator::at(([127, 0, 0, 1], control(&engine).port()).into())
@@ -535,7 +541,7 @@ fn a_node_goes_by_the_shards_that_it_was_started_for() {
     let (mut wire, _) = next_peer(&listener);
     welcome(&mut wire);
     let mut other = record.bumped(OTHER, "a test", ChangeId(2)).expect("a record");
-    other.shards = 4;
+    other.settings.shards = 4;
     other.chains.truncate(4);
     wire.send(&message(&PeerMessage::Config(Box::new(other))));
     let error = engine.wait().expect_err("it has the wrong shards");

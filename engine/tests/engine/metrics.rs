@@ -5,7 +5,7 @@ use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
 
-use catena_engine::{Engine, Heads, Metrics};
+use catena_engine::{ClusterSettings, Engine, Heads, Metrics};
 use catena_protocol::op::{CellOp, LatchOp};
 use catena_protocol::{
     FrameKind, Header, Kind, ObjectId, Op, Reply, ShardId, ShardMap, Status, frame,
@@ -220,8 +220,13 @@ fn ops_of(metrics: &Metrics, kind: Kind) -> u64 {
 fn a_chain_tells_its_epoch_and_how_far_it_is_behind() {
     let place = Place::new();
     // Nobody is suspected while the test holds it up.
-    let cluster = place.cluster().node_name("node-a").create(true);
-    let cluster = cluster.suspect_ms(60_000).lease_ms(300).heads(Heads::One);
+    let settings = ClusterSettings {
+        suspect_ms: 60_000,
+        lease_ms: 300,
+        heads: Heads::One,
+        ..ClusterSettings::default()
+    };
+    let cluster = place.cluster().node_name("node-a").create(settings);
     let builder = Engine::builder().cores(2).shards(8).cluster(cluster).metrics(ANY_PORT);
     let head = builder.start().expect("it starts");
     let tail = Process::with(&place, "node-b", &["--metrics", "127.0.0.1:0"]);

@@ -155,11 +155,7 @@ impl Member {
         let mut ids = ChangeIds::new(change_seed);
         if let Some(settings) = &founding {
             let founders = BTreeMap::from([(me, info.clone())]);
-            let record = Record::create(settings, founders, me, ids.fresh())?;
-            let (expected, got) = (cluster.clone(), record.cluster);
-            if expected != got {
-                return Err(RecordError::Nonsense { what: "the cluster to found", expected, got });
-            }
+            Record::create(&cluster, settings, founders, me, ids.fresh())?;
         }
         Ok(Member {
             me,

@@ -210,6 +210,9 @@ const REGISTER_PATIENCE_US: u64 = 2_000_000;
 /// Updates stand still for so long before it is called a stall.
 const STALL_US: u64 = 2_000_000;
 
+/// The name of the one cluster.
+const CLUSTER: &str = "catena";
+
 impl World {
     pub(super) fn new(seed: u64, rules: Rules, printed: bool) -> World {
         let mut random = Random::new(seed);
@@ -218,12 +221,13 @@ impl World {
         let ids: Vec<NodeId> = (0..founders).map(|_| NodeId(random.wide())).collect();
         let settings = Settings {
             shards: swarm.shards,
-            rf: swarm.rf,
+            replicas: swarm.rf,
+            min_members: 1,
             heads: swarm.heads,
             ..Settings::default()
         };
         let infos = ids.iter().enumerate().map(|(slot, id)| (*id, info(slot))).collect();
-        let record = Record::create(&settings, infos, ids[0], ChangeId(random.wide()))
+        let record = Record::create(CLUSTER, &settings, infos, ids[0], ChangeId(random.wide()))
             .expect("the settings make sense");
         let clients: Vec<Client> =
             (0..swarm.clients).map(|id| Client::new(id, random.fork(), &swarm)).collect();

@@ -37,7 +37,7 @@ impl Grants {
     /// Promises something to a member that asks.
     pub(super) fn give(&mut self, now: Time, to: NodeId, record: &Record) {
         self.given.retain(|_, grant| now < grant.until);
-        let until = now.plus_ms(record.lease_ms);
+        let until = now.plus_ms(record.settings.lease_ms);
         self.given.insert(to, Grant { epoch: record.epoch, until });
     }
 
@@ -70,7 +70,7 @@ impl Grants {
 
     /// The node may have promised anything to anybody until now.
     pub(super) fn imply(&mut self, now: Time, record: &Record) {
-        self.implied_until = now.plus_ms(record.lease_ms);
+        self.implied_until = now.plus_ms(record.settings.lease_ms);
     }
 
     /// When nobody rests on a promise of an older epoch any more.
@@ -105,7 +105,7 @@ impl Grants {
 
 /// How long a holder takes a promise for, in microseconds of its own clock: see 1 above.
 pub(super) fn held_us(record: &Record, rules: &Rules) -> u64 {
-    let lease_us = u64::from(record.lease_ms) * 1_000;
-    let drift = u64::from(record.drift_ppm);
+    let lease_us = u64::from(record.settings.lease_ms) * 1_000;
+    let drift = u64::from(record.settings.drift_ppm);
     if rules.drift() { lease_us * (1_000_000 - drift) / (1_000_000 + drift) } else { lease_us }
 }

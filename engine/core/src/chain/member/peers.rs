@@ -137,7 +137,7 @@ impl Peers {
     pub(super) fn judge(&mut self, now: Time, record: &Record, due: &mut Due) -> Vec<Suspect> {
         let mut fresh = Vec::new();
         for (node, peer) in &mut self.peers {
-            let silent_at = peer.heard.plus_ms(record.suspect_ms);
+            let silent_at = peer.heard.plus_ms(record.settings.suspect_ms);
             due.at(silent_at);
             let stalled_until =
                 peer.stalled.map_or(Time::default(), |(then, _)| then.plus_ms(STALL_MS));
@@ -185,12 +185,12 @@ impl Peers {
             let wait_ms = match why {
                 Suspicion::Operator | Suspicion::Behind => 0,
                 // Who hears nobody is more likely the one that failed.
-                _ if lonely => rank(me, node, record) * RANK_MS + record.suspect_ms,
+                _ if lonely => rank(me, node, record) * RANK_MS + record.settings.suspect_ms,
                 // Every member before the one that is stuck sees a stall: the last of them knows.
                 Suspicion::Stalled => {
                     let stalled = self.peers.get(&node).and_then(|peer| peer.stalled);
                     let behind = stalled.map_or(0, |(_, behind)| behind);
-                    rank(me, node, record) * RANK_MS + behind * record.suspect_ms
+                    rank(me, node, record) * RANK_MS + behind * record.settings.suspect_ms
                 }
                 Suspicion::Silent | Suspicion::LinkDown | Suspicion::Leaving => {
                     rank(me, node, record) * RANK_MS

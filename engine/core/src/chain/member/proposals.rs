@@ -188,7 +188,7 @@ impl Member {
             return;
         };
         let founders = BTreeMap::from([(self.me, self.info.clone())]);
-        let record = Record::create(&settings, founders, self.me, self.ids.fresh())
+        let record = Record::create(&self.cluster, &settings, founders, self.me, self.ids.fresh())
             .expect("settings were checked when the node was made");
         self.proposal = Some(Proposal::new(Arc::new(record), None));
         self.report_proposal(out);
@@ -199,7 +199,7 @@ impl Member {
         let Some(since) = self.lost_since(due, out) else {
             return;
         };
-        if record.on_total_loss == OnTotalLoss::Halt || self.teacher.is_some() {
+        if record.settings.on_total_loss == OnTotalLoss::Halt || self.teacher.is_some() {
             return;
         }
         if !self.reads.has_answered_since(since) {

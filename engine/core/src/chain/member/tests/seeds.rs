@@ -74,9 +74,9 @@ pub(super) fn is_harmed(seed: u64, rules: Rules) -> bool {
 fn random_world(seed: u64, rules: Rules) -> World {
     let mut chance = Chance::new(seed ^ 0x5eed);
     let nodes = chance.pick(&[2, 3, 3, 4]);
-    let rf = chance.pick(&[2, 3, 3]);
+    let replicas = chance.pick(&[2, 3, 3]);
     let heads = chance.pick(&[Heads::Spread, Heads::Spread, Heads::One]);
-    let settings = Settings { rf, heads, ..settings() };
+    let settings = Settings { replicas, heads, ..settings() };
     let drift = i64::from(settings.drift_ppm);
     let mut world = World::new(seed, settings, rules);
     for name in ('a'..).take(nodes) {

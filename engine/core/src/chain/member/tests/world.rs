@@ -324,7 +324,7 @@ impl World {
                 clients: vec![address(port + 100)],
                 az: None,
             },
-            cluster: self.settings.cluster.clone(),
+            cluster: "catena".into(),
             founding: founds.then(|| self.settings.clone()),
             change_seed: (node.id.0 << 32) | (u128::from(node.lives) << 20),
             removals: node.removals,
