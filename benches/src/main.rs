@@ -137,7 +137,7 @@ fn main() -> anyhow::Result<()> {
             if count_allocations {
                 return allocations::answer();
             }
-            engine.wait().map_err(anyhow::Error::msg)
+            Ok(engine.wait()?)
         }
         Command::Echo { kind } => {
             let listener = std::net::TcpListener::bind(("127.0.0.1", 0))?;

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use tokio::sync::Notify;
 
-use crate::config::{CONTROL_PORT_BELOW, RECORD_WAIT_MS};
-use crate::engine::StartError;
+use crate::config::{CONTROL_PORT_BELOW, JOIN_TIMEOUT_MS};
+use crate::error::StartError;
 use catena_core::chain::record::{
     LABEL_BYTES_MAX, NodeInfo, PATH_PART, RecordError, Settings, is_path_part,
 };
@@ -59,10 +59,10 @@ impl CancelHandle {
 }
 
 impl Cluster {
-    /// The name of a cluster unless it is given another one.
+    /// The default name of a cluster.
     pub const NAME: &str = "catena";
 
-    /// The cluster [`NAME`](Cluster::NAME) whose record is stored there.
+    /// Returns the cluster of the [default name](Cluster::NAME) whose record is stored at `location`.
     pub fn at(location: Location) -> Cluster {
         Cluster {
             location,
@@ -73,12 +73,12 @@ impl Cluster {
             control: None,
             advertise: None,
             s3: S3Settings::default(),
-            join_timeout: Duration::from_millis(RECORD_WAIT_MS),
+            join_timeout: Duration::from_millis(JOIN_TIMEOUT_MS),
             cancel: CancelHandle::default(),
         }
     }
 
-    /// Another name: several clusters may have their records in one place.
+    /// Sets the name of the cluster; clusters with different names can share one location.
     #[must_use]
     pub fn name(mut self, name: impl Into<String>) -> Cluster {
         self.name = name.into();
@@ -93,21 +93,21 @@ impl Cluster {
         self
     }
 
-    /// What people call this node. The name of the host by default.
+    /// Sets the display name of this node. The host name by default.
     #[must_use]
     pub fn node_name(mut self, name: impl Into<String>) -> Cluster {
         self.node_name = Some(name.into());
         self
     }
 
-    /// Where this node stands, for people.
+    /// Sets the availability zone of this node, which operators see.
     #[must_use]
     pub fn az(mut self, az: impl Into<String>) -> Cluster {
         self.az = Some(az.into());
         self
     }
 
-    /// Where this node listens for other nodes and for operators. By default where it listens for
+    /// Sets where this node listens for other nodes and for operators. By default the address for
     /// clients, one port below the first.
     #[must_use]
     pub fn control(mut self, address: impl Into<Option<SocketAddr>>) -> Cluster {
@@ -115,22 +115,23 @@ impl Cluster {
         self
     }
 
-    /// The address at which others reach this node. The one it listens on by default.
+    /// Sets the address at which other nodes and clients reach this node. The one on which it listens by
+    /// default.
     #[must_use]
     pub fn advertise(mut self, address: impl Into<Option<IpAddr>>) -> Cluster {
         self.advertise = address.into();
         self
     }
 
-    /// What a register in S3 takes beside its location.
+    /// Sets credentials, region and endpoint of a register in S3.
     #[must_use]
     pub fn s3(mut self, settings: S3Settings) -> Cluster {
         self.s3 = settings;
         self
     }
 
-    /// How long a node waits for another node to create the cluster, if it does not create it itself.
-    /// 30 s by default.
+    /// Sets how long the node waits for another node to create the cluster, if it does not create the
+    /// cluster itself. 30 s by default.
     #[must_use]
     pub fn join_timeout(mut self, time: Duration) -> Cluster {
         self.join_timeout = time;
@@ -145,7 +146,7 @@ impl Cluster {
         self
     }
 
-    /// Settles what is left open, and checks what can be checked on its own.
+    /// Fills in the defaults, and checks the options.
     pub(crate) fn plan(
         self,
         listen: SocketAddr,
@@ -190,7 +191,7 @@ impl Cluster {
     }
 }
 
-/// A [`Cluster`] with everything decided.
+/// A [`Cluster`] without anything left open.
 #[derive(Clone, Debug)]
 pub(crate) struct ClusterPlan {
     pub(crate) location: Location,
@@ -206,7 +207,7 @@ pub(crate) struct ClusterPlan {
 }
 
 impl ClusterPlan {
-    /// How this node is reached, given the ports that it got.
+    /// Returns how this node is reached at these ports.
     pub(crate) fn info(&self, control_port: u16, client_ports: &[u16]) -> NodeInfo {
         let at = |port| SocketAddr::new(self.advertise, port);
         NodeInfo {
@@ -232,7 +233,7 @@ fn resolve(settings: Settings, shards: Option<u32>) -> Result<Settings, StartErr
     }
 }
 
-/// What the system calls this machine, as far as it fits.
+/// Returns the host name, cut to the length of a label.
 pub(crate) fn host_name() -> String {
     let name = nix::unistd::gethostname().ok().and_then(|name| name.into_string().ok());
     let mut name = name.filter(|name| !name.is_empty()).unwrap_or_else(|| "node".to_owned());
@@ -254,9 +255,9 @@ mod tests {
     }
 
     #[test]
-    fn what_is_left_open_is_settled() {
+    fn open_options_get_their_defaults() {
         let two = create(Settings::default()).expect("a plan");
-        let settings = two.create.clone().expect("it founds");
+        let settings = two.create.clone().expect("it creates it");
         assert_eq!((settings.shards, settings.replicas, settings.min_members), (64, 2, 1));
         assert_eq!((settings.suspect_ms, settings.lease_ms), (1_000, 900));
         assert_eq!(two.control, SocketAddr::from(([127, 0, 0, 1], 7399)));
@@ -265,18 +266,18 @@ mod tests {
         assert_eq!(info.clients, [7400, 7401].map(|port| SocketAddr::from(([127, 0, 0, 1], port))));
 
         let three = create(Settings { replicas: 3, ..Settings::default() }).expect("a plan");
-        assert_eq!(three.create.expect("it founds").min_members, 2);
+        assert_eq!(three.create.expect("it creates it").min_members, 2);
         let slow = create(Settings { suspect_ms: 5_000, ..Settings::default() });
         let slow = slow.expect("a plan");
-        assert_eq!(slow.create.expect("it founds").lease_ms, 4_500);
+        assert_eq!(slow.create.expect("it creates it").lease_ms, 4_500);
         assert_eq!(plan(|cluster| cluster).expect("a plan").create, None);
     }
 
     #[test]
-    fn what_makes_no_sense_is_refused_in_words() {
+    fn options_out_of_range_are_refused() {
         let wide: SocketAddr = ([0, 0, 0, 0], 0).into();
         let cluster = Cluster::at("file:///srv/catena".parse().expect("a location"));
-        let error = cluster.clone().plan(wide, None).expect_err("nobody can connect to that");
+        let error = cluster.clone().plan(wide, None).expect_err("not an address to connect to");
         assert!(error.to_string().contains("--advertise"), "{error}");
         let advertised = cluster.advertise(IpAddr::from([10, 0, 0, 5])).plan(wide, None);
         assert_eq!(advertised.expect("a plan").control, wide);
@@ -298,7 +299,7 @@ mod tests {
         let settings = settings.map(|(settings, expected)| (create(settings), expected));
         for (plan, expected) in refused.into_iter().chain(settings) {
             let error = plan.expect_err(expected).to_string();
-            assert!(error.contains(expected), "`{error}` says nothing of `{expected}`");
+            assert!(error.contains(expected), "`{error}` does not contain `{expected}`");
         }
     }
 }

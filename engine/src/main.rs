@@ -212,7 +212,7 @@ fn run(args: Args) -> anyhow::Result<()> {
         closer.close();
         ended
     });
-    ended.map_err(anyhow::Error::msg)?;
+    ended?;
     tracing::info!("stopped");
     Ok(())
 }

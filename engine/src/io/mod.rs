@@ -24,5 +24,4 @@ mod thread;
 
 pub(crate) use self::core::CoreConfig;
 pub(crate) use self::notice::{CoreCluster, Notice};
-pub use self::thread::CoreCensus;
 pub(crate) use self::thread::{Command, CoreEnd, CoreHand, CoreThread, ring_builder};

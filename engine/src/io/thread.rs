@@ -18,7 +18,9 @@ use tokio::sync::oneshot;
 
 use super::core::{Core, CoreConfig};
 use crate::config::{COMMANDS_MAX, DRAIN_MS_MAX, RING_ENTRIES};
-use crate::engine::Driver;
+use crate::driver::Driver;
+use crate::error::NodeError;
+use crate::metrics::CoreCensus;
 use catena_core::chain::member::View;
 use catena_core::chain::record::NodeId;
 use catena_core::unwind::panic_text;
@@ -38,36 +40,13 @@ pub(crate) enum Command {
     Shards(oneshot::Sender<Vec<ShardStatus>>),
 }
 
-/// What a core holds.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct CoreCensus {
-    /// Which core of the node it is.
-    pub core: u16,
-    /// Open connections.
-    pub connections: u64,
-    /// Objects of any kind.
-    pub objects: u64,
-    /// Open sessions.
-    pub sessions: u64,
-    /// Requests that wait.
-    pub waiters: u64,
-    /// Memory that objects and sessions take, in bytes, near enough for a budget.
-    pub bytes: u64,
-    /// Updates applied since the start.
-    pub updates: u64,
-    /// Entries that not all members have, of the shard with most.
-    pub chain_lag: u64,
-    /// The epoch that it acts by; 0 if there is no cluster, or no place in it yet.
-    pub epoch: u32,
-}
-
 /// How the thread of a core ended.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub(crate) enum CoreEnd {
     /// It was told to stop.
     Stopped,
     /// It could not start, or broke one of its own invariants.
-    Failed(String),
+    Failed(NodeError),
 }
 
 /// A running core, as the rest of the node sees it.
@@ -106,16 +85,17 @@ impl CoreThread {
         // io_uring waits in the kernel, epoll outside.
         wakened.set_nonblocking(driver == Driver::Epoll)?;
         listener.set_nonblocking(driver == Driver::Epoll)?;
-        let name = format!("catena-core-{}", config.index);
-        let thread = std::thread::Builder::new().name(name).spawn(move || {
+        let core = config.index;
+        let name = format!("catena-core-{core}");
+        let thread = std::thread::Builder::new().name(name.clone()).spawn(move || {
             let body =
                 AssertUnwindSafe(|| run(config, driver, pin_to, listener, wakened, receiver));
             let end = match catch_unwind(body) {
                 Ok(Ok(())) => CoreEnd::Stopped,
-                Ok(Err(error)) => CoreEnd::Failed(error.to_string()),
+                Ok(Err(source)) => CoreEnd::Failed(NodeError::Core { core, source }),
                 Err(payload) => {
-                    let said = panic_text(&*payload);
-                    CoreEnd::Failed(format!("an invariant of the engine is broken: {said}"))
+                    let message = panic_text(&*payload).to_owned();
+                    CoreEnd::Failed(NodeError::Panicked { thread: name, message })
                 }
             };
             // Nobody listens any more if the engine is being dropped.
