@@ -39,7 +39,7 @@ use std::io::Write;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use catena_engine::{Builder, Cluster, Engine, Heads, Location};
+use catena_engine::{Builder, Cluster, ClusterSettings, Engine, Heads, Location};
 use clap::{Parser, Subcommand};
 
 use crate::multiplied::Multiplied;
@@ -138,21 +138,25 @@ fn main() -> anyhow::Result<()> {
                 builder = builder.memory_bytes(bytes);
             }
             if let Some(record) = record {
-                let cluster = Cluster::at(record).create(true).node_name(node);
-                // No node fails here, but on a busy machine one may be silent for long.
-                let cluster = cluster.lease_ms(900).suspect_ms(20_000);
-                // The load goes to one node, so that only the chain is measured.
-                let cluster = cluster.heads(Heads::One);
-                // As many shards as a single node has.
-                builder =
-                    builder.shards(Builder::SHARDS_PER_CORE).cluster(cluster.replicas(replicas));
+                let cluster = Cluster::at(record).node_name(node).create(ClusterSettings {
+                    // As many shards as a single node has.
+                    shards: Builder::SHARDS_PER_CORE,
+                    replicas,
+                    // The load goes to one node, so that only the chain is measured.
+                    heads: Heads::One,
+                    // No node fails here, but on a busy machine one may be silent for long.
+                    lease_ms: 900,
+                    suspect_ms: 20_000,
+                    ..ClusterSettings::default()
+                });
+                builder = builder.cluster(cluster);
             }
             let engine = builder.start()?;
             announce(engine.addresses()[0].port())?;
             if count_allocations {
                 return allocations::answer();
             }
-            engine.wait().map_err(anyhow::Error::msg)
+            Ok(engine.wait()?)
         }
         BenchCommand::Echo { kind } => {
             let listener = std::net::TcpListener::bind(("127.0.0.1", 0))?;

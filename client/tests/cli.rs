@@ -7,7 +7,7 @@ use std::process::{Command, Output, Stdio};
 
 use std::time::{Duration, Instant};
 
-use catena_engine::{Cluster, Engine, Heads};
+use catena_engine::{Cluster, ClusterSettings, Engine, Heads};
 use tempfile::TempDir;
 
 /// Engines, and a shell to run the tool in.
@@ -32,8 +32,12 @@ impl Shell {
         let place = format!("file://{}", directory.path().display());
         let replicas = u32::try_from(nodes).expect("a few");
         let start = |at| {
-            let cluster = Cluster::at(place.parse().expect("a location")).create(true);
-            let cluster = cluster.replicas(replicas).min_members(1).heads(Heads::One);
+            let cluster = Cluster::at(place.parse().expect("a location")).create(ClusterSettings {
+                replicas,
+                min_members: 1,
+                heads: Heads::One,
+                ..ClusterSettings::default()
+            });
             let cluster = cluster.node_name(format!("node-{at}"));
             Engine::builder().shards(4).cluster(cluster).start().expect("the engine starts")
         };

@@ -8,7 +8,7 @@ use std::io::ErrorKind;
 use std::time::{Duration, Instant};
 
 use catena_client::{Builder, Client, Error, Retry, S3Settings, Secret};
-use catena_engine::{Cluster, Engine};
+use catena_engine::{Cluster, ClusterSettings, Engine};
 use catena_s3_stand_in::{ACCESS_KEY, GetFault, SECRET_ACCESS_KEY, StandIn};
 
 /// Longer than anything a test waits for and gets.
@@ -36,8 +36,8 @@ impl Nodes {
     /// Starts another node.
     fn add(&mut self) {
         let location = "s3://records/a/b".parse().unwrap();
-        let cluster = Cluster::at(location).name("km-1").create(true).s3(settings(&self.store));
-        let cluster = cluster.replicas(2).min_members(1);
+        let cluster = Cluster::at(location).name("km-1").s3(settings(&self.store));
+        let cluster = cluster.create(ClusterSettings::default());
         let cluster = cluster.node_name(format!("node-{}", self.engines.len()));
         let engine = Engine::builder().cores(1).shards(4).cluster(cluster).start();
         self.engines.push(Some(engine.expect("an engine starts on loopback")));

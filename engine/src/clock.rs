@@ -1,40 +1,40 @@
 //! The clocks of a node.
 //!
-//! The node's own clock counts at an even rate, also while the machine sleeps, and nobody sets it:
-//! leases are measured by it. What shards are told is the own clock of a node that is alone, and about
-//! the time of day in a cluster, so that it is about the same on all nodes: the own clock, ahead by what
-//! it was behind when the node started. It does not jump either.
-
-use nix::time::{ClockId, clock_gettime};
+//! The node's own clock runs at an even rate, also while the machine is suspended, and is never set:
+//! leases are measured by it. The shards' clock is the own clock plus a constant. The constant is 0 on
+//! a node that stands alone; in a cluster it is the time of day when the node started, so that all
+//! nodes have about the same time. It does not jump either.
 
 use catena_core::time::Time;
+use nix::time::{ClockId, clock_gettime};
 
-/// Both clocks.
+/// The two clocks of a node.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Clock {
-    /// When the own clock showed 0.
+    /// What the kernel's clock showed at 0 of the own clock.
     zero_us: u64,
+    /// How far the shards' clock is ahead of the own clock.
     ahead_us: u64,
 }
 
 impl Clock {
-    /// The clocks of a node that is alone: both begin now.
-    pub(crate) fn alone() -> Clock {
+    /// The clocks of a node that stands alone: both begin at 0 now.
+    pub(crate) fn standalone() -> Clock {
         Clock { zero_us: read(ClockId::CLOCK_BOOTTIME), ahead_us: 0 }
     }
 
     /// The clocks of a node in a cluster.
-    pub(crate) fn in_a_cluster() -> Clock {
+    pub(crate) fn clustered() -> Clock {
         let (day, own) = (read(ClockId::CLOCK_REALTIME), read(ClockId::CLOCK_BOOTTIME));
         Clock { zero_us: 0, ahead_us: day.saturating_sub(own) }
     }
 
-    /// The node's own clock.
+    /// Reads the node's own clock.
     pub(crate) fn now(self) -> Time {
         Time(read(ClockId::CLOCK_BOOTTIME).saturating_sub(self.zero_us))
     }
 
-    /// What shards are told when the own clock shows `now`.
+    /// Returns the shards' time at `now` of the own clock.
     pub(crate) fn shards_time(self, now: Time) -> Time {
         Time(now.0 + self.ahead_us)
     }

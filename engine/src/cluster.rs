@@ -1,4 +1,4 @@
-//! What a node has to know to be part of a cluster.
+//! A node's part in a cluster: the options, checked and completed before the node starts.
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
@@ -6,27 +6,24 @@ use std::time::Duration;
 
 use tokio::sync::Notify;
 
-use crate::config::{CLUSTER_SHARDS, CONTROL_PORT_BELOW, RECORD_WAIT_MS};
-use crate::engine::StartError;
+use crate::config::{CONTROL_PORT_BELOW, JOIN_TIMEOUT_MS};
+use crate::error::StartError;
 use catena_core::chain::record::{
-    ChangeId, Heads, LABEL_BYTES_MAX, NodeId, NodeInfo, OnTotalLoss, Record, RecordError, Settings,
-    is_path_part,
+    LABEL_BYTES_MAX, NodeInfo, PATH_PART, RecordError, Settings, is_path_part,
 };
 use catena_location::{Location, S3Settings};
 
-/// The cluster that a node is to be part of: where its record lies, what it is founded with, and how
-/// other nodes reach this one.
+/// The cluster that a node joins: where its record is stored, and how other nodes reach this one.
 ///
-/// Nodes find each other through the record. One of them founds the cluster, with
-/// [`create`](Cluster::create); all may be told to, the first one does. What a cluster is founded with
-/// it keeps: a node that finds one goes by the record.
+/// Nodes find each other through the record. The first node with [`create`](Cluster::create) writes it;
+/// a node that finds one uses the settings in it.
 ///
 /// ```
-/// use catena_engine::{Cluster, Engine};
+/// use catena_engine::{Cluster, ClusterSettings, Engine};
 ///
 /// let directory = tempfile::tempdir()?;
 /// let location = format!("file://{}", directory.path().display()).parse()?;
-/// let cluster = Cluster::at(location).create(true).node_name("node-a");
+/// let cluster = Cluster::at(location).create(ClusterSettings::default()).node_name("node-a");
 /// let engine = Engine::builder().cluster(cluster).start()?;
 /// println!("{:?} listens for nodes on {:?}", engine.node_id(), engine.control_address());
 /// # Ok::<(), Box<dyn std::error::Error>>(())
@@ -34,194 +31,136 @@ use catena_location::{Location, S3Settings};
 #[derive(Clone, Debug)]
 pub struct Cluster {
     location: Location,
-    create: bool,
-    settings: Settings,
-    min_members: Option<u32>,
-    lease_ms: Option<u32>,
+    name: String,
+    create: Option<Settings>,
     node_name: Option<String>,
     az: Option<String>,
     control: Option<SocketAddr>,
     advertise: Option<IpAddr>,
     s3: S3Settings,
-    patience: Duration,
-    give_up: GiveUp,
+    join_timeout: Duration,
+    cancel: CancelHandle,
 }
 
-/// Ends the wait of a node for its cluster, from another thread; see [`Cluster::give_up`].
+/// Cancels the start of a node that still waits for its cluster, from another thread; see
+/// [`Cluster::cancel_with`].
 #[derive(Clone, Debug, Default)]
-pub struct GiveUp(Arc<Notify>);
+pub struct CancelHandle(Arc<Notify>);
 
-impl GiveUp {
-    /// Does it now, or as soon as the node begins to wait.
-    pub fn now(&self) {
+impl CancelHandle {
+    /// Cancels now, or as soon as the node begins to wait.
+    pub fn cancel(&self) {
         self.0.notify_one();
     }
 
-    pub(crate) async fn told(&self) {
+    pub(crate) async fn cancelled(&self) {
         self.0.notified().await;
     }
 }
 
 impl Cluster {
-    /// The cluster `catena` whose record lies there.
+    /// The default name of a cluster.
+    pub const NAME: &str = "catena";
+
+    /// Returns the cluster of the [default name](Cluster::NAME) whose record is stored at `location`.
     pub fn at(location: Location) -> Cluster {
         Cluster {
             location,
-            create: false,
-            settings: Settings::default(),
-            min_members: None,
-            lease_ms: None,
+            name: Cluster::NAME.to_owned(),
+            create: None,
             node_name: None,
             az: None,
             control: None,
             advertise: None,
             s3: S3Settings::default(),
-            patience: Duration::from_millis(RECORD_WAIT_MS),
-            give_up: GiveUp::default(),
+            join_timeout: Duration::from_millis(JOIN_TIMEOUT_MS),
+            cancel: CancelHandle::default(),
         }
     }
 
-    /// Another name: several clusters may have their records in one place.
+    /// Sets the name of the cluster; clusters with different names can share one location.
     #[must_use]
     pub fn name(mut self, name: impl Into<String>) -> Cluster {
-        self.settings.cluster = name.into();
+        self.name = name.into();
         self
     }
 
-    /// Whether to found the cluster if there is none.
+    /// Creates the cluster with these settings if it does not exist. Safe on every node: the first node's
+    /// settings win, and the others join.
     #[must_use]
-    pub fn create(mut self, create: bool) -> Cluster {
-        self.create = create;
+    pub fn create(mut self, settings: impl Into<Option<Settings>>) -> Cluster {
+        self.create = settings.into();
         self
     }
 
-    /// On how many nodes a founded cluster keeps everything. 2 by default.
-    #[must_use]
-    pub fn replicas(mut self, replicas: u32) -> Cluster {
-        self.settings.rf = replicas;
-        self
-    }
-
-    /// With fewer nodes than this a founded cluster takes no updates. By default 1 if there are to be
-    /// two replicas, and 2 if more.
-    #[must_use]
-    pub fn min_members(mut self, members: u32) -> Cluster {
-        self.min_members = Some(members);
-        self
-    }
-
-    /// What becomes of a founded cluster when no member is left alive. [`OnTotalLoss::Halt`] by
-    /// default.
-    #[must_use]
-    pub fn on_total_loss(mut self, then: OnTotalLoss) -> Cluster {
-        self.settings.on_total_loss = then;
-        self
-    }
-
-    /// Where the heads of a founded cluster's chains are to be: [`Heads::Spread`] by default.
-    #[must_use]
-    pub fn heads(mut self, heads: Heads) -> Cluster {
-        self.settings.heads = heads;
-        self
-    }
-
-    /// How long members of a founded cluster promise each other not to go on alone, in milliseconds:
-    /// what a member that is cut off costs. It has to be less than the silence that makes suspect, and is
-    /// nine tenths of that by default.
-    #[must_use]
-    pub fn lease_ms(mut self, ms: u32) -> Cluster {
-        self.lease_ms = Some(ms);
-        self
-    }
-
-    /// After how much silence a member of a founded cluster is suspected, in milliseconds. 1,000 by
-    /// default.
-    #[must_use]
-    pub fn suspect_ms(mut self, ms: u32) -> Cluster {
-        self.settings.suspect_ms = ms;
-        self
-    }
-
-    /// How far the clocks in a founded cluster may run too fast or too slow, in millionths. 10,000 by
-    /// default.
-    #[must_use]
-    pub fn drift_ppm(mut self, ppm: u32) -> Cluster {
-        self.settings.drift_ppm = ppm;
-        self
-    }
-
-    /// What people call this node. The name of the host by default.
+    /// Sets the display name of this node. The host name by default.
     #[must_use]
     pub fn node_name(mut self, name: impl Into<String>) -> Cluster {
         self.node_name = Some(name.into());
         self
     }
 
-    /// Where this node stands, for people.
+    /// Sets the availability zone of this node, which operators see.
     #[must_use]
     pub fn az(mut self, az: impl Into<String>) -> Cluster {
         self.az = Some(az.into());
         self
     }
 
-    /// Where this node listens for other nodes and for operators. By default where it listens for
+    /// Sets where this node listens for other nodes and for operators. By default the address for
     /// clients, one port below the first.
     #[must_use]
-    pub fn control(mut self, address: SocketAddr) -> Cluster {
-        self.control = Some(address);
+    pub fn control(mut self, address: impl Into<Option<SocketAddr>>) -> Cluster {
+        self.control = address.into();
         self
     }
 
-    /// The address at which others reach this node. The one it listens on by default.
+    /// Sets the address at which other nodes and clients reach this node. The one on which it listens by
+    /// default.
     #[must_use]
-    pub fn advertise(mut self, address: IpAddr) -> Cluster {
-        self.advertise = Some(address);
+    pub fn advertise(mut self, address: impl Into<Option<IpAddr>>) -> Cluster {
+        self.advertise = address.into();
         self
     }
 
-    /// What a register in S3 takes beside its location.
+    /// Sets credentials, region and endpoint of a register in S3.
     #[must_use]
     pub fn s3(mut self, settings: S3Settings) -> Cluster {
         self.s3 = settings;
         self
     }
 
-    /// How long a node that is not to found the cluster waits for another one to do so. 30 s by
-    /// default.
+    /// Sets how long the node waits for another node to create the cluster, if it does not create the
+    /// cluster itself. 30 s by default.
     #[must_use]
-    pub fn patience(mut self, time: Duration) -> Cluster {
-        self.patience = time;
+    pub fn join_timeout(mut self, time: Duration) -> Cluster {
+        self.join_timeout = time;
         self
     }
 
-    /// What ends that wait early: starting the node then fails with [`StartError::GivenUp`], and nothing
-    /// has begun. A node that has found its cluster is not concerned.
+    /// Lets `cancel` end that wait: starting the node then fails with [`StartError::Cancelled`], and has
+    /// had no effect. Once the cluster is found, the handle has no effect.
     #[must_use]
-    pub fn give_up(mut self, give_up: &GiveUp) -> Cluster {
-        self.give_up = give_up.clone();
+    pub fn cancel_with(mut self, cancel: &CancelHandle) -> Cluster {
+        self.cancel = cancel.clone();
         self
     }
 
-    /// Settles what is left open, and checks what can be checked on its own.
+    /// Fills in the defaults, and checks the options.
     pub(crate) fn plan(
         self,
         listen: SocketAddr,
         shards: Option<u32>,
     ) -> Result<ClusterPlan, StartError> {
-        let Cluster { location, create, settings, min_members, az, s3, patience, give_up, .. } =
-            self;
-        let min_members = min_members.unwrap_or(if settings.rf <= 2 { 1 } else { 2 });
-        let shards = shards.unwrap_or(CLUSTER_SHARDS);
-        let lease_ms = self.lease_ms.unwrap_or((settings.suspect_ms / 10).saturating_mul(9).max(1));
-        let settings = Settings { shards, min_members, lease_ms, ..settings };
-        if !is_path_part(&settings.cluster) {
+        let Cluster { location, name: cluster, create, az, s3, join_timeout, cancel, .. } = self;
+        if !is_path_part(&cluster) {
             return Err(StartError::BadConfig {
-                what: "the cluster's name",
-                got: format!("{:?}", settings.cluster),
-                expected: "1 to 64 of the letters a-z A-Z 0-9 . _ -, not beginning with a dot"
-                    .to_owned(),
+                what: "the cluster's name".to_owned(),
+                got: format!("{cluster:?}"),
+                expected: PATH_PART.to_owned(),
             });
         }
+        let create = create.map(|settings| resolve(settings, shards)).transpose()?;
         let advertise = self.advertise.unwrap_or(listen.ip());
         if advertise.is_unspecified() {
             return Err(StartError::Unadvertised(advertise));
@@ -231,45 +170,44 @@ impl Cluster {
             let Some(label) = label else { continue };
             if label.is_empty() || label.len() > LABEL_BYTES_MAX {
                 let expected = format!("1 to {LABEL_BYTES_MAX} bytes");
-                return Err(StartError::BadConfig { what, got: format!("{label:?}"), expected });
+                let (what, got) = (what.to_owned(), format!("{label:?}"));
+                return Err(StartError::BadConfig { what, got, expected });
             }
         }
         let below = listen.port().saturating_sub(CONTROL_PORT_BELOW);
         let control = self.control.unwrap_or(SocketAddr::new(listen.ip(), below));
-        let plan = ClusterPlan {
+        Ok(ClusterPlan {
             location,
-            cluster: settings.cluster.clone(),
-            founding: create.then_some(settings),
+            cluster,
+            create,
             node_name,
             az,
             control,
             advertise,
             s3,
-            patience,
-            give_up,
-        };
-        plan.check_founding()?;
-        Ok(plan)
+            join_timeout,
+            cancel,
+        })
     }
 }
 
-/// A [`Cluster`] with everything decided.
+/// A [`Cluster`] without anything left open.
 #[derive(Clone, Debug)]
 pub(crate) struct ClusterPlan {
     pub(crate) location: Location,
     pub(crate) cluster: String,
-    pub(crate) founding: Option<Settings>,
+    pub(crate) create: Option<Settings>,
     pub(crate) node_name: String,
     pub(crate) az: Option<String>,
     pub(crate) control: SocketAddr,
     pub(crate) advertise: IpAddr,
     pub(crate) s3: S3Settings,
-    pub(crate) patience: Duration,
-    pub(crate) give_up: GiveUp,
+    pub(crate) join_timeout: Duration,
+    pub(crate) cancel: CancelHandle,
 }
 
 impl ClusterPlan {
-    /// How this node is reached, given the ports that it got.
+    /// Returns how this node is reached at these ports.
     pub(crate) fn info(&self, control_port: u16, client_ports: &[u16]) -> NodeInfo {
         let at = |port| SocketAddr::new(self.advertise, port);
         NodeInfo {
@@ -279,33 +217,23 @@ impl ClusterPlan {
             az: self.az.clone(),
         }
     }
+}
 
-    /// Whether the cluster could be founded like that.
-    fn check_founding(&self) -> Result<(), StartError> {
-        let Some(settings) = &self.founding else { return Ok(()) };
-        let founders = [(NodeId(1), self.info(1, &[1]))].into();
-        match Record::create(settings, founders, NodeId(1), ChangeId(1)) {
-            Ok(_) => Ok(()),
-            Err(RecordError::Invalid { what, expected, got }) => {
-                let what = match what {
-                    "rf" => "replicas",
-                    "min_members" => "min-members",
-                    "suspect_ms" => "suspect-ms",
-                    "lease_ms" => "lease-ms",
-                    other => other,
-                };
-                Err(StartError::BadConfig { what, got, expected })
-            }
-            Err(other) => Err(StartError::BadConfig {
-                what: "the cluster",
-                got: other.to_string(),
-                expected: "settings that make sense".to_owned(),
-            }),
+/// Fills in what is left open, and refuses settings that no cluster can be created with.
+fn resolve(settings: Settings, shards: Option<u32>) -> Result<Settings, StartError> {
+    let shards = shards.unwrap_or(settings.shards);
+    let settings = Settings { shards, ..settings }.resolved();
+    match settings.validate() {
+        Ok(()) => Ok(settings),
+        Err(RecordError::Invalid { what, expected, got }) => {
+            // Fields are called like flags.
+            Err(StartError::BadConfig { what: what.replace('_', "-"), got, expected })
         }
+        Err(other) => unreachable!("settings are in or out of range: {other}"),
     }
 }
 
-/// What the system calls this machine, as far as it fits.
+/// Returns the host name, cut to the length of a label.
 pub(crate) fn host_name() -> String {
     let name = nix::unistd::gethostname().ok().and_then(|name| name.into_string().ok());
     let mut name = name.filter(|name| !name.is_empty()).unwrap_or_else(|| "node".to_owned());
@@ -319,48 +247,59 @@ mod tests {
 
     fn plan(change: impl FnOnce(Cluster) -> Cluster) -> Result<ClusterPlan, StartError> {
         let cluster = Cluster::at("file:///srv/catena".parse().expect("a location"));
-        change(cluster.create(true)).plan(([127, 0, 0, 1], 7400).into(), None)
+        change(cluster).plan(([127, 0, 0, 1], 7400).into(), None)
+    }
+
+    fn create(settings: Settings) -> Result<ClusterPlan, StartError> {
+        plan(|cluster| cluster.create(settings))
     }
 
     #[test]
-    fn what_is_left_open_is_settled() {
-        let two = plan(|cluster| cluster).expect("a plan");
-        let settings = two.founding.clone().expect("it founds");
-        assert_eq!((settings.shards, settings.rf, settings.min_members), (64, 2, 1));
+    fn open_options_get_their_defaults() {
+        let two = create(Settings::default()).expect("a plan");
+        let settings = two.create.clone().expect("it creates it");
+        assert_eq!((settings.shards, settings.replicas, settings.min_members), (64, 2, 1));
         assert_eq!((settings.suspect_ms, settings.lease_ms), (1_000, 900));
         assert_eq!(two.control, SocketAddr::from(([127, 0, 0, 1], 7399)));
         assert!(!two.node_name.is_empty());
         let info = two.info(7399, &[7400, 7401]);
         assert_eq!(info.clients, [7400, 7401].map(|port| SocketAddr::from(([127, 0, 0, 1], port))));
 
-        let three = plan(|cluster| cluster.replicas(3)).expect("a plan");
-        assert_eq!(three.founding.expect("it founds").min_members, 2);
-        let slow = plan(|cluster| cluster.suspect_ms(5_000)).expect("a plan");
-        assert_eq!(slow.founding.expect("it founds").lease_ms, 4_500);
-        assert_eq!(plan(|cluster| cluster.create(false)).expect("a plan").founding, None);
+        let three = create(Settings { replicas: 3, ..Settings::default() }).expect("a plan");
+        assert_eq!(three.create.expect("it creates it").min_members, 2);
+        let slow = create(Settings { suspect_ms: 5_000, ..Settings::default() });
+        let slow = slow.expect("a plan");
+        assert_eq!(slow.create.expect("it creates it").lease_ms, 4_500);
+        assert_eq!(plan(|cluster| cluster).expect("a plan").create, None);
     }
 
     #[test]
-    fn what_makes_no_sense_is_refused_in_words() {
+    fn options_out_of_range_are_refused() {
         let wide: SocketAddr = ([0, 0, 0, 0], 0).into();
         let cluster = Cluster::at("file:///srv/catena".parse().expect("a location"));
-        let error = cluster.clone().plan(wide, None).expect_err("nobody can connect to that");
+        let error = cluster.clone().plan(wide, None).expect_err("not an address to connect to");
         assert!(error.to_string().contains("--advertise"), "{error}");
-        let advertised = cluster.advertise([10, 0, 0, 5].into()).plan(wide, None);
+        let advertised = cluster.advertise(IpAddr::from([10, 0, 0, 5])).plan(wide, None);
         assert_eq!(advertised.expect("a plan").control, wide);
 
         type Change = fn(Cluster) -> Cluster;
-        let refusals: [(Change, &str); 6] = [
+        let refusals: [(Change, &str); 2] = [
             (|cluster| cluster.name("a/b"), "the cluster's name cannot be \"a/b\""),
             (|cluster| cluster.node_name(""), "the node's name cannot be \"\""),
-            (|cluster| cluster.replicas(17), "replicas cannot be 17: 1 to 16"),
-            (|cluster| cluster.min_members(3), "min-members cannot be 3: 1 to 2"),
-            (|cluster| cluster.lease_ms(1_000), "lease-ms cannot be 1000: 1 to 999"),
-            (|cluster| cluster.suspect_ms(1), "suspect-ms cannot be 1: 2 to 60000"),
         ];
-        for (change, expected) in refusals {
-            let error = plan(change).expect_err(expected).to_string();
-            assert!(error.contains(expected), "`{error}` says nothing of `{expected}`");
+        let good = Settings::default;
+        let settings = [
+            (Settings { shards: 3, ..good() }, "shards cannot be 3: expected a power of two"),
+            (Settings { replicas: 17, ..good() }, "replicas cannot be 17: expected 1 to 16"),
+            (Settings { min_members: 3, ..good() }, "min-members cannot be 3: expected 1 to 2"),
+            (Settings { lease_ms: 1_000, ..good() }, "lease-ms cannot be 1000: expected 1 to 999"),
+            (Settings { suspect_ms: 1, ..good() }, "suspect-ms cannot be 1: expected 2 to 60000"),
+        ];
+        let refused = refusals.map(|(change, expected)| (plan(change), expected));
+        let settings = settings.map(|(settings, expected)| (create(settings), expected));
+        for (plan, expected) in refused.into_iter().chain(settings) {
+            let error = plan.expect_err(expected).to_string();
+            assert!(error.contains(expected), "`{error}` does not contain `{expected}`");
         }
     }
 }

@@ -1,90 +1,92 @@
-//! Every limit of a node beside those of its shards, with the arithmetic that ties them together.
+//! Every limit of a node except those of its shards, with the arithmetic that ties them together.
 //!
-//! What both ends of the wire must agree on is in [`catena_protocol::limits`], what shards hold in
-//! [`catena_core::config`]; here are sockets, buffers, threads and the control port. Nothing in the engine
-//! grows without a limit: one that is reached gives a status that says so, or stops reading from a socket,
-//! and never drops a request.
+//! The limits on which both ends of the wire must agree are in [`catena_protocol::limits`], those of
+//! shards in [`catena_core::config`]; here are sockets, buffers, threads and the control port. Nothing
+//! in the engine grows without a limit: when one is reached, the engine returns a status that says so
+//! or stops reading from a socket, and never drops a request.
+
+use std::time::Duration;
 
 use catena_core::chain::member::timing::VIEWS_MAX;
 use catena_core::chain::record::RECORD_BYTES_MAX;
 use catena_protocol::limits;
 
-/// Shards of a node that was not told how many, for each of its cores. Enough to move load between
-/// cores; not more, because a client has a session in every shard it uses, and many sessions do not
-/// fit the cache (compare `catena-bench ops --connections 64 --depth 64` on engines with more).
+/// Default number of shards for each core. It is enough to move load between cores; more would cost
+/// memory, because a client has a session in every shard that it uses, and many sessions do not fit
+/// the cache (compare `catena-bench ops --connections 64 --depth 64` on engines with more).
 pub(crate) const SHARDS_PER_CORE: u32 = 8;
 
 /// First port of a node; core `n` listens on this plus `n`.
 pub(crate) const PORT_DEFAULT: u16 = 7400;
 
-/// Connections a core accepts. One more is told `TooManyConnections` and closed.
+/// Connections that a core accepts. A further one gets `TooManyConnections` and is closed.
 pub(crate) const CONNECTIONS_MAX: usize = 8_192;
 
-/// Connections a core keeps in the backlog of its listener.
+/// Connections in the backlog of a core's listener.
 pub(crate) const BACKLOG: i32 = 1_024;
 
-/// Memory a core may use for its objects and sessions unless told otherwise, in bytes.
+/// Default memory of a core for its objects and sessions, in bytes.
 pub(crate) const MEMORY_BYTES_DEFAULT: u64 = 1024 * 1024 * 1024;
 
-/// Receive buffers of a connection, and reply buffers of a core, begin this small, so that idle ones cost
-/// little …
+/// Initial size of the receive buffer of a connection, and of the reply buffers of a core. It is small
+/// so that idle connections cost little.
 pub(crate) const BUFFER_BYTES_MIN: usize = 4 * 1024;
 
-/// … and grow to this while a connection is busy. A larger frame gets a larger buffer for as long as
-/// it takes.
+/// Size to which these buffers grow while a connection is busy. A larger frame gets a larger buffer
+/// for as long as it needs it.
 pub(crate) const BUFFER_BYTES: usize = 64 * 1024;
 
-/// What the buffers of a link to another node may keep: its turns say more than a client's.
+/// Size that the buffers of a link to another node keep: a turn sends more to a node than to a client.
 pub(crate) const LINK_BUFFER_BYTES: usize = 1024 * 1024;
 
-/// Replies waiting in front of a slow reader, in bytes, before its requests are left in the socket.
+/// Bytes of replies that may wait for a slow reader before its requests are left in the socket.
 pub(crate) const UNSENT_BYTES_MAX: usize = 1024 * 1024;
 
-/// How long a node that is told to stop waits for its connections to take their last replies, in
+/// How long a node that stops waits until its connections have taken their last replies, in
 /// milliseconds.
 pub(crate) const DRAIN_MS_MAX: u64 = 5_000;
 
 /// Entries of a core's io_uring submission queue.
 pub(crate) const RING_ENTRIES: u32 = 1_024;
 
-/// Commands the control thread may have under way to a core.
+/// Commands to a core that it has not taken.
 pub(crate) const COMMANDS_MAX: usize = 16;
 
-/// Shards of a cluster whose founder was not told how many: enough for nodes of many cores.
-pub(crate) const CLUSTER_SHARDS: u32 = 64;
+/// How long cores may take to report what they hold.
+pub(crate) const CENSUS_TIME_MAX: Duration = Duration::from_secs(1);
 
 /// How far the control port is below the first port for clients.
 pub(crate) const CONTROL_PORT_BELOW: u16 = 1;
 
-/// How long a node that starts waits for another one to found the cluster, in milliseconds …
-pub(crate) const RECORD_WAIT_MS: u64 = 30_000;
+/// How long a node that starts waits for another one to create the cluster, in milliseconds.
+pub(crate) const JOIN_TIMEOUT_MS: u64 = 30_000;
 
-/// … and how often it looks meanwhile.
-pub(crate) const RECORD_LOOK_MS: u64 = 500;
+/// How often it reads the register while it waits, in milliseconds.
+pub(crate) const RECORD_POLL_MS: u64 = 500;
 
-/// How long a node that is told to stop waits for the others to remove it, in milliseconds.
+/// How long a node that stops waits for the other members to remove it, in milliseconds.
 pub(crate) const LEAVE_MS_MAX: u32 = 3_000;
 
-/// Notices of the cores that the control thread has not looked at.
+/// Reports of the cores that the control thread has not taken.
 pub(crate) const NOTICES_MAX: usize = 1_024;
 
-/// Everything else that it has not looked at. Whoever has more waits.
+/// Other events that it has not taken. A task with a further one waits.
 pub(crate) const CONTROL_EVENTS_MAX: usize = 256;
 
-/// How long the control thread leaves commands lying that a core has no room for, in milliseconds.
-pub(crate) const COMMAND_AGAIN_MS: u32 = 20;
+/// After what time the control thread retries commands for which a core had no room, in milliseconds.
+pub(crate) const COMMAND_RETRY_MS: u32 = 20;
 
-/// Connections to the control port that have not said who they are. One more is turned away.
-pub(crate) const STRANGERS_MAX: usize = 64;
+/// Connections to the control port whose handshake is under way. A further one is refused.
+pub(crate) const HANDSHAKES_MAX: usize = 64;
 
-/// Operators that are connected. One more is turned away.
+/// Connections of operators. A further one is refused.
 pub(crate) const OPERATORS_MAX: usize = 64;
 
-/// Connections of other nodes. One more is turned away.
+/// Connections of other nodes. A further one is refused.
 pub(crate) const PEER_LINKS_MAX: usize = 128;
 
-/// Connections with one node. The newest is used; the oldest makes room.
-pub(crate) const PEER_LINKS_EACH_MAX: usize = 2;
+/// Connections with one node. The newest is used; a further one closes the oldest.
+pub(crate) const PEER_LINKS_PER_NODE_MAX: usize = 2;
 
 /// How long a handshake at the control port may take, in milliseconds.
 pub(crate) const HANDSHAKE_MS_MAX: u64 = 5_000;
@@ -92,23 +94,24 @@ pub(crate) const HANDSHAKE_MS_MAX: u64 = 5_000;
 /// How long it may take to connect to another node, in milliseconds.
 pub(crate) const DIAL_MS_MAX: u64 = 1_000;
 
-/// How long a node that could not be connected to is left alone, in milliseconds, doubled every time …
-pub(crate) const DIAL_AGAIN_MS: u32 = 50;
+/// How long a node waits after it could not connect to another node, in milliseconds; doubled with
+/// every failure.
+pub(crate) const DIAL_RETRY_MS: u32 = 50;
 
-/// … up to this.
-pub(crate) const DIAL_AGAIN_MS_MAX: u32 = 1_000;
+/// The longest such wait, in milliseconds.
+pub(crate) const DIAL_RETRY_MS_MAX: u32 = 1_000;
 
-/// The largest frame before it is known who sent it, and of an operator, in bytes.
-pub(crate) const STRANGER_FRAME_BYTES_MAX: u32 = 4 * 1024;
+/// The largest frame of a handshake and of an operator, in bytes.
+pub(crate) const SMALL_FRAME_BYTES_MAX: u32 = 4 * 1024;
 
-/// The largest frame of another node, in bytes: a record, and what is around it.
+/// The largest frame of another node, in bytes: a record, and the message around it.
 pub(crate) const PEER_FRAME_BYTES_MAX: u32 = 4 * 1024 * 1024 + 64 * 1024;
 
-/// Messages waiting for a connection to another node, in bytes. More are dropped: any of them may be
-/// lost.
+/// Messages that wait for a connection to another node, in bytes. Further ones are dropped, which the
+/// protocol allows for every message.
 pub(crate) const PEER_UNSENT_BYTES_MAX: usize = 8 * 1024 * 1024;
 
-/// Longest adaptive spin that makes sense, in microseconds; beyond it a core is better given away.
+/// Longest time to poll before sleeping, in microseconds; beyond it the CPU is better left to others.
 pub(crate) const SPIN_US_MAX: u64 = 1_000;
 
 const _: () = assert!(BUFFER_BYTES_MIN.is_multiple_of(limits::FRAME_ALIGNMENT as usize));
@@ -117,5 +120,6 @@ const _: () = assert!(BUFFER_BYTES <= limits::FRAME_BYTES_MAX as usize);
 // A message with the largest record can be sent and received.
 const _: () = assert!(RECORD_BYTES_MAX < PEER_FRAME_BYTES_MAX as usize);
 const _: () = assert!(PEER_FRAME_BYTES_MAX as usize <= PEER_UNSENT_BYTES_MAX);
-// All views that may be under way, the beginning of a life, and two questions fit a core's commands.
+// A core has room for all views that may be unconfirmed, the beginning of an incarnation, and two
+// requests for a report.
 const _: () = assert!(VIEWS_MAX + 3 <= COMMANDS_MAX as u64);

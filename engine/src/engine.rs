@@ -5,8 +5,11 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::time::Duration;
 
+use catena_core::chain::record::NodeId;
+use catena_core::objects::user::Object;
+use catena_core::shard::Types;
 use catena_protocol::ShardMap;
-use crossbeam::channel::{Receiver, Sender, unbounded};
+use crossbeam::channel::{Receiver, Sender, bounded, unbounded};
 use parking_lot::Mutex;
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::sync::mpsc;
@@ -14,129 +17,18 @@ use tokio::sync::mpsc;
 use crate::clock::Clock;
 use crate::cluster::{Cluster, ClusterPlan, host_name};
 use crate::config::{
-    BACKLOG, CONNECTIONS_MAX, MEMORY_BYTES_DEFAULT, NOTICES_MAX, PORT_DEFAULT, SHARDS_PER_CORE,
-    SPIN_US_MAX,
+    BACKLOG, CENSUS_TIME_MAX, CONNECTIONS_MAX, MEMORY_BYTES_DEFAULT, NOTICES_MAX, PORT_DEFAULT,
+    SHARDS_PER_CORE, SPIN_US_MAX,
 };
-use crate::control::{ControlConfig, ControlThread, Cores, Looking, random};
+use crate::control::{ControlConfig, ControlThread, Cores, StartingControl, random_u128};
+use crate::driver::Driver;
+use crate::error::{NodeError, StartError};
 use crate::io::{
-    Command, CoreCensus, CoreCluster, CoreConfig, CoreEnd, CoreHand, CoreThread, Notice,
-    probe_io_uring,
+    Command, CoreCluster, CoreConfig, CoreEnd, CoreHand, CoreThread, Notice, probe_io_uring,
 };
-use crate::metrics::{About, Counters, Metrics, Reader, Tellers};
-use crate::register::RegisterError;
-use catena_core::chain::record::NodeId;
-use catena_core::objects::user::Object;
-use catena_core::shard::Types;
-use catena_location::Location;
+use crate::metrics::{CoreCensus, Counters, Exporters, Metrics, MetricsReader, NodeLabels};
 
-/// How a core waits for its sockets.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Driver {
-    /// io_uring, or epoll where the kernel refuses it.
-    #[default]
-    Auto,
-    /// io_uring or nothing.
-    IoUring,
-    /// epoll.
-    Epoll,
-}
-
-impl std::fmt::Display for Driver {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(match self {
-            Driver::Auto => "automatic",
-            Driver::IoUring => "io_uring",
-            Driver::Epoll => "epoll",
-        })
-    }
-}
-
-/// Why a node did not start.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum StartError {
-    /// A port is taken, or the address is not this machine's.
-    #[error("cannot listen on {address}: {source}{}", hint(source))]
-    Bind {
-        /// The address of the core that could not be bound.
-        address: SocketAddr,
-        /// What the kernel said.
-        source: io::Error,
-    },
-    /// Without encryption, only this machine may connect unless that is asked for.
-    #[error(
-        "{0} is reachable from other machines, and Catena does not encrypt: allow it explicitly \
-         (--insecure-network) on a network that you trust"
-    )]
-    OpenNetwork(IpAddr),
-    /// A number that a node cannot be started with.
-    #[error("{what} cannot be {got}: {expected}")]
-    BadConfig {
-        /// What was configured.
-        what: &'static str,
-        /// What it was set to.
-        got: String,
-        /// What it may be.
-        expected: String,
-    },
-    /// Two types of user-defined objects have the same id.
-    #[error("the types {names:?} have the same id, {type_id}: give one of them another")]
-    SameType {
-        /// The id, [`UserType::TYPE_ID`](catena_protocol::UserType::TYPE_ID).
-        type_id: u32,
-        /// What the types are called.
-        names: [&'static str; 2],
-    },
-    /// The kernel refuses io_uring, and epoll was not allowed.
-    #[error("the kernel refuses io_uring ({0}); use the epoll driver instead")]
-    NoIoUring(io::Error),
-    /// A thread could not be started.
-    #[error("cannot start a core: {0}")]
-    Thread(io::Error),
-    /// Other nodes cannot connect to the address that would be in the record.
-    #[error(
-        "{0} is no address that other nodes and clients could connect to: say which of this machine's \
-         addresses they reach it at (--advertise)"
-    )]
-    Unadvertised(IpAddr),
-    /// What lies where the cluster's record should be cannot be used.
-    #[error("cannot use the cluster's register at {location}: {source}")]
-    Register {
-        /// Where it was looked for.
-        location: Location,
-        /// What went wrong.
-        source: Box<RegisterError>,
-    },
-    /// Nobody has founded the cluster.
-    #[error(
-        "there is no cluster {cluster:?} at {location}, and nobody founded it within {patience:?}: \
-         start one node with --create"
-    )]
-    NoCluster {
-        /// The name of the cluster.
-        cluster: String,
-        /// Where it was looked for.
-        location: Location,
-        /// How long it was waited for.
-        patience: Duration,
-    },
-    /// Whoever started the node does not want it any more.
-    #[error("the node was told to stop while it looked for its cluster")]
-    GivenUp,
-}
-
-fn hint(source: &io::Error) -> &'static str {
-    match source.kind() {
-        io::ErrorKind::AddrInUse => {
-            "; is another engine running there? Choose other ports, or stop it"
-        }
-        io::ErrorKind::AddrNotAvailable => "; this machine has no such address",
-        io::ErrorKind::PermissionDenied => "; ports below 1024 need privileges",
-        _ => "",
-    }
-}
-
-/// What a node is to be like.
+/// The options of a node, and how to start it.
 #[derive(Clone, Debug)]
 pub struct Builder {
     listen: SocketAddr,
@@ -154,19 +46,19 @@ pub struct Builder {
 }
 
 impl Builder {
-    /// The port that a node from the command line listens on with its first core.
+    /// The port on which the first core of the program `catena-engine` listens by default.
     pub const PORT: u16 = PORT_DEFAULT;
 
-    /// Memory a core may use unless told otherwise, in bytes.
+    /// The default memory of a core, in bytes.
     pub const MEMORY_BYTES: u64 = MEMORY_BYTES_DEFAULT;
 
-    /// Shards for each core of a node that was not told how many.
+    /// The default number of shards for each core.
     pub const SHARDS_PER_CORE: u32 = SHARDS_PER_CORE;
 
-    /// Connections a core accepts.
+    /// The number of connections that a core accepts.
     pub const CONNECTIONS_MAX: usize = CONNECTIONS_MAX;
 
-    /// How many cores, not pinned to any cpu. One by default.
+    /// Runs this many cores, not pinned to any CPU. 1 by default.
     #[must_use]
     pub fn cores(mut self, cores: usize) -> Builder {
         self.cores = (0..cores).collect();
@@ -174,7 +66,7 @@ impl Builder {
         self
     }
 
-    /// One core for each of these cpus, pinned to it.
+    /// Runs one core on each of these CPUs, pinned to it.
     #[must_use]
     pub fn pinned_to(mut self, cpus: impl IntoIterator<Item = usize>) -> Builder {
         self.cores = cpus.into_iter().collect();
@@ -182,88 +74,89 @@ impl Builder {
         self
     }
 
-    /// Where the first core listens; the others take the ports that follow. Port 0, the default,
-    /// lets the system choose all ports.
+    /// Sets the address of the first core; the other cores listen on the ports that follow. Port 0,
+    /// the default, picks a free port for every core.
     #[must_use]
     pub fn listen(mut self, address: SocketAddr) -> Builder {
         self.listen = address;
         self
     }
 
-    /// How many shards the object space has: a power of two. Eight a core by default, rounded up. In a
-    /// cluster its founder decides, by default for 64.
+    /// Sets the number of shards of the object space, a power of two. By default 8 per core, rounded
+    /// up. A cluster keeps the number that it was created with, by default 64.
     #[must_use]
-    pub fn shards(mut self, shards: u32) -> Builder {
-        self.shards = Some(shards);
+    pub fn shards(mut self, shards: impl Into<Option<u32>>) -> Builder {
+        self.shards = shards.into();
         self
     }
 
-    /// The memory a core may use for objects and sessions, in bytes.
+    /// Sets the memory that a core may use for objects and sessions, in bytes.
     #[must_use]
     pub fn memory_bytes(mut self, bytes: u64) -> Builder {
         self.memory_bytes = bytes;
         self
     }
 
-    /// How long a core looks for more bytes after the last ones before it sleeps. Zero, the default,
-    /// leaves the cpu to others. 20 to 50 µs shorten the round trip of a lone client on a cpu that
-    /// nobody else needs: `p50_1x1_spin_server` in `benches/BENCHMARKS.md` says by how much.
+    /// Sets how long a core polls for more bytes before it sleeps. Zero, the default, leaves the CPU
+    /// to others. 20 to 50 µs shorten the round trip of a lone client on a dedicated CPU:
+    /// `p50_1x1_spin_server` in `benches/BENCHMARKS.md` says by how much.
     #[must_use]
     pub fn spin(mut self, window: Duration) -> Builder {
         self.spin = window;
         self
     }
 
-    /// How cores wait for their sockets.
+    /// Sets how cores wait for their sockets.
     #[must_use]
     pub fn driver(mut self, driver: Driver) -> Builder {
         self.driver = driver;
         self
     }
 
-    /// Allows addresses that other machines can reach, though nothing is encrypted.
+    /// Allows addresses that other machines can reach, although nothing is encrypted.
     #[must_use]
     pub fn insecure_network(mut self, allow: bool) -> Builder {
         self.insecure_network = allow;
         self
     }
 
-    /// Lets clients make objects of a type of your own; see [`Object`].
+    /// Registers a type of user-defined objects; see [`Object`].
     #[must_use]
     pub fn register<T: Object>(mut self) -> Builder {
         self.types.register::<T>();
         self
     }
 
-    /// Makes the node part of a cluster, whose nodes all hold the same. Without this it is alone.
+    /// Makes the node join a cluster, whose members all keep the same objects. Without it the node
+    /// stands alone.
     #[must_use]
-    pub fn cluster(mut self, cluster: Cluster) -> Builder {
-        self.cluster = Some(cluster);
+    pub fn cluster(mut self, cluster: impl Into<Option<Cluster>>) -> Builder {
+        self.cluster = cluster.into();
         self
     }
 
-    /// Serves metrics for Prometheus over HTTP at this address, as `/metrics`, and `/health`. Port 0 lets
-    /// the system choose: see [`Engine::metrics_address`].
+    /// Serves metrics for Prometheus over HTTP at this address, as `/metrics`, and `/health`. Port 0
+    /// picks a free port: see [`Engine::metrics_address`].
     #[must_use]
-    pub fn metrics(mut self, address: SocketAddr) -> Builder {
-        self.metrics = Some(address);
+    pub fn metrics(mut self, address: impl Into<Option<SocketAddr>>) -> Builder {
+        self.metrics = address.into();
         self
     }
 
-    /// Prints metrics for CloudWatch on the standard output, in embedded metric format, so often and when
-    /// the node stops.
+    /// Prints metrics for CloudWatch to the standard output, in embedded metric format, at this
+    /// interval and when the node stops.
     #[must_use]
-    pub fn emf(mut self, every: Duration) -> Builder {
-        self.emf = Some(every);
+    pub fn emf(mut self, interval: impl Into<Option<Duration>>) -> Builder {
+        self.emf = interval.into();
         self
     }
 
-    /// Starts the node. When this returns, it accepts connections; in a cluster it may take a while
-    /// until it serves them.
+    /// Starts the node. When this returns, it accepts connections; in a cluster it may take longer
+    /// until it serves requests.
     ///
     /// # Errors
     ///
-    /// A [`StartError`] that says what to change.
+    /// A [`StartError`], which says what to change.
     pub fn start(self) -> Result<Engine, StartError> {
         let cores = self.check()?;
         let driver = choose_driver(self.driver)?;
@@ -276,18 +169,24 @@ impl Builder {
             .map_err(StartError::Thread)?;
         let metrics = self.metrics.map(listen).transpose()?;
         let ports: Vec<u16> = addresses.iter().map(SocketAddr::port).collect();
-        let clock = self.cluster.as_ref().map_or_else(Clock::alone, |_| Clock::in_a_cluster());
+        let clock = self.cluster.as_ref().map_or_else(Clock::standalone, |_| Clock::clustered());
         let (on_end, ends) = unbounded();
         let joining = match self.cluster.clone() {
             Some(cluster) => {
                 let plan = cluster.plan(self.listen, self.shards)?;
-                Some(Joining::begin(plan, self.insecure_network, &ports, clock, on_end.clone())?)
+                Some(JoiningNode::begin(
+                    plan,
+                    self.insecure_network,
+                    &ports,
+                    clock,
+                    on_end.clone(),
+                )?)
             }
             None => None,
         };
         let shards = match &joining {
-            Some(joining) => joining.looking.shards()?,
-            None => self.shards.unwrap_or_else(|| shards_of(cores)),
+            Some(joining) => joining.control.shards()?,
+            None => self.shards.unwrap_or_else(|| default_shards(cores)),
         };
         let map = check_shards(shards, cores)?;
         let config = CoreConfig {
@@ -312,16 +211,17 @@ impl Builder {
             cores.push(core.map_err(StartError::Thread)?);
         }
         let hands: Vec<CoreHand> = cores.iter().map(|core| core.hand().clone()).collect();
-        let node = joining.map(|joining| joining.end(hands.clone()));
+        let node = joining.map(|joining| joining.finish(hands.clone()));
         let names = node.as_ref().map(|node| (node.cluster.clone(), node.node_name.clone()));
         let (cluster, node_name) = names.unwrap_or_else(|| ("none".to_owned(), host_name()));
-        let about = About {
+        let labels = NodeLabels {
             cluster,
             node: node_name,
             driver: driver.to_string(),
             memory_bytes_max: self.memory_bytes,
         };
-        let reader = Arc::new(Reader { about, cores: hands.into_iter().zip(counted).collect() });
+        let census = Box::new(move || census(&hands));
+        let reader = Arc::new(MetricsReader { labels, counters: counted, census });
         let mut engine = Engine {
             addresses,
             driver,
@@ -330,29 +230,30 @@ impl Builder {
             ends,
             node,
             reader: reader.clone(),
-            tellers: None,
+            exporters: None,
         };
-        // From here on an error stops the node.
-        let tellers = Tellers::start(reader, metrics, self.emf).map_err(StartError::Thread)?;
-        engine.tellers = Some(Box::new(tellers));
+        // From here on an error drops the engine, which stops the node.
+        let exporters = Exporters::start(reader, metrics, self.emf).map_err(StartError::Thread)?;
+        engine.exporters = Some(Box::new(exporters));
         Ok(engine)
     }
 
-    /// Checks what can be checked before it is known how many shards there are.
+    /// Checks the options that do not depend on the cluster's number of shards; returns the number of
+    /// cores.
     fn check(&self) -> Result<u16, StartError> {
         for address in self.metrics.into_iter().chain([self.listen]) {
             check_network(address.ip(), self.insecure_network)?;
         }
-        if self.emf.is_some_and(|every| every < Duration::from_secs(1)) {
-            let (got, expected) = (format!("{:?}", self.emf), "a second or more".to_owned());
-            return Err(StartError::BadConfig { what: "the time between metrics", got, expected });
+        if let Some(interval) = self.emf.filter(|interval| *interval < Duration::from_secs(1)) {
+            let got = format!("{interval:?}");
+            return Err(bad_config("the interval of metrics", got, "a second or more"));
         }
         let cpus = std::thread::available_parallelism().map_or(1, usize::from);
         if self.pin
             && let Some(cpu) = self.cores.iter().find(|cpu| !cpu_exists(**cpu))
         {
-            let expected = format!("this machine lets us use {cpus} cpus");
-            return Err(StartError::BadConfig { what: "cpu", got: cpu.to_string(), expected });
+            let expected = format!("one of the {cpus} CPUs that this process may use");
+            return Err(bad_config("cpu", cpu, expected));
         }
         let cores = u16::try_from(self.cores.len()).unwrap_or(u16::MAX);
         if let Some((type_id, names)) = self.types.clash() {
@@ -360,20 +261,18 @@ impl Builder {
         }
         if self.spin > Duration::from_micros(SPIN_US_MAX) {
             let expected = format!("at most {SPIN_US_MAX} µs");
-            let got = format!("{:?}", self.spin);
-            return Err(StartError::BadConfig { what: "spin", got, expected });
+            return Err(bad_config("spin", format!("{:?}", self.spin), expected));
         }
-        check_shards(self.shards.unwrap_or_else(|| shards_of(cores)), cores)?;
+        check_shards(self.shards.unwrap_or_else(|| default_shards(cores)), cores)?;
         Ok(cores)
     }
 
     fn address_of(&self, core: u16) -> Result<SocketAddr, StartError> {
         let mut address = self.listen;
         if address.port() != 0 {
-            let port = address.port().checked_add(core).ok_or(StartError::BadConfig {
-                what: "port",
-                got: address.port().to_string(),
-                expected: "one port per core, so the last has to be below 65536".to_owned(),
+            let port = address.port().checked_add(core).ok_or_else(|| {
+                let expected = "a port so far below 65536 that every core has one";
+                bad_config("port", address.port(), expected)
             })?;
             address.set_port(port);
         }
@@ -385,59 +284,68 @@ fn check_network(ip: IpAddr, insecure_network: bool) -> Result<(), StartError> {
     if ip.is_loopback() || insecure_network { Ok(()) } else { Err(StartError::OpenNetwork(ip)) }
 }
 
-/// How many shards a node of so many cores has unless told otherwise.
-fn shards_of(cores: u16) -> u32 {
+/// Returns the default number of shards of a node with this many cores.
+fn default_shards(cores: u16) -> u32 {
     (u32::from(cores) * SHARDS_PER_CORE).next_power_of_two().min(ShardMap::SHARDS_MAX)
 }
 
 fn check_shards(shards: u32, cores: u16) -> Result<ShardMap, StartError> {
     if cores == 0 || u32::from(cores) > shards {
-        let expected = format!("at least 1 and at most one a shard, {shards}");
-        return Err(StartError::BadConfig { what: "cores", got: cores.to_string(), expected });
+        let expected = format!("1 to {shards}, the number of shards");
+        return Err(bad_config("cores", cores, expected));
     }
-    ShardMap::new(shards, cores).ok_or_else(|| StartError::BadConfig {
-        what: "shards",
-        got: shards.to_string(),
-        expected: format!("a power of two up to {}", ShardMap::SHARDS_MAX),
+    ShardMap::new(shards, cores).ok_or_else(|| {
+        let expected = format!("a power of two up to {}", ShardMap::SHARDS_MAX);
+        bad_config("shards", shards, expected)
     })
 }
 
-/// A node on its way into a cluster.
+fn bad_config(
+    what: &'static str,
+    got: impl std::fmt::Display,
+    expected: impl Into<String>,
+) -> StartError {
+    StartError::BadConfig { what: what.to_owned(), got: got.to_string(), expected: expected.into() }
+}
+
+/// A node of a cluster whose cores have not started.
 #[derive(Debug)]
-struct Joining {
-    looking: Looking,
+struct JoiningNode {
+    control: StartingControl,
     cluster: CoreCluster,
     notices: mpsc::Receiver<(u16, NodeId, Notice)>,
     node_name: String,
     control_address: SocketAddr,
 }
 
-impl Joining {
-    /// Binds the control port and looks for the cluster.
+impl JoiningNode {
+    /// Binds the control port, and starts the control thread that looks for the cluster.
     fn begin(
         plan: ClusterPlan,
         insecure_network: bool,
         ports: &[u16],
         clock: Clock,
         on_end: Sender<CoreEnd>,
-    ) -> Result<Joining, StartError> {
+    ) -> Result<JoiningNode, StartError> {
         check_network(plan.control.ip(), insecure_network)?;
         let listener = listen(plan.control)?;
         let control_address = listener.local_addr().map_err(StartError::Thread)?;
-        let (tell, notices) = mpsc::channel(NOTICES_MAX);
-        let life = NodeId(random());
-        let cluster = CoreCluster { name: plan.cluster.clone(), life, notices: tell };
+        let (notices_sender, notices) = mpsc::channel(NOTICES_MAX);
+        let incarnation = NodeId(random_u128());
+        let cluster =
+            CoreCluster { name: plan.cluster.clone(), life: incarnation, notices: notices_sender };
         let info = plan.info(control_address.port(), ports);
         let node_name = plan.node_name.clone();
-        let config = ControlConfig { plan, info, life, clock };
-        let looking = Looking::spawn(config, listener, on_end).map_err(StartError::Thread)?;
-        Ok(Joining { looking, cluster, notices, node_name, control_address })
+        let config = ControlConfig { plan, info, incarnation, clock };
+        let control =
+            StartingControl::spawn(config, listener, on_end).map_err(StartError::Thread)?;
+        Ok(JoiningNode { control, cluster, notices, node_name, control_address })
     }
 
-    /// The cores are there.
-    fn end(self, hands: Vec<CoreHand>) -> ClusterNode {
-        let Joining { looking, cluster, notices, node_name, control_address } = self;
-        let control = looking.begin(Cores { hands, notices });
+    /// Hands the cores, which run now, to the control thread.
+    fn finish(self, hands: Vec<CoreHand>) -> ClusterNode {
+        let JoiningNode { control, cluster, notices, node_name, control_address } = self;
+        let control = control.begin(Cores { hands, notices });
         ClusterNode { control, node_name, control_address, cluster: cluster.name }
     }
 }
@@ -451,11 +359,11 @@ pub struct Engine {
     cores: Mutex<Vec<CoreThread>>,
     ends: Receiver<CoreEnd>,
     node: Option<ClusterNode>,
-    reader: Arc<Reader>,
-    tellers: Option<Box<Tellers>>,
+    reader: Arc<MetricsReader>,
+    exporters: Option<Box<Exporters>>,
 }
 
-/// What a node in a cluster has beside its cores.
+/// What a node of a cluster has beside its cores.
 #[derive(Debug)]
 struct ClusterNode {
     control: ControlThread,
@@ -465,7 +373,7 @@ struct ClusterNode {
 }
 
 impl Engine {
-    /// A node on loopback with one core, for a start.
+    /// Returns the options of a node on loopback with one core, to be changed and started.
     pub fn builder() -> Builder {
         Builder {
             listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
@@ -483,59 +391,59 @@ impl Engine {
         }
     }
 
-    /// Where each core listens. A client needs any one of them.
+    /// Returns the address of each core. A client needs any one of them.
     pub fn addresses(&self) -> &[SocketAddr] {
         &self.addresses
     }
 
-    /// The driver in use: never [`Driver::Auto`].
+    /// Returns the driver in use, which is never [`Driver::Auto`].
     pub fn driver(&self) -> Driver {
         self.driver
     }
 
-    /// How many shards the object space has.
+    /// Returns the number of shards of the object space.
     pub fn shards(&self) -> u32 {
         self.shards
     }
 
-    /// Where it listens for other nodes and for operators, if it is part of a cluster.
+    /// Returns where the node listens for other nodes and operators, if it is part of a cluster.
     pub fn control_address(&self) -> Option<SocketAddr> {
         self.node.as_ref().map(|node| node.control_address)
     }
 
-    /// Its present life in its cluster, if it is part of one. Another one begins each time that it was
-    /// removed.
+    /// Returns the node's present id in its cluster, if it is part of one. A node that was removed
+    /// rejoins with another id.
     pub fn node_id(&self) -> Option<NodeId> {
-        self.node.as_ref().map(|node| node.control.life())
+        self.node.as_ref().map(|node| node.control.incarnation())
     }
 
-    /// What people call it in its cluster, and the cluster.
+    /// Returns the display name of the node and the name of its cluster, if it is part of one.
     pub fn names(&self) -> Option<(&str, &str)> {
         self.node.as_ref().map(|node| (&*node.node_name, &*node.cluster))
     }
 
-    /// What each core holds. A core that does not answer within a second is left out.
+    /// Returns what each core holds. A core that does not reply within a second is left out.
     pub fn census(&self) -> Vec<CoreCensus> {
         self.reader.census()
     }
 
-    /// What the node has done since it started, and what each core holds.
+    /// Returns what the node has done since it started, and what each core holds.
     pub fn metrics(&self) -> Metrics {
         self.reader.read()
     }
 
-    /// Where it serves metrics, if it does.
+    /// Returns where the node serves metrics over HTTP, if it does.
     pub fn metrics_address(&self) -> Option<SocketAddr> {
-        self.tellers.as_ref().and_then(|tellers| tellers.address())
+        self.exporters.as_ref().and_then(|exporters| exporters.address())
     }
 
     /// Waits until the node stops.
     ///
     /// # Errors
     ///
-    /// What went wrong, if a core, or what ties the node to its cluster, did not stop of its own accord.
-    /// The others are then stopped too: a node with a core missing is no node.
-    pub fn wait(&self) -> Result<(), String> {
+    /// A [`NodeError`] if a core or the control thread ended without being told to. The other threads
+    /// are stopped then, because a node cannot serve without one of them.
+    pub fn wait(&self) -> Result<(), NodeError> {
         let threads = self.addresses.len() + usize::from(self.node.is_some());
         let mut result = Ok(());
         for _ in 0..threads {
@@ -551,12 +459,12 @@ impl Engine {
         result
     }
 
-    /// Tells the node to answer what it has taken and then stop. A member of a cluster first waits for
-    /// the others to go on without it, for a few seconds at most. Returns at once; see
+    /// Tells the node to reply to the requests that it has received and then stop. A member of a
+    /// cluster leaves it first, which takes a few seconds at most. Returns at once; see
     /// [`Engine::wait`].
     pub fn stop(&self) {
         match &self.node {
-            // It stops the cores when the node is out, or if it fails.
+            // The control thread stops the cores when the node has left the cluster, or if it fails.
             Some(node) => node.control.stop(),
             None => self.stop_cores(),
         }
@@ -564,7 +472,7 @@ impl Engine {
 
     fn stop_cores(&self) {
         for core in self.cores.lock().iter() {
-            // A core that is gone needs no telling.
+            // A core that has ended needs no command.
             core.hand().send(Command::Stop);
         }
     }
@@ -580,7 +488,17 @@ impl Drop for Engine {
     }
 }
 
-/// Decides for io_uring if the kernel grants a ring with our flags.
+/// Asks every core what it holds. A core that does not reply in time is left out.
+fn census(cores: &[CoreHand]) -> Vec<CoreCensus> {
+    let ask = |core: &CoreHand| {
+        let (reply, census) = bounded(1);
+        core.send(Command::Census(reply)).then_some(census)
+    };
+    let asked: Vec<_> = cores.iter().filter_map(ask).collect();
+    asked.iter().filter_map(|census| census.recv_timeout(CENSUS_TIME_MAX).ok()).collect()
+}
+
+/// Chooses io_uring if the kernel grants a ring with the engine's flags.
 fn choose_driver(wanted: Driver) -> Result<Driver, StartError> {
     match wanted {
         Driver::Epoll => Ok(Driver::Epoll),
@@ -595,8 +513,8 @@ fn choose_driver(wanted: Driver) -> Result<Driver, StartError> {
     }
 }
 
-/// Binds a core's port. SO_REUSEPORT stays off: it would let a second engine share the port
-/// silently.
+/// Binds a port. SO_REUSEPORT stays off, because it would let a second engine share the port without
+/// an error.
 fn listen(address: SocketAddr) -> Result<TcpListener, StartError> {
     let bind = || {
         let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
@@ -608,13 +526,13 @@ fn listen(address: SocketAddr) -> Result<TcpListener, StartError> {
     bind().map_err(|source| StartError::Bind { address, source })
 }
 
-/// Whether this thread may run on a cpu.
+/// Returns whether this thread may run on a CPU.
 fn cpu_exists(cpu: usize) -> bool {
     nix::sched::sched_getaffinity(nix::unistd::Pid::from_raw(0))
         .is_ok_and(|allowed| allowed.is_set(cpu).unwrap_or(false))
 }
 
-/// A number that clients cannot guess.
+/// Returns a random number that clients cannot guess.
 fn hash_seed() -> u64 {
     use std::hash::{BuildHasher, RandomState};
     RandomState::new().hash_one("catena")

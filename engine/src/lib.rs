@@ -1,16 +1,18 @@
-//! The Catena node.
+//! The Catena node, as a library: shared objects in memory, served by one pinned thread per core.
 //!
-//! A node is one pinned thread per core, each with its own ring, port, connections and shards; see
-//! `ARCHITECTURE.md` at the root of the repository for the whole picture. The layers, inside out:
+//! The node's logic is in [`catena_core`], which has no sockets, clocks or threads; this crate drives
+//! it. `ARCHITECTURE.md` at the root of the repository has the whole picture. The modules, from the
+//! bottom up; each imports only those above it:
 //!
-//! - `objects`: the shared objects, plain state with deterministic operations;
-//! - [`shard`]: a slice of the object space as a pure state machine, with sessions and waiters;
-//! - [`chain`]: which nodes hold a shard, and in which order;
-//! - [`register`]: where the cluster's configuration lies;
+//! - `config`: every limit of a node, with the arithmetic that ties them together;
+//! - `clock`, `driver`: the clocks of a node, and the choice between io_uring and epoll;
+//! - `register`: where the cluster's record is stored;
+//! - `error`: the errors of starting and of running a node;
+//! - `metrics`: what the cores count, and its export to Prometheus and CloudWatch;
 //! - `io`: monoio tasks that carry bytes between sockets and shards;
-//! - `metrics`: what the cores count, for whoever asks;
-//! - `control`: a thread beside the cores, the node's part in its [`Cluster`];
-//! - [`Engine`]: starts the cores, hands out their addresses, stops them.
+//! - `cluster`: the options of a node's part in a [`Cluster`];
+//! - `control`: a thread beside the cores, which joins the cluster and follows its changes;
+//! - `engine`: starts the threads of an [`Engine`], and stops them.
 //!
 //! # Embedding
 //!
@@ -21,11 +23,16 @@
 //! # Ok::<(), catena_engine::StartError>(())
 //! ```
 //!
-//! # Objects of your own
+//! # User-defined objects
 //!
-//! A program that embeds the engine can teach it types of objects: [`Object`] says what one has to
-//! say of itself, [`rehearse`] tries whether it keeps its promises, and [`Builder::register`] hands it
-//! to the engine. Clients get at such objects with the same [`UserType`].
+//! A program that embeds the engine can add types of objects: [`Object`] is the trait of such a type,
+//! [`rehearse`] tests whether it keeps its promises, and [`Builder::register`] adds it to an engine.
+//! Clients use the objects through the same [`UserType`].
+//!
+//! # Features
+//!
+//! - `program` (default): the program `catena-engine`. A program that embeds the engine does without.
+//! - `s3`: a register in S3, or in a store that speaks its protocol.
 
 #![deny(unsafe_code)]
 
@@ -33,18 +40,21 @@ mod clock;
 mod cluster;
 mod config;
 mod control;
+mod driver;
 mod engine;
+mod error;
 mod io;
 mod metrics;
 mod register;
 
-pub use catena_core::chain::record::{Heads, OnTotalLoss};
+pub use catena_core::chain::record::{Heads, OnTotalLoss, Settings as ClusterSettings};
 pub use catena_core::objects::user::{BadSnapshot, Context, Object, Rejection};
 pub use catena_core::rehearse;
 pub use catena_location::{BadLocation, Location, S3Settings, Secret, SettingsError};
 pub use catena_protocol::{UserType, rkyv};
-pub use cluster::{Cluster, GiveUp};
-pub use engine::{Builder, Driver, Engine, StartError};
-pub use io::CoreCensus;
-pub use metrics::{Histogram, Latency, Metrics, OpCount};
+pub use cluster::{CancelHandle, Cluster};
+pub use driver::Driver;
+pub use engine::{Builder, Engine};
+pub use error::{NodeError, StartError};
+pub use metrics::{CoreCensus, Histogram, Latency, Metrics, OpCount};
 pub use register::RegisterError;

@@ -1,24 +1,24 @@
-//! What a node does, in numbers: counted by its cores, read by whoever asks.
+//! What a node does, in numbers: counted by its cores, and exported.
 //!
-//! Each core has counters that it alone writes ([`meter`]), always on. [`Reader`] sums them, asks the cores
-//! what they hold, and makes [`Metrics`] of it: for the program that embeds the engine, for Prometheus at an
-//! HTTP port ([`http`]), and for CloudWatch on the standard output ([`stdout`]), each of these in a thread of
-//! its own beside the cores.
+//! Each core has counters that it alone writes ([`meter`]), always on. [`MetricsReader`] sums them, asks
+//! the cores what they hold, and makes [`Metrics`] of both: for the program that embeds the engine, for
+//! Prometheus at an HTTP port ([`http`]), and for CloudWatch on the standard output ([`stdout`]). Each
+//! of the last two is a thread of its own beside the cores.
 //!
 //! What is counted, exactly:
 //!
-//! 1. *Ops* are requests answered by this node, with the outcome that their reply has: a retry counts again,
-//!    a request that nobody answers (its member left the cluster, its client repeats it elsewhere) does not,
-//!    and neither does what other nodes forward.
-//! 2. *Latency* is the time from the beginning of the turn that took the request up to the end of the turn
-//!    that answered it, when its reply was handed to the socket. It begins when the core turns to the bytes
-//!    that it received: how long they had been lying there, in the socket or behind other connections of the
-//!    core, is not in it. It is measured once a turn, in whole microseconds.
-//! 3. In a cluster an answer is held until all members have what it depends on. Its latency ends at the
-//!    beginning of the turn that hears of that.
-//! 4. The latency of a request that *waited* for something to happen (for a lock, for other parties, for its
-//!    deadline) is kept apart: it says how long that took to happen, not how fast the node is. It begins with
-//!    the first request also if that was repeated.
+//! 1. *Ops* are requests to which this node replied, by the outcome in the reply. A retry counts again.
+//!    A request without a reply (its member left the cluster, and its client retries elsewhere) does
+//!    not count, nor do entries that other nodes forward.
+//! 2. *Latency* is the time from the beginning of the turn that took the request to the end of the turn
+//!    that replied, when the reply was handed to the socket. It begins when the core turns to the bytes
+//!    that it received: the time they spent in the socket, or behind other connections of the core, is
+//!    not included. It is measured once per turn, in whole microseconds.
+//! 3. In a cluster a reply is held until all members have the updates that it depends on. Its latency
+//!    ends at the beginning of the turn that receives the acknowledgement.
+//! 4. The latency of a request that *waited* for an event (for a lock, for other parties, for its
+//!    deadline) is kept apart: it says how long the event took, not how fast the node is. It begins with
+//!    the first request, even if the client retried.
 
 mod emf;
 mod histogram;
@@ -28,79 +28,101 @@ mod prometheus;
 mod stdout;
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::time::Duration;
 
 use catena_protocol::{Kind, OpCode, Status};
-use crossbeam::channel::bounded;
 
 pub use self::histogram::Histogram;
 use self::http::HttpThread;
 pub(crate) use self::meter::{Counters, Meter};
 use self::stdout::StdoutThread;
-use crate::io::{Command, CoreCensus, CoreHand};
 
 /// What a node has done since it started, and what it holds.
 #[derive(Clone, Debug, Default)]
 pub struct Metrics {
-    /// How many requests were answered, by op and outcome, where there are any.
+    /// The number of replies, by op and outcome, where there are any.
     pub ops: Vec<OpCount>,
-    /// How long they took, by kind.
+    /// The latency of requests, by kind.
     pub latency: Vec<Latency>,
-    /// What each core holds. A core that does not answer within a second is left out.
+    /// What each core holds. A core that does not reply within a second is left out.
     pub cores: Vec<CoreCensus>,
-    /// How many cores there are.
+    /// The number of cores.
     cores_all: usize,
 }
 
-/// How many requests for an op ended in one way.
+/// What a core holds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct CoreCensus {
+    /// The number of the core.
+    pub core: u16,
+    /// Open connections.
+    pub connections: u64,
+    /// Objects of any kind.
+    pub objects: u64,
+    /// Open sessions.
+    pub sessions: u64,
+    /// Requests that wait for an event.
+    pub waiters: u64,
+    /// Memory of objects, sessions and logs, in bytes, as counted against the budget.
+    pub bytes: u64,
+    /// Updates applied since the start.
+    pub updates: u64,
+    /// Entries that not all members have acknowledged, in the shard of the core that has most.
+    pub chain_lag: u64,
+    /// The epoch that the core acts by; 0 if the node stands alone or has not joined.
+    pub epoch: u32,
+}
+
+/// The number of requests for an op that ended with one outcome.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct OpCount {
-    /// The op; `None` for all that this version does not know.
+    /// The op; `None` for all ops that this version does not know.
     pub op: Option<OpCode>,
-    /// How they ended.
+    /// The outcome in the reply.
     pub outcome: Status,
-    /// How many.
+    /// The number of requests.
     pub count: u64,
 }
 
-/// How long requests for one kind of object took.
+/// The latency of requests for one kind of object.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Latency {
     /// The kind; `None` for ops that this version does not know.
     pub kind: Option<Kind>,
-    /// Whether they had to wait for something to happen.
+    /// Whether these requests waited for an event.
     pub waited: bool,
-    /// How long.
+    /// Their latency.
     pub histogram: Histogram,
 }
 
 impl Metrics {
-    /// Whether all cores answered.
+    /// Returns whether all cores replied.
     pub fn is_complete(&self) -> bool {
         self.cores_all > 0 && self.cores.len() == self.cores_all
     }
 
-    /// The epoch that the node acts by, once all its cores do; 0 if it is alone.
+    /// Returns the epoch that all cores act by, if all of them replied; 0 if the node stands alone.
     pub fn epoch(&self) -> Option<u32> {
         self.cores.iter().map(|core| core.epoch).min().filter(|_| self.is_complete())
     }
 }
 
 impl OpCount {
-    /// What the kind is called.
+    /// Returns the name of the kind.
     pub fn kind_name(&self) -> &'static str {
         kind_name(self.op.map(OpCode::kind))
     }
 
-    /// What the op is called among those of its kind, such as `fetch_add`.
+    /// Returns the name of the op among those of its kind, such as `fetch_add`.
     pub fn op_name(&self) -> &'static str {
         self.op.map_or(UNKNOWN, OpCode::op_name)
     }
 
-    /// What the outcome is called: `done`, or the refusal, such as `wrong_kind`.
+    /// Returns the name of the outcome: `done`, or the refusal, such as `wrong_kind`.
     pub fn outcome_name(&self) -> &'static str {
         match self.outcome {
             Status::Ok => "done",
@@ -110,44 +132,46 @@ impl OpCount {
 }
 
 impl Latency {
-    /// What the kind is called.
+    /// Returns the name of the kind.
     pub fn kind_name(&self) -> &'static str {
         kind_name(self.kind)
     }
 }
 
-/// What this version does not know.
+/// The name of everything that this version does not know.
 const UNKNOWN: &str = "unknown";
 
 fn kind_name(kind: Option<Kind>) -> &'static str {
     kind.map_or(UNKNOWN, Kind::name)
 }
 
-/// Which node it is whose metrics these are.
+/// What exported metrics say of their node.
 #[derive(Clone, Debug)]
-pub(crate) struct About {
-    /// `none` if it is alone: dashboards look for something.
+pub(crate) struct NodeLabels {
+    /// `none` if the node stands alone, because dashboards need a value.
     pub(crate) cluster: String,
     pub(crate) node: String,
     pub(crate) driver: String,
-    /// What each core may use.
+    /// The memory budget of each core.
     pub(crate) memory_bytes_max: u64,
 }
 
 /// Reads the metrics of a node, from any thread.
-#[derive(Debug)]
-pub(crate) struct Reader {
-    pub(crate) about: About,
-    pub(crate) cores: Vec<(CoreHand, Arc<Counters>)>,
+pub(crate) struct MetricsReader {
+    pub(crate) labels: NodeLabels,
+    /// The counters of each core.
+    pub(crate) counters: Vec<Arc<Counters>>,
+    /// Asks the cores what they hold.
+    pub(crate) census: Box<dyn Fn() -> Vec<CoreCensus> + Send + Sync>,
 }
 
-impl Reader {
+impl MetricsReader {
     pub(crate) fn read(&self) -> Metrics {
-        // First: what a core has counted by the time that it answers is seen.
+        // First, so that the sums include what a core has counted by the time it replies.
         let cores = self.census();
         let mut ops: BTreeMap<(Option<OpCode>, Status), u64> = BTreeMap::new();
         let mut latency: BTreeMap<(Option<Kind>, bool), Histogram> = BTreeMap::new();
-        for (_, counters) in &self.cores {
+        for counters in &self.counters {
             for OpCount { op, outcome, count } in counters.ops() {
                 *ops.entry((op, outcome)).or_default() += count;
             }
@@ -161,45 +185,46 @@ impl Reader {
             ops: ops.into_iter().map(count).collect(),
             latency: latency.into_iter().map(of_kind).collect(),
             cores,
-            cores_all: self.cores.len(),
+            cores_all: self.counters.len(),
         }
     }
 
-    /// What each core holds. A core that does not answer within a second is left out.
+    /// Returns what each core holds. A core that does not reply within a second is left out.
     pub(crate) fn census(&self) -> Vec<CoreCensus> {
-        let ask = |(core, _): &(CoreHand, _)| {
-            let (reply, census) = bounded(1);
-            core.send(Command::Census(reply)).then_some(census)
-        };
-        let asked: Vec<_> = self.cores.iter().filter_map(ask).collect();
-        let within = Duration::from_secs(1);
-        asked.iter().filter_map(|census| census.recv_timeout(within).ok()).collect()
+        (self.census)()
     }
 }
 
-/// The threads that tell others the metrics, as long as this is there.
+impl fmt::Debug for MetricsReader {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("MetricsReader").field("labels", &self.labels).finish_non_exhaustive()
+    }
+}
+
+/// The threads that export the metrics. They end when this is dropped.
 #[derive(Debug)]
-pub(crate) struct Tellers {
+pub(crate) struct Exporters {
     http: Option<(SocketAddr, HttpThread)>,
     _stdout: Option<StdoutThread>,
 }
 
-impl Tellers {
+impl Exporters {
     pub(crate) fn start(
-        reader: Arc<Reader>,
+        reader: Arc<MetricsReader>,
         listener: Option<TcpListener>,
         emf: Option<Duration>,
-    ) -> io::Result<Tellers> {
+    ) -> io::Result<Exporters> {
         let serve = |listener: TcpListener| {
             let address = listener.local_addr()?;
             io::Result::Ok((address, HttpThread::spawn(reader.clone(), listener)?))
         };
         let http = listener.map(serve).transpose()?;
-        let stdout = emf.map(|every| StdoutThread::spawn(reader.clone(), every)).transpose()?;
-        Ok(Tellers { http, _stdout: stdout })
+        let stdout =
+            emf.map(|interval| StdoutThread::spawn(reader.clone(), interval)).transpose()?;
+        Ok(Exporters { http, _stdout: stdout })
     }
 
-    /// Where they are served over HTTP.
+    /// Returns where the metrics are served over HTTP.
     pub(crate) fn address(&self) -> Option<SocketAddr> {
         self.http.as_ref().map(|(address, _)| *address)
     }
@@ -212,18 +237,18 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_are_those_of_the_protocol_in_small_letters() {
-        let named = |op, outcome| {
+    fn names_are_those_of_the_protocol_in_snake_case() {
+        let names = |op, outcome| {
             let it = OpCount { op, outcome, count: 1 };
             [it.kind_name(), it.op_name(), it.outcome_name()]
         };
-        let fetch_add = named(Some(OpCode::CounterFetchAdd), Status::Ok);
+        let fetch_add = names(Some(OpCode::CounterFetchAdd), Status::Ok);
         assert_eq!(fetch_add, ["counter", "fetch_add", "done"]);
-        let wait = named(Some(OpCode::ObjectWaitNewer), Status::WrongKind);
+        let wait = names(Some(OpCode::ObjectWaitNewer), Status::WrongKind);
         assert_eq!(wait, ["object", "wait_newer", "wrong_kind"]);
-        assert_eq!(named(None, Status::UnknownOp), ["unknown", "unknown", "unknown_op"]);
+        assert_eq!(names(None, Status::UnknownOp), ["unknown", "unknown", "unknown_op"]);
         let all: BTreeSet<[&str; 3]> =
-            OpCode::ALL.iter().map(|op| named(Some(*op), Status::Ok)).collect();
+            OpCode::ALL.iter().map(|op| names(Some(*op), Status::Ok)).collect();
         assert_eq!(all.len(), OpCode::ALL.len());
         assert!(all.iter().all(|[_, op, _]| !op.is_empty()));
     }

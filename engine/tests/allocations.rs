@@ -1,7 +1,7 @@
-//! In steady state a request allocates nothing, from the frame that comes to the frame that goes;
-//! and an engine that is dropped gives everything back.
+//! In steady state a request allocates nothing, from the received frame to the reply; and an engine that
+//! is dropped frees its memory.
 //!
-//! A binary of its own, because the allocator of a process is one for all.
+//! This is a test binary of its own, because a process has one allocator.
 #![allow(unsafe_code)]
 
 use std::alloc::{GlobalAlloc, Layout, System};
@@ -25,9 +25,9 @@ use catena_protocol::{
     Elements, FrameKind, Header, Hello, Items, ObjectId, Op, ShardId, flags, named, user_type,
 };
 
-/// Requests until everything has the size it keeps.
+/// Requests until every buffer and table has its final size.
 const WARM_UP: u64 = 100;
-/// Requests of which none may allocate.
+/// Requests that are measured; none may allocate.
 const MEASURED: u64 = 1_000;
 
 #[test]
@@ -82,12 +82,12 @@ fn a_warmed_up_request_allocates_nothing() {
         push_and_pop(MEASURED);
         assert_eq!(ALLOCATIONS.get() - before, 0, "push and pop with {window} in flight");
     }
-    assert!(ALLOCATIONS.get() > 0, "allocations are counted");
+    assert!(ALLOCATIONS.get() > 0, "the allocator counts");
 }
 
-/// Nor does one that carries the name of its object, under a quota.
+/// Nor does a request that carries the name of its object, under a quota.
 #[test]
-fn a_name_that_is_known_costs_no_allocation() {
+fn a_known_name_costs_no_allocation() {
     let bytes = [7; 1_000];
     let ops = [
         ("counter add", Op::Counter(CounterOp::Add { delta: 1 })),
@@ -105,9 +105,9 @@ fn a_name_that_is_known_costs_no_allocation() {
     }
 }
 
-/// What a core keeps by mistake it keeps for ever: its thread is gone.
+/// Memory that a core fails to free leaks, because its thread is gone.
 #[test]
-fn an_engine_that_is_dropped_gives_its_memory_back() {
+fn a_dropped_engine_frees_its_memory() {
     const CELL_BYTES: usize = 4 * 1024 * 1024;
     let mut request = Vec::new();
     Hello { features: 0 }.write(&mut request);
@@ -138,7 +138,7 @@ fn an_engine_that_is_dropped_gives_its_memory_back() {
     }
 }
 
-/// A user-defined type: the sum of all that it was given, and how much that was.
+/// A user-defined type: the sum of all values, and their number.
 #[derive(Default)]
 struct Sum(u64, u64);
 
@@ -178,7 +178,7 @@ struct Client {
     shard: Shard,
     number: u64,
     window: u64,
-    /// What its object is called, if it says so.
+    /// The name of its object, if the requests carry it.
     name: Option<&'static str>,
     request: Vec<u8>,
     received: AlignedVec<16>,
@@ -194,7 +194,7 @@ impl Client {
             number: 0,
             window,
             name: None,
-            // Room for any request and all replies of the test: the driver reuses its buffers too.
+            // Room for any request and all replies of the test, as the driver reuses its buffers.
             request: Vec::with_capacity(64 * 1024),
             received: AlignedVec::with_capacity(64 * 1024),
             replies: Replies(Vec::with_capacity(64 * 1024)),
@@ -239,7 +239,7 @@ impl Client {
         self.replies.0.clear();
         let moment = Moment { now, memory_bytes_max: 1 << 30 };
         self.shard.on_request(moment, ConnId(0), &frame, &mut self.replies);
-        assert!(!self.replies.0.is_empty(), "every request is answered");
+        assert!(!self.replies.0.is_empty(), "every request gets a reply");
     }
 }
 
@@ -252,14 +252,14 @@ impl Outbox for Replies {
     }
 }
 
-/// Bytes that the process has.
+/// Bytes that the process has allocated.
 static LIVE_BYTES: AtomicIsize = AtomicIsize::new(0);
 
 thread_local! {
     static ALLOCATIONS: Cell<u64> = const { Cell::new(0) };
 }
 
-/// The system's allocator, counting what each thread asks for and what all of them have.
+/// The system's allocator, which counts the allocations of each thread and the live bytes of all.
 struct Counting;
 
 #[global_allocator]
@@ -269,13 +269,13 @@ fn count() {
     ALLOCATIONS.set(ALLOCATIONS.get() + 1);
 }
 
-// SAFETY: every call goes to `System` unchanged, whose promises are the ones to keep; counting
-// touches numbers that need no allocation and no destructor.
+// SAFETY: every call goes to `System` unchanged, so its contract is the one to keep; the counters need
+// no allocation and no destructor.
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         count();
         LIVE_BYTES.fetch_add(layout.size().cast_signed(), Ordering::Relaxed);
-        // SAFETY: the caller keeps the promises of `alloc`.
+        // SAFETY: the caller keeps the contract of `alloc`.
         unsafe { System.alloc(layout) }
     }
 
@@ -283,13 +283,13 @@ unsafe impl GlobalAlloc for Counting {
         count();
         let grown = bytes.cast_signed() - layout.size().cast_signed();
         LIVE_BYTES.fetch_add(grown, Ordering::Relaxed);
-        // SAFETY: the caller keeps the promises of `realloc`, and `pointer` came from `System`.
+        // SAFETY: the caller keeps the contract of `realloc`, and `pointer` came from `System`.
         unsafe { System.realloc(pointer, layout, bytes) }
     }
 
     unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
         LIVE_BYTES.fetch_sub(layout.size().cast_signed(), Ordering::Relaxed);
-        // SAFETY: the caller keeps the promises of `dealloc`, and `pointer` came from `System`.
+        // SAFETY: the caller keeps the contract of `dealloc`, and `pointer` came from `System`.
         unsafe { System.dealloc(pointer, layout) }
     }
 }

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use catena_client::operator::{NodeStatus, Operator, OperatorError};
 use catena_client::{Builder, Client, CounterOp, ReadFrom, Reply};
-use catena_engine::{Cluster, Engine, Heads};
+use catena_engine::{Cluster, ClusterSettings, Engine, Heads};
 use tempfile::TempDir;
 
 use crate::LONG;
@@ -31,9 +31,11 @@ impl Nodes {
 
     fn builder(&self, at: usize, replicas: u32) -> catena_engine::Builder {
         let location = format!("file://{}", self.directory.path().display()).parse().unwrap();
-        let cluster = Cluster::at(location).create(true).replicas(replicas).min_members(1);
         // The chains change only through what a test does.
-        let cluster = cluster.heads(Heads::One).node_name(format!("node-{at}"));
+        let heads = Heads::One;
+        let settings =
+            ClusterSettings { replicas, min_members: 1, heads, ..ClusterSettings::default() };
+        let cluster = Cluster::at(location).create(settings).node_name(format!("node-{at}"));
         Engine::builder().cores(1 + at % 2).shards(8).cluster(cluster)
     }
 

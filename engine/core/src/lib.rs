@@ -23,8 +23,9 @@
 #![deny(unsafe_code)]
 
 extern crate alloc;
-#[cfg(test)]
-#[macro_use]
+// What `clap` derives names `std`.
+#[cfg(any(test, feature = "clap"))]
+#[cfg_attr(test, macro_use)]
 extern crate std;
 
 pub mod ahead;

@@ -1,107 +1,117 @@
-//! What the cores are told.
+//! Commands to the cores of the node.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::voices::Voices;
-use crate::io::{Command, CoreHand};
 use catena_core::chain::member::MembershipView;
 use catena_core::chain::record::NodeId;
+use tokio::sync::mpsc;
 
-/// The cores of the node.
+use super::core_reports::CoreReports;
+use crate::io::{Command, CoreHand, Notice};
+
+/// The cores, once they run.
 #[derive(Debug)]
-pub(super) struct CoreDesk {
-    cores: Vec<Core>,
-    pub(super) voices: Voices,
+pub(crate) struct Cores {
+    pub(crate) hands: Vec<CoreHand>,
+    /// What they report: the core, the incarnation of the node, and the report.
+    pub(crate) notices: mpsc::Receiver<(u16, NodeId, Notice)>,
+}
+
+/// The cores of the node, and what they have reported.
+#[derive(Debug)]
+pub(super) struct CoreGroup {
+    cores: Vec<CoreQueue>,
+    pub(super) reports: CoreReports,
 }
 
 #[derive(Debug)]
-struct Core {
+struct CoreQueue {
     hand: CoreHand,
-    /// What there was no room for among its commands. Few: a member does not tell more views before
-    /// some are confirmed.
-    untold: VecDeque<Told>,
+    /// Commands for which the core had no room. There are few, because a member waits for the
+    /// confirmation of a view before it has many more.
+    unsent: VecDeque<CoreCommand>,
 }
 
 #[derive(Clone, Debug)]
-enum Told {
+enum CoreCommand {
     Begin(NodeId),
     View(Arc<MembershipView>),
 }
 
-impl CoreDesk {
-    pub(super) fn new(hands: Vec<CoreHand>) -> CoreDesk {
-        let core = |hand| Core { hand, untold: VecDeque::new() };
-        let voices = Voices::of(hands.len());
-        CoreDesk { cores: hands.into_iter().map(core).collect(), voices }
+impl CoreGroup {
+    pub(super) fn new(hands: Vec<CoreHand>) -> CoreGroup {
+        let queue = |hand| CoreQueue { hand, unsent: VecDeque::new() };
+        let reports = CoreReports::new(hands.len());
+        CoreGroup { cores: hands.into_iter().map(queue).collect(), reports }
     }
 
     pub(super) fn hands(&self) -> impl Iterator<Item = &CoreHand> {
         self.cores.iter().map(|core| &core.hand)
     }
 
-    /// Another life of the node begins: what was said is about the last one.
-    pub(super) fn begin(&mut self, life: NodeId) {
-        self.voices = Voices::of(self.cores.len());
+    /// Begins another incarnation of the node: earlier commands and reports are about the last one.
+    pub(super) fn begin(&mut self, incarnation: NodeId) {
+        self.reports = CoreReports::new(self.cores.len());
         for core in &mut self.cores {
-            core.untold.clear();
-            core.tell(Told::Begin(life));
+            core.unsent.clear();
+            core.send(CoreCommand::Begin(incarnation));
         }
     }
 
     pub(super) fn view(&mut self, view: MembershipView) {
-        self.voices.on_view(&view);
+        self.reports.on_view(&view);
         let view = Arc::new(view);
         for core in &mut self.cores {
-            core.tell(Told::View(view.clone()));
+            core.send(CoreCommand::View(view.clone()));
         }
     }
 
-    /// Tells the cores what there was no room for before; says whether there still is not.
-    pub(super) fn catch_up(&mut self) -> bool {
-        self.cores.iter_mut().for_each(Core::catch_up);
-        self.cores.iter().any(|core| !core.untold.is_empty())
+    /// Sends the commands for which there was no room before; returns whether some are still unsent.
+    pub(super) fn retry(&mut self) -> bool {
+        self.cores.iter_mut().for_each(CoreQueue::retry);
+        self.cores.iter().any(|core| !core.unsent.is_empty())
     }
 }
 
-impl Core {
-    fn tell(&mut self, told: Told) {
-        self.untold.push_back(told);
-        self.catch_up();
+impl CoreQueue {
+    fn send(&mut self, command: CoreCommand) {
+        self.unsent.push_back(command);
+        self.retry();
     }
 
-    fn catch_up(&mut self) {
-        while let Some(told) = self.untold.front() {
-            let command = match told {
-                Told::Begin(life) => Command::Begin(*life),
-                Told::View(view) => Command::View(view.clone()),
+    fn retry(&mut self) {
+        while let Some(command) = self.unsent.front() {
+            let command = match command {
+                CoreCommand::Begin(incarnation) => Command::Begin(*incarnation),
+                CoreCommand::View(view) => Command::View(view.clone()),
             };
             if !self.hand.send(command) {
                 return;
             }
-            self.untold.pop_front();
+            self.unsent.pop_front();
         }
     }
 }
 
-/// Cores that are told to stop when this is dropped, however that comes about.
+/// Stops the cores when it is dropped, on every way out of the control thread.
 #[derive(Debug)]
-pub(super) struct StopWithUs(pub(super) Vec<CoreHand>);
+pub(super) struct StopCoresOnDrop(pub(super) Vec<CoreHand>);
 
-impl Drop for StopWithUs {
+impl Drop for StopCoresOnDrop {
     fn drop(&mut self) {
         for core in &self.0 {
-            // A core that is gone needs no telling. One that is too busy for its commands needs time.
+            // A core that has ended needs no command; a busy one needs time to make room for it.
             for _ in 0..STOP_TRIES {
                 if core.send(Command::Stop) {
                     break;
                 }
-                std::thread::sleep(STOP_AGAIN);
+                std::thread::sleep(STOP_RETRY);
             }
         }
     }
 }
 
 const STOP_TRIES: u32 = 50;
-const STOP_AGAIN: Duration = Duration::from_millis(10);
+const STOP_RETRY: Duration = Duration::from_millis(10);

@@ -1,5 +1,7 @@
-//! Frames off a socket, one at a time. Off the data path: whole frames are moved to the front of the
-//! buffer, and bodies copied out.
+//! Reads frames from a socket of the control port.
+//!
+//! This is off the data path: whole frames are moved to the front of the buffer, and bodies are
+//! copied out.
 
 use std::io;
 
@@ -8,11 +10,11 @@ use catena_protocol::rkyv::util::AlignedVec;
 use catena_protocol::{Fault, Frame};
 use tokio::io::{AsyncRead, AsyncReadExt};
 
-/// What is read at once, in bytes.
+/// Bytes of one read.
 const CHUNK_BYTES: usize = 16 * 1024;
 
-/// The frames that come in over a connection.
-pub(super) struct Frames<R> {
+/// Reads the frames of a connection.
+pub(super) struct FrameReader<R> {
     reader: R,
     /// Begins with a frame, so that its body is aligned.
     received: AlignedVec<16>,
@@ -21,53 +23,53 @@ pub(super) struct Frames<R> {
 
 /// Why there is no further frame.
 #[derive(Debug)]
-pub(super) enum Broken {
-    /// The other side has hung up.
-    End,
+pub(super) enum FrameError {
+    /// The other side closed the connection.
+    Closed,
     /// The connection broke.
     Io(io::Error),
-    /// What came is no frame, or none that makes sense.
-    Fault(Fault),
+    /// The bytes are not a frame, or not one that is allowed here.
+    Invalid(Fault),
 }
 
-impl From<Fault> for Broken {
-    fn from(fault: Fault) -> Broken {
-        Broken::Fault(fault)
+impl From<Fault> for FrameError {
+    fn from(fault: Fault) -> FrameError {
+        FrameError::Invalid(fault)
     }
 }
 
-impl<R: AsyncRead + Unpin> Frames<R> {
-    pub(super) fn new(reader: R) -> Frames<R> {
+impl<R: AsyncRead + Unpin> FrameReader<R> {
+    pub(super) fn new(reader: R) -> FrameReader<R> {
         let chunk = vec![0; CHUNK_BYTES].into_boxed_slice();
-        Frames { reader, received: AlignedVec::new(), chunk }
+        FrameReader { reader, received: AlignedVec::new(), chunk }
     }
 
-    /// Waits for the next frame, of at most `bytes_max`, and takes what is needed from it.
+    /// Waits for the next frame, of at most `bytes_max`, and returns what `decode` makes of it.
     pub(super) async fn next<T>(
         &mut self,
         bytes_max: u32,
-        take: impl FnOnce(&Frame<'_>) -> Result<T, Fault>,
-    ) -> Result<T, Broken> {
+        decode: impl FnOnce(&Frame<'_>) -> Result<T, Fault>,
+    ) -> Result<T, FrameError> {
         loop {
-            if let Next::Frame(frame) = self.cut(bytes_max)? {
-                let (taken, len) = (take(&frame), frame.bytes.len());
+            if let Next::Frame(frame) = self.parse(bytes_max)? {
+                let (decoded, len) = (decode(&frame), frame.bytes.len());
                 self.consume(len);
-                return Ok(taken?);
+                return Ok(decoded?);
             }
             match self.reader.read(&mut self.chunk).await {
-                Ok(0) => return Err(Broken::End),
+                Ok(0) => return Err(FrameError::Closed),
                 Ok(len) => self.received.extend_from_slice(&self.chunk[..len]),
-                Err(error) => return Err(Broken::Io(error)),
+                Err(error) => return Err(FrameError::Io(error)),
             }
         }
     }
 
-    /// Reads on until the other side hangs up, and drops what comes.
+    /// Reads and drops everything until the other side closes the connection.
     pub(super) async fn drain(&mut self) {
         while self.reader.read(&mut self.chunk).await.is_ok_and(|len| len > 0) {}
     }
 
-    fn cut(&self, bytes_max: u32) -> Result<Next<'_>, Fault> {
+    fn parse(&self, bytes_max: u32) -> Result<Next<'_>, Fault> {
         frame::next(&self.received, bytes_max).map_err(|error| error.fault)
     }
 

@@ -30,5 +30,4 @@ mod thread;
 pub(crate) use self::core::CoreConfig;
 pub(crate) use self::notice::{CoreCluster, Notice};
 pub(crate) use self::runtime::probe_io_uring;
-pub use self::thread::CoreCensus;
 pub(crate) use self::thread::{Command, CoreEnd, CoreHand, CoreThread};

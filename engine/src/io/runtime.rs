@@ -27,7 +27,7 @@ use monoio::{IoUringDriver, LegacyDriver, Runtime, RuntimeBuilder};
 
 use super::buffer::ReadBuffer;
 use crate::config::RING_ENTRIES;
-use crate::engine::Driver;
+use crate::driver::Driver;
 
 /// Runs a future, and the tasks that it spawns, on a runtime of this thread's own.
 pub(super) fn block_on<F: Future>(driver: Driver, main: F) -> io::Result<F::Output> {

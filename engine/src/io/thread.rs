@@ -19,7 +19,9 @@ use super::core::{Core, CoreConfig};
 use super::runtime::{self, WakeReceiver};
 use super::stream::Listener;
 use crate::config::{COMMANDS_MAX, DRAIN_MS_MAX};
-use crate::engine::Driver;
+use crate::driver::Driver;
+use crate::error::NodeError;
+use crate::metrics::CoreCensus;
 use catena_core::chain::member::MembershipView;
 use catena_core::chain::record::NodeId;
 use catena_core::unwind::panic_text;
@@ -40,36 +42,13 @@ pub(crate) enum Command {
     Shards(oneshot::Sender<Vec<ShardStatus>>),
 }
 
-/// The numbers of one core: what it holds and how far it is.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct CoreCensus {
-    /// The index of the core in its node.
-    pub core: u16,
-    /// Open connections.
-    pub connections: u64,
-    /// Objects of any kind.
-    pub objects: u64,
-    /// Open sessions.
-    pub sessions: u64,
-    /// Requests of blocking commands that wait.
-    pub waiters: u64,
-    /// Memory that objects and sessions take, in bytes: an estimate, exact enough for a budget.
-    pub bytes: u64,
-    /// Updates applied since the start.
-    pub updates: u64,
-    /// Entries that some member lacks, of the shard with the most of them.
-    pub chain_lag: u64,
-    /// The epoch of the core's view; 0 outside of a cluster, and before the first view.
-    pub epoch: u32,
-}
-
 /// How the thread of a core ended.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub(crate) enum CoreEnd {
     /// By [`Command::Stop`].
     Stopped,
     /// It could not start, or found one of its invariants broken.
-    Failed(String),
+    Failed(NodeError),
 }
 
 /// The thread of a core, for the node that started it.
@@ -109,16 +88,17 @@ impl CoreThread {
         let nonblocking = runtime::wants_nonblocking(driver);
         wake_receiver.set_nonblocking(nonblocking)?;
         listener.set_nonblocking(nonblocking)?;
-        let name = format!("catena-core-{}", config.index);
-        let thread = std::thread::Builder::new().name(name).spawn(move || {
+        let core = config.index;
+        let name = format!("catena-core-{core}");
+        let thread = std::thread::Builder::new().name(name.clone()).spawn(move || {
             let body =
                 AssertUnwindSafe(|| run(config, driver, pin_to, listener, wake_receiver, receiver));
             let end = match catch_unwind(body) {
                 Ok(Ok(())) => CoreEnd::Stopped,
-                Ok(Err(error)) => CoreEnd::Failed(error.to_string()),
+                Ok(Err(source)) => CoreEnd::Failed(NodeError::Core { core, source }),
                 Err(payload) => {
-                    let said = panic_text(&*payload);
-                    CoreEnd::Failed(format!("an invariant of the engine is broken: {said}"))
+                    let message = panic_text(&*payload).to_owned();
+                    CoreEnd::Failed(NodeError::Panicked { thread: name, message })
                 }
             };
             // The receiver is gone if the engine is being dropped.

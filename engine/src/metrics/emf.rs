@@ -1,20 +1,25 @@
-//! Metrics as lines of CloudWatch's embedded metric format: JSON objects that say which of their fields are
-//! metrics. `engine/deploy/README.md` has the table of them; dashboards and alarms go by it.
+//! Metrics as lines of CloudWatch's embedded metric format: JSON objects that say which of their fields
+//! are metrics. `engine/deploy/README.md` has the table of them, on which dashboards and alarms rely.
 
 use std::collections::BTreeMap;
 
 use serde_json::{Map, Value, json};
 
 use super::histogram::Histogram;
-use super::{About, Metrics};
+use super::{CoreCensus, Metrics, NodeLabels};
 
-/// Where CloudWatch puts them.
+/// The CloudWatch namespace of the metrics.
 const NAMESPACE: &str = "Catena";
 
-/// The lines about what happened between two readings: one about the node, and one for each kind and outcome
-/// of which there were any.
-pub(super) fn lines(about: &About, now_ms: u64, before: &Metrics, now: &Metrics) -> Vec<Value> {
-    let mut lines = Vec::from_iter(node_line(about, now_ms, before, now));
+/// Returns the lines for the interval between two readings: one line for the node, and one for each
+/// kind and outcome with any requests.
+pub(super) fn lines(
+    labels: &NodeLabels,
+    now_ms: u64,
+    before: &Metrics,
+    now: &Metrics,
+) -> Vec<Value> {
+    let mut lines = Vec::from_iter(node_line(labels, now_ms, before, now));
     for ((kind, outcome), count) in ops_since(before, now) {
         let declared = json!([{
             "Namespace": NAMESPACE,
@@ -23,7 +28,7 @@ pub(super) fn lines(about: &About, now_ms: u64, before: &Metrics, now: &Metrics)
         }]);
         lines.push(json!({
             "_aws": { "Timestamp": now_ms, "CloudWatchMetrics": declared },
-            "cluster": about.cluster,
+            "cluster": labels.cluster,
             "kind": kind,
             "outcome": outcome,
             "ops": count,
@@ -32,44 +37,46 @@ pub(super) fn lines(about: &About, now_ms: u64, before: &Metrics, now: &Metrics)
     lines
 }
 
-/// A metric, and for what it is told beside the node.
-struct Told(&'static str, &'static str, Of, Option<u64>);
+/// A metric of the node: name, unit, dimensions, and value, if there is one.
+struct NodeMetric(&'static str, &'static str, Dimensions, Option<u64>);
 
 #[derive(PartialEq)]
-enum Of {
+enum Dimensions {
     Node,
     NodeAndCluster,
 }
 
-/// `None` when there is nothing to tell: the cores have stopped.
-fn node_line(about: &About, now_ms: u64, before: &Metrics, now: &Metrics) -> Option<Value> {
-    let latency = at_once(now).since(&at_once(before));
-    // A core that does not answer would make sums too small.
+/// Returns `None` if there is no value at all, because the cores have stopped.
+fn node_line(labels: &NodeLabels, now_ms: u64, before: &Metrics, now: &Metrics) -> Option<Value> {
+    use Dimensions::{Node, NodeAndCluster};
+    let latency = immediate(now).since(&immediate(before));
+    // Without the cores that do not reply, sums would be too small.
     let cores = || now.cores.iter().filter(|_| now.is_complete());
-    let sum = |of: fn(&crate::CoreCensus) -> u64| cores().map(of).reduce(|a, b| a + b);
-    let most = |of: fn(&crate::CoreCensus) -> u64| cores().map(of).max();
-    let memory_bytes_max = most(|core| core.bytes).map(|_| about.memory_bytes_max);
-    let told = [
-        Told("latency_us_p50", "Microseconds", Of::Node, latency.quantile_us(0.5)),
-        Told("latency_us_p99", "Microseconds", Of::Node, latency.quantile_us(0.99)),
-        Told("connections", "Count", Of::Node, sum(|core| core.connections)),
-        Told("waiters", "Count", Of::Node, sum(|core| core.waiters)),
-        Told("memory_bytes", "Bytes", Of::NodeAndCluster, most(|core| core.bytes)),
-        Told("memory_bytes_max", "Bytes", Of::NodeAndCluster, memory_bytes_max),
-        Told("chain_lag", "Count", Of::NodeAndCluster, most(|core| core.chain_lag)),
-        Told("epoch", "None", Of::NodeAndCluster, now.epoch().map(u64::from)),
+    let sum = |of: fn(&CoreCensus) -> u64| cores().map(of).reduce(|a, b| a + b);
+    let most = |of: fn(&CoreCensus) -> u64| cores().map(of).max();
+    let memory_bytes_max = most(|core| core.bytes).map(|_| labels.memory_bytes_max);
+    let metrics = [
+        NodeMetric("latency_us_p50", "Microseconds", Node, latency.quantile_us(0.5)),
+        NodeMetric("latency_us_p99", "Microseconds", Node, latency.quantile_us(0.99)),
+        NodeMetric("connections", "Count", Node, sum(|core| core.connections)),
+        NodeMetric("waiters", "Count", Node, sum(|core| core.waiters)),
+        NodeMetric("memory_bytes", "Bytes", NodeAndCluster, most(|core| core.bytes)),
+        NodeMetric("memory_bytes_max", "Bytes", NodeAndCluster, memory_bytes_max),
+        NodeMetric("chain_lag", "Count", NodeAndCluster, most(|core| core.chain_lag)),
+        NodeMetric("epoch", "None", NodeAndCluster, now.epoch().map(u64::from)),
     ];
-    let declare = |of: Of, dimensions: Value| {
-        let told = told.iter().filter(|it| it.2 == of && it.3.is_some());
-        let metrics: Vec<Value> =
-            told.map(|Told(name, unit, ..)| json!({ "Name": name, "Unit": unit })).collect();
+    let declare = |of: Dimensions, dimensions: Value| {
+        let present = metrics.iter().filter(|it| it.2 == of && it.3.is_some());
+        let metrics: Vec<Value> = present
+            .map(|NodeMetric(name, unit, ..)| json!({ "Name": name, "Unit": unit }))
+            .collect();
         (!metrics.is_empty()).then(
             || json!({ "Namespace": NAMESPACE, "Dimensions": dimensions, "Metrics": metrics }),
         )
     };
     let declared: Vec<Value> = [
-        declare(Of::Node, json!([["cluster", "node"]])),
-        declare(Of::NodeAndCluster, json!([["cluster", "node"], ["cluster"]])),
+        declare(Node, json!([["cluster", "node"]])),
+        declare(NodeAndCluster, json!([["cluster", "node"], ["cluster"]])),
     ]
     .into_iter()
     .flatten()
@@ -78,24 +85,24 @@ fn node_line(about: &About, now_ms: u64, before: &Metrics, now: &Metrics) -> Opt
         return None;
     }
     let mut line = Map::new();
-    let about_line = json!({ "Timestamp": now_ms, "CloudWatchMetrics": declared });
-    line.insert("_aws".to_owned(), about_line);
-    line.insert("cluster".to_owned(), json!(about.cluster));
-    line.insert("node".to_owned(), json!(about.node));
-    for Told(name, _, _, value) in told {
+    let metadata = json!({ "Timestamp": now_ms, "CloudWatchMetrics": declared });
+    line.insert("_aws".to_owned(), metadata);
+    line.insert("cluster".to_owned(), json!(labels.cluster));
+    line.insert("node".to_owned(), json!(labels.node));
+    for NodeMetric(name, _, _, value) in metrics {
         line.extend(value.map(|value| (name.to_owned(), json!(value))));
     }
     Some(Value::Object(line))
 }
 
-/// Of requests that did not have to wait for something to happen.
-fn at_once(metrics: &Metrics) -> Histogram {
+/// Returns the latency of requests that did not wait for an event.
+fn immediate(metrics: &Metrics) -> Histogram {
     let mut sum = Histogram::default();
     metrics.latency.iter().filter(|it| !it.waited).for_each(|it| sum.add(&it.histogram));
     sum
 }
 
-/// Requests answered between two readings, by kind and outcome.
+/// Returns the number of replies between two readings, by kind and outcome.
 fn ops_since(before: &Metrics, now: &Metrics) -> BTreeMap<(&'static str, &'static str), u64> {
     let mut ops = BTreeMap::new();
     for it in &now.ops {

@@ -1,19 +1,19 @@
 //! Histograms of microseconds: a fixed number of buckets, eight for every power of two.
 //!
-//! 1. Up to 16 µs a bucket is one microsecond; beyond, its width is at most an eighth of what is in it, so
-//!    what [`Histogram::quantile_us`] answers is off by at most a sixteenth.
-//! 2. [`Recorder`] has one writer, whose only cost is to load and store; anybody may read meanwhile.
+//! 1. Up to 16 µs a bucket is one microsecond wide. Beyond, its width is at most an eighth of the times
+//!    in it, so the result of [`Histogram::quantile_us`] is off by at most a sixteenth.
+//! 2. [`Recorder`] has one writer, which only loads and stores; any thread may read meanwhile.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// What one thread records and others read.
+/// A histogram that one thread records and other threads read.
 #[derive(Debug)]
 pub(super) struct Recorder {
     counts: [AtomicU64; BUCKETS],
     sum_us: AtomicU64,
 }
 
-/// How often what took how long.
+/// The number of times in each bucket, and their sum.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Histogram {
     counts: Vec<u64>,
@@ -22,14 +22,14 @@ pub struct Histogram {
 
 const SUB_BITS: u32 = 3;
 
-/// Whatever takes longer, 71 minutes, counts as this.
+/// The longest time that is told apart, 71 minutes; longer ones count as this.
 const US_MAX: u64 = u32::MAX as u64;
 
 const BUCKETS: usize = bucket_of(US_MAX) + 1;
 
 const _: () = assert!(BUCKETS == 240);
 
-/// The bucket of a time.
+/// Returns the bucket of a time.
 #[allow(clippy::cast_possible_truncation)] // a small number
 const fn bucket_of(us: u64) -> usize {
     let us = if us < US_MAX { us } else { US_MAX };
@@ -37,7 +37,7 @@ const fn bucket_of(us: u64) -> usize {
     ((octave << SUB_BITS) as u64 + (us >> octave)) as usize
 }
 
-/// The shortest time in a bucket, and how many there are in it.
+/// Returns the shortest time in a bucket, and the number of times in it.
 fn times_of(bucket: usize) -> (u64, u64) {
     let octave = (bucket >> SUB_BITS).saturating_sub(1);
     (((bucket - (octave << SUB_BITS)) as u64) << octave, 1 << octave)
@@ -48,7 +48,7 @@ impl Recorder {
         Recorder { counts: std::array::from_fn(|_| AtomicU64::new(0)), sum_us: AtomicU64::new(0) }
     }
 
-    /// Records `times` times that took so long. For one thread alone.
+    /// Records `times` times of `us` microseconds each. Only one thread may call this.
     pub(super) fn record(&self, us: u64, times: u64) {
         add(&self.counts[bucket_of(us)], times);
         add(&self.sum_us, us.min(US_MAX) * times);
@@ -73,17 +73,18 @@ impl Default for Histogram {
 }
 
 impl Histogram {
-    /// How many there are.
+    /// Returns the number of recorded times.
     pub fn count(&self) -> u64 {
         self.counts.iter().sum()
     }
 
-    /// What all took together, in microseconds.
+    /// Returns the sum of all times, in microseconds.
     pub fn sum_us(&self) -> u64 {
         self.sum_us
     }
 
-    /// What the share `q` of all took at most, in microseconds, within a sixteenth; `None` if there are none.
+    /// Returns the time that the share `q` of all times does not exceed, in microseconds, accurate to a
+    /// sixteenth; `None` if there are none.
     #[allow(clippy::cast_precision_loss, clippy::cast_possible_truncation, clippy::cast_sign_loss)]
     pub fn quantile_us(&self, q: f64) -> Option<u64> {
         let rank = ((q.clamp(0.0, 1.0) * self.count() as f64).ceil() as u64).max(1);
@@ -96,18 +97,18 @@ impl Histogram {
         Some(shortest + (times - 1) / 2)
     }
 
-    /// How many took less than 2^`power` µs.
+    /// Returns how many times are shorter than 2^`power` µs.
     pub(super) fn count_below(&self, power: u32) -> u64 {
         self.counts[..bucket_of(1 << power)].iter().sum()
     }
 
-    /// Counts what is in another one, too.
+    /// Adds the times of another histogram.
     pub fn add(&mut self, other: &Histogram) {
         self.counts.iter_mut().zip(&other.counts).for_each(|(ours, theirs)| *ours += theirs);
         self.sum_us += other.sum_us;
     }
 
-    /// What was recorded since an earlier reading of the same.
+    /// Returns what was recorded since an earlier reading of the same histogram.
     #[must_use]
     pub fn since(&self, earlier: &Histogram) -> Histogram {
         let counts = self.counts.iter().zip(&earlier.counts);
@@ -144,7 +145,7 @@ mod tests {
 
     #[test]
     fn quantiles_are_off_by_a_sixteenth_at_most() {
-        // Of many sizes: 1, 2, … and then ever further apart.
+        // Times of many sizes: 1, 2, … and then ever further apart.
         let mut times: Vec<u64> = (1..5_000).map(|i: u64| i + i.pow(4) / 1_000_000).collect();
         times.extend([0, 0, 0, 3_000_000_000]);
         times.sort_unstable();
@@ -160,7 +161,7 @@ mod tests {
     }
 
     #[test]
-    fn powers_of_two_are_borders() {
+    fn powers_of_two_are_bounds_of_buckets() {
         let histogram = of([0, 1, 2, 3, 4, 1_023, 1_024, 1_025]);
         let below = |power| histogram.count_below(power);
         assert_eq!([below(0), below(1), below(2), below(3)], [1, 2, 4, 5]);
@@ -168,7 +169,7 @@ mod tests {
     }
 
     #[test]
-    fn what_came_since_and_what_others_have() {
+    fn histograms_are_subtracted_and_added() {
         let (early, late) = (of([5, 70]), of([5, 70, 900]));
         assert_eq!(late.since(&early), of([900]));
         let mut sum = early.clone();

@@ -15,38 +15,41 @@ use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
 use tokio::sync::{Semaphore, oneshot};
 
-use super::{Reader, prometheus};
+use super::{MetricsReader, prometheus};
 
-/// The thread. Dropped, it ends.
+/// The thread. It ends when this is dropped.
 #[derive(Debug)]
 pub(super) struct HttpThread {
     stop: Option<oneshot::Sender<()>>,
     thread: Option<JoinHandle<()>>,
 }
 
-/// Connections at a time; more wait.
+/// Connections that are served at a time; further ones wait.
 const CONNECTIONS_MAX: usize = 16;
 
-/// How long a request and its answer may take.
-const PATIENCE: Duration = Duration::from_secs(10);
+/// How long a request and its response may take.
+const REQUEST_TIME_MAX: Duration = Duration::from_secs(10);
 
 impl HttpThread {
     /// Serves on a listener that is already bound.
-    pub(super) fn spawn(reader: Arc<Reader>, listener: TcpListener) -> io::Result<HttpThread> {
+    pub(super) fn spawn(
+        reader: Arc<MetricsReader>,
+        listener: TcpListener,
+    ) -> io::Result<HttpThread> {
         listener.set_nonblocking(true)?;
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let listener = {
             let _within = runtime.enter();
             tokio::net::TcpListener::from_std(listener)?
         };
-        let (stop, told_to_stop) = oneshot::channel::<()>();
+        let (stop, stopped) = oneshot::channel::<()>();
         let thread =
             std::thread::Builder::new().name("catena-metrics".to_owned()).spawn(move || {
                 runtime.block_on(async {
                     tokio::select! {
                         () = serve(reader, listener) => {}
-                        // Whoever held the other end is gone.
-                        _ = told_to_stop => {}
+                        // The sender was dropped.
+                        _ = stopped => {}
                     }
                 });
             })?;
@@ -60,19 +63,19 @@ impl Drop for HttpThread {
         if let Some(thread) = self.thread.take()
             && thread.join().is_err()
         {
-            tracing::error!("the thread that serves metrics had ended early");
+            tracing::error!("the thread that serves metrics panicked");
         }
     }
 }
 
-async fn serve(reader: Arc<Reader>, listener: tokio::net::TcpListener) {
-    let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+async fn serve(reader: Arc<MetricsReader>, listener: tokio::net::TcpListener) {
+    let permits = Arc::new(Semaphore::new(CONNECTIONS_MAX));
     loop {
-        let place = places.clone().acquire_owned().await.expect("it is never closed");
+        let permit = permits.clone().acquire_owned().await.expect("it is never closed");
         let stream = match listener.accept().await {
             Ok((stream, _)) => stream,
             Err(error) => {
-                // Out of file descriptors, most likely; some may be closed soon.
+                // Most likely no file descriptor is left; some may be closed soon.
                 tracing::warn!(%error, "cannot accept a connection for metrics");
                 tokio::time::sleep(Duration::from_millis(100)).await;
                 continue;
@@ -80,40 +83,41 @@ async fn serve(reader: Arc<Reader>, listener: tokio::net::TcpListener) {
         };
         let reader = reader.clone();
         tokio::spawn(async move {
-            let answer = service_fn(|request| {
-                let answer = answer(&reader, &request);
-                async { Ok::<_, Infallible>(answer) }
+            let service = service_fn(|request| {
+                let response = respond(&reader, &request);
+                async { Ok::<_, Infallible>(response) }
             });
             let served = http1::Builder::new()
                 .keep_alive(false)
-                .serve_connection(TokioIo::new(stream), answer);
-            match tokio::time::timeout(PATIENCE, served).await {
+                .serve_connection(TokioIo::new(stream), service);
+            match tokio::time::timeout(REQUEST_TIME_MAX, served).await {
                 Ok(Ok(())) => {}
                 Ok(Err(error)) => tracing::debug!(%error, "a connection for metrics broke"),
                 Err(_) => tracing::debug!("a connection for metrics took too long"),
             }
-            drop(place);
+            drop(permit);
         });
     }
 }
 
-/// Answers a request. The cores are waited for, a second at most: this thread has nothing else to do.
-fn answer(reader: &Reader, request: &Request<Incoming>) -> Response<String> {
+/// Responds to a request. This waits for the cores, for a second at most; the thread has nothing else
+/// to do.
+fn respond(reader: &MetricsReader, request: &Request<Incoming>) -> Response<String> {
     let page = |status, kind, text: String| {
         let page = Response::builder().status(status).header(CONTENT_TYPE, kind).body(text);
         page.expect("status and type are valid")
     };
     let plain = |status, text: &str| page(status, "text/plain; charset=utf-8", text.to_owned());
     if !matches!(*request.method(), Method::GET | Method::HEAD) {
-        return plain(StatusCode::METHOD_NOT_ALLOWED, "only GET\n");
+        return plain(StatusCode::METHOD_NOT_ALLOWED, "use GET or HEAD\n");
     }
     match request.uri().path() {
         "/metrics" => {
-            let text = prometheus::page(&reader.about, reader.read());
+            let text = prometheus::page(&reader.labels, reader.read());
             page(StatusCode::OK, prometheus::CONTENT_TYPE, text)
         }
         "/health" if reader.read().is_complete() => plain(StatusCode::OK, "ok\n"),
-        "/health" => plain(StatusCode::SERVICE_UNAVAILABLE, "a core does not answer\n"),
-        _ => plain(StatusCode::NOT_FOUND, "there are /metrics and /health\n"),
+        "/health" => plain(StatusCode::SERVICE_UNAVAILABLE, "a core does not reply\n"),
+        _ => plain(StatusCode::NOT_FOUND, "not found: the paths are /metrics and /health\n"),
     }
 }

@@ -1,8 +1,9 @@
-//! What a core notes of the requests that it answers: counters that it alone writes, and others read.
+//! What a core counts of the requests to which it replies, in counters that it alone writes and other
+//! threads read.
 //!
-//! Nothing here allocates, locks, or reads a clock of its own. A turn (one read, the requests that it
-//! brought, their answers) begins and ends at a time that the core says, and everything that the turn answers
-//! at once took from one to the other: two readings of the clock, however many requests.
+//! Nothing here allocates, locks, or reads a clock. A turn (one read, the requests in it, and their
+//! replies) begins and ends at a time that the core passes, and every request of the turn that gets its
+//! reply in it took from one to the other: two readings of the clock, however many requests.
 
 use std::cell::Cell;
 use std::sync::Arc;
@@ -19,34 +20,34 @@ use catena_core::shard::{Answered, Time};
 pub(crate) struct Counters {
     /// By op and outcome.
     ops: Box<[[AtomicU64; OUTCOMES]]>,
-    /// By kind, of requests that were answered at once and of those that had to wait.
+    /// By kind: of requests that got their reply at once, and of those that waited for an event.
     latency: Box<[[Recorder; 2]]>,
 }
 
-/// Ops that are told apart; the last are all that this version does not know.
+/// Ops that are told apart; the last one stands for all that this version does not know.
 const OPS: usize = OpCode::ALL.len() + 1;
 const KINDS: usize = Kind::ALL.len() + 1;
 
 const UNKNOWN_OP: usize = OPS - 1;
 const UNKNOWN_KIND: usize = KINDS - 1;
 
-/// Statuses as they are on the wire.
+/// Statuses are indexed by their number on the wire.
 const OUTCOMES: usize = 80;
 
 const SLOTS_OF_KIND: usize = 32;
 
-/// The place of each op in [`OpCode::ALL`], by its kind and its number in that.
+/// The index of each op in [`OpCode::ALL`], by its kind and its number in the kind.
 #[allow(clippy::cast_possible_truncation)] // as is asserted
-static PLACES: [[u8; SLOTS_OF_KIND]; KINDS] = {
+static OP_INDEX: [[u8; SLOTS_OF_KIND]; KINDS] = {
     assert!(OPS <= 1 << u8::BITS);
-    let mut places = [[UNKNOWN_OP as u8; SLOTS_OF_KIND]; KINDS];
+    let mut index = [[UNKNOWN_OP as u8; SLOTS_OF_KIND]; KINDS];
     let mut i = 0;
     while i < OpCode::ALL.len() {
         let [kind, number] = OpCode::ALL[i].to_wire().to_be_bytes();
-        places[kind as usize][number as usize] = i as u8;
+        index[kind as usize][number as usize] = i as u8;
         i += 1;
     }
-    places
+    index
 };
 
 const _: () = {
@@ -62,13 +63,13 @@ const _: () = {
     }
 };
 
-/// The places of an op, and of its kind.
+/// Returns the index of an op, and that of its kind.
 #[inline(always)]
-fn places(op: u16) -> (usize, usize) {
+fn indices(op: u16) -> (usize, usize) {
     let [kind, number] = op.to_be_bytes().map(usize::from);
-    let place = PLACES.get(kind).and_then(|numbers| numbers.get(number)).copied();
-    match place.map(usize::from) {
-        Some(place) if place != UNKNOWN_OP => (place, kind),
+    let index = OP_INDEX.get(kind).and_then(|numbers| numbers.get(number)).copied();
+    match index.map(usize::from) {
+        Some(index) if index != UNKNOWN_OP => (index, kind),
         _ => (UNKNOWN_OP, UNKNOWN_KIND),
     }
 }
@@ -82,20 +83,20 @@ impl Counters {
         }
     }
 
-    /// What was counted, if anything.
+    /// Returns the counts that are not 0.
     pub(super) fn ops(&self) -> impl Iterator<Item = OpCount> + '_ {
-        self.ops.iter().enumerate().flat_map(|(place, counts)| {
+        self.ops.iter().enumerate().flat_map(|(index, counts)| {
             Status::ALL.iter().filter_map(move |outcome| {
                 let count = counts[usize::from(outcome.to_wire())].load(Ordering::Relaxed);
-                let op = OpCode::ALL.get(place).copied();
+                let op = OpCode::ALL.get(index).copied();
                 (count > 0).then_some(OpCount { op, outcome: *outcome, count })
             })
         })
     }
 
     pub(super) fn latency(&self) -> impl Iterator<Item = Latency> + '_ {
-        self.latency.iter().enumerate().flat_map(|(place, recorders)| {
-            let kind = Kind::ALL.get(place).copied();
+        self.latency.iter().enumerate().flat_map(|(index, recorders)| {
+            let kind = Kind::ALL.get(index).copied();
             [false, true].map(|waited| Latency {
                 kind,
                 waited,
@@ -105,12 +106,12 @@ impl Counters {
     }
 }
 
-/// A core's end of its counters.
+/// Where a core counts.
 pub(crate) struct Meter {
     counters: Arc<Counters>,
-    /// When the turn began.
+    /// When the present turn began.
     began: Cell<Time>,
-    /// What it answered at once, by kind, and of which kinds there is any.
+    /// The replies of the turn to its own requests, by kind, and a bit for each kind that has any.
     at_once: [Cell<u64>; KINDS],
     kinds: Cell<u32>,
 }
@@ -127,35 +128,35 @@ impl Meter {
         }
     }
 
-    /// A turn begins.
+    /// Begins a turn.
     pub(crate) fn begin(&self, now: Time) {
         self.began.set(now);
     }
 
-    /// When the turn began.
+    /// Returns when the present turn began.
     pub(crate) fn began(&self) -> Time {
         self.began.get()
     }
 
-    /// A request of this turn is answered in it.
+    /// Counts a request of this turn that gets its reply in it.
     #[inline]
     pub(crate) fn at_once(&self, op: u16, outcome: Status) {
-        let (place, kind) = places(op);
-        add(&self.counters.ops[place][usize::from(outcome.to_wire())], 1);
+        let (index, kind) = indices(op);
+        add(&self.counters.ops[index][usize::from(outcome.to_wire())], 1);
         self.at_once[kind].set(self.at_once[kind].get() + 1);
         self.kinds.set(self.kinds.get() | 1 << kind);
     }
 
-    /// A request of an earlier turn is answered in this one.
+    /// Counts a request of an earlier turn that gets its reply in this one.
     pub(crate) fn late(&self, answered: Answered) {
         let Answered { op, outcome, since, waited } = answered;
-        let (place, kind) = places(op);
-        add(&self.counters.ops[place][usize::from(outcome.to_wire())], 1);
+        let (index, kind) = indices(op);
+        add(&self.counters.ops[index][usize::from(outcome.to_wire())], 1);
         let us = self.began.get().0.saturating_sub(since.0);
         self.counters.latency[kind][usize::from(waited)].record(us, 1);
     }
 
-    /// The turn ends, and its answers go to the socket. `now` is asked only if there are any.
+    /// Ends the turn, when its replies go to the socket. `now` is only called if there are any.
     pub(crate) fn end(&self, now: impl FnOnce() -> Time) {
         let mut kinds = self.kinds.take();
         if kinds == 0 {
@@ -175,17 +176,17 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_op_has_a_place_of_its_own() {
-        for (place, code) in OpCode::ALL.iter().enumerate() {
-            assert_eq!(places(code.to_wire()), (place, usize::from(code.kind().to_wire())));
+    fn every_op_has_an_index_of_its_own() {
+        for (index, code) in OpCode::ALL.iter().enumerate() {
+            assert_eq!(indices(code.to_wire()), (index, usize::from(code.kind().to_wire())));
         }
         for unknown in [0x0000, 0x02FF, 0x021F, 0x1201, 0x2001, u16::MAX] {
-            assert_eq!(places(unknown), (UNKNOWN_OP, UNKNOWN_KIND), "{unknown:#x}");
+            assert_eq!(indices(unknown), (UNKNOWN_OP, UNKNOWN_KIND), "{unknown:#x}");
         }
     }
 
     #[test]
-    fn a_turn_takes_as_long_for_all_that_it_answers() {
+    fn all_immediate_replies_of_a_turn_have_the_same_latency() {
         let counters = Arc::new(Counters::new());
         let meter = Meter::new(counters.clone());
         let (add, get) = (OpCode::CounterAdd.to_wire(), OpCode::CellGet.to_wire());
@@ -198,7 +199,7 @@ mod tests {
         meter.late(Answered { op: wait, outcome: Status::Ok, since: Time(400), waited: true });
         meter.late(Answered { op: add, outcome: Status::Ok, since: Time(990), waited: false });
         meter.end(|| Time(1_005));
-        // Nothing is answered in this one.
+        // A turn without replies.
         meter.begin(Time(2_000));
         meter.end(|| unreachable!("there is nothing to time"));
 

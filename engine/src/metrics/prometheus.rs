@@ -1,4 +1,4 @@
-//! Metrics as a page of OpenMetrics text, which is what Prometheus asks for.
+//! Metrics as a page of OpenMetrics text, the format that Prometheus reads.
 
 use std::fmt;
 
@@ -7,19 +7,18 @@ use prometheus_client::encoding::{DescriptorEncoder, NoLabelSet, text};
 use prometheus_client::metrics::MetricType;
 use prometheus_client::registry::{Registry, Unit};
 
-use super::{About, Metrics};
-use crate::io::CoreCensus;
+use super::{CoreCensus, Metrics, NodeLabels};
 
-/// What a browser and Prometheus are told the page is.
+/// The content type of the page.
 pub(super) const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
-/// The buckets of a page end at the powers of two from 1 µs to this: 67 seconds.
+/// Histogram buckets end at the powers of two from 1 µs to this one, 67 seconds.
 const POWER_MAX: u32 = 26;
 
-/// The page.
-pub(super) fn page(about: &About, metrics: Metrics) -> String {
+/// Returns the page.
+pub(super) fn page(labels: &NodeLabels, metrics: Metrics) -> String {
     let mut registry = Registry::with_prefix("catena");
-    registry.register_collector(Box::new(Page { about: about.clone(), metrics }));
+    registry.register_collector(Box::new(Page { labels: labels.clone(), metrics }));
     let mut page = String::new();
     text::encode(&mut page, &registry).expect("a string has room");
     page
@@ -27,38 +26,38 @@ pub(super) fn page(about: &About, metrics: Metrics) -> String {
 
 #[derive(Debug)]
 struct Page {
-    about: About,
+    labels: NodeLabels,
     metrics: Metrics,
 }
 
-/// A number that each core has, and what people are told of it.
-type Gauge = (&'static str, &'static str, fn(&CoreCensus) -> u64);
+/// A gauge of each core: its name, its help text and its value.
+type CoreGauge = (&'static str, &'static str, fn(&CoreCensus) -> u64);
 
-const GAUGES: [Gauge; 6] = [
-    ("connections", "Open connections, of clients and other nodes.", |core| core.connections),
+const GAUGES: [CoreGauge; 6] = [
+    ("connections", "Open connections of clients and other nodes.", |core| core.connections),
     ("sessions", "Open sessions of clients.", |core| core.sessions),
     ("objects", "Objects of any kind.", |core| core.objects),
-    ("waiters", "Requests that wait for something to happen.", |core| core.waiters),
-    ("memory_bytes", "Memory that objects, sessions and logs take.", |core| core.bytes),
+    ("waiters", "Requests that wait for an event.", |core| core.waiters),
+    ("memory_bytes", "Memory of objects, sessions and logs.", |core| core.bytes),
     (
         "chain_lag_entries",
-        "Entries that not all members have, in the shard of the core with most.",
+        "Entries that not all members have acknowledged, in the shard of the core that has most.",
         |core| core.chain_lag,
     ),
 ];
 
 impl Collector for Page {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
-        let Page { about, metrics } = self;
+        let Page { labels: node, metrics } = self;
         let mut info = |name, help, labels: &[(&str, &str)]| {
             encoder.encode_descriptor(name, help, None, MetricType::Info)?.encode_info(&labels)
         };
-        let build = [("version", env!("CARGO_PKG_VERSION")), ("driver", &about.driver)];
-        info("build", "The engine, and how its cores wait for sockets.", &build)?;
-        let node = [("cluster", &*about.cluster), ("node", &*about.node)];
-        info("node", "Which node this is; the cluster is none if it is alone.", &node)?;
+        let build = [("version", env!("CARGO_PKG_VERSION")), ("driver", &node.driver)];
+        info("build", "The version of the engine, and its I/O driver.", &build)?;
+        let names = [("cluster", &*node.cluster), ("node", &*node.node)];
+        info("node", "The names of the cluster and the node; none without a cluster.", &names)?;
 
-        let help = "Requests answered, by kind, op, and outcome: done, or the refusal.";
+        let help = "Requests with a reply, by kind, op and outcome: done, or the refusal.";
         let mut ops = encoder.encode_descriptor("ops", help, None, MetricType::Counter)?;
         for count in &metrics.ops {
             let labels = [
@@ -69,8 +68,8 @@ impl Collector for Page {
             ops.encode_family(&labels)?.encode_counter::<NoLabelSet, _, u64>(&count.count, None)?;
         }
 
-        let help = "How long requests took, from being taken up until their reply was handed to the \
-                    socket; those that waited for something to happen are told apart.";
+        let help = "Time from taking up a request to handing its reply to the socket; waited tells \
+                    requests that waited for an event from the others.";
         let (unit, kind) = (Unit::Seconds, MetricType::Histogram);
         let mut latency = encoder.encode_descriptor("latency", help, Some(&unit), kind)?;
         for it in metrics.latency.iter().filter(|it| it.histogram.count() > 0) {
@@ -100,12 +99,12 @@ impl Collector for Page {
         let mut gauge = |name, help, value: u64| {
             encoder.encode_descriptor(name, help, None, MetricType::Gauge)?.encode_gauge(&value)
         };
-        let help = "Memory that a core may use; at 85 % it refuses updates that need more.";
-        gauge("memory_bytes_max", help, about.memory_bytes_max)?;
+        let help = "Memory budget of a core; at 85 % it refuses updates that need more memory.";
+        gauge("memory_bytes_max", help, node.memory_bytes_max)?;
         match metrics.epoch() {
             Some(epoch) => gauge(
                 "epoch",
-                "Of the configuration that the node acts by; 0 if it is alone.",
+                "Epoch of the cluster's record that the node acts by; 0 without a cluster.",
                 epoch.into(),
             ),
             None => Ok(()),

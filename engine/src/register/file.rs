@@ -1,12 +1,12 @@
 //! A register in a directory, for nodes on one host.
 //!
-//! Readers take no lock: the record is replaced by a rename, so a reader sees one record or the
-//! other. Writers take an advisory lock on a file beside it, compare, and replace, all while holding
-//! it. The kernel lets go of a dead process's lock. The file system must be a local one: over a
-//! network neither the lock nor the rename need mean what they mean here.
+//! Readers take no lock: a rename replaces the record, so a reader gets either the old or the new one.
+//! Writers take an advisory lock on a file beside the record, compare and replace, and release the
+//! lock; the kernel releases the lock of a process that dies. The file system must be local, because
+//! over a network neither the lock nor the rename is reliable.
 //!
-//! All of it runs on threads where waiting is allowed. The control thread has heartbeats to send, and
-//! a disk may take its time.
+//! All of this runs on threads that may block, because the control thread has heartbeats to send and a
+//! disk may be slow.
 
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Read, Write};
@@ -17,20 +17,20 @@ use std::time::{Duration, Instant};
 use xxhash_rust::xxh3::xxh3_128;
 
 use super::{
-    Condition, Outcome, READ_TIME_MAX, RecordToken, Register, RegisterError, WRITE_TIME_MAX,
+    Condition, READ_TIME_MAX, RecordToken, Register, RegisterError, StoreOutcome, WRITE_TIME_MAX,
 };
 use catena_core::chain::record::{RECORD_BYTES_MAX, RecordError};
 
 /// The register of one cluster in a directory: `directory/cluster/config.json`.
 #[derive(Clone, Debug)]
 pub(crate) struct FileRegister {
-    place: Arc<Place>,
+    files: Arc<RegisterFiles>,
 }
 
-/// The files of a register. `config.lock` is never removed: whoever waits for it would lock another
-/// file than whoever came after.
+/// The files of a register. `config.lock` is never removed, because a writer that waits for it would
+/// lock another file than a writer that came later.
 #[derive(Debug)]
-struct Place {
+struct RegisterFiles {
     cluster: String,
     directory: PathBuf,
     record: PathBuf,
@@ -38,56 +38,58 @@ struct Place {
     lock: PathBuf,
 }
 
-/// How long a writer waits for the others. Shorter than [`WRITE_TIME_MAX`], so that it is known that
+/// How long a writer waits for the lock. Shorter than [`WRITE_TIME_MAX`], so that the outcome is known:
 /// nothing was stored.
 const LOCK_TIME_MAX: Duration = Duration::from_secs(2);
 
-/// How often it looks. Waiting in the kernel would have no end.
+/// How often it tries. Waiting in the kernel would have no timeout.
 const LOCK_TIME_BETWEEN: Duration = Duration::from_millis(1);
 
 const _: () = assert!(LOCK_TIME_MAX.as_millis() < WRITE_TIME_MAX.as_millis());
 
 impl FileRegister {
-    /// The register of a cluster below a directory, which is made when something is stored.
+    /// Returns the register of a cluster below a directory, which the first write creates.
     pub(crate) fn new(directory: &Path, cluster: &str) -> FileRegister {
         let directory = directory.join(cluster);
-        let place = Place {
+        let files = RegisterFiles {
             cluster: cluster.into(),
             record: directory.join("config.json"),
             next: directory.join("config.json.next"),
             lock: directory.join("config.lock"),
             directory,
         };
-        FileRegister { place: Arc::new(place) }
+        FileRegister { files: Arc::new(files) }
     }
 }
 
 impl Register for FileRegister {
     fn cluster(&self) -> &str {
-        &self.place.cluster
+        &self.files.cluster
     }
 
     async fn load(&self) -> Result<Option<(Vec<u8>, RecordToken)>, RegisterError> {
-        let place = self.place.clone();
-        let loading = blocking(move || place.load());
+        let files = self.files.clone();
+        let loading = blocking(move || files.load());
         match tokio::time::timeout(READ_TIME_MAX, loading).await {
             Ok(loaded) => loaded,
             Err(_) => Err(RegisterError::TimedOut(READ_TIME_MAX)),
         }
     }
 
-    async fn store(&self, on: &Condition, bytes: Vec<u8>) -> Result<Outcome, RegisterError> {
-        let (place, condition) = (self.place.clone(), on.clone());
-        let storing = blocking(move || place.store(&condition, &bytes));
+    async fn store(&self, on: &Condition, bytes: Vec<u8>) -> Result<StoreOutcome, RegisterError> {
+        let (files, condition) = (self.files.clone(), on.clone());
+        let storing = blocking(move || files.store(&condition, &bytes));
         match tokio::time::timeout(WRITE_TIME_MAX, storing).await {
             Ok(stored) => stored,
-            // The thread goes on: what it stores may be seen later.
-            Err(_) => Ok(Outcome::Unknown(format!("nothing heard within {WRITE_TIME_MAX:?}"))),
+            // The thread goes on and may store the record later.
+            Err(_) => Ok(StoreOutcome::Unknown(format!(
+                "no reply from the disk within {WRITE_TIME_MAX:?}"
+            ))),
         }
     }
 }
 
-impl Place {
+impl RegisterFiles {
     fn load(&self) -> Result<Option<(Vec<u8>, RecordToken)>, RegisterError> {
         let file = match File::open(&self.record) {
             Ok(file) => file,
@@ -104,36 +106,37 @@ impl Place {
         Ok(Some((bytes, token)))
     }
 
-    fn store(&self, condition: &Condition, bytes: &[u8]) -> Result<Outcome, RegisterError> {
+    fn store(&self, condition: &Condition, bytes: &[u8]) -> Result<StoreOutcome, RegisterError> {
         if bytes.len() > RECORD_BYTES_MAX {
             return Err(RecordError::TooLong { got: bytes.len() }.into());
         }
-        self.make_directory().map_err(failed("make", &self.directory))?;
-        // Held until it is dropped, on every way out.
+        self.make_directory().map_err(failed("create", &self.directory))?;
+        // Released when it is dropped, on every way out.
         let _lock = self.lock()?;
-        let found = match (self.load()?, condition) {
+        let holds = match (self.load()?, condition) {
             (None, Condition::Absent) => true,
             (Some((_, token)), Condition::Is(base)) => token == *base,
             (None, Condition::Is(_)) | (Some(_), Condition::Absent) => false,
         };
-        if !found {
-            return Ok(Outcome::Lost);
+        if !holds {
+            return Ok(StoreOutcome::Lost);
         }
-        // What a writer that died left there is overwritten.
+        // This overwrites what a writer that died has left there.
         write_through(&self.next, bytes).map_err(failed("write", &self.next))?;
         let replaced = fs::rename(&self.next, &self.record)
             .and_then(|()| File::open(&self.directory))
             .and_then(|directory| directory.sync_all());
         match replaced {
-            Ok(()) => Ok(Outcome::Won(RecordToken::new(format!("{:032x}", xxh3_128(bytes))))),
-            // Others may see it already, and a crash may still undo it.
-            Err(error) => {
-                Ok(Outcome::Unknown(format!("cannot replace {}: {error}", self.record.display())))
-            }
+            Ok(()) => Ok(StoreOutcome::Won(RecordToken::new(format!("{:032x}", xxh3_128(bytes))))),
+            // Others may read the new record already, and a crash may still undo the rename.
+            Err(error) => Ok(StoreOutcome::Unknown(format!(
+                "cannot replace {}: {error}",
+                self.record.display()
+            ))),
         }
     }
 
-    /// Makes the directory so that it outlasts a crash, as what is stored in it must.
+    /// Creates the directory so that it survives a crash, as the record in it must.
     fn make_directory(&self) -> io::Result<()> {
         let missing: Vec<&Path> =
             self.directory.ancestors().take_while(|path| !path.exists()).collect();

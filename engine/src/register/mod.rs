@@ -1,22 +1,23 @@
-//! Where a cluster's configuration record lies: one small thing, changed by compare-and-swap.
+//! The register: where a cluster's configuration record is stored, and replaced by compare-and-swap.
 //!
-//! The register decides who is in a cluster when its members cannot agree, so its one promise is
-//! worth its care. It is asked when a node starts, when somebody is suspected, and now and then;
-//! never for a request of a client. It runs on the control thread.
+//! The register decides who is in a cluster when its members cannot agree, so it makes one promise and
+//! keeps it under every failure. It is used when a node starts, when a member is suspected, and
+//! occasionally in between; never for a request of a client. It runs on the control thread.
 //!
-//! 1. Of all attempts to replace one record, at most one is stored. Records never repeat, so what is
-//!    compared may be a hash of the contents.
-//! 2. [`Won`](Outcome::Won): the record is stored. [`Lost`](Outcome::Lost): *this attempt* stored
-//!    nothing. If an earlier attempt with the same bytes was [`Unknown`](Outcome::Unknown), that one
-//!    may be what it lost to: read, and compare [`RecordChange::id`](catena_core::chain::record::RecordChange::id).
-//! 3. [`Unknown`](Outcome::Unknown): stored, or not, or not yet. It may still land, so whoever asked
-//!    stays pending and sends the same bytes again until a read shows another record than the base.
-//! 4. An error from [`create`](Register::create) or [`cas`](Register::cas): this attempt stored
-//!    nothing and never will.
-//! 5. Nothing is tried again in here: whether that is right is for those who know what is at stake.
+//! 1. Of all attempts to replace one record, at most one is stored. Records never repeat, so a hash of
+//!    the contents may stand for them in a comparison.
+//! 2. [`Won`](StoreOutcome::Won): the record is stored. [`Lost`](StoreOutcome::Lost): *this attempt*
+//!    stored nothing. If an earlier attempt with the same bytes was
+//!    [`Unknown`](StoreOutcome::Unknown), it may have lost to that one: read the record, and compare
+//!    [`RecordChange::id`](catena_core::chain::record::RecordChange::id).
+//! 3. [`Unknown`](StoreOutcome::Unknown): the record is stored, or not, or will be. The caller keeps the
+//!    change pending and sends the same bytes again until a read returns another record than the base.
+//! 4. An error of [`create`](Register::create) or [`cas`](Register::cas): this attempt stored nothing
+//!    and never will.
+//! 5. The register does not retry, because only the caller knows whether that is right.
 //!
-//! Where it lies is a URL, a [`Location`]: `file:///directory` for nodes on one host, or
-//! `s3://bucket/prefix`, which takes a build with the feature `s3`.
+//! A register is named by a URL, a [`Location`]: `file:///directory` for nodes on one host, or
+//! `s3://bucket/prefix` in a build with the feature `s3`.
 
 use std::future::Future;
 use std::time::Duration;
@@ -36,26 +37,26 @@ pub(crate) use s3::S3Register;
 
 /// A place for the record of one cluster.
 ///
-/// Implementations store bytes under a [`Condition`]; what those mean is decided once, here.
+/// Implementations store bytes under a [`Condition`]; what the bytes mean is decided once, here.
 pub(crate) trait Register {
-    /// The cluster whose record lies here.
+    /// Returns the name of the cluster.
     fn cluster(&self) -> &str;
 
-    /// What is stored, and the token to replace it by; nothing if nothing is.
+    /// Returns the stored bytes and the token to replace them by; `None` if nothing is stored.
     fn load(&self) -> impl Future<Output = Result<Option<(Vec<u8>, RecordToken)>, RegisterError>>;
 
-    /// Stores bytes if the condition holds, deciding that and storing in one step.
+    /// Stores bytes if the condition holds, as one atomic step.
     fn store(
         &self,
         condition: &Condition,
         bytes: Vec<u8>,
-    ) -> impl Future<Output = Result<Outcome, RegisterError>>;
+    ) -> impl Future<Output = Result<StoreOutcome, RegisterError>>;
 
-    /// Reads the record; nothing if the cluster has none yet.
+    /// Reads the record; `None` if the cluster has none yet.
     ///
     /// # Errors
     ///
-    /// If it cannot be had in time, or if what lies there is no record of this cluster.
+    /// If the read fails or takes too long, or if the stored bytes are not a record of this cluster.
     fn read(&self) -> impl Future<Output = Result<Option<(Record, RecordToken)>, RegisterError>> {
         async {
             let Some((bytes, token)) = self.load().await? else { return Ok(None) };
@@ -65,8 +66,8 @@ pub(crate) trait Register {
         }
     }
 
-    /// Stores the first record of the cluster, if there is none.
-    fn create(&self, record: &Record) -> impl Future<Output = Result<Outcome, RegisterError>> {
+    /// Stores the first record of the cluster, if it has none.
+    fn create(&self, record: &Record) -> impl Future<Output = Result<StoreOutcome, RegisterError>> {
         async {
             expect_cluster(self.cluster(), record)?;
             self.store(&Condition::Absent, record.to_bytes()).await
@@ -78,7 +79,7 @@ pub(crate) trait Register {
         &self,
         base: &RecordToken,
         record: &Record,
-    ) -> impl Future<Output = Result<Outcome, RegisterError>> {
+    ) -> impl Future<Output = Result<StoreOutcome, RegisterError>> {
         async {
             expect_cluster(self.cluster(), record)?;
             self.store(&Condition::Is(base.clone()), record.to_bytes()).await
@@ -86,7 +87,7 @@ pub(crate) trait Register {
     }
 }
 
-/// A register of a kind that is decided by a URL.
+/// A register of the kind that a URL names.
 #[derive(Debug)]
 #[non_exhaustive]
 pub(crate) enum AnyRegister {
@@ -97,42 +98,42 @@ pub(crate) enum AnyRegister {
     S3(S3Register),
 }
 
-/// What must lie there for something else to be stored.
+/// What must be stored for an attempt to succeed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Condition {
     /// Nothing.
     Absent,
-    /// What was read with this token.
+    /// The bytes that were read with this token.
     Is(RecordToken),
 }
 
-/// What became of an attempt to store a record.
+/// The outcome of an attempt to store a record.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Outcome {
-    /// It is stored, and read with this token.
+pub(crate) enum StoreOutcome {
+    /// The record is stored under this token.
     Won(RecordToken),
-    /// This attempt stored nothing, because something else lies there or another writer was first.
+    /// This attempt stored nothing, because the condition did not hold or another writer was first.
     Lost,
-    /// It was stored, or not, or will be; the text says to people what happened.
+    /// The record is stored, or not, or will be; the text says what happened.
     Unknown(String),
 }
 
-/// Why the register could not be used.
+/// Why a register could not be used.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum RegisterError {
-    /// What lies there is no record.
+    /// The stored bytes are not a record.
     #[error(transparent)]
     Record(#[from] RecordError),
-    /// The record is another cluster's.
-    #[error("the record is of cluster {got:?}, expected {expected:?}")]
+    /// The record belongs to another cluster.
+    #[error("the record belongs to cluster {got:?}, expected {expected:?}")]
     Cluster {
-        /// The cluster asked for.
+        /// The cluster that was expected.
         expected: String,
         /// The one in the record.
         got: String,
     },
-    /// There is no such kind of register in this program.
+    /// This program was built without the feature of this kind of register.
     #[error(
         "this program was built without S3 and cannot use {0}: \
          build it with `cargo build --release -p catena-engine --features s3`"
@@ -144,37 +145,37 @@ pub enum RegisterError {
     /// A file could not be used.
     #[error("cannot {action} {}: {source}", path.display())]
     File {
-        /// What was tried.
+        /// The attempted action.
         action: &'static str,
-        /// With which file.
+        /// The file.
         path: std::path::PathBuf,
-        /// What the system said.
+        /// The error of the system.
         source: std::io::Error,
     },
-    /// Somebody else was writing all the time.
-    #[error("{} was locked for {waited:?}", path.display())]
+    /// Other writers held the lock.
+    #[error("other writers held the lock {} for {waited:?}", path.display())]
     Locked {
-        /// The lock.
+        /// The lock file.
         path: std::path::PathBuf,
-        /// For how long it was tried.
+        /// How long this writer waited.
         waited: Duration,
     },
-    /// No answer came.
-    #[error("no answer to a read within {0:?}")]
+    /// No reply came in time.
+    #[error("no reply to a read within {0:?}")]
     TimedOut(Duration),
-    /// The store could not be asked, or not be understood.
-    #[error("the store cannot be read: {0}")]
+    /// The store could not be reached, or its reply not be understood.
+    #[error("cannot read from the store: {0}")]
     Unreadable(String),
-    /// The store refused.
+    /// The store refused the request.
     #[error("the store refused to {action} {object}: status {status}, {message}")]
     Refused {
-        /// What was tried.
+        /// The attempted action.
         action: &'static str,
-        /// With which object.
+        /// The object.
         object: String,
-        /// HTTP status.
+        /// The HTTP status.
         status: u16,
-        /// What the store said.
+        /// The message of the store.
         message: String,
     },
 }
@@ -182,8 +183,8 @@ pub enum RegisterError {
 /// How long a read may take.
 pub(crate) const READ_TIME_MAX: Duration = Duration::from_secs(3);
 
-/// How long an attempt to store may take before its outcome counts as unknown. Whoever asked serves
-/// no reads meanwhile.
+/// How long an attempt to store may take before its outcome counts as unknown. The member that made it
+/// serves no reads meanwhile.
 pub(crate) const WRITE_TIME_MAX: Duration = Duration::from_secs(3);
 
 impl AnyRegister {
@@ -232,7 +233,7 @@ impl Register for AnyRegister {
         }
     }
 
-    async fn store(&self, on: &Condition, bytes: Vec<u8>) -> Result<Outcome, RegisterError> {
+    async fn store(&self, on: &Condition, bytes: Vec<u8>) -> Result<StoreOutcome, RegisterError> {
         match self {
             AnyRegister::File(register) => register.store(on, bytes).await,
             #[cfg(feature = "s3")]

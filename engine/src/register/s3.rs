@@ -1,9 +1,9 @@
 //! A register in an object store that speaks S3: one object, written with `If-Match` or
-//! `If-None-Match`, which AWS has honoured since 2024. A bucket policy should deny deleting it, and
-//! writing it without a condition.
+//! `If-None-Match`, which AWS has supported since 2024. A bucket policy should deny deleting the object,
+//! and writing it without a condition.
 //!
-//! The SDK's retries are off. It would repeat a PUT whose reply was lost, find that its own success
-//! is there now, and report that as a failed condition.
+//! The SDK's retries are off, because it would repeat a PUT whose reply was lost, and report the
+//! success of the first attempt as a failed condition.
 
 use std::time::Duration;
 
@@ -15,7 +15,7 @@ use catena_location::{
 };
 
 use super::{
-    Condition, Outcome, READ_TIME_MAX, RecordToken, Register, RegisterError, S3Settings,
+    Condition, READ_TIME_MAX, RecordToken, Register, RegisterError, S3Settings, StoreOutcome,
     WRITE_TIME_MAX,
 };
 use catena_core::chain::record::{RECORD_BYTES_MAX, RecordError};
@@ -27,12 +27,12 @@ pub(crate) struct S3Register {
     cluster: String,
     bucket: String,
     key: String,
-    times: Times,
+    timeouts: Timeouts,
 }
 
-/// How long an answer is waited for.
+/// How long requests may take.
 #[derive(Clone, Copy, Debug)]
-struct Times {
+struct Timeouts {
     read: Duration,
     write: Duration,
 }
@@ -42,7 +42,7 @@ impl S3Register {
     ///
     /// # Errors
     ///
-    /// If the settings make no sense, or nobody says in which region the bucket is.
+    /// If the settings contradict each other, or do not give the region of the bucket.
     pub(crate) async fn open(
         bucket: &str,
         prefix: &str,
@@ -51,19 +51,19 @@ impl S3Register {
     ) -> Result<S3Register, RegisterError> {
         let client = s3_client_once(settings).await?;
         let key = record_key(prefix, cluster);
-        let times = Times { read: READ_TIME_MAX, write: WRITE_TIME_MAX };
-        Ok(S3Register { client, cluster: cluster.into(), bucket: bucket.into(), key, times })
+        let timeouts = Timeouts { read: READ_TIME_MAX, write: WRITE_TIME_MAX };
+        Ok(S3Register { client, cluster: cluster.into(), bucket: bucket.into(), key, timeouts })
     }
 
-    /// What people call the object.
+    /// Returns the URL of the object.
     fn object(&self) -> String {
         format!("s3://{}/{}", self.bucket, self.key)
     }
 
-    /// Waits another time than others, for tests.
+    /// Sets other timeouts, for tests.
     #[cfg(test)]
-    pub(super) fn waiting(mut self, time: Duration) -> S3Register {
-        self.times = Times { read: time, write: time };
+    pub(super) fn with_timeout(mut self, time: Duration) -> S3Register {
+        self.timeouts = Timeouts { read: time, write: time };
         self
     }
 
@@ -88,28 +88,28 @@ impl S3Register {
         }
     }
 
-    /// What a failed write means.
-    fn judge_write(
+    /// Returns the outcome of a write that failed.
+    fn outcome_of(
         &self,
         condition: &Condition,
         error: &SdkError<PutObjectError>,
-    ) -> Result<Outcome, RegisterError> {
-        // It never left this machine.
+    ) -> Result<StoreOutcome, RegisterError> {
+        // The request never left this machine.
         if let SdkError::ConstructionFailure(_) = error {
             return Err(RegisterError::Unreadable(with_causes(error)));
         }
-        let SdkError::ServiceError(answer) = error else {
-            return Ok(Outcome::Unknown(with_causes(error)));
+        let SdkError::ServiceError(response) = error else {
+            return Ok(StoreOutcome::Unknown(with_causes(error)));
         };
-        match (answer.raw().status().as_u16(), error.code(), condition) {
-            // 409 is AWS's for a write that met another one in flight.
-            (409 | 412, ..) => Ok(Outcome::Lost),
-            // AWS's for a condition on an object that is not there.
-            (404, code, Condition::Is(_)) if code != Some("NoSuchBucket") => Ok(Outcome::Lost),
+        match (response.raw().status().as_u16(), error.code(), condition) {
+            // AWS responds with 409 to a write that met another one in flight.
+            (409 | 412, ..) => Ok(StoreOutcome::Lost),
+            // AWS's response to a condition on an object that does not exist.
+            (404, code, Condition::Is(_)) if code != Some("NoSuchBucket") => Ok(StoreOutcome::Lost),
             (status @ 300..500, code, _) if !is_transient(status, code) => {
                 Err(self.refused("write", status, refusal_text(error)))
             }
-            _ => Ok(Outcome::Unknown(with_causes(error))),
+            _ => Ok(StoreOutcome::Unknown(with_causes(error))),
         }
     }
 
@@ -124,13 +124,13 @@ impl Register for S3Register {
     }
 
     async fn load(&self) -> Result<Option<(Vec<u8>, RecordToken)>, RegisterError> {
-        match tokio::time::timeout(self.times.read, self.get()).await {
+        match tokio::time::timeout(self.timeouts.read, self.get()).await {
             Ok(read) => read,
-            Err(_) => Err(RegisterError::TimedOut(self.times.read)),
+            Err(_) => Err(RegisterError::TimedOut(self.timeouts.read)),
         }
     }
 
-    async fn store(&self, on: &Condition, bytes: Vec<u8>) -> Result<Outcome, RegisterError> {
+    async fn store(&self, on: &Condition, bytes: Vec<u8>) -> Result<StoreOutcome, RegisterError> {
         if bytes.len() > RECORD_BYTES_MAX {
             return Err(RecordError::TooLong { got: bytes.len() }.into());
         }
@@ -140,13 +140,15 @@ impl Register for S3Register {
             Condition::Is(base) => put.if_match(base.as_str()),
         };
         let sending = put.content_type("application/json").body(bytes.into()).send();
-        match tokio::time::timeout(self.times.write, sending).await {
+        match tokio::time::timeout(self.timeouts.write, sending).await {
             Ok(Ok(output)) => match output.e_tag {
-                Some(tag) => Ok(Outcome::Won(RecordToken::new(tag))),
-                None => Ok(Outcome::Unknown(format!("{} has no ETag", self.object()))),
+                Some(tag) => Ok(StoreOutcome::Won(RecordToken::new(tag))),
+                None => Ok(StoreOutcome::Unknown(format!("{} has no ETag", self.object()))),
             },
-            Ok(Err(error)) => self.judge_write(on, &error),
-            Err(_) => Ok(Outcome::Unknown(format!("no answer within {:?}", self.times.write))),
+            Ok(Err(error)) => self.outcome_of(on, &error),
+            Err(_) => {
+                Ok(StoreOutcome::Unknown(format!("no reply within {:?}", self.timeouts.write)))
+            }
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Every kind of register against the same trials, and against the faults that each can have.
+//! Every kind of register in the same trials, and under the faults that it can have.
 
 use std::collections::BTreeMap;
 
@@ -16,17 +16,16 @@ mod seaweed;
 mod stand_in;
 
 use counter::{count, race_to_create};
-use faulty::{Careless, Faults, Faulty, Memory};
+use faulty::{Faults, FaultyRegister, MemoryRegister, RacyRegister};
 
-/// The first record of a cluster, as a node of this number would write it.
-fn founding(cluster: &str, founder: u128) -> Record {
-    let settings = Settings { cluster: cluster.into(), ..Settings::default() };
+/// Returns the first record of a cluster, as the node of this number would write it.
+fn first_record(cluster: &str, node: u128) -> Record {
     let address = ([127, 0, 0, 1], 1).into();
     let info =
-        NodeInfo { name: format!("n{founder}"), peer: address, clients: vec![address], az: None };
-    let founders = BTreeMap::from([(NodeId(founder), info)]);
-    Record::create(&settings, founders, NodeId(founder), ChangeId(founder))
-        .expect("a record that makes sense")
+        NodeInfo { name: format!("n{node}"), peer: address, clients: vec![address], az: None };
+    let nodes = BTreeMap::from([(NodeId(node), info)]);
+    Record::create(cluster, &Settings::default(), nodes, NodeId(node), ChangeId(node))
+        .expect("a valid record")
 }
 
 /// Runs on one thread, as the control thread does.
@@ -36,87 +35,88 @@ fn run<T>(trial: impl Future<Output = T>) -> T {
 }
 
 #[test]
-fn one_thing_is_read_as_it_was_stored() {
+fn a_register_in_memory_keeps_the_contract() {
     run(async {
-        let register = Memory::new("c");
-        what_every_register_does(&register).await;
+        let register = MemoryRegister::new("c");
+        check_register(&register).await;
     });
 }
 
-/// What one writer sees that is alone.
-async fn what_every_register_does(register: &impl Register) {
+/// Checks what a single writer observes.
+async fn check_register(register: &impl Register) {
     let cluster = register.cluster().to_owned();
-    assert_eq!(register.read().await.expect("an answer"), None);
-    let first = founding(&cluster, 1);
+    assert_eq!(register.read().await.expect("a result"), None);
+    let first = first_record(&cluster, 1);
     let stale = RecordToken::new("\"d41d8cd98f00b204e9800998ecf8427e\"");
     let early = register.cas(&stale, &first).await.expect("an outcome");
-    assert_eq!(early, Outcome::Lost, "there is nothing to replace");
+    assert_eq!(early, StoreOutcome::Lost, "there is no record to replace");
 
-    let Outcome::Won(token) = register.create(&first).await.expect("an outcome") else {
-        panic!("nobody else was there");
+    let StoreOutcome::Won(token) = register.create(&first).await.expect("an outcome") else {
+        panic!("there is no other writer");
     };
-    assert_eq!(register.read().await.expect("an answer"), Some((first.clone(), token.clone())));
-    let again = register.create(&founding(&cluster, 2)).await.expect("an outcome");
-    assert_eq!(again, Outcome::Lost, "there is one already");
+    assert_eq!(register.read().await.expect("a result"), Some((first.clone(), token.clone())));
+    let again = register.create(&first_record(&cluster, 2)).await.expect("an outcome");
+    assert_eq!(again, StoreOutcome::Lost, "the cluster has a record");
 
     let second = first.bumped(NodeId(1), "é", ChangeId(2)).expect("a bump");
-    let Outcome::Won(next) = register.cas(&token, &second).await.expect("an outcome") else {
-        panic!("nobody else was there");
+    let StoreOutcome::Won(next) = register.cas(&token, &second).await.expect("an outcome") else {
+        panic!("there is no other writer");
     };
     assert_ne!(token, next);
-    assert_eq!(register.read().await.expect("an answer"), Some((second.clone(), next)));
+    assert_eq!(register.read().await.expect("a result"), Some((second.clone(), next)));
     let repeated = register.cas(&token, &second).await.expect("an outcome");
-    assert_eq!(repeated, Outcome::Lost, "its own success is what it lost to");
+    assert_eq!(repeated, StoreOutcome::Lost, "its own success is what it lost to");
 
-    let error = register.cas(&token, &founding("another", 1)).await.expect_err("another cluster");
+    let error =
+        register.cas(&token, &first_record("another", 1)).await.expect_err("another cluster");
     assert!(matches!(error, RegisterError::Cluster { .. }), "{error}");
-    assert_eq!(register.read().await.expect("an answer").map(|(record, _)| record), Some(second));
+    assert_eq!(register.read().await.expect("a result").map(|(record, _)| record), Some(second));
 }
 
 #[test]
-fn what_lies_there_has_to_be_a_record_of_the_cluster() {
+fn a_register_returns_only_records_of_its_cluster() {
     run(async {
-        let register = Memory::new("c");
+        let register = MemoryRegister::new("c");
         for (bytes, expected) in [
             (b"{\"v\":2}".to_vec(), "the record has version 2"),
             (b"<html>".to_vec(), "the record cannot be read"),
-            (founding("another", 1).to_bytes(), "the record is of cluster \"another\""),
+            (first_record("another", 1).to_bytes(), "the record belongs to cluster \"another\""),
         ] {
             register.put(bytes);
-            let error = register.read().await.expect_err("no record of this cluster");
+            let error = register.read().await.expect_err("not a record of this cluster");
             assert!(error.to_string().starts_with(expected), "{error}");
         }
     });
 }
 
-/// A counter in a register that checks first and writes later must come out wrong, or the trials
-/// below show nothing.
+/// A counter in a register that is not atomic must come out wrong, or the trials below prove nothing.
 #[test]
-fn the_counter_finds_a_careless_register() {
-    let tally = run(count(vec![Careless(Memory::new("c")); 32], 3));
+fn the_counter_detects_a_racy_register() {
+    let tally = run(count(vec![RacyRegister(MemoryRegister::new("c")); 32], 3));
     assert!(tally.won.len() > tally.increments(), "{tally:?}");
-    let winners = run(race_to_create((0..8).map(|_| Careless(Memory::new("c"))).take(1), 8));
+    let winners =
+        run(race_to_create((0..8).map(|_| RacyRegister(MemoryRegister::new("c"))).take(1), 8));
     assert!(winners[0] > 1, "{winners:?}");
 }
 
 #[test]
-fn a_careful_register_counts() {
-    run(count(vec![Memory::new("c"); 32], 8)).assert_exact();
-    let winners = run(race_to_create([Memory::new("c")], 32));
+fn an_atomic_register_counts() {
+    run(count(vec![MemoryRegister::new("c"); 32], 8)).assert_exact();
+    let winners = run(race_to_create([MemoryRegister::new("c")], 32));
     assert_eq!(winners, [1]);
 }
 
 #[test]
 fn faults_lose_no_increment() {
-    let mut suffered = faulty::Suffered::default();
+    let mut counts = faulty::FaultCounts::default();
     for seed in 0..60 {
-        let register = Faulty::new(Memory::new("c"), Faults::all(), seed);
+        let register = FaultyRegister::new(MemoryRegister::new("c"), Faults::all(), seed);
         let tally = run(count(vec![register.clone(); 8], 4));
         let landed = run(register.landed());
         tally.assert_fits(&landed, &format!("seed {seed}"));
-        suffered.add(register.suffered());
+        counts.add(register.counts());
     }
-    suffered.assert_each();
+    counts.assert_each();
 }
 
 #[cfg(not(feature = "s3"))]

@@ -16,7 +16,7 @@ pub(crate) struct Running {
 }
 
 impl Running {
-    /// Starts it on free ports, one core unless `args` say otherwise, and waits until it is ready.
+    /// Starts it on free ports, with one core unless `args` have `--cores`, and waits until it is ready.
     pub(crate) fn start(args: &[&str]) -> Running {
         let mut child = command()
             .args(["--listen", "127.0.0.1:0", "--no-pin"])
@@ -28,37 +28,38 @@ impl Running {
             .expect("the program is built");
         let stdout = child.stdout.take().expect("it was piped");
         let (mut stdout, mut ready) = (BufReader::new(stdout), String::new());
-        stdout.read_line(&mut ready).expect("it says one line");
+        stdout.read_line(&mut ready).expect("it prints one line");
         let listens = ready.split('(').next().unwrap_or_default();
         let addresses = listens.split_whitespace().filter_map(|word| word.parse().ok()).collect();
         Running { child, stdout, addresses, ready }
     }
 
-    /// The next line that it prints.
+    /// Returns the next line that it prints.
     pub(crate) fn line(&mut self) -> String {
         let mut line = String::new();
         self.stdout.read_line(&mut line).expect("it writes text");
         line
     }
 
-    /// What it prints until its end.
+    /// Returns what it prints until its end.
     pub(crate) fn rest(&mut self) -> String {
         let mut rest = String::new();
         self.stdout.read_to_string(&mut rest).expect("it writes text");
         rest
     }
 
-    /// Where it says that it serves metrics.
+    /// Returns where it serves metrics, according to its first line.
     pub(crate) fn metrics(&self) -> SocketAddr {
-        let url = self.ready.split("metrics at http://").nth(1).expect("it says where");
+        let url = self.ready.split("metrics at http://").nth(1).expect("it prints the address");
         url.trim().trim_end_matches("/metrics").parse().expect("an address")
     }
 
-    /// The most memory it ever had, in bytes.
+    /// Returns the most memory it ever had, in bytes.
     pub(crate) fn memory_bytes_peak(&self) -> u64 {
         let path = format!("/proc/{}/status", self.child.id());
         let status = std::fs::read_to_string(path).expect("it runs");
-        let line = status.lines().find(|line| line.starts_with("VmHWM:")).expect("Linux says");
+        let line =
+            status.lines().find(|line| line.starts_with("VmHWM:")).expect("Linux reports it");
         let kib = line.split_whitespace().nth(1).and_then(|word| word.parse::<u64>().ok());
         kib.expect("a number") * 1024
     }
@@ -68,7 +69,7 @@ impl Running {
         assert!(sent.expect("there is kill").success());
     }
 
-    /// Waits until it ends by itself; what it wrote to stderr.
+    /// Waits until it ends by itself; returns its status and what it wrote to stderr.
     pub(crate) fn end(&mut self) -> (ExitStatus, String) {
         let started = Instant::now();
         let status = loop {
@@ -104,7 +105,7 @@ fn run(args: &[&str]) -> Output {
 }
 
 #[test]
-fn it_says_when_it_is_ready_and_stops_when_told() {
+fn it_prints_when_it_is_ready_and_stops_on_a_signal() {
     for signal in ["-TERM", "-INT"] {
         let mut engine = Running::start(&["--cores", "0,1", "--shards", "16"]);
         assert!(engine.ready.starts_with("ready on 127.0.0.1:"), "{}", engine.ready);
@@ -121,12 +122,12 @@ fn it_says_when_it_is_ready_and_stops_when_told() {
 }
 
 #[test]
-fn it_stops_when_told_while_it_waits_for_a_cluster() {
+fn a_signal_stops_it_while_it_waits_for_a_cluster() {
     let directory = tempfile::tempdir().expect("a directory");
-    let place = format!("file://{}", directory.path().display());
+    let url = format!("file://{}", directory.path().display());
     for signal in ["-TERM", "-INT"] {
         let mut child = command()
-            .args(["--listen", "127.0.0.1:0", "--no-pin", "--cores", "0", "--cluster", &place])
+            .args(["--listen", "127.0.0.1:0", "--no-pin", "--cores", "0", "--cluster", &url])
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .spawn()
@@ -134,13 +135,13 @@ fn it_stops_when_told_while_it_waits_for_a_cluster() {
         let stdout = BufReader::new(child.stdout.take().expect("it was piped"));
         let mut said = BufReader::new(child.stderr.take().expect("it was piped"));
         let mut line = String::new();
-        while !line.contains("waiting 30s for a node that founds it") {
+        while !line.contains("waiting 30s for a node that creates it") {
             line.clear();
             assert_ne!(said.read_line(&mut line).expect("it writes text"), 0, "it waits");
         }
         let mut waiting = Running { child, stdout, addresses: Vec::new(), ready: String::new() };
         waiting.signal(signal);
-        // Nobody founds the cluster: had the signal no effect, it would end with 1.
+        // No node creates the cluster: without the signal it would exit with 1.
         let mut rest = String::new();
         said.read_to_string(&mut rest).expect("it writes text");
         let status = waiting.child.wait().expect("it is our child");
@@ -150,7 +151,7 @@ fn it_stops_when_told_while_it_waits_for_a_cluster() {
 }
 
 #[test]
-fn a_second_one_on_the_same_port_says_so() {
+fn a_second_engine_on_the_same_port_fails_with_a_hint() {
     let engine = Running::start(&[]);
     let address = engine.addresses[0].to_string();
     let second = run(&["--listen", &address, "--cores", "0", "--no-pin"]);
@@ -162,13 +163,13 @@ fn a_second_one_on_the_same_port_says_so() {
 
 #[test]
 fn bad_flags_explain_themselves() {
-    let cases: [(&[&str], &str); 21] = [
+    let cases: [(&[&str], &str); 22] = [
         (&["--metrics", "0.0.0.0:0"], "--insecure-network"),
         (&["--emf", "0"], "0 is not in 1.."),
         (&["--listen", "somewhere"], "invalid socket address"),
-        (&["--cores", "x"], "`x` is no cpu number"),
-        (&["--cores", "3-1"], "`3-1` is no range of cpus"),
-        (&["--cores", "1,1"], "cpu 1 is named twice"),
+        (&["--cores", "x"], "`x` is not a CPU number"),
+        (&["--cores", "3-1"], "`3-1` is not a range of CPUs"),
+        (&["--cores", "1,1"], "CPU 1 is listed twice"),
         (&["--cores", "4000"], "cpu cannot be 4000"),
         (&["--no-pin", "--cores", "0", "--shards", "6"], "shards cannot be 6"),
         (&["--memory", "lots"], "--memory"),
@@ -179,6 +180,10 @@ fn bad_flags_explain_themselves() {
         (&["--create"], "--cluster <URL>"),
         (&["--node-name", "a"], "--cluster <URL>"),
         (&["--cluster", "file:///tmp", "--replicas", "3"], "--create"),
+        (
+            &["--cluster", "file:///tmp", "--create", "--lease-ms", "1000"],
+            "lease-ms cannot be 1000",
+        ),
         (&["--cluster", "/tmp"], "expected file:///directory or s3://bucket/prefix, got \"/tmp\""),
         (&["--cluster", "file:///tmp", "--cluster-name", "a/b"], "the cluster's name cannot be"),
         (&["--cluster", "file:///tmp", "--advertise", "0.0.0.0"], "--advertise"),
@@ -189,13 +194,13 @@ fn bad_flags_explain_themselves() {
         let output = run(args);
         let said = String::from_utf8_lossy(&output.stderr);
         assert!(!output.status.success(), "{args:?} is accepted");
-        assert!(said.contains(expected), "{args:?}: `{said}` says nothing of `{expected}`");
+        assert!(said.contains(expected), "{args:?}: `{said}` does not contain `{expected}`");
         assert!(!said.contains("panicked"), "{args:?}: {said}");
     }
 }
 
 #[test]
-fn other_machines_are_let_in_only_if_asked_for() {
+fn other_machines_can_connect_only_if_allowed() {
     let listen = ["--listen", "0.0.0.0:0", "--no-pin", "--cores", "0"];
     let output = run(&listen);
     let said = String::from_utf8_lossy(&output.stderr);
@@ -207,14 +212,14 @@ fn other_machines_are_let_in_only_if_asked_for() {
 }
 
 #[test]
-fn it_explains_itself() {
+fn help_and_version_are_printed() {
     let help = run(&["--help"]);
     let said = String::from_utf8_lossy(&help.stdout);
     assert!(help.status.success());
     let flags = ["--listen", "--cores", "--memory", "--spin", "--driver", "--insecure-network"];
     let more = ["--cluster", "--create", "--advertise", "--metrics", "--emf"];
     for flag in flags.into_iter().chain(more) {
-        assert!(said.contains(flag), "{flag} is not explained");
+        assert!(said.contains(flag), "{flag} is not in the help");
     }
     let version = run(&["--version"]);
     let said = String::from_utf8_lossy(&version.stdout);

@@ -1,16 +1,16 @@
-//! What is no frame: refused with a reason, and nobody else notices.
+//! Bytes that are not a frame: refused with a reason, without an effect on other connections.
 
 use std::net::Shutdown;
 
 use catena_protocol::limits::FRAME_BYTES_MAX;
 use catena_protocol::{FrameKind, Status};
 
-use crate::wire::{Ask, GET, Wire, hello};
+use crate::wire::{GET, RequestHeader, Wire, hello};
 use crate::with_drivers;
 
 #[test]
-fn what_is_no_frame_ends_its_connection_and_no_other() {
-    let get = Ask::default().frame(GET);
+fn an_invalid_frame_ends_its_connection_and_no_other() {
+    let get = RequestHeader::default().frame(GET);
     let changed = |at: usize, bytes: &[u8]| {
         let mut frame = get.clone();
         frame[at..at + bytes.len()].copy_from_slice(bytes);
@@ -34,7 +34,7 @@ fn what_is_no_frame_ends_its_connection_and_no_other() {
         let address = engine.addresses()[0];
         let mut other = Wire::open(address, 7);
         for (number, (bytes, status)) in (1..).zip(&bad) {
-            // As the first frame, and behind good ones.
+            // As the first frame, and after valid ones.
             let mut wire = Wire::silent(address);
             wire.send(bytes);
             assert_eq!(wire.receive().status(), *status);
@@ -53,8 +53,8 @@ fn what_is_no_frame_ends_its_connection_and_no_other() {
 }
 
 #[test]
-fn half_a_frame_before_the_end_is_nothing() {
-    let get = Ask::default().frame(GET);
+fn half_a_frame_before_the_end_has_no_effect() {
+    let get = RequestHeader::default().frame(GET);
     let large = {
         let mut header = get[..64].to_vec();
         header[12..16].copy_from_slice(&FRAME_BYTES_MAX.to_le_bytes());

@@ -1,12 +1,12 @@
-//! The first frame each way.
+//! The first frame in each direction.
 
 use catena_protocol::{Fault, FrameKind, Header, Hello, Refusal, Status, features, frame};
 
-use crate::wire::{ADD, Ask, GET, Wire, hello, open};
+use crate::wire::{ADD, GET, RequestHeader, Wire, hello, open};
 use crate::with_drivers;
 
 #[test]
-fn a_welcome_says_all_a_client_needs() {
+fn a_welcome_has_all_that_a_client_needs() {
     with_drivers(|builder| {
         let engine = builder.cores(2).shards(4).start().expect("two cores start");
         let addresses = engine.addresses();
@@ -26,7 +26,7 @@ fn requests_may_follow_hello_in_the_same_write() {
     with_drivers(|builder| {
         let engine = builder.start().expect("the engine starts");
         let address = engine.addresses()[0];
-        let add = Ask { session: 7, number: 1, ..Ask::default() }.frame(ADD);
+        let add = RequestHeader { session: 7, number: 1, ..RequestHeader::default() }.frame(ADD);
         let mut wire = Wire::silent(address);
         wire.send(&[hello(), open(7, 0), add].concat());
         assert_eq!(wire.receive().header.kind, FrameKind::Welcome);
@@ -44,7 +44,7 @@ fn a_bad_start_is_refused_and_ends_the_connection() {
     let missing = Fault::expected(Status::MissingFeature, features::ALL, u64::MAX);
     let twice = Fault::expected(Status::BadFrameKind, 3, 1);
     let starts = [
-        (Ask::default().frame(GET), Fault::new(Status::HelloRequired)),
+        (RequestHeader::default().frame(GET), Fault::new(Status::HelloRequired)),
         (greedy, missing),
         (malformed, Fault::new(Status::BadBody)),
         ([hello(), hello()].concat(), twice),

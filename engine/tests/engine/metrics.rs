@@ -1,11 +1,11 @@
-//! What a node tells of itself: over HTTP for Prometheus, on stdout for CloudWatch.
+//! Metrics: over HTTP for Prometheus, and on stdout for CloudWatch.
 
 use std::collections::BTreeMap;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
 
-use catena_engine::{Engine, Heads, Metrics};
+use catena_engine::{ClusterSettings, Engine, Heads, Metrics};
 use catena_protocol::op::{CellOp, LatchOp};
 use catena_protocol::{
     FrameKind, Header, Kind, ObjectId, Op, Reply, ShardId, ShardMap, Status, frame,
@@ -14,14 +14,14 @@ use serde_json::Value;
 
 use crate::binary::Running;
 use crate::chains::{Process, wait_for};
-use crate::cluster::{Place, control};
-use crate::wire::{ADD, Ask, GET, GUARD, Wire, open_in};
+use crate::cluster::{ClusterDir, control};
+use crate::wire::{ADD, GET, GUARD, RequestHeader, Wire, open_in};
 use crate::with_drivers;
 
 const ANY_PORT: SocketAddr =
     SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 0);
 
-/// Asks over HTTP: the status line with the headers, and the body.
+/// Sends a request over HTTP; returns the status line with the headers, and the body.
 fn ask(address: SocketAddr, request: &str) -> (String, String) {
     let mut stream = TcpStream::connect(address).expect("it listens");
     stream.set_read_timeout(Some(GUARD)).expect("a fresh socket");
@@ -32,11 +32,11 @@ fn ask(address: SocketAddr, request: &str) -> (String, String) {
     (head.to_owned(), body.to_owned())
 }
 
-/// A page of metrics, by name with labels.
+/// The samples of a page of metrics, by name with labels.
 struct Page(BTreeMap<String, f64>);
 
 impl Page {
-    /// Reads the page, and checks that it is as such pages are.
+    /// Reads the page, and checks its format.
     fn at(address: SocketAddr) -> Page {
         let (head, text) = ask(address, "GET /metrics");
         assert!(head.starts_with("HTTP/1.1 200 "), "{head}");
@@ -55,10 +55,13 @@ impl Page {
                 family = words[1].to_owned();
                 continue;
             }
-            assert!(!family.is_empty() && line.starts_with(&family), "`{line}` is no {family}");
+            assert!(
+                !family.is_empty() && line.starts_with(&family),
+                "`{line}` does not belong to {family}"
+            );
             let (name, value) = line.rsplit_once(' ').expect("a name and a value");
             let before = samples.insert(name.to_owned(), value.parse().expect("a number"));
-            assert_eq!(before, None, "{name} is there twice");
+            assert_eq!(before, None, "{name} occurs twice");
         }
         Page(samples)
     }
@@ -82,16 +85,16 @@ fn requests_are_counted_by_kind_op_and_outcome() {
     with_drivers(|builder| {
         let engine = builder.metrics(ANY_PORT).memory_bytes(64 << 20).start().expect("it starts");
         let address = engine.metrics_address().expect("it serves metrics");
-        assert!(Page::at(address).with("catena_ops_total").is_empty(), "nobody has asked anything");
+        assert!(Page::at(address).with("catena_ops_total").is_empty(), "there was no request");
 
         let mut wire = Wire::open(engine.addresses()[0], 7);
         for number in 1..=5 {
             wire.add(7, number, "visits");
         }
-        // What was answered is answered again.
+        // A retry gets the same reply and counts again.
         wire.add(7, 5, "visits");
         // Three reads at once, of which the second is of another kind.
-        let read = |op| Ask { name: "visits", ..Ask::default() }.frame(op);
+        let read = |op| RequestHeader { name: "visits", ..RequestHeader::default() }.frame(op);
         wire.send(&[read(GET), read(Op::Cell(CellOp::Get)), read(GET)].concat());
         let outcomes = [wire.receive(), wire.receive(), wire.receive()].map(|it| it.status());
         assert_eq!(outcomes, [Status::Ok, Status::WrongKind, Status::Ok]);
@@ -151,7 +154,7 @@ fn requests_are_counted_by_kind_op_and_outcome() {
         let [(node, 1.0)] = page.with("catena_node_info")[..] else { panic!("one node") };
         assert!(node.starts_with("catena_node_info{cluster=\"none\",node=\""), "{node}");
 
-        // The program that embeds the engine sees the same.
+        // The program that embeds the engine reads the same numbers.
         let metrics = engine.metrics();
         let ops: u64 = metrics.ops.iter().map(|it| it.count).sum();
         assert_eq!((ops, metrics.is_complete()), (11, true));
@@ -159,21 +162,27 @@ fn requests_are_counted_by_kind_op_and_outcome() {
 }
 
 #[test]
-fn requests_that_wait_are_seen_waiting_and_timed_apart() {
+fn requests_that_wait_are_gauged_and_timed_apart() {
     with_drivers(|builder| {
         let engine = builder.metrics(ANY_PORT).start().expect("it starts");
         let address = engine.metrics_address().expect("it serves metrics");
         let waiters = || Page::at(address).get("catena_waiters{core=\"0\"}");
         let latch = |number, deadline_ms, op| {
             let acked_gap = 2;
-            let ask = Ask { session: 7, number, acked_gap, deadline_ms, ..Ask::default() };
+            let ask = RequestHeader {
+                session: 7,
+                number,
+                acked_gap,
+                deadline_ms,
+                ..RequestHeader::default()
+            };
             ask.frame(Op::Latch(op))
         };
         let mut wire = Wire::open(engine.addresses()[0], 7);
         assert_eq!(waiters(), Some(0.0));
         wire.send(&latch(1, 60_000, LatchOp::Wait { parties: 1 }));
-        // The engine has seen the wait once it has answered what came behind it.
-        wire.send(&Ask::default().frame(Op::Latch(LatchOp::State)));
+        // The engine has received the wait once it has replied to the request behind it.
+        wire.send(&RequestHeader::default().frame(Op::Latch(LatchOp::State)));
         assert_eq!(wire.receive().status(), Status::Ok);
         assert_eq!(waiters(), Some(1.0));
         let waited = Duration::from_millis(20);
@@ -195,14 +204,14 @@ fn requests_that_wait_are_seen_waiting_and_timed_apart() {
 }
 
 #[test]
-fn there_are_metrics_and_health_and_nothing_else() {
+fn only_metrics_and_health_are_served() {
     let engine = Engine::builder().metrics(ANY_PORT).start().expect("it starts");
     let address = engine.metrics_address().expect("it serves metrics");
     let (head, body) = ask(address, "GET /health");
     assert!(head.starts_with("HTTP/1.1 200 ") && body == "ok\n", "{head}\n{body}");
     assert!(ask(address, "GET /").0.starts_with("HTTP/1.1 404 "));
     assert!(ask(address, "POST /metrics").0.starts_with("HTTP/1.1 405 "));
-    // Whoever connects and says nothing is in nobody's way.
+    // Silent connections do not delay others.
     let silent: Vec<TcpStream> =
         (0..4).map(|_| TcpStream::connect(address).expect("it listens")).collect();
     assert!(ask(address, "GET /health").0.starts_with("HTTP/1.1 200 "));
@@ -217,14 +226,19 @@ fn ops_of(metrics: &Metrics, kind: Kind) -> u64 {
 }
 
 #[test]
-fn a_chain_tells_its_epoch_and_how_far_it_is_behind() {
-    let place = Place::new();
-    // Nobody is suspected while the test holds it up.
-    let cluster = place.cluster().node_name("node-a").create(true);
-    let cluster = cluster.suspect_ms(60_000).lease_ms(300).heads(Heads::One);
+fn members_export_their_epoch_and_chain_lag() {
+    let dir = ClusterDir::new();
+    // No member is suspected while the test stops one.
+    let settings = ClusterSettings {
+        suspect_ms: 60_000,
+        lease_ms: 300,
+        heads: Heads::One,
+        ..ClusterSettings::default()
+    };
+    let cluster = dir.cluster().node_name("node-a").create(settings);
     let builder = Engine::builder().cores(2).shards(8).cluster(cluster).metrics(ANY_PORT);
     let head = builder.start().expect("it starts");
-    let tail = Process::with(&place, "node-b", &["--metrics", "127.0.0.1:0"]);
+    let tail = Process::with(&dir, "node-b", &["--metrics", "127.0.0.1:0"]);
     wait_for(control(&head), 2, "head");
     wait_for(tail.control, 2, "tail");
     let pages = [head.metrics_address().expect("it serves metrics"), tail.running.metrics()];
@@ -243,7 +257,13 @@ fn a_chain_tells_its_epoch_and_how_far_it_is_behind() {
     wire.send(&open_in(shard, 7, welcome.now_us));
     assert_eq!(wire.receive().status(), Status::Ok);
     let add = |number| {
-        let ask = Ask { session: 7, number, acked_gap: 3, shard: shard.0, ..Ask::default() };
+        let ask = RequestHeader {
+            session: 7,
+            number,
+            acked_gap: 3,
+            shard: shard.0,
+            ..RequestHeader::default()
+        };
         ask.frame(ADD)
     };
     let counted = ops_of(&head.metrics(), Kind::Counter);
@@ -260,7 +280,7 @@ fn a_chain_tells_its_epoch_and_how_far_it_is_behind() {
         assert!(started.elapsed() < GUARD, "the lag stays {:?}", lag());
         std::thread::sleep(Duration::from_millis(5));
     }
-    assert_eq!(ops_of(&head.metrics(), Kind::Counter), 0, "nothing is answered yet");
+    assert_eq!(ops_of(&head.metrics(), Kind::Counter), 0, "no reply was sent yet");
     let held = Duration::from_millis(20);
     std::thread::sleep(held);
     tail.running.signal("-CONT");
@@ -269,7 +289,7 @@ fn a_chain_tells_its_epoch_and_how_far_it_is_behind() {
     }
     assert_eq!(lag(), (Some(0.0), Some(0.0)));
 
-    // The head has answered, the tail has not; and the time that answers were held is in the latency.
+    // The head has replied, the tail has not; the time for which replies were held counts as latency.
     let [here, there] = pages.map(Page::at);
     let done = "catena_ops_total{kind=\"counter\",op=\"add\",outcome=\"done\"}";
     assert_eq!((here.get(done), there.get(done)), (Some(3.0), None));
@@ -280,7 +300,7 @@ fn a_chain_tells_its_epoch_and_how_far_it_is_behind() {
     assert!(of("sum").is_some_and(|sum| sum >= 3.0 * held.as_secs_f64()), "{:?}", of("sum"));
 }
 
-/// The metrics that the guide lists, with unit and dimensions.
+/// Returns the metrics that the guide lists, with unit and dimensions.
 fn guide() -> BTreeMap<String, (String, Vec<String>)> {
     let guide = include_str!("../../deploy/README.md");
     let rows = guide.lines().filter(|line| line.starts_with("| `"));
@@ -291,7 +311,7 @@ fn guide() -> BTreeMap<String, (String, Vec<String>)> {
             "µs" => "Microseconds",
             "bytes" => "Bytes",
             "number" => "None",
-            other => panic!("`{other}` is no unit"),
+            other => panic!("`{other}` is not a unit"),
         };
         let each = cells[3].split(';').map(|each| each.trim().trim_matches('`').to_owned());
         (cells[1].trim_matches('`').to_owned(), (unit.to_owned(), each.collect()))
@@ -315,7 +335,7 @@ fn lines_for_cloudwatch_are_as_the_guide_says() {
     while lines.iter().filter(|line| line.get("epoch").is_some()).count() < 2 {
         lines.push(serde_json::from_str(&engine.line()).expect("a line of JSON"));
     }
-    wire.send(&Ask { name: &name, ..Ask::default() }.frame(GET));
+    wire.send(&RequestHeader { name: &name, ..RequestHeader::default() }.frame(GET));
     assert_eq!(wire.receive().status(), Status::Ok);
     engine.signal("-TERM");
     assert_eq!(engine.end().0.code(), Some(0));

@@ -3,21 +3,27 @@
 use catena_protocol::op::{CellOp, VectorOp};
 use catena_protocol::{Elements, Op, Reply, Status};
 
-use crate::wire::{ADD, Ask, GET, Wire};
+use crate::wire::{ADD, GET, RequestHeader, Wire};
 use crate::with_drivers;
 
 #[test]
-fn a_batch_is_answered_in_order() {
+fn replies_to_a_batch_come_in_order() {
     const REQUESTS: u64 = 5_000;
     with_drivers(|builder| {
         let engine = builder.start().expect("the engine starts");
         let mut wire = Wire::open(engine.addresses()[0], 7);
-        // As many at once as the window allows, the rest as answers come.
-        let ask = |number| Ask { session: 7, number, acked_gap: 200, ..Ask::default() }.frame(ADD);
+        // As many at once as the window allows, the rest as replies arrive.
+        let ask = |number| {
+            RequestHeader { session: 7, number, acked_gap: 200, ..RequestHeader::default() }
+                .frame(ADD)
+        };
         let mut batch = Vec::new();
         (1..=200).for_each(|number| {
             let acked_gap = u16::try_from(number).expect("in the window");
-            batch.extend(Ask { session: 7, number, acked_gap, ..Ask::default() }.frame(ADD));
+            batch.extend(
+                RequestHeader { session: 7, number, acked_gap, ..RequestHeader::default() }
+                    .frame(ADD),
+            );
         });
         wire.send(&batch);
         for number in 1..=REQUESTS {
@@ -42,20 +48,21 @@ fn a_batch_may_be_cut_at_every_byte() {
         let mut number = 0;
         let mut ask = |op: Op<'_>, name| {
             number += 1;
-            Ask { session: 7, number, name, ..Ask::default() }.frame(op)
+            RequestHeader { session: 7, number, name, ..RequestHeader::default() }.frame(op)
         };
         for cut in 0.. {
             let batch = [
                 ask(Op::Cell(CellOp::Set { bytes: &bytes }), "cell"),
                 ask(Op::Vector(VectorOp::Add { elements: Elements::F64(&numbers) }), "vector"),
                 ask(ADD, "counter"),
-                Ask { name: "cell", ..Ask::default() }.frame(Op::Cell(CellOp::Get)),
+                RequestHeader { name: "cell", ..RequestHeader::default() }
+                    .frame(Op::Cell(CellOp::Get)),
             ]
             .concat();
             let Some((one, other)) = batch.split_at_checked(cut) else { break };
             wire.send(one);
             wire.send(other);
-            // Versions are places in the shard's order; opening the session was the first.
+            // A version is a position in the shard's order; opening the session was the first update.
             let (version, round) = (3 * cut as u64 + 2, cut as u64 + 1);
             assert_eq!(wire.receive().reply(), Reply::Number(version), "cut at {cut}");
             assert_eq!(wire.receive().reply(), Reply::Number(version + 1));
@@ -66,12 +73,12 @@ fn a_batch_may_be_cut_at_every_byte() {
 }
 
 #[test]
-fn one_byte_at_a_time_is_a_frame_in_the_end() {
+fn a_frame_may_arrive_one_byte_at_a_time() {
     with_drivers(|builder| {
         let engine = builder.start().expect("the engine starts");
         let mut wire = Wire::open(engine.addresses()[0], 7);
         for number in 1..=3 {
-            let add = Ask { session: 7, number, ..Ask::default() }.frame(ADD);
+            let add = RequestHeader { session: 7, number, ..RequestHeader::default() }.frame(ADD);
             add.iter().for_each(|byte| wire.send(&[*byte]));
             assert_eq!(wire.receive().reply(), Reply::Int(i64::try_from(number).expect("few")));
         }
@@ -88,11 +95,12 @@ fn frames_of_all_sizes_follow_one_another() {
         let sizes = [1, 4_000, 4_096, 65_536, 8_388_608, 10, 70_000, 1_000_000, 0];
         let mut batch = Vec::new();
         for (number, size) in (1..).zip(sizes) {
-            let ask = Ask { session: 7, number, acked_gap: 1, ..Ask::default() };
+            let ask =
+                RequestHeader { session: 7, number, acked_gap: 1, ..RequestHeader::default() };
             batch.extend(ask.frame(Op::Cell(CellOp::Set { bytes: &large[..size] })));
-            batch.extend(Ask::default().frame(Op::Cell(CellOp::Get)));
+            batch.extend(RequestHeader::default().frame(Op::Cell(CellOp::Get)));
         }
-        // The engine stops reading while its answers are not read, so somebody has to.
+        // The engine stops reading while its replies are not read, so another thread writes.
         std::thread::scope(|scope| {
             let mut writer = wire.stream.try_clone().expect("a second handle");
             scope.spawn(move || std::io::Write::write_all(&mut writer, &batch));
@@ -110,9 +118,9 @@ fn a_refused_request_leaves_the_connection_open() {
     with_drivers(|builder| {
         let engine = builder.start().expect("the engine starts");
         let mut wire = Wire::open(engine.addresses()[0], 7);
-        wire.send(&Ask { shard: 1, ..Ask::default() }.frame(GET));
+        wire.send(&RequestHeader { shard: 1, ..RequestHeader::default() }.frame(GET));
         assert_eq!(wire.receive().status(), Status::BadShard);
-        wire.send(&Ask { session: 8, number: 1, ..Ask::default() }.frame(ADD));
+        wire.send(&RequestHeader { session: 8, number: 1, ..RequestHeader::default() }.frame(ADD));
         assert_eq!(wire.receive().status(), Status::SessionUnknown);
         assert_eq!(wire.add(7, 1, "counter"), 1);
     });

@@ -1,15 +1,15 @@
-//! A client that asks and does not read.
+//! A client that sends requests and does not read the replies.
 
 use catena_protocol::op::CellOp;
 use catena_protocol::{Op, Reply};
 
 use crate::binary::Running;
-use crate::wire::{Ask, Wire};
+use crate::wire::{RequestHeader, Wire};
 
-/// Its answers would be 400 MiB. The engine holds back, serves the others, and sends them all in
-/// the end.
+/// The replies are 400 MiB. The engine stops reading that client, serves the others, and sends all
+/// replies in the end.
 #[test]
-fn a_slow_reader_costs_little_and_hinders_nobody() {
+fn a_slow_reader_costs_little_memory_and_delays_no_other_client() {
     const REQUESTS: usize = 400;
     const MEMORY_BYTES_MAX: u64 = 64 * 1024 * 1024;
     let bytes = vec![7; 1024 * 1024];
@@ -17,12 +17,14 @@ fn a_slow_reader_costs_little_and_hinders_nobody() {
         let engine = Running::start(&["--driver", driver, "--shards", "1"]);
         let mut writer = Wire::open(engine.addresses[0], 7);
         let set = Op::Cell(CellOp::Set { bytes: &bytes });
-        let cell = Ask { session: 7, number: 1, name: "cell", ..Ask::default() };
+        let cell =
+            RequestHeader { session: 7, number: 1, name: "cell", ..RequestHeader::default() };
         writer.send(&cell.frame(set));
         assert_eq!(writer.receive().reply(), Reply::Number(2), "opening was the first update");
 
         let (mut slow, _) = Wire::welcomed(engine.addresses[0]);
-        let get = Ask { name: "cell", ..Ask::default() }.frame(Op::Cell(CellOp::Get));
+        let get =
+            RequestHeader { name: "cell", ..RequestHeader::default() }.frame(Op::Cell(CellOp::Get));
         slow.send(&get.repeat(REQUESTS));
         for number in 2..1_000 {
             let value = i64::try_from(number).expect("few") - 1;

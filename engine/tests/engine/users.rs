@@ -1,14 +1,14 @@
-//! Types of objects that are registered, over real sockets.
+//! User-defined types of objects, over real sockets.
 
 use catena_engine::rkyv::Archived;
 use catena_engine::{BadSnapshot, Context, Engine, Object, Rejection, StartError, UserType};
 use catena_protocol::op::UserOp;
 use catena_protocol::{Op, Reply, Status, user_type};
 
-use crate::wire::{Ask, Wire};
+use crate::wire::{RequestHeader, Wire};
 use crate::with_drivers;
 
-/// A sum, with an id of its own. It cannot bear a thousand.
+/// A sum, with the type id `ID`. It panics at a thousand.
 #[derive(Default)]
 struct Sum<const ID: u32>(u64);
 
@@ -53,12 +53,12 @@ impl<const ID: u32> Object for Sum<ID> {
 fn add(wire: &mut Wire, number: u64, value: u64) {
     let mut args = Vec::new();
     user_type::encode_args::<Sum<1>>(&value, &mut args).expect("a number can be archived");
-    let ask = Ask { session: 7, number, name: "sum", ..Ask::default() };
+    let ask = RequestHeader { session: 7, number, name: "sum", ..RequestHeader::default() };
     wire.send(&ask.frame(Op::User(UserOp::Update { type_id: 1, args: &args })));
 }
 
 #[test]
-fn a_panic_stops_the_node_in_apply_and_only_there() {
+fn only_a_panic_in_apply_stops_the_node() {
     with_drivers(|builder| {
         let engine = builder.cores(2).shards(2).register::<Sum<1>>().start().expect("it starts");
         let mut wire = Wire::open(engine.addresses()[0], 7);
@@ -70,7 +70,7 @@ fn a_panic_stops_the_node_in_apply_and_only_there() {
         assert_eq!(wire.receive().status(), Status::Panicked);
 
         add(&mut wire, 2, 1);
-        let end = engine.wait().expect_err("half an update was made");
+        let end = engine.wait().expect_err("an update was half applied").to_string();
         assert!(end.contains("`sum` panicked in the middle of an update"), "{end}");
         assert!(end.contains("a thousand is too much"), "{end}");
     });

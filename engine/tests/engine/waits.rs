@@ -1,9 +1,9 @@
-//! Requests that wait: records in the engine, not threads.
+//! Requests that wait are records in the engine, not threads.
 
 use catena_protocol::op::{Arrival, BarrierOp, GENERATION_CURRENT, LatchOp, Loss};
 use catena_protocol::{Missing, Op, Refusal, Reply, Status};
 
-use crate::wire::{Ask, Wire, hello, open};
+use crate::wire::{RequestHeader, Wire, hello, open};
 use crate::with_drivers;
 
 #[test]
@@ -24,7 +24,12 @@ fn a_thousand_parties_leave_a_barrier_together() {
                     hold_ms: 0,
                     loss: Loss::Wait,
                 };
-                let ask = Ask { session, number: 1, deadline_ms: 60_000, ..Ask::default() };
+                let ask = RequestHeader {
+                    session,
+                    number: 1,
+                    deadline_ms: 60_000,
+                    ..RequestHeader::default()
+                };
                 let wait = ask.frame(Op::Barrier(BarrierOp::ArriveAndWait(arrival)));
                 wire.send(&[hello(), open(session, 0), wait].concat());
                 wire
@@ -42,23 +47,31 @@ fn a_thousand_parties_leave_a_barrier_together() {
 }
 
 #[test]
-fn a_wait_is_overtaken_and_ends_in_time() {
+fn a_later_request_overtakes_a_wait_that_ends_at_its_deadline() {
     with_drivers(|builder| {
         let engine = builder.start().expect("the engine starts");
         let mut wire = Wire::open(engine.addresses()[0], 7);
         let wait = Op::Latch(LatchOp::Wait { parties: 2 });
         for deadline_ms in [0, 1, 50] {
             let number = u64::from(deadline_ms) * 2 + 1;
-            wire.send(&Ask { session: 7, number, deadline_ms, ..Ask::default() }.frame(wait));
+            wire.send(
+                &RequestHeader { session: 7, number, deadline_ms, ..RequestHeader::default() }
+                    .frame(wait),
+            );
             let gap = 2;
-            let ask = Ask { session: 7, number: number + 1, acked_gap: gap, ..Ask::default() };
+            let ask = RequestHeader {
+                session: 7,
+                number: number + 1,
+                acked_gap: gap,
+                ..RequestHeader::default()
+            };
             wire.send(&ask.frame(Op::Latch(LatchOp::CountDown { party: "p", parties: 2 })));
             let mut answers = [wire.receive(), wire.receive()];
             answers.sort_by_key(|answer| answer.header.number);
             let missing = Missing { arrived: 1, parties: 2, names: vec![] };
             let early = Missing { arrived: 0, ..missing.clone() };
             let refusal = answers[0].refusal();
-            // With no time at all, the count may come too late for it.
+            // With a deadline of 0 the count may come too late.
             let is_right = refusal == Refusal::Timeout(missing)
                 || (deadline_ms == 0 && refusal == Refusal::Timeout(early));
             assert!(is_right, "{refusal:?} after {deadline_ms} ms");
@@ -68,47 +81,62 @@ fn a_wait_is_overtaken_and_ends_in_time() {
 }
 
 #[test]
-fn a_retry_on_another_connection_takes_the_place_of_the_first() {
+fn a_retry_on_another_connection_replaces_the_first_request() {
     with_drivers(|builder| {
         let engine = builder.start().expect("the engine starts");
         let address = engine.addresses()[0];
         let wait = Op::Latch(LatchOp::Wait { parties: 1 });
-        let wait = Ask { session: 7, number: 1, deadline_ms: 60_000, ..Ask::default() }.frame(wait);
+        let wait = RequestHeader {
+            session: 7,
+            number: 1,
+            deadline_ms: 60_000,
+            ..RequestHeader::default()
+        }
+        .frame(wait);
         let count = Op::Latch(LatchOp::CountDown { party: "p", parties: 1 });
         let mut first = Wire::open(address, 7);
         first.send(&wait);
-        // The engine has seen the wait once it has answered what came behind it.
+        // The engine has received the wait once it has replied to the request behind it.
         assert_eq!(first.add_behind(7, 2, "other"), 1);
         let (mut second, _) = Wire::welcomed(address);
         second.send(&wait);
         assert_eq!(second.add_behind(7, 3, "other"), 2);
         let mut other = Wire::open(address, 8);
-        other.send(&Ask { session: 8, number: 1, ..Ask::default() }.frame(count));
+        other.send(
+            &RequestHeader { session: 8, number: 1, ..RequestHeader::default() }.frame(count),
+        );
         assert_eq!(other.receive().reply(), Reply::Number(0));
         let answer = second.receive();
         assert_eq!((answer.header.number, answer.reply()), (1, Reply::Number(0)));
-        // The first connection is as good as ever, and never hears of it.
+        // The first connection works as before, and never gets that reply.
         assert_eq!(first.add(7, 4, "other"), 3);
     });
 }
 
-/// Whoever waits may be gone when its answer comes.
+/// The client of a waiting request may be gone when the reply is ready.
 #[test]
-fn an_answer_to_a_connection_that_is_gone_goes_nowhere() {
+fn a_reply_to_a_closed_connection_is_kept_for_the_retry() {
     with_drivers(|builder| {
         let engine = builder.start().expect("the engine starts");
         let address = engine.addresses()[0];
         let wait = Op::Latch(LatchOp::Wait { parties: 1 });
-        let ask = Ask { session: 7, number: 1, deadline_ms: 60_000, ..Ask::default() };
+        let ask = RequestHeader {
+            session: 7,
+            number: 1,
+            deadline_ms: 60_000,
+            ..RequestHeader::default()
+        };
         let mut gone = Wire::open(address, 7);
         gone.send(&ask.frame(wait));
         assert_eq!(gone.add_behind(7, 2, "other"), 1);
         drop(gone);
         let mut other = Wire::open(address, 8);
         let count = Op::Latch(LatchOp::CountDown { party: "p", parties: 1 });
-        other.send(&Ask { session: 8, number: 1, ..Ask::default() }.frame(count));
+        other.send(
+            &RequestHeader { session: 8, number: 1, ..RequestHeader::default() }.frame(count),
+        );
         assert_eq!(other.receive().reply(), Reply::Number(0));
-        // Back again, the client asks again and gets it.
+        // The client reconnects, retries and gets the reply.
         let (mut back, _) = Wire::welcomed(address);
         back.send(&ask.frame(wait));
         assert_eq!(back.receive().reply(), Reply::Number(0));

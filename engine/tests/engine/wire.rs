@@ -1,4 +1,4 @@
-//! A client as plain as can be: a socket, and frames written and read by hand.
+//! A minimal client: a socket, and frames that tests write and read themselves.
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -13,24 +13,24 @@ use catena_protocol::{
     features,
 };
 
-/// Nothing takes this long unless it hangs.
+/// Longer than anything takes that does not hang.
 pub(crate) const GUARD: Duration = Duration::from_secs(30);
 
 /// A connection.
 pub(crate) struct Wire {
     pub(crate) stream: TcpStream,
-    /// Received and not looked at.
+    /// Bytes that were received and not parsed.
     received: Vec<u8>,
 }
 
-/// A frame as it came.
+/// A received frame.
 pub(crate) struct Received {
     pub(crate) header: Header,
     body: AlignedVec<16>,
 }
 
 impl Wire {
-    /// Connects and says nothing.
+    /// Connects and sends nothing.
     pub(crate) fn silent(address: SocketAddr) -> Wire {
         let stream = TcpStream::connect(address).expect("the engine listens");
         stream.set_nodelay(true).expect("a fresh socket");
@@ -39,14 +39,14 @@ impl Wire {
         Wire { stream, received: Vec::new() }
     }
 
-    /// Serves a connection that somebody else made.
+    /// Uses a connection that was accepted.
     pub(crate) fn accepted(stream: TcpStream) -> Wire {
         stream.set_read_timeout(Some(GUARD)).expect("a fresh socket");
         stream.set_write_timeout(Some(GUARD)).expect("a fresh socket");
         Wire { stream, received: Vec::new() }
     }
 
-    /// Connects and says Hello.
+    /// Connects and sends Hello.
     pub(crate) fn welcomed(address: SocketAddr) -> (Wire, Welcome) {
         let mut wire = Wire::silent(address);
         wire.send(&hello());
@@ -56,7 +56,7 @@ impl Wire {
         (wire, welcome)
     }
 
-    /// Connects, says Hello and opens a session.
+    /// Connects, sends Hello and opens a session.
     pub(crate) fn open(address: SocketAddr, session: u64) -> Wire {
         let (mut wire, welcome) = Wire::welcomed(address);
         wire.send(&open(session, welcome.now_us));
@@ -68,12 +68,12 @@ impl Wire {
         self.stream.write_all(bytes).expect("the engine reads");
     }
 
-    /// The next frame.
+    /// Returns the next frame.
     pub(crate) fn receive(&mut self) -> Received {
-        self.next().expect("the engine answers")
+        self.next().expect("the engine replies")
     }
 
-    /// The next frame, `None` if the engine has hung up.
+    /// Returns the next frame, or `None` if the engine has closed the connection.
     pub(crate) fn next(&mut self) -> Option<Received> {
         loop {
             let mut aligned = AlignedVec::<16>::with_capacity(self.received.len());
@@ -97,7 +97,7 @@ impl Wire {
         }
     }
 
-    /// Takes more bytes; false if there will be none.
+    /// Reads more bytes; returns false at the end of the connection.
     fn read(&mut self) -> bool {
         let mut bytes = vec![0; 256 * 1024];
         match self.stream.read(&mut bytes) {
@@ -107,28 +107,34 @@ impl Wire {
                 true
             }
             Err(error) if error.kind() == ErrorKind::Interrupted => true,
-            // What was sent after the engine had hung up.
+            // The engine closed the connection before it read the last bytes.
             Err(error) if error.kind() == ErrorKind::ConnectionReset => false,
             Err(error) => panic!("cannot read: {error}"),
         }
     }
 
-    /// Adds to the counter of that name as update `number` of a session, and waits for the answer.
+    /// Adds 1 to the counter `name` as update `number` of a session, and waits for the reply.
     pub(crate) fn add(&mut self, session: u64, number: u64, name: &str) -> i64 {
-        self.add_with(Ask { session, number, name, ..Ask::default() })
+        self.add_with(RequestHeader { session, number, name, ..RequestHeader::default() })
     }
 
-    /// The same for a client that has no answer to its updates before.
+    /// Does the same for a client that has no reply to its earlier updates.
     pub(crate) fn add_behind(&mut self, session: u64, number: u64, name: &str) -> i64 {
         let acked_gap = u16::try_from(number).expect("few");
-        self.add_with(Ask { session, number, acked_gap, name, ..Ask::default() })
+        self.add_with(RequestHeader {
+            session,
+            number,
+            acked_gap,
+            name,
+            ..RequestHeader::default()
+        })
     }
 
-    fn add_with(&mut self, ask: Ask<'_>) -> i64 {
+    fn add_with(&mut self, ask: RequestHeader<'_>) -> i64 {
         self.send(&ask.frame(ADD));
         match self.receive().reply() {
             Reply::Int(value) => value,
-            other => panic!("an add answers {other:?}"),
+            other => panic!("the reply to an add is {other:?}"),
         }
     }
 }
@@ -154,9 +160,9 @@ impl Received {
     }
 }
 
-/// A request but for its op.
+/// A request without its op.
 #[derive(Clone, Copy)]
-pub(crate) struct Ask<'a> {
+pub(crate) struct RequestHeader<'a> {
     pub(crate) session: u64,
     pub(crate) number: u64,
     pub(crate) acked_gap: u16,
@@ -165,13 +171,20 @@ pub(crate) struct Ask<'a> {
     pub(crate) name: &'a str,
 }
 
-impl Default for Ask<'_> {
+impl Default for RequestHeader<'_> {
     fn default() -> Self {
-        Ask { session: 0, number: 0, acked_gap: 1, deadline_ms: 0, shard: 0, name: "object" }
+        RequestHeader {
+            session: 0,
+            number: 0,
+            acked_gap: 1,
+            deadline_ms: 0,
+            shard: 0,
+            name: "object",
+        }
     }
 }
 
-impl Ask<'_> {
+impl RequestHeader<'_> {
     pub(crate) fn frame(&self, op: Op<'_>) -> Vec<u8> {
         let header = Header {
             op: op.code().to_wire(),

@@ -1,4 +1,4 @@
-//! A cluster of processes on this machine.
+//! A cluster of node processes on this machine.
 
 use std::io::{BufRead, BufReader};
 use std::process::{Child, Command, Stdio};
@@ -10,47 +10,47 @@ use nix::unistd::Pid;
 use serde_json::Value;
 use tempfile::TempDir;
 
-/// Nodes of one cluster, and where its record lies.
+/// The nodes of a cluster, and the register of its record.
 pub(crate) struct Cluster {
     register: Register,
-    /// What the nodes say while they run.
+    /// The log of each node.
     logs: TempDir,
-    pub(crate) nodes: Vec<Node>,
-    /// The network namespace of each node, if they have their own.
+    pub(crate) nodes: Vec<NodeProcess>,
+    /// The network namespace of each node, if they have one each.
     namespaces: Option<Vec<Namespace>>,
 }
 
-/// Where the record lies.
+/// Where the record is stored.
 pub(crate) enum Register {
     Directory(TempDir),
     #[cfg(feature = "s3")]
     Store(catena_s3_stand_in::StandIn),
 }
 
-/// Where a node runs.
+/// The network namespace of a node, and its address there.
 #[derive(Clone, Debug)]
 pub(crate) struct Namespace {
     pub(crate) name: String,
     pub(crate) address: String,
 }
 
-/// A process that is a node.
-pub(crate) struct Node {
+/// A node process.
+pub(crate) struct NodeProcess {
     child: Child,
-    /// Where its first core listens: tells this process from the ones before it. It may live several
-    /// lives in a cluster.
+    /// Where its first core listens, which identifies the process. It may have several incarnations in
+    /// the cluster.
     pub(crate) address: String,
-    /// Which of the nodes it is: it bears the same name in each life.
+    /// The number of the node, and of its name; processes that replace it have the same.
     number: usize,
 }
 
-/// What the record says.
+/// The record, as JSON.
 pub(crate) struct Record(Value);
 
-const PATIENCE: Duration = Duration::from_secs(40);
+const START_TIME_MAX: Duration = Duration::from_secs(40);
 
 impl Cluster {
-    /// So many nodes, each of which holds everything. All of them are members when this returns.
+    /// Starts this many nodes, each of which is a replica. All are members when this returns.
     pub(crate) fn new(nodes: usize) -> Cluster {
         Cluster::placed(nodes, None)
     }
@@ -75,8 +75,8 @@ impl Cluster {
         cluster
     }
 
-    /// Starts a node, with nothing.
-    fn start(&self, number: usize, replicas: usize) -> Node {
+    /// Starts a node without objects.
+    fn start(&self, number: usize, replicas: usize) -> NodeProcess {
         let engine = env!("CARGO_BIN_EXE_catena-engine");
         let mut command = match self.namespaces.as_ref().map(|all| &all[number]) {
             None => Command::new(engine),
@@ -106,48 +106,48 @@ impl Cluster {
                 _ = said.send(line);
             }
         });
-        let ready = heard.recv_timeout(PATIENCE).unwrap_or_else(|error| {
-            panic!("node-{number} did not start ({error}): {}", self.said_by(number))
+        let ready = heard.recv_timeout(START_TIME_MAX).unwrap_or_else(|error| {
+            panic!("node-{number} did not start ({error}): {}", self.log_tail(number))
         });
         let address = ready.split_whitespace().find(|word| word.starts_with(&format!("{ip}:")));
         let address = address.unwrap_or_else(|| panic!("no address in {ready:?}")).to_owned();
-        Node { child, address, number }
+        NodeProcess { child, address, number }
     }
 
-    /// Where a node writes what it does, in all its lives.
+    /// Opens the log of a node, which all its processes share.
     fn log_of(&self, number: usize) -> std::fs::File {
         let path = self.logs.path().join(format!("node-{number}.log"));
         std::fs::OpenOptions::new().create(true).append(true).open(path).unwrap()
     }
 
-    /// The last lines of that.
-    pub(crate) fn said_by(&self, number: usize) -> String {
+    /// Returns the last lines of that log.
+    pub(crate) fn log_tail(&self, number: usize) -> String {
         let path = self.logs.path().join(format!("node-{number}.log"));
         let text = std::fs::read_to_string(path).unwrap_or_default();
         let lines: Vec<&str> = text.lines().collect();
         lines[lines.len().saturating_sub(40)..].join("\n")
     }
 
-    /// Ends a process without a word, and starts another in its place.
+    /// Kills a process, and starts another in its place.
     pub(crate) fn replace(&mut self, at: usize) {
         self.kill(at);
         self.revive(at);
     }
 
-    /// Ends a process without a word.
+    /// Kills a process.
     pub(crate) fn kill(&mut self, at: usize) {
         let node = &mut self.nodes[at];
         node.child.kill().unwrap();
         node.child.wait().unwrap();
     }
 
-    /// Starts another process in the place of one that has ended.
+    /// Starts another process in the place of one that was killed.
     pub(crate) fn revive(&mut self, at: usize) {
         self.nodes[at] = self.start(self.nodes[at].number, self.nodes.len());
     }
 
-    /// The place in `nodes` of the process that listens there.
-    pub(crate) fn place_of(&self, address: &str) -> Option<usize> {
+    /// Returns the index in `nodes` of the process that listens at an address.
+    pub(crate) fn index_of(&self, address: &str) -> Option<usize> {
         self.nodes.iter().position(|node| node.address == address)
     }
 
@@ -155,41 +155,41 @@ impl Cluster {
         Record(serde_json::from_slice(&self.register.read()).unwrap_or_default())
     }
 
-    /// Where its record lies.
+    /// Returns the register of its record.
     #[cfg(feature = "s3")]
     pub(crate) fn register(&self) -> &Register {
         &self.register
     }
 
-    /// Waits until the record has so many members, all of them processes that run.
+    /// Waits until the record has this many members, all of them running processes.
     pub(crate) fn await_members(&self, count: usize) -> Record {
-        let latest = Instant::now() + PATIENCE;
+        let latest = Instant::now() + START_TIME_MAX;
         loop {
             let record = self.record();
             let members = record.chain();
-            if members.len() == count && members.iter().all(|it| self.place_of(it).is_some()) {
+            if members.len() == count && members.iter().all(|it| self.index_of(it).is_some()) {
                 return record;
             }
             assert!(
                 Instant::now() < latest,
-                "not {count} members but {members:?}\n{}",
-                (0..self.nodes.len()).map(|n| self.said_by(n)).collect::<Vec<_>>().join("\n\n"),
+                "expected {count} members, got {members:?}\n{}",
+                (0..self.nodes.len()).map(|n| self.log_tail(n)).collect::<Vec<_>>().join("\n\n"),
             );
             std::thread::sleep(Duration::from_millis(20));
         }
     }
 
-    /// Waits until nothing is to change any more: the heads are spread over all members.
+    /// Waits until the heads are spread over all members, the last change after the nodes have joined.
     #[cfg(feature = "s3")]
     pub(crate) fn await_spread(&self) {
-        let latest = Instant::now() + PATIENCE;
+        let latest = Instant::now() + START_TIME_MAX;
         while self.record().0["change"]["kind"] != "reorder" {
             assert!(Instant::now() < latest, "the heads are not spread");
             std::thread::sleep(Duration::from_millis(20));
         }
     }
 
-    /// Where clients look for it: all nodes.
+    /// Returns the addresses of all nodes, for clients.
     pub(crate) fn seeds(&self) -> String {
         let addresses: Vec<&str> = self.nodes.iter().map(|node| &*node.address).collect();
         addresses.join(",")
@@ -197,7 +197,7 @@ impl Cluster {
 }
 
 impl Register {
-    /// What a node is told about it.
+    /// Returns the flags of a node for this register.
     fn flags(&self) -> Vec<String> {
         match self {
             Register::Directory(directory) => {
@@ -213,7 +213,7 @@ impl Register {
         }
     }
 
-    /// … and what is not for everybody to see.
+    /// Returns the environment of a node: credentials, which do not belong on a command line.
     fn environment(&self) -> Vec<(&'static str, &'static str)> {
         match self {
             Register::Directory(_) => Vec::new(),
@@ -225,7 +225,7 @@ impl Register {
         }
     }
 
-    /// What lies there.
+    /// Returns the bytes of the record.
     fn read(&self) -> Vec<u8> {
         match self {
             Register::Directory(directory) => {
@@ -240,8 +240,8 @@ impl Register {
     }
 }
 
-impl Node {
-    /// Lets the process stand still, or go on.
+impl NodeProcess {
+    /// Sends a signal to the process, such as one that pauses or continues it.
     pub(crate) fn signal(&self, signal: Signal) {
         let pid = Pid::from_raw(self.child.id().try_into().unwrap());
         kill(pid, signal).unwrap();
@@ -252,23 +252,23 @@ impl Drop for Cluster {
     fn drop(&mut self) {
         if std::thread::panicking() {
             for number in 0..self.nodes.len() {
-                println!("node-{number} said last:\n{}\n", self.said_by(number));
+                println!("the last log lines of node-{number}:\n{}\n", self.log_tail(number));
             }
         }
     }
 }
 
-impl Drop for Node {
+impl Drop for NodeProcess {
     fn drop(&mut self) {
-        // One that stands still ends as well.
+        // This also ends a paused process.
         _ = self.child.kill();
         _ = self.child.wait();
     }
 }
 
 impl Record {
-    /// The chain of the first shard, the head first: where the first core of each member listens.
-    /// Nobody if there is no record yet.
+    /// Returns the chain of the first shard, the head first, by the address of each member's first core.
+    /// Empty if there is no record yet.
     pub(crate) fn chain(&self) -> Vec<String> {
         let chain = self.0["chains"][0].as_array().cloned().unwrap_or_default();
         let address =

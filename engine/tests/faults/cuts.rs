@@ -1,8 +1,8 @@
-//! Nodes in network namespaces of their own, between which links are cut, one way or both.
+//! Nodes in network namespaces of their own, between which the network is cut in one or both directions.
 //!
-//! Takes root and `ip`; without them these tests say so and do nothing. A cut is a wrong hardware
-//! address among a node's neighbours: what it sends to that one is lost without a word, and the other
-//! way goes on. Loss and delay take a kernel with netem.
+//! Needs root and `ip`; without them these tests print that they were skipped. A cut is a wrong
+//! hardware address in a node's neighbour table: packets to that neighbour are lost silently, and the
+//! other direction works. Loss and delay need a kernel with netem.
 
 use std::process::Command;
 use std::time::Duration;
@@ -12,20 +12,20 @@ use nix::sched::{CloneFlags, setns};
 use crate::cluster::{Cluster, Namespace};
 use crate::load::Load;
 
-/// Namespaces around a hub, in which the clients are.
+/// Namespaces around a hub, where the clients run.
 struct Net {
     hub: String,
     nodes: Vec<Namespace>,
 }
 
 impl Net {
-    /// A hub and so many nodes; `None` if that is not allowed here.
+    /// Creates a hub and this many nodes; returns `None` if that is not permitted here.
     fn new(nodes: usize, test: &str) -> Option<Net> {
         let id = std::process::id();
         let name = |what: &str| format!("catena-{id}-{test}-{what}");
         let hub = name("hub");
         if !ip(&["netns", "add", &hub]) {
-            println!("{test}: not done, since this takes root and network namespaces");
+            println!("{test}: skipped, because it needs root and network namespaces");
             return None;
         }
         let mut net = Net { hub: hub.clone(), nodes: Vec::new() };
@@ -51,17 +51,17 @@ impl Net {
         Some(net)
     }
 
-    /// Moves this thread, and all that it starts, to the hub.
+    /// Moves this thread, and the threads and processes that it starts, to the hub.
     fn enter(&self) {
         let hub = std::fs::File::open(format!("/run/netns/{}", self.hub)).unwrap();
         setns(std::os::fd::AsRawFd::as_raw_fd(&hub), CloneFlags::CLONE_NEWNET).unwrap();
     }
 
-    /// Loses what one sends to another.
+    /// Loses all packets from one node to another.
     fn cut(&self, from: usize, to: usize) {
         let (from, to) = (&self.nodes[from].name, &self.nodes[to].address);
-        let nobody = "02:00:00:00:00:99";
-        in_it(from, &["neigh", "replace", to, "lladdr", nobody, "dev", "eth0", "nud", "permanent"]);
+        let unused = "02:00:00:00:00:99";
+        in_it(from, &["neigh", "replace", to, "lladdr", unused, "dev", "eth0", "nud", "permanent"]);
     }
 
     /// Undoes that.
@@ -70,8 +70,8 @@ impl Net {
         in_it(from, &["neigh", "del", to, "dev", "eth0"]);
     }
 
-    /// Loses and delays packets of all nodes; whether the kernel can.
-    fn spoil(&self) -> bool {
+    /// Loses and delays packets of all nodes; returns whether the kernel supports that.
+    fn degrade(&self) -> bool {
         self.nodes.iter().all(|node| {
             let netem = "netem delay 2ms 1ms loss 1% reorder 5%".split(' ');
             let args = ["netns", "exec", &node.name, "tc", "qdisc", "add", "dev", "eth0", "root"];
@@ -110,32 +110,32 @@ fn in_a_net(test: &str, body: impl FnOnce(&Net, Cluster) + Send) {
     });
 }
 
-/// The head hears the others and is not heard: it is out, and nobody reads the past from it.
+/// The head receives from the others and cannot send to them: it is removed, and serves no stale read.
 #[test]
-fn a_head_that_is_not_heard_answers_nothing_old() {
-    in_a_net("unheard", |net, cluster| {
+fn a_head_that_cannot_send_serves_no_stale_read() {
+    in_a_net("mute", |net, cluster| {
         let load = Load::start(&cluster.seeds(), 8, 4);
         load.await_more(100);
         let before = cluster.record().chain();
-        let head = cluster.place_of(&before[0]).unwrap();
+        let head = cluster.index_of(&before[0]).unwrap();
         for other in (0..3).filter(|other| *other != head) {
             net.cut(head, other);
         }
         load.await_more(200);
-        // It may be the others that it proposed to remove: it reaches the record. One side goes on.
-        println!("unheard: longest wait {:?}", load.longest());
+        // It can write the record, so it may also be the others that are removed. One side goes on.
+        println!("cannot send: longest wait {:?}", load.longest());
         for other in (0..3).filter(|other| *other != head) {
             net.mend(head, other);
         }
         load.await_more(200);
         std::thread::sleep(Duration::from_secs(1));
-        println!("unheard: {:?}", load.finish(&cluster.seeds()));
+        println!("cannot send: {:?}", load.finish(&cluster.seeds()));
     });
 }
 
-/// Two that do not hear each other, both heard by the third: the record decides who goes.
+/// Two members cannot reach each other, and the third reaches both: the record decides which is removed.
 #[test]
-fn two_that_are_cut_from_each_other_do_not_both_go_on() {
+fn of_two_members_cut_from_each_other_one_is_removed() {
     in_a_net("cut", |net, cluster| {
         let load = Load::start(&cluster.seeds(), 8, 4);
         load.await_more(100);
@@ -153,16 +153,16 @@ fn two_that_are_cut_from_each_other_do_not_both_go_on() {
     });
 }
 
-/// Packets that come late, twice as late, or never.
+/// Packets are delayed, reordered or lost.
 #[test]
 fn a_bad_network_loses_nothing() {
-    in_a_net("spoiled", |net, cluster| {
-        if !net.spoil() {
-            println!("spoiled: not done, since the kernel has no netem");
+    in_a_net("degraded", |net, cluster| {
+        if !net.degrade() {
+            println!("degraded: skipped, because the kernel has no netem");
             return;
         }
         let load = Load::start(&cluster.seeds(), 8, 4);
         load.await_more(2_000);
-        println!("spoiled: {:?}", load.finish(&cluster.seeds()));
+        println!("degraded: {:?}", load.finish(&cluster.seeds()));
     });
 }

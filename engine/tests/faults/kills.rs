@@ -1,18 +1,19 @@
-//! `kill -9`, again and again.
+//! `kill -9`, many times.
 
 use std::time::Duration;
 
 use crate::cluster::Cluster;
 use crate::load::Load;
 
-/// How often; `CATENA_KILLS` says otherwise.
+/// The number of kills, unless `CATENA_KILLS` sets another.
 const KILLS: usize = 6;
 
 fn kills() -> usize {
     std::env::var("CATENA_KILLS").ok().and_then(|kills| kills.parse().ok()).unwrap_or(KILLS)
 }
 
-/// The head, a middle one and the tail in turn: each comes back with nothing and is taught.
+/// Kills the head, a middle member and the tail in turn: each rejoins without objects and copies the
+/// state.
 #[test]
 fn kills_in_a_row_lose_nothing_and_double_nothing() {
     let mut cluster = Cluster::new(3);
@@ -22,7 +23,7 @@ fn kills_in_a_row_lose_nothing_and_double_nothing() {
     for kill in 0..kills() {
         let chain = cluster.await_members(3).chain();
         let victim = &chain[kill % chain.len()];
-        let at = cluster.place_of(victim).unwrap();
+        let at = cluster.index_of(victim).unwrap();
         load.longest();
         println!("kill {kill}: {victim}");
         cluster.replace(at);
@@ -33,23 +34,23 @@ fn kills_in_a_row_lose_nothing_and_double_nothing() {
     let tally = load.finish(&cluster.seeds());
     waits.sort_unstable();
     println!(
-        "{} kills: {} updates told and found, {} reads; longest wait of an update: median {:?}, most {:?}",
+        "{} kills: {} updates acknowledged and found, {} reads; longest wait of an update: median {:?}, most {:?}",
         waits.len(),
-        tally.told,
+        tally.acknowledged,
         tally.reads,
         waits[waits.len() / 2],
         waits[waits.len() - 1],
     );
 }
 
-/// Two of three at once: whoever is left goes on with everything.
+/// Kills two of three at once: the last one goes on with all objects.
 #[test]
 fn the_last_one_of_three_has_everything() {
     let mut cluster = Cluster::new(3);
     let load = Load::start(&cluster.seeds(), 8, 1);
     load.await_more(200);
     let chain = cluster.record().chain();
-    let victims: Vec<usize> = chain[..2].iter().map(|id| cluster.place_of(id).unwrap()).collect();
+    let victims: Vec<usize> = chain[..2].iter().map(|id| cluster.index_of(id).unwrap()).collect();
     for at in &victims {
         cluster.kill(*at);
     }

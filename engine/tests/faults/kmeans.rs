@@ -1,4 +1,4 @@
-//! The first application under fire: k-means, whose workers meet once an iteration.
+//! k-means, whose workers meet once per iteration, while members are killed.
 
 use std::time::{Duration, Instant};
 
@@ -14,10 +14,10 @@ use crate::cluster::Cluster;
 
 const ITERATIONS: u64 = 80;
 
-/// The head is killed, then the tail, then both come back, while four workers cluster: the run ends
-/// without an error, with the centres that it has when nothing happens, bit for bit.
+/// The head is killed, then the tail, then both rejoin, while four workers run: the run ends without an
+/// error, and its centroids are bit for bit those of an undisturbed run.
 #[test]
-fn k_means_ends_with_the_right_centres() {
+fn k_means_ends_with_the_right_centroids() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("points.npy");
     let recipe = Recipe { points: 400_000, dims: 10, clusters: 25, spread: 10.0, seed: 1 };
@@ -33,13 +33,13 @@ fn k_means_ends_with_the_right_centres() {
     let disturbed = run(&data, &seeds, &mut |event| {
         let Event::Round(_) = event else { return };
         rounds += 1;
-        // Four workers tell of every round.
+        // Each round is reported by all four workers.
         match rounds {
             20 => kill(&mut cluster, 0),
             60 => kill(&mut cluster, 1),
             100 => {
                 for at in 0..3 {
-                    if cluster.record().chain().iter().all(|it| cluster.place_of(it) != Some(at)) {
+                    if cluster.record().chain().iter().all(|it| cluster.index_of(it) != Some(at)) {
                         cluster.revive(at);
                     }
                 }
@@ -50,22 +50,25 @@ fn k_means_ends_with_the_right_centres() {
         }
     });
     let (all_happened, total) = (all_happened.unwrap(), disturbed.seconds_total);
-    assert!(all_happened.as_secs_f64() < total, "it was over before {all_happened:?}");
+    assert!(
+        all_happened.as_secs_f64() < total,
+        "it ended before the last fault, at {all_happened:?}"
+    );
     let bits = |summary: &Summary| -> Vec<u64> {
         summary.done.centroids.iter().map(|number| number.to_bits()).collect()
     };
     assert_eq!(bits(&disturbed), bits(&undisturbed));
     println!(
         "k-means: {} iterations, undisturbed {:.2} s, with two kills and two joins by {all_happened:.2?} \
-         {total:.2} s, the same centres",
+         {total:.2} s, the same centroids",
         disturbed.done.iterations, undisturbed.seconds_total
     );
 }
 
-/// Kills the member at this place of the chain, and waits until the others go on without it.
-fn kill(cluster: &mut Cluster, place: usize) {
+/// Kills the member at this position of the chain, and waits until the others have removed it.
+fn kill(cluster: &mut Cluster, position: usize) {
     let chain = cluster.record().chain();
-    let at = cluster.place_of(&chain[place]).unwrap();
+    let at = cluster.index_of(&chain[position]).unwrap();
     cluster.kill(at);
     cluster.await_members(chain.len() - 1);
 }

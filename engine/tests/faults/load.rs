@@ -1,4 +1,4 @@
-//! Clients that count, and keep count of what they were told.
+//! Clients that increment counters, and record which increments were acknowledged.
 
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use catena_client::{Client, ReadFrom};
 
-/// Clients under way.
+/// Running clients.
 pub(crate) struct Load {
     shared: Arc<Shared>,
     threads: Vec<JoinHandle<()>>,
@@ -16,84 +16,85 @@ pub(crate) struct Load {
 #[derive(Default)]
 struct Shared {
     over: AtomicBool,
-    /// Where new clients look for the cluster.
+    /// The addresses of the cluster for new clients.
     seeds: Mutex<String>,
-    /// Updates that clients were told of.
-    told: AtomicU64,
-    /// What the shared counter had at least, because somebody was told so.
+    /// Acknowledged updates.
+    acknowledged: AtomicU64,
+    /// The least value of the shared counter, because a client has received it.
     floor: AtomicI64,
     reads: AtomicU64,
-    /// The longest time a client waited for an update, in microseconds, since it was last asked for.
+    /// The longest time that a client waited for an update, in microseconds, since it was last read.
     longest_us: AtomicU64,
-    /// What went wrong, for people.
-    wrong: Mutex<Vec<String>>,
+    /// The failures of clients.
+    failures: Mutex<Vec<String>>,
 }
 
-/// What was counted.
+/// The counts of a load.
 #[derive(Debug)]
 pub(crate) struct Tally {
-    pub(crate) told: u64,
+    pub(crate) acknowledged: u64,
     pub(crate) reads: u64,
 }
 
-/// Longer than any outage here: a call that fails is one too many.
+/// Longer than any outage of these tests, so that no call may fail.
 const CALL_TIMEOUT: Duration = Duration::from_secs(20);
 
 impl Load {
-    /// So many clients that each count in a counter of their own and in one that all share, and
-    /// `readers` that read the shared one wherever they please.
+    /// Starts `writers` clients, each of which increments a counter of its own and one that all share,
+    /// and `readers` that read the shared one from any member.
     pub(crate) fn start(seeds: &str, writers: usize, readers: usize) -> Load {
         let shared = Arc::new(Shared { seeds: Mutex::new(seeds.to_owned()), ..Shared::default() });
         let writer = |number| {
             let shared = shared.clone();
-            std::thread::spawn(move || shared.watched(|shared| shared.write(number)))
+            std::thread::spawn(move || shared.guarded(|shared| shared.write(number)))
         };
         let reader = |_| {
             let shared = shared.clone();
-            std::thread::spawn(move || shared.watched(Shared::read))
+            std::thread::spawn(move || shared.guarded(Shared::read))
         };
         let threads = (0..writers).map(writer).chain((0..readers).map(reader)).collect();
         Load { shared, threads }
     }
 
-    /// Updates that clients were told of so far.
-    pub(crate) fn told(&self) -> u64 {
-        self.shared.told.load(Ordering::SeqCst)
+    /// Returns the number of acknowledged updates so far.
+    pub(crate) fn acknowledged(&self) -> u64 {
+        self.shared.acknowledged.load(Ordering::SeqCst)
     }
 
-    /// Waits until clients were told of so many more updates.
+    /// Waits until this many more updates were acknowledged.
     pub(crate) fn await_more(&self, more: u64) {
-        let (upto, latest) = (self.told() + more, Instant::now() + CALL_TIMEOUT);
-        while self.told() < upto {
-            assert!(Instant::now() < latest, "nothing gets on: {:?}", self.wrong());
+        let (upto, latest) = (self.acknowledged() + more, Instant::now() + CALL_TIMEOUT);
+        while self.acknowledged() < upto {
+            assert!(Instant::now() < latest, "no progress: {:?}", self.failures());
             std::thread::sleep(Duration::from_millis(5));
         }
     }
 
-    /// The longest time that a client has waited for an update since this was last asked.
+    /// Returns the longest time that a client has waited for an update since the last call of this.
     pub(crate) fn longest(&self) -> Duration {
         Duration::from_micros(self.shared.longest_us.swap(0, Ordering::SeqCst))
     }
 
-    fn wrong(&self) -> Vec<String> {
-        self.shared.wrong.lock().unwrap().clone()
+    fn failures(&self) -> Vec<String> {
+        self.shared.failures.lock().unwrap().clone()
     }
 
-    /// Ends it, and compares what clients were told with what is there.
+    /// Stops the clients, and compares the acknowledged updates with the counters.
     pub(crate) fn finish(self, seeds: &str) -> Tally {
         self.shared.over.store(true, Ordering::SeqCst);
         let writers = self.threads.len();
         for thread in self.threads {
             thread.join().unwrap();
         }
-        let wrong = self.shared.wrong.lock().unwrap();
-        assert!(wrong.is_empty(), "{wrong:#?}");
+        let failures = self.shared.failures.lock().unwrap();
+        assert!(failures.is_empty(), "{failures:#?}");
         let client = connect(seeds);
         let own: i64 = (0..writers).map(|n| client.counter(&own_counter(n)).get().unwrap()).sum();
-        let (told, shared) = (self.shared.told.load(Ordering::SeqCst), client.counter(SHARED));
-        assert_eq!(own, i64::try_from(told).unwrap(), "what is there, and what clients were told");
-        assert_eq!(shared.get().unwrap(), own, "both counters were counted up together");
-        Tally { told, reads: self.shared.reads.load(Ordering::SeqCst) }
+        let (acknowledged, shared) =
+            (self.shared.acknowledged.load(Ordering::SeqCst), client.counter(SHARED));
+        assert_eq!(own, i64::try_from(acknowledged).unwrap(), "counted and acknowledged");
+        assert_eq!(shared.get().unwrap(), own, "both counters were incremented together");
+        Tally { acknowledged, reads: self.shared.reads.load(Ordering::SeqCst) }
     }
 }
 
@@ -108,10 +109,10 @@ fn connect(seeds: &str) -> Client {
 }
 
 impl Shared {
-    /// Says what went wrong in a thread.
-    fn watched(&self, work: impl FnOnce(&Shared) -> Result<(), String>) {
+    /// Runs the work of a thread, and records its failure.
+    fn guarded(&self, work: impl FnOnce(&Shared) -> Result<(), String>) {
         if let Err(why) = work(self) {
-            self.wrong.lock().unwrap().push(why);
+            self.failures.lock().unwrap().push(why);
         }
     }
 
@@ -124,7 +125,7 @@ impl Shared {
         while !self.over.load(Ordering::SeqCst) {
             let begun = Instant::now();
             let now = own.increment().map_err(|error| format!("{name}: {error}"))?;
-            // Nobody else counts here: each update is there once, or it would show at once.
+            // This is the only writer, so a lost or repeated update shows at once.
             if now != before + 1 {
                 return Err(format!("{name} went from {before} to {now}"));
             }
@@ -135,7 +136,7 @@ impl Shared {
             }
             last_shared = all;
             self.floor.fetch_max(all, Ordering::SeqCst);
-            self.told.fetch_add(1, Ordering::SeqCst);
+            self.acknowledged.fetch_add(1, Ordering::SeqCst);
             let waited = u64::try_from(begun.elapsed().as_micros()).unwrap();
             self.longest_us.fetch_max(waited, Ordering::SeqCst);
         }
@@ -151,9 +152,9 @@ impl Shared {
             let floor = self.floor.load(Ordering::SeqCst);
             let value = shared.get().map_err(|error| format!("reading {SHARED}: {error}"))?;
             if value < floor {
-                return Err(format!("stale: read {value} after somebody was told {floor}"));
+                return Err(format!("stale: read {value} after a client had received {floor}"));
             }
-            // What one reader saw nobody reads the past of.
+            // No reader may read an older value than another reader before it.
             self.floor.fetch_max(value, Ordering::SeqCst);
             self.reads.fetch_add(1, Ordering::SeqCst);
         }

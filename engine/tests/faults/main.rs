@@ -1,13 +1,13 @@
-//! Real processes, real sockets, real clients, and what happens to machines: kills, stops, cuts.
+//! Real processes, sockets and clients under the faults of machines: kills, pauses, network cuts.
 //!
-//! Whatever happens, every update that a client was told of is there once, in the order in which it
-//! was told, and no read is older than what was told before it began.
+//! In every case each acknowledged update was applied exactly once, in the order of the
+//! acknowledgements, and no read is older than the updates that were acknowledged before it began.
 //!
-//! `CATENA_KILLS=50 cargo test -p catena-engine --test faults -- --nocapture` kills more often than the
-//! few times that a test run takes, and prints what was counted. With `--features s3` a cluster whose record
-//! lies in a store that speaks S3 is among those that are tried.
+//! `CATENA_KILLS=50 cargo test -p catena-engine --test faults -- --nocapture` kills more often than a
+//! test run does by default, and prints the counts. With `--features s3` there are also tests of a
+//! cluster whose record is in a store that speaks S3.
 
-#![allow(clippy::unwrap_used, clippy::print_stdout)] // a test's way to fail, and to say what it counted
+#![allow(clippy::unwrap_used, clippy::print_stdout)] // a test fails by a panic, and prints its counts
 
 mod cluster;
 mod cuts;

@@ -1,5 +1,4 @@
-//! Processes that stand still for a while, as a machine does that swaps or is moved, and then go on as
-//! if nothing had been.
+//! Processes that are paused for a while, as on a machine that swaps or migrates, and then continue.
 
 use std::time::Duration;
 
@@ -8,29 +7,28 @@ use nix::sys::signal::Signal;
 use crate::cluster::Cluster;
 use crate::load::Load;
 
-/// The others go on without it; when it wakes it answers nobody from the past, and comes back with
-/// nothing.
+/// The others remove it; when it continues it serves no stale read, and rejoins without objects.
 #[test]
-fn a_head_that_stood_still_answers_nothing_old() {
+fn a_paused_head_serves_no_stale_read() {
     let cluster = Cluster::new(3);
     let load = Load::start(&cluster.seeds(), 8, 4);
     load.await_more(200);
     let before = cluster.record();
     let head = &before.chain()[0];
-    let node = &cluster.nodes[cluster.place_of(head).unwrap()];
+    let node = &cluster.nodes[cluster.index_of(head).unwrap()];
     node.signal(Signal::SIGSTOP);
     load.await_more(200);
     let after = cluster.record();
-    assert!(after.epoch() > before.epoch() && !after.chain().contains(head), "it is out");
+    assert!(after.epoch() > before.epoch() && !after.chain().contains(head), "it was removed");
     node.signal(Signal::SIGCONT);
     std::thread::sleep(Duration::from_secs(2));
     load.await_more(200);
-    println!("stood still: longest wait {:?}, {:?}", load.longest(), load.finish(&cluster.seeds()));
+    println!("paused head: longest wait {:?}, {:?}", load.longest(), load.finish(&cluster.seeds()));
 }
 
-/// Short stops, shorter and longer than the silence that makes suspect, of one after the other.
+/// Short pauses of one node after the other, shorter and longer than the suspicion timeout.
 #[test]
-fn short_stops_lose_nothing() {
+fn short_pauses_lose_nothing() {
     let cluster = Cluster::new(3);
     let load = Load::start(&cluster.seeds(), 8, 4);
     load.await_more(200);
@@ -41,5 +39,5 @@ fn short_stops_lose_nothing() {
         node.signal(Signal::SIGCONT);
         load.await_more(100);
     }
-    println!("short stops: {:?}", load.finish(&cluster.seeds()));
+    println!("short pauses: {:?}", load.finish(&cluster.seeds()));
 }

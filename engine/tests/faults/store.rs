@@ -1,5 +1,5 @@
-//! The record in S3: members are killed while the store loses answers, refuses, and does what it was
-//! asked to long after nobody waits for it any more.
+//! The record in S3: members are killed while the store loses replies, refuses requests, and carries
+//! them out long after their timeout.
 
 use std::time::Duration;
 
@@ -17,7 +17,7 @@ fn members_are_replaced_whatever_the_store_does() {
     let late = Duration::from_secs(4);
     for faults in [
         vec![],
-        // Our own success, of which we do not hear.
+        // A success whose reply is lost.
         vec![Fault::LoseReply],
         vec![Fault::Refuse(503), Fault::LoseReply],
         vec![Fault::Refuse(409), Fault::Drop],
@@ -27,18 +27,18 @@ fn members_are_replaced_whatever_the_store_does() {
         let Register::Store(store) = cluster.register() else { unreachable!("it is a store") };
         store.fail_puts(faults.iter().copied());
         load.longest();
-        let at = cluster.place_of(&chain[0]).unwrap();
+        let at = cluster.index_of(&chain[0]).unwrap();
         cluster.replace(at);
         load.await_more(200);
-        println!("the store does {faults:?}: longest wait {:?}", load.longest());
+        println!("the store with {faults:?}: longest wait {:?}", load.longest());
     }
     cluster.await_members(3);
     println!("the record in a store: {:?}", load.finish(&cluster.seeds()));
 }
 
-/// Nothing is asked of the store for what clients ask: without it everything goes on.
+/// Requests of clients do not use the store, so they are served without it.
 #[test]
-fn nobody_needs_the_store_while_nobody_fails() {
+fn the_store_is_not_needed_while_no_member_fails() {
     let register = Register::Store(StandIn::start(&["faults"]));
     let cluster = Cluster::around(register, 3, None);
     cluster.await_spread();
@@ -49,6 +49,6 @@ fn nobody_needs_the_store_while_nobody_fails() {
     store.fail_puts(refused);
     std::thread::sleep(Duration::from_secs(3));
     load.await_more(200);
-    assert_eq!(store.puts(), puts, "nobody wrote");
+    assert_eq!(store.puts(), puts, "there was no write");
     println!("without writing to the store: {:?}", load.finish(&cluster.seeds()));
 }

@@ -12,7 +12,7 @@ use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
 use catena_client::{Client, Kind};
-use catena_engine::{Cluster, Engine};
+use catena_engine::{Cluster, ClusterSettings, Engine};
 use catena_lambda_stand_in::{Function, StandIn as Lambda};
 use catena_location::{S3Settings, Secret};
 use catena_s3_stand_in::{ACCESS_KEY, SECRET_ACCESS_KEY, StandIn as Store};
@@ -271,7 +271,7 @@ fn node(store: &Store, name: &str) -> Engine {
         ..S3Settings::default()
     };
     let cluster = Cluster::at("s3://points/clusters".parse().unwrap()).name("km").s3(settings);
-    let cluster = cluster.create(true).min_members(1).node_name(name);
+    let cluster = cluster.create(ClusterSettings::default()).node_name(name);
     Engine::builder().cores(1).shards(4).cluster(cluster).start().unwrap()
 }
 

@@ -161,15 +161,7 @@ impl Member {
         let mut ids = ChangeIds::new(change_seed);
         if let Some(settings) = &founding {
             let founders = BTreeMap::from([(me, info.clone())]);
-            let record = Record::create(settings, founders, me, ids.next_id())?;
-            let (expected, got) = (cluster.clone(), record.cluster);
-            if expected != got {
-                return Err(RecordError::Invalid {
-                    what: "the name of the cluster",
-                    expected,
-                    got,
-                });
-            }
+            Record::create(&cluster, settings, founders, me, ids.next_id())?;
         }
         Ok(Member {
             me,

@@ -16,6 +16,9 @@
 //! 4. The last member is never removed, because no other node has the data.
 //! 5. What [`Record::from_bytes`] returns has passed [`Record::validate`].
 
+// What `clap` derives calls `to_owned`.
+#[cfg(feature = "clap")]
+use alloc::borrow::ToOwned;
 use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::format;
@@ -47,23 +50,9 @@ pub struct Record {
     pub epoch: u32,
     /// The change that made this record.
     pub change: RecordChange,
-    /// The shards of the object space, a power of two.
-    pub shards: u32,
-    /// The replication factor: the number of members wanted. Further nodes wait as learners.
-    pub rf: u32,
-    /// With fewer members than this, updates are refused; reads continue.
-    pub min_members: u32,
-    /// What happens when no member is left.
-    pub on_total_loss: OnTotalLoss,
-    /// Where the heads of the chains are placed.
-    #[serde(default)]
-    pub heads: Heads,
-    /// The lease duration, in milliseconds of the granter's clock.
-    pub lease_ms: u32,
-    /// A member that is silent for so long is suspected, in milliseconds.
-    pub suspect_ms: u32,
-    /// The largest error of a clock's rate, in millionths.
-    pub drift_ppm: u32,
+    /// The settings that the cluster was created with.
+    #[serde(flatten)]
+    pub settings: Settings,
     /// The members and their addresses.
     pub nodes: BTreeMap<NodeId, NodeInfo>,
     /// The members of each shard's chain in order, the head first.
@@ -96,27 +85,60 @@ impl core::fmt::Debug for RecordToken {
 }
 
 /// The settings of a cluster, fixed when it is created.
-#[derive(Clone, Debug, PartialEq, Eq)]
+///
+/// 0 in `min_members` and `lease_ms`, their default, stands for a value that follows from another
+/// setting; see [`Settings::resolved`].
+///
+/// The fields are also the settings in the JSON of [`Record`] and, with the feature `clap`, flags of a
+/// command line whose help is the text of the field. So a new setting is a field here, its default,
+/// and a line in [`Settings::validate`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "clap", derive(clap::Args))]
+#[cfg_attr(feature = "clap", group(id = "settings", requires = "create"))]
 pub struct Settings {
-    /// See [`Record::cluster`].
-    pub cluster: String,
-    /// See [`Record::shards`].
+    /// Number of shards of the object space, a power of two.
+    #[cfg_attr(feature = "clap", arg(skip = DEFAULTS.shards))]
     pub shards: u32,
-    /// See [`Record::rf`].
-    pub rf: u32,
-    /// See [`Record::min_members`].
+    /// Keep everything on this many nodes; further nodes wait as spares.
+    #[serde(rename = "rf")]
+    #[cfg_attr(feature = "clap", arg(long, value_name = "N", default_value_t = DEFAULTS.replicas))]
+    pub replicas: u32,
+    /// Refuse updates while fewer nodes than this are members [default: 1 with up to 2 replicas,
+    /// otherwise 2].
+    #[cfg_attr(feature = "clap", arg(long, value_name = "N"))]
+    #[cfg_attr(feature = "clap", arg(default_value_t = 0, hide_default_value = true))]
     pub min_members: u32,
-    /// See [`Record::on_total_loss`].
+    /// What happens when no member is left alive.
+    #[cfg_attr(feature = "clap", arg(long, value_name = "ACTION"))]
+    #[cfg_attr(feature = "clap", arg(value_enum, default_value_t = DEFAULTS.on_total_loss))]
     pub on_total_loss: OnTotalLoss,
-    /// See [`Record::heads`].
+    /// Which members are the heads of the chains, the ones that take updates.
+    #[serde(default)]
+    #[cfg_attr(feature = "clap", arg(long, value_name = "MEMBERS"))]
+    #[cfg_attr(feature = "clap", arg(value_enum, default_value_t = DEFAULTS.heads))]
     pub heads: Heads,
-    /// See [`Record::lease_ms`].
+    /// Lease duration in milliseconds, shorter than `--suspect-ms` [default: nine tenths of it].
+    #[cfg_attr(feature = "clap", arg(long, value_name = "MS"))]
+    #[cfg_attr(feature = "clap", arg(default_value_t = 0, hide_default_value = true))]
     pub lease_ms: u32,
-    /// See [`Record::suspect_ms`].
+    /// Suspect a member after this much silence, in milliseconds.
+    #[cfg_attr(feature = "clap", arg(long, value_name = "MS", default_value_t = DEFAULTS.suspect_ms))]
     pub suspect_ms: u32,
-    /// See [`Record::drift_ppm`].
+    /// How much too fast or too slow a node's clock may run, in millionths.
+    #[cfg_attr(feature = "clap", arg(skip = DEFAULTS.drift_ppm))]
     pub drift_ppm: u32,
 }
+
+const DEFAULTS: Settings = Settings {
+    shards: 64,
+    replicas: 2,
+    min_members: 0,
+    on_total_loss: OnTotalLoss::Halt,
+    heads: Heads::Spread,
+    lease_ms: 0,
+    suspect_ms: 1_000,
+    drift_ppm: 10_000,
+};
 
 /// A change of the record.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -151,24 +173,24 @@ pub enum ChangeKind {
 
 /// What happens when no member of a cluster is left.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "clap", derive(clap::ValueEnum))]
 #[serde(rename_all = "lowercase")]
 pub enum OnTotalLoss {
-    /// The cluster stays down until an operator creates a new one, so that an empty store is not
-    /// mistaken for the old one.
+    /// It stays down until an operator creates another cluster.
     Halt,
-    /// An empty cluster may replace it.
+    /// The next node that starts takes over with no objects.
     Empty,
 }
 
-/// Where the heads of a cluster's chains are placed.
+/// Which members are the heads of a cluster's chains.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "clap", derive(clap::ValueEnum))]
 #[serde(rename_all = "lowercase")]
 pub enum Heads {
-    /// On all members, so that they share the work of a head. A node that joins waits until the
-    /// chains are aligned.
+    /// Each member is the head of its part of the shards; updates pause briefly when a node joins.
     #[default]
     Spread,
-    /// On the member that joined first. Spare nodes are kept in sync all the time.
+    /// The oldest member is the head of all shards; spare nodes are kept in sync.
     One,
 }
 
@@ -314,17 +336,40 @@ const _: () = assert!(
 
 impl Default for Settings {
     fn default() -> Settings {
-        Settings {
-            cluster: "catena".into(),
-            shards: 8,
-            rf: 2,
-            min_members: 1,
-            on_total_loss: OnTotalLoss::Halt,
-            heads: Heads::Spread,
-            lease_ms: 900,
-            suspect_ms: 1_000,
-            drift_ppm: 10_000,
+        DEFAULTS
+    }
+}
+
+impl Settings {
+    /// Returns the settings with every default filled in that depends on another setting.
+    #[must_use]
+    pub fn resolved(&self) -> Settings {
+        let mut settings = self.clone();
+        if settings.min_members == 0 {
+            settings.min_members = if settings.replicas <= 2 { 1 } else { 2 };
         }
+        if settings.lease_ms == 0 {
+            settings.lease_ms = (settings.suspect_ms / 10).saturating_mul(9).max(1);
+        }
+        settings
+    }
+
+    /// Checks settings that have been [resolved](Settings::resolved).
+    ///
+    /// # Errors
+    ///
+    /// [`RecordError::Invalid`] with the name of the first field that is out of range.
+    pub fn validate(&self) -> Result<(), RecordError> {
+        if !self.shards.is_power_of_two() {
+            return Err(invalid("shards", "a power of two", self.shards));
+        }
+        within("shards", 1, CHAINS_MAX, self.shards)?;
+        within("replicas", 1, MEMBERS_MAX, self.replicas)?;
+        within("min_members", 1, self.replicas, self.min_members)?;
+        within("suspect_ms", 2, TIMING_MS_MAX, self.suspect_ms)?;
+        // Leases of a member that fell silent are over before another member suspects it.
+        within("lease_ms", 1, self.suspect_ms - 1, self.lease_ms)?;
+        within("drift_ppm", 0, DRIFT_PPM_MAX, self.drift_ppm)
     }
 }
 
@@ -336,6 +381,7 @@ impl Record {
     ///
     /// [`RecordError::Invalid`] if the settings are invalid or `by` is not a founder.
     pub fn create(
+        cluster: &str,
         settings: &Settings,
         founders: BTreeMap<NodeId, NodeInfo>,
         by: NodeId,
@@ -349,7 +395,7 @@ impl Record {
         };
         let record = Record {
             v: VERSION,
-            cluster: settings.cluster.clone(),
+            cluster: cluster.into(),
             epoch: 1,
             change: RecordChange {
                 id,
@@ -358,14 +404,7 @@ impl Record {
                 subject: None,
                 reason: String::new(),
             },
-            shards: settings.shards,
-            rf: settings.rf,
-            min_members: settings.min_members,
-            on_total_loss: settings.on_total_loss,
-            heads: settings.heads,
-            lease_ms: settings.lease_ms,
-            suspect_ms: settings.suspect_ms,
-            drift_ppm: settings.drift_ppm,
+            settings: settings.resolved(),
             chains,
             nodes: founders,
             retired: Vec::new(),
@@ -376,7 +415,7 @@ impl Record {
 
     /// Returns the record without a member.
     ///
-    /// It may have fewer members than [`min_members`](Record::min_members). Reads continue then;
+    /// It may have fewer members than [`min_members`](Settings::min_members). Reads continue then;
     /// the members refuse updates.
     pub fn removed(
         &self,
@@ -417,7 +456,7 @@ impl Record {
             return Err(ChangeError::Retired(learner));
         }
         if self.is_full() {
-            return Err(ChangeError::Full(self.rf));
+            return Err(ChangeError::Full(self.settings.replicas));
         }
         let mut next = self.next(by, ChangeKind::Append, Some(learner), "", id)?;
         next.nodes.insert(learner, info);
@@ -488,7 +527,7 @@ impl Record {
 
     /// Returns whether there are as many members as wanted.
     pub fn is_full(&self) -> bool {
-        self.nodes.len() >= self.rf as usize
+        self.nodes.len() >= self.settings.replicas as usize
     }
 
     /// Returns the members of a shard's chain in order, the head first; none if there is no such
@@ -553,31 +592,18 @@ impl Record {
         if self.v != VERSION {
             return Err(RecordError::Version { got: u64::from(self.v) });
         }
-        self.validate_settings()?;
+        if !is_path_part(&self.cluster) {
+            return Err(invalid("cluster", PATH_PART, format!("{:?}", self.cluster)));
+        }
+        self.settings.validate()?;
         self.validate_nodes()?;
         self.validate_chains()?;
         self.validate_change()
     }
 
-    fn validate_settings(&self) -> Result<(), RecordError> {
-        if !is_path_part(&self.cluster) {
-            let expected = "1 to 64 of the letters a-z A-Z 0-9 . _ -, not beginning with a dot";
-            return Err(invalid("cluster", expected, format!("{:?}", self.cluster)));
-        }
-        if !self.shards.is_power_of_two() {
-            return Err(invalid("shards", "a power of two", self.shards));
-        }
-        within("shards", 1, CHAINS_MAX, self.shards)?;
-        within("rf", 1, MEMBERS_MAX, self.rf)?;
-        within("min_members", 1, self.rf, self.min_members)?;
-        within("suspect_ms", 2, TIMING_MS_MAX, self.suspect_ms)?;
-        // A grant to a silent member expires before that member is suspected.
-        within("lease_ms", 1, self.suspect_ms - 1, self.lease_ms)?;
-        within("drift_ppm", 0, DRIFT_PPM_MAX, self.drift_ppm)
-    }
-
     fn validate_nodes(&self) -> Result<(), RecordError> {
-        within("members", 1, self.rf, u32::try_from(self.nodes.len()).unwrap_or(u32::MAX))?;
+        let members = u32::try_from(self.nodes.len()).unwrap_or(u32::MAX);
+        within("members", 1, self.settings.replicas, members)?;
         for info in self.nodes.values() {
             for label in [Some(&info.name), info.az.as_ref()].into_iter().flatten() {
                 if label.is_empty() || label.len() > LABEL_BYTES_MAX {
@@ -603,8 +629,8 @@ impl Record {
     }
 
     fn validate_chains(&self) -> Result<(), RecordError> {
-        if self.chains.len() != self.shards as usize {
-            return Err(invalid("chains", self.shards, self.chains.len()));
+        if self.chains.len() != self.settings.shards as usize {
+            return Err(invalid("chains", self.settings.shards, self.chains.len()));
         }
         for (shard, chain) in self.chains.iter().enumerate() {
             let members: BTreeSet<NodeId> = chain.iter().copied().collect();
@@ -657,6 +683,9 @@ fn spread(members: &[NodeId], shards: usize) -> Vec<Vec<NodeId>> {
     };
     (0..shards).map(chain).collect()
 }
+
+/// What [`is_path_part`] accepts, in words.
+pub const PATH_PART: &str = "1 to 64 of the letters a-z A-Z 0-9 . _ -, not beginning with a dot";
 
 /// Returns whether a name can be one component of a path or a key, on every system.
 pub fn is_path_part(name: &str) -> bool {

@@ -86,6 +86,9 @@ const REGISTER_PATIENCE_US: u64 = 2_000_000;
 /// Updates without progress for so long are a stall.
 const STALL_US: u64 = 2_000_000;
 
+/// The name of the one cluster.
+const CLUSTER: &str = "catena";
+
 impl Simulation {
     pub(super) fn new(seed: u64, rules: Rules, printed: bool) -> Simulation {
         let mut random = SimRandom::new(seed);
@@ -94,12 +97,13 @@ impl Simulation {
         let ids: Vec<NodeId> = (0..founders).map(|_| NodeId(random.wide())).collect();
         let settings = Settings {
             shards: profile.shards,
-            rf: profile.rf,
+            replicas: profile.rf,
+            min_members: 1,
             heads: profile.heads,
             ..Settings::default()
         };
         let infos = ids.iter().enumerate().map(|(slot, id)| (*id, info(slot))).collect();
-        let record = Record::create(&settings, infos, ids[0], ChangeId(random.wide()))
+        let record = Record::create(CLUSTER, &settings, infos, ids[0], ChangeId(random.wide()))
             .expect("the settings are valid");
         let clients: Vec<SimClient> =
             (0..profile.clients).map(|id| SimClient::new(id, random.fork(), &profile)).collect();

@@ -1,49 +1,49 @@
-//! A counter kept by compare-and-swap, and a race to be first: what shows whether a register can be
-//! trusted. Writers behave as members do: after an unknown outcome they send the same bytes again
-//! until they read something else.
+//! A counter kept by compare-and-swap, and a race to create a record, which show whether a register is
+//! atomic. Writers behave as members do: after an unknown outcome they send the same bytes again until
+//! they read another record.
 
 use std::collections::BTreeSet;
 use std::rc::Rc;
 
 use tokio::task::spawn_local;
 
-use super::founding;
-use crate::register::{Outcome, RecordToken, Register};
+use super::first_record;
+use crate::register::{RecordToken, Register, StoreOutcome};
 use catena_core::chain::record::{ChangeId, NodeId, Record};
 
-/// What writers know of their increments, each by the id of its change.
+/// What the writers know of their increments, each identified by its change.
 #[derive(Debug, Default)]
 pub(super) struct Tally {
-    /// The register said so, or the writer read it.
+    /// The register reported that they are stored, or the writer read them.
     pub(super) won: BTreeSet<ChangeId>,
-    /// The register said so, and no earlier attempt with these bytes was in doubt.
+    /// The register reported that they are not stored, and no earlier attempt was unknown.
     pub(super) lost: BTreeSet<ChangeId>,
-    /// Another record came before the writer knew.
+    /// Another record was stored before the writer knew.
     pub(super) unsure: BTreeSet<ChangeId>,
-    /// What the register holds in the end.
+    /// The record in the register at the end.
     pub(super) last: Option<Record>,
 }
 
 impl Tally {
-    /// How often the register was really changed, as far as it tells.
+    /// Returns how often the register was changed, by its epoch.
     pub(super) fn increments(&self) -> usize {
         self.last.as_ref().map_or(0, |record| record.epoch as usize - 1)
     }
 
-    /// Without faults, every increment is known.
+    /// Checks a trial without faults, in which the outcome of every increment is known.
     pub(super) fn assert_exact(&self) {
         assert_eq!(self.increments(), self.won.len(), "an increment was lost: {self:?}");
         assert_eq!(self.unsure, BTreeSet::new());
         assert!(self.won.is_disjoint(&self.lost));
     }
 
-    /// With faults, what writers know agrees with what landed.
-    pub(super) fn assert_fits(&self, landed: &BTreeSet<ChangeId>, context: &str) {
-        assert_eq!(self.increments(), landed.len(), "{context}: one landed on another: {self:?}");
-        assert!(self.won.is_subset(landed), "{context}: won, but not stored: {self:?}");
-        assert!(self.lost.is_disjoint(landed), "{context}: lost, but stored: {self:?}");
-        let known = self.won.len() + landed.intersection(&self.unsure).count();
-        assert_eq!(known, landed.len(), "{context}: stored, and nobody's: {self:?}");
+    /// Checks a trial with faults: what the writers know agrees with what was stored.
+    pub(super) fn assert_fits(&self, stored: &BTreeSet<ChangeId>, context: &str) {
+        assert_eq!(self.increments(), stored.len(), "{context}: one overwrote another: {self:?}");
+        assert!(self.won.is_subset(stored), "{context}: won, but not stored: {self:?}");
+        assert!(self.lost.is_disjoint(stored), "{context}: lost, but stored: {self:?}");
+        let known = self.won.len() + stored.intersection(&self.unsure).count();
+        assert_eq!(known, stored.len(), "{context}: stored, and known to no writer: {self:?}");
     }
 
     fn add(&mut self, other: Tally) {
@@ -53,9 +53,9 @@ impl Tally {
     }
 }
 
-/// Lets a writer per register, all of the same cluster, count to this many each.
+/// Lets one writer per register, all of the same cluster, make this many increments each.
 pub(super) async fn count<R: Register + 'static>(registers: Vec<R>, each: usize) -> Tally {
-    let first = founding(registers[0].cluster(), 1);
+    let first = first_record(registers[0].cluster(), 1);
     while registers[0].read().await.ok().flatten().is_none() {
         let _ = registers[0].create(&first).await;
     }
@@ -74,7 +74,7 @@ pub(super) async fn count<R: Register + 'static>(registers: Vec<R>, each: usize)
     tally
 }
 
-/// Lets so many writers found a cluster in each register. Returns how many succeeded.
+/// Lets this many writers create a cluster in each register; returns how many succeeded.
 pub(super) async fn race_to_create<R: Register + 'static>(
     registers: impl IntoIterator<Item = R>,
     writers: u128,
@@ -83,30 +83,30 @@ pub(super) async fn race_to_create<R: Register + 'static>(
     for register in registers {
         let register = Rc::new(register);
         let attempts: Vec<_> = (1..=writers)
-            .map(|founder| {
+            .map(|node| {
                 let register = register.clone();
                 spawn_local(async move {
-                    let record = founding(register.cluster(), founder);
+                    let record = first_record(register.cluster(), node);
                     (record.clone(), register.create(&record).await.expect("an outcome"))
                 })
             })
             .collect();
         let mut won = Vec::new();
         for attempt in attempts {
-            match attempt.await.expect("a founder does not panic") {
-                (record, Outcome::Won(token)) => won.push((record, token)),
-                (_, Outcome::Lost) => {}
-                (_, Outcome::Unknown(why)) => panic!("there were no faults: {why}"),
+            match attempt.await.expect("a writer does not panic") {
+                (record, StoreOutcome::Won(token)) => won.push((record, token)),
+                (_, StoreOutcome::Lost) => {}
+                (_, StoreOutcome::Unknown(why)) => panic!("there were no faults: {why}"),
             }
         }
         winners.push(won.len());
         let read = read(&*register).await;
-        assert!(won.contains(&read), "{read:?} was founded by nobody");
+        assert!(won.contains(&read), "{read:?} was created by no writer");
     }
     winners
 }
 
-/// Counts up so often. `writer` has to be another for every writer of the cluster.
+/// Makes this many increments. Every writer of the cluster needs its own number `writer`.
 pub(super) async fn write(register: &impl Register, writer: u128, each: usize) -> Tally {
     let mut tally = Tally::default();
     let mut attempts = 0;
@@ -119,47 +119,47 @@ pub(super) async fn write(register: &impl Register, writer: u128, each: usize) -
         let id = ChangeId(writer << 64 | attempts);
         let next = record.bumped(NodeId(writer), "", id).expect("a bump");
         match settle(register, &record, &base, &next).await {
-            Settled::Won => tally.won.insert(id),
-            Settled::Lost => tally.lost.insert(id),
-            Settled::Unsure => tally.unsure.insert(id),
+            ChangeFate::Won => tally.won.insert(id),
+            ChangeFate::Lost => tally.lost.insert(id),
+            ChangeFate::Unsure => tally.unsure.insert(id),
         };
     }
     tally
 }
 
-enum Settled {
+enum ChangeFate {
     Won,
     Lost,
     Unsure,
 }
 
-/// One change until its fate is known or cannot be any more.
+/// Tries one change until its outcome is known, or cannot be known any more.
 async fn settle(
     register: &impl Register,
     from: &Record,
     base: &RecordToken,
     next: &Record,
-) -> Settled {
-    let mut doubt = false;
+) -> ChangeFate {
+    let mut is_unknown = false;
     for _ in 0..10_000 {
         match register.cas(base, next).await {
-            Ok(Outcome::Won(_)) => return Settled::Won,
-            Ok(Outcome::Lost) => {
+            Ok(StoreOutcome::Won(_)) => return ChangeFate::Won,
+            Ok(StoreOutcome::Lost) => {
                 let (now, _) = read(register).await;
-                if doubt && now.change.id == next.change.id {
-                    return Settled::Won;
+                if is_unknown && now.change.id == next.change.id {
+                    return ChangeFate::Won;
                 }
                 if now.epoch > from.epoch {
-                    return if doubt { Settled::Unsure } else { Settled::Lost };
+                    return if is_unknown { ChangeFate::Unsure } else { ChangeFate::Lost };
                 }
-                // A conflict with a writer that did not win either. Without a doubt about an
-                // earlier attempt this one may be given up.
-                if !doubt {
-                    return Settled::Lost;
+                // A conflict with a writer that did not win either. If no earlier attempt is unknown,
+                // the writer can give up.
+                if !is_unknown {
+                    return ChangeFate::Lost;
                 }
             }
-            Ok(Outcome::Unknown(_)) => doubt = true,
-            Err(error) => panic!("no reason to refuse: {error}"),
+            Ok(StoreOutcome::Unknown(_)) => is_unknown = true,
+            Err(error) => panic!("the register refused: {error}"),
         }
     }
     panic!("nothing was settled in 10,000 attempts");

@@ -1,26 +1,28 @@
-//! Registers for tests: one in memory, one that checks first and writes later, and one that puts
-//! faults between a writer and any other.
+//! Registers for tests: one in memory, one with a race between check and write, and one that injects
+//! faults into another.
 
 use std::cell::RefCell;
 use std::collections::BTreeSet;
 use std::rc::Rc;
 use std::time::Duration;
 
+use rand_xoshiro::SplitMix64;
+use rand_xoshiro::rand_core::{Rng, SeedableRng};
 use xxhash_rust::xxh3::xxh3_128;
 
-use crate::register::{Condition, Outcome, RecordToken, Register, RegisterError};
+use crate::register::{Condition, RecordToken, Register, RegisterError, StoreOutcome};
 use catena_core::chain::record::{ChangeId, Record};
 
 /// A register in memory. Clones share it.
 #[derive(Clone)]
-pub(super) struct Memory {
+pub(super) struct MemoryRegister {
     cluster: Rc<str>,
     bytes: Rc<RefCell<Option<Vec<u8>>>>,
 }
 
-impl Memory {
-    pub(super) fn new(cluster: &str) -> Memory {
-        Memory { cluster: cluster.into(), bytes: Rc::default() }
+impl MemoryRegister {
+    pub(super) fn new(cluster: &str) -> MemoryRegister {
+        MemoryRegister { cluster: cluster.into(), bytes: Rc::default() }
     }
 
     pub(super) fn put(&self, bytes: Vec<u8>) {
@@ -43,7 +45,7 @@ fn holds(condition: &Condition, present: Option<RecordToken>) -> bool {
     }
 }
 
-impl Register for Memory {
+impl Register for MemoryRegister {
     fn cluster(&self) -> &str {
         &self.cluster
     }
@@ -53,22 +55,22 @@ impl Register for Memory {
         Ok(self.bytes.borrow().clone().map(|bytes| (bytes.clone(), token(&bytes))))
     }
 
-    async fn store(&self, on: &Condition, bytes: Vec<u8>) -> Result<Outcome, RegisterError> {
+    async fn store(&self, on: &Condition, bytes: Vec<u8>) -> Result<StoreOutcome, RegisterError> {
         tokio::task::yield_now().await;
         if !holds(on, self.token()) {
-            return Ok(Outcome::Lost);
+            return Ok(StoreOutcome::Lost);
         }
         let token = token(&bytes);
         self.put(bytes);
-        Ok(Outcome::Won(token))
+        Ok(StoreOutcome::Won(token))
     }
 }
 
-/// What many stand-ins for S3 do: check, let others in, write.
+/// A register that is not atomic, as many stand-ins for S3: it checks, lets others run, and writes.
 #[derive(Clone)]
-pub(super) struct Careless(pub(super) Memory);
+pub(super) struct RacyRegister(pub(super) MemoryRegister);
 
-impl Register for Careless {
+impl Register for RacyRegister {
     fn cluster(&self) -> &str {
         self.0.cluster()
     }
@@ -77,31 +79,31 @@ impl Register for Careless {
         self.0.load().await
     }
 
-    async fn store(&self, on: &Condition, bytes: Vec<u8>) -> Result<Outcome, RegisterError> {
+    async fn store(&self, on: &Condition, bytes: Vec<u8>) -> Result<StoreOutcome, RegisterError> {
         if !holds(on, self.0.token()) {
-            return Ok(Outcome::Lost);
+            return Ok(StoreOutcome::Lost);
         }
         tokio::task::yield_now().await;
         let token = token(&bytes);
         self.0.put(bytes);
-        Ok(Outcome::Won(token))
+        Ok(StoreOutcome::Won(token))
     }
 }
 
-/// How often which fault happens, in percent of the calls.
+/// How often each fault happens, in percent of the calls.
 #[derive(Clone, Copy)]
 pub(super) struct Faults {
-    /// The answer takes its time.
+    /// The reply is delayed.
     pub(super) slow: u64,
-    /// Stored if the condition held, and the answer never comes.
+    /// The record is stored if the condition holds, and the reply is lost.
     pub(super) lost_reply: u64,
-    /// No answer comes, and the attempt is carried out some time later.
+    /// No reply comes, and the attempt takes effect some time later.
     pub(super) late: u64,
-    /// No answer comes, and nothing is ever stored.
+    /// No reply comes, and nothing is ever stored.
     pub(super) dropped: u64,
-    /// The store says that somebody else was writing, whether or not that one won.
+    /// The store reports a concurrent writer, whether or not there is one.
     pub(super) conflict: u64,
-    /// Nothing is answered for some calls.
+    /// Some calls in a row get no reply.
     pub(super) outage: u64,
 }
 
@@ -111,9 +113,9 @@ impl Faults {
     }
 }
 
-/// How often which fault happened.
+/// How often each fault happened.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Suffered {
+pub(super) struct FaultCounts {
     slow: u32,
     lost_replies: u32,
     late: u32,
@@ -123,8 +125,8 @@ pub(super) struct Suffered {
     in_outage: u32,
 }
 
-impl Suffered {
-    pub(super) fn add(&mut self, other: Suffered) {
+impl FaultCounts {
+    pub(super) fn add(&mut self, other: FaultCounts) {
         self.slow += other.slow;
         self.lost_replies += other.lost_replies;
         self.late += other.late;
@@ -134,48 +136,55 @@ impl Suffered {
         self.in_outage += other.in_outage;
     }
 
-    /// A trial in which a fault never happened says nothing about it.
+    /// Fails if a fault never happened, because then the trial says nothing about it.
     pub(super) fn assert_each(&self) {
-        let Suffered { slow, lost_replies, late, late_and_stored, dropped, conflicts, in_outage } =
-            *self;
+        let FaultCounts {
+            slow,
+            lost_replies,
+            late,
+            late_and_stored,
+            dropped,
+            conflicts,
+            in_outage,
+        } = *self;
         let each = [slow, lost_replies, late, late_and_stored, dropped, conflicts, in_outage];
         assert!(each.iter().all(|times| *times > 0), "{self:?}");
     }
 }
 
-/// Puts faults between a writer and a register. Clones share the register and the faults.
+/// Injects faults into a register. Clones share the register and the faults.
 #[derive(Clone)]
-pub(super) struct Faulty<R> {
+pub(super) struct FaultyRegister<R> {
     inner: R,
     faults: Faults,
-    state: Rc<RefCell<State>>,
+    state: Rc<RefCell<FaultState>>,
 }
 
-struct State {
-    random: u64,
+struct FaultState {
+    random: SplitMix64,
     outage: u64,
     late: Vec<(Condition, Vec<u8>)>,
     landed: BTreeSet<ChangeId>,
-    suffered: Suffered,
+    counts: FaultCounts,
 }
 
-impl<R: Register> Faulty<R> {
-    pub(super) fn new(inner: R, faults: Faults, seed: u64) -> Faulty<R> {
-        let state = State {
-            random: seed,
+impl<R: Register> FaultyRegister<R> {
+    pub(super) fn new(inner: R, faults: Faults, seed: u64) -> FaultyRegister<R> {
+        let state = FaultState {
+            random: SplitMix64::seed_from_u64(seed),
             outage: 0,
             late: Vec::new(),
             landed: BTreeSet::new(),
-            suffered: Suffered::default(),
+            counts: FaultCounts::default(),
         };
-        Faulty { inner, faults, state: Rc::new(RefCell::new(state)) }
+        FaultyRegister { inner, faults, state: Rc::new(RefCell::new(state)) }
     }
 
-    pub(super) fn suffered(&self) -> Suffered {
-        self.state.borrow().suffered
+    pub(super) fn counts(&self) -> FaultCounts {
+        self.state.borrow().counts
     }
 
-    /// Carries out all that is late, and returns which changes, the founding aside, were stored.
+    /// Carries out all late attempts, and returns the changes that were stored, except the first record.
     pub(super) async fn landed(&self) -> BTreeSet<ChangeId> {
         while self.land().await {}
         self.state.borrow().landed.clone()
@@ -193,27 +202,32 @@ impl<R: Register> Faulty<R> {
             state.late.swap_remove(usize::try_from(at).expect("an index"))
         };
         let outcome = self.carry_out(&on, bytes).await.expect("no fault below this one");
-        if matches!(outcome, Outcome::Won(_)) {
-            self.state.borrow_mut().suffered.late_and_stored += 1;
+        if matches!(outcome, StoreOutcome::Won(_)) {
+            self.state.borrow_mut().counts.late_and_stored += 1;
         }
         true
     }
 
-    async fn carry_out(&self, on: &Condition, bytes: Vec<u8>) -> Result<Outcome, RegisterError> {
+    async fn carry_out(
+        &self,
+        on: &Condition,
+        bytes: Vec<u8>,
+    ) -> Result<StoreOutcome, RegisterError> {
         let record = Record::from_bytes(&bytes).expect("a record");
         let outcome = self.inner.store(on, bytes).await?;
-        if matches!(outcome, Outcome::Won(_)) && record.epoch > 1 {
+        if matches!(outcome, StoreOutcome::Won(_)) && record.epoch > 1 {
             let fresh = self.state.borrow_mut().landed.insert(record.change.id);
             assert!(fresh, "stored twice: {record:?}");
         }
         Ok(outcome)
     }
 
-    /// What befalls every call: time, others' late attempts, an outage.
-    async fn suffer(&self) -> bool {
+    /// Applies the faults of every call: a delay, a late attempt of another writer, an outage. Returns
+    /// whether there is an outage.
+    async fn inject(&self) -> bool {
         let slow = self.state.borrow_mut().happens(self.faults.slow);
         if slow {
-            self.state.borrow_mut().suffered.slow += 1;
+            self.state.borrow_mut().counts.slow += 1;
             let ms = self.state.borrow_mut().below(3);
             tokio::time::sleep(Duration::from_millis(ms)).await;
         }
@@ -226,65 +240,56 @@ impl<R: Register> Faulty<R> {
         }
         let out = state.outage > 0;
         state.outage -= u64::from(out);
-        state.suffered.in_outage += u32::from(out);
+        state.counts.in_outage += u32::from(out);
         out
     }
 }
 
-impl<R: Register> Register for Faulty<R> {
+impl<R: Register> Register for FaultyRegister<R> {
     fn cluster(&self) -> &str {
         self.inner.cluster()
     }
 
     async fn load(&self) -> Result<Option<(Vec<u8>, RecordToken)>, RegisterError> {
-        if self.suffer().await {
+        if self.inject().await {
             return Err(RegisterError::Unreadable("an outage".into()));
         }
         self.inner.load().await
     }
 
-    async fn store(&self, on: &Condition, bytes: Vec<u8>) -> Result<Outcome, RegisterError> {
-        if self.suffer().await {
-            return Ok(Outcome::Unknown("an outage".into()));
+    async fn store(&self, on: &Condition, bytes: Vec<u8>) -> Result<StoreOutcome, RegisterError> {
+        if self.inject().await {
+            return Ok(StoreOutcome::Unknown("an outage".into()));
         }
         let Faults { lost_reply, late, dropped, conflict, .. } = self.faults;
         let fault = self.state.borrow_mut().below(100);
         if fault < lost_reply {
-            self.state.borrow_mut().suffered.lost_replies += 1;
+            self.state.borrow_mut().counts.lost_replies += 1;
             self.carry_out(on, bytes).await?;
-            return Ok(Outcome::Unknown("the reply was lost".into()));
+            return Ok(StoreOutcome::Unknown("the reply was lost".into()));
         }
         let mut state = self.state.borrow_mut();
         if fault < lost_reply + late {
-            state.suffered.late += 1;
+            state.counts.late += 1;
             state.late.push((on.clone(), bytes));
-            return Ok(Outcome::Unknown("it will land".into()));
+            return Ok(StoreOutcome::Unknown("it will land".into()));
         }
         if fault < lost_reply + late + dropped {
-            state.suffered.dropped += 1;
-            return Ok(Outcome::Unknown("it will not land".into()));
+            state.counts.dropped += 1;
+            return Ok(StoreOutcome::Unknown("it will not land".into()));
         }
         if fault < lost_reply + late + dropped + conflict {
-            state.suffered.conflicts += 1;
-            return Ok(Outcome::Lost);
+            state.counts.conflicts += 1;
+            return Ok(StoreOutcome::Lost);
         }
         drop(state);
         self.carry_out(on, bytes).await
     }
 }
 
-impl State {
-    /// SplitMix64, by Steele, Lea and Flood.
-    fn next(&mut self) -> u64 {
-        self.random = self.random.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.random;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
-    }
-
+impl FaultState {
     fn below(&mut self, end: u64) -> u64 {
-        self.next() % end
+        self.random.next_u64() % end
     }
 
     fn happens(&mut self, percent: u64) -> bool {

@@ -1,4 +1,4 @@
-//! The register in a directory: between tasks, between processes, and after both die.
+//! The register in a directory: between tasks, between processes, and after processes were killed.
 
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use super::*;
 
-/// Tells a child of these tests which directory to count in, and how far.
+/// Tells a child process of these tests in which directory to count, and how far.
 const CHILD: &str = "CATENA_TEST_COUNT_IN";
 const CLUSTER: &str = "between-processes";
 
@@ -15,11 +15,11 @@ fn directory() -> tempfile::TempDir {
 }
 
 #[test]
-fn it_does_what_every_register_does() {
+fn it_keeps_the_contract() {
     let directory = directory();
-    // The directory is made when it is needed, with all above it.
+    // The first write creates the directory with its parents.
     let register = FileRegister::new(&directory.path().join("a/b"), "c");
-    run(what_every_register_does(&register));
+    run(check_register(&register));
     let files = std::fs::read_dir(directory.path().join("a/b/c")).expect("a directory");
     let mut names: Vec<_> = files.map(|file| file.expect("a file").file_name()).collect();
     names.sort();
@@ -29,13 +29,13 @@ fn it_does_what_every_register_does() {
 #[test]
 fn it_counts() {
     let directory = directory();
-    // Each writer opens it for itself, as nodes do.
+    // Each writer opens the register itself, as nodes do.
     let registers = (0..32).map(|_| FileRegister::new(directory.path(), "c")).collect();
     run(count(registers, 4)).assert_exact();
 }
 
 #[test]
-fn one_of_many_founds_a_cluster() {
+fn one_of_many_creates_a_cluster() {
     let directory = directory();
     let registers = (0..20).map(|n| FileRegister::new(directory.path(), &format!("c{n}")));
     assert_eq!(run(race_to_create(registers, 32)), [1; 20]);
@@ -44,18 +44,18 @@ fn one_of_many_founds_a_cluster() {
 #[test]
 fn faults_lose_no_increment_in_a_file() {
     let directory = directory();
-    let mut suffered = faulty::Suffered::default();
+    let mut counts = faulty::FaultCounts::default();
     for seed in 0..6 {
         let file = FileRegister::new(directory.path(), &format!("c{seed}"));
-        let register = Faulty::new(file, Faults::all(), seed);
+        let register = FaultyRegister::new(file, Faults::all(), seed);
         let tally = run(count(vec![register.clone(); 8], 4));
         tally.assert_fits(&run(register.landed()), &format!("seed {seed}"));
-        suffered.add(register.suffered());
+        counts.add(register.counts());
     }
-    suffered.assert_each();
+    counts.assert_each();
 }
 
-/// Not a test of its own: what the processes of the next two do.
+/// The body of the child processes of the next two tests, not a test of its own.
 #[test]
 fn child_that_counts() {
     let Ok(task) = std::env::var(CHILD) else { return };
@@ -68,7 +68,7 @@ fn child_that_counts() {
     println!("won {}", tally.won.len());
 }
 
-/// A process that does not outlive its test.
+/// A process that is killed at the end of its test.
 struct Child(Option<std::process::Child>);
 
 impl Child {
@@ -97,14 +97,14 @@ fn spawn_child(number: usize, each: usize, directory: &Path) -> Child {
 }
 
 fn epoch(register: &FileRegister) -> usize {
-    run(register.read()).expect("an answer").expect("a record").0.epoch as usize
+    run(register.read()).expect("a result").expect("a record").0.epoch as usize
 }
 
 #[test]
 fn it_counts_between_processes() {
     let directory = directory();
     let register = FileRegister::new(directory.path(), CLUSTER);
-    run(register.create(&founding(CLUSTER, 1))).expect("an outcome");
+    run(register.create(&first_record(CLUSTER, 1))).expect("an outcome");
     let children: Vec<Child> = (0..4).map(|n| spawn_child(n, 25, directory.path())).collect();
     for child in children {
         let output = child.output();
@@ -115,48 +115,50 @@ fn it_counts_between_processes() {
 }
 
 #[test]
-fn writers_that_are_killed_leave_it_whole() {
+fn killed_writers_leave_the_register_intact() {
     let directory = directory();
     let register = FileRegister::new(directory.path(), CLUSTER);
-    run(register.create(&founding(CLUSTER, 1))).expect("an outcome");
+    run(register.create(&first_record(CLUSTER, 1))).expect("an outcome");
     let mut before = 1;
     for round in 0..5 {
         let children: Vec<Child> =
             (0..2).map(|n| spawn_child(2 * round + n, usize::MAX, directory.path())).collect();
         let start = Instant::now();
         while epoch(&register) < before + 5 {
-            assert!(start.elapsed() < Duration::from_secs(60), "nobody counts");
+            assert!(start.elapsed() < Duration::from_secs(60), "no process counts");
             std::thread::sleep(Duration::from_millis(1));
         }
-        // Killed, wherever they are.
+        // Kills them at an arbitrary point.
         drop(children);
-        let (record, token) = run(register.read()).expect("an answer").expect("a record");
+        let (record, token) = run(register.read()).expect("a result").expect("a record");
         let next = record.bumped(NodeId(1), "", ChangeId(round as u128)).expect("a bump");
         let outcome = run(register.cas(&token, &next)).expect("an outcome");
-        assert!(matches!(outcome, Outcome::Won(_)), "{outcome:?}");
+        assert!(matches!(outcome, StoreOutcome::Won(_)), "{outcome:?}");
         before = epoch(&register);
     }
 }
 
 #[test]
-fn a_lock_that_is_held_is_not_waited_for_without_end() {
+fn a_held_lock_is_an_error_after_a_timeout() {
     let directory = directory();
     let register = FileRegister::new(directory.path(), "c");
-    let first = founding("c", 1);
-    let Ok(Outcome::Won(token)) = run(register.create(&first)) else { panic!("nobody else") };
+    let first = first_record("c", 1);
+    let Ok(StoreOutcome::Won(token)) = run(register.create(&first)) else {
+        panic!("there is no other writer")
+    };
     let lock = std::fs::File::open(directory.path().join("c/config.lock")).expect("the lock");
-    lock.lock().expect("nobody else");
+    lock.lock().expect("no other writer");
     let next = first.bumped(NodeId(1), "", ChangeId(2)).expect("a bump");
     let error = run(register.cas(&token, &next)).expect_err("a lock");
     assert!(matches!(error, RegisterError::Locked { .. }), "{error}");
-    assert_eq!(run(register.read()).expect("no lock to read").expect("a record").0, first);
+    assert_eq!(run(register.read()).expect("reading takes no lock").expect("a record").0, first);
     drop(lock);
     let outcome = run(register.cas(&token, &next)).expect("an outcome");
-    assert!(matches!(outcome, Outcome::Won(_)), "{outcome:?}");
+    assert!(matches!(outcome, StoreOutcome::Won(_)), "{outcome:?}");
 }
 
 #[test]
-fn what_it_cannot_use_it_names() {
+fn errors_name_the_file() {
     let directory = directory();
     let register = FileRegister::new(directory.path(), "c");
     std::fs::create_dir_all(directory.path().join("c/config.json"))
@@ -167,8 +169,8 @@ fn what_it_cannot_use_it_names() {
     let file = directory.path().join("file");
     std::fs::write(&file, "").expect("a file");
     let register = FileRegister::new(&file, "c");
-    let error = run(register.create(&founding("c", 1))).expect_err("no directory").to_string();
-    assert!(error.starts_with("cannot make ") && error.contains("file/c"), "{error}");
+    let error = run(register.create(&first_record("c", 1))).expect_err("no directory").to_string();
+    assert!(error.starts_with("cannot create ") && error.contains("file/c"), "{error}");
 
     let register = FileRegister::new(directory.path(), "long");
     std::fs::create_dir(directory.path().join("long")).expect("a directory");

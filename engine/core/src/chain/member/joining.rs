@@ -184,7 +184,9 @@ impl Member {
             return Some(gate);
         }
         let heard = self.learner.as_ref().map_or(Time::default(), |learner| learner.heard);
-        let until = heard.plus_ms(record.suspect_ms).min(gate.since.plus_ms(2 * record.suspect_ms));
+        let until = heard
+            .plus_ms(record.settings.suspect_ms)
+            .min(gate.since.plus_ms(2 * record.settings.suspect_ms));
         due.at(until);
         if now >= until {
             self.drop_learner(out);
@@ -198,7 +200,7 @@ impl Member {
             return None;
         }
         due.at(learner.not_before);
-        let is_there = self.now < learner.heard.plus_ms(record.suspect_ms);
+        let is_there = self.now < learner.heard.plus_ms(record.settings.suspect_ms);
         (is_there && self.now >= learner.not_before).then(|| Gate {
             learner: learner.node,
             info: learner.info.clone(),

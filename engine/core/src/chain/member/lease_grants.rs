@@ -38,7 +38,7 @@ impl LeaseGrants {
     /// Grants a lease to a member that asked.
     pub(super) fn give(&mut self, now: Time, to: NodeId, record: &Record) {
         self.given.retain(|_, grant| now < grant.until);
-        let until = now.plus_ms(record.lease_ms);
+        let until = now.plus_ms(record.settings.lease_ms);
         self.given.insert(to, LeaseGrant { epoch: record.epoch, until });
     }
 
@@ -71,7 +71,7 @@ impl LeaseGrants {
 
     /// Assumes that the node has granted a lease to every node until now.
     pub(super) fn assume_granted(&mut self, now: Time, record: &Record) {
-        self.implied_until = now.plus_ms(record.lease_ms);
+        self.implied_until = now.plus_ms(record.settings.lease_ms);
     }
 
     /// Returns when every lease that was granted in an older epoch has expired.
@@ -106,7 +106,7 @@ impl LeaseGrants {
 
 /// Returns how long a holder uses a grant, in microseconds of its own clock: see 2 above.
 pub(super) fn held_us(record: &Record, rules: &Rules) -> u64 {
-    let lease_us = u64::from(record.lease_ms) * 1_000;
-    let drift = u64::from(record.drift_ppm);
+    let lease_us = u64::from(record.settings.lease_ms) * 1_000;
+    let drift = u64::from(record.settings.drift_ppm);
     if rules.drift() { lease_us * (1_000_000 - drift) / (1_000_000 + drift) } else { lease_us }
 }

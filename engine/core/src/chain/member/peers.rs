@@ -149,7 +149,7 @@ impl Peers {
     ) -> Vec<Suspect> {
         let mut new = Vec::new();
         for (node, peer) in &mut self.peers {
-            let silent_at = peer.heard.plus_ms(record.suspect_ms);
+            let silent_at = peer.heard.plus_ms(record.settings.suspect_ms);
             due.at(silent_at);
             let stalled_until =
                 peer.stalled.map_or(Time::default(), |(then, _)| then.plus_ms(STALL_MS));
@@ -197,12 +197,12 @@ impl Peers {
             let wait_ms = match why {
                 Suspicion::Operator | Suspicion::Behind => 0,
                 // A node that hears from no other one has more likely failed itself.
-                _ if is_isolated => rank(me, node, record) * RANK_MS + record.suspect_ms,
+                _ if is_isolated => rank(me, node, record) * RANK_MS + record.settings.suspect_ms,
                 // Every member before the stuck one sees a stall; the last of them is right.
                 Suspicion::Stalled => {
                     let stalled = self.peers.get(&node).and_then(|peer| peer.stalled);
                     let behind = stalled.map_or(0, |(_, behind)| behind);
-                    rank(me, node, record) * RANK_MS + behind * record.suspect_ms
+                    rank(me, node, record) * RANK_MS + behind * record.settings.suspect_ms
                 }
                 Suspicion::Silent | Suspicion::LinkDown | Suspicion::Leaving => {
                     rank(me, node, record) * RANK_MS

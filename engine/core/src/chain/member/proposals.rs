@@ -197,8 +197,9 @@ impl Member {
             return;
         };
         let founders = BTreeMap::from([(self.me, self.info.clone())]);
-        let record = Record::create(&settings, founders, self.me, self.ids.next_id())
-            .expect("the settings were validated when the node was created");
+        let record =
+            Record::create(&self.cluster, &settings, founders, self.me, self.ids.next_id())
+                .expect("the settings were validated when the node was created");
         self.proposal = Some(Proposal::new(Arc::new(record), None));
         self.report_proposal(out);
     }
@@ -208,7 +209,7 @@ impl Member {
         let Some(since) = self.lost_since(due, out) else {
             return;
         };
-        if record.on_total_loss == OnTotalLoss::Halt || self.source.is_some() {
+        if record.settings.on_total_loss == OnTotalLoss::Halt || self.source.is_some() {
             return;
         }
         if !self.register_reads.has_answered_since(since) {

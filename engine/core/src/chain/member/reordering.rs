@@ -182,7 +182,7 @@ impl Member {
         let Some(since) = self.reordering.quiescing else { return false };
         let place = record.members().position(|node| node == self.me).unwrap_or_default();
         let rank = u32::try_from(place).expect("members are few");
-        let until = since.plus_ms(record.suspect_ms + rank * RANK_MS);
+        let until = since.plus_ms(record.settings.suspect_ms + rank * RANK_MS);
         due.at(until);
         if self.now < until {
             return false;
@@ -207,7 +207,8 @@ impl Member {
         } else {
             (ChainOrder::Spread, SPREAD_UNDERFULL_MS)
         };
-        let is_wanted = record.heads == Heads::Spread && record.in_order(order) != record.chains;
+        let is_wanted =
+            record.settings.heads == Heads::Spread && record.in_order(order) != record.chains;
         let is_quiet = self.active && self.gate.is_none() && !self.leaving;
         if !is_wanted || !is_quiet || self.peers.has_suspect() {
             return None;

@@ -17,5 +17,5 @@ use crate::chain::record::{Heads, Settings};
 
 /// Returns the default settings, with fewer shards.
 fn settings() -> Settings {
-    Settings { shards: 2, heads: Heads::One, ..Settings::default() }
+    Settings { shards: 2, min_members: 1, heads: Heads::One, ..Settings::default() }
 }

@@ -66,7 +66,7 @@ impl MembershipView {
             quiescing: self.quiescing,
             gate: self.gate,
             lease: self.lease.map(|lease| lease.until),
-            writable: self.record.nodes.len() >= self.record.min_members as usize,
+            writable: self.record.nodes.len() >= self.record.settings.min_members as usize,
         }
     }
 

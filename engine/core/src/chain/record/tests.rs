@@ -30,13 +30,15 @@ fn founders(ids: impl IntoIterator<Item = u128>) -> BTreeMap<NodeId, NodeInfo> {
     ids.into_iter().map(|id| (node(id), info(id))).collect()
 }
 
+const CLUSTER: &str = "km-1";
+
 fn settings() -> Settings {
-    Settings { cluster: "km-1".into(), shards: 4, rf: 3, ..Settings::default() }
+    Settings { shards: 4, replicas: 3, min_members: 1, ..Settings::default() }
 }
 
 fn create(ids: &[u128]) -> Record {
     let by = node(ids[0]);
-    Record::create(&settings(), founders(ids.iter().copied()), by, ChangeId(1_000))
+    Record::create(CLUSTER, &settings(), founders(ids.iter().copied()), by, ChangeId(1_000))
         .expect("a valid record")
 }
 
@@ -80,7 +82,8 @@ fn reordering_changes_only_the_order() {
     assert_eq!(again.nodes, spread.nodes);
     // Whichever of four cores owns them, each member is the head of half of its eight shards.
     let settings = Settings { shards: 32, ..settings() };
-    let record = Record::create(&settings, founders(1..=2), node(1), ChangeId(3)).expect("good");
+    let record =
+        Record::create(CLUSTER, &settings, founders(1..=2), node(1), ChangeId(3)).expect("good");
     for core in 0..4 {
         let owned = record.chains.iter().skip(core).step_by(4);
         assert_eq!(owned.filter(|chain| chain[0] == node(2)).count(), 4);
@@ -134,7 +137,7 @@ fn a_long_reason_is_cut_between_characters() {
 #[test]
 fn the_format_of_a_record_is_fixed() {
     let settings = Settings { shards: 1, ..settings() };
-    let record = Record::create(&settings, founders([1, 2]), node(2), ChangeId(0xabc))
+    let record = Record::create(CLUSTER, &settings, founders([1, 2]), node(2), ChangeId(0xabc))
         .expect("a valid record")
         .removed(node(2), node(1), "suspect", ChangeId(0xdef))
         .expect("a member");
@@ -201,19 +204,19 @@ fn invalid_records_are_refused() {
         ("cluster", |r| r.cluster = "../up".into()),
         ("cluster", |r| r.cluster = ".hidden".into()),
         ("cluster", |r| r.cluster = "x".repeat(65)),
-        ("shards", |r| r.shards = 0),
-        ("shards", |r| r.shards = 3),
-        ("shards", |r| r.shards = 8_192),
-        ("chains", |r| r.shards = 8),
-        ("rf", |r| r.rf = 0),
-        ("rf", |r| r.rf = 17),
-        ("members", |r| r.rf = 2),
-        ("min_members", |r| r.min_members = 0),
-        ("min_members", |r| r.min_members = 4),
-        ("lease_ms", |r| r.lease_ms = 0),
-        ("lease_ms", |r| r.lease_ms = r.suspect_ms),
-        ("suspect_ms", |r| r.suspect_ms = 0),
-        ("drift_ppm", |r| r.drift_ppm = 100_001),
+        ("shards", |r| r.settings.shards = 0),
+        ("shards", |r| r.settings.shards = 3),
+        ("shards", |r| r.settings.shards = 8_192),
+        ("chains", |r| r.settings.shards = 8),
+        ("replicas", |r| r.settings.replicas = 0),
+        ("replicas", |r| r.settings.replicas = 17),
+        ("members", |r| r.settings.replicas = 2),
+        ("min_members", |r| r.settings.min_members = 0),
+        ("min_members", |r| r.settings.min_members = 4),
+        ("lease_ms", |r| r.settings.lease_ms = 0),
+        ("lease_ms", |r| r.settings.lease_ms = r.settings.suspect_ms),
+        ("suspect_ms", |r| r.settings.suspect_ms = 0),
+        ("drift_ppm", |r| r.settings.drift_ppm = 100_001),
         ("a chain", |r| r.chains[1].clear()),
         ("a chain", |r| r.chains[2][0] = node(9)),
         ("a chain", |r| r.chains[2][0] = r.chains[2][1]),
@@ -260,16 +263,18 @@ fn invalid_records_are_refused() {
 #[test]
 fn invalid_settings_are_refused() {
     let founder = || founders([1]);
-    for settings in [
-        Settings { shards: 0, ..settings() },
-        Settings { shards: u32::MAX, ..settings() },
-        Settings { cluster: "a/b".into(), ..settings() },
-    ] {
-        Record::create(&settings, founder(), node(1), ChangeId(1)).expect_err("invalid");
+    for settings in
+        [Settings { shards: 0, ..settings() }, Settings { shards: u32::MAX, ..settings() }]
+    {
+        Record::create(CLUSTER, &settings, founder(), node(1), ChangeId(1)).expect_err("invalid");
     }
-    Record::create(&settings(), founder(), node(2), ChangeId(1)).expect_err("not a founder");
-    Record::create(&settings(), founders([]), node(2), ChangeId(1)).expect_err("no founders");
-    Record::create(&settings(), founders(1..=4), node(1), ChangeId(1)).expect_err("more than rf");
+    Record::create("a/b", &settings(), founder(), node(1), ChangeId(1)).expect_err("no name");
+    Record::create(CLUSTER, &settings(), founder(), node(2), ChangeId(1))
+        .expect_err("not a founder");
+    Record::create(CLUSTER, &settings(), founders([]), node(2), ChangeId(1))
+        .expect_err("no founders");
+    Record::create(CLUSTER, &settings(), founders(1..=4), node(1), ChangeId(1))
+        .expect_err("more than replicas");
 }
 
 #[test]
@@ -284,11 +289,12 @@ fn the_largest_record_can_be_stored() {
         ],
         az: Some(label.clone()),
     };
-    let settings = Settings { cluster: label, shards: CHAINS_MAX, rf: MEMBERS_MAX, ..settings() };
+    let settings = Settings { shards: CHAINS_MAX, replicas: MEMBERS_MAX, ..settings() };
     let founders =
         (0..u128::from(MEMBERS_MAX)).map(|id| (node(u128::MAX - id), info.clone())).collect();
-    let mut record = Record::create(&settings, founders, node(u128::MAX), ChangeId(u128::MAX))
-        .expect("a valid record");
+    let mut record =
+        Record::create(&label, &settings, founders, node(u128::MAX), ChangeId(u128::MAX))
+            .expect("a valid record");
     record.retired = (0..RETIRED_MAX as u128).map(node).collect();
     assert!(record.to_bytes().len() < RECORD_BYTES_MAX / 4 * 3);
 }
@@ -330,13 +336,13 @@ proptest! {
     #[test]
     fn a_history_of_changes_keeps_the_invariants(
         founding in prop::collection::btree_set(1..24_u128, 1..5),
-        rf in 4..6_u32,
+        replicas in 4..6_u32,
         attempts in attempts(),
     ) {
         let by = node(*founding.first().expect("a founder"));
-        let settings = Settings { rf, ..settings() };
+        let settings = Settings { replicas, ..settings() };
         let mut record =
-            Record::create(&settings, founders(founding), by, ChangeId(0)).expect("a valid record");
+            Record::create(CLUSTER, &settings, founders(founding), by, ChangeId(0)).expect("a valid record");
         let mut left = BTreeSet::new();
         let mut bodies = BTreeSet::from([record.to_bytes()]);
         for (number, what) in (1..).zip(attempts) {

@@ -20,7 +20,7 @@ impl Simulation {
         let config = MemberConfig {
             me: id,
             info: info(slot),
-            cluster: Settings::default().cluster,
+            cluster: super::CLUSTER.into(),
             founding: None,
             change_seed: self.random.wide(),
             removals,

@@ -74,8 +74,8 @@ fn the_inequality_holds_for_every_lease_and_drift() {
         for lease_ms in [1, 7, 850, 900, 59_999] {
             let settings = Settings { lease_ms, suspect_ms: 60_000, drift_ppm, ..settings() };
             let founders = [(NodeId(1), info.clone())].into();
-            let record =
-                Record::create(&settings, founders, NodeId(1), ChangeId(1)).expect("good settings");
+            let record = Record::create("catena", &settings, founders, NodeId(1), ChangeId(1))
+                .expect("good settings");
             let held = held_us(&record, &Rules::default());
             let (lease, drift) = (u64::from(lease_ms) * 1_000, u64::from(drift_ppm));
             assert!(held * (1_000_000 + drift) <= lease * (1_000_000 - drift));

@@ -375,7 +375,7 @@ impl TestCluster {
                 clients: vec![address(port + 100)],
                 az: None,
             },
-            cluster: self.settings.cluster.clone(),
+            cluster: "catena".into(),
             founding: founds.then(|| self.settings.clone()),
             change_seed: (node.id.0 << 32) | (u128::from(node.incarnations) << 20),
             removals: node.removals,

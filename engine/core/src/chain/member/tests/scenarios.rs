@@ -550,8 +550,8 @@ fn a_cluster_without_members_stays_down_or_begins_empty() {
 }
 
 /// Checks a scenario of a cluster whose heads are spread.
-fn check_spread(rf: u32, steps: &str) {
-    let settings = Settings { rf, heads: Heads::Spread, ..settings() };
+fn check_spread(replicas: u32, steps: &str) {
+    let settings = Settings { replicas, heads: Heads::Spread, ..settings() };
     check_with(settings, Rules::default(), steps);
 }
 

@@ -37,8 +37,8 @@ const MS: u64 = 1_000;
 const WELL_MS_MAX: u64 = 20_000;
 
 /// Runs a scenario with all rules, and compares what the nodes see.
-pub(super) fn check(rf: u32, steps: &str) {
-    let settings = Settings { rf, ..settings() };
+pub(super) fn check(replicas: u32, steps: &str) {
+    let settings = Settings { replicas, ..settings() };
     check_with(settings, Rules::default(), steps);
 }
 

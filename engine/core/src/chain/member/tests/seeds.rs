@@ -76,9 +76,9 @@ pub(super) fn is_violated(seed: u64, rules: Rules) -> bool {
 fn random_cluster(seed: u64, rules: Rules) -> TestCluster {
     let mut random = TestRandom::new(seed ^ 0x5eed);
     let nodes = random.pick(&[2, 3, 3, 4]);
-    let rf = random.pick(&[2, 3, 3]);
+    let replicas = random.pick(&[2, 3, 3]);
     let heads = random.pick(&[Heads::Spread, Heads::Spread, Heads::One]);
-    let settings = Settings { rf, heads, ..settings() };
+    let settings = Settings { replicas, heads, ..settings() };
     let drift = i64::from(settings.drift_ppm);
     let mut cluster = TestCluster::new(seed, settings, rules);
     for name in ('a'..).take(nodes) {

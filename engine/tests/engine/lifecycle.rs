@@ -8,11 +8,11 @@ use catena_engine::{Engine, StartError};
 use catena_protocol::op::{CellOp, LatchOp};
 use catena_protocol::{Fault, ObjectId, Op, Refusal, Reply, ShardMap, Status};
 
-use crate::wire::{ADD, Ask, GET, Wire, hello, open};
+use crate::wire::{ADD, GET, RequestHeader, Wire, hello, open};
 use crate::with_drivers;
 
 #[test]
-fn a_node_that_stops_answers_whoever_waits() {
+fn a_node_that_stops_replies_to_waiting_requests() {
     with_drivers(|builder| {
         let engine = builder.start().expect("the engine starts");
         let address = engine.addresses()[0];
@@ -22,24 +22,35 @@ fn a_node_that_stops_answers_whoever_waits() {
                 let mut wire = Wire::open(address, session);
                 for number in 1..=20 {
                     let acked_gap = u16::try_from(number).expect("few");
-                    let ask =
-                        Ask { session, number, acked_gap, deadline_ms: 60_000, ..Ask::default() };
+                    let ask = RequestHeader {
+                        session,
+                        number,
+                        acked_gap,
+                        deadline_ms: 60_000,
+                        ..RequestHeader::default()
+                    };
                     wire.send(&ask.frame(wait));
                 }
-                let ask = Ask { session, number: 21, acked_gap: 21, name: "n", ..Ask::default() };
+                let ask = RequestHeader {
+                    session,
+                    number: 21,
+                    acked_gap: 21,
+                    name: "n",
+                    ..RequestHeader::default()
+                };
                 wire.send(&ask.frame(ADD));
-                assert_eq!(wire.receive().status(), Status::Ok, "it has seen the waits before");
+                assert_eq!(wire.receive().status(), Status::Ok, "it has received the waits before");
                 wire
             })
             .collect();
         assert_eq!(engine.census()[0].waiters, 400);
         engine.stop();
-        assert_eq!(engine.wait(), Ok(()));
+        engine.wait().expect("it stops without an error");
         for wire in &mut wires {
             for _ in 0..20 {
                 assert_eq!(wire.receive().status(), Status::ShuttingDown);
             }
-            assert!(wire.next().is_none(), "that was all");
+            assert!(wire.next().is_none(), "there is no further reply");
         }
     });
 }
@@ -82,7 +93,7 @@ fn every_core_serves_its_own_shards() {
         for (core, address) in (0..).zip(engine.addresses()) {
             let (mut wire, _) = Wire::welcomed(*address);
             for asked in 0..9 {
-                wire.send(&Ask { shard: asked, ..Ask::default() }.frame(GET));
+                wire.send(&RequestHeader { shard: asked, ..RequestHeader::default() }.frame(GET));
                 let answer = wire.receive();
                 if asked == 8 {
                     let fault = Fault::expected(Status::BadShard, 8, 8);
@@ -105,7 +116,7 @@ fn every_core_serves_its_own_shards() {
 }
 
 #[test]
-fn a_census_counts_what_there_is() {
+fn a_census_counts_what_the_cores_hold() {
     with_drivers(|builder| {
         let engine = builder.start().expect("the engine starts");
         let mut wire = Wire::open(engine.addresses()[0], 7);
@@ -120,21 +131,26 @@ fn a_census_counts_what_there_is() {
     });
 }
 
-/// While a core spins, every one of its tasks still gets its turn.
+/// While a core spins, each of its tasks still gets its turn.
 #[test]
-fn a_core_that_spins_serves_everybody() {
+fn a_core_that_spins_serves_all_clients() {
     with_drivers(|builder| {
         let engine = builder.spin(Duration::from_micros(1_000)).start().expect("it starts");
         let address = engine.addresses()[0];
         let mut busy = Wire::open(address, 7);
         let mut others: Vec<Wire> = Vec::new();
         for number in 1..=200 {
-            // One keeps the core spinning; others connect, wait, and are timed out meanwhile.
+            // One client keeps the core spinning; others connect, wait, and time out meanwhile.
             busy.add(7, number, "counter");
             if number % 10 == 0 {
                 let session = 100 + number;
                 let mut wire = Wire::silent(address);
-                let ask = Ask { session, number: 1, deadline_ms: 1, ..Ask::default() };
+                let ask = RequestHeader {
+                    session,
+                    number: 1,
+                    deadline_ms: 1,
+                    ..RequestHeader::default()
+                };
                 let wait = ask.frame(Op::Latch(LatchOp::Wait { parties: 1 }));
                 wire.send(&[hello(), open(session, 0), wait].concat());
                 others.push(wire);
@@ -149,7 +165,8 @@ fn a_core_that_spins_serves_everybody() {
     });
 }
 
-/// Who talks alone is looked at between rounds, and no longer once somebody else talks or it says nothing more.
+/// While only one client sends, its socket is polled between rounds; no longer once another client
+/// sends or it falls silent.
 #[test]
 fn a_core_that_spins_serves_one_and_then_another() {
     // More than a socket takes at once.
@@ -162,7 +179,7 @@ fn a_core_that_spins_serves_one_and_then_another() {
             let mut wires = [7, 8].map(|session| Wire::open(address, session));
             let mut count = 0;
             for round in 0..100 {
-                // Each talks once, then three times, and so on.
+                // Each sends up to three requests, more in each round.
                 for (wire, session) in wires.iter_mut().zip([7, 8]) {
                     for nth in 1..=round % 4 {
                         count += 1;
@@ -175,11 +192,19 @@ fn a_core_that_spins_serves_one_and_then_another() {
                 }
             }
             let [mut one, other] = wires;
-            let set = Ask { session: 7, number: 1_000_000, name: "cell", ..Ask::default() };
+            let set = RequestHeader {
+                session: 7,
+                number: 1_000_000,
+                name: "cell",
+                ..RequestHeader::default()
+            };
             one.send(&set.frame(Op::Cell(CellOp::Set { bytes: &bytes })));
             assert_eq!(one.receive().status(), Status::Ok);
             for _ in 0..3 {
-                one.send(&Ask { name: "cell", ..Ask::default() }.frame(Op::Cell(CellOp::Get)));
+                one.send(
+                    &RequestHeader { name: "cell", ..RequestHeader::default() }
+                        .frame(Op::Cell(CellOp::Get)),
+                );
                 let got = one.receive();
                 assert!(
                     matches!(got.reply(), Reply::Cell { bytes: Some(got), .. } if got == bytes)
@@ -189,7 +214,7 @@ fn a_core_that_spins_serves_one_and_then_another() {
             assert_eq!(one.add(7, 1_000_001, "counter"), count + 1);
             assert_eq!(one.add(7, 1_000_002, "counter"), count + 2);
             drop(engine);
-            assert!(one.next().is_none(), "it hung up");
+            assert!(one.next().is_none(), "the connection is closed");
         }
     });
 }
@@ -203,10 +228,10 @@ fn an_engine_with_connections_can_be_dropped() {
             let mut idle: Vec<Wire> = (1..=3).map(|session| Wire::open(address, session)).collect();
             let silent: Vec<Wire> = (0..3).map(|_| Wire::silent(address)).collect();
             let mut busy = Wire::open(address, 7);
-            busy.send(&Ask::default().frame(GET).repeat(1 + round * 50));
+            busy.send(&RequestHeader::default().frame(GET).repeat(1 + round * 50));
             drop(engine);
             assert!(idle.iter_mut().all(|wire| wire.next().is_none()));
-            // What it had taken was answered; then it hung up.
+            // It replied to the requests that it had received, and closed the connection.
             while busy.next().is_some() {}
             drop(silent);
         }
@@ -214,7 +239,7 @@ fn an_engine_with_connections_can_be_dropped() {
 }
 
 #[test]
-fn what_cannot_be_started_says_why() {
+fn start_errors_say_what_is_wrong() {
     let wide: SocketAddr = ([0, 0, 0, 0], 0).into();
     let high: SocketAddr = ([127, 0, 0, 1], 65_535).into();
     let strange: SocketAddr = ([192, 0, 2, 1], 0).into();
@@ -225,22 +250,22 @@ fn what_cannot_be_started_says_why() {
         (Engine::builder().spin(Duration::from_secs(1)), "spin cannot be 1s"),
         (Engine::builder().pinned_to([4_000]), "cpu cannot be 4000"),
         (Engine::builder().cores(2).shards(2).listen(high), "port cannot be 65535"),
-        (Engine::builder().listen(wide), "does not encrypt"),
+        (Engine::builder().listen(wide), "does not encrypt or"),
         (Engine::builder().listen(strange).insecure_network(true), "has no such address"),
     ];
     for (builder, expected) in refusals {
         let text = builder.start().expect_err(expected).to_string();
-        assert!(text.contains(expected), "`{text}` says nothing of `{expected}`");
+        assert!(text.contains(expected), "`{text}` does not contain `{expected}`");
     }
     assert!(Engine::builder().listen(wide).insecure_network(true).start().is_ok());
 }
 
 #[test]
-fn no_connection_too_many_is_left_without_a_word() {
+fn a_connection_beyond_the_limit_is_refused_with_a_reply() {
     const CONNECTIONS_MAX: usize = catena_engine::Builder::CONNECTIONS_MAX;
     // Both ends of each connection are in this process.
     let needed = CONNECTIONS_MAX * 2 + 1_000;
-    let limits = std::fs::read_to_string("/proc/self/limits").expect("Linux says");
+    let limits = std::fs::read_to_string("/proc/self/limits").expect("Linux reports it");
     let files = limits.lines().find(|line| line.starts_with("Max open files")).expect("a limit");
     let allowed = files.split_whitespace().nth(3).and_then(|word| word.parse().ok());
     if allowed.is_some_and(|allowed: usize| allowed < needed) {
@@ -251,14 +276,14 @@ fn no_connection_too_many_is_left_without_a_word() {
     let address = engine.addresses()[0];
     let wires: Vec<Wire> = (0..CONNECTIONS_MAX).map(|_| Wire::welcomed(address).0).collect();
     let mut refused = Wire::silent(address);
-    // Most clients say Hello first. It is not read, and must not cost them the answer.
+    // Most clients send Hello first. It is not read, and must not destroy the reply.
     _ = refused.stream.write_all(&hello());
     let limit = CONNECTIONS_MAX as u64;
     let fault = Fault::expected(Status::TooManyConnections, limit, limit + 1);
     assert_eq!(refused.receive().refusal(), Refusal::Fault(fault));
-    assert!(refused.next().is_none(), "and that is the end of it");
+    assert!(refused.next().is_none(), "and the connection is closed");
     drop(wires);
-    // There is room again once the engine has noticed. While it does, it may not answer in time.
+    // There is room again once the engine has noticed. Until then it may not reply in time.
     while engine.census().first().is_none_or(|core| core.connections >= limit) {
         std::thread::yield_now();
     }

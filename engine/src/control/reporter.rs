@@ -1,17 +1,17 @@
-//! What the member reports, said so that people know what happened and what follows.
+//! The member's reports as log lines: what happened, and what follows from it.
 
 use catena_core::chain::member::{MemberReport, Suspicion};
 use catena_core::chain::record::{ChangeKind, NodeId, OnTotalLoss, Record};
 
-/// Tells people, and not the same again and again.
+/// Writes the member's reports to the log, and the same error only once.
 #[derive(Debug, Default)]
 pub(super) struct Reporter {
-    /// What was wrong with the last bad record.
-    bad: Option<String>,
+    /// The last error about an invalid record.
+    bad_record: Option<String>,
 }
 
 impl Reporter {
-    pub(super) fn say(
+    pub(super) fn log(
         &mut self,
         name: impl Fn(NodeId) -> String,
         record: Option<&Record>,
@@ -22,27 +22,27 @@ impl Reporter {
                 node,
                 why: why @ (Suspicion::Leaving | Suspicion::Operator),
             } => {
-                tracing::info!(%node, "{} is to be removed: {why}", name(*node));
+                tracing::info!(%node, "{} is going to be removed: {why}", name(*node));
             }
             MemberReport::Suspected { node, why } => {
                 tracing::warn!(
                     %node,
-                    "{} may have failed ({why}): if nothing changes, the cluster goes on without it",
+                    "{} may have failed ({why}): unless that changes, the cluster removes it",
                     name(*node),
                 );
             }
             MemberReport::Proposed { kind, subject } => {
                 let subject = subject.map(&name).unwrap_or_default();
                 match kind {
-                    ChangeKind::Create => tracing::info!("proposes to found the cluster"),
+                    ChangeKind::Create => tracing::info!("proposes to create the cluster"),
                     ChangeKind::Remove => tracing::info!("proposes to remove {subject}"),
                     ChangeKind::Append => tracing::info!("proposes to add {subject}"),
-                    ChangeKind::Reorder => tracing::info!("proposes another order of the chains"),
+                    ChangeKind::Reorder => tracing::info!("proposes to reorder the chains"),
                     ChangeKind::Bump => tracing::info!("proposes the next epoch"),
                 }
             }
             MemberReport::Epoch { epoch, member } => {
-                self.bad = None;
+                self.bad_record = None;
                 let chain = record.and_then(|record| record.chains.first());
                 let members: Vec<String> =
                     chain.into_iter().flatten().copied().map(&name).collect();
@@ -50,42 +50,42 @@ impl Reporter {
                 let standing = if *member { "a member" } else { "not a member" };
                 tracing::info!(
                     epoch,
-                    "epoch {epoch} has the members {members}: this node is {standing}"
+                    "epoch {epoch} has the members {members}; this node is {standing}"
                 );
             }
             MemberReport::Active { epoch } => {
-                tracing::info!(epoch, "this node takes part in epoch {epoch}")
+                tracing::info!(epoch, "this node is active in epoch {epoch}")
             }
             MemberReport::LearnerDropped { learner } => tracing::warn!(
                 node = %learner,
-                "{} could not be added: it, or the register, did not answer in time. It may try again",
+                "{} was not added, because it or the register did not reply in time; it may retry",
                 name(*learner),
             ),
             MemberReport::TotalLoss => {
-                let then = match record.map(|record| record.on_total_loss) {
+                let then = match record.map(|record| record.settings.on_total_loss) {
                     Some(OnTotalLoss::Empty) => {
-                        "This node takes their place, empty, as the cluster was founded to do"
+                        "This node replaces them with no objects, as the cluster was created with \
+                         --on-total-loss empty"
                     }
                     Some(OnTotalLoss::Halt) | None => {
-                        "What they held may be lost. If they do not come back, found another cluster \
+                        "Their objects may be lost. If they do not come back, create another cluster \
                          (--cluster-name)"
                     }
                 };
-                tracing::error!(
-                    "no member of the cluster has been heard for half a minute. {then}"
-                );
+                tracing::error!("no member of the cluster has replied for 30 seconds. {then}");
             }
             MemberReport::BadRecord { from, why } => {
                 let source = from.map_or_else(|| "the register".to_owned(), &name);
-                let what = match why {
+                let problem = match why {
                     Some(why) => why.to_string(),
-                    None => "it is gone, of another cluster, or another one of the same epoch"
+                    None => "it is missing, belongs to another cluster, or contradicts the known \
+                             record of its epoch"
                         .to_owned(),
                 };
-                let text = format!("the cluster's record from {source} is not used: {what}");
-                if self.bad.as_ref() != Some(&text) {
+                let text = format!("ignored the cluster's record from {source}: {problem}");
+                if self.bad_record.as_ref() != Some(&text) {
                     tracing::error!("{text}");
-                    self.bad = Some(text);
+                    self.bad_record = Some(text);
                 }
             }
         }

@@ -1,28 +1,30 @@
-//! What the cores say, and what it means for the whole node.
+//! Reports of the cores, and what they mean for the whole node.
 
 use std::sync::Arc;
 
-use super::node::{Life, Node};
-use crate::io::Notice;
 use catena_core::chain::member::Member;
 use catena_core::chain::record::{NodeId, Record};
 use catena_protocol::ShardId;
 
-impl Node {
-    pub(super) fn on_notice(&mut self, core: u16, notice: Notice) -> Result<(), String> {
+use super::{ControlNode, Membership};
+use crate::error::NodeError;
+use crate::io::Notice;
+
+impl ControlNode {
+    pub(super) fn on_core_notice(&mut self, core: u16, notice: Notice) -> Result<(), NodeError> {
         match notice {
             Notice::Ready { view } => {
-                let view = self.desk.voices.on_ready(core, view);
+                let view = self.cores.reports.on_ready(core, view);
                 self.tell(|member, now, out| member.on_cores_ready(now, view, out))
             }
             Notice::Link { peer, up } => {
-                let up = self.desk.voices.on_link(core, peer, up);
+                let up = self.cores.reports.on_link(core, peer, up);
                 self.tell(|member, now, out| member.on_link(now, peer, up, out))
             }
             Notice::Behind(peer) => {
                 tracing::warn!(
                     node = %peer,
-                    "{} lacks updates that are not kept any more: it has to join anew",
+                    "{} lacks updates that are not in any log any more: it has to rejoin",
                     self.name(peer),
                 );
                 self.tell(|member, now, out| member.on_behind(now, peer, out))
@@ -31,18 +33,18 @@ impl Node {
             Notice::Stalled { peer, behind } => {
                 self.tell(|member, now, out| member.on_stall(now, peer, behind, out))
             }
-            Notice::Near { epoch, learner } if self.desk.voices.on_near(core, epoch, learner) => {
+            Notice::Near { epoch, learner } if self.cores.reports.on_near(core, epoch, learner) => {
                 self.tell(|member, now, out| member.on_nearly_synced(now, learner, epoch, out))
             }
             Notice::Synced { epoch, learner, view }
-                if self.desk.voices.on_synced(core, epoch, learner, view) =>
+                if self.cores.reports.on_synced(core, epoch, learner, view) =>
             {
                 self.tell(|member, now, out| member.on_synced(now, learner, epoch, out))
             }
-            Notice::AtRest { epoch } if self.desk.voices.on_at_rest(core, epoch) => {
+            Notice::AtRest { epoch } if self.cores.reports.on_at_rest(core, epoch) => {
                 self.tell(|member, now, out| member.on_quiesced(now, epoch, out))
             }
-            // The others have not said it yet.
+            // Other cores have not reported it yet.
             Notice::Near { .. } | Notice::Synced { .. } | Notice::AtRest { .. } => Ok(()),
             Notice::SyncLost { epoch } => {
                 self.tell(|member, now, out| member.on_sync_lost(now, epoch, out))
@@ -50,25 +52,26 @@ impl Node {
         }
     }
 
-    /// A peer's log of a shard contradicts ours. Who is right nobody can tell any more, so the one that clients
-    /// have their answers from stays: the one nearer the head.
-    fn on_diverged(&mut self, peer: NodeId, shard: ShardId) -> Result<(), String> {
+    /// Handles that a peer's log of a shard contradicts this node's. Which log is right cannot be
+    /// decided any more, so the member nearer the head stays, because clients have its replies.
+    fn on_diverged(&mut self, peer: NodeId, shard: ShardId) -> Result<(), NodeError> {
         tracing::error!(
             node = %self.me,
             peer = %peer,
-            "the logs of {} and {} contradict each other: a defect of the engine or of a machine. The \
-             one behind goes, and joins anew with the state of the other",
+            shard = shard.0,
+            "the logs of {} and {} contradict each other, which is a defect of the engine or of a \
+             machine: the one further from the head leaves and copies the state of the other",
             self.info.name,
             self.name(peer),
         );
-        let Life::Begun(member) = &self.life else { return Ok(()) };
+        let Membership::Begun(member) = &self.membership else { return Ok(()) };
         let epoch = member.epoch();
         let is_behind_us = |record: &Arc<Record>| {
-            let place = |node| record.position(shard, node).map(|position| position.index);
-            place(self.me).zip(place(peer)).is_some_and(|(ours, theirs)| ours < theirs)
+            let index = |node| record.position(shard, node).map(|position| position.index);
+            index(self.me).zip(index(peer)).is_some_and(|(ours, theirs)| ours < theirs)
         };
         if !member.is_member() {
-            // What it is taught is of no use.
+            // The state that it copies is of no use.
             self.tell(|member, now, out| member.on_sync_lost(now, epoch, out))
         } else if member.record().is_some_and(is_behind_us) {
             self.tell(|member, now, out| member.on_behind(now, peer, out))
