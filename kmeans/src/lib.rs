@@ -11,12 +11,13 @@
 //! - [`data`]: CSV, `.npy` and packed files, whole or in parts;
 //! - [`s3`], [`upload`]: data and results in a store;
 //! - [`job`], [`worker`], [`threads`], [`workers`]: a run, its workers here or elsewhere;
-//! - [`event`]: uploads as jobs;
+//! - `event` (feature `lambda`): uploads as jobs;
 //! - [`generate`], [`report`]: data to try it on, and a picture of what came out.
 
 pub mod coordination;
 pub mod data;
 mod error;
+#[cfg(feature = "lambda")]
 pub mod event;
 pub mod fixed;
 pub mod generate;

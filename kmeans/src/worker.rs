@@ -22,10 +22,12 @@ use std::time::{Duration, Instant};
 
 use catena_cloud::{Context, Failure, Functions};
 use serde::{Deserialize, Serialize};
+#[cfg(feature = "lambda")]
 use serde_json::Value;
 
 use crate::data::{DataSet, Hints, Meter};
 use crate::error::{Error, Result};
+#[cfg(feature = "lambda")]
 use crate::event;
 use crate::job::{Done, Event, Job, Labels, Loaded};
 use crate::link::Link;
@@ -134,10 +136,14 @@ impl Assignment {
 /// What programs serve in whose processes and environments workers are to run.
 #[must_use]
 pub fn functions() -> Functions {
-    Functions::new().with(FUNCTION, run).with_fallback(otherwise)
+    let functions = Functions::new().with(FUNCTION, run);
+    #[cfg(feature = "lambda")]
+    let functions = functions.with_fallback(otherwise);
+    functions
 }
 
 /// What comes from elsewhere: an upload, or an assignment of its own.
+#[cfg(feature = "lambda")]
 fn otherwise(context: &Context<'_>, event: Value) -> Result<Value, Failure> {
     if event::is_event(&event) {
         return Ok(serde_json::to_value(event::run(context, event)?)?);
@@ -225,7 +231,7 @@ fn load(context: &Context<'_>, job: &Job, worker: u32, link: &Link<'_>) -> Resul
 mod tests {
     use std::collections::BTreeSet;
 
-    use serde_json::json;
+    use serde_json::{Value, json};
 
     use super::*;
     use crate::init::Init;
