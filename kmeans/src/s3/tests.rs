@@ -9,6 +9,8 @@ use catena_engine::register::{S3Settings, Secret};
 use catena_s3_stand_in::{ACCESS_KEY, Fault, GetFault, SECRET_ACCESS_KEY, StandIn};
 use flate2::Compression;
 use flate2::write::GzEncoder;
+use rand_xoshiro::SplitMix64;
+use rand_xoshiro::rand_core::{Rng, SeedableRng};
 
 use super::*;
 use crate::data::{DataSet, Hints, Meter, Share};
@@ -74,7 +76,9 @@ fn rows(data: &DataSet, parties: u32) -> Vec<f64> {
 }
 
 fn bytes(length: usize) -> Vec<u8> {
-    (0..length as u64).map(|at| (at.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 56) as u8).collect()
+    let mut bytes = vec![0; length];
+    SplitMix64::seed_from_u64(1).fill_bytes(&mut bytes);
+    bytes
 }
 
 #[test]
