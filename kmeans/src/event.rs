@@ -1,9 +1,10 @@
-//! Uploads as jobs: a function that is notified of new objects, by S3 itself or through EventBridge, clusters the
-//! points in them.
+//! Uploads as jobs: a function that is notified of new objects, by S3 itself or through
+//! EventBridge, clusters the points in them.
 //!
-//! The function's environment holds the settings, see [`UploadSettings`]. An object is a data set; an object named
-//! `_SUCCESS` says that the folder it is in is complete, and then the folder is the data set. Other names that begin
-//! with `.` or `_` are not data, nor is anything below the folder of the results.
+//! The function's environment holds the settings, see [`UploadSettings`]. An object is a data set;
+//! an object named `_SUCCESS` says that the folder it is in is complete, and then the folder is the
+//! data set. Other names that begin with `.` or `_` are not data, nor is anything below the folder
+//! of the results.
 
 use std::path::PathBuf;
 use std::thread;
@@ -15,13 +16,13 @@ use serde::de::Error as _;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use crate::coordination::Local;
+use crate::coordination::LocalGroup;
 use crate::data::{DataSet, Hints};
 use crate::error::{Error, Result};
-use crate::job::{Job, Labels, Summary};
-use crate::link::Place;
+use crate::job::{Job, Labels, RunSummary};
+use crate::link::JobEngine;
 use crate::output;
-use crate::s3::{Endpoint, Url};
+use crate::s3::{S3Endpoint, S3Url};
 use crate::settings::Settings;
 use crate::{threads, worker, workers};
 
@@ -31,8 +32,8 @@ const PREFIX: &str = "CATENA_KMEANS_";
 /// The name of the object that marks a complete folder.
 const COMPLETE: &str = "_SUCCESS";
 
-/// The settings in the environment. Each is a variable, `CATENA_KMEANS_` and the name in capitals, such as
-/// `CATENA_KMEANS_K=25`.
+/// The settings in the environment. Each is a variable, `CATENA_KMEANS_` and the name in capitals,
+/// such as `CATENA_KMEANS_K=25`.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct UploadSettings {
@@ -42,14 +43,14 @@ pub struct UploadSettings {
     /// How the data is read.
     #[serde(flatten)]
     pub hints: Hints,
-    /// Where the centroids are written: an object, or a folder, in which their name is that of their data with
-    /// `.centroids.csv` appended.
+    /// Where the centroids are written: an object, or a folder, in which their name is that of
+    /// their data with `.centroids.csv` appended.
     pub out: PathBuf,
     /// Number of workers. Required with `function`; otherwise one thread per core by default.
     #[serde(default)]
     pub workers: Option<u32>,
-    /// The function that workers are invocations of; `self` for the function that is notified. Without it, workers are
-    /// threads of the notified function and need no engine.
+    /// The function that workers are invocations of; `self` for the function that is notified.
+    /// Without it, workers are threads of the notified function and need no engine.
     #[serde(default)]
     pub function: Option<String>,
     /// The engine through which invocations work together. Required with `function`.
@@ -81,8 +82,8 @@ struct UploadedObject {
     key: String,
 }
 
-/// An event of S3 through EventBridge. Its detail has the fields of a direct event that are used here. The general
-/// type of `aws_lambda_events` would add `serde_with` to the function's program.
+/// An event of S3 through EventBridge. Its detail has the fields of a direct event that are used
+/// here. The general type of `aws_lambda_events` would add `serde_with` to the function's program.
 #[derive(Deserialize)]
 #[serde(rename_all = "kebab-case")]
 struct BridgedEvent {
@@ -150,10 +151,10 @@ impl UploadedObject {
     }
 
     /// Returns the data set that this object completes, if it does.
-    fn data(self, settings: &UploadSettings) -> Result<Option<Url>> {
-        let url = Url { bucket: Some(self.bucket), key: self.key };
+    fn data(self, settings: &UploadSettings) -> Result<Option<S3Url>> {
+        let url = S3Url { bucket: Some(self.bucket), key: self.key };
         // Results must not become data of the next job.
-        if let Some(out) = Url::of(&settings.out)?
+        if let Some(out) = S3Url::of(&settings.out)?
             && (out.bucket.is_none() || out.bucket == url.bucket)
             && url.key.starts_with(&out.key)
         {
@@ -161,7 +162,7 @@ impl UploadedObject {
         }
         let (folder, name) = url.key.rsplit_once('/').unwrap_or(("", &url.key));
         if name == COMPLETE && !folder.is_empty() {
-            return Ok(Some(Url { key: format!("{folder}/"), ..url }));
+            return Ok(Some(S3Url { key: format!("{folder}/"), ..url }));
         }
         Ok(if name.starts_with(['.', '_']) || name.is_empty() { None } else { Some(url) })
     }
@@ -182,7 +183,7 @@ impl UploadSettings {
         serde_json::from_value(Value::Object(fields))
     }
 
-    fn cluster(&self, context: &Context<'_>, data: &Url) -> Result<UploadResult> {
+    fn cluster(&self, context: &Context<'_>, data: &S3Url) -> Result<UploadResult> {
         let path = PathBuf::from(data.to_string());
         let data_set = DataSet::open(&path, self.hints)?;
         let cores = || thread::available_parallelism().map_or(1, std::num::NonZero::get);
@@ -216,14 +217,14 @@ impl UploadSettings {
         };
         let summary = match &self.function {
             None => {
-                let local = Local::new(workers, job.settings.timeout);
-                threads::run(&job, |_, party| Ok(local.join(party)), &mut |_| ())?
+                let group = LocalGroup::new(workers, job.settings.timeout);
+                threads::run(&job, |_, party| Ok(group.join(party)), &mut |_| ())?
             }
             Some(function) => invoke(function, &job)?,
         };
         let out = self.out_of(data)?;
-        let Summary { done, .. } = summary;
-        output::write_centroids(&out, &Endpoint::default(), &job.data, &done.centroids)?;
+        let RunSummary { done, .. } = summary;
+        output::write_centroids(&out, &S3Endpoint::default(), &job.data, &done.centroids)?;
         Ok(UploadResult {
             data: data.to_string(),
             out: out.display().to_string(),
@@ -235,8 +236,8 @@ impl UploadSettings {
     }
 
     /// Returns where the centroids of some data are written.
-    fn out_of(&self, data: &Url) -> Result<PathBuf> {
-        Ok(match Url::of(&self.out)? {
+    fn out_of(&self, data: &S3Url) -> Result<PathBuf> {
+        Ok(match S3Url::of(&self.out)? {
             Some(folder) if folder.is_folder() => {
                 let name = format!("{}.centroids.csv", data.key.trim_end_matches('/'));
                 PathBuf::from(folder.join(&name).to_string())
@@ -247,15 +248,15 @@ impl UploadSettings {
 }
 
 /// Runs a job whose workers are invocations of a function.
-fn invoke(function: &str, job: &Job) -> Result<Summary> {
+fn invoke(function: &str, job: &Job) -> Result<RunSummary> {
     let own = std::env::var("AWS_LAMBDA_FUNCTION_NAME");
     let function = if function == "self" { own.unwrap_or_default() } else { function.to_string() };
     let cloud = Cloud::lambda(&function, None).map_err(Error::Cloud)?;
-    let place = Place::Running(job.engine.clone());
-    let run = workers::run(job, &cloud, &mut |_| (), &mut |again| {
-        eprintln!("worker {}: {}; calling it again", again.party, again.how);
+    let engine = JobEngine::Remote(job.engine.clone());
+    let run = workers::run(job, &cloud, &mut |_| (), &mut |restart| {
+        eprintln!("worker {}: {}; restarting it", restart.party, restart.reason);
     });
-    place.clear(job);
+    engine.clear(job);
     run
 }
 
@@ -374,7 +375,7 @@ mod tests {
     fn results_are_named_after_their_data() {
         let out = |out: &str, data: &str| {
             let settings = settings(&[("K", "2"), ("OUT", out)]).unwrap();
-            let data = Url { bucket: Some("points".into()), key: data.into() };
+            let data = S3Url { bucket: Some("points".into()), key: data.into() };
             settings.out_of(&data).unwrap().display().to_string()
         };
         assert_eq!(out("s3://r/c/", "in/a.npy"), "s3://r/c/in/a.npy.centroids.csv");
