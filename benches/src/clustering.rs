@@ -19,8 +19,8 @@ use catena_engine::Engine;
 use catena_kmeans::data::{DataSet, Hints};
 use catena_kmeans::generate::Recipe;
 use catena_kmeans::init::Init;
-use catena_kmeans::job::{Job, Labels, Summary};
-use catena_kmeans::link::Link;
+use catena_kmeans::job::{Job, Labels, RunSummary};
+use catena_kmeans::link::EngineLink;
 use catena_kmeans::{Settings, threads};
 use tempfile::TempDir;
 
@@ -187,14 +187,14 @@ impl<'a> Clustering<'a> {
         Ok(peers)
     }
 
-    /// Runs ours once. The points are read again, which `Summary::rounds` does not include.
+    /// Runs ours once. The points are read again, which `RunSummary::rounds` does not include.
     pub(crate) fn run(
         &self,
         engine: SocketAddr,
         workers: u32,
         name: String,
         iterations: u64,
-    ) -> anyhow::Result<Summary> {
+    ) -> anyhow::Result<RunSummary> {
         let job = Job {
             name,
             engine: engine.to_string(),
@@ -214,7 +214,7 @@ impl<'a> Clustering<'a> {
             labels: Labels::None,
             sample: false,
         };
-        let summary = threads::run(&job, Link::join, &mut |_| {})?;
+        let summary = threads::run(&job, EngineLink::join, &mut |_| {})?;
         let got = summary.done.iterations;
         anyhow::ensure!(got == iterations, "the centres came to rest after {got} iterations");
         Ok(summary)
@@ -227,14 +227,14 @@ const COORDINATION: &str = "k-means, coordination in an iteration";
 
 /// Returns the milliseconds of each iteration of the slowest worker, and of its coordination. The
 /// round after the last one only assigns points.
-fn iterations(summary: &Summary) -> impl Iterator<Item = (f64, f64)> + '_ {
+fn iterations(summary: &RunSummary) -> impl Iterator<Item = (f64, f64)> + '_ {
     let rounds = summary.rounds.iter().zip(0..ITERATIONS);
     rounds.map(|(round, _)| (round.seconds * 1e3, round.seconds_coordination * 1e3))
 }
 
 impl ClusteringRun {
     #[allow(clippy::cast_precision_loss)] // ten
-    fn of(summary: &Summary) -> ClusteringRun {
+    fn of(summary: &RunSummary) -> ClusteringRun {
         let sum: f64 = iterations(summary).map(|(ms, _)| ms).sum();
         ClusteringRun { ms: sum / ITERATIONS as f64, cost: summary.done.cost, cost_expected: None }
     }

@@ -1,4 +1,4 @@
-//! The command line: flags, and what each command does with the library.
+//! The command line: flags, and the calls of the library for each command.
 
 use std::cell::Cell;
 use std::io::{self, IsTerminal, Write};
@@ -9,12 +9,12 @@ use catena_cloud::Cloud;
 use catena_kmeans::data::{DataSet, Hints};
 use catena_kmeans::generate::Recipe;
 use catena_kmeans::init::Init;
-use catena_kmeans::job::{Event, Job, Labels, Summary, unique_name};
+use catena_kmeans::job::{Job, Labels, RunSummary, WorkerEvent, unique_name};
 use catena_kmeans::kernel::Precision;
-use catena_kmeans::link::{Link, Place};
-use catena_kmeans::output::{self, Out};
-use catena_kmeans::s3::{Endpoint, Url};
-use catena_kmeans::workers::{self, Again};
+use catena_kmeans::link::{EngineLink, JobEngine};
+use catena_kmeans::output::{self, OutputFile};
+use catena_kmeans::s3::{S3Endpoint, S3Url};
+use catena_kmeans::workers::{self, WorkerRestart};
 use catena_kmeans::{Error, Result, Settings, report, threads, upload};
 use clap::{Args, Parser, Subcommand};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
@@ -28,12 +28,13 @@ Examples:
   catena-kmeans generate --points 500000 --dims 100 --clusters 25 --seed 1 --out points.npy
   catena-kmeans upload points.npy s3://bucket/points/
   catena-kmeans run --data s3://bucket/points/ --k 25 --out s3://bucket/results/centroids.csv
-  catena-kmeans run --data s3://bucket/points/ --k 25 --backend lambda:NAME --engine s3://bucket/clusters#CLUSTER
+  catena-kmeans run --data s3://bucket/points/ --k 25 --backend lambda:NAME \\
+      --engine s3://bucket/clusters#CLUSTER
 
-`s3://` takes a build with --features s3. Keys come from CATENA_S3_ACCESS_KEY and CATENA_S3_SECRET_ACCESS_KEY, or from
-where AWS' own tools have them.";
+Files are paths or s3://bucket/key, folders are paths or s3://bucket/prefix/. `s3://` needs a build with --features s3. Credentials come from CATENA_S3_ACCESS_KEY and \
+CATENA_S3_SECRET_ACCESS_KEY, or from where the AWS command line finds them.";
 
-/// k-means over Catena: exact, and the same bits for any number of workers.
+/// k-means on Catena: exact, and the same bits for any number of workers.
 #[derive(Debug, Parser)]
 #[command(name = "catena-kmeans", version, about, after_help = EXAMPLES, args_conflicts_with_subcommands = true)]
 pub(crate) struct Cli {
@@ -45,52 +46,53 @@ pub(crate) struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Cluster points; also what no command does.
+    /// Cluster points (the default command).
     #[command(after_help = EXAMPLES)]
     Run(Box<RunArgs>),
-    /// Make up points in Gaussian clusters.
+    /// Generate points in Gaussian clusters.
     #[command(after_help = EXAMPLES)]
     Generate(GenerateArgs),
-    /// Copy files, or folders of files, into a store.
+    /// Copy files, or folders of files, to a store.
     #[command(after_help = EXAMPLES)]
     Upload(UploadArgs),
 }
 
 #[derive(Debug, Args)]
 struct RunArgs {
-    /// Points: a CSV, .npy, .f32 or .f64 file, gzipped or not, or a folder of such parts, here or in a store [default:
-    /// shipped digits].
+    /// Read the points from a CSV, .npy, .f32 or .f64 file, gzipped or not, or from a folder of
+    /// such files [default: shipped digits].
     #[arg(long, value_name = "PATH|s3://BUCKET/PREFIX")]
     data: Option<PathBuf>,
     #[command(flatten)]
-    store: Endpoint,
+    store: S3Endpoint,
     #[command(flatten)]
     hints: Hints,
     #[command(flatten)]
     settings: Settings,
-    /// Initial centroids: first, random, kmeans++, or a file with one a row.
+    /// Choose initial centroids: the first rows, random rows, k-means++, or the rows of a file.
     #[arg(long, value_name = "first|random|kmeans++|FILE", default_value = "kmeans++")]
     init: InitArg,
-    /// Workers that share the points [default: one per core].
+    /// Divide the points among this many workers [default: one per core].
     #[arg(long, value_name = "N")]
     workers: Option<u32>,
-    /// What workers are: threads, processes, or invocations of a Lambda function.
+    /// Run workers as threads, as processes, or as invocations of a Lambda function.
     #[arg(long, value_name = "threads|processes|lambda:NAME", default_value = "threads")]
-    backend: Backend,
-    /// An emulator of Lambda [default: AWS].
+    backend: WorkerBackend,
+    /// Use this emulator of Lambda [default: AWS].
     #[arg(long, value_name = "URL")]
     lambda_endpoint_url: Option<String>,
-    /// An engine that runs already, by any of its addresses, or a cluster, by addresses of several members or the place
-    /// of its record [default: one of its own, inside this process].
+    /// Use a running engine or cluster, by the address of any member, several addresses with
+    /// commas, or the location of its record [default: an engine inside this process].
     #[arg(long, value_name = "ADDR|s3://BUCKET/PREFIX#CLUSTER")]
     engine: Option<String>,
-    /// Write the centroids here, one a row; as all files, a path or s3://bucket/key.
+    /// Write the centroids to this file, one per row.
     #[arg(long, value_name = "centroids.csv")]
     out: Option<PathBuf>,
-    /// Write the cluster of each point here, one a row; into s3://bucket/prefix/, each worker writes its own part.
+    /// Write the cluster of each point to this file, one per row; in s3://bucket/prefix/, each
+    /// worker writes a part.
     #[arg(long, value_name = "FILE")]
     assignments: Option<PathBuf>,
-    /// Draw cost and time by iteration, and points and centres, here.
+    /// Draw cost and time by round, and points and centres, as SVG to this file.
     #[arg(long, value_name = "report.svg")]
     report: Option<PathBuf>,
     /// Print the result as one JSON object.
@@ -102,36 +104,37 @@ struct RunArgs {
 struct GenerateArgs {
     #[command(flatten)]
     recipe: Recipe,
-    /// Where to, a path or s3://bucket/key; the ending says how: .csv, .npy, .f32 or .f64, with .gz after it if wanted.
+    /// Write the points to this file; its extension (.csv, .npy, .f32, .f64, and .gz after it) sets
+    /// the format.
     #[arg(long, value_name = "FILE")]
     out: PathBuf,
-    /// Split into so many files, numbered before the ending.
+    /// Split the points into this many files, numbered before the extension.
     #[arg(long, value_name = "N", default_value_t = 1)]
     parts: u64,
     #[command(flatten)]
-    store: Endpoint,
+    store: S3Endpoint,
 }
 
 #[derive(Debug, Args)]
 struct UploadArgs {
-    /// Files, or folders of files.
+    /// Copy these files, or the files in these folders.
     #[arg(value_name = "FILE", required = true, num_args = 1..)]
     files: Vec<PathBuf>,
-    /// Where to. With a slash at the end, or several files, each keeps its name.
+    /// Copy them here; they keep their names if this ends with a slash or if there are several.
     #[arg(value_name = "s3://BUCKET/PREFIX/")]
     to: PathBuf,
     #[command(flatten)]
-    store: Endpoint,
+    store: S3Endpoint,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
-enum Backend {
+enum WorkerBackend {
     Threads,
     Processes,
     Lambda(String),
 }
 
-impl FromStr for Backend {
+impl FromStr for WorkerBackend {
     type Err = &'static str;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
@@ -139,12 +142,12 @@ impl FromStr for Backend {
             ("threads", _) => Ok(Self::Threads),
             ("processes", _) => Ok(Self::Processes),
             (_, Some(name)) if !name.is_empty() => Ok(Self::Lambda(name.to_string())),
-            _ => Err("expected threads, processes, or lambda: and the name of a function"),
+            _ => Err("expected threads, processes, or lambda: followed by the name of a function"),
         }
     }
 }
 
-impl Backend {
+impl WorkerBackend {
     fn name(&self) -> &'static str {
         match self {
             Self::Threads => "threads",
@@ -173,7 +176,7 @@ impl FromStr for InitArg {
     }
 }
 
-/// Does what the command line says.
+/// Runs the command line.
 pub(crate) fn main() -> Result<()> {
     let cli = Cli::parse();
     match cli.command {
@@ -199,39 +202,39 @@ fn upload(args: &UploadArgs) -> Result<()> {
 fn run(args: &RunArgs) -> Result<()> {
     for path in [&args.out, &args.assignments, &args.report].into_iter().flatten() {
         let file = if is_folder(path)? { &path.join("labels") } else { path };
-        Out::check(file, &args.store)?;
+        OutputFile::check(file, &args.store)?;
     }
-    if matches!(args.backend, Backend::Lambda(_)) && args.engine.is_none() {
-        let reason =
-            "workers that are invocations meet in an engine that they can reach: say where";
+    if matches!(args.backend, WorkerBackend::Lambda(_)) && args.engine.is_none() {
+        let reason = "workers on Lambda need an engine that they can reach; pass its address";
         return Err(Error::Flag { flag: "--engine", reason });
     }
-    let place = Place::open(args.engine.as_deref())?;
-    let job = job(args, &place)?;
-    if matches!(args.backend, Backend::Lambda(_)) && !job.data.is_shared() {
-        let advice = "catena-kmeans upload copies it into a store";
+    let engine = JobEngine::open(args.engine.as_deref())?;
+    let job = job(args, &engine)?;
+    if matches!(args.backend, WorkerBackend::Lambda(_)) && !job.data.is_shared() {
+        let advice = "copy them to a store with `catena-kmeans upload`";
         let path = job.data.path().to_path_buf();
         return Err(Error::NotShared { path, backend: "lambda", advice });
     }
     let progress = Progress::new(job.data.bytes(), job.settings.iterations);
-    let mut on_event = |event: &Event| progress.note(event);
-    let mut on_again = |again: &Again| {
-        let Again { party, how, log } = again;
-        progress.say(&format!("worker {party}: {how}; starting it again"));
-        log.iter().flat_map(|log| log.lines()).for_each(|line| progress.say(&format!("  {line}")));
+    let mut on_event = |event: &WorkerEvent| progress.note(event);
+    let mut on_restart = |restart: &WorkerRestart| {
+        let WorkerRestart { party, reason, log } = restart;
+        progress.print(&format!("worker {party}: {reason}; restarting it"));
+        let lines = log.iter().flat_map(|log| log.lines());
+        lines.for_each(|line| progress.print(&format!("  {line}")));
     };
     let summary = match &args.backend {
-        Backend::Threads => threads::run(&job, Link::join, &mut on_event),
-        Backend::Processes => {
+        WorkerBackend::Threads => threads::run(&job, EngineLink::join, &mut on_event),
+        WorkerBackend::Processes => {
             let program = std::env::current_exe()
                 .map_err(|cause| Error::Io { path: PathBuf::from("this program"), cause })?;
-            workers::run(&job, &Cloud::processes(program), &mut on_event, &mut on_again)
+            workers::run(&job, &Cloud::processes(program), &mut on_event, &mut on_restart)
         }
-        Backend::Lambda(function) => lambda(args, function)
-            .and_then(|cloud| workers::run(&job, &cloud, &mut on_event, &mut on_again)),
+        WorkerBackend::Lambda(function) => lambda(args, function)
+            .and_then(|cloud| workers::run(&job, &cloud, &mut on_event, &mut on_restart)),
     };
     drop(progress);
-    place.clear(&job);
+    engine.clear(&job);
     finish(args, &job, &summary?)
 }
 
@@ -245,7 +248,7 @@ fn lambda(_: &RunArgs, function: &str) -> Result<Cloud> {
     Err(Error::NotBuilt { what: format!("--backend lambda:{function}"), feature: "lambda" })
 }
 
-fn job(args: &RunArgs, place: &Place) -> Result<Job> {
+fn job(args: &RunArgs, engine: &JobEngine) -> Result<Job> {
     let RunArgs { store, hints, settings, .. } = args;
     let data = match &args.data {
         Some(path) => DataSet::open_at(store, path, *hints)?,
@@ -259,22 +262,22 @@ fn job(args: &RunArgs, place: &Place) -> Result<Job> {
     let workers = args.workers.unwrap_or_else(|| u32::try_from(cores()).unwrap_or(u32::MAX));
     Ok(Job {
         name: unique_name(),
-        engine: place.address(),
+        engine: engine.address(),
         settings: Settings { init, ..settings.clone() },
         workers,
         prepared: false,
         labels: match &args.assignments {
             None => Labels::None,
             Some(path) if is_folder(path)? => Labels::Written(path.clone()),
-            Some(_) => Labels::Told,
+            Some(_) => Labels::Returned,
         },
         sample: args.report.is_some(),
         data,
     })
 }
 
-/// Initial centroids from a file, which is read like data.
-fn centroids(endpoint: &Endpoint, path: &Path, k: usize, dims: usize) -> Result<Init> {
+/// Reads initial centroids from a file, in any format of data.
+fn centroids(endpoint: &S3Endpoint, path: &Path, k: usize, dims: usize) -> Result<Init> {
     let hints = Hints { dims: Some(dims), precision: Some(Precision::F64), ..Hints::default() };
     let file = DataSet::open_at(endpoint, path, hints)?;
     let rows = file.load::<f64>(file.share(0, 1))?;
@@ -291,18 +294,18 @@ fn centroids(endpoint: &Endpoint, path: &Path, k: usize, dims: usize) -> Result<
     Ok(Init::Centroids(rows.values))
 }
 
-/// Whether a path is that of a folder in a store.
+/// Returns whether a path is a folder in a store.
 fn is_folder(path: &Path) -> Result<bool> {
-    Ok(Url::of(path)?.is_some_and(|url| url.is_folder()))
+    Ok(S3Url::of(path)?.is_some_and(|url| url.is_folder()))
 }
 
-fn finish(args: &RunArgs, job: &Job, summary: &Summary) -> Result<()> {
+fn finish(args: &RunArgs, job: &Job, summary: &RunSummary) -> Result<()> {
     let endpoint = &args.store;
     if let Some(path) = &args.out {
         output::write_centroids(path, endpoint, &job.data, &summary.done.centroids)?;
     }
     if let Some(path) = &args.assignments
-        && job.labels == Labels::Told
+        && job.labels == Labels::Returned
     {
         output::write_labels(path, endpoint, &summary.labels)?;
     }
@@ -317,7 +320,7 @@ fn finish(args: &RunArgs, job: &Job, summary: &Summary) -> Result<()> {
         report::write(path, endpoint, &title, job.data.dims(), summary)?;
     }
     let mut out = io::stdout().lock();
-    let result = output::Report::new(job, backend, summary);
+    let result = output::RunReport::new(job, backend, summary);
     let written = if args.json {
         result.write_json(&mut out)
     } else {
@@ -334,10 +337,10 @@ fn finish(args: &RunArgs, job: &Job, summary: &Summary) -> Result<()> {
     Ok(())
 }
 
-/// How bytes are shown.
+/// The template of progress in bytes.
 const BYTES: &str = "{bar:30} {bytes} of {total_bytes}  {bytes_per_sec}";
 
-/// A bar on a terminal, nothing elsewhere.
+/// A progress bar, if standard error is a terminal.
 struct Bar(ProgressBar);
 
 impl Bar {
@@ -361,7 +364,7 @@ fn style(template: &str) -> ProgressStyle {
     ProgressStyle::with_template(template).expect("the template is valid")
 }
 
-/// How far a run is: bytes while points are read, then rounds.
+/// The progress of a run: bytes while points are read, then rounds.
 struct Progress {
     bar: Bar,
     iterations: u64,
@@ -373,18 +376,18 @@ impl Progress {
         Self { bar: Bar::new(BYTES, bytes), iterations, in_rounds: Cell::new(false) }
     }
 
-    fn note(&self, event: &Event) {
+    fn note(&self, event: &WorkerEvent) {
         let bar = &self.bar.0;
         match event {
-            Event::Read(bytes) if !self.in_rounds.get() => bar.inc(*bytes),
-            Event::Round(round) => {
+            WorkerEvent::Read(bytes) if !self.in_rounds.get() => bar.inc(*bytes),
+            WorkerEvent::Round(round) => {
                 let message = format!("cost {:.6e}, {} points moved", round.cost, round.moved);
                 self.note_round(round.round, message);
             }
-            Event::Seen { round, moved } => {
+            WorkerEvent::Seen { round, moved } => {
                 self.note_round(*round, format!("{moved} points moved"));
             }
-            Event::Read(_) | Event::Loaded { .. } => {}
+            WorkerEvent::Read(_) | WorkerEvent::Loaded { .. } => {}
         }
     }
 
@@ -398,9 +401,9 @@ impl Progress {
         bar.set_message(message);
     }
 
-    fn say(&self, line: &str) {
+    fn print(&self, line: &str) {
         self.bar.0.suspend(|| {
-            // A closed terminal is no reason to stop.
+            // The run goes on if the terminal is closed.
             let _ = writeln!(io::stderr(), "catena-kmeans: {line}");
         });
     }

@@ -1,15 +1,19 @@
-//! Coordination: how workers agree, one all-reduce call at a time.
+//! Coordination: workers agree through one all-reduce call per iteration.
 //!
-//! A [`Phase`] names an object and a round of it. Phases before the iterations have an object each, so their results
-//! stay; the iterations take turns on two objects, so that the last two rounds stay, and so do relocations. So the
-//! objects of a job are known before it begins, however long it takes. Hence:
+//! A [`Phase`] names a shared object and a round of it. Each phase before the iterations has its
+//! own object, which keeps its result. The iterations alternate between two objects, so that the
+//! results of the last two rounds are kept; so do relocations. The number of objects therefore does
+//! not depend on the number of iterations, and a driver can create them in advance. This
+//! guarantees:
 //!
-//! 1. A contribution is named by (phase, party): repeating it changes nothing and gets the same result.
-//! 2. A worker that starts again repeats the phases before the iterations, reads the last two rounds, and their
-//!    relocations if there were any, with [`AllReduce::last`], and knows the current centres from these alone.
-//! 3. All parties take the same decisions, because they only decide on reduced values.
+//! 1. A contribution is identified by (phase, party). Repeating it changes nothing and returns the
+//!    same result.
+//! 2. A restarted worker repeats the phases before the iterations and reads the results of the last
+//!    two rounds, and of their relocations, with [`AllReduce::last`]. The current centres follow
+//!    from these alone.
+//! 3. All parties make the same decisions, because they decide on reduced values only.
 //!
-//! [`Local`] is the same within a process, for tests and for those who want no engine.
+//! [`LocalGroup`] does the same within a process, for tests and for jobs without an engine.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -27,10 +31,10 @@ pub enum ReduceOp {
     Max,
 }
 
-/// A step that all workers take together.
+/// A step that all workers take together: the object and the round of one all-reduce call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Phase {
-    /// How many rows each party has, where nobody counted them before.
+    /// Number of rows of each party, if they were not counted before.
     Count,
     /// The largest magnitude of each dimension.
     Range,
@@ -40,15 +44,15 @@ pub enum Phase {
     Init(u64),
     /// Round `n` of assigning points to centres.
     Step(u64),
-    /// What each party offers to the empty clusters of a round, the `n`th that has any: its points farthest from their
-    /// centres.
+    /// The points farthest from their centres that each party offers to the empty clusters of a
+    /// round; `n` counts the rounds that had empty clusters.
     Farthest(u64),
     /// The coordinates of the points that these clusters move to.
     Relocate(u64),
 }
 
 impl Phase {
-    /// The number of the round within its object.
+    /// Returns the number of the round within its object.
     #[must_use]
     pub fn round(self) -> u64 {
         match self {
@@ -57,7 +61,7 @@ impl Phase {
         }
     }
 
-    /// A phase on each of the objects of a job with so many draws of initial centroids.
+    /// Returns one phase for each object of a job with this many draws of initial centroids.
     pub(crate) fn objects(draws: u64) -> impl Iterator<Item = Self> {
         let turns = [Self::Step, Self::Farthest, Self::Relocate];
         let turns = turns.into_iter().flat_map(|phase| [phase(0), phase(1)]);
@@ -67,7 +71,7 @@ impl Phase {
             .chain((0..draws).map(Self::Init))
     }
 
-    /// What people call it.
+    /// Returns the name of the phase for messages.
     pub(crate) fn step_name(self) -> String {
         match self {
             Self::Step(round) => format!("round {round}"),
@@ -75,7 +79,7 @@ impl Phase {
         }
     }
 
-    /// The round of iterations that `round` of this object was.
+    /// Returns the round of the iterations that `round` of this object was.
     pub(crate) fn step_of(self, round: u64) -> u64 {
         match self {
             Self::Step(any) => round * 2 + any % 2,
@@ -84,7 +88,7 @@ impl Phase {
     }
 }
 
-/// The name of the object, below the job's.
+/// The name of the object, below the job's name.
 impl fmt::Display for Phase {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -99,36 +103,36 @@ impl fmt::Display for Phase {
     }
 }
 
-/// One party's way to the others.
+/// One party's connection to the others.
 pub trait AllReduce {
-    /// Contributes `values`, waits for all parties, leaves the reduced values in their place.
+    /// Contributes `values`, waits for all parties, and replaces `values` by the reduced values.
     ///
     /// # Errors
     ///
-    /// [`Error::Behind`] if the others are farther, which they can be if this party is somewhere else as well. Not all
-    /// parties came in time, or the engine is gone.
+    /// [`Error::Behind`] if the round is over, which happens if the same party runs twice. Not all
+    /// parties contributed in time, or the engine is unreachable.
     fn all_reduce(&mut self, phase: Phase, op: ReduceOp, values: &mut Vec<i64>) -> Result<()>;
 
-    /// The last complete round of the object of `phase`.
+    /// Returns the number and the result of the last complete round of the object of `phase`.
     ///
     /// # Errors
     ///
-    /// The engine is gone.
+    /// The engine is unreachable.
     fn last(&mut self, phase: Phase) -> Result<Option<(u64, Vec<i64>)>>;
 }
 
-/// The last two rounds of the iterations that are complete, the later one first.
+/// The results of the last complete round of the iterations, and of the one before it.
 pub(crate) struct LastSteps {
     pub(crate) round: u64,
     pub(crate) totals: Vec<i64>,
     pub(crate) totals_before: Option<Vec<i64>>,
 }
 
-/// Reads how far the others are; `None` before the first round is complete.
+/// Reads the state of the iterations; returns `None` before the first round is complete.
 ///
-/// While the asking party does not contribute, at most the round it had contributed to before can complete. So the
-/// two answers are at most one round apart whatever their order, unless the same party is somewhere else as well and
-/// goes on: then it is asked again.
+/// While the caller does not contribute, only the round that it has contributed to before can
+/// complete. So the two objects are at most one round apart, whatever the order of the reads,
+/// unless the same party runs twice and goes on meanwhile: then they are read again.
 pub(crate) fn last_steps(link: &mut dyn AllReduce) -> Result<Option<LastSteps>> {
     loop {
         let mut found = Vec::new();
@@ -144,74 +148,74 @@ pub(crate) fn last_steps(link: &mut dyn AllReduce) -> Result<Option<LastSteps>> 
                 return Ok(Some(LastSteps { round, totals, totals_before: Some(totals_before) }));
             }
             (None, 0) => return Ok(Some(LastSteps { round, totals, totals_before: None })),
-            // Rounds take turns on two objects, so one was read before, and one after others.
+            // A round completed between the two reads.
             _ => {}
         }
     }
 }
 
-/// A meeting place within this process.
+/// The parties of a job within this process.
 #[derive(Debug, Clone)]
-pub struct Local {
-    meeting: Arc<Meeting>,
+pub struct LocalGroup {
+    state: Arc<GroupState>,
     parties: u32,
     timeout: Duration,
 }
 
 #[derive(Debug, Default)]
-struct Meeting {
-    objects: Mutex<HashMap<String, Object>>,
+struct GroupState {
+    objects: Mutex<HashMap<String, LocalReduction>>,
     changed: Condvar,
 }
 
 #[derive(Debug, Default)]
-struct Object {
+struct LocalReduction {
     round: u64,
     contributions: HashMap<u32, Vec<i64>>,
     last: Option<(u64, Vec<i64>)>,
 }
 
-impl Local {
-    /// A place for `parties`, who wait for each other at most `timeout`.
+impl LocalGroup {
+    /// Creates a group of `parties`, which wait for each other for at most `timeout`.
     #[must_use]
     pub fn new(parties: u32, timeout: Duration) -> Self {
-        Self { meeting: Arc::default(), parties, timeout }
+        Self { state: Arc::default(), parties, timeout }
     }
 
-    /// The way in for one party.
+    /// Returns the connection of one party.
     #[must_use]
     pub fn join(&self, party: u32) -> LocalLink {
-        LocalLink { local: self.clone(), party }
+        LocalLink { group: self.clone(), party }
     }
 
-    fn objects(&self) -> MutexGuard<'_, HashMap<String, Object>> {
-        // A party that panicked leaves whole contributions behind.
-        self.meeting.objects.lock().unwrap_or_else(PoisonError::into_inner)
+    fn objects(&self) -> MutexGuard<'_, HashMap<String, LocalReduction>> {
+        // A party that panics leaves no half contribution.
+        self.state.objects.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// One party's way to a [`Local`] meeting.
+/// One party's connection to a [`LocalGroup`].
 #[derive(Debug)]
 pub struct LocalLink {
-    local: Local,
+    group: LocalGroup,
     party: u32,
 }
 
 impl AllReduce for LocalLink {
     fn all_reduce(&mut self, phase: Phase, op: ReduceOp, values: &mut Vec<i64>) -> Result<()> {
-        let (name, round, local) = (phase.to_string(), phase.round(), &self.local);
-        let until = Instant::now() + local.timeout;
-        let mut objects = local.objects();
+        let (name, round, group) = (phase.to_string(), phase.round(), &self.group);
+        let until = Instant::now() + group.timeout;
+        let mut objects = group.objects();
         let object = objects.entry(name.clone()).or_default();
         if object.round == round {
             object.contributions.entry(self.party).or_insert_with(|| values.clone());
-            if object.contributions.len() == local.parties as usize {
+            if object.contributions.len() == group.parties as usize {
                 object.complete(op);
-                local.meeting.changed.notify_all();
+                group.state.changed.notify_all();
             }
         }
         loop {
-            let object = objects.get(&name).expect("objects stay");
+            let object = objects.get(&name).expect("objects are not removed");
             match &object.last {
                 Some((last, result)) if *last == round => {
                     values.clone_from(result);
@@ -225,26 +229,26 @@ impl AllReduce for LocalLink {
             let left = until.saturating_duration_since(Instant::now());
             if left.is_zero() {
                 let missing =
-                    (0..local.parties).filter(|party| !object.contributions.contains_key(party));
+                    (0..group.parties).filter(|party| !object.contributions.contains_key(party));
                 let missing = missing.map(|party| party.to_string()).collect::<Vec<_>>().join(", ");
                 return Err(Error::Missing {
                     object: name,
                     round,
-                    timeout: local.timeout,
+                    timeout: group.timeout,
                     missing,
                 });
             }
-            let waited = local.meeting.changed.wait_timeout(objects, left);
+            let waited = group.state.changed.wait_timeout(objects, left);
             objects = waited.unwrap_or_else(PoisonError::into_inner).0;
         }
     }
 
     fn last(&mut self, phase: Phase) -> Result<Option<(u64, Vec<i64>)>> {
-        Ok(self.local.objects().get(&phase.to_string()).and_then(|object| object.last.clone()))
+        Ok(self.group.objects().get(&phase.to_string()).and_then(|object| object.last.clone()))
     }
 }
 
-impl Object {
+impl LocalReduction {
     fn complete(&mut self, op: ReduceOp) {
         let combine: fn(i64, i64) -> i64 = match op {
             ReduceOp::Sum => i64::wrapping_add,
@@ -252,7 +256,11 @@ impl Object {
         };
         let result =
             self.contributions.drain().map(|(_, values)| values).reduce(|mut total, values| {
-                assert_eq!(total.len(), values.len(), "all parties contribute as many values");
+                assert_eq!(
+                    total.len(),
+                    values.len(),
+                    "all parties contribute the same number of values"
+                );
                 total
                     .iter_mut()
                     .zip(values)

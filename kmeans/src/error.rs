@@ -1,4 +1,4 @@
-//! Everything that can go wrong, each with what to do about it, in one line.
+//! All errors, in one line each, with what to do about them.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -9,7 +9,7 @@ use crate::kernel::Precision;
 /// The result of this crate's functions.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
-/// Why a run could not be done.
+/// Why a run failed.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
@@ -18,104 +18,104 @@ pub enum Error {
     Io {
         /// The file.
         path: PathBuf,
-        /// What the system said.
+        /// The error of the system.
         cause: io::Error,
     },
-    /// A folder holds nothing to read.
-    #[error("{}: the folder holds no data files; names that begin with '.' or '_' are skipped", path.display())]
+    /// A folder contains no data files.
+    #[error("{}: the folder contains no data files; names that begin with '.' or '_' are skipped", path.display())]
     EmptyFolder {
         /// The folder.
         path: PathBuf,
     },
-    /// A path begins as an URL does and is none.
+    /// A path begins with `s3://` but is not a URL.
     #[error("{}: expected s3://bucket/key", path.display())]
     Url {
         /// The path.
         path: PathBuf,
     },
-    /// Something takes a feature that this program was built without.
+    /// A feature is needed that this program was built without.
     #[error(
-        "{what} takes a program built with the feature {feature}: \
+        "{what} needs a program built with the feature {feature}: \
          cargo build --release -p catena-kmeans --features {feature}"
     )]
     NotBuilt {
-        /// What was asked for.
+        /// What needs the feature.
         what: String,
-        /// What it takes.
+        /// The feature.
         feature: &'static str,
     },
-    /// A store's settings contradict each other, or one is missing.
+    /// Settings of a store contradict each other, or one is missing.
     #[error(transparent)]
     Settings(catena_location::SettingsError),
-    /// A store did not do what it was asked to.
+    /// A request to a store failed.
     #[error("{}: cannot {action} it: {reason}", path.display())]
     Store {
-        /// What was tried.
+        /// The action.
         action: &'static str,
-        /// With which object or folder.
+        /// The object or folder.
         path: PathBuf,
-        /// What the store or the network said.
+        /// The error of the store or the network.
         reason: String,
     },
-    /// Nothing in a store begins with this.
-    #[error("{}: no object and no folder of data; names that begin with '.' or '_' are skipped", path.display())]
+    /// There is no such object or folder in a store.
+    #[error("{}: no such object, and no data files below it; names that begin with '.' or '_' are skipped", path.display())]
     NoObjects {
-        /// Where was looked.
+        /// The URL.
         path: PathBuf,
     },
-    /// A folder was named where something is to be written.
+    /// A folder was given as the name of an output file.
     #[error("{}: expected the name of an object, got a folder", path.display())]
     FolderTarget {
         /// The folder.
         path: PathBuf,
     },
-    /// An object is another one than was looked at first.
-    #[error("{}: it was replaced while it was read; start again", path.display())]
+    /// An object is another version than the one inspected first.
+    #[error("{}: the object was replaced while it was read; start again", path.display())]
     Changed {
         /// The object.
         path: PathBuf,
     },
-    /// There are no points at all.
+    /// A data set is empty.
     #[error("{}: no points; a data set needs at least one row", path.display())]
     NoPoints {
         /// The data set.
         path: PathBuf,
     },
-    /// The name of a file does not tell what is in it.
-    #[error("{}: cannot tell the format from the name; say --format csv, npy, f32 or f64", path.display())]
+    /// The name of a file does not determine its format.
+    #[error("{}: cannot tell the format from the name; pass --format csv, npy, f32 or f64", path.display())]
     UnknownFormat {
         /// The file.
         path: PathBuf,
     },
-    /// Packed files do not say how long a row is.
-    #[error("{}: packed numbers carry no shape; say --dims N", path.display())]
+    /// Packed files do not contain the length of a row.
+    #[error("{}: packed files do not contain their shape; pass --dims N", path.display())]
     DimsNeeded {
         /// The file.
         path: PathBuf,
     },
-    /// A row of a data file is not what it should be.
-    #[error("{}: row {row}{}: {reason}", path.display(), Line(*.line))]
+    /// A row of a data file is malformed.
+    #[error("{}: row {row}{}: {reason}", path.display(), LineSuffix(*.line))]
     Row {
         /// The file.
         path: PathBuf,
-        /// Counted from 1, without a header.
+        /// Number of the row, from 1, without a header.
         row: u64,
-        /// Where a text file has it, counted from 1.
+        /// Number of the line in a text file, from 1.
         line: Option<u64>,
         /// What is wrong.
         reason: RowError,
     },
-    /// A line is not what it should be, in a file whose rows were not counted.
+    /// A line is malformed, in a file whose rows were not counted.
     #[error("{}: the line at byte {byte}: {reason}", path.display())]
     Line {
         /// The file.
         path: PathBuf,
-        /// Where the line begins, of the contents if the file is compressed.
+        /// Where the line begins, in the uncompressed contents.
         byte: u64,
         /// What is wrong.
         reason: RowError,
     },
-    /// A file is not what its format asks for.
+    /// A file is malformed.
     #[error("{}: {reason}", path.display())]
     Format {
         /// The file.
@@ -123,22 +123,22 @@ pub enum Error {
         /// What is wrong, and what to do.
         reason: FormatError,
     },
-    /// A part has rows of another length than the first.
-    #[error("{}: rows of {got} numbers, but the first part has {expected}; all parts of a data set have the same", path.display())]
+    /// The rows of a part have another length than those of the first part.
+    #[error("{}: rows of {got} numbers, but the first part has {expected}; all parts of a data set must have the same length", path.display())]
     PartDims {
         /// The part.
         path: PathBuf,
-        /// Of the first part.
+        /// Length in the first part.
         expected: usize,
-        /// Of this one.
+        /// Length in this part.
         got: usize,
     },
-    /// A part ended early: it changed after it was counted.
+    /// A part ended early, because it changed after it was counted.
     #[error("{}: ends before row {row}; did it change while it was read?", path.display())]
     Shrunk {
         /// The part.
         path: PathBuf,
-        /// The first row that is missing, counted from 1.
+        /// Number of the first missing row, from 1.
         row: u64,
     },
     /// More clusters than points.
@@ -146,34 +146,37 @@ pub enum Error {
         "--k {k} asks for more clusters than there are points ({points}); choose a --k of at most {points}"
     )]
     TooManyClusters {
-        /// Asked for.
+        /// The requested number of clusters.
         k: usize,
-        /// What there is.
+        /// The number of points.
         points: u64,
     },
     /// The file of initial centroids does not fit the data.
-    #[error("{}: {rows} centroids of {dims} numbers, but --k {k} over points of {expected} numbers was asked for", path.display())]
+    #[error(
+        "{}: {rows} centroids of {dims} numbers; expected {k} (--k) of {expected} numbers, as in the data",
+        path.display()
+    )]
     InitShape {
         /// The file.
         path: PathBuf,
-        /// Its rows.
+        /// Number of centroids in it.
         rows: usize,
-        /// Its columns.
+        /// Length of its rows.
         dims: usize,
-        /// Clusters asked for.
+        /// Number of clusters.
         k: usize,
-        /// Columns of the data.
+        /// Length of the rows of the data.
         expected: usize,
     },
-    /// Scores of such values would overflow.
-    #[error("values up to {max:e} are too large for {precision} distances; rescale the data{}", if *precision == Precision::F32 { " or say --precision f64" } else { "" })]
+    /// Scores would overflow.
+    #[error("values up to {max:e} are too large for {precision} distances; rescale the data{}", if *precision == Precision::F32 { " or pass --precision f64" } else { "" })]
     TooLarge {
         /// The largest magnitude.
         max: f64,
-        /// What distances are computed in.
+        /// The precision of distances.
         precision: Precision,
     },
-    /// A flag makes no sense.
+    /// A flag has an invalid value.
     #[error("{flag}: {reason}")]
     Flag {
         /// The flag.
@@ -181,83 +184,83 @@ pub enum Error {
         /// What is wrong, and what to do.
         reason: &'static str,
     },
-    /// An engine of its own did not start.
+    /// The engine inside this process does not start.
     #[error("cannot start an engine: {0}")]
     Start(catena_engine::StartError),
-    /// The engine could not be reached, or did not do what it was asked to.
+    /// The engine is unreachable, or refused a request.
     #[error("engine {address}: {cause}")]
     Engine {
-        /// Its first address.
+        /// The address that was given.
         address: String,
-        /// What the client said.
+        /// The error of the client.
         cause: Box<catena_client::Error>,
     },
-    /// Somebody else uses the same name.
-    #[error("{object} holds something else than this run's totals; is it used by another program?")]
+    /// A shared object of this name is used by another program.
+    #[error("{object} does not contain this run's totals; another program may use the same name")]
     Foreign {
         /// The reduction.
         object: String,
     },
-    /// Not all parties came to a round in time.
+    /// Not all workers contributed to a round in time.
     #[error(
-        "{object} round {round}: not all parties contributed within {timeout:?}; missing: {missing}"
+        "{object} round {round}: not all workers contributed within {timeout:?}; missing: {missing}"
     )]
     Missing {
         /// The reduction.
         object: String,
         /// Its round.
         round: u64,
-        /// How long was waited.
+        /// The timeout.
         timeout: Duration,
-        /// Who did not come.
+        /// The missing workers.
         missing: String,
     },
-    /// The others are farther: this worker is, or was, somewhere else as well.
+    /// The other workers are ahead, because this worker runs twice.
     #[error("{object}: round {round} is over")]
     Behind {
         /// The reduction.
         object: String,
-        /// The round that was contributed to.
+        /// The round of the contribution.
         round: u64,
     },
-    /// A shared object that whoever drives the job had made is gone.
-    #[error("{object} is not there any more: the job is over, or its engine was started anew")]
+    /// A shared object that the driver had created no longer exists.
+    #[error("{object} no longer exists: the job is over, or its engine was restarted")]
     Over {
         /// The object.
         object: String,
     },
-    /// The time that a worker may run is nearly over.
-    #[error("its time is nearly over, at {at}")]
+    /// The time limit of a worker is near.
+    #[error("the worker's time is nearly over, at {at}; call it again")]
     OutOfTime {
-        /// How far it came.
+        /// The step that it has reached.
         at: String,
     },
-    /// A worker died more often than it is started again.
-    #[error("worker {party} {how}, and was started {starts} times; giving up{}", Log(log))]
+    /// A worker died too often.
+    #[error("worker {party}: {reason}; gave up after {attempts} attempts{}", LogSuffix(log))]
     WorkerDied {
-        /// Which.
+        /// Number of the worker.
         party: u32,
-        /// How it ended, as the place words it where it ran.
-        how: String,
-        /// How often it was started.
-        starts: u32,
-        /// The end of its log, if it came with the answer.
+        /// How its last attempt ended.
+        reason: String,
+        /// Number of attempts.
+        attempts: u32,
+        /// The end of the last attempt's log, if it is known.
         log: Option<String>,
     },
-    /// A worker could not be called.
+    /// A worker cannot be called.
     #[error(transparent)]
     Cloud(catena_cloud::Error),
-    /// Workers elsewhere cannot come to what is here.
-    #[error("{}: workers of --backend {backend} cannot read it; {advice}", path.display())]
+    /// Workers on other machines cannot read local data.
+    #[error("{}: workers of --backend {backend} cannot read local files; {advice}", path.display())]
     NotShared {
-        /// What is here.
+        /// The data.
         path: PathBuf,
-        /// Where workers are.
+        /// The back end of the workers.
         backend: &'static str,
         /// What to do.
         advice: &'static str,
     },
-    /// A worker reported why it cannot go on.
+    /// A worker failed.
     #[error("{message}")]
     Worker {
         /// The worker's own error.
@@ -266,7 +269,8 @@ pub enum Error {
 }
 
 impl Error {
-    /// What the system said about a file; or what went wrong, where that came disguised as the system's.
+    /// Returns a converter of errors about a file. An error of this crate inside an [`io::Error`]
+    /// is taken out.
     pub(crate) fn io(path: &Path) -> impl FnOnce(io::Error) -> Self {
         move |cause| match cause.downcast::<Self>() {
             Ok(error) => error,
@@ -274,11 +278,11 @@ impl Error {
         }
     }
 
-    /// Whether the same worker, started again, might come further.
+    /// Returns whether another attempt of the same worker might succeed.
     pub(crate) fn is_passing(&self) -> bool {
         match self {
             Self::OutOfTime { .. } | Self::Behind { .. } => true,
-            // Out of reach, overloaded, or without memory of us: an engine may come back.
+            // An engine that is unreachable, overloaded or restarted may be back later.
             Self::Engine { cause, .. } => {
                 let later = cause.retry() == catena_client::Retry::Later;
                 matches!(**cause, catena_client::Error::NoRecord { .. } if later)
@@ -300,82 +304,82 @@ impl Error {
     }
 }
 
-/// What can be wrong with one row.
+/// What is wrong with a row.
 #[derive(Debug, thiserror::Error, PartialEq)]
 #[non_exhaustive]
 pub enum RowError {
     /// Too many or too few numbers.
     #[error("{got} numbers, expected {expected} as in the first row")]
     Ragged {
-        /// As in the first row.
+        /// Length of the first row.
         expected: usize,
-        /// In this one.
+        /// Length of this row.
         got: usize,
     },
     /// Not a number.
     #[error("column {column}: {text:?} is not a number")]
     NotANumber {
-        /// Counted from 1.
+        /// Number of the column, from 1.
         column: usize,
-        /// What is there, cut short.
+        /// The field, truncated.
         text: String,
     },
-    /// NaN or an infinity, in the file or after rounding to f32.
-    #[error("column {column}: {value} has no place in a distance; clean the data first")]
+    /// NaN or infinity, in the file or after rounding to f32.
+    #[error("column {column}: {value} is not a finite number; clean the data first")]
     NotFinite {
-        /// Counted from 1.
+        /// Number of the column, from 1.
         column: usize,
-        /// What is there.
+        /// The number.
         value: f64,
     },
 }
 
-/// What can be wrong with one file.
+/// What is wrong with a file.
 #[derive(Debug, thiserror::Error, PartialEq)]
 #[non_exhaustive]
 pub enum FormatError {
-    /// No `.npy` magic, or a header that makes no sense.
+    /// No `.npy` magic, or a malformed header.
     #[error("not a valid .npy file: {0}")]
     Npy(&'static str),
-    /// An element type that is not read.
+    /// An unsupported element type.
     #[error(
-        "element type {0} is not read; save it with numpy as '<f4', '<f8' or a little-endian integer"
+        "element type {0} is not supported; save it with numpy as '<f4', '<f8' or a little-endian integer"
     )]
     ElementType(String),
     /// Column-major order.
     #[error("the array is in Fortran order; save numpy.ascontiguousarray(array)")]
     FortranOrder,
-    /// Not two-dimensional.
+    /// Not one or two dimensions.
     #[error("the array has {0} dimensions; reshape it to (points, dims)")]
     Shape(usize),
-    /// The size is no multiple of a row.
+    /// The size is not a multiple of a row.
     #[error(
         "{bytes} bytes are not a whole number of rows of {row_bytes} bytes; check --dims and --format"
     )]
     Size {
-        /// Of the file.
+        /// Bytes of the file.
         bytes: u64,
-        /// Of a row.
+        /// Bytes of a row.
         row_bytes: u64,
     },
-    /// A row of no numbers.
+    /// Rows without numbers.
     #[error("rows have no columns")]
     NoColumns,
 }
 
-/// Prints the line of a text file, if there is one.
-struct Line(Option<u64>);
+/// Prints the number of a line, if there is one.
+struct LineSuffix(Option<u64>);
 
-impl std::fmt::Display for Line {
+impl std::fmt::Display for LineSuffix {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         self.0.map_or(Ok(()), |line| write!(f, " (line {line})"))
     }
 }
 
-/// Prints the end of a log below what it explains, if there is one.
-struct Log<'a>(&'a Option<String>);
+/// Prints the end of a log, if there is one.
+struct LogSuffix<'a>(&'a Option<String>);
 
-impl std::fmt::Display for Log<'_> {
+impl std::fmt::Display for LogSuffix<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let Some(log) = self.0 else { return Ok(()) };
         f.write_str("; the end of its log:")?;

@@ -1,161 +1,160 @@
-//! An upload as the beginning of a job: S3 tells a function of new objects, itself or through EventBridge, and it
-//! clusters the points in them.
+//! Uploads as jobs: a function that is notified of new objects, by S3 itself or through
+//! EventBridge, clusters the points in them.
 //!
-//! What is to be done is said by the function's environment, see [`UploadSettings`]. An object is a data set of its own; one
-//! that is called `_SUCCESS` says that the folder it is in is complete, and that is the data set then. Other names that
-//! begin with `.` or `_` are no data, nor is anything below where results are written.
+//! The function's environment holds the settings, see [`UploadSettings`]. An object is a data set;
+//! an object named `_SUCCESS` says that the folder it is in is complete, and then the folder is the
+//! data set. Other names that begin with `.` or `_` are not data, nor is anything below the folder
+//! of the results.
 
 use std::path::PathBuf;
 use std::thread;
 
-use catena_cloud::{Context, Failure};
+use aws_lambda_events::event::s3::{S3Bucket, S3Event, S3Object};
+use catena_cloud::{Cloud, Context, Failure};
+use percent_encoding::percent_decode_str;
+use serde::de::Error as _;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use crate::coordination::Local;
+use crate::coordination::LocalGroup;
 use crate::data::{DataSet, Hints};
 use crate::error::{Error, Result};
-use crate::job::{Job, Labels, Summary};
+use crate::job::{Job, Labels, RunSummary};
+use crate::link::JobEngine;
 use crate::output;
-use crate::s3::{Endpoint, Url};
+use crate::s3::{S3Endpoint, S3Url};
 use crate::settings::Settings;
-use crate::{threads, worker};
+use crate::{threads, worker, workers};
 
-/// What the names of the variables begin with.
+/// The prefix of the variables.
 const PREFIX: &str = "CATENA_KMEANS_";
 
-/// Marks a folder that is complete.
+/// The name of the object that marks a complete folder.
 const COMPLETE: &str = "_SUCCESS";
 
-/// What the environment says: each is a variable, `CATENA_KMEANS_` and the name in capitals, as `CATENA_KMEANS_K=25`.
+/// The settings in the environment. Each is a variable, `CATENA_KMEANS_` and the name in capitals,
+/// such as `CATENA_KMEANS_K=25`.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct UploadSettings {
     /// How the points are clustered.
     #[serde(flatten)]
     pub settings: Settings,
-    /// How the data is to be read.
+    /// How the data is read.
     #[serde(flatten)]
     pub hints: Hints,
-    /// Where the centroids go: an object, or a folder in which they are called as their data is, with
-    /// `.centroids.csv` after it.
+    /// Where the centroids are written: an object, or a folder, in which their name is that of
+    /// their data with `.centroids.csv` appended.
     pub out: PathBuf,
-    /// How many share the points; unless told otherwise, one per core if they are threads.
+    /// Number of workers. Required with `function`; otherwise one thread per core by default.
     #[serde(default)]
     pub workers: Option<u32>,
-    /// The function that workers are invocations of; `self` for the one that is told of the upload. Without it, they
-    /// are threads of that, which need no engine.
+    /// The function that workers are invocations of; `self` for the function that is notified.
+    /// Without it, workers are threads of the notified function and need no engine.
     #[serde(default)]
     pub function: Option<String>,
-    /// The engine that workers meet in, if they are invocations.
+    /// The engine through which invocations work together. Required with `function`.
     #[serde(default)]
     pub engine: Option<String>,
 }
 
-/// What became of one upload.
+/// The result for one upload.
 #[derive(Debug, PartialEq, Serialize)]
-pub struct Clustered {
+pub struct UploadResult {
     /// The data set.
     pub data: String,
-    /// Where its centroids are.
+    /// Where its centroids were written.
     pub out: String,
-    /// Of it.
+    /// Number of points.
     pub points: u64,
-    /// Until the centres were at rest, or the iterations ran out.
+    /// Number of updates of the centroids.
     pub iterations: u64,
-    /// Whether they were at rest.
+    /// Whether the centroids came to rest before the iterations ran out.
     pub converged: bool,
     /// Sum of squared distances.
     pub cost: f64,
 }
 
-/// An object that was made.
+/// An object that was created.
 #[derive(Debug)]
-struct Upload {
+struct UploadedObject {
     bucket: String,
     key: String,
 }
 
-/// What S3 tells a function itself.
+/// An event of S3 through EventBridge. Its detail has the fields of a direct event that are used
+/// here. The general type of `aws_lambda_events` would add `serde_with` to the function's program.
 #[derive(Deserialize)]
-struct Notification {
-    #[serde(rename = "Records")]
-    records: Vec<Record>,
+#[serde(rename_all = "kebab-case")]
+struct BridgedEvent {
+    detail_type: String,
+    detail: BridgedDetail,
 }
 
 #[derive(Deserialize)]
-struct Record {
-    #[serde(rename = "eventName")]
-    event: String,
-    s3: Entity,
+struct BridgedDetail {
+    bucket: S3Bucket,
+    object: S3Object,
 }
 
-/// What S3 tells by way of EventBridge.
-#[derive(Deserialize)]
-struct Bridged {
-    #[serde(rename = "detail-type")]
-    kind: String,
-    detail: Entity,
-}
-
-#[derive(Deserialize)]
-struct Entity {
-    bucket: Bucket,
-    object: Key,
-}
-
-#[derive(Deserialize)]
-struct Bucket {
-    name: String,
-}
-
-#[derive(Deserialize)]
-struct Key {
-    key: String,
-}
-
-/// Whether it is S3 that tells of something.
+/// Returns whether an event comes from S3.
 pub(crate) fn is_event(event: &Value) -> bool {
     event.get("Records").is_some() || event["source"] == "aws.s3"
 }
 
-/// The objects that were made.
-fn uploads(event: Value) -> serde_json::Result<Vec<Upload>> {
+/// Returns the objects that were created.
+fn uploads(event: Value) -> serde_json::Result<Vec<UploadedObject>> {
     if event.get("Records").is_none() {
-        let Bridged { kind, detail: Entity { bucket, object } } = serde_json::from_value(event)?;
-        // Here keys are as they are.
-        let upload = Upload { bucket: bucket.name, key: object.key };
-        return Ok(Vec::from_iter((kind == "Object Created").then_some(upload)));
+        let BridgedEvent { detail_type, detail } = serde_json::from_value(event)?;
+        if detail_type != "Object Created" {
+            return Ok(Vec::new());
+        }
+        // EventBridge does not encode keys.
+        return Ok(vec![UploadedObject::new(detail.bucket, detail.object, |key| key)?]);
     }
-    let Notification { records } = serde_json::from_value(event)?;
-    let created = records.into_iter().filter(|record| record.event.starts_with("ObjectCreated:"));
-    Ok(created
-        .map(|Record { s3: Entity { bucket, object }, .. }| Upload {
-            bucket: bucket.name,
-            key: decode(&object.key),
-        })
-        .collect())
+    let S3Event { records, .. } = serde_json::from_value(event)?;
+    let is_created = |name: &Option<String>| {
+        name.as_ref().is_some_and(|name| name.starts_with("ObjectCreated:"))
+    };
+    let created = records.into_iter().filter(|record| is_created(&record.event_name));
+    created.map(|record| UploadedObject::new(record.s3.bucket, record.s3.object, decoded)).collect()
 }
 
-/// Does what the environment says with what was uploaded.
-pub(crate) fn run(context: &Context<'_>, event: Value) -> Result<Vec<Clustered>, Failure> {
+/// Decodes a key of a direct event, which is encoded as in a query string.
+fn decoded(key: String) -> String {
+    percent_decode_str(&key.replace('+', " ")).decode_utf8_lossy().into_owned()
+}
+
+/// Clusters all uploads of an event, as the environment says.
+pub(crate) fn run(context: &Context<'_>, event: Value) -> Result<Vec<UploadResult>, Failure> {
     let settings = UploadSettings::from_vars(std::env::vars()).map_err(|error| {
-        Failure::Final(format!("the variables {PREFIX}... cannot be understood: {error}"))
+        Failure::Final(format!("cannot read the variables {PREFIX}...: {error}"))
     })?;
-    let mut done = Vec::new();
+    let mut results = Vec::new();
     for upload in uploads(event)? {
         let Some(data) = upload.data(&settings).map_err(worker::failure)? else { continue };
-        done.push(settings.cluster(context, &data).map_err(worker::failure)?);
+        results.push(settings.cluster(context, &data).map_err(worker::failure)?);
     }
-    Ok(done)
+    Ok(results)
 }
 
-impl Upload {
-    /// The data set that this makes known, if it does.
-    fn data(self, settings: &UploadSettings) -> Result<Option<Url>> {
-        let url = Url { bucket: Some(self.bucket), key: self.key };
-        // A result that is told of must not become the next data.
-        if let Some(out) = Url::of(&settings.out)?
+impl UploadedObject {
+    fn new(
+        bucket: S3Bucket,
+        object: S3Object,
+        decode: impl FnOnce(String) -> String,
+    ) -> serde_json::Result<Self> {
+        let missing = serde_json::Error::missing_field;
+        let bucket = bucket.name.ok_or_else(|| missing("bucket.name"))?;
+        let key = object.key.ok_or_else(|| missing("object.key"))?;
+        Ok(Self { bucket, key: decode(key) })
+    }
+
+    /// Returns the data set that this object completes, if it does.
+    fn data(self, settings: &UploadSettings) -> Result<Option<S3Url>> {
+        let url = S3Url { bucket: Some(self.bucket), key: self.key };
+        // Results must not become data of the next job.
+        if let Some(out) = S3Url::of(&settings.out)?
             && (out.bucket.is_none() || out.bucket == url.bucket)
             && url.key.starts_with(&out.key)
         {
@@ -163,25 +162,10 @@ impl Upload {
         }
         let (folder, name) = url.key.rsplit_once('/').unwrap_or(("", &url.key));
         if name == COMPLETE && !folder.is_empty() {
-            return Ok(Some(Url { key: format!("{folder}/"), ..url }));
+            return Ok(Some(S3Url { key: format!("{folder}/"), ..url }));
         }
         Ok(if name.starts_with(['.', '_']) || name.is_empty() { None } else { Some(url) })
     }
-}
-
-/// Keys come as in a query: a plus is a blank, and a percent sign with two digits a byte.
-fn decode(key: &str) -> String {
-    let mut bytes = Vec::with_capacity(key.len());
-    let mut rest = key.as_bytes();
-    while let [first, after @ ..] = rest {
-        let escaped = after
-            .get(..2)
-            .filter(|_| *first == b'%')
-            .and_then(|digits| u8::from_str_radix(std::str::from_utf8(digits).ok()?, 16).ok());
-        rest = &after[if escaped.is_some() { 2 } else { 0 }..];
-        bytes.push(escaped.unwrap_or(if *first == b'+' { b' ' } else { *first }));
-    }
-    String::from_utf8_lossy(&bytes).into_owned()
 }
 
 impl UploadSettings {
@@ -189,7 +173,7 @@ impl UploadSettings {
         let mut fields = Map::new();
         for (name, value) in vars {
             let Some(name) = name.strip_prefix(PREFIX) else { continue };
-            // A variable that is set to nothing is not set.
+            // An empty variable counts as missing.
             if value.is_empty() {
                 continue;
             }
@@ -199,7 +183,7 @@ impl UploadSettings {
         serde_json::from_value(Value::Object(fields))
     }
 
-    fn cluster(&self, context: &Context<'_>, data: &Url) -> Result<Clustered> {
+    fn cluster(&self, context: &Context<'_>, data: &S3Url) -> Result<UploadResult> {
         let path = PathBuf::from(data.to_string());
         let data_set = DataSet::open(&path, self.hints)?;
         let cores = || thread::available_parallelism().map_or(1, std::num::NonZero::get);
@@ -212,14 +196,14 @@ impl UploadSettings {
             _ => {
                 return Err(Error::Flag {
                     flag: "CATENA_KMEANS_FUNCTION",
-                    reason: "workers that are invocations take an engine to meet in, and a number: \
-                             say all of CATENA_KMEANS_FUNCTION, _ENGINE and _WORKERS, or none of \
-                             the first two",
+                    reason: "workers that are invocations need an engine and a number of workers: \
+                             set all of CATENA_KMEANS_FUNCTION, _ENGINE and _WORKERS, or neither \
+                             _FUNCTION nor _ENGINE",
                 });
             }
         };
         let mut settings = self.settings.clone();
-        // Workers need not give up before this function has to.
+        // Workers may wait as long as this function runs.
         settings.timeout = settings.timeout.max(context.time_left().unwrap_or_default());
         let job = Job {
             name: crate::job::unique_name(),
@@ -233,15 +217,15 @@ impl UploadSettings {
         };
         let summary = match &self.function {
             None => {
-                let local = Local::new(workers, job.settings.timeout);
-                threads::run(&job, |_, party| Ok(local.join(party)), &mut |_| ())?
+                let group = LocalGroup::new(workers, job.settings.timeout);
+                threads::run(&job, |_, party| Ok(group.join(party)), &mut |_| ())?
             }
             Some(function) => invoke(function, &job)?,
         };
         let out = self.out_of(data)?;
-        let Summary { done, .. } = summary;
-        output::write_centroids(&out, &Endpoint::default(), &job.data, &done.centroids)?;
-        Ok(Clustered {
+        let RunSummary { done, .. } = summary;
+        output::write_centroids(&out, &S3Endpoint::default(), &job.data, &done.centroids)?;
+        Ok(UploadResult {
             data: data.to_string(),
             out: out.display().to_string(),
             points: done.counts.iter().map(|count| count.unsigned_abs()).sum(),
@@ -251,9 +235,9 @@ impl UploadSettings {
         })
     }
 
-    /// Where the centroids of some data go.
-    fn out_of(&self, data: &Url) -> Result<PathBuf> {
-        Ok(match Url::of(&self.out)? {
+    /// Returns where the centroids of some data are written.
+    fn out_of(&self, data: &S3Url) -> Result<PathBuf> {
+        Ok(match S3Url::of(&self.out)? {
             Some(folder) if folder.is_folder() => {
                 let name = format!("{}.centroids.csv", data.key.trim_end_matches('/'));
                 PathBuf::from(folder.join(&name).to_string())
@@ -263,24 +247,17 @@ impl UploadSettings {
     }
 }
 
-#[cfg(feature = "lambda")]
-fn invoke(function: &str, job: &Job) -> Result<Summary> {
-    use crate::link::Place;
+/// Runs a job whose workers are invocations of a function.
+fn invoke(function: &str, job: &Job) -> Result<RunSummary> {
     let own = std::env::var("AWS_LAMBDA_FUNCTION_NAME");
     let function = if function == "self" { own.unwrap_or_default() } else { function.to_string() };
-    let cloud = catena_cloud::Cloud::lambda(&function, None).map_err(Error::Cloud)?;
-    let place = Place::Running(job.engine.clone());
-    let run = crate::workers::run(job, &cloud, &mut |_| (), &mut |again| {
-        eprintln!("worker {}: {}; calling it again", again.party, again.how);
+    let cloud = Cloud::lambda(&function, None).map_err(Error::Cloud)?;
+    let engine = JobEngine::Remote(job.engine.clone());
+    let run = workers::run(job, &cloud, &mut |_| (), &mut |restart| {
+        eprintln!("worker {}: {}; restarting it", restart.party, restart.reason);
     });
-    place.clear(job);
+    engine.clear(job);
     run
-}
-
-#[cfg(not(feature = "lambda"))]
-fn invoke(function: &str, _: &Job) -> Result<Summary> {
-    let what = format!("workers that are invocations of {function}");
-    Err(Error::NotBuilt { what, feature: "lambda" })
 }
 
 #[cfg(test)]
@@ -304,19 +281,50 @@ mod tests {
         data.collect()
     }
 
-    fn told(event: &str, key: &str) -> Value {
+    /// A record as S3 sends it, with all fields of event version 2.1.
+    fn direct(event: &str, key: &str) -> Value {
         json!({"Records": [{
-            "eventName": event,
+            "eventVersion": "2.1",
             "eventSource": "aws:s3",
-            "s3": {"bucket": {"name": "points"}, "object": {"key": key, "size": 3}},
+            "awsRegion": "eu-central-1",
+            "eventTime": "2026-11-28T12:00:00.000Z",
+            "eventName": event,
+            "userIdentity": {"principalId": "AIDA"},
+            "requestParameters": {"sourceIPAddress": "192.0.2.1"},
+            "responseElements": {"x-amz-request-id": "1", "x-amz-id-2": "2"},
+            "s3": {
+                "s3SchemaVersion": "1.0",
+                "configurationId": "c",
+                "bucket": {
+                    "name": "points",
+                    "ownerIdentity": {"principalId": "A"},
+                    "arn": "arn:aws:s3:::points",
+                },
+                "object": {"key": key, "size": 3, "eTag": "0", "sequencer": "0"},
+            },
         }]})
     }
 
+    /// An event as EventBridge sends it.
     fn bridged(kind: &str, key: &str) -> Value {
         json!({
+            "version": "0",
+            "id": "1",
             "source": "aws.s3",
             "detail-type": kind,
-            "detail": {"bucket": {"name": "points"}, "object": {"key": key, "size": 3}},
+            "account": "000000000000",
+            "time": "2026-11-28T12:00:00Z",
+            "region": "eu-central-1",
+            "resources": ["arn:aws:s3:::points"],
+            "detail": {
+                "version": "0",
+                "bucket": {"name": "points"},
+                "object": {"key": key, "size": 3, "etag": "0", "sequencer": "0"},
+                "request-id": "1",
+                "requester": "000000000000",
+                "source-ip-address": "192.0.2.1",
+                "reason": "PutObject",
+            },
         })
     }
 
@@ -327,32 +335,36 @@ mod tests {
             ("OUT", "s3://points/results/"),
             ("INIT", "random"),
             ("TOLERANCE", "1e-3"),
+            ("TIMEOUT", "2.5"),
+            ("DIMS", "8"),
             ("FUNCTION", ""),
         ])
         .unwrap();
-        let Settings { k, iterations, tolerance, init, .. } = all.settings;
+        let Settings { k, iterations, tolerance, init, timeout, .. } = all.settings;
         assert_eq!((k, init, tolerance), (25, Init::Random, 1e-3));
-        assert_eq!((iterations, all.function), (300, None));
-        let error = settings(&[("K", "25")]).unwrap_err().to_string();
-        assert!(error.starts_with("missing field `out`"), "{error}");
-        let error = settings(&[("OUT", "/tmp")]).unwrap_err().to_string();
-        assert!(error.starts_with("missing field `k`"), "{error}");
-        let error =
-            settings(&[("K", "25"), ("OUT", "/tmp"), ("KS", "25")]).unwrap_err().to_string();
-        assert!(error.starts_with("unknown field `ks`"), "{error}");
+        assert_eq!((iterations, timeout.as_secs_f64()), (300, 2.5));
+        assert_eq!((all.hints.dims, all.function), (Some(8), None));
+        for (vars, expected) in [
+            (&[("K", "25")][..], "missing field `out`"),
+            (&[("OUT", "/tmp")], "missing field `k`"),
+            (&[("K", "25"), ("OUT", "/tmp"), ("KS", "25")], "unknown field `ks`"),
+        ] {
+            let error = settings(vars).unwrap_err().to_string();
+            assert!(error.starts_with(expected), "{error}");
+        }
     }
 
     #[test]
     fn uploads_are_data_or_not() {
         let settings = settings(&[("K", "2"), ("OUT", "s3://points/results/")]).unwrap();
         let data = |event| data(&settings, event);
-        let put = |key| told("ObjectCreated:Put", key);
+        let put = |key| direct("ObjectCreated:Put", key);
         let created = |key| bridged("Object Created", key);
         assert_eq!(data(put("in/a+b%2Bc.npy")), ["s3://points/in/a b+c.npy"]);
         assert_eq!(data(created("in/a+b%2Bc.npy")), ["s3://points/in/a+b%2Bc.npy"]);
         assert_eq!(data(put("in/%C3%A4%2")), ["s3://points/in/ä%2"]);
         assert_eq!(data(put("in/day1/_SUCCESS")), ["s3://points/in/day1/"]);
-        assert!(data(told("ObjectRemoved:Delete", "in/a.npy")).is_empty());
+        assert!(data(direct("ObjectRemoved:Delete", "in/a.npy")).is_empty());
         assert!(data(bridged("Object Deleted", "in/a.npy")).is_empty());
         for key in ["_SUCCESS", "in/_temporary", "in/.a.csv", "in/", "results/in/a.centroids.csv"] {
             assert!(data(put(key)).is_empty(), "{key}");
@@ -360,10 +372,10 @@ mod tests {
     }
 
     #[test]
-    fn results_are_called_as_their_data() {
+    fn results_are_named_after_their_data() {
         let out = |out: &str, data: &str| {
             let settings = settings(&[("K", "2"), ("OUT", out)]).unwrap();
-            let data = Url { bucket: Some("points".into()), key: data.into() };
+            let data = S3Url { bucket: Some("points".into()), key: data.into() };
             settings.out_of(&data).unwrap().display().to_string()
         };
         assert_eq!(out("s3://r/c/", "in/a.npy"), "s3://r/c/in/a.npy.centroids.csv");

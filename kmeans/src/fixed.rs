@@ -1,16 +1,20 @@
-//! Fixed point: sums that do not depend on who adds what, or when.
+//! Fixed point: sums that do not depend on the order of the summands or on the worker that adds
+//! them.
 //!
-//! Floating-point addition is not associative, so partial sums would depend on how points are split. Here every
-//! summand becomes an integer first, `round(x · 2^s)`; integers add up to the same total in any order, and a point
-//! that changes its cluster can be taken out of a sum exactly. One power of two per dimension is derived from the
-//! largest magnitude that all workers agreed on and from the number of points:
+//! Floating-point addition is not associative, so sums would depend on how points are divided. Here
+//! every summand becomes an integer first, `round(x · 2^s)`. Integers add up to the same total in
+//! any order, and a point that changes its cluster can be subtracted exactly. One power of two per
+//! dimension is derived from the largest magnitude, on which all workers agree, and from the number
+//! of points:
 //!
 //! 1. A quantised summand is below 2^50, and the sum of all of them below 2^62: nothing overflows.
-//! 2. The step is `max|x| · 2^-b` with `b = min(50, 61 − log2 n)` or finer: a mean is off by at most half a step.
-//!    For half a million points that is 10^-13 of the column's largest magnitude, for a billion 10^-10.
-//! 3. Multiplying by the factor is exact, rounding is to nearest, ties to even: the same bits on every machine.
+//! 2. The step is `max|x| · 2^-b` with `b = min(50, 61 − log2 n)` or finer: a mean is off by at
+//!    most half a step. For half a million points that is 10^-13 of the column's largest magnitude,
+//!    for a billion 10^-10.
+//! 3. Multiplying by the factor is exact, and rounding is to nearest, ties to even, so all machines
+//!    have the same bits.
 
-/// Bits of a quantised summand; [`quantise`]'s rounding is exact below 2^51.
+/// Bits of a quantised summand; the rounding of [`quantise`] is exact below 2^51.
 const SUMMAND_BITS: i32 = 50;
 
 /// Bits of a sum over all points.
@@ -21,7 +25,8 @@ const EXPONENT_MAX: i32 = 1000;
 
 const _: () = assert!(SUMMAND_BITS < 51 && SUM_BITS < 63);
 
-/// The power of two that turns magnitudes up to `max` into integers of which `count` can be summed.
+/// Returns the power of two by which magnitudes up to `max` become integers of which `count` can be
+/// summed.
 #[must_use]
 pub fn factor(max: f64, count: u64) -> f64 {
     let count_bits = i32::try_from(u64::BITS - count.leading_zeros()).expect("at most 64 bits");
@@ -30,7 +35,8 @@ pub fn factor(max: f64, count: u64) -> f64 {
     2f64.powi(exponent.clamp(-EXPONENT_MAX, EXPONENT_MAX))
 }
 
-/// The least `e` with `max < 2^e`, for a normal `max`; an upper bound of it for smaller ones.
+/// Returns the least `e` with `max < 2^e` for a normal `max`, and an upper bound of it for smaller
+/// ones.
 fn magnitude_bits(max: f64) -> i32 {
     const FRACTION_BITS: u32 = 52;
     const BIAS: i32 = 1022;
@@ -38,10 +44,10 @@ fn magnitude_bits(max: f64) -> i32 {
     i32::try_from(exponent).expect("eleven bits") - BIAS
 }
 
-/// `round(value · factor)`, where the product is below 2^51 in magnitude.
+/// Returns `round(value · factor)`; the magnitude of the product must be below 2^51.
 ///
-/// Adding 1.5·2^52 leaves no fraction bits: the hardware rounds, and the integer is the difference of the bits.
-/// Unlike a conversion instruction this is plain adds, which every vector unit has.
+/// After adding 1.5·2^52 there are no fraction bits: the hardware rounds, and the integer is the
+/// difference of the bits. Unlike a conversion instruction, every vector unit can add.
 #[inline(always)]
 #[must_use]
 pub fn quantise(value: f64, factor: f64) -> i64 {
@@ -49,16 +55,18 @@ pub fn quantise(value: f64, factor: f64) -> i64 {
     (value * factor + MAGIC).to_bits().wrapping_sub(MAGIC.to_bits()).cast_signed()
 }
 
-/// The mean of `count` summands whose quantised sum is `sum`.
+/// Returns the mean of `count` summands whose quantised sum is `sum`.
 #[must_use]
 pub fn mean(sum: i64, count: i64, factor: f64) -> f64 {
     sum as f64 / count as f64 / factor
 }
 
-/// `value`, rounded to a multiple of a power of two between `width / 1024` and `width / 512`.
+/// Returns `value`, rounded to a multiple of a power of two between `width / 1024` and `width /
+/// 512`.
 ///
-/// An offset near the mean serves as well as the mean itself; a short one keeps differences exact where the data has
-/// few digits, such as small integers, so that points halfway between two centres stay exactly halfway.
+/// An origin near the mean serves as well as the mean. One with few digits keeps differences exact
+/// if the data has few digits, such as small integers, so that points halfway between two centres
+/// stay exactly halfway.
 #[must_use]
 pub fn round_to_width(value: f64, width: f64) -> f64 {
     const WIDTH_BITS: i32 = 10;
@@ -70,21 +78,22 @@ pub fn round_to_width(value: f64, width: f64) -> f64 {
     (value / step).round_ties_even() * step
 }
 
-/// Integers in the order of the floats they stand for, so that their maximum is the floats'.
+/// Converts a float to an integer; the integers have the order of the floats, so that they have the
+/// same maximum.
 #[must_use]
 pub fn to_ordered(value: f64) -> i64 {
     let bits = value.to_bits().cast_signed();
     if bits < 0 { bits ^ i64::MAX } else { bits }
 }
 
-/// The inverse of [`to_ordered`].
+/// Converts an integer of [`to_ordered`] back.
 #[must_use]
 pub fn from_ordered(ordered: i64) -> f64 {
     let bits = if ordered < 0 { ordered ^ i64::MAX } else { ordered };
     f64::from_bits(bits.cast_unsigned())
 }
 
-/// What a quantised sum stands for.
+/// Converts a quantised sum back.
 #[must_use]
 pub fn value(sum: i64, factor: f64) -> f64 {
     sum as f64 / factor

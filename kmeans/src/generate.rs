@@ -1,6 +1,8 @@
-//! Made-up points: equal Gaussian clusters around centres drawn uniformly, the same for the same seed.
+//! Generated points: Gaussian clusters of equal size around uniformly drawn centres, determined by
+//! the seed.
 //!
-//! Every number is a hash of (seed, row, dimension), so files can be of any size and are written row by row.
+//! Every number is a hash of (seed, row, dimension), so files can have any size and are written row
+//! by row.
 
 use std::f64::consts::TAU;
 use std::io::{self, Write};
@@ -12,13 +14,13 @@ use flate2::write::GzEncoder;
 
 use crate::error::{Error, Result};
 use crate::init::{Draw, below, hash, unit};
-use crate::output::Out;
-use crate::s3::Endpoint;
+use crate::output::OutputFile;
+use crate::s3::S3Endpoint;
 
-/// Centres lie within this of the origin, in each dimension.
+/// Centres are within this distance of the origin, in each dimension.
 const CENTRE_MAX: f64 = 10.0;
 
-/// How much is made before it is written.
+/// Bytes per write.
 const PIECE_BYTES: usize = 64 << 10;
 
 /// Which points to make.
@@ -33,7 +35,8 @@ pub struct Recipe {
     /// Spread the points over this many clusters.
     #[arg(long, value_name = "N", default_value_t = 25)]
     pub clusters: u64,
-    /// Use this standard deviation within a cluster; centres are within 10 of the origin in each dimension.
+    /// Use this standard deviation within a cluster; centres are within 10 of the origin in each
+    /// dimension.
     #[arg(long, value_name = "DISTANCE", default_value_t = 1.0)]
     pub spread: f64,
     /// Derive all numbers from this one.
@@ -42,17 +45,19 @@ pub struct Recipe {
 }
 
 impl Recipe {
-    /// Writes the points; the name's ending says how: `.csv`, `.npy`, `.f32` or `.f64`, with `.gz` after it if wanted.
+    /// Writes the points. The extension of the name determines the format: `.csv`, `.npy`, `.f32`
+    /// or `.f64`, each with `.gz` appended if the file is to be compressed.
     ///
     /// # Errors
     ///
-    /// An ending that says nothing, numbers that make no sense, a file that cannot be written.
+    /// An unknown extension, a number that is 0, or a file that cannot be written.
     pub fn write(&self, path: &Path) -> Result<()> {
-        self.write_parts(path, 1, &Endpoint::default(), &mut |_| ())
+        self.write_parts(path, 1, &S3Endpoint::default(), &mut |_| ())
     }
 
-    /// Writes the points into so many files: with more than one, `points.csv` becomes `points-00000.csv`,
-    /// `points-00001.csv` and so on. `on_rows` hears of rows as they are written.
+    /// Writes the points to several files: `points.csv` becomes `points-00000.csv`,
+    /// `points-00001.csv` and so on if there is more than one. Calls `on_rows` with the number of
+    /// rows as they are written.
     ///
     /// # Errors
     ///
@@ -61,7 +66,7 @@ impl Recipe {
         &self,
         path: &Path,
         parts: u64,
-        endpoint: &Endpoint,
+        endpoint: &S3Endpoint,
         on_rows: &mut dyn FnMut(u64),
     ) -> Result<()> {
         let flag = |flag| Err(Error::Flag { flag, reason: "there must be at least one" });
@@ -92,7 +97,7 @@ impl Recipe {
         &self,
         path: &Path,
         rows: Range<u64>,
-        endpoint: &Endpoint,
+        endpoint: &S3Endpoint,
         on_rows: &mut dyn FnMut(u64),
     ) -> Result<()> {
         let name = path
@@ -106,7 +111,7 @@ impl Recipe {
             Some("f64") => f64_bytes,
             _ => return Err(Error::UnknownFormat { path: path.to_path_buf() }),
         };
-        let mut out = Out::create(path, endpoint)?;
+        let mut out = OutputFile::create(path, endpoint)?;
         let written = if gzip {
             let mut encoder = GzEncoder::new(&mut out, Compression::fast());
             self.rows(name, encode, rows, &mut encoder, on_rows)
@@ -131,26 +136,26 @@ impl Recipe {
         }
         let mut row = vec![0.0; self.dims];
         let mut bytes = Vec::new();
-        let mut told = rows.start;
+        let mut reported = rows.start;
         for index in rows.clone() {
             self.row(index, &mut row);
             encode(&row, &mut bytes);
             if bytes.len() >= PIECE_BYTES {
                 out.write_all(&bytes)?;
                 bytes.clear();
-                on_rows(index + 1 - told);
-                told = index + 1;
+                on_rows(index + 1 - reported);
+                reported = index + 1;
             }
         }
         out.write_all(&bytes)?;
-        on_rows(rows.end - told);
+        on_rows(rows.end - reported);
         Ok(())
     }
 
     fn row(&self, index: u64, row: &mut [f64]) {
         let cluster = below(hash(self.seed, Draw::Row, index), self.clusters);
         for (dim, pair) in (0u64..).zip(row.chunks_mut(2)) {
-            // Box and Muller: two uniform numbers make two normal ones.
+            // Box and Muller: two normal numbers from two uniform ones.
             let radius = (-2.0 * unit(hash(self.seed, Draw::Generate(dim * 2), index)).ln()).sqrt();
             let angle = TAU * unit(hash(self.seed, Draw::Generate(dim * 2 + 1), index));
             for ((x, noise), half) in
@@ -180,9 +185,9 @@ impl Recipe {
     }
 }
 
-/// The name of one of several parts: its number before the first dot.
+/// Returns the name of one of several parts: its number is before the first dot.
 fn numbered(path: &Path, part: u64) -> PathBuf {
-    // As text: to a path, an URL has a slash too many.
+    // As text, because a path would drop a slash of a URL.
     let text = path.to_string_lossy();
     let name = text.rfind('/').map_or(0, |slash| slash + 1);
     let dot = text[name..].find('.').map_or(text.len(), |dot| name + dot);
@@ -192,12 +197,12 @@ fn numbered(path: &Path, part: u64) -> PathBuf {
 fn csv(row: &[f64], out: &mut Vec<u8>) {
     for (column, x) in row.iter().enumerate() {
         let separator = if column == 0 { "" } else { "," };
-        write!(out, "{separator}{x:.6}").expect("memory takes all");
+        write!(out, "{separator}{x:.6}").expect("writing to memory succeeds");
     }
     out.push(b'\n');
 }
 
-#[expect(clippy::cast_possible_truncation, reason = "the format asks for 32 bits")]
+#[expect(clippy::cast_possible_truncation, reason = "the format has 32 bits")]
 fn f32_bytes(row: &[f64], out: &mut Vec<u8>) {
     row.iter().for_each(|x| out.extend((*x as f32).to_le_bytes()));
 }

@@ -1,12 +1,14 @@
 //! Initial centroids, the same for any number of workers.
 //!
-//! Draws depend on the seed, the number of the draw and the global row alone: every row has its own number, whoever
-//! owns it. The owner of a chosen row contributes the bits of its coordinates and everybody else zeros, so initial
-//! centroids are data values exactly.
+//! Draws depend only on the seed, the number of the draw and the global number of the row, and not
+//! on the worker that has the row. That worker contributes the bits of the row's coordinates and
+//! all others zeros, so that initial centroids are exactly data values.
 
 use std::collections::HashSet;
 use std::ops::Range;
 
+use rand_xoshiro::SplitMix64;
+use rand_xoshiro::rand_core::{Rng, SeedableRng};
 use serde::{Deserialize, Serialize};
 
 use crate::coordination::{AllReduce, Phase, ReduceOp};
@@ -24,16 +26,16 @@ pub enum Init {
     First,
     /// Distinct rows, drawn uniformly.
     Random,
-    /// Rows drawn one after the other, each with a probability proportional to its squared distance from the nearest
-    /// centroid so far (Arthur and Vassilvitskii, 2007).
+    /// Rows drawn one after the other, each with a probability proportional to its squared distance
+    /// from the nearest centroid so far (Arthur and Vassilvitskii, 2007).
     #[default]
     #[serde(rename = "kmeans++")]
     PlusPlus,
-    /// These, row by row.
+    /// The given centroids, row by row.
     Centroids(Vec<f64>),
 }
 
-/// Agrees on `k × dims` initial centroids.
+/// Agrees with the other workers on `k × dims` initial centroids.
 ///
 /// # Errors
 ///
@@ -54,7 +56,7 @@ pub fn centroids<T: Element>(
     }
 }
 
-/// The coordinates of some rows, from whoever has them.
+/// Returns the coordinates of some rows, from the workers that have them.
 fn rows<T: Element>(
     rows: &[u64],
     points: &Points<T>,
@@ -74,7 +76,8 @@ fn from_wire<T: Element>(values: &[i64]) -> Vec<f64> {
     values.iter().map(|bits| T::from_wire(*bits).to_f64()).collect()
 }
 
-/// `k` of `n` numbers, each set as likely as any other: Floyd's algorithm, with one draw per number.
+/// Draws `k` of `n` numbers, all sets with the same probability: Floyd's algorithm, with one draw
+/// per number.
 fn distinct(seed: u64, k: usize, n: u64) -> Vec<u64> {
     let mut seen = HashSet::new();
     let last = n - k as u64..n;
@@ -119,15 +122,15 @@ fn plus_plus<T: Element>(
             .min_by_key(|slot| (slot[0], slot[1]));
         match winner {
             Some(slot) => centroids.extend(from_wire::<T>(&slot[2..])),
-            // Every point is a centroid already: the clusters that are left stay empty.
+            // Every point is a centroid already; the remaining clusters stay empty.
             None => centroids.extend_from_within(..dims),
         }
     }
     Ok(centroids)
 }
 
-/// The row with the smallest exponential variate of rate `D²`, which makes rows win in proportion to their `D²`
-/// (Efraimidis and Spirakis, 2006).
+/// Returns the row with the smallest exponential variate of rate `D²`. A row wins with a
+/// probability proportional to its `D²` (Efraimidis and Spirakis, 2006).
 fn draw_row<T: Element>(
     seed: u64,
     draw: u64,
@@ -164,7 +167,7 @@ fn slot(party: u32, len: usize) -> Range<usize> {
     party as usize * len..(party as usize + 1) * len
 }
 
-/// What a hash is for, so that draws do not repeat each other.
+/// The purpose of a hash, so that different draws are independent.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Draw {
     Row,
@@ -172,7 +175,7 @@ pub(crate) enum Draw {
     Generate(u64),
 }
 
-/// 64 well-mixed bits of (seed, draw, index): SplitMix64's finaliser, applied to each in turn.
+/// Returns 64 well-mixed bits of (seed, draw, index): SplitMix64, seeded with each in turn.
 pub(crate) fn hash(seed: u64, draw: Draw, index: u64) -> u64 {
     let draw = match draw {
         Draw::Row => 0,
@@ -182,20 +185,19 @@ pub(crate) fn hash(seed: u64, draw: Draw, index: u64) -> u64 {
     mix(mix(mix(seed).wrapping_add(draw)).wrapping_add(index))
 }
 
+/// Returns the first number of SplitMix64 with this seed, which is a bijection with well-mixed
+/// bits.
 fn mix(value: u64) -> u64 {
-    let value = value.wrapping_add(0x9e37_79b9_7f4a_7c15);
-    let value = (value ^ value >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    let value = (value ^ value >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
-    value ^ value >> 31
+    SplitMix64::seed_from_u64(value).next_u64()
 }
 
-/// A number below `n`, by multiplication: off from uniform by less than `n · 2^-64`.
+/// Returns a number below `n`, by multiplication: off from uniform by less than `n · 2^-64`.
 pub(crate) fn below(hash: u64, n: u64) -> u64 {
     u64::try_from((u128::from(hash) * u128::from(n)) >> 64)
         .expect("the high half of a product of two")
 }
 
-/// A number in (0, 1].
+/// Returns a number in (0, 1].
 pub(crate) fn unit(hash: u64) -> f64 {
     ((hash >> 11) + 1) as f64 / (1u64 << 53) as f64
 }
@@ -212,6 +214,24 @@ mod tests {
             assert!(rows.iter().all(|row| *row < n));
         }
         assert_ne!(distinct(1, 3, 1000), distinct(2, 3, 1000));
+    }
+
+    /// Results of earlier versions, and points that were generated by them, depend on these bits.
+    #[test]
+    fn hashes_stay_the_same() {
+        let hashes = [
+            hash(0, Draw::Row, 0),
+            hash(7, Draw::Row, 1_797),
+            hash(3, Draw::PlusPlus(2), 5),
+            hash(u64::MAX, Draw::Generate(99), 1 << 40),
+        ];
+        let expected = [
+            0x2382_75bc_38fc_be91,
+            0x83f1_5f6b_8b31_9854,
+            0x63ea_ea30_e5ec_1daf,
+            0xcccc_9497_af98_d5ab,
+        ];
+        assert_eq!(hashes, expected);
     }
 
     #[test]

@@ -1,7 +1,7 @@
-//! A job: what every worker of a run is told, what each one does, and what it tells the driver on the way.
+//! A job: what all workers of a run share, what one worker does, and what it reports to the driver.
 //!
-//! Events are plain data, and so is a worker's part of a job ([`crate::worker::Assignment`]): a worker can be a thread
-//! here or a process anywhere.
+//! Events are plain data, and so is one worker's part of a job ([`crate::worker::Assignment`]), so
+//! that a worker can be a thread here or a process anywhere.
 
 use std::path::PathBuf;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
@@ -9,33 +9,35 @@ use std::time::{Instant, SystemTime, UNIX_EPOCH};
 use serde::{Deserialize, Serialize};
 
 use crate::coordination::{AllReduce, Phase, ReduceOp};
-use crate::data::{DataSet, Meter, Points, index};
+use crate::data::{DataSet, Points, ReadMeter, index};
 use crate::error::{Error, Result};
 use crate::kernel::{Element, Isa, Precision};
-use crate::lloyd::{self, Problem, Round};
+use crate::lloyd::{self, Problem, RoundStats};
 use crate::output;
 use crate::report::POINTS_MAX;
 use crate::settings::Settings;
 
-/// What all workers of a run have in common.
+/// The parts of a run that are the same for all workers.
 #[derive(Debug, Clone)]
 pub struct Job {
-    /// What the shared objects' names begin with; two runs at a time need two names.
+    /// The prefix of the names of the job's shared objects. Concurrent runs need different names.
     pub name: String,
-    /// Where workers find the engine: an address, several with commas, or the place of a cluster's record.
+    /// The engine: an address, several addresses with commas, or the location of a cluster's
+    /// record.
     pub engine: String,
-    /// The points, counted but not read.
+    /// The points, inspected but not read.
     pub data: DataSet,
-    /// How they are clustered.
+    /// How the points are clustered.
     pub settings: Settings,
-    /// How many workers share the points.
+    /// Number of workers that share the points.
     pub workers: u32,
-    /// Whether its shared objects are there already ([`Watch::prepare`](crate::link::Watch::prepare)), so that one that is
-    /// not there any more says that the job is over.
+    /// Whether the driver has created the shared objects
+    /// ([`JobWatch::prepare`](crate::link::JobWatch::prepare)). Then a missing object means that
+    /// the job is over.
     pub prepared: bool,
-    /// What is to be done with the labels of all points.
+    /// What workers do with the labels of their points.
     pub labels: Labels,
-    /// Whether some points and their labels are wanted for the picture.
+    /// Whether workers return some points with their labels, for the report.
     pub sample: bool,
 }
 
@@ -43,19 +45,20 @@ pub struct Job {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Labels {
-    /// Nobody wants them.
+    /// It discards them.
     #[default]
     None,
-    /// It tells them in the end.
-    Told,
-    /// It writes them into a file of its own, in this folder, which may be in a store.
+    /// It returns them with its result.
+    #[serde(rename = "told")]
+    Returned,
+    /// It writes them to its own file in this folder, which may be in a store.
     Written(PathBuf),
 }
 
-/// What a worker tells.
+/// What a worker reports on the way.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-pub enum Event {
-    /// It has read so many bytes more, as stored.
+pub enum WorkerEvent {
+    /// It has read this many more bytes, as stored.
     Read(u64),
     /// It has read its rows.
     Loaded {
@@ -63,54 +66,55 @@ pub enum Event {
         seconds: f64,
     },
     /// A round is over.
-    Round(Round),
-    /// What the driver sees of a round from afar, where workers tell only in the end.
+    Round(RoundStats),
+    /// A round is over, as the driver sees it in the shared objects of workers that report only
+    /// with their result.
     Seen {
-        /// The last that is complete.
+        /// The last complete round.
         round: u64,
         /// Points with another label than in the round before.
         moved: i64,
     },
 }
 
-/// What a worker has in the end.
+/// The result of a worker. All fields but the last two are the same for all workers.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct Done {
-    /// The same for all workers, `k × dims`.
+pub struct WorkerResult {
+    /// The centroids, `k × dims`.
     pub centroids: Vec<f64>,
-    /// The same for all workers.
+    /// Number of points in each cluster.
     pub counts: Vec<i64>,
-    /// The same for all workers.
+    /// Sum of squared distances to the centroids.
     pub cost: f64,
-    /// The same for all workers.
+    /// Number of updates of the centroids.
     pub iterations: u64,
-    /// The same for all workers.
+    /// Whether the centroids came to rest before the iterations ran out.
     pub converged: bool,
-    /// Of its own rows, if wanted.
+    /// Labels of the worker's rows, if the job asks for them.
     pub labels: Vec<u32>,
-    /// Of its own rows, if wanted.
-    pub sample: Vec<Sampled>,
+    /// Some of the worker's rows, if the job asks for them.
+    pub sample: Vec<SampledPoint>,
 }
 
-/// A point of the picture.
+/// A point of the report.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct Sampled {
+pub struct SampledPoint {
     /// Its coordinates.
     pub point: Vec<f64>,
     /// Its cluster.
     pub label: u32,
 }
 
-/// One worker's rows, in the precision of its job.
+/// One worker's rows, in the precision of the job.
 #[derive(Debug)]
-pub enum Loaded {
+pub enum LoadedRows {
     /// 32-bit coordinates.
     F32(Points<f32>),
     /// 64-bit coordinates.
     F64(Points<f64>),
 }
 
-/// Not the name of any other run, here or elsewhere.
+/// Returns a name that no other run has, on this machine or elsewhere.
 #[must_use]
 pub fn unique_name() -> String {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
@@ -118,11 +122,11 @@ pub fn unique_name() -> String {
 }
 
 impl Job {
-    /// Refuses what cannot be run.
+    /// Checks that the job can be run.
     ///
     /// # Errors
     ///
-    /// More clusters than points, no clusters, no workers, a tolerance that is not a distance.
+    /// More clusters than points, no clusters, no workers, a tolerance that is no distance.
     pub fn check(&self) -> Result<()> {
         let flag = |flag, reason| Err(Error::Flag { flag, reason });
         let Settings { k, tolerance, .. } = self.settings;
@@ -133,7 +137,7 @@ impl Job {
             return flag("--workers", "there must be at least one worker");
         }
         if !(tolerance >= 0.0 && tolerance.is_finite()) {
-            return flag("--tolerance", "a distance is not negative and not infinite");
+            return flag("--tolerance", "a distance must be finite and not negative");
         }
         self.data.points().map_or(Ok(()), |points| self.check_points(points))
     }
@@ -154,30 +158,30 @@ impl Job {
     /// # Errors
     ///
     /// Those of [`DataSet::load`].
-    pub fn load(&self, party: u32, meter: &Meter) -> Result<Loaded> {
+    pub fn load(&self, party: u32, meter: &ReadMeter) -> Result<LoadedRows> {
         let share = self.data.share(party, self.workers);
         Ok(match self.data.precision() {
-            Precision::F32 => Loaded::F32(self.data.load_metered(share, meter)?),
-            Precision::F64 => Loaded::F64(self.data.load_metered(share, meter)?),
+            Precision::F32 => LoadedRows::F32(self.data.load_metered(share, meter)?),
+            Precision::F64 => LoadedRows::F64(self.data.load_metered(share, meter)?),
         })
     }
 
-    /// Does one worker's part; `again` if it may not be the first to try.
+    /// Does one worker's part. `resumes` says that an earlier attempt may have contributed already.
     ///
     /// # Errors
     ///
-    /// Those of [`lloyd::run`] and of `tell`; too few points, where they were not counted before.
+    /// Those of [`lloyd::run`] and of `report`; too few points, if they were not counted before.
     pub fn work(
         &self,
         party: u32,
-        points: Loaded,
+        points: LoadedRows,
         link: &mut dyn AllReduce,
-        again: bool,
-        tell: &mut dyn FnMut(Event) -> Result<()>,
-    ) -> Result<Done> {
+        resumes: bool,
+        report: &mut dyn FnMut(WorkerEvent) -> Result<()>,
+    ) -> Result<WorkerResult> {
         match points {
-            Loaded::F32(points) => self.iterate(party, points, link, again, tell),
-            Loaded::F64(points) => self.iterate(party, points, link, again, tell),
+            LoadedRows::F32(points) => self.iterate(party, points, link, resumes, report),
+            LoadedRows::F64(points) => self.iterate(party, points, link, resumes, report),
         }
     }
 
@@ -186,9 +190,9 @@ impl Job {
         party: u32,
         mut points: Points<T>,
         link: &mut dyn AllReduce,
-        again: bool,
-        tell: &mut dyn FnMut(Event) -> Result<()>,
-    ) -> Result<Done> {
+        resumes: bool,
+        report: &mut dyn FnMut(WorkerEvent) -> Result<()>,
+    ) -> Result<WorkerResult> {
         let all_points = match self.data.points() {
             Some(all) => all,
             None => self.count(party, &mut points, link)?,
@@ -199,20 +203,20 @@ impl Job {
             party,
             parties: self.workers,
         };
-        let outcome = lloyd::run(&problem, &points, Isa::detect(), link, again, &mut |round| {
-            tell(Event::Round(round))
+        let outcome = lloyd::run(&problem, &points, Isa::detect(), link, resumes, &mut |round| {
+            report(WorkerEvent::Round(round))
         })?;
         let sample = self.sample(&points, all_points, &outcome.labels);
         let labels = match &self.labels {
             Labels::None => Vec::new(),
-            Labels::Told => outcome.labels,
+            Labels::Returned => outcome.labels,
             Labels::Written(folder) => {
                 let file = folder.join(format!("part-{party:05}.csv"));
                 output::write_labels(&file, self.data.endpoint(), &outcome.labels)?;
                 Vec::new()
             }
         };
-        Ok(Done {
+        Ok(WorkerResult {
             centroids: outcome.centroids,
             counts: outcome.counts,
             cost: outcome.cost,
@@ -223,8 +227,8 @@ impl Job {
         })
     }
 
-    /// Tells the others how many rows this worker has. Answers how many there are in all, and lets these know which
-    /// of them they are.
+    /// Adds up the rows of all workers. Returns their number, and sets the global number of this
+    /// worker's first row.
     fn count<T: Element>(
         &self,
         party: u32,
@@ -241,8 +245,14 @@ impl Job {
         Ok(all)
     }
 
-    /// The rows whose global number is a multiple of the step: the same for any number of workers.
-    fn sample<T: Element>(&self, points: &Points<T>, all: u64, labels: &[u32]) -> Vec<Sampled> {
+    /// Returns the rows whose global number is a multiple of the step: the same rows for any number
+    /// of workers.
+    fn sample<T: Element>(
+        &self,
+        points: &Points<T>,
+        all: u64,
+        labels: &[u32],
+    ) -> Vec<SampledPoint> {
         if !self.sample {
             return Vec::new();
         }
@@ -251,7 +261,7 @@ impl Job {
         let rows = points.values.chunks_exact(points.dims).zip(labels);
         rows.skip(skip)
             .step_by(index(step))
-            .map(|(row, label)| Sampled {
+            .map(|(row, label)| SampledPoint {
                 point: row.iter().map(|x| x.to_f64()).collect(),
                 label: *label,
             })
@@ -259,50 +269,51 @@ impl Job {
     }
 }
 
-/// What came out of a run.
+/// The result of a run.
 #[derive(Debug)]
-pub struct Summary {
-    /// What any worker had in the end.
-    pub done: Done,
-    /// Labels of all points in order, if wanted.
+pub struct RunSummary {
+    /// The result that all workers share.
+    pub done: WorkerResult,
+    /// Labels of all points in order, if the job asks for them.
     pub labels: Vec<u32>,
-    /// Points for the picture, if wanted.
-    pub sample: Vec<Sampled>,
+    /// Points for the report, if the job asks for them.
+    pub sample: Vec<SampledPoint>,
     /// Every round, over all workers.
     pub rounds: Vec<RoundSummary>,
-    /// From the first worker's start to the last one's end, reading included.
+    /// From the start of the first worker to the end of the last one, reading included.
     pub seconds_total: f64,
-    /// Of it, what the worker took to read its rows that took longest.
+    /// The longest time that a worker took to read its rows.
     pub seconds_loading: f64,
 }
 
-/// What one round was like over all workers.
+/// One round, over all workers.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct RoundSummary {
-    /// Of the round's centres.
+    /// Sum of squared distances to the round's centres.
     pub cost: f64,
-    /// Points with another label than before.
+    /// Points with another label than in the round before.
     pub moved: i64,
-    /// Of the slowest worker.
+    /// Time of the slowest worker.
     pub seconds: f64,
-    /// Of the worker that waited least: what coordination costs when nobody is late.
+    /// Time that the worker that waited least spent on coordination, which is its cost when no
+    /// worker is late.
     pub seconds_coordination: f64,
     /// All-reduce calls of all workers.
     pub calls: u64,
-    /// Workers that told of it; one that died may not have.
+    /// Workers that reported the round; a worker that died may not have.
     pub workers: u32,
 }
 
-/// Where a driver puts together what workers tell.
+/// Collects what workers report.
 #[derive(Debug)]
-pub(crate) struct Board {
+pub(crate) struct SummaryBuilder {
     start: Instant,
     seconds_loading: f64,
     rounds: Vec<RoundSummary>,
-    done: Vec<Option<Done>>,
+    done: Vec<Option<WorkerResult>>,
 }
 
-impl Board {
+impl SummaryBuilder {
     pub(crate) fn new(workers: u32) -> Self {
         Self {
             start: Instant::now(),
@@ -312,21 +323,23 @@ impl Board {
         }
     }
 
-    /// Notes what a worker told.
-    pub(crate) fn note(&mut self, event: &Event) {
+    /// Adds an event of a worker.
+    pub(crate) fn note(&mut self, event: &WorkerEvent) {
         match event {
-            Event::Read(_) | Event::Seen { .. } => {}
-            Event::Loaded { seconds } => self.seconds_loading = self.seconds_loading.max(*seconds),
-            Event::Round(round) => self.note_round(round),
+            WorkerEvent::Read(_) | WorkerEvent::Seen { .. } => {}
+            WorkerEvent::Loaded { seconds } => {
+                self.seconds_loading = self.seconds_loading.max(*seconds)
+            }
+            WorkerEvent::Round(round) => self.note_round(round),
         }
     }
 
-    /// Notes what worker `party` has in the end.
-    pub(crate) fn note_done(&mut self, party: u32, done: Done) {
+    /// Adds the result of worker `party`.
+    pub(crate) fn note_done(&mut self, party: u32, done: WorkerResult) {
         self.done[party as usize] = Some(done);
     }
 
-    fn note_round(&mut self, round: &Round) {
+    fn note_round(&mut self, round: &RoundStats) {
         let at = index(round.round);
         if self.rounds.len() <= at {
             self.rounds.resize(
@@ -343,8 +356,8 @@ impl Board {
         all.workers += 1;
     }
 
-    /// Puts the workers' rows together; every worker must be done.
-    pub(crate) fn finish(self) -> Summary {
+    /// Joins the results; every worker must have one.
+    pub(crate) fn finish(self) -> RunSummary {
         let seconds_total = self.start.elapsed().as_secs_f64();
         let mut all = self.done.into_iter().map(|done| done.expect("every worker is done"));
         let mut done = all.next().expect("there is a worker");
@@ -355,7 +368,7 @@ impl Board {
             labels.extend(other.labels);
             sample.extend(other.sample);
         }
-        Summary {
+        RunSummary {
             done,
             labels,
             sample,

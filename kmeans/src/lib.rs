@@ -1,22 +1,26 @@
-//! k-means over Catena: exact Lloyd iterations whose workers agree by one all-reduce call an iteration.
+//! k-means on Catena: exact Lloyd iterations, with one all-reduce call per worker and iteration.
 //!
-//! The same data, seed and flags give bit-equal centroids whatever the number of workers, threads or processes, and
-//! whatever vector instructions they have. The parts, from the inside out:
+//! The same data, seed and settings give bit-equal centroids for any number of workers, for
+//! threads, processes and invocations of a function, and for all vector instructions. The modules,
+//! from the inside out:
 //!
-//! - [`kernel`]: nearest centres and distances, with the instructions the processor has;
-//! - [`pruning`]: which points need not be compared with all centres again;
-//! - [`fixed`]: sums that do not depend on who adds what;
-//! - [`coordination`]: the all-reduce step, its phases, and how a worker catches up;
-//! - [`init`] and [`lloyd`]: the algorithm, for one worker;
+//! - [`kernel`]: nearest centres and distances, with the vector instructions of the processor;
+//! - [`pruning`]: skips comparisons that cannot change the result;
+//! - [`fixed`]: sums that do not depend on the order of summands;
+//! - [`coordination`] and [`link`]: the all-reduce calls, their phases, and how a restarted worker
+//!   catches up;
+//! - [`settings`], [`init`] and [`lloyd`]: the algorithm, for one worker;
 //! - [`data`]: CSV, `.npy` and packed files, whole or in parts;
-//! - [`s3`], [`upload`]: data and results in a store;
-//! - [`job`], [`worker`], [`threads`], [`workers`]: a run, its workers here or elsewhere;
-//! - [`event`]: uploads as jobs;
-//! - [`generate`], [`report`]: data to try it on, and a picture of what came out.
+//! - [`s3`] and [`upload`]: data and results in a store;
+//! - [`job`], [`threads`], [`worker`] and [`workers`]: a run, with its workers in this process or
+//!   elsewhere;
+//! - `event` (feature `lambda`): uploads as jobs;
+//! - [`generate`], [`output`] and [`report`]: test data, results, and a picture of them.
 
 pub mod coordination;
 pub mod data;
 mod error;
+#[cfg(feature = "lambda")]
 pub mod event;
 pub mod fixed;
 pub mod generate;

@@ -1,4 +1,5 @@
-//! The way to the other workers through an engine: every phase is a `Reduction`, every step one call to it.
+//! The workers' connection to each other through an engine: each phase is a `Reduction`, each step
+//! one call to it.
 
 use std::fmt;
 use std::time::{Duration, Instant};
@@ -11,81 +12,84 @@ use crate::error::{Error, Result};
 use crate::init::Init;
 use crate::job::Job;
 use crate::lloyd;
+use crate::settings::Settings;
 
-/// How long a worker tries to connect, and to get an answer that nobody has to wait for.
+/// How long a worker tries to connect, and waits for replies that do not depend on other workers.
 const CALL_TIMEOUT_MAX: Duration = Duration::from_secs(5);
 
-/// The longest that an engine lets anybody wait.
+/// The longest that an engine lets a request wait.
 const WAIT_MAX: Duration = Duration::from_secs(15 * 60);
 
-/// The engine that a run uses.
-pub enum Place {
-    /// One that runs already, by an address or the place of its cluster's record.
-    Running(String),
-    /// One inside this process, which stops with it.
-    Own(Engine),
+/// The engine of a job.
+pub enum JobEngine {
+    /// A running engine, by an address or the location of its cluster's record.
+    Remote(String),
+    /// An engine inside this process, which stops with it.
+    Embedded(Engine),
 }
 
-impl Place {
-    /// The engine at an address, or one of its own.
+impl JobEngine {
+    /// Returns the engine at an address, or starts one inside this process.
     ///
     /// # Errors
     ///
-    /// An engine of its own does not start.
+    /// The engine inside this process does not start.
     pub fn open(address: Option<&str>) -> Result<Self> {
         match address {
-            Some(address) => Ok(Self::Running(address.to_string())),
-            None => Engine::builder().start().map(Self::Own).map_err(Error::Start),
+            Some(address) => Ok(Self::Remote(address.to_string())),
+            None => Engine::builder().start().map(Self::Embedded).map_err(Error::Start),
         }
     }
 
-    /// Where workers find it, in this process or another.
+    /// Returns the address for workers in this process or another.
     #[must_use]
     pub fn address(&self) -> String {
         match self {
-            Self::Running(address) => address.clone(),
-            Self::Own(engine) => engine.addresses()[0].to_string(),
+            Self::Remote(address) => address.clone(),
+            Self::Embedded(engine) => engine.addresses()[0].to_string(),
         }
     }
 
-    /// Deletes what a job left on an engine that goes on without it, as far as that works: the run is over either way.
+    /// Deletes the objects of a job on an engine that goes on running. Errors are ignored, because
+    /// the run is over.
     pub fn clear(&self, job: &Job) {
-        let Self::Running(address) = self else { return };
-        let at = Job { engine: address.clone(), ..job.clone() };
-        let Ok(client) = connect(&at, |builder| builder) else { return };
-        drop(client.delete_prefix(&object(job, "")));
+        let Self::Remote(address) = self else { return };
+        let job = Job { engine: address.clone(), ..job.clone() };
+        let Ok(client) = connect(&job, |builder| builder) else { return };
+        drop(client.delete_prefix(&object(&job, "")));
     }
 }
 
-/// Below a job's name: how many bytes its workers have read, where they cannot tell.
+/// The counter, below a job's name, of bytes that workers on Lambda have read: they cannot report
+/// progress.
 const READ: &str = "read";
 
 /// One worker's client.
 #[derive(Debug)]
-pub struct Link<'a> {
+pub struct EngineLink<'a> {
     job: &'a Job,
     party: u32,
     client: Client,
-    /// Until when it may wait, instead of a while each time.
+    /// The end of the worker's time. It replaces the job's timeout.
     until: Option<Instant>,
 }
 
-impl<'a> Link<'a> {
+impl<'a> EngineLink<'a> {
     /// Connects worker `party` to the engine of `job`.
     ///
     /// # Errors
     ///
-    /// No engine answers.
+    /// The engine is unreachable.
     pub fn join(job: &'a Job, party: u32) -> Result<Self> {
         Self::join_until(job, party, None)
     }
 
-    /// The same, for a worker that may only run for some time: it waits for the others as long as that, however long
-    /// they take, and what it takes from the engine is held no longer.
+    /// Connects a worker whose time is limited: it waits for other workers until then, and what it
+    /// holds on the engine expires then.
     ///
     /// # Errors
     ///
-    /// No engine answers.
+    /// The engine is unreachable.
     pub fn join_until(job: &'a Job, party: u32, until: Option<Instant>) -> Result<Self> {
         let client = connect(job, |builder| builder.makes_objects(!job.prepared))?;
         if let Some(until) = until {
@@ -94,7 +98,8 @@ impl<'a> Link<'a> {
         Ok(Self { job, party, client, until })
     }
 
-    /// Lets whoever watches the job know that this worker has read so much more; as far as that works.
+    /// Adds to the number of bytes that workers have read, for [`JobWatch::read`]. Errors are
+    /// ignored.
     pub fn note_read(&self, bytes: u64) {
         if bytes > 0 {
             drop(self.client.counter(&object(self.job, READ)).add(bytes.cast_signed()));
@@ -103,7 +108,7 @@ impl<'a> Link<'a> {
 
     fn error(&self, object: &str, cause: catena_client::Error) -> Error {
         match cause.status() {
-            // Whoever drives the job made it, so it was there.
+            // The driver created it, so it existed.
             Some(Status::Absent | Status::Deleted) if self.job.prepared => {
                 Error::Over { object: object.to_string() }
             }
@@ -112,7 +117,7 @@ impl<'a> Link<'a> {
     }
 }
 
-impl AllReduce for Link<'_> {
+impl AllReduce for EngineLink<'_> {
     fn all_reduce(&mut self, phase: Phase, op: ReduceOp, values: &mut Vec<i64>) -> Result<()> {
         let contribution = Contribution {
             party: self.party,
@@ -142,7 +147,7 @@ impl AllReduce for Link<'_> {
             Err(cause) if cause.status() == Some(Status::WrongRound) => {
                 return Err(Error::Behind { object: name, round });
             }
-            // The contribution stays where it is.
+            // The contribution is kept.
             Err(catena_client::Error::TimedOut { .. }) if self.until.is_some() => {
                 return Err(out_of_time());
             }
@@ -166,35 +171,35 @@ impl AllReduce for Link<'_> {
     }
 }
 
-/// Looks at a job from outside, by its objects.
+/// The driver's view of a job, through the job's objects.
 #[derive(Debug)]
-pub struct Watch<'a> {
+pub struct JobWatch<'a> {
     job: &'a Job,
     client: Client,
 }
 
-impl<'a> Watch<'a> {
+impl<'a> JobWatch<'a> {
     /// Connects to the engine of `job`.
     ///
     /// # Errors
     ///
-    /// No engine answers.
+    /// The engine is unreachable.
     pub fn open(job: &'a Job) -> Result<Self> {
         Ok(Self { job, client: connect(job, |builder| builder)? })
     }
 
-    /// Makes all objects that the workers of the job will use. A worker that is told so ([`Job::prepared`]) makes none,
-    /// so that one that outlives the job, wherever it is by then, cannot leave any behind.
+    /// Creates all objects of the job. Its workers ([`Job::prepared`]) then create none, so that a
+    /// worker that outlives the job leaves no objects behind.
     ///
     /// # Errors
     ///
-    /// The engine is gone, or has no room.
+    /// The engine is unreachable or out of memory.
     pub fn prepare(&self) -> Result<()> {
         let phases: Vec<_> = phases(self.job).map(|phase| object(self.job, phase)).collect();
         let phases: Vec<_> = phases.iter().map(|name| self.client.reduction(name)).collect();
         let mut pipeline = self.client.pipeline();
         for reduction in &phases {
-            // One that nobody has contributed to is not changed by it.
+            // This creates a reduction and does not change one without contributions.
             pipeline.push(reduction, ReductionOp::Reset);
         }
         pipeline.run().all_ok().map_err(|cause| self.error(cause))?;
@@ -202,21 +207,21 @@ impl<'a> Watch<'a> {
         read.map(drop).map_err(|cause| self.error(cause))
     }
 
-    /// Bytes that workers say they have read.
+    /// Returns how many bytes workers have read ([`EngineLink::note_read`]).
     ///
     /// # Errors
     ///
-    /// The engine is gone.
+    /// The engine is unreachable.
     pub fn read(&self) -> Result<u64> {
         let read = self.client.counter(&object(self.job, READ)).get();
         Ok(read.map_err(|cause| self.error(cause))?.unsigned_abs())
     }
 
-    /// The last round that is complete, and how many points changed their label in it.
+    /// Returns the last complete round, and how many points changed their label in it.
     ///
     /// # Errors
     ///
-    /// The engine is gone.
+    /// The engine is unreachable.
     pub fn round(&self) -> Result<Option<(u64, i64)>> {
         let mut last = None;
         for phase in [Phase::Step(0), Phase::Step(1)] {
@@ -234,13 +239,12 @@ impl<'a> Watch<'a> {
         Ok(last)
     }
 
-    /// Sends everybody home who waits for others, or would.
+    /// Breaks all reductions of the job, so that workers that wait for others return.
     ///
     /// # Errors
     ///
-    /// The engine is gone.
+    /// The engine is unreachable.
     pub fn abandon(&self, reason: &str) -> Result<()> {
-        // Where workers wait, or may come to wait yet.
         phases(self.job).try_for_each(|phase| {
             let broken = self.client.reduction(&object(self.job, phase)).break_with(reason);
             broken.map(drop).map_err(|cause| self.error(cause))
@@ -252,8 +256,8 @@ impl<'a> Watch<'a> {
     }
 }
 
-/// A client of a job's engine. If that is a cluster with its record in a store, the store is the data's, or as the
-/// environment says.
+/// Connects to the engine of a job. A cluster's record may be in a store: in that of the data, with
+/// what the environment says of the rest.
 fn connect(job: &Job, options: impl FnOnce(Builder) -> Builder) -> Result<Client> {
     let call = job.settings.timeout.min(CALL_TIMEOUT_MAX);
     let builder = Client::builder().connect_timeout(call).call_timeout(call);
@@ -270,9 +274,10 @@ fn engine_error(job: &Job, cause: catena_client::Error) -> Error {
     Error::Engine { address: job.engine.clone(), cause: Box::new(cause) }
 }
 
-/// A phase on each of the objects of a job.
+/// Returns one phase for each object of a job.
 fn phases(job: &Job) -> impl Iterator<Item = Phase> {
-    Phase::objects(if job.settings.init == Init::PlusPlus { job.settings.k as u64 } else { 1 })
+    let Settings { k, ref init, .. } = job.settings;
+    Phase::objects(if *init == Init::PlusPlus { k as u64 } else { 1 })
 }
 
 fn object(job: &Job, name: impl fmt::Display) -> String {

@@ -1,23 +1,27 @@
 //! Lloyd's iterations on one worker's rows, in step with the other workers.
 //!
-//! A round assigns every point to its nearest centre and contributes, in one all-reduce, per-cluster sums and counts and
-//! the cost. The totals make the next centres, the same bits for everybody. A contribution is as long for a thousand
-//! workers as for one; only in a round with an empty cluster, two more calls ask all for their farthest points, and
-//! the owners of those that are chosen for their coordinates. Promised:
+//! In a round, a worker assigns each of its points to the nearest centre and contributes
+//! per-cluster sums and counts and the cost, in one all-reduce call. The next centres follow from
+//! the totals and are the same bits on all workers. The length of a contribution does not depend on
+//! the number of workers. Only a round with an empty cluster takes two more calls: one in which all
+//! workers offer their farthest points, and one for the coordinates of the chosen points. This
+//! module guarantees:
 //!
-//! 1. The result depends on the data, the initial centroids, `iterations` and `tolerance` alone; not on the number of
-//!    workers, their kind, or a worker that died and was started again. Labels are those of [`crate::kernel`], sums
-//!    those of [`crate::fixed`].
-//! 2. It is Lloyd's: every round is over all points, nothing is sampled. Cost and labels belong to the centroids that
-//!    are returned, so after the last update one more round assigns the points without moving a centre, unless the
-//!    centres had come to rest.
-//! 3. An empty cluster takes over the point farthest from its centre, lowest row first, as scikit-learn does; up to
-//!    [`RELOCATIONS_MAX`] a round. A cluster that finds no such point returns to its initial centroid, which needs no
-//!    memory of earlier rounds and cannot raise the cost. There is never a NaN.
+//! 1. The result depends only on the data, the initial centroids, `iterations` and `tolerance`; not
+//!    on the number of workers, on where they run, or on workers that died and were restarted.
+//!    Labels are those of [`crate::kernel`], sums those of [`crate::fixed`].
+//! 2. The algorithm is Lloyd's: each round is over all points, without sampling. Cost and labels
+//!    belong to the returned centroids, so after the last update one more round assigns the points
+//!    without an update, unless the centres had come to rest.
+//! 3. An empty cluster takes over the point farthest from its centre (of several, the one with the
+//!    lowest row), as in scikit-learn, up to [`RELOCATIONS_MAX`] per round. A cluster for which
+//!    there is no such point returns to its initial centroid, which needs no memory of earlier
+//!    rounds and cannot increase the cost. There is never a NaN.
 //!
-//! A worker keeps its sums between rounds and moves only the points whose label changed: integers make that exact. It
-//! may leave alone the points whose label cannot have changed ([`crate::pruning`]): their distance to their centre is
-//! found all the same, since cost and farthest points need it.
+//! A worker keeps its sums between rounds and moves only the points whose label changed, which is
+//! exact because the sums are integers. It can skip the comparisons of points whose label cannot
+//! have changed ([`crate::pruning`]), but computes the distance to their centre, because cost and
+//! farthest points need it.
 
 use std::time::Instant;
 
@@ -27,89 +31,92 @@ use crate::error::{Error, Result};
 use crate::fixed;
 use crate::init;
 use crate::kernel::{Centres, Element, Isa, Scratch, UNASSIGNED, move_rows};
-use crate::pruning::{Block, Pruner};
+use crate::pruning::{Pruner, RowBlock};
 use crate::settings::Settings;
 
-/// Empty clusters that can be moved in one round; each party offers as many points.
+/// The most empty clusters that are moved in one round, and the number of points that each party
+/// offers.
 pub const RELOCATIONS_MAX: usize = 4;
 
-/// Points that changed their label, in the totals of a round of so many clusters and dimensions.
+/// Returns how many points changed their label, from the totals of a round with `k` clusters and
+/// `dims` dimensions.
 pub(crate) fn moved(totals: &[i64], k: usize, dims: usize) -> Option<i64> {
-    // After sums, counts and cost.
+    // It follows sums, counts and cost.
     totals.get(k * dims + k + 1).copied()
 }
 
-/// Distance, row and label.
+/// Values of a candidate: distance, row and label.
 const CANDIDATE_VALUES: usize = 3;
 
-/// Cost, moved, last, relocations: what a contribution ends with.
+/// Values at the end of a contribution: cost, moved, last, relocations.
 const NUMBERS: usize = 4;
 
-/// Distances may be rounded up to this much above what the range of the data allows.
+/// Rounded distances exceed the bound from the range of the data by less than this factor.
 const ROUNDING_SLACK: f64 = 1.01;
 
-/// What all workers of a job know.
+/// One worker's view of a job.
 #[derive(Debug, Clone)]
 pub struct Problem {
     /// How the points are clustered.
     pub settings: Settings,
-    /// All points, of all workers.
+    /// Number of points of all workers.
     pub points: u64,
-    /// Which worker this is.
+    /// Number of this worker, from 0.
     pub party: u32,
-    /// How many there are.
+    /// Number of workers.
     pub parties: u32,
 }
 
-/// What one round was like for one worker.
+/// One round, as one worker sees it.
 #[derive(Debug, Clone, Copy, PartialEq, serde::Serialize, serde::Deserialize)]
-pub struct Round {
-    /// Counted from 0; the one that follows the last update is a round too.
+pub struct RoundStats {
+    /// Number of the round, from 0. The assignment after the last update is a round, too.
     pub round: u64,
-    /// The sum of squared distances to the round's centres, over all points.
+    /// Sum of squared distances to the round's centres, over all points.
     pub cost: f64,
     /// Points of all workers with another label than in the round before.
     pub moved: i64,
-    /// The whole round.
+    /// Time of the whole round.
     pub seconds: f64,
-    /// The part of it spent on contributing and waiting for the others.
+    /// Time spent on contributing and on waiting for other workers.
     pub seconds_coordination: f64,
-    /// All-reduce calls.
+    /// Number of all-reduce calls.
     pub calls: u64,
 }
 
-/// What all workers agree on in the end, and one worker's labels.
+/// The result of the iterations. All fields but the labels are the same for all workers.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Outcome {
-    /// `k × dims`, row by row.
+pub struct LloydOutcome {
+    /// The centroids, `k × dims`, row by row.
     pub centroids: Vec<f64>,
-    /// Points per cluster.
+    /// Number of points in each cluster.
     pub counts: Vec<i64>,
-    /// The sum of squared distances to `centroids`.
+    /// Sum of squared distances to `centroids`.
     pub cost: f64,
-    /// Updates of the centres.
+    /// Number of updates of the centres.
     pub iterations: u64,
     /// Whether the centres came to rest, within the tolerance, before the iterations ran out.
     pub converged: bool,
-    /// Of this worker's rows.
+    /// Labels of this worker's rows.
     pub labels: Vec<u32>,
 }
 
-/// Runs the iterations for one worker; `again` if it may have contributed before, in another life.
+/// Runs the iterations for one worker. `resumes` says that an earlier attempt may have contributed
+/// already.
 ///
 /// # Errors
 ///
-/// Values too large to square, and those of the coordination.
+/// Values too large to square, and errors of the coordination.
 pub fn run<T: Element>(
     problem: &Problem,
     points: &Points<T>,
     isa: Isa,
     link: &mut dyn AllReduce,
-    again: bool,
-    on_round: &mut dyn FnMut(Round) -> Result<()>,
-) -> Result<Outcome> {
-    let mut worker = Worker::prepare(problem, points, isa, link)?;
-    let mut state = if again { worker.catch_up(link)? } else { worker.first() };
+    resumes: bool,
+    on_round: &mut dyn FnMut(RoundStats) -> Result<()>,
+) -> Result<LloydOutcome> {
+    let mut worker = LloydWorker::prepare(problem, points, isa, link)?;
+    let mut state = if resumes { worker.catch_up(link)? } else { worker.first() };
     loop {
         let start = Instant::now();
         let contribution = worker.assign(&state);
@@ -122,7 +129,7 @@ pub fn run<T: Element>(
             agreed => agreed?,
         };
         let seconds = start.elapsed().as_secs_f64();
-        on_round(Round {
+        on_round(RoundStats {
             round: state.round,
             cost: totals.cost,
             moved: totals.moved,
@@ -134,54 +141,55 @@ pub fn run<T: Element>(
             state = next;
             continue;
         }
-        let at_rest = totals.last == Last::No;
-        return Ok(Outcome {
+        let at_rest = totals.last == LastRound::No;
+        return Ok(LloydOutcome {
             centroids: state.centroids,
             counts: totals.counts,
             cost: totals.cost,
             iterations: if at_rest { state.round + 1 } else { state.round },
-            converged: at_rest || totals.last == Last::WithinTolerance,
+            converged: at_rest || totals.last == LastRound::WithinTolerance,
             labels: worker.labels,
         });
     }
 }
 
-/// Where the iterations are; the same for all workers.
-struct State {
+/// The state of the iterations, the same for all workers.
+struct IterationState {
     round: u64,
     centroids: Vec<f64>,
-    last: Last,
-    /// Rounds before this one in which points were offered to empty clusters.
+    last: LastRound,
+    /// Number of earlier rounds in which points were offered to empty clusters.
     relocations: u64,
 }
 
-/// Whether a round is the last, and why. All parties contribute the same, so that totals tell it too.
+/// Whether a round is the last, and why. All parties contribute the same value, so that the totals
+/// contain it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Last {
+enum LastRound {
     No = 0,
     WithinTolerance = 1,
     OutOfIterations = 2,
 }
 
-/// One round's totals over all workers.
-struct Totals {
+/// The totals of one round over all workers.
+struct RoundTotals {
     round: u64,
     sums: Vec<i64>,
     counts: Vec<i64>,
     cost: f64,
     moved: i64,
-    last: Last,
-    /// See [`State::relocations`].
+    last: LastRound,
+    /// See [`IterationState::relocations`].
     relocations: u64,
 }
 
-impl Totals {
+impl RoundTotals {
     fn relocates(&self) -> bool {
-        self.last == Last::No && self.counts.contains(&0)
+        self.last == LastRound::No && self.counts.contains(&0)
     }
 }
 
-/// A point that an empty cluster could take over.
+/// A point that an empty cluster can take over.
 #[derive(Debug, Clone, Copy, PartialEq)]
 struct Candidate {
     distance: f64,
@@ -189,28 +197,28 @@ struct Candidate {
     label: u32,
 }
 
-struct Worker<'a, T> {
+struct LloydWorker<'a, T> {
     problem: &'a Problem,
     points: &'a Points<T>,
     isa: Isa,
-    /// Per dimension, see [`fixed`].
+    /// One factor per dimension, see [`fixed`].
     factors: Vec<f64>,
     cost_factor: f64,
-    /// What the kernel subtracts from points and centres.
+    /// The origin that the kernel subtracts from points and centres.
     origin: Vec<T>,
     initial: Vec<f64>,
     labels: Vec<u32>,
     sums: Vec<i64>,
     counts: Vec<i64>,
-    /// Of its rows in the round that it assigned last.
-    farthest: Farthest,
+    /// The farthest of its rows in the round that it assigned last.
+    farthest: FarthestPoints,
     assigned: Option<u64>,
     scratch: Scratch<T>,
     pruner: Pruner<T>,
 }
 
-impl<'a, T: Element> Worker<'a, T> {
-    /// Agrees with the others on scales, mean and initial centroids.
+impl<'a, T: Element> LloydWorker<'a, T> {
+    /// Agrees with the other workers on scales, mean and initial centroids.
     fn prepare(
         problem: &'a Problem,
         points: &'a Points<T>,
@@ -218,7 +226,7 @@ impl<'a, T: Element> Worker<'a, T> {
         link: &mut dyn AllReduce,
     ) -> Result<Self> {
         let (dims, rows) = (points.dims, points.rows());
-        // The largest of each dimension, then the largest of its negative.
+        // The maximum of each dimension, then the maximum of its negative.
         let mut values: Vec<i64> = extremes(points).map(fixed::to_ordered).collect();
         link.all_reduce(Phase::Range, ReduceOp::Max, &mut values)?;
         let extremes: Vec<f64> = values.into_iter().map(fixed::from_ordered).collect();
@@ -269,64 +277,68 @@ impl<'a, T: Element> Worker<'a, T> {
             labels: vec![UNASSIGNED; rows],
             sums: vec![0; problem.settings.k * dims],
             counts: vec![0; problem.settings.k],
-            farthest: Farthest::default(),
+            farthest: FarthestPoints::default(),
             assigned: None,
             scratch: Scratch::default(),
             pruner: Pruner::new(problem.settings.pruning),
         })
     }
 
-    fn first(&self) -> State {
-        let last =
-            if self.problem.settings.iterations == 0 { Last::OutOfIterations } else { Last::No };
-        State { round: 0, centroids: self.initial.clone(), last, relocations: 0 }
+    fn first(&self) -> IterationState {
+        let last = if self.problem.settings.iterations == 0 {
+            LastRound::OutOfIterations
+        } else {
+            LastRound::No
+        };
+        IterationState { round: 0, centroids: self.initial.clone(), last, relocations: 0 }
     }
 
-    /// Where the others are, as their last rounds tell.
-    fn catch_up(&mut self, link: &mut dyn AllReduce) -> Result<State> {
+    /// Derives the current state from the last rounds of the other workers.
+    fn catch_up(&mut self, link: &mut dyn AllReduce) -> Result<IterationState> {
         loop {
             match self.follow(link) {
-                // They went on meanwhile, which they can if this party is somewhere else as well.
+                // They went on meanwhile, because the same party runs twice.
                 Err(Error::Behind { .. }) => {}
                 caught_up => return caught_up,
             }
         }
     }
 
-    fn follow(&mut self, link: &mut dyn AllReduce) -> Result<State> {
+    fn follow(&mut self, link: &mut dyn AllReduce) -> Result<IterationState> {
         let mut state = self.first();
         let Some(steps) = coordination::last_steps(link)? else { return Ok(state) };
         if let Some(before) = &steps.totals_before {
             let before = self.parse(before, steps.round - 1);
-            // Who contributed to the round after it has offered what it could in it.
+            // All parties offered their points before they contributed to the next round.
             let offered = if before.relocates() { Some(offered(&before, link)?) } else { None };
             state.centroids = self.means(&before, offered, link)?;
         }
         let totals = self.parse(&steps.totals, steps.round);
         (state.round, state.last) = (totals.round, totals.last);
         state.relocations = totals.relocations;
-        // After the last round there are still its labels to be found, and its result to be fetched again.
-        if totals.last != Last::No {
+        // After the last round, its labels are still to be computed and its result to be read.
+        if totals.last != LastRound::No {
             return Ok(state);
         }
         Ok(self.advance(&totals, &state, link)?.unwrap_or(state))
     }
 
-    /// Contributes to a round; answers what all have contributed, and what follows.
+    /// Contributes to a round; returns the totals and the next state.
     fn agree(
         &mut self,
         mut values: Vec<i64>,
-        state: &State,
+        state: &IterationState,
         link: &mut dyn AllReduce,
-    ) -> Result<(Totals, Option<State>)> {
+    ) -> Result<(RoundTotals, Option<IterationState>)> {
         link.all_reduce(Phase::Step(state.round), ReduceOp::Sum, &mut values)?;
         let totals = self.parse(&values, state.round);
-        let next = if totals.last == Last::No { self.advance(&totals, state, link)? } else { None };
+        let next =
+            if totals.last == LastRound::No { self.advance(&totals, state, link)? } else { None };
         Ok((totals, next))
     }
 
-    /// Labels all rows; returns this worker's contribution to the round.
-    fn assign(&mut self, state: &State) -> Vec<i64> {
+    /// Assigns all rows; returns this worker's contribution to the round.
+    fn assign(&mut self, state: &IterationState) -> Vec<i64> {
         let dims = self.points.dims;
         let centres = Centres::new(self.isa, &state.centroids, &self.origin);
         let block_rows = Centres::<T>::block_rows(dims);
@@ -334,7 +346,7 @@ impl<'a, T: Element> Worker<'a, T> {
         let mut bounds = self.pruner.begin(&centres, self.points.rows());
         let mut at = 0;
         let (mut cost, mut moved) = (0i64, 0i64);
-        let mut farthest = Farthest::default();
+        let mut farthest = FarthestPoints::default();
         let mut row = self.points.first;
         let mut rest = &self.points.values[..];
         let blocks =
@@ -346,7 +358,7 @@ impl<'a, T: Element> Worker<'a, T> {
             match &mut bounds {
                 None => centres.nearest(block, upcoming, &mut self.scratch, new, distances),
                 Some(bounds) => {
-                    let block = Block { rows: block, upcoming, old };
+                    let block = RowBlock { rows: block, upcoming, old };
                     bounds.nearest(&centres, at, &block, &mut self.scratch, new, distances);
                 }
             }
@@ -371,8 +383,8 @@ impl<'a, T: Element> Worker<'a, T> {
         self.contribution(cost, moved, state)
     }
 
-    /// Sums, counts, cost, moved, last, relocations.
-    fn contribution(&self, cost: i64, moved: i64, state: &State) -> Vec<i64> {
+    /// Returns sums, counts, cost, moved, last, relocations.
+    fn contribution(&self, cost: i64, moved: i64, state: &IterationState) -> Vec<i64> {
         let mut values = Vec::with_capacity(self.sums.len() + self.counts.len() + NUMBERS);
         values.extend(&self.sums);
         values.extend(&self.counts);
@@ -380,8 +392,8 @@ impl<'a, T: Element> Worker<'a, T> {
         values
     }
 
-    /// The inverse of [`Worker::contribution`], after the reduction.
-    fn parse(&self, values: &[i64], round: u64) -> Totals {
+    /// Converts reduced contributions back, see [`LloydWorker::contribution`].
+    fn parse(&self, values: &[i64], round: u64) -> RoundTotals {
         assert_eq!(
             values.len(),
             self.sums.len() + self.counts.len() + NUMBERS,
@@ -391,11 +403,11 @@ impl<'a, T: Element> Worker<'a, T> {
         let (counts, numbers) = rest.split_at(self.counts.len());
         let parties = i64::from(self.problem.parties);
         let last = match numbers[2] / parties {
-            0 => Last::No,
-            1 => Last::WithinTolerance,
-            _ => Last::OutOfIterations,
+            0 => LastRound::No,
+            1 => LastRound::WithinTolerance,
+            _ => LastRound::OutOfIterations,
         };
-        Totals {
+        RoundTotals {
             round,
             sums: sums.to_vec(),
             counts: counts.to_vec(),
@@ -406,13 +418,13 @@ impl<'a, T: Element> Worker<'a, T> {
         }
     }
 
-    /// What follows a round that was not the last: the next one, or nothing if the centres are at rest.
+    /// Returns the state after a round that was not the last, or `None` if the centres are at rest.
     fn advance(
         &mut self,
-        totals: &Totals,
-        state: &State,
+        totals: &RoundTotals,
+        state: &IterationState,
         link: &mut dyn AllReduce,
-    ) -> Result<Option<State>> {
+    ) -> Result<Option<IterationState>> {
         let offered = if totals.relocates() { Some(self.offer(state, link)?) } else { None };
         let relocations = state.relocations + u64::from(offered.is_some());
         let centroids = self.means(totals, offered, link)?;
@@ -423,18 +435,23 @@ impl<'a, T: Element> Worker<'a, T> {
         let last = if largest_shift(&centroids, &state.centroids, self.points.dims)
             <= self.problem.settings.tolerance
         {
-            Last::WithinTolerance
+            LastRound::WithinTolerance
         } else if round >= self.problem.settings.iterations {
-            Last::OutOfIterations
+            LastRound::OutOfIterations
         } else {
-            Last::No
+            LastRound::No
         };
-        Ok(Some(State { round, centroids, last, relocations }))
+        Ok(Some(IterationState { round, centroids, last, relocations }))
     }
 
-    /// Offers the farthest of its rows to empty clusters; answers what all have offered, farthest first.
-    fn offer(&mut self, state: &State, link: &mut dyn AllReduce) -> Result<Vec<Candidate>> {
-        // A worker that starts again may find the others here.
+    /// Offers the farthest of its rows to empty clusters; returns the offers of all parties,
+    /// farthest first.
+    fn offer(
+        &mut self,
+        state: &IterationState,
+        link: &mut dyn AllReduce,
+    ) -> Result<Vec<Candidate>> {
+        // A restarted worker may find the others at this point.
         if self.assigned != Some(state.round) {
             self.assign(state);
         }
@@ -450,11 +467,11 @@ impl<'a, T: Element> Worker<'a, T> {
         Ok(candidates(&values))
     }
 
-    /// The centres that totals make; empty clusters get a point of those that were offered, or the centre they began
-    /// with.
+    /// Returns the centres that follow from totals. An empty cluster gets one of the offered
+    /// points, or its initial centre.
     fn means(
         &self,
-        totals: &Totals,
+        totals: &RoundTotals,
         offered: Option<Vec<Candidate>>,
         link: &mut dyn AllReduce,
     ) -> Result<Vec<f64>> {
@@ -475,7 +492,7 @@ impl<'a, T: Element> Worker<'a, T> {
 
     fn relocate(
         &self,
-        totals: &Totals,
+        totals: &RoundTotals,
         offered: &[Candidate],
         sums: &mut [i64],
         counts: &mut [i64],
@@ -492,7 +509,7 @@ impl<'a, T: Element> Worker<'a, T> {
         link.all_reduce(Phase::Relocate(totals.relocations), ReduceOp::Sum, &mut values)?;
         let mut offers = values.chunks_exact(dims).zip(offered);
         for empty in (0..counts.len()).filter(|cluster| totals.counts[*cluster] == 0) {
-            // A cluster of one point is not emptied to fill another.
+            // A cluster with one point is not emptied to fill another.
             let Some((point, from)) = offers.find(|(_, from)| counts[from.label as usize] > 1)
             else {
                 break;
@@ -509,8 +526,8 @@ impl<'a, T: Element> Worker<'a, T> {
     }
 }
 
-/// What was offered in a round that is over.
-fn offered(totals: &Totals, link: &mut dyn AllReduce) -> Result<Vec<Candidate>> {
+/// Reads the offers of a round that is over.
+fn offered(totals: &RoundTotals, link: &mut dyn AllReduce) -> Result<Vec<Candidate>> {
     let phase = Phase::Farthest(totals.relocations);
     match link.last(phase)? {
         Some((round, values)) if round == phase.round() => Ok(candidates(&values)),
@@ -518,7 +535,7 @@ fn offered(totals: &Totals, link: &mut dyn AllReduce) -> Result<Vec<Candidate>> 
     }
 }
 
-/// The points that all parties have offered, farthest first.
+/// Returns the points that all parties have offered, farthest first.
 fn candidates(values: &[i64]) -> Vec<Candidate> {
     let mut farthest: Vec<Candidate> = values
         .chunks_exact(CANDIDATE_VALUES)
@@ -533,15 +550,16 @@ fn candidates(values: &[i64]) -> Vec<Candidate> {
     farthest
 }
 
-/// The points farthest from their centres, farthest first; of equal ones those that were offered first.
+/// The points farthest from their centres, farthest first; equal ones in the order in which they
+/// were offered.
 #[derive(Debug, Default)]
-struct Farthest {
+struct FarthestPoints {
     candidates: Vec<Candidate>,
-    /// What a point has to exceed.
+    /// The distance that a point has to exceed.
     bar: f64,
 }
 
-impl Farthest {
+impl FarthestPoints {
     #[inline]
     fn offer(&mut self, candidate: Candidate) {
         if candidate.distance > self.bar {
@@ -560,7 +578,7 @@ impl Farthest {
     }
 }
 
-/// The largest of each dimension, then the largest of its negative.
+/// Returns the maximum of each dimension, then the maximum of its negative.
 fn extremes<T: Element>(points: &Points<T>) -> impl Iterator<Item = f64> {
     let (mut high, mut low) =
         (vec![f64::NEG_INFINITY; points.dims], vec![f64::INFINITY; points.dims]);
@@ -574,7 +592,8 @@ fn extremes<T: Element>(points: &Points<T>) -> impl Iterator<Item = f64> {
     high.into_iter().chain(low.into_iter().map(|low| -low))
 }
 
-/// No point can be farther from a centre, squared: centres are initial ones or lie within the range of the data.
+/// Returns an upper bound of squared distances: a centre is an initial one or lies within the range
+/// of the data.
 fn farthest_bound(range: &[f64], initial: &[f64]) -> f64 {
     let dims = range.len();
     let reach = |dim: usize| {
@@ -583,7 +602,7 @@ fn farthest_bound(range: &[f64], initial: &[f64]) -> f64 {
     range.iter().enumerate().map(|(dim, max)| (max + reach(dim)).powi(2)).sum()
 }
 
-/// The largest Euclidean distance between old and new centroids.
+/// Returns the largest Euclidean distance between old and new centroids.
 fn largest_shift(a: &[f64], b: &[f64], dims: usize) -> f64 {
     let shift =
         |(a, b): (&[f64], &[f64])| a.iter().zip(b).map(|(a, b)| (a - b).powi(2)).sum::<f64>();

@@ -8,13 +8,13 @@ use catena_kmeans::worker;
 mod cli;
 
 fn main() -> ExitCode {
-    // As a worker, this process does not get past here.
+    // A process that was started as a worker does not get past this line.
     let functions = worker::functions().serve();
     drop(functions);
     match cli::main() {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            // Nobody is left to tell if this fails.
+            // There is nowhere to report that this failed.
             let _ = writeln!(io::stderr(), "catena-kmeans: {error}");
             ExitCode::FAILURE
         }

@@ -1,4 +1,4 @@
-//! What a run leaves behind: centroids and labels as files, the result as a line of JSON or a few lines for people.
+//! The output of a run: centroids and labels as files, the result as JSON or as text.
 
 use std::fs::File;
 use std::io::{self, BufWriter, Write};
@@ -8,99 +8,99 @@ use serde::Serialize;
 
 use crate::data::DataSet;
 use crate::error::{Error, Result};
-use crate::job::{Job, Summary};
+use crate::job::{Job, RunSummary};
 use crate::kernel::{Element, Precision};
-use crate::s3::{self, Endpoint, Url};
+use crate::s3::{self, S3Endpoint, S3Url};
 
-/// How much is written at once.
+/// Bytes per write.
 const BUFFER_BYTES: usize = 1 << 20;
 
-/// A file, or an object in a store, that is being written. It is whole after [`Out::finish`]; an object is not there
-/// before.
+/// A file, or an object in a store, that is being written. It is complete after
+/// [`OutputFile::finish`]; an object does not exist before.
 #[derive(Debug)]
-pub struct Out {
+pub struct OutputFile {
     path: PathBuf,
-    to: To,
+    to: OutputTarget,
 }
 
 #[derive(Debug)]
-enum To {
+enum OutputTarget {
     File(BufWriter<File>),
     #[cfg(feature = "s3")]
-    S3(s3::Sink),
+    S3(s3::S3Writer),
 }
 
-impl Out {
-    /// Refuses what could never be written, before there is anything to write.
+impl OutputFile {
+    /// Checks a path before there is anything to write.
     ///
     /// # Errors
     ///
-    /// A path into a store that this program cannot use, or that names no object.
-    pub fn check(path: &Path, endpoint: &Endpoint) -> Result<()> {
-        Url::of(path)?.map_or(Ok(()), |url| to_store(url, endpoint).map(drop))
+    /// A path in a store that this program cannot use, or that is a folder.
+    pub fn check(path: &Path, endpoint: &S3Endpoint) -> Result<()> {
+        S3Url::of(path)?.map_or(Ok(()), |url| to_store(url, endpoint).map(drop))
     }
 
-    /// Begins what a path names.
+    /// Creates the file or object at a path.
     ///
     /// # Errors
     ///
     /// It cannot be written.
-    pub fn create(path: &Path, endpoint: &Endpoint) -> Result<Self> {
-        let to = match Url::of(path)? {
+    pub fn create(path: &Path, endpoint: &S3Endpoint) -> Result<Self> {
+        let to = match S3Url::of(path)? {
             Some(url) => to_store(url, endpoint)?,
             None => {
                 let file = File::create(path).map_err(Error::io(path))?;
-                To::File(BufWriter::with_capacity(BUFFER_BYTES, file))
+                OutputTarget::File(BufWriter::with_capacity(BUFFER_BYTES, file))
             }
         };
         Ok(Self { path: path.to_path_buf(), to })
     }
 
-    /// Writes what is left.
+    /// Writes the rest.
     ///
     /// # Errors
     ///
     /// It cannot be written.
     pub fn finish(self) -> Result<()> {
         match self.to {
-            To::File(mut file) => file.flush().map_err(Error::io(&self.path)),
+            OutputTarget::File(mut file) => file.flush().map_err(Error::io(&self.path)),
             #[cfg(feature = "s3")]
-            To::S3(sink) => sink.finish(),
+            OutputTarget::S3(sink) => sink.finish(),
         }
     }
 }
 
 #[cfg(feature = "s3")]
-fn to_store(url: Url, endpoint: &Endpoint) -> Result<To> {
-    Ok(To::S3(s3::Sink::new(s3::Store::open(endpoint)?, url)?))
+fn to_store(url: S3Url, endpoint: &S3Endpoint) -> Result<OutputTarget> {
+    Ok(OutputTarget::S3(s3::S3Writer::new(s3::S3Store::open(endpoint)?, url)?))
 }
 
 #[cfg(not(feature = "s3"))]
-fn to_store(url: Url, _: &Endpoint) -> Result<To> {
+fn to_store(url: S3Url, _: &S3Endpoint) -> Result<OutputTarget> {
     s3::not_built(&url)
 }
 
-impl Write for Out {
+impl Write for OutputFile {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         match &mut self.to {
-            To::File(file) => file.write(bytes),
+            OutputTarget::File(file) => file.write(bytes),
             #[cfg(feature = "s3")]
-            To::S3(sink) => sink.write(bytes),
+            OutputTarget::S3(sink) => sink.write(bytes),
         }
     }
 
     fn flush(&mut self) -> io::Result<()> {
         match &mut self.to {
-            To::File(file) => file.flush(),
+            OutputTarget::File(file) => file.flush(),
             #[cfg(feature = "s3")]
-            To::S3(sink) => sink.flush(),
+            OutputTarget::S3(sink) => sink.flush(),
         }
     }
 }
 
 /// The object that `--json` prints.
 #[derive(Debug, Serialize)]
-pub struct Report<'a> {
+pub struct RunReport<'a> {
     k: usize,
     dims: usize,
     points: u64,
@@ -116,18 +116,19 @@ pub struct Report<'a> {
     centroids: Vec<Vec<f64>>,
 }
 
-impl<'a> Report<'a> {
-    /// Of a run of `job` on `backend`.
+impl<'a> RunReport<'a> {
+    /// Creates the report of a run of `job` on `backend`.
     ///
-    /// Rounds that update centres are iterations; one more that only assigns points counts in `seconds_total` alone.
+    /// Rounds that update centres are iterations. The last round, which only assigns points, is
+    /// part of `seconds_total` alone.
     #[must_use]
-    pub fn new(job: &Job, backend: &'a str, summary: &Summary) -> Self {
+    pub fn new(job: &Job, backend: &'a str, summary: &RunSummary) -> Self {
         let done = &summary.done;
         let iterations =
-            usize::try_from(done.iterations).expect("iterations that were done can be counted");
+            usize::try_from(done.iterations).expect("a run has fewer iterations than usize::MAX");
         let rounds = &summary.rounds[..iterations];
         let calls: u64 = rounds.iter().map(|round| round.calls).sum();
-        let told: u32 = rounds.iter().map(|round| round.workers).sum();
+        let reports: u32 = rounds.iter().map(|round| round.workers).sum();
         Self {
             k: job.settings.k,
             dims: job.data.dims(),
@@ -140,16 +141,16 @@ impl<'a> Report<'a> {
             seconds_total: summary.seconds_total,
             seconds_iterations: rounds.iter().map(|round| round.seconds).collect(),
             seconds_coordination: rounds.iter().map(|round| round.seconds_coordination).collect(),
-            rpcs_per_worker_per_iteration: if told == 0 {
+            rpcs_per_worker_per_iteration: if reports == 0 {
                 0.0
             } else {
-                calls as f64 / f64::from(told)
+                calls as f64 / f64::from(reports)
             },
             centroids: done.centroids.chunks_exact(job.data.dims()).map(<[f64]>::to_vec).collect(),
         }
     }
 
-    /// One line.
+    /// Writes one line of JSON.
     ///
     /// # Errors
     ///
@@ -159,12 +160,17 @@ impl<'a> Report<'a> {
         writeln!(out)
     }
 
-    /// A few lines for people.
+    /// Writes a few lines of text.
     ///
     /// # Errors
     ///
     /// Those of `out`.
-    pub fn write_text(&self, job: &Job, summary: &Summary, out: &mut dyn Write) -> io::Result<()> {
+    pub fn write_text(
+        &self,
+        job: &Job,
+        summary: &RunSummary,
+        out: &mut dyn Write,
+    ) -> io::Result<()> {
         let Self { k, dims, workers, backend, iterations, cost, .. } = self;
         let (points, name) = (grouped(self.points), job.data.path().display());
         writeln!(out, "{name}: {points} points of {dims} numbers ({})", job.data.precision())?;
@@ -190,14 +196,14 @@ impl<'a> Report<'a> {
     }
 }
 
-/// Writes one centroid of `data` a line, in the precision that the data has.
+/// Writes one centroid per line, in the precision of the data.
 ///
 /// # Errors
 ///
 /// The file cannot be written.
 pub fn write_centroids(
     path: &Path,
-    endpoint: &Endpoint,
+    endpoint: &S3Endpoint,
     data: &DataSet,
     centroids: &[f64],
 ) -> Result<()> {
@@ -216,12 +222,12 @@ pub fn write_centroids(
     })
 }
 
-/// Writes the cluster of each point, one a line, in the order of the points.
+/// Writes the cluster of each point, one per line, in the order of the points.
 ///
 /// # Errors
 ///
 /// The file cannot be written.
-pub fn write_labels(path: &Path, endpoint: &Endpoint, labels: &[u32]) -> Result<()> {
+pub fn write_labels(path: &Path, endpoint: &S3Endpoint, labels: &[u32]) -> Result<()> {
     write_file(path, endpoint, |out| labels.iter().try_for_each(|label| writeln!(out, "{label}")))
 }
 
@@ -232,10 +238,10 @@ pub fn write_labels(path: &Path, endpoint: &Endpoint, labels: &[u32]) -> Result<
 /// It cannot be written.
 pub fn write_file(
     path: &Path,
-    endpoint: &Endpoint,
+    endpoint: &S3Endpoint,
     write: impl FnOnce(&mut dyn Write) -> io::Result<()>,
 ) -> Result<()> {
-    let mut out = Out::create(path, endpoint)?;
+    let mut out = OutputFile::create(path, endpoint)?;
     write(&mut out).map_err(Error::io(path))?;
     out.finish()
 }
@@ -246,7 +252,7 @@ fn median(values: &[f64]) -> f64 {
     values.get(values.len() / 2).copied().unwrap_or_default()
 }
 
-/// Digits in groups of three.
+/// Formats a number with commas between groups of three digits.
 fn grouped(number: u64) -> String {
     let digits = number.to_string();
     let mut out = String::new();

@@ -1,9 +1,10 @@
-//! The two directions in which points differ most, to draw them on paper.
+//! The two directions in which points differ most, to draw them in a plane.
 //!
-//! Power iteration on the covariance, which is never formed: its product with a vector is two passes over the points.
-//! For pictures, not for numbers: a fixed number of steps, from a fixed start.
+//! Power iteration on the covariance matrix, which is never built: its product with a vector is two
+//! passes over the points. The number of steps and the start are fixed, which is precise enough for
+//! a picture.
 
-/// Steps of power iteration; more than enough for a picture.
+/// Steps of the power iteration.
 const STEPS: u32 = 60;
 
 /// A projection to two dimensions.
@@ -14,7 +15,8 @@ pub(crate) struct Projection {
 }
 
 impl Projection {
-    /// The principal plane of the points. With one dimension, the second axis is zero.
+    /// Returns the projection to the principal plane of the points. With one dimension the second
+    /// axis is zero.
     pub(crate) fn of(points: &[&[f64]]) -> Self {
         let dims = points.first().map_or(0, |point| point.len());
         let mut mean = vec![0.0; dims];
@@ -33,7 +35,7 @@ impl Projection {
 }
 
 fn axis(points: &[&[f64]], mean: &[f64], before: &[Vec<f64>]) -> Vec<f64> {
-    // Starts with no symmetry that data could share.
+    // The start has no symmetry that data could share.
     let mut axis: Vec<f64> = (0..mean.len()).map(|dim| 1.0 + (dim as f64 * 0.7).sin()).collect();
     for _ in 0..STEPS {
         let offset = dot(mean, &axis);

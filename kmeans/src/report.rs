@@ -1,4 +1,4 @@
-//! A picture of a run: cost and time by round, and the points in their clusters, as one SVG.
+//! A report of a run as one SVG: cost and time by round, and the points in their clusters.
 
 use std::ops::Range;
 use std::path::Path;
@@ -7,12 +7,12 @@ use plotters::coord::Shift;
 use plotters::prelude::*;
 
 use crate::error::Result;
-use crate::job::{RoundSummary, Sampled, Summary};
+use crate::job::{RoundSummary, RunSummary, SampledPoint};
 use crate::output;
 use crate::pca::Projection;
-use crate::s3::Endpoint;
+use crate::s3::S3Endpoint;
 
-/// Points that are drawn, at most: a file that a browser opens at once.
+/// The most points that are drawn, so that browsers open the file quickly.
 pub const POINTS_MAX: u64 = 3_000;
 
 const SIZE: (u32, u32) = (1_160, 640);
@@ -24,26 +24,26 @@ const ORANGE: RGBColor = RGBColor(222, 120, 40);
 
 type Area<'a> = DrawingArea<SVGBackend<'a>, Shift>;
 
-/// Draws what came out of a run of `dims`-dimensional points that was started as `title` says.
+/// Writes the report of a run over `dims`-dimensional points.
 ///
 /// # Errors
 ///
 /// The file cannot be written.
 pub fn write(
     path: &Path,
-    endpoint: &Endpoint,
+    endpoint: &S3Endpoint,
     title: &str,
     dims: usize,
-    summary: &Summary,
+    summary: &RunSummary,
 ) -> Result<()> {
     let mut svg = String::new();
     draw(&mut svg, title, dims, summary).expect("drawing into memory succeeds");
     output::write_file(path, endpoint, |out| out.write_all(svg.as_bytes()))
 }
 
-type Drawn = std::result::Result<(), Box<dyn std::error::Error>>;
+type DrawResult = std::result::Result<(), Box<dyn std::error::Error>>;
 
-fn draw(svg: &mut String, title: &str, dims: usize, summary: &Summary) -> Drawn {
+fn draw(svg: &mut String, title: &str, dims: usize, summary: &RunSummary) -> DrawResult {
     let root = SVGBackend::with_string(svg, SIZE).into_drawing_area();
     root.fill(&WHITE)?;
     let root = root.titled(title, ("sans-serif", 20).into_font().color(&INK))?;
@@ -56,7 +56,7 @@ fn draw(svg: &mut String, title: &str, dims: usize, summary: &Summary) -> Drawn 
     Ok(())
 }
 
-fn draw_cost(area: &Area<'_>, rounds: &[RoundSummary]) -> Drawn {
+fn draw_cost(area: &Area<'_>, rounds: &[RoundSummary]) -> DrawResult {
     let costs = rounds.iter().map(|round| round.cost);
     let low = costs.clone().fold(f64::INFINITY, f64::min);
     let high = costs.clone().fold(0.0, f64::max);
@@ -77,7 +77,7 @@ fn draw_cost(area: &Area<'_>, rounds: &[RoundSummary]) -> Drawn {
     Ok(())
 }
 
-fn draw_time(area: &Area<'_>, rounds: &[RoundSummary]) -> Drawn {
+fn draw_time(area: &Area<'_>, rounds: &[RoundSummary]) -> DrawResult {
     let ms = |seconds: fn(&RoundSummary) -> f64| {
         (0..)
             .map(f64::from)
@@ -114,12 +114,15 @@ fn draw_time(area: &Area<'_>, rounds: &[RoundSummary]) -> Drawn {
     Ok(())
 }
 
-/// The principal plane of the sampled points, with the centres on it.
-fn draw_map(area: &Area<'_>, dims: usize, summary: &Summary) -> Drawn {
+/// Draws the sampled points and the centres in the principal plane of the points.
+fn draw_map(area: &Area<'_>, dims: usize, summary: &RunSummary) -> DrawResult {
     let points: Vec<&[f64]> = summary.sample.iter().map(|sampled| &sampled.point[..]).collect();
     let projection = Projection::of(&points);
-    let dots: Vec<_> =
-        summary.sample.iter().map(|s: &Sampled| (projection.project(&s.point), s.label)).collect();
+    let dots: Vec<_> = summary
+        .sample
+        .iter()
+        .map(|s: &SampledPoint| (projection.project(&s.point), s.label))
+        .collect();
     let centroids = summary.done.centroids.chunks_exact(dims);
     let centres: Vec<_> = centroids.map(|centroid| projection.project(centroid)).collect();
     let everywhere = || dots.iter().map(|(at, _)| *at).chain(centres.iter().copied());
@@ -179,13 +182,13 @@ fn chart<'a>(
         .build_cartesian_2d(0.0..last, ys)?)
 }
 
-/// A little more than the range, and never nothing.
+/// Returns a range slightly larger than the given one, and never empty.
 fn padded(low: f64, high: f64) -> Range<f64> {
     let pad = ((high - low) * 0.06).max(high.abs() * 1e-3).max(1e-9);
     low - pad..high + pad
 }
 
-/// Hues around the circle; neighbouring labels get distant ones.
+/// Returns the colour of a label. Hues of neighbouring labels are far apart.
 fn hue(label: usize, k: usize) -> HSLColor {
     let stride =
         (1..=k).find(|stride| stride * stride * 2 >= k && gcd(*stride, k) == 1).unwrap_or(1);

@@ -1,7 +1,8 @@
 //! The settings of a run that do not depend on where its workers are.
 //!
-//! They are written once, here: the command line, a worker's assignment, the environment of a function that
-//! clusters uploads, and the algorithm all take them from [`Settings`]. A new setting is a new field.
+//! They are written once, here: the command line, a worker's assignment, the environment of a
+//! function that clusters uploads, and the algorithm all take them from [`Settings`]. A new setting
+//! is a new field.
 
 use std::time::Duration;
 
@@ -20,7 +21,8 @@ pub struct Settings {
     #[serde(default = "iterations")]
     #[arg(long, value_name = "N", default_value_t = iterations())]
     pub iterations: u64,
-    /// Stop when no centroid moves farther than this, in the units of the data; 0 waits until none moves.
+    /// Stop when no centroid moves farther than this, in the units of the data; 0 waits until none
+    /// moves.
     #[serde(default)]
     #[arg(long, value_name = "DISTANCE", default_value_t)]
     pub tolerance: f64,
@@ -36,7 +38,8 @@ pub struct Settings {
     #[serde(default)]
     #[arg(long, value_enum, default_value_t)]
     pub pruning: Pruning,
-    /// Wait this long for the engine and for other workers; an invocation waits for other workers as long as it may run.
+    /// Wait this long for the engine and for other workers; an invocation waits for other workers
+    /// as long as it may run.
     #[serde(default = "timeout", with = "seconds")]
     #[arg(long, value_name = "SECONDS", default_value = TIMEOUT, value_parser = seconds::parse)]
     pub timeout: Duration,

@@ -5,31 +5,31 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::coordination::AllReduce;
-use crate::data::Meter;
+use crate::data::ReadMeter;
 use crate::error::Result;
-use crate::job::{Board, Event, Job, Loaded, Summary};
+use crate::job::{Job, LoadedRows, RunSummary, SummaryBuilder, WorkerEvent};
 
-/// How often it is told how much has been read.
-const TELL_EVERY: Duration = Duration::from_millis(50);
+/// How often progress of reading is reported.
+const REPORT_EVERY: Duration = Duration::from_millis(50);
 
-/// Runs a job with one thread per worker; `join` gives each its way to the others.
+/// Runs a job with one thread per worker; `join` connects each of them to the others.
 ///
-/// All rows are read before anybody contributes, so a bad row ends the run at once.
+/// All rows are read before the first contribution, so a malformed row ends the run at once.
 ///
 /// # Errors
 ///
-/// The first that a worker met.
+/// The first error of a worker.
 pub fn run<'j, L: AllReduce>(
     job: &'j Job,
     join: impl Fn(&'j Job, u32) -> Result<L> + Sync,
-    on_event: &mut dyn FnMut(&Event),
-) -> Result<Summary> {
+    on_event: &mut dyn FnMut(&WorkerEvent),
+) -> Result<RunSummary> {
     job.check()?;
-    let mut board = Board::new(job.workers);
+    let mut builder = SummaryBuilder::new(job.workers);
     let start = Instant::now();
     let points = load(job, on_event)?;
-    let loaded = Event::Loaded { seconds: start.elapsed().as_secs_f64() };
-    board.note(&loaded);
+    let loaded = WorkerEvent::Loaded { seconds: start.elapsed().as_secs_f64() };
+    builder.note(&loaded);
     on_event(&loaded);
     thread::scope(|scope| {
         let (sender, receiver) = mpsc::channel();
@@ -37,29 +37,29 @@ pub fn run<'j, L: AllReduce>(
         for (party, points) in (0..).zip(points) {
             let (sender, join) = (sender.clone(), &join);
             workers.push(scope.spawn(move || {
-                let mut tell = |event| {
-                    sender.send(event).expect("the driver listens until the last worker is gone");
+                let mut report = |event| {
+                    sender.send(event).expect("the driver listens until all workers have ended");
                     Ok(())
                 };
-                job.work(party, points, &mut join(job, party)?, false, &mut tell)
+                job.work(party, points, &mut join(job, party)?, false, &mut report)
             }));
         }
         drop(sender);
         for event in receiver {
-            board.note(&event);
+            builder.note(&event);
             on_event(&event);
         }
         (0..).zip(workers).try_for_each(|(party, worker)| {
-            board.note_done(party, worker.join().expect("workers do not panic")?);
+            builder.note_done(party, worker.join().expect("workers do not panic")?);
             Ok(())
         })
     })?;
-    Ok(board.finish())
+    Ok(builder.finish())
 }
 
-/// Reads the rows of all workers, and tells how far that is.
-fn load(job: &Job, on_event: &mut dyn FnMut(&Event)) -> Result<Vec<Loaded>> {
-    let meter = Meter::default();
+/// Reads the rows of all workers and reports progress.
+fn load(job: &Job, on_event: &mut dyn FnMut(&WorkerEvent)) -> Result<Vec<LoadedRows>> {
+    let meter = ReadMeter::default();
     let (working, finished) = mpsc::channel::<()>();
     thread::scope(|scope| {
         let loading: Vec<_> = (0..job.workers)
@@ -73,11 +73,11 @@ fn load(job: &Job, on_event: &mut dyn FnMut(&Event)) -> Result<Vec<Loaded>> {
             })
             .collect();
         drop(working);
-        let mut told = 0;
-        while finished.recv_timeout(TELL_EVERY) == Err(RecvTimeoutError::Timeout) {
+        let mut reported = 0;
+        while finished.recv_timeout(REPORT_EVERY) == Err(RecvTimeoutError::Timeout) {
             let bytes = meter.bytes();
-            on_event(&Event::Read(bytes - told));
-            told = bytes;
+            on_event(&WorkerEvent::Read(bytes - reported));
+            reported = bytes;
         }
         loading.into_iter().map(|worker| worker.join().expect("workers do not panic")).collect()
     })

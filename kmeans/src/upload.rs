@@ -1,4 +1,4 @@
-//! Files into a store, several at a time.
+//! Copies files to a store, several at a time.
 
 use std::fs::{self, File};
 use std::io::{Read, Write};
@@ -7,34 +7,34 @@ use std::sync::{Mutex, PoisonError};
 use std::thread;
 
 use crate::error::{Error, Result};
-use crate::output::Out;
-use crate::s3::{Endpoint, Url};
+use crate::output::OutputFile;
+use crate::s3::{S3Endpoint, S3Url};
 
-/// Files that are read at the same time, each of them sent in several parts at a time.
+/// Files that are copied at the same time, each in several parts at a time.
 const FILES_AT_ONCE: usize = 4;
 
-/// How much is read at once.
+/// Bytes per read.
 const BUFFER_BYTES: usize = 1 << 20;
 
-/// A file, and what it becomes.
+/// A file and the object it is copied to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Transfer {
-    /// On this machine.
+    /// The file on this machine.
     pub file: PathBuf,
-    /// In bytes.
+    /// Size in bytes.
     pub bytes: u64,
-    /// In the store.
-    pub to: Url,
+    /// The object in the store.
+    pub to: S3Url,
 }
 
-/// What is to be done to have the files, and those in the folders, at `to`: under their own names, unless it is one
-/// file and `to` does not end with a slash.
+/// Lists the copies of the files, and of the files in folders, to `to`. They keep their names,
+/// unless there is one file and `to` does not end with a slash.
 ///
 /// # Errors
 ///
-/// Missing files, and a target that is in no store.
+/// Missing files, and a `to` that is not in a store.
 pub fn plan(files: &[PathBuf], to: &Path) -> Result<Vec<Transfer>> {
-    let to = Url::of(to)?.ok_or_else(|| Error::Url { path: to.to_path_buf() })?;
+    let to = S3Url::of(to)?.ok_or_else(|| Error::Url { path: to.to_path_buf() })?;
     let mut found = Vec::new();
     let mut is_folder = files.len() > 1 || to.is_folder();
     for file in files {
@@ -62,14 +62,14 @@ pub fn plan(files: &[PathBuf], to: &Path) -> Result<Vec<Transfer>> {
     Ok(found.into_iter().map(|(file, bytes)| Transfer { to: target(&file), file, bytes }).collect())
 }
 
-/// Does it; `on_bytes` hears of bytes as they are sent.
+/// Copies the files; calls `on_bytes` with the number of bytes as they are sent.
 ///
 /// # Errors
 ///
-/// The first that was met; what was sent whole before it stays.
+/// The first error; objects that were completed before it remain.
 pub fn run(
     plan: Vec<Transfer>,
-    endpoint: &Endpoint,
+    endpoint: &S3Endpoint,
     on_bytes: &(dyn Fn(u64) + Sync),
 ) -> Result<()> {
     let queue = Mutex::new(plan.into_iter());
@@ -90,10 +90,10 @@ pub fn run(
 }
 
 impl Transfer {
-    fn run(&self, endpoint: &Endpoint, on_bytes: &(dyn Fn(u64) + Sync)) -> Result<()> {
+    fn run(&self, endpoint: &S3Endpoint, on_bytes: &(dyn Fn(u64) + Sync)) -> Result<()> {
         let path = PathBuf::from(self.to.to_string());
         let mut from = File::open(&self.file).map_err(Error::io(&self.file))?;
-        let mut out = Out::create(&path, endpoint)?;
+        let mut out = OutputFile::create(&path, endpoint)?;
         let mut buffer = vec![0; BUFFER_BYTES];
         loop {
             let count = from.read(&mut buffer).map_err(Error::io(&self.file))?;

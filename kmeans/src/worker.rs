@@ -1,18 +1,23 @@
-//! One worker of a job, as a function of a [cloud](catena_cloud): a process or an invocation is told its assignment,
-//! reads its rows, and takes part until the job is over, however long that is.
+//! One worker of a job, as a function of [`catena_cloud`]: a process or an invocation receives its
+//! assignment, reads its rows, and takes part until the job is over.
 //!
-//! 1. A worker may be called again at any time, even while the one before it still runs: both contribute the same, and
-//!    a contribution counts once. One that is behind the others goes on where they are ([`crate::lloyd`]).
-//! 2. One whose time is nearly over asks to be called again. What it takes from the engine is held no longer than it
-//!    may run.
-//! 3. One that outlives a job that somebody drives finds its objects gone and ends; it makes no new ones.
-//! 4. What cannot be mended by calling it again, as a row that is no row, is final.
+//! 1. A worker may be started again at any time, even while its earlier attempt still runs: both
+//!    contribute the same, and a contribution counts once. A worker that is behind the others
+//!    catches up ([`crate::lloyd`]).
+//! 2. A worker whose time is nearly over asks for another attempt. What it holds on the engine
+//!    expires with its time.
+//! 3. A worker that outlives a job with a driver finds the job's objects deleted and ends; it
+//!    creates no new ones.
+//! 4. Errors that another attempt cannot repair, such as a malformed row, are final.
 //!
-//! An assignment is JSON, and short enough to be written by hand: what has a default may be left out, and `data` may be
-//! a path or URL, at which the worker then looks itself.
+//! An assignment is JSON, and short enough to be written by hand: fields with defaults may be left
+//! out, and `data` may be a path or URL, which the worker then inspects itself.
 //!
 //! ```json
-//! {"engine": "10.0.0.5:7400", "job": "kmeans/1", "worker": 0, "workers": 4, "data": "s3://bucket/points/", "k": 25}
+//! {
+//!     "engine": "10.0.0.5:7400", "job": "kmeans/1", "worker": 0, "workers": 4,
+//!     "data": "s3://bucket/points/", "k": 25
+//! }
 //! ```
 
 use std::path::PathBuf;
@@ -22,73 +27,77 @@ use std::time::{Duration, Instant};
 
 use catena_cloud::{Context, Failure, Functions};
 use serde::{Deserialize, Serialize};
+#[cfg(feature = "lambda")]
 use serde_json::Value;
 
-use crate::data::{DataSet, Hints, Meter};
+use crate::data::{DataSet, Hints, ReadMeter};
 use crate::error::{Error, Result};
+#[cfg(feature = "lambda")]
 use crate::event;
-use crate::job::{Done, Event, Job, Labels, Loaded};
-use crate::link::Link;
+use crate::job::{Job, Labels, LoadedRows, WorkerEvent, WorkerResult};
+use crate::link::EngineLink;
 use crate::output;
-use crate::s3::Endpoint;
+use crate::s3::S3Endpoint;
 use crate::settings::Settings;
 
-/// What a worker is called as.
+/// The name of the function.
 pub const FUNCTION: &str = "kmeans";
 
-/// How often it is told how much has been read: where events are heard at once, and where the engine passes it on.
-const TELL_EVERY: Duration = Duration::from_millis(100);
-const TELL_ENGINE_EVERY: Duration = Duration::from_secs(1);
+/// How often a worker reports what it has read, to a driver that listens and through the engine.
+const REPORT_EVERY: Duration = Duration::from_millis(100);
+const REPORT_TO_ENGINE_EVERY: Duration = Duration::from_secs(1);
 
-/// Rounds of the length of the last one for which there should be time, or the worker asks to be called again.
+/// A worker asks for another attempt if there is no time left for this many rounds as long as the
+/// last one.
 const ROUNDS_LEFT: u32 = 2;
 
-/// What a worker is told.
+/// One worker's part of a job.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Assignment {
     /// See [`Job::engine`].
     pub engine: String,
-    /// See [`Job::name`]. A name is used for one job.
+    /// See [`Job::name`]. Each job has its own name.
     pub job: String,
-    /// Which worker this is, from 0.
+    /// Number of this worker, from 0.
     pub worker: u32,
-    /// How many there are.
+    /// Number of workers.
     pub workers: u32,
     /// The points.
-    pub data: Data,
-    /// How data that was not looked at is to be read.
+    pub data: AssignedData,
+    /// How data is read that is given as a path.
     #[serde(flatten)]
     pub hints: Hints,
-    /// How the points are clustered. A worker that may only run for some time waits as long as that for the others.
+    /// How the points are clustered. A worker whose time is limited waits for other workers until
+    /// its time is over, instead of for [`Settings::timeout`].
     #[serde(flatten)]
     pub settings: Settings,
     /// See [`Job::prepared`].
     #[serde(default)]
     pub prepared: bool,
-    /// What is to be done with labels.
+    /// What the worker does with the labels of its points.
     #[serde(default)]
     pub labels: Labels,
-    /// Whether some points and their labels are wanted, for a picture.
+    /// Whether the worker returns some points with their labels, for a report.
     #[serde(default)]
     pub sample: bool,
-    /// Where worker 0 writes the centroids, for jobs that nobody drives.
+    /// Where worker 0 writes the centroids, in jobs without a driver.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub out: Option<PathBuf>,
 }
 
-/// Points, looked at or not.
+/// The points of an assignment.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(untagged)]
-pub enum Data {
-    /// A path or URL.
-    At(PathBuf),
-    /// What looking there told.
-    Seen(Box<DataSet>),
+pub enum AssignedData {
+    /// A path or URL, which the worker inspects.
+    Path(PathBuf),
+    /// A data set that the driver has inspected.
+    Inspected(Box<DataSet>),
 }
 
 impl Assignment {
-    /// One worker's part of a job.
+    /// Returns one worker's part of a job.
     #[must_use]
     pub fn of(job: &Job, worker: u32) -> Self {
         Self {
@@ -97,7 +106,7 @@ impl Assignment {
             worker,
             workers: job.workers,
             prepared: job.prepared,
-            data: Data::Seen(Box::new(job.data.clone())),
+            data: AssignedData::Inspected(Box::new(job.data.clone())),
             hints: Hints::default(),
             settings: job.settings.clone(),
             labels: job.labels.clone(),
@@ -106,14 +115,14 @@ impl Assignment {
         }
     }
 
-    /// The whole job.
+    /// Returns the job, for this worker.
     fn job(&self) -> Result<Job> {
         let data = match &self.data {
-            Data::Seen(data) => DataSet::clone(data),
-            Data::At(path) => DataSet::open(path, self.hints)?,
+            AssignedData::Inspected(data) => DataSet::clone(data),
+            AssignedData::Path(path) => DataSet::open(path, self.hints)?,
         };
         if self.worker >= self.workers {
-            let reason = "workers are counted from 0, and there are not that many";
+            let reason = "workers are numbered from 0 to `workers` - 1";
             return Err(Error::Flag { flag: "worker", reason });
         }
         let job = Job {
@@ -131,14 +140,18 @@ impl Assignment {
     }
 }
 
-/// What programs serve in whose processes and environments workers are to run.
+/// Returns the functions that a program serves whose processes or environments run workers.
 #[must_use]
 pub fn functions() -> Functions {
-    Functions::new().with(FUNCTION, run).with_fallback(otherwise)
+    let functions = Functions::new().with(FUNCTION, run);
+    #[cfg(feature = "lambda")]
+    let functions = functions.with_fallback(without_driver);
+    functions
 }
 
-/// What comes from elsewhere: an upload, or an assignment of its own.
-fn otherwise(context: &Context<'_>, event: Value) -> Result<Value, Failure> {
+/// Handles invocations without a driver: uploads, and assignments by hand.
+#[cfg(feature = "lambda")]
+fn without_driver(context: &Context<'_>, event: Value) -> Result<Value, Failure> {
     if event::is_event(&event) {
         return Ok(serde_json::to_value(event::run(context, event)?)?);
     }
@@ -150,11 +163,11 @@ fn otherwise(context: &Context<'_>, event: Value) -> Result<Value, Failure> {
     Err(Failure::Final(expected.into()))
 }
 
-fn run(context: &Context<'_>, assignment: Assignment) -> Result<Done, Failure> {
+fn run(context: &Context<'_>, assignment: Assignment) -> Result<WorkerResult, Failure> {
     work(context, &assignment).map_err(failure)
 }
 
-/// Whether another attempt could end otherwise.
+/// Decides whether another attempt could succeed.
 pub(crate) fn failure(error: Error) -> Failure {
     if error.is_passing() {
         Failure::Retry(error.to_string())
@@ -163,21 +176,21 @@ pub(crate) fn failure(error: Error) -> Failure {
     }
 }
 
-fn work(context: &Context<'_>, assignment: &Assignment) -> Result<Done> {
+fn work(context: &Context<'_>, assignment: &Assignment) -> Result<WorkerResult> {
     let job = assignment.job()?;
     let (worker, until) = (assignment.worker, context.deadline());
-    // An engine that cannot be reached should be found out before anything is read.
-    let mut link = Link::join_until(&job, worker, until)?;
+    // Connects first, because an unreachable engine should be reported before data is read.
+    let mut link = EngineLink::join_until(&job, worker, until)?;
     let start = Instant::now();
     let points = load(context, &job, worker, &link)?;
-    let tell = |event: &Event| {
+    let report = |event: &WorkerEvent| {
         context.report(event).map_err(|failure| Error::Worker { message: failure.to_string() })
     };
-    tell(&Event::Loaded { seconds: start.elapsed().as_secs_f64() })?;
+    report(&WorkerEvent::Loaded { seconds: start.elapsed().as_secs_f64() })?;
     let done = job.work(worker, points, &mut link, true, &mut |event| {
-        tell(&event)?;
+        report(&event)?;
         match (&event, until) {
-            (Event::Round(round), Some(until)) => {
+            (WorkerEvent::Round(round), Some(until)) => {
                 let needed = Duration::from_secs_f64(round.seconds) * ROUNDS_LEFT;
                 if until.saturating_duration_since(Instant::now()) < needed {
                     return Err(Error::OutOfTime { at: format!("round {}", round.round) });
@@ -188,31 +201,36 @@ fn work(context: &Context<'_>, assignment: &Assignment) -> Result<Done> {
         }
     })?;
     if let Some(out) = assignment.out.as_ref().filter(|_| worker == 0) {
-        output::write_centroids(out, &Endpoint::default(), &job.data, &done.centroids)?;
+        output::write_centroids(out, &S3Endpoint::default(), &job.data, &done.centroids)?;
     }
     Ok(done)
 }
 
-/// Reads the worker's rows, and tells how far that is.
-fn load(context: &Context<'_>, job: &Job, worker: u32, link: &Link<'_>) -> Result<Loaded> {
-    let meter = Meter::default();
+/// Reads the worker's rows and reports progress.
+fn load(
+    context: &Context<'_>,
+    job: &Job,
+    worker: u32,
+    link: &EngineLink<'_>,
+) -> Result<LoadedRows> {
+    let meter = ReadMeter::default();
     let (working, finished) = mpsc::channel::<()>();
-    let every = if context.is_live() { TELL_EVERY } else { TELL_ENGINE_EVERY };
+    let every = if context.is_live() { REPORT_EVERY } else { REPORT_TO_ENGINE_EVERY };
     thread::scope(|scope| {
         let loading = scope.spawn(|| {
             let loaded = job.load(worker, &meter);
             drop(working);
             loaded
         });
-        let mut told = 0;
+        let mut reported = 0;
         let mut is_over = false;
         while !is_over {
             is_over = finished.recv_timeout(every) == Err(RecvTimeoutError::Disconnected);
-            let bytes = meter.bytes() - told;
-            told += bytes;
+            let bytes = meter.bytes() - reported;
+            reported += bytes;
             if context.is_live() {
-                // Who does not listen any more is found out when there is something to say.
-                drop(context.report(&Event::Read(bytes)));
+                // If the driver has stopped listening, the next report after loading shows it.
+                drop(context.report(&WorkerEvent::Read(bytes)));
             } else {
                 link.note_read(bytes);
             }
@@ -225,7 +243,7 @@ fn load(context: &Context<'_>, job: &Job, worker: u32, link: &Link<'_>) -> Resul
 mod tests {
     use std::collections::BTreeSet;
 
-    use serde_json::json;
+    use serde_json::{Value, json};
 
     use super::*;
     use crate::init::Init;
@@ -245,7 +263,7 @@ mod tests {
             },
             workers: 4,
             prepared: true,
-            labels: Labels::Told,
+            labels: Labels::Returned,
             sample: false,
         };
         let assignment = serde_json::to_value(Assignment::of(&job, 3)).unwrap();

@@ -1,10 +1,13 @@
-"""Runs the same job with and without pruning, in turns, and compares the time of their iterations, and the bits.
+"""Runs the same job with and without pruning, interleaved, and compares times of iterations and bits.
 
     cargo build --release -p catena-kmeans
-    target/release/catena-kmeans generate --points 500000 --dims 8 --clusters 256 --spread 0.3 --seed 1 --out points.npy
-    python3 kmeans/tests/compare_pruning.py target/release/catena-kmeans 5 --data points.npy --k 256 --iterations 30
+    target/release/catena-kmeans generate --points 500000 --dims 8 --clusters 256 --spread 0.3 \\
+        --seed 1 --out points.npy
+    python3 kmeans/tests/compare_pruning.py target/release/catena-kmeans 5 \\
+        --data points.npy --k 256 --iterations 30
 
-Prints, for each kind of pruning, the median over all turns of its time divided by that of no pruning next to it.
+Prints, for each kind of pruning, the median over all turns of its time relative to the run without
+pruning of the same turn.
 """
 
 import json

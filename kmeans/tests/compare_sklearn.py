@@ -1,12 +1,14 @@
 #!/usr/bin/env python3
-"""catena-kmeans against scikit-learn: same points, same initial centres, interleaved runs, medians, equal cost.
+"""Compares catena-kmeans with scikit-learn: same points and initial centres, interleaved runs, medians.
 
     pip install scikit-learn==1.9.1 numpy
-    cargo run --release -p catena-kmeans -- generate --points 500000 --dims 100 --clusters 25 --spread 12 --out points.npy
+    cargo run --release -p catena-kmeans -- generate --points 500000 --dims 100 --clusters 25 \\
+        --spread 12 --out points.npy
     python3 kmeans/tests/compare_sklearn.py target/release/catena-kmeans points.npy --k 25
 
-Both do the given number of full iterations: choose overlapping clusters, or one of them stops early and the numbers
-are void. Reading the file is in neither time; initialisation (the first k rows) and the final labels are in both.
+Both have to do the given number of iterations and to come to the same cost; choose overlapping
+clusters, because a program that stops early is an error. Times include initialisation (the first k
+rows) and the final labels; that of catena-kmeans also includes reading the file.
 """
 
 import argparse

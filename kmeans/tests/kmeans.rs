@@ -1,7 +1,7 @@
-//! The program and the library over real engines: results against scikit-learn's, the same bits for any workers,
-//! and clear ends for bad input, dead workers and dead engines.
+//! The program and the library with real engines: results against those of scikit-learn, the same
+//! bits for all kinds of workers, and clear errors for bad input, dead workers and dead engines.
 
-#![allow(clippy::unwrap_used, reason = "a test stops at what it did not expect")]
+#![allow(clippy::unwrap_used, reason = "a test stops at the first surprise")]
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -12,15 +12,15 @@ use catena_engine::Engine;
 use catena_kmeans::data::{DataSet, Hints};
 use catena_kmeans::generate::Recipe;
 use catena_kmeans::init::Init;
-use catena_kmeans::job::{Event, Job, Labels};
-use catena_kmeans::link::{Link, Place, Watch};
+use catena_kmeans::job::{Job, Labels, WorkerEvent};
+use catena_kmeans::link::{EngineLink, JobEngine, JobWatch};
 use catena_kmeans::{Error, Settings, threads};
 use serde_json::Value;
 use tempfile::TempDir;
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_catena-kmeans");
 
-/// The fields of `--json`, as they are promised.
+/// The documented fields of `--json`.
 const FIELDS: [&str; 13] = [
     "k",
     "dims",
@@ -47,7 +47,7 @@ fn kmeans(arguments: &[&str]) -> Output {
     Command::new(PROGRAM).args(arguments).output().unwrap()
 }
 
-/// Runs what must succeed, and parses what it prints.
+/// Runs a command that has to succeed, and parses its output.
 fn json(arguments: &[&str]) -> Value {
     let output = kmeans(&[&["run", "--json"], arguments].concat());
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
@@ -76,7 +76,7 @@ impl Folder {
         path
     }
 
-    /// Overlapping clusters that take a while to tell apart.
+    /// Overlapping clusters, which take many iterations.
     fn points(&self) -> String {
         let path = self.path("points.npy");
         let recipe = Recipe { points: 20_000, dims: 16, clusters: 40, spread: 12.0, seed: 3 };
@@ -120,7 +120,7 @@ fn costs_are_those_of_scikit_learn() {
         let number = |field: &str| case[field].as_u64().unwrap();
         let mut job = job(data, usize::try_from(number("k")).unwrap(), &address);
         job.settings.iterations = number("max_iterations");
-        let done = threads::run(&job, Link::join, &mut |_| ()).unwrap().done;
+        let done = threads::run(&job, EngineLink::join, &mut |_| ()).unwrap().done;
         let cost = case["cost"].as_f64().unwrap();
         let tied = number("ties") > 0;
         let tolerance = if tied { 1e-4 } else { 1e-9 };
@@ -137,7 +137,7 @@ fn no_arguments_cluster_the_digits() {
     let output = kmeans(&[]);
     assert!(output.status.success(), "{}", text(&output.stderr));
     assert!(text(&output.stdout).starts_with("digits (shipped): 1,797 points of 64 numbers"));
-    assert!(output.stderr.is_empty(), "no bar without a terminal");
+    assert!(output.stderr.is_empty(), "there is no progress bar without a terminal");
 }
 
 #[test]
@@ -183,7 +183,7 @@ fn files_are_written() {
     assert_eq!(labels.lines().count(), 1_797);
     assert!(labels.lines().all(|label| label.parse::<u32>().unwrap() < 12));
     assert!(fs::read_to_string(report).unwrap().contains("principal plane"));
-    // Centroids that were written are where the next run is at rest at once.
+    // A run that begins with these centroids is at rest at once.
     let next = json(&["--k", "12", "--init", &out, "--precision", "f32"]);
     assert!(next["converged"].as_bool().unwrap());
     let [first, next] = [first, next].map(|result| result["cost"].as_f64().unwrap());
@@ -219,24 +219,24 @@ fn bad_input_is_one_clear_line() {
         ),
         (
             vec!["--data", &nan, "--k", "1"],
-            "nan.csv: row 2 (line 2): column 2: NaN has no place in a distance",
+            "nan.csv: row 2 (line 2): column 2: NaN is not a finite number",
         ),
         (
             vec!["--data", &nan, "--k", "1", "--backend", "processes"],
             "nan.csv: row 2 (line 2): column 2: NaN",
         ),
         (vec!["--data", &missing], "missing.csv: No such file or directory"),
-        (vec!["--data", &packed], "p.f32: packed numbers carry no shape; say --dims N"),
+        (vec!["--data", &packed], "p.f32: packed files do not contain their shape; pass --dims N"),
         (
             vec!["--data", &two, "--k", "3"],
             "--k 3 asks for more clusters than there are points (2)",
         ),
         (vec!["--k", "0"], "--k: there must be at least one cluster"),
         (vec!["--workers", "0"], "--workers: there must be at least one worker"),
-        (vec!["--tolerance", "nan"], "--tolerance: a distance is not negative"),
+        (vec!["--tolerance", "nan"], "--tolerance: a distance must be finite"),
         (
             vec!["--init", &two, "--k", "2"],
-            "two.csv: 2 centroids of 2 numbers, but --k 2 over points of 64",
+            "two.csv: 2 centroids of 2 numbers; expected 2 (--k) of 64 numbers",
         ),
         (vec!["--init", "kmeans"], "kmeans: No such file or directory"),
         (vec!["--engine", &closed], &format!("engine {closed}: no engine answers")),
@@ -256,7 +256,7 @@ fn bad_input_is_one_clear_line() {
 #[cfg(not(feature = "s3"))]
 #[test]
 fn without_s3_a_url_is_a_clear_error() {
-    let expected = "catena-kmeans: s3://points/a.npy takes a program built with the feature s3: \
+    let expected = "catena-kmeans: s3://points/a.npy needs a program built with the feature s3: \
                     cargo build --release -p catena-kmeans --features s3\n";
     let url = "s3://points/a.npy";
     let folder = Folder::new();
@@ -276,7 +276,7 @@ fn without_s3_a_url_is_a_clear_error() {
 }
 
 #[test]
-fn a_killed_worker_is_started_again() {
+fn a_killed_worker_is_restarted() {
     let folder = Folder::new();
     let points = folder.points();
     let flags = [
@@ -309,19 +309,19 @@ fn a_killed_worker_is_started_again() {
     let output = run.wait_with_output().unwrap();
     let message = text(&output.stderr);
     assert!(output.status.success(), "{message}");
-    assert!(message.contains("signal: 9 (SIGKILL); starting it again"), "{message}");
+    assert!(message.contains("signal: 9 (SIGKILL); restarting it"), "{message}");
     let result: Value = serde_json::from_slice(&output.stdout).unwrap();
     for field in ["centroids", "cost", "iterations"] {
         assert_eq!(result[field], expected[field], "{field}");
     }
 }
 
-/// The processes that `parent` started and that are that program by now.
+/// The worker processes of `parent`, once they run the program.
 fn children(parent: u32) -> Vec<u32> {
     let Ok(tasks) = fs::read_dir("/proc") else { return Vec::new() };
     let pid = |path: PathBuf| {
         let stat = fs::read_to_string(path.join("stat")).ok()?;
-        // The name in brackets may hold anything; state and parent follow it.
+        // State and parent follow the name in brackets, which may contain anything.
         let of = stat.rsplit_once(')')?.1.split_whitespace().nth(1)?.parse::<u32>().ok()?;
         let arguments = fs::read(path.join("cmdline")).ok()?;
         let is_worker = of == parent && arguments.ends_with(b"\0cloud-worker\0");
@@ -330,37 +330,37 @@ fn children(parent: u32) -> Vec<u32> {
     tasks.flatten().filter_map(|task| pid(task.path())).collect()
 }
 
-/// Twins of workers whose job is over: one waits for others meanwhile, one comes later.
+/// Second attempts of workers outlive their job: one waits for other workers, one starts later.
 #[test]
-fn what_outlives_its_job_leaves_nothing_behind() {
+fn workers_that_outlive_their_job_leave_nothing_behind() {
     let (_engine, address) = engine();
-    let place = Place::open(Some(&address)).unwrap();
+    let job_engine = JobEngine::open(Some(&address)).unwrap();
     let mut job = job(DataSet::digits(None).unwrap(), 3, &address);
     (job.prepared, job.settings.init) = (true, Init::PlusPlus);
     let client = catena_client::Client::connect(&address).unwrap();
     let work = || {
-        let mut link = Link::join(&job, 0)?;
+        let mut link = EngineLink::join(&job, 0)?;
         link.note_read(1);
-        let points = job.load(0, &catena_kmeans::data::Meter::default())?;
+        let points = job.load(0, &catena_kmeans::data::ReadMeter::default())?;
         job.work(0, points, &mut link, true, &mut |_| Ok(()))
     };
-    Watch::open(&job).unwrap().prepare().unwrap();
+    JobWatch::open(&job).unwrap().prepare().unwrap();
     let prepared = client.objects("").count();
     std::thread::scope(|scope| {
         let waits = scope.spawn(work);
         let range = client.reduction(&format!("{}/range", job.name));
         let never = Instant::now() + Duration::from_secs(60);
         while range.state().unwrap().waiting == 0 {
-            assert!(Instant::now() < never, "it never waited");
+            assert!(Instant::now() < never, "the worker never waits");
             std::thread::sleep(Duration::from_millis(5));
         }
-        assert_eq!(client.objects("").count(), prepared, "a worker makes nothing");
-        place.clear(&job);
+        assert_eq!(client.objects("").count(), prepared, "a worker creates no objects");
+        job_engine.clear(&job);
         let error = waits.join().unwrap().unwrap_err();
         assert!(matches!(error, Error::Over { .. }), "{error}");
     });
     let error = work().unwrap_err();
-    let expected = "/range is not there any more: the job is over, or its engine was started anew";
+    let expected = "/range no longer exists: the job is over, or its engine was restarted";
     assert!(error.to_string().ends_with(expected), "{error}");
     assert_eq!(client.objects("").count(), 0);
 }
@@ -372,8 +372,8 @@ fn an_engine_that_dies_ends_the_run() {
     job.settings.timeout = Duration::from_secs(1);
     let start = Instant::now();
     let mut died = false;
-    let result = threads::run(&job, Link::join, &mut |event| {
-        if matches!(event, Event::Round(round) if round.round == 2) && !died {
+    let result = threads::run(&job, EngineLink::join, &mut |event| {
+        if matches!(event, WorkerEvent::Round(round) if round.round == 2) && !died {
             engine.stop();
             died = true;
         }

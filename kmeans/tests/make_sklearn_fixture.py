@@ -1,12 +1,14 @@
 #!/usr/bin/env python3
-"""Writes sklearn.json: what scikit-learn's Lloyd makes of real data sets, from the first k rows as initial centres.
+"""Writes sklearn.json: results of scikit-learn's Lloyd on real data, from the first k rows as centres.
 
     pip install scikit-learn==1.9.1 numpy
     python3 kmeans/tests/make_sklearn_fixture.py kmeans/tests/sklearn.json
 
-The data sets are scikit-learn's own. digits is the one that catena-kmeans ships; the others are small enough to stand
-in the fixture. Points halfway between two initial centres count as ties: scikit-learn lets rounding decide them, we take
-the first centre, and results may then differ in the digits that follow. Cases with an empty cluster on the way are left out: both programs move such clusters, to other points.
+The data sets come with scikit-learn. digits is also shipped with catena-kmeans; the others are small
+enough for the fixture. Points halfway between two initial centres count as ties: scikit-learn lets
+rounding decide, catena-kmeans takes the first centre, so that later digits of the results may differ.
+There is no case with an empty cluster, because the two programs move such clusters to different
+points.
 """
 
 import json

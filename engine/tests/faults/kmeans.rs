@@ -6,8 +6,8 @@ use catena_engine::Engine;
 use catena_kmeans::data::{DataSet, Hints};
 use catena_kmeans::generate::Recipe;
 use catena_kmeans::init::Init;
-use catena_kmeans::job::{Event, Job, Labels, Summary};
-use catena_kmeans::link::Link;
+use catena_kmeans::job::{Job, Labels, RunSummary, WorkerEvent};
+use catena_kmeans::link::EngineLink;
 use catena_kmeans::{Settings, threads};
 
 use crate::cluster::Cluster;
@@ -31,7 +31,7 @@ fn k_means_ends_with_the_right_centroids() {
     let (mut rounds, seeds) = (0, cluster.seeds());
     let (begun, mut all_happened) = (Instant::now(), None);
     let disturbed = run(&data, &seeds, &mut |event| {
-        let Event::Round(_) = event else { return };
+        let WorkerEvent::Round(_) = event else { return };
         rounds += 1;
         // Each round is reported by all four workers.
         match rounds {
@@ -54,7 +54,7 @@ fn k_means_ends_with_the_right_centroids() {
         all_happened.as_secs_f64() < total,
         "it ended before the last fault, at {all_happened:?}"
     );
-    let bits = |summary: &Summary| -> Vec<u64> {
+    let bits = |summary: &RunSummary| -> Vec<u64> {
         summary.done.centroids.iter().map(|number| number.to_bits()).collect()
     };
     assert_eq!(bits(&disturbed), bits(&undisturbed));
@@ -73,7 +73,7 @@ fn kill(cluster: &mut Cluster, position: usize) {
     cluster.await_members(chain.len() - 1);
 }
 
-fn run(data: &DataSet, engine: &str, on_event: &mut dyn FnMut(&Event)) -> Summary {
+fn run(data: &DataSet, engine: &str, on_event: &mut dyn FnMut(&WorkerEvent)) -> RunSummary {
     let job = Job {
         name: "faults/k-means".to_owned(),
         engine: engine.to_owned(),
@@ -93,5 +93,5 @@ fn run(data: &DataSet, engine: &str, on_event: &mut dyn FnMut(&Event)) -> Summar
         sample: false,
         prepared: false,
     };
-    threads::run(&job, Link::join, on_event).unwrap()
+    threads::run(&job, EngineLink::join, on_event).unwrap()
 }

@@ -3,7 +3,8 @@
 //! `cargo run -p catena-cloud --example pi [threads | processes]`
 //!
 //! With the feature `lambda` this program is also the function: named `bootstrap`, zipped and
-//! uploaded as `pi`, it throws the darts there for `pi lambda:pi`. The URL of an emulator may follow.
+//! uploaded as `pi`, it throws the darts there for `pi lambda:pi`. The URL of an emulator may
+//! follow.
 
 #![allow(clippy::print_stdout, reason = "an example prints its result")]
 

@@ -107,8 +107,8 @@ impl Cloud {
         Self { backend: Arc::new(backend), attempts: ATTEMPTS, timeout }
     }
 
-    /// Sets after how many attempts without progress a call is given up, at least one
-    /// ([`ATTEMPTS`] by default).
+    /// Sets after how many attempts without progress a call is given up, at least one ([`ATTEMPTS`]
+    /// by default).
     #[must_use]
     pub fn attempts(mut self, attempts: u32) -> Self {
         self.attempts = attempts.max(1);

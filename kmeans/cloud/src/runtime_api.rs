@@ -42,8 +42,8 @@ pub(super) fn serve(functions: Functions) -> ! {
     process::exit(0)
 }
 
-/// Runs one invocation: a request of a driver, whose result is a list of messages, or anything else,
-/// whose result is that of the fallback.
+/// Runs one invocation: a request of a driver, whose result is a list of messages, or anything
+/// else, whose result is that of the fallback.
 fn invoke(
     functions: &Functions,
     event: Value,

@@ -1,4 +1,4 @@
-//! The program of a Lambda function whose invocations are k-means workers, or begin with an upload: see
+//! The program of a Lambda function whose invocations are k-means workers or uploads: see
 //! [`catena_kmeans::worker`] and [`catena_kmeans::event`].
 
 use std::io::{self, Write};
@@ -10,8 +10,8 @@ fn main() -> ExitCode {
     drop(worker::functions().serve());
     let _ = writeln!(
         io::stderr(),
-        "bootstrap is the program of a Lambda function, and Lambda has not started it: pack it as \
-         `zip function.zip bootstrap` and make a function of it, runtime provided.al2023"
+        "bootstrap is the program of a Lambda function and has to be started by Lambda: create a \
+         function from `zip function.zip bootstrap`, runtime provided.al2023"
     );
     ExitCode::FAILURE
 }

@@ -1,9 +1,10 @@
-//! Lines of numbers: commas, semicolons, tabs or blanks between them, `#` lines and empty lines skipped, a header if
-//! nothing in the first line is a number.
+//! Lines of numbers, separated by commas, semicolons, tabs or blanks. Empty lines and lines that
+//! begin with `#` are skipped. The first line is a header if none of its fields is a number.
 //!
-//! Counting only looks for line ends, and notes where every so many bytes a row begins, so that each worker can start
-//! reading where its rows start. A file far away is not counted: its bytes are shared out, and a row belongs to whoever
-//! has its first byte. Numbers are checked when they are parsed, by the worker that owns them.
+//! Counting only looks for line ends. Every [`MARK_BYTES`] it records where a row begins, so that
+//! each worker can start reading near its first row. A file in a store is not counted: its bytes
+//! are divided, and a row belongs to the worker that has its first byte. Numbers are checked when
+//! they are parsed, by the worker that has the row.
 
 use std::io::BufRead;
 use std::ops::Range;
@@ -12,65 +13,66 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 
 use super::finite;
-use super::parts::{self, Reader, Shape};
+use super::parts::{self, PartReader, PartShape};
 use crate::error::{Error, FormatError, Result, RowError};
 use crate::kernel::{Element, Precision};
 
-/// Distance between two marks: a worker reads at most this much in vain.
+/// Distance between two marks, and the most bytes that a worker reads before its first row.
 const MARK_BYTES: u64 = 4 << 20;
 
-/// After how much the length of rows is known well enough.
+/// How many bytes give a good estimate of the length of rows.
 const SAMPLE_BYTES: u64 = 1 << 20;
 
-/// How much of a field that is not a number is shown.
+/// How much of a field that is not a number is printed.
 const SHOWN_CHARS: usize = 24;
 
-/// How the lines are to be read.
+/// How the lines are read.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-pub(super) struct Layout {
+pub(super) struct CsvLayout {
     separator: Separator,
-    /// Where the first line is that can be a row.
+    /// Where the first line begins that can be a row.
     first_byte: u64,
-    /// None in a file that was not counted.
-    marks: Vec<Mark>,
+    /// Empty if the file was not counted.
+    marks: Vec<RowMark>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 enum Separator {
     Byte(u8),
-    /// Any run of white space.
+    /// One or more white-space characters.
     Blank,
 }
 
-/// A place where a row begins.
+/// The beginning of a row.
 #[derive(Debug, Clone, Copy, Serialize, Deserialize)]
-pub(super) struct Mark {
+pub(super) struct RowMark {
     row: u64,
-    /// Lines before it.
+    /// Number of lines before it.
     lines: u64,
     byte: u64,
 }
 
-impl Layout {
-    /// Where to begin reading to meet the rows that begin at `byte` or later: one byte earlier, so that a line that
-    /// begins right there can be told from one that began before.
+impl CsvLayout {
+    /// Returns where to begin reading for the rows that begin at `byte` or later: one byte earlier,
+    /// to see whether a line begins exactly there.
     pub(super) fn start(&self, byte: u64) -> u64 {
         if byte > self.first_byte { byte - 1 } else { self.first_byte }
     }
 
-    /// Where to begin reading to meet the given rows of a counted file, and a byte at which they are over.
-    pub(super) fn place(&self, rows: &Range<u64>) -> (Mark, u64) {
+    /// Returns where to begin reading for the given rows of a counted file, and a byte at which
+    /// they have ended.
+    pub(super) fn place(&self, rows: &Range<u64>) -> (RowMark, u64) {
         let before = self.marks.partition_point(|mark| mark.row <= rows.start);
         let after = self.marks.partition_point(|mark| mark.row < rows.end);
         (self.marks[before - 1], self.marks.get(after).map_or(u64::MAX, |mark| mark.byte))
     }
 }
 
-/// Looks at the first row, and at all others if they are to be counted.
-pub(super) fn shape(path: &Path, counts: bool, reader: &mut Reader) -> Result<Shape> {
+/// Inspects the first row, and counts the others if `counts`.
+pub(super) fn shape(path: &Path, counts: bool, reader: &mut PartReader) -> Result<PartShape> {
     let mut line = Vec::new();
-    let mut here = Mark { row: 0, lines: 0, byte: 0 };
-    // The first line with something in it decides.
+    let mut here = RowMark { row: 0, lines: 0, byte: 0 };
+    // The first line that is not skipped decides.
     let (separator, dims, header) = loop {
         line.clear();
         let bytes = reader.read_until(b'\n', &mut line).map_err(Error::io(path))?;
@@ -99,8 +101,8 @@ pub(super) fn shape(path: &Path, counts: bool, reader: &mut Reader) -> Result<Sh
     }
     let first_byte = if header { here.byte + line.len() as u64 } else { here.byte };
     if !counts {
-        let layout = parts::Layout::Csv(Layout { separator, first_byte, marks: Vec::new() });
-        return Ok(Shape { layout, dims, rows: None, precision: Precision::F64 });
+        let layout = parts::PartLayout::Csv(CsvLayout { separator, first_byte, marks: Vec::new() });
+        return Ok(PartShape { layout, dims, rows: None, precision: Precision::F64 });
     }
     here = here.after(line.len(), !header);
     let mut due = here.byte;
@@ -117,18 +119,19 @@ pub(super) fn shape(path: &Path, counts: bool, reader: &mut Reader) -> Result<Sh
         }
         here = here.after(bytes, row);
     }
-    let layout = parts::Layout::Csv(Layout { separator, first_byte, marks });
-    Ok(Shape { layout, dims, rows: Some(here.row), precision: Precision::F64 })
+    let layout = parts::PartLayout::Csv(CsvLayout { separator, first_byte, marks });
+    Ok(PartShape { layout, dims, rows: Some(here.row), precision: Precision::F64 })
 }
 
-/// Appends the given rows of a counted file to `values`; `reader` is at `here`, at or before the first of them.
+/// Appends the given rows of a counted file to `values`. `reader` is at `here`, at or before the
+/// first of them.
 pub(super) fn load<T: Element>(
     path: &Path,
-    layout: &Layout,
-    mut here: Mark,
+    layout: &CsvLayout,
+    mut here: RowMark,
     dims: usize,
     rows: Range<u64>,
-    reader: &mut Reader,
+    reader: &mut PartReader,
     values: &mut Vec<T>,
 ) -> Result<()> {
     let mut line = Vec::new();
@@ -153,13 +156,13 @@ pub(super) fn load<T: Element>(
     Ok(())
 }
 
-/// Appends the rows that begin within the given bytes; `reader` is at [`Layout::start`] of them.
+/// Appends the rows that begin within the given bytes. `reader` is at [`CsvLayout::start`] of them.
 pub(super) fn load_bytes<T: Element>(
     path: &Path,
-    layout: &Layout,
+    layout: &CsvLayout,
     bytes: Range<u64>,
     dims: usize,
-    reader: &mut Reader,
+    reader: &mut PartReader,
     values: &mut Vec<T>,
 ) -> Result<()> {
     let mut line = Vec::new();
@@ -187,7 +190,7 @@ pub(super) fn load_bytes<T: Element>(
             })?;
         }
         here += length;
-        // What came so far tells how much is to come, so that the memory need not grow by doubling.
+        // The rows so far give an estimate of the rest, so that memory need not grow by doubling.
         if !reserved && here - first >= SAMPLE_BYTES {
             let per_byte = (values.len() - before) as f64 / (here - first) as f64;
             values.reserve_exact(estimate(per_byte, bytes.end - here));
@@ -197,7 +200,7 @@ pub(super) fn load_bytes<T: Element>(
     Ok(())
 }
 
-/// A little more than there will be.
+/// Returns slightly more than the expected number of values.
 #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "it is an estimate")]
 fn estimate(per_byte: f64, bytes: u64) -> usize {
     (per_byte * bytes as f64 * 1.02) as usize + 1_024
@@ -225,7 +228,7 @@ fn parse<T: Element>(
         }
         fields += 1;
     });
-    // A row of the wrong length explains itself better than the field that came out odd.
+    // The wrong length of a row is a better explanation than an odd field.
     if fields != dims {
         values.truncate(start);
         return Err(RowError::Ragged { expected: dims, got: fields });
@@ -241,7 +244,7 @@ impl Separator {
             .map_or(Self::Blank, Self::Byte)
     }
 
-    /// Calls `field` for each field, without white space and quotes around it.
+    /// Calls `field` for each field, without surrounding white space and quotes.
     #[inline]
     fn each(self, line: &[u8], mut field: impl FnMut(&[u8])) {
         match self {
@@ -261,7 +264,7 @@ impl Separator {
     }
 }
 
-impl Mark {
+impl RowMark {
     pub(super) fn byte(self) -> u64 {
         self.byte
     }

@@ -1,16 +1,16 @@
-//! Data sets: where the points come from, how many there are, and the rows that one worker owns.
+//! Data sets: the source of the points, their number, and the rows of one worker.
 //!
-//! [`DataSet::open`] looks at every part once, for its shape; [`DataSet::load`] then reads any share of the rows, and
-//! nothing before or after it where the format allows. An opened data set can be sent to another process, which so need
-//! not look again. Promised:
+//! [`DataSet::open`] inspects every part once, for its shape. [`DataSet::load`] then reads any
+//! share of the rows and, if the format allows, nothing before or after it. An opened data set can
+//! be sent to another process, which need not inspect it again. This module guarantees:
 //!
 //! 1. Points are finite: NaN and infinities are errors that name the file and the row.
-//! 2. A row's global number is its place in the parts in their order, whoever reads it.
-//! 3. Memory is that of the rows asked for, plus a few buffers; files are never held whole.
+//! 2. A row's global number is its position in all parts, in the order of their names.
+//! 3. Memory holds the requested rows and a few buffers, never whole files.
 //!
-//! Files on this machine are counted when they are opened. Text and compressed numbers in a store would have to be read
-//! through for that, so they are not: workers then share bytes instead of rows, and find out how many rows each of them
-//! has when they have read them. A compressed part is read by one worker.
+//! Files on this machine are counted when they are opened. Text and compressed numbers in a store
+//! are not, because they would have to be read through: workers then share bytes instead of rows,
+//! and count their rows when they have read them. A compressed part is read by one worker.
 
 mod csv;
 mod npy;
@@ -26,12 +26,12 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result, RowError};
 use crate::kernel::{Element, Precision};
-use crate::s3::Endpoint;
-use parts::{Access, Part};
+use crate::s3::S3Endpoint;
+use parts::{Part, PartAccess};
 
 pub use parts::Format;
 
-/// The name under which the shipped data set appears in messages.
+/// The name of the shipped data set in messages.
 pub const DIGITS: &str = "digits (shipped)";
 
 /// The points of a data set, not yet read.
@@ -42,10 +42,11 @@ pub struct DataSet {
     points: Option<u64>,
     precision: Precision,
     parts: Vec<Part>,
-    endpoint: Endpoint,
+    endpoint: S3Endpoint,
 }
 
-/// What the user says about the data in addition to its path: flags, fields of JSON and environment variables.
+/// What the user says about the data in addition to its path: flags, fields of JSON and environment
+/// variables.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, clap::Args)]
 pub struct Hints {
     /// Read the files in this format, whatever their names are.
@@ -62,12 +63,12 @@ pub struct Hints {
     pub precision: Option<Precision>,
 }
 
-/// A part of the rows, contiguous.
+/// A contiguous part of the rows.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Share {
-    /// Rows by their global numbers.
+    /// Rows, by their global numbers.
     Rows(Range<u64>),
-    /// The rows that begin within these bytes of all parts one after the other.
+    /// The rows that begin within these bytes of all parts, concatenated.
     Bytes(Range<u64>),
 }
 
@@ -77,12 +78,12 @@ impl From<Range<u64>> for Share {
     }
 }
 
-/// Counts the bytes that were used of what is stored; clones count together.
+/// Counts the stored bytes that were read; clones count together.
 #[derive(Debug, Clone, Default)]
-pub struct Meter(Arc<AtomicU64>);
+pub struct ReadMeter(Arc<AtomicU64>);
 
-impl Meter {
-    /// So far.
+impl ReadMeter {
+    /// Returns the number of bytes so far.
     #[must_use]
     pub fn bytes(&self) -> u64 {
         self.0.load(Ordering::Relaxed)
@@ -94,36 +95,37 @@ impl Meter {
 }
 
 impl DataSet {
-    /// Looks at a file, or at the files of a folder in the order of their names.
+    /// Inspects a file, or the files of a folder in the order of their names.
     ///
     /// # Errors
     ///
     /// Missing or malformed files, parts of different row length, no points at all.
     pub fn open(path: &Path, hints: Hints) -> Result<Self> {
-        Self::open_at(&Endpoint::default(), path, hints)
+        Self::open_at(&S3Endpoint::default(), path, hints)
     }
 
-    /// The same, of the given store if the path is in one.
+    /// Like [`DataSet::open`]; a path in a store is in the given one.
     ///
     /// # Errors
     ///
     /// Those of [`DataSet::open`].
-    pub fn open_at(endpoint: &Endpoint, path: &Path, hints: Hints) -> Result<Self> {
+    pub fn open_at(endpoint: &S3Endpoint, path: &Path, hints: Hints) -> Result<Self> {
         let origins = parts::find(path, endpoint)?;
-        let parts = parts::open_all(origins, hints, Access { endpoint, meter: &Meter::default() })?;
+        let parts =
+            parts::open_all(origins, hints, PartAccess { endpoint, meter: &ReadMeter::default() })?;
         Self::join(path.to_path_buf(), parts, hints, endpoint)
     }
 
-    /// The data set that is shipped in the program: 1,797 handwritten digits of 8 × 8 pixels.
+    /// Returns the data set in the program: 1,797 handwritten digits of 8 × 8 pixels.
     ///
     /// # Errors
     ///
-    /// None that a user could cause; it is read like any other file.
+    /// None in practice; it is read like any other file.
     pub fn digits(precision: Option<Precision>) -> Result<Self> {
         let hints = Hints { precision, ..Hints::default() };
-        let endpoint = Endpoint::default();
-        let access = Access { endpoint: &endpoint, meter: &Meter::default() };
-        let part = Part::open(parts::Origin::Digits, hints, access)?;
+        let endpoint = S3Endpoint::default();
+        let access = PartAccess { endpoint: &endpoint, meter: &ReadMeter::default() };
+        let part = Part::open(parts::PartOrigin::Digits, hints, access)?;
         Self::join(PathBuf::from(DIGITS), vec![part], hints, &endpoint)
     }
 
@@ -131,9 +133,9 @@ impl DataSet {
         path: PathBuf,
         mut parts: Vec<Part>,
         hints: Hints,
-        endpoint: &Endpoint,
+        endpoint: &S3Endpoint,
     ) -> Result<Self> {
-        // Counted parts without a row have no row length either.
+        // Counted parts without rows have no row length.
         parts.retain(|part| part.rows != Some(0));
         let Some(first) = parts.first() else { return Err(Error::NoPoints { path }) };
         let dims = first.dims;
@@ -147,56 +149,57 @@ impl DataSet {
         Ok(Self { path, dims, points, precision, parts, endpoint: endpoint.clone() })
     }
 
-    /// Where it was found.
+    /// Returns its path.
     #[must_use]
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// The store that it is in, if it is in one.
+    /// Returns the store of its path, if the path is in one.
     #[must_use]
-    pub fn endpoint(&self) -> &Endpoint {
+    pub fn endpoint(&self) -> &S3Endpoint {
         &self.endpoint
     }
 
-    /// The same points; what belongs to them is in the given store.
+    /// Sets the store of results and other files of the job.
     #[must_use]
-    pub fn with_endpoint(mut self, endpoint: &Endpoint) -> Self {
+    pub fn with_endpoint(mut self, endpoint: &S3Endpoint) -> Self {
         self.endpoint = endpoint.clone();
         self
     }
 
-    /// Numbers in a row.
+    /// Returns the number of coordinates of a point.
     #[must_use]
     pub fn dims(&self) -> usize {
         self.dims
     }
 
-    /// Rows in all parts, if they are counted.
+    /// Returns the number of rows in all parts, if they are counted.
     #[must_use]
     pub fn points(&self) -> Option<u64> {
         self.points
     }
 
-    /// Bytes in all parts, as stored.
+    /// Returns the number of bytes in all parts, as stored.
     #[must_use]
     pub fn bytes(&self) -> u64 {
         self.parts.iter().map(|part| part.bytes).sum()
     }
 
-    /// What coordinates are to be held as.
+    /// Returns the precision in which coordinates are held.
     #[must_use]
     pub fn precision(&self) -> Precision {
         self.precision
     }
 
-    /// Whether programs on other machines come to the same data by what is in here.
+    /// Returns whether programs on other machines can read the data.
     #[must_use]
     pub fn is_shared(&self) -> bool {
         self.parts.iter().all(Part::is_shared)
     }
 
-    /// What belongs to worker `party` of `parties`: contiguous, and as equal in rows, or in bytes, as can be.
+    /// Returns the share of worker `party` of `parties`. Shares are contiguous, and equal in rows
+    /// or bytes up to rounding.
     #[must_use]
     pub fn share(&self, party: u32, parties: u32) -> Share {
         let whole = self.points.unwrap_or_else(|| self.bytes());
@@ -208,17 +211,17 @@ impl DataSet {
         if self.points.is_some() { Share::Rows(range) } else { Share::Bytes(range) }
     }
 
-    /// Reads the given rows.
+    /// Reads a share of the rows.
     ///
     /// # Errors
     ///
     /// Unreadable files, and rows that are ragged, not numeric or not finite.
     pub fn load<T: Element>(&self, share: impl Into<Share>) -> Result<Points<T>> {
-        self.load_metered(share, &Meter::default())
+        self.load_metered(share, &ReadMeter::default())
     }
 
-    /// The same, counting the bytes on the way. Points of a share of bytes do not know their global numbers: their
-    /// `first` is 0.
+    /// Like [`DataSet::load`], and counts the bytes. The global numbers of a share of bytes are
+    /// unknown: `first` is 0.
     ///
     /// # Errors
     ///
@@ -226,16 +229,16 @@ impl DataSet {
     pub fn load_metered<T: Element>(
         &self,
         share: impl Into<Share>,
-        meter: &Meter,
+        meter: &ReadMeter,
     ) -> Result<Points<T>> {
-        let access = Access { endpoint: &self.endpoint, meter };
+        let access = PartAccess { endpoint: &self.endpoint, meter };
         match share.into() {
             Share::Rows(rows) => self.load_rows(rows, access),
             Share::Bytes(bytes) => self.load_bytes(bytes, access),
         }
     }
 
-    fn load_rows<T: Element>(&self, rows: Range<u64>, access: Access<'_>) -> Result<Points<T>> {
+    fn load_rows<T: Element>(&self, rows: Range<u64>, access: PartAccess<'_>) -> Result<Points<T>> {
         let points = self.points.expect("rows of a counted data set");
         assert!(rows.start <= rows.end && rows.end <= points, "rows {rows:?} of {points}");
         let count = index(rows.end - rows.start);
@@ -249,11 +252,15 @@ impl DataSet {
             }
             first += count;
         }
-        assert_eq!(values.len(), count * self.dims, "parts deliver the rows they were asked for");
+        assert_eq!(values.len(), count * self.dims, "parts deliver the requested rows");
         Ok(Points { first: rows.start, dims: self.dims, values })
     }
 
-    fn load_bytes<T: Element>(&self, bytes: Range<u64>, access: Access<'_>) -> Result<Points<T>> {
+    fn load_bytes<T: Element>(
+        &self,
+        bytes: Range<u64>,
+        access: PartAccess<'_>,
+    ) -> Result<Points<T>> {
         let mut values = Vec::new();
         let mut first = 0;
         for part in &self.parts {
@@ -267,7 +274,7 @@ impl DataSet {
     }
 }
 
-/// What of a range is in a part, counted from where that begins.
+/// Returns the part of a range that is in a part of the data, relative to the start of the latter.
 fn within(range: &Range<u64>, part: Range<u64>) -> Range<u64> {
     let clamp = |at: u64| at.clamp(part.start, part.end) - part.start;
     clamp(range.start)..clamp(range.end)
@@ -276,22 +283,22 @@ fn within(range: &Range<u64>, part: Range<u64>) -> Range<u64> {
 /// Rows in memory.
 #[derive(Debug)]
 pub struct Points<T> {
-    /// The global number of the first row.
+    /// Global number of the first row.
     pub first: u64,
-    /// Numbers in a row.
+    /// Number of coordinates of a point.
     pub dims: usize,
-    /// Row by row.
+    /// All coordinates, row by row.
     pub values: Vec<T>,
 }
 
 impl<T: Element> Points<T> {
-    /// How many rows.
+    /// Returns the number of rows.
     #[must_use]
     pub fn rows(&self) -> usize {
         self.values.len() / self.dims
     }
 
-    /// The row with this global number, if it is here.
+    /// Returns the row with this global number, if it is here.
     #[must_use]
     pub fn row(&self, global: u64) -> Option<&[T]> {
         let at = usize::try_from(global.checked_sub(self.first)?).ok()?;
@@ -299,12 +306,12 @@ impl<T: Element> Points<T> {
     }
 }
 
-/// A number of rows of one process, which by holding them shows that it fits.
+/// Converts a number of rows of this process, which are in its memory.
 pub(crate) fn index(rows: u64) -> usize {
     usize::try_from(rows).expect("rows of this process fit its memory")
 }
 
-/// Rounds one number to `T` and makes sure that it is finite.
+/// Rounds a number to `T` and checks that it is finite.
 fn finite<T: Element>(value: f64, column: usize) -> Result<T, RowError> {
     let rounded = T::from_f64(value);
     if rounded.to_f64().is_finite() {

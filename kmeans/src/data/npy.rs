@@ -1,28 +1,30 @@
-//! NumPy's array files, versions 1 to 3: C order, little-endian floats and integers, one or two dimensions.
+//! NumPy array files, versions 1 to 3: C order, little-endian floats and integers, one or two
+//! dimensions.
 //!
-//! The format is numpy's `numpy/lib/format.py`: magic, version, header length, then a Python dictionary with `descr`,
-//! `fortran_order` and `shape`. Only the three values are looked for; no Python is parsed.
+//! The format is that of `numpy/lib/format.py`: magic, version, header length, then a Python
+//! dictionary with `descr`, `fortran_order` and `shape`. Only these three values are searched for;
+//! Python is not parsed.
 
 use std::io::Read;
 use std::path::Path;
 
-use super::packed::{self, Number};
-use super::parts::{self, Reader, Shape};
+use super::packed::{NumberLayout, NumberType};
+use super::parts::{self, PartReader, PartShape};
 use crate::error::{Error, FormatError, Result};
 
 const MAGIC: &[u8; 6] = b"\x93NUMPY";
 
-/// NumPy itself refuses longer headers.
+/// NumPy refuses longer headers.
 const HEADER_BYTES_MAX: usize = 10_000;
 
-pub(super) fn shape(path: &Path, reader: &mut Reader) -> Result<Shape> {
+pub(super) fn shape(path: &Path, reader: &mut PartReader) -> Result<PartShape> {
     let (header, start) = header(reader).map_err(|reason| Error::format(path, reason))?;
     let (number, rows, dims) = parse(&header).map_err(|reason| Error::format(path, reason))?;
-    let layout = parts::Layout::Numbers(packed::Layout { number, start });
-    Ok(Shape { layout, dims, rows: Some(rows), precision: number.precision() })
+    let layout = parts::PartLayout::Numbers(NumberLayout { number, start });
+    Ok(PartShape { layout, dims, rows: Some(rows), precision: number.precision() })
 }
 
-/// The dictionary, and where the numbers begin.
+/// Reads the dictionary; returns it and the position of the first number.
 fn header(reader: &mut impl Read) -> Result<(String, u64), FormatError> {
     const SHORT: FormatError = FormatError::Npy("it ends within the header");
     let mut opening = [0; 8];
@@ -48,24 +50,24 @@ fn header(reader: &mut impl Read) -> Result<(String, u64), FormatError> {
     Ok((header, (opening.len() + length_bytes) as u64 + u64::from(length)))
 }
 
-/// Element type, rows and columns.
-fn parse(header: &str) -> Result<(Number, u64, usize), FormatError> {
+/// Returns element type, rows and columns.
+fn parse(header: &str) -> Result<(NumberType, u64, usize), FormatError> {
     let descr = entry(header, "descr").ok_or(FormatError::Npy("its header has no element type"))?;
     let descr = descr
         .strip_prefix(['\'', '"'])
         .and_then(|rest| rest.split(['\'', '"']).next())
         .unwrap_or(descr);
     let number = match descr {
-        "<f4" => Number::F4,
-        "<f8" => Number::F8,
-        "|i1" | "<i1" => Number::I1,
-        "<i2" => Number::I2,
-        "<i4" => Number::I4,
-        "<i8" => Number::I8,
-        "|u1" | "<u1" | "|b1" => Number::U1,
-        "<u2" => Number::U2,
-        "<u4" => Number::U4,
-        "<u8" => Number::U8,
+        "<f4" => NumberType::F4,
+        "<f8" => NumberType::F8,
+        "|i1" | "<i1" => NumberType::I1,
+        "<i2" => NumberType::I2,
+        "<i4" => NumberType::I4,
+        "<i8" => NumberType::I8,
+        "|u1" | "<u1" | "|b1" => NumberType::U1,
+        "<u2" => NumberType::U2,
+        "<u4" => NumberType::U4,
+        "<u8" => NumberType::U8,
         other => return Err(FormatError::ElementType(other.chars().take(40).collect())),
     };
     let fortran =
@@ -90,7 +92,7 @@ fn parse(header: &str) -> Result<(Number, u64, usize), FormatError> {
     if dims == 0 { Err(FormatError::NoColumns) } else { Ok((number, rows, dims)) }
 }
 
-/// What follows the colon after a quoted key.
+/// Returns the text after the colon of a quoted key.
 fn entry<'a>(header: &'a str, key: &str) -> Option<&'a str> {
     let after =
         ['\'', '"'].iter().find_map(|quote| header.split_once(&format!("{quote}{key}{quote}")))?.1;

@@ -1,4 +1,4 @@
-//! Numbers one after the other: packed files, and the body of a `.npy` file.
+//! Consecutive binary numbers: packed files, and the body of `.npy` files.
 
 use std::io::{self, Read};
 use std::ops::Range;
@@ -6,7 +6,7 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
-use super::parts::{self, Reader, Shape};
+use super::parts::{self, PartReader, PartShape};
 use super::{finite, index};
 use crate::error::{Error, FormatError, Result};
 use crate::kernel::{Element, Precision};
@@ -14,9 +14,9 @@ use crate::kernel::{Element, Precision};
 /// Rows are read in pieces of about this size.
 const PIECE_BYTES: usize = 1 << 20;
 
-/// A stored number, little-endian; named as NumPy does, by kind and bytes.
+/// A little-endian number, named as in NumPy by kind and bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) enum Number {
+pub(super) enum NumberType {
     F4,
     F8,
     I1,
@@ -29,7 +29,7 @@ pub(super) enum Number {
     U8,
 }
 
-impl Number {
+impl NumberType {
     pub(super) fn bytes(self) -> usize {
         match self {
             Self::I1 | Self::U1 => 1,
@@ -39,7 +39,7 @@ impl Number {
         }
     }
 
-    /// What holds every such number; 64-bit integers are rounded.
+    /// Returns the precision that holds all such numbers. 64-bit integers are rounded.
     pub(super) fn precision(self) -> Precision {
         match self {
             Self::F4 | Self::I1 | Self::U1 | Self::I2 | Self::U2 => Precision::F32,
@@ -48,25 +48,25 @@ impl Number {
     }
 }
 
-/// Where the numbers begin, and what they are.
+/// The type of the numbers, and the position of the first one.
 #[derive(Debug, Clone, Copy, Serialize, Deserialize)]
-pub(super) struct Layout {
-    pub(super) number: Number,
+pub(super) struct NumberLayout {
+    pub(super) number: NumberType,
     pub(super) start: u64,
 }
 
-impl Layout {
+impl NumberLayout {
     fn row_bytes(&self, dims: usize) -> u64 {
         (dims * self.number.bytes()) as u64
     }
 
-    /// Where the given rows are.
+    /// Returns the bytes of the given rows.
     pub(super) fn bytes(&self, rows: &Range<u64>, dims: usize) -> Range<u64> {
-        let place = |row| self.start + row * self.row_bytes(dims);
-        place(rows.start)..place(rows.end)
+        let at = |row| self.start + row * self.row_bytes(dims);
+        at(rows.start)..at(rows.end)
     }
 
-    /// How many rows so many bytes are.
+    /// Converts a number of bytes to a number of rows.
     fn rows_of(&self, path: &Path, bytes: u64, dims: usize) -> Result<u64> {
         let row_bytes = self.row_bytes(dims);
         if bytes.is_multiple_of(row_bytes) {
@@ -76,22 +76,23 @@ impl Layout {
         }
     }
 
-    /// The rows, of so many, that begin within the given bytes.
+    /// Returns the rows that begin within the given bytes, of `rows` in total.
     pub(super) fn rows(&self, bytes: &Range<u64>, dims: usize, rows: u64) -> Range<u64> {
         let row = |byte: u64| byte.saturating_sub(self.start).div_ceil(self.row_bytes(dims));
         row(bytes.start).min(rows)..row(bytes.end).min(rows)
     }
 }
 
-/// The shape of a packed file: `dims` must be told; `bytes`, where they are not known, are counted if that is wanted.
+/// Returns the shape of a packed file, which does not contain `dims`. Unknown `bytes` are counted
+/// if `counts`.
 pub(super) fn shape(
     path: &Path,
-    number: Number,
+    number: NumberType,
     dims: Option<usize>,
     bytes: Option<u64>,
     counts: bool,
-    reader: &mut Reader,
-) -> Result<Shape> {
+    reader: &mut PartReader,
+) -> Result<PartShape> {
     let dims = dims.ok_or_else(|| Error::DimsNeeded { path: path.to_path_buf() })?;
     if dims == 0 {
         return Err(Error::format(path, FormatError::NoColumns));
@@ -100,19 +101,19 @@ pub(super) fn shape(
         None if counts => Some(io::copy(reader, &mut io::sink()).map_err(Error::io(path))?),
         known => known,
     };
-    let layout = Layout { number, start: 0 };
+    let layout = NumberLayout { number, start: 0 };
     let rows = bytes.map(|bytes| layout.rows_of(path, bytes, dims)).transpose()?;
-    let layout = parts::Layout::Numbers(layout);
-    Ok(Shape { layout, dims, rows, precision: number.precision() })
+    let layout = parts::PartLayout::Numbers(layout);
+    Ok(PartShape { layout, dims, rows, precision: number.precision() })
 }
 
-/// Appends the given rows to `values`; `reader` is at the first of them.
+/// Appends the given rows to `values`. `reader` is at the first of them.
 pub(super) fn load<T: Element>(
     path: &Path,
-    layout: Layout,
+    layout: NumberLayout,
     dims: usize,
     rows: Range<u64>,
-    reader: &mut Reader,
+    reader: &mut PartReader,
     values: &mut Vec<T>,
 ) -> Result<()> {
     let row_bytes = dims * layout.number.bytes();
@@ -134,12 +135,12 @@ pub(super) fn load<T: Element>(
     Ok(())
 }
 
-/// Appends all rows to `values`, however many there turn out to be; `reader` is at the first of them.
+/// Appends all rows to `values`. `reader` is at the first of them; their number is unknown.
 pub(super) fn load_all<T: Element>(
     path: &Path,
-    layout: Layout,
+    layout: NumberLayout,
     dims: usize,
-    reader: &mut Reader,
+    reader: &mut PartReader,
     values: &mut Vec<T>,
 ) -> Result<()> {
     let piece_rows = (PIECE_BYTES / index(layout.row_bytes(dims))).max(1) as u64;
@@ -157,10 +158,10 @@ pub(super) fn load_all<T: Element>(
     }
 }
 
-/// Appends a piece of whole rows, of which the first is number `row`.
+/// Appends a piece of whole rows; the first one is number `row`.
 fn append<T: Element>(
     path: &Path,
-    layout: Layout,
+    layout: NumberLayout,
     dims: usize,
     row: u64,
     piece: &[u8],
@@ -176,18 +177,18 @@ fn append<T: Element>(
     Err(Error::Row { path: path.to_path_buf(), row, line: None, reason })
 }
 
-fn decode<T: Element>(number: Number, bytes: &[u8], values: &mut Vec<T>) {
+fn decode<T: Element>(number: NumberType, bytes: &[u8], values: &mut Vec<T>) {
     match number {
-        Number::F4 => extend(bytes, values, |b| f64::from(f32::from_le_bytes(b))),
-        Number::F8 => extend(bytes, values, f64::from_le_bytes),
-        Number::I1 => extend(bytes, values, |b| f64::from(i8::from_le_bytes(b))),
-        Number::I2 => extend(bytes, values, |b| f64::from(i16::from_le_bytes(b))),
-        Number::I4 => extend(bytes, values, |b| f64::from(i32::from_le_bytes(b))),
-        Number::I8 => extend(bytes, values, |b| i64::from_le_bytes(b) as f64),
-        Number::U1 => extend(bytes, values, |b| f64::from(u8::from_le_bytes(b))),
-        Number::U2 => extend(bytes, values, |b| f64::from(u16::from_le_bytes(b))),
-        Number::U4 => extend(bytes, values, |b| f64::from(u32::from_le_bytes(b))),
-        Number::U8 => extend(bytes, values, |b| u64::from_le_bytes(b) as f64),
+        NumberType::F4 => extend(bytes, values, |b| f64::from(f32::from_le_bytes(b))),
+        NumberType::F8 => extend(bytes, values, f64::from_le_bytes),
+        NumberType::I1 => extend(bytes, values, |b| f64::from(i8::from_le_bytes(b))),
+        NumberType::I2 => extend(bytes, values, |b| f64::from(i16::from_le_bytes(b))),
+        NumberType::I4 => extend(bytes, values, |b| f64::from(i32::from_le_bytes(b))),
+        NumberType::I8 => extend(bytes, values, |b| i64::from_le_bytes(b) as f64),
+        NumberType::U1 => extend(bytes, values, |b| f64::from(u8::from_le_bytes(b))),
+        NumberType::U2 => extend(bytes, values, |b| f64::from(u16::from_le_bytes(b))),
+        NumberType::U4 => extend(bytes, values, |b| f64::from(u32::from_le_bytes(b))),
+        NumberType::U8 => extend(bytes, values, |b| u64::from_le_bytes(b) as f64),
     }
 }
 

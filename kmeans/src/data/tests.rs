@@ -1,4 +1,4 @@
-//! Round trips of every format, whole, gzipped and in parts; every error names its file and row.
+//! Round trips of every format, whole, gzipped and in parts. Every error names its file and row.
 
 use std::fs;
 use std::io::Write;
@@ -44,7 +44,7 @@ fn npy(descr: &str, order: &str, shape: &str, body: &[u8]) -> Vec<u8> {
 fn read(path: &Path, hints: Hints) -> Result<Vec<Vec<f64>>> {
     let data = DataSet::open(path, hints)?;
     let points = data.load::<f64>(0..data.points().unwrap())?;
-    // Any split gives the same rows.
+    // All splits give the same rows.
     for parties in [2, 3, 7] {
         let shares = (0..parties).map(|party| data.load::<f64>(data.share(party, parties)));
         let joined: Vec<f64> = shares.flat_map(|share| share.unwrap().values).collect();
@@ -192,14 +192,14 @@ fn bad_rows_are_named() {
         (
             "b.csv",
             b"1,2\n\n3,nan\n",
-            "b.csv: row 2 (line 3): column 2: NaN has no place in a distance; clean the data first",
+            "b.csv: row 2 (line 3): column 2: NaN is not a finite number; clean the data first",
         ),
         ("c.csv", b"1,2\n3,four\n", "c.csv: row 2 (line 2): column 2: \"four\" is not a number"),
         ("d.csv", b"1,2\n3,\n", "d.csv: row 2 (line 2): column 2: \"\" is not a number"),
         (
             "e.csv",
             b"1,inf\n",
-            "e.csv: row 1 (line 1): column 2: inf has no place in a distance; clean the data first",
+            "e.csv: row 1 (line 1): column 2: inf is not a finite number; clean the data first",
         ),
     ] {
         assert_eq!(error(&folder.file(name, bytes), HINTS), message);
@@ -211,7 +211,7 @@ fn bad_rows_are_named() {
     }
     let nan: Vec<u8> =
         [1.0, 2.0, 3.0, f64::NAN].iter().flat_map(|x: &f64| x.to_le_bytes()).collect();
-    let message = "row 2: column 2: NaN has no place in a distance; clean the data first";
+    let message = "row 2: column 2: NaN is not a finite number; clean the data first";
     assert_eq!(error(&folder.file("n.f64", &nan), DIMS_2), format!("n.f64: {message}"));
     let array = npy("'<f8'", "False", "(2, 2)", &nan);
     assert_eq!(error(&folder.file("n.npy", array), HINTS), format!("n.npy: {message}"));
@@ -227,7 +227,7 @@ fn bad_files_are_named() {
         (
             "b.npy",
             array("'>f8'", "False", "(3, 2)"),
-            "element type >f8 is not read; save it with numpy as '<f4', '<f8' or a little-endian integer",
+            "element type >f8 is not supported; save it with numpy as '<f4', '<f8' or a little-endian integer",
         ),
         (
             "c.npy",
@@ -242,7 +242,7 @@ fn bad_files_are_named() {
         (
             "e.npy",
             array("[('x', '<f8')]", "False", "(3,)"),
-            "element type [('x', '<f8')], 'fortran_order': False,  is not read; save it with numpy as '<f4', '<f8' or a little-endian integer",
+            "element type [('x', '<f8')], 'fortran_order': False,  is not supported; save it with numpy as '<f4', '<f8' or a little-endian integer",
         ),
         ("f.npy", row, "ends before row 1; did it change while it was read?"),
         (
@@ -260,16 +260,19 @@ fn bad_files_are_named() {
         (
             "a.dat",
             vec![0; 16],
-            "cannot tell the format from the name; say --format csv, npy, f32 or f64",
+            "cannot tell the format from the name; pass --format csv, npy, f32 or f64",
         ),
     ] {
         assert_eq!(error(&folder.file(name, bytes), DIMS_2), format!("{name}: {message}"));
     }
     let packed = folder.file("b.f32", [0; 16]);
-    assert_eq!(error(&packed, HINTS), "b.f32: packed numbers carry no shape; say --dims N");
+    assert_eq!(
+        error(&packed, HINTS),
+        "b.f32: packed files do not contain their shape; pass --dims N"
+    );
     let missing = folder.0.path().join("missing.csv");
     assert!(error(&missing, HINTS).starts_with("missing.csv: No such file"));
     let empty = folder.0.path().join("empty");
     fs::create_dir(&empty).unwrap();
-    assert!(error(&empty, HINTS).starts_with("empty: the folder holds no data files"));
+    assert!(error(&empty, HINTS).starts_with("empty: the folder contains no data files"));
 }

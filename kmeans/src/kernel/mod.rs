@@ -1,16 +1,20 @@
-//! The distance kernel: for every point of a block, its nearest centre and the squared distance to it.
+//! The distance kernel: for every point of a block, its nearest centre and the squared distance to
+//! it.
 //!
-//! It owns the packed centres and the choice of instructions. It promises:
+//! It owns the packed centres and the choice of instructions. It guarantees:
 //!
-//! 1. A point's label depends on that point and the centres alone: not on its place in a block, not on the
-//!    worker or thread, and not on the instructions. Every (point, centre) score is one chain of fused
-//!    multiply-adds in the order of the dimensions, so AVX-512, AVX2, NEON and the portable code agree to the bit.
+//! 1. A point's label depends only on that point and the centres: not on its position in a block,
+//!    the worker, the thread, or the instructions. Every (point, centre) score is one chain of
+//!    fused multiply-adds in the order of the dimensions, so AVX-512, AVX2, NEON and the portable
+//!    code agree to the bit.
 //! 2. Ties go to the centre with the lowest index.
-//! 3. No `points × centres` matrix is written: scores live in registers until their minimum is taken.
+//! 3. No `points × centres` matrix is written: scores live in registers until their minimum is
+//!    taken.
 //!
-//! Scores are `|c|²/2 − x·c`, taken after an origin near the mean of the data is subtracted from both, so that a large common
-//! offset does not cancel the digits that matter. The distance to the chosen centre is recomputed as `Σ (x−c)²`.
-//! The kernel knows nothing of rows' numbers, sums, rounds or files.
+//! Scores are `|c|²/2 − x·c`, after an origin near the mean of the data is subtracted from both, so
+//! that a large common offset does not cancel the significant digits. The distance to the chosen
+//! centre is computed as `Σ (x−c)²`. The kernel knows nothing of row numbers, sums, rounds or
+//! files.
 
 mod simd;
 
@@ -21,19 +25,20 @@ use serde::{Deserialize, Serialize};
 
 use crate::fixed;
 
-/// The label of a point that no round has looked at yet.
+/// The label of a point that was not assigned yet.
 pub const UNASSIGNED: u32 = u32::MAX;
 
-/// Bytes of centred points that one block holds: with a panel of centres beside it, it stays in a core's L2.
+/// Bytes of centred points in one block, which fits into a core's L2 cache together with a panel of
+/// centres.
 const BLOCK_BYTES: usize = 64 << 10;
 
 /// Vectors in the widest panel.
 const PANEL_VECTORS_MAX: usize = 2;
 
-/// Where a panel starts in memory: one cache line, so that no vector load straddles two.
+/// The alignment of a panel: one cache line, so that no vector load needs two.
 const PANEL_ALIGNMENT: usize = 64;
 
-/// What coordinates are stored and compared as.
+/// The precision of coordinates in memory and in comparisons.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
 #[serde(rename_all = "lowercase")]
 pub enum Precision {
@@ -67,26 +72,26 @@ pub trait Element:
     + Sync
     + 'static
 {
-    /// Which of the two this is.
+    /// The precision of this type.
     const PRECISION: Precision;
-    /// Above every score.
+    /// Greater than every score.
     const INFINITY: Self;
     /// The sum of squares beyond which scores could overflow.
     const SQUARES_MAX: f64;
-    /// How far an operation may be off, relative to its result: half the distance from 1 to the next number.
+    /// The relative error of an operation: half the distance from 1 to the next number.
     const ROUNDOFF: f64;
-    /// Below this, how far it may be off does not shrink with the result any more.
+    /// Below this, the error of an operation is absolute.
     const TINY: f64;
 
-    /// Rounds to nearest.
+    /// Converts, rounding to nearest.
     fn from_f64(value: f64) -> Self;
-    /// Exact.
+    /// Converts exactly.
     fn to_f64(self) -> f64;
-    /// `self * a + b` with one rounding.
+    /// Returns `self * a + b` with one rounding.
     fn fused(self, a: Self, b: Self) -> Self;
-    /// The bits, as an integer that a sum with zeros leaves alone.
+    /// Returns the bits as an integer; a sum with zeros does not change it.
     fn to_wire(self) -> i64;
-    /// The inverse of [`Element::to_wire`].
+    /// Converts an integer of [`Element::to_wire`] back.
     fn from_wire(bits: i64) -> Self;
 }
 
@@ -97,10 +102,7 @@ impl Element for f32 {
     const ROUNDOFF: f64 = f32::EPSILON as f64 / 2.0;
     const TINY: f64 = f32::MIN_POSITIVE as f64;
 
-    #[expect(
-        clippy::cast_possible_truncation,
-        reason = "rounding to nearest is what the caller asks for"
-    )]
+    #[expect(clippy::cast_possible_truncation, reason = "the method rounds to nearest")]
     #[inline(always)]
     fn from_f64(value: f64) -> Self {
         value as f32
@@ -151,7 +153,7 @@ impl Element for f64 {
 /// The instructions a kernel runs on. All give the same bits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Isa {
-    /// Whatever the compiler's base target has; fused multiply-adds may be calls, and slow.
+    /// The compiler's base target; fused multiply-adds may be slow calls.
     Portable,
     /// x86-64 with AVX2 and FMA.
     Avx2,
@@ -162,13 +164,13 @@ pub enum Isa {
 }
 
 impl Isa {
-    /// The best this machine has.
+    /// Returns the best of this machine.
     #[must_use]
     pub fn detect() -> Self {
         Self::available()[0]
     }
 
-    /// All that this machine has, best first; `Portable` is always the last.
+    /// Returns all of this machine, best first; `Portable` is always the last.
     #[must_use]
     pub fn available() -> Vec<Self> {
         [Self::Avx512, Self::Avx2, Self::Neon, Self::Portable]
@@ -180,21 +182,22 @@ impl Isa {
 
 /// Centres packed for the kernel.
 ///
-/// The centres are cut into panels of one or two vectors; a panel is stored by dimension, each vector holding one
-/// coordinate of several centres, so that a point's coordinate is broadcast against a whole vector of centres.
-/// A panel opens with the half squared norms; lanes beyond the last centre have an infinite one and never win.
+/// The centres are cut into panels of one or two vectors; a panel is stored by dimension, each
+/// vector holding one coordinate of several centres, so that a point's coordinate is broadcast
+/// against a whole vector of centres. A panel opens with the half squared norms; lanes beyond the
+/// last centre have an infinite one and never win.
 #[derive(Debug)]
 pub struct Centres<T> {
     isa: Isa,
     k: usize,
     dims: usize,
     origin: Vec<T>,
-    /// Centred, row by row of `stride`: what distances are recomputed from.
+    /// Centred centres, row by row of `stride`, from which distances are computed.
     rows: Vec<T>,
-    /// Dimensions with padding, which is zero.
+    /// Number of dimensions, with padding, which is zero.
     stride: usize,
     panels: Vec<T>,
-    /// Elements before the first aligned one in `panels`.
+    /// Number of elements before the first aligned one in `panels`.
     panels_start: usize,
 }
 
@@ -257,18 +260,20 @@ impl<T: Element> Centres<T> {
         }
     }
 
-    /// How many centres.
+    /// Returns the number of centres.
     #[must_use]
     pub fn k(&self) -> usize {
         self.k
     }
 
-    /// The centres as the kernel sees them: relative to the origin, rounded, each padded with zeros.
+    /// Returns the centres as the kernel uses them: relative to the origin, rounded, each padded
+    /// with zeros.
     pub(crate) fn rows(&self) -> impl Iterator<Item = &[T]> {
         self.rows.chunks_exact(self.stride)
     }
 
-    /// Points in a block: as many as stay in cache, and a multiple of what the kernel takes at once.
+    /// Returns the number of points in a block: as many as stay in cache, in multiples of the
+    /// kernel's group size.
     #[must_use]
     pub fn block_rows(dims: usize) -> usize {
         let fit = BLOCK_BYTES / (dims.next_multiple_of(simd::DISTANCE_LANES) * size_of::<T>());
@@ -277,8 +282,8 @@ impl<T: Element> Centres<T> {
 
     /// Writes each row's nearest centre to `labels` and its squared distance to `distances`.
     ///
-    /// `rows` is row by row, at most [`Centres::block_rows`] of them, without NaN or infinity. `upcoming` are the rows
-    /// that will be asked for next, if there are more: they are fetched from memory meanwhile.
+    /// `rows` are at most [`Centres::block_rows`] rows without NaN or infinity. `upcoming` are the
+    /// rows of the next call, if there is one; they are prefetched meanwhile.
     pub fn nearest(
         &self,
         rows: &[T],
@@ -290,8 +295,8 @@ impl<T: Element> Centres<T> {
         self.search(rows, upcoming, scratch, labels, distances, T::nearest);
     }
 
-    /// The same, and writes to `gaps` by how much the lowest score of another centre is above that of the nearest:
-    /// infinity if there is no other.
+    /// Like [`Centres::nearest`], and writes to `gaps` the difference between the second lowest
+    /// score and the lowest, which is infinity if there is one centre.
     pub fn nearest_two(
         &self,
         rows: &[T],
@@ -302,7 +307,7 @@ impl<T: Element> Centres<T> {
         gaps: &mut [f64],
     ) {
         self.search(rows, upcoming, scratch, labels, distances, T::nearest_two);
-        assert_eq!(labels.len(), gaps.len(), "one gap a row");
+        assert_eq!(labels.len(), gaps.len(), "one gap per row");
         for ((gap, score), second) in gaps.iter_mut().zip(&scratch.scores).zip(&scratch.seconds) {
             *gap = second.to_f64() - score.to_f64();
         }
@@ -317,8 +322,8 @@ impl<T: Element> Centres<T> {
         distances: &mut [f64],
         search: fn(Isa, &Self, &[T], &[T], &mut Scratch<T>),
     ) {
-        assert_eq!(rows.len(), labels.len() * self.dims, "one label a row");
-        assert_eq!(labels.len(), distances.len(), "one distance a row");
+        assert_eq!(rows.len(), labels.len() * self.dims, "one label per row");
+        assert_eq!(labels.len(), distances.len(), "one distance per row");
         let padded = labels.len().next_multiple_of(simd::POINTS_MULTIPLE);
         scratch.centred.resize(padded * self.stride, T::default());
         scratch.labels.resize(padded, 0);
@@ -337,15 +342,15 @@ impl<T: Element> Centres<T> {
         labels: &[u32],
         distances: &mut [f64],
     ) {
-        assert_eq!(rows.len(), labels.len() * self.dims, "one label a row");
-        assert_eq!(labels.len(), distances.len(), "one distance a row");
+        assert_eq!(rows.len(), labels.len() * self.dims, "one label per row");
+        assert_eq!(labels.len(), distances.len(), "one distance per row");
         scratch.centred.resize(labels.len() * self.stride, T::default());
         self.centre(rows, &mut scratch.centred);
         T::distances(self.isa, self, &scratch.centred, labels, distances);
     }
 }
 
-/// A worker's room for one block.
+/// A worker's buffers for one block.
 #[derive(Debug, Default)]
 pub struct Scratch<T> {
     centred: Vec<T>,
@@ -354,10 +359,11 @@ pub struct Scratch<T> {
     seconds: Vec<T>,
 }
 
-/// Adds each row, as fixed point, to the sums of its new centre, and takes it from those of its old one.
+/// Adds each row, as fixed point, to the sums of its new centre, and subtracts it from those of its
+/// old one.
 ///
-/// Rows whose label did not change are left alone; [`UNASSIGNED`] as the old label takes nothing away.
-/// `factors` holds one power of two per dimension, see [`crate::fixed`].
+/// Rows whose label did not change are skipped. For the old label [`UNASSIGNED`] nothing is
+/// subtracted. `factors` holds one power of two per dimension, see [`crate::fixed`].
 pub fn move_rows<T: Element>(
     isa: Isa,
     rows: &[T],
@@ -371,7 +377,7 @@ pub fn move_rows<T: Element>(
     T::move_rows(isa, rows, factors, old, new, sums);
 }
 
-/// What [`move_rows`] does, compiled anew for each instruction set.
+/// Does the work of [`move_rows`]; compiled for each instruction set.
 #[inline(always)]
 fn accumulate<T: Element>(rows: &[T], factors: &[f64], old: &[u32], new: &[u32], sums: &mut [i64]) {
     let dims = factors.len();

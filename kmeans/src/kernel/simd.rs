@@ -1,34 +1,37 @@
-//! The instructions: one register-blocked micro-kernel, written once over [`Lanes`] and compiled for each
-//! instruction set. The only file of this package with `unsafe` code.
+//! The instructions: one register-blocked micro-kernel, written once over [`Lanes`] and compiled
+//! for each instruction set. The only file of this package with `unsafe` code.
 //!
 //! What keeps it sound:
 //!
-//! 1. A `#[target_feature]` function is called after [`has`] said that this processor has those features.
+//! 1. A `#[target_feature]` function is called after [`has`] said that this processor has those
+//!    features.
 //! 2. Pointers come from slices whose lengths [`nearest`] asserts before its loops.
 //! 3. The generic code is `#[inline(always)]`, so it is compiled with its caller's features.
 #![allow(unsafe_code)]
 
 use super::{Centres, Element, Isa, PANEL_VECTORS_MAX, Scratch};
 
-/// Every kernel's number of points at once divides this.
+/// A multiple of the group size of every kernel.
 pub(super) const POINTS_MULTIPLE: usize = 12;
 
-/// Partial sums of a squared distance: as many on every machine, so that the sum has the same bits.
+/// Partial sums of a squared distance; the same number on every machine, so that the sum has the
+/// same bits.
 pub(super) const DISTANCE_LANES: usize = 16;
 
 /// Lanes in the widest panel.
 const PANEL_LANES_MAX: usize = 32;
 
-/// What a processor fetches at once.
+/// Bytes of a cache line.
 const LINE_BYTES: usize = 64;
 
 /// The entry points of an element type, each with a version per instruction set.
 pub trait Dispatch: Sized + 'static {
-    /// Zeros with minus infinity in the middle: read from a place before it, what to take from the lanes of a panel so
-    /// that one of them is the lowest no more. A panel read from there ends within it.
+    /// Zeros with minus infinity in the middle. A panel's worth of lanes from a position before the
+    /// middle has minus infinity in one lane; subtracting it from scores removes that lane from the
+    /// minimum.
     const WITHOUT: &'static [Self; 2 * PANEL_LANES_MAX];
 
-    /// Elements in one vector.
+    /// Returns the number of elements in a vector.
     fn lanes(isa: Isa) -> usize;
     /// Centres the rows into `scratch` and finds their nearest centres.
     fn nearest(
@@ -38,7 +41,7 @@ pub trait Dispatch: Sized + 'static {
         upcoming: &[Self],
         scratch: &mut Scratch<Self>,
     );
-    /// The same, with the second lowest scores.
+    /// Like [`Dispatch::nearest`], and finds the second lowest scores.
     fn nearest_two(
         isa: Isa,
         centres: &Centres<Self>,
@@ -46,7 +49,7 @@ pub trait Dispatch: Sized + 'static {
         upcoming: &[Self],
         scratch: &mut Scratch<Self>,
     );
-    /// Squared distances of centred rows to the centres of their labels.
+    /// Computes squared distances of centred rows to the centres of their labels.
     fn distances(
         isa: Isa,
         centres: &Centres<Self>,
@@ -69,7 +72,7 @@ pub(super) fn lanes<T: Dispatch>(isa: Isa) -> usize {
     T::lanes(isa)
 }
 
-/// Whether this processor can run `isa`.
+/// Returns whether this processor can run `isa`.
 pub(super) fn has(isa: Isa) -> bool {
     match isa {
         Isa::Portable => true,
@@ -87,7 +90,8 @@ pub(super) fn has(isa: Isa) -> bool {
 ///
 /// # Safety
 ///
-/// Methods may only run where the implementing type's instructions exist, inlined into a function that enables them.
+/// Methods may only run where the implementing type's instructions exist, inlined into a function
+/// that enables them.
 unsafe trait Lanes: Copy {
     type T: Element;
     const N: usize;
@@ -102,26 +106,27 @@ unsafe trait Lanes: Copy {
     unsafe fn fused(self, a: Self, b: Self) -> Self;
     unsafe fn min(self, other: Self) -> Self;
     unsafe fn reduce_min(self) -> Self::T;
-    /// Bit `i` is set where lane `i` equals `other`'s.
+    /// Returns a mask in which bit `i` is set if lane `i` equals that of `other`.
     unsafe fn equal(self, other: Self) -> u32;
 }
 
-/// What was found so far for each of a group of points.
+/// The result so far for each of a group of points.
 struct Found<'a, T> {
-    /// The lowest score …
+    /// The lowest scores.
     scores: &'a mut [T],
-    /// … the second lowest, if that is wanted …
+    /// The second lowest scores, if they are requested.
     seconds: &'a mut [T],
-    /// … and whose the lowest is.
+    /// The centres with the lowest scores.
     labels: &'a mut [u32],
 }
 
-/// Scores `P` points against the `V` vectors of one panel; keeps the winner where it beats the one before, and with
-/// `TWO` the second.
+/// Scores `P` points against the `V` vectors of one panel. Updates the lowest scores and, with
+/// `TWO`, the second lowest.
 ///
 /// # Safety
 ///
-/// `points` has `P` rows `stride ≥ dims` apart, `panel` has `(dims + 1) × V` vectors, and `L`'s instructions exist.
+/// `points` has `P` rows `stride ≥ dims` apart, `panel` has `(dims + 1) × V` vectors, and `L`'s
+/// instructions exist.
 #[inline(always)]
 unsafe fn micro<L: Lanes, const P: usize, const V: usize, const TWO: bool>(
     points: *const L::T,
@@ -168,7 +173,7 @@ unsafe fn micro<L: Lanes, const P: usize, const V: usize, const TWO: bool>(
                 }
                 let place = equal.trailing_zeros();
                 if TWO {
-                    // All lanes but the lowest one's, from which minus infinity is taken.
+                    // The minimum of all lanes but the lowest, which becomes infinity.
                     let without = L::T::WITHOUT.as_ptr().add(PANEL_LANES_MAX - place as usize);
                     let mut second = point[0].minus(L::load(without));
                     for (v, value) in point.into_iter().enumerate().skip(1) {
@@ -239,7 +244,8 @@ unsafe fn nearest<L: Lanes, const P: usize, const TWO: bool>(
                     prefetch(line);
                 }
             }
-            // SAFETY: the slices above have the sizes that `micro` wants; the caller promises the instructions.
+            // SAFETY: the slices above have the sizes that `micro` wants; the caller promises the
+            // instructions.
             unsafe {
                 if width == L::N {
                     micro::<L, P, 1, TWO>(
@@ -267,11 +273,11 @@ unsafe fn nearest<L: Lanes, const P: usize, const TWO: bool>(
     }
 }
 
-/// Asks for a line to be in cache soon; only a hint, so nothing where there is no stable way to say it.
+/// Prefetches a cache line, on targets with a stable intrinsic for it.
 #[inline(always)]
 fn prefetch<T>(line: &[T]) {
     #[cfg(target_arch = "x86_64")]
-    // SAFETY: a prefetch reads nothing that the program could see, and SSE is part of x86-64.
+    // SAFETY: a prefetch has no visible effect, and SSE is part of x86-64.
     unsafe {
         use std::arch::x86_64::{_MM_HINT_T1, _mm_prefetch};
         _mm_prefetch::<_MM_HINT_T1>(line.as_ptr().cast());
@@ -280,7 +286,8 @@ fn prefetch<T>(line: &[T]) {
     let _ = line;
 }
 
-/// Sums of squares in [`DISTANCE_LANES`] chains over the padded rows, folded as a tree: one order for all.
+/// Sums squares in [`DISTANCE_LANES`] chains over the padded rows and folds them as a tree, in the
+/// same order for all instruction sets.
 ///
 /// # Safety
 ///
@@ -320,7 +327,7 @@ unsafe fn squares<'a, L: Lanes>(
     let mut sums = [L::T::default(); DISTANCE_LANES];
     // SAFETY: the caller promises the instructions; `v + N` is within the lanes of a chunk.
     unsafe {
-        // As many as the narrowest vectors take; wider ones leave the rest alone.
+        // Enough for the narrowest vectors; wider ones use fewer.
         let mut acc = [L::splat(L::T::default()); DISTANCE_LANES];
         for (xs, cs) in chunks {
             for (acc, v) in acc.iter_mut().zip((0..DISTANCE_LANES).step_by(L::N)) {
@@ -335,7 +342,7 @@ unsafe fn squares<'a, L: Lanes>(
     sums
 }
 
-/// `N` elements for the compiler to do with what it can.
+/// `N` elements, for the compiler to vectorise.
 #[derive(Clone, Copy)]
 struct Portable<T, const N: usize>([T; N]);
 
@@ -387,7 +394,8 @@ unsafe impl<T: Element, const N: usize> Lanes for Portable<T, N> {
     }
 }
 
-/// Implements [`Lanes`] for a newtype of a vector register: every method is one expression over intrinsics.
+/// Implements [`Lanes`] for a newtype of a vector register: every method is one expression over
+/// intrinsics.
 macro_rules! lanes {
     ($name:ident($register:ty), $t:ty, $n:literal, load($from:ident) $load:expr, splat($x:ident) $splat:expr,
      store($s:ident, $to:ident) $store:expr, minus($g:ident, $h:ident) $minus:expr,
@@ -403,7 +411,8 @@ macro_rules! lanes {
 
             #[inline(always)]
             unsafe fn load($from: *const $t) -> Self {
-                // SAFETY: the caller promises `N` readable elements, at any alignment, and the features.
+                // SAFETY: the caller promises `N` readable elements, at any alignment, and the
+                // features.
                 Self(unsafe { $load })
             }
             #[inline(always)]
@@ -414,7 +423,8 @@ macro_rules! lanes {
             #[inline(always)]
             unsafe fn store(self, $to: *mut $t) {
                 let $s = self.0;
-                // SAFETY: the caller promises room for `N` elements, at any alignment, and the features.
+                // SAFETY: the caller promises room for `N` elements, at any alignment, and the
+                // features.
                 unsafe { $store }
             }
             #[inline(always)]
@@ -545,7 +555,7 @@ mod arm {
     const BITS_F32: [u32; 4] = [1, 2, 4, 8];
     const BITS_F64: [u64; 2] = [1, 2];
 
-    // Two registers a vector: panels are then as wide as twelve accumulators of two registers allow.
+    // Two registers per vector, so that a panel fills twelve accumulators of two registers.
     lanes!(NeonF32([float32x4_t; 2]), f32, 8,
     load(from) [vld1q_f32(from), vld1q_f32(from.add(4))], splat(x) [vdupq_n_f32(x); 2],
         store(s, to) {

@@ -1,20 +1,16 @@
-//! The kernel against a naive loop in f64, and every instruction set against every other, to the bit.
+//! The kernel against a naive loop in f64, and every instruction set against every other, to the
+//! bit.
+
+use rand_xoshiro::SplitMix64;
+use rand_xoshiro::rand_core::{Rng, SeedableRng};
 
 use super::*;
 
-/// A small generator: the tests need odd numbers, not good ones.
+/// Numbers between `offset - 2` and `offset + 2`.
 fn numbers<T: Element>(seed: u64, count: usize, offset: f64) -> Vec<T> {
-    let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
-    std::iter::repeat_with(|| {
-        state ^= state << 13;
-        state ^= state >> 7;
-        state ^= state << 17;
-        T::from_f64(
-            offset + f64::from(u32::try_from(state >> 40).unwrap()) / f64::from(1 << 22) - 2.0,
-        )
-    })
-    .take(count)
-    .collect()
+    let mut random = SplitMix64::seed_from_u64(seed);
+    let mut number = || (random.next_u64() >> 40) as f64 / f64::from(1 << 22) - 2.0;
+    (0..count).map(|_| T::from_f64(offset + number())).collect()
 }
 
 struct Case<T> {
@@ -153,7 +149,8 @@ fn moved_rows_leave_exact_sums() {
     }
 }
 
-/// Not a test of correctness: `cargo test --release -p catena-kmeans --lib -- --ignored --nocapture kernel_speed`.
+/// Prints timings: `cargo test --release -p catena-kmeans --lib -- --ignored --nocapture
+/// kernel_speed`.
 #[test]
 #[ignore = "prints timings"]
 fn kernel_speed() {

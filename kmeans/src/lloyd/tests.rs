@@ -1,16 +1,16 @@
-//! Partitions, restarts and empty clusters change no bit; the algorithm is Lloyd's.
+//! The algorithm is Lloyd's, and partitions, restarts and empty clusters change no bit.
 
 use std::time::Duration;
 
 use super::*;
-use crate::coordination::{Local, LocalLink};
+use crate::coordination::{LocalGroup, LocalLink};
 use crate::data::DataSet;
 use crate::init::{Init, hash};
 use crate::kernel::Precision;
 
 const TIMEOUT: Duration = Duration::from_secs(20);
 
-/// A link that fails before, or after, its `left`th call got through.
+/// A link that fails at its `left`th call, before or after contributing.
 struct Dying {
     link: LocalLink,
     left: u64,
@@ -45,22 +45,22 @@ fn cut<T: Element>(all: &Points<T>, party: u32, parties: u32) -> Points<T> {
     Points { first: all.first + at(party) as u64, dims: all.dims, values }
 }
 
-/// Runs all parties; the last one dies at its `death`th call and is started again.
+/// Runs all parties; the last one dies at its `death`th call and is restarted.
 fn run_parties<T: Element>(
     problem: &Problem,
     all: &Points<T>,
     parties: u32,
     death: Option<(u64, bool)>,
-) -> Outcome {
-    let local = Local::new(parties, TIMEOUT);
-    let outcomes: Vec<Outcome> = std::thread::scope(|scope| {
+) -> LloydOutcome {
+    let local = LocalGroup::new(parties, TIMEOUT);
+    let outcomes: Vec<LloydOutcome> = std::thread::scope(|scope| {
         let workers: Vec<_> = (0..parties)
             .map(|party| {
                 let (mut link, local) = (local.join(party), &local);
                 scope.spawn(move || {
                     let points = cut(all, party, parties);
                     let problem = Problem { party, parties, ..problem.clone() };
-                    let again = match death {
+                    let resumes = match death {
                         Some((left, contributes)) if party == parties - 1 => {
                             let mut link = Dying { link: local.join(party), left, contributes };
                             run(
@@ -76,7 +76,7 @@ fn run_parties<T: Element>(
                         }
                         _ => false,
                     };
-                    run(&problem, &points, Isa::detect(), &mut link, again, &mut |_| Ok(()))
+                    run(&problem, &points, Isa::detect(), &mut link, resumes, &mut |_| Ok(()))
                         .unwrap()
                 })
             })
@@ -98,7 +98,7 @@ fn digits<T: Element>() -> Points<T> {
     DataSet::digits(precision).unwrap().load(0..1_797).unwrap()
 }
 
-/// Lloyd's algorithm, as plainly as it can be said; ends at rest.
+/// Lloyd's algorithm in its simplest form, until no label changes.
 fn naive(points: &Points<f64>, mut centroids: Vec<f64>) -> (f64, Vec<usize>) {
     let dims = points.dims;
     let distance =
@@ -188,14 +188,14 @@ fn initial_centroids_are_data_values() {
 fn a_worker_may_die_at_any_call() {
     let values = (0..300).map(|i| (hash(1, init::Draw::Row, i) >> 50) as f64).collect();
     let points = Points::<f64> { first: 0, dims: 3, values };
-    // Far centroids make empty clusters, so that relocations are repeated too.
+    // Far centroids lead to empty clusters, so that relocations are repeated, too.
     let far = (0..15).map(|i| f64::from(i % 5) * 1e4).collect();
     for (init, tolerance) in [(Init::PlusPlus, 0.0), (Init::Centroids(far), 40.0)] {
         let problem = problem(Settings { init, tolerance, iterations: 9, ..settings(5) }, 100);
         let expected = run_parties(&problem, &points, 3, None);
         let mut calls = 0;
         let mut counted =
-            Dying { link: Local::new(1, TIMEOUT).join(0), left: u64::MAX, contributes: true };
+            Dying { link: LocalGroup::new(1, TIMEOUT).join(0), left: u64::MAX, contributes: true };
         run(&problem, &points, Isa::detect(), &mut counted, false, &mut |_| Ok(())).unwrap();
         calls += u64::MAX - counted.left;
         assert!(calls > 5, "{calls}");
@@ -208,13 +208,14 @@ fn a_worker_may_die_at_any_call() {
     }
 }
 
-/// Two more of the same party begin while the first one runs, and after it: all see the same.
+/// More attempts of the same parties begin while the first ones run and after them: all have the
+/// same result.
 #[test]
 fn a_worker_may_run_twice_at_a_time() {
     let points = digits::<f32>();
     let problem = problem(Settings { init: Init::Random, ..settings(13) }, 1_797);
     let expected = run_parties(&problem, &points, 3, None);
-    let local = Local::new(3, TIMEOUT);
+    let local = LocalGroup::new(3, TIMEOUT);
     std::thread::scope(|scope| {
         let workers: Vec<_> = [(0, 0), (1, 0), (2, 0), (2, 0), (2, 3), (1, 8), (2, 20)]
             .map(|(party, delay_ms)| {
@@ -254,7 +255,7 @@ fn empty_clusters_take_the_farthest_points() {
     }
 }
 
-/// Notes how long contributions to the iterations are.
+/// Records the lengths of contributions.
 struct Measuring {
     link: LocalLink,
     lengths: Vec<(Phase, usize)>,
@@ -276,7 +277,7 @@ fn only_a_round_with_an_empty_cluster_grows_with_the_parties() {
     let values = vec![0.0, 1.0, 2.0, 50.0, 51.0, 900.0];
     let points = Points::<f32> { first: 0, dims: 1, values };
     let lengths = |parties: u32, init: Vec<f64>| {
-        let local = Local::new(parties, TIMEOUT);
+        let local = LocalGroup::new(parties, TIMEOUT);
         let problem = problem(Settings { init: Init::Centroids(init), ..settings(3) }, 6);
         std::thread::scope(|scope| {
             let workers: Vec<_> = (0..parties)
@@ -349,21 +350,21 @@ fn tolerance_and_iterations_end_it() {
 #[test]
 fn values_too_large_are_refused() {
     let points = Points::<f32> { first: 0, dims: 1, values: vec![1e30, 2.0] };
-    let mut link = Local::new(1, TIMEOUT).join(0);
+    let mut link = LocalGroup::new(1, TIMEOUT).join(0);
     let error =
         run(&problem(settings(1), 2), &points, Isa::detect(), &mut link, false, &mut |_| Ok(()))
             .unwrap_err();
-    let expected = "too large for f32 distances; rescale the data or say --precision f64";
+    let expected = "too large for f32 distances; rescale the data or pass --precision f64";
     assert!(error.to_string().ends_with(expected), "{error}");
 }
 
 #[test]
 fn a_missing_party_is_named() {
-    let mut link = Local::new(3, Duration::from_millis(20)).join(1);
+    let mut link = LocalGroup::new(3, Duration::from_millis(20)).join(1);
     let points = Points::<f32> { first: 0, dims: 1, values: vec![1.0] };
     let problem = Problem { party: 1, parties: 3, ..problem(settings(1), 1) };
     let error =
         run(&problem, &points, Isa::detect(), &mut link, false, &mut |_| Ok(())).unwrap_err();
-    let expected = "range round 0: not all parties contributed within 20ms; missing: 0, 2";
+    let expected = "range round 0: not all workers contributed within 20ms; missing: 0, 2";
     assert_eq!(error.to_string(), expected);
 }

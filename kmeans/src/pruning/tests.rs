@@ -1,25 +1,28 @@
-//! Whatever the points, the centres and how these move: labels and distances are those of the whole search.
+//! For all shapes of points and movements of centres, labels and distances are those of the full
+//! search.
 
 use proptest::prelude::*;
+use rand_xoshiro::SplitMix64;
+use rand_xoshiro::rand_core::SeedableRng as _;
 
 use super::*;
-use crate::coordination::Local;
+use crate::coordination::LocalGroup;
 use crate::data::Points;
 use crate::init::Init;
 use crate::kernel::{Isa, UNASSIGNED};
-use crate::lloyd::{self, Outcome, Problem};
+use crate::lloyd::{self, LloydOutcome, Problem};
 use crate::settings::Settings;
 
-/// What numbers look like.
+/// How points are distributed.
 #[derive(Debug, Clone, Copy)]
-enum Shape {
-    /// Few small integers: many points twice, and many halfway between centres.
+enum PointShape {
+    /// Small integers: many points twice, and many halfway between centres.
     Grid,
     /// Clusters that lie apart.
     Apart,
-    /// Anything between -1 and 1.
+    /// Uniform between -1 and 1.
     Cloud,
-    /// Near one another, far from zero.
+    /// Close together, far from zero.
     Offset,
     /// Of all magnitudes.
     Wide,
@@ -27,36 +30,44 @@ enum Shape {
     Tiny,
 }
 
-const SHAPES: [Shape; 6] =
-    [Shape::Grid, Shape::Apart, Shape::Cloud, Shape::Offset, Shape::Wide, Shape::Tiny];
+const SHAPES: [PointShape; 6] = [
+    PointShape::Grid,
+    PointShape::Apart,
+    PointShape::Cloud,
+    PointShape::Offset,
+    PointShape::Wide,
+    PointShape::Tiny,
+];
 
-struct Numbers(u64);
+struct Numbers(SplitMix64);
 
 impl Numbers {
+    fn new(seed: u64) -> Self {
+        Self(SplitMix64::seed_from_u64(seed))
+    }
+
     fn below(&mut self, n: u64) -> u64 {
-        self.0 =
-            self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        (self.0 >> 33) % n
+        self.0.next_u64() % n
     }
 
     fn unit(&mut self) -> f64 {
         self.below(1 << 24) as f64 / f64::from(1 << 23) - 1.0
     }
 
-    fn row(&mut self, shape: Shape, dims: usize) -> Vec<f64> {
+    fn row(&mut self, shape: PointShape, dims: usize) -> Vec<f64> {
         let cluster = self.below(5) as f64 * 100.0;
         let value = |numbers: &mut Self| match shape {
-            Shape::Grid => numbers.below(4) as f64,
-            Shape::Apart => cluster + numbers.unit(),
-            Shape::Cloud => numbers.unit(),
-            Shape::Offset => 1e4 + numbers.unit(),
-            Shape::Wide => numbers.unit() * 10f64.powf(numbers.below(12) as f64 - 6.0),
-            Shape::Tiny => numbers.unit() * 1e-22,
+            PointShape::Grid => numbers.below(4) as f64,
+            PointShape::Apart => cluster + numbers.unit(),
+            PointShape::Cloud => numbers.unit(),
+            PointShape::Offset => 1e4 + numbers.unit(),
+            PointShape::Wide => numbers.unit() * 10f64.powf(numbers.below(12) as f64 - 6.0),
+            PointShape::Tiny => numbers.unit() * 1e-22,
         };
         (0..dims).map(|_| value(self)).collect()
     }
 
-    fn rows(&mut self, shape: Shape, rows: usize, dims: usize) -> Vec<f64> {
+    fn rows(&mut self, shape: PointShape, rows: usize, dims: usize) -> Vec<f64> {
         (0..rows).flat_map(|_| self.row(shape, dims)).collect()
     }
 }
@@ -65,9 +76,17 @@ fn elements<T: Element>(values: &[f64]) -> Vec<T> {
     values.iter().map(|value| T::from_f64(*value)).collect()
 }
 
-/// Moves centres at random, some far, some by a rounding, some not, onto points, onto each other; checks all rounds.
-fn check_rounds<T: Element>(shape: Shape, rows: usize, dims: usize, k: usize, seed: u64, isa: Isa) {
-    let mut numbers = Numbers(seed);
+/// Moves centres at random (far, by a rounding, onto points, onto each other, or not) and checks
+/// all rounds.
+fn check_rounds<T: Element>(
+    shape: PointShape,
+    rows: usize,
+    dims: usize,
+    k: usize,
+    seed: u64,
+    isa: Isa,
+) {
+    let mut numbers = Numbers::new(seed);
     let points: Vec<T> = elements(&numbers.rows(shape, rows, dims));
     let origin: Vec<T> = elements(&numbers.row(shape, dims));
     let mut centroids = numbers.rows(shape, k, dims);
@@ -83,7 +102,7 @@ fn check_rounds<T: Element>(shape: Shape, rows: usize, dims: usize, k: usize, se
         for first in (0..rows).step_by(block_rows) {
             let range = first..rows.min(first + block_rows);
             let rows = &points[range.start * dims..range.end * dims];
-            let block = Block { rows, upcoming: &[], old: &old[range.clone()] };
+            let block = RowBlock { rows, upcoming: &[], old: &old[range.clone()] };
             let (new, distances) = (&mut new[range.clone()], &mut distances[range.clone()]);
             bounds.nearest(&centres, first, &block, &mut scratch, new, distances);
             let (labels, expected) = (&mut labels[range.clone()], &mut expected[range]);
@@ -117,12 +136,12 @@ fn check_rounds<T: Element>(shape: Shape, rows: usize, dims: usize, k: usize, se
     }
 }
 
-/// Everything that a run tells: the outcome, and cost and moved points of each round.
-type Told = (Outcome, Vec<(u64, i64)>);
+/// The outcome of a run, and cost and moved points of each round.
+type RunTrace = (LloydOutcome, Vec<(u64, i64)>);
 
-fn told<T: Element>(problem: &Problem, all: &Points<T>, parties: u32) -> Told {
-    let local = Local::new(parties, std::time::Duration::from_secs(60));
-    let told: Vec<Told> = std::thread::scope(|scope| {
+fn trace<T: Element>(problem: &Problem, all: &Points<T>, parties: u32) -> RunTrace {
+    let local = LocalGroup::new(parties, std::time::Duration::from_secs(60));
+    let traces: Vec<RunTrace> = std::thread::scope(|scope| {
         let workers: Vec<_> = (0..parties)
             .map(|party| {
                 let mut link = local.join(party);
@@ -153,9 +172,9 @@ fn told<T: Element>(problem: &Problem, all: &Points<T>, parties: u32) -> Told {
             .collect();
         workers.into_iter().map(|worker| worker.join().unwrap()).collect()
     });
-    let labels = told.iter().flat_map(|(outcome, _)| outcome.labels.clone()).collect();
-    let (outcome, rounds) = told.into_iter().next().unwrap();
-    (Outcome { labels, ..outcome }, rounds)
+    let labels = traces.iter().flat_map(|(outcome, _)| outcome.labels.clone()).collect();
+    let (outcome, rounds) = traces.into_iter().next().unwrap();
+    (LloydOutcome { labels, ..outcome }, rounds)
 }
 
 fn problem(k: usize, rows: usize, init: Init, pruning: Pruning) -> Problem {
@@ -189,57 +208,57 @@ proptest! {
         check_rounds::<f64>(shape, rows, dims, k, seed, Isa::detect());
     }
 
-    /// Also with empty clusters, more clusters than distinct points, and any number of workers.
+    /// Includes empty clusters, more clusters than distinct points, and several workers.
     #[test]
     fn a_run_is_the_same_with_and_without(
         shape in prop::sample::select(&SHAPES[..]), rows in 1usize..300, dims in 1usize..20, share in 0.0..1.0, far: bool,
         parties in 1u32..4, seed: u64,
     ) {
-        let mut numbers = Numbers(seed);
+        let mut numbers = Numbers::new(seed);
         #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a part of a small number")]
         let k = 1 + (share * (rows.min(40) - 1) as f64) as usize;
         let values = numbers.rows(shape, rows, dims);
         let init = if far {
-            // Most are nobody's nearest.
+            // Most centres are nearest to no point.
             Init::Centroids(numbers.rows(shape, k, dims).iter().map(|c| c * 7.0).collect())
         } else {
             Init::Random
         };
         let points = Points { first: 0, dims, values: elements::<f32>(&values) };
-        let expected = told(&problem(k, rows, init.clone(), Pruning::None), &points, 1);
+        let expected = trace(&problem(k, rows, init.clone(), Pruning::None), &points, 1);
         for pruning in [Pruning::Hamerly, Pruning::Auto] {
-            let got = told(&problem(k, rows, init.clone(), pruning), &points, parties);
+            let got = trace(&problem(k, rows, init.clone(), pruning), &points, parties);
             prop_assert_eq!(&got, &expected, "{:?}", pruning);
         }
         let points = Points { first: 0, dims, values: elements::<f64>(&values) };
-        let expected = told(&problem(k, rows, init.clone(), Pruning::None), &points, 1);
-        let got = told(&problem(k, rows, init, Pruning::Hamerly), &points, parties);
+        let expected = trace(&problem(k, rows, init.clone(), Pruning::None), &points, 1);
+        let got = trace(&problem(k, rows, init, Pruning::Hamerly), &points, parties);
         prop_assert_eq!(got, expected);
     }
 }
 
 #[test]
-fn clusters_that_lie_apart_are_hardly_looked_at() {
+fn points_of_clusters_that_lie_apart_are_hardly_compared() {
     let (rows, dims, k) = (1_000, 5, 5);
-    let mut numbers = Numbers(1);
-    let points: Vec<f32> = elements(&numbers.rows(Shape::Apart, rows, dims));
+    let mut numbers = Numbers::new(1);
+    let points: Vec<f32> = elements(&numbers.rows(PointShape::Apart, rows, dims));
     let mut centroids: Vec<f64> = (0..k).flat_map(|c| vec![f64::from(c) * 100.0; dims]).collect();
     let mut pruner = Pruner::new(Pruning::Auto);
     let (mut old, mut new, mut distances) = (vec![0; rows], vec![0; rows], vec![0.0; rows]);
-    let mut looked = Vec::new();
+    let mut compared = Vec::new();
     for _ in 0..4 {
         let centres = Centres::new(Isa::detect(), &centroids, &vec![200.0; dims]);
         let mut scratch = Scratch::default();
         if let Some(bounds) = pruner.begin(&centres, rows) {
-            let block = Block { rows: &points, upcoming: &[], old: &old };
+            let block = RowBlock { rows: &points, upcoming: &[], old: &old };
             bounds.nearest(&centres, 0, &block, &mut scratch, &mut new, &mut distances);
             old.clone_from(&new);
-            looked.push(bounds.looked);
+            compared.push(bounds.compared);
         }
         pruner.end(0, rows);
         centroids[0] += 0.1;
     }
-    assert_eq!(looked, [rows, 0, 0], "the first round without bounds, then one to find them");
+    assert_eq!(compared, [rows, 0, 0], "a round without bounds, then one that computes them");
 }
 
 #[test]
@@ -248,7 +267,7 @@ fn bounds_that_spare_little_are_kept_less_and_less() {
     let mut pruner = Pruner::new(Pruning::Auto);
     let kept: Vec<_> = (0..16)
         .map(|_| {
-            let is_kept = pruner.begin(&centres, 10).map(|bounds| bounds.looked = 10).is_some();
+            let is_kept = pruner.begin(&centres, 10).map(|bounds| bounds.compared = 10).is_some();
             pruner.end(0, 10);
             u8::from(is_kept)
         })

@@ -1,16 +1,20 @@
-//! Points and results in S3, or in a store that speaks as S3 does.
+//! Points and results in S3, or in a store with the same interface.
 //!
-//! Wherever a path is taken, `s3://bucket/key` is one too: an object is a file, `s3://bucket/prefix/` a folder. Reading
-//! and writing take a build with the feature `s3`; without it such a path is a clear error. Promised:
+//! `s3://bucket/key` can be used wherever a path can: an object is a file, `s3://bucket/prefix/` a
+//! folder. Reading and writing need a build with the feature `s3`; without it, such a path is an
+//! error. This module guarantees:
 //!
-//! 1. An object is read by ranged GETs, several at a time and ahead of whoever parses it, at most
-//!    [`AHEAD_BYTES_MAX`] ahead. A range that breaks off is asked for again from where it broke, with growing, random
-//!    pauses; answers of another version of the object than was looked at first are refused.
-//! 2. An object is written in parts, several at a time, and is there once all of it is, or not at all.
-//! 3. Keys come from `CATENA_S3_ACCESS_KEY` and `CATENA_S3_SECRET_ACCESS_KEY`, which go together, or from where AWS'
-//!    own tools have them: environment, profile, role. They are in no job and no message.
+//! 1. An object is read by ranged GETs, several at a time, at most [`AHEAD_BYTES_MAX`] ahead of the
+//!    parser. A range that breaks off is requested again from there, after random pauses that grow.
+//!    Another version of the object than the one inspected first is refused.
+//! 2. An object is written in parts, several at a time. It appears with all its contents or not at
+//!    all.
+//! 3. Credentials come from `CATENA_S3_ACCESS_KEY` and `CATENA_S3_SECRET_ACCESS_KEY`, which must be
+//!    set together, or from where the AWS command line finds them: environment, profile, role. They
+//!    are in no job and no message.
 //!
-//! `CATENA_S3_LOCATION` is the bucket of an URL that names none (`s3:///prefix/`), as for a cluster's register.
+//! `CATENA_S3_LOCATION` is the bucket of a URL without one (`s3:///prefix/`), as for a cluster's
+//! register.
 
 use std::fmt;
 use std::path::Path;
@@ -27,38 +31,38 @@ mod store;
 mod write;
 
 #[cfg(feature = "s3")]
-pub(crate) use read::{Object, Stream};
+pub(crate) use read::{ListedObject, S3Reader};
 #[cfg(feature = "s3")]
-pub(crate) use store::Store;
+pub(crate) use store::S3Store;
 #[cfg(feature = "s3")]
-pub(crate) use write::Sink;
+pub(crate) use write::S3Writer;
 
-/// What a range asks for.
+/// Bytes per ranged GET.
 pub const RANGE_BYTES: u64 = 4 << 20;
 
-/// Ranges of one object that are under way, or arrived and not parsed yet.
+/// The most ranges of one object that are requested, or received and not parsed yet.
 pub const RANGES_AHEAD: usize = 8;
 
-/// What one reader holds in memory at most, beside what it has parsed.
+/// The most bytes that one reader holds in memory, in addition to the parsed points.
 pub const AHEAD_BYTES_MAX: u64 = RANGE_BYTES * RANGES_AHEAD as u64;
 
-/// Which store, for what the environment leaves open: without a word in here, what `CATENA_S3_ENDPOINT_URL`,
-/// `CATENA_S3_REGION` and AWS' own variables and files say.
+/// A store. What is `None` here comes from `CATENA_S3_ENDPOINT_URL`, `CATENA_S3_REGION`, and the
+/// variables and files of the AWS command line.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Hash, Serialize, Deserialize, clap::Args)]
-pub struct Endpoint {
+pub struct S3Endpoint {
     /// Use this store, which is not AWS [default: CATENA_S3_ENDPOINT_URL, or AWS].
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[arg(long, value_name = "URL")]
     pub endpoint_url: Option<String>,
-    /// Of the bucket.
+    /// The region of the bucket.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[arg(skip)]
     pub region: Option<String>,
 }
 
 #[cfg(feature = "s3")]
-impl Endpoint {
-    /// With what the environment says of the rest.
+impl S3Endpoint {
+    /// Returns the settings of the store, with those of the environment for the rest.
     pub(crate) fn settings(&self) -> catena_location::S3Settings {
         let stated = catena_location::S3Settings {
             endpoint_url: self.endpoint_url.clone(),
@@ -69,21 +73,22 @@ impl Endpoint {
     }
 }
 
-/// A place in a store.
+/// An object or a folder in a store.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Url {
-    /// `None` for the one that the settings name.
+pub struct S3Url {
+    /// The bucket; `None` for that of the settings.
     pub bucket: Option<String>,
-    /// An object's, or what objects' keys begin with; literally, a percent sign is a percent sign.
+    /// The key of an object, or the prefix of the keys in a folder. It is literal: nothing is
+    /// percent-encoded.
     pub key: String,
 }
 
-impl Url {
-    /// The place that a path means, if it is none in the file system.
+impl S3Url {
+    /// Parses a path; returns `None` if it is in the file system.
     ///
     /// # Errors
     ///
-    /// A path that begins as an URL does and is none.
+    /// A path that begins with `s3://` but is not a URL.
     pub fn of(path: &Path) -> Result<Option<Self>> {
         let Some(rest) = path.to_str().and_then(|text| text.strip_prefix("s3://")) else {
             return Ok(None);
@@ -96,13 +101,13 @@ impl Url {
         Ok(Some(Self { bucket, key: key.to_string() }))
     }
 
-    /// Whether it means all objects below it.
+    /// Returns whether it is a folder.
     #[must_use]
     pub fn is_folder(&self) -> bool {
         self.key.is_empty() || self.key.ends_with('/')
     }
 
-    /// The object or folder of that name in this folder.
+    /// Returns the object or folder of that name in this folder.
     #[must_use]
     pub fn join(&self, name: &str) -> Self {
         let slash = if self.is_folder() { "" } else { "/" };
@@ -110,15 +115,15 @@ impl Url {
     }
 }
 
-impl fmt::Display for Url {
+impl fmt::Display for S3Url {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "s3://{}/{}", self.bucket.as_deref().unwrap_or_default(), self.key)
     }
 }
 
-/// What to say about an URL in a program that cannot use it.
+/// Returns the error for a URL in a program without the feature `s3`.
 #[cfg(not(feature = "s3"))]
-pub(crate) fn not_built<T>(url: &Url) -> Result<T> {
+pub(crate) fn not_built<T>(url: &S3Url) -> Result<T> {
     Err(Error::NotBuilt { what: url.to_string(), feature: "s3" })
 }
 
@@ -131,11 +136,11 @@ mod url_tests {
     use super::*;
 
     fn url(text: &str) -> Option<(Option<String>, String)> {
-        Url::of(Path::new(text)).unwrap().map(|url| (url.bucket, url.key))
+        S3Url::of(Path::new(text)).unwrap().map(|url| (url.bucket, url.key))
     }
 
     #[test]
-    fn urls_are_told_from_paths() {
+    fn urls_are_distinguished_from_paths() {
         let some =
             |bucket: Option<&str>, key: &str| Some((bucket.map(str::to_string), key.to_string()));
         assert_eq!(url("s3://points/a/b.npy"), some(Some("points"), "a/b.npy"));
@@ -144,13 +149,13 @@ mod url_tests {
         assert_eq!(url("s3"), None);
         assert_eq!(url("./s3:/points"), None);
         assert_eq!(url("/srv/points.npy"), None);
-        let error = Url::of(Path::new("s3://")).unwrap_err();
+        let error = S3Url::of(Path::new("s3://")).unwrap_err();
         assert_eq!(error.to_string(), "s3://: expected s3://bucket/key");
     }
 
     #[test]
     fn names_are_joined_once() {
-        let join = |text: &str| Url::of(Path::new(text)).unwrap().unwrap().join("x").to_string();
+        let join = |text: &str| S3Url::of(Path::new(text)).unwrap().unwrap().join("x").to_string();
         assert_eq!(join("s3://points"), "s3://points/x");
         assert_eq!(join("s3://points/a"), "s3://points/a/x");
         assert_eq!(join("s3://points/a/"), "s3://points/a/x");

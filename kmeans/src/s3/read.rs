@@ -1,4 +1,4 @@
-//! Reading one object: ranges ahead of whoever consumes them.
+//! Reads one object, with ranges requested ahead of the consumer.
 
 use std::collections::VecDeque;
 use std::hash::{BuildHasher, RandomState};
@@ -13,33 +13,33 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc::{self, UnboundedReceiver, UnboundedSender};
 use tokio::task::AbortHandle;
 
-use super::{RANGE_BYTES, RANGES_AHEAD, Store, Url, store};
+use super::{RANGE_BYTES, RANGES_AHEAD, S3Store, S3Url, store};
 use crate::error::{Error, Result};
 use crate::runtime::runtime;
 
-/// How often a range is asked for again without a single byte coming of it.
+/// How often a range is requested again without receiving a single byte.
 const RETRIES_MAX: u32 = 5;
 
-/// The first pause before that, at most; each further one may be twice as long.
+/// The longest first pause before that. Each further one may be twice as long.
 const PAUSE_MAX: Duration = Duration::from_millis(100);
 
-/// What is asked for where a reader has to go on farther than it said.
+/// Bytes per request beyond the range that a reader expects.
 const OVERHANG_BYTES: u64 = 256 << 10;
 
 /// An object, as it was when it was listed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Object {
+pub(crate) struct ListedObject {
     pub(crate) bucket: String,
     pub(crate) key: String,
-    /// Of this version of it.
+    /// Entity tag of this version.
     pub(crate) tag: Option<String>,
-    /// In bytes.
+    /// Size in bytes.
     pub(crate) size: u64,
 }
 
-impl Object {
-    pub(crate) fn url(&self) -> Url {
-        Url { bucket: Some(self.bucket.clone()), key: self.key.clone() }
+impl ListedObject {
+    pub(crate) fn url(&self) -> S3Url {
+        S3Url { bucket: Some(self.bucket.clone()), key: self.key.clone() }
     }
 
     pub(crate) fn path(&self) -> PathBuf {
@@ -47,31 +47,32 @@ impl Object {
     }
 }
 
-/// An object's bytes from some place on.
+/// A reader of an object's bytes.
 ///
-/// What is expected to be read is asked for ahead; beyond it as it turns out to be needed.
+/// The expected bytes are requested ahead; bytes beyond them when they are needed.
 #[derive(Debug)]
-pub(crate) struct Stream {
-    store: Arc<Store>,
-    object: Object,
+pub(crate) struct S3Reader {
+    store: Arc<S3Store>,
+    object: ListedObject,
     /// Where the next range begins.
     next: u64,
-    /// Up to where it is expected to be read.
+    /// The end of the expected bytes.
     expected: u64,
-    ranges: VecDeque<Arriving>,
+    ranges: VecDeque<PendingRange>,
     current: bytes::Bytes,
 }
 
-/// A range under way.
+/// A requested range.
 #[derive(Debug)]
-struct Arriving {
+struct PendingRange {
     pieces: UnboundedReceiver<Result<bytes::Bytes>>,
     task: AbortHandle,
 }
 
-impl Stream {
-    /// Reads from `bytes.start` on, and expects to be read up to `bytes.end`. Nothing is asked for yet.
-    pub(crate) fn new(store: Arc<Store>, object: Object, bytes: Range<u64>) -> Self {
+impl S3Reader {
+    /// Creates a reader from `bytes.start` on that is expected to be read up to `bytes.end`.
+    /// Nothing is requested yet.
+    pub(crate) fn new(store: Arc<S3Store>, object: ListedObject, bytes: Range<u64>) -> Self {
         let expected = bytes.end.min(object.size);
         Self {
             store,
@@ -83,10 +84,10 @@ impl Stream {
         }
     }
 
-    /// What comes next of the object; nothing at its end.
+    /// Returns the next bytes of the object; none at its end.
     pub(crate) fn fill(&mut self) -> io::Result<&[u8]> {
         while self.current.is_empty() {
-            self.ask();
+            self.request();
             let Some(range) = self.ranges.front_mut() else { break };
             match range.pieces.blocking_recv() {
                 Some(Ok(piece)) => self.current = piece,
@@ -97,14 +98,14 @@ impl Stream {
         Ok(&self.current)
     }
 
-    /// Goes on `amount` bytes later, of those that [`Stream::fill`] gave.
+    /// Skips `amount` of the bytes that [`S3Reader::fill`] returned.
     pub(crate) fn consume(&mut self, amount: usize) {
-        // Keeps what is left of the piece where it arrived.
+        // The rest of the piece is not copied.
         drop(self.current.split_to(amount));
     }
 
-    /// Keeps as many ranges under way as there may be.
-    fn ask(&mut self) {
+    /// Requests as many ranges as are permitted.
+    fn request(&mut self) {
         while self.ranges.len() < RANGES_AHEAD && self.next < self.object.size {
             let end = if self.next < self.expected {
                 self.expected.min(self.next + RANGE_BYTES)
@@ -117,22 +118,22 @@ impl Stream {
             let range = self.next..end;
             let (store, object) = (self.store.clone(), self.object.clone());
             let task = runtime().spawn(async move { fetch(&store, &object, range, &sender).await });
-            self.ranges.push_back(Arriving { pieces, task: task.abort_handle() });
+            self.ranges.push_back(PendingRange { pieces, task: task.abort_handle() });
             self.next = end;
         }
     }
 }
 
-impl Drop for Arriving {
+impl Drop for PendingRange {
     fn drop(&mut self) {
         self.task.abort();
     }
 }
 
-/// Sends a range piece by piece. One that breaks off is asked for again from there.
+/// Sends a range piece by piece. If it breaks off, it is requested again from there.
 async fn fetch(
-    store: &Store,
-    object: &Object,
+    store: &S3Store,
+    object: &ListedObject,
     mut range: Range<u64>,
     pieces: &UnboundedSender<Result<bytes::Bytes>>,
 ) {
@@ -142,7 +143,7 @@ async fn fetch(
         let broke = match once(store, object, &mut range, pieces).await {
             Ok(None) => return,
             Ok(Some(broke)) => broke,
-            // Nobody listens any more if this cannot be told.
+            // Sending fails if the reader was dropped.
             Err(error) => return drop(pieces.send(Err(error))),
         };
         retries = if range.start > start { 0 } else { retries + 1 };
@@ -154,10 +155,10 @@ async fn fetch(
     }
 }
 
-/// One request for what is left of the range. Answers how it broke off, if it did.
+/// Requests the rest of the range once; returns how it broke off, if it did.
 async fn once(
-    store: &Store,
-    object: &Object,
+    store: &S3Store,
+    object: &ListedObject,
     range: &mut Range<u64>,
     pieces: &UnboundedSender<Result<bytes::Bytes>>,
 ) -> Result<Option<String>> {
@@ -169,7 +170,7 @@ async fn once(
         Err(SdkError::ServiceError(answer)) if answer.raw().status().as_u16() == 412 => {
             return Err(Error::Changed { path: object.path() });
         }
-        // The SDK has asked often enough.
+        // The SDK has retried already.
         Err(cause) => return Err(store::failed("read", &object.url(), &cause)),
     };
     while !range.is_empty() {
@@ -180,18 +181,19 @@ async fn once(
                     return Ok(None);
                 }
             }
-            Some(Ok(_)) => return Ok(Some("more came than was asked for".to_string())),
+            Some(Ok(_)) => return Ok(Some("the reply is longer than the range".to_string())),
             Some(Err(cause)) => return Ok(Some(DisplayErrorContext(&cause).to_string())),
-            None => return Ok(Some("the answer ended early".to_string())),
+            None => return Ok(Some("the reply ended early".to_string())),
         }
     }
     Ok(None)
 }
 
-/// Some part of what the pause may be, so that many who failed together do not come back together.
+/// Returns a random part of the longest pause, so that readers that failed together do not retry
+/// together.
 fn pause(retries: u32) -> Duration {
     let most = PAUSE_MAX.saturating_mul(1 << retries.min(5));
-    // The hasher's keys are random: dozens of bits of it.
+    // The keys of the hasher are random.
     let part = RandomState::new().hash_one(retries) >> 32;
     most.mul_f64(part as f64 / f64::from(u32::MAX))
 }

@@ -1,4 +1,5 @@
-//! The store itself: a client of the SDK, kept for as long as the program runs, and what is asked once.
+//! The store: a client of the SDK, kept for as long as the program runs, and requests without
+//! streaming.
 
 use std::collections::HashMap;
 use std::future::Future;
@@ -13,33 +14,33 @@ use aws_sdk_s3::Client;
 use aws_sdk_s3::error::{DisplayErrorContext, ProvideErrorMetadata, SdkError};
 use catena_location::{S3Settings, s3_client};
 
-use super::{Endpoint, Object, Url};
+use super::{ListedObject, S3Endpoint, S3Url};
 use crate::error::{Error, Result};
 use crate::runtime::runtime;
 
-/// How often the SDK asks before it gives up.
+/// How often the SDK tries a request.
 const ATTEMPTS_MAX: u32 = 8;
 
-/// Its first pause in between, at most. Pauses double and are random.
+/// The longest first pause of the SDK between attempts. Pauses double and are random.
 const PAUSE_MAX: Duration = Duration::from_millis(200);
 
 const CONNECT_TIME_MAX: Duration = Duration::from_secs(5);
 
-/// How long a connection may be silent while an answer is due.
+/// How long the SDK waits for the next bytes of a reply.
 const SILENCE_MAX: Duration = Duration::from_secs(20);
 
-/// One store, with the keys that this process has for it.
+/// A store, with the credentials of this process.
 #[derive(Debug)]
-pub(crate) struct Store {
+pub(crate) struct S3Store {
     pub(super) client: Client,
     settings: S3Settings,
 }
 
-static STORES: OnceLock<Mutex<HashMap<Endpoint, Arc<Store>>>> = OnceLock::new();
+static STORES: OnceLock<Mutex<HashMap<S3Endpoint, Arc<S3Store>>>> = OnceLock::new();
 
-impl Store {
-    /// The store that an endpoint is; the same one each time, so that connections are kept.
-    pub(crate) fn open(endpoint: &Endpoint) -> Result<Arc<Self>> {
+impl S3Store {
+    /// Returns the store of an endpoint; always the same one, so that connections are reused.
+    pub(crate) fn open(endpoint: &S3Endpoint) -> Result<Arc<Self>> {
         let mut stores =
             STORES.get_or_init(Mutex::default).lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(store) = stores.get(endpoint) {
@@ -50,9 +51,9 @@ impl Store {
         Ok(store)
     }
 
-    /// Lets an endpoint be a store with these settings, whatever the environment says.
+    /// Opens the store of an endpoint with these settings instead of those of the environment.
     #[cfg(test)]
-    pub(crate) fn open_with(endpoint: &Endpoint, settings: S3Settings) -> Result<Arc<Self>> {
+    pub(crate) fn open_with(endpoint: &S3Endpoint, settings: S3Settings) -> Result<Arc<Self>> {
         let store = Self::connect(settings)?;
         let stores = STORES.get_or_init(Mutex::default).lock();
         stores.unwrap_or_else(PoisonError::into_inner).insert(endpoint.clone(), store.clone());
@@ -64,16 +65,16 @@ impl Store {
         Ok(Arc::new(Self { client, settings }))
     }
 
-    /// The bucket of an URL.
-    pub(super) fn bucket(&self, url: &Url) -> Result<String> {
+    /// Returns the bucket of a URL.
+    pub(super) fn bucket(&self, url: &S3Url) -> Result<String> {
         let bucket = self.settings.bucket(url.bucket.as_deref()).map_err(Error::Settings)?;
         Ok(bucket.to_string())
     }
 
-    /// The object at an URL, or the objects of the folder that it is, in the order of their keys.
+    /// Returns the object at a URL, or the objects of a folder in the order of their keys.
     ///
-    /// Names that begin with `.` or `_` are no data, and objects without contents mark folders.
-    pub(crate) fn find(&self, url: &Url) -> Result<Vec<Object>> {
+    /// Names that begin with `.` or `_` and empty objects are skipped.
+    pub(crate) fn find(&self, url: &S3Url) -> Result<Vec<ListedObject>> {
         let bucket = self.bucket(url)?;
         if !url.is_folder()
             && let Some(object) = self.list(&bucket, url, &url.key, Some(1))?.pop()
@@ -93,14 +94,15 @@ impl Store {
         Ok(objects)
     }
 
-    /// Objects whose keys begin with `prefix` and go on without a slash; the first `most` of them.
+    /// Lists the objects whose keys begin with `prefix` and contain no further slash; the first
+    /// `most` of them.
     fn list(
         &self,
         bucket: &str,
-        url: &Url,
+        url: &S3Url,
         prefix: &str,
         most: Option<i32>,
-    ) -> Result<Vec<Object>> {
+    ) -> Result<Vec<ListedObject>> {
         let request = self.client.list_objects_v2().bucket(bucket).prefix(prefix).delimiter("/");
         let request = request.set_max_keys(most);
         let mut objects = Vec::new();
@@ -109,7 +111,7 @@ impl Store {
             let page = request.clone().set_continuation_token(token).send();
             let page = wait(page).map_err(|cause| failed("list", url, &cause))?;
             objects.extend(page.contents.into_iter().flatten().filter_map(|listed| {
-                Some(Object {
+                Some(ListedObject {
                     bucket: bucket.to_string(),
                     key: listed.key?,
                     tag: listed.e_tag,
@@ -136,14 +138,14 @@ async fn connect(settings: &S3Settings) -> Result<Client> {
     s3_client(settings, loader).await.map_err(Error::Settings)
 }
 
-/// What a request that failed for good means to the user, in one line.
-pub(super) fn failed<E>(action: &'static str, url: &Url, cause: &SdkError<E>) -> Error
+/// Converts the error of a request to one line for the user.
+pub(super) fn failed<E>(action: &'static str, url: &S3Url, cause: &SdkError<E>) -> Error
 where
     E: ProvideErrorMetadata + std::error::Error + 'static,
 {
     let reason = match cause {
-        SdkError::ServiceError(answer) => {
-            let status = answer.raw().status().as_u16();
+        SdkError::ServiceError(reply) => {
+            let status = reply.raw().status().as_u16();
             let code = cause.code().unwrap_or("no code");
             let message = cause.message().map(|message| format!(", {message}")).unwrap_or_default();
             format!("status {status}, {code}{message}")
@@ -153,7 +155,7 @@ where
     Error::Store { action, path: PathBuf::from(url.to_string()), reason }
 }
 
-/// Runs something to its end on this thread, which is none of the runtime's.
+/// Waits for a future on this thread, which is not one of the runtime's.
 pub(super) fn wait<T>(future: impl Future<Output = T>) -> T {
     runtime().block_on(future)
 }

@@ -1,4 +1,5 @@
-//! Against a store that breaks off, refuses, and changes; the same rows as from files, whoever reads which bytes.
+//! Against a store that breaks off, refuses, and changes: the same rows as from files, for any
+//! division of the bytes.
 
 use std::fs;
 use std::io::{self, Write};
@@ -9,11 +10,13 @@ use catena_location::{S3Settings, Secret};
 use catena_s3_stand_in::{ACCESS_KEY, Fault, GetFault, SECRET_ACCESS_KEY, StandIn};
 use flate2::Compression;
 use flate2::write::GzEncoder;
+use rand_xoshiro::SplitMix64;
+use rand_xoshiro::rand_core::{Rng, SeedableRng};
 
 use super::*;
-use crate::data::{DataSet, Hints, Meter, Share};
+use crate::data::{DataSet, Hints, ReadMeter, Share};
 use crate::generate::Recipe;
-use crate::output::Out;
+use crate::output::OutputFile;
 use crate::upload;
 
 const BUCKET: &str = "points";
@@ -21,21 +24,21 @@ const HINTS: Hints = Hints { format: None, dims: None, precision: None };
 
 struct Fixture {
     stand_in: StandIn,
-    endpoint: Endpoint,
+    endpoint: S3Endpoint,
 }
 
 impl Fixture {
     fn new() -> Self {
         let stand_in = StandIn::start(&[BUCKET]);
         let endpoint =
-            Endpoint { endpoint_url: Some(stand_in.endpoint_url()), ..Endpoint::default() };
+            S3Endpoint { endpoint_url: Some(stand_in.endpoint_url()), ..S3Endpoint::default() };
         let settings = S3Settings {
             access_key: Some(ACCESS_KEY.into()),
             secret_access_key: Some(Secret::new(SECRET_ACCESS_KEY)),
             endpoint_url: endpoint.endpoint_url.clone(),
             ..S3Settings::default()
         };
-        Store::open_with(&endpoint, settings).unwrap();
+        S3Store::open_with(&endpoint, settings).unwrap();
         Self { stand_in, endpoint }
     }
 
@@ -44,7 +47,7 @@ impl Fixture {
     }
 
     fn get(&self, key: &str) -> Vec<u8> {
-        self.stand_in.contents(BUCKET, key).expect("it is there").to_vec()
+        self.stand_in.contents(BUCKET, key).expect("the object exists").to_vec()
     }
 
     fn open(&self, key: &str, hints: Hints) -> Result<DataSet> {
@@ -67,14 +70,16 @@ fn gzip(bytes: &[u8]) -> Vec<u8> {
     encoder.finish().unwrap()
 }
 
-/// All rows, as so many workers read them.
+/// All rows, as this many workers read them.
 fn rows(data: &DataSet, parties: u32) -> Vec<f64> {
     let shares = (0..parties).map(|party| data.load::<f64>(data.share(party, parties)).unwrap());
     shares.flat_map(|points| points.values).collect()
 }
 
 fn bytes(length: usize) -> Vec<u8> {
-    (0..length as u64).map(|at| (at.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 56) as u8).collect()
+    let mut bytes = vec![0; length];
+    SplitMix64::seed_from_u64(1).fill_bytes(&mut bytes);
+    bytes
 }
 
 #[test]
@@ -96,7 +101,7 @@ fn folders_hold_the_same_rows_as_on_disk() {
         let case = format!("{name}-{parts}");
         let near = folder.path().join(&case);
         fs::create_dir(&near).unwrap();
-        recipe.write_parts(&near.join(name), parts, &Endpoint::default(), &mut |_| ()).unwrap();
+        recipe.write_parts(&near.join(name), parts, &S3Endpoint::default(), &mut |_| ()).unwrap();
         let far = path(&format!("{case}/{name}"));
         let mut made = 0;
         recipe.write_parts(&far, parts, &fixture.endpoint, &mut |rows| made += rows).unwrap();
@@ -113,7 +118,7 @@ fn folders_hold_the_same_rows_as_on_disk() {
         for parties in [1, 2, 5, 16] {
             assert!(rows(&far, parties) == expected, "{case}, {parties} parties");
         }
-        let meter = Meter::default();
+        let meter = ReadMeter::default();
         far.load_metered::<f64>(far.share(0, 1), &meter).unwrap();
         let most = far.bytes() + 4 * parts;
         assert!((far.bytes() * 9 / 10..=most).contains(&meter.bytes()), "{case}: {meter:?}");
@@ -161,7 +166,7 @@ fn numbers_beside_text_are_shared_by_bytes_too() {
 }
 
 #[test]
-fn what_breaks_off_goes_on_where_it_broke() {
+fn a_range_that_breaks_off_continues_where_it_broke() {
     let fixture = Fixture::new();
     let whole: Vec<f32> = (0..(11 << 20) / 4).map(|at| at as f32).collect();
     let contents: Vec<u8> = whole.iter().flat_map(|x| x.to_le_bytes()).collect();
@@ -180,7 +185,7 @@ fn what_breaks_off_goes_on_where_it_broke() {
     let before = fixture.stand_in.gets();
     let read = data.load::<f32>(rows.clone()).unwrap();
     assert!(read.values == whole, "every byte once, in order");
-    assert!(fixture.stand_in.gets() > before + 3, "faults were suffered");
+    assert!(fixture.stand_in.gets() > before + 3, "there were faults");
 
     fixture.stand_in.fail_gets([GetFault::Cut(0); 100]);
     let error = data.load::<f32>(rows).unwrap_err().to_string();
@@ -188,16 +193,16 @@ fn what_breaks_off_goes_on_where_it_broke() {
 }
 
 #[test]
-fn no_more_is_asked_for_than_fits() {
+fn no_more_is_requested_than_fits() {
     let fixture = Fixture::new();
     let ranges = 3 * RANGES_AHEAD as u64;
     let contents = bytes(usize::try_from(RANGE_BYTES * ranges).unwrap());
     fixture.put("a", &contents);
-    let store = Store::open(&fixture.endpoint).unwrap();
-    let url = Url::of(&path("a")).unwrap().unwrap();
+    let store = S3Store::open(&fixture.endpoint).unwrap();
+    let url = S3Url::of(&path("a")).unwrap().unwrap();
     let object = store.find(&url).unwrap().pop().unwrap();
-    let mut stream = Stream::new(store, object, 0..u64::MAX);
-    assert_eq!(fixture.stand_in.gets(), 0, "nothing before it is wanted");
+    let mut stream = S3Reader::new(store, object, 0..u64::MAX);
+    assert_eq!(fixture.stand_in.gets(), 0, "nothing is requested before the first read");
     let mut read = Vec::new();
     while read.is_empty() || read.len() < contents.len() {
         let piece = stream.fill().unwrap();
@@ -205,7 +210,7 @@ fn no_more_is_asked_for_than_fits() {
         read.extend_from_slice(piece);
         stream.consume(length);
         if read.len() == length {
-            // A reader that is slow: whatever could come has time to.
+            // A slow reader gives all requests time to be sent.
             while fixture.stand_in.gets() < RANGES_AHEAD as u64 {
                 std::thread::sleep(Duration::from_millis(5));
             }
@@ -225,32 +230,32 @@ fn another_version_is_refused() {
     let data = fixture.open("a.csv", HINTS).unwrap();
     fixture.put("a.csv", "1,3\n");
     let error = data.load::<f64>(data.share(0, 1)).unwrap_err().to_string();
-    assert_eq!(error, "s3://points/a.csv: it was replaced while it was read; start again");
+    assert_eq!(error, "s3://points/a.csv: the object was replaced while it was read; start again");
 }
 
 #[test]
-fn objects_are_whole_or_not_there() {
+fn objects_are_complete_or_missing() {
     let fixture = Fixture::new();
     for length in [0, 1, 8 << 20, (8 << 20) + 1, (50 << 20) + 12_345] {
         let contents = bytes(length);
-        let mut out = Out::create(&path("out"), &fixture.endpoint).unwrap();
+        let mut out = OutputFile::create(&path("out"), &fixture.endpoint).unwrap();
         out.write_all(&contents).unwrap();
         out.finish().unwrap();
         assert!(fixture.get("out") == contents, "{length}");
     }
-    let mut out = Out::create(&path("half"), &fixture.endpoint).unwrap();
+    let mut out = OutputFile::create(&path("half"), &fixture.endpoint).unwrap();
     out.write_all(&bytes(30 << 20)).unwrap();
     drop(out);
     assert_eq!(fixture.stand_in.contents(BUCKET, "half"), None);
 
     fixture.stand_in.fail_puts([Fault::Refuse(503), Fault::Drop]);
-    let mut out = Out::create(&path("late"), &fixture.endpoint).unwrap();
+    let mut out = OutputFile::create(&path("late"), &fixture.endpoint).unwrap();
     out.write_all(&bytes(20 << 20)).unwrap();
     out.finish().unwrap();
     assert!(fixture.get("late") == bytes(20 << 20));
 
     fixture.stand_in.fail_puts([Fault::Refuse(403); 20]);
-    let mut out = Out::create(&path("never"), &fixture.endpoint).unwrap();
+    let mut out = OutputFile::create(&path("never"), &fixture.endpoint).unwrap();
     let written = out.write_all(&bytes(90 << 20)).map_err(Error::io(Path::new("never")));
     let error = written.and_then(|()| out.finish()).unwrap_err().to_string();
     assert!(error.starts_with("s3://points/never: cannot write it: status 403"), "{error}");
@@ -287,7 +292,7 @@ fn files_keep_their_names_in_folders() {
 }
 
 #[test]
-fn errors_name_object_and_place() {
+fn errors_name_object_and_position() {
     let fixture = Fixture::new();
     fixture.put("a.csv", "1,2\n3\n");
     let ragged = "s3://points/a.csv: the line at byte 4: 1 numbers, expected 2 as in the first row";
@@ -305,14 +310,14 @@ fn errors_name_object_and_place() {
     fixture.put("e/x.csv", "1,2\n");
     fixture.put("e/y.csv", "1,2,3\n");
     let dims = "s3://points/e/y.csv: rows of 3 numbers, but the first part has 2; \
-                all parts of a data set have the same";
+                all parts of a data set must have the same length";
     assert_eq!(fixture.error("e", HINTS), dims);
-    let none = "s3://points/none: no object and no folder of data; \
+    let none = "s3://points/none: no such object, and no data files below it; \
                 names that begin with '.' or '_' are skipped";
     assert_eq!(fixture.error("none", HINTS), none);
     let other = DataSet::open_at(&fixture.endpoint, Path::new("s3://elsewhere/a"), HINTS);
     let other = other.unwrap_err().to_string();
     assert!(other.starts_with("s3://elsewhere/a: cannot list it: status 404, NoSuchBucket"));
-    let folder = Out::create(&path("a/"), &fixture.endpoint).unwrap_err().to_string();
+    let folder = OutputFile::create(&path("a/"), &fixture.endpoint).unwrap_err().to_string();
     assert_eq!(folder, "s3://points/a/: expected the name of an object, got a folder");
 }

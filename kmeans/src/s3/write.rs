@@ -1,4 +1,4 @@
-//! Writing one object: parts behind whoever produces them.
+//! Writes one object, with parts sent behind the producer.
 
 use std::collections::VecDeque;
 use std::io::{self, Write};
@@ -7,43 +7,44 @@ use std::sync::Arc;
 use aws_sdk_s3::types::{CompletedMultipartUpload, CompletedPart};
 use tokio::task::JoinHandle;
 
-use super::{Store, Url, store};
+use super::{S3Store, S3Url, store};
 use crate::error::{Error, Result};
 use crate::runtime::runtime;
 
-/// What a part holds at first. S3 takes none below 5 MiB but the last.
+/// Bytes of the first parts. S3 accepts only the last part below 5 MiB.
 const PART_BYTES: usize = 8 << 20;
 
-/// Parts after which their size doubles: S3 takes 10,000 of them and 5 TiB in all.
+/// Number of parts after which their size doubles, because S3 accepts 10,000 parts and 5 TiB.
 const PARTS_ALIKE: usize = 1_000;
 
-/// Parts under way; one more is being filled.
+/// The most parts that are being sent; one more is being filled.
 const PARTS_AHEAD: usize = 4;
 
-/// An object that is being written. It appears with [`Sink::finish`]; dropped before, there is nothing.
+/// A writer of an object. The object appears with [`S3Writer::finish`], or not at all if this is
+/// dropped before.
 #[derive(Debug)]
-pub(crate) struct Sink {
-    store: Arc<Store>,
-    url: Url,
+pub(crate) struct S3Writer {
+    store: Arc<S3Store>,
+    url: S3Url,
     bucket: String,
     part: Vec<u8>,
     upload: Option<String>,
-    under_way: VecDeque<JoinHandle<Result<CompletedPart>>>,
+    pending: VecDeque<JoinHandle<Result<CompletedPart>>>,
     sent: Vec<CompletedPart>,
 }
 
-impl Sink {
-    /// Begins an object. Nothing is sent yet.
-    pub(crate) fn new(store: Arc<Store>, url: Url) -> Result<Self> {
+impl S3Writer {
+    /// Creates a writer. Nothing is sent yet.
+    pub(crate) fn new(store: Arc<S3Store>, url: S3Url) -> Result<Self> {
         if url.is_folder() {
             return Err(Error::FolderTarget { path: url.to_string().into() });
         }
         let bucket = store.bucket(&url)?;
-        let (under_way, sent) = (VecDeque::new(), Vec::new());
-        Ok(Self { store, url, bucket, part: Vec::new(), upload: None, under_way, sent })
+        let (pending, sent) = (VecDeque::new(), Vec::new());
+        Ok(Self { store, url, bucket, part: Vec::new(), upload: None, pending, sent })
     }
 
-    /// Sends what is left, and lets the object appear.
+    /// Sends the rest and completes the object.
     pub(crate) fn finish(mut self) -> Result<()> {
         if self.upload.is_none() {
             let body = std::mem::take(&mut self.part);
@@ -65,26 +66,26 @@ impl Sink {
         Ok(())
     }
 
-    /// Of the part that is being filled.
+    /// Returns the size of the part that is being filled.
     fn part_bytes(&self) -> usize {
-        PART_BYTES << ((self.sent.len() + self.under_way.len()) / PARTS_ALIKE)
+        PART_BYTES << ((self.sent.len() + self.pending.len()) / PARTS_ALIKE)
     }
 
     fn send_part(&mut self) -> Result<()> {
-        if self.under_way.len() == PARTS_AHEAD {
+        if self.pending.len() == PARTS_AHEAD {
             self.take_sent()?;
         }
         let upload = match &self.upload {
             Some(upload) => upload.clone(),
             None => self.begin()?,
         };
-        let number = i32::try_from(self.sent.len() + self.under_way.len() + 1)
-            .expect("parts grow before they are many");
+        let number = i32::try_from(self.sent.len() + self.pending.len() + 1)
+            .expect("the size of parts grows with their number");
         let body = std::mem::take(&mut self.part);
         let request = self.store.client.upload_part().bucket(&self.bucket).key(&self.url.key);
         let request = request.upload_id(upload).part_number(number).body(body.into());
         let url = self.url.clone();
-        self.under_way.push_back(runtime().spawn(async move {
+        self.pending.push_back(runtime().spawn(async move {
             let sent =
                 request.send().await.map_err(|cause| store::failed("write", &url, &cause))?;
             Ok(CompletedPart::builder().part_number(number).set_e_tag(sent.e_tag).build())
@@ -93,9 +94,9 @@ impl Sink {
         Ok(())
     }
 
-    /// Waits for the part that was sent first of those under way; answers whether there was one.
+    /// Waits for the oldest part that is being sent; returns whether there was one.
     fn take_sent(&mut self) -> Result<bool> {
-        let Some(part) = self.under_way.pop_front() else { return Ok(false) };
+        let Some(part) = self.pending.pop_front() else { return Ok(false) };
         self.sent.push(store::wait(part).expect("a part's task does not panic")?);
         Ok(true)
     }
@@ -111,7 +112,7 @@ impl Sink {
     }
 }
 
-impl Write for Sink {
+impl Write for S3Writer {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let taken = bytes.len().min(self.part_bytes() - self.part.len());
         self.part.extend_from_slice(&bytes[..taken]);
@@ -126,13 +127,13 @@ impl Write for Sink {
     }
 }
 
-impl Drop for Sink {
+impl Drop for S3Writer {
     fn drop(&mut self) {
         let Some(upload) = self.upload.take() else { return };
-        self.under_way.iter().for_each(JoinHandle::abort);
+        self.pending.iter().for_each(JoinHandle::abort);
         let abort = self.store.client.abort_multipart_upload();
         let abort = abort.bucket(&self.bucket).key(&self.url.key).upload_id(upload);
-        // Parts that stay behind cost money until the bucket's own rules delete them; nothing else can be done.
+        // If this fails, the parts stay until a rule of the bucket deletes them.
         drop(store::wait(abort.send()));
     }
 }

@@ -1,10 +1,10 @@
 //! An object store in memory that speaks S3 over HTTP on loopback, for tests.
 //!
 //! Most stand-ins check a condition first and write later, so that two conditional writers can both
-//! win; this one holds one lock over both. It serves the part of S3 that Catena uses: GET with ranges
-//! and conditions, PUT with conditions, HEAD, DELETE, ListObjectsV2 with pages, multipart uploads.
-//! Entity tags are hashes of the contents, as in S3, so that writing the same contents twice gives
-//! the same tag.
+//! win; this one holds one lock over both. It serves the part of S3 that Catena uses: GET with
+//! ranges and conditions, PUT with conditions, HEAD, DELETE, ListObjectsV2 with pages, multipart
+//! uploads. Entity tags are hashes of the contents, as in S3, so that writing the same contents
+//! twice gives the same tag.
 //!
 //! It can be made to fail as stores and networks do: [`Fault`], [`GetFault`].
 //!
@@ -82,7 +82,8 @@ struct Shared {
 }
 
 impl StandIn {
-    /// Starts a store with these buckets on a free port of the loopback interface, on its own thread.
+    /// Starts a store with these buckets on a free port of the loopback interface, on its own
+    /// thread.
     ///
     /// # Panics
     ///

@@ -3,8 +3,9 @@
 //! It serves the interface through which the SDK invokes functions, and the runtime API that the
 //! program of a function polls. It behaves as Lambda does:
 //!
-//! 1. An environment is a process and has one invocation at a time. An invocation that finds no idle
-//!    environment starts another one, up to the function's concurrency; beyond that it is throttled.
+//! 1. An environment is a process and has one invocation at a time. An invocation that finds no
+//!    idle environment starts another one, up to the function's concurrency; beyond that it is
+//!    throttled.
 //! 2. An environment that waits for its next invocation is frozen: its process is stopped.
 //! 3. An environment that exceeds the function's timeout is killed, and the invocation returns an
 //!    error; so does the invocation of an environment that exits or is killed from outside.

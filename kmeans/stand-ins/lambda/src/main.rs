@@ -1,5 +1,5 @@
-//! `catena-lambda-stand-in ADDRESS NAME PROGRAM [VARIABLE=VALUE…]` serves one function, to try things
-//! out by hand, until it is killed.
+//! `catena-lambda-stand-in ADDRESS NAME PROGRAM [VARIABLE=VALUE…]` serves one function, to try
+//! things out by hand, until it is killed.
 
 use std::net::SocketAddr;
 use std::process::ExitCode;
