@@ -37,13 +37,13 @@ pub(super) fn reason(call: &Call, fault: &Fault) -> String {
         }
         (Status::Mismatch, Kind::User) => format!("its type is {expected}, this call says {got}"),
         (Status::OutOfRange, Kind::List) => {
-            format!("there is no index {got}, the list has {expected} items")
+            format!("there is no item at index {got}, the length of the list is {expected}")
         }
         (Status::OutOfRange, Kind::Cell) => {
             format!("byte {got} is behind the end, the cell has {}", bytes(expected))
         }
         (Status::OutOfRange, Kind::Vector) => {
-            format!("there is no row {got}, the vector has {expected} rows")
+            format!("rows up to {got} were requested, the vector has {expected}")
         }
         (Status::OutOfRange, Kind::Semaphore) => {
             format!("{got} permits are more than the {expected} of the semaphore")
@@ -158,11 +158,11 @@ pub(super) fn advice(status: Status) -> &'static str {
     }
 }
 
-/// What to do about a broken object.
-pub(super) fn repair(kind: Kind) -> &'static str {
+/// How an object ended its waits, and what to do about it.
+pub(super) fn broken(kind: Kind, reason: &str) -> String {
     match kind {
-        Kind::Future => "A cancelled future stays cancelled: use another one",
-        _ => "Reset it to use it again",
+        Kind::Future => format!("cancelled: {reason}. It stays cancelled: use another future"),
+        _ => format!("broken: {reason}. Reset it to use it again"),
     }
 }
 

@@ -14,7 +14,7 @@ use catena_protocol::limits::NAME_BYTES_MAX;
 use catena_protocol::op::{MapOp, Merge};
 use catena_protocol::{Fault, Kind, Missing, Op, OpCode, Refusal, Retry, Status};
 
-use self::explain::{advice, advice_for, loss, repair};
+use self::explain::{advice, advice_for, broken, loss};
 use crate::node::Unreached;
 use crate::request::{Failure, PendingRequest};
 
@@ -101,7 +101,7 @@ pub enum Error {
     },
 
     /// The barrier or reduction was broken or reset, or the future was cancelled.
-    #[error("{call}: broken: {reason}. {}", repair(.call.kind))]
+    #[error("{call}: {}", broken(.call.kind, reason))]
     Broken {
         /// The call.
         call: Box<Call>,
@@ -294,8 +294,8 @@ impl Error {
         }
     }
 
-    /// The error of a client that cannot connect.
-    /// `is_record` is whether `seeds` names a record rather than addresses.
+    /// The error of a client that cannot connect. `is_record` is whether `seeds` names a record
+    /// rather than addresses.
     pub(crate) fn of_unreached(seeds: &str, is_record: bool, unreached: Unreached) -> Error {
         let Unreached { addresses, failure } = unreached;
         let timed_out = || std::io::Error::from(std::io::ErrorKind::TimedOut);

@@ -53,7 +53,7 @@ fn a_cancelled_future_says_why() {
     let error = waiting.join().unwrap();
     assert!(matches!(&error, Error::Broken { reason, .. } if &**reason == "no money"));
     assert_eq!(error.retry(), Retry::Anew);
-    assert!(error.to_string().contains("no money. A cancelled future stays cancelled"), "{error}");
+    assert!(error.to_string().contains("cancelled: no money. It stays cancelled"), "{error}");
     assert_eq!(future.state().unwrap(), FutureState::Cancelled);
     assert_eq!(status(future.set("x")), Status::Broken);
     assert_eq!(status(future.peek()), Status::Broken);

@@ -40,7 +40,8 @@ enum ClusterCommand {
         #[arg(long)]
         shards: bool,
     },
-    /// Show the state of every node until --timeout, without a terminal a line for each change
+    /// Show the state of every node until interrupted, or until --timeout if it is given; without a
+    /// terminal, print a line for each change
     Watch {
         /// Time between two updates
         #[arg(long, value_name = "TIME", default_value = "1s", value_parser = time)]

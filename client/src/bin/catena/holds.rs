@@ -117,6 +117,7 @@ enum LockCommand {
     Run {
         #[command(flatten)]
         hold: HoldArg,
+        /// The command and its arguments
         #[arg(last = true, required = true)]
         command: Vec<String>,
     },
