@@ -83,7 +83,7 @@ impl ObjectKind for Barrier {
     fn read(&self, op: &BarrierOp<'_>, _version: u64) -> Result<Reply<'_>, Refusal> {
         match op {
             BarrierOp::State => Ok(Reply::Seats(self.state())),
-            _ => unreachable!("{op:?} is no read"),
+            _ => unreachable!("{op:?} is not a read"),
         }
     }
 

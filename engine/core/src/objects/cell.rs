@@ -39,7 +39,7 @@ impl ObjectKind for Cell {
                 let upto = from.saturating_add(length).min(len);
                 Ok(Reply::Cell { version, bytes: Some(&self.bytes[index(from)..index(upto)]) })
             }
-            _ => unreachable!("{op:?} is no read"),
+            _ => unreachable!("{op:?} is not a read"),
         }
     }
 
@@ -147,7 +147,7 @@ impl Cell {
 }
 
 fn index(at: u64) -> usize {
-    usize::try_from(at).expect("was compared with a length")
+    usize::try_from(at).expect("the check compares it with a length")
 }
 
 /// Refuses a write whose fencing token is older than that of an earlier write: its client has lost

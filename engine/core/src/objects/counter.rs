@@ -24,7 +24,7 @@ impl ObjectKind for Counter {
     fn read(&self, op: &CounterOp, _version: u64) -> Result<Reply<'_>, Refusal> {
         match op {
             CounterOp::Get => Ok(Reply::Int(self.value)),
-            _ => unreachable!("{op:?} is no read"),
+            _ => unreachable!("{op:?} is not a read"),
         }
     }
 

@@ -24,7 +24,7 @@ impl ObjectKind for Flag {
     fn read(&self, op: &FlagOp, _version: u64) -> Result<Reply<'_>, Refusal> {
         match op {
             FlagOp::Get => Ok(Reply::Bool(self.value)),
-            _ => unreachable!("{op:?} is no read"),
+            _ => unreachable!("{op:?} is not a read"),
         }
     }
 

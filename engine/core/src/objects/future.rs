@@ -63,7 +63,7 @@ impl ObjectKind for Future {
             (FutureOp::Peek, FutureState::Cancelled(reason)) => {
                 Err(Refusal::Broken(reason.to_string()))
             }
-            _ => unreachable!("{op:?} is no read"),
+            _ => unreachable!("{op:?} is not a read"),
         }
     }
 

@@ -1,5 +1,7 @@
-//! What a kind of object implements. A new kind is a file with its state and both traits, and a
-//! line in the table in `any`.
+//! The traits that a kind of object implements.
+//!
+//! A new kind is a file with its state and both traits, and a line in the table in `any`; its ops are
+//! defined in `catena_protocol`.
 
 use alloc::vec::Vec;
 use core::fmt::Debug;

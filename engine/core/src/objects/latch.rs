@@ -38,7 +38,7 @@ impl ObjectKind for Latch {
                 waiting: u32::try_from(self.waiters.len()).expect("waiters are bounded"),
                 missing: Vec::new(),
             })),
-            _ => unreachable!("{op:?} is no read"),
+            _ => unreachable!("{op:?} is not a read"),
         }
     }
 

@@ -88,7 +88,7 @@ impl ObjectKind for List {
                 }
                 Reply::Bool(wanted.is_empty())
             }
-            _ => unreachable!("{op:?} is no read"),
+            _ => unreachable!("{op:?} is not a read"),
         })
     }
 
@@ -407,5 +407,5 @@ fn check_index(index: u64, end: u64) -> Result<(), Fault> {
 }
 
 fn position(index: u64) -> usize {
-    usize::try_from(index).expect("was compared with a length")
+    usize::try_from(index).expect("the check compares it with a length")
 }

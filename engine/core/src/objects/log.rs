@@ -34,7 +34,7 @@ impl ObjectKind for Log {
     fn read(&self, op: &LogOp<'_>, _version: u64) -> Result<Reply<'_>, Refusal> {
         match *op {
             LogOp::Tail { after, limit } => Ok(self.tail(after, limit)),
-            LogOp::Print { .. } => unreachable!("{op:?} is no read"),
+            LogOp::Print { .. } => unreachable!("{op:?} is not a read"),
         }
     }
 

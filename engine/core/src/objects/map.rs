@@ -58,7 +58,7 @@ impl ObjectKind for Map {
                 let entries = range(&self.entries, scan);
                 scan_page(entries.map(|(key, value)| (&**key, &**value)), scan)
             }
-            _ => unreachable!("{op:?} is no read"),
+            _ => unreachable!("{op:?} is not a read"),
         })
     }
 

@@ -67,7 +67,7 @@ impl ObjectKind for Reduction {
                 None => Err(Fault::new(Status::Absent).into()),
             },
             ReductionOp::State => Ok(Reply::Seats(self.state())),
-            _ => unreachable!("{op:?} is no read"),
+            _ => unreachable!("{op:?} is not a read"),
         }
     }
 

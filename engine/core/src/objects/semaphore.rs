@@ -47,7 +47,7 @@ impl ObjectKind for Semaphore {
         match op {
             SemaphoreOp::State if self.permits == 0 => Err(Fault::new(Status::Absent).into()),
             SemaphoreOp::State => Ok(self.state()),
-            _ => unreachable!("{op:?} is no read"),
+            _ => unreachable!("{op:?} is not a read"),
         }
     }
 
@@ -269,7 +269,7 @@ impl ObjectKind for Lock {
     fn read(&self, op: &LockOp, _version: u64) -> Result<Reply<'_>, Refusal> {
         match op {
             LockOp::State => Ok(self.0.state()),
-            _ => unreachable!("{op:?} is no read"),
+            _ => unreachable!("{op:?} is not a read"),
         }
     }
 

@@ -56,7 +56,7 @@ impl ObjectKind for Set {
                 let members = range(&self.members, scan).map(|(member, ())| (&**member, &[][..]));
                 scan_page(members, scan)
             }
-            _ => unreachable!("{op:?} is no read"),
+            _ => unreachable!("{op:?} is not a read"),
         })
     }
 

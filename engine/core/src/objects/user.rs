@@ -321,7 +321,7 @@ impl User {
         op: &UserOp<'_>,
         out: &'a mut Vec<u8>,
     ) -> Result<Reply<'a>, Refusal> {
-        let UserOp::Read { type_id, args } = *op else { unreachable!("{op:?} is no read") };
+        let UserOp::Read { type_id, args } = *op else { unreachable!("{op:?} is not a read") };
         self.check_type(type_id)?;
         clear(out);
         guard(|| self.object.read(args, out))??;
@@ -330,7 +330,7 @@ impl User {
 
     /// Validates and checks an update. Returns the validated arguments for [`apply`](User::apply).
     pub(super) fn check<'o>(&self, op: &UserOp<'o>) -> Result<&'o dyn Any, Refusal> {
-        let UserOp::Update { type_id, args } = *op else { unreachable!("{op:?} is no update") };
+        let UserOp::Update { type_id, args } = *op else { unreachable!("{op:?} is not an update") };
         self.check_type(type_id)?;
         Ok(guard(|| self.object.check(args))??)
     }

@@ -49,7 +49,7 @@ impl ObjectKind for Vector {
             }
             VectorOp::Dot { elements } => Reply::Scalar(numbers.dot(elements)?),
             VectorOp::Sum => Reply::Scalar(numbers.sum()?),
-            _ => unreachable!("{op:?} is no read"),
+            _ => unreachable!("{op:?} is not a read"),
         })
     }
 
@@ -100,7 +100,10 @@ impl ObjectKind for Vector {
                 self.make(columns, elements);
             }
             (VectorOp::Add { elements }, None) => {
-                self.make(u32::try_from(elements.len()).expect("was checked"), elements);
+                self.make(
+                    u32::try_from(elements.len()).expect("the check limits the length"),
+                    elements,
+                );
             }
             _ => unreachable!("{op:?} is a read, or was refused"),
         }
@@ -146,7 +149,8 @@ impl Vector {
         if end > rows {
             return Err(Fault::expected(Status::OutOfRange, rows, end));
         }
-        let place = |row: u64| usize::try_from(row * columns).expect("was compared with a length");
+        let place =
+            |row: u64| usize::try_from(row * columns).expect("the check compares it with a length");
         Ok(place(from.into())..place(end))
     }
 

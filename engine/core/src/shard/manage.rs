@@ -111,7 +111,7 @@ impl Shard {
                 out.complete(&mut stats);
                 Reply::Stats(Box::new(stats))
             }
-            ScopeOp::Delete { .. } | ScopeOp::Quota { .. } => unreachable!("{op:?} is no read"),
+            ScopeOp::Delete { .. } | ScopeOp::Quota { .. } => unreachable!("{op:?} is not a read"),
         })
     }
 
