@@ -36,6 +36,11 @@
 
 #![deny(unsafe_code)]
 
+/// Runs the example of the README as a test.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;
+
 mod clock;
 mod cluster;
 mod config;

@@ -22,6 +22,11 @@
 #![no_std]
 #![deny(unsafe_code)]
 
+/// Runs the example of the README as a test.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;
+
 extern crate alloc;
 // What `clap` derives names `std`.
 #[cfg(any(test, feature = "clap"))]
