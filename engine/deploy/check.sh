@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Lints all that is for deployment and exercises deploy.sh against a stand-in for AWS. Takes Python 3.11 and its venv;
-# what it installs goes into a folder that is gone afterwards.
+# Lints everything for deployment and tests deploy.sh against a simulator of AWS. Needs Python 3.11
+# with venv; everything it installs is in a temporary directory.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 
@@ -26,10 +26,10 @@ hadolint engine/deploy/Dockerfile
 
 step "unit"
 if command -v systemd-analyze >/dev/null; then
-    # The program need not be installed here.
+    # The engine need not be installed here.
     sed 's|^ExecStart=[^ ]*|ExecStart=/bin/true|' engine/deploy/catena-engine.service >"$work/catena-engine.service"
     systemd-analyze verify "$work/catena-engine.service"
-    # From 0, nothing is open, to 10.0.
+    # The threshold is 2.0 on a scale from 0, closed, to 10.
     systemd-analyze security --offline=true --threshold=20 "$work/catena-engine.service" | tail -n 1
 else
     echo "skipped: no systemd-analyze here"

@@ -1,42 +1,42 @@
 #!/usr/bin/env bash
-# Catena on AWS: creates, shows and deletes a cluster. README.md beside this file says what of, and what it costs.
+# Creates, shows and deletes a cluster on AWS. README.md describes the resources and their cost.
 set -euo pipefail
 
 usage() {
     cat <<'END'
 Usage: deploy.sh create|status|delete [OPTIONS]
 
-  create    build, upload, and create the stacks or change them; safe to repeat
-  status    stacks, nodes, members, alarms; exits with 0 if all is well, 1 if not, 3 if there is nothing
-  delete    delete the nodes and all objects in their memory; the bucket stays unless --with-data
+  create    build, upload, and create or update the stacks; safe to repeat
+  status    show stacks, nodes, members, alarms; exit with 0 if all is well, 1 if not, 3 if none exist
+  delete    delete the nodes and all objects in their memory; keep the bucket unless --with-data
 
-Options of all three:
-  --name NAME             what the stacks' names begin with [catena]
-  --region REGION         [AWS_REGION, AWS_DEFAULT_REGION, or the profile's]
-  --dry-run               print what would be done, in order, and ask AWS nothing
+Options of all commands:
+  --name NAME             prefix of the stack names [catena]
+  --region REGION         AWS region [AWS_REGION, AWS_DEFAULT_REGION, or that of the profile]
+  --dry-run               print the commands in order, without using AWS
 
-Options of create. What is not said stays as it is, or is as the template has it:
-  --nodes N               [2]
-  --replicas N            nodes that hold each object [2]
-  --min-members N         with fewer, the cluster takes no updates [1 of 2 replicas, 2 of more]
-  --instance-type TYPE    x86-64, with as many cpus as --cores says [r5.2xlarge]
-  --cores LIST            cpus to run on, one thread each [0-7]
-  --memory-per-core SIZE  [6GiB]
-  --zone ZONE             all nodes and functions are in one [the region's first]
-  --shell yes|no          shells on nodes through Systems Manager [no]
-  --email ADDRESS         who is told of alarms
-  --new-image             the latest Amazon Linux instead of the one the nodes have
-  --cluster-name NAME     a name that no cluster in this bucket had before [NAME and the time]
-  --program FILE          an engine that is built already, with the feature s3
-  --kmeans                the Lambda function, too
-  --bootstrap FILE        its program, built already
-  --run-on-upload yes|no  whether an object under data/ is clustered [no]
-  --clusters K            into how many [10]
-  --wait MINUTES          for members to appear in the record [10]
+Options of create. Options left out keep their value, or the default of the template:
+  --nodes N               number of nodes [2]
+  --replicas N            number of nodes that keep each object [2]
+  --min-members N         refuse updates with fewer members [1 with 2 replicas, 2 with more]
+  --instance-type TYPE    x86-64 instance type with the CPUs of --cores [r5.2xlarge]
+  --cores LIST            CPUs to run on, one thread each [0-7]
+  --memory-per-core SIZE  memory for objects and sessions of each core [6GiB]
+  --zone ZONE             zone of all nodes and functions [the first of the region]
+  --shell yes|no          allow shells on nodes through Systems Manager [no]
+  --email ADDRESS         send alarms to this address
+  --new-image             use the latest Amazon Linux instead of the present image
+  --cluster-name NAME     name that no cluster in this bucket has had [NAME and the time]
+  --program FILE          use this engine, built with the feature s3
+  --kmeans                also create the Lambda function
+  --bootstrap FILE        use this program for the function
+  --run-on-upload yes|no  cluster each object that appears under data/ [no]
+  --clusters K            number of clusters for uploads [10]
+  --wait MINUTES          how long to wait for members in the record [10]
 
 Options of delete:
-  --with-data             the bucket, too, with records, data and results
-  --yes                   do not ask
+  --with-data             also delete the bucket with records, data and results
+  --yes                   do not ask for confirmation
 
 Examples:
   deploy.sh create --dry-run
@@ -48,12 +48,12 @@ END
 
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 top=$(cd "$here/../.." && pwd)
-# Where cargo puts what it builds.
+# The target directory of cargo.
 target=${CARGO_TARGET_DIR:-$top/target}
 
-# How often AWS is asked how far it is, in seconds.
+# Interval of polling AWS, in seconds.
 poll=${CATENA_DEPLOY_POLL:-5}
-# What programs may ask of the C library of Amazon Linux 2023, on nodes and under provided.al2023.
+# The glibc version of Amazon Linux 2023, on nodes and under provided.al2023.
 glibc_most=2.34
 image_parameter=/aws/service/ami-amazon-linux-latest/al2023-ami-kernel-6.1-x86_64
 
@@ -70,7 +70,7 @@ main() {
     create | status | delete) shift ;;
     -h | --help | help) usage && exit ;;
     "") usage >&2 && exit 2 ;;
-    *) fail "\`$command\` is none of create, status, delete; see deploy.sh --help" ;;
+    *) fail "\`$command\` is not a command: use create, status or delete; see deploy.sh --help" ;;
     esac
     parse "$command" "$@"
     store=$name-store cluster=$name-cluster kmeans=$name-kmeans
@@ -79,7 +79,7 @@ main() {
     if [[ -z $dry_run ]]; then
         check_account
     else
-        say "Nothing is done; lines with + are what would be."
+        say "Dry run: lines with + are the commands that would run."
     fi
     "$command"
 }
@@ -91,7 +91,7 @@ parse() {
     shift
     name=catena region="" dry_run="" program="" with_kmeans="" bootstrap="" minutes=10 with_data="" yes=""
     new_image="" cluster_name=""
-    # Parameters of the two stacks that were given.
+    # Parameters of the two stacks from the command line.
     declare -gA cluster_parameters=() kmeans_parameters=()
     while (($#)); do
         local flag=$1
@@ -152,19 +152,19 @@ parse_delete() {
     esac
 }
 
-unknown() { fail "\`$1\` is no option of $2; see deploy.sh --help"; }
+unknown() { fail "\`$1\` is not an option of $2; see deploy.sh --help"; }
 
-# Sets a variable to the value of a flag, if it looks like one.
+# Sets a variable to the value of a flag, if the value matches a pattern.
 take() {
     local -n variable=$1
     local pattern=$2 flag=$3
-    (($# >= 4)) || fail "$flag takes a value"
-    [[ $4 =~ ^($pattern)$ ]] || fail "$flag: \`$4\` is not what it takes ($pattern)"
-    # shellcheck disable=SC2034 # it is another name for somebody else's variable
+    (($# >= 4)) || fail "$flag needs a value"
+    [[ $4 =~ ^($pattern)$ ]] || fail "$flag: \`$4\` does not match $pattern"
+    # shellcheck disable=SC2034 # it is a reference to a variable of the caller
     variable=$4
 }
 
-# Sets a parameter of the cluster's stack likewise.
+# Sets a parameter of the cluster's stack in the same way.
 parameter() {
     local key=$1 given
     shift
@@ -179,23 +179,23 @@ need() {
 }
 
 check_account() {
-    need aws "install the AWS command line (pip install awscli, or AWS' own package)"
+    need aws "install the AWS command line (pip install awscli, or the package of AWS)"
     if [[ -z $region ]]; then
         region=${AWS_REGION:-${AWS_DEFAULT_REGION:-$(aws configure get region 2>/dev/null || true)}}
     fi
-    [[ -n $region ]] || fail "no region: give one with --region, or set AWS_REGION"
-    # Both, for all versions of the tool.
+    [[ -n $region ]] || fail "no region: pass --region, or set AWS_REGION"
+    # Both variables, for all versions of the tool.
     export AWS_REGION=$region AWS_DEFAULT_REGION=$region AWS_PAGER="" AWS_MAX_ATTEMPTS=5
     local who
     if ! who=$(aws sts get-caller-identity --query '[Account, Arn]' --output text 2>"$work/error"); then
-        fail "AWS does not know who you are; set AWS_PROFILE, or log in. It said:
+        fail "no valid AWS credentials: set AWS_PROFILE, or log in. AWS reports:
 $(<"$work/error")"
     fi
     account=${who%%$'\t'*}
     say "account $account, region $region, as ${who#*$'\t'}"
 }
 
-# Runs a command that changes something, or prints it.
+# Runs a command that changes something; in a dry run prints it.
 change() {
     if [[ -n $dry_run ]]; then
         printf '+'
@@ -208,7 +208,7 @@ change() {
 
 # -- Stacks.
 
-# Looks at a stack: its status goes into `state`, which is empty if there is none; the rest is for `fact`.
+# Reads a stack: sets `state` to its status, empty if there is none, and keeps the rest for `fact`.
 look() {
     local file=$work/stack-$1
     state=""
@@ -218,17 +218,17 @@ look() {
         state=$(head -n 1 "$file" | cut -f 1)
         stack_id=$(head -n 1 "$file" | cut -f 2)
     else
-        grep -q 'does not exist' "$work/error" || fail "cannot look at stack $1:
+        grep -q 'does not exist' "$work/error" || fail "cannot read stack $1:
 $(<"$work/error")"
         : >"$file"
     fi
 }
 
-# A parameter or an output of a stack, as it was at the last look.
+# Prints a parameter or an output of a stack, as of the last `look`.
 fact() { awk -F '\t' -v key="$2" 'NR > 1 && $1 == key { print $2; exit }' "$work/stack-$1"; }
 
-# What happened to its resources since the last look, oldest first. Remembers what it has told.
-tell_events() {
+# Prints the events of a stack since the last call, oldest first.
+print_events() {
     local stack=$1 seen="$work/events-$1" id resource type state reason
     touch "$seen"
     aws cloudformation describe-stack-events --stack-name "$stack" --max-items 200 --output text \
@@ -243,19 +243,19 @@ tell_events() {
     done <"$work/events"
 }
 
-# Waits until a stack is at rest.
+# Waits until no operation of a stack is in progress.
 await_stack() {
     local stack=$1
     while :; do
         look "$stack"
-        tell_events "$stack"
+        print_events "$stack"
         [[ $state == *_IN_PROGRESS ]] || return 0
         sleep "$poll"
     done
 }
 
-# Creates or changes a stack: its name, its template, and the name of an array of its parameters. What the
-# array does not have stays as it is.
+# Creates or updates a stack, given its name, its template, and the name of an array of parameters.
+# Parameters that are not in the array keep their value.
 deploy_stack() {
     local stack=$1 template=$2 given=() key
     local -n parameters=$3
@@ -272,13 +272,13 @@ deploy_stack() {
     fi
     look "$stack"
     if [[ $state == *_IN_PROGRESS ]]; then
-        say "  somebody is at it already; waiting"
+        say "  another operation is in progress; waiting"
         await_stack "$stack"
     fi
     case $state in
-    # What could not be created can only be deleted.
+    # A stack whose creation failed can only be deleted.
     ROLLBACK_COMPLETE | ROLLBACK_FAILED | DELETE_FAILED | CREATE_FAILED)
-        say "  it was left as $state; deleting it first"
+        say "  its state is $state; deleting it first"
         delete_stack "$stack"
         state=""
         ;;
@@ -287,10 +287,10 @@ deploy_stack() {
         ((${#given[@]} == 0)) || arguments+=(--parameters "${given[@]}")
         aws cloudformation create-stack "${arguments[@]}" >"$work/out"
     else
-        # Its past is told already.
+        # Earlier events are not printed again.
         aws cloudformation describe-stack-events --stack-name "$stack" --query 'StackEvents[].[EventId]' \
             --output text >"$work/events-$stack" 2>/dev/null || true
-        # Outputs are among these, too, but no template has one that is called like another parameter.
+        # This also lists outputs, but no template has an output with the name of a parameter.
         while read -r key; do
             if [[ -n $key && -z ${parameters[$key]+given} ]] && is_parameter "$key" "$template"; then
                 given+=("ParameterKey=$key,UsePreviousValue=true")
@@ -298,7 +298,7 @@ deploy_stack() {
         done < <(tail -n +2 "$work/stack-$stack" | cut -f 1 | sort -u)
         ((${#given[@]} == 0)) || arguments+=(--parameters "${given[@]}")
         if ! aws cloudformation update-stack "${arguments[@]}" >"$work/out" 2>"$work/error"; then
-            grep -q 'No updates are to be performed' "$work/error" || fail "stack $stack cannot be changed:
+            grep -q 'No updates are to be performed' "$work/error" || fail "cannot update stack $stack:
 $(<"$work/error")"
             say "  nothing to change"
             return
@@ -307,11 +307,11 @@ $(<"$work/error")"
     await_stack "$stack"
     case $state in
     CREATE_COMPLETE | UPDATE_COMPLETE) say "  $state" ;;
-    *) fail "stack $stack is $state: the reasons stand above, behind the first lines with FAILED" ;;
+    *) fail "stack $stack is $state: see the reasons above, in the first lines with FAILED" ;;
     esac
 }
 
-# Whether a template has this parameter.
+# Returns whether a template has a parameter.
 is_parameter() {
     sed -n '/^Parameters:/,/^[A-Z]/p' "$2" | grep -q "^  $1:"
 }
@@ -327,13 +327,13 @@ delete_stack() {
         say "  no stack $stack"
         return
     fi
-    # By its id, since it has no name once it is gone.
+    # By its id, because a deleted stack is not found by its name.
     id=$stack_id
     aws cloudformation delete-stack --stack-name "$stack"
     while :; do
         state=$(aws cloudformation describe-stacks --stack-name "$id" --query 'Stacks[0].StackStatus' \
             --output text 2>"$work/error" || true)
-        # Until it begins, it is as it was.
+        # The state does not change until the deletion begins.
         [[ $state == DELETE_IN_PROGRESS || ($state == *COMPLETE && $state != DELETE_COMPLETE) ]] || break
         say "  $stack: $state"
         sleep "$poll"
@@ -348,26 +348,26 @@ delete_stack() {
 
 # -- Programs.
 
-# Refuses what would not run there.
+# Fails if a program does not run on the nodes.
 check_program() {
     local file=$1 wanted
-    [[ -f $file ]] || fail "there is no file $file"
-    [[ $(head -c 4 "$file" | od -An -tx1 | tr -d ' \n') == 7f454c46 ]] || fail "$file is no Linux program"
+    [[ -f $file ]] || fail "the file $file does not exist"
+    [[ $(head -c 4 "$file" | od -An -tx1 | tr -d ' \n') == 7f454c46 ]] || fail "$file is not a Linux program"
     wanted=$(grep -ao 'GLIBC_2\.[0-9.]*' "$file" | cut -d_ -f2 | sort -Vu | tail -n 1 || true)
     if [[ $(printf '%s\n' "$glibc_most" "${wanted:-0}" | sort -V | tail -n 1) != "$glibc_most" ]]; then
-        fail "$file takes glibc $wanted, and Amazon Linux 2023 has $glibc_most: build it on an older system,
-such as the image that the Dockerfile beside this script builds in"
+        fail "$file needs glibc $wanted, and Amazon Linux 2023 has $glibc_most: build it on an older system,
+such as the build image of the Dockerfile beside this script"
     fi
 }
 
-# The hash of a file or of the standard input, short enough for a name.
+# Prints a short hash of a file or of the standard input.
 hash_of() { sha256sum "$@" | cut -c 1-16; }
 
-# Packs the engine with what a node needs beside it; the bundle's name says what is in it.
+# Packs the engine with the other files of a node; the name of the bundle contains its hash.
 bundle_engine() {
     step "engine"
     if [[ -z $program ]]; then
-        [[ -n $dry_run ]] || need cargo "install Rust (rustup.rs), or give a program with --program"
+        [[ -n $dry_run ]] || need cargo "install Rust (rustup.rs), or pass a program with --program"
         change cargo build --release --locked --manifest-path "$top/Cargo.toml" \
             -p catena-engine --bin catena-engine --features s3
         program=$target/release/catena-engine
@@ -384,7 +384,7 @@ bundle_engine() {
     install -D -m 644 "$here/tmpfiles.conf" "$root/etc/tmpfiles.d/catena.conf"
     install -D -m 644 "$here/logrotate.conf" "$root/etc/logrotate.d/catena"
     install -D -m 644 "$here/cloudwatch-agent.json" "$root/etc/catena/cloudwatch-agent.json"
-    # The same files make the same bundle, whoever packs them and when.
+    # The same files give the same bundle, on every machine and at every time.
     tar --sort=name --mtime=@0 --owner=0 --group=0 --numeric-owner -C "$root" -cf - etc usr |
         gzip -n >"$work/engine.tar.gz"
     program_key=artifacts/catena-engine-$(hash_of "$work/engine.tar.gz").tar.gz
@@ -394,7 +394,7 @@ bundle_engine() {
 bundle_kmeans() {
     step "k-means"
     if [[ -z $bootstrap ]]; then
-        [[ -n $dry_run ]] || need cargo "install Rust (rustup.rs), or give a program with --bootstrap"
+        [[ -n $dry_run ]] || need cargo "install Rust (rustup.rs), or pass a program with --bootstrap"
         change cargo build --profile lambda --locked --manifest-path "$top/Cargo.toml" \
             -p catena-kmeans --bin bootstrap --features lambda
         bootstrap=$target/lambda/bootstrap
@@ -411,11 +411,11 @@ bundle_kmeans() {
     say "  $code_key"
 }
 
-# Uploads a file unless what has this name is there: names say what is in them.
+# Uploads a file unless an object of that name exists: names contain the hash of the contents.
 upload() {
     local file=$1 key=$2
     if [[ -z $dry_run ]] && aws s3api head-object --bucket "$bucket" --key "$key" >/dev/null 2>&1; then
-        say "  s3://$bucket/$key is there already"
+        say "  s3://$bucket/$key exists already"
         return
     fi
     change aws s3 cp --only-show-errors "$file" "s3://$bucket/$key"
@@ -424,20 +424,20 @@ upload() {
 
 # -- The record.
 
-# Gets the record of a cluster, if there is one.
+# Downloads the record of a cluster, if there is one.
 read_record() {
     aws s3api get-object --bucket "$1" --key "clusters/$2/config.json" "$work/record" >/dev/null 2>&1
 }
 
 record_epoch() { grep -o '"epoch": *[0-9]*' "$work/record" | head -n 1 | grep -o '[0-9]*$'; }
 
-# A member a line: its name, and the first of its addresses for clients.
+# Prints one line per member: its name, and its first address for clients.
 record_members() {
     tr -d '\n' <"$work/record" | grep -oE '"name": *"[^"]*", *"peer": *"[^"]*", *"clients": *\["[^"]*"' |
         cut -d '"' -f 4,12 | tr '"' '\t'
 }
 
-# Waits until as many nodes are members as hold each object.
+# Waits until the record has this many members.
 await_members() {
     local wanted=$1 members=0 before=-1 latest=$((SECONDS + minutes * 60))
     step "members in s3://$bucket/clusters/$cluster_name/config.json"
@@ -454,9 +454,9 @@ await_members() {
             before=$members
         fi
         ((members < wanted)) || return 0
-        ((SECONDS < latest)) || fail "not all nodes became members within $minutes minutes. What they say:
+        ((SECONDS < latest)) || fail "not all nodes became members within $minutes minutes. Read their log:
   aws logs tail /catena/$cluster_name/engine --region $region
-If there is no log at all, they did not start: look at the console output of an instance, or create again with --shell yes"
+If there is no log, they did not start: read the console output of an instance, or create again with --shell yes"
         sleep "$poll"
     done
 }
@@ -486,15 +486,16 @@ create() {
     if [[ -z $dry_run ]]; then
         nodes=$(fact "$cluster" NodeCount) replicas=$(fact "$cluster" Replicas)
     fi
-    # More nodes than replicas are spare.
+    # Nodes beyond the number of replicas are spares.
     await_members "$((nodes < replicas ? nodes : replicas))"
     step "done"
     [[ -z $dry_run ]] || return 0
-    tell_outputs "$cluster" "$here/cluster.yaml"
-    tell_outputs "$kmeans" "$top/kmeans/deploy/kmeans.yaml"
+    print_outputs "$cluster" "$here/cluster.yaml"
+    print_outputs "$kmeans" "$top/kmeans/deploy/kmeans.yaml"
 }
 
-# What has to stay the same once it was chosen: the cluster's name, and the image unless told otherwise.
+# Fixes the parameters that must not change later: the name of the cluster, and the image without
+# --new-image.
 fix_cluster_parameters() {
     local state="" before nodes=${cluster_parameters[NodeCount]:-} replicas=${cluster_parameters[Replicas]:-}
     local members=${cluster_parameters[MinMembers]:-}
@@ -507,19 +508,19 @@ fix_cluster_parameters() {
     if [[ -n $state ]]; then
         before=$(fact "$cluster" ClusterName)
         [[ -z $cluster_name || $cluster_name == "$before" ]] ||
-            fail "these nodes are the cluster $before: delete them before they can be $cluster_name"
+            fail "the nodes belong to the cluster $before: delete it before you create $cluster_name"
         cluster_name=$before
         nodes=${nodes:-$(fact "$cluster" NodeCount)}
         replicas=${replicas:-$(fact "$cluster" Replicas)}
         members=${members:-$(fact "$cluster" MinMembers)}
     fi
     nodes=${nodes:-2} replicas=${replicas:-2} members=${members:-0}
-    ((replicas <= nodes)) || fail "$replicas replicas take at least as many nodes, and there are $nodes"
-    ((members <= replicas)) || fail "--min-members $members: there are never more than $replicas members"
-    # The record of an earlier cluster names nodes that are gone, and cannot be deleted.
+    ((replicas <= nodes)) || fail "$replicas replicas need at least $replicas nodes, and there are $nodes"
+    ((members <= replicas)) || fail "--min-members $members: a cluster of $replicas replicas has at most $replicas members"
+    # The record of an earlier cluster lists nodes that are gone, and cannot be deleted.
     cluster_name=${cluster_name:-$name-$(date -u +%Y%m%d-%H%M%S)}
     if [[ -z $state && -z $dry_run ]] && read_record "$bucket" "$cluster_name"; then
-        fail "there was a cluster $cluster_name in this bucket before: choose another --cluster-name"
+        fail "this bucket has the record of an earlier cluster $cluster_name: choose another --cluster-name"
     fi
     cluster_parameters+=([ClusterName]=$cluster_name [Bucket]=$bucket [ProgramKey]=$program_key)
     if [[ -n $dry_run ]]; then
@@ -530,8 +531,8 @@ fix_cluster_parameters() {
     fi
 }
 
-# What a stack put out, as it was at the last look.
-tell_outputs() {
+# Prints the outputs of a stack, as of the last `look`.
+print_outputs() {
     local key
     [[ -s $work/stack-$1 ]] || return 0
     while read -r key; do
@@ -541,7 +542,7 @@ tell_outputs() {
 
 status() {
     if [[ -n $dry_run ]]; then
-        say "+ look at the stacks $store, $cluster and $kmeans, the nodes, the record and the alarms"
+        say "+ read the stacks $store, $cluster and $kmeans, the nodes, the record and the alarms"
         return
     fi
     local stack state found="" well=1 bucket wanted nodes
@@ -569,7 +570,7 @@ status() {
             say "  epoch $(record_epoch)"
             record_members | sed 's/^/  /'
             if (($(record_members | wc -l) < wanted)); then
-                say "  fewer than the $wanted that should hold each object"
+                say "  fewer members than the $wanted replicas"
                 well=""
             fi
         else
@@ -584,8 +585,8 @@ status() {
             well=""
         fi
         step "outputs"
-        tell_outputs "$cluster" "$here/cluster.yaml"
-        tell_outputs "$kmeans" "$top/kmeans/deploy/kmeans.yaml"
+        print_outputs "$cluster" "$here/cluster.yaml"
+        print_outputs "$kmeans" "$top/kmeans/deploy/kmeans.yaml"
     fi
     [[ -n $well ]]
 }
@@ -594,26 +595,26 @@ delete() {
     local bucket=BUCKET what="the nodes of $name with all objects in their memory"
     [[ -z $with_data ]] || what="$what, and its bucket with records, data and results"
     if [[ -z $yes && -z $dry_run ]]; then
-        [[ -t 0 ]] || fail "this deletes $what: say --yes"
+        [[ -t 0 ]] || fail "this deletes $what: pass --yes to confirm"
         local answer
-        read -r -p "This deletes $what. Type $name to go on: " answer
+        read -r -p "This deletes $what. Type $name to confirm: " answer
         [[ $answer == "$name" ]] || fail "nothing was deleted"
     fi
     step "function"
-    [[ -n $dry_run ]] || say "  a function in a VPC takes some minutes, up to 20, to leave it"
+    [[ -n $dry_run ]] || say "  deleting a function in a VPC takes some minutes, up to 20"
     delete_stack "$kmeans"
     step "nodes"
     delete_stack "$cluster"
     step "bucket"
     if [[ -z $with_data ]]; then
-        say "  $store stays; delete it with --with-data"
+        say "  $store is kept; delete it with --with-data"
         return
     fi
     if [[ -z $dry_run ]]; then
         look "$store"
         bucket=$(fact "$store" Bucket)
     fi
-    # It denies the deletion of records, which is in order now that nobody reads them any more.
+    # The policy denies deleting records, which are not needed any more.
     if [[ -n $bucket ]]; then
         change aws s3api delete-bucket-policy --bucket "$bucket"
         change aws s3 rm --recursive --only-show-errors "s3://$bucket"

@@ -1,11 +1,11 @@
-"""Exercises deploy.sh and the templates against moto, which stands in for AWS, and against answers made up here.
+"""Tests deploy.sh and the templates against moto, a simulator of AWS, and against a stub of `aws`.
 
     pip install 'moto[server,...]' boto3 awscli      # check.sh does
     python3 engine/deploy/test_deploy.py
 
-moto takes templates, and makes networks, groups of instances, functions, roles and buckets of them, as far as its API
-can show. It starts no instance, enforces no policy, and does not know alarms, placement groups and buckets' policies in
-templates: those are only linted, and the policy is read here.
+moto creates networks, groups of instances, functions, roles and buckets from templates, as far as its API shows them. It
+starts no instance, enforces no policy, and ignores alarms, placement groups and bucket policies in templates: those are
+only linted, and the policy is read here.
 """
 
 import ast
@@ -33,13 +33,13 @@ HERE = Path(__file__).resolve().parent
 KMEANS = HERE.parent.parent / "kmeans" / "deploy"
 DEPLOY = HERE / "deploy.sh"
 REGION = "eu-central-1"
-# Any Linux program that is there and small.
+# A small Linux program that every machine has.
 PROGRAM = shutil.which("true")
 NOT_BY_MOTO = {"AWS::CloudWatch::Alarm", "AWS::EC2::PlacementGroup", "AWS::S3::BucketPolicy"}
 
 
 def environment(home, **more):
-    """An environment in which nobody has set anything up."""
+    """An environment without any configuration of AWS."""
     return {
         "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
         "HOME": str(home),
@@ -50,13 +50,13 @@ def environment(home, **more):
 
 
 def deploy(env, *arguments, code=0, on_line=lambda line: None):
-    """Runs deploy.sh and returns what it said."""
+    """Runs deploy.sh and returns its output."""
     said = []
     with subprocess.Popen(
         ["bash", str(DEPLOY), *arguments], env=env, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT, text=True,
     ) as run:
-        # It waits for nothing for longer than it is told; this is for what nobody thought of.
+        # Its waits have limits; this one guards against a hang.
         limit = threading.Timer(100, run.kill)
         limit.start()
         for line in run.stdout:
@@ -71,21 +71,21 @@ def deploy(env, *arguments, code=0, on_line=lambda line: None):
 
 
 class CommandLine(unittest.TestCase):
-    """What needs no AWS at all."""
+    """Commands that do not use AWS."""
 
     def setUp(self):
         self.home = Path(self.enterContext(tempfile.TemporaryDirectory()))
         self.env = environment(self.home)
 
     def only(self, *tools):
-        """A PATH with nothing but these."""
+        """An environment whose PATH has only these tools."""
         folder = self.home / "bin"
         folder.mkdir()
         for tool in tools:
             (folder / tool).symlink_to(shutil.which(tool))
         return {**self.env, "PATH": str(folder)}
 
-    def test_a_dry_run_takes_neither_tools_nor_an_account(self):
+    def test_a_dry_run_needs_neither_tools_nor_an_account(self):
         env = self.only("bash", "dirname", "mktemp", "rm", "date", "cat")
         said = deploy(env, "create", "--dry-run", "--kmeans", "--nodes", "3", "--cores", "0,2")
         steps = [
@@ -102,18 +102,18 @@ class CommandLine(unittest.TestCase):
         self.assertEqual(places, sorted(places))
         deploy(env, "status", "--dry-run")
 
-    def test_what_is_wrong_is_said(self):
+    def test_errors_say_what_is_wrong(self):
         cases = [
             ([], 2, "Usage"),
-            (["destroy"], 1, "`destroy` is none of create, status, delete"),
-            (["status", "--nodes", "3"], 1, "`--nodes` is no option of status"),
-            (["create", "--nodes"], 1, "--nodes takes a value"),
-            (["create", "--nodes", "9"], 1, "`9` is not what it takes"),
+            (["destroy"], 1, "`destroy` is not a command: use create, status or delete"),
+            (["status", "--nodes", "3"], 1, "`--nodes` is not an option of status"),
+            (["create", "--nodes"], 1, "--nodes needs a value"),
+            (["create", "--nodes", "9"], 1, "`9` does not match [1-7]"),
             (["create", "--name", "Upper"], 1, "--name: `Upper`"),
-            (["create", "--replicas", "3", "--dry-run"], 1, "3 replicas take at least as many nodes, and there are 2"),
-            (["create", "--min-members", "3", "--dry-run"], 1, "there are never more than 2 members"),
+            (["create", "--replicas", "3", "--dry-run"], 1, "3 replicas need at least 3 nodes, and there are 2"),
+            (["create", "--min-members", "3", "--dry-run"], 1, "a cluster of 2 replicas has at most 2 members"),
             (["status"], 1, "no region"),
-            (["status", "--region", REGION], 1, "AWS does not know who you are"),
+            (["status", "--region", REGION], 1, "no valid AWS credentials"),
         ]
         for arguments, code, expected in cases:
             with self.subTest(arguments=arguments):
@@ -124,7 +124,7 @@ class CommandLine(unittest.TestCase):
         self.assertIn("`aws` is missing: install", deploy(env, "create", code=1))
 
 
-# Answers of an AWS whose stacks are files that hold their states.
+# A stub of `aws` whose stacks are files that contain their states.
 STUB = r"""#!/usr/bin/env python3
 import sys
 from pathlib import Path
@@ -153,7 +153,7 @@ match call[:2]:
     case ["cloudformation", "update-stack"]:
         sys.exit("An error occurred (ValidationError): No updates are to be performed.")
     case ["cloudformation", "describe-stack-events"]:
-        print("1\tBucket\tAWS::S3::Bucket\tCREATE_FAILED\tsomebody has that name")
+        print("1\tBucket\tAWS::S3::Bucket\tCREATE_FAILED\tthe name is taken")
     case ["s3api", "get-object"] if not (home / "record").exists():
         sys.exit("no such key")
     case _:
@@ -162,7 +162,7 @@ match call[:2]:
 
 
 class States(unittest.TestCase):
-    """States of stacks that moto has not."""
+    """States of stacks that moto does not have."""
 
     def setUp(self):
         self.home = Path(self.enterContext(tempfile.TemporaryDirectory()))
@@ -175,62 +175,61 @@ class States(unittest.TestCase):
         (self.home / "becomes").write_text(state)
 
     def create(self, code):
-        # It ends where the record has no members.
+        # It fails at the end, because the record has no members.
         return deploy(self.env, "create", "--program", PROGRAM, "--wait", "0", code=code)
 
     def calls(self, what):
-        """What was asked of AWS, as far as it has this in it."""
+        """The calls of `aws` that contain a text."""
         return [call for call in (self.home / "calls").read_text().splitlines() if what in call]
 
-    def test_what_could_not_be_created_is_deleted_and_created_again(self):
+    def test_a_stack_whose_creation_failed_is_deleted_and_created_again(self):
         (self.home / "stack-catena-store").write_text("ROLLBACK_COMPLETE")
-        self.assertIn("it was left as ROLLBACK_COMPLETE; deleting it first", self.create(code=1))
+        self.assertIn("its state is ROLLBACK_COMPLETE; deleting it first", self.create(code=1))
         self.assertEqual(len(self.calls("delete-stack --stack-name catena-store")), 1)
         self.assertEqual(len(self.calls("create-stack --stack-name catena-store")), 1)
 
-    def test_what_is_as_it_should_be_stays(self):
+    def test_a_stack_without_changes_is_kept(self):
         (self.home / "stack-catena-store").write_text("UPDATE_COMPLETE")
         self.assertIn("nothing to change", self.create(code=1))
         self.assertEqual(self.calls("delete-stack"), [])
         self.assertEqual(self.calls("create-stack --stack-name catena-store"), [])
 
-    def test_a_failure_stops_it_and_is_explained(self):
+    def test_a_failed_stack_stops_the_command(self):
         self.becomes("ROLLBACK_COMPLETE")
-        # Told as new: there were no events before.
         said = deploy(self.env, "create", "--program", PROGRAM, code=1)
         self.assertIn("stack catena-store is ROLLBACK_COMPLETE", said)
         self.assertEqual(self.calls("catena-cluster"), [])
 
-    def test_a_cluster_keeps_its_name_and_gets_no_other_ones(self):
+    def test_a_cluster_keeps_its_name_and_never_gets_a_used_one(self):
         create = ("create", "--program", PROGRAM, "--wait", "0", "--cluster-name", "two")
         (self.home / "record").touch()
-        self.assertIn("there was a cluster two in this bucket", deploy(self.env, *create, code=1))
+        self.assertIn("this bucket has the record of an earlier cluster two", deploy(self.env, *create, code=1))
         (self.home / "stack-catena-cluster").write_text("CREATE_COMPLETE")
-        self.assertIn("these nodes are the cluster one", deploy(self.env, *create, code=1))
+        self.assertIn("the nodes belong to the cluster one", deploy(self.env, *create, code=1))
         self.assertEqual(self.calls("-stack --stack-name catena-cluster"), [])
 
     def test_nothing_is_deleted_by_accident(self):
         (self.home / "stack-catena-cluster").write_text("CREATE_COMPLETE")
-        self.assertIn("say --yes", deploy(self.env, "delete", code=1))
+        self.assertIn("pass --yes to confirm", deploy(self.env, "delete", code=1))
         self.assertEqual(self.calls("delete"), [])
         deploy(self.env, "delete", "--yes")
         self.assertEqual(len(self.calls("delete-stack")), 1)
-        self.assertEqual(self.calls("s3"), [], "the bucket stays")
-        # There is nothing left, which is no error.
+        self.assertEqual(self.calls("s3"), [], "the bucket is kept")
+        # Deleting without a stack is not an error.
         deploy(self.env, "delete", "--yes", "--with-data")
         self.assertEqual(len(self.calls("delete-stack")), 1)
 
-    def test_no_stack_has_a_status_of_its_own(self):
+    def test_status_without_a_stack_has_its_own_exit_code(self):
         self.assertIn("catena-cluster               none", deploy(self.env, "status", code=3))
 
-    def test_members_that_do_not_come_are_a_failure(self):
+    def test_missing_members_are_an_error(self):
         said = self.create(code=1)
         self.assertIn("not all nodes became members within 0 minutes", said)
         self.assertIn("aws logs tail /catena/", said)
 
 
 class Programs(unittest.TestCase):
-    """Programs that would not run on a node."""
+    """Programs that do not run on a node."""
 
     def test_they_are_refused(self):
         home = Path(self.enterContext(tempfile.TemporaryDirectory()))
@@ -239,9 +238,9 @@ class Programs(unittest.TestCase):
         env = environment(home, PATH=f"{home}:{os.environ['PATH']}", AWS_REGION=REGION)
         program = home / "program"
         for content, expected in [
-            (None, "there is no file"),
-            (b"#!/bin/sh\n", "is no Linux program"),
-            (b"\x7fELF\0GLIBC_2.17\0GLIBC_2.39\0", "takes glibc 2.39"),
+            (None, "does not exist"),
+            (b"#!/bin/sh\n", "is not a Linux program"),
+            (b"\x7fELF\0GLIBC_2.17\0GLIBC_2.39\0", "needs glibc 2.39"),
         ]:
             with self.subTest(expected=expected):
                 if content is not None:
@@ -250,7 +249,7 @@ class Programs(unittest.TestCase):
 
 
 def keep_defaults(resolve):
-    """moto knows the previous value only of parameters that were given; those with a default have that."""
+    """moto has previous values only of parameters that were given; the others keep their default."""
 
     def resolved(self, instance, incoming_params):
         known = [p for p in incoming_params if "ParameterValue" in p or p["ParameterKey"] in instance.parameters]
@@ -260,7 +259,7 @@ def keep_defaults(resolve):
 
 
 def record(cluster, members):
-    """A configuration record as the engine writes it, as far as deploy.sh reads it."""
+    """The part of a configuration record that deploy.sh reads."""
     nodes = {
         f"n-{i:032x}": {"name": f"i-{i}", "peer": f"10.74.0.{i}:7399", "clients": [f"10.74.0.{i}:7400"], "az": "euc1-az2"}
         for i in range(1, members + 1)
@@ -273,7 +272,7 @@ class Deployment(unittest.TestCase):
 
     @classmethod
     def setUpClass(cls):
-        # Of every request, and of what it does not know.
+        # moto logs every request and every unknown resource.
         logging.disable()
         warnings.simplefilter("ignore")
         backend = moto.cloudformation.models.CloudFormationBackend
@@ -292,14 +291,14 @@ class Deployment(unittest.TestCase):
         return self.session.client(service, endpoint_url=self.url)
 
     def create(self, *arguments):
-        """Creates, with nodes that become members as soon as they are waited for."""
+        """Creates a cluster whose nodes become members when deploy.sh waits for them."""
 
         def join(line):
             if line.startswith("== members in s3://"):
                 bucket, _, name, _ = line.split("//")[1].split("/")
                 self.put_record(bucket, name, 2)
 
-        # Nobody else may look meanwhile: moto makes some things when it is asked, and then twice.
+        # No other call may run meanwhile: moto creates some resources on request, and then twice.
         arguments = ("--name", "t", "--program", PROGRAM, "--bootstrap", PROGRAM, "--wait", "1", *arguments)
         return deploy(self.env, "create", *arguments, on_line=join)
 
@@ -320,7 +319,7 @@ class Deployment(unittest.TestCase):
 
     def resources(self, stack):
         found = self.client("cloudformation").describe_stack_resources(StackName=stack)["StackResources"]
-        # It does not tell what all of them are called.
+        # moto does not return the names of all of them.
         named = [resource for resource in found if "LogicalResourceId" in resource]
         return {resource["LogicalResourceId"]: resource.get("PhysicalResourceId") for resource in named}
 
@@ -329,7 +328,7 @@ class Deployment(unittest.TestCase):
         self.assertEqual(len(groups), 1)
         return groups[0]
 
-    def test_a_cluster_lives_and_dies(self):
+    def test_the_whole_life_of_a_cluster(self):
         said = self.create("--kmeans", "--run-on-upload", "yes", "--clusters", "25")
         self.assertIn("2 of 2", said)
         self.assertRegex(said, r"Dashboard +https://")
@@ -348,13 +347,13 @@ class Deployment(unittest.TestCase):
         self.assertIn("i-2\t10.74.0.2:7400", said)
         self.assertEqual(said.count("InService"), 2)
 
-        # The same again is no change, and asks for nothing that was given before.
+        # The same command again changes nothing, and needs no option that was given before.
         said = self.create()
-        self.assertIn("is there already", said)
+        self.assertIn("exists already", said)
         self.assertEqual(self.parameter(self.stacks("t-cluster")[0], "ClusterName"), cluster)
         self.assertEqual(self.instances(self.group()), self.instances(before))
 
-        # More nodes, and another program; the rest stays.
+        # More nodes, and another program; the rest does not change.
         other = Path(self.home.name) / "other"
         other.write_bytes(Path(PROGRAM).read_bytes() + b"other")
         key = self.parameter(self.stacks("t-cluster")[0], "ProgramKey")
@@ -366,12 +365,12 @@ class Deployment(unittest.TestCase):
         self.assertEqual(self.group()["DesiredCapacity"], 3)
 
         self.put_record(self.output("t-store", "Bucket"), cluster, 1)
-        self.assertIn("fewer than the 2", deploy(self.env, "status", "--name", "t", code=1))
+        self.assertIn("fewer members than the 2 replicas", deploy(self.env, "status", "--name", "t", code=1))
 
         self.remove_routes()
         deploy(self.env, "delete", "--name", "t", "--yes")
         self.assertEqual(self.stacks("t-cluster") + self.stacks("t-kmeans"), [])
-        # The bucket stays.
+        # The bucket is kept.
         self.assertEqual(len(self.client("s3").list_buckets()["Buckets"]), 1)
         deploy(self.env, "delete", "--name", "t", "--yes", "--with-data")
         self.assertEqual(self.client("s3").list_buckets()["Buckets"], [])
@@ -392,7 +391,7 @@ class Deployment(unittest.TestCase):
             ("t-store", HERE / "store.yaml"), ("t-cluster", HERE / "cluster.yaml"), ("t-kmeans", KMEANS / "kmeans.yaml"),
         ]:
             template = cfn_yaml.load(str(path))
-            # Neither an address for alarms nor shells were asked for.
+            # The command had neither --email nor --shell.
             absent = {"HasEmail", "HasShell"}
             wanted = {
                 name for name, resource in template["Resources"].items()
@@ -410,7 +409,7 @@ class Deployment(unittest.TestCase):
         self.assertEqual((never["Resource"], "s3:DeleteObject" in never["Action"]), (records, True))
         swapped = by_name["RecordsAreOnlyComparedAndSwapped"]
         self.assertEqual((swapped["Resource"], swapped["Action"]), (records, "s3:PutObject"))
-        # Denied when both are absent.
+        # "true" means absent: denied if both are.
         self.assertEqual(swapped["Condition"], {"Null": {"s3:if-match": "true", "s3:if-none-match": "true"}})
         public = resources["Bucket"]["Properties"]["PublicAccessBlockConfiguration"]
         self.assertEqual(set(public.values()), {True})
@@ -420,7 +419,7 @@ class Deployment(unittest.TestCase):
         of_vpc = [{"Name": "vpc-id", "Values": [vpc]}]
         gateways = ec2.describe_internet_gateways()["InternetGateways"]
         attached = {attachment["VpcId"] for gateway in gateways for attachment in gateway["Attachments"]}
-        self.assertNotIn(vpc, attached, "there is no way in from the internet")
+        self.assertNotIn(vpc, attached, "no internet gateway is attached")
         self.assertEqual(ec2.describe_nat_gateways(Filters=of_vpc)["NatGateways"], [])
         services = {endpoint["ServiceName"] for endpoint in ec2.describe_vpc_endpoints(Filters=of_vpc)["VpcEndpoints"]}
         self.assertEqual(services, {f"com.amazonaws.{REGION}.s3", f"com.amazonaws.{REGION}.logs"})
@@ -450,23 +449,17 @@ class Deployment(unittest.TestCase):
         self.assertEqual(template["MetadataOptions"]["HttpTokens"], "required")
         self.assertTrue(template["BlockDeviceMappings"][0]["Ebs"]["Encrypted"])
         self.check_start(cluster)
-        # moto does not see that this parameter is in the text of a script, and makes no other one when it changes.
-        self.check_start(cluster, members=2)
 
     def user_data(self):
-        """What nodes run when they start, from now on."""
+        """The start script of a new node."""
         template = self.client("ec2").describe_launch_template_versions(
             LaunchTemplateId=self.resources("t-cluster")["NodeTemplate"], Versions=["$Latest"],
         )["LaunchTemplateVersions"][0]["LaunchTemplateData"]
         return base64.b64decode(template["UserData"])
 
-    def check_start(self, cluster, members=0):
-        """Runs what a node runs when it starts, in a folder, with programs that only note their calls."""
+    def check_start(self, cluster):
+        """Runs the start script of a node in a directory, with stub programs that record their calls."""
         script = self.user_data().decode()
-        least = "least='--min-members 0'\n[[ 0 != 0 ]]"
-        self.assertIn(least, script)
-        script = script.replace(least, f"least='--min-members {members}'\n[[ {members} != 0 ]]")
-        replicas = f"--replicas 2 --min-members {members}" if members else "--replicas 2"
         with tempfile.TemporaryDirectory() as folder:
             root, tools = Path(folder, "root"), Path(folder, "bin")
             tools.mkdir()
@@ -479,7 +472,7 @@ class Deployment(unittest.TestCase):
             for tool, answer in answers.items():
                 Path(tools, tool).write_text(note + answer + "\n")
                 Path(tools, tool).chmod(stat.S_IRWXU)
-            # The bundle is what deploy.sh uploaded.
+            # The bundle that deploy.sh uploaded.
             s3, bucket = self.client("s3"), self.output("t-store", "Bucket")
             key = self.parameter(self.stacks("t-cluster")[0], "ProgramKey")
             s3.download_file(bucket, key, f"{folder}/bundle")
@@ -499,7 +492,8 @@ class Deployment(unittest.TestCase):
             flags = settings["CATENA_FLAGS"].split()
             expected = (
                 f"--listen 10.74.0.9:7400 --advertise 10.74.0.9 --control 10.74.0.9:7399 --insecure-network "
-                f"--cluster s3://{bucket}/clusters --cluster-name {cluster} --create {replicas} "
+                f"--cluster s3://{bucket}/clusters --cluster-name {cluster} --create --replicas 2 "
+                "--min-members 0 "
                 "--node-name i-1 --az euc1-az2 --cores 0-7 --memory 6GiB --spin 50 --metrics 127.0.0.1:7398 --emf 30"
             )
             self.assertEqual(flags, expected.split())
@@ -522,7 +516,7 @@ class Deployment(unittest.TestCase):
         self.assertEqual(iam.list_attached_role_policies(RoleName=name)["AttachedPolicies"], [])
         document = iam.get_role_policy(RoleName=name, PolicyName=policy)["PolicyDocument"]
         if isinstance(document, str):
-            # moto has written Python's idea of it.
+            # moto returns it in Python's syntax.
             document = ast.literal_eval(document)
         return {statement["Sid"]: statement for statement in document["Statement"]}
 
@@ -555,7 +549,7 @@ class Deployment(unittest.TestCase):
         self.assertEqual(pattern["detail"]["object"]["key"], [{"prefix": "data/"}])
         (target,) = events.list_targets_by_rule(Rule=rule)["Targets"]
         self.assertEqual(target["Arn"], function["FunctionArn"])
-        # The function reads the event as EventBridge tells it.
+        # The function gets the event as EventBridge sends it.
         self.assertFalse({"Input", "InputPath", "InputTransformer"} & set(target), target)
 
     def check_dashboard(self, cluster):
@@ -567,7 +561,7 @@ class Deployment(unittest.TestCase):
         watched = set(re.findall(r"MetricName: (\w+)", (HERE / "cluster.yaml").read_text())) - {"GroupInServiceInstances"}
         readme = (HERE / "README.md").read_text()
         told = set(re.findall(r"^\| `(\w+)` \|", readme, re.MULTILINE))
-        self.assertEqual(shown | watched, told, "the guide lists what the engine has to tell")
+        self.assertEqual(shown | watched, told, "the guide lists the metrics of dashboard and alarms")
 
 
 if __name__ == "__main__":

@@ -4,11 +4,8 @@
 //! PROTOCOL.md and its place in every property. The match over statuses is exhaustive for the same
 //! reason.
 
-use catena_protocol::op::{
-    Arrival, BarrierOp, CellOp, Contribution, CounterOp, Edge, FlagOp, FutureOp, LatchOp, ListOp,
-    LockOp, LogOp, Loss, MapOp, Merge, ObjectOp, Permit, ReduceOp, ReductionOp, ScanArgs, ScanWhat,
-    ScopeOp, SemaphoreOp, SessionOp, SetOp, UserOp, VectorOp,
-};
+// The table of ops names them all.
+use catena_protocol::op::*;
 use catena_protocol::operator::{self, MemberStatus, NodeStatus, ShardStatus};
 use catena_protocol::peer::PeerHello;
 use catena_protocol::{

@@ -1,10 +1,7 @@
 //! The fields of everything that has a body, in the order PROTOCOL.md lists them.
 
-use catena_protocol::op::{
-    Arrival, BarrierOp, CellOp, Contribution, CounterOp, Edge, FlagOp, FutureOp, LatchOp, ListOp,
-    LockOp, LogOp, MapOp, Merge, ObjectOp, Permit, ReductionOp, ScanArgs, ScopeOp, SemaphoreOp,
-    SessionOp, SetOp, UserOp, VectorOp,
-};
+// The table of ops names them all.
+use catena_protocol::op::*;
 use catena_protocol::operator::{self, MemberStatus, NodeStatus, ShardStatus};
 use catena_protocol::peer::PeerHello;
 use catena_protocol::{
