@@ -174,7 +174,7 @@ impl Replica {
         if self.assignment.member { self.applied() - self.committed } else { 0 }
     }
 
-    /// Prefetches what a request is going to need, see [`Shard::prefetch`].
+    /// Prefetches what a request is going to need, see `Shard::prefetch`.
     #[inline]
     pub fn prefetch(&mut self, step: Step, header: &Header) -> bool {
         self.shard.prefetch(step, header)
@@ -197,7 +197,7 @@ impl Replica {
         self.alone
     }
 
-    /// Takes the fast path for the most frequent requests, see [`Shard::on_count`]. Only a node
+    /// Takes the fast path for the most frequent requests, see `Shard::on_count`. Only a node
     /// without a cluster has it.
     #[inline(always)]
     pub fn on_count(&mut self, now: Time, frame: &Frame<'_>) -> Option<u64> {

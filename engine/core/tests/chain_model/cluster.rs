@@ -5,8 +5,8 @@ use stateright::{Model, Property};
 use super::effects::{on_read, on_restart, on_sync};
 use super::rules::Rules;
 use super::state::{
-    Chain, EPOCHS_MAX, Epoch, Grant, Log, Membership, NODES_MAX, Node, Pairs, Pending, Replica,
-    State, Violation, WRITES_MAX,
+    Chain, ClusterState, EPOCHS_MAX, Epoch, Grant, Membership, NODES_MAX, Node, Pairs, Pending,
+    Replica, UpdateLog, Violation, WRITES_MAX,
 };
 
 /// A small cluster, its limits, and its rules.
@@ -32,7 +32,7 @@ const IN_FLIGHT_MAX: usize = 2;
 
 /// A step of the model.
 #[derive(Clone, PartialEq, Debug)]
-pub(crate) enum Step {
+pub(crate) enum ClusterStep {
     /// A client's request arrives at a head.
     Request {
         head: Node,
@@ -117,17 +117,17 @@ pub(crate) enum Step {
 }
 
 impl Model for Cluster {
-    type State = State;
-    type Action = Step;
+    type State = ClusterState;
+    type Action = ClusterStep;
 
-    fn init_states(&self) -> Vec<State> {
+    fn init_states(&self) -> Vec<ClusterState> {
         assert!(usize::from(self.founders + self.spares) <= NODES_MAX);
         assert!(usize::from(self.writes) <= WRITES_MAX && usize::from(self.epochs) <= EPOCHS_MAX);
         let replica = |is_founder| Replica {
             membership: if is_founder { Membership::Member } else { Membership::Spare },
             epoch: u8::from(is_founder),
             active: is_founder,
-            log: Log::default(),
+            log: UpdateLog::default(),
             committed: 0,
             acked: 0,
             pending: Pending::Nothing,
@@ -137,7 +137,7 @@ impl Model for Cluster {
             synced_in: 0,
             implied: Pairs::default(),
         };
-        vec![State {
+        vec![ClusterState {
             replicas: (0..self.founders + self.spares)
                 .map(|at| replica(at < self.founders))
                 .collect(),
@@ -146,14 +146,14 @@ impl Model for Cluster {
             in_flight: Vec::new(),
             forwarded: Default::default(),
             acknowledged: Default::default(),
-            shown: Log::default(),
+            shown: UpdateLog::default(),
             restarts: 0,
             orders: 0,
             violation: None,
         }]
     }
 
-    fn actions(&self, state: &State, steps: &mut Vec<Step>) {
+    fn actions(&self, state: &ClusterState, steps: &mut Vec<ClusterStep>) {
         if state.violation.is_some() {
             return;
         }
@@ -164,7 +164,7 @@ impl Model for Cluster {
                 Membership::Spare | Membership::Removed => {}
                 Membership::Restarted => {
                     if replica.pending == Pending::Nothing && self.may_propose(state) {
-                        steps.push(Step::Bump { node });
+                        steps.push(ClusterStep::Bump { node });
                     }
                 }
                 Membership::Member => {
@@ -172,7 +172,7 @@ impl Model for Cluster {
                     self.leasing(state, node, steps);
                     self.changing(state, node, steps);
                     if state.restarts < self.restarts {
-                        steps.push(Step::Restart { node });
+                        steps.push(ClusterStep::Restart { node });
                     }
                 }
             }
@@ -181,69 +181,69 @@ impl Model for Cluster {
             for to in state.nodes() {
                 let grant = state.grant(from, to);
                 if grant.held || grant.remembered {
-                    steps.push(Step::Expire { from, to });
+                    steps.push(ClusterStep::Expire { from, to });
                 }
             }
         }
-        steps.extend((0..state.in_flight.len()).map(|proposal| Step::Land { proposal }));
+        steps.extend((0..state.in_flight.len()).map(|proposal| ClusterStep::Land { proposal }));
     }
 
-    fn next_state(&self, before: &State, step: Step) -> Option<State> {
+    fn next_state(&self, before: &ClusterState, step: ClusterStep) -> Option<ClusterState> {
         let mut state = before.clone();
         match step {
-            Step::Request { head, write } => state.replica_mut(head).log.push(write),
-            Step::Forward { to } => self.on_forward(&mut state, to),
-            Step::Ack { to } => {
+            ClusterStep::Request { head, write } => state.replica_mut(head).log.push(write),
+            ClusterStep::Forward { to } => self.on_forward(&mut state, to),
+            ClusterStep::Ack { to } => {
                 let chain = state.chain(state.replica(to).epoch);
                 let from = chain.successor(to).expect("only those with a successor");
                 self.on_ack(&mut state, to, from);
             }
-            Step::AckFromTail { to } => {
+            ClusterStep::AckFromTail { to } => {
                 let from = state.chain(state.replica(to).epoch).tail();
                 self.on_ack(&mut state, to, from);
             }
-            Step::Grant { from, to } => {
+            ClusterStep::Grant { from, to } => {
                 let epoch = state.replica(from).epoch;
                 state.set_grant(from, to, Grant { epoch, held: true, remembered: true });
             }
-            Step::Expire { from, to } => state.set_grant(from, to, Grant::default()),
-            Step::Learn { node, epoch } => self.on_record(&mut state, node, epoch),
-            Step::Activate { node } => {
+            ClusterStep::Expire { from, to } => state.set_grant(from, to, Grant::default()),
+            ClusterStep::Learn { node, epoch } => self.on_record(&mut state, node, epoch),
+            ClusterStep::Activate { node } => {
                 let replica = state.replica_mut(node);
                 replica.active = true;
                 replica.implied = Pairs::default();
             }
-            Step::Remove { by, node } => {
+            ClusterStep::Remove { by, node } => {
                 let base = state.replica(by).epoch;
                 state.propose(base, state.chain(base).without(node));
                 state.replica_mut(by).pending = Pending::Removal;
             }
-            Step::Append { spare, tail } => {
+            ClusterStep::Append { spare, tail } => {
                 let base = state.replica(tail).epoch;
                 state.propose(base, state.chain(base).with(spare));
                 let replica = state.replica_mut(tail);
                 replica.pending = Pending::Append(spare);
                 replica.learner_acked = replica.log.len;
             }
-            Step::Quiesce { node } => state.replica_mut(node).quiescing = true,
-            Step::Quiesced { node } => state.replica_mut(node).quiesced = true,
-            Step::Reorder { by } => {
+            ClusterStep::Quiesce { node } => state.replica_mut(node).quiescing = true,
+            ClusterStep::Quiesced { node } => state.replica_mut(node).quiesced = true,
+            ClusterStep::Reorder { by } => {
                 let base = state.replica(by).epoch;
                 state.propose(base, state.chain(base).rotated());
                 state.orders += 1;
                 state.replica_mut(by).pending = Pending::Reorder;
             }
-            Step::Sync { spare, tail } => on_sync(&mut state, spare, tail),
-            Step::Land { proposal } => {
+            ClusterStep::Sync { spare, tail } => on_sync(&mut state, spare, tail),
+            ClusterStep::Land { proposal } => {
                 let proposal = state.in_flight.remove(proposal);
                 if proposal.base == state.newest() {
                     state.register.push(proposal.chain);
                 }
             }
-            Step::Read { at } => on_read(&mut state, at),
-            Step::Restart { node } => on_restart(&mut state, node),
-            Step::Bump { node } => self.on_bump(&mut state, node)?,
-            Step::GiveUp { node } => state.replica_mut(node).pending = Pending::Nothing,
+            ClusterStep::Read { at } => on_read(&mut state, at),
+            ClusterStep::Restart { node } => on_restart(&mut state, node),
+            ClusterStep::Bump { node } => self.on_bump(&mut state, node)?,
+            ClusterStep::GiveUp { node } => state.replica_mut(node).pending = Pending::Nothing,
         }
         self.commit_at_tails(&mut state);
         if state.replicas.iter().any(|replica| !replica.log.is_once_each()) {
@@ -255,23 +255,26 @@ impl Model for Cluster {
 
     fn properties(&self) -> Vec<Property<Cluster>> {
         vec![
-            Property::always("no read is stale", |_, state: &State| {
+            Property::always("no read is stale", |_, state: &ClusterState| {
                 state.violation != Some(Violation::StaleRead)
             }),
-            Property::always("no acknowledged update is lost", |_, state: &State| {
+            Property::always("no acknowledged update is lost", |_, state: &ClusterState| {
                 state.violation != Some(Violation::LostAck)
             }),
-            Property::always("logs nest along the chain", |_, state: &State| {
+            Property::always("logs nest along the chain", |_, state: &ClusterState| {
                 state.violation != Some(Violation::Fork)
             }),
-            Property::always("no update is executed twice", |_, state: &State| {
+            Property::always("no update is executed twice", |_, state: &ClusterState| {
                 state.violation != Some(Violation::Twice)
             }),
-            Property::always("every member holds all that clients saw", |_, state: &State| {
-                let members = &state.chain(state.newest()).0;
-                members.iter().all(|node| state.shown.is_prefix_of(&state.replica(*node).log))
-            }),
-            Property::sometimes(LATER_COMMIT, |cluster: &Cluster, state: &State| {
+            Property::always(
+                "every member holds all that clients saw",
+                |_, state: &ClusterState| {
+                    let members = &state.chain(state.newest()).0;
+                    members.iter().all(|node| state.shown.is_prefix_of(&state.replica(*node).log))
+                },
+            ),
+            Property::sometimes(LATER_COMMIT, |cluster: &Cluster, state: &ClusterState| {
                 let len = cluster.writes.min(2);
                 let has_it = |replica: &Replica| {
                     let (in_time, active) = (replica.epoch >= 3, replica.active);
@@ -279,12 +282,12 @@ impl Model for Cluster {
                 };
                 state.shown.len >= len && state.replicas.iter().any(has_it)
             }),
-            Property::sometimes(SPARE_SERVES, |cluster: &Cluster, state: &State| {
+            Property::sometimes(SPARE_SERVES, |cluster: &Cluster, state: &ClusterState| {
                 let first_spare = state.replicas.get(usize::from(cluster.founders));
                 first_spare
                     .is_none_or(|spare| spare.is_member() && spare.active && spare.committed > 0)
             }),
-            Property::sometimes(UNAWARE, |_, state: &State| {
+            Property::sometimes(UNAWARE, |_, state: &ClusterState| {
                 let chain = state.chain(state.newest());
                 state.nodes().any(|node| state.replica(node).is_member() && !chain.has(node))
             }),
@@ -301,7 +304,7 @@ pub(crate) const UNAWARE: &str = "a removed node does not know it yet";
 
 // The possible steps.
 impl Cluster {
-    fn learning(&self, state: &State, node: Node, steps: &mut Vec<Step>) {
+    fn learning(&self, state: &ClusterState, node: Node, steps: &mut Vec<ClusterStep>) {
         let replica = state.replica(node);
         for epoch in replica.epoch + 1..=state.newest() {
             let hears = match replica.membership {
@@ -310,42 +313,42 @@ impl Cluster {
                 Membership::Member | Membership::Restarted => true,
             };
             if hears {
-                steps.push(Step::Learn { node, epoch });
+                steps.push(ClusterStep::Learn { node, epoch });
             }
         }
     }
 
-    fn serving(&self, state: &State, node: Node, steps: &mut Vec<Step>) {
+    fn serving(&self, state: &ClusterState, node: Node, steps: &mut Vec<ClusterStep>) {
         let replica = state.replica(node);
         let chain = state.chain(replica.epoch);
         let is_news = |ack: u8| ack.min(replica.log.len) > replica.committed;
         if chain.head() == node && !replica.log.is_full() && !replica.quiescing {
             let writes = (1..=self.writes).filter(|write| !replica.log.has(*write));
-            steps.extend(writes.map(|write| Step::Request { head: node, write }));
+            steps.extend(writes.map(|write| ClusterStep::Request { head: node, write }));
         }
         if let Some(predecessor) = chain.predecessor(node) {
             let forwarded = self.forwarded(state, replica.epoch, predecessor);
             if replica.log.len < forwarded.len || !replica.log.nests(&forwarded) {
-                steps.push(Step::Forward { to: node });
+                steps.push(ClusterStep::Forward { to: node });
             }
         }
         let acked_by = |node| self.acknowledged(state, replica.epoch, node);
         if chain.successor(node).is_some_and(|successor| is_news(acked_by(successor))) {
-            steps.push(Step::Ack { to: node });
+            steps.push(ClusterStep::Ack { to: node });
         }
         if chain.head() == node && chain.0.len() > 2 && is_news(acked_by(chain.tail())) {
-            steps.push(Step::AckFromTail { to: node });
+            steps.push(ClusterStep::AckFromTail { to: node });
         }
         let drained = replica.active || !self.rules.all_drain && chain.tail() != node;
         let stopped = self.rules.stop_read && replica.pending != Pending::Nothing;
         let dirty = self.rules.clean_wait && replica.log.len > replica.committed;
         let is_news = replica.log != state.shown;
         if drained && !stopped && !dirty && self.has_lease(state, node) && is_news {
-            steps.push(Step::Read { at: node });
+            steps.push(ClusterStep::Read { at: node });
         }
     }
 
-    fn leasing(&self, state: &State, node: Node, steps: &mut Vec<Step>) {
+    fn leasing(&self, state: &ClusterState, node: Node, steps: &mut Vec<ClusterStep>) {
         let replica = state.replica(node);
         let may_grant = replica.pending == Pending::Nothing || !self.rules.stop_grant;
         for holder in state.chain(replica.epoch).without(node).0 {
@@ -357,26 +360,28 @@ impl Cluster {
             let is_waited_for =
                 || state.replicas.iter().any(|replica| replica.implied.has(node, holder));
             if may_grant && may_ask && (!has_it || is_waited_for()) {
-                steps.push(Step::Grant { from: node, to: holder });
+                steps.push(ClusterStep::Grant { from: node, to: holder });
             }
         }
         if !replica.active && (!self.rules.drain || self.is_drained(state, node)) {
-            steps.push(Step::Activate { node });
+            steps.push(ClusterStep::Activate { node });
         }
     }
 
-    fn changing(&self, state: &State, node: Node, steps: &mut Vec<Step>) {
+    fn changing(&self, state: &ClusterState, node: Node, steps: &mut Vec<ClusterStep>) {
         let replica = state.replica(node);
         let chain = state.chain(replica.epoch);
         if replica.pending != Pending::Nothing && !self.rules.resolve {
-            steps.push(Step::GiveUp { node });
+            steps.push(ClusterStep::GiveUp { node });
         }
         let may_propose = replica.pending == Pending::Nothing
             && replica.epoch == state.newest()
             && self.may_propose(state);
         if may_propose {
             let others = chain.without(node).0;
-            steps.extend(others.into_iter().map(|other| Step::Remove { by: node, node: other }));
+            steps.extend(
+                others.into_iter().map(|other| ClusterStep::Remove { by: node, node: other }),
+            );
         }
         self.ordering(state, node, may_propose, steps);
         if chain.tail() != node {
@@ -387,38 +392,44 @@ impl Cluster {
             let learner = state.replica(spare);
             let is_synced = learner.synced_in == replica.epoch && learner.log == replica.log;
             if is_synced && may_propose {
-                steps.push(Step::Append { spare, tail: node });
+                steps.push(ClusterStep::Append { spare, tail: node });
             }
             if !is_synced && replica.epoch >= learner.synced_in {
-                steps.push(Step::Sync { spare, tail: node });
+                steps.push(ClusterStep::Sync { spare, tail: node });
             }
         }
     }
 
-    fn ordering(&self, state: &State, node: Node, may_propose: bool, steps: &mut Vec<Step>) {
+    fn ordering(
+        &self,
+        state: &ClusterState,
+        node: Node,
+        may_propose: bool,
+        steps: &mut Vec<ClusterStep>,
+    ) {
         let replica = state.replica(node);
         let chain = state.chain(replica.epoch);
         if state.orders == self.orders || chain.0.len() == 1 {
             return;
         }
         if self.rules.rest && !replica.quiescing && replica.pending == Pending::Nothing {
-            steps.push(Step::Quiesce { node });
+            steps.push(ClusterStep::Quiesce { node });
         }
         let is_quiesced_here = chain.head() != node || replica.committed == replica.log.len;
         if replica.quiescing && is_quiesced_here && !replica.quiesced {
-            steps.push(Step::Quiesced { node });
+            steps.push(ClusterStep::Quiesced { node });
         }
         let is_quiesced = |node: &Node| {
             let member = state.replica(*node);
             member.epoch == replica.epoch && member.quiesced
         };
         if may_propose && (!self.rules.rest || chain.0.iter().all(is_quiesced)) {
-            steps.push(Step::Reorder { by: node });
+            steps.push(ClusterStep::Reorder { by: node });
         }
     }
 
     /// Returns whether a tail accepts a node as a learner.
-    fn is_acceptable(&self, state: &State, node: Node, epoch: Epoch) -> bool {
+    fn is_acceptable(&self, state: &ClusterState, node: Node, epoch: Epoch) -> bool {
         let was_member = || (1..=epoch).any(|epoch| state.chain(epoch).has(node));
         let may_come = match state.replica(node).membership {
             Membership::Spare => true,
@@ -428,12 +439,12 @@ impl Cluster {
     }
 
     /// Keeps the model finite: no node proposes more than the limits allow.
-    fn may_propose(&self, state: &State) -> bool {
+    fn may_propose(&self, state: &ClusterState) -> bool {
         state.newest() < self.epochs && state.in_flight.len() < IN_FLIGHT_MAX
     }
 
     /// Returns what a node has forwarded in an epoch.
-    pub(crate) fn forwarded(&self, state: &State, epoch: Epoch, node: Node) -> Log {
+    pub(crate) fn forwarded(&self, state: &ClusterState, epoch: Epoch, node: Node) -> UpdateLog {
         let replica = state.replica(node);
         if replica.epoch == epoch && replica.membership != Membership::Removed {
             replica.log
@@ -443,7 +454,7 @@ impl Cluster {
     }
 
     /// Returns what a node has acknowledged in an epoch.
-    pub(crate) fn acknowledged(&self, state: &State, epoch: Epoch, node: Node) -> u8 {
+    pub(crate) fn acknowledged(&self, state: &ClusterState, epoch: Epoch, node: Node) -> u8 {
         let replica = state.replica(node);
         if replica.epoch != epoch || replica.membership == Membership::Removed {
             state.acknowledged[usize::from(epoch) - 1][node.at()]
@@ -469,7 +480,7 @@ impl Cluster {
         }
     }
 
-    fn has_lease(&self, state: &State, node: Node) -> bool {
+    fn has_lease(&self, state: &ClusterState, node: Node) -> bool {
         let epoch = state.replica(node).epoch;
         let chain = state.chain(epoch);
         let has_granted = |granter| {
@@ -485,7 +496,7 @@ impl Cluster {
 
     /// Returns whether all leases that a member granted in older epochs have expired, including
     /// those that it does not remember.
-    fn is_drained(&self, state: &State, node: Node) -> bool {
+    fn is_drained(&self, state: &ClusterState, node: Node) -> bool {
         let replica = state.replica(node);
         let is_over = |holder| {
             let grant = state.grant(node, holder);

@@ -2,11 +2,11 @@
 
 use super::cluster::Cluster;
 use super::state::{
-    Epoch, Grant, Log, Membership, Node, Pairs, Pending, Replica, State, Violation,
+    ClusterState, Epoch, Grant, Membership, Node, Pairs, Pending, Replica, UpdateLog, Violation,
 };
 
 impl Cluster {
-    pub(crate) fn on_forward(&self, state: &mut State, to: Node) {
+    pub(crate) fn on_forward(&self, state: &mut ClusterState, to: Node) {
         let Replica { epoch, log, .. } = *state.replica(to);
         let predecessor = state.chain(epoch).predecessor(to).expect("only those with one");
         let forwarded = self.forwarded(state, epoch, predecessor);
@@ -17,7 +17,7 @@ impl Cluster {
         }
     }
 
-    pub(crate) fn on_ack(&self, state: &mut State, to: Node, from: Node) {
+    pub(crate) fn on_ack(&self, state: &mut ClusterState, to: Node, from: Node) {
         let Replica { epoch, log, committed, .. } = *state.replica(to);
         let ack = self.acknowledged(state, epoch, from).min(log.len);
         if ack > committed {
@@ -28,7 +28,7 @@ impl Cluster {
         }
     }
 
-    pub(crate) fn on_record(&self, state: &mut State, node: Node, epoch: Epoch) {
+    pub(crate) fn on_record(&self, state: &mut ClusterState, node: Node, epoch: Epoch) {
         let before = state.replica(node).clone();
         if before.is_member() {
             let at = usize::from(before.epoch) - 1;
@@ -53,11 +53,11 @@ impl Cluster {
             replica.membership = Membership::Removed;
             replica.implied = Pairs::default();
             replica.committed = 0;
-            replica.log = Log::default();
+            replica.log = UpdateLog::default();
         }
     }
 
-    pub(crate) fn on_bump(&self, state: &mut State, node: Node) -> Option<()> {
+    pub(crate) fn on_bump(&self, state: &mut ClusterState, node: Node) -> Option<()> {
         if !self.rules.bump {
             state.replica_mut(node).membership = Membership::Member;
             return Some(());
@@ -75,7 +75,7 @@ impl Cluster {
     }
 
     /// A tail commits what it acknowledges. As the only member it also replies to the client.
-    pub(crate) fn commit_at_tails(&self, state: &mut State) {
+    pub(crate) fn commit_at_tails(&self, state: &mut ClusterState) {
         for node in state.nodes() {
             let replica = state.replica(node);
             if !replica.is_member() || state.chain(replica.epoch).tail() != node {
@@ -94,7 +94,7 @@ impl Cluster {
     }
 
     /// Forgets what no step can distinguish: fewer states, the same behaviour.
-    pub(crate) fn forget(&self, state: &mut State) {
+    pub(crate) fn forget(&self, state: &mut ClusterState) {
         let newest = state.newest();
         state.in_flight.retain(|proposal| proposal.base == newest);
         for granter in state.nodes() {
@@ -128,7 +128,7 @@ impl Cluster {
 }
 
 /// Clients get replies to the first updates.
-pub(crate) fn on_reply(state: &mut State, log: Log) {
+pub(crate) fn on_reply(state: &mut ClusterState, log: UpdateLog) {
     if state.shown.is_prefix_of(&log) {
         state.shown = log;
     } else if !log.is_prefix_of(&state.shown) {
@@ -137,7 +137,7 @@ pub(crate) fn on_reply(state: &mut State, log: Log) {
 }
 
 /// A client reads everything that a member has applied.
-pub(crate) fn on_read(state: &mut State, at: Node) {
+pub(crate) fn on_read(state: &mut ClusterState, at: Node) {
     let log = state.replica(at).log;
     if state.shown.is_prefix_of(&log) {
         state.shown = log;
@@ -148,7 +148,7 @@ pub(crate) fn on_read(state: &mut State, at: Node) {
     }
 }
 
-pub(crate) fn on_sync(state: &mut State, spare: Node, tail: Node) {
+pub(crate) fn on_sync(state: &mut ClusterState, spare: Node, tail: Node) {
     let Replica { log, epoch, .. } = *state.replica(tail);
     let learner = state.replica_mut(spare);
     learner.log = log;
@@ -161,7 +161,7 @@ pub(crate) fn on_sync(state: &mut State, spare: Node, tail: Node) {
 }
 
 /// A restart keeps the log and forgets everything else, the leases that it held included.
-pub(crate) fn on_restart(state: &mut State, node: Node) {
+pub(crate) fn on_restart(state: &mut ClusterState, node: Node) {
     let held = state.held_grants();
     state.restarts += 1;
     for other in state.nodes() {

@@ -30,12 +30,12 @@ impl fmt::Debug for Node {
 
 /// Updates in the order in which a node applied them.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
-pub(crate) struct Log {
+pub(crate) struct UpdateLog {
     pub(crate) len: u8,
     writes: [u8; WRITES_MAX],
 }
 
-impl Log {
+impl UpdateLog {
     pub(crate) fn writes(&self) -> &[u8] {
         &self.writes[..usize::from(self.len)]
     }
@@ -53,12 +53,12 @@ impl Log {
         self.len += 1;
     }
 
-    pub(crate) fn is_prefix_of(&self, other: &Log) -> bool {
+    pub(crate) fn is_prefix_of(&self, other: &UpdateLog) -> bool {
         other.writes().starts_with(self.writes())
     }
 
     /// Returns whether one of them is a prefix of the other.
-    pub(crate) fn nests(&self, other: &Log) -> bool {
+    pub(crate) fn nests(&self, other: &UpdateLog) -> bool {
         self.is_prefix_of(other) || other.is_prefix_of(self)
     }
 
@@ -68,8 +68,8 @@ impl Log {
         (1..writes.len()).all(|at| !writes[..at].contains(&writes[at]))
     }
 
-    pub(crate) fn first(&self, len: u8) -> Log {
-        let mut first = Log::default();
+    pub(crate) fn first(&self, len: u8) -> UpdateLog {
+        let mut first = UpdateLog::default();
         self.writes()[..usize::from(len)].iter().for_each(|write| first.push(*write));
         first
     }
@@ -176,7 +176,7 @@ pub(crate) struct Replica {
     pub(crate) epoch: Epoch,
     /// Whether the grants of older epochs have expired.
     pub(crate) active: bool,
-    pub(crate) log: Log,
+    pub(crate) log: UpdateLog,
     /// How much of its log it knows to be at every member.
     pub(crate) committed: u8,
     /// How much it has acknowledged as the tail of this epoch.
@@ -235,7 +235,7 @@ pub(crate) enum Violation {
 
 /// The state of the whole cluster.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
-pub(crate) struct State {
+pub(crate) struct ClusterState {
     pub(crate) replicas: Vec<Replica>,
     /// By granter and holder.
     pub(crate) grants: [[Grant; NODES_MAX]; NODES_MAX],
@@ -243,18 +243,18 @@ pub(crate) struct State {
     pub(crate) register: Vec<Chain>,
     pub(crate) in_flight: Vec<Proposal>,
     /// What a node that has left an epoch had forwarded in it, because that may still arrive.
-    pub(crate) forwarded: [[Log; NODES_MAX]; EPOCHS_MAX],
+    pub(crate) forwarded: [[UpdateLog; NODES_MAX]; EPOCHS_MAX],
     /// What it had acknowledged.
     pub(crate) acknowledged: [[u8; NODES_MAX]; EPOCHS_MAX],
     /// The longest log that any client has seen, by an acknowledgement or a read.
-    pub(crate) shown: Log,
+    pub(crate) shown: UpdateLog,
     pub(crate) restarts: u8,
     /// How often a reordering was proposed.
     pub(crate) orders: u8,
     pub(crate) violation: Option<Violation>,
 }
 
-impl State {
+impl ClusterState {
     /// Returns the epoch in the register.
     pub(crate) fn newest(&self) -> Epoch {
         Epoch::try_from(self.register.len()).expect("few epochs")
