@@ -56,6 +56,9 @@ const ENGINE_BYTES: u64 = 400;
 const PEER_BYTES: u64 = 150;
 const GENERATOR_BYTES: u64 = 48;
 
+/// With fewer counters, what a process takes anyway is most of its growth.
+const MEMORY_COUNTERS_MIN: u64 = 100_000;
+
 /// The engine refuses to grow beyond 85 % of its memory.
 const ENGINE_MEMORY_BYTES: u64 = 640;
 
@@ -108,21 +111,23 @@ fn measure(args: &ObjectsArgs, counters: u64, record: &mut RunRecord) -> anyhow:
     let series = contest(&mut contenders, &timing.pressure(DEPTH), timing.rounds)?;
     watched.finish_and_clear();
     let (us, others) = series.split_first().context("we take part")?;
-    let name = amount_of(counters);
+    let (name, has_memory) = (amount_of(counters), counters >= MEMORY_COUNTERS_MIN);
     for (other, theirs) in others.iter().zip(&memory[1..]) {
         let rate = format!("counter_add_{CONNECTIONS}x{DEPTH}, {name} counters");
         record.rows.push(us.rate_row(&rate, other));
-        record.rows.push(Row {
-            measure: format!("memory of a counter, {name} counters"),
-            peer: other.server.clone(),
-            unit: "B".to_owned(),
-            ours: memory[0],
-            theirs: *theirs,
-            ratio: memory[0] / theirs,
-            spread: 0.0,
-            ours_cpu_ns: None,
-            theirs_cpu_ns: None,
-        });
+        if has_memory {
+            record.rows.push(Row {
+                measure: format!("memory of a counter, {name} counters"),
+                peer: other.server.clone(),
+                unit: "B".to_owned(),
+                ours: memory[0],
+                theirs: *theirs,
+                ratio: memory[0] / theirs,
+                spread: 0.0,
+                ours_cpu_ns: None,
+                theirs_cpu_ns: None,
+            });
+        }
     }
     #[allow(clippy::cast_precision_loss)] // far below 2^53
     let at = |sample: Sample| sample.at(Axis::Counters, counters as f64);
@@ -130,7 +135,9 @@ fn measure(args: &ObjectsArgs, counters: u64, record: &mut RunRecord) -> anyhow:
         let server = &*series.server;
         let rate = format!("counter_add_{CONNECTIONS}x{DEPTH}");
         record.samples.push(at(series.sample(&rate)));
-        record.samples.push(at(Sample::new("memory of a counter", server, "B", &[*memory])));
+        if has_memory {
+            record.samples.push(at(Sample::new("memory of a counter", server, "B", &[*memory])));
+        }
         record.samples.push(at(Sample::new("creating counters", server, "op/s", &[*created])));
     }
     Ok(())

@@ -225,12 +225,16 @@ pub(crate) fn ratio_text(ratio: f64) -> String {
     if ratio < 0.1 { format!("{ratio:.4}") } else { format!("{ratio:.2}") }
 }
 
-/// Returns a position without its unit: whole numbers whole, large ones short.
+/// Returns a position without its unit: small whole numbers as they are, large ones short.
 pub(crate) fn short(x: f64) -> String {
-    if x.fract() == 0.0 && x < 1e4 {
-        format!("{x:.0}")
-    } else {
+    if x.fract() != 0.0 || x >= 1e4 && x % 1e3 != 0.0 {
         amount(x, "").trim_end().to_owned()
+    } else if x >= 1e6 && x % 1e6 == 0.0 {
+        format!("{}M", x / 1e6)
+    } else if x >= 1e4 {
+        format!("{}k", x / 1e3)
+    } else {
+        format!("{x:.0}")
     }
 }
 
@@ -248,6 +252,12 @@ mod tests {
         assert_eq!(amount(1_234_000.0, "µs"), "1.23 s");
         assert_eq!(amount(0.0, "calls/op"), "0 calls/op");
         assert_eq!(amount(0.0042, "calls/op"), "0.0042 calls/op");
+    }
+
+    #[test]
+    fn positions_are_short() {
+        let positions = [8.0, 1_000.0, 10_000.0, 102_700.5, 1e7].map(short);
+        assert_eq!(positions, ["8", "1000", "10k", "102.7k", "10M"]);
     }
 
     #[test]
