@@ -31,8 +31,9 @@ Examples:
   catena-kmeans run --data s3://bucket/points/ --k 25 --backend lambda:NAME \\
       --engine s3://bucket/clusters#CLUSTER
 
-Files are paths or s3://bucket/key, folders are paths or s3://bucket/prefix/. `s3://` needs a build with --features s3. Credentials come from CATENA_S3_ACCESS_KEY and \
-CATENA_S3_SECRET_ACCESS_KEY, or from where the AWS command line finds them.";
+Files are paths or s3://bucket/key, folders are paths or s3://bucket/prefix/. `s3://` needs a build \
+with --features s3. Credentials come from CATENA_S3_ACCESS_KEY and CATENA_S3_SECRET_ACCESS_KEY, or \
+from where the AWS command line finds them.";
 
 /// k-means on Catena: exact, and the same bits for any number of workers.
 #[derive(Debug, Parser)]

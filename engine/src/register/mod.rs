@@ -28,8 +28,6 @@ mod file;
 #[cfg(feature = "s3")]
 mod s3;
 
-#[cfg(feature = "s3")]
-pub(crate) use catena_location::s3_client;
 use catena_location::{Location, S3Settings, SettingsError};
 pub(crate) use file::FileRegister;
 #[cfg(feature = "s3")]

@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use std::net::TcpListener;
 use std::time::{Duration, Instant};
 
+use catena_location::Secret;
 use catena_s3_stand_in::{ACCESS_KEY, Fault, SECRET_ACCESS_KEY, StandIn};
 
 use super::*;
