@@ -1,6 +1,9 @@
-//! A cluster that is found by the record it keeps in a store, through a store in memory that speaks S3.
+//! Finds a cluster by its record in a store, with a stand-in for S3 in this process.
 //!
-//! Needs the feature `s3`; the tool is tried as well with `--features cli,s3`.
+//! ```sh
+//! cargo test -p catena-client --test s3 \
+//!     --features cli,s3,catena-engine/s3,catena-s3-stand-in/server
+//! ```
 
 #![allow(clippy::unwrap_used, reason = "what goes wrong in a test ends it")]
 
@@ -11,21 +14,21 @@ use catena_client::{Builder, Client, Error, Retry, S3Settings, Secret};
 use catena_engine::{Cluster, ClusterSettings, Engine};
 use catena_s3_stand_in::{ACCESS_KEY, GetFault, SECRET_ACCESS_KEY, StandIn};
 
-/// Longer than anything a test waits for and gets.
+/// Longer than any wait that succeeds.
 const LONG: Duration = Duration::from_secs(30);
 
 const PLACE: &str = "s3://records/a/b#km-1";
 const KEY: &str = "a/b/km-1/config.json";
 
-/// A store, and the nodes of a cluster that has its record there.
+/// A store, and the nodes of a cluster with its record there.
 struct Nodes {
     engines: Vec<Option<Engine>>,
-    /// Behind the engines, which use it when they leave.
+    /// Declared after the engines, which use it when they stop.
     store: StandIn,
 }
 
 impl Nodes {
-    /// So many members.
+    /// Starts a cluster with this many members.
     fn start(count: usize) -> Nodes {
         let mut nodes = Nodes { engines: Vec::new(), store: StandIn::start(&["records"]) };
         (0..count).for_each(|_| nodes.add());
@@ -43,12 +46,13 @@ impl Nodes {
         self.engines.push(Some(engine.expect("an engine starts on loopback")));
     }
 
-    /// A client that has the patience for a failover on a machine with much to do.
+    /// A client with a timeout that is long enough for a failover on a busy machine.
     fn client(&self) -> Builder {
         Client::builder().call_timeout(LONG).s3(settings(&self.store))
     }
 
-    /// Waits until so many are members, by what a client sees that knows nothing but the bucket.
+    /// Waits until the cluster has this many members, as seen by a client that knows only the
+    /// bucket.
     fn await_members(&self, count: usize) {
         let start = Instant::now();
         loop {
@@ -73,7 +77,7 @@ fn settings(store: &StandIn) -> S3Settings {
     }
 }
 
-/// Why nothing is found.
+/// The error of a client that finds no cluster.
 fn failure(builder: Builder, place: &str) -> (ErrorKind, Retry, String) {
     let error = builder.connect(place).unwrap_err();
     let Error::NoRecord { source, .. } = &error else { panic!("{error:?}") };
@@ -87,7 +91,7 @@ fn a_client_that_knows_the_bucket_outlives_all_members_it_knew() {
     let visits = old.counter("visits");
     assert_eq!(visits.add(1).unwrap(), 1);
 
-    // One leaves and another takes its place: the old client may hear of that, a new one has to.
+    // A member is replaced: the old client may learn the new one, and a new client has to.
     nodes.engines[0] = None;
     assert_eq!(visits.add(1).unwrap(), 2);
     nodes.add();
@@ -95,7 +99,7 @@ fn a_client_that_knows_the_bucket_outlives_all_members_it_knew() {
     let new = nodes.client().connect(PLACE).unwrap();
     assert_eq!(new.counter("visits").add(1).unwrap(), 3);
 
-    // While nobody asks anything, everybody is replaced whom either of them has ever known.
+    // While the clients are idle, all members that they know are replaced.
     for at in [1, 2] {
         nodes.engines[at] = None;
         nodes.add();
@@ -108,7 +112,7 @@ fn a_client_that_knows_the_bucket_outlives_all_members_it_knew() {
     let newest = nodes.client().connect(PLACE).unwrap();
     assert_eq!(newest.counter("visits").get().unwrap(), 5);
 
-    // In the steady state nobody asks the store.
+    // In the steady state no client asks the store.
     let gets = nodes.store.gets();
     for _ in 0..100 {
         visits.add(1).unwrap();
@@ -117,27 +121,27 @@ fn a_client_that_knows_the_bucket_outlives_all_members_it_knew() {
 }
 
 #[test]
-fn what_is_in_the_way_for_a_while_costs_only_time() {
+fn temporary_failures_of_the_store_are_retried() {
     let nodes = Nodes::start(1);
     let faults = [GetFault::Refuse(503), GetFault::Cut(10), GetFault::Refuse(429)];
     nodes.store.fail_gets(faults);
     let client = nodes.client().connect(PLACE).unwrap();
     assert_eq!(client.counter("visits").add(1).unwrap(), 1);
 
-    // Of several seeds any will do, and the setting `location` names a bucket as well.
+    // One good seed is enough, and the setting `location` names a bucket as well.
     let place = format!("127.0.0.1:1,{PLACE}");
     nodes.client().connect(place).unwrap();
     let named = S3Settings { location: Some("records".into()), ..settings(&nodes.store) };
     nodes.client().s3(named).connect("s3:///a/b#km-1").unwrap();
 
-    // The caller's thread may be one of a runtime, on which nobody may wait for another.
+    // The calling thread may belong to a runtime, where blocking on another runtime is not allowed.
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
     let client = runtime.block_on(async { nodes.client().connect(PLACE) }).unwrap();
     assert_eq!(client.counter("visits").get().unwrap(), 1);
 }
 
 #[test]
-fn what_will_not_pass_ends_at_once_and_says_why() {
+fn permanent_failures_are_errors_at_once() {
     let store = StandIn::start(&["records"]);
     let client = || Client::builder().call_timeout(LONG).s3(settings(&store));
 
@@ -146,7 +150,7 @@ fn what_will_not_pass_ends_at_once_and_says_why() {
     assert_eq!(
         error,
         "no cluster is found through `s3://records/a/b#km-1`: \
-         there is no record at s3://records/a/b/km-1/config.json: no cluster was founded there"
+         there is no record at s3://records/a/b/km-1/config.json: no cluster was created there"
     );
     let (_, _, error) = failure(client(), "s3://records");
     assert!(error.contains("at s3://records/catena/config.json:"), "{error}");
@@ -171,9 +175,9 @@ fn what_will_not_pass_ends_at_once_and_says_why() {
     assert!(error.contains("a bucket's name"), "{error}");
 
     for (contents, expected) in [
-        (b"<html>".to_vec(), "the record is no JSON"),
-        (vec![0xff], "s3://records/a/b/km-1/config.json is no record"),
-        (vec![b' '; 5 << 20], "config.json is no record: it has more than"),
+        (b"<html>".to_vec(), "the record is not JSON"),
+        (vec![0xff], "s3://records/a/b/km-1/config.json is not a record"),
+        (vec![b' '; 5 << 20], "config.json is not a record: it has more than"),
     ] {
         store.put("records", KEY, contents);
         let (kind, _, error) = failure(client(), PLACE);
@@ -183,7 +187,7 @@ fn what_will_not_pass_ends_at_once_and_says_why() {
 }
 
 #[test]
-fn a_store_that_is_not_there_is_asked_until_the_deadline() {
+fn a_store_that_cannot_be_reached_is_retried_until_the_deadline() {
     let nobody = S3Settings {
         endpoint_url: Some("http://127.0.0.1:1".into()),
         ..settings(&StandIn::start(&[]))
@@ -194,10 +198,9 @@ fn a_store_that_is_not_there_is_asked_until_the_deadline() {
     assert!(error.contains("s3://records/a/b/km-1/config.json cannot be read"), "{error}");
 }
 
-/// The tool, which takes what the engine takes.
-#[cfg(feature = "cli")]
+/// The tool accepts the same places as the engine.
 #[test]
-fn the_tool_finds_it_as_well() {
+fn the_tool_finds_the_cluster_too() {
     use std::os::unix::fs::PermissionsExt;
     use std::process::{Command, Output};
 
