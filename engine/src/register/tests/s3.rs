@@ -245,7 +245,7 @@ fn a_refusal_of_the_store_names_the_object() {
         let wrong = S3Settings { secret_access_key: wrong, ..settings(store.endpoint_url()) };
         let (read, written) = refusals(wrong, BUCKET).await;
         assert!(read.contains("refused to read s3://catena-test/c/config.json"), "{read}");
-        assert!(read.contains("without the right to list the bucket"), "{read}");
+        assert!(read.contains("may not list the bucket"), "{read}");
         assert!(written.contains("status 403"), "{written}");
         assert!(!read.contains("wrong") && !written.contains("wrong"), "a secret was shown");
 
