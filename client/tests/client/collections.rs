@@ -197,7 +197,10 @@ fn numbers_are_merged_next_to_the_data() {
     assert_eq!(&map.merge("text", Merge::Append, "cd").unwrap()[..], b"abcd");
     assert_eq!(&map.merge("text", Merge::ReplaceIfGreater, "b").unwrap()[..], b"b");
     assert_eq!(&map.merge("text", Merge::ReplaceIfGreater, "a").unwrap()[..], b"b");
-    assert_eq!(status(map.add("text", 1)), Status::Mismatch);
+    let error = map.add("text", 1).unwrap_err();
+    assert_eq!(error.status(), Some(Status::Mismatch));
+    let expected = "cannot add: the value of key `text` is 1 byte, integers are 8";
+    assert!(error.to_string().contains(expected), "{error}");
     let error = map.get_i64("text").unwrap_err();
     assert_eq!(error.status(), Some(Status::Mismatch));
     let error = error.to_string();

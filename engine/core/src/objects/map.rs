@@ -246,7 +246,7 @@ impl Map {
             _ => {
                 let old = match tried.words.get(key) {
                     Some(tried) => Some(*tried),
-                    None => old.map(word).transpose()?,
+                    None => old.map(stored_word).transpose()?,
                 };
                 tried.words.insert(key, merged(merge, old, word(value)?)?);
             }
@@ -329,8 +329,16 @@ struct Tried<'k> {
 /// Bytes of a number.
 const WORD_BYTES: usize = 8;
 
+/// Reads the value of a request as a number, or refuses it.
 fn word(bytes: &[u8]) -> Result<[u8; WORD_BYTES], Fault> {
     let (expected, got) = (WORD_BYTES as u64, bytes.len() as u64);
+    bytes.try_into().map_err(|_| Fault::expected(Status::Mismatch, expected, got))
+}
+
+/// Reads a value of the map as a number, or refuses the request. `expected` is the length that the
+/// object has, and `got` the one that the request needs, as in every other mismatch.
+fn stored_word(bytes: &[u8]) -> Result<[u8; WORD_BYTES], Fault> {
+    let (expected, got) = (bytes.len() as u64, WORD_BYTES as u64);
     bytes.try_into().map_err(|_| Fault::expected(Status::Mismatch, expected, got))
 }
 

@@ -154,8 +154,8 @@ fn a_refused_merge_changes_nothing() {
         a map m merge add n abc                   => Mismatch(8,3)
         census                                    => 0 objects, 1 sessions, 0 waiters
         a map m put t abc                         => false
-        a map m merge add t i64:1                 => Mismatch(8,3)
-        a map m merge max_f64 t f64:1.5           => Mismatch(8,3)
+        a map m merge add t i64:1                 => Mismatch(3,8)
+        a map m merge max_f64 t f64:1.5           => Mismatch(3,8)
         a map m merge add n i64:9223372036854775807 => i64:9223372036854775807
         a map m merge add n i64:1                 => Overflow
         a map m merge add n x                     => Mismatch(8,1)

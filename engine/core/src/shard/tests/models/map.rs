@@ -198,7 +198,8 @@ impl MapModel {
                 new
             }
             (how, Some(old)) => {
-                let (old, new) = (int(old)?, int(&new)?);
+                let stored = |_| format!("Mismatch({},8)", old.len());
+                let (old, new) = (int(old).map_err(stored)?, int(&new)?);
                 let merged = match how {
                     "add" => old.checked_add(new).ok_or("Overflow".to_owned())?,
                     "min" => old.min(new),
