@@ -21,6 +21,7 @@ fn main() {
 fn frame_of(op: &Op<'_>) -> Vec<u8> {
     let mut bytes = Vec::new();
     let head = RequestHead {
+        epoch: 0,
         shard: ShardId(0),
         object: ObjectId::of("catena-bench"),
         session: 1,

@@ -11,6 +11,8 @@ use catena_protocol::{FrameKind, Header, Kind, ObjectId, Op, ShardId, flags, fra
 /// What the header of a request says beside the op.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct RequestHead {
+    /// The number of a single node from its Welcome, 0 in a cluster.
+    pub(crate) epoch: u32,
     pub(crate) shard: ShardId,
     pub(crate) object: ObjectId,
     /// The session of an update, 0 for a read.
@@ -25,7 +27,7 @@ pub(crate) struct RequestHead {
 
 /// Appends a request. `name` is the name of the object, once the server has asked for it.
 pub(crate) fn put_request(out: &mut Vec<u8>, head: &RequestHead, name: Option<&str>, op: &Op<'_>) {
-    let RequestHead { shard, object, session, number, acked_gap, deadline_ms } = *head;
+    let RequestHead { epoch, shard, object, session, number, acked_gap, deadline_ms } = *head;
     let code = op.code();
     let of_object = !matches!(code.kind(), Kind::Session | Kind::Object | Kind::Scope);
     let header = Header {
@@ -38,6 +40,7 @@ pub(crate) fn put_request(out: &mut Vec<u8>, head: &RequestHead, name: Option<&s
         deadline_ms,
         shard,
         acked_gap,
+        epoch,
         session,
         number,
         object,
@@ -53,9 +56,10 @@ pub(crate) fn put_request(out: &mut Vec<u8>, head: &RequestHead, name: Option<&s
 }
 
 /// Appends what opens a session in a shard, born at `born_us` by the clock of the server.
-pub(crate) fn put_open(out: &mut Vec<u8>, shard: ShardId, session: u64, born_us: u64) {
+pub(crate) fn put_open(out: &mut Vec<u8>, epoch: u32, shard: ShardId, session: u64, born_us: u64) {
     let open = SessionOp::Open { born_us, nonce: session, ttl_ms: SESSION_TTL_MS_DEFAULT };
     let head = RequestHead {
+        epoch,
         shard,
         object: ObjectId(0),
         session,

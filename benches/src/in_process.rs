@@ -38,7 +38,7 @@ impl InProcess {
         let mut shard =
             InProcess { shard: Shard::new(SHARD, 7, Arc::new(types)), out: ReplyBytes(Vec::new()) };
         let mut open = Vec::new();
-        put_open(&mut open, SHARD, SESSION, 0);
+        put_open(&mut open, 0, SHARD, SESSION, 0);
         shard.serve(&open);
         shard
     }
@@ -132,7 +132,8 @@ impl InProcessClient {
 }
 
 fn head(object: ObjectId) -> RequestHead {
-    RequestHead { shard: SHARD, object, session: 0, number: 0, acked_gap: 0, deadline_ms: 0 }
+    let (session, number, acked_gap, deadline_ms) = (0, 0, 0, 0);
+    RequestHead { epoch: 0, shard: SHARD, object, session, number, acked_gap, deadline_ms }
 }
 
 fn name(index: u64) -> String {

@@ -192,6 +192,32 @@ impl Lane {
         Ok(received.is_some())
     }
 
+    /// Sends what is encoded, and drops this many replies as they arrive. Gives up at `deadline`.
+    pub(crate) fn take_replies(
+        &mut self,
+        count: usize,
+        deadline: Instant,
+        reply_bytes_max: u32,
+        pool: &Pool,
+    ) -> io::Result<()> {
+        let mut open = count;
+        while open > 0 {
+            let left = deadline.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return Err(io::ErrorKind::TimedOut.into());
+            }
+            if self.has_unsent() {
+                self.write(IoWait::UpTo(left))?;
+                continue;
+            }
+            self.read(IoWait::UpTo(left), Duration::ZERO, pool, None)?;
+            while self.next_frame(reply_bytes_max).map_err(io::Error::other)?.is_some() {
+                open = open.saturating_sub(1);
+            }
+        }
+        Ok(())
+    }
+
     /// Takes the next received frame; `None` if it is not complete.
     pub(crate) fn next_frame(
         &mut self,

@@ -305,8 +305,10 @@ impl Node {
         self.topology_stale |= self.accepts_any_topology;
     }
 
-    /// Sends that the sessions are closed, without waiting for replies.
-    pub(crate) fn close_sessions(&mut self) {
+    /// Closes the sessions, and waits for the replies until `deadline`; those whose Close has none
+    /// by then expire by themselves.
+    pub(crate) fn close_sessions(&mut self, deadline: Instant, pool: &Pool) {
+        let mut closing = vec![0; self.lanes.len()];
         for (shard, session) in (0..).map(ShardId).zip(&mut self.sessions) {
             let closable = |session: &mut Session| session.is_open && !session.copies_in_flight;
             let Some(session) = session.take_if(closable) else { continue };
@@ -323,10 +325,13 @@ impl Node {
             };
             frame::write(&mut lane.out, &header, |out| op.encode(out))
                 .expect("closing a session takes no body");
+            closing[head] += 1;
         }
         for lane in &mut self.lanes {
-            // Sessions whose Close is not sent expire by themselves.
             _ = lane.write(IoWait::None);
+        }
+        for (lane, count) in self.lanes.iter_mut().zip(closing) {
+            _ = lane.take_replies(count, deadline, self.config.reply_bytes_max, pool);
         }
     }
 }

@@ -147,9 +147,18 @@ impl Requester {
     }
 }
 
+impl Requester {
+    /// Closes all sessions, and waits until the engine has done so, at most the timeout of a call.
+    pub(crate) fn close(&mut self) {
+        let node = self.node.get_mut();
+        node.close_sessions(Instant::now() + node.config.call_timeout, &self.pool);
+    }
+}
+
 impl Drop for Requester {
     fn drop(&mut self) {
-        self.node.get_mut().close_sessions();
+        // Without waiting: a client may be dropped because something has failed.
+        self.node.get_mut().close_sessions(Instant::now(), &self.pool);
     }
 }
 

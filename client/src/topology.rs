@@ -115,6 +115,12 @@ impl Topology {
         }
     }
 
+    /// Whether it is of a single node that has been restarted, without its objects, since `before`.
+    pub(crate) fn is_restart_of(&self, before: &Topology) -> bool {
+        let are_single = !self.is_cluster() && !before.is_cluster();
+        are_single && self.welcome.epoch != before.welcome.epoch
+    }
+
     /// Whether it is the configuration right after `before`.
     pub(crate) fn follows(&self, before: &Topology) -> bool {
         let epochs = before.welcome.epoch.checked_add(1) == Some(self.welcome.epoch);
@@ -239,12 +245,12 @@ impl Topology {
 
     /// The epoch to name in requests: none in a cluster, because the node itself checks whether it
     /// may serve the request, and a change of members should not fail requests that it does not
-    /// affect.
+    /// affect. A single node that was restarted refuses what was meant for its former self.
     pub(crate) fn request_epoch(&self) -> u32 {
         if self.is_cluster() { 0 } else { self.welcome.epoch }
     }
 
-    /// The epoch of the cluster's configuration; 0 on a single node.
+    /// The epoch of the cluster's configuration; on a single node, the number of its incarnation.
     pub(crate) fn epoch(&self) -> u32 {
         self.welcome.epoch
     }

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use catena_core::chain::record::NodeId;
 use catena_core::objects::user::Object;
-use catena_core::shard::Types;
+use catena_core::shard::{Seq, Types};
 use catena_protocol::ShardMap;
 use crossbeam::channel::{Receiver, Sender, bounded, unbounded};
 use parking_lot::Mutex;
@@ -195,7 +195,9 @@ impl Builder {
             ports,
             clock,
             memory_bytes_max: self.memory_bytes,
-            hash_seed: hash_seed(),
+            hash_seed: secret(),
+            incarnation: if joining.is_some() { 0 } else { incarnation() },
+            base: if joining.is_some() { Seq::default() } else { Seq::begun_at(unix_time()) },
             spin: self.spin,
             types: Arc::new(self.types),
             cluster: joining.as_ref().map(|joining| joining.cluster.clone()),
@@ -532,8 +534,18 @@ fn cpu_exists(cpu: usize) -> bool {
         .is_ok_and(|allowed| allowed.is_set(cpu).unwrap_or(false))
 }
 
+/// Returns the time since 1970, by the clock of the machine.
+fn unix_time() -> Duration {
+    std::time::SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default()
+}
+
+/// Returns a random number for a node without a cluster, above 0.
+fn incarnation() -> u32 {
+    u32::try_from(secret() >> 32).expect("32 bits").max(1)
+}
+
 /// Returns a random number that clients cannot guess.
-fn hash_seed() -> u64 {
+fn secret() -> u64 {
     use std::hash::{BuildHasher, RandomState};
     RandomState::new().hash_one("catena")
 }

@@ -44,6 +44,8 @@ wire_enum! {
         Operator = 23,
         /// The node's reply to an operator.
         OperatorReply = 24,
+        /// In a log only: the connections of waiting requests have ended.
+        Detach = 25,
     }
 }
 

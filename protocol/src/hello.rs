@@ -50,7 +50,8 @@ pub struct Welcome {
     /// The node's clock, in microseconds: since its start on a single node, about the time of day
     /// in a cluster. A client repeats it when it opens a session.
     pub now_us: u64,
-    /// The current epoch of the cluster; 0 on a single node.
+    /// The current epoch of the cluster. On a single node, a number that it draws at its start: it
+    /// refuses requests that name another one.
     pub epoch: u32,
     /// How many shards there are.
     pub shards: u32,

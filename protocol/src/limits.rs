@@ -57,6 +57,10 @@ pub const REASON_BYTES_MAX: usize = 256;
 /// a Lambda function may run.
 pub const WAIT_MS_MAX: u32 = 15 * 60 * 1000;
 
+/// How long a waiting request whose connection has ended keeps its place, in milliseconds: longer
+/// than a client takes to find the next head.
+pub const DETACHED_MS: u32 = 5_000;
+
 /// Default time without an update after which a session expires, in milliseconds.
 pub const SESSION_TTL_MS_DEFAULT: u32 = 20 * 60 * 1000;
 

@@ -3,7 +3,8 @@
 //! A link carries frames of many shards; the header of each names shard and epoch. Log entries go
 //! down a chain in [`Forward`](FrameKind::Forward) frames, each with the client's request as it was
 //! received; [`Ack`](FrameKind::Ack) frames come back up. A request is never encoded again on its
-//! way.
+//! way. One more frame is only ever in a log: [`Detach`](FrameKind::Detach), which the head writes
+//! when the connections of waiting requests have ended.
 //!
 //! ```text
 //! Forward   number: index of the first entry                 body: entries, one after another
@@ -91,8 +92,8 @@ pub struct Entry<'a> {
     pub now_us: u64,
     /// The hash of the log up to and including it.
     pub hash: u64,
-    /// The client's request as it was received, a whole frame; empty if the entry only advances
-    /// time.
+    /// The client's request as it was received, a whole frame, or a
+    /// [`Detach`](FrameKind::Detach) of the head; empty if the entry only advances time.
     pub request: &'a [u8],
 }
 
@@ -143,6 +144,26 @@ pub fn guess(entry: &Entry<'_>) -> Option<Header> {
     Header::read(entry.request.first_chunk()?).ok()
 }
 
+/// Appends the frame of an entry by which the connections of waiting requests have ended.
+pub fn write_detach(out: &mut Vec<u8>, shard: ShardId, waiters: impl Iterator<Item = u64>) {
+    frame::write(out, &header(FrameKind::Detach, shard, 0, 0), |out| {
+        waiters.for_each(|waiter| out.extend_from_slice(&waiter.to_le_bytes()));
+    })
+    .expect("a Detach names few requests");
+}
+
+/// Reads the waiting requests that a [`Detach`](FrameKind::Detach) names.
+///
+/// # Errors
+///
+/// `BadBody` if its body is not a list of them.
+pub fn detached(body: &[u8]) -> Result<impl Iterator<Item = u64>, Fault> {
+    match body.as_chunks::<8>() {
+        (waiters, []) => Ok(waiters.iter().map(|waiter| u64::from_le_bytes(*waiter))),
+        _ => Err(Fault::new(Status::BadBody)),
+    }
+}
+
 /// Returns the hash of a log that continues with an entry: over the entry's index and time and the
 /// checksum of its request, which covers every byte of it, seeded with the hash before.
 pub fn hash(before: u64, index: u64, now_us: u64, request: &[u8]) -> u64 {
@@ -156,7 +177,7 @@ pub fn hash(before: u64, index: u64, now_us: u64, request: &[u8]) -> u64 {
     xxh3(before, &bytes)
 }
 
-/// Returns the request of an entry, checked like any other frame.
+/// Returns the frame of an entry, checked like any other frame.
 ///
 /// # Errors
 ///

@@ -36,6 +36,7 @@ pub(crate) struct NodeTopology {
     address: SocketAddr,
     map: ShardMap,
     now_us: u64,
+    epoch: u32,
     ports: Vec<u16>,
     members: usize,
 }
@@ -62,8 +63,10 @@ impl NodeTopology {
             .with_context(|| format!("cannot connect to an engine at {address}"))?;
         let welcome = hello(&mut socket)?;
         let map = welcome.shard_map().context("the engine's topology makes no sense")?;
-        let Welcome { now_us, ports, members, .. } = welcome;
-        Ok(NodeTopology { address, map, now_us, ports, members: members.count() })
+        let Welcome { now_us, epoch, ports, members, .. } = welcome;
+        let members = members.count();
+        let epoch = if members == 0 { epoch } else { 0 };
+        Ok(NodeTopology { address, map, now_us, epoch, ports, members })
     }
 
     /// Returns how many members its cluster has; 0 without a cluster.
@@ -161,6 +164,7 @@ impl NodeTopology {
             is_echo: false,
             map: self.map,
             now_us: self.now_us,
+            epoch: self.epoch,
             session: session(),
             numbers: vec![SessionNumbers::new(); self.map.shards() as usize],
             reads: 0,
@@ -174,7 +178,8 @@ impl NodeTopology {
 /// generator does exactly what it does for an engine.
 pub(crate) fn echoed(address: SocketAddr, keys: u64, connections: u64) -> Wires {
     let map = ShardMap::new(64, 1).expect("64 is a power of two");
-    let node = NodeTopology { address, map, now_us: 0, ports: vec![address.port()], members: 0 };
+    let ports = vec![address.port()];
+    let node = NodeTopology { address, map, now_us: 0, epoch: 0, ports, members: 0 };
     let workload = Workload::CounterAdd;
     let objects = node.objects(0, workload, keys).expect("one core owns all keys");
     let wires = (0..connections).map(|seed| {
@@ -284,6 +289,7 @@ struct CatenaConnection {
     is_echo: bool,
     map: ShardMap,
     now_us: u64,
+    epoch: u32,
     session: u64,
     /// By shard.
     numbers: Vec<SessionNumbers>,
@@ -355,7 +361,8 @@ impl CatenaConnection {
             true => (0, 0),
             false => (self.session, self.numbers[usize::from(shard.0)].acked_gap(number)),
         };
-        let head = RequestHead { shard, object, session, number, acked_gap, deadline_ms: 0 };
+        let (epoch, deadline_ms) = (self.epoch, 0);
+        let head = RequestHead { epoch, shard, object, session, number, acked_gap, deadline_ms };
         let name = sent.is_named.then(|| self.objects.name(sent.index));
         put_request(out, &head, name.as_deref(), &self.ops.op(sent.item, sent.pops));
         self.under_way.push_back(sent);
@@ -378,7 +385,7 @@ impl Wire for CatenaConnection {
         let shards = (0..).map(ShardId).zip(is_needed);
         let shards: Vec<ShardId> =
             shards.filter_map(|(shard, needed)| needed.then_some(shard)).collect();
-        open_sessions(socket, self.session, self.now_us, &shards)
+        open_sessions(socket, self.epoch, self.session, self.now_us, &shards)
     }
 
     fn is_ready(&self) -> bool {
@@ -434,13 +441,14 @@ impl Wire for CatenaConnection {
 /// Opens a session in each of these shards.
 fn open_sessions(
     socket: &mut TcpStream,
+    epoch: u32,
     session: u64,
     now_us: u64,
     shards: &[ShardId],
 ) -> anyhow::Result<()> {
     let mut out = Vec::new();
     for shard in shards {
-        put_open(&mut out, *shard, session, now_us);
+        put_open(&mut out, epoch, *shard, session, now_us);
     }
     socket.write_all(&out)?;
     let mut replies = vec![0; shards.len() * HEADER_BYTES as usize];

@@ -198,10 +198,13 @@ impl Client {
         self.requester.node.get_mut().forget_sessions();
     }
 
-    /// Closes the client's sessions, which releases at once what it holds. Dropping a client does
-    /// the same; this makes the intent visible.
-    pub fn close(self) {
-        drop(self);
+    /// Closes the client's sessions: when this returns, all that the client held is free. Waits for
+    /// the engine at most as long as a call may take; what it has not closed by then ends with the
+    /// time to live of its session.
+    ///
+    /// Dropping a client does the same without waiting.
+    pub fn close(mut self) {
+        self.requester.close();
     }
 
     /// Returns name and version of the engine.

@@ -183,7 +183,9 @@ impl Exchange<'_, '_> {
     /// and rejoined. All other requests are sent again. Returns the new index of the lane `from`.
     fn adopt(&mut self, topology: Topology, from: Option<usize>) -> Option<usize> {
         let node = &mut *self.node;
-        if node.topology.shards() != topology.shards() {
+        let has_sessions = node.sessions.iter().flatten().any(|it| it.is_open);
+        let is_lost = has_sessions && topology.is_restart_of(&node.topology);
+        if node.topology.shards() != topology.shards() || is_lost {
             // Sessions belong to shards, so requests sent under the old ones cannot be retried.
             node.sessions.clear();
         }
@@ -218,6 +220,16 @@ impl Exchange<'_, '_> {
                 }
                 None => self.pool.put(lane.buffer),
             }
+        }
+        if is_lost {
+            // Everything is gone that the caller may rely on, so it is told, once, whatever it asks.
+            self.node.lanes.iter_mut().for_each(|lane| lane.queue.clear());
+            for at in 0..self.requests.len() {
+                if self.requests[at].outcome.is_none() {
+                    self.finish(at, Err(Failure::SessionLost));
+                }
+            }
+            return None;
         }
         sent.sort_unstable();
         self.route(&sent);

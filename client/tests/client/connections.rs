@@ -4,6 +4,7 @@ use std::net::TcpListener;
 use std::time::{Duration, Instant};
 
 use catena_client::{Client, Error, Retry, Status};
+use catena_engine::Engine;
 use catena_protocol::op::SessionOp;
 use catena_protocol::{Op, Reply};
 
@@ -203,6 +204,30 @@ fn a_node_that_restarted_with_other_cores_is_asked_again() {
     assert_eq!(client.counter(&name_in(1, 2)).add(1).unwrap(), 1);
     drop(client);
     peer.join();
+}
+
+/// A node that is restarted has nothing of what its clients have put there. Whoever had a session
+/// there is told so, once, and nothing is executed before.
+#[test]
+fn a_restarted_node_is_reported_once() {
+    let engine = Engine::builder().cores(1).start().unwrap();
+    let address = engine.addresses()[0];
+    let [updates, reads, idle] = [(); 3].map(|()| Client::connect(address).unwrap());
+    for client in [&updates, &reads] {
+        client.counter("a").add(1).unwrap();
+    }
+    assert_eq!(idle.counter("a").get().unwrap(), 2);
+    drop(engine);
+    let engine = Engine::builder().cores(1).listen(address).start().unwrap();
+    let error = updates.counter("a").add(1).unwrap_err();
+    assert!(matches!(error, Error::SessionLost { .. }), "{error:?}");
+    let error = reads.counter("a").get().unwrap_err();
+    assert!(matches!(error, Error::SessionLost { .. }), "{error:?}");
+    assert_eq!(idle.counter("a").get().unwrap(), 0, "it had nothing to lose");
+    assert_eq!(engine.census()[0].updates, 0, "nothing was executed");
+    assert_eq!(updates.counter("a").add(1).unwrap(), 1);
+    assert_eq!(reads.counter("a").get().unwrap(), 1);
+    assert_eq!(reads.counter("a").add(1).unwrap(), 2);
 }
 
 #[test]

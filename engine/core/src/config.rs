@@ -7,8 +7,14 @@
 
 use catena_protocol::limits;
 
-/// Sessions of a shard. Beyond that, a new one is refused; a live one is never evicted.
+/// Open sessions of a shard. Beyond that, a new one is refused; an open one is never evicted.
 pub const SESSIONS_MAX: usize = 65_536;
+
+/// Closed sessions that a shard remembers: for [`CLOSED_MS`], if 30,000 are closed a second.
+pub const CLOSED_MAX: usize = 2 * 1024 * 1024;
+
+/// Bytes that a closed session takes: its entries in the table and in the queue.
+pub const CLOSED_BYTES: u64 = 64;
 
 /// Objects of a shard.
 pub const OBJECTS_MAX: usize = 16_777_216;
@@ -38,12 +44,18 @@ pub const NAMED_BYTES: u64 = 160;
 pub const DATED_BYTES: u64 = 128;
 
 /// Bytes that a waiting request takes besides its entries in its object and its session: its
-/// header, and its entry among the deadlines.
-pub const WAITING_BYTES: u64 = 192;
+/// header, and its entries among the deadlines and by connection.
+pub const WAITING_BYTES: u64 = 256;
 
 /// Bytes that a hold takes besides its entry in its object: its record, and its entries among the
 /// deadlines and by session.
 pub const HOLD_BYTES: u64 = 160;
+
+/// Waits, holds, objects and sessions that end in one event; others follow in another.
+pub const ENDS_MAX: usize = 1_024;
+
+/// Waiting requests that one event detaches; others follow in another.
+pub const DETACHED_MAX: usize = 1_024;
 
 /// Quotas of a shard.
 pub const QUOTAS_MAX: usize = 256;

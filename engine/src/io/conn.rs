@@ -90,6 +90,7 @@ async fn serve(core: Rc<Core>, conn: Rc<Conn>, reader: StreamReader) {
     if let Err(error) = read(&core, &conn, reader).await {
         tracing::debug!(conn = conn.id.0, %error, "connection broke");
     }
+    core.on_client_end(&conn);
     conn.closed.set(true);
     conn.flush_wanted.notify();
     // The last replies go out. Then this task holds the connection alone, and closes it by

@@ -18,7 +18,7 @@ pub(super) struct ConnTable {
 }
 
 /// The id of no connection: no core ever has that many.
-pub(super) const NO_CONN: ConnId = ConnId(u64::MAX);
+pub(super) const NO_CONN: ConnId = ConnId::NONE;
 
 /// Bits of an id that are the connection's slot.
 const SLOT_BITS: u32 = 20;

@@ -29,7 +29,7 @@ use catena_core::ahead::Step;
 use catena_core::chain::assignment::Assignment;
 use catena_core::chain::replica::Replica;
 use catena_core::chain::rules::Rules;
-use catena_core::shard::{Census, ConnId, Moment, Outbox, Output, Shard, Time, Types};
+use catena_core::shard::{Census, ConnId, Moment, Outbox, Output, Seq, Shard, Time, Types};
 
 /// The configuration of a core.
 #[derive(Clone, Debug)]
@@ -42,6 +42,10 @@ pub(crate) struct CoreConfig {
     pub(crate) clock: Clock,
     pub(crate) memory_bytes_max: u64,
     pub(crate) hash_seed: u64,
+    /// The number of a node without a cluster, drawn at its start; 0 in a cluster.
+    pub(crate) incarnation: u32,
+    /// The position behind which its shards begin; 0 in a cluster.
+    pub(crate) base: Seq,
     pub(crate) spin: Duration,
     /// The user-defined types of objects.
     pub(crate) types: Arc<Types>,
@@ -350,7 +354,7 @@ impl Core {
         Welcome {
             features: features::ALL,
             now_us: self.config.clock.shards_time(now).0,
-            epoch: self.epoch.get(),
+            epoch: self.epoch.get().max(self.config.incarnation),
             shards: self.config.map.shards(),
             frame_bytes_max: FRAME_BYTES_MAX,
             session_window: SESSION_WINDOW_MAX,
@@ -398,6 +402,22 @@ impl Core {
         self.shards.borrow().iter().filter_map(Replica::next_due).min()
     }
 
+    /// Passes over the requests of a client whose connection has ended.
+    pub(super) fn on_client_end(&self, conn: &Conn) {
+        if conn.role.get() != ConnRole::Client {
+            return;
+        }
+        let now = self.config.clock.shards_time(self.begin_turn());
+        let count = self.shards.borrow().len();
+        for index in 0..count {
+            let waits = self.shards.borrow()[index].shard().has_waits_of(conn.id);
+            if waits {
+                self.with_replica(index, |replica, out| replica.on_disconnect(now, conn.id, out));
+            }
+        }
+        self.flush_touched();
+    }
+
     /// Removes a connection that has ended.
     pub(super) fn remove(self: &Rc<Core>, conn: &Rc<Conn>) {
         self.conns.remove(conn.id);
@@ -442,7 +462,7 @@ impl Core {
             census.sessions += sessions;
             census.waiters += waiters;
             census.bytes += replica.bytes();
-            census.updates += replica.shard().seq().0;
+            census.updates += replica.shard().updates();
             census.chain_lag = census.chain_lag.max(replica.uncommitted());
         }
         census
@@ -460,5 +480,6 @@ fn empty_replica(config: &CoreConfig, shard: ShardId) -> Replica {
     let post =
         if config.cluster.is_some() { Assignment::default() } else { Assignment::standalone() };
     let shard = Shard::new(shard, config.hash_seed, config.types.clone());
+    let shard = shard.of_incarnation(config.incarnation).starting_at(config.base);
     Replica::new(shard, post, Rules::default())
 }

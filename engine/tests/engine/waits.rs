@@ -1,6 +1,9 @@
 //! Requests that wait are records in the engine, not threads.
 
-use catena_protocol::op::{Arrival, BarrierOp, GENERATION_CURRENT, LatchOp, Loss};
+use std::time::Duration;
+
+use catena_engine::CoreCensus;
+use catena_protocol::op::{Arrival, BarrierOp, GENERATION_CURRENT, LatchOp, ListOp, Loss};
 use catena_protocol::{Missing, Op, Refusal, Reply, Status};
 
 use crate::wire::{RequestHeader, Wire, hello, open};
@@ -43,6 +46,47 @@ fn a_thousand_parties_leave_a_barrier_together() {
         let census = engine.census();
         assert_eq!((census[0].waiters, census[0].sessions), (0, u64::from(PARTIES)));
         assert_eq!(census[0].connections, u64::from(PARTIES));
+    });
+}
+
+#[test]
+fn requests_of_closed_connections_take_nothing() {
+    with_drivers(|builder| {
+        let engine = builder.start().expect("the engine starts");
+        let address = engine.addresses()[0];
+        let popper = |session| {
+            let mut wire = Wire::open(address, session);
+            let wait = RequestHeader {
+                session,
+                number: 1,
+                deadline_ms: 60_000,
+                ..RequestHeader::default()
+            };
+            wire.send(&wait.frame(Op::List(ListOp::PopFrontWait)));
+            wire
+        };
+        let mut first = popper(1);
+        let others = [popper(2), popper(3)];
+        let until = |is_done: &dyn Fn(&CoreCensus) -> bool| {
+            for _ in 0..3_000 {
+                if is_done(&engine.census()[0]) {
+                    return;
+                }
+                std::thread::sleep(Duration::from_millis(10));
+            }
+            panic!("{:?}", engine.census());
+        };
+        until(&|census| census.waiters == 3);
+        drop(others);
+        until(&|census| census.connections == 1);
+        let mut wire = Wire::open(address, 4);
+        for (number, len) in [(1, 0), (2, 1), (3, 2)] {
+            let push = RequestHeader { session: 4, number, ..RequestHeader::default() };
+            wire.send(&push.frame(Op::List(ListOp::PushBack { bytes: &[7] })));
+            assert_eq!(wire.receive().reply(), Reply::Number(len));
+        }
+        assert_eq!(first.receive().reply(), Reply::Value(Some(&[7])));
+        until(&|census| census.waiters == 0);
     });
 }
 

@@ -69,6 +69,7 @@ impl NodeTopology {
             objects: objects.clone(),
             shard,
             now_us: self.now_us,
+            epoch: self.epoch,
             session: session(),
             numbers: SessionNumbers::new(),
             under_way: None,
@@ -102,6 +103,7 @@ struct PartyConnection {
     objects: Rc<[String; 2]>,
     shard: ShardId,
     now_us: u64,
+    epoch: u32,
     session: u64,
     numbers: SessionNumbers,
     under_way: Option<PartyRequest>,
@@ -184,6 +186,7 @@ impl PartyConnection {
         let (object, op) = self.op(step).expect("the round has the step");
         let name = &*self.objects[object];
         let head = RequestHead {
+            epoch: self.epoch,
             shard: self.shard,
             object: ObjectId::of(name),
             session: self.session,
@@ -224,7 +227,7 @@ impl PartyConnection {
 impl Wire for PartyConnection {
     fn greet(&mut self, socket: &mut TcpStream) -> anyhow::Result<()> {
         hello(socket)?;
-        open_sessions(socket, self.session, self.now_us, &[self.shard])
+        open_sessions(socket, self.epoch, self.session, self.now_us, &[self.shard])
     }
 
     fn is_ready(&self) -> bool {

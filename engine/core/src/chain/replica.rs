@@ -264,12 +264,22 @@ impl Replica {
         }
     }
 
-    /// Advances the time of day. Only the head decides which deadlines have passed.
+    /// Notes that a client's connection has ended.
+    pub fn on_disconnect(&mut self, now: Time, conn: ConnId, out: &mut impl ReplicaOutbox) {
+        self.shard.on_disconnect(conn);
+        self.on_time(now, out);
+    }
+
+    /// Advances the time of day, and detaches waits whose connections have ended. Only the head
+    /// decides which deadlines have passed, and which waits nobody attends.
     pub fn on_time(&mut self, now: Time, out: &mut impl ReplicaOutbox) {
         if !self.assignment.decides_time() {
             return;
         }
         let now = self.time(now);
+        if self.shard.has_unattended() {
+            self.detach(now, out);
+        }
         if self.shard.next_due().is_none_or(|due| due > now) {
             return;
         }
@@ -288,8 +298,39 @@ impl Replica {
         self.advance_commit(out);
     }
 
+    /// Detaches waits whose connections have ended: those of this node, and all of the node that
+    /// was the head before.
+    fn detach(&mut self, now: Time, out: &mut impl ReplicaOutbox) {
+        if !self.may_detach() {
+            return;
+        }
+        let waiters = self.shard.unattended();
+        if self.alone {
+            if self.shard.detach(now, waiters, out) {
+                self.skip();
+            }
+            return;
+        }
+        let mut frame = Vec::new();
+        peer::write_detach(&mut frame, self.id, waiters.iter().map(|waiter| waiter.0));
+        let epoch = self.assignment.epoch;
+        let mut outbox = PendingOutbox { replies: &mut self.replies, epoch, out: &mut *out };
+        if self.shard.detach(now, waiters, &mut outbox) {
+            self.append(now, &frame);
+        }
+        self.seal();
+        self.advance_commit(out);
+    }
+
+    fn may_detach(&self) -> bool {
+        self.rules.detach() && self.assignment.decides_time() && self.check_updates().is_ok()
+    }
+
     /// Returns when to call [`Replica::on_time`] next, by the time of day.
     pub fn next_due(&self) -> Option<Time> {
+        if self.shard.has_unattended() && self.may_detach() {
+            return Some(Time::default());
+        }
         let due = self.shard.next_due().filter(|_| self.assignment.decides_time())?;
         Some(Time(due.0.saturating_sub(self.ahead_us)))
     }
@@ -445,10 +486,15 @@ impl Replica {
 
     /// Refuses a request that this replica may not take now.
     fn check_permitted(&self, clock: Time, header: &Header) -> Result<(), Fault> {
-        let assignment = &self.assignment;
         if is_read(header) {
             return if self.may_read(clock) { Ok(()) } else { Err(busy(0)) };
         }
+        self.check_updates()
+    }
+
+    /// Refuses updates that this replica may not make now.
+    fn check_updates(&self) -> Result<(), Fault> {
+        let assignment = &self.assignment;
         if !assignment.is_head() {
             return Err(Fault::new(Status::NotHead));
         }

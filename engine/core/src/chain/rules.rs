@@ -66,6 +66,8 @@ rules! {
     hold,
     /// A read waits until everything it saw is committed.
     clean_wait,
+    /// A wait whose connection has ended is passed over, and forgotten if it is not retried.
+    detach,
     /// A removed node rejoins under a new id.
     fresh_incarnation,
     /// A node recognizes its own record change by the change's id.

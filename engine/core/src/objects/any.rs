@@ -196,6 +196,16 @@ impl AnyObject {
         each!(self, |object| object.cancel(waiter, turn))
     }
 
+    /// Passes a waiter over from now on, or no longer does so; it keeps its place.
+    pub(crate) fn set_attended(&mut self, waiter: WaiterId, attended: bool) {
+        each!(self, |object| object.set_attended(waiter, attended));
+    }
+
+    /// Gives attended waiters what they can have now.
+    pub(crate) fn serve(&mut self, turn: &mut Turn<'_>) {
+        each!(self, |object| object.serve(turn));
+    }
+
     /// Takes back what a session no longer holds; the shard has removed the hold.
     pub(crate) fn lose(&mut self, hold: HoldId, cause: LossCause, turn: &mut Turn<'_>) {
         each!(self, |object| object.lose(hold, cause, turn));

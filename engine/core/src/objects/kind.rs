@@ -72,6 +72,17 @@ pub(super) trait SharedObject: Debug {
         unreachable!("{waiter:?} waits for {self:?}, a kind that no request waits for")
     }
 
+    /// Passes a waiter over from now on, because its connection has ended, or no longer does so; in
+    /// both cases it keeps its place. Has no other effect: [`serve`](SharedObject::serve) follows.
+    fn set_attended(&mut self, waiter: WaiterId, attended: bool) {
+        let _ = (waiter, attended);
+    }
+
+    /// Gives attended waiters what they can have now.
+    fn serve(&mut self, turn: &mut Turn<'_>) {
+        turn.unchanged();
+    }
+
     /// Takes back what a session no longer holds; the shard has removed the hold.
     fn lose(&mut self, hold: HoldId, cause: LossCause, turn: &mut Turn<'_>) {
         let _ = turn;

@@ -124,7 +124,7 @@ impl ObjectKind for List {
                 for item in items.iter() {
                     self.add(self.items.len(), item.into());
                 }
-                self.serve(turn);
+                self.serve_all(turn);
                 turn.done(&Reply::Number(self.items.len() as u64))
             }
             ListOp::PopBack => {
@@ -192,7 +192,7 @@ impl ObjectKind for List {
                     Some((hold, item)) => {
                         turn.let_go(hold);
                         self.items.push_front(item);
-                        self.serve(turn);
+                        self.serve_all(turn);
                     }
                     None => turn.unchanged(),
                 }
@@ -252,6 +252,17 @@ impl SharedObject for List {
         self.claims.holds().chain(self.queue.holds()).collect()
     }
 
+    fn set_attended(&mut self, waiter: WaiterId, attended: bool) {
+        self.queue.set_attended(waiter, attended);
+    }
+
+    /// Gives items to waiting requests, in their order.
+    fn serve(&mut self, turn: &mut Turn<'_>) {
+        if !self.serve_all(turn) {
+            turn.unchanged();
+        }
+    }
+
     fn cancel(&mut self, waiter: WaiterId, turn: &mut Turn<'_>) -> Missing {
         if let Some(hold) = self.queue.cancel(waiter).hold {
             turn.let_go(hold);
@@ -265,7 +276,7 @@ impl SharedObject for List {
         match self.claims.lose(hold) {
             Some(item) => {
                 self.items.push_front(item);
-                self.serve(turn);
+                self.serve_all(turn);
             }
             None => {
                 turn.unchanged();
@@ -308,7 +319,7 @@ impl List {
     /// Inserts an item, and serves requests that wait for one.
     fn put(&mut self, at: usize, bytes: &[u8], turn: &mut Turn<'_>) -> Applied {
         self.add(at, bytes.into());
-        self.serve(turn);
+        self.serve_all(turn);
         turn.done(&Reply::Number(self.items.len() as u64))
     }
 
@@ -367,9 +378,9 @@ impl List {
         turn.done(&Reply::Number(removed))
     }
 
-    /// Gives items to waiting requests, in their order.
-    fn serve(&mut self, turn: &mut Turn<'_>) {
-        let mut nth = 0;
+    /// Gives items to waiting requests, in their order. Returns whether there were any.
+    fn serve_all(&mut self, turn: &mut Turn<'_>) -> bool {
+        let (mut nth, mut served) = (0, false);
         while !self.items.is_empty()
             && let Some(QueuedRequest { waiter, hold, wants }) = self.queue.pop()
         {
@@ -386,7 +397,9 @@ impl List {
                 _ => unreachable!("claims have a hold, and other requests have none"),
             };
             turn.release([waiter], &answer);
+            served = true;
         }
+        served
     }
 }
 

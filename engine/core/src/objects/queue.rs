@@ -4,7 +4,7 @@
 //! tokens; both only grow. Requests and grants are indexed by waiter and by hold, because many may
 //! end at once.
 
-use alloc::collections::BTreeMap;
+use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
 
 use serde::{Deserialize, Serialize};
@@ -18,6 +18,9 @@ use super::{HoldId, WaiterId};
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) struct WaitQueue<T> {
     waiting: BTreeMap<u64, QueuedRequest<T>>,
+    /// Those that are attended, which alone are served. A snapshot has them with the waiters.
+    #[serde(skip)]
+    attended: BTreeSet<u64>,
     #[serde(skip)]
     by_waiter: BTreeMap<WaiterId, u64>,
     #[serde(skip)]
@@ -34,11 +37,16 @@ pub(super) struct QueuedRequest<T> {
 }
 
 /// Bytes that a waiting request takes, near enough.
-const QUEUED_BYTES: usize = 96;
+const QUEUED_BYTES: usize = 112;
 
 impl<T> Default for WaitQueue<T> {
     fn default() -> WaitQueue<T> {
-        WaitQueue { waiting: BTreeMap::new(), by_waiter: BTreeMap::new(), by_hold: BTreeMap::new() }
+        WaitQueue {
+            waiting: BTreeMap::new(),
+            attended: BTreeSet::new(),
+            by_waiter: BTreeMap::new(),
+            by_hold: BTreeMap::new(),
+        }
     }
 }
 
@@ -47,16 +55,33 @@ impl<T> WaitQueue<T> {
     pub(super) fn push(&mut self, version: u64, waiting: QueuedRequest<T>) {
         self.by_waiter.insert(waiting.waiter, version);
         self.by_hold.extend(waiting.hold.map(|hold| (hold, version)));
+        self.attended.insert(version);
         self.waiting.insert(version, waiting);
     }
 
+    /// Passes a request over from now on, or no longer does so; it keeps its place.
+    pub(super) fn set_attended(&mut self, waiter: WaiterId, attended: bool) {
+        let version = *self.by_waiter.get(&waiter).expect("a waiter is in the queue");
+        if attended {
+            self.attended.insert(version);
+        } else {
+            self.attended.remove(&version);
+        }
+    }
+
+    /// Returns whether no request is to be served.
+    pub(super) fn is_idle(&self) -> bool {
+        self.attended.is_empty()
+    }
+
+    /// Returns the request to be served first.
     pub(super) fn first(&self) -> Option<&QueuedRequest<T>> {
-        self.waiting.first_key_value().map(|(_, waiting)| waiting)
+        self.attended.first().map(|version| &self.waiting[version])
     }
 
     /// Removes the first request, to serve it.
     pub(super) fn pop(&mut self) -> Option<QueuedRequest<T>> {
-        let version = *self.waiting.first_key_value()?.0;
+        let version = *self.attended.first()?;
         self.remove(version)
     }
 
@@ -74,15 +99,12 @@ impl<T> WaitQueue<T> {
 
     fn remove(&mut self, version: u64) -> Option<QueuedRequest<T>> {
         let waiting = self.waiting.remove(&version)?;
+        self.attended.remove(&version);
         self.by_waiter.remove(&waiting.waiter);
         if let Some(hold) = waiting.hold {
             self.by_hold.remove(&hold);
         }
         Some(waiting)
-    }
-
-    pub(super) fn is_empty(&self) -> bool {
-        self.waiting.is_empty()
     }
 
     pub(super) fn len(&self) -> usize {
@@ -106,6 +128,7 @@ impl<T> WaitQueue<T> {
     pub(super) fn complete_restored(&mut self, seq: u64) -> Result<(), RestoreError> {
         for (version, waiting) in &self.waiting {
             check(*version <= seq, "a request has waited since a later update")?;
+            self.attended.insert(*version);
             let first = self.by_waiter.insert(waiting.waiter, *version).is_none();
             check(first, "a request waits twice in one queue")?;
             let hold = waiting.hold.and_then(|hold| self.by_hold.insert(hold, *version));

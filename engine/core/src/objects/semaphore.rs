@@ -121,11 +121,23 @@ impl SharedObject for Semaphore {
         self.grants.holds().chain(self.queue.holds()).collect()
     }
 
+    fn set_attended(&mut self, waiter: WaiterId, attended: bool) {
+        self.queue.set_attended(waiter, attended);
+    }
+
+    /// Grants permits: one that is passed over may have kept them from those behind it, which want
+    /// fewer.
+    fn serve(&mut self, turn: &mut Turn<'_>) {
+        if !self.serve_all(turn) {
+            turn.unchanged();
+        }
+    }
+
     /// Removes a waiter; this may release those behind it, which want fewer permits.
     fn cancel(&mut self, waiter: WaiterId, turn: &mut Turn<'_>) -> Missing {
         let hold = self.queue.cancel(waiter).hold;
         turn.let_go(hold.expect("requests that wait for permits have a hold"));
-        if !self.serve(turn) {
+        if !self.serve_all(turn) {
             turn.unchanged();
         }
         Missing::default()
@@ -143,7 +155,7 @@ impl SharedObject for Semaphore {
                 turn.release([waiting.waiter], &answer);
             }
         }
-        if !self.serve(turn) && taken_back.is_none() {
+        if !self.serve_all(turn) && taken_back.is_none() {
             turn.unchanged();
         }
     }
@@ -175,7 +187,7 @@ impl Semaphore {
         if self.permits == 0 {
             (self.permits, self.available) = (permits, permits);
         }
-        if self.queue.is_empty() && self.available >= count {
+        if self.queue.is_idle() && self.available >= count {
             let hold = turn.hold(hold_ms);
             let token = turn.token(0);
             self.available -= count;
@@ -198,7 +210,7 @@ impl Semaphore {
             Some((hold, count)) => {
                 turn.let_go(hold);
                 self.available += count;
-                self.serve(turn);
+                self.serve_all(turn);
             }
             None => turn.unchanged(),
         }
@@ -216,7 +228,7 @@ impl Semaphore {
 
     /// Grants permits to waiting requests, in their order, as long as there are enough. Returns
     /// whether any request was served.
-    fn serve(&mut self, turn: &mut Turn<'_>) -> bool {
+    fn serve_all(&mut self, turn: &mut Turn<'_>) -> bool {
         let mut nth = 0;
         while let Some(first) = self.queue.first()
             && first.wants <= self.available
@@ -314,6 +326,14 @@ impl SharedObject for Lock {
 
     fn holds(&self) -> Vec<HoldId> {
         self.0.holds()
+    }
+
+    fn set_attended(&mut self, waiter: WaiterId, attended: bool) {
+        self.0.set_attended(waiter, attended);
+    }
+
+    fn serve(&mut self, turn: &mut Turn<'_>) {
+        self.0.serve(turn);
     }
 
     fn cancel(&mut self, waiter: WaiterId, turn: &mut Turn<'_>) -> Missing {

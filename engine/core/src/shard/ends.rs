@@ -4,23 +4,31 @@ use core::cmp::Reverse;
 
 use catena_protocol::{Fault, Header, Missing, ObjectId, OpCode, Refusal, Status};
 
+use super::waiters::Waiter;
 use super::{Outbox, Shard, Time};
+use crate::config::ENDS_MAX;
 use crate::objects::holds::Hold;
 use crate::objects::{AnyObject, HoldId, LossCause, StoredReply, Turn, UpdatePlace, WaiterId};
 
 impl Shard {
     /// Ends the waits, holds, objects and sessions whose time has passed. Returns whether there
-    /// were any.
+    /// were any. After [`ENDS_MAX`] of them the next call continues, and [`Shard::next_due`] says
+    /// that it is due, so that requests can come in between.
     pub fn on_time(&mut self, now: Time, out: &mut impl Outbox) -> bool {
         let before = self.seq;
         self.advance(now);
         // In the order of their ends, so that a late call has the same effects as calls in time.
-        while let Some(end) = self.first_end() {
+        for _ in 0..ENDS_MAX {
+            let Some(end) = self.first_end() else { break };
             match end {
-                End::Waiter(waiter) => self.expire_waiter(waiter, out),
+                End::Waiter(waiter) => self.end_wait(waiter, out),
                 End::Hold(hold) => self.lose(hold, LossCause::Expired, out),
                 End::Object(object) => _ = self.delete(object, out),
                 End::Session(session) => self.close_session(session, out),
+                End::Closed => {
+                    self.sessions.forget_closed(self.now);
+                    self.seq.0 += 1;
+                }
             }
         }
         self.due = self.earliest_due();
@@ -32,11 +40,13 @@ impl Shard {
     /// request does not get what the hold frees.
     fn first_end(&mut self) -> Option<End> {
         let sessions = self.sessions.first_due(self.now);
+        let closed = self.sessions.closed_due().filter(|due| *due <= self.now);
         let ends = [
             self.waiters.first_due(self.now).map(|(due, waiter)| (due, End::Waiter(waiter))),
             self.workspace.holds.first_due(self.now).map(|(due, hold)| (due, End::Hold(hold))),
             self.directory.first_due(self.now).map(|(due, object)| (due, End::Object(object))),
             sessions.map(|(due, session)| (due, End::Session(session))),
+            closed.map(|due| (due, End::Closed)),
         ];
         ends.into_iter().flatten().min_by_key(|(due, _)| *due).map(|(_, end)| end)
     }
@@ -64,14 +74,17 @@ impl Shard {
         self.seq.0 += 1;
     }
 
-    fn expire_waiter(&mut self, waiter: WaiterId, out: &mut impl Outbox) {
+    fn end_wait(&mut self, waiter: WaiterId, out: &mut impl Outbox) {
+        if self.waiters.get(waiter).is_some_and(Waiter::is_forgotten) {
+            return self.forget(waiter, out);
+        }
         let missing = self.cancel(waiter);
         self.answer_waiter(waiter, StoredReply::refusal(&Refusal::Timeout(missing)), out);
         self.release(out);
     }
 
     /// Removes a waiter from its object.
-    fn cancel(&mut self, waiter: WaiterId) -> Missing {
+    pub(super) fn cancel(&mut self, waiter: WaiterId) -> Missing {
         let Header { object, op, .. } = *self.waiters.header(waiter);
         if op == OpCode::ObjectWaitNewer.to_wire() {
             self.watchers.cancel(object, waiter);
@@ -89,7 +102,7 @@ impl Shard {
     }
 
     /// Changes an object by an event that is not a request.
-    fn change<T>(
+    pub(super) fn change<T>(
         &mut self,
         id: ObjectId,
         change: impl FnOnce(&mut AnyObject, &mut Turn<'_>) -> T,
@@ -124,4 +137,6 @@ enum End {
     Hold(HoldId),
     Object(ObjectId),
     Session(u64),
+    /// The closed sessions of a second.
+    Closed,
 }

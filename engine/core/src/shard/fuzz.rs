@@ -123,6 +123,12 @@ impl<'b> FuzzRun<'b> {
             7 => self.stray_request(client),
             8 => self.session_op(client),
             9 => self.replace_session(client),
+            31 => {
+                let sent = self.trial.disconnect(self.clients[client].conn);
+                self.learn(&sent);
+                self.clients[client].conn = ConnId(self.conns);
+                self.conns += 1;
+            }
             _ => self.op(client),
         }
     }

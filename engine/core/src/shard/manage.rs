@@ -199,7 +199,7 @@ impl Shard {
     fn stats(&self) -> Stats {
         Stats {
             now_us: self.now.0,
-            updates: self.seq.0,
+            updates: self.updates(),
             reads: self.reads,
             objects: self.objects.len() as u64,
             named: self.directory.named() as u64,

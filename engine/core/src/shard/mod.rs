@@ -9,11 +9,14 @@
 //! 2. An update is applied exactly once per `(session, number)`. Its reply is kept until the client
 //!    acknowledges it. A retry gets that reply, or takes over the wait of the request.
 //! 3. Every waiting request gets exactly one reply: when another update releases it, at its
-//!    deadline, or when its object or its session ends.
+//!    deadline, or when its object or its session ends. One whose connection has ended is passed
+//!    over, and forgotten if it is not retried soon.
 //! 4. A refusal changes nothing.
 //! 5. Nothing grows beyond the limits in [`config`](crate::config), and all memory is accounted
 //!    for.
 
+mod attendance;
+mod closed_sessions;
 mod directory;
 mod ends;
 #[cfg(any(test, feature = "fuzz"))]
@@ -28,6 +31,7 @@ mod waiters;
 mod watchers;
 
 use alloc::sync::Arc;
+use core::time::Duration;
 
 use catena_protocol::limits::WAIT_MS_MAX;
 use catena_protocol::op::{CounterOp, LogOp, ObjectOp, SessionOp};
@@ -62,10 +66,37 @@ pub struct Moment {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Seq(pub u64);
 
+/// The limit of positions, because fencing tokens have room for no more: years after any shard
+/// begins.
+pub(crate) const SEQ_MAX: u64 = 1 << 48;
+
+/// How much later shards begin that were founded a second later: more updates than one shard makes
+/// in a second over a long time.
+const SEQS_PER_SECOND: u64 = 1 << 18;
+
+/// The beginning of 2025, in seconds since 1970.
+const FIRST_SECOND: u64 = 1_735_689_600;
+
+impl Seq {
+    /// Returns the position at which a shard begins that is founded at a time, given since 1970: above
+    /// all positions of shards that were founded earlier, unless they made more updates than
+    /// 262,144 a second.
+    pub fn begun_at(unix_time: Duration) -> Seq {
+        let us = unix_time.saturating_sub(Duration::from_secs(FIRST_SECOND)).as_micros();
+        let seqs = us.saturating_mul(SEQS_PER_SECOND.into()) / 1_000_000;
+        // Half of the positions are left for updates whatever the clock says.
+        Seq(u64::try_from(seqs).unwrap_or(u64::MAX).min(SEQ_MAX / 2))
+    }
+}
+
 /// A shard as the only replica of its chain: every update that it applies is committed.
 #[derive(Debug)]
 pub struct Shard {
     id: ShardId,
+    /// The epoch that requests may name, besides 0.
+    incarnation: u32,
+    /// The position before its first update.
+    base: Seq,
     seq: Seq,
     /// The number of reads, for statistics.
     reads: u64,
@@ -104,6 +135,8 @@ impl Shard {
     fn empty(id: ShardId, seed: Seed, types: Arc<Types>) -> Shard {
         Shard {
             id,
+            incarnation: 0,
+            base: Seq::default(),
             seq: Seq::default(),
             reads: 0,
             now: Time::default(),
@@ -118,6 +151,23 @@ impl Shard {
             memory_bytes_max: 0,
             workspace: Workspace::default(),
         }
+    }
+
+    /// Makes it a shard of a node without a cluster, which draws `incarnation` at its start.
+    pub fn of_incarnation(self, incarnation: u32) -> Shard {
+        Shard { incarnation, ..self }
+    }
+
+    /// Makes an empty shard begin behind this position, so that its versions and fencing tokens are
+    /// above those of a shard that was lost.
+    pub fn starting_at(self, base: Seq) -> Shard {
+        assert_eq!(self.seq, self.base, "a shard that has had updates goes on");
+        Shard { base, seq: base, ..self }
+    }
+
+    /// Returns the number of updates that were applied.
+    pub fn updates(&self) -> u64 {
+        self.seq.0 - self.base.0
     }
 
     /// Returns the shard's id.
@@ -135,7 +185,7 @@ impl Shard {
         self.objects.get(&object).map(|entry| entry.version)
     }
 
-    /// Returns the position of the last update: the number of updates that were applied.
+    /// Returns the position of the last update.
     pub fn seq(&self) -> Seq {
         self.seq
     }
@@ -213,7 +263,7 @@ impl Shard {
         let is_common = header.op.to_be_bytes()[0] == Kind::Counter.to_wire()
             // On an object that exists, NAME_WANTED asks for nothing.
             && header.flags & !flags::NAME_WANTED == 0
-            && header.epoch == 0
+            && self.is_in_epoch(header)
             && self.watchers.is_empty();
         if !is_common {
             return None;
@@ -226,6 +276,11 @@ impl Shard {
         entry.version = self.seq;
         slot.fill(word, self.now);
         Some(word)
+    }
+
+    #[inline(always)]
+    fn is_in_epoch(&self, header: &Header) -> bool {
+        header.epoch == 0 || header.epoch == self.incarnation
     }
 
     /// Returns the earliest time at which a wait, hold, object or session may end.
@@ -249,7 +304,7 @@ impl Shard {
     pub fn on_shutdown(&mut self, out: &mut impl Outbox) {
         let answer = StoredReply::refusal(&Fault::new(Status::ShuttingDown).into());
         let now = self.now;
-        self.waiters.detach(|conn, waiter| {
+        self.waiters.take_conns(|conn, waiter| {
             let waited_us = waiter.waited_us(now);
             out.push_waited(conn, &waiter.header, Output::Stored(&answer), waited_us);
         });
@@ -276,8 +331,9 @@ impl Shard {
         if header.flags & !flags::ALL != 0 {
             return Err(Fault::expected(Status::BadFlags, 0, header.flags.into()).into());
         }
-        if header.epoch != 0 {
-            return Err(Fault::expected(Status::WrongEpoch, 0, header.epoch.into()).into());
+        if !self.is_in_epoch(header) {
+            let (ours, theirs) = (self.incarnation.into(), header.epoch.into());
+            return Err(Fault::expected(Status::WrongEpoch, ours, theirs).into());
         }
         assert_eq!(header.shard, self.id, "the driver routes by shard");
         let code = OpCode::known(header.op)?;
@@ -362,7 +418,7 @@ impl Shard {
                 return Ok(());
             }
             Admission::Parked(waiter) => {
-                self.waiters.attach(waiter, conn, self.now);
+                self.attach(waiter, conn, out);
                 return Ok(());
             }
         };
@@ -489,8 +545,7 @@ impl Shard {
     /// Parks a request, whose object has kept [`Waiters::next_id`].
     fn park(&mut self, conn: ConnId, header: &Header, session: SessionKey) {
         let deadline = self.now.plus_ms(header.deadline_ms.min(WAIT_MS_MAX));
-        let waiter = Waiter { header: *header, conn: Some(conn), since: self.now, deadline };
-        let waiter = self.waiters.insert(waiter);
+        let waiter = self.waiters.insert(Waiter::new(*header, deadline, None, self.now), conn);
         self.sessions.park(session, header.number, waiter);
         self.expect_due(Some(deadline));
     }
@@ -516,7 +571,7 @@ impl Shard {
     fn answer_waiter(&mut self, waiter: WaiterId, answer: StoredReply, out: &mut impl Outbox) {
         let waiter = self.waiters.remove(waiter);
         let header = &waiter.header;
-        if let Some(conn) = waiter.conn {
+        if let Some(conn) = waiter.conn() {
             out.push_waited(conn, header, Output::Stored(&answer), waiter.waited_us(self.now));
         }
         self.sessions.settle_parked(header.session, header.number, answer);
@@ -559,6 +614,7 @@ impl Shard {
             let held: usize = objects().map(|object| object.holds().len()).sum();
             assert_eq!(held, self.workspace.holds.len(), "objects and shard know the same holds");
             self.watchers.check_invariants();
+            self.waiters.check_invariants();
             let due = self.earliest_due();
             let in_time = due.is_none_or(|due| self.due.is_some_and(|ours| ours <= due));
             assert!(in_time, "no end is missed: {due:?} is before {:?}", self.due);

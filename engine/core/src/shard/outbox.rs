@@ -11,6 +11,16 @@ use crate::objects::StoredReply;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ConnId(pub u64);
 
+impl ConnId {
+    /// No connection: nobody waits here for the reply.
+    pub const NONE: ConnId = ConnId(u64::MAX);
+
+    /// Returns the connection, unless it is [`ConnId::NONE`].
+    pub(super) fn known(self) -> Option<ConnId> {
+        (self != ConnId::NONE).then_some(self)
+    }
+}
+
 /// The outcome of a request. Borrowed, so that bytes are copied once, from the object to the reply
 /// buffer.
 #[derive(Debug)]

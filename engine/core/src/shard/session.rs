@@ -20,8 +20,9 @@ use serde::{Deserialize, Serialize};
 use slab::Slab;
 
 use super::Time;
+use super::closed_sessions::{ClosedSession, ClosedSessions};
 use super::table::{Seed, Table};
-use crate::config::{CLOSED_MS, SESSION_BYTES, SESSIONS_MAX};
+use crate::config::{SESSION_BYTES, SESSIONS_MAX};
 use crate::objects::RestoreError;
 use crate::objects::{StoredReply, WaiterId, check};
 use crate::prefetch::prefetch;
@@ -32,8 +33,7 @@ pub(super) struct Sessions {
     live: Slab<Session>,
     /// The session of the last request, because the next one is mostly of the same.
     recent: Option<(u64, SessionKey)>,
-    /// The number of closed sessions.
-    closed: usize,
+    closed: ClosedSessions,
     /// When to check whether a session has expired: at its end, or earlier if it was used since it
     /// was listed.
     expiries: BTreeSet<(Time, u64)>,
@@ -56,8 +56,6 @@ struct Session {
     /// Its length is a power of two; request `n` is at `n % len`. Acknowledged requests may remain
     /// in it and mean nothing, unless they are counted in `parked` or `shared`.
     ring: Box<[RequestSlot]>,
-    /// It takes no more requests.
-    closed: bool,
     /// The number of slots with a waiting request.
     parked: u32,
     /// The number of slots with a reply on the heap.
@@ -90,7 +88,6 @@ pub(super) struct SessionSnapshot {
     ttl_ms: u32,
     touched: Time,
     acked_upto: u64,
-    closed: bool,
     ring_slots: u32,
     /// The requests that are not acknowledged, in the order of their numbers.
     slots: Vec<RequestSlot>,
@@ -127,7 +124,7 @@ impl Sessions {
             index: Table::new(seed),
             live: Slab::new(),
             recent: None,
-            closed: 0,
+            closed: ClosedSessions::new(seed),
             expiries: BTreeSet::new(),
             bytes: 0,
         }
@@ -135,11 +132,11 @@ impl Sessions {
 
     /// Returns the number of open sessions.
     pub(super) fn open_count(&self) -> usize {
-        self.live.len() - self.closed
+        self.live.len()
     }
 
     pub(super) fn bytes(&self) -> u64 {
-        self.bytes
+        self.bytes + self.closed.bytes()
     }
 
     /// Opens a session, if there is `room` for it, or finds it open.
@@ -158,14 +155,14 @@ impl Sessions {
         };
         if let Some(key) = self.index.get(&id) {
             let session = &mut self.live[*key];
-            if session.closed {
-                return Err(Fault::new(Status::SessionUnknown));
-            }
             if session.nonce != nonce {
                 return Err(Fault::new(Status::SessionConflict));
             }
             session.touched = now;
             return Ok(());
+        }
+        if self.closed.contains(id) {
+            return Err(Fault::new(Status::SessionUnknown));
         }
         // 0 is no session, and a birth in the future is by another node's clock, or forged.
         if id == 0 || born > now || born.plus_ms(ttl_ms) <= now {
@@ -218,9 +215,6 @@ impl Sessions {
             return Err(Fault::new(Status::SessionUnknown));
         };
         let session = &self.live[key];
-        if session.closed {
-            return Err(Fault::new(Status::SessionUnknown));
-        }
         let acked_upto = header.acked_upto().max(session.acked_upto);
         if number <= acked_upto {
             let lowest = acked_upto.saturating_add(1);
@@ -256,8 +250,7 @@ impl Sessions {
         let session = self.live.get_mut(key)?;
         let number = header.number;
         let acked_upto = header.acked_upto().max(session.acked_upto);
-        let is_common = !session.closed
-            && session.parked + session.shared == 0
+        let is_common = session.parked + session.shared == 0
             && number > acked_upto
             && number - acked_upto <= session.ring.len() as u64;
         let Session { touched, acked_upto: acked, ring, .. } = session;
@@ -316,6 +309,13 @@ impl Sessions {
         self.live[key].put(RequestSlot { number, state: RequestState::Parked(waiter) });
     }
 
+    /// Forgets a request that waited, so that a retry is a new request.
+    pub(super) fn forget(&mut self, id: u64, number: u64) {
+        if let Some(key) = self.index.get(&id) {
+            self.live[*key].forget(number);
+        }
+    }
+
     /// Returns the waiting requests of a session.
     pub(super) fn parked(&self, id: u64) -> Vec<WaiterId> {
         self.index.get(&id).into_iter().flat_map(|key| self.live[*key].parked()).collect()
@@ -330,7 +330,7 @@ impl Sessions {
     #[cfg(any(test, feature = "fuzz"))]
     pub(super) fn memory(&self) -> impl core::fmt::Debug {
         let live: Vec<_> = self.live.iter().collect();
-        (&self.index, live, &self.expiries, self.closed, self.bytes)
+        (&self.index, live, &self.expiries, &self.closed, self.bytes)
     }
 
     /// Iterates over the snapshots of all sessions, in the order of their ids.
@@ -362,14 +362,24 @@ impl Sessions {
         let parked = numbers.collect();
         self.expiries.insert((session.listed, id));
         self.bytes += session.bytes();
-        self.closed += usize::from(session.closed);
         self.index.insert(id, self.live.insert(session));
         Ok(parked)
     }
 
-    /// Returns whether a session exists and takes requests.
+    /// Iterates over the closed sessions in the order in which they were closed.
+    pub(super) fn closed(&self) -> impl ExactSizeIterator<Item = ClosedSession> {
+        self.closed.iter()
+    }
+
+    /// Restores a closed session.
+    pub(super) fn put_back_closed(&mut self, closed: ClosedSession) -> Result<(), RestoreError> {
+        check(!self.is_open(closed.id), "a session is open and closed")?;
+        self.closed.put_back(closed)
+    }
+
+    /// Returns whether a session is open.
     pub(super) fn is_open(&self, id: u64) -> bool {
-        self.index.get(&id).is_some_and(|key| !self.live[*key].closed)
+        self.index.get(&id).is_some()
     }
 
     /// Checks that counts and indices match the sessions; for debugging.
@@ -378,41 +388,39 @@ impl Sessions {
         assert_eq!(self.expiries.len(), self.live.len(), "every session has one expiry");
         let bytes: u64 = self.live.iter().map(|(_, session)| session.bytes()).sum();
         assert_eq!(bytes, self.bytes, "shard invariant 5: memory is accounted for");
-        let closed = self.live.iter().filter(|(_, session)| session.closed).count();
-        assert_eq!(closed, self.closed, "closed sessions are counted");
+        self.closed.check_invariants();
         if let Some((id, key)) = &self.recent {
             assert_eq!(self.index.get(id), Some(key), "the last session has not moved");
         }
     }
 
-    /// Closes a session, if it exists: removes its replies now, and the session itself a while
-    /// later.
+    /// Removes a session, if it exists, and remembers its id for a while. One that has expired need
+    /// not be remembered: it is too old to be opened.
     pub(super) fn close(&mut self, id: u64, now: Time) {
-        let Some(key) = self.index.get(&id).copied() else { return };
-        let session = &mut self.live[key];
-        self.bytes -= session.acknowledge(u64::MAX) + session.shrink();
+        let Some(key) = self.index.remove(&id) else { return };
+        let session = self.live.remove(key);
+        self.recent = None;
+        self.bytes -= session.bytes();
         self.expiries.remove(&(session.listed, id));
-        if session.end() <= now {
-            self.closed -= usize::from(session.closed);
-            self.live.remove(key);
-            self.index.remove(&id);
-            self.recent = None;
-            self.bytes -= SESSION_BYTES;
-            return;
+        if session.end() > now {
+            self.closed.insert(id, now);
         }
-        if !session.closed {
-            self.closed += 1;
-            session.closed = true;
-            session.touched = now;
-            session.ttl_ms = session.ttl_ms.min(CLOSED_MS);
-        }
-        session.listed = session.end();
-        self.expiries.insert((session.listed, id));
     }
 
-    /// Returns when to check for expired sessions.
+    /// Forgets closed sessions whose time has passed.
+    pub(super) fn forget_closed(&mut self, now: Time) {
+        self.closed.forget_due(now);
+    }
+
+    /// Returns when to forget closed sessions.
+    pub(super) fn closed_due(&self) -> Option<Time> {
+        self.closed.next_due()
+    }
+
+    /// Returns when to check for expired sessions, or to forget closed ones.
     pub(super) fn next_due(&self) -> Option<Time> {
-        self.expiries.first().map(|(due, _)| *due)
+        let expiry = self.expiries.first().map(|(due, _)| *due);
+        [expiry, self.closed_due()].into_iter().flatten().min()
     }
 
     /// Returns the session that has expired first by `now`, and when. Sessions that were used since
@@ -466,35 +474,32 @@ impl Session {
             listed: now.plus_ms(ttl_ms),
             acked_upto: 0,
             ring: ring(RING_SLOTS_MIN),
-            closed: false,
             parked: 0,
             shared: 0,
         }
     }
 
     fn snapshot(&self, id: u64) -> SessionSnapshot {
-        let Session { nonce, ttl_ms, touched, acked_upto, ref ring, closed, .. } = *self;
+        let Session { nonce, ttl_ms, touched, acked_upto, ref ring, .. } = *self;
         let open = ring.iter().filter(|slot| slot.number > acked_upto);
         let mut slots: Vec<RequestSlot> = open.cloned().collect();
         slots.sort_unstable_by_key(|slot| slot.number);
         let ring_slots = u32::try_from(ring.len()).expect("a ring is as long as a window");
-        SessionSnapshot { id, nonce, ttl_ms, touched, acked_upto, closed, ring_slots, slots }
+        SessionSnapshot { id, nonce, ttl_ms, touched, acked_upto, ring_slots, slots }
     }
 
     fn restored(snapshot: SessionSnapshot) -> Result<Session, RestoreError> {
-        let SessionSnapshot {
-            nonce, ttl_ms, touched, acked_upto, closed, ring_slots, slots, ..
-        } = snapshot;
+        let SessionSnapshot { nonce, ttl_ms, touched, acked_upto, ring_slots, slots, .. } =
+            snapshot;
         check(
             (1..=SESSION_TTL_MS_MAX).contains(&ttl_ms),
             "the time to live of a session is too long",
         )?;
-        check(!closed || slots.is_empty(), "a closed session has replies")?;
         let len = ring_slots as usize;
         let is_ring = (RING_SLOTS_MIN..=usize::from(SESSION_WINDOW_MAX)).contains(&len);
         check(is_ring && len.is_power_of_two(), "the ring of a session has a wrong length")?;
         let mut session =
-            Session { ring: ring(len), acked_upto, closed, ..Session::new(nonce, ttl_ms, touched) };
+            Session { ring: ring(len), acked_upto, ..Session::new(nonce, ttl_ms, touched) };
         let mut last = acked_upto;
         for slot in slots {
             let is_open = slot.number > last && slot.number - acked_upto <= len as u64;
@@ -538,6 +543,14 @@ impl Session {
         let before = core::mem::replace(self.slot(slot.number), slot);
         self.parked = self.parked + u32::from(parked) - u32::from(before.state.is_parked());
         self.shared = self.shared + u32::from(shared) - u32::from(before.state.has_memory());
+    }
+
+    /// Empties the slot of a waiting request.
+    fn forget(&mut self, number: u64) {
+        let slot = self.slot(number);
+        assert!(slot.number == number && slot.state.is_parked(), "only a wait is forgotten");
+        *slot = RequestSlot::default();
+        self.parked -= 1;
     }
 
     fn parked(&self) -> impl Iterator<Item = WaiterId> {
@@ -585,13 +598,6 @@ impl Session {
             }
         }
         freed
-    }
-
-    /// Replaces the ring by the smallest one. Returns the bytes that it took.
-    fn shrink(&mut self) -> u64 {
-        let bytes = ring_bytes(self.ring.len());
-        self.ring = ring(RING_SLOTS_MIN);
-        bytes
     }
 
     /// Grows the ring so that `window` requests fit. Returns the bytes that it takes more.

@@ -15,8 +15,8 @@
 //! 3. Other bytes give an error. They are read once, from front to back, and memory is allocated as
 //!    elements are read, not by the length that a list announces.
 //!
-//! Format 1, all in [postcard](https://postcard.jamesmunns.com/): the format, the shard and the
-//! time; then the position in the shard's order, quotas, waiters, holds, sessions, objects. Each
+//! Format 2, all in [postcard](https://postcard.jamesmunns.com/): the format, the shard and the
+//! time; then the positions of the shard's beginning and of its last update, quotas, waiters, holds, sessions, closed ones, objects. Each
 //! list begins with its length.
 
 use alloc::vec::Vec;
@@ -28,20 +28,19 @@ use xxhash_rust::xxh3::xxh3_64;
 use super::directory::Quota;
 use super::session;
 use super::waiters::Waiter;
-use super::{ObjectEntry, Seq, Shard, Time};
+use super::{ObjectEntry, SEQ_MAX, Seq, Shard, Time};
 use crate::config::{OBJECT_BYTES, OBJECTS_MAX};
 use crate::objects::holds::Hold;
 use crate::objects::{AnyObject, HoldId, Reader, RestoreError, WaiterId, Writer, check};
 
 /// The format of the snapshots that this version writes and reads.
-const FORMAT: u8 = 1;
-
-/// The limit of updates of a shard, which no shard lives to reach: fencing tokens have room for no
-/// more.
-const SEQ_MAX: u64 = 1 << 48;
+const FORMAT: u8 = 2;
 
 /// The latest time of a snapshot: later than any clock shows, and early enough for sums.
 const NOW_MAX: Time = Time(1 << 62);
+
+/// The latest end of a wait.
+const END_MAX: Time = Time(1 << 63);
 
 /// A waiting request.
 #[derive(Serialize, Deserialize)]
@@ -53,6 +52,8 @@ struct WaiterSnapshot {
     number: u64,
     object: u128,
     deadline: Time,
+    /// Until when it keeps its place, if it is detached.
+    detached: Option<Time>,
     /// The version it has seen, if it watches its object.
     seen: Option<u64>,
 }
@@ -132,7 +133,7 @@ impl Shard {
     }
 
     fn write_state(&self, out: &mut Writer) {
-        out.put(&self.seq);
+        out.put(&(self.base, self.seq));
         let quotas = self.directory.quotas().map(|(prefix, quota)| {
             let Quota { objects_max, bytes_max, .. } = quota;
             QuotaSnapshot { prefix, objects_max, bytes_max }
@@ -143,6 +144,9 @@ impl Shard {
         let sessions = self.sessions.snapshots();
         out.put(&(sessions.len() as u64));
         sessions.for_each(|session| out.put(&session));
+        let closed = self.sessions.closed();
+        out.put(&(closed.len() as u64));
+        closed.for_each(|closed| out.put(&closed));
         self.write_objects(out);
     }
 
@@ -151,8 +155,19 @@ impl Shard {
         out.put(&(self.waiters.len() as u64));
         for (id, waiter) in self.waiters.iter() {
             let Header { op, epoch, session, number, object: ObjectId(object), .. } = waiter.header;
-            let (deadline, seen) = (waiter.deadline, self.watchers.seen(id));
-            out.put(&WaiterSnapshot { id, op, epoch, session, number, object, deadline, seen });
+            let (deadline, detached) = (waiter.deadline, waiter.detached);
+            let seen = self.watchers.seen(id);
+            out.put(&WaiterSnapshot {
+                id,
+                op,
+                epoch,
+                session,
+                number,
+                object,
+                deadline,
+                detached,
+                seen,
+            });
         }
     }
 
@@ -177,7 +192,8 @@ impl Shard {
     }
 
     fn read_state(&mut self, input: &mut Reader<'_>) -> Result<(), RestoreError> {
-        self.seq = input.take()?;
+        (self.base, self.seq) = input.take()?;
+        check(self.base <= self.seq, "it began behind its last update")?;
         check(self.seq.0 < SEQ_MAX, "it counts too many updates")?;
         let quotas: Vec<QuotaSnapshot<'_>> = input.take()?;
         for QuotaSnapshot { prefix, objects_max, bytes_max } in quotas {
@@ -200,7 +216,8 @@ impl Shard {
         check(next.0 <= self.seq.0, "more requests have waited than there were updates")?;
         for _ in 0..input.take::<u64>()? {
             let waiter: WaiterSnapshot = input.take()?;
-            let WaiterSnapshot { id, op, epoch, session, number, object, deadline, seen } = waiter;
+            let WaiterSnapshot { id, op, epoch, session, number, object, deadline, detached, seen } =
+                waiter;
             let is_new = id < next && self.waiters.get(id).is_none();
             check(is_new, "two waiting requests have the same id, or an id is still to come")?;
             let header = Header {
@@ -220,7 +237,9 @@ impl Shard {
             if let Some(seen) = seen {
                 self.watchers.insert(ObjectId(object), id, seen);
             }
-            self.waiters.put_back(id, Waiter { header, conn: None, since: self.now, deadline });
+            let ends = detached.unwrap_or_default().max(deadline);
+            check(ends <= END_MAX, "a request waits for too long")?;
+            self.waiters.put_back(id, Waiter::new(header, deadline, detached, self.now));
         }
         self.waiters.go_on_from(next);
         Ok(())
@@ -253,6 +272,9 @@ impl Shard {
                 parked_count += 1;
             }
         }
+        for _ in 0..input.take::<u64>()? {
+            self.sessions.put_back_closed(input.take()?)?;
+        }
         // No waiter was counted twice, because a session has one request of each number.
         check(parked_count == self.waiters.len(), "a waiting request is not in its session")?;
         let is_open = |hold: Hold| self.sessions.is_open(hold.session);
@@ -265,10 +287,10 @@ impl Shard {
         for _ in 0..input.take::<u64>()? {
             let ObjectSnapshot { id, version, name, ends } = input.take()?;
             let id = ObjectId(id);
-            let object = AnyObject::restore(input, self.seq.0, &self.types)?;
+            let mut object = AnyObject::restore(input, self.seq.0, &self.types)?;
             check(version <= self.seq, "the version of an object is still to come")?;
             check(self.objects.len() < OBJECTS_MAX, "there are too many objects")?;
-            waiting += self.check_waiters(id, &object)?;
+            waiting += self.restore_waiters(id, &mut object)?;
             held += self.check_holds(id, &object)?;
             let bytes = OBJECT_BYTES + object.bytes();
             self.object_bytes += bytes;
@@ -288,14 +310,16 @@ impl Shard {
         check(held == self.workspace.holds.len(), "a hold is not in its object")
     }
 
-    /// Refuses waiters of an object that do not wait for it. Returns their number.
-    fn check_waiters(&self, id: ObjectId, object: &AnyObject) -> Result<usize, RestoreError> {
+    /// Refuses waiters of an object that do not wait for it, and lets it pass over those that are
+    /// detached. Returns their number.
+    fn restore_waiters(&self, id: ObjectId, object: &mut AnyObject) -> Result<usize, RestoreError> {
         let waiters = object.waiters();
         for waiter in &waiters {
-            let waits_here = self.waiters.get(*waiter).is_some_and(|waiter| {
+            let found = self.waiters.get(*waiter).filter(|waiter| {
                 waiter.header.object == id && waiter.header.op != OpCode::ObjectWaitNewer.to_wire()
             });
-            check(waits_here, "an object has a waiter that does not wait for it")?;
+            check(found.is_some(), "an object has a waiter that does not wait for it")?;
+            object.set_attended(*waiter, found.is_none_or(|waiter| waiter.detached.is_none()));
         }
         Ok(waiters.len())
     }

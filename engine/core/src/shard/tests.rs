@@ -1,5 +1,6 @@
 //! The shard's tests: scenarios as data, comparisons with models, limits, and fuzz seeds.
 
+mod attendance;
 mod barriers;
 mod cells;
 mod crowds;

@@ -76,6 +76,13 @@ struct ClientSession {
     open: bool,
 }
 
+impl PendingCall {
+    /// Returns whether it waits in the engine for another client.
+    pub(super) fn may_wait(&self) -> bool {
+        matches!(self.operation, Operation::ListPop { waits: true, .. })
+    }
+}
+
 /// What follows from a reply.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum ReplyEffect {
@@ -88,6 +95,10 @@ pub(super) enum ReplyEffect {
     /// Find out which node is the head.
     FindHead,
 }
+
+/// How long a call may wait in the engine, in milliseconds: longer than a run. A client that does
+/// not want to wait so long goes away.
+const WAIT_MS: u32 = 120_000;
 
 /// More values than any client puts, so that the values of all clients differ.
 const VALUES: u64 = 1_000_000;
@@ -131,7 +142,7 @@ impl SimClient {
                 let expected = self.some_value();
                 Operation::CellCompareAndSet { expected, value, swapped: None }
             }
-            (_, true) => Operation::ListPop { value: None },
+            (_, true) => Operation::ListPop { value: None, waits: self.random.per_mille(400) },
             (_, false) => Operation::ListPush { value },
         };
         let top = if self.shards == 1 { 0 } else { u128::from(shard) << 127 };
@@ -268,8 +279,11 @@ impl SimClient {
                 value = bytes_of(new);
                 Op::List(ListOp::PushBack { bytes: &value })
             }
-            Operation::ListPop { .. } => Op::List(ListOp::PopFront),
+            Operation::ListPop { waits: false, .. } => Op::List(ListOp::PopFront),
+            Operation::ListPop { waits: true, .. } => Op::List(ListOp::PopFrontWait),
         };
+        let deadline_ms = if pending.may_wait() { WAIT_MS } else { 0 };
+        let header = Header { deadline_ms, ..header };
         write(&mut out, header, &op);
         out
     }
@@ -367,8 +381,8 @@ fn answered(operation: &Operation, reply: &Reply<'_>) -> Result<Operation, Strin
             swapped: Some(*swapped),
         },
         (Operation::ListPush { value }, Reply::Number(_)) => Operation::ListPush { value: *value },
-        (Operation::ListPop { .. }, Reply::Value(value)) => {
-            Operation::ListPop { value: Some(value.map(value_of).transpose()?) }
+        (Operation::ListPop { waits, .. }, Reply::Value(value)) => {
+            Operation::ListPop { value: Some(value.map(value_of).transpose()?), waits: *waits }
         }
         _ => return Err(format!("{reply:?} is no valid reply to {operation:?}")),
     })

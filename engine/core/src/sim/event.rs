@@ -87,8 +87,14 @@ pub(super) enum SimEvent {
         conn: u64,
         bytes: FrameBytes,
     },
+    /// A client learns that its connection has ended.
     Disconnect {
         client: usize,
+        conn: u64,
+    },
+    /// A node learns that a client's connection has ended.
+    ConnEnd {
+        node: NodeId,
         conn: u64,
     },
     /// An operator asks one node to remove another.

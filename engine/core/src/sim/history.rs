@@ -37,8 +37,8 @@ pub(super) enum Operation {
     CellGet { value: Option<u64> },
     /// Appends a value to a list.
     ListPush { value: u64 },
-    /// Removes the first value of a list; `Some(None)` if it was empty.
-    ListPop { value: Option<Option<u64>> },
+    /// Removes the first value of a list; `Some(None)` if it was empty. May wait for one.
+    ListPop { value: Option<Option<u64>>, waits: bool },
 }
 
 /// All calls of a run.
@@ -159,7 +159,7 @@ fn list(calls: &[&CallRecord]) -> Result<(), String> {
     for call in calls {
         match call.operation {
             Operation::ListPush { value } => _ = pushed.insert(value, call),
-            Operation::ListPop { value: Some(Some(value)) } => {
+            Operation::ListPop { value: Some(Some(value)), .. } => {
                 if let Some(other) = popped.insert(value, call) {
                     return Err(format!("{value} was popped twice: {other:?}, {call:?}"));
                 }
@@ -174,6 +174,21 @@ fn list(calls: &[&CallRecord]) -> Result<(), String> {
                 return Err(format!("{value} was popped before it was pushed: {pop:?}, {push:?}"));
             }
             Some(_) => {}
+        }
+    }
+    // Nobody finds a list empty while it has a value, unless a call without an answer took it.
+    for pop in calls {
+        let Operation::ListPop { value: Some(None), .. } = pop.operation else { continue };
+        let before = |call: &CallRecord| call.called < end(pop);
+        let was_there = |(value, push): &(&u64, &&CallRecord)| {
+            end(push) < pop.called && !popped.get(*value).is_some_and(|pop| before(pop))
+        };
+        let open = calls.iter().filter(|call| {
+            before(call) && matches!(call.operation, Operation::ListPop { value: None, .. })
+        });
+        let (left, open) = (pushed.iter().filter(was_there).count(), open.count());
+        if left > open {
+            return Err(format!("{left} values were there, {open} may have been taken: {pop:?}"));
         }
     }
     // First in, first out: of two values that were pushed one after the other, the later one must
@@ -418,7 +433,7 @@ mod tests {
     #[test]
     fn lists() {
         let push = |value| Operation::ListPush { value };
-        let pop = |value| Operation::ListPop { value: Some(value) };
+        let pop = |value| Operation::ListPop { value: Some(value), waits: false };
         check(vec![call(push(1), 0, 1), call(push(2), 2, 3), call(pop(Some(1)), 4, 5)]).unwrap();
         check(vec![call(pop(None), 0, 1), call(push(2), 0, None), call(pop(Some(2)), 4, 5)])
             .unwrap();
@@ -427,6 +442,10 @@ mod tests {
                 .is_err()
         );
         assert!(check(vec![call(push(2), 2, 3), call(pop(Some(1)), 2, 3)]).is_err());
+        let lost = vec![call(push(1), 0, 1), call(pop(None), 2, 3)];
+        assert!(check(lost.clone()).is_err());
+        let open = Operation::ListPop { value: None, waits: true };
+        check([lost, vec![call(open, 0, None)]].concat()).unwrap();
         assert!(
             check(vec![
                 call(push(1), 0, 1),

@@ -18,7 +18,7 @@ use catena_protocol::frame::{self, Next};
 use catena_protocol::limits::FRAME_BYTES_MAX;
 use catena_protocol::{FrameKind, ShardId};
 
-use super::client::{ReplyEffect, SimClient, name_of};
+use super::client::{PendingCall, ReplyEffect, SimClient, name_of};
 use super::event::{InjectedFault, RegisterReply, RegisterRequest, SimEvent};
 use super::history::History;
 use super::network::{FrameBytes, Network, aligned};
@@ -232,6 +232,14 @@ impl Simulation {
                 ));
             }
         }
+        for node in record.members() {
+            for replica in self.processes.get(&node).iter().flat_map(|process| &process.replicas) {
+                let shard = replica.shard();
+                if shard.census().waiters > 0 {
+                    return Err(format!("{node}: shard {}: a wait has no client", shard.id().0));
+                }
+            }
+        }
         Ok(())
     }
 
@@ -290,6 +298,7 @@ impl Simulation {
             | SimEvent::RemoveRequest { by: node, .. }
             | SimEvent::TransferLost { node, .. }
             | SimEvent::RegisterReplies { node, .. }
+            | SimEvent::ConnEnd { node, .. }
             | SimEvent::Request { node, .. } => Some(*node),
             SimEvent::Message { to, .. } => Some(*to),
             SimEvent::Frames { to, .. } => Some(*to),
@@ -382,6 +391,15 @@ impl Simulation {
                     }
                 }
             }
+            SimEvent::ConnEnd { node, conn } => {
+                let sim_now = self.now;
+                self.turn(node, |process, _, turn| {
+                    let now = process.day.at(sim_now);
+                    for replica in &mut process.replicas {
+                        replica.on_disconnect(now, ConnId(conn), turn);
+                    }
+                });
+            }
             SimEvent::RemoveRequest { by, node } => {
                 self.turn(by, |process, now, turn| {
                     process.member.on_remove(now, node, &mut turn.actions);
@@ -394,7 +412,7 @@ impl Simulation {
             }
             SimEvent::Fault(fault) => self.on_fault(fault),
             SimEvent::FaultsEnd => self.on_faults_end(),
-            SimEvent::CallsEnd => self.calls_over = true,
+            SimEvent::CallsEnd => self.on_calls_end(),
             SimEvent::End => unreachable!("the end is handled in `run`"),
         }
     }

@@ -9,6 +9,7 @@ use crate::ahead::Lookahead;
 use crate::chain::outbox::{ReplicaOutbox, ReplicaReport};
 use crate::chain::record::NodeId;
 use crate::config::FORWARD_BYTES_MAX;
+use crate::objects::WaiterId;
 use crate::shard::{ConnId, Moment, Outbox, Output};
 use crate::time::Time;
 
@@ -195,9 +196,15 @@ impl Replica {
                 return EntryOutcome::Conflict;
             }
             // The head decides for all replicas whether there is memory for an update.
-            let moment = Moment { now, memory_bytes_max: u64::MAX };
-            let header = Header { epoch: 0, ..frame.header };
-            self.shard.on_request(moment, NO_CONN, &Frame { header, ..frame }, &mut no_replies)
+            if frame.header.kind == FrameKind::Detach {
+                let Ok(waiters) = peer::detached(frame.body) else { return EntryOutcome::Conflict };
+                self.shard.detach(now, waiters.map(WaiterId), &mut no_replies)
+            } else {
+                let moment = Moment { now, memory_bytes_max: u64::MAX };
+                let header = Header { epoch: 0, ..frame.header };
+                let frame = Frame { header, ..frame };
+                self.shard.on_request(moment, ConnId::NONE, &frame, &mut no_replies)
+            }
         };
         if !effective {
             // Invariant 5: an entry took effect at the head, so it must take effect here.
@@ -218,9 +225,6 @@ enum EntryOutcome {
     /// It contradicts this replica's log or state.
     Conflict,
 }
-
-/// The connection of forwarded requests: no client of this node waits for a reply.
-const NO_CONN: ConnId = ConnId(u64::MAX);
 
 /// Drops replies, because the head sends them.
 struct NoReplies<'a, E>(&'a mut E);

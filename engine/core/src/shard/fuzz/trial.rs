@@ -48,7 +48,7 @@ pub(in crate::shard) struct Trial {
     stopped: bool,
     /// The number of requests so far.
     requests: u64,
-    /// The shards were restored: there may be waits without a connection.
+    /// The shards were restored, or a connection has ended: there may be waits without one.
     has_unheard: bool,
 }
 
@@ -188,7 +188,9 @@ impl Trial {
                 if let Some(copy) = &mut self.copy {
                     copy.unheard.remove(&key);
                 }
-                let asked = self.parked.get(&key).map_or(header.op, |(_, op)| *op);
+                let mut waiters = self.shards[0].waiters.iter().map(|(_, waiter)| &waiter.header);
+                let is_asked = |it: &&Header| (it.session, it.number) == key;
+                let asked = waiters.find(is_asked).map_or(header.op, |asked| asked.op);
                 self.parked.insert(key, (conn, asked));
             }
             Some(own) if is_update(header.op) => self.answered(key, own, seq),
@@ -204,6 +206,24 @@ impl Trial {
         if self.census().sessions > sessions {
             self.kept.retain(|(session, _), _| *session != header.session);
         }
+        self.check();
+        sent
+    }
+
+    /// Ends a connection, and detaches what waits for replies on it.
+    pub(in crate::shard) fn disconnect(&mut self, conn: ConnId) -> Vec<Sent> {
+        let copy = self.copy.iter_mut().map(|copy| &mut copy.shard);
+        self.shards.iter_mut().chain(copy).for_each(|shard| shard.on_disconnect(conn));
+        self.parked.retain(|_, (known, _)| *known != conn);
+        let waiters = self.shards[0].unattended();
+        assert_eq!(waiters, self.shards[1].unattended());
+        // They may end unseen from now on.
+        self.has_unheard |= !waiters.is_empty();
+        let now = self.now;
+        let sent = self.both(no_own, |shard, out| {
+            _ = shard.detach(now, waiters.iter().copied(), out);
+        });
+        sent.iter().for_each(|sent| self.released(sent));
         self.check();
         sent
     }
@@ -227,7 +247,11 @@ impl Trial {
     pub(in crate::shard) fn sleep(&mut self, us: u64) -> Vec<Sent> {
         self.now = Time(self.now.0.saturating_add(us));
         let now = self.now;
-        let sent = self.both(no_own, |shard, out| _ = shard.on_time(now, out));
+        let sent = self.both(no_own, |shard, out| {
+            while shard.next_due().is_some_and(|due| due <= now) {
+                shard.on_time(now, out);
+            }
+        });
         sent.iter().for_each(|sent| self.released(sent));
         self.check();
         sent

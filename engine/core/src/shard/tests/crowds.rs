@@ -132,7 +132,9 @@ impl PartyCrowd {
 
     fn pass(&mut self, ms: u32) {
         self.now = self.now.plus_ms(ms);
-        self.shard.on_time(self.now, &mut self.told);
+        while self.shard.next_due().is_some_and(|due| due <= self.now) {
+            self.shard.on_time(self.now, &mut self.told);
+        }
     }
 
     /// Returns the number of replies since the last call, and their body, which is the same for

@@ -14,7 +14,7 @@ use catena_protocol::op::{
 };
 use catena_protocol::{FrameKind, Header, ObjectId, Op, Status};
 
-use crate::config::{CLOSED_MS, SESSIONS_MAX, WAITERS_MAX};
+use crate::config::{CLOSED_BYTES, CLOSED_MS, ENDS_MAX, SESSIONS_MAX, WAITERS_MAX};
 use crate::shard::fuzz::trial::{Aligned, SHARD};
 use crate::shard::{ConnId, Moment, Outbox, Output, Shard, Time};
 
@@ -154,6 +154,43 @@ fn all_permits_can_be_granted_in_one_update() {
     assert_eq!(crowd.shard.workspace.holds.len(), 0);
 }
 
+/// Clients that open a session, use it and close it do not take the place of others.
+#[test]
+fn closed_sessions_take_no_place() {
+    let mut crowd = ClientCrowd::new();
+    for session in 1..=200_000 {
+        crowd.open(session);
+        crowd.ask(Op::Session(SessionOp::Close), session, 0);
+    }
+    assert_eq!(crowd.take(), (400_000, Vec::new()));
+    let bytes = crowd.shard.census().bytes;
+    assert!(bytes <= 200_000 * CLOSED_BYTES, "{bytes}");
+    crowd.open(7);
+    assert_eq!(crowd.take(), (0, vec![Status::SessionUnknown]));
+    crowd.pass(u64::from(CLOSED_MS) + 1_000);
+    assert_eq!(crowd.shard.census().bytes, 0);
+    crowd.open(7);
+    assert_eq!(crowd.take(), (1, Vec::new()));
+}
+
+/// What ends at once, ends in slices.
+#[test]
+fn requests_come_between_the_ends_of_many() {
+    let mut crowd = ClientCrowd::new();
+    for session in 1..=10_000 {
+        let open = SessionOp::Open { born_us: 0, nonce: 0, ttl_ms: 1_000 };
+        crowd.ask(Op::Session(open), session, 0);
+    }
+    crowd.now = Time(1_000_000);
+    let mut sessions = vec![];
+    while crowd.shard.next_due().is_some_and(|due| due <= crowd.now) {
+        crowd.shard.on_time(crowd.now, &mut crowd.answers);
+        sessions.push(crowd.shard.census().sessions);
+    }
+    assert_eq!(sessions.len(), 10_000_usize.div_ceil(ENDS_MAX));
+    assert_eq!((sessions[0], sessions.last()), (10_000 - ENDS_MAX as u64, Some(&0)));
+}
+
 /// Sessions that are not closed expire, with everything they have.
 #[test]
 fn a_hundred_thousand_expired_sessions_leave_nothing() {
@@ -249,7 +286,9 @@ impl ClientCrowd {
 
     fn pass(&mut self, ms: u64) {
         self.now = Time(self.now.0 + ms * 1_000);
-        self.shard.on_time(self.now, &mut self.answers);
+        while self.shard.next_due().is_some_and(|due| due <= self.now) {
+            self.shard.on_time(self.now, &mut self.answers);
+        }
     }
 
     /// Returns the number of results since the last call, and the statuses of the refusals.

@@ -65,8 +65,8 @@ fn deleted_and_expired_memory_is_freed() {
         b delete r                     => true
         b close                        => ok
         # Closed sessions are remembered for a minute.
-        used                           => 640
-        after 60000
+        used                           => 128
+        after 61000
         used                           => 0
         ",
     );
@@ -124,17 +124,17 @@ fn without_room_waits_can_be_ended() {
         a @900 #3~3 future f get
         a @900 #4~4 list q claim hold 900
         b list l push x                  => 1
-        used                             => 3305
-        memory 3000
-        b @900 latch l count p/2         => OutOfMemory(3000,16)
-        b @900 object n wait_newer 0     => OutOfMemory(3000,192)
-        b @900 barrier g wait b/2        => OutOfMemory(3000,232)
+        used                             => 3625
+        memory 3300
+        b @900 latch l count p/2         => OutOfMemory(3300,16)
+        b @900 object n wait_newer 0     => OutOfMemory(3300,256)
+        b @900 barrier g wait b/2        => OutOfMemory(3300,296)
         b list l try_claim               => t8 x
         b barrier g break fire           => 0 | a#1: Broken fire
         b reduction r break fire         => 0 | a#2: Broken fire
         b future f cancel fire           => true | a#3: Broken fire
         after 900                        => a: Timeout
-        used                             => 2300
+        used                             => 2348
         ",
     );
 }
@@ -193,7 +193,7 @@ fn unused_memory_is_freed() {
         a scope quota "" 1 1             => ok
         a close                          => ok
         b close                          => ok
-        after 60000
+        after 61000
         used                             => 0
         "#
     ));

@@ -141,9 +141,9 @@ fn usage_is_counted_by_prefix() {
         a scope quota app/ 5 0                => ok
         a scope usage app/                    => 2 of 5 objects, 144 of 0 bytes
         a named list app/q extend x*100 y*100 => 2
-        a scope usage app/                    => 3 of 5 objects, 672 of 0 bytes
+        a scope usage app/                    => 3 of 5 objects, 696 of 0 bytes
         a list app/q pop                      => x*100
-        a scope usage app/                    => 3 of 5 objects, 524 of 0 bytes
+        a scope usage app/                    => 3 of 5 objects, 548 of 0 bytes
         a delete app/q                        => true
         a scope usage app/                    => 2 of 5 objects, 144 of 0 bytes
         a scope quota app/ 0 0                => ok
@@ -197,12 +197,12 @@ fn a_quota_limits_the_memory_of_objects() {
         a cell app/c append x*500             => QuotaExceeded(1000,1116)
         # Updates that free memory or add none work.
         a named list app/q push x*100         => 1
-        a list app/q push x*200               => QuotaExceeded(1000,1196)
+        a list app/q push x*200               => QuotaExceeded(1000,1220)
         a scope quota app/ 0 1                => ok
-        a list app/q push y                   => QuotaExceeded(1,1000)
+        a list app/q push y                   => QuotaExceeded(1,1024)
         a list app/q remove x*100             => true
         a delete app/d                        => true
-        a scope usage app/                    => 2 of 0 objects, 436 of 1 bytes
+        a scope usage app/                    => 2 of 0 objects, 460 of 1 bytes
         "#,
     );
 }

@@ -18,7 +18,8 @@
 //! (flags), `^1` (the epoch), `named` (the request carries the object's name, or another one:
 //! `named:other`) and `wanted` (the object is not to be created without its name). `a retry` sends
 //! the last update of `a` again, byte for byte, `a retry 3` its update 3. After `a reconnect` it
-//! has another connection, and its replies are marked `a'`.
+//! has another connection, and its replies are marked `a'`; `a disconnect` does the same, but ends
+//! the connection before.
 
 use alloc::borrow::ToOwned;
 use alloc::collections::{BTreeMap, BTreeSet};
@@ -121,6 +122,12 @@ impl Script {
                 String::new()
             }
             ["seq"] => self.trial.seq().to_string(),
+            [client, "disconnect"] => {
+                let sent = self.trial.disconnect(self.clients[client].conn);
+                let told = self.tell(&sent, None);
+                self.connect(client);
+                told
+            }
             [client, "reconnect"] => {
                 self.connect(client);
                 String::new()

@@ -332,7 +332,7 @@ fn a_snapshot_is_of_one_shard_and_one_format() {
     let error = other.restored(&state).unwrap_err();
     assert_eq!(error, RestoreError::Shard { ours: ShardId(7), theirs: SHARD });
     let error = restore(&[&[9], &state[1..]].concat()).unwrap_err();
-    assert_eq!(error, RestoreError::Format { ours: 1, theirs: 9 });
+    assert_eq!(error, RestoreError::Format { ours: 2, theirs: 9 });
 }
 
 /// A few bytes with a large length do not allocate gigabytes.

@@ -22,14 +22,45 @@ impl Simulation {
             known.begin(self.now, &mut self.history);
             return self.attempt(client);
         }
-        if known.conn.as_ref().is_some_and(|conn| conn.ready) && self.random.per_mille(300) {
+        if known.call.as_ref().is_some_and(PendingCall::may_wait) && self.random.per_mille(250) {
+            return self.give_up(client);
+        }
+        if self.clients[client].conn.as_ref().is_some_and(|conn| conn.ready)
+            && self.random.per_mille(300)
+        {
             // It repeats the request on the same connection.
             return self.send_request(client);
         }
-        if let Some(conn) = self.clients[client].conn.take() {
-            self.server_conns.remove(&conn.id);
-        }
+        self.drop_conn(client);
         self.attempt(client);
+    }
+
+    /// Ends a client's connection from its side. The node learns it later.
+    pub(super) fn drop_conn(&mut self, client: usize) {
+        let Some(conn) = self.clients[client].conn.take() else { return };
+        if let Some(ServerConn { node, arrival, .. }) = self.server_conns.remove(&conn.id) {
+            // Behind what it has sent.
+            let at = (self.now + self.delay()).max(arrival[0] + 1);
+            self.at(at, SimEvent::ConnEnd { node, conn: conn.id });
+        }
+    }
+
+    /// Replaces a client, in the middle of a call or not.
+    pub(super) fn give_up(&mut self, client: usize) {
+        self.drop_conn(client);
+        self.clients[client].die();
+        let wait = self.random.between(1, self.profile.think_us);
+        self.set_timer(client, wait);
+    }
+
+    /// Clients begin no more calls. Those that wait for something that may never come give up.
+    pub(super) fn on_calls_end(&mut self) {
+        self.calls_over = true;
+        for client in 0..self.clients.len() {
+            if self.clients[client].call.as_ref().is_some_and(PendingCall::may_wait) {
+                self.give_up(client);
+            }
+        }
     }
 
     /// Continues a call: connects, or sends the request.
@@ -50,9 +81,7 @@ impl Simulation {
     pub(super) fn connect(&mut self, client: usize, slot: usize) {
         let conn = self.next_conn;
         self.next_conn += 1;
-        if let Some(before) = self.clients[client].conn.take() {
-            self.server_conns.remove(&before.id);
-        }
+        self.drop_conn(client);
         self.clients[client].connect(conn, slot);
         self.trace.print(self.now, || format!("client {client}: connection {conn} to slot {slot}"));
         let at = self.now + self.delay();
@@ -147,9 +176,7 @@ impl Simulation {
                 self.set_timer(client, wait);
             }
             Ok(ReplyEffect::FindHead) => {
-                if let Some(conn) = self.clients[client].conn.take() {
-                    self.server_conns.remove(&conn.id);
-                }
+                self.drop_conn(client);
                 let slot = self.random.below(self.slots.len() as u64);
                 self.connect(client, usize::try_from(slot).expect("few"));
             }

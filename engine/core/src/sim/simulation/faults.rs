@@ -77,12 +77,7 @@ impl Simulation {
                 self.schedule_fault(0, profile.client_death_us, fault);
                 let client =
                     usize::try_from(self.random.below(profile.clients as u64)).expect("few");
-                if let Some(conn) = &self.clients[client].conn {
-                    self.server_conns.remove(&conn.id);
-                }
-                self.clients[client].die();
-                let wait = self.random.between(1, profile.think_us);
-                self.set_timer(client, wait);
+                self.give_up(client);
             }
             InjectedFault::Mend { from, to } => self.mend(from, to),
             InjectedFault::LinkReset => {

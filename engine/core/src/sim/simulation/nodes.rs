@@ -76,9 +76,11 @@ impl Simulation {
     }
 
     pub(super) fn disconnect(&mut self, conn: u64) {
-        if let Some(ServerConn { client, .. }) = self.server_conns.remove(&conn) {
+        if let Some(ServerConn { client, node, .. }) = self.server_conns.remove(&conn) {
             let at = self.now + self.delay();
             self.at(at, SimEvent::Disconnect { client, conn });
+            let at = self.now + self.delay();
+            self.at(at, SimEvent::ConnEnd { node, conn });
         }
     }
 
