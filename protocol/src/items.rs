@@ -8,6 +8,7 @@ use rkyv::with::InlineAsBox;
 use rkyv::{Archive, Serialize};
 
 use crate::body::{BodyPart, ReadBodyPart, numbers};
+use crate::limits::ITEMS_MAX;
 use crate::status::{Fault, Status};
 
 /// Any number of byte strings, borrowed: the length of each, and the bytes of all of them.
@@ -250,7 +251,11 @@ impl<'a> BodyPart for Items<'a> {
 
 impl<'a> ReadBodyPart<'a> for Items<'a> {
     fn read(archived: &'a ArchivedItemsBody<'a>) -> Result<Items<'a>, Fault> {
-        Items::new(numbers(&archived.lens), &archived.bytes)
+        let lens = numbers(&archived.lens);
+        if lens.len() > ITEMS_MAX as usize {
+            return Err(Fault::expected(Status::TooLarge, ITEMS_MAX.into(), lens.len() as u64));
+        }
+        Items::new(lens, &archived.bytes)
     }
 }
 

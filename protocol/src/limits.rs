@@ -35,6 +35,10 @@ pub const LOG_LINE_BYTES_MAX: usize = 4096;
 /// taken as this.
 pub const PAGE_ITEMS_MAX: u32 = 4096;
 
+/// Most items in a body, where an entry of a map is two: what a request does to them takes an engine
+/// a few milliseconds. More need several requests.
+pub const ITEMS_MAX: u32 = 2 * PAGE_ITEMS_MAX;
+
 /// Most permits of a semaphore.
 pub const PERMITS_MAX: u32 = 65_536;
 

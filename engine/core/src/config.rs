@@ -66,6 +66,13 @@ pub const DELETED_MAX: u32 = 1_024;
 /// Bytes of the items of a page. A page has at least one item, however large.
 pub const PAGE_BYTES_MAX: usize = 1024 * 1024;
 
+/// Items or values that one request compares with what it looks for: a few milliseconds of work. In a
+/// longer list or map it is refused.
+pub const COMPARED_MAX: usize = 1024 * 1024;
+
+/// Items of a list that one request compares with many others each, likewise.
+pub const FILTERED_MAX: usize = 128 * 1024;
+
 /// Lines that a log keeps; a new one replaces the oldest.
 pub const LOG_LINES_MAX: usize = 4_096;
 

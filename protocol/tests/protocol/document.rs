@@ -169,6 +169,7 @@ fn the_smaller_tables_are_the_enums_and_constants() {
         ("KEY_BYTES_MAX", limits::KEY_BYTES_MAX as u64),
         ("ITEM_BYTES_MAX", limits::ITEM_BYTES_MAX as u64),
         ("LOG_LINE_BYTES_MAX", limits::LOG_LINE_BYTES_MAX as u64),
+        ("ITEMS_MAX", limits::ITEMS_MAX.into()),
         ("PAGE_ITEMS_MAX", limits::PAGE_ITEMS_MAX.into()),
         ("PERMITS_MAX", limits::PERMITS_MAX.into()),
         ("PARTIES_MAX", limits::PARTIES_MAX.into()),

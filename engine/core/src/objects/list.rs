@@ -23,6 +23,7 @@ use super::{
     Applied, Description, HOLDERS_NAMED_MAX, HeldItem, HoldId, LossCause, StoredReply, Turn,
     WaiterId, check_len, check_waiters, page_is_full,
 };
+use crate::config::{COMPARED_MAX, FILTERED_MAX};
 
 /// A list; empty before the first update.
 #[derive(Debug, Default, Serialize, Deserialize)]
@@ -66,6 +67,11 @@ impl ObjectKind for List {
     }
 
     fn read(&self, op: &ListOp<'_>, _version: u64) -> Result<Reply<'_>, Refusal> {
+        match op {
+            ListOp::IndexOf { .. } => check_len(self.items.len(), COMPARED_MAX)?,
+            ListOp::ContainsAll { .. } => check_len(self.items.len(), FILTERED_MAX)?,
+            _ => {}
+        }
         Ok(match *op {
             ListOp::Len => Reply::Number(self.items.len() as u64),
             ListOp::Get { index } => Reply::Value(self.item(index)),
@@ -106,6 +112,10 @@ impl ObjectKind for List {
             }
             ListOp::RemoveAt { index } => check_index(index, len)?,
             ListOp::Extend { items } => items.iter().try_for_each(check_item)?,
+            ListOp::RemoveValue { .. } => check_len(self.items.len(), COMPARED_MAX)?,
+            ListOp::RetainAll { .. } | ListOp::RemoveAll { .. } => {
+                check_len(self.items.len(), FILTERED_MAX)?;
+            }
             ListOp::PopFrontWait | ListOp::Claim { .. } => check_waiters(self.queue.len())?,
             _ => {}
         }

@@ -19,7 +19,7 @@ use super::cell::check_token;
 use super::kind::{Growth, ObjectKind, SharedObject};
 use super::state::check;
 use super::{Applied, Description, Turn, check_len, check_stored, page_is_full};
-use crate::config::CELL_BYTES_MAX;
+use crate::config::{CELL_BYTES_MAX, FILTERED_MAX};
 
 /// A map; empty before the first update.
 #[derive(Debug, Default, Serialize, Deserialize)]
@@ -52,6 +52,7 @@ impl ObjectKind for Map {
             MapOp::Get { key } => Reply::Value(self.entries.get(key).map(|value| &**value)),
             MapOp::ContainsKey { key } => Reply::Bool(self.entries.contains_key(key)),
             MapOp::ContainsValue { value } => {
+                check_len(self.entries.len(), FILTERED_MAX)?;
                 Reply::Bool(self.entries.values().any(|found| **found == *value))
             }
             MapOp::Scan(ref scan) => {

@@ -14,6 +14,7 @@ use super::kind::{Growth, ObjectKind, SharedObject};
 use super::map::{range, scan_page};
 use super::state::check;
 use super::{Applied, Description, Turn, check_len};
+use crate::config::FILTERED_MAX;
 
 /// A set; empty before the first update.
 #[derive(Debug, Default, Serialize, Deserialize)]
@@ -65,6 +66,7 @@ impl ObjectKind for Set {
         match *op {
             SetOp::Add { bytes } => check(bytes)?,
             SetOp::AddAll { items } => items.iter().try_for_each(check)?,
+            SetOp::RetainAll { .. } => check_len(self.members.len(), FILTERED_MAX)?,
             _ => {}
         }
         Ok(())

@@ -248,6 +248,7 @@ impl Trial {
         self.now = Time(self.now.0.saturating_add(us));
         let now = self.now;
         let sent = self.both(no_own, |shard, out| {
+            shard.on_time(now, out);
             while shard.next_due().is_some_and(|due| due <= now) {
                 shard.on_time(now, out);
             }

@@ -7,14 +7,16 @@ use alloc::format;
 use alloc::vec;
 use alloc::vec::Vec;
 use catena_protocol::frame::{self, Next};
-use catena_protocol::limits::{FRAME_BYTES_MAX, PERMITS_MAX, SESSION_WINDOW_MAX};
+use catena_protocol::limits::{FRAME_BYTES_MAX, ITEMS_MAX, PERMITS_MAX, SESSION_WINDOW_MAX};
 use catena_protocol::op::{
-    Arrival, BarrierOp, CellOp, FutureOp, GENERATION_CURRENT, LatchOp, ListOp, LockOp, Loss,
+    Arrival, BarrierOp, CellOp, FutureOp, GENERATION_CURRENT, LatchOp, ListOp, LockOp, Loss, MapOp,
     ObjectOp, Permit, SemaphoreOp, SessionOp,
 };
-use catena_protocol::{FrameKind, Header, ObjectId, Op, Status};
+use catena_protocol::{FrameKind, Header, ItemsBuf, ObjectId, Op, Status};
 
-use crate::config::{CLOSED_BYTES, CLOSED_MS, ENDS_MAX, SESSIONS_MAX, WAITERS_MAX};
+use crate::config::{
+    CLOSED_BYTES, CLOSED_MS, COMPARED_MAX, ENDS_MAX, FILTERED_MAX, SESSIONS_MAX, WAITERS_MAX,
+};
 use crate::shard::fuzz::trial::{Aligned, SHARD};
 use crate::shard::{ConnId, Moment, Outbox, Output, Shard, Time};
 
@@ -154,6 +156,44 @@ fn all_permits_can_be_granted_in_one_update() {
     assert_eq!(crowd.shard.workspace.holds.len(), 0);
 }
 
+/// No request works on more items than a core does in a few milliseconds.
+#[test]
+fn a_request_looks_at_so_many_items() {
+    let too_large = (0, vec![Status::TooLarge]);
+    let mut crowd = ClientCrowd::new();
+    crowd.open(1);
+    let items = |count: u32| (0..count).map(u32::to_le_bytes).collect::<ItemsBuf>();
+    let (most, more) = (items(ITEMS_MAX), items(ITEMS_MAX + 2));
+    crowd.ask(Op::Map(MapOp::PutAll { items: more.items() }), 1, 1);
+    assert_eq!(crowd.take(), (1, vec![Status::TooLarge]), "and a session was opened");
+    let pages = COMPARED_MAX as u64 / u64::from(ITEMS_MAX) + 1;
+    let ask = |crowd: &mut ClientCrowd, op, number| {
+        crowd.ask_behind(op, 1, number, 1);
+        crowd.take()
+    };
+    let look = ListOp::IndexOf { from_end: false, bytes: b"x" };
+    let few = most.items();
+    let one = items(1);
+    for number in 1..=pages {
+        assert_eq!(ask(&mut crowd, Op::List(ListOp::Extend { items: few }), number), (1, vec![]));
+        let len = number * u64::from(ITEMS_MAX);
+        let expected = |limit: usize| match len <= limit as u64 {
+            true => (1, vec![]),
+            false => too_large.clone(),
+        };
+        assert_eq!(ask(&mut crowd, Op::List(look), 0), expected(COMPARED_MAX));
+        let contains = ListOp::ContainsAll { items: one.items() };
+        assert_eq!(ask(&mut crowd, Op::List(contains), 0), expected(FILTERED_MAX));
+    }
+    for op in [
+        ListOp::RemoveValue { bytes: b"x" },
+        ListOp::RemoveAll { items: one.items() },
+        ListOp::RetainAll { items: one.items() },
+    ] {
+        assert_eq!(ask(&mut crowd, Op::List(op), pages + 1), too_large, "{op:?}");
+    }
+}
+
 /// Clients that open a session, use it and close it do not take the place of others.
 #[test]
 fn closed_sessions_take_no_place() {
@@ -265,11 +305,16 @@ impl ClientCrowd {
     }
 
     fn ask(&mut self, op: Op<'_>, session: u64, number: u64) {
+        self.ask_behind(op, session, number, u16::try_from(number).expect("in the window"));
+    }
+
+    /// Asks as [`ClientCrowd::ask`], and acknowledges the replies up to `acked_gap` before.
+    fn ask_behind(&mut self, op: Op<'_>, session: u64, number: u64, acked_gap: u16) {
         let header = Header {
             op: op.code().to_wire(),
             session,
             number,
-            acked_gap: u16::try_from(number).expect("in the window"),
+            acked_gap,
             deadline_ms: 900_000,
             object: ObjectId(u128::from(op.kind().to_wire())),
             ..Header::new(FrameKind::Request)

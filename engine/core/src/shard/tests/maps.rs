@@ -112,9 +112,10 @@ fn a_page_of_a_map_has_a_maximum_size() {
         "#,
     );
     let keys: Vec<String> = (0..4097).map(|key| format!(" {key:04}")).collect();
-    let entries: String = keys.iter().map(|key| format!("{key} v")).collect();
+    let entries: String = keys[..4096].iter().map(|key| format!("{key} v")).collect();
     check(&format!(
-        "a map m put_all {entries}    => 4097
+        "a map m put_all {entries}    => 4096
+        a map m put 4096 v           => false
         a map m scan keys limit 9999 => 0:{} +
         a map m scan keys from 0001  => 0:{}",
         keys[..4096].concat(),
