@@ -5,6 +5,7 @@
 //! bottom up; each imports only those above it:
 //!
 //! - `config`: every limit of a node, with the arithmetic that ties them together;
+//! - `open_connections`: which connections of the servers beside the cores make room for others;
 //! - `clock`, `driver`: the clocks of a node, and the choice between io_uring and epoll;
 //! - `register`: where the cluster's record is stored;
 //! - `error`: the errors of starting and of running a node;
@@ -50,6 +51,7 @@ mod engine;
 mod error;
 mod io;
 mod metrics;
+mod open_connections;
 mod register;
 
 pub use catena_core::chain::record::{Heads, OnTotalLoss, Settings as ClusterSettings};

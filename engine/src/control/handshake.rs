@@ -3,11 +3,11 @@
 //! A connection begins with a PeerHello. The control loop decides whether to accept it; these tasks
 //! carry the decision out and know nothing of the cluster.
 
+use std::cell::RefCell;
 use std::io;
 use std::net::SocketAddr;
 use std::os::fd::AsRawFd;
 use std::rc::Rc;
-use std::sync::Arc;
 use std::time::Duration;
 
 use catena_core::chain::member::PeerMessage;
@@ -18,7 +18,7 @@ use nix::sys::socket::{setsockopt, sockopt::TcpUserTimeout};
 use tokio::io::AsyncWriteExt;
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot};
 use tokio::task::spawn_local;
 use tokio::time::{sleep, timeout};
 
@@ -29,20 +29,21 @@ use crate::config::{
     DIAL_MS_MAX, HANDSHAKE_MS_MAX, HANDSHAKES_MAX, OPERATORS_MAX, PEER_FRAME_BYTES_MAX,
     SMALL_FRAME_BYTES_MAX,
 };
+use crate::open_connections::{Activity, OpenConnections};
 
-/// How many more connections of each kind are accepted.
+/// The accepted connections, except those of other nodes, which the control loop counts.
 #[derive(Clone)]
-struct Permits {
-    handshakes: Arc<Semaphore>,
-    operators: Arc<Semaphore>,
+struct Accepted {
+    /// A connection is busy while the control loop decides about it.
+    handshakes: Rc<RefCell<OpenConnections>>,
+    /// A connection is busy while its request is under way.
+    operators: Rc<RefCell<OpenConnections>>,
 }
 
 /// Accepts connections until the task is dropped.
 pub(super) async fn accept(listener: TcpListener, events: mpsc::Sender<ControlEvent>) {
-    let permits = Permits {
-        handshakes: Arc::new(Semaphore::new(HANDSHAKES_MAX)),
-        operators: Arc::new(Semaphore::new(OPERATORS_MAX)),
-    };
+    let open = |max| Rc::new(RefCell::new(OpenConnections::new(max)));
+    let accepted = Accepted { handshakes: open(HANDSHAKES_MAX), operators: open(OPERATORS_MAX) };
     loop {
         let (stream, from) = match listener.accept().await {
             Ok(accepted) => accepted,
@@ -53,16 +54,15 @@ pub(super) async fn accept(listener: TcpListener, events: mpsc::Sender<ControlEv
                 continue;
             }
         };
-        match permits.handshakes.clone().try_acquire_owned() {
-            Ok(handshake) => {
-                let (events, permits) = (events.clone(), permits.clone());
-                spawn_local(serve((stream, from), handshake, permits, events));
-            }
-            Err(_) => {
-                // No task waits until it is sent: there are too many tasks already.
-                _ = stream.try_write(&refusal(too_many(HANDSHAKES_MAX)));
-            }
+        if !accepted.handshakes.borrow_mut().make_room() {
+            // No task waits until it is sent: there are too many tasks already.
+            _ = stream.try_write(&refusal(too_many(HANDSHAKES_MAX)));
+            continue;
         }
+        let activity = Activity::default();
+        let task =
+            spawn_local(serve((stream, from), activity.clone(), accepted.clone(), events.clone()));
+        accepted.handshakes.borrow_mut().add(task.abort_handle(), activity);
     }
 }
 
@@ -80,8 +80,8 @@ fn refusal(fault: Fault) -> Vec<u8> {
 /// Shakes hands with an accepted connection, and serves it until it ends.
 async fn serve(
     (stream, from): (TcpStream, SocketAddr),
-    handshake: OwnedSemaphorePermit,
-    permits: Permits,
+    activity: Activity,
+    accepted: Accepted,
     events: mpsc::Sender<ControlEvent>,
 ) {
     if stream.set_nodelay(true).is_err() {
@@ -93,6 +93,7 @@ async fn serve(
     let hello = frames.next(SMALL_FRAME_BYTES_MAX, decode_hello);
     let admission = match timeout(Duration::from_millis(HANDSHAKE_MS_MAX), hello).await {
         Ok(Ok(hello)) => {
+            activity.set_busy(true);
             let (admission, decided) = oneshot::channel();
             _ = events.send(ControlEvent::Hello { hello, from, admission }).await;
             decided.await.unwrap_or(Admission::Refused(Fault::new(Status::ShuttingDown)))
@@ -105,19 +106,27 @@ async fn serve(
     match admission {
         Admission::Refused(fault) => {
             tracing::debug!(%from, %fault, "refused a connection to the control port");
+            activity.set_busy(false);
             refuse(frames, writer, fault).await;
         }
-        Admission::Operator => match permits.operators.try_acquire_owned() {
-            Ok(_operator) => {
-                drop(handshake);
-                if writer.write_all(&welcome).await.is_ok() {
-                    serve_operator(frames, writer, &events).await;
-                }
+        Admission::Operator => {
+            if !accepted.operators.borrow_mut().make_room() {
+                activity.set_busy(false);
+                return refuse(frames, writer, too_many(OPERATORS_MAX)).await;
             }
-            Err(_) => refuse(frames, writer, too_many(OPERATORS_MAX)).await,
-        },
+            accepted.handshakes.borrow_mut().remove(&activity);
+            // A task of its own, because it is another one's place that this one takes.
+            let idle = Activity::default();
+            let (busy, events) = (idle.clone(), events.clone());
+            let task = spawn_local(async move {
+                if writer.write_all(&welcome).await.is_ok() {
+                    serve_operator(frames, writer, &busy, &events).await;
+                }
+            });
+            accepted.operators.borrow_mut().add(task.abort_handle(), idle);
+        }
         Admission::Peer { link, user_timeout_ms } => {
-            drop(handshake);
+            accepted.handshakes.borrow_mut().remove(&activity);
             // Without it, this node only takes longer to notice that the other side is gone.
             _ = setsockopt(fd, TcpUserTimeout, &user_timeout_ms);
             let error = match writer.write_all(&welcome).await {
@@ -153,9 +162,11 @@ async fn refuse(mut frames: FrameReader<OwnedReadHalf>, mut writer: OwnedWriteHa
 async fn serve_operator(
     mut frames: FrameReader<OwnedReadHalf>,
     mut writer: OwnedWriteHalf,
+    activity: &Activity,
     events: &mpsc::Sender<ControlEvent>,
 ) {
     loop {
+        activity.set_busy(false);
         let next = frames.next(SMALL_FRAME_BYTES_MAX, |frame| {
             frame.expect_kind(FrameKind::Operator)?;
             Request::decode(frame.body)
@@ -165,10 +176,12 @@ async fn serve_operator(
             Err(FrameError::Invalid(fault)) => return refuse(frames, writer, fault).await,
             Err(FrameError::Closed | FrameError::Io(_)) => return,
         };
+        activity.set_busy(true);
         let (reply, replied) = oneshot::channel();
         _ = events.send(ControlEvent::OperatorRequest { request, reply }).await;
         let reply =
             replied.await.unwrap_or_else(|_| Reply::Refused("the node is stopping".to_owned()));
+        activity.set_busy(false);
         let mut bytes = Vec::new();
         reply.write(&mut bytes);
         if writer.write_all(&bytes).await.is_err() {

@@ -13,9 +13,10 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
-use tokio::sync::{Semaphore, oneshot};
+use tokio::sync::oneshot;
 
 use super::{MetricsReader, prometheus};
+use crate::open_connections::{Activity, OpenConnections};
 
 /// The thread. It ends when this is dropped.
 #[derive(Debug)]
@@ -24,11 +25,12 @@ pub(super) struct HttpThread {
     thread: Option<JoinHandle<()>>,
 }
 
-/// Connections that are served at a time; further ones wait.
+/// Connections that are open at a time; a further one takes the place of the oldest that has sent no
+/// request.
 const CONNECTIONS_MAX: usize = 16;
 
 /// How long a request and its response may take.
-const REQUEST_TIME_MAX: Duration = Duration::from_secs(10);
+const REQUEST_TIME_MAX: Duration = Duration::from_secs(5);
 
 impl HttpThread {
     /// Serves on a listener that is already bound.
@@ -69,9 +71,8 @@ impl Drop for HttpThread {
 }
 
 async fn serve(reader: Arc<MetricsReader>, listener: tokio::net::TcpListener) {
-    let permits = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+    let mut open = OpenConnections::new(CONNECTIONS_MAX);
     loop {
-        let permit = permits.clone().acquire_owned().await.expect("it is never closed");
         let stream = match listener.accept().await {
             Ok((stream, _)) => stream,
             Err(error) => {
@@ -81,9 +82,15 @@ async fn serve(reader: Arc<MetricsReader>, listener: tokio::net::TcpListener) {
                 continue;
             }
         };
-        let reader = reader.clone();
-        tokio::spawn(async move {
+        // Those that are busy have got their response and do not read it.
+        if !open.make_room() {
+            open.close_oldest();
+        }
+        let (reader, activity) = (reader.clone(), Activity::default());
+        let busy = activity.clone();
+        let task = tokio::spawn(async move {
             let service = service_fn(|request| {
+                busy.set_busy(true);
                 let response = respond(&reader, &request);
                 async { Ok::<_, Infallible>(response) }
             });
@@ -95,8 +102,8 @@ async fn serve(reader: Arc<MetricsReader>, listener: tokio::net::TcpListener) {
                 Ok(Err(error)) => tracing::debug!(%error, "a connection for metrics broke"),
                 Err(_) => tracing::debug!("a connection for metrics took too long"),
             }
-            drop(permit);
         });
+        open.add(task.abort_handle(), activity);
     }
 }
 
