@@ -40,7 +40,8 @@ impl RetryDecision {
             | Status::TooManyObjects
             | Status::TooManyWaiters
             | Status::OutOfMemory
-            | Status::QuotaExceeded => RetryDecision::FewTimes,
+            | Status::QuotaExceeded
+            | Status::TooSlow => RetryDecision::FewTimes,
             Status::NameNeeded => RetryDecision::WithName,
             Status::SessionUnknown | Status::SessionConflict => RetryDecision::WithNewSession,
             Status::Ok

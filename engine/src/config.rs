@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use catena_core::chain::member::timing::VIEWS_MAX;
 use catena_core::chain::record::RECORD_BYTES_MAX;
+use catena_core::config::CELL_BYTES_MAX;
 use catena_protocol::limits;
 
 /// Default number of shards for each core. It is enough to move load between cores; more would cost
@@ -19,11 +20,58 @@ pub(crate) const SHARDS_PER_CORE: u32 = 8;
 /// First port of a node; core `n` listens on this plus `n`.
 pub(crate) const PORT_DEFAULT: u16 = 7400;
 
-/// Connections that a core accepts. A further one gets `TooManyConnections` and is closed.
-pub(crate) const CONNECTIONS_MAX: usize = 8_192;
+/// Default number of connections of a core. A further one takes the place of the oldest that has not
+/// said Hello; if all have, it gets `TooManyConnections` and is closed.
+pub(crate) const CONNECTIONS_DEFAULT: usize = 8_192;
+
+/// The largest number of connections of a core that can be set.
+pub(crate) const CONNECTIONS_MAX: usize = 65_536;
+
+/// The share of these connections that one source may have before they say Hello: a quarter. With
+/// more, the source's oldest goes first, so that it keeps no other source out.
+pub(crate) const SOURCE_SHARE: usize = 4;
+
+/// How full the table of connections is when the log warns, and how full when it may warn again, in
+/// percent.
+pub(crate) const CROWDED_PERCENT: usize = 80;
+pub(crate) const ROOMY_PERCENT: usize = 70;
+
+/// The largest first frame of a connection, in bytes: nothing is received behind it before it is
+/// served.
+pub(crate) const HELLO_BYTES_MAX: u32 = 4 * 1024;
+
+/// The period in which a core looks for connections that are late. It counts these periods instead
+/// of reading a clock, so time that the core was busy itself does not count against its clients.
+pub(crate) const SWEEP_MS: u64 = 1_000;
+
+/// Periods that a new connection has for its Hello.
+pub(crate) const HELLO_SWEEPS_MAX: u8 = 5;
+
+/// Periods that may pass without a further byte of a frame once it has begun.
+pub(crate) const FRAME_SWEEPS_MAX: u8 = 30;
+
+/// The same for a frame that has memory for which other connections wait …
+pub(crate) const LENT_SILENT_SWEEPS_MAX: u8 = 5;
+
+/// … and how many periods of waiting by others such a frame may take in all.
+pub(crate) const LENT_SWEEPS_MAX: u8 = 30;
+
+/// After how long without bytes from a client the kernel asks its host whether the connection is
+/// still there, how often it asks again, and how many times.
+pub(crate) const KEEPALIVE_IDLE: Duration = Duration::from_secs(20);
+pub(crate) const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(5);
+pub(crate) const KEEPALIVE_PROBES: u32 = 4;
+
+/// How long bytes to a client may stay unacknowledged, or untaken because the client does not read,
+/// before the kernel breaks the connection.
+pub(crate) const CLIENT_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// Connections in the backlog of a core's listener.
 pub(crate) const BACKLOG: i32 = 1_024;
+
+/// Least memory of a core for its objects and sessions, in bytes: the largest cell fits and can be
+/// replaced.
+pub(crate) const MEMORY_BYTES_MIN: u64 = 24 * 1024 * 1024;
 
 /// Default memory of a core for its objects and sessions, in bytes.
 pub(crate) const MEMORY_BYTES_DEFAULT: u64 = 1024 * 1024 * 1024;
@@ -36,11 +84,45 @@ pub(crate) const BUFFER_BYTES_MIN: usize = 4 * 1024;
 /// for as long as it needs it.
 pub(crate) const BUFFER_BYTES: usize = 64 * 1024;
 
+/// Reply buffers that a core keeps while no connection needs them: 32 MiB at most.
+pub(crate) const REPLY_BUFFERS_MAX: usize = 512;
+
+/// Size of the largest receive buffer that a connection keeps between frames. A larger frame is
+/// received into memory that is lent for it alone, so an idle connection has none of that.
+pub(crate) const KEPT_BUFFER_BYTES_MAX: usize = 128 * 1024;
+
+/// Returns the memory that a core lends for unfinished large frames, and the memory that receive
+/// buffers keep beyond their initial size: each an eighth of the memory for objects, and at least two
+/// of the largest frames. A connection that finds none of the first is left unread, and one that finds
+/// none of the second keeps its small buffer.
+pub(crate) fn receive_bytes_max(memory_bytes: u64) -> usize {
+    let share = usize::try_from(memory_bytes / 8).unwrap_or(usize::MAX);
+    share.max(2 * limits::FRAME_BYTES_MAX as usize)
+}
+
 /// Size that the buffers of a link to another node keep: a turn sends more to a node than to a client.
 pub(crate) const LINK_BUFFER_BYTES: usize = 1024 * 1024;
 
 /// Bytes of replies that may wait for a slow reader before its requests are left in the socket.
 pub(crate) const UNSENT_BYTES_MAX: usize = 1024 * 1024;
+
+/// Bytes of replies that may wait for one client before its connection is closed. Replies to its own
+/// requests stop at [`UNSENT_BYTES_MAX`] and one reply; beyond are only those that end its waits.
+pub(crate) const UNSENT_OF_CLIENT_BYTES_MAX: usize =
+    32 * 1024 * 1024 + limits::FRAME_BYTES_MAX as usize;
+
+/// Bytes that the kernel takes for a client's socket before they can be sent. A client that does not
+/// read costs this much in the kernel instead of the several MiB to which send buffers grow.
+pub(crate) const UNSENT_IN_SOCKET_BYTES_MAX: u32 = 512 * 1024;
+
+/// Returns the bytes of replies that may wait for all clients of a core before the connection that has
+/// most is closed: as much as the memory for objects, because all parties of a reduction get its result
+/// at once, each a copy.
+pub(crate) fn unsent_bytes_max(memory_bytes: u64) -> usize {
+    usize::try_from(memory_bytes).unwrap_or(usize::MAX).max(UNSENT_OF_CORE_BYTES_MIN)
+}
+
+const UNSENT_OF_CORE_BYTES_MIN: usize = 64 * 1024 * 1024;
 
 /// How long a node that stops waits until its connections have taken their last replies, in
 /// milliseconds.
@@ -76,10 +158,12 @@ pub(crate) const CONTROL_EVENTS_MAX: usize = 256;
 /// After what time the control thread retries commands for which a core had no room, in milliseconds.
 pub(crate) const COMMAND_RETRY_MS: u32 = 20;
 
-/// Connections to the control port whose handshake is under way. A further one is refused.
+/// Connections to the control port whose handshake is under way. A further one takes the place of the
+/// oldest that has sent nothing yet.
 pub(crate) const HANDSHAKES_MAX: usize = 64;
 
-/// Connections of operators. A further one is refused.
+/// Connections of operators. A further one takes the place of the oldest whose request is not under
+/// way.
 pub(crate) const OPERATORS_MAX: usize = 64;
 
 /// Connections of other nodes. A further one is refused.
@@ -116,7 +200,20 @@ pub(crate) const SPIN_US_MAX: u64 = 1_000;
 
 const _: () = assert!(BUFFER_BYTES_MIN.is_multiple_of(limits::FRAME_ALIGNMENT as usize));
 const _: () = assert!(BUFFER_BYTES_MIN <= BUFFER_BYTES);
-const _: () = assert!(BUFFER_BYTES <= limits::FRAME_BYTES_MAX as usize);
+const _: () = assert!(BUFFER_BYTES <= KEPT_BUFFER_BYTES_MAX);
+const _: () = assert!(KEPT_BUFFER_BYTES_MAX <= limits::FRAME_BYTES_MAX as usize);
+// The smallest buffer has room for a Hello, and for nothing behind it that it could be made to keep.
+const _: () = assert!(HELLO_BYTES_MAX as usize == BUFFER_BYTES_MIN);
+// At 85 % of its memory, a core refuses updates that need more; a cell that is replaced counts twice.
+const _: () = assert!(2 * CELL_BYTES_MAX as u64 * 100 / 85 < MEMORY_BYTES_MIN);
+// One client cannot make the core close the connection of another.
+const _: () = assert!(UNSENT_OF_CLIENT_BYTES_MAX < UNSENT_OF_CORE_BYTES_MIN);
+// Replies to a client's own requests never reach the limit at which it is closed.
+const _: () =
+    assert!(2 * UNSENT_BYTES_MAX + limits::FRAME_BYTES_MAX as usize <= UNSENT_OF_CLIENT_BYTES_MAX);
+const _: () = assert!(CONNECTIONS_DEFAULT <= CONNECTIONS_MAX);
+const _: () = assert!(REPLY_BUFFERS_MAX * BUFFER_BYTES == 32 * 1024 * 1024);
+const _: () = assert!(ROOMY_PERCENT < CROWDED_PERCENT);
 // A message with the largest record can be sent and received.
 const _: () = assert!(RECORD_BYTES_MAX < PEER_FRAME_BYTES_MAX as usize);
 const _: () = assert!(PEER_FRAME_BYTES_MAX as usize <= PEER_UNSENT_BYTES_MAX);

@@ -17,14 +17,15 @@ use tokio::sync::mpsc;
 use crate::clock::Clock;
 use crate::cluster::{Cluster, ClusterPlan, host_name};
 use crate::config::{
-    BACKLOG, CENSUS_TIME_MAX, CONNECTIONS_MAX, MEMORY_BYTES_DEFAULT, NOTICES_MAX, PORT_DEFAULT,
-    SHARDS_PER_CORE, SPIN_US_MAX,
+    BACKLOG, CENSUS_TIME_MAX, CONNECTIONS_DEFAULT, CONNECTIONS_MAX, MEMORY_BYTES_DEFAULT,
+    MEMORY_BYTES_MIN, NOTICES_MAX, PORT_DEFAULT, SHARDS_PER_CORE, SPIN_US_MAX,
 };
 use crate::control::{ControlConfig, ControlThread, Cores, StartingControl, random_u128};
 use crate::driver::Driver;
 use crate::error::{NodeError, StartError};
 use crate::io::{
     Command, CoreCluster, CoreConfig, CoreEnd, CoreHand, CoreThread, Notice, probe_io_uring,
+    set_client_options,
 };
 use crate::metrics::{CoreCensus, Counters, Exporters, Metrics, MetricsReader, NodeLabels};
 
@@ -36,6 +37,7 @@ pub struct Builder {
     pin: bool,
     shards: Option<u32>,
     memory_bytes: u64,
+    connections: usize,
     spin: Duration,
     driver: Driver,
     insecure_network: bool,
@@ -55,8 +57,8 @@ impl Builder {
     /// The default number of shards for each core.
     pub const SHARDS_PER_CORE: u32 = SHARDS_PER_CORE;
 
-    /// The number of connections that a core accepts.
-    pub const CONNECTIONS_MAX: usize = CONNECTIONS_MAX;
+    /// The default number of connections that a core accepts.
+    pub const CONNECTIONS: usize = CONNECTIONS_DEFAULT;
 
     /// Runs this many cores, not pinned to any CPU. 1 by default.
     #[must_use]
@@ -90,10 +92,18 @@ impl Builder {
         self
     }
 
-    /// Sets the memory that a core may use for objects and sessions, in bytes.
+    /// Sets the memory that a core may use for objects and sessions, in bytes; 24 MiB at least.
     #[must_use]
     pub fn memory_bytes(mut self, bytes: u64) -> Builder {
         self.memory_bytes = bytes;
+        self
+    }
+
+    /// Sets the number of connections that a core accepts, 1 to 65,536. A further one takes the place
+    /// of the oldest that has not said Hello, or is refused.
+    #[must_use]
+    pub fn connections(mut self, connections: usize) -> Builder {
+        self.connections = connections;
         self
     }
 
@@ -195,6 +205,7 @@ impl Builder {
             ports,
             clock,
             memory_bytes_max: self.memory_bytes,
+            connections_max: self.connections,
             hash_seed: secret(),
             incarnation: if joining.is_some() { 0 } else { incarnation() },
             base: if joining.is_some() { Seq::default() } else { Seq::begun_at(unix_time()) },
@@ -221,6 +232,7 @@ impl Builder {
             node: node_name,
             driver: driver.to_string(),
             memory_bytes_max: self.memory_bytes,
+            connections_max: self.connections,
         };
         let census = Box::new(move || census(&hands));
         let reader = Arc::new(MetricsReader { labels, counters: counted, census });
@@ -256,6 +268,14 @@ impl Builder {
         {
             let expected = format!("one of the {cpus} CPUs that this process may use");
             return Err(bad_config("cpu", cpu, expected));
+        }
+        if self.memory_bytes < MEMORY_BYTES_MIN {
+            let expected = format!("at least {} MiB for each core", MEMORY_BYTES_MIN >> 20);
+            return Err(bad_config("memory", format!("{} bytes", self.memory_bytes), expected));
+        }
+        if !(1..=CONNECTIONS_MAX).contains(&self.connections) {
+            let expected = format!("1 to {CONNECTIONS_MAX} for each core");
+            return Err(bad_config("connections", self.connections, expected));
         }
         let cores = u16::try_from(self.cores.len()).unwrap_or(u16::MAX);
         if let Some((type_id, names)) = self.types.clash() {
@@ -383,6 +403,7 @@ impl Engine {
             pin: false,
             shards: None,
             memory_bytes: MEMORY_BYTES_DEFAULT,
+            connections: CONNECTIONS_DEFAULT,
             spin: Duration::ZERO,
             driver: Driver::Auto,
             insecure_network: false,
@@ -521,6 +542,7 @@ fn listen(address: SocketAddr) -> Result<TcpListener, StartError> {
     let bind = || {
         let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
         socket.set_reuse_address(true)?;
+        set_client_options(&socket)?;
         socket.bind(&address.into())?;
         socket.listen(BACKLOG)?;
         Ok(TcpListener::from(socket))

@@ -2,6 +2,7 @@
 
 #![forbid(unsafe_code)]
 
+use std::io::IsTerminal;
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -41,9 +42,14 @@ struct Args {
     #[arg(long)]
     shards: Option<u32>,
 
-    /// Memory for objects and sessions per core, such as `512MiB` or `4GiB`.
+    /// Memory for objects and sessions per core, such as `512MiB` or `4GiB`; at least 24MiB.
     #[arg(long, value_name = "SIZE", default_value_t = ByteSize(Builder::MEMORY_BYTES))]
     memory: ByteSize,
+
+    /// Connections that a core accepts, up to 65536. A further one replaces one that has not said Hello,
+    /// or is refused.
+    #[arg(long, value_name = "NUMBER", default_value_t = Builder::CONNECTIONS)]
+    connections: usize,
 
     /// Poll for this many microseconds before sleeping: 20 to 50 on dedicated CPUs, 0 on shared ones.
     #[arg(long, value_name = "MICROSECONDS", default_value_t = 0)]
@@ -65,11 +71,21 @@ struct Args {
     #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..=86_400))]
     emf: Option<u64>,
 
+    /// Write the log to stderr as text, coloured on a terminal, or as a JSON object for each line.
+    #[arg(long, value_enum, default_value_t = LogFormat::Text)]
+    log_format: LogFormat,
+
     #[command(flatten)]
     cluster: ClusterArgs,
 
     #[command(flatten)]
     create: CreateArgs,
+}
+
+#[derive(Clone, Copy, Debug, clap::ValueEnum)]
+enum LogFormat {
+    Text,
+    Json,
 }
 
 /// Which cluster the node joins, and how others reach it.
@@ -147,12 +163,7 @@ struct Cpus(Vec<usize>);
 
 fn main() -> ExitCode {
     let args = Args::parse();
-    tracing_subscriber::fmt()
-        .with_writer(std::io::stderr)
-        .with_env_filter(
-            tracing_subscriber::EnvFilter::try_from_default_env().unwrap_or_else(|_| "info".into()),
-        )
-        .init();
+    start_log(args.log_format);
     match run(args) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
@@ -162,6 +173,21 @@ fn main() -> ExitCode {
     }
 }
 
+fn start_log(format: LogFormat) {
+    use tracing_subscriber::EnvFilter;
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| "info".into());
+    let log = tracing_subscriber::fmt().with_writer(std::io::stderr).with_env_filter(filter);
+    match format {
+        LogFormat::Text => log.with_ansi(wants_colours()).init(),
+        LogFormat::Json => log.json().init(),
+    }
+}
+
+/// Returns whether the log is read on a terminal by somebody who does not mind colours.
+fn wants_colours() -> bool {
+    std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|it| it.is_empty())
+}
+
 fn run(args: Args) -> anyhow::Result<()> {
     let cpus = args.cores.map_or_else(all_cpus, |Cpus(cpus)| cpus);
     let cancel = CancelHandle::default();
@@ -169,6 +195,7 @@ fn run(args: Args) -> anyhow::Result<()> {
         .listen(args.listen)
         .shards(args.shards)
         .memory_bytes(args.memory.as_u64())
+        .connections(args.connections)
         .spin(Duration::from_micros(args.spin))
         .driver(args.driver)
         .insecure_network(args.insecure_network)

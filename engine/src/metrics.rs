@@ -69,6 +69,10 @@ pub struct CoreCensus {
     pub waiters: u64,
     /// Memory of objects, sessions and logs, in bytes, as counted against the budget.
     pub bytes: u64,
+    /// Memory for large frames that have not arrived whole, or for a moment for the next one, in bytes.
+    pub receiving_bytes: u64,
+    /// Replies that clients have not read yet, in bytes, without those in the kernel.
+    pub unsent_bytes: u64,
     /// Updates applied since the start.
     pub updates: u64,
     /// Entries that not all members have acknowledged, in the shard of the core that has most.
@@ -154,6 +158,8 @@ pub(crate) struct NodeLabels {
     pub(crate) driver: String,
     /// The memory budget of each core.
     pub(crate) memory_bytes_max: u64,
+    /// The number of connections that each core accepts.
+    pub(crate) connections_max: usize,
 }
 
 /// Reads the metrics of a node, from any thread.

@@ -61,6 +61,10 @@ wire_enum! {
         NotHead = 27,
         /// The chain has fewer members than updates need; reads are served.
         UnderReplicated = 28,
+        /// The connection is closed because the client was too slow: to send its Hello or the rest of
+        /// a frame within `expected` milliseconds, or, if that is 0, to read its replies, of which
+        /// `got` bytes waited.
+        TooSlow = 29,
 
         /// The session is not open: it expired, was closed, or was never opened.
         SessionUnknown = 32,
@@ -148,6 +152,7 @@ impl Status {
             | Status::QuotaExceeded
             | Status::NotHead
             | Status::UnderReplicated
+            | Status::TooSlow
             | Status::WindowExceeded
             | Status::SessionConflict => Retry::Later,
             Status::SessionUnknown | Status::Stale => Retry::Unknown,
@@ -250,6 +255,12 @@ impl std::fmt::Display for Fault {
             Status::NotHead => write!(f, "another node is the head of the shard's chain"),
             Status::UnderReplicated => {
                 write!(f, "the cluster has too few members to accept updates")
+            }
+            Status::TooSlow if expected == 0 => {
+                write!(f, "the client does not read its replies: {got} bytes waited for it")
+            }
+            Status::TooSlow => {
+                write!(f, "the client took longer than {expected} ms for a Hello or a frame")
             }
             Status::QuotaExceeded => {
                 write!(f, "{got} would exceed the quota of {expected} for this prefix")

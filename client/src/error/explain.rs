@@ -112,6 +112,7 @@ pub(super) fn advice(status: Status) -> &'static str {
         }
         Status::UnderReplicated => "Bring the lost nodes back, or add others",
         Status::TooManyConnections => "Share clients between calls, or add a node",
+        Status::TooSlow => "Let fewer calls share the client, or give it more CPU time",
         Status::TooManySessions => {
             "Keep clients from call to call, or set a shorter session time to live"
         }

@@ -3,23 +3,29 @@
 //!
 //! A task that has something to write takes the right to write, writes until the buffer is empty,
 //! and gives the right back. If another task holds it, that task writes the rest, too.
+//!
+//! What a connection may cost is bounded: what is received by `receive_memory`, what is not sent by
+//! `unsent`, and how long either may take by `sweep`.
 
 use std::cell::{Cell, RefCell, RefMut};
 use std::io;
+use std::net::IpAddr;
 use std::rc::Rc;
 
 use catena_protocol::frame::{self, Next};
-use catena_protocol::limits::FRAME_BYTES_MAX;
-use catena_protocol::{Frame, FrameKind, Header, Refusal};
+use catena_protocol::{Fault, Frame, FrameKind, Header, Refusal};
 
 use super::buffer::ReadBuffer;
 use super::core::Core;
 use super::core_link::PeerCore;
 use super::local_notify::LocalNotify;
+use super::receive_memory::LoanWait;
 use super::reply_buffers::ReplyBuffers;
 use super::runtime;
 use super::stream::{Stream, StreamReader, StreamWriter};
-use crate::config::{LINK_BUFFER_BYTES, UNSENT_BYTES_MAX};
+use super::sweep::Lateness;
+use super::unsent::UnsentTotal;
+use crate::config::{BUFFER_BYTES, LINK_BUFFER_BYTES, UNSENT_BYTES_MAX};
 use catena_core::ahead::{Lookahead, Step};
 use catena_core::shard::ConnId;
 
@@ -27,6 +33,8 @@ use catena_core::shard::ConnId;
 pub(super) struct Conn {
     pub(super) id: ConnId,
     pub(super) role: Cell<ConnRole>,
+    /// Where the connection came from.
+    source: IpAddr,
     /// Replies, or frames to a peer, that were not yet handed to the kernel.
     pub(super) unsent: RefCell<Vec<u8>>,
     /// Of a core link: the buffer that was written last, to be filled next. Connections of clients
@@ -39,6 +47,18 @@ pub(super) struct Conn {
     /// `unsent` was emptied.
     drained: LocalNotify,
     closed: Cell<bool>,
+    /// This node has broken the connection, which is about to end …
+    broken: Cell<bool>,
+    /// … to make room for another.
+    pub(super) is_displaced: Cell<bool>,
+    /// Bytes that are being written.
+    in_flight: Cell<usize>,
+    /// The part of the core's unsent replies that is counted for this connection.
+    counted: Cell<usize>,
+    unsent_total: Rc<UnsentTotal>,
+    pub(super) late: Cell<Lateness>,
+    /// The wait of the reading task for memory.
+    loan_wait: RefCell<Option<Rc<LoanWait>>>,
 }
 
 /// The role of the other end.
@@ -66,11 +86,12 @@ pub(super) enum NextAction {
 }
 
 /// Adds a connection to its core and starts to serve it.
-pub(super) fn start(core: &Rc<Core>, stream: Stream, role: ConnRole) -> Rc<Conn> {
+pub(super) fn start(core: &Rc<Core>, stream: Stream, source: IpAddr, role: ConnRole) -> Rc<Conn> {
     let (reader, writer) = stream.split();
     let conn = core.conns.insert(|id| Conn {
         id,
         role: Cell::new(role),
+        source,
         unsent: RefCell::default(),
         spare: RefCell::default(),
         reply_buffers: core.reply_buffers.clone(),
@@ -78,6 +99,13 @@ pub(super) fn start(core: &Rc<Core>, stream: Stream, role: ConnRole) -> Rc<Conn>
         flush_wanted: LocalNotify::default(),
         drained: LocalNotify::default(),
         closed: Cell::new(false),
+        broken: Cell::new(false),
+        is_displaced: Cell::new(false),
+        in_flight: Cell::new(0),
+        counted: Cell::new(0),
+        unsent_total: core.unsent_total.clone(),
+        late: Cell::default(),
+        loan_wait: RefCell::default(),
     });
     core.reply_buffers.set_max(core.conns.len());
     runtime::spawn(serve(core.clone(), conn.clone(), reader));
@@ -100,8 +128,9 @@ async fn serve(core: Rc<Core>, conn: Rc<Conn>, reader: StreamReader) {
 }
 
 async fn read(core: &Rc<Core>, conn: &Rc<Conn>, mut reader: StreamReader) -> io::Result<()> {
-    let mut buffer = ReadBuffer::new();
+    let mut buffer = ReadBuffer::new(core.receive_memory.clone());
     loop {
+        conn.begin_receiving(&buffer);
         let received = match spin(core, conn, &mut reader, &mut buffer).await {
             Some(received) => received,
             None => {
@@ -113,12 +142,15 @@ async fn read(core: &Rc<Core>, conn: &Rc<Conn>, mut reader: StreamReader) -> io:
         if received == 0 {
             return Ok(());
         }
+        conn.end_receiving();
         loop {
             let action = core.turn(conn, &mut buffer);
+            buffer.return_loan();
             if conn.is_link() {
                 // Never waits for the peer to read: two nodes that both wait would wait for ever.
                 conn.flush_wanted.notify();
             } else {
+                core.limit_unsent(conn);
                 if core.spin.is_only_active(conn.id) {
                     conn.send_now();
                 }
@@ -126,12 +158,42 @@ async fn read(core: &Rc<Core>, conn: &Rc<Conn>, mut reader: StreamReader) -> io:
                 conn.wait_for_reader().await?;
             }
             match action {
-                NextAction::Receive(frame_bytes) => break buffer.make_room(frame_bytes),
+                NextAction::Receive(frame_bytes) => {
+                    if !make_room(core, conn, &mut buffer, frame_bytes).await {
+                        return Ok(());
+                    }
+                    break;
+                }
                 NextAction::Flush => {}
                 NextAction::Close => return Ok(()),
             }
         }
     }
+}
+
+/// Makes room for more of the frame at the front, once there is memory for it. Returns `false` if the
+/// connection was broken meanwhile.
+async fn make_room(core: &Core, conn: &Conn, buffer: &mut ReadBuffer, frame_bytes: usize) -> bool {
+    if buffer.make_room(frame_bytes) {
+        return true;
+    }
+    if conn.is_link() {
+        core.receive_memory.lend_to_link(frame_bytes);
+        buffer.accept_loan(frame_bytes);
+        return buffer.make_room(frame_bytes);
+    }
+    let wait = core.receive_memory.request(conn.source, frame_bytes);
+    conn.loan_wait.replace(Some(wait.clone()));
+    if conn.broken.get() || core.is_stopping() {
+        wait.cancel();
+    }
+    let granted = core.receive_memory.granted(&wait).await;
+    conn.loan_wait.replace(None);
+    if granted {
+        buffer.accept_loan(frame_bytes);
+        assert!(buffer.make_room(frame_bytes), "a loan has room for its frame");
+    }
+    granted
 }
 
 /// Polls the socket for as long as the core is awake and no other connection is active. Returns
@@ -156,6 +218,7 @@ async fn spin(
 #[inline(always)]
 pub(super) fn serve_frames(
     buffer: &mut ReadBuffer,
+    frame_bytes_max: u32,
     unsent: &mut Vec<u8>,
     prefetch: impl Fn(Step, &Header) -> bool,
     mut serve: impl FnMut(&Frame<'_>, &mut Vec<u8>) -> Option<NextAction>,
@@ -164,11 +227,17 @@ pub(super) fn serve_frames(
     let received = rest.len();
     let mut ahead = Lookahead::new(rest, frame::peek);
     let action = loop {
-        if unsent.len() > UNSENT_BYTES_MAX {
-            break NextAction::Flush;
+        if unsent.len() > BUFFER_BYTES {
+            if unsent.len() > UNSENT_BYTES_MAX {
+                break NextAction::Flush;
+            }
+            if !rest.is_empty() {
+                // All of it at once: growing step by step would copy it, and leave the steps behind.
+                unsent.reserve_exact(UNSENT_BYTES_MAX + BUFFER_BYTES - unsent.len());
+            }
         }
         ahead.advance(&prefetch);
-        match frame::next(rest, FRAME_BYTES_MAX) {
+        match frame::next(rest, frame_bytes_max) {
             Ok(Next::Partial { bytes }) => break NextAction::Receive(bytes),
             Ok(Next::Frame(frame)) => {
                 rest = &rest[frame.bytes.len()..];
@@ -211,11 +280,70 @@ impl Conn {
     /// Ends the requests for the reading task; replies still go out.
     pub(super) fn stop_reading(&self) {
         self.writer.shut_down_reading();
+        self.cancel_loan_wait();
     }
 
     /// Breaks the connection.
     pub(super) fn abandon(&self) {
         self.writer.shut_down();
+        self.cancel_loan_wait();
+    }
+
+    /// Breaks the connection of a client for a reason, which the client gets unless a reply is being
+    /// written. Its replies are freed.
+    pub(super) fn break_off(&self, fault: Fault) {
+        if self.broken.replace(true) {
+            return;
+        }
+        if let Ok(mut unsent) = self.unsent.try_borrow_mut() {
+            *unsent = Vec::new();
+        }
+        self.unsent_total.replace(self.counted.replace(0), 0);
+        let mut refusal = Vec::new();
+        write_refusal(&mut refusal, &fault.into());
+        _ = self.writer.try_write_now(&refusal);
+        self.abandon();
+        self.drained.notify();
+    }
+
+    /// Returns whether [`break_off`](Conn::break_off) has broken the connection.
+    pub(super) fn is_broken(&self) -> bool {
+        self.broken.get()
+    }
+
+    fn cancel_loan_wait(&self) {
+        if let Some(wait) = &*self.loan_wait.borrow() {
+            wait.cancel();
+        }
+    }
+
+    /// Lets the sweep count how long the next bytes take.
+    #[inline]
+    fn begin_receiving(&self, buffer: &ReadBuffer) {
+        let Lateness { hello, frame, .. } = self.late.get();
+        let bytes = (!buffer.received().is_empty()).then_some(0);
+        let frame = buffer.has_loan().then(|| frame.unwrap_or(0));
+        self.late.set(Lateness { hello, bytes, frame });
+    }
+
+    /// Stops that count: what follows is up to this core, or to the reader of its replies.
+    #[inline]
+    fn end_receiving(&self) {
+        self.late.set(Lateness { bytes: None, ..self.late.get() });
+    }
+
+    /// Returns the unsent replies that are counted for the connection, in bytes.
+    pub(super) fn unsent_bytes(&self) -> usize {
+        self.counted.get()
+    }
+
+    /// Counts the unsent replies of a client anew, and returns their bytes.
+    #[inline]
+    pub(super) fn count_unsent(&self) -> usize {
+        let is_counted = !self.is_link() && !self.broken.get();
+        let now = if is_counted { self.unsent.borrow().len() + self.in_flight.get() } else { 0 };
+        self.unsent_total.replace(self.counted.replace(now), now);
+        now
     }
 
     /// Returns the buffer for replies to a client; takes one from the pool if there is none yet.
@@ -243,6 +371,8 @@ impl Conn {
         }
         if let Ok(sent) = self.writer.try_write_now(&unsent) {
             unsent.drain(..sent);
+            drop(unsent);
+            self.count_unsent();
         }
     }
 
@@ -252,7 +382,10 @@ impl Conn {
         let mut written = Ok(());
         while written.is_ok() && !self.unsent.borrow().is_empty() {
             let batch = self.unsent.replace(self.spare.take());
+            self.in_flight.set(batch.len());
             let (result, mut batch) = writer.write_all(batch).await;
+            self.in_flight.set(0);
+            self.count_unsent();
             written = result.map(drop);
             if self.is_link() {
                 batch.clear();
@@ -276,5 +409,11 @@ impl Conn {
             self.flush().await?;
         }
         Ok(())
+    }
+}
+
+impl Drop for Conn {
+    fn drop(&mut self) {
+        self.unsent_total.replace(self.counted.get(), 0);
     }
 }

@@ -47,6 +47,13 @@ impl ConnTable {
         self.slots.borrow().get(slot(conn)).filter(|found| found.id == conn).cloned()
     }
 
+    /// Returns the connection with the most unsent replies, of those that are not broken.
+    pub(super) fn most_unsent(&self) -> Option<Rc<Conn>> {
+        let slots = self.slots.borrow();
+        let conns = slots.iter().map(|(_, conn)| conn).filter(|conn| !conn.is_broken());
+        conns.max_by_key(|conn| conn.unsent_bytes()).filter(|conn| conn.unsent_bytes() > 0).cloned()
+    }
+
     pub(super) fn for_each(&self, act: impl Fn(&Conn)) {
         self.slots.borrow().iter().for_each(|(_, conn)| act(conn));
     }

@@ -12,18 +12,23 @@ use catena_protocol::{
     features, frame,
 };
 
+use super::accept::Crowding;
 use super::buffer::ReadBuffer;
 use super::cluster::ClusterState;
 use super::conn::{self, Conn, ConnRole, NextAction};
 use super::conn_table::{ConnTable, NO_CONN};
 use super::core_link::CoreLink;
 use super::local_notify::LocalNotify;
+use super::newcomers::Newcomers;
 use super::notice::CoreCluster;
 use super::outbox::CoreOutbox;
+use super::receive_memory::ReceiveMemory;
 use super::reply_buffers::ReplyBuffers;
 use super::spin::Spin;
 use super::stream::Listener;
+use super::unsent::UnsentTotal;
 use crate::clock::Clock;
+use crate::config::{HELLO_BYTES_MAX, receive_bytes_max, unsent_bytes_max};
 use crate::metrics::{CoreCensus, Counters, Meter};
 use catena_core::ahead::Step;
 use catena_core::chain::assignment::Assignment;
@@ -41,6 +46,7 @@ pub(crate) struct CoreConfig {
     pub(crate) ports: Vec<u16>,
     pub(crate) clock: Clock,
     pub(crate) memory_bytes_max: u64,
+    pub(crate) connections_max: usize,
     pub(crate) hash_seed: u64,
     /// The number of a node without a cluster, drawn at its start; 0 in a cluster.
     pub(crate) incarnation: u32,
@@ -66,6 +72,12 @@ pub(super) struct Core {
     /// Memory that all of its shards take, in bytes.
     memory_bytes: Cell<u64>,
     pub(super) conns: ConnTable,
+    pub(super) newcomers: RefCell<Newcomers>,
+    /// Connections that make room for others and have not ended yet.
+    pub(super) displaced: Cell<usize>,
+    pub(super) crowding: Cell<Crowding>,
+    pub(super) receive_memory: Rc<ReceiveMemory>,
+    pub(super) unsent_total: Rc<UnsentTotal>,
     pub(super) reply_buffers: Rc<ReplyBuffers>,
     cluster: Option<ClusterState>,
     /// The epoch of the latest view; 0 if there is no cluster.
@@ -79,6 +91,8 @@ pub(super) struct Core {
     timer_due: Cell<Option<Time>>,
     /// Wakes the timer task earlier.
     timer_wake: LocalNotify,
+    /// Wakes [`Core::watch_connections`] earlier.
+    pub(super) sweep_wake: LocalNotify,
     stopping: Cell<bool>,
     /// The last connection has ended.
     pub(super) no_connections: LocalNotify,
@@ -97,6 +111,10 @@ impl Core {
         let cluster = config.cluster.clone();
         let cluster = cluster.map(|cluster| ClusterState::new(cluster, shards.len()));
         let meter = Meter::new(config.counters.clone());
+        let receive_memory = receive_bytes_max(config.memory_bytes_max);
+        let receive_memory = Rc::new(ReceiveMemory::new(receive_memory));
+        let unsent_total = unsent_bytes_max(config.memory_bytes_max);
+        let unsent_total = Rc::new(UnsentTotal::new(unsent_total));
         Core {
             config,
             cluster,
@@ -107,11 +125,17 @@ impl Core {
             shard_indexes,
             memory_bytes: Cell::new(0),
             conns: ConnTable::default(),
+            newcomers: RefCell::default(),
+            displaced: Cell::new(0),
+            crowding: Cell::default(),
+            receive_memory,
+            unsent_total,
             reply_buffers: Rc::default(),
             spin,
             meter,
             timer_due: Cell::new(None),
             timer_wake: LocalNotify::default(),
+            sweep_wake: LocalNotify::default(),
             stopping: Cell::new(false),
             no_connections: LocalNotify::default(),
         }
@@ -132,6 +156,10 @@ impl Core {
 
     pub(super) fn shard_count(&self) -> u32 {
         self.config.map.shards()
+    }
+
+    pub(super) fn connections_max(&self) -> usize {
+        self.config.connections_max
     }
 
     pub(super) fn is_stopping(&self) -> bool {
@@ -158,10 +186,12 @@ impl Core {
             return self.turn_link(conn, buffer);
         }
         let now = self.begin_turn();
+        let is_new = conn.role.get() == ConnRole::New;
+        let frame_bytes_max = if is_new { HELLO_BYTES_MAX } else { FRAME_BYTES_MAX };
         let serve =
             |frame: &Frame<'_>, unsent: &mut Vec<u8>| match self.serve(conn, frame, now, unsent) {
-                // The frame made this connection a link, which serves the rest.
-                Ok(()) if conn.is_link() => Some(NextAction::Flush),
+                // The frame was a Hello. Others follow in another turn, as frames of a client or a link.
+                Ok(()) if is_new => Some(NextAction::Flush),
                 Ok(()) => None,
                 Err(refusal) => {
                     conn::write_refusal(unsent, &refusal);
@@ -170,7 +200,7 @@ impl Core {
             };
         let mut unsent = conn.replies();
         let prefetch = |step, header: &Header| self.prefetch(step, header);
-        let action = conn::serve_frames(buffer, &mut unsent, prefetch, serve);
+        let action = conn::serve_frames(buffer, frame_bytes_max, &mut unsent, prefetch, serve);
         drop(unsent);
         self.flush_touched();
         self.meter.end(|| self.now());
@@ -193,7 +223,9 @@ impl Core {
         unsent: &mut Vec<u8>,
     ) -> Result<(), Refusal> {
         if conn.role.get() != ConnRole::Client {
-            return self.on_hello(conn, frame, now, unsent);
+            self.on_hello(conn, frame, now, unsent)?;
+            self.newcomers.borrow_mut().remove(conn.id);
+            return Ok(());
         }
         frame.expect_kind(FrameKind::Request)?;
         let header = &frame.header;
@@ -421,6 +453,8 @@ impl Core {
     /// Removes a connection that has ended.
     pub(super) fn remove(self: &Rc<Core>, conn: &Rc<Conn>) {
         self.conns.remove(conn.id);
+        self.newcomers.borrow_mut().remove(conn.id);
+        self.displaced.set(self.displaced.get() - usize::from(conn.is_displaced.get()));
         self.reply_buffers.set_max(self.conns.len());
         self.on_conn_end(conn);
         if self.conns.len() == 0 {
@@ -435,6 +469,7 @@ impl Core {
         // accepted.
         listener.shut_down();
         self.timer_wake.notify();
+        self.sweep_wake.notify();
         if let Some(cluster) = self.cluster() {
             cluster.wake.notify();
         }
@@ -454,6 +489,8 @@ impl Core {
             core: self.config.index,
             connections: self.conns.len() as u64,
             epoch: self.epoch.get(),
+            receiving_bytes: self.receive_memory.lent_bytes() as u64,
+            unsent_bytes: self.unsent_total.bytes() as u64,
             ..Default::default()
         };
         for replica in self.shards.borrow().iter() {

@@ -17,6 +17,7 @@ use std::net::SocketAddr;
 use std::rc::Rc;
 use std::time::Duration;
 
+use catena_protocol::limits::FRAME_BYTES_MAX;
 use catena_protocol::peer::{self, PeerHello};
 use catena_protocol::{Fault, Frame, FrameKind, Refusal, ShardId, Status};
 
@@ -221,6 +222,7 @@ impl Core {
         let mut refusals = Vec::new();
         let action = conn::serve_frames(
             buffer,
+            FRAME_BYTES_MAX,
             &mut refusals,
             |_, _| false,
             |frame, refusals| match self.serve_link(conn, frame) {
@@ -296,7 +298,7 @@ async fn attempt(core: Rc<Core>, peer: PeerCore, address: SocketAddr, failures: 
     match stream.and_then(with_link_options) {
         Ok(stream) if !core.is_stopping() => {
             let Some(cluster) = core.cluster() else { return };
-            let conn = conn::start(&core, stream, ConnRole::Connecting(peer));
+            let conn = conn::start(&core, stream, address.ip(), ConnRole::Connecting(peer));
             PeerHello {
                 from: cluster.incarnation.get().0,
                 to: peer.node.0,

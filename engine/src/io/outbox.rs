@@ -1,6 +1,7 @@
 //! Where the output of a turn goes: replies to connections, frames to peers.
 
 use std::cell::{Ref, RefMut};
+use std::fmt;
 
 use catena_protocol::{Header, ObjectId, ShardId, Stats};
 
@@ -45,9 +46,10 @@ impl<'a> CoreOutbox<'a> {
     fn append(&mut self, conn: ConnId, write: impl FnOnce(&mut Vec<u8>)) {
         if conn == self.current {
             write(self.unsent);
-        } else if let Some(conn) = self.core.conns.get(conn) {
+        } else if let Some(conn) = self.core.conns.get(conn).filter(|conn| !conn.is_broken()) {
             write(&mut conn.replies());
             conn.flush_wanted.notify();
+            self.core.limit_unsent(&conn);
         }
     }
 
@@ -82,6 +84,7 @@ impl Outbox for CoreOutbox<'_> {
     }
 
     fn print(&mut self, log: ObjectId, name: Option<&str>, line: &str) {
+        let line = Escaped(line);
         match name {
             Some(name) => tracing::info!(target: "catena::log", log = name, "{line}"),
             None => tracing::info!(target: "catena::log", ?log, "{line}"),
@@ -116,5 +119,37 @@ impl ReplicaOutbox for CoreOutbox<'_> {
 
     fn report(&mut self, shard: ShardId, report: ReplicaReport) {
         self.core.on_report(shard, report);
+    }
+}
+
+/// A client's text as a part of one line of the engine's log: without the characters that would end the
+/// line or command a terminal, which are escaped.
+struct Escaped<'a>(&'a str);
+
+impl fmt::Display for Escaped<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let ends_line = |c| matches!(c, '\u{2028}' | '\u{2029}');
+        let mut rest = self.0;
+        while let Some(at) = rest.find(|c: char| c.is_control() || ends_line(c)) {
+            let (plain, special) = rest.split_at(at);
+            let mut chars = special.chars();
+            let special = chars.next().expect("it was found");
+            write!(f, "{plain}{}", special.escape_default())?;
+            rest = chars.as_str();
+        }
+        f.write_str(rest)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Escaped;
+
+    #[test]
+    fn a_text_stays_in_its_line() {
+        let escaped = |text| Escaped(text).to_string();
+        assert_eq!(escaped("70 % \"done\", naïve \\o/"), "70 % \"done\", naïve \\o/");
+        assert_eq!(escaped("a\nERROR b\r\tc"), "a\\nERROR b\\r\\tc");
+        assert_eq!(escaped("\x1b[31mred\u{2028}\u{9b}\0"), "\\u{1b}[31mred\\u{2028}\\u{9b}\\u{0}");
     }
 }

@@ -5,10 +5,10 @@
 
 use std::cell::{Cell, RefCell};
 
-use crate::config::{BUFFER_BYTES, BUFFER_BYTES_MIN};
+use crate::config::{BUFFER_BYTES, BUFFER_BYTES_MIN, REPLY_BUFFERS_MAX};
 
-/// The pool. It keeps as many buffers as there are connections, so that a busy core does not
-/// allocate and free them again and again.
+/// The pool. It keeps as many buffers as there are connections, up to [`REPLY_BUFFERS_MAX`], so that a
+/// busy core does not allocate and free them again and again.
 #[derive(Default)]
 pub(super) struct ReplyBuffers {
     buffers: RefCell<Vec<Vec<u8>>>,
@@ -16,10 +16,11 @@ pub(super) struct ReplyBuffers {
 }
 
 impl ReplyBuffers {
-    /// Sets how many buffers are kept: the number of connections.
+    /// Sets how many buffers are kept, by the number of connections.
     pub(super) fn set_max(&self, connections: usize) {
-        self.buffers_max.set(connections);
-        self.buffers.borrow_mut().truncate(connections);
+        let max = connections.min(REPLY_BUFFERS_MAX);
+        self.buffers_max.set(max);
+        self.buffers.borrow_mut().truncate(max);
     }
 
     /// Returns an empty buffer.

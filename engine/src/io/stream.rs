@@ -15,9 +15,14 @@ use std::os::fd::RawFd;
 use std::time::Duration;
 
 use nix::sys::socket::{MsgFlags, Shutdown, recv, send, setsockopt, shutdown, sockopt};
+use socket2::{Socket, TcpKeepalive};
 
 use super::buffer::ReadBuffer;
 use super::runtime::{self, TcpListener, TcpReadHalf, TcpStream, TcpWriteHalf, WithBuffer};
+use crate::config::{
+    CLIENT_TIMEOUT, KEEPALIVE_IDLE, KEEPALIVE_INTERVAL, KEEPALIVE_PROBES,
+    UNSENT_IN_SOCKET_BYTES_MAX,
+};
 
 /// A socket that accepts streams.
 pub(super) struct Listener(TcpListener);
@@ -36,6 +41,18 @@ impl Listener {
     pub(super) fn shut_down(&self) {
         end(self.0.fd(), Shutdown::Both);
     }
+}
+
+/// Sets the options of connections with clients, on a socket that is going to listen: those that it
+/// accepts inherit them, so that accepting one takes no further system calls.
+pub(crate) fn set_client_options(listener: &Socket) -> io::Result<()> {
+    let keepalive = TcpKeepalive::new()
+        .with_time(KEEPALIVE_IDLE)
+        .with_interval(KEEPALIVE_INTERVAL)
+        .with_retries(KEEPALIVE_PROBES);
+    listener.set_tcp_keepalive(&keepalive)?;
+    listener.set_tcp_user_timeout(Some(CLIENT_TIMEOUT))?;
+    listener.set_tcp_notsent_lowat(UNSENT_IN_SOCKET_BYTES_MAX)
 }
 
 /// A connected stream, whole: its options can be set, and it can be split.
@@ -149,4 +166,30 @@ impl WriteGuard<'_> {
 fn end(socket: RawFd, how: Shutdown) {
     // The other side may have been first.
     _ = shutdown(socket, how);
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::{Ipv4Addr, TcpListener, TcpStream};
+
+    use socket2::SockRef;
+
+    use super::*;
+
+    #[test]
+    fn accepted_sockets_have_the_options_of_the_listener() {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port");
+        set_client_options(&SockRef::from(&listener)).expect("Linux has them");
+        let client = TcpStream::connect(listener.local_addr().expect("it is bound"));
+        let _client = client.expect("it listens");
+        let (accepted, _) = listener.accept().expect("a connection");
+        let socket = SockRef::from(&accepted);
+        assert!(socket.keepalive().expect("an option"));
+        assert_eq!(socket.tcp_keepalive_time().expect("an option"), KEEPALIVE_IDLE);
+        assert_eq!(socket.tcp_keepalive_interval().expect("an option"), KEEPALIVE_INTERVAL);
+        assert_eq!(socket.tcp_keepalive_retries().expect("an option"), KEEPALIVE_PROBES);
+        assert_eq!(socket.tcp_user_timeout().expect("an option"), Some(CLIENT_TIMEOUT));
+        let lowat = socket.tcp_notsent_lowat().expect("an option");
+        assert_eq!(lowat, UNSENT_IN_SOCKET_BYTES_MAX);
+    }
 }

@@ -160,6 +160,7 @@ async fn run_core(
     let timing = runtime::spawn(core.clone().run_timer());
     let accepting = runtime::spawn(core.clone().accept(listener.clone()));
     let watching = runtime::spawn(core.clone().watch_cluster());
+    let sweeping = runtime::spawn(core.clone().watch_connections());
 
     let mut buffer = vec![0; COMMANDS_MAX];
     let mut is_stopping = false;
@@ -185,6 +186,7 @@ async fn run_core(
     accepting.await;
     timing.await;
     watching.await;
+    sweeping.await;
     if core.conns.len() > 0 {
         core.no_connections.notified_within(Some(Duration::from_millis(DRAIN_MS_MAX))).await;
     }

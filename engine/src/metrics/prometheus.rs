@@ -33,12 +33,16 @@ struct Page {
 /// A gauge of each core: its name, its help text and its value.
 type CoreGauge = (&'static str, &'static str, fn(&CoreCensus) -> u64);
 
-const GAUGES: [CoreGauge; 6] = [
+const GAUGES: [CoreGauge; 8] = [
     ("connections", "Open connections of clients and other nodes.", |core| core.connections),
     ("sessions", "Open sessions of clients.", |core| core.sessions),
     ("objects", "Objects of any kind.", |core| core.objects),
     ("waiters", "Requests that wait for an event.", |core| core.waiters),
     ("memory_bytes", "Memory of objects, sessions and logs.", |core| core.bytes),
+    ("receiving_bytes", "Memory for large frames that have not arrived whole.", |core| {
+        core.receiving_bytes
+    }),
+    ("unsent_bytes", "Replies that clients have not read yet.", |core| core.unsent_bytes),
     (
         "chain_lag_entries",
         "Entries that not all members have acknowledged, in the shard of the core that has most.",
@@ -101,6 +105,8 @@ impl Collector for Page {
         };
         let help = "Memory budget of a core; at 85 % it refuses updates that need more memory.";
         gauge("memory_bytes_max", help, node.memory_bytes_max)?;
+        let help = "Connections that a core accepts.";
+        gauge("connections_max", help, node.connections_max as u64)?;
         match metrics.epoch() {
             Some(epoch) => gauge(
                 "epoch",

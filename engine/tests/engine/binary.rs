@@ -5,7 +5,10 @@ use std::net::SocketAddr;
 use std::process::{Child, ChildStdout, Command, ExitStatus, Output, Stdio};
 use std::time::Instant;
 
-use crate::wire::{GUARD, Wire};
+use catena_protocol::op::LogOp;
+use catena_protocol::{Op, Status};
+
+use crate::wire::{GUARD, RequestHeader, Wire};
 
 /// A running `catena-engine`, killed at the end if it is still there.
 pub(crate) struct Running {
@@ -18,7 +21,11 @@ pub(crate) struct Running {
 impl Running {
     /// Starts it on free ports, with one core unless `args` have `--cores`, and waits until it is ready.
     pub(crate) fn start(args: &[&str]) -> Running {
-        let mut child = command()
+        Running::start_with(command(), args)
+    }
+
+    fn start_with(mut command: Command, args: &[&str]) -> Running {
+        let mut child = command
             .args(["--listen", "127.0.0.1:0", "--no-pin"])
             .args(if args.contains(&"--cores") { &[][..] } else { &["--cores", "0"] })
             .args(args)
@@ -163,7 +170,7 @@ fn a_second_engine_on_the_same_port_fails_with_a_hint() {
 
 #[test]
 fn bad_flags_explain_themselves() {
-    let cases: [(&[&str], &str); 22] = [
+    let cases: [(&[&str], &str); 25] = [
         (&["--metrics", "0.0.0.0:0"], "--insecure-network"),
         (&["--emf", "0"], "0 is not in 1.."),
         (&["--listen", "somewhere"], "invalid socket address"),
@@ -173,6 +180,12 @@ fn bad_flags_explain_themselves() {
         (&["--cores", "4000"], "cpu cannot be 4000"),
         (&["--no-pin", "--cores", "0", "--shards", "6"], "shards cannot be 6"),
         (&["--memory", "lots"], "--memory"),
+        (
+            &["--memory", "1KiB"],
+            "memory cannot be 1024 bytes: expected at least 24 MiB for each core",
+        ),
+        (&["--connections", "0"], "connections cannot be 0: expected 1 to 65536"),
+        (&["--log-format", "xml"], "json"),
         (&["--no-pin", "--cores", "0", "--spin", "2000"], "spin cannot be 2ms"),
         (&["--driver", "kqueue"], "io-uring"),
         (&["--shards", "many"], "--shards"),
@@ -196,6 +209,34 @@ fn bad_flags_explain_themselves() {
         assert!(!output.status.success(), "{args:?} is accepted");
         assert!(said.contains(expected), "{args:?}: `{said}` does not contain `{expected}`");
         assert!(!said.contains("panicked"), "{args:?}: {said}");
+    }
+}
+
+/// A client's line cannot look like another line of the engine's log.
+#[test]
+fn a_line_of_the_log_is_one_line_without_colours() {
+    let forged = "done\n2026-01-01T00:00:00Z ERROR forged\x1b[31m";
+    for format in ["text", "json"] {
+        let mut colourful = command();
+        colourful.env_remove("NO_COLOR");
+        let args = ["--shards", "1", "--log-format", format];
+        let mut engine = Running::start_with(colourful, &args);
+        let mut wire = Wire::open(engine.addresses[0], 7);
+        let ask = RequestHeader { session: 7, number: 1, ..RequestHeader::default() };
+        wire.send(&ask.frame(Op::Log(LogOp::Print { line: forged })));
+        assert_eq!(wire.receive().status(), Status::Ok);
+        engine.signal("-TERM");
+        let (_, said) = engine.end();
+        assert!(!said.contains('\x1b'), "{said:?}");
+        let line = said.lines().find(|line| line.contains("forged")).expect("it is in the log");
+        assert!(line.contains("catena::log"), "{said}");
+        for line in said.lines() {
+            let parsed = serde_json::from_str::<serde_json::Value>(line);
+            assert_eq!(parsed.is_ok(), format == "json", "{line}");
+            if let Ok(entry) = parsed {
+                assert!(entry["level"].is_string() && entry["fields"]["message"].is_string());
+            }
+        }
     }
 }
 

@@ -262,7 +262,7 @@ fn start_errors_say_what_is_wrong() {
 
 #[test]
 fn a_connection_beyond_the_limit_is_refused_with_a_reply() {
-    const CONNECTIONS_MAX: usize = catena_engine::Builder::CONNECTIONS_MAX;
+    const CONNECTIONS_MAX: usize = catena_engine::Builder::CONNECTIONS;
     // Both ends of each connection are in this process.
     let needed = CONNECTIONS_MAX * 2 + 1_000;
     let limits = std::fs::read_to_string("/proc/self/limits").expect("Linux reports it");

@@ -8,6 +8,7 @@ mod chains;
 mod cluster;
 mod handshake;
 mod lifecycle;
+mod limits;
 mod metrics;
 mod pipeline;
 mod slow;

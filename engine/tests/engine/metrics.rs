@@ -80,6 +80,11 @@ impl Page {
     }
 }
 
+/// Returns how many connections the first core has.
+pub(crate) fn connections(address: SocketAddr) -> Option<f64> {
+    Page::at(address).get("catena_connections{core=\"0\"}")
+}
+
 #[test]
 fn requests_are_counted_by_kind_op_and_outcome() {
     with_drivers(|builder| {
@@ -144,6 +149,8 @@ fn requests_are_counted_by_kind_op_and_outcome() {
         assert_eq!((of_core("waiters"), of_core("chain_lag_entries")), (Some(0.0), Some(0.0)));
         assert!(of_core("memory_bytes").is_some_and(|bytes| bytes > 0.0));
         assert_eq!(page.get("catena_memory_bytes_max"), Some(f64::from(64 << 20)));
+        assert_eq!(page.get("catena_connections_max"), Some(8_192.0));
+        assert_eq!((of_core("receiving_bytes"), of_core("unsent_bytes")), (Some(0.0), Some(0.0)));
         assert_eq!(page.get("catena_epoch"), Some(0.0));
         let build = format!(
             "catena_build_info{{version=\"{}\",driver=\"{}\"}}",
@@ -211,10 +218,20 @@ fn only_metrics_and_health_are_served() {
     assert!(head.starts_with("HTTP/1.1 200 ") && body == "ok\n", "{head}\n{body}");
     assert!(ask(address, "GET /").0.starts_with("HTTP/1.1 404 "));
     assert!(ask(address, "POST /metrics").0.starts_with("HTTP/1.1 405 "));
-    // Silent connections do not delay others.
-    let silent: Vec<TcpStream> =
-        (0..4).map(|_| TcpStream::connect(address).expect("it listens")).collect();
+    // Connections that are silent or stop in the middle do not delay others.
+    let silent: Vec<TcpStream> = (0..48)
+        .map(|nth| {
+            let mut stream = TcpStream::connect(address).expect("it listens");
+            if nth % 2 == 0 {
+                // It may have made room already.
+                _ = write!(stream, "GET /health HTTP/1.1\r\nHost: ");
+            }
+            stream
+        })
+        .collect();
+    let started = Instant::now();
     assert!(ask(address, "GET /health").0.starts_with("HTTP/1.1 200 "));
+    assert!(started.elapsed() < Duration::from_secs(4), "before their time is up");
     drop(engine);
     drop(silent);
     assert!(TcpStream::connect(address).is_err(), "it is gone");

@@ -4,9 +4,12 @@
 //! hardware address in a node's neighbour table: packets to that neighbour are lost silently, and the
 //! other direction works. Loss and delay need a kernel with netem.
 
-use std::process::Command;
-use std::time::Duration;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpStream;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
 
+use catena_protocol::{Hello, features};
 use nix::sched::{CloneFlags, setns};
 
 use crate::cluster::{Cluster, Namespace};
@@ -53,8 +56,7 @@ impl Net {
 
     /// Moves this thread, and the threads and processes that it starts, to the hub.
     fn enter(&self) {
-        let hub = std::fs::File::open(format!("/run/netns/{}", self.hub)).unwrap();
-        setns(std::os::fd::AsRawFd::as_raw_fd(&hub), CloneFlags::CLONE_NEWNET).unwrap();
+        enter(&self.hub);
     }
 
     /// Loses all packets from one node to another.
@@ -86,6 +88,12 @@ impl Drop for Net {
             ip(&["netns", "del", name]);
         }
     }
+}
+
+/// Moves this thread to a namespace.
+fn enter(namespace: &str) {
+    let namespace = std::fs::File::open(format!("/run/netns/{namespace}")).unwrap();
+    setns(std::os::fd::AsRawFd::as_raw_fd(&namespace), CloneFlags::CLONE_NEWNET).unwrap();
 }
 
 fn ip(args: &[&str]) -> bool {
@@ -164,5 +172,74 @@ fn a_bad_network_loses_nothing() {
         let load = Load::start(&cluster.seeds(), 8, 4);
         load.await_more(2_000);
         println!("degraded: {:?}", load.finish(&cluster.seeds()));
+    });
+}
+
+/// An engine that is killed at the end.
+struct Engine(Child);
+
+impl Drop for Engine {
+    fn drop(&mut self) {
+        _ = self.0.kill();
+        _ = self.0.wait();
+    }
+}
+
+/// Returns how many connections an engine has, according to its metrics.
+fn connections(metrics: &str) -> u64 {
+    let mut stream = TcpStream::connect(metrics).unwrap();
+    stream.write_all(b"GET /metrics HTTP/1.1\r\nHost: here\r\n\r\n").unwrap();
+    let mut page = String::new();
+    stream.read_to_string(&mut page).unwrap();
+    let line = page.lines().find(|line| line.starts_with("catena_connections{")).unwrap();
+    line.rsplit(' ').next().unwrap().parse().unwrap()
+}
+
+/// The host of clients is gone without a word: the engine closes their connections within a minute.
+#[test]
+fn connections_of_a_host_that_is_gone_are_closed() {
+    const CLIENTS: u64 = 20;
+    std::thread::scope(|scope| {
+        let test = || {
+            let Some(net) = Net::new(1, "gone") else { return };
+            net.enter();
+            let mut engine = Command::new(env!("CARGO_BIN_EXE_catena-engine"))
+                .args(["--listen", "10.99.0.254:7400", "--insecure-network", "--no-pin"])
+                .args(["--cores", "0", "--metrics", "10.99.0.254:9400"])
+                .stdout(Stdio::piped())
+                .stderr(Stdio::null())
+                .spawn()
+                .map(Engine)
+                .unwrap();
+            let mut ready = String::new();
+            BufReader::new(engine.0.stdout.take().unwrap()).read_line(&mut ready).unwrap();
+            let node = net.nodes[0].name.clone();
+            let connect = || {
+                let mut stream = TcpStream::connect("10.99.0.254:7400").unwrap();
+                let mut hello = Vec::new();
+                Hello { features: features::ALL }.write(&mut hello);
+                stream.write_all(&hello).unwrap();
+                stream.read_exact(&mut [0; 64]).unwrap();
+                stream
+            };
+            let clients = std::thread::scope(|scope| {
+                let connecting = scope.spawn(|| {
+                    enter(&node);
+                    (0..CLIENTS).map(|_| connect()).collect::<Vec<_>>()
+                });
+                connecting.join().unwrap()
+            });
+            assert_eq!(connections("10.99.0.254:9400"), CLIENTS);
+            in_it(&node, &["link", "set", "eth0", "down"]);
+            let started = Instant::now();
+            while connections("10.99.0.254:9400") > 0 {
+                assert!(started.elapsed() < Duration::from_secs(60), "they stay");
+                std::thread::sleep(Duration::from_millis(200));
+            }
+            println!("gone: {CLIENTS} connections closed after {:?}", started.elapsed());
+            drop(clients);
+        };
+        let thread = scope.spawn(test);
+        thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
     });
 }
