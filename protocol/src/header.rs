@@ -46,6 +46,8 @@ wire_enum! {
         OperatorReply = 24,
         /// In a log only: the connections of waiting requests have ended.
         Detach = 25,
+        /// In a log only: a client has the replies up to a number.
+        Acknowledge = 26,
     }
 }
 

@@ -3,8 +3,9 @@
 //! A link carries frames of many shards; the header of each names shard and epoch. Log entries go
 //! down a chain in [`Forward`](FrameKind::Forward) frames, each with the client's request as it was
 //! received; [`Ack`](FrameKind::Ack) frames come back up. A request is never encoded again on its
-//! way. One more frame is only ever in a log: [`Detach`](FrameKind::Detach), which the head writes
-//! when the connections of waiting requests have ended.
+//! way. Two more frames are only ever in a log: [`Detach`](FrameKind::Detach), which the head writes
+//! when the connections of waiting requests have ended, and [`Acknowledge`](FrameKind::Acknowledge),
+//! when it takes the acknowledgement of a request before the request itself.
 //!
 //! ```text
 //! Forward   number: index of the first entry                 body: entries, one after another
@@ -93,7 +94,7 @@ pub struct Entry<'a> {
     /// The hash of the log up to and including it.
     pub hash: u64,
     /// The client's request as it was received, a whole frame, or a
-    /// [`Detach`](FrameKind::Detach) of the head; empty if the entry only advances time.
+    /// [`Detach`](FrameKind::Detach) or [`Acknowledge`](FrameKind::Acknowledge) of the head; empty if the entry only advances time.
     pub request: &'a [u8],
 }
 
@@ -150,6 +151,12 @@ pub fn write_detach(out: &mut Vec<u8>, shard: ShardId, waiters: impl Iterator<It
         waiters.for_each(|waiter| out.extend_from_slice(&waiter.to_le_bytes()));
     })
     .expect("a Detach names few requests");
+}
+
+/// Appends the frame of an entry by which a client has the replies of its session up to a number.
+pub fn write_acknowledge(out: &mut Vec<u8>, shard: ShardId, session: u64, upto: u64) {
+    let header = Header { session, ..header(FrameKind::Acknowledge, shard, 0, upto) };
+    write_bare(out, &header);
 }
 
 /// Reads the waiting requests that a [`Detach`](FrameKind::Detach) names.

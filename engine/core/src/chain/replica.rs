@@ -221,6 +221,9 @@ impl Replica {
         out: &mut impl ReplicaOutbox,
     ) {
         if self.alone && self.assignment.epoch == 0 {
+            if let Some(upto) = self.shard.acknowledged_in_need(moment, frame) {
+                self.shard.acknowledge(moment.now, frame.header.session, upto);
+            }
             self.shard.on_request(moment, conn, frame, out);
             return;
         }
@@ -231,6 +234,7 @@ impl Replica {
         let frame = &self.without_epoch(frame);
         let moment = Moment { now: self.time(moment.now), ..moment };
         if self.alone {
+            self.acknowledge_in_need(moment, frame);
             if self.shard.on_request(moment, conn, frame, out) {
                 self.skip();
             }
@@ -241,6 +245,9 @@ impl Replica {
             return;
         }
         let is_read = is_read(&frame.header);
+        if !is_read {
+            self.acknowledge_in_need(moment, frame);
+        }
         let is_clean = !self.rules.clean_wait() || self.is_clean(&frame.header);
         if is_read && is_clean {
             self.shard.on_request(moment, conn, frame, out);
@@ -262,6 +269,22 @@ impl Replica {
         if !waits {
             self.advance_commit(out);
         }
+    }
+
+    /// Takes the acknowledgement of a request before the request itself, if the replies that it
+    /// acknowledges take the memory that it needs.
+    fn acknowledge_in_need(&mut self, moment: Moment, frame: &Frame<'_>) {
+        let Some(upto) = self.shard.acknowledged_in_need(moment, frame) else { return };
+        let session = frame.header.session;
+        if !self.shard.acknowledge(moment.now, session, upto) {
+            return;
+        }
+        if self.alone {
+            return self.skip();
+        }
+        let mut frame = Vec::new();
+        peer::write_acknowledge(&mut frame, self.id, session, upto);
+        self.append(moment.now, &frame);
     }
 
     /// Notes that a client's connection has ended.

@@ -55,6 +55,17 @@ impl StoredReply {
         }
     }
 
+    /// Returns whether two long replies are the same.
+    pub(crate) fn is_equal(&self, other: &StoredReply) -> bool {
+        match (self, other) {
+            (
+                StoredReply::Long { status, body },
+                StoredReply::Long { status: other_status, body: other_body },
+            ) => status == other_status && body == other_body,
+            _ => false,
+        }
+    }
+
     /// Stores a value if it is short enough to be inline.
     pub(super) fn short_value(value: &[u8]) -> Option<StoredReply> {
         let mut bytes = [0; SHORT_BYTES];

@@ -25,6 +25,7 @@ mod manage;
 mod outbox;
 mod room;
 mod session;
+mod shared_replies;
 pub(crate) mod snapshot;
 mod table;
 mod waiters;
@@ -244,6 +245,24 @@ impl Shard {
             out.push(conn, &frame.header, Output::Refusal(&fault));
         }
         self.seq > before
+    }
+
+    /// Returns up to which number a request acknowledges replies, if they take the memory that it
+    /// needs. They are to be dropped first, with [`Shard::acknowledge`]: a refusal would keep them.
+    #[inline]
+    pub(crate) fn acknowledged_in_need(&self, moment: Moment, frame: &Frame<'_>) -> Option<u64> {
+        let growth = frame.bytes.len() as u64;
+        let has_room = check_memory(growth, self.bytes(), moment.memory_bytes_max).is_ok();
+        if has_room { None } else { self.sessions.acknowledged(&frame.header) }
+    }
+
+    /// Drops the replies of a session up to a number, which its client has. Returns whether the
+    /// state has changed.
+    pub(crate) fn acknowledge(&mut self, now: Time, session: u64, upto: u64) -> bool {
+        self.advance(now);
+        let changed = self.sessions.acknowledge(session, upto);
+        self.seq.0 += u64::from(changed);
+        changed
     }
 
     /// Serves a request in the quick way, see [`Shard::count`], and returns its reply. It takes no

@@ -21,6 +21,7 @@ use slab::Slab;
 
 use super::Time;
 use super::closed_sessions::{ClosedSession, ClosedSessions};
+use super::shared_replies::SharedReplies;
 use super::table::{Seed, Table};
 use crate::config::{SESSION_BYTES, SESSIONS_MAX};
 use crate::objects::RestoreError;
@@ -37,6 +38,7 @@ pub(super) struct Sessions {
     /// When to check whether a session has expired: at its end, or earlier if it was used since it
     /// was listed.
     expiries: BTreeSet<(Time, u64)>,
+    shared: SharedReplies,
     /// Memory that all sessions take, in bytes.
     bytes: u64,
 }
@@ -126,6 +128,7 @@ impl Sessions {
             recent: None,
             closed: ClosedSessions::new(seed),
             expiries: BTreeSet::new(),
+            shared: SharedReplies::default(),
             bytes: 0,
         }
     }
@@ -271,16 +274,35 @@ impl Sessions {
         let session = &mut self.live[key];
         session.touched = now;
         let acked_upto = header.acked_upto().max(session.acked_upto);
-        self.bytes -= session.acknowledge(acked_upto);
+        self.bytes -= session.acknowledge(acked_upto, &mut self.shared);
         let window = usize::try_from(header.number - acked_upto).expect("at most the window");
         if window > session.ring.len() {
             self.bytes += session.grow(window);
         }
     }
 
+    /// Returns up to which number a request acknowledges replies that are kept, if it may.
+    pub(super) fn acknowledged(&self, header: &Header) -> Option<u64> {
+        let session = &self.live[*self.index.get(&header.session)?];
+        let upto = header.acked_upto();
+        let is_news = upto > session.acked_upto && upto < header.number;
+        (is_news && session.shared > 0 && !session.waits_below(upto)).then_some(upto)
+    }
+
+    /// Removes the replies of a session up to a number. Returns whether anything has changed.
+    pub(super) fn acknowledge(&mut self, id: u64, upto: u64) -> bool {
+        let Some(key) = self.index.get(&id) else { return false };
+        let session = &mut self.live[*key];
+        if upto <= session.acked_upto || session.waits_below(upto) {
+            return false;
+        }
+        self.bytes -= session.acknowledge(upto, &mut self.shared);
+        true
+    }
+
     /// Stores the reply to an accepted request.
     pub(super) fn settle(&mut self, key: SessionKey, number: u64, answer: StoredReply) {
-        self.bytes += answer.bytes();
+        self.bytes += self.shared.keep(&answer);
         self.live[key].put(RequestSlot { number, state: RequestState::Answered(answer) });
     }
 
@@ -354,14 +376,15 @@ impl Sessions {
         )?;
         check(self.live.len() < SESSIONS_MAX, "there are too many sessions")?;
         check(snapshot.touched <= now, "a session was used after the time of the snapshot")?;
-        let session = Session::restored(snapshot)?;
+        let session = Session::restored(snapshot, &mut self.shared)?;
         let numbers = session.ring.iter().filter_map(|slot| match slot.state {
             RequestState::Parked(waiter) => Some((slot.number, waiter)),
             RequestState::Free | RequestState::Answered(_) => None,
         });
         let parked = numbers.collect();
         self.expiries.insert((session.listed, id));
-        self.bytes += session.bytes();
+        self.bytes += session.own_bytes();
+        self.bytes += session.replies().map(|reply| self.shared.keep(reply)).sum::<u64>();
         self.index.insert(id, self.live.insert(session));
         Ok(parked)
     }
@@ -377,6 +400,11 @@ impl Sessions {
         self.closed.put_back(closed)
     }
 
+    /// Ends the restoring of sessions.
+    pub(super) fn end_restoring(&mut self) {
+        self.shared.end_restoring();
+    }
+
     /// Returns whether a session is open.
     pub(super) fn is_open(&self, id: u64) -> bool {
         self.index.get(&id).is_some()
@@ -386,7 +414,11 @@ impl Sessions {
     pub(super) fn check_invariants(&self) {
         assert_eq!(self.index.len(), self.live.len(), "every session is in the index");
         assert_eq!(self.expiries.len(), self.live.len(), "every session has one expiry");
-        let bytes: u64 = self.live.iter().map(|(_, session)| session.bytes()).sum();
+        let mut shared = SharedReplies::default();
+        let bytes_of = |session: &Session| {
+            session.own_bytes() + session.replies().map(|reply| shared.keep(reply)).sum::<u64>()
+        };
+        let bytes: u64 = self.live.iter().map(|(_, session)| session).map(bytes_of).sum();
         assert_eq!(bytes, self.bytes, "shard invariant 5: memory is accounted for");
         self.closed.check_invariants();
         if let Some((id, key)) = &self.recent {
@@ -400,7 +432,8 @@ impl Sessions {
         let Some(key) = self.index.remove(&id) else { return };
         let session = self.live.remove(key);
         self.recent = None;
-        self.bytes -= session.bytes();
+        self.bytes -= session.own_bytes();
+        self.bytes -= session.replies().map(|reply| self.shared.drop(reply)).sum::<u64>();
         self.expiries.remove(&(session.listed, id));
         if session.end() > now {
             self.closed.insert(id, now);
@@ -448,7 +481,7 @@ impl Sessions {
 /// Without `recent`, which is a cache and not a part of the state.
 impl core::fmt::Debug for Sessions {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        let Sessions { index, live, recent: _, closed, expiries, bytes } = self;
+        let Sessions { index, live, recent: _, closed, expiries, shared: _, bytes } = self;
         f.debug_struct("Sessions")
             .field("index", index)
             .field("live", live)
@@ -488,7 +521,10 @@ impl Session {
         SessionSnapshot { id, nonce, ttl_ms, touched, acked_upto, ring_slots, slots }
     }
 
-    fn restored(snapshot: SessionSnapshot) -> Result<Session, RestoreError> {
+    fn restored(
+        snapshot: SessionSnapshot,
+        shared: &mut SharedReplies,
+    ) -> Result<Session, RestoreError> {
         let SessionSnapshot { nonce, ttl_ms, touched, acked_upto, ring_slots, slots, .. } =
             snapshot;
         check(
@@ -501,7 +537,10 @@ impl Session {
         let mut session =
             Session { ring: ring(len), acked_upto, ..Session::new(nonce, ttl_ms, touched) };
         let mut last = acked_upto;
-        for slot in slots {
+        for mut slot in slots {
+            if let RequestState::Answered(reply) = &mut slot.state {
+                shared.share(reply);
+            }
             let is_open = slot.number > last && slot.number - acked_upto <= len as u64;
             check(is_open, "a request is outside the window of its session")?;
             check(
@@ -519,10 +558,17 @@ impl Session {
         self.touched.plus_ms(self.ttl_ms)
     }
 
-    /// Returns the memory that the session takes, counted slot by slot.
-    fn bytes(&self) -> u64 {
-        let answers: u64 = self.ring.iter().map(|slot| slot.state.bytes()).sum();
-        SESSION_BYTES + ring_bytes(self.ring.len()) + answers
+    /// Returns the memory that the session takes without the replies.
+    fn own_bytes(&self) -> u64 {
+        SESSION_BYTES + ring_bytes(self.ring.len())
+    }
+
+    /// Iterates over the replies in the ring.
+    fn replies(&self) -> impl Iterator<Item = &StoredReply> {
+        self.ring.iter().filter_map(|slot| match &slot.state {
+            RequestState::Answered(reply) => Some(reply),
+            RequestState::Free | RequestState::Parked(_) => None,
+        })
     }
 
     #[inline(always)]
@@ -580,19 +626,21 @@ impl Session {
 
     /// Removes the replies up to a number. Returns the bytes they took.
     #[inline(always)]
-    fn acknowledge(&mut self, acked_upto: u64) -> u64 {
+    fn acknowledge(&mut self, acked_upto: u64, shared: &mut SharedReplies) -> u64 {
         // Inline replies stay: their numbers show that they are acknowledged.
-        let freed = if self.shared > 0 { self.free_replies(acked_upto) } else { 0 };
+        let freed = if self.shared > 0 { self.free_replies(acked_upto, shared) } else { 0 };
         self.acked_upto = self.acked_upto.max(acked_upto);
         freed
     }
 
-    fn free_replies(&mut self, acked_upto: u64) -> u64 {
+    fn free_replies(&mut self, acked_upto: u64, shared: &mut SharedReplies) -> u64 {
         let mut freed = 0;
         for number in self.open_upto(acked_upto) {
             let slot = self.slot(number);
             if slot.number <= acked_upto && slot.state.has_memory() {
-                freed += slot.state.bytes();
+                if let RequestState::Answered(reply) = &slot.state {
+                    freed += shared.drop(reply);
+                }
                 slot.state = RequestState::Free;
                 self.shared -= 1;
             }

@@ -275,6 +275,7 @@ impl Shard {
         for _ in 0..input.take::<u64>()? {
             self.sessions.put_back_closed(input.take()?)?;
         }
+        self.sessions.end_restoring();
         // No waiter was counted twice, because a session has one request of each number.
         check(parked_count == self.waiters.len(), "a waiting request is not in its session")?;
         let is_open = |hold: Hold| self.sessions.is_open(hold.session);

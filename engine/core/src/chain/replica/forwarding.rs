@@ -196,14 +196,23 @@ impl Replica {
                 return EntryOutcome::Conflict;
             }
             // The head decides for all replicas whether there is memory for an update.
-            if frame.header.kind == FrameKind::Detach {
-                let Ok(waiters) = peer::detached(frame.body) else { return EntryOutcome::Conflict };
-                self.shard.detach(now, waiters.map(WaiterId), &mut no_replies)
-            } else {
-                let moment = Moment { now, memory_bytes_max: u64::MAX };
-                let header = Header { epoch: 0, ..frame.header };
-                let frame = Frame { header, ..frame };
-                self.shard.on_request(moment, ConnId::NONE, &frame, &mut no_replies)
+            match frame.header.kind {
+                FrameKind::Detach => {
+                    let Ok(waiters) = peer::detached(frame.body) else {
+                        return EntryOutcome::Conflict;
+                    };
+                    self.shard.detach(now, waiters.map(WaiterId), &mut no_replies)
+                }
+                FrameKind::Acknowledge => {
+                    let Header { session, number, .. } = frame.header;
+                    self.shard.acknowledge(now, session, number)
+                }
+                _ => {
+                    let moment = Moment { now, memory_bytes_max: u64::MAX };
+                    let header = Header { epoch: 0, ..frame.header };
+                    let frame = Frame { header, ..frame };
+                    self.shard.on_request(moment, ConnId::NONE, &frame, &mut no_replies)
+                }
             }
         };
         if !effective {

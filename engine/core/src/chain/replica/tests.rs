@@ -7,7 +7,7 @@ use alloc::vec::Vec;
 
 use catena_protocol::frame::Next;
 use catena_protocol::limits::FRAME_BYTES_MAX;
-use catena_protocol::op::{CounterOp, SessionOp};
+use catena_protocol::op::{CellOp, CounterOp, ListOp, SessionOp};
 use catena_protocol::{Op, OpCode, frame};
 use rkyv::util::AlignedVec;
 
@@ -58,6 +58,7 @@ struct TestChain {
     replicas: BTreeMap<NodeId, Replica>,
     out: BTreeMap<NodeId, TestOutbox>,
     clock: Time,
+    memory_bytes_max: u64,
 }
 
 const DAY: Time = Time(1 << 50);
@@ -68,8 +69,12 @@ fn node(number: u128) -> NodeId {
 
 impl TestChain {
     fn new(len: u128) -> TestChain {
-        let mut chain =
-            TestChain { replicas: BTreeMap::new(), out: BTreeMap::new(), clock: Time(1_000) };
+        let mut chain = TestChain {
+            replicas: BTreeMap::new(),
+            out: BTreeMap::new(),
+            clock: Time(1_000),
+            memory_bytes_max: 1 << 30,
+        };
         for number in 1..=len {
             chain.add(number, Assignment::default());
         }
@@ -114,7 +119,7 @@ impl TestChain {
         frame::write(&mut bytes, &header, |out| op.encode(out)).unwrap();
         let bytes = aligned(&bytes);
         let Ok(Next::Frame(frame)) = frame::next(&bytes, FRAME_BYTES_MAX) else { panic!() };
-        let moment = Moment { now: day, memory_bytes_max: 1 << 30 };
+        let moment = Moment { now: day, memory_bytes_max: self.memory_bytes_max };
         let id = node(number);
         let out = self.out.get_mut(&id).unwrap();
         self.replicas.get_mut(&id).unwrap().on_request(self.clock, moment, ConnId(1), &frame, out);
@@ -226,6 +231,97 @@ fn an_acknowledgement_lost_with_a_link_is_repeated() {
     chain.replicas.get_mut(&node(2)).unwrap().on_link(node(1));
     chain.deliver_all(1, 2);
     assert_eq!(chain.statuses(1), [Status::Ok, Status::Ok]);
+}
+
+/// The replies that a client has may take the memory that its next request needs.
+#[test]
+fn an_acknowledgement_counts_although_there_is_no_room() {
+    for len in [1, 2] {
+        let mut chain = TestChain::new(len);
+        chain.deliver_all(1, 2.min(len));
+        let header = Header { session: 7, object: ObjectId(1), ..Header::new(FrameKind::Request) };
+        let open = SessionOp::Open { born_us: DAY.0, nonce: 1, ttl_ms: 0 };
+        chain.request(1, DAY, header, &Op::Session(open));
+        let bytes = vec![1; 60_000];
+        let ask = |chain: &mut TestChain, number, acked_gap, op| {
+            let header = Header { number, acked_gap, ..header };
+            let mut statuses = chain.request(1, DAY, header, &Op::Cell(op));
+            if len == 2 {
+                chain.deliver_all(1, 2);
+            }
+            statuses.extend(chain.statuses(1));
+            statuses
+        };
+        let mut number = 0;
+        while number < 3 {
+            number += 1;
+            ask(&mut chain, number, 1, CellOp::Swap { bytes: &bytes });
+        }
+        // The cell, and a reply with its former value.
+        let used = chain.replica(1).shard().bytes();
+        assert!((120_000..130_000).contains(&used), "{used}");
+        chain.memory_bytes_max = 150_000;
+        let append = CellOp::Append { bytes: &bytes[..10_000] };
+        let without = ask(&mut chain, number + 1, 2, append);
+        assert_eq!(without, [Status::OutOfMemory], "{len}");
+        assert_eq!(ask(&mut chain, number + 1, 1, append), [Status::Ok], "{len}");
+        if len == 2 {
+            assert_eq!(chain.replica(2).shard().digest(), chain.replica(1).shard().digest());
+        }
+    }
+}
+
+/// The head passes over who has lost its connection, and the next head passes over all whose
+/// connections were with the one before.
+#[test]
+fn waits_without_a_connection_are_detached_by_the_head() {
+    let mut chain = TestChain::new(2);
+    chain.deliver_all(1, 2);
+    let header = |session| Header {
+        session,
+        object: ObjectId(1),
+        deadline_ms: 60_000,
+        ..Header::new(FrameKind::Request)
+    };
+    let ask = |chain: &mut TestChain, number, session, op: &Op<'_>| {
+        let header = Header { number: 1, acked_gap: 1, ..header(session) };
+        let mut statuses = chain.request(number, DAY, header, op);
+        chain.deliver_all(1, 2);
+        statuses.extend(chain.statuses(number));
+        statuses
+    };
+    for session in 1..=3 {
+        let open = SessionOp::Open { born_us: DAY.0, nonce: 1, ttl_ms: 0 };
+        ask(&mut chain, 1, session, &Op::Session(open));
+    }
+    assert_eq!(ask(&mut chain, 1, 1, &Op::List(ListOp::PopFrontWait)), []);
+    let (id, entries) = (node(1), chain.replica(1).applied());
+    let (head, out) = (chain.replicas.get_mut(&id).unwrap(), chain.out.get_mut(&id).unwrap());
+    assert_ne!(head.next_due(), Some(Time(0)));
+    head.on_disconnect(DAY, ConnId(1), out);
+    assert_eq!(head.applied(), entries + 1, "it is in the log");
+    chain.deliver_all(1, 2);
+    assert_eq!(ask(&mut chain, 1, 2, &Op::List(ListOp::PushBack { bytes: b"1" })), [Status::Ok]);
+    // The retry takes what is there.
+    assert_eq!(ask(&mut chain, 1, 1, &Op::List(ListOp::PopFrontWait)), [Status::Ok]);
+    assert_eq!(ask(&mut chain, 1, 3, &Op::List(ListOp::PopFrontWait)), []);
+    assert_eq!(chain.replica(2).shard().digest(), chain.replica(1).shard().digest());
+
+    chain.start_epoch(2, &[2]);
+    let id = node(2);
+    let (head, out) = (chain.replicas.get_mut(&id).unwrap(), chain.out.get_mut(&id).unwrap());
+    assert_eq!(head.next_due(), Some(Time(0)), "the new head has no connection to it");
+    head.on_time(DAY, out);
+    assert_ne!(head.next_due(), Some(Time(0)));
+    chain.deliver_all(2, 2);
+    let header = Header { number: 2, acked_gap: 1, ..header(2) };
+    let pushed = chain.request(2, DAY, header, &Op::List(ListOp::PushBack { bytes: b"2" }));
+    assert_eq!(pushed, [Status::Ok]);
+    assert_eq!(chain.replica(2).shard().census().waiters, 1);
+    let due = chain.replica(2).next_due().unwrap();
+    let (head, out) = (chain.replicas.get_mut(&id).unwrap(), chain.out.get_mut(&id).unwrap());
+    head.on_time(due, out);
+    assert_eq!(head.shard().census().waiters, 0, "it is forgotten");
 }
 
 #[test]

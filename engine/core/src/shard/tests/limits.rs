@@ -156,6 +156,30 @@ fn all_permits_can_be_granted_in_one_update() {
     assert_eq!(crowd.shard.workspace.holds.len(), 0);
 }
 
+/// A reply that many requests get is in memory once, and counted once.
+#[test]
+fn a_shared_reply_takes_memory_once() {
+    const WAITERS: u64 = 100;
+    let mut crowd = ClientCrowd::new();
+    for session in 1..=WAITERS {
+        crowd.open(session);
+        crowd.ask(Op::Future(FutureOp::Get), session, 1);
+    }
+    crowd.open(WAITERS + 1);
+    let bytes = vec![7; 1024 * 1024];
+    crowd.ask(Op::Future(FutureOp::Set { bytes: &bytes }), WAITERS + 1, 1);
+    let counted = crowd.shard.census().bytes;
+    assert!((1 << 20..5 << 20).contains(&counted), "{counted}");
+    let restored = crowd.shard.restored(&crowd.shard.snapshot()).unwrap();
+    assert_eq!(restored.census().bytes, counted);
+    crowd.shard = restored;
+    for session in 1..=WAITERS + 1 {
+        crowd.ask(Op::Session(SessionOp::Close), session, 0);
+    }
+    let counted = crowd.shard.census().bytes - crowd.shard.object_bytes;
+    assert_eq!(counted, (WAITERS + 1) * CLOSED_BYTES);
+}
+
 /// No request works on more items than a core does in a few milliseconds.
 #[test]
 fn a_request_looks_at_so_many_items() {
