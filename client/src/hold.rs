@@ -2,14 +2,14 @@
 
 use std::time::{Duration, Instant};
 
-use catena_protocol::limits::HOLD_MS_MAX;
+use catena_protocol::limits::{HOLD_FROM_GRANT, HOLD_MS_MAX};
 
 use crate::config::HOLD_MARGIN;
 
 /// How long something is held, unless it is released before.
 ///
-/// The engine counts from the arrival of the request, and automatically releases what was held
-/// longer. The holder need not send anything in between.
+/// The engine automatically releases what was held longer. The holder need not send anything in
+/// between.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Hold {
     /// Until the calling function ends: the time left until
@@ -21,7 +21,8 @@ pub enum Hold {
     /// its [`session_ttl`](crate::Builder::session_ttl). If the engine cannot be reached during the
     /// request, it may grant the hold to a client that has given up, and keep it for that long.
     Session,
-    /// For this time, at most 24 hours. Time spent waiting for the grant counts.
+    /// For this time from the grant on, at most 24 hours; and not longer than the calling function
+    /// has left when it asks, if [`Client::set_deadline`](crate::Client::set_deadline) says so.
     For(Duration),
 }
 
@@ -32,17 +33,21 @@ impl From<Duration> for Hold {
 }
 
 impl Hold {
-    /// The hold in milliseconds from now, for a function that ends at `deadline`; 0 for the
-    /// session.
+    /// The hold as requests carry it: in milliseconds, from the arrival of the request or from the
+    /// grant on, for a function that ends at `deadline`; 0 for the session.
     pub(crate) fn ms(self, deadline: Option<Instant>) -> u32 {
         match (self, deadline) {
             (Hold::Session, _) | (Hold::Deadline, None) => 0,
-            (Hold::Deadline, Some(deadline)) => {
-                ms(deadline.saturating_duration_since(Instant::now()) + HOLD_MARGIN)
-            }
-            (Hold::For(time), _) => ms(time),
+            (Hold::Deadline, Some(deadline)) => ms(left(deadline)),
+            (Hold::For(time), None) => ms(time) | HOLD_FROM_GRANT,
+            (Hold::For(time), Some(deadline)) => ms(time.min(left(deadline))) | HOLD_FROM_GRANT,
         }
     }
+}
+
+/// The time that a function has left which ends at `deadline`, and a margin.
+fn left(deadline: Instant) -> Duration {
+    deadline.saturating_duration_since(Instant::now()) + HOLD_MARGIN
 }
 
 /// Whole milliseconds, rounded up; at least 1, because 0 means the session.

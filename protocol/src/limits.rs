@@ -45,6 +45,10 @@ pub const PERMITS_MAX: u32 = 65_536;
 /// Longest time for which anything can be held, in milliseconds; a longer one is taken as this.
 pub const HOLD_MS_MAX: u32 = 24 * 60 * 60 * 1000;
 
+/// Added to the time for which something is held: it is counted from the grant, not from when the
+/// request arrived.
+pub const HOLD_FROM_GRANT: u32 = 1 << 31;
+
 /// Longest name of a party of a barrier or latch, in bytes of UTF-8.
 pub const PARTY_BYTES_MAX: usize = 64;
 

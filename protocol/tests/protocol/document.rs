@@ -164,6 +164,7 @@ fn the_smaller_tables_are_the_enums_and_constants() {
         ("SESSION_TTL_MS_MAX", limits::SESSION_TTL_MS_MAX.into()),
         ("WAIT_MS_MAX", limits::WAIT_MS_MAX.into()),
         ("DETACHED_MS", limits::DETACHED_MS.into()),
+        ("HOLD_FROM_GRANT", limits::HOLD_FROM_GRANT.into()),
         ("HOLD_MS_MAX", limits::HOLD_MS_MAX.into()),
         ("NAME_BYTES_MAX", limits::NAME_BYTES_MAX as u64),
         ("KEY_BYTES_MAX", limits::KEY_BYTES_MAX as u64),

@@ -169,11 +169,13 @@ impl ObjectKind for List {
                 }
                 turn.done(&Reply::Number(removed.len() as u64))
             }
-            ListOp::PopFrontWait if self.items.is_empty() => self.wait(None, Want::Item, turn),
+            ListOp::PopFrontWait if self.items.is_empty() => {
+                self.wait(None, None, Want::Item, turn)
+            }
             ListOp::PopFrontWait => self.take(Some(0), turn),
             ListOp::Claim { hold_ms } if self.items.is_empty() => {
-                let hold = turn.hold(hold_ms);
-                self.wait(Some(hold), Want::Claim, turn)
+                let (hold, hold_ms) = turn.hold_later(hold_ms);
+                self.wait(Some(hold), hold_ms, Want::Claim, turn)
             }
             ListOp::TryClaim { .. } if self.items.is_empty() => {
                 turn.unchanged();
@@ -315,8 +317,15 @@ impl List {
     }
 
     /// Enqueues the request, which does not change the list.
-    fn wait(&mut self, hold: Option<HoldId>, wants: Want, turn: &mut Turn<'_>) -> Applied {
-        self.queue.push(turn.version, QueuedRequest { waiter: turn.waiter, hold, wants });
+    fn wait(
+        &mut self,
+        hold: Option<HoldId>,
+        hold_ms: Option<u32>,
+        wants: Want,
+        turn: &mut Turn<'_>,
+    ) -> Applied {
+        let waiting = QueuedRequest { waiter: turn.waiter, hold, hold_ms, wants };
+        self.queue.push(turn.version, waiting);
         turn.unchanged();
         Applied::Parked
     }
@@ -392,8 +401,11 @@ impl List {
     fn serve_all(&mut self, turn: &mut Turn<'_>) -> bool {
         let (mut nth, mut served) = (0, false);
         while !self.items.is_empty()
-            && let Some(QueuedRequest { waiter, hold, wants }) = self.queue.pop()
+            && let Some(QueuedRequest { waiter, hold, hold_ms, wants }) = self.queue.pop()
         {
+            if let (Some(hold), Some(hold_ms)) = (hold, hold_ms) {
+                turn.extend(hold, hold_ms);
+            }
             let answer = match (wants, hold) {
                 (Want::Claim, Some(hold)) => {
                     let token = turn.token(nth);

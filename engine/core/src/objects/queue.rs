@@ -33,6 +33,8 @@ pub(super) struct QueuedRequest<T> {
     pub(super) waiter: WaiterId,
     /// The hold that it gets when it is served, if it gets one.
     pub(super) hold: Option<HoldId>,
+    /// For how long to hold it from the grant on, if its time begins then.
+    pub(super) hold_ms: Option<u32>,
     pub(super) wants: T,
 }
 

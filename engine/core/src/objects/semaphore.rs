@@ -199,8 +199,9 @@ impl Semaphore {
         if !waits {
             return turn.done(&Reply::Granted { granted: false, token: 0 });
         }
-        let hold = Some(turn.hold(hold_ms));
-        self.queue.push(turn.version, QueuedRequest { waiter: turn.waiter, hold, wants: count });
+        let (hold, hold_ms) = turn.hold_later(hold_ms);
+        let (waiter, hold) = (turn.waiter, Some(hold));
+        self.queue.push(turn.version, QueuedRequest { waiter, hold, hold_ms, wants: count });
         Applied::Parked
     }
 
@@ -233,15 +234,17 @@ impl Semaphore {
         while let Some(first) = self.queue.first()
             && first.wants <= self.available
         {
-            let Some(QueuedRequest { waiter, hold, wants }) = self.queue.pop() else { break };
+            let Some(QueuedRequest { waiter, hold, hold_ms, wants }) = self.queue.pop() else {
+                break;
+            };
+            let hold = hold.expect("requests that wait for permits have a hold");
+            if let Some(hold_ms) = hold_ms {
+                turn.extend(hold, hold_ms);
+            }
             let token = turn.token(nth);
             nth = nth.saturating_add(1);
             self.available -= wants;
-            self.grants.put(
-                token,
-                hold.expect("requests that wait for permits have a hold"),
-                wants,
-            );
+            self.grants.put(token, hold, wants);
             let answer = turn.store(&Reply::Granted { granted: true, token });
             turn.release([waiter], &answer);
         }

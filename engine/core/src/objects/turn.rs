@@ -1,7 +1,7 @@
 //! The context of an update: what its object may read and do besides changing its own state.
 
 use alloc::vec::Vec;
-use catena_protocol::limits::HOLD_MS_MAX;
+use catena_protocol::limits::{HOLD_FROM_GRANT, HOLD_MS_MAX};
 use catena_protocol::{ObjectId, Reply};
 
 use super::holds::{Hold, Holds};
@@ -101,6 +101,15 @@ impl<'t> Turn<'t> {
         self.workspace.holds.take(Hold { object: self.object, session: self.session, until })
     }
 
+    /// Gives the session of a request that waits a hold, as [`Turn::hold`] does. Returns it, and for
+    /// how long to hold it from the grant on, if its time begins then.
+    pub(super) fn hold_later(&mut self, hold_ms: u32) -> (HoldId, Option<u32>) {
+        if hold_ms & HOLD_FROM_GRANT == 0 {
+            return (self.hold(hold_ms), None);
+        }
+        (self.hold(0), Some(hold_ms))
+    }
+
     /// Moves the end of a hold, as in [`Turn::hold`].
     pub(super) fn extend(&mut self, hold: HoldId, hold_ms: u32) {
         let until = self.until(hold_ms);
@@ -120,6 +129,7 @@ impl<'t> Turn<'t> {
     }
 
     fn until(&self, hold_ms: u32) -> Option<Time> {
+        let hold_ms = hold_ms & !HOLD_FROM_GRANT;
         (hold_ms != 0).then(|| self.now.plus_ms(hold_ms.min(HOLD_MS_MAX)))
     }
 

@@ -6,6 +6,7 @@
 use alloc::vec::Vec;
 use core::cell::OnceCell;
 
+use catena_protocol::limits::HOLD_FROM_GRANT;
 use catena_protocol::op::{
     Arrival, BarrierOp, CellOp, Contribution, CounterOp, Edge, FlagOp, FutureOp,
     GENERATION_CURRENT, LatchOp, ListOp, LockOp, LogOp, Loss, MapOp, Merge, ObjectOp, Permit,
@@ -103,6 +104,7 @@ impl<'b> Source<'b> {
     fn hold_ms(&mut self) -> u32 {
         match self.byte() {
             0..=99 => 0,
+            some @ 240.. => HOLD_FROM_GRANT | 1 << (some % 16),
             some => 1 << (some % 20),
         }
     }

@@ -29,6 +29,34 @@ fn every_op_of_a_lock() {
     );
 }
 
+/// Who waits long has the lock for as long as who does not.
+#[test]
+fn a_hold_may_begin_with_the_grant() {
+    check(
+        "
+        a lock l acquire hold 50              => t2
+        b @900 lock l acquire granted 20
+        c @900 lock l acquire hold 60
+        d @900 list q claim granted 20
+        a list q push x                       => 0 | d: t9 x
+        after 19
+        a list q len                          => 0
+        after 1
+        a list q len                          => 1
+        after 30                              => b: t11
+        after 10                              => c: Timeout
+        after 9
+        a lock l try                          => denied
+        after 1
+        a lock l try granted 10               => t15
+        after 9
+        b lock l try                          => denied
+        after 1
+        b lock l try                          => t18
+        ",
+    );
+}
+
 /// A function that is killed does not release its lock; the shard does, at a deadline by which the
 /// function cannot be running any more. If it still is, its writes have an old token.
 #[test]

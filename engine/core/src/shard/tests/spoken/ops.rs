@@ -2,6 +2,7 @@
 
 use alloc::string::String;
 use alloc::vec::Vec;
+use catena_protocol::limits::HOLD_FROM_GRANT;
 use catena_protocol::op::{
     Arrival, BarrierOp, CellOp, Contribution, CounterOp, Edge, FlagOp, FutureOp,
     GENERATION_CURRENT, LatchOp, ListOp, LockOp, LogOp, Loss, MapOp, Merge, ObjectOp, Permit,
@@ -64,6 +65,9 @@ impl<'w> Words<'w> {
             rest = more;
             match (*word, more.first()) {
                 ("hold", Some(ms)) if !left.is_empty() => hold_ms = number(ms),
+                ("granted", Some(ms)) if !left.is_empty() => {
+                    hold_ms = HOLD_FROM_GRANT | number::<u32>(ms);
+                }
                 ("loss", Some(what)) if !left.is_empty() => {
                     loss = match *what {
                         "wait" => Loss::Wait,
