@@ -16,7 +16,7 @@ mkdir -p "$results"
 
 runs=("$@")
 if [[ ${#runs[@]} -eq 0 ]]; then
-    runs=(peers client objects chain chain-spread limits latency multi-core sync ops figures)
+    runs=(peers client objects chain chain-spread limits latency multi-core sync ops stalls figures)
 fi
 
 saved=()
@@ -32,6 +32,7 @@ for run in "${runs[@]}"; do
         multi-core) arguments=(multi-core --seconds 2 --rounds 9) ;;
         sync) arguments=(sync --seconds 0.5 --rounds 5) ;;
         ops) arguments=(ops --seconds 1 --rounds 5) ;;
+        stalls) arguments=(stalls) ;;
         figures) arguments=(figures --seconds 1 --rounds 5 --beside) ;;
         *)
             echo "there is no run \`$run\`" >&2

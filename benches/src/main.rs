@@ -30,6 +30,7 @@ mod random;
 mod record;
 mod report;
 mod server;
+mod stalls;
 mod stats;
 mod sync;
 mod tables;
@@ -65,6 +66,7 @@ enum BenchCommand {
     Client(client::ClientArgs),
     /// Measure throughput and memory with 1,000 to 10,000,000 counters, beside Redis.
     Objects(objects::ObjectsArgs),
+    Stalls(stalls::StallsArgs),
     /// Measure latency: one request at a time, and under growing load.
     Latency(latency::LatencyArgs),
     /// Measure how close the engine is to the limits of this machine.
@@ -111,7 +113,9 @@ enum BenchCommand {
     },
     /// Run a server that sends back every frame, and prints its port.
     #[command(hide = true)]
-    Echo { kind: echo::EchoKind },
+    Echo {
+        kind: echo::EchoKind,
+    },
 }
 
 fn main() -> anyhow::Result<()> {
@@ -121,6 +125,7 @@ fn main() -> anyhow::Result<()> {
         BenchCommand::Peers(args) => peers::run(&args),
         BenchCommand::Client(args) => client::run(&args),
         BenchCommand::Objects(args) => objects::run(&args),
+        BenchCommand::Stalls(args) => stalls::run(&args),
         BenchCommand::Latency(args) => latency::run(&args),
         BenchCommand::Limits(args) => limits::run(&args),
         BenchCommand::MultiCore(args) => multi_core::run(&args),

@@ -352,7 +352,7 @@ fn recorded(bytes: &[u8]) -> Recorded {
     let aligned: &mut [u8] = bytemuck::cast_slice_mut(&mut aligned);
     aligned[..bytes.len()].copy_from_slice(bytes);
     let mut rest = &aligned[..bytes.len()];
-    let mut recorded = Recorded::default();
+    let (mut recorded, mut first_token) = (Recorded::default(), None);
     while let Ok(Next::Frame(frame)) = frame::next(rest, FRAME_BYTES_MAX) {
         rest = &rest[frame.bytes.len()..];
         if frame.header.kind == FrameKind::Hello {
@@ -381,6 +381,13 @@ fn recorded(bytes: &[u8]) -> Recorded {
                 body.clear();
                 Op::Session(open).encode(&mut body);
                 recorded.opens.insert(header.shard.0, RecordedFrame { header, body });
+            }
+            // Fencing tokens begin at another number in each engine.
+            Some(OpCode::SemaphoreRelease | OpCode::LockRelease) => {
+                let token = u64::from_le_bytes(frame.body.try_into().unwrap());
+                let first = *first_token.get_or_insert(token);
+                body = (token - first).to_le_bytes().to_vec();
+                recorded.requests.push(RecordedFrame { header, body });
             }
             // The generator ends with its connections, and its sessions by their time to live.
             Some(OpCode::SessionClose) => {}
