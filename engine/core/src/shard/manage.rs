@@ -70,7 +70,7 @@ impl Shard {
     ) -> Result<Applied, Refusal> {
         match *op {
             ScopeOp::Delete { prefix, limit } => {
-                let limit = limit.clamp(1, DELETED_MAX) as usize;
+                let limit = if limit == 0 { DELETED_MAX } else { limit.min(DELETED_MAX) } as usize;
                 let names = self.directory.names(prefix, "").take(limit);
                 let found: Vec<ObjectId> = names.map(|(_, id)| id).collect();
                 for id in &found {
