@@ -27,7 +27,7 @@ impl Outbox for ReplyBytes {
     }
 }
 
-const MOMENT: Moment = Moment { now: Time(0), memory_bytes_max: 1 << 30 };
+const MOMENT: Moment = Moment { now: Time(0), memory_bytes_max: 1 << 34 };
 const SHARD: ShardId = ShardId(0);
 const SESSION: u64 = 1;
 
@@ -51,6 +51,11 @@ impl InProcess {
             self.shard.on_request(MOMENT, ConnId(0), &frame, &mut self.out);
             rest = &rest[frame.bytes.len()..];
         }
+    }
+
+    /// Returns the bytes that the shard counts.
+    pub(crate) fn bytes(&self) -> u64 {
+        self.shard.census().bytes
     }
 
     /// Returns how many requests of the last batch were refused: a refusal is quick, and not what
@@ -87,6 +92,11 @@ impl InProcessClient {
     pub(crate) fn new() -> InProcessClient {
         let (numbers, random) = (SessionNumbers::new(), SplitMix64::new(1));
         InProcessClient { numbers, requests: 0, random, objects: Vec::new() }
+    }
+
+    /// Returns the bytes that it takes itself.
+    pub(crate) fn bytes(&self) -> u64 {
+        (self.objects.capacity() * size_of::<KnownObject>()) as u64
     }
 
     /// Replaces `batch` by this many requests, as a connection would receive them, each for one of

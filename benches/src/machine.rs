@@ -91,6 +91,15 @@ pub(crate) fn available_bytes() -> anyhow::Result<u64> {
     Ok(kb.context("/proc/meminfo does not say how much memory is available")? * 1024)
 }
 
+/// Returns the resident memory of a process, in bytes.
+pub(crate) fn resident_bytes(process: u32) -> anyhow::Result<u64> {
+    let path = format!("/proc/{process}/status");
+    let status = fs::read_to_string(&path).with_context(|| format!("cannot read {path}"))?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+    let kb = line.and_then(|line| line.trim().strip_suffix(" kB")?.parse::<u64>().ok());
+    Ok(kb.with_context(|| format!("{path} does not say what is resident"))? * 1024)
+}
+
 /// Returns the cpus this process may use.
 pub(crate) fn cpus() -> Vec<usize> {
     let allowed = sched_getaffinity(None).unwrap_or_default();

@@ -20,6 +20,7 @@ mod latency;
 mod limits;
 mod load;
 mod machine;
+mod memory;
 mod multi_core;
 mod multiplied;
 mod objects;
@@ -67,6 +68,7 @@ enum BenchCommand {
     /// Measure throughput and memory with 1,000 to 10,000,000 counters, beside Redis.
     Objects(objects::ObjectsArgs),
     Stalls(stalls::StallsArgs),
+    Memory(memory::MemoryArgs),
     /// Measure latency: one request at a time, and under growing load.
     Latency(latency::LatencyArgs),
     /// Measure how close the engine is to the limits of this machine.
@@ -126,6 +128,7 @@ fn main() -> anyhow::Result<()> {
         BenchCommand::Client(args) => client::run(&args),
         BenchCommand::Objects(args) => objects::run(&args),
         BenchCommand::Stalls(args) => stalls::run(&args),
+        BenchCommand::Memory(args) => memory::run(&args),
         BenchCommand::Latency(args) => latency::run(&args),
         BenchCommand::Limits(args) => limits::run(&args),
         BenchCommand::MultiCore(args) => multi_core::run(&args),

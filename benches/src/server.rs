@@ -322,10 +322,7 @@ impl Server {
 
     /// Returns its resident memory in bytes; `None` if it was not started here.
     pub(crate) fn resident_bytes(&self) -> Option<u64> {
-        let path = format!("/proc/{}/status", self.child.as_ref()?.id());
-        let status = std::fs::read_to_string(path).ok()?;
-        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
-        line.trim().strip_suffix(" kB")?.parse::<u64>().ok().map(|kb| kb * 1024)
+        machine::resident_bytes(self.child.as_ref()?.id()).ok()
     }
 
     /// Returns the id of its process, if it was started here.

@@ -94,6 +94,7 @@ fn title(kind: &str) -> String {
         "multi-core" => "Two cores against one".to_owned(),
         "sync" => "How long parties take to meet".to_owned(),
         "stalls" => "How long one request keeps its core".to_owned(),
+        "memory" => "Memory of small objects".to_owned(),
         "figures" => "The thesis's experiments".to_owned(),
         other => escape(other),
     }
