@@ -38,7 +38,7 @@ pub const OBJECT_BYTES: u64 = 72;
 
 /// Bytes that a name takes besides its text: its entries in the maps by name and by id, and the
 /// string's header.
-pub const NAMED_BYTES: u64 = 160;
+pub const NAMED_BYTES: u64 = 256;
 
 /// Bytes that the time to live of an object takes: its entries in the maps by time and by id.
 pub const DATED_BYTES: u64 = 128;
@@ -49,7 +49,7 @@ pub const WAITING_BYTES: u64 = 256;
 
 /// Bytes that a hold takes besides its entry in its object: its record, and its entries among the
 /// deadlines and by session.
-pub const HOLD_BYTES: u64 = 160;
+pub const HOLD_BYTES: u64 = 200;
 
 /// Waits, holds, objects and sessions that end in one event; others follow in another.
 pub const ENDS_MAX: usize = 1_024;

@@ -30,6 +30,7 @@ use super::RestoreError;
 use super::kind::{Growth, ObjectKind, SharedObject};
 use super::seats::{SeatHolders, SeatTerms};
 use super::state::{check, loss};
+use super::tree::tree_bytes;
 use super::{
     Applied, Description, HoldId, LossCause, StoredReply, Turn, WaiterId, check_loss, check_reason,
     check_seat, check_waiters, count,
@@ -149,13 +150,18 @@ impl SharedObject for Barrier {
     }
 
     fn bytes(&self) -> u64 {
-        // A name and the state of its party, with their share of the tree.
-        const NAME_BYTES: usize = 112;
-        const WAITER_BYTES: usize = 48;
-        let names = self.arrived.len() + self.missing.len() + self.dropped.len();
+        /// Heap of a name, of a common length.
+        const NAME_BYTES: usize = 32;
+        let Barrier { arrived, missing, dropped, waiters, .. } = self;
+        let names = (arrived.len() + missing.len() + dropped.len()) * NAME_BYTES;
         let reason = self.broken.as_ref().map_or(0, |reason| reason.len());
-        let own = size_of::<Barrier>() + names * NAME_BYTES + reason;
-        (own + self.waiters.len() * WAITER_BYTES) as u64 + self.seats.bytes()
+        // Each party waits by itself, mostly.
+        let waits = waiters.len().min(arrived.len()) as u64 * tree_bytes::<WaiterId, ()>(1);
+        let trees = tree_bytes::<Arc<str>, Arrived>(arrived.len())
+            + tree_bytes::<Arc<str>, ()>(missing.len())
+            + tree_bytes::<Arc<str>, ()>(dropped.len())
+            + tree_bytes::<WaiterId, Arc<str>>(waiters.len());
+        (size_of::<Barrier>() + names + reason) as u64 + trees + waits + self.seats.bytes()
     }
 
     fn waiters(&self) -> Vec<WaiterId> {

@@ -13,9 +13,9 @@ use serde::{Deserialize, Serialize};
 use super::RestoreError;
 use super::kind::{Growth, ObjectKind, SharedObject};
 use super::state::{blob, check};
+use super::tree::tree_bytes;
 use super::{
-    Applied, Description, StoredReply, Turn, WAITER_BYTES, WaiterId, check_len, check_reason,
-    check_waiters,
+    Applied, Description, StoredReply, Turn, WaiterId, check_len, check_reason, check_waiters,
 };
 use crate::config::CELL_BYTES_MAX;
 
@@ -141,7 +141,7 @@ impl SharedObject for Future {
             FutureState::Set { value, answer } => value.len() as u64 + answer.bytes(),
             FutureState::Cancelled(reason) => reason.len() as u64,
         };
-        size_of::<Future>() as u64 + state + (self.waiters.len() * WAITER_BYTES) as u64
+        size_of::<Future>() as u64 + state + tree_bytes::<WaiterId, ()>(self.waiters.len())
     }
 
     fn waiters(&self) -> Vec<WaiterId> {

@@ -12,7 +12,8 @@ use serde::{Deserialize, Serialize};
 use super::RestoreError;
 use super::kind::{ObjectKind, SharedObject};
 use super::state::check;
-use super::{Applied, Description, Turn, WAITER_BYTES, WaiterId, check_seat, check_waiters};
+use super::tree::tree_bytes;
+use super::{Applied, Description, Turn, WaiterId, check_seat, check_waiters};
 
 /// A latch; without parties before the first op says how many open it.
 #[derive(Debug, Default, Serialize, Deserialize)]
@@ -107,10 +108,12 @@ impl SharedObject for Latch {
     }
 
     fn bytes(&self) -> u64 {
-        // A name with its share of the tree.
-        const NAME_BYTES: usize = 96;
+        /// Heap of a name, of a common length.
+        const NAME_BYTES: usize = 16;
         let names = self.counted.len() * NAME_BYTES;
-        (size_of::<Latch>() + names + self.waiters.len() * WAITER_BYTES) as u64
+        let trees = tree_bytes::<Box<str>, ()>(self.counted.len())
+            + tree_bytes::<WaiterId, ()>(self.waiters.len());
+        (size_of::<Latch>() + names) as u64 + trees
     }
 
     fn waiters(&self) -> Vec<WaiterId> {

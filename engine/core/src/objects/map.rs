@@ -18,6 +18,7 @@ use super::byte_string::ByteString;
 use super::cell::check_token;
 use super::kind::{Growth, ObjectKind, SharedObject};
 use super::state::check;
+use super::tree::tree_bytes;
 use super::{Applied, Description, Turn, check_len, check_stored, page_is_full};
 use crate::config::{CELL_BYTES_MAX, FILTERED_MAX};
 
@@ -25,15 +26,12 @@ use crate::config::{CELL_BYTES_MAX, FILTERED_MAX};
 #[derive(Debug, Default, Serialize, Deserialize)]
 pub(crate) struct Map {
     entries: BTreeMap<ByteString, ByteString>,
-    /// Bytes that the entries take.
+    /// Heap that the entries take.
     #[serde(skip)]
     entry_bytes: u64,
     /// The highest fencing token of a put.
     fence: u64,
 }
-
-/// Bytes that an entry takes in the table, near enough.
-const ENTRY_BYTES: u64 = 96;
 
 impl ObjectKind for Map {
     type Op<'o> = MapOp<'o>;
@@ -221,7 +219,8 @@ impl SharedObject for Map {
     }
 
     fn bytes(&self) -> u64 {
-        size_of::<Map>() as u64 + self.entry_bytes
+        let entries = tree_bytes::<ByteString, ByteString>(self.entries.len());
+        size_of::<Map>() as u64 + entries + self.entry_bytes
     }
 }
 
@@ -314,8 +313,9 @@ impl Map {
     }
 }
 
+/// Returns the heap of an entry beyond its place in the tree, in bytes.
 fn cost(key: &ByteString, value: &ByteString) -> u64 {
-    ENTRY_BYTES + key.heap_bytes() + value.heap_bytes()
+    key.heap_bytes() + value.heap_bytes()
 }
 
 /// The results of merges during a check, by key.

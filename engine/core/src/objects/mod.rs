@@ -37,6 +37,7 @@ mod semaphore;
 mod set;
 mod state;
 mod stored_reply;
+mod tree;
 mod turn;
 pub mod user;
 mod vector;
@@ -137,9 +138,6 @@ fn check_reason(reason: &str) -> Result<(), Fault> {
     }
     Err(Fault::expected(Status::BadArgument, REASON_BYTES_MAX as u64, reason.len() as u64))
 }
-
-/// Bytes that a waiter takes in an ordered set, near enough.
-const WAITER_BYTES: usize = 8;
 
 /// Refuses one more waiter if the object has as many as it may.
 fn check_waiters(waiting: usize) -> Result<(), Fault> {

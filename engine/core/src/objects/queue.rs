@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use super::RestoreError;
 use super::state::check;
+use super::tree::tree_bytes;
 use super::turn::TOKEN_SHIFT;
 use super::{HoldId, WaiterId};
 
@@ -37,9 +38,6 @@ pub(super) struct QueuedRequest<T> {
     pub(super) hold_ms: Option<u32>,
     pub(super) wants: T,
 }
-
-/// Bytes that a waiting request takes, near enough.
-const QUEUED_BYTES: usize = 112;
 
 impl<T> Default for WaitQueue<T> {
     fn default() -> WaitQueue<T> {
@@ -140,7 +138,11 @@ impl<T> WaitQueue<T> {
     }
 
     pub(super) fn bytes(&self) -> u64 {
-        (self.waiting.len() * (QUEUED_BYTES + size_of::<T>())) as u64
+        let (requests, holds) = (self.waiting.len(), self.by_hold.len());
+        tree_bytes::<u64, QueuedRequest<T>>(requests)
+            + tree_bytes::<u64, ()>(requests)
+            + tree_bytes::<WaiterId, u64>(requests)
+            + tree_bytes::<HoldId, u64>(holds)
     }
 }
 
@@ -151,9 +153,6 @@ pub(super) struct TokenGrants<T> {
     #[serde(skip)]
     by_hold: BTreeMap<HoldId, u64>,
 }
-
-/// Bytes that a grant takes, near enough.
-const GRANT_BYTES: usize = 64;
 
 impl<T> Default for TokenGrants<T> {
     fn default() -> TokenGrants<T> {
@@ -209,6 +208,7 @@ impl<T> TokenGrants<T> {
     }
 
     pub(super) fn bytes(&self) -> u64 {
-        (self.given.len() * (GRANT_BYTES + size_of::<T>())) as u64
+        let grants = self.given.len();
+        tree_bytes::<u64, (HoldId, T)>(grants) + tree_bytes::<HoldId, u64>(grants)
     }
 }

@@ -18,7 +18,8 @@ use super::RestoreError;
 use super::numbers::Numbers;
 use super::seats::SeatSet;
 use super::state::{check, reduce_op};
-use super::{WAITER_BYTES, WaiterId, check_waiters, count};
+use super::tree::tree_bytes;
+use super::{WaiterId, check_waiters, count};
 
 /// A round in progress.
 #[derive(Debug, Serialize, Deserialize)]
@@ -218,8 +219,9 @@ impl Round {
     pub(super) fn bytes(&self) -> u64 {
         let folded = self.folded.as_ref().map_or(0, Numbers::bytes);
         let seats = self.arrived.bytes() + self.skipped.bytes();
-        let own = size_of::<Round>() + self.waiters.len() * WAITER_BYTES;
-        own as u64 + folded + self.early_bytes + seats
+        let trees = tree_bytes::<u32, Numbers>(self.early.len())
+            + tree_bytes::<WaiterId, ()>(self.waiters.len());
+        size_of::<Round>() as u64 + trees + folded + self.early_bytes + seats
     }
 }
 

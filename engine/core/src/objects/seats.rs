@@ -18,6 +18,7 @@ use serde::{Deserialize, Serialize};
 
 use super::RestoreError;
 use super::state::check;
+use super::tree::tree_bytes;
 use super::{Description, HOLDERS_NAMED_MAX, HeldItem, HoldId, Turn, WaiterId};
 
 /// The held seats, by party.
@@ -42,9 +43,6 @@ pub(super) struct SeatTerms {
     pub(super) hold_ms: u32,
     pub(super) loss: Loss,
 }
-
-/// Bytes that a held seat takes, near enough.
-const SEAT_BYTES: usize = 96;
 
 impl<P> Default for SeatHolders<P> {
     fn default() -> SeatHolders<P> {
@@ -146,7 +144,7 @@ impl<P: Ord + Clone + ToString> SeatHolders<P> {
     }
 
     pub(super) fn bytes(&self) -> u64 {
-        (self.held.len() * SEAT_BYTES) as u64
+        tree_bytes::<P, SeatHold>(self.held.len()) + tree_bytes::<HoldId, P>(self.by_hold.len())
     }
 }
 

@@ -13,6 +13,7 @@ use super::byte_string::ByteString;
 use super::kind::{Growth, ObjectKind, SharedObject};
 use super::map::{range, scan_page};
 use super::state::check;
+use super::tree::tree_bytes;
 use super::{Applied, Description, Turn, check_len};
 use crate::config::FILTERED_MAX;
 
@@ -24,9 +25,6 @@ pub(crate) struct Set {
     #[serde(skip)]
     member_bytes: u64,
 }
-
-/// Bytes that a member takes in the table, near enough.
-const MEMBER_BYTES: u64 = 48;
 
 impl ObjectKind for Set {
     type Op<'o> = SetOp<'o>;
@@ -120,7 +118,8 @@ impl SharedObject for Set {
     }
 
     fn bytes(&self) -> u64 {
-        size_of::<Set>() as u64 + self.member_bytes
+        let members = tree_bytes::<ByteString, ()>(self.members.len());
+        size_of::<Set>() as u64 + members + self.member_bytes
     }
 }
 
@@ -140,6 +139,7 @@ impl Set {
     }
 }
 
+/// Returns the heap of a member beyond its place in the tree, in bytes.
 fn cost(member: &ByteString) -> u64 {
-    MEMBER_BYTES + member.heap_bytes()
+    member.heap_bytes()
 }

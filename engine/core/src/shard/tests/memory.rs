@@ -124,17 +124,17 @@ fn without_room_waits_can_be_ended() {
         a @900 #3~3 future f get
         a @900 #4~4 list q claim hold 900
         b list l push x                  => 1
-        used                             => 3625
-        memory 3300
-        b @900 latch l count p/2         => OutOfMemory(3300,16)
-        b @900 object n wait_newer 0     => OutOfMemory(3300,256)
-        b @900 barrier g wait b/2        => OutOfMemory(3300,296)
+        used                             => 5776
+        memory 5400
+        b @900 latch l count p/2         => OutOfMemory(5400,16)
+        b @900 object n wait_newer 0     => OutOfMemory(5400,256)
+        b @900 barrier g wait b/2        => OutOfMemory(5400,296)
         b list l try_claim               => t8 x
         b barrier g break fire           => 0 | a#1: Broken fire
         b reduction r break fire         => 0 | a#2: Broken fire
         b future f cancel fire           => true | a#3: Broken fire
         after 900                        => a: Timeout
-        used                             => 2348
+        used                             => 3172
         ",
     );
 }
@@ -163,10 +163,10 @@ fn a_name_takes_memory() {
         a counter n add 1                => 1
         memory 1000
         a named counter n add 1          => 2
-        memory 800
-        a named counter m add 1          => OutOfMemory(800,233)
+        memory 900
+        a named counter m add 1          => OutOfMemory(900,329)
         a counter m add 1                => 1
-        a named counter m add 1          => OutOfMemory(800,161)
+        a named counter m add 1          => OutOfMemory(900,257)
         a counter m add 1                => 2
         a named counter n add 1          => 3
         ",

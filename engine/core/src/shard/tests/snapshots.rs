@@ -189,7 +189,7 @@ fn quotas_keep_their_usage() {
         a scope quota job/ 2 0         => ok
         a named map job/a put k v*100  => false
         restore
-        a scope usage job/             => 1 of 2 objects, 308 of 0 bytes
+        a scope usage job/             => 1 of 2 objects, 980 of 0 bytes
         a named counter job/b add 1    => 1
         restore
         a named counter job/c add 1    => QuotaExceeded(2,3)
