@@ -72,9 +72,11 @@ pub struct NodeStatus {
     pub members: Vec<MemberStatus>,
     /// Its shards, in their order.
     pub shards: Vec<ShardStatus>,
+    /// The nodes that have asked it to join in the last seconds.
+    pub spares: Vec<MemberStatus>,
 }
 
-/// A member as a node sees it.
+/// A member as a node sees it, or a node that wants to be one.
 #[derive(Archive, Serialize, Deserialize, Clone, Debug, Default, PartialEq, Eq)]
 pub struct MemberStatus {
     /// Its incarnation.

@@ -28,6 +28,11 @@ use crate::status::{Fault, Status};
 /// The flag of the last chunk of a Snapshot.
 pub const LAST_PIECE: u16 = 1;
 
+/// The version of what nodes compute, store and send each other: log entries, snapshots, and what an
+/// op does. A PeerHello has it in `number` of its header. Nodes of different versions are never in
+/// one cluster, because their copies of a shard could differ.
+pub const STATE_VERSION: u64 = 1;
+
 /// Size of the fields before the request in an entry of a Forward, in bytes.
 pub const ENTRY_BYTES: usize = 32;
 
@@ -51,7 +56,14 @@ pub struct PeerHello {
 impl PeerHello {
     /// Appends the frame.
     pub fn write(&self, out: &mut Vec<u8>) {
-        frame::write(out, &Header::new(FrameKind::PeerHello), |out| {
+        self.write_as(STATE_VERSION, out);
+    }
+
+    /// Appends the frame as a node of another version does, for tests.
+    #[doc(hidden)]
+    pub fn write_as(&self, version: u64, out: &mut Vec<u8>) {
+        let header = Header { number: version, ..Header::new(FrameKind::PeerHello) };
+        frame::write(out, &header, |out| {
             let written = rkyv::api::high::to_bytes_in::<_, Failure>(self, &mut *out);
             assert!(written.is_ok(), "a Vec takes all that is written");
         })
@@ -66,6 +78,19 @@ impl PeerHello {
     pub fn decode(bytes: &[u8]) -> Result<PeerHello, Fault> {
         let archived = body::decode::<ArchivedPeerHello>(bytes)?;
         rkyv::deserialize::<_, Failure>(archived).map_err(|Failure| Fault::new(Status::BadBody))
+    }
+}
+
+/// Checks that the sender of a PeerHello is of this version.
+///
+/// # Errors
+///
+/// `BadVersion`.
+pub fn check_version(hello: &Header) -> Result<(), Fault> {
+    if hello.number == STATE_VERSION {
+        Ok(())
+    } else {
+        Err(Fault::expected(Status::BadVersion, STATE_VERSION, hello.number))
     }
 }
 

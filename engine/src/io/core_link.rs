@@ -151,6 +151,7 @@ impl Core {
         if hello.cluster != cluster.name {
             return Err(Fault::new(Status::WrongCluster).into());
         }
+        peer::check_version(&frame.header)?;
         if hello.to != cluster.incarnation.get().0 {
             return Err(Fault::new(Status::WrongNode).into());
         }

@@ -551,6 +551,7 @@ pub(crate) fn operator_replies() -> [operator::Reply; 5] {
         register_trouble: text("it times out"),
         members: vec![member(1 << 100, "node-a"), member(2, "another node")],
         shards: vec![shard(0, "head"), shard(1, "middle, at times")],
+        spares: vec![member(7, "node-c")],
     };
     let alone = NodeStatus { lease_us: None, members: vec![], shards: vec![], ..status.clone() };
     [

@@ -464,6 +464,7 @@ pub(crate) fn of_node_status(status: &NodeStatus) -> Values {
         ("register_trouble", Value::Text(status.register_trouble.clone())),
         ("members", Value::Shapes(status.members.iter().map(member).collect())),
         ("shards", Value::Shapes(status.shards.iter().map(shard).collect())),
+        ("spares", Value::Shapes(status.spares.iter().map(member).collect())),
     ]
 }
 
