@@ -2,6 +2,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use tokio::sync::Notify;
@@ -42,19 +43,30 @@ pub struct Cluster {
     cancel: CancelHandle,
 }
 
-/// Cancels the start of a node that still waits for its cluster, from another thread; see
-/// [`Cluster::cancel_with`].
+/// Cancels the start of a node that still waits for its ports or its cluster, from another thread;
+/// see [`Builder::wait_for_ports`](crate::Builder::wait_for_ports) and [`Cluster::cancel_with`].
 #[derive(Clone, Debug, Default)]
-pub struct CancelHandle(Arc<Notify>);
+pub struct CancelHandle(Arc<CancelState>);
+
+#[derive(Debug, Default)]
+struct CancelState {
+    cancelled: AtomicBool,
+    wake: Notify,
+}
 
 impl CancelHandle {
     /// Cancels now, or as soon as the node begins to wait.
     pub fn cancel(&self) {
-        self.0.notify_one();
+        self.0.cancelled.store(true, Ordering::Release);
+        self.0.wake.notify_one();
+    }
+
+    pub(crate) fn is_cancelled(&self) -> bool {
+        self.0.cancelled.load(Ordering::Acquire)
     }
 
     pub(crate) async fn cancelled(&self) {
-        self.0.notified().await;
+        self.0.wake.notified().await;
     }
 }
 

@@ -3,7 +3,7 @@
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use catena_core::chain::record::NodeId;
 use catena_core::objects::user::Object;
@@ -15,7 +15,7 @@ use socket2::{Domain, Protocol, Socket, Type};
 use tokio::sync::mpsc;
 
 use crate::clock::Clock;
-use crate::cluster::{Cluster, ClusterPlan, host_name};
+use crate::cluster::{CancelHandle, Cluster, ClusterPlan, host_name};
 use crate::config::{
     BACKLOG, CENSUS_TIME_MAX, CONNECTIONS_DEFAULT, CONNECTIONS_MAX, MEMORY_BYTES_DEFAULT,
     MEMORY_BYTES_MIN, NOTICES_MAX, PORT_DEFAULT, SHARDS_PER_CORE, SPIN_US_MAX,
@@ -45,6 +45,14 @@ pub struct Builder {
     cluster: Option<Cluster>,
     metrics: Option<SocketAddr>,
     emf: Option<Duration>,
+    port_wait: PortWait,
+}
+
+/// How long a node waits for ports that are in use.
+#[derive(Clone, Debug, Default)]
+struct PortWait {
+    time: Duration,
+    cancel: CancelHandle,
 }
 
 impl Builder {
@@ -161,6 +169,15 @@ impl Builder {
         self
     }
 
+    /// Waits so long for ports that are in use, unless `cancel` ends the wait: then starting the node
+    /// fails with [`StartError::Cancelled`]. Not at all by default. A process that was killed keeps its
+    /// ports until the kernel has taken its ring apart, some time after the process is gone.
+    #[must_use]
+    pub fn wait_for_ports(mut self, time: Duration, cancel: &CancelHandle) -> Builder {
+        self.port_wait = PortWait { time, cancel: cancel.clone() };
+        self
+    }
+
     /// Starts the node. When this returns, it accepts connections; in a cluster it may take longer
     /// until it serves requests.
     ///
@@ -170,15 +187,16 @@ impl Builder {
     pub fn start(self) -> Result<Engine, StartError> {
         let cores = self.check()?;
         let driver = choose_driver(self.driver)?;
-        let listeners =
-            (0..cores).map(|core| listen(self.address_of(core)?)).collect::<Result<Vec<_>, _>>()?;
+        let ports = PortWaiter::new(&self.port_wait);
+        let listen_at = |core| ports.listen(self.address_of(core)?);
+        let listeners = (0..cores).map(listen_at).collect::<Result<Vec<_>, _>>()?;
         let addresses = listeners
             .iter()
             .map(TcpListener::local_addr)
             .collect::<io::Result<Vec<_>>>()
             .map_err(StartError::Thread)?;
-        let metrics = self.metrics.map(listen).transpose()?;
-        let ports: Vec<u16> = addresses.iter().map(SocketAddr::port).collect();
+        let metrics = self.metrics.map(|address| ports.listen(address)).transpose()?;
+        let core_ports: Vec<u16> = addresses.iter().map(SocketAddr::port).collect();
         let clock = self.cluster.as_ref().map_or_else(Clock::standalone, |_| Clock::clustered());
         let (on_end, ends) = unbounded();
         let joining = match self.cluster.clone() {
@@ -187,7 +205,7 @@ impl Builder {
                 Some(JoiningNode::begin(
                     plan,
                     self.insecure_network,
-                    &ports,
+                    (&ports, &core_ports),
                     clock,
                     on_end.clone(),
                 )?)
@@ -202,7 +220,7 @@ impl Builder {
         let config = CoreConfig {
             index: 0,
             map,
-            ports,
+            ports: core_ports,
             clock,
             memory_bytes_max: self.memory_bytes,
             connections_max: self.connections,
@@ -345,18 +363,18 @@ impl JoiningNode {
     fn begin(
         plan: ClusterPlan,
         insecure_network: bool,
-        ports: &[u16],
+        (ports, core_ports): (&PortWaiter<'_>, &[u16]),
         clock: Clock,
         on_end: Sender<CoreEnd>,
     ) -> Result<JoiningNode, StartError> {
         check_network(plan.control.ip(), insecure_network)?;
-        let listener = listen(plan.control)?;
+        let listener = ports.listen(plan.control)?;
         let control_address = listener.local_addr().map_err(StartError::Thread)?;
         let (notices_sender, notices) = mpsc::channel(NOTICES_MAX);
         let incarnation = NodeId(random_u128());
         let cluster =
             CoreCluster { name: plan.cluster.clone(), life: incarnation, notices: notices_sender };
-        let info = plan.info(control_address.port(), ports);
+        let info = plan.info(control_address.port(), core_ports);
         let node_name = plan.node_name.clone();
         let config = ControlConfig { plan, info, incarnation, clock };
         let control =
@@ -411,6 +429,7 @@ impl Engine {
             cluster: None,
             metrics: None,
             emf: None,
+            port_wait: PortWait::default(),
         }
     }
 
@@ -536,18 +555,52 @@ fn choose_driver(wanted: Driver) -> Result<Driver, StartError> {
     }
 }
 
+/// Binds the ports of a node, and waits for those in use.
+struct PortWaiter<'a> {
+    wait: &'a PortWait,
+    until: Instant,
+}
+
+impl PortWaiter<'_> {
+    fn new(wait: &PortWait) -> PortWaiter<'_> {
+        PortWaiter { wait, until: Instant::now() + wait.time }
+    }
+
+    fn listen(&self, address: SocketAddr) -> Result<TcpListener, StartError> {
+        let mut is_logged = false;
+        loop {
+            let source = match bind(address) {
+                Ok(listener) => return Ok(listener),
+                Err(source) => source,
+            };
+            if source.kind() != io::ErrorKind::AddrInUse || Instant::now() >= self.until {
+                return Err(StartError::Bind { address, source });
+            }
+            if self.wait.cancel.is_cancelled() {
+                return Err(StartError::Cancelled);
+            }
+            if !is_logged {
+                is_logged = true;
+                let time = self.wait.time;
+                tracing::warn!(%address, "the port is in use: waiting up to {time:?} until it is free");
+            }
+            std::thread::sleep(PORT_POLL);
+        }
+    }
+}
+
+/// How often a port in use is tried again.
+const PORT_POLL: Duration = Duration::from_millis(20);
+
 /// Binds a port. SO_REUSEPORT stays off, because it would let a second engine share the port without
 /// an error.
-fn listen(address: SocketAddr) -> Result<TcpListener, StartError> {
-    let bind = || {
-        let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
-        socket.set_reuse_address(true)?;
-        set_client_options(&socket)?;
-        socket.bind(&address.into())?;
-        socket.listen(BACKLOG)?;
-        Ok(TcpListener::from(socket))
-    };
-    bind().map_err(|source| StartError::Bind { address, source })
+fn bind(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+    socket.set_reuse_address(true)?;
+    set_client_options(&socket)?;
+    socket.bind(&address.into())?;
+    socket.listen(BACKLOG)?;
+    Ok(TcpListener::from(socket))
 }
 
 /// Returns whether this thread may run on a CPU.

@@ -78,8 +78,8 @@ pub enum StartError {
         /// How long the node waited for it.
         waited: Duration,
     },
-    /// A [`CancelHandle`](crate::CancelHandle) ended the wait for the cluster.
-    #[error("the node was stopped before it found its cluster")]
+    /// A [`CancelHandle`](crate::CancelHandle) ended the wait for a port or for the cluster.
+    #[error("the node was stopped while it waited for a port or for its cluster")]
     Cancelled,
 }
 

@@ -138,6 +138,9 @@ struct CreateArgs {
     settings: ClusterSettings,
 }
 
+/// How long the program waits for its ports: a process that was killed just before may have them still.
+const PORT_WAIT: Duration = Duration::from_secs(30);
+
 const EXAMPLES: &str = "\
 Examples:
   catena-engine                                   all CPUs, loopback, ports from 7400
@@ -201,6 +204,7 @@ fn run(args: Args) -> anyhow::Result<()> {
         .insecure_network(args.insecure_network)
         .metrics(args.metrics)
         .emf(args.emf.map(Duration::from_secs))
+        .wait_for_ports(PORT_WAIT, &cancel)
         .cluster(args.cluster.cluster(args.create, &cancel)?);
     let builder = if args.no_pin { builder.cores(cpus.len()) } else { builder.pinned_to(cpus) };
     raise_file_limit();

@@ -4,7 +4,7 @@ use std::io::Write;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use catena_engine::{Engine, StartError};
+use catena_engine::{CancelHandle, Engine, StartError};
 use catena_protocol::op::{CellOp, LatchOp};
 use catena_protocol::{Fault, ObjectId, Op, Refusal, Reply, ShardMap, Status};
 
@@ -80,6 +80,30 @@ fn a_port_is_free_again_at_once() {
             assert!(wire.next().is_none());
         }
     });
+}
+
+#[test]
+fn a_node_waits_for_its_port() {
+    let first = Engine::builder().start().expect("the engine starts");
+    let address = first.addresses()[0];
+    let cancel = CancelHandle::default();
+    let waiting =
+        Engine::builder().listen(address).wait_for_ports(Duration::from_secs(60), &cancel);
+    let second = std::thread::spawn({
+        let waiting = waiting.clone();
+        move || waiting.start()
+    });
+    std::thread::sleep(Duration::from_millis(200));
+    assert!(!second.is_finished(), "the port is in use");
+    drop(first);
+    let second = second.join().expect("it does not panic").expect("the port is free");
+    assert_eq!(second.addresses(), [address]);
+
+    let third = std::thread::spawn(move || waiting.start());
+    std::thread::sleep(Duration::from_millis(200));
+    cancel.cancel();
+    let third = third.join().expect("it does not panic");
+    assert!(matches!(third, Err(StartError::Cancelled)), "{third:?}");
 }
 
 #[test]
