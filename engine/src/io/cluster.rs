@@ -10,7 +10,7 @@ use std::time::Duration;
 use catena_protocol::operator::ShardStatus;
 use catena_protocol::{Members, ShardId};
 
-use super::conn::ConnRole;
+use super::conn::{Conn, ConnRole};
 use super::core::Core;
 use super::core_link::{ConnectAttempts, PeerCore};
 use super::local_notify::LocalNotify;
@@ -281,14 +281,14 @@ impl Core {
         info.clients.get(usize::from(peer.core)).copied().filter(|_| fits)
     }
 
-    /// Begins the transfer of the next shard when the learner has the state of the one before.
+    /// Begins the transfer of the next shard when the state of the one before is on its way.
     pub(super) fn continue_state_transfer(&self) {
         let Some(cluster) = self.cluster() else { return };
         let Some(mut transfers) = cluster.transfers.get() else { return };
         loop {
             let mut shards = self.shards.borrow_mut();
-            let has_state = |last: usize| shards[last].has_state(transfers.learner);
-            let has_last = transfers.begun.checked_sub(1).is_none_or(has_state);
+            let has_sent = |last: usize| shards[last].has_sent_state(transfers.learner);
+            let has_last = transfers.begun.checked_sub(1).is_none_or(has_sent);
             let Some(next) = shards.get_mut(transfers.begun).filter(|_| has_last) else { break };
             next.start_transfer(transfers.learner);
             drop(shards);
@@ -296,6 +296,24 @@ impl Core {
             transfers.begun += 1;
         }
         cluster.transfers.set(Some(transfers));
+    }
+
+    /// Continues the state transfer over a link whose bytes the kernel has taken. Without one, this
+    /// costs a comparison: it runs after every write on a link.
+    pub(super) fn on_link_drained(&self, conn: &Conn) {
+        let ConnRole::Peer(PeerCore { node, .. }) = conn.role.get() else { return };
+        let transfers = self.cluster().and_then(|cluster| cluster.transfers.get());
+        let Some(transfers) = transfers.filter(|transfers| transfers.learner == node) else {
+            return;
+        };
+        for (index, replica) in self.shards.borrow().iter().take(transfers.begun).enumerate() {
+            if replica.waits_for_room(node) {
+                self.touch(index);
+            }
+        }
+        self.flush_touched();
+        self.continue_state_transfer();
+        self.flush_touched();
     }
 
     /// Reports how far the learner is, once it is near the end.

@@ -114,7 +114,7 @@ pub(super) fn start(core: &Rc<Core>, stream: Stream, source: IpAddr, role: ConnR
 
 /// Serves a connection until the other end closes it or sends an invalid frame, or the node stops.
 async fn serve(core: Rc<Core>, conn: Rc<Conn>, reader: StreamReader) {
-    let writing = runtime::spawn(write_for_others(conn.clone()));
+    let writing = runtime::spawn(write_for_others(core.clone(), conn.clone()));
     if let Err(error) = read(&core, &conn, reader).await {
         tracing::debug!(conn = conn.id.0, %error, "connection broke");
     }
@@ -261,12 +261,15 @@ pub(super) fn write_refusal(unsent: &mut Vec<u8>, refusal: &Refusal) {
     frame::write_reply(unsent, &Header::new(FrameKind::Reply), Err(refusal));
 }
 
-async fn write_for_others(conn: Rc<Conn>) {
+async fn write_for_others(core: Rc<Core>, conn: Rc<Conn>) {
     while !conn.closed.get() {
         conn.flush_wanted.notified().await;
         if conn.flush().await.is_err() {
             // The reading task gets an error, too.
             return;
+        }
+        if conn.is_link() {
+            core.on_link_drained(&conn);
         }
     }
 }

@@ -31,6 +31,7 @@ use catena_protocol::peer::{self, Entry};
 use catena_protocol::{Fault, Frame, FrameKind, Header, ObjectId, OpCode, ShardId, Stats, Status};
 
 use self::state_transfer::StateTransfer;
+pub use self::state_transfer::TransferLimits;
 use super::assignment::Assignment;
 use super::log::ReplicationLog;
 use super::outbox::ReplicaOutbox;
@@ -65,6 +66,7 @@ pub struct Replica {
     progress: ReplicationProgress,
     /// The transfer to a learner, if this replica is the source of one.
     transfer: Option<StateTransfer>,
+    transfer_limits: TransferLimits,
     /// How far the shard's time is ahead of this node's time of day. It never goes back, so it is
     /// ahead if the previous head's clock was.
     ahead_us: u64,
@@ -117,6 +119,7 @@ impl Replica {
             replies: PendingReplies::default(),
             progress: ReplicationProgress::default(),
             transfer: None,
+            transfer_limits: TransferLimits::default(),
             ahead_us: 0,
             incoming_state: None,
             resume_due: false,
@@ -127,6 +130,14 @@ impl Replica {
         };
         replica.update_alone();
         replica
+    }
+
+    /// Sends less to a learner at once than a deployed node, because the shards of tests and of the
+    /// simulator are small.
+    #[doc(hidden)]
+    #[must_use]
+    pub fn with_transfer_limits(self, transfer_limits: TransferLimits) -> Replica {
+        Replica { transfer_limits, ..self }
     }
 
     /// Returns the shard.

@@ -36,13 +36,13 @@ rules! {
     drain,
     /// While it appends a learner, a tail acknowledges only what the learner has.
     gate,
-    /// While a record change of its own is under way, a member grants no leases.
+    /// While a member appends a learner, it grants no leases.
     stop_grant,
-    /// While a record change of its own is under way, a member serves no reads.
+    /// While a member appends a learner, it serves no reads.
     stop_read,
     /// The order of the chains changes only when no member accepts updates and all logs are equal.
     rest,
-    /// A record change is sent only after the cores have confirmed that they stopped.
+    /// An append is sent only after the cores have confirmed that they stopped.
     confirm,
     /// A record change of unknown outcome is under way until the register has another record than
     /// its base.
@@ -72,6 +72,8 @@ rules! {
     fresh_incarnation,
     /// A node recognizes its own record change by the change's id.
     one_change_id,
+    /// A state transfer that waits for room on a link continues when the link has drained.
+    drained,
 }
 
 impl Rules {

@@ -132,7 +132,7 @@ impl Replica {
                 peer::write_bare(&mut bytes, &self.header(FrameKind::Resume, 0));
             }
             if self.progress.resumed {
-                self.progress.sent = self.forward(self.progress.sent, &mut bytes);
+                self.progress.sent = self.forward(self.progress.sent, &mut bytes, usize::MAX);
             }
         }
         self.flush_transfer(out);
@@ -157,10 +157,13 @@ impl Replica {
         }
     }
 
-    /// Appends to `bytes` all entries after `sent`; returns the index of the last one.
-    pub(super) fn forward(&self, sent: u64, bytes: &mut Vec<u8>) -> u64 {
+    /// Appends to `bytes` the entries after `sent`, until there are `bytes_max` bytes; returns the
+    /// index of the last one.
+    pub(super) fn forward(&self, sent: u64, bytes: &mut Vec<u8>, bytes_max: usize) -> u64 {
         let mut sent = sent;
-        while let Some((entries, last)) = self.log.from(sent + 1, FORWARD_BYTES_MAX) {
+        while bytes.len() < bytes_max
+            && let Some((entries, last)) = self.log.from(sent + 1, FORWARD_BYTES_MAX)
+        {
             let header = self.header(FrameKind::Forward, sent + 1);
             // Copied from the log to the link's buffer, because the log keeps them until they are
             // acknowledged.

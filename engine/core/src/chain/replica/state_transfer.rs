@@ -2,7 +2,8 @@
 //! it.
 //!
 //! The shard serves requests meanwhile. The state is the one that the tail had when the transfer
-//! began.
+//! began. Only so much of it is put on the link at once; the rest follows when the driver says that
+//! the link has drained, because on an idle shard nothing else happens.
 
 use alloc::vec::Vec;
 use catena_protocol::peer;
@@ -47,11 +48,20 @@ impl StateTransfer {
 /// A learner is nearly synced if it lacks at most this many entries.
 const NEARLY_SYNCED_ENTRIES: u64 = 1_024;
 
-/// Bytes of state in one frame to a learner.
-const PIECE_BYTES: usize = 256 * 1024;
+/// How much is sent to a learner at once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TransferLimits {
+    /// Bytes of state in one frame.
+    pub piece_bytes: usize,
+    /// Nothing more is put on a link where this many bytes wait already.
+    pub backlog_bytes: usize,
+}
 
-/// No more of a learner's state is put on a link where this many bytes wait already.
-const BACKLOG_BYTES: usize = 1024 * 1024;
+impl Default for TransferLimits {
+    fn default() -> TransferLimits {
+        TransferLimits { piece_bytes: 256 * 1024, backlog_bytes: 1024 * 1024 }
+    }
+}
 
 impl Replica {
     /// Takes a piece of the state with which this replica is to begin.
@@ -104,9 +114,21 @@ impl Replica {
         self.update_alone();
     }
 
-    /// Returns whether the learner has the state with which its transfer began.
-    pub fn has_state(&self, learner: NodeId) -> bool {
-        self.acked_by(learner).is_some()
+    /// Returns whether the state with which the transfer began is on the link. Only then does the
+    /// transfer of another shard begin, because a state that waits to be sent takes memory.
+    pub fn has_sent_state(&self, learner: NodeId) -> bool {
+        self.transfer.as_ref().is_some_and(|it| it.learner == learner && it.progress.resumed)
+    }
+
+    /// Returns whether more of a transfer to this peer waits for room on the link. The driver asks
+    /// when the link has drained, and then calls [`Replica::flush`].
+    pub fn waits_for_room(&self, peer: NodeId) -> bool {
+        let waits = |transfer: &StateTransfer| {
+            let progress = &transfer.progress;
+            !progress.resumed || progress.sent < self.applied()
+        };
+        self.rules.drained()
+            && self.transfer.as_ref().is_some_and(|it| it.learner == peer && waits(it))
     }
 
     /// Returns whether the learner has the state and all but a few of the entries after it.
@@ -136,10 +158,11 @@ impl Replica {
     /// follow it.
     pub(super) fn flush_transfer(&mut self, out: &mut impl ReplicaOutbox) {
         let (epoch, id) = (self.assignment.epoch, self.id);
+        let TransferLimits { piece_bytes, backlog_bytes } = self.transfer_limits;
         let Some(transfer) = &mut self.transfer else { return };
         let Some(mut bytes) = out.peer_buffer(transfer.learner) else { return };
-        while transfer.sent_bytes < transfer.state.len() && bytes.len() < BACKLOG_BYTES {
-            let end = (transfer.sent_bytes + PIECE_BYTES).min(transfer.state.len());
+        while transfer.sent_bytes < transfer.state.len() && bytes.len() < backlog_bytes {
+            let end = (transfer.sent_bytes + piece_bytes).min(transfer.state.len());
             let is_last = end == transfer.state.len();
             let header = Header {
                 session: transfer.hash,
@@ -156,7 +179,7 @@ impl Replica {
             transfer.state = Vec::new();
             transfer.sent_bytes = 0;
             let sent = transfer.progress.sent;
-            let sent = self.forward(sent, &mut bytes);
+            let sent = self.forward(sent, &mut bytes, backlog_bytes);
             if let Some(transfer) = &mut self.transfer {
                 transfer.progress.sent = sent;
             }
