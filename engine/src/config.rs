@@ -185,6 +185,10 @@ pub(crate) const DIAL_RETRY_MS: u32 = 50;
 /// The longest such wait, in milliseconds.
 pub(crate) const DIAL_RETRY_MS_MAX: u32 = 1_000;
 
+/// How long a connection to another node that is closed may take to send what waits, in
+/// milliseconds.
+pub(crate) const LINK_FINISH_MS_MAX: u64 = 200;
+
 /// The largest frame of a handshake and of an operator, in bytes.
 pub(crate) const SMALL_FRAME_BYTES_MAX: u32 = 4 * 1024;
 

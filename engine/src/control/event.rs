@@ -21,6 +21,8 @@ pub(super) enum ControlEvent {
     Read { incarnation: NodeId, reading: ReadOutcome },
     /// An attempt to store a change in the register ended.
     Stored { incarnation: NodeId, change: ChangeId, outcome: CasOutcome },
+    /// A write that changes nothing has ended; `done` if it succeeded.
+    Probed { incarnation: NodeId, done: bool },
     /// A connection was accepted and sent its PeerHello.
     Hello { hello: PeerHello, from: SocketAddr, admission: oneshot::Sender<Admission> },
     /// A connection that this node makes is established.

@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use catena_core::chain::member::PeerMessage;
 use catena_protocol::operator::{Reply, Request};
-use catena_protocol::peer::{PeerHello, write_welcome};
+use catena_protocol::peer::{PeerHello, check_version, write_welcome};
 use catena_protocol::{Fault, Frame, FrameKind, Header, Refusal, Status, frame};
 use nix::sys::socket::{setsockopt, sockopt::TcpUserTimeout};
 use tokio::io::AsyncWriteExt;
@@ -140,7 +140,14 @@ async fn serve(
 
 fn decode_hello(frame: &Frame<'_>) -> Result<PeerHello, Fault> {
     match frame.header.kind {
-        FrameKind::PeerHello => PeerHello::decode(frame.body),
+        FrameKind::PeerHello => {
+            let hello = PeerHello::decode(frame.body)?;
+            // An operator's tool may be of another version.
+            if (hello.from, hello.to) != (0, 0) {
+                check_version(&frame.header)?;
+            }
+            Ok(hello)
+        }
         _ => Err(Fault::new(Status::HelloRequired)),
     }
 }
@@ -255,11 +262,13 @@ async fn exchange(
     writer: &mut OwnedWriteHalf,
     events: &mpsc::Sender<ControlEvent>,
 ) -> PeerLinkError {
-    tokio::select! {
+    let error = tokio::select! {
         () = link.closed.notified() => PeerLinkError::Dropped,
         error = receive(link, frames, events) => error,
-        error = send(link, writer) => PeerLinkError::Io(error),
-    }
+        error = send(link, writer) => error,
+    };
+    link.ended.notify_one();
+    error
 }
 
 async fn receive(
@@ -282,13 +291,17 @@ async fn receive(
     }
 }
 
-async fn send(link: &PeerLink, writer: &mut OwnedWriteHalf) -> io::Error {
+async fn send(link: &PeerLink, writer: &mut OwnedWriteHalf) -> PeerLinkError {
     loop {
         let unsent = link.take_unsent();
-        if unsent.is_empty() {
+        if !unsent.is_empty() {
+            if let Err(error) = writer.write_all(&unsent).await {
+                return PeerLinkError::Io(error);
+            }
+        } else if link.is_finishing() {
+            return PeerLinkError::Dropped;
+        } else {
             link.wake.notified().await;
-        } else if let Err(error) = writer.write_all(&unsent).await {
-            return error;
         }
     }
 }

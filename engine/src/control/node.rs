@@ -7,7 +7,7 @@ mod peer_connections;
 use std::sync::Arc;
 use std::time::Duration;
 
-use catena_core::chain::member::{Action, Member, MemberConfig, ReadOutcome};
+use catena_core::chain::member::{Action, Member, MemberConfig, ReadOutcome, Removals};
 use catena_core::chain::record::{NodeId, NodeInfo, OnTotalLoss, Record, Settings};
 use catena_core::time::Time;
 use parking_lot::Mutex;
@@ -77,7 +77,7 @@ enum Membership {
     /// The incarnation has begun.
     Begun(Box<Member>),
     /// The last incarnation is over, and the next one begins at `not_before`.
-    Waiting { not_before: Time, removals: u32, is_reading: bool },
+    Waiting { not_before: Time, removals: Removals, is_reading: bool },
 }
 
 impl ControlNode {
@@ -105,7 +105,7 @@ impl ControlNode {
             published,
             membership: Membership::Waiting {
                 not_before: Time::default(),
-                removals: 0,
+                removals: Removals::default(),
                 is_reading: true,
             },
             record: None,
@@ -120,7 +120,7 @@ impl ControlNode {
             stopping: None,
             _stop_cores: stop_cores,
         };
-        node.begin(0, bootstrap.create, bootstrap.reading)?;
+        node.begin(Removals::default(), bootstrap.create, bootstrap.reading)?;
         Ok(node)
     }
 
@@ -140,6 +140,8 @@ impl ControlNode {
             }
             self.on_time()?;
         }
+        // The last messages let the others continue at once.
+        self.links.closed().await;
         Ok(())
     }
 
@@ -186,6 +188,9 @@ impl ControlNode {
             ControlEvent::Stored { incarnation, change, outcome } if incarnation == self.me => {
                 self.tell(|member, now, out| member.on_cas(now, change, outcome, out))
             }
+            ControlEvent::Probed { incarnation, done } if incarnation == self.me => {
+                self.tell(|member, now, out| member.on_probed(now, done, out))
+            }
             ControlEvent::PeerMessage { link, message } if link.incarnation == self.me => {
                 self.tell(|member, now, out| member.on_message(now, link.peer, message, out))
             }
@@ -203,6 +208,7 @@ impl ControlNode {
             ControlEvent::CoreNotice { .. }
             | ControlEvent::Read { .. }
             | ControlEvent::Stored { .. }
+            | ControlEvent::Probed { .. }
             | ControlEvent::PeerMessage { .. }
             | ControlEvent::LinkOpened { .. }
             | ControlEvent::LinkClosed { .. } => Ok(()),
@@ -242,7 +248,8 @@ impl ControlNode {
 
     fn may_end(&self) -> bool {
         let Some(until) = self.stopping else { return false };
-        if !self.is_member() || self.is_last_member() {
+        let is_ending = matches!(&self.membership, Membership::Begun(member) if member.is_ending());
+        if self.is_last_member() || !self.is_member() && !is_ending {
             return true;
         }
         let is_over = self.clock.now() >= until;
@@ -267,7 +274,7 @@ impl ControlNode {
     /// Begins an incarnation with what the register had.
     fn begin(
         &mut self,
-        removals: u32,
+        removals: Removals,
         create: Option<Settings>,
         reading: ReadOutcome,
     ) -> Result<(), NodeError> {
@@ -298,7 +305,7 @@ impl ControlNode {
     }
 
     /// Ends this incarnation. From now on the node is another one, unknown to the others and empty.
-    fn end_incarnation(&mut self, not_before: Time, removals: u32) {
+    fn end_incarnation(&mut self, not_before: Time, removals: Removals) {
         let wait =
             Duration::from_millis(not_before.0.saturating_sub(self.clock.now().0).div_ceil(1_000));
         let last = std::mem::replace(&mut self.me, NodeId(random_u128()));
@@ -374,6 +381,7 @@ impl ControlNode {
                 self.on_transfer(transfer);
             }
             Action::ReadRegister => self.store.read(self.me, &self.events),
+            Action::ProbeRegister => self.store.probe(self.me, &self.events),
             Action::Create(record) => self.store.store(self.me, None, record, &self.events),
             Action::Cas { token, record } => {
                 self.store.store(self.me, Some(token), record, &self.events);

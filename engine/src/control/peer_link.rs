@@ -1,7 +1,7 @@
 //! One connection to another node's control port: its queue of unsent messages, how it is made, and
 //! how it ends.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::io;
 use std::net::SocketAddr;
 use std::rc::Rc;
@@ -27,6 +27,10 @@ pub(super) struct PeerLink {
     pub(super) wake: Notify,
     /// Tells the tasks of the link to end.
     pub(super) closed: Notify,
+    /// The link ends when its unsent messages are sent.
+    finishing: Cell<bool>,
+    /// The tasks of the link have ended.
+    pub(super) ended: Notify,
 }
 
 impl PeerLink {
@@ -37,7 +41,19 @@ impl PeerLink {
             unsent: RefCell::default(),
             wake: Notify::new(),
             closed: Notify::new(),
+            finishing: Cell::new(false),
+            ended: Notify::new(),
         })
+    }
+
+    /// Ends the link when its unsent messages are sent.
+    pub(super) fn finish(&self) {
+        self.finishing.set(true);
+        self.wake.notify_one();
+    }
+
+    pub(super) fn is_finishing(&self) -> bool {
+        self.finishing.get()
     }
 
     /// Queues a message, or drops it if the queue is full: any message may be lost.

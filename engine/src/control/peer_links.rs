@@ -6,6 +6,7 @@
 
 use std::collections::BTreeMap;
 use std::rc::Rc;
+use std::time::Duration;
 
 use catena_core::chain::member::PeerMessage;
 use catena_core::chain::record::NodeId;
@@ -17,12 +18,16 @@ use tokio::task::spawn_local;
 use super::event::ControlEvent;
 use super::handshake;
 use super::peer_link::{PeerLink, PeerLinkError, PeerRoute};
-use crate::config::{DIAL_RETRY_MS, DIAL_RETRY_MS_MAX, PEER_LINKS_MAX, PEER_LINKS_PER_NODE_MAX};
+use crate::config::{
+    DIAL_RETRY_MS, DIAL_RETRY_MS_MAX, LINK_FINISH_MS_MAX, PEER_LINKS_MAX, PEER_LINKS_PER_NODE_MAX,
+};
 
 /// The connections with other nodes.
 #[derive(Debug)]
 pub(super) struct PeerLinks {
     peers: BTreeMap<NodeId, PeerState>,
+    /// The connections that were closed last.
+    closing: Vec<Rc<PeerLink>>,
     events: mpsc::Sender<ControlEvent>,
 }
 
@@ -43,7 +48,7 @@ struct PeerState {
 
 impl PeerLinks {
     pub(super) fn new(events: mpsc::Sender<ControlEvent>) -> PeerLinks {
-        PeerLinks { peers: BTreeMap::new(), events }
+        PeerLinks { peers: BTreeMap::new(), closing: Vec::new(), events }
     }
 
     /// Sends a message if there is a connection or a route. The message may be lost.
@@ -139,10 +144,31 @@ impl PeerLinks {
         });
     }
 
-    /// Closes all connections: this incarnation of the node is over.
+    /// Closes all connections, because this incarnation of the node is over. What waits is sent
+    /// before.
     pub(super) fn close(&mut self) {
+        self.closing.clear();
         for peer in std::mem::take(&mut self.peers).into_values() {
-            peer.open.iter().chain(&peer.dialling).for_each(|link| link.closed.notify_one());
+            peer.dialling.iter().for_each(|link| link.closed.notify_one());
+            for link in peer.open {
+                link.finish();
+                self.closing.push(link.clone());
+                spawn_local(async move {
+                    // The other side may not read.
+                    tokio::time::sleep(Duration::from_millis(LINK_FINISH_MS_MAX)).await;
+                    link.closed.notify_one();
+                });
+            }
+        }
+    }
+
+    /// Closes all connections, unless that has been done, and waits until they have ended.
+    pub(super) async fn closed(&mut self) {
+        if !self.peers.is_empty() {
+            self.close();
+        }
+        for link in std::mem::take(&mut self.closing) {
+            link.ended.notified().await;
         }
     }
 }

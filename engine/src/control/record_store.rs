@@ -112,6 +112,25 @@ impl RecordStore {
         });
     }
 
+    /// Makes a write in a task that changes nothing.
+    pub(super) fn probe(&self, incarnation: NodeId, events: &mpsc::Sender<ControlEvent>) {
+        let (store, events) = (self.clone(), events.clone());
+        spawn_local(async move {
+            let used = store.clone();
+            let probing = async move {
+                match used.register.probe().await {
+                    Ok(()) => true,
+                    Err(error) => {
+                        tracing::debug!(%error, "cannot write to the cluster's register");
+                        false
+                    }
+                }
+            };
+            let done = store.result_of(probing, false).await;
+            _ = events.send(ControlEvent::Probed { incarnation, done }).await;
+        });
+    }
+
     /// Runs a task; returns its result, or `if_panicked`.
     async fn result_of<T: 'static>(
         &self,

@@ -6,7 +6,7 @@ use catena_core::chain::record::{ChangeKind, NodeId, OnTotalLoss, Record};
 /// Writes the member's reports to the log, and the same error only once.
 #[derive(Debug, Default)]
 pub(super) struct Reporter {
-    /// The last error about an invalid record.
+    /// The last error about an invalid record or epoch.
     bad_record: Option<String>,
 }
 
@@ -82,12 +82,20 @@ impl Reporter {
                              record of its epoch"
                         .to_owned(),
                 };
-                let text = format!("ignored the cluster's record from {source}: {problem}");
-                if self.bad_record.as_ref() != Some(&text) {
-                    tracing::error!("{text}");
-                    self.bad_record = Some(text);
-                }
+                self.log_once(format!("ignored the cluster's record from {source}: {problem}"));
             }
+            MemberReport::BadEpoch { from, epoch, known } => self.log_once(format!(
+                "ignored a message of {}: it says that it is in epoch {epoch}, and epoch {known} is \
+                 the newest known here",
+                name(*from),
+            )),
+        }
+    }
+
+    fn log_once(&mut self, text: String) {
+        if self.bad_record.as_ref() != Some(&text) {
+            tracing::error!("{text}");
+            self.bad_record = Some(text);
         }
     }
 }

@@ -36,6 +36,7 @@ struct RegisterFiles {
     record: PathBuf,
     next: PathBuf,
     lock: PathBuf,
+    probe: PathBuf,
 }
 
 /// How long a writer waits for the lock. Shorter than [`WRITE_TIME_MAX`], so that the outcome is known:
@@ -56,6 +57,7 @@ impl FileRegister {
             record: directory.join("config.json"),
             next: directory.join("config.json.next"),
             lock: directory.join("config.lock"),
+            probe: directory.join("config.json.probe"),
             directory,
         };
         FileRegister { files: Arc::new(files) }
@@ -87,9 +89,25 @@ impl Register for FileRegister {
             ))),
         }
     }
+
+    async fn probe(&self) -> Result<(), RegisterError> {
+        let files = self.files.clone();
+        match tokio::time::timeout(WRITE_TIME_MAX, blocking(move || files.probe())).await {
+            Ok(probed) => probed,
+            Err(_) => Err(RegisterError::TimedOut(WRITE_TIME_MAX)),
+        }
+    }
 }
 
 impl RegisterFiles {
+    /// Writes a file and the directory to the disk, as replacing the record does.
+    fn probe(&self) -> Result<(), RegisterError> {
+        write_through(&self.probe, b"a write that changes nothing\n")
+            .and_then(|()| File::open(&self.directory))
+            .and_then(|directory| directory.sync_all())
+            .map_err(failed("write", &self.probe))
+    }
+
     fn load(&self) -> Result<Option<(Vec<u8>, RecordToken)>, RegisterError> {
         let file = match File::open(&self.record) {
             Ok(file) => file,

@@ -50,6 +50,10 @@ pub(crate) trait Register {
         bytes: Vec<u8>,
     ) -> impl Future<Output = Result<StoreOutcome, RegisterError>>;
 
+    /// Writes in a way that stores nothing anybody reads, and waits until that is done: whoever has a
+    /// write to make that others wait for finds out how long it may take.
+    fn probe(&self) -> impl Future<Output = Result<(), RegisterError>>;
+
     /// Reads the record; `None` if the cluster has none yet.
     ///
     /// # Errors
@@ -181,8 +185,7 @@ pub enum RegisterError {
 /// How long a read may take.
 pub(crate) const READ_TIME_MAX: Duration = Duration::from_secs(3);
 
-/// How long an attempt to store may take before its outcome counts as unknown. The member that made it
-/// serves no reads meanwhile.
+/// How long an attempt to store may take before its outcome counts as unknown.
 pub(crate) const WRITE_TIME_MAX: Duration = Duration::from_secs(3);
 
 impl AnyRegister {
@@ -236,6 +239,14 @@ impl Register for AnyRegister {
             AnyRegister::File(register) => register.store(on, bytes).await,
             #[cfg(feature = "s3")]
             AnyRegister::S3(register) => register.store(on, bytes).await,
+        }
+    }
+
+    async fn probe(&self) -> Result<(), RegisterError> {
+        match self {
+            AnyRegister::File(register) => register.probe().await,
+            #[cfg(feature = "s3")]
+            AnyRegister::S3(register) => register.probe().await,
         }
     }
 }

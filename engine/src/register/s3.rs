@@ -151,4 +151,18 @@ impl Register for S3Register {
             }
         }
     }
+
+    /// Sends a write whose condition no record meets, because S3 has no write without an effect. It takes
+    /// the way of all writes, except for the disks.
+    async fn probe(&self) -> Result<(), RegisterError> {
+        let never = Condition::Is(RecordToken::new("\"a-write-that-changes-nothing\""));
+        match self.store(&never, Vec::new()).await? {
+            StoreOutcome::Lost => Ok(()),
+            StoreOutcome::Unknown(why) => Err(RegisterError::Unreadable(why)),
+            StoreOutcome::Won(_) => Err(RegisterError::Unreadable(format!(
+                "{} was replaced although its ETag is another one",
+                self.object()
+            ))),
+        }
+    }
 }

@@ -6,8 +6,9 @@ use std::time::{Duration, Instant};
 
 use catena_core::chain::record::{ChangeKind, NodeId};
 use catena_engine::{ClusterSettings, Engine, Heads};
+use catena_protocol::op::CellOp;
 use catena_protocol::operator::{NodeStatus, Reply as OperatorReply, Request};
-use catena_protocol::{ObjectId, Reply, ShardId, ShardMap, Status};
+use catena_protocol::{ObjectId, Op, Reply, ShardId, ShardMap, Status};
 
 use crate::binary::Running;
 use crate::cluster::{ClusterDir, Operator, control, incarnation};
@@ -159,6 +160,9 @@ fn a_spare_node_waits_until_a_member_leaves() {
     waiting.wait(|status| status.standing == "learner");
     let ready = Operator::at(control(&c)).wait(|status| status.learner == incarnation(&d).0);
     assert_eq!(ready.members.len(), 3);
+    let spares: Vec<&str> = ready.spares.iter().map(|spare| &*spare.name).collect();
+    assert_eq!(spares, ["node-d"]);
+    assert_eq!(ready.spares[0].control, control(&d).to_string());
 
     // An operator has another member remove the middle one.
     let (first, mut removed) = (incarnation(&b), Operator::at(control(&b)));
@@ -184,6 +188,65 @@ fn a_spare_node_waits_until_a_member_leaves() {
     assert_eq!(names(&status), ["node-b", "node-c", "node-d"].into());
     assert_eq!(ShardConn::to("object", b.addresses()).get("object"), 1);
     wait_for(control(&c), 3, "head");
+}
+
+/// Nothing happens in the cluster meanwhile that would make the node look at the shard again.
+#[test]
+fn an_idle_node_transfers_a_large_state() {
+    let dir = ClusterDir::new();
+    let settings = ClusterSettings { replicas: 2, heads: Heads::One, ..ClusterSettings::default() };
+    let node = |name: &str| {
+        let cluster = dir.cluster().node_name(name).create(settings.clone());
+        Engine::builder().shards(8).cluster(cluster).start().expect("it starts")
+    };
+    let a = node("node-a");
+    wait_for(control(&a), 1, "sole");
+    let mut conn = ShardConn::to("cell", a.addresses());
+    let open = open_in(conn.shard, 7, conn.now_us);
+    assert_eq!(conn.request(&open).status(), Status::Ok);
+    let (shard, bytes) = (conn.shard.0, vec![7; 8 * 1024 * 1024]);
+    let ask =
+        RequestHeader { session: 7, number: 1, shard, name: "cell", ..RequestHeader::default() };
+    assert_eq!(
+        conn.request(&ask.frame(Op::Cell(CellOp::Set { bytes: &bytes }))).status(),
+        Status::Ok
+    );
+    let b = node("node-b");
+    wait_for(control(&b), 2, "tail");
+}
+
+/// A node that leaves gives its leases back: the others need not wait until these expire.
+#[test]
+fn a_planned_departure_does_not_stop_updates_for_a_lease() {
+    let dir = ClusterDir::new();
+    let settings = ClusterSettings {
+        replicas: 3,
+        heads: Heads::One,
+        suspect_ms: 6_000,
+        lease_ms: 5_000,
+        ..ClusterSettings::default()
+    };
+    let mut count = 0;
+    let [a, b, c] = ["node-a", "node-b", "node-c"].map(|name| {
+        let cluster = dir.cluster().node_name(name).create(settings.clone());
+        let engine = Engine::builder().shards(8).cluster(cluster).start().expect("it starts");
+        count += 1;
+        Operator::at(control(&engine))
+            .wait(|status| status.members.len() == count && status.active);
+        engine
+    });
+    let mut conn = ShardConn::to("object", a.addresses());
+    assert_eq!(conn.add("object"), 1);
+    b.stop();
+    b.wait().expect("it stops without an error");
+    let started = Instant::now();
+    let (shard, name) = (conn.shard.0, "object");
+    let ask = RequestHeader { session: 7, number: 2, shard, name, ..RequestHeader::default() };
+    assert_eq!(int(&conn.request(&ask.frame(ADD)).reply()), 2);
+    assert!(started.elapsed() < Duration::from_secs(3), "{:?}", started.elapsed());
+    let record = dir.record();
+    assert_eq!((record.nodes.len(), &*record.change.reason), (2, "leaving"));
+    drop(c);
 }
 
 #[test]

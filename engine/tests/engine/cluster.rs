@@ -311,6 +311,8 @@ fn the_control_port_refuses_other_nodes_clusters_and_protocols() {
         PeerHello { cluster: "another".into(), ..peer_hello(NodeId(0), NodeId(0)) };
     let mut older = bytes_of(&hello_from(OTHER));
     older[2] = 0;
+    let mut other_state = Vec::new();
+    hello_from(OTHER).write_as(2, &mut other_state);
     let mut ask = Vec::new();
     Request::Status.write(&mut ask);
     let large = PeerHello { cluster: "x".repeat(5_000), ..hello_from(OTHER) };
@@ -327,6 +329,7 @@ fn the_control_port_refuses_other_nodes_clusters_and_protocols() {
         (bytes_of(&hello_from(retired)), Fault::new(Status::Retired)),
         (bytes_of(&of_core), Fault::expected(Status::BadShard, 0, 8)),
         (older, Fault::expected(Status::BadVersion, 1, 0)),
+        (other_state, Fault::expected(Status::BadVersion, 1, 2)),
         (bytes_of(&large), Fault::expected(Status::BadLength, 4_096, large_bytes)),
         (malformed, Fault::new(Status::BadBody)),
         (ask, Fault::new(Status::HelloRequired)),
@@ -445,10 +448,11 @@ fn a_removed_node_rejoins_as_another_incarnation() {
     message_of(&wire.receive());
     let info = record.nodes[&OTHER].clone();
     let with_it = record.appended(first, info, OTHER, ChangeId(2)).expect("a record");
-    let without = with_it.removed(first, OTHER, "a test", ChangeId(3)).expect("a record");
+    let without = with_it.removed(first, OTHER, OPERATOR, ChangeId(3)).expect("a record");
     dir.put(&without);
     wire.send(&message(&PeerMessage::NotMember(Box::new(without.clone()))));
-    let status = operator.wait(|status| status.standing == "removed");
+    let status = operator.wait(|status| status.rejoins_ms > 0);
+    assert_eq!(status.standing, "removed");
     assert!(wire.next().is_none_or(|frame| frame.header.kind == FrameKind::PeerMessage));
     assert_eq!((status.epoch, status.active), (3, false));
     assert!((1..=30_000).contains(&status.rejoins_ms), "{status:?}");
@@ -468,6 +472,9 @@ fn a_removed_node_rejoins_as_another_incarnation() {
     welcome(&mut wire);
     assert!(matches!(message_of(&wire.receive()), PeerMessage::Join { epoch: 3, .. }));
 }
+
+/// The reason of a removal after which a node waits long enough for a test to look at it.
+const OPERATOR: &str = "an operator asked for it";
 
 /// A connection attempt that was under way when an incarnation ended does not keep the next one from
 /// connecting.
@@ -496,10 +503,10 @@ fn each_incarnation_connects_to_the_source_of_its_state() {
 
     let info = record.nodes[&OTHER].clone();
     let with_it = record.appended(first, info, OTHER, ChangeId(2)).expect("a record");
-    let without = with_it.removed(first, OTHER, "a test", ChangeId(3)).expect("a record");
+    let without = with_it.removed(first, OTHER, OPERATOR, ChangeId(3)).expect("a record");
     dir.put(&without);
     wire.send(&message(&PeerMessage::NotMember(Box::new(without))));
-    operator.wait(|status| status.standing == "removed");
+    operator.wait(|status| status.rejoins_ms > 0);
     assert_eq!(operator.ask(&Request::Join), Reply::Accepted);
     let (mut wire, _) = next_peer(&control_port);
     let second = incarnation(&engine);

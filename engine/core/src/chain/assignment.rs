@@ -20,7 +20,7 @@ pub struct Assignment {
     /// Whether all grants of older epochs have expired, so that this replica may acknowledge and
     /// read.
     pub active: bool,
-    /// Whether a record change proposed by this node is under way: no reads.
+    /// Whether this node is appending a member: no reads.
     pub change_pending: bool,
     /// Whether the order of the chains is about to change: no updates until the epoch ends.
     pub quiescing: bool,

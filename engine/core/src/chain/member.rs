@@ -14,9 +14,10 @@
 //!    A new member assumes that it has granted leases it does not know of.
 //! 3. A member reads only while it holds a lease: every other member has promised not to act in a
 //!    later epoch without it.
-//! 4. While a record change of its own may have ended the epoch, a node grants nothing and reads
-//!    nothing. If the change appends a learner, the node acknowledges only what the learner has.
-//! 5. A node that was removed ends this incarnation, and may join again as another.
+//! 4. While a record change of its own may have made a learner a member, a node grants nothing, reads
+//!    nothing, and acknowledges only what the learner has.
+//! 5. A node that was removed ends this incarnation, and may join again as another. It gives its
+//!    leases back when its cores have stopped, so that the others need not wait until they expire.
 //! 6. The chains are reordered only while no member accepts updates and all logs are equal.
 //!
 //! The modules `lease_grants`, `proposals`, `joining` and `reordering` explain why that is enough,
@@ -33,6 +34,7 @@ mod message;
 mod peers;
 mod proposals;
 mod register_reads;
+mod removals;
 mod reordering;
 mod status;
 pub mod timing;
@@ -45,19 +47,20 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 pub use self::action::{Action, CasOutcome, MemberReport, ReadOutcome};
-use self::joining::{Gate, Learner, TransferSource};
+use self::joining::{Gate, Learner, Spares, TransferSource};
 use self::lease_grants::LeaseGrants;
 pub use self::message::PeerMessage;
 use self::peers::Peers;
 pub use self::peers::Suspicion;
 use self::proposals::{ChangeIds, Proposal};
 use self::register_reads::RegisterReads;
+pub use self::removals::Removals;
 use self::reordering::Reordering;
-use self::timing::{Due, PAUSE_MS, POLL_MS, POLL_OUTSIDE_MS, REJOIN_MS, REJOIN_MS_MAX, backoff_ms};
+use self::timing::{Due, PAUSE_MS, POLL_MS, POLL_OUTSIDE_MS, STUCK_MS};
 use self::view::PublishedViews;
 pub use self::view::{Lease, MembershipView};
 use crate::chain::record::{
-    ChangeKind, NodeId, NodeInfo, Record, RecordError, RecordToken, Settings,
+    ChangeKind, EPOCH_JUMP_MAX, NodeId, NodeInfo, Record, RecordError, RecordToken, Settings,
 };
 use crate::chain::rules::Rules;
 use crate::time::Time;
@@ -76,8 +79,8 @@ pub struct MemberConfig {
     pub founding: Option<Settings>,
     /// Drawn at random: the ids of its changes follow from it.
     pub change_seed: u128,
-    /// How often incarnations of this process were removed: from [`Action::Rejoin`], or 0.
-    pub removals: u32,
+    /// How often incarnations of this process were removed: from [`Action::Rejoin`], or none.
+    pub removals: Removals,
 }
 
 /// One incarnation of a node in a cluster.
@@ -87,7 +90,7 @@ pub struct Member {
     info: NodeInfo,
     cluster: String,
     founding: Option<Settings>,
-    removals: u32,
+    removals: Removals,
     rules: Rules,
     ids: ChangeIds,
     now: Time,
@@ -99,6 +102,10 @@ pub struct Member {
     epoch_since: Time,
     active: bool,
     leaving: bool,
+    /// Whether an operator wants it to leave.
+    leaves_for_operator: bool,
+    /// The end of this incarnation, which waits until the cores have stopped.
+    ending: Option<Ending>,
     known: Option<KnownRecord>,
     views: PublishedViews,
     grants: LeaseGrants,
@@ -113,6 +120,7 @@ pub struct Member {
     /// It removes no member before this, unless there are too few members.
     remove_not_before: Time,
     learner: Option<Learner>,
+    spares: Spares,
     /// Learners that this node, the tail, does not sync again in this epoch.
     abandoned_learners: BTreeSet<NodeId>,
     gate: Option<Gate>,
@@ -134,6 +142,14 @@ enum Membership {
     Member,
     /// Removed, or no longer able to join. This incarnation has ended.
     Ended,
+}
+
+/// How an incarnation that was removed ends.
+#[derive(Clone, Copy, Debug)]
+struct Ending {
+    since: Time,
+    rejoin_not_before: Time,
+    removals: Removals,
 }
 
 /// The newest record.
@@ -178,6 +194,8 @@ impl Member {
             epoch_since: Time::default(),
             active: false,
             leaving: false,
+            leaves_for_operator: false,
+            ending: None,
             known: None,
             views: PublishedViews::default(),
             grants: LeaseGrants::default(),
@@ -190,6 +208,7 @@ impl Member {
             failures: 0,
             remove_not_before: Time::default(),
             learner: None,
+            spares: Spares::default(),
             abandoned_learners: BTreeSet::new(),
             gate: None,
             source: None,
@@ -217,6 +236,11 @@ impl Member {
     /// Returns whether it is a member in that epoch.
     pub fn is_member(&self) -> bool {
         matches!(self.membership, Membership::Member | Membership::Restarted { .. })
+    }
+
+    /// Returns whether it was removed, and its cores may not have stopped yet.
+    pub fn is_ending(&self) -> bool {
+        self.ending.is_some()
     }
 
     /// Returns whether it may act in that epoch.
@@ -271,10 +295,13 @@ impl Member {
                 }
             }
             ReadOutcome::Record(record, token) => {
-                self.register_reads.on_answer(now);
                 self.register_is_empty = false;
                 if self.check_record(None, &record, out) {
+                    self.register_reads.on_answer(now);
                     self.on_register(Arc::new(*record), token, out);
+                } else {
+                    // No change of the record is possible until it has been repaired.
+                    self.register_reads.on_failure(now);
                 }
             }
         }
@@ -293,6 +320,13 @@ impl Member {
         if self.record().is_some_and(|record| record.is_member(from)) {
             self.members_heard = now;
             self.loss_reported = false;
+        }
+        if self.known.is_some()
+            && let Some(epoch) = message.epoch()
+            && epoch > self.epoch().saturating_add(EPOCH_JUMP_MAX)
+        {
+            out.push(Action::Report(MemberReport::BadEpoch { from, epoch, known: self.epoch() }));
+            return self.decide(out);
         }
         match message {
             PeerMessage::LeaseRequest { epoch, asked_at_us } => {
@@ -322,6 +356,7 @@ impl Member {
             PeerMessage::Quiesce { epoch } => self.on_quiesce(from, epoch, out),
             PeerMessage::Quiesced { epoch } => self.on_peer_quiesced(from, epoch),
             PeerMessage::Leaving => self.peers.on_leaving(from),
+            PeerMessage::Left { epoch } => self.on_left(from, epoch),
         }
         self.decide(out);
     }
@@ -364,13 +399,18 @@ impl Member {
         self.decide(out);
     }
 
-    /// Takes an operator's request to remove a member. Returns whether it is another member of this
-    /// epoch. To remove this node itself, call [`Member::on_leave`].
+    /// Takes an operator's request to remove a member, which may be this node. Returns whether it is
+    /// a member of this epoch.
     pub fn on_remove(&mut self, now: Time, node: NodeId, out: &mut Vec<Action>) -> bool {
         self.advance(now);
+        let is_own = node == self.me && self.is_member();
+        if is_own {
+            (self.leaving, self.leaves_for_operator) = (true, true);
+            self.next_heartbeat = now;
+        }
         let is_peer = self.peers.request_removal(node);
         self.decide(out);
-        is_peer
+        is_peer || is_own
     }
 
     /// Makes the node leave: it asks the others to remove it, until they have.
@@ -400,7 +440,8 @@ impl Member {
 
     /// Returns whether a record is a valid one of this cluster.
     fn check_record(&self, from: Option<NodeId>, record: &Record, out: &mut Vec<Action>) -> bool {
-        let why = record.validate().err();
+        let jump = self.record().and_then(|known| record.validate_after(known.epoch).err());
+        let why = jump.or_else(|| record.validate().err());
         let known = self.record().filter(|known| known.epoch == record.epoch);
         let contradicts = known.is_some_and(|known| known.change.id != record.change.id);
         let is_good = why.is_none() && record.cluster == self.cluster && !contradicts;
@@ -455,7 +496,7 @@ impl Member {
             }
         }
         if self.membership == Membership::Ended && was != Membership::Ended {
-            self.end_incarnation(out);
+            self.begin_ending(&record);
         }
         self.active = false;
         self.source = None;
@@ -484,13 +525,37 @@ impl Member {
         self.known = Some(KnownRecord { record, token });
     }
 
-    /// Ends this incarnation.
-    fn end_incarnation(&mut self, out: &mut Vec<Action>) {
-        let served_long =
-            self.member_since.is_some_and(|since| self.now >= since.plus_ms(REJOIN_MS_MAX));
-        let removals = if served_long { 0 } else { self.removals };
-        let not_before = self.now.plus_ms(backoff_ms(REJOIN_MS, removals, REJOIN_MS_MAX));
-        out.push(Action::Rejoin { not_before, removals: removals.saturating_add(1) });
+    /// Begins to end this incarnation, which `record` does not contain any more.
+    fn begin_ending(&mut self, record: &Record) {
+        let now = self.now;
+        let member_ms = self.member_since.map(|since| (now.0 - since.0) / 1_000);
+        let change = &record.change;
+        let is_ours = change.kind == ChangeKind::Remove && change.subject == Some(self.me);
+        let reason = match self.leaves_for_operator {
+            true => Some(Suspicion::Operator.reason()),
+            false => is_ours.then_some(&*change.reason),
+        };
+        let (wait_ms, removals) = self.removals.after(reason, member_ms);
+        let rejoin_not_before = now.plus_ms(wait_ms);
+        self.ending = Some(Ending { since: now, rejoin_not_before, removals });
+    }
+
+    /// Ends this incarnation when its cores have stopped, and tells the members, who wait until the
+    /// leases are over that they granted to it. Cores that are stuck end with the incarnation.
+    fn end_incarnation(&mut self, due: &mut Due, out: &mut Vec<Action>) {
+        let Some(Ending { since, rejoin_not_before, removals }) = self.ending else { return };
+        let until = since.plus_ms(STUCK_MS);
+        let have_left = self.views.have_left() || !self.rules.leave_last();
+        if !have_left && self.now < until {
+            return due.at(until);
+        }
+        self.ending = None;
+        if let Some(record) = self.record().filter(|_| have_left) {
+            let message = PeerMessage::Left { epoch: record.epoch };
+            let to_all = record.members().map(|to| Action::Send { to, message: message.clone() });
+            out.extend(to_all);
+        }
+        out.push(Action::Rejoin { not_before: rejoin_not_before, removals });
     }
 
     fn refuse(&self, to: NodeId, record: &Record, out: &mut Vec<Action>) {
@@ -506,6 +571,7 @@ impl Member {
         self.suspect(&mut due, out);
         self.plan(&mut due, out);
         self.publish_view(out);
+        self.end_incarnation(&mut due, out);
         self.advance_proposal(&mut due, out);
         self.heartbeat(&mut due, out);
         let poll_ms = if self.is_member() { POLL_MS } else { POLL_OUTSIDE_MS };
@@ -541,7 +607,7 @@ impl Member {
             epoch: record.epoch,
             member: self.is_member(),
             active: self.active,
-            change_pending: self.proposal.is_some() && self.rules.stop_read(),
+            change_pending: self.is_appending() && self.rules.stop_read(),
             // A restarted member may have quiesced before, and that holds until the epoch ends.
             quiescing: self.reordering.is_quiescing() || self.membership != Membership::Member,
             gate: gate.filter(|_| self.rules.gate()),

@@ -317,6 +317,14 @@ pub const LABEL_BYTES_MAX: usize = 64;
 /// The longest reason of a change, in bytes.
 pub const REASON_BYTES_MAX: usize = 256;
 
+/// The largest epoch of a valid record. It leaves room for as many changes as a cluster is ever
+/// going to make.
+pub const EPOCH_MAX: u32 = u32::MAX - EPOCH_JUMP_MAX;
+
+/// A node that knows an epoch believes none that is further ahead than this, because no cluster
+/// changes that often while a node is not listening.
+pub const EPOCH_JUMP_MAX: u32 = 1_000_000;
+
 /// The longest record, in bytes.
 pub const RECORD_BYTES_MAX: usize = 4 * 1024 * 1024;
 
@@ -504,7 +512,8 @@ impl Record {
         if id == self.change.id {
             return Err(ChangeError::ChangeMade(id));
         }
-        let epoch = self.epoch.checked_add(1).ok_or(ChangeError::EpochsSpent(self.epoch))?;
+        let epoch = self.epoch.checked_add(1).filter(|epoch| *epoch <= EPOCH_MAX);
+        let epoch = epoch.ok_or(ChangeError::EpochsSpent(self.epoch))?;
         let reason = reason[..reason.floor_char_boundary(REASON_BYTES_MAX)].into();
         let change = RecordChange { id, by, kind, subject, reason };
         Ok(Record { epoch, change, ..self.clone() })
@@ -587,6 +596,16 @@ impl Record {
         Ok(record)
     }
 
+    /// Returns an error if the record cannot follow one of the epoch `known`: somebody else than a
+    /// node has changed it.
+    pub fn validate_after(&self, known: u32) -> Result<(), RecordError> {
+        if self.epoch > known.saturating_add(EPOCH_JUMP_MAX) {
+            let expected = format!("at most {EPOCH_JUMP_MAX} above {known}, the newest known here");
+            return Err(invalid("epoch", expected, self.epoch));
+        }
+        Ok(())
+    }
+
     /// Returns an error if the record is not valid.
     pub fn validate(&self) -> Result<(), RecordError> {
         if self.v != VERSION {
@@ -595,6 +614,7 @@ impl Record {
         if !is_path_part(&self.cluster) {
             return Err(invalid("cluster", PATH_PART, format!("{:?}", self.cluster)));
         }
+        within("epoch", 0, EPOCH_MAX, self.epoch)?;
         self.settings.validate()?;
         self.validate_nodes()?;
         self.validate_chains()?;

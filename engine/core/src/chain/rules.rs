@@ -72,6 +72,8 @@ rules! {
     fresh_incarnation,
     /// A node recognizes its own record change by the change's id.
     one_change_id,
+    /// A removed node gives its leases back only after its cores have confirmed that they stopped.
+    leave_last,
     /// A state transfer that waits for room on a link continues when the link has drained.
     drained,
 }

@@ -4,7 +4,7 @@ use alloc::boxed::Box;
 use alloc::sync::Arc;
 
 use super::network::FrameBytes;
-use crate::chain::member::{CasOutcome, MembershipView, PeerMessage, ReadOutcome};
+use crate::chain::member::{CasOutcome, MembershipView, PeerMessage, ReadOutcome, Removals};
 use crate::chain::record::{ChangeId, NodeId, Record, RecordToken};
 
 /// An event.
@@ -13,7 +13,7 @@ pub(super) enum SimEvent {
     /// A process starts.
     Start {
         slot: usize,
-        removals: u32,
+        removals: Removals,
     },
     /// A node's timer expires.
     Wake {
@@ -34,6 +34,12 @@ pub(super) enum SimEvent {
         /// The link's generation when they were sent.
         generation: u64,
         bytes: FrameBytes,
+    },
+    /// A link has taken what a node wrote to it.
+    Written {
+        from: NodeId,
+        to: NodeId,
+        generation: u64,
     },
     /// A node tries to connect to another.
     Dial {
@@ -102,6 +108,10 @@ pub(super) enum SimEvent {
         by: NodeId,
         node: NodeId,
     },
+    /// A node is told to leave the cluster.
+    LeaveRequest {
+        node: NodeId,
+    },
     /// A learner notices that the link to the source of its state transfer broke.
     TransferLost {
         node: NodeId,
@@ -125,11 +135,14 @@ pub(super) enum InjectedFault {
     Cut,
     Mend { from: usize, to: usize },
     Remove,
+    Departure,
     ClientDeath,
     LinkReset,
     Disconnect,
     Outage,
     OutageOver,
+    SlowWrites,
+    SlowWritesOver,
 }
 
 /// What a node asks of the register.
@@ -137,6 +150,8 @@ pub(super) enum InjectedFault {
 pub(super) enum RegisterRequest {
     Read,
     Cas(Option<RecordToken>, Arc<Record>),
+    /// A write that changes nothing.
+    Probe,
 }
 
 /// The register's reply.
@@ -144,4 +159,5 @@ pub(super) enum RegisterRequest {
 pub(super) enum RegisterReply {
     Read(ReadOutcome),
     Cas(ChangeId, CasOutcome),
+    Probed(bool),
 }

@@ -29,6 +29,10 @@ pub(super) struct SimLink {
     /// For each direction, when the last bytes arrive, and the frames that a cut holds back.
     pub(super) arrival: [u64; 2],
     pub(super) blocked: [Vec<FrameBytes>; 2],
+    /// For each direction, what waits to be written, and whether a write is under way: one at a
+    /// time, as in a node.
+    pub(super) unsent: [Vec<u8>; 2],
+    pub(super) writing: [bool; 2],
 }
 
 /// All links between nodes.
@@ -64,13 +68,23 @@ impl Network {
         self.links.iter().filter(|(_, link)| link.up).filter_map(|(ends, _)| other(*ends)).collect()
     }
 
+    /// Lends out the buffers of all links of a node that are up.
+    pub(super) fn take_unsent(&mut self, node: NodeId) -> BTreeMap<NodeId, Vec<u8>> {
+        let mut buffers = BTreeMap::new();
+        for peer in self.peers(node) {
+            let unsent = &mut self.link(node, peer).unsent[Network::direction(node, peer)];
+            buffers.insert(peer, core::mem::take(unsent));
+        }
+        buffers
+    }
+
     /// Breaks a connection; returns whether it was up.
     pub(super) fn reset(&mut self, a: NodeId, b: NodeId) -> bool {
         let link = self.link(a, b);
-        link.generation += 1;
-        link.blocked = [Vec::new(), Vec::new()];
-        link.arrival = [0; 2];
-        core::mem::take(&mut link.up)
+        let (was_up, dialing, failures) = (link.up, link.dialing, link.failures);
+        let generation = link.generation + 1;
+        *link = SimLink { generation, dialing, failures, ..SimLink::default() };
+        was_up
     }
 
     pub(super) fn is_cut(&self, from: usize, to: usize) -> bool {

@@ -63,15 +63,17 @@ pub(super) struct SimProcess {
 pub(super) struct TurnOutput {
     pub(super) actions: Vec<Action>,
     pub(super) replies: Vec<(ConnId, ShardId, Vec<u8>)>,
+    /// The unsent bytes of each link.
     pub(super) frames: BTreeMap<NodeId, Vec<u8>>,
+    /// Shards that may have frames for other nodes. As in a node, only these are asked.
+    pub(super) touched: BTreeSet<usize>,
     /// Nodes to which a link is missing.
     pub(super) wanted: BTreeSet<NodeId>,
     pub(super) reports: Vec<(ShardId, ReplicaReport)>,
 }
 
 impl TurnOutput {
-    pub(super) fn with_links(peers: Vec<NodeId>) -> TurnOutput {
-        let frames = peers.into_iter().map(|peer| (peer, Vec::new())).collect();
+    pub(super) fn with_links(frames: BTreeMap<NodeId, Vec<u8>>) -> TurnOutput {
         TurnOutput { frames, ..TurnOutput::default() }
     }
 }

@@ -5,6 +5,7 @@
 
 use super::random::SimRandom;
 use crate::chain::record::Heads;
+use crate::chain::replica::TransferLimits;
 
 /// The profile of a run. Rates are per thousand messages or requests. Intervals are mean times
 /// between events in microseconds, 0 for never.
@@ -33,6 +34,8 @@ pub(super) struct RunProfile {
     /// of these members are cut off before.
     pub(super) remove_us: u64,
     pub(super) removed_cut: u64,
+    /// The interval between planned departures.
+    pub(super) depart_us: u64,
     /// Intervals between replacements of clients in the middle of a call, breaks of a link, and
     /// breaks of a client's connection.
     pub(super) client_death_us: u64,
@@ -44,6 +47,8 @@ pub(super) struct RunProfile {
     pub(super) landed_late: u64,
     pub(super) repeated: u64,
     pub(super) outage_us: u64,
+    /// The interval between times when the register takes long to write.
+    pub(super) slow_writes_us: u64,
     /// The largest error of a clock's rate, in millionths.
     pub(super) drift_ppm: u64,
     /// Views that take long to get to the cores.
@@ -58,6 +63,10 @@ pub(super) struct RunProfile {
     pub(super) reads_anywhere: u64,
     /// Where the heads are placed.
     pub(super) heads: Heads,
+    /// How many bytes a link takes in a microsecond, 0 for any number.
+    pub(super) link_bytes: u64,
+    /// How much of a shard's state is sent to a learner at once.
+    pub(super) transfer: TransferLimits,
 }
 
 impl RunProfile {
@@ -67,7 +76,7 @@ impl RunProfile {
             if random.below(one_in) == 0 { amount } else { 0 }
         };
         let slots = usize::try_from(some(1, 2, 4)).expect("few");
-        RunProfile {
+        let mut profile = RunProfile {
             slots,
             shards: 1 << some(2, 1, 2).min(1),
             clients: usize::try_from(some(1, 2, 4)).expect("few"),
@@ -97,6 +106,18 @@ impl RunProfile {
             reads: some(1, 200, 800),
             reads_anywhere: some(2, 100, 1_000),
             heads: if some(3, 1, 1) == 1 { Heads::One } else { Heads::Spread },
+            link_bytes: some(2, 1, 30),
+            transfer: TransferLimits {
+                piece_bytes: usize::try_from(some(1, 16, 512)).expect("small"),
+                backlog_bytes: usize::try_from(some(1, 64, 1_024)).expect("small"),
+            },
+            depart_us: some(3, 800_000, 5_000_000),
+            slow_writes_us: some(4, 1_000_000, 5_000_000),
+        };
+        // Some clusters are nearly idle, so that nothing happens by accident.
+        if some(5, 1, 1) == 1 {
+            profile.think_us *= 1_000;
         }
+        profile
     }
 }

@@ -31,7 +31,7 @@ use super::register::SimRegister;
 use super::trace::Trace;
 use crate::chain::assignment::Assignment;
 use crate::chain::member::{
-    Action, CasOutcome, Member, MemberConfig, MembershipView, PeerMessage, ReadOutcome,
+    Action, CasOutcome, Member, MemberConfig, MembershipView, PeerMessage, ReadOutcome, Removals,
 };
 use crate::chain::record::{ChangeId, NodeId, NodeInfo, Record, Settings};
 use crate::chain::replica::Replica;
@@ -62,6 +62,8 @@ pub(super) struct Simulation {
     network: Network,
     register: SimRegister,
     outage: bool,
+    /// Whether the register takes seconds to write.
+    slow_writes: bool,
     clients: Vec<SimClient>,
     server_conns: BTreeMap<u64, ServerConn>,
     next_conn: u64,
@@ -118,6 +120,7 @@ impl Simulation {
             network: Network::default(),
             register: SimRegister::new(record),
             outage: false,
+            slow_writes: false,
             clients,
             server_conns: BTreeMap::new(),
             next_conn: 1,
@@ -138,11 +141,11 @@ impl Simulation {
         let profile = self.profile.clone();
         self.trace.print(0, || format!("seed {}: {profile:?}", self.seed));
         for (slot, id) in founders.iter().enumerate() {
-            self.start_node(slot, *id, 0);
+            self.start_node(slot, *id, Removals::default());
         }
         for slot in founders.len()..profile.slots {
             let at = self.random.below(2_000_000);
-            self.at(at, SimEvent::Start { slot, removals: 0 });
+            self.at(at, SimEvent::Start { slot, removals: Removals::default() });
         }
         for client in 0..profile.clients {
             let at = 1_500_000 + self.random.below(500_000);
@@ -153,10 +156,12 @@ impl Simulation {
             (profile.pause_us, InjectedFault::Pause),
             (profile.cut_us, InjectedFault::Cut),
             (profile.remove_us, InjectedFault::Remove),
+            (profile.depart_us, InjectedFault::Departure),
             (profile.client_death_us, InjectedFault::ClientDeath),
             (profile.link_reset_us, InjectedFault::LinkReset),
             (profile.disconnect_us, InjectedFault::Disconnect),
             (profile.outage_us, InjectedFault::Outage),
+            (profile.slow_writes_us, InjectedFault::SlowWrites),
         ];
         for (every_us, fault) in faults {
             self.schedule_fault(1_500_000, every_us, fault);
@@ -219,6 +224,14 @@ impl Simulation {
     fn check_recovered(&self, record: &Record) -> Result<(), String> {
         if let Some(pending) = self.clients.iter().find_map(|client| client.call.as_ref()) {
             return Err(format!("a call never ended: {pending:?}"));
+        }
+        let spare = self.processes.keys().find(|node| !record.is_member(**node));
+        if let Some(spare) = spare.filter(|_| !record.is_full()) {
+            let members = record.nodes.len();
+            return Err(format!(
+                "{spare} runs and is no member, with {members} members of {}",
+                record.settings.replicas
+            ));
         }
         for node in record.members() {
             let Some(process) = self.processes.get(&node) else {
@@ -296,12 +309,14 @@ impl Simulation {
             | SimEvent::View { node, .. }
             | SimEvent::CoresReady { node, .. }
             | SimEvent::RemoveRequest { by: node, .. }
+            | SimEvent::LeaveRequest { node }
             | SimEvent::TransferLost { node, .. }
             | SimEvent::RegisterReplies { node, .. }
             | SimEvent::ConnEnd { node, .. }
             | SimEvent::Request { node, .. } => Some(*node),
             SimEvent::Message { to, .. } => Some(*to),
             SimEvent::Frames { to, .. } => Some(*to),
+            SimEvent::Written { from, .. } => Some(*from),
             SimEvent::Hello { slot, .. } => self.slots[*slot],
             _ => None,
         };
@@ -343,6 +358,7 @@ impl Simulation {
             SimEvent::Frames { from, to, generation, bytes } => {
                 self.on_frames(from, to, generation, bytes);
             }
+            SimEvent::Written { from, to, generation } => self.on_written(from, to, generation),
             SimEvent::Dial { from, to } => self.dial(from, to),
             SimEvent::View { node, shard, view } => self.on_view(node, shard, &view),
             SimEvent::CoresReady { node, view } => {
@@ -362,6 +378,9 @@ impl Simulation {
                     }
                     RegisterReply::Cas(change, outcome) => {
                         process.member.on_cas(now, change, outcome, &mut turn.actions);
+                    }
+                    RegisterReply::Probed(done) => {
+                        process.member.on_probed(now, done, &mut turn.actions);
                     }
                 });
             }
@@ -405,6 +424,11 @@ impl Simulation {
                     process.member.on_remove(now, node, &mut turn.actions);
                 });
             }
+            SimEvent::LeaveRequest { node } => {
+                self.turn(node, |process, now, turn| {
+                    process.member.on_leave(now, &mut turn.actions);
+                });
+            }
             SimEvent::TransferLost { node, epoch } => {
                 self.turn(node, |process, now, turn| {
                     process.member.on_sync_lost(now, epoch, &mut turn.actions);
@@ -433,6 +457,7 @@ fn info(slot: usize) -> NodeInfo {
 fn failure(request: &RegisterRequest, may_have_landed: bool) -> RegisterReply {
     match request {
         RegisterRequest::Read => RegisterReply::Read(ReadOutcome::Failed),
+        RegisterRequest::Probe => RegisterReply::Probed(false),
         RegisterRequest::Cas(_, record) => {
             let outcome = if may_have_landed { CasOutcome::Unknown } else { CasOutcome::Failed };
             RegisterReply::Cas(record.change.id, outcome)

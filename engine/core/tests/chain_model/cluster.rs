@@ -340,7 +340,7 @@ impl Cluster {
             steps.push(ClusterStep::AckFromTail { to: node });
         }
         let drained = replica.active || !self.rules.all_drain && chain.tail() != node;
-        let stopped = self.rules.stop_read && replica.pending != Pending::Nothing;
+        let stopped = self.rules.stop_read && matches!(replica.pending, Pending::Append(_));
         let dirty = self.rules.clean_wait && replica.log.len > replica.committed;
         let is_news = replica.log != state.shown;
         if drained && !stopped && !dirty && self.has_lease(state, node) && is_news {
@@ -350,7 +350,7 @@ impl Cluster {
 
     fn leasing(&self, state: &ClusterState, node: Node, steps: &mut Vec<ClusterStep>) {
         let replica = state.replica(node);
-        let may_grant = replica.pending == Pending::Nothing || !self.rules.stop_grant;
+        let may_grant = !matches!(replica.pending, Pending::Append(_)) || !self.rules.stop_grant;
         for holder in state.chain(replica.epoch).without(node).0 {
             let asks = state.replica(holder);
             let same_epoch = asks.epoch == replica.epoch || !self.rules.own_epoch;

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use catena_core::chain::member::{Action, Member};
-use catena_core::chain::record::{ChangeKind, NodeId, NodeInfo};
+use catena_core::chain::member::{Action, Member, Suspicion};
+use catena_core::chain::record::{ChangeKind, NodeId, NodeInfo, OnTotalLoss};
 use catena_core::time::Time;
 use catena_protocol::operator::{MemberStatus, NodeStatus, Reply, Request, ShardStatus};
 use tokio::sync::oneshot;
@@ -61,14 +61,10 @@ impl ControlNode {
             ));
         }
         tracing::info!(%node, "an operator requested to remove {}", self.name(node));
-        let mut is_accepted = node == self.me;
-        if is_accepted {
-            self.tell(Member::on_leave)?;
-        } else {
-            self.tell(|member: &mut Member, now: Time, out: &mut Vec<Action>| {
-                is_accepted = member.on_remove(now, node, out);
-            })?;
-        }
+        let mut is_accepted = false;
+        self.tell(|member: &mut Member, now: Time, out: &mut Vec<Action>| {
+            is_accepted = member.on_remove(now, node, out);
+        })?;
         if is_accepted {
             Ok(Reply::Accepted)
         } else {
@@ -77,6 +73,22 @@ impl ControlNode {
     }
 
     fn join(&mut self) -> Reply {
+        if let Some(since) = self.members_lost_since() {
+            let cluster = &self.cluster;
+            let silent_s = self.clock.now().0.saturating_sub(since.0) / 1_000_000;
+            let then = match self.record.as_ref().map(|record| record.settings.on_total_loss) {
+                Some(OnTotalLoss::Empty) => {
+                    "this node takes over with no objects as soon as it reaches the register"
+                }
+                Some(OnTotalLoss::Halt) | None => {
+                    "unless one comes back, create another cluster (--cluster-name)"
+                }
+            };
+            return Reply::Refused(format!(
+                "no member of cluster {cluster:?} has replied for {silent_s} s, and only a member \
+                 has its objects: {then}"
+            ));
+        }
         if self.begin_now() {
             tracing::info!("an operator requested this node to rejoin now");
             return Reply::Accepted;
@@ -86,6 +98,14 @@ impl ControlNode {
         } else {
             "this node is already joining; it becomes a member as soon as one is missing".to_owned()
         })
+    }
+
+    /// Returns since when no member has replied, if this node waits for one.
+    fn members_lost_since(&self) -> Option<Time> {
+        match &self.membership {
+            Membership::Begun(member) => member.members_lost_since(),
+            Membership::Waiting { .. } => None,
+        }
     }
 
     fn reply_with_status(&self, reply: oneshot::Sender<Reply>) {
@@ -142,6 +162,7 @@ impl ControlNode {
                     .map(|until| until.0 - now.0),
                 learner: member.learner().map_or(0, |node| node.0),
                 teacher: member.transfer_source().map_or(0, |node| node.0),
+                spares: member.spares(now).map(|spare| spare_status(now, spare)).collect(),
                 ..status
             },
         }
@@ -165,18 +186,30 @@ impl ControlNode {
             Membership::Begun(member) => Some(member),
             Membership::Waiting { .. } => None,
         };
+        let lost_since = self.members_lost_since();
         let status = |(node, info): (&NodeId, &NodeInfo)| MemberStatus {
             node: node.0,
             name: info.name.clone(),
             control: info.peer.to_string(),
             silent_us: member
-                .and_then(|member| member.heard(*node))
+                .and_then(|member| member.heard(*node).or(lost_since))
                 .map_or(0, |heard| now.0.saturating_sub(heard.0)),
             suspected: member
                 .and_then(|member| member.suspicion(*node))
+                .or(lost_since.map(|_| Suspicion::Silent))
                 .map(|why| why.to_string())
                 .unwrap_or_default(),
         };
         record.nodes.iter().map(status).collect()
+    }
+}
+
+fn spare_status(now: Time, (node, info, heard): (NodeId, &NodeInfo, Time)) -> MemberStatus {
+    MemberStatus {
+        node: node.0,
+        name: info.name.clone(),
+        control: info.peer.to_string(),
+        silent_us: now.0.saturating_sub(heard.0),
+        suspected: String::new(),
     }
 }

@@ -64,6 +64,10 @@ impl Register for MemoryRegister {
         self.put(bytes);
         Ok(StoreOutcome::Won(token))
     }
+
+    async fn probe(&self) -> Result<(), RegisterError> {
+        Ok(())
+    }
 }
 
 /// A register that is not atomic, as many stand-ins for S3: it checks, lets others run, and writes.
@@ -87,6 +91,10 @@ impl Register for RacyRegister {
         let token = token(&bytes);
         self.0.put(bytes);
         Ok(StoreOutcome::Won(token))
+    }
+
+    async fn probe(&self) -> Result<(), RegisterError> {
+        self.0.probe().await
     }
 }
 
@@ -248,6 +256,10 @@ impl<R: Register> FaultyRegister<R> {
 impl<R: Register> Register for FaultyRegister<R> {
     fn cluster(&self) -> &str {
         self.inner.cluster()
+    }
+
+    async fn probe(&self) -> Result<(), RegisterError> {
+        Ok(())
     }
 
     async fn load(&self) -> Result<Option<(Vec<u8>, RecordToken)>, RegisterError> {

@@ -6,6 +6,7 @@ use alloc::sync::Arc;
 
 use super::message::PeerMessage;
 use super::peers::Suspicion;
+use super::removals::Removals;
 use super::view::MembershipView;
 use crate::chain::record::{ChangeKind, NodeId, Record, RecordError, RecordToken};
 use crate::time::Time;
@@ -51,6 +52,9 @@ pub enum Action {
     View(MembershipView),
     /// Read the register, and call [`Member::on_read`](super::Member::on_read).
     ReadRegister,
+    /// Write to the register in a way that changes nothing, to find out how long a write takes, and
+    /// call [`Member::on_probed`](super::Member::on_probed).
+    ProbeRegister,
     /// Create the record in the register if it has none, and call
     /// [`Member::on_cas`](super::Member::on_cas).
     Create(Arc<Record>),
@@ -68,7 +72,7 @@ pub enum Action {
         /// The earliest time to start it.
         not_before: Time,
         /// How often the node was removed, for the next incarnation.
-        removals: u32,
+        removals: Removals,
     },
     /// Report something that people may want to know.
     Report(MemberReport),
@@ -110,6 +114,15 @@ pub enum MemberReport {
     },
     /// No member was heard from for half a minute.
     TotalLoss,
+    /// A node says that it is in an epoch that is too far ahead to be believed.
+    BadEpoch {
+        /// The node.
+        from: NodeId,
+        /// The epoch.
+        epoch: u32,
+        /// The newest epoch that this node knows.
+        known: u32,
+    },
     /// A node, or the register, has something that is not a record of this cluster.
     BadRecord {
         /// The node that sent it; [`None`] for the register.

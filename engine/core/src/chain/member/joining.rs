@@ -24,6 +24,7 @@ use super::{Member, Membership};
 use crate::chain::record::{NodeId, NodeInfo, Record};
 use crate::time::Time;
 use alloc::boxed::Box;
+use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 
 /// The learner that this node, the tail, syncs. One at a time.
@@ -56,6 +57,28 @@ pub(super) struct TransferSource {
     pub(super) tail: NodeId,
     heard: Time,
 }
+
+/// The nodes that ask to join, for people to see.
+#[derive(Debug, Default)]
+pub(super) struct Spares(BTreeMap<NodeId, (NodeInfo, Time)>);
+
+impl Spares {
+    fn on_join(&mut self, now: Time, node: NodeId, info: &NodeInfo) {
+        self.0.retain(|_, (_, heard)| now < heard.plus_ms(LEARNER_SILENT_MS));
+        if self.0.len() < SPARES_MAX || self.0.contains_key(&node) {
+            self.0.insert(node, (info.clone(), now));
+        }
+    }
+
+    /// Returns those that asked in the last seconds, and when.
+    pub(super) fn iter(&self, now: Time) -> impl Iterator<Item = (NodeId, &NodeInfo, Time)> {
+        let all = self.0.iter().map(|(node, (info, heard))| (*node, info, *heard));
+        all.filter(move |(_, _, heard)| now < heard.plus_ms(LEARNER_SILENT_MS))
+    }
+}
+
+/// The number of nodes that ask to join and are remembered.
+const SPARES_MAX: usize = 64;
 
 impl Member {
     /// Takes a report that all shards of the learner are nearly synced. Called as often as that is
@@ -131,6 +154,7 @@ impl Member {
             return;
         }
         let now = self.now;
+        self.spares.on_join(now, from, &info);
         if !record.is_full() {
             self.reordering.on_joiner(now);
         }
@@ -229,7 +253,11 @@ impl Member {
         let until = learner.heard.plus_ms(LEARNER_SILENT_MS);
         due.at(until);
         if self.now >= until && self.abandoned_learners.len() < ABANDONED_LEARNERS_MAX {
-            self.abandoned_learners.insert(learner.node);
+            // Nothing was sent to a learner that was not ready. It may not even know of this tail,
+            // and then it would wait for it for ever.
+            if learner.ready {
+                self.abandoned_learners.insert(learner.node);
+            }
             self.learner = None;
         }
     }

@@ -48,6 +48,14 @@ impl LeaseGrants {
         *shown = epoch.max(*shown);
     }
 
+    /// Notes that a node that was removed has left all epochs before this one. It matters only if
+    /// the node was granted a lease.
+    pub(super) fn note_left(&mut self, node: NodeId, epoch: u32) {
+        if self.given.contains_key(&node) {
+            self.note_epoch(node, epoch);
+        }
+    }
+
     /// Takes a grant for a request that was sent at `asked_at`.
     pub(super) fn hold(&mut self, from: NodeId, epoch: u32, asked_at: Time, held_us: u64) {
         let until = Time(asked_at.0.saturating_add(held_us));

@@ -43,7 +43,7 @@ impl Member {
                 return;
             }
         }
-        let stopped = self.proposal.is_some() && self.rules.stop_grant();
+        let stopped = self.is_appending() && self.rules.stop_grant();
         if self.membership == Membership::Member && !stopped && !self.is_stuck() {
             self.grants.give(self.now, from, &record);
             let message = PeerMessage::Grant { epoch: record.epoch, asked_at_us };
@@ -60,6 +60,14 @@ impl Member {
         // A grant for a request that was not sent yet is the peer's mistake.
         if counts && record.is_member(from) && asked_at <= self.now {
             self.grants.hold(from, epoch, asked_at, held_us(&record, &self.rules));
+        }
+    }
+
+    /// Takes a removed node's word that its leases of older epochs are over.
+    pub(super) fn on_left(&mut self, from: NodeId, epoch: u32) {
+        self.grants.note_left(from, epoch);
+        if epoch > self.epoch() {
+            self.register_reads.want();
         }
     }
 

@@ -70,6 +70,30 @@ pub enum PeerMessage {
     },
     /// Asks the recipient to remove the sender, which is to stop or cannot continue.
     Leaving,
+    /// The sender is not a member in this epoch, and its cores have left all epochs before it: the
+    /// leases that it was granted there are over.
+    Left {
+        /// The epoch.
+        epoch: u32,
+    },
+}
+
+impl PeerMessage {
+    /// Returns the epoch that the sender says it is in; [`None`] for records, which are checked as
+    /// a whole.
+    pub(super) fn epoch(&self) -> Option<u32> {
+        match *self {
+            PeerMessage::LeaseRequest { epoch, .. }
+            | PeerMessage::Grant { epoch, .. }
+            | PeerMessage::Join { epoch, .. }
+            | PeerMessage::Sync { epoch }
+            | PeerMessage::Wait { epoch }
+            | PeerMessage::Quiesce { epoch }
+            | PeerMessage::Quiesced { epoch }
+            | PeerMessage::Left { epoch } => Some(epoch),
+            PeerMessage::Config(_) | PeerMessage::NotMember(_) | PeerMessage::Leaving => None,
+        }
+    }
 }
 
 #[cfg(test)]
@@ -104,6 +128,7 @@ mod tests {
             (PeerMessage::Quiesce { epoch: 4 }, r#"{"rest":{"epoch":4}}"#),
             (PeerMessage::Quiesced { epoch: 4 }, r#"{"at_rest":{"epoch":4}}"#),
             (PeerMessage::Leaving, r#""leaving""#),
+            (PeerMessage::Left { epoch: 5 }, r#"{"left":{"epoch":5}}"#),
         ];
         for (message, json) in messages {
             assert_eq!(serde_json::to_string(&message).expect("JSON"), json);

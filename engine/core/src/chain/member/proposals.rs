@@ -2,8 +2,11 @@
 //!
 //! Invariants:
 //!
-//! 1. From before a proposal is sent until the register has another record than its base, the node
-//!    grants nothing and its cores read nothing: the proposal may have ended the epoch.
+//! 1. From before a proposal to append a learner is sent until the register has another record than
+//!    its base, the node grants nothing and its cores read nothing: the new member has granted no
+//!    lease of this epoch, so it waits only for those that existed when it became one. After any
+//!    other change all members have granted the leases of this epoch and wait until they are over,
+//!    so that a slow register stops no reads.
 //! 2. From before a proposal to append a learner is made until its outcome is known, the cores
 //!    acknowledge only what the learner has.
 //! 3. A proposal is retried as the same record. Only the register's contents decide: an unknown
@@ -42,7 +45,7 @@ pub(super) struct Proposal {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum ProposalStage {
-    /// The cores were told to stop reading.
+    /// It waits until the cores have stopped reading, if they have to.
     Stopping,
     /// The request was sent to the register.
     Sent,
@@ -255,9 +258,15 @@ impl Member {
         }
     }
 
+    /// Returns whether a change is under way that makes a learner a member.
+    pub(super) fn is_appending(&self) -> bool {
+        let proposed = self.proposal.as_ref().filter(|_| self.known.is_some());
+        proposed.is_some_and(|proposal| proposal.record.change.kind == ChangeKind::Append)
+    }
+
     /// Sends a proposal once the cores have stopped, or has the register read.
     pub(super) fn advance_proposal(&mut self, due: &mut Due, out: &mut Vec<Action>) {
-        let must_stop = self.rules.confirm() && self.rules.stop_read() && self.known.is_some();
+        let must_stop = self.rules.confirm() && self.rules.stop_read() && self.is_appending();
         let has_stopped = !must_stop || self.views.is_stopped();
         let Some(proposal) = &mut self.proposal else {
             return;

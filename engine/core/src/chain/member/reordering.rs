@@ -13,10 +13,11 @@
 //!    next epoch, in which a proposal of the old one fails.
 //! 2. The order is proposed only when all members of the epoch have reported in it that they are
 //!    quiesced.
-//! 3. Members are asked to quiesce only when the register has just replied, no member is suspected,
-//!    and no other change is under way, because updates wait meanwhile. If the register becomes
-//!    unreachable at that very moment, they wait until it is back, because the proposal may still
-//!    take effect.
+//! 3. Members are asked to quiesce only when the register has just taken a write quickly, no member
+//!    is suspected, and no other change is under way, because updates wait meanwhile. If the
+//!    register becomes slow or unreachable at that very moment, they wait until it is back: the
+//!    proposal may still take effect, and then a member that has accepted more than another one
+//!    could not follow it.
 
 use alloc::collections::BTreeSet;
 use alloc::vec::Vec;
@@ -24,8 +25,8 @@ use alloc::vec::Vec;
 use super::action::Action;
 use super::message::PeerMessage;
 use super::timing::{
-    Due, HEARTBEAT_MS, LEARNER_SILENT_MS, RANK_MS, REORDER_RETRY_MS, REORDER_RETRY_MS_MAX,
-    SPREAD_MS, SPREAD_UNDERFULL_MS, backoff_ms,
+    Due, HEARTBEAT_MS, LEARNER_SILENT_MS, PROBE_MS_MAX, PROBED_MS, RANK_MS, REORDER_RETRY_MS,
+    REORDER_RETRY_MS_MAX, SPREAD_MS, SPREAD_UNDERFULL_MS, backoff_ms,
 };
 use super::{Member, Membership};
 use crate::chain::record::{ChainOrder, ChangeKind, Heads, NodeId, Record};
@@ -45,6 +46,21 @@ pub(super) struct Reordering {
     /// How many attempts in a row failed, and when the next one may begin.
     failures: u32,
     not_before: Time,
+    probe: RegisterProbe,
+}
+
+/// A write to the register that changes nothing: whether it takes long.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum RegisterProbe {
+    #[default]
+    None,
+    UnderWay {
+        since: Time,
+    },
+    /// It did not.
+    Quick {
+        at: Time,
+    },
 }
 
 #[derive(Debug)]
@@ -68,11 +84,15 @@ impl Reordering {
         if record.change.kind == ChangeKind::Reorder {
             self.failures = 0;
         } else if self.plan.take().is_some_and(|plan| plan.next_request.is_some()) {
-            let wait_ms = backoff_ms(REORDER_RETRY_MS, self.failures, REORDER_RETRY_MS_MAX);
-            self.not_before = now.plus_ms(wait_ms);
-            self.failures = self.failures.saturating_add(1);
+            self.put_off(now);
         }
         (self.quiescing, self.quiesced, self.plan) = (None, false, None);
+    }
+
+    fn put_off(&mut self, now: Time) {
+        let wait_ms = backoff_ms(REORDER_RETRY_MS, self.failures, REORDER_RETRY_MS_MAX);
+        self.not_before = now.plus_ms(wait_ms);
+        self.failures = self.failures.saturating_add(1);
     }
 
     /// Notes that a learner wants to become a member.
@@ -101,6 +121,34 @@ impl Member {
             self.announce_quiesced(out);
         }
         self.decide(out);
+    }
+
+    /// Takes the end of the write that [`Action::ProbeRegister`] wants; `done` if it succeeded.
+    pub fn on_probed(&mut self, now: Time, done: bool, out: &mut Vec<Action>) {
+        self.advance(now);
+        if let RegisterProbe::UnderWay { since } = self.reordering.probe {
+            if done && now <= since.plus_ms(PROBE_MS_MAX) {
+                self.reordering.probe = RegisterProbe::Quick { at: now };
+            } else {
+                self.reordering.probe = RegisterProbe::None;
+                self.reordering.put_off(now);
+            }
+        }
+        self.decide(out);
+    }
+
+    /// Returns whether the register has just taken a write quickly. If that is not known, finds it
+    /// out; nothing waits meanwhile.
+    fn is_register_quick(&mut self, out: &mut Vec<Action>) -> bool {
+        match self.reordering.probe {
+            RegisterProbe::Quick { at } if self.now < at.plus_ms(PROBED_MS) => return true,
+            RegisterProbe::UnderWay { .. } => {}
+            RegisterProbe::Quick { .. } | RegisterProbe::None => {
+                self.reordering.probe = RegisterProbe::UnderWay { since: self.now };
+                out.push(Action::ProbeRegister);
+            }
+        }
+        false
     }
 
     fn announce_quiesced(&mut self, out: &mut Vec<Action>) {
@@ -155,10 +203,14 @@ impl Member {
                 }
             });
         }
-        let Some(plan) = &mut self.reordering.plan else { return };
-        if !self.register_reads.has_answered_since(plan.since) {
+        let Some(plan) = &self.reordering.plan else { return };
+        let (since, has_begun) = (plan.since, plan.next_request.is_some());
+        if !self.register_reads.has_answered_since(since)
+            || !has_begun && !self.is_register_quick(out)
+        {
             return;
         }
+        let Some(plan) = &mut self.reordering.plan else { return };
         let order = plan.order;
         if self.rules.rest() && plan.quiesced.len() < record.nodes.len() {
             if plan.next_request.is_none_or(|at| now >= at) {

@@ -1,7 +1,7 @@
 //! A member's state as people see it. Nothing in here decides anything.
 
 use super::{Member, Membership, Suspicion};
-use crate::chain::record::NodeId;
+use crate::chain::record::{NodeId, NodeInfo};
 use crate::time::Time;
 
 impl Member {
@@ -13,6 +13,8 @@ impl Member {
             Membership::Restarted { .. } => "restarted",
             Membership::Outside if self.source.is_some() => "learner",
             Membership::Outside => "outside",
+            // Its cores may still be stopping.
+            Membership::Ended if self.ending.is_some() => "outside",
             Membership::Ended => "removed",
         }
     }
@@ -36,6 +38,19 @@ impl Member {
     /// Returns when it last heard from another member.
     pub fn heard(&self, node: NodeId) -> Option<Time> {
         self.peers.heard(node)
+    }
+
+    /// Returns the nodes that have asked this one to join in the last seconds, and when they did.
+    pub fn spares(&self, now: Time) -> impl Iterator<Item = (NodeId, &NodeInfo, Time)> {
+        let is_spare = |node| self.record().is_none_or(|record| !record.is_member(node));
+        self.spares.iter(now).filter(move |(node, _, _)| is_spare(*node))
+    }
+
+    /// Returns since when no member has replied, if this node is not a member and takes all members
+    /// for lost.
+    pub fn members_lost_since(&self) -> Option<Time> {
+        let is_outside = self.membership == Membership::Outside;
+        (is_outside && self.loss_reported).then_some(self.members_heard)
     }
 
     /// Returns why it suspects another member, if it does.

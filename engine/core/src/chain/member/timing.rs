@@ -45,12 +45,31 @@ pub const TOTAL_LOSS_MS: u32 = 30_000;
 /// How long a learner that lost its tail waits before it joins again.
 pub const RESYNC_MS: u32 = 1_000;
 
-/// How long a removed node waits before it joins again; doubled with every removal.
-pub const REJOIN_MS: u32 = 30_000;
+/// How long a removed node waits before it joins again, because its place is free; doubled with
+/// every removal in a row.
+pub const REJOIN_MS: u32 = 1_000;
 
-/// The longest such wait. A node that was a member for that long begins with the shortest one
-/// again.
-pub const REJOIN_MS_MAX: u32 = 3_600_000;
+/// The longest such wait.
+pub const REJOIN_MS_MAX: u32 = 5_000;
+
+/// How long a node waits that an operator removed, who may have something in mind for it.
+pub const REJOIN_OPERATOR_MS: u32 = 30_000;
+
+/// A node that was removed more than this often because it was slow waits longer: with it, updates
+/// stop for seconds each time.
+pub const SLOW_REMOVALS_MAX: u32 = 3;
+
+/// How long it waits then; doubled with every further removal.
+pub const REJOIN_SLOW_MS: u32 = 30_000;
+
+/// The longest such wait.
+pub const REJOIN_SLOW_MS_MAX: u32 = 3_600_000;
+
+/// A member that is removed so soon counts as slow, too: the others hardly heard from it.
+pub const REJOIN_BRIEF_MS: u32 = 5_000;
+
+/// The removals of a node that was a member for so long are forgotten.
+pub const REJOIN_FORGIVEN_MS: u32 = 600_000;
 
 /// How long to wait before a failed access to the register is retried; doubled with every failure.
 pub const RETRY_MS: u32 = 200;
@@ -69,6 +88,13 @@ pub const REORDER_RETRY_MS: u32 = 1_000;
 
 /// The longest such wait.
 pub const REORDER_RETRY_MS_MAX: u32 = 60_000;
+
+/// The chains are reordered only if a write to the register has just taken no longer than this,
+/// because updates wait for the next one.
+pub const PROBE_MS_MAX: u32 = 400;
+
+/// How long the result of such a write counts.
+pub const PROBED_MS: u32 = 500;
 
 /// After so much silence a tail gives up on a learner, and a learner on its tail.
 pub const LEARNER_SILENT_MS: u32 = 3_000;
@@ -111,3 +137,4 @@ impl Due {
 
 const _: () = assert!(HEARTBEAT_MS < PAUSE_MS);
 const _: () = assert!(STALL_MS < STUCK_MS);
+const _: () = assert!(REJOIN_BRIEF_MS < REJOIN_FORGIVEN_MS);

@@ -23,7 +23,7 @@ pub struct MembershipView {
     pub member: bool,
     /// Whether it may acknowledge, commit and read in this epoch.
     pub active: bool,
-    /// Whether it must not read, because a record change of its own may have ended this epoch.
+    /// Whether it must not read, because an append of its own may have ended this epoch.
     pub change_pending: bool,
     /// Whether it accepts no updates, because the chains are about to be reordered.
     pub quiescing: bool,
@@ -145,6 +145,11 @@ impl PublishedViews {
     pub(super) fn is_stopped(&self) -> bool {
         self.last.as_ref().is_some_and(|last| last.change_pending)
             && self.confirmed >= self.change_pending_since
+    }
+
+    /// Returns whether no core acts as a member any more, in any epoch.
+    pub(super) fn have_left(&self) -> bool {
+        self.last.as_ref().is_some_and(|last| !last.member && self.confirmed >= last.number)
     }
 
     /// Returns whether no core acknowledges what the learner lacks.

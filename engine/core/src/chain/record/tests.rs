@@ -126,6 +126,25 @@ fn impossible_changes_are_refused() {
 }
 
 #[test]
+fn epochs_that_no_cluster_reaches_are_refused() {
+    let record = |epoch| {
+        let next = create(&[1]).bumped(node(1), "", ChangeId(1)).expect("a bump");
+        Record { epoch, ..next }
+    };
+    assert_eq!(record(EPOCH_MAX).validate(), Ok(()));
+    let error = record(EPOCH_MAX + 1).validate().expect_err("too large");
+    assert!(error.to_string().contains("4293967296"), "{error}");
+    let spent = record(EPOCH_MAX).bumped(node(1), "", ChangeId(2));
+    assert_eq!(spent, Err(ChangeError::EpochsSpent(EPOCH_MAX)));
+
+    assert_eq!(record(1_000_017).validate_after(17), Ok(()));
+    assert_eq!(record(16).validate_after(17), Ok(()));
+    let error = record(1_000_018).validate_after(17).expect_err("too far ahead");
+    let text = error.to_string();
+    assert!(text.contains("at most 1000000 above 17") && text.contains("1000018"), "{text}");
+}
+
+#[test]
 fn a_long_reason_is_cut_between_characters() {
     let bumped = create(&[1]).bumped(node(1), &"é".repeat(200), ChangeId(1)).expect("a bump");
     assert_eq!(bumped.change.reason.len(), REASON_BYTES_MAX);

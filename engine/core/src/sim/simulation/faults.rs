@@ -12,6 +12,7 @@ impl Simulation {
                 InjectedFault::Unpause { .. }
                     | InjectedFault::Mend { .. }
                     | InjectedFault::OutageOver
+                    | InjectedFault::SlowWritesOver
             )
         {
             return;
@@ -28,7 +29,7 @@ impl Simulation {
                     let slot = self.processes[&node].slot;
                     self.stop_node(node);
                     let at = self.now + self.random.between(10_000, 3_000_000);
-                    self.at(at, SimEvent::Start { slot, removals: 0 });
+                    self.at(at, SimEvent::Start { slot, removals: Removals::default() });
                 }
             }
             InjectedFault::Pause => {
@@ -73,6 +74,13 @@ impl Simulation {
                     self.at(after, SimEvent::RemoveRequest { by, node });
                 }
             }
+            InjectedFault::Departure => {
+                self.schedule_fault(0, profile.depart_us, fault);
+                let members: Vec<NodeId> = self.register.record().members().collect();
+                if let Some(node) = self.random.pick(&members).copied() {
+                    self.at(self.now, SimEvent::LeaveRequest { node });
+                }
+            }
             InjectedFault::ClientDeath => {
                 self.schedule_fault(0, profile.client_death_us, fault);
                 let client =
@@ -101,6 +109,13 @@ impl Simulation {
                 self.schedule_fault(4_000_000, profile.outage_us, fault);
             }
             InjectedFault::OutageOver => self.outage = false,
+            InjectedFault::SlowWrites => {
+                self.slow_writes = true;
+                let at = self.now + self.random.between(100_000, 3_000_000);
+                self.at(at, SimEvent::Fault(InjectedFault::SlowWritesOver));
+                self.schedule_fault(3_000_000, profile.slow_writes_us, fault);
+            }
+            InjectedFault::SlowWritesOver => self.slow_writes = false,
         }
     }
 
@@ -163,6 +178,7 @@ impl Simulation {
         self.trace.print(self.now, || "the faults are over");
         self.faults_over = true;
         self.outage = false;
+        self.slow_writes = false;
         for from in 0..self.profile.slots {
             for to in 0..self.profile.slots {
                 self.mend(from, to);

@@ -6,7 +6,7 @@ use alloc::vec;
 use alloc::vec::Vec;
 
 impl Simulation {
-    pub(super) fn start_node(&mut self, slot: usize, id: NodeId, removals: u32) {
+    pub(super) fn start_node(&mut self, slot: usize, id: NodeId, removals: Removals) {
         let drift = i64::try_from(self.profile.drift_ppm).expect("small");
         let rate_ppm = if drift == 0 {
             0
@@ -29,7 +29,9 @@ impl Simulation {
         let types = Arc::new(Types::default());
         let replica = |shard: usize| {
             let id = ShardId(u16::try_from(shard).expect("few"));
-            Replica::new(Shard::new(id, 7, Arc::clone(&types)), Assignment::default(), self.rules)
+            let shard = Shard::new(id, 7, Arc::clone(&types));
+            Replica::new(shard, Assignment::default(), self.rules)
+                .with_transfer_limits(self.profile.transfer)
         };
         let process = SimProcess {
             slot,
@@ -90,16 +92,22 @@ impl Simulation {
         node: NodeId,
         act: impl FnOnce(&mut SimProcess, Time, &mut TurnOutput),
     ) {
-        let peers = self.network.peers(node);
         let Some(process) = self.processes.get_mut(&node) else { return };
         let now = process.clock.at(self.now);
-        let mut turn = TurnOutput::with_links(peers);
+        let mut turn = TurnOutput::with_links(self.network.take_unsent(node));
+        let positions = |process: &SimProcess| -> Vec<(u64, u64)> {
+            process.replicas.iter().map(|it| (it.applied(), it.committed())).collect()
+        };
+        let before = positions(process);
         act(process, now, &mut turn);
         self.report_transfer(node, &mut turn);
         self.report_quiesced(node, &mut turn);
         let Some(process) = self.processes.get_mut(&node) else { return };
-        for replica in &mut process.replicas {
-            replica.flush(&mut turn);
+        let after = positions(process);
+        for (shard, replica) in process.replicas.iter_mut().enumerate() {
+            if turn.touched.contains(&shard) || before[shard] != after[shard] {
+                replica.flush(&mut turn);
+            }
         }
         if let Err(kind) = self.oracle.check_node(process) {
             self.fail(kind);
@@ -138,14 +146,14 @@ impl Simulation {
     }
 
     pub(super) fn deliver_output(&mut self, node: NodeId, turn: TurnOutput) {
-        let TurnOutput { actions, replies, frames, wanted, reports } = turn;
+        let TurnOutput { actions, replies, frames, wanted, reports, .. } = turn;
         for (shard, report) in reports {
             self.fail(FailureKind::Reported { shard, node, report });
         }
         for (peer, bytes) in frames {
-            if !bytes.is_empty() {
-                self.send_frames(node, peer, &bytes);
-            }
+            let link = self.network.link(node, peer);
+            link.unsent[Network::direction(node, peer)] = bytes;
+            self.write_unsent(node, peer);
         }
         for peer in wanted {
             let delay = self.delay();
@@ -184,6 +192,7 @@ impl Simulation {
             Action::Send { to, message } => self.send_message(node, to, message),
             Action::View(view) => self.publish_view(node, view),
             Action::ReadRegister => self.send_to_register(node, RegisterRequest::Read),
+            Action::ProbeRegister => self.send_to_register(node, RegisterRequest::Probe),
             Action::Create(record) => {
                 self.send_to_register(node, RegisterRequest::Cas(None, record));
             }
@@ -229,6 +238,7 @@ impl Simulation {
     pub(super) fn on_view(&mut self, node: NodeId, shard: usize, view: &MembershipView) {
         let mut is_deposed = false;
         self.turn(node, |process, _, turn| {
+            turn.touched.insert(shard);
             let replica = &mut process.replicas[shard];
             let is_head = |it: &Assignment| it.member && it.predecessor.is_none();
             let was_head = is_head(replica.assignment());

@@ -11,6 +11,16 @@ impl Simulation {
             let (at, failed) = (self.now + there, failure(&request, false));
             return self.at(at, SimEvent::RegisterReplies { node, reply: failed });
         }
+        if self.slow_writes && !matches!(request, RegisterRequest::Read) {
+            let landed = self.now + self.random.between(500_000, 8_000_000);
+            let given_up = self.now + REGISTER_PATIENCE_US;
+            let is_in_time = landed < given_up;
+            if !is_in_time {
+                let reply = failure(&request, true);
+                self.at(given_up, SimEvent::RegisterReplies { node, reply });
+            }
+            return self.at(landed, SimEvent::AtRegister { node, request, replies: is_in_time });
+        }
         if let RegisterRequest::Cas(..) = &request {
             if self.occurs(self.profile.landed_late) {
                 // The request arrives after its sender has given up waiting for the reply.
@@ -46,6 +56,7 @@ impl Simulation {
     pub(super) fn at_register(&mut self, node: NodeId, request: &RegisterRequest, replies: bool) {
         let reply = match request {
             RegisterRequest::Read => RegisterReply::Read(self.register.read()),
+            RegisterRequest::Probe => RegisterReply::Probed(true),
             RegisterRequest::Cas(token, record) => {
                 let outcome = self.register.cas(token.as_ref(), record);
                 self.trace.words([3, u64::from(record.epoch), low(node)]);

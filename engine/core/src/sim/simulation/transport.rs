@@ -29,13 +29,44 @@ impl Simulation {
         }
     }
 
-    pub(super) fn send_frames(&mut self, from: NodeId, to: NodeId, bytes: &[u8]) {
+    /// Writes what waits for a link, unless a write is under way.
+    pub(super) fn write_unsent(&mut self, from: NodeId, to: NodeId) {
+        let direction = Network::direction(from, to);
+        let link = self.network.link(from, to);
+        if link.writing[direction] || link.unsent[direction].is_empty() {
+            return;
+        }
+        let bytes = core::mem::take(&mut link.unsent[direction]);
+        link.writing[direction] = true;
+        let takes = (bytes.len() as u64).checked_div(self.profile.link_bytes).unwrap_or_default();
+        let written = self.now + takes;
         let delay = self.delay();
         let link = self.network.link(from, to);
-        let arrival = &mut link.arrival[Network::direction(from, to)];
-        *arrival = (self.now + delay).max(*arrival + 1);
+        let arrival = &mut link.arrival[direction];
+        *arrival = (written + delay).max(*arrival + 1);
         let (at, generation) = (*arrival, link.generation);
-        self.at(at, SimEvent::Frames { from, to, generation, bytes: aligned(bytes) });
+        self.at(at, SimEvent::Frames { from, to, generation, bytes: aligned(&bytes) });
+        self.at(written, SimEvent::Written { from, to, generation });
+    }
+
+    /// Handles that a link has taken what was written: there is more, or it has drained.
+    pub(super) fn on_written(&mut self, from: NodeId, to: NodeId, generation: u64) {
+        let direction = Network::direction(from, to);
+        let link = self.network.link(from, to);
+        if link.generation != generation {
+            return;
+        }
+        link.writing[direction] = false;
+        if !link.unsent[direction].is_empty() {
+            return self.write_unsent(from, to);
+        }
+        let Some(process) = self.processes.get(&from) else { return };
+        let waits = |(_, replica): &(usize, &Replica)| replica.waits_for_room(to);
+        let waiting: Vec<usize> =
+            process.replicas.iter().enumerate().filter(waits).map(|(shard, _)| shard).collect();
+        if !waiting.is_empty() {
+            self.turn(from, |_, _, turn| turn.touched.extend(waiting));
+        }
     }
 
     pub(super) fn on_frames(
@@ -71,7 +102,9 @@ impl Simulation {
                 rest = &rest[frame.bytes.len()..];
                 let header = &frame.header;
                 lines.push((header.kind, header.shard.0, header.epoch, header.number));
-                let replica = &mut process.replicas[usize::from(header.shard.0)];
+                let shard = usize::from(header.shard.0);
+                turn.touched.insert(shard);
+                let replica = &mut process.replicas[shard];
                 match header.kind {
                     FrameKind::Forward => replica.on_forward(from, &frame, turn),
                     FrameKind::Ack => replica.on_ack(from, header, turn),
@@ -115,6 +148,7 @@ impl Simulation {
         self.trace.print(self.now, || format!("{from} and {to} have a link"));
         for (node, peer) in [(from, to), (to, from)] {
             self.turn(node, |process, now, turn| {
+                turn.touched.extend(0..process.replicas.len());
                 for replica in &mut process.replicas {
                     replica.on_link(peer);
                 }

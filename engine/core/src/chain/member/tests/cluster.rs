@@ -18,7 +18,7 @@ use super::random::TestRandom;
 use super::register::TestRegister;
 use crate::chain::member::{
     Action, CasOutcome, Member, MemberConfig, MemberReport, MembershipView, PeerMessage,
-    ReadOutcome,
+    ReadOutcome, Removals,
 };
 use crate::chain::record::RecordToken;
 use crate::chain::record::{ChangeId, ChangeKind, NodeId, NodeInfo, Record, Settings};
@@ -40,6 +40,8 @@ pub(super) struct TestCluster {
     events: BTreeMap<(u64, u64), TestEvent>,
     order: u64,
     pub(super) isolated_until: u64,
+    /// How much longer the register takes to write than to read.
+    pub(super) write_ms: u64,
     /// What happens to the next proposals.
     pub(super) fates: VecDeque<ProposalFate>,
     /// An invariant that was violated.
@@ -87,7 +89,7 @@ pub(super) struct TestNode {
     /// Whether it restarts with the same id after a crash.
     pub(super) durable: bool,
     incarnations: u64,
-    removals: u32,
+    removals: Removals,
     paused_until: u64,
     cores_stuck_until: u64,
     /// Views that its cores have not taken yet.
@@ -139,6 +141,11 @@ pub(super) enum TestEvent {
         call: u64,
         change: ChangeId,
         outcome: CasOutcome,
+    },
+    Probed {
+        id: NodeId,
+        call: u64,
+        done: bool,
     },
     NearlySynced {
         learner: NodeId,
@@ -198,6 +205,7 @@ impl TestCluster {
             events: BTreeMap::new(),
             order: 0,
             isolated_until: 0,
+            write_ms: 0,
             fates: VecDeque::new(),
             violation: None,
             trace: None,
@@ -216,7 +224,7 @@ impl TestCluster {
             offset_us: 1_000_000,
             durable: false,
             incarnations: 0,
-            removals: 0,
+            removals: Removals::default(),
             paused_until: 0,
             cores_stuck_until: 0,
             views_in_flight: VecDeque::new(),
@@ -418,6 +426,7 @@ impl TestCluster {
             | TestEvent::Cores { id, .. }
             | TestEvent::ReadReturns { id, .. }
             | TestEvent::CasReturns { id, .. }
+            | TestEvent::Probed { id, .. }
             | TestEvent::Quiesced { id, .. }
             | TestEvent::NearlySynced { tail: id, .. }
             | TestEvent::Synced { tail: id, .. } => Some(*id),
@@ -471,6 +480,11 @@ impl TestCluster {
                     self.call(at, |member, now, out| member.on_cas(now, change, outcome, out));
                 }
             }
+            TestEvent::Probed { call, done, .. } => {
+                if self.nodes[at].calls.remove(&call) {
+                    self.call(at, |member, now, out| member.on_probed(now, done, out));
+                }
+            }
             TestEvent::NearlySynced { learner, tail, epoch } => {
                 self.on_nearly_synced(at, learner, tail, epoch)
             }
@@ -492,6 +506,14 @@ impl TestCluster {
                 let timeout = TestEvent::ReadReturns { id, call, reading: ReadOutcome::Failed };
                 self.schedule(TIMEOUT_MS * MS, timeout);
                 self.access(at, TestEvent::ReadArrives { id, call });
+            }
+            Action::ProbeRegister => {
+                let call = self.open_call(at);
+                self.schedule(TIMEOUT_MS * MS, TestEvent::Probed { id, call, done: false });
+                let after = self.span(2, 40) * MS + self.write_ms * MS;
+                if !self.is_cut(Endpoint::Node(at), Endpoint::Register) {
+                    self.schedule(after, TestEvent::Probed { id, call, done: true });
+                }
             }
             Action::Create(record) => self.propose(at, None, &record),
             Action::Cas { token, record } => self.propose(at, Some(token), &record),
@@ -615,7 +637,9 @@ impl TestCluster {
         if is_lost || self.is_cut(Endpoint::Node(at), Endpoint::Register) {
             return;
         }
-        let after = self.span(1, if is_late { 4_000 } else { 20 }) * MS;
+        let is_write = matches!(event, TestEvent::CasArrives { .. });
+        let slow_ms = if is_write { self.write_ms } else { 0 };
+        let after = self.span(1, if is_late { 4_000 } else { 20 }) * MS + slow_ms * MS;
         self.schedule(after, event);
     }
 

@@ -40,12 +40,13 @@ impl TestCluster {
         }
         if self.random.happens(faults.suspected) {
             let peer = self.nodes[other].id;
-            match self.random.between(0, 3) {
+            match self.random.between(0, 4) {
                 0 => self.call(node, |member, now, out| member.on_link(now, peer, false, out)),
                 1 => self.call(node, |member, now, out| member.on_stall(now, peer, 0, out)),
                 2 => self.call(node, |member, now, out| {
                     member.on_remove(now, peer, out);
                 }),
+                3 => self.call(node, Member::on_leave),
                 _ => self.remove_all_others(node),
             }
         }
@@ -88,7 +89,8 @@ impl TestCluster {
             return self.schedule(20 * MS, TestEvent::RemoveAllOthers { node });
         }
         self.note(|| format!("remove_all_others at {node}"));
-        for other in others {
+        let own = self.nodes[node].id;
+        for other in others.into_iter().filter(|other| *other != own) {
             self.call(node, |member, now, out| {
                 member.on_remove(now, other, out);
             });

@@ -45,6 +45,12 @@ impl TestRegister {
         CasOutcome::Won(self.token())
     }
 
+    /// Changes the epoch of the record, as a person with an editor does.
+    pub(super) fn edit(&mut self, epoch: u32) {
+        self.record.as_mut().expect("there is a record").epoch = epoch;
+        self.version += 1;
+    }
+
     fn token(&self) -> RecordToken {
         RecordToken::new(format!("version {}", self.version))
     }

@@ -41,4 +41,5 @@ each_is_noticed!(
     drift,
     bump,
     forward,
+    leave_last,
 );

@@ -20,13 +20,16 @@
 //! link b at a | stall b at a # a cannot connect to b, or gets no updates past it
 //! behind b at a              # b lacks entries that a no longer keeps
 //! leave a                    # a asks to be removed
+//! slow 5000                  # the register takes that many milliseconds longer to write
+//! edit 1000                  # somebody changes the epoch of the record by hand
+//! claim 1000 by a at b       # a tells b that it is in that epoch
 //! next late 1500 | next unanswered | next repeated
 //! next conflict | next failed # what happens to the next proposal
 //! ```
 
 use super::cluster::{Endpoint, ProposalFate, TestCluster, TestNode};
 use super::{oracle, settings};
-use crate::chain::member::Member;
+use crate::chain::member::{Member, PeerMessage};
 use crate::chain::record::{NodeId, Settings};
 use crate::chain::rules::Rules;
 use alloc::format;
@@ -138,6 +141,18 @@ impl ScenarioRunner {
             ["leave", name] => {
                 let at = self.index(name);
                 self.cluster.call(at, Member::on_leave);
+            }
+            ["slow", ms] => self.cluster.write_ms = number(ms),
+            ["edit", epoch] => {
+                self.cluster.register.edit(u32::try_from(number(epoch)).expect("an epoch"));
+            }
+            ["claim", epoch, "by", peer, "at", name] => {
+                let (peer, at) = (self.id(peer), self.index(name));
+                let epoch = u32::try_from(number(epoch)).expect("an epoch");
+                let message = PeerMessage::LeaseRequest { epoch, asked_at_us: 0 };
+                self.cluster.call(at, |member, now, out| {
+                    member.on_message(now, peer, message, out);
+                });
             }
             ["next", "late", ms] => self.cluster.fates.push_back(ProposalFate::Late(number(ms))),
             ["next", "unanswered"] => self.cluster.fates.push_back(ProposalFate::ReplyLost),
