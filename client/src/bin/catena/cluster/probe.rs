@@ -56,14 +56,16 @@ impl ClusterProbe {
             controls.extend(self.members_of_engine()?);
         }
         let mut nodes: Vec<ProbedNode> = Vec::new();
-        // Twice, because the newest status may name members that were not asked.
-        for _ in 0..2 {
+        // Again, because the newest status may name members that were not asked, and they spares.
+        for _ in 0..3 {
             let mut known: BTreeSet<String> = nodes.iter().flat_map(ProbedNode::controls).collect();
             controls.retain(|(control, _)| known.insert(control.clone()));
             nodes.extend(ask_all(&controls, self.timeout));
             controls = newest_of(&nodes)
                 .map(|newest| newest.members.iter().map(at_control).collect())
                 .unwrap_or_default();
+            let statuses = nodes.iter().filter_map(|node| node.status.as_deref().ok());
+            controls.extend(statuses.flat_map(|status| &status.spares).map(at_control));
         }
         // A node that is reached at two addresses is one node.
         let mut seen = BTreeSet::new();
@@ -111,6 +113,14 @@ impl ClusterProbe {
             })
         };
         newest.members.iter().all(is_healthy) && newest.members.len() >= newest.replicas as usize
+    }
+
+    /// How many of the members reply.
+    pub(super) fn members_replying(&self) -> usize {
+        let Some(newest) = self.newest() else { return 0 };
+        let replies =
+            |member: &&MemberStatus| self.statuses().any(|status| status.node == member.node);
+        newest.members.iter().filter(replies).count()
     }
 
     pub(super) fn statuses(&self) -> impl Iterator<Item = &NodeStatus> {

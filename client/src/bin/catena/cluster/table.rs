@@ -21,12 +21,18 @@ fn headline(probe: &ClusterProbe) -> String {
     let Some(newest) = probe.newest() else {
         return "no node knows the members of the cluster".to_owned();
     };
-    let of_them = match newest.members.len() {
+    let (members, replying) = (newest.members.len(), probe.members_replying());
+    let of_them = match members {
         1 => "1 member".to_owned(),
         members => format!("{members} members"),
     };
+    let silent = match replying {
+        _ if replying == members => String::new(),
+        0 => "; NO member replies: unless one comes back, the objects are lost".to_owned(),
+        replying => format!("; only {replying} of them reply"),
+    };
     format!(
-        "cluster {}, epoch {}: {of_them} of {} wanted, at least {} for updates",
+        "cluster {}, epoch {}: {of_them} of {} wanted, at least {} for updates{silent}",
         newest.cluster, newest.epoch, newest.replicas, newest.min_members
     )
 }
