@@ -5,6 +5,8 @@
 //! a node that stands alone; in a cluster it is the time of day when the node started, so that all
 //! nodes have about the same time. It does not jump either.
 
+use std::time::Duration;
+
 use catena_core::time::Time;
 use nix::time::{ClockId, clock_gettime};
 
@@ -38,6 +40,11 @@ impl Clock {
     pub(crate) fn shards_time(self, now: Time) -> Time {
         Time(now.0 + self.ahead_us)
     }
+}
+
+/// Returns the time since 1970, by the clock of the machine.
+pub(crate) fn unix_time() -> Duration {
+    Duration::from_micros(read(ClockId::CLOCK_REALTIME))
 }
 
 fn read(clock: ClockId) -> u64 {

@@ -14,7 +14,7 @@ use parking_lot::Mutex;
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::sync::mpsc;
 
-use crate::clock::Clock;
+use crate::clock::{Clock, unix_time};
 use crate::cluster::{CancelHandle, Cluster, ClusterPlan, host_name};
 use crate::config::{
     BACKLOG, CENSUS_TIME_MAX, CONNECTIONS_DEFAULT, CONNECTIONS_MAX, MEMORY_BYTES_DEFAULT,
@@ -607,11 +607,6 @@ fn bind(address: SocketAddr) -> io::Result<TcpListener> {
 fn cpu_exists(cpu: usize) -> bool {
     nix::sched::sched_getaffinity(nix::unistd::Pid::from_raw(0))
         .is_ok_and(|allowed| allowed.is_set(cpu).unwrap_or(false))
-}
-
-/// Returns the time since 1970, by the clock of the machine.
-fn unix_time() -> Duration {
-    std::time::SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default()
 }
 
 /// Returns a random number for a node without a cluster, above 0.

@@ -77,7 +77,10 @@ fn a_long_list_comes_page_by_page() {
     let (_engine, client) = engine(1);
     let list = client.list("list");
     let items: Vec<String> = (0..10_000).map(|n| format!("item {n}")).collect();
-    assert_eq!(list.extend(&items).unwrap(), 10_000);
+    assert_eq!(status(list.extend(&items)), Status::TooLarge);
+    let (first, others) = items.split_at(8_192);
+    assert_eq!(list.extend(first).unwrap(), 8_192);
+    assert_eq!(list.extend(others).unwrap(), 10_000);
     assert_eq!(texts(list.items()), items);
     let mut pages = list.pages().page_items(3_000);
     let page = pages.next().unwrap().unwrap();

@@ -3,7 +3,7 @@
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use catena_client::{Client, Hold, LockOp, PermitState, Reply, Status};
+use catena_client::{Client, Error, Hold, LockOp, PermitState, Reply, Status};
 use catena_engine::Engine;
 
 use crate::{LONG, SHORT, engine, status};

@@ -10,6 +10,10 @@ use catena_protocol::limits;
 /// Open sessions of a shard. Beyond that, a new one is refused; an open one is never evicted.
 pub const SESSIONS_MAX: usize = 65_536;
 
+/// How far the birth of a session may be in the future, in milliseconds: by that much the clocks of
+/// two nodes may differ when one becomes head that has heard nothing of the time of the other.
+pub const BORN_AHEAD_MS_MAX: u32 = 15 * 60 * 1000;
+
 /// Closed sessions that a shard remembers: for [`CLOSED_MS`], if 30,000 are closed a second.
 pub const CLOSED_MAX: usize = 2 * 1024 * 1024;
 

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use catena_core::chain::member::{Action, Member, MemberConfig, ReadOutcome, Removals};
 use catena_core::chain::record::{NodeId, NodeInfo, OnTotalLoss, Record, Settings};
+use catena_core::shard::Seq;
 use catena_core::time::Time;
 use parking_lot::Mutex;
 use tokio::net::TcpListener;
@@ -24,7 +25,7 @@ use super::peer_links::PeerLinks;
 use super::random::random_u128;
 use super::record_store::RecordStore;
 use super::reporter::Reporter;
-use crate::clock::Clock;
+use crate::clock::{Clock, unix_time};
 use crate::config::{COMMAND_RETRY_MS, CONTROL_EVENTS_MAX, LEAVE_MS_MAX};
 use crate::error::NodeError;
 use crate::io::Notice;
@@ -284,6 +285,7 @@ impl ControlNode {
             cluster: self.cluster.clone(),
             founding: create,
             change_seed: random_u128(),
+            base: Seq::begun_at(unix_time()),
             removals,
         };
         let member = Member::new(start).map_err(NodeError::Settings)?;

@@ -171,6 +171,18 @@ impl Core {
         self.config.clock.now()
     }
 
+    /// Returns the time of day at `now` of the node's own clock.
+    pub(super) fn time_of_day(&self, now: Time) -> Time {
+        self.config.clock.shards_time(now)
+    }
+
+    /// Returns the time of the shards, of the earliest if they differ: a client that opens a session
+    /// must not be ahead of any.
+    fn time_of_shards(&self, now: Time) -> Time {
+        let now = self.time_of_day(now);
+        self.shards.borrow().iter().map(|replica| replica.time_at(now)).min().unwrap_or(now)
+    }
+
     /// Begins a turn, in which an event changes shards and produces output. Returns the time.
     pub(super) fn begin_turn(&self) -> Time {
         let now = self.now();
@@ -385,7 +397,7 @@ impl Core {
         conn.role.set(ConnRole::Client);
         Welcome {
             features: features::ALL,
-            now_us: self.config.clock.shards_time(now).0,
+            now_us: self.time_of_shards(now).0,
             epoch: self.epoch.get().max(self.config.incarnation),
             shards: self.config.map.shards(),
             frame_bytes_max: FRAME_BYTES_MAX,

@@ -219,14 +219,14 @@ impl Core {
 
     /// Serves the frames that came from another node.
     pub(super) fn turn_link(&self, conn: &Rc<Conn>, buffer: &mut ReadBuffer) -> NextAction {
-        self.begin_turn();
+        let now = self.begin_turn();
         let mut refusals = Vec::new();
         let action = conn::serve_frames(
             buffer,
             FRAME_BYTES_MAX,
             &mut refusals,
             |_, _| false,
-            |frame, refusals| match self.serve_link(conn, frame) {
+            |frame, refusals| match self.serve_link(conn, now, frame) {
                 Ok(()) => None,
                 Err(refusal) => {
                     conn::write_refusal(refusals, &refusal);
@@ -244,7 +244,7 @@ impl Core {
     }
 
     /// Serves one frame from another node. An error ends the connection.
-    fn serve_link(&self, conn: &Rc<Conn>, frame: &Frame<'_>) -> Result<(), Refusal> {
+    fn serve_link(&self, conn: &Rc<Conn>, now: Time, frame: &Frame<'_>) -> Result<(), Refusal> {
         let cluster = self.cluster().ok_or(Fault::new(Status::WrongCluster))?;
         let header = &frame.header;
         let peer = match (conn.role.get(), header.kind) {
@@ -268,10 +268,10 @@ impl Core {
             let shards = self.shard_count().into();
             return Err(Fault::expected(Status::BadShard, shards, header.shard.0.into()).into());
         };
-        let from = peer.node;
+        let (from, now) = (peer.node, self.time_of_day(now));
         match header.kind {
             FrameKind::Forward => {
-                self.with_replica(index, |replica, out| replica.on_forward(from, frame, out));
+                self.with_replica(index, |replica, out| replica.on_forward(from, now, frame, out));
             }
             FrameKind::Ack => {
                 self.with_replica(index, |replica, out| replica.on_ack(from, header, out));
@@ -280,7 +280,7 @@ impl Core {
                 self.with_replica(index, |replica, out| replica.on_resume(from, header, out));
             }
             FrameKind::Snapshot => {
-                self.with_replica(index, |replica, out| replica.on_snapshot(from, frame, out));
+                self.with_replica(index, |replica, out| replica.on_snapshot(from, now, frame, out));
             }
             _ => frame.expect_kind(FrameKind::Forward)?,
         }

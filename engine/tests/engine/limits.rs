@@ -378,7 +378,7 @@ fn a_client_that_reads_nothing_costs_little_memory() {
         let cell = RequestHeader { name: "cell", ..RequestHeader::default() };
         let set = RequestHeader { session: 7, number: 1, ..cell };
         writer.send(&set.frame(Op::Cell(CellOp::Set { bytes: &bytes })));
-        assert_eq!(writer.receive().reply(), Reply::Number(2));
+        assert!(matches!(writer.receive().reply(), Reply::Number(_)));
         let before = engine.memory_bytes_peak();
         let gets = cell.frame(Op::Cell(CellOp::Get)).repeat(400);
         let streams: Vec<TcpStream> = (0..CONNECTIONS)

@@ -20,7 +20,7 @@ fn a_slow_reader_costs_little_memory_and_delays_no_other_client() {
         let cell =
             RequestHeader { session: 7, number: 1, name: "cell", ..RequestHeader::default() };
         writer.send(&cell.frame(set));
-        assert_eq!(writer.receive().reply(), Reply::Number(2), "opening was the first update");
+        let Reply::Number(version) = writer.receive().reply() else { panic!("a version") };
 
         let (mut slow, _) = Wire::welcomed(engine.addresses[0]);
         let get =
@@ -34,7 +34,7 @@ fn a_slow_reader_costs_little_memory_and_delays_no_other_client() {
         assert!(peak < MEMORY_BYTES_MAX, "the engine took {peak} bytes ({driver})");
         for _ in 0..REQUESTS {
             let cell = slow.receive();
-            assert_eq!(cell.reply(), Reply::Cell { version: 2, bytes: Some(&bytes) });
+            assert_eq!(cell.reply(), Reply::Cell { version, bytes: Some(&bytes) });
         }
         let peak = engine.memory_bytes_peak();
         assert!(peak < MEMORY_BYTES_MAX, "the engine took {peak} bytes ({driver})");

@@ -1,6 +1,7 @@
 //! What a replica is assigned: its epoch, its neighbours in the chain, and what it may do there.
 
 use super::record::NodeId;
+use crate::shard::Seq;
 use crate::time::Time;
 
 /// A replica's assignment in one epoch.
@@ -30,6 +31,8 @@ pub struct Assignment {
     pub lease: Option<Time>,
     /// Whether there are enough members to accept updates.
     pub writable: bool,
+    /// Where the shard begins if the log has no entry.
+    pub base: Seq,
 }
 
 impl Assignment {

@@ -63,6 +63,7 @@ use crate::chain::record::{
     ChangeKind, EPOCH_JUMP_MAX, NodeId, NodeInfo, Record, RecordError, RecordToken, Settings,
 };
 use crate::chain::rules::Rules;
+use crate::shard::Seq;
 use crate::time::Time;
 
 /// What a node starts with.
@@ -79,6 +80,8 @@ pub struct MemberConfig {
     pub founding: Option<Settings>,
     /// Drawn at random: the ids of its changes follow from it.
     pub change_seed: u128,
+    /// Where the shards of a cluster begin that it would create now, see [`Seq::begun_at`].
+    pub base: Seq,
     /// How often incarnations of this process were removed: from [`Action::Rejoin`], or none.
     pub removals: Removals,
 }
@@ -90,6 +93,9 @@ pub struct Member {
     info: NodeInfo,
     cluster: String,
     founding: Option<Settings>,
+    /// Where the shards of a cluster begin that it would have created when it started.
+    base: Seq,
+    started: Time,
     removals: Removals,
     rules: Rules,
     ids: ChangeIds,
@@ -173,7 +179,7 @@ impl Member {
     /// Creates a node that does not follow all rules, for tests and the simulator.
     #[doc(hidden)]
     pub fn with_rules(config: MemberConfig, rules: Rules) -> Result<Member, RecordError> {
-        let MemberConfig { me, info, cluster, founding, change_seed, removals } = config;
+        let MemberConfig { me, info, cluster, founding, change_seed, base, removals } = config;
         let mut ids = ChangeIds::new(change_seed);
         if let Some(settings) = &founding {
             let founders = BTreeMap::from([(me, info.clone())]);
@@ -184,6 +190,8 @@ impl Member {
             info,
             cluster,
             founding,
+            base,
+            started: Time::default(),
             removals,
             rules,
             ids,
@@ -268,7 +276,7 @@ impl Member {
 
     /// Starts the node; `found` is what the register had, if it was reached.
     pub fn on_start(&mut self, now: Time, found: ReadOutcome, out: &mut Vec<Action>) {
-        self.now = now;
+        (self.now, self.started) = (now, now);
         self.members_heard = now;
         self.on_read(now, found, out);
     }

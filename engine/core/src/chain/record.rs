@@ -28,6 +28,7 @@ use alloc::vec;
 use alloc::vec::Vec;
 use core::net::SocketAddr;
 
+use crate::shard::{SEQ_MAX, Seq};
 use catena_protocol::ShardId;
 use serde::{Deserialize, Serialize};
 
@@ -59,6 +60,10 @@ pub struct Record {
     pub chains: Vec<Vec<NodeId>>,
     /// The members that were removed, the latest at the end.
     pub retired: Vec<NodeId>,
+    /// The position behind which the shards began when they were last empty, so that their versions
+    /// and fencing tokens are above those of the shards before.
+    #[serde(default)]
+    pub base: Seq,
 }
 
 /// Identifies the stored bytes of one record. The register returns it when it reads or stores a
@@ -416,9 +421,15 @@ impl Record {
             chains,
             nodes: founders,
             retired: Vec::new(),
+            base: Seq::default(),
         };
         record.validate()?;
         Ok(record)
+    }
+
+    /// Returns the record of a cluster whose shards begin behind `base`.
+    pub fn starting_at(self, base: Seq) -> Record {
+        Record { base, ..self }
     }
 
     /// Returns the record without a member.
@@ -615,6 +626,9 @@ impl Record {
             return Err(invalid("cluster", PATH_PART, format!("{:?}", self.cluster)));
         }
         within("epoch", 0, EPOCH_MAX, self.epoch)?;
+        if self.base.0 >= SEQ_MAX {
+            return Err(invalid("base", format!("below {SEQ_MAX}"), self.base.0));
+        }
         self.settings.validate()?;
         self.validate_nodes()?;
         self.validate_chains()?;

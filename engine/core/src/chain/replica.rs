@@ -67,9 +67,9 @@ pub struct Replica {
     /// The transfer to a learner, if this replica is the source of one.
     transfer: Option<StateTransfer>,
     transfer_limits: TransferLimits,
-    /// How far the shard's time is ahead of this node's time of day. It never goes back, so it is
-    /// ahead if the previous head's clock was.
-    ahead_us: u64,
+    /// How far the shard's time is ahead of this node's time of day. The first head's is that of its
+    /// node; every other replica takes it over with the entries.
+    offset_us: i64,
     /// The pieces received of the state with which this replica is to begin; `None` once it is
     /// complete.
     incoming_state: Option<Vec<u8>>,
@@ -120,7 +120,7 @@ impl Replica {
             progress: ReplicationProgress::default(),
             transfer: None,
             transfer_limits: TransferLimits::default(),
-            ahead_us: 0,
+            offset_us: 0,
             incoming_state: None,
             resume_due: false,
             ack_due: false,
@@ -366,7 +366,7 @@ impl Replica {
             return Some(Time::default());
         }
         let due = self.shard.next_due().filter(|_| self.assignment.decides_time())?;
-        Some(Time(due.0.saturating_sub(self.ahead_us)))
+        Some(Time(due.0.saturating_add_signed(-self.offset_us)))
     }
 
     /// Takes a new assignment, or new permissions in the same epoch.
@@ -374,6 +374,10 @@ impl Replica {
         assert!(assignment.epoch >= self.assignment.epoch, "epochs do not go back: {assignment:?}");
         let before = core::mem::replace(&mut self.assignment, assignment);
         let assignment = &self.assignment;
+        if assignment.member && self.log.last() == 0 && self.shard.updates() == 0 {
+            self.shard.start_at(assignment.base);
+            self.clean = self.shard.seq();
+        }
         if before.epoch != assignment.epoch {
             (self.resume_due, self.resume_request_due) =
                 (assignment.predecessor.is_some(), assignment.successor.is_some());
@@ -560,10 +564,34 @@ impl Replica {
         if !self.assignment.is_head() {
             return shard_now;
         }
-        let now = now.0 + self.ahead_us;
-        let lead_us = shard_now.0.saturating_sub(now);
-        self.ahead_us += lead_us;
-        Time(now + lead_us)
+        let time = self.time_at(now);
+        if time < shard_now {
+            self.follow_time(now, shard_now);
+        }
+        time.max(shard_now)
+    }
+
+    /// Returns what the shard's time is at this time of day, as far as this replica knows.
+    pub fn time_at(&self, now: Time) -> Time {
+        Time(now.0.saturating_add_signed(self.offset_us))
+    }
+
+    /// Takes over the time of the last entry, which has just arrived: from there it goes on by elapsed
+    /// time, whatever the clocks of the heads before and after say.
+    fn follow_log(&mut self, now: Time) {
+        if self.logged_at > Time::default() && self.rules.elapsed() {
+            self.follow_time(now, self.logged_at);
+        }
+    }
+
+    /// Sets the shard's time, which is `time` at this time of day.
+    fn follow_time(&mut self, now: Time, time: Time) {
+        self.offset_us = time.0.cast_signed().wrapping_sub(now.0.cast_signed());
+    }
+
+    /// Returns how far the shard's time is ahead of this node's time of day, in microseconds.
+    pub fn offset_us(&self) -> i64 {
+        self.offset_us
     }
 
     fn header(&self, kind: FrameKind, number: u64) -> Header {

@@ -66,6 +66,8 @@ rules! {
     hold,
     /// A read waits until everything it saw is committed.
     clean_wait,
+    /// A shard's time goes on by elapsed time when another node becomes its head.
+    elapsed,
     /// A wait whose connection has ended is passed over, and forgotten if it is not retried.
     detach,
     /// A removed node rejoins under a new id.

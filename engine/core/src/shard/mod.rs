@@ -44,12 +44,12 @@ use serde::{Deserialize, Serialize};
 use self::directory::Directory;
 pub use self::outbox::{Answered, ConnId, Outbox, Output};
 use self::room::{check_memory, growth};
-use self::session::{Admission, SessionKey, Sessions};
+use self::session::{Admission, Opening, SessionKey, Sessions};
 use self::table::{Seed, Table};
 use self::waiters::{Waiter, Waiters};
 use self::watchers::Watchers;
 use crate::ahead::Step;
-use crate::config::{NAMED_BYTES, OBJECT_BYTES, OBJECTS_MAX, SESSION_BYTES};
+use crate::config::{BORN_AHEAD_MS_MAX, NAMED_BYTES, OBJECT_BYTES, OBJECTS_MAX, SESSION_BYTES};
 use crate::objects::{AnyObject, Applied, StoredReply, Turn, UpdatePlace, WaiterId, Workspace};
 pub use crate::objects::{RestoreError, Types};
 pub use crate::time::Time;
@@ -83,10 +83,16 @@ impl Seq {
     /// all positions of shards that were founded earlier, unless they made more updates than
     /// 262,144 a second.
     pub fn begun_at(unix_time: Duration) -> Seq {
-        let us = unix_time.saturating_sub(Duration::from_secs(FIRST_SECOND)).as_micros();
-        let seqs = us.saturating_mul(SEQS_PER_SECOND.into()) / 1_000_000;
+        let since = unix_time.saturating_sub(Duration::from_secs(FIRST_SECOND));
+        Seq(0).after_us(u64::try_from(since.as_micros()).unwrap_or(u64::MAX))
+    }
+
+    /// Returns the position at which a shard begins that is founded so many microseconds later.
+    pub(crate) fn after_us(self, us: u64) -> Seq {
+        let seqs = u128::from(us) * u128::from(SEQS_PER_SECOND) / 1_000_000;
+        let seq = self.0.saturating_add(u64::try_from(seqs).unwrap_or(u64::MAX));
         // Half of the positions are left for updates whatever the clock says.
-        Seq(u64::try_from(seqs).unwrap_or(u64::MAX).min(SEQ_MAX / 2))
+        Seq(seq.min(SEQ_MAX / 2))
     }
 }
 
@@ -161,9 +167,15 @@ impl Shard {
 
     /// Makes an empty shard begin behind this position, so that its versions and fencing tokens are
     /// above those of a shard that was lost.
-    pub fn starting_at(self, base: Seq) -> Shard {
+    pub fn starting_at(mut self, base: Seq) -> Shard {
+        self.start_at(base);
+        self
+    }
+
+    /// Does the same as [`Shard::starting_at`].
+    pub(crate) fn start_at(&mut self, base: Seq) {
         assert_eq!(self.seq, self.base, "a shard that has had updates goes on");
-        Shard { base, seq: base, ..self }
+        (self.base, self.seq) = (base, base);
     }
 
     /// Returns the number of updates that were applied.
@@ -381,7 +393,10 @@ impl Shard {
         match op {
             SessionOp::Open { born_us, nonce, ttl_ms } => {
                 let room = self.check_memory(SESSION_BYTES);
-                self.sessions.open(header.session, nonce, Time(born_us), ttl_ms, self.now, room)?;
+                // A node without a cluster has one clock.
+                let ahead_ms = if self.incarnation == 0 { BORN_AHEAD_MS_MAX } else { 0 };
+                let opening = Opening { now: self.now, ahead_ms, room };
+                self.sessions.open(header.session, nonce, Time(born_us), ttl_ms, opening)?;
                 self.expect_due(self.sessions.next_due());
                 self.seq.0 += 1;
             }

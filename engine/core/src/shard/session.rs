@@ -23,7 +23,7 @@ use super::Time;
 use super::closed_sessions::{ClosedSession, ClosedSessions};
 use super::shared_replies::SharedReplies;
 use super::table::{Seed, Table};
-use crate::config::{SESSION_BYTES, SESSIONS_MAX};
+use crate::config::{BORN_AHEAD_MS_MAX, SESSION_BYTES, SESSIONS_MAX};
 use crate::objects::RestoreError;
 use crate::objects::{StoredReply, WaiterId, check};
 use crate::prefetch::prefetch;
@@ -49,6 +49,8 @@ pub(super) type SessionKey = usize;
 #[derive(Debug)]
 struct Session {
     nonce: u64,
+    /// By the clock of a node, which may be ahead.
+    born: Time,
     ttl_ms: u32,
     touched: Time,
     /// Its entry among the expiries.
@@ -87,12 +89,22 @@ enum RequestState {
 pub(super) struct SessionSnapshot {
     id: u64,
     nonce: u64,
+    born: Time,
     ttl_ms: u32,
     touched: Time,
     acked_upto: u64,
     ring_slots: u32,
     /// The requests that are not acknowledged, in the order of their numbers.
     slots: Vec<RequestSlot>,
+}
+
+/// When a session is opened, and whether it may.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Opening {
+    pub(super) now: Time,
+    /// How far a birth may be in the future, in milliseconds.
+    pub(super) ahead_ms: u32,
+    pub(super) room: Result<(), Fault>,
 }
 
 /// What to do with a request.
@@ -149,8 +161,7 @@ impl Sessions {
         nonce: u64,
         born: Time,
         ttl_ms: u32,
-        now: Time,
-        room: Result<(), Fault>,
+        Opening { now, ahead_ms, room }: Opening,
     ) -> Result<(), Fault> {
         let ttl_ms = match ttl_ms {
             0 => SESSION_TTL_MS_DEFAULT,
@@ -167,8 +178,8 @@ impl Sessions {
         if self.closed.contains(id) {
             return Err(Fault::new(Status::SessionUnknown));
         }
-        // 0 is no session, and a birth in the future is by another node's clock, or forged.
-        if id == 0 || born > now || born.plus_ms(ttl_ms) <= now {
+        // 0 is no session, and a birth in the far future is forged.
+        if id == 0 || born > now.plus_ms(ahead_ms) || born.plus_ms(ttl_ms) <= now {
             return Err(Fault::new(Status::SessionUnknown));
         }
         if self.live.len() >= SESSIONS_MAX {
@@ -176,7 +187,7 @@ impl Sessions {
             return Err(Fault::expected(Status::TooManySessions, limit, got));
         }
         room?;
-        let session = Session::new(nonce, ttl_ms, now);
+        let session = Session::new(nonce, born, ttl_ms, now);
         self.expiries.insert((session.listed, id));
         let key = self.live.insert(session);
         self.index.insert(id, key);
@@ -376,6 +387,10 @@ impl Sessions {
         )?;
         check(self.live.len() < SESSIONS_MAX, "there are too many sessions")?;
         check(snapshot.touched <= now, "a session was used after the time of the snapshot")?;
+        check(
+            snapshot.born <= now.plus_ms(BORN_AHEAD_MS_MAX),
+            "a session was born after the time of the snapshot",
+        )?;
         let session = Session::restored(snapshot, &mut self.shared)?;
         let numbers = session.ring.iter().filter_map(|slot| match slot.state {
             RequestState::Parked(waiter) => Some((slot.number, waiter)),
@@ -499,12 +514,13 @@ impl SessionSnapshot {
 }
 
 impl Session {
-    fn new(nonce: u64, ttl_ms: u32, now: Time) -> Session {
+    fn new(nonce: u64, born: Time, ttl_ms: u32, now: Time) -> Session {
         Session {
             nonce,
+            born,
             ttl_ms,
             touched: now,
-            listed: now.plus_ms(ttl_ms),
+            listed: now.max(born).plus_ms(ttl_ms),
             acked_upto: 0,
             ring: ring(RING_SLOTS_MIN),
             parked: 0,
@@ -513,19 +529,19 @@ impl Session {
     }
 
     fn snapshot(&self, id: u64) -> SessionSnapshot {
-        let Session { nonce, ttl_ms, touched, acked_upto, ref ring, .. } = *self;
+        let Session { nonce, born, ttl_ms, touched, acked_upto, ref ring, .. } = *self;
         let open = ring.iter().filter(|slot| slot.number > acked_upto);
         let mut slots: Vec<RequestSlot> = open.cloned().collect();
         slots.sort_unstable_by_key(|slot| slot.number);
         let ring_slots = u32::try_from(ring.len()).expect("a ring is as long as a window");
-        SessionSnapshot { id, nonce, ttl_ms, touched, acked_upto, ring_slots, slots }
+        SessionSnapshot { id, nonce, born, ttl_ms, touched, acked_upto, ring_slots, slots }
     }
 
     fn restored(
         snapshot: SessionSnapshot,
         shared: &mut SharedReplies,
     ) -> Result<Session, RestoreError> {
-        let SessionSnapshot { nonce, ttl_ms, touched, acked_upto, ring_slots, slots, .. } =
+        let SessionSnapshot { nonce, born, ttl_ms, touched, acked_upto, ring_slots, slots, .. } =
             snapshot;
         check(
             (1..=SESSION_TTL_MS_MAX).contains(&ttl_ms),
@@ -535,7 +551,7 @@ impl Session {
         let is_ring = (RING_SLOTS_MIN..=usize::from(SESSION_WINDOW_MAX)).contains(&len);
         check(is_ring && len.is_power_of_two(), "the ring of a session has a wrong length")?;
         let mut session =
-            Session { ring: ring(len), acked_upto, ..Session::new(nonce, ttl_ms, touched) };
+            Session { ring: ring(len), acked_upto, ..Session::new(nonce, born, ttl_ms, touched) };
         let mut last = acked_upto;
         for mut slot in slots {
             if let RequestState::Answered(reply) = &mut slot.state {
@@ -555,7 +571,8 @@ impl Session {
 
     /// Returns when the session expires unless it is used again.
     fn end(&self) -> Time {
-        self.touched.plus_ms(self.ttl_ms)
+        // Not before its id is too old to be opened again.
+        self.touched.max(self.born).plus_ms(self.ttl_ms)
     }
 
     /// Returns the memory that the session takes without the replies.

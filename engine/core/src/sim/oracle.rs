@@ -8,6 +8,11 @@ use alloc::vec::Vec;
 use super::node::SimProcess;
 use super::outcome::{FailureKind, Invariant};
 use crate::chain::record::{NodeId, Record};
+use crate::chain::replica::Replica;
+use crate::time::Time;
+
+/// How far a shard's time may be ahead of what has passed, in microseconds.
+const TIME_SLACK_US: u64 = 300_000;
 
 /// The oracle of every shard.
 #[derive(Debug)]
@@ -21,6 +26,8 @@ struct ShardOracle {
     committed: BTreeMap<u64, u64>,
     /// The last entry on which a reply to a client depended.
     replied: u64,
+    /// The shard's time when the first entry was made, and the simulated time.
+    began: Option<(u64, u64)>,
 }
 
 impl Oracle {
@@ -35,13 +42,22 @@ impl Oracle {
     }
 
     /// Checks a node after its turn.
-    pub(super) fn check_node(&mut self, process: &mut SimProcess) -> Result<(), FailureKind> {
+    pub(super) fn check_node(
+        &mut self,
+        sim_now: u64,
+        process: &mut SimProcess,
+    ) -> Result<(), FailureKind> {
         let node = process.member.id();
         let violated = |shard: usize, what: String| {
             let detail = format!("{node}: shard {shard}: {what}");
             Err(FailureKind::violated(Invariant::CommitsAreFinal, detail))
         };
         for (shard, replica) in process.replicas.iter().enumerate() {
+            let day = process.day.at(sim_now);
+            self.shards[shard].check_time(sim_now, day, replica).map_err(|what| {
+                let detail = format!("{node}: shard {shard}: {what}");
+                FailureKind::violated(Invariant::TimeElapses, detail)
+            })?;
             let (committed, before) = (replica.committed(), process.committed[shard]);
             if committed < before && replica.assignment().member {
                 return violated(
@@ -96,6 +112,31 @@ impl Oracle {
                 }
                 predecessor = Some(process);
             }
+        }
+        Ok(())
+    }
+}
+
+impl ShardOracle {
+    /// Checks that the shard's time has not advanced by more than the time that has passed.
+    fn check_time(&mut self, sim_now: u64, day: Time, replica: &Replica) -> Result<(), String> {
+        let assignment = replica.assignment();
+        let is_head = assignment.member && assignment.active && assignment.predecessor.is_none();
+        let shard_now = replica.shard().now().0;
+        if is_head && replica.applied() == 0 {
+            // What the head before said was lost with it.
+            self.began = None;
+        } else if is_head && self.began.is_none() && replica.time_at(day).0 == shard_now {
+            // Only in the turn in which the head takes the time.
+            self.began = Some((shard_now, sim_now));
+        }
+        let Some((began, began_at)) = self.began.filter(|_| replica.committed() > 0) else {
+            return Ok(());
+        };
+        let (advanced, passed) = (shard_now.saturating_sub(began), sim_now - began_at);
+        // Clocks may run too fast.
+        if advanced > passed + passed / 50 + TIME_SLACK_US {
+            return Err(format!("its time advanced by {advanced} us in {passed} us"));
         }
         Ok(())
     }

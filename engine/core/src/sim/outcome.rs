@@ -98,6 +98,8 @@ pub enum Invariant {
     Recovers = 5,
     /// Members that have applied the same log have the same state.
     StatesAreEqual = 6,
+    /// A shard's time advances by the time that passes, whatever the clocks of nodes say.
+    TimeElapses = 7,
 }
 
 impl FailureKind {
@@ -136,6 +138,7 @@ impl fmt::Display for Invariant {
             Invariant::Linearizable => "replies are linearizable",
             Invariant::Recovers => "the cluster recovers",
             Invariant::StatesAreEqual => "equal logs give equal states",
+            Invariant::TimeElapses => "time advances by the time that passes",
         })
     }
 }

@@ -51,6 +51,8 @@ pub(super) struct RunProfile {
     pub(super) slow_writes_us: u64,
     /// The largest error of a clock's rate, in millionths.
     pub(super) drift_ppm: u64,
+    /// By how much the times of day of two nodes may differ, in microseconds.
+    pub(super) days_apart_us: u64,
     /// Views that take long to get to the cores.
     pub(super) slow_cores: u64,
     /// The mean time between two calls of a client.
@@ -100,6 +102,7 @@ impl RunProfile {
             repeated: some(4, 20, 500),
             outage_us: some(5, 1_000_000, 6_000_000),
             drift_ppm: some(2, 1, 10_000),
+            days_apart_us: some(3, 1_000_000, 400_000_000) + 2_000_000,
             slow_cores: some(4, 5, 200),
             think_us: some(1, 1_000, 20_000) * some(2, 2, 6).max(1),
             objects: some(1, 1, 2),

@@ -36,7 +36,7 @@ use crate::chain::member::{
 use crate::chain::record::{ChangeId, NodeId, NodeInfo, Record, Settings};
 use crate::chain::replica::Replica;
 use crate::chain::rules::Rules;
-use crate::shard::{ConnId, Moment, Shard, Types};
+use crate::shard::{ConnId, Moment, Seq, Shard, Types};
 use crate::time::Time;
 
 /// The node's end of a client's connection.
@@ -106,7 +106,8 @@ impl Simulation {
         };
         let infos = ids.iter().enumerate().map(|(slot, id)| (*id, info(slot))).collect();
         let record = Record::create(CLUSTER, &settings, infos, ids[0], ChangeId(random.wide()))
-            .expect("the settings are valid");
+            .expect("the settings are valid")
+            .starting_at(Seq(1 << 20));
         let clients: Vec<SimClient> =
             (0..profile.clients).map(|id| SimClient::new(id, random.fork(), &profile)).collect();
         let mut simulation = Simulation {

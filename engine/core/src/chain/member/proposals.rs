@@ -28,6 +28,7 @@ use crate::chain::record::RecordToken;
 use crate::chain::record::{
     ChangeError, ChangeId, ChangeKind, OnTotalLoss, RETIRED_MAX, Record, RecordChange,
 };
+use crate::shard::Seq;
 use crate::time::Time;
 
 /// A change under way.
@@ -202,7 +203,8 @@ impl Member {
         let founders = BTreeMap::from([(self.me, self.info.clone())]);
         let record =
             Record::create(&self.cluster, &settings, founders, self.me, self.ids.next_id())
-                .expect("the settings were validated when the node was created");
+                .expect("the settings were validated when the node was created")
+                .starting_at(self.base_now());
         self.proposal = Some(Proposal::new(Arc::new(record), None));
         self.report_proposal(out);
     }
@@ -230,12 +232,18 @@ impl Member {
             change,
             nodes: BTreeMap::from([(self.me, self.info.clone())]),
             chains: vec![vec![self.me]; record.chains.len()],
+            base: record.base.max(self.base_now()),
             ..record.clone()
         };
         rescued.retired.extend(record.members());
         let forgotten = rescued.retired.len().saturating_sub(RETIRED_MAX);
         rescued.retired.drain(..forgotten);
         self.propose(Ok(rescued), out);
+    }
+
+    /// Returns where the shards of a cluster begin that it creates now.
+    fn base_now(&self) -> Seq {
+        self.base.after_us(self.now.0.saturating_sub(self.started.0))
     }
 
     pub(super) fn propose(&mut self, next: Result<Record, ChangeError>, out: &mut Vec<Action>) {

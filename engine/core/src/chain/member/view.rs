@@ -67,6 +67,7 @@ impl MembershipView {
             gate: self.gate,
             lease: self.lease.map(|lease| lease.until),
             writable: self.record.nodes.len() >= self.record.settings.min_members as usize,
+            base: self.record.base,
         }
     }
 

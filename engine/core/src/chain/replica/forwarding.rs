@@ -14,8 +14,14 @@ use crate::shard::{ConnId, Moment, Outbox, Output};
 use crate::time::Time;
 
 impl Replica {
-    /// Takes entries that the predecessor forwards.
-    pub fn on_forward(&mut self, from: NodeId, frame: &Frame<'_>, out: &mut impl ReplicaOutbox) {
+    /// Takes entries that the predecessor forwards. `now` is the time of day.
+    pub fn on_forward(
+        &mut self,
+        from: NodeId,
+        now: Time,
+        frame: &Frame<'_>,
+        out: &mut impl ReplicaOutbox,
+    ) {
         let is_ours = self.assignment.predecessor == Some(from)
             && (frame.header.epoch == self.assignment.epoch || !self.rules.epoch_check());
         if !is_ours || self.incoming_state.is_some() {
@@ -53,6 +59,7 @@ impl Replica {
                 }
             }
         }
+        self.follow_log(now);
         self.ack_due = true;
         self.advance_commit(out);
     }

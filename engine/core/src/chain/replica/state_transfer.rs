@@ -13,6 +13,7 @@ use super::{Replica, ReplicationProgress};
 use crate::chain::log::ReplicationLog;
 use crate::chain::outbox::{ReplicaOutbox, ReplicaReport};
 use crate::chain::record::NodeId;
+use crate::time::Time;
 
 /// A transfer of the shard's state to a learner.
 #[derive(Debug)]
@@ -64,8 +65,14 @@ impl Default for TransferLimits {
 }
 
 impl Replica {
-    /// Takes a piece of the state with which this replica is to begin.
-    pub fn on_snapshot(&mut self, from: NodeId, frame: &Frame<'_>, out: &mut impl ReplicaOutbox) {
+    /// Takes a piece of the state with which this replica is to begin. `now` is the time of day.
+    pub fn on_snapshot(
+        &mut self,
+        from: NodeId,
+        now: Time,
+        frame: &Frame<'_>,
+        out: &mut impl ReplicaOutbox,
+    ) {
         let header = &frame.header;
         if self.assignment.member
             || self.assignment.predecessor != Some(from)
@@ -85,6 +92,7 @@ impl Replica {
                 self.log = ReplicationLog::behind(header.number);
                 self.hash = header.session;
                 self.logged_at = self.shard.now();
+                self.follow_log(now);
                 self.committed = header.number;
                 self.clean = self.shard.seq();
                 self.uncommitted_entries.clear();

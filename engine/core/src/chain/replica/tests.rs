@@ -161,10 +161,10 @@ impl TestChain {
             rest = &rest[frame.bytes.len()..];
             count += 1;
             match frame.header.kind {
-                FrameKind::Forward => replica.on_forward(from, &frame, out),
+                FrameKind::Forward => replica.on_forward(from, DAY, &frame, out),
                 FrameKind::Ack => replica.on_ack(from, &frame.header, out),
                 FrameKind::Resume => replica.on_resume(from, &frame.header, out),
-                FrameKind::Snapshot => replica.on_snapshot(from, &frame, out),
+                FrameKind::Snapshot => replica.on_snapshot(from, DAY, &frame, out),
                 other => panic!("{other:?}"),
             }
         }
@@ -322,6 +322,28 @@ fn waits_without_a_connection_are_detached_by_the_head() {
     let (head, out) = (chain.replicas.get_mut(&id).unwrap(), chain.out.get_mut(&id).unwrap());
     head.on_time(due, out);
     assert_eq!(head.shard().census().waiters, 0, "it is forgotten");
+}
+
+/// A new cluster's versions and fencing tokens are above those of a lost one.
+#[test]
+fn an_empty_shard_begins_at_the_base_of_the_record() {
+    let mut chain = TestChain::new(0);
+    chain.add(1, Assignment::default());
+    let assignment = Assignment {
+        epoch: 7,
+        member: true,
+        active: true,
+        writable: true,
+        base: Seq(5_000),
+        ..Assignment::default()
+    };
+    chain.assign(1, assignment.clone());
+    assert_eq!(chain.add_one(1, 7, 1), [Status::Ok, Status::Ok]);
+    assert_eq!(chain.replica(1).shard().seq(), Seq(5_002));
+    // Only an empty shard begins there.
+    chain.assign(1, Assignment { epoch: 8, base: Seq(9_000), ..assignment });
+    assert_eq!(chain.replica(1).shard().seq(), Seq(5_002));
+    assert_eq!(chain.replica(1).shard().updates(), 2);
 }
 
 #[test]

@@ -108,7 +108,9 @@ impl Simulation {
         else {
             return self.at(at, SimEvent::Disconnect { client, conn });
         };
-        let time = process.day.at(self.now).0;
+        let day = process.day.at(self.now);
+        let times = process.replicas.iter().map(|replica| replica.time_at(day));
+        let time = times.min().unwrap_or(day).0;
         let record = process.member.record().cloned();
         self.server_conns.insert(conn, ServerConn { client, node, arrival: [0, at] });
         self.at(at, SimEvent::Welcome { client, conn, record, time });

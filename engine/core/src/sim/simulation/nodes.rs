@@ -16,13 +16,17 @@ impl Simulation {
         };
         let clock = SimClock { offset_us: self.random.below(1 << 40), rate_ppm };
         // The time of day begins far from 0 and differs between nodes.
-        let day = SimClock { offset_us: (1 << 50) + self.random.below(2_000_000), rate_ppm };
+        let day = SimClock {
+            offset_us: (1 << 50) + self.random.below(self.profile.days_apart_us),
+            rate_ppm,
+        };
         let config = MemberConfig {
             me: id,
             info: info(slot),
             cluster: super::CLUSTER.into(),
             founding: None,
             change_seed: self.random.wide(),
+            base: Seq(1 << 20),
             removals,
         };
         let shards = self.profile.shards as usize;
@@ -109,7 +113,7 @@ impl Simulation {
                 replica.flush(&mut turn);
             }
         }
-        if let Err(kind) = self.oracle.check_node(process) {
+        if let Err(kind) = self.oracle.check_node(self.now, process) {
             self.fail(kind);
         }
         self.deliver_output(node, turn);

@@ -94,7 +94,9 @@ impl Simulation {
         self.trace.bytes(bytes);
         let mut rest = &bytes[..];
         let mut lines = Vec::new();
+        let sim_now = self.now;
         self.turn(to, |process, _, turn| {
+            let now = process.day.at(sim_now);
             while !rest.is_empty() {
                 let Ok(Next::Frame(frame)) = frame::next(rest, FRAME_BYTES_MAX) else {
                     unreachable!("links carry whole frames")
@@ -106,10 +108,10 @@ impl Simulation {
                 turn.touched.insert(shard);
                 let replica = &mut process.replicas[shard];
                 match header.kind {
-                    FrameKind::Forward => replica.on_forward(from, &frame, turn),
+                    FrameKind::Forward => replica.on_forward(from, now, &frame, turn),
                     FrameKind::Ack => replica.on_ack(from, header, turn),
                     FrameKind::Resume => replica.on_resume(from, header, turn),
-                    FrameKind::Snapshot => replica.on_snapshot(from, &frame, turn),
+                    FrameKind::Snapshot => replica.on_snapshot(from, now, &frame, turn),
                     other => unreachable!("nodes do not send {other:?}"),
                 }
             }

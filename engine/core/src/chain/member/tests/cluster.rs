@@ -23,6 +23,7 @@ use crate::chain::member::{
 use crate::chain::record::RecordToken;
 use crate::chain::record::{ChangeId, ChangeKind, NodeId, NodeInfo, Record, Settings};
 use crate::chain::rules::Rules;
+use crate::shard::Seq;
 use crate::time::Time;
 
 pub(super) struct TestCluster {
@@ -386,6 +387,7 @@ impl TestCluster {
             cluster: "catena".into(),
             founding: founds.then(|| self.settings.clone()),
             change_seed: (node.id.0 << 32) | (u128::from(node.incarnations) << 20),
+            base: Seq(1_000),
             removals: node.removals,
         };
         node.member = Some(Member::with_rules(start, self.rules).expect("valid settings"));
