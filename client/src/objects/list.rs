@@ -71,7 +71,8 @@ impl<'c> List<'c> {
         ItemWalk::new(self.pages())
     }
 
-    /// Returns the index of the first equal item.
+    /// Returns the index of the first equal item, in a list of at most 1,048,576 items
+    /// ([`Status::TooLarge`](crate::Status::TooLarge)).
     pub fn index_of(&self, item: impl AsRef<[u8]>) -> Result<Option<u64>, Error> {
         self.find(false, item.as_ref())
     }
@@ -86,7 +87,8 @@ impl<'c> List<'c> {
         Ok(self.index_of(item)?.is_some())
     }
 
-    /// Returns whether all of these are in the list.
+    /// Returns whether all of these are in the list: at most 8,192, in a list of at most 131,072 items
+    /// ([`Status::TooLarge`](crate::Status::TooLarge)).
     pub fn contains_all<T: AsRef<[u8]>>(
         &self,
         items: impl IntoIterator<Item = T>,
@@ -105,7 +107,8 @@ impl<'c> List<'c> {
         self.number(ListOp::PushFront { bytes: item.as_ref() })
     }
 
-    /// Adds items at the end, atomically. Returns the new length.
+    /// Adds items at the end, atomically. Returns the new length. A call takes at most 8,192 items
+    /// ([`Status::TooLarge`](crate::Status::TooLarge)).
     pub fn extend<T: AsRef<[u8]>>(&self, items: impl IntoIterator<Item = T>) -> Result<u64, Error> {
         let items: ItemsBuf = items.into_iter().collect();
         self.number(ListOp::Extend { items: items.items() })
@@ -150,7 +153,8 @@ impl<'c> List<'c> {
         self.boolean(ListOp::RemoveValue { bytes: item.as_ref() })
     }
 
-    /// Removes all items that are equal to one of these. Returns how many.
+    /// Removes all items that are equal to one of these. Returns how many. The limits are those of
+    /// [`List::contains_all`].
     pub fn remove_all<T: AsRef<[u8]>>(
         &self,
         items: impl IntoIterator<Item = T>,
@@ -159,7 +163,8 @@ impl<'c> List<'c> {
         self.number(ListOp::RemoveAll { items: items.items() })
     }
 
-    /// Removes all items that are equal to none of these. Returns how many.
+    /// Removes all items that are equal to none of these. Returns how many. The limits are those of
+    /// [`List::contains_all`].
     pub fn retain_all<T: AsRef<[u8]>>(
         &self,
         items: impl IntoIterator<Item = T>,

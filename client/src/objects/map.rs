@@ -123,7 +123,8 @@ impl<'c> Map<'c> {
         self.value(MapOp::Swap { key: key.as_ref(), value: value.as_ref() })
     }
 
-    /// Sets the values of several keys, atomically. Returns how many keys are new.
+    /// Sets the values of several keys, atomically. Returns how many keys are new. A call takes at
+    /// most 4,096 entries ([`Status::TooLarge`]).
     pub fn put_all<K: AsRef<[u8]>, V: AsRef<[u8]>>(
         &self,
         entries: impl IntoIterator<Item = (K, V)>,
@@ -158,7 +159,7 @@ impl<'c> Map<'c> {
     }
 
     /// Merges values into the current ones: all of them, or none if one cannot be merged. Returns
-    /// how many keys are new.
+    /// how many keys are new. A call takes at most 4,096 entries.
     pub fn merge_all<K: AsRef<[u8]>, V: AsRef<[u8]>>(
         &self,
         merge: Merge,
@@ -179,7 +180,7 @@ impl<'c> Map<'c> {
         )
     }
 
-    /// Removes several keys. Returns how many existed.
+    /// Removes several keys, at most 8,192 in a call. Returns how many existed.
     pub fn remove_all<K: AsRef<[u8]>>(
         &self,
         keys: impl IntoIterator<Item = K>,

@@ -32,7 +32,8 @@ impl<'c> Set<'c> {
         self.boolean(SetOp::Contains { bytes: member.as_ref() })
     }
 
-    /// Returns whether all of these are members.
+    /// Returns whether all of these are members. A call takes at most 8,192 of them
+    /// ([`Status::TooLarge`](crate::Status::TooLarge)).
     pub fn contains_all<T: AsRef<[u8]>>(
         &self,
         members: impl IntoIterator<Item = T>,
@@ -46,7 +47,7 @@ impl<'c> Set<'c> {
         self.boolean(SetOp::Add { bytes: member.as_ref() })
     }
 
-    /// Adds members, atomically. Returns how many are new.
+    /// Adds members, at most 8,192 in a call, atomically. Returns how many are new.
     pub fn add_all<T: AsRef<[u8]>>(
         &self,
         members: impl IntoIterator<Item = T>,
@@ -60,7 +61,7 @@ impl<'c> Set<'c> {
         self.boolean(SetOp::Remove { bytes: member.as_ref() })
     }
 
-    /// Removes members. Returns how many were members.
+    /// Removes members, at most 8,192 in a call. Returns how many were members.
     pub fn remove_all<T: AsRef<[u8]>>(
         &self,
         members: impl IntoIterator<Item = T>,
@@ -69,7 +70,8 @@ impl<'c> Set<'c> {
         self.number(SetOp::RemoveAll { items: items.items() })
     }
 
-    /// Removes all members except these. Returns how many.
+    /// Removes all members except these, at most 8,192, from a set of at most 131,072. Returns how
+    /// many.
     pub fn retain_all<T: AsRef<[u8]>>(
         &self,
         members: impl IntoIterator<Item = T>,
