@@ -4,7 +4,7 @@ use std::net::TcpListener;
 use std::time::{Duration, Instant};
 
 use catena_client::{Client, Error, Retry, Status};
-use catena_engine::Engine;
+use catena_engine::{CancelHandle, Engine};
 use catena_protocol::op::SessionOp;
 use catena_protocol::{Op, Reply};
 
@@ -218,7 +218,10 @@ fn a_restarted_node_is_reported_once() {
     }
     assert_eq!(idle.counter("a").get().unwrap(), 2);
     drop(engine);
-    let engine = Engine::builder().cores(1).listen(address).start().unwrap();
+    // The kernel may take a moment to close the port.
+    let builder = Engine::builder().cores(1).listen(address);
+    let engine =
+        builder.wait_for_ports(Duration::from_secs(30), &CancelHandle::default()).start().unwrap();
     let error = updates.counter("a").add(1).unwrap_err();
     assert!(matches!(error, Error::SessionLost { .. }), "{error:?}");
     let error = reads.counter("a").get().unwrap_err();
