@@ -5,6 +5,7 @@
 #[path = "../src/client_frames.rs"]
 mod client_frames;
 #[path = "../src/in_process.rs"]
+#[expect(dead_code, reason = "memory is measured by the program")]
 mod in_process;
 #[path = "../src/multiplied.rs"]
 mod multiplied;

@@ -4,6 +4,7 @@
 //! objects of one kind until 64 MiB are counted. What the process grew by, divided by that, says
 //! whether a budget of `--memory` holds.
 
+use std::io::Write;
 use std::path::PathBuf;
 use std::process::Command;
 
@@ -42,7 +43,7 @@ const COUNTED_BYTES: u64 = 64 * 1024 * 1024;
 pub(crate) fn run(args: &MemoryArgs) -> anyhow::Result<()> {
     if let Some(name) = &args.only {
         let (counted, grown, objects) = measure(name)?;
-        println!("{counted} {grown} {objects}");
+        writeln!(std::io::stdout(), "{counted} {grown} {objects}")?;
         return Ok(());
     }
     let mut record = RunRecord::new("memory");
