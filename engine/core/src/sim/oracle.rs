@@ -28,6 +28,8 @@ struct ShardOracle {
     replied: u64,
     /// The shard's time when the first entry was made, and the simulated time.
     began: Option<(u64, u64)>,
+    /// The newest epoch in which a head had no entry: it need not know of older heads' entries.
+    empty_in: u32,
 }
 
 impl Oracle {
@@ -121,12 +123,17 @@ impl ShardOracle {
     /// Checks that the shard's time has not advanced by more than the time that has passed.
     fn check_time(&mut self, sim_now: u64, day: Time, replica: &Replica) -> Result<(), String> {
         let assignment = replica.assignment();
-        let is_head = assignment.member && assignment.active && assignment.predecessor.is_none();
+        let is_head = assignment.member && assignment.predecessor.is_none();
         let shard_now = replica.shard().now().0;
-        if is_head && replica.applied() == 0 {
+        let is_newest = assignment.epoch >= self.empty_in;
+        if is_head && is_newest && replica.applied() == 0 {
             // What the head before said was lost with it.
-            self.began = None;
-        } else if is_head && self.began.is_none() && replica.time_at(day).0 == shard_now {
+            (self.began, self.empty_in) = (None, assignment.epoch);
+        } else if is_head
+            && is_newest
+            && self.began.is_none()
+            && replica.time_at(day).0 == shard_now
+        {
             // Only in the turn in which the head takes the time.
             self.began = Some((shard_now, sim_now));
         }
