@@ -312,7 +312,14 @@ impl<'n, 'o> Exchange<'n, 'o> {
     fn abandon(&mut self, endpoint: usize) {
         let outage = self.node.lanes[endpoint].outage.take();
         while let Some(at) = self.node.lanes[endpoint].queue.pop_front() {
-            let failure = match (&outage, self.requests[at].postponed.take()) {
+            let request = &mut self.requests[at];
+            let failure = match (&outage, request.postponed.take()) {
+                // That nobody is there any more is less than what the node has said itself.
+                (Some(_), Some(refusal))
+                    if refusal.status() == Status::ShuttingDown && !request.maybe_done =>
+                {
+                    Failure::Refused(refusal)
+                }
                 (Some(outage), _) => outage.reason.clone(),
                 (None, Some(refusal)) => Failure::Refused(refusal),
                 (None, None) => Failure::NoAnswer,

@@ -281,6 +281,22 @@ fn forgetting_sessions_begins_new_ones() {
     peer.join();
 }
 
+/// A node that says that it stops, and does, has stopped: it is not just out of reach.
+#[test]
+fn an_engine_that_has_shut_down_is_named_as_the_reason() {
+    let peer = Peer::start(|stage| {
+        let mut conn = stage.greet();
+        let first = conn.request();
+        conn.refuse(&first, fault(Status::ShuttingDown, 0));
+    });
+    let builder = Client::builder().call_timeout(Duration::from_millis(300));
+    let client = builder.connect(peer.address).unwrap();
+    let error = client.counter("visits").add(1).unwrap_err();
+    assert_eq!(error.status(), Some(Status::ShuttingDown), "{error}");
+    drop(client);
+    peer.join();
+}
+
 #[test]
 fn an_engine_that_shuts_down_is_retried() {
     let peer = Peer::start(|stage| {
