@@ -21,6 +21,9 @@ pub(crate) fn deliver(record: &RunRecord, json: Option<&PathBuf>) -> anyhow::Res
         }
         Some(path) => {
             let text = serde_json::to_string_pretty(record)? + "\n";
+            if let Some(folder) = path.parent() {
+                fs::create_dir_all(folder).with_context(|| folder.display().to_string())?;
+            }
             fs::write(path, text).with_context(|| path.display().to_string())?;
         }
         None => {}
