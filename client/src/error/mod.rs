@@ -82,8 +82,10 @@ pub enum Error {
         bytes: usize,
     },
 
-    /// The engine refused the request and changed nothing.
-    #[error("{call}: {}. {}", explain::reason(call, fault), advice_for(call, fault.status))]
+    /// The engine refused the request and changed nothing. If [`Error::retry`] is
+    /// [`Retry::Unknown`], it refused the last attempt, and an earlier one, whose reply was lost, may
+    /// have been executed.
+    #[error("{call}: {}. {}", explain::reason(call, fault), advice_after(call, fault.status))]
     Refused {
         /// The call.
         call: Box<Call>,
@@ -321,6 +323,17 @@ impl Error {
                 Error::Unreachable { addresses: addresses.into(), source: Arc::new(timed_out()) }
             }
         }
+    }
+}
+
+/// What to do about a refusal.
+fn advice_after(call: &Call, status: Status) -> &'static str {
+    match call.retry {
+        Retry::Unknown => {
+            "It is not known whether an earlier attempt was executed: check the object before you \
+             repeat the call"
+        }
+        Retry::Never | Retry::Later | Retry::Anew => advice_for(call, status),
     }
 }
 

@@ -7,8 +7,8 @@
 use std::io::Write;
 use std::process::ExitCode;
 
-use catena_client::Error;
 use catena_client::operator::OperatorError;
+use catena_client::{Error, Retry};
 use serde_json::{Value, json};
 
 /// The result of a command that did not fail.
@@ -183,6 +183,8 @@ pub(crate) fn exit_code(error: &anyhow::Error) -> u8 {
             | Error::Garbled { .. },
         ) => 4,
         Some(Error::Broken { .. }) => 6,
+        // Nothing says that an earlier attempt was not executed.
+        Some(error @ Error::Refused { .. }) if error.retry() == Retry::Unknown => 4,
         Some(_) => 5,
     }
 }

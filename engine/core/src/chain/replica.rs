@@ -527,7 +527,15 @@ impl Replica {
         if is_read(header) {
             return if self.may_read(clock) { Ok(()) } else { Err(busy(0)) };
         }
-        self.check_updates()
+        match self.check_updates() {
+            // A repeated request gets its reply, and changes nothing.
+            Err(fault)
+                if fault.status == Status::UnderReplicated && self.shard.is_repeated(header) =>
+            {
+                Ok(())
+            }
+            checked => checked,
+        }
     }
 
     /// Refuses updates that this replica may not make now.

@@ -259,6 +259,11 @@ impl Shard {
         self.seq > before
     }
 
+    /// Returns whether an update was applied before, and its reply is kept.
+    pub(crate) fn is_repeated(&self, header: &Header) -> bool {
+        self.sessions.is_answered(header)
+    }
+
     /// Returns up to which number a request acknowledges replies, if they take the memory that it
     /// needs. They are to be dropped first, with [`Shard::acknowledge`]: a refusal would keep them.
     #[inline]

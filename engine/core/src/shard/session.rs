@@ -292,6 +292,15 @@ impl Sessions {
         }
     }
 
+    /// Returns whether the reply to a request is kept.
+    pub(super) fn is_answered(&self, header: &Header) -> bool {
+        let Some(key) = self.index.get(&header.session) else { return false };
+        let session = &self.live[*key];
+        let slot = &session.ring[session.index(header.number)];
+        let is_kept = matches!(slot.state, RequestState::Answered(_));
+        slot.number == header.number && header.number > session.acked_upto && is_kept
+    }
+
     /// Returns up to which number a request acknowledges replies that are kept, if it may.
     pub(super) fn acknowledged(&self, header: &Header) -> Option<u64> {
         let session = &self.live[*self.index.get(&header.session)?];

@@ -324,6 +324,21 @@ fn waits_without_a_connection_are_detached_by_the_head() {
     assert_eq!(head.shard().census().waiters, 0, "it is forgotten");
 }
 
+/// Whoever repeats an update that was acknowledged must not be told that it was refused.
+#[test]
+fn a_repeated_request_gets_its_reply_although_members_are_missing() {
+    let mut chain = TestChain::new(1);
+    assert_eq!(chain.add_one(1, 7, 1), [Status::Ok, Status::Ok]);
+    let few = Assignment { epoch: 2, writable: false, ..chain.replica(1).assignment().clone() };
+    chain.assign(1, few);
+    let header = Header { session: 7, object: ObjectId(1), ..Header::new(FrameKind::Request) };
+    let add = Op::Counter(CounterOp::Add { delta: 1 });
+    for (number, expected) in [(1, Status::Ok), (2, Status::UnderReplicated)] {
+        let header = Header { number, acked_gap: 1, ..header };
+        assert_eq!(chain.request(1, DAY, header, &add), [expected], "{number}");
+    }
+}
+
 /// A new cluster's versions and fencing tokens are above those of a lost one.
 #[test]
 fn an_empty_shard_begins_at_the_base_of_the_record() {
