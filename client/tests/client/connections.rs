@@ -206,8 +206,8 @@ fn a_node_that_restarted_with_other_cores_is_asked_again() {
     peer.join();
 }
 
-/// A node that is restarted has nothing of what its clients have put there. Whoever had a session
-/// there is told so, once, and nothing is executed before.
+/// A node that is restarted has nothing of what its clients have put there. A client that had a
+/// session there is told so, once, and nothing is executed before.
 #[test]
 fn a_restarted_node_is_reported_once() {
     let engine = Engine::builder().cores(1).start().unwrap();

@@ -271,8 +271,8 @@ fn an_acknowledgement_counts_although_there_is_no_room() {
     }
 }
 
-/// The head passes over who has lost its connection, and the next head passes over all whose
-/// connections were with the one before.
+/// The head passes over a request whose connection has ended, and the next head passes over all that
+/// waited at the one before.
 #[test]
 fn waits_without_a_connection_are_detached_by_the_head() {
     let mut chain = TestChain::new(2);
@@ -324,7 +324,7 @@ fn waits_without_a_connection_are_detached_by_the_head() {
     assert_eq!(head.shard().census().waiters, 0, "it is forgotten");
 }
 
-/// Whoever repeats an update that was acknowledged must not be told that it was refused.
+/// A client that repeats an acknowledged update must not be told that it was refused.
 #[test]
 fn a_repeated_request_gets_its_reply_although_members_are_missing() {
     let mut chain = TestChain::new(1);

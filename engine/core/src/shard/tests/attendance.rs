@@ -1,9 +1,10 @@
-//! Tests of connections that end: who waits on one is passed over, and keeps its place for a while.
+//! Tests of connections that end: a request that waits on one is passed over, and keeps its place for a
+//! while.
 
 use super::check;
 
 #[test]
-fn nobody_takes_an_item_to_the_grave() {
+fn a_client_that_is_gone_takes_no_item() {
     check(
         "
         a @60000 list jobs pop_wait
@@ -23,7 +24,7 @@ fn nobody_takes_an_item_to_the_grave() {
 }
 
 #[test]
-fn who_retries_in_time_has_its_former_place() {
+fn a_retry_in_time_takes_the_former_place() {
     check(
         "
         a @60000 list jobs pop_wait
@@ -39,7 +40,7 @@ fn who_retries_in_time_has_its_former_place() {
 }
 
 #[test]
-fn who_retries_gets_at_once_what_came_meanwhile() {
+fn a_retry_gets_at_once_what_came_meanwhile() {
     check(
         "
         a @60000 list jobs pop_wait
@@ -54,7 +55,7 @@ fn who_retries_gets_at_once_what_came_meanwhile() {
 }
 
 #[test]
-fn who_comes_too_late_begins_anew() {
+fn a_late_retry_begins_anew() {
     check(
         "
         a @60000 list jobs pop_wait
@@ -90,7 +91,7 @@ fn the_deadline_of_a_wait_stays() {
 }
 
 #[test]
-fn a_lock_is_not_granted_to_the_dead() {
+fn a_lock_is_not_granted_to_a_client_that_is_gone() {
     check(
         "
         a lock l try                          => t2
@@ -103,7 +104,7 @@ fn a_lock_is_not_granted_to_the_dead() {
 }
 
 #[test]
-fn who_wants_fewer_permits_passes_who_is_gone() {
+fn a_request_for_fewer_permits_passes_a_client_that_is_gone() {
     check(
         "
         a semaphore s try 1/3                 => t2

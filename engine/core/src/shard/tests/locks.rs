@@ -29,7 +29,7 @@ fn every_op_of_a_lock() {
     );
 }
 
-/// Who waits long has the lock for as long as who does not.
+/// A request that waits long gets the lock for as long as one that does not wait.
 #[test]
 fn a_hold_may_begin_with_the_grant() {
     check(
