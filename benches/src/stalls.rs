@@ -7,6 +7,7 @@
 use std::path::PathBuf;
 use std::time::Instant;
 
+use catena_core::config::{CELL_BYTES_MAX, COMPARED_MAX, FILTERED_MAX, VECTOR_BYTES_MAX};
 use catena_protocol::limits::{ITEMS_MAX, PAGE_ITEMS_MAX};
 use catena_protocol::op::{
     CellOp, CounterOp, ListOp, MapOp, Merge, ObjectOp, ScopeOp, SetOp, VectorOp,
@@ -38,13 +39,6 @@ pub(crate) struct StallsArgs {
     #[arg(long, value_name = "N", default_value_t = 1_000_000, value_parser = clap::value_parser!(u32).range(1_000..=10_000_000))]
     items: u32,
 }
-
-/// Items that a list may have for ops which look for one of them, and for several.
-const COMPARED_MAX: u32 = 1024 * 1024;
-const FILTERED_MAX: u32 = 128 * 1024;
-
-/// Bytes of the largest cells and vectors.
-const VALUE_BYTES_MAX: usize = 8 * 1024 * 1024;
 
 pub(crate) fn run(args: &StallsArgs) -> anyhow::Result<()> {
     let mut record = RunRecord::new("stalls");
@@ -107,8 +101,8 @@ impl Buffers {
             other: keys(1 << 30, ITEMS_MAX).collect(),
             known_pairs: pairs(0),
             other_pairs: pairs(1 << 30),
-            bytes: vec![7; VALUE_BYTES_MAX],
-            numbers: vec![1.0; VALUE_BYTES_MAX / size_of::<f64>()],
+            bytes: vec![7; CELL_BYTES_MAX],
+            numbers: vec![1.0; VECTOR_BYTES_MAX / size_of::<f64>()],
             middle: u64::from(items / 2),
         }
     }
@@ -130,7 +124,8 @@ fn stalls(items: u32) -> Vec<Stall> {
         };
         Stall { op, at, filled, request }
     };
-    let (compared, filtered) = (items.min(COMPARED_MAX), items.min(FILTERED_MAX));
+    let limited = |most: usize| items.min(u32::try_from(most).expect("a million or less"));
+    let (compared, filtered) = (limited(COMPARED_MAX), limited(FILTERED_MAX));
     vec![
         stall("CellSet", Filling::Nothing, |it| Op::Cell(CellOp::Set { bytes: &it.bytes })),
         stall("VectorAdd", Filling::Nothing, |it| {

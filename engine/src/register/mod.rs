@@ -50,8 +50,8 @@ pub(crate) trait Register {
         bytes: Vec<u8>,
     ) -> impl Future<Output = Result<StoreOutcome, RegisterError>>;
 
-    /// Writes in a way that stores nothing anybody reads, and waits until that is done: whoever has a
-    /// write to make that others wait for finds out how long it may take.
+    /// Writes in a way that stores nothing that is read, and waits until that is done. It shows how long
+    /// a write may take, before one is made that others wait for.
     fn probe(&self) -> impl Future<Output = Result<(), RegisterError>>;
 
     /// Reads the record; `None` if the cluster has none yet.

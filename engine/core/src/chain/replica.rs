@@ -597,11 +597,6 @@ impl Replica {
         self.offset_us = time.0.cast_signed().wrapping_sub(now.0.cast_signed());
     }
 
-    /// Returns how far the shard's time is ahead of this node's time of day, in microseconds.
-    pub fn offset_us(&self) -> i64 {
-        self.offset_us
-    }
-
     fn header(&self, kind: FrameKind, number: u64) -> Header {
         peer::header(kind, self.id, self.assignment.epoch, number)
     }
