@@ -11,6 +11,7 @@
 //!
 //! - [`time`]: logical time;
 //! - [`config`]: the limits of everything that a shard and its replicas keep;
+//! - `walk`: walks over tables that change meanwhile, for snapshots;
 //! - [`objects`]: the shared objects, plain state with deterministic operations;
 //! - [`shard`]: a slice of the object space: order, sessions, waiters, limits;
 //! - [`chain`]: which nodes hold a shard and in which order, what they forward and acknowledge;
@@ -44,6 +45,7 @@ pub mod shard;
 pub mod sim;
 pub mod time;
 pub mod unwind;
+mod walk;
 
 pub use catena_protocol::{UserType, rkyv};
 pub use objects::user::{BadSnapshot, Context, Object, Rejection};

@@ -24,6 +24,7 @@
 mod forwarding;
 mod state_transfer;
 
+use alloc::boxed::Box;
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 
@@ -39,6 +40,7 @@ use super::pending_replies::PendingReplies;
 use super::rules::Rules;
 use crate::ahead::Step;
 use crate::config::{LOG_BYTES_KEPT, UNCOMMITTED_BYTES_MAX, UNCOMMITTED_MAX};
+use crate::shard::snapshot::Restoration;
 use crate::shard::{ConnId, Moment, Outbox, Output, Seq, Shard};
 use crate::time::Time;
 
@@ -70,9 +72,9 @@ pub struct Replica {
     /// How far the shard's time is ahead of this node's time of day. The first head's is that of its
     /// node; every other replica takes it over with the entries.
     offset_us: i64,
-    /// The pieces received of the state with which this replica is to begin; `None` once it is
+    /// The state with which this replica is to begin, as far as it has arrived; `None` once it is
     /// complete.
-    incoming_state: Option<Vec<u8>>,
+    incoming_state: Option<Box<Restoration>>,
     /// What is due to be sent: this replica's position and an acknowledgement, to the predecessor;
     /// a question for its position, to the successor.
     resume_due: bool,
@@ -172,7 +174,7 @@ impl Replica {
 
     /// Returns the memory it takes in bytes, its log included.
     pub fn bytes(&self) -> u64 {
-        self.shard.bytes() + self.log.bytes() as u64
+        self.shard.bytes() + self.shard.snapshot_memory() + self.log.bytes() as u64
     }
 
     /// Returns how many entries its successor lacks.
@@ -385,15 +387,17 @@ impl Replica {
             self.ack_due = true;
             // The learner is the successor now, or it joins again.
             self.transfer = None;
-            if !assignment.member {
+            self.shard.end_snapshot();
+            if !self.assignment.member {
                 // Clients that wait for a reply get it from the new head when they retry.
                 self.replies.clear();
             }
         }
+        let assignment = &self.assignment;
         let is_new_source = before.predecessor != assignment.predecessor;
         if !assignment.member && (before.epoch != assignment.epoch || is_new_source) {
             // This replica's state is obsolete: it begins with the source's.
-            self.incoming_state = Some(Vec::new());
+            self.incoming_state = Some(Restoration::new(&self.shard).into());
         }
         self.ack_due |= before.active != assignment.active || before.gate != assignment.gate;
         if !assignment.is_head() {

@@ -10,7 +10,7 @@ use core::any::Any;
 use catena_protocol::op::CounterOp;
 use catena_protocol::{Fault, Kind, Missing, Op, Refusal, Reply, Status};
 
-use super::kind::{Growth, ObjectKind, SharedObject};
+use super::kind::{Growth, ItemPlace, ObjectKind, SharedObject};
 use super::user::{User, UserSnapshot};
 use super::{
     Applied, Description, HoldId, LossCause, Reader, RestoreError, Turn, Types, WaiterId, Writer,
@@ -251,6 +251,32 @@ impl AnyObject {
     pub(crate) fn write(&self, out: &mut Writer) {
         out.put(&self.kind().to_wire());
         each!(self, |object| out.put(object));
+    }
+
+    /// Returns whether it is of a kind that may have very many items.
+    pub(crate) fn has_items(&self) -> bool {
+        each!(self, |object| object.has_items())
+    }
+
+    /// Writes the kind and the state as if there were no items.
+    pub(crate) fn write_without_items(&self, out: &mut Writer) {
+        out.put(&self.kind().to_wire());
+        each!(self, |object| object.write_without_items(out));
+    }
+
+    /// Writes the items behind `after`, or the first ones. Returns the place of the last one if more
+    /// follow.
+    pub(crate) fn write_items(
+        &self,
+        after: Option<&ItemPlace>,
+        out: &mut Writer,
+    ) -> Option<ItemPlace> {
+        each!(self, |object| object.write_items(after, out))
+    }
+
+    /// Restores items that [`AnyObject::write_items`] wrote.
+    pub(crate) fn read_items(&mut self, input: &mut Reader<'_>) -> Result<(), RestoreError> {
+        each!(self, |object| object.read_items(input))
     }
 }
 

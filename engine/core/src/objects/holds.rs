@@ -12,6 +12,7 @@ use catena_protocol::ObjectId;
 use super::HoldId;
 use crate::config::HOLD_BYTES;
 use crate::time::Time;
+use crate::walk::IdWalk;
 
 /// One hold.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,6 +35,8 @@ pub(crate) struct Holds {
     /// back is not updated here until then, because a seat is extended in every round.
     deadlines: BTreeSet<(Time, HoldId)>,
     by_session: BTreeSet<(u64, HoldId)>,
+    /// The walk of a snapshot over the holds.
+    walk: Option<IdWalk<Hold>>,
 }
 
 #[derive(Debug)]
@@ -80,6 +83,7 @@ impl Holds {
 
     /// Ends a hold.
     pub(crate) fn end(&mut self, id: HoldId) -> Hold {
+        self.preserve(id);
         let ListedHold { hold, listed } = self.taken.remove(&id).expect("a hold ends once");
         self.by_session.remove(&(hold.session, id));
         if let Some(listed) = listed {
@@ -90,6 +94,7 @@ impl Holds {
 
     /// Moves the deadline of a hold.
     pub(crate) fn extend(&mut self, id: HoldId, until: Option<Time>) {
+        self.preserve(id);
         let taken = self.taken.get_mut(&id).expect("a hold of an object exists");
         taken.hold.until = until;
         match (taken.listed, until) {
@@ -107,6 +112,7 @@ impl Holds {
 
     /// Gives a hold to a session, which may be the one that has it, with a new deadline.
     pub(crate) fn hand_over(&mut self, id: HoldId, session: u64, until: Option<Time>) {
+        self.preserve(id);
         let taken = self.taken.get_mut(&id).expect("a hold of an object exists");
         let before = core::mem::replace(&mut taken.hold.session, session);
         if before != session {
@@ -157,6 +163,36 @@ impl Holds {
     pub(crate) fn last_of(&self, session: u64) -> Option<HoldId> {
         let of_session = (session, HoldId(0))..=(session, HoldId(u64::MAX));
         self.by_session.range(of_session).next_back().map(|(_, id)| *id)
+    }
+
+    /// Begins a walk over the present holds, which sees them as they are now.
+    pub(crate) fn begin_walk(&mut self) {
+        self.walk = Some(IdWalk::until(self.next.0));
+    }
+
+    /// Passes the next holds of the walk to `put`. Returns whether it has ended.
+    pub(crate) fn continue_walk(
+        &mut self,
+        count: usize,
+        mut put: impl FnMut(HoldId, Hold),
+    ) -> bool {
+        let Some(mut walk) = self.walk.take() else { return true };
+        let present = self.taken.range(HoldId(walk.from())..).map(|(id, it)| (id.0, it.hold));
+        let has_ended = walk.advance(present, count, |id, hold| put(HoldId(id), hold));
+        self.walk = Some(walk).filter(|_| !has_ended);
+        has_ended
+    }
+
+    /// Ends the walk.
+    pub(crate) fn end_walk(&mut self) {
+        self.walk = None;
+    }
+
+    /// Keeps a hold for the walk as it is before it changes.
+    fn preserve(&mut self, id: HoldId) {
+        if let Some(walk) = &mut self.walk {
+            walk.before_change(id.0, || self.taken[&id].hold);
+        }
     }
 
     /// Checks that the indices match the holds; for debugging.

@@ -8,7 +8,10 @@ use core::fmt::Debug;
 
 use catena_protocol::{Missing, Refusal, Reply};
 
-use super::{Applied, Description, HoldId, LossCause, RestoreError, Turn, WaiterId};
+use super::state::check;
+use super::{
+    Applied, Description, HoldId, LossCause, Reader, RestoreError, Turn, WaiterId, Writer,
+};
 
 /// A built-in kind of object: how it executes its ops, and how it is restored. `Default` is the
 /// object before its first update.
@@ -89,6 +92,31 @@ pub(super) trait SharedObject: Debug {
         unreachable!("{hold:?} ({cause:?}) is of {self:?}, a kind that no session holds")
     }
 
+    /// Returns whether it is of a kind that may have very many items. A snapshot has the items of a
+    /// large object in parts.
+    fn has_items(&self) -> bool {
+        false
+    }
+
+    /// Writes the state as if there were no items.
+    fn write_without_items(&self, out: &mut Writer) {
+        let _ = out;
+        unreachable!("{self:?} is of a kind without items")
+    }
+
+    /// Writes the items behind `after`, or the first ones, until they take [`ITEMS_BYTES`]. Returns
+    /// the place of the last one if more follow.
+    fn write_items(&self, after: Option<&ItemPlace>, out: &mut Writer) -> Option<ItemPlace> {
+        let _ = (after, out);
+        unreachable!("{self:?} is of a kind without items")
+    }
+
+    /// Restores items that [`write_items`](SharedObject::write_items) wrote, behind those that it has.
+    fn read_items(&mut self, input: &mut Reader<'_>) -> Result<(), RestoreError> {
+        let _ = input;
+        check(false, "an object of a kind without items has items")
+    }
+
     /// Begins to load into the cache what the object has on the heap.
     fn prefetch(&self) {}
 
@@ -104,4 +132,46 @@ pub(crate) enum Growth {
     Body,
     /// As much as its body, which has so many items, and the table entries of the items.
     Items(usize),
+}
+
+/// Where an item is in its object.
+#[derive(Clone, Debug)]
+pub(crate) enum ItemPlace {
+    /// Behind so many others.
+    Index(usize),
+    /// Under this key.
+    Key(Vec<u8>),
+}
+
+/// Items of a large object are written in parts of about so many bytes.
+pub(crate) const ITEMS_BYTES: usize = 32 * 1024;
+
+/// Writes items, each behind `true`, until they take [`ITEMS_BYTES`]; then `false`. Returns the last
+/// one if more follow.
+pub(super) fn write_some<I>(
+    items: impl Iterator<Item = I>,
+    out: &mut Writer,
+    write: impl Fn(&I, &mut Writer),
+) -> Option<I> {
+    let (mut items, start, mut last) = (items.peekable(), out.len(), None);
+    while out.len() - start < ITEMS_BYTES
+        && let Some(item) = items.next()
+    {
+        out.put(&true);
+        write(&item, out);
+        last = Some(item);
+    }
+    out.put(&false);
+    last.filter(|_| items.peek().is_some())
+}
+
+/// Reads what [`write_some`] wrote.
+pub(super) fn read_some<'b>(
+    input: &mut Reader<'b>,
+    mut read: impl FnMut(&mut Reader<'b>) -> Result<(), RestoreError>,
+) -> Result<(), RestoreError> {
+    while input.take()? {
+        read(input)?;
+    }
+    Ok(())
 }

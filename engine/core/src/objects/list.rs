@@ -16,12 +16,12 @@ use serde::{Deserialize, Serialize};
 
 use super::RestoreError;
 use super::byte_string::ByteString;
-use super::kind::{Growth, ObjectKind, SharedObject};
+use super::kind::{Growth, ItemPlace, ObjectKind, SharedObject, read_some, write_some};
 use super::queue::{QueuedRequest, TokenGrants, WaitQueue};
 use super::state::check;
 use super::{
-    Applied, Description, HOLDERS_NAMED_MAX, HeldItem, HoldId, LossCause, StoredReply, Turn,
-    WaiterId, check_len, check_waiters, page_is_full,
+    Applied, Description, HOLDERS_NAMED_MAX, HeldItem, HoldId, LossCause, Reader, StoredReply,
+    Turn, WaiterId, Writer, check_len, check_waiters, page_is_full,
 };
 use crate::config::{COMPARED_MAX, FILTERED_MAX};
 
@@ -254,6 +254,36 @@ impl SharedObject for List {
 
     fn bytes(&self) -> u64 {
         size_of::<List>() as u64 + self.item_bytes + self.claims.bytes() + self.queue.bytes()
+    }
+
+    fn has_items(&self) -> bool {
+        true
+    }
+
+    fn write_without_items(&self, out: &mut Writer) {
+        // In the order of the fields.
+        out.put(&(VecDeque::<ByteString>::new(), &self.claims, &self.queue));
+    }
+
+    fn write_items(&self, after: Option<&ItemPlace>, out: &mut Writer) -> Option<ItemPlace> {
+        let from = match after {
+            Some(ItemPlace::Index(last)) => last + 1,
+            Some(ItemPlace::Key(_)) => unreachable!("items of a list have no keys"),
+            None => 0,
+        };
+        let items = (from..).zip(self.items.range(from..));
+        let last = write_some(items, out, |(_, item), out| out.put(item));
+        last.map(|(index, _)| ItemPlace::Index(index))
+    }
+
+    fn read_items(&mut self, input: &mut Reader<'_>) -> Result<(), RestoreError> {
+        read_some(input, |input| {
+            let item: ByteString = input.take()?;
+            check(item.len() <= ITEM_BYTES_MAX, "an item is too large")?;
+            self.item_bytes += cost(&item);
+            self.items.push_back(item);
+            Ok(())
+        })
     }
 
     fn waiters(&self) -> Vec<WaiterId> {

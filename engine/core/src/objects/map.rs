@@ -16,10 +16,10 @@ use serde::{Deserialize, Serialize};
 use super::RestoreError;
 use super::byte_string::ByteString;
 use super::cell::check_token;
-use super::kind::{Growth, ObjectKind, SharedObject};
+use super::kind::{Growth, ItemPlace, ObjectKind, SharedObject, read_some, write_some};
 use super::state::check;
 use super::tree::tree_bytes;
-use super::{Applied, Description, Turn, check_len, check_stored, page_is_full};
+use super::{Applied, Description, Reader, Turn, Writer, check_len, check_stored, page_is_full};
 use crate::config::{CELL_BYTES_MAX, FILTERED_MAX};
 
 /// A map; empty before the first update.
@@ -222,6 +222,30 @@ impl SharedObject for Map {
         let entries = tree_bytes::<ByteString, ByteString>(self.entries.len());
         size_of::<Map>() as u64 + entries + self.entry_bytes
     }
+
+    fn has_items(&self) -> bool {
+        true
+    }
+
+    fn write_without_items(&self, out: &mut Writer) {
+        out.put(&Map { fence: self.fence, ..Map::default() });
+    }
+
+    fn write_items(&self, after: Option<&ItemPlace>, out: &mut Writer) -> Option<ItemPlace> {
+        let entries = behind(&self.entries, after);
+        let last = write_some(entries, out, |entry, out| out.put(entry));
+        last.map(|(key, _)| ItemPlace::Key(key.to_vec()))
+    }
+
+    fn read_items(&mut self, input: &mut Reader<'_>) -> Result<(), RestoreError> {
+        read_some(input, |input| {
+            let (key, value): (ByteString, ByteString) = input.take()?;
+            check(check_entry(&key, &value).is_ok(), "an entry is too large")?;
+            self.entry_bytes += cost(&key, &value);
+            let is_new = self.entries.insert(key, value).is_none();
+            check(is_new, "a key of a map is listed twice")
+        })
+    }
 }
 
 impl Map {
@@ -388,6 +412,19 @@ pub(super) fn range<'m, V>(
         return entries.range::<[u8], _>((Bound::Included(&[][..]), Bound::Excluded(&[][..])));
     }
     entries.range::<[u8], _>((from, to))
+}
+
+/// Returns the entries behind a place, or all, lowest key first.
+pub(super) fn behind<'m, V>(
+    entries: &'m BTreeMap<ByteString, V>,
+    place: Option<&ItemPlace>,
+) -> alloc::collections::btree_map::Range<'m, ByteString, V> {
+    let from = match place {
+        Some(ItemPlace::Key(key)) => Bound::Excluded(&**key),
+        Some(ItemPlace::Index(_)) => unreachable!("entries have keys"),
+        None => Bound::Unbounded,
+    };
+    entries.range::<[u8], _>((from, Bound::Unbounded))
 }
 
 /// Returns a page of the entries that a scan found.

@@ -50,7 +50,7 @@ use catena_protocol::{Fault, ItemsBuf, Status};
 use serde::{Deserialize, Serialize};
 
 pub(crate) use self::any::AnyObject;
-pub(crate) use self::kind::Growth;
+pub(crate) use self::kind::{Growth, ITEMS_BYTES, ItemPlace};
 pub use self::restore_error::RestoreError;
 pub(crate) use self::state::{Reader, Writer, check};
 pub use self::stored_reply::StoredReply;

@@ -10,11 +10,11 @@ use serde::{Deserialize, Serialize};
 
 use super::RestoreError;
 use super::byte_string::ByteString;
-use super::kind::{Growth, ObjectKind, SharedObject};
-use super::map::{range, scan_page};
+use super::kind::{Growth, ItemPlace, ObjectKind, SharedObject, read_some, write_some};
+use super::map::{behind, range, scan_page};
 use super::state::check;
 use super::tree::tree_bytes;
-use super::{Applied, Description, Turn, check_len};
+use super::{Applied, Description, Reader, Turn, Writer, check_len};
 use crate::config::FILTERED_MAX;
 
 /// A set; empty before the first update.
@@ -120,6 +120,30 @@ impl SharedObject for Set {
     fn bytes(&self) -> u64 {
         let members = tree_bytes::<ByteString, ()>(self.members.len());
         size_of::<Set>() as u64 + members + self.member_bytes
+    }
+
+    fn has_items(&self) -> bool {
+        true
+    }
+
+    fn write_without_items(&self, out: &mut Writer) {
+        out.put(&Set::default());
+    }
+
+    fn write_items(&self, after: Option<&ItemPlace>, out: &mut Writer) -> Option<ItemPlace> {
+        let members = behind(&self.members, after).map(|(member, ())| member);
+        let last = write_some(members, out, |member, out| out.put(member));
+        last.map(|member| ItemPlace::Key(member.to_vec()))
+    }
+
+    fn read_items(&mut self, input: &mut Reader<'_>) -> Result<(), RestoreError> {
+        read_some(input, |input| {
+            let member: ByteString = input.take()?;
+            check(member.len() <= KEY_BYTES_MAX, "a member is too large")?;
+            self.member_bytes += cost(&member);
+            let is_new = self.members.insert(member, ()).is_none();
+            check(is_new, "a member of a set is listed twice")
+        })
     }
 }
 

@@ -15,19 +15,25 @@ use alloc::vec::Vec;
 use catena_protocol::Status;
 use catena_protocol::limits::BODY_BYTES_MAX;
 use postcard::de_flavors::Slice;
-use postcard::ser_flavors::{AllocVec, Flavor};
+use postcard::ser_flavors::Flavor;
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::RestoreError;
 use super::StoredReply;
 
-/// Writes a snapshot.
-pub(crate) struct Writer(postcard::Serializer<AllocVec>);
+/// Writes a part of a snapshot.
+pub(crate) struct Writer(postcard::Serializer<Bytes>);
 
 impl Writer {
-    pub(crate) fn new() -> Writer {
-        Writer(postcard::Serializer { output: AllocVec::new() })
+    /// Writes behind these bytes.
+    pub(crate) fn behind(bytes: Vec<u8>) -> Writer {
+        Writer(postcard::Serializer { output: Bytes(bytes) })
+    }
+
+    /// Returns the number of bytes so far.
+    pub(crate) fn len(&self) -> usize {
+        self.0.output.0.len()
     }
 
     pub(crate) fn put(&mut self, value: &impl Serialize) {
@@ -35,7 +41,28 @@ impl Writer {
     }
 
     pub(crate) fn finish(self) -> Vec<u8> {
-        self.0.output.finalize().expect("writing to memory does not fail")
+        self.0.output.0
+    }
+}
+
+/// Where a [`Writer`] writes.
+struct Bytes(Vec<u8>);
+
+impl Flavor for Bytes {
+    type Output = Vec<u8>;
+
+    fn try_extend(&mut self, data: &[u8]) -> postcard::Result<()> {
+        self.0.extend_from_slice(data);
+        Ok(())
+    }
+
+    fn try_push(&mut self, data: u8) -> postcard::Result<()> {
+        self.0.push(data);
+        Ok(())
+    }
+
+    fn finalize(self) -> postcard::Result<Vec<u8>> {
+        Ok(self.0)
     }
 }
 

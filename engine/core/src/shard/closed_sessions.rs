@@ -19,6 +19,19 @@ pub(super) struct ClosedSessions {
     ids: Table<u64, ()>,
     /// In the order in which they were closed, with the times at which they are forgotten.
     queue: VecDeque<ClosedSession>,
+    /// The walk of a snapshot over the queue.
+    walk: Option<QueueWalk>,
+}
+
+/// A walk over those that were in the queue when it began.
+#[derive(Debug, Default)]
+struct QueueWalk {
+    /// Those that were passed and are still in the queue.
+    passed: usize,
+    /// Those that were not passed.
+    left: usize,
+    /// Those that were forgotten before they were passed, which come first.
+    forgotten: VecDeque<ClosedSession>,
 }
 
 /// A closed session.
@@ -33,7 +46,7 @@ const BATCH_US: u64 = 1_000_000;
 
 impl ClosedSessions {
     pub(super) fn new(seed: Seed) -> ClosedSessions {
-        ClosedSessions { ids: Table::new(seed), queue: VecDeque::new() }
+        ClosedSessions { ids: Table::new(seed), queue: VecDeque::new(), walk: None }
     }
 
     pub(super) fn contains(&self, id: u64) -> bool {
@@ -92,9 +105,47 @@ impl ClosedSessions {
         assert_eq!(self.ids.len(), self.queue.len(), "every closed session is in the queue");
     }
 
+    /// Begins a walk over the present ones, in their order.
+    pub(super) fn begin_walk(&mut self) {
+        self.walk = Some(QueueWalk { left: self.queue.len(), ..QueueWalk::default() });
+    }
+
+    /// Passes the next ones of the walk to `put`. Returns whether it has ended.
+    pub(super) fn continue_walk(
+        &mut self,
+        count: usize,
+        mut put: impl FnMut(ClosedSession),
+    ) -> bool {
+        let Some(walk) = &mut self.walk else { return true };
+        for _ in 0..count {
+            if let Some(closed) = walk.forgotten.pop_front() {
+                put(closed);
+            } else if walk.left > 0 {
+                put(self.queue[walk.passed]);
+                (walk.passed, walk.left) = (walk.passed + 1, walk.left - 1);
+            } else {
+                self.walk = None;
+                return true;
+            }
+        }
+        false
+    }
+
+    /// Ends the walk.
+    pub(super) fn end_walk(&mut self) {
+        self.walk = None;
+    }
+
     fn forget_first(&mut self) {
-        if let Some(closed) = self.queue.pop_front() {
-            self.ids.remove(&closed.id);
+        let Some(closed) = self.queue.pop_front() else { return };
+        self.ids.remove(&closed.id);
+        if let Some(walk) = &mut self.walk {
+            if walk.passed > 0 {
+                walk.passed -= 1;
+            } else if walk.left > 0 {
+                walk.left -= 1;
+                walk.forgotten.push_back(closed);
+            }
         }
     }
 }

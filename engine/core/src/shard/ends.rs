@@ -108,6 +108,7 @@ impl Shard {
         change: impl FnOnce(&mut AnyObject, &mut Turn<'_>) -> T,
     ) -> T {
         self.seq.0 += 1;
+        self.preserve(id);
         let entry = self.objects.get_mut(&id).expect("the object of a wait or a hold exists");
         let place = UpdatePlace {
             object: id,

@@ -33,6 +33,7 @@ impl Shard {
             }
             ObjectOp::Expire { ttl_ms } => {
                 self.seq.0 += 1;
+                self.preserve(id);
                 let known = self.objects.get(&id).is_some();
                 if known {
                     let ends = (ttl_ms != 0)
@@ -118,6 +119,7 @@ impl Shard {
     /// Deletes an object, and replies to the requests that wait for it. Returns whether it existed.
     pub(super) fn delete(&mut self, id: ObjectId, out: &mut impl Outbox) -> bool {
         self.seq.0 += 1;
+        self.preserve(id);
         let Some(ObjectEntry { object, .. }) = self.objects.remove(&id) else { return false };
         let bytes = OBJECT_BYTES + object.bytes();
         self.object_bytes -= bytes;

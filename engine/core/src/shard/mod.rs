@@ -31,6 +31,7 @@ mod table;
 mod waiters;
 mod watchers;
 
+use alloc::boxed::Box;
 use alloc::sync::Arc;
 use core::time::Duration;
 
@@ -45,6 +46,7 @@ use self::directory::Directory;
 pub use self::outbox::{Answered, ConnId, Outbox, Output};
 use self::room::{check_memory, growth};
 use self::session::{Admission, Opening, SessionKey, Sessions};
+use self::snapshot::SnapshotWalk;
 use self::table::{Seed, Table};
 use self::waiters::{Waiter, Waiters};
 use self::watchers::Watchers;
@@ -120,6 +122,8 @@ pub struct Shard {
     object_bytes: u64,
     memory_bytes_max: u64,
     workspace: Workspace,
+    /// The snapshot that is being written, if there is one.
+    walk: Option<Box<SnapshotWalk>>,
 }
 
 /// An object in the table.
@@ -157,6 +161,7 @@ impl Shard {
             object_bytes: 0,
             memory_bytes_max: 0,
             workspace: Workspace::default(),
+            walk: None,
         }
     }
 
@@ -306,6 +311,9 @@ impl Shard {
         }
         let op = CounterOp::by_number(header.op, frame.body)?;
         let slot = self.sessions.reserve(header)?;
+        if let Some(walk) = &mut self.walk {
+            walk.before_change(&self.objects, &self.directory, header.object);
+        }
         let entry = self.objects.get_mut(&header.object)?;
         let word = entry.object.count(&op)?;
         self.seq.0 += 1;
@@ -504,6 +512,7 @@ impl Shard {
             version,
         };
         let (waiter, used) = (self.waiters.next_id(), self.bytes());
+        self.preserve(id);
         let Some(entry) = self.objects.get_mut(&id) else {
             return self.create(request, waiter, place);
         };
@@ -535,6 +544,14 @@ impl Shard {
         }
         self.release_watchers(id, changed);
         Ok(applied)
+    }
+
+    /// Keeps an object for the snapshot that is being written, before the object changes.
+    #[inline]
+    fn preserve(&mut self, id: ObjectId) {
+        if let Some(walk) = &mut self.walk {
+            walk.before_change(&self.objects, &self.directory, id);
+        }
     }
 
     /// Creates an object by its first update.
@@ -584,7 +601,9 @@ impl Shard {
     /// Parks a request, whose object has kept [`Waiters::next_id`].
     fn park(&mut self, conn: ConnId, header: &Header, session: SessionKey) {
         let deadline = self.now.plus_ms(header.deadline_ms.min(WAIT_MS_MAX));
-        let waiter = self.waiters.insert(Waiter::new(*header, deadline, None, self.now), conn);
+        let seen = self.watchers.seen(self.waiters.next_id());
+        let waiter = Waiter::new(*header, deadline, None, self.now).watching(seen);
+        let waiter = self.waiters.insert(waiter, conn);
         self.sessions.park(session, header.number, waiter);
         self.expect_due(Some(deadline));
     }

@@ -25,7 +25,7 @@ use super::shared_replies::SharedReplies;
 use super::table::{Seed, Table};
 use crate::config::{BORN_AHEAD_MS_MAX, SESSION_BYTES, SESSIONS_MAX};
 use crate::objects::RestoreError;
-use crate::objects::{StoredReply, WaiterId, check};
+use crate::objects::{ITEMS_BYTES, StoredReply, WaiterId, check};
 use crate::prefetch::prefetch;
 
 /// All sessions of a shard.
@@ -41,6 +41,22 @@ pub(super) struct Sessions {
     shared: SharedReplies,
     /// Memory that all sessions take, in bytes.
     bytes: u64,
+    /// The number of the last walk of a snapshot over the sessions.
+    walks: u32,
+    walk: Option<SessionWalk>,
+    /// While sessions are restored: the last one, and the number of its last request.
+    restoring: Option<(SessionKey, u64)>,
+}
+
+/// A walk over the sessions that were open when it began.
+#[derive(Debug, Default)]
+struct SessionWalk {
+    /// Sessions below this key have been passed.
+    from: SessionKey,
+    /// Sessions that have changed before they were passed, as they were.
+    kept: Vec<SessionSnapshot>,
+    /// The session whose requests are being passed, and how many were.
+    open: Option<(SessionSnapshot, usize)>,
 }
 
 /// The index of a session; valid until the session is removed.
@@ -48,6 +64,7 @@ pub(super) type SessionKey = usize;
 
 #[derive(Debug)]
 struct Session {
+    id: u64,
     nonce: u64,
     /// By the clock of a node, which may be ahead.
     born: Time,
@@ -64,11 +81,13 @@ struct Session {
     parked: u32,
     /// The number of slots with a reply on the heap.
     shared: u32,
+    /// The last walk that has it, or that it was opened in.
+    walked: u32,
 }
 
 /// One request in the ring.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
-struct RequestSlot {
+pub(super) struct RequestSlot {
     number: u64,
     state: RequestState,
 }
@@ -84,9 +103,9 @@ enum RequestState {
     Answered(StoredReply),
 }
 
-/// A session in a snapshot.
-#[derive(Debug, Serialize, Deserialize)]
-pub(super) struct SessionSnapshot {
+/// A session in a snapshot, without its requests.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+pub(super) struct SessionRow {
     id: u64,
     nonce: u64,
     born: Time,
@@ -94,8 +113,21 @@ pub(super) struct SessionSnapshot {
     touched: Time,
     acked_upto: u64,
     ring_slots: u32,
+}
+
+/// A session as it was. It shares the large replies with the session.
+#[derive(Debug)]
+struct SessionSnapshot {
+    row: SessionRow,
     /// The requests that are not acknowledged, in the order of their numbers.
     slots: Vec<RequestSlot>,
+}
+
+/// A part of the sessions in a snapshot.
+pub(super) enum SessionPart<'a> {
+    Session(SessionRow),
+    /// Requests of the session before, with the replies that it keeps.
+    Requests(&'a [RequestSlot]),
 }
 
 /// When a session is opened, and whether it may.
@@ -142,6 +174,9 @@ impl Sessions {
             expiries: BTreeSet::new(),
             shared: SharedReplies::default(),
             bytes: 0,
+            walks: 0,
+            walk: None,
+            restoring: None,
         }
     }
 
@@ -167,12 +202,12 @@ impl Sessions {
             0 => SESSION_TTL_MS_DEFAULT,
             asked => asked.min(SESSION_TTL_MS_MAX),
         };
-        if let Some(key) = self.index.get(&id) {
-            let session = &mut self.live[*key];
-            if session.nonce != nonce {
+        if let Some(key) = self.index.get(&id).copied() {
+            if self.live[key].nonce != nonce {
                 return Err(Fault::new(Status::SessionConflict));
             }
-            session.touched = now;
+            self.preserve(key);
+            self.live[key].touched = now;
             return Ok(());
         }
         if self.closed.contains(id) {
@@ -187,7 +222,7 @@ impl Sessions {
             return Err(Fault::expected(Status::TooManySessions, limit, got));
         }
         room?;
-        let session = Session::new(nonce, born, ttl_ms, now);
+        let session = Session { walked: self.walks, ..Session::new(id, nonce, born, ttl_ms, now) };
         self.expiries.insert((session.listed, id));
         let key = self.live.insert(session);
         self.index.insert(id, key);
@@ -265,6 +300,7 @@ impl Sessions {
         let number = header.number;
         let acked_upto = header.acked_upto().max(session.acked_upto);
         let is_common = session.parked + session.shared == 0
+            && session.walked == self.walks
             && number > acked_upto
             && number - acked_upto <= session.ring.len() as u64;
         let Session { touched, acked_upto: acked, ring, .. } = session;
@@ -282,6 +318,7 @@ impl Sessions {
     /// Records that an admitted update has taken effect: removes the replies that its client has
     /// acknowledged, and makes room for one more.
     pub(super) fn accept(&mut self, key: SessionKey, header: &Header, now: Time) {
+        self.preserve(key);
         let session = &mut self.live[key];
         session.touched = now;
         let acked_upto = header.acked_upto().max(session.acked_upto);
@@ -311,12 +348,13 @@ impl Sessions {
 
     /// Removes the replies of a session up to a number. Returns whether anything has changed.
     pub(super) fn acknowledge(&mut self, id: u64, upto: u64) -> bool {
-        let Some(key) = self.index.get(&id) else { return false };
-        let session = &mut self.live[*key];
+        let Some(key) = self.index.get(&id).copied() else { return false };
+        let session = &self.live[key];
         if upto <= session.acked_upto || session.waits_below(upto) {
             return false;
         }
-        self.bytes -= session.acknowledge(upto, &mut self.shared);
+        self.preserve(key);
+        self.bytes -= self.live[key].acknowledge(upto, &mut self.shared);
         true
     }
 
@@ -341,8 +379,9 @@ impl Sessions {
 
     /// Stores the reply to a request that waited, unless its session is gone.
     pub(super) fn settle_parked(&mut self, id: u64, number: u64, answer: StoredReply) {
-        if let Some(key) = self.index.get(&id) {
-            self.settle(*key, number, answer);
+        if let Some(key) = self.index.get(&id).copied() {
+            self.preserve(key);
+            self.settle(key, number, answer);
         }
     }
 
@@ -353,8 +392,9 @@ impl Sessions {
 
     /// Forgets a request that waited, so that a retry is a new request.
     pub(super) fn forget(&mut self, id: u64, number: u64) {
-        if let Some(key) = self.index.get(&id) {
-            self.live[*key].forget(number);
+        if let Some(key) = self.index.get(&id).copied() {
+            self.preserve(key);
+            self.live[key].forget(number);
         }
     }
 
@@ -375,42 +415,140 @@ impl Sessions {
         (&self.index, live, &self.expiries, &self.closed, self.bytes)
     }
 
-    /// Iterates over the snapshots of all sessions, in the order of their ids.
-    pub(super) fn snapshots(&self) -> impl ExactSizeIterator<Item = SessionSnapshot> {
-        let mut sessions: Vec<(u64, SessionKey)> =
-            self.index.iter().map(|(id, key)| (id, *key)).collect();
-        sessions.sort_unstable();
-        sessions.into_iter().map(|(id, key)| self.live[key].snapshot(id))
+    /// Passes all sessions to `put`, in the order of their ids.
+    pub(super) fn all(&self, mut put: impl FnMut(SessionPart<'_>)) {
+        let mut sessions: Vec<&Session> = self.live.iter().map(|(_, session)| session).collect();
+        sessions.sort_unstable_by_key(|session| session.id);
+        for session in sessions {
+            let snapshot = session.snapshot();
+            put(SessionPart::Session(snapshot.row));
+            let mut passed = 0;
+            while passed < snapshot.slots.len() {
+                passed += snapshot.pass(passed, &mut put);
+            }
+        }
     }
 
-    /// Restores a session. Returns its waiting requests, by number.
-    pub(super) fn put_back(
+    /// Begins a walk over the open sessions, which sees them as they are now.
+    pub(super) fn begin_walk(&mut self) {
+        self.walks = self.walks.wrapping_add(1);
+        self.walk = Some(SessionWalk::default());
+        self.closed.begin_walk();
+    }
+
+    /// Passes the next parts of the walk to `put`. Returns whether it has ended.
+    pub(super) fn continue_walk(
         &mut self,
-        snapshot: SessionSnapshot,
-        now: Time,
-    ) -> Result<Vec<(u64, WaiterId)>, RestoreError> {
-        let id = snapshot.id;
+        count: usize,
+        mut put: impl FnMut(SessionPart<'_>),
+    ) -> bool {
+        let Some(mut walk) = self.walk.take() else { return true };
+        for _ in 0..count {
+            if let Some((snapshot, passed)) = walk.open.take() {
+                let passed = passed + snapshot.pass(passed, &mut put);
+                if passed < snapshot.slots.len() {
+                    walk.open = Some((snapshot, passed));
+                }
+                continue;
+            }
+            let next = if walk.from < self.live.capacity() {
+                let session = self.live.get_mut(walk.from);
+                walk.from += 1;
+                let session = session.filter(|session| session.walked != self.walks);
+                session.map(|session| {
+                    session.walked = self.walks;
+                    session.snapshot()
+                })
+            } else if let Some(kept) = walk.kept.pop() {
+                Some(kept)
+            } else {
+                return true;
+            };
+            if let Some(snapshot) = next {
+                put(SessionPart::Session(snapshot.row));
+                walk.open = (!snapshot.slots.is_empty()).then_some((snapshot, 0));
+            }
+        }
+        self.walk = Some(walk);
+        false
+    }
+
+    /// Does the same for the closed sessions.
+    pub(super) fn continue_closed_walk(
+        &mut self,
+        count: usize,
+        put: impl FnMut(ClosedSession),
+    ) -> bool {
+        self.closed.continue_walk(count, put)
+    }
+
+    /// Ends the walk.
+    pub(super) fn end_walk(&mut self) {
+        self.walk = None;
+        self.closed.end_walk();
+    }
+
+    /// Keeps a session for the walk as it is before it changes.
+    #[inline]
+    fn preserve(&mut self, key: SessionKey) {
+        let session = &mut self.live[key];
+        if session.walked != self.walks {
+            session.walked = self.walks;
+            if let Some(walk) = &mut self.walk {
+                walk.kept.push(session.snapshot());
+            }
+        }
+    }
+
+    /// Restores a session; its requests follow.
+    pub(super) fn put_back(&mut self, row: SessionRow, now: Time) -> Result<(), RestoreError> {
+        let id = row.id;
         check(
             id != 0 && self.index.get(&id).is_none(),
             "a session is listed twice, or has the id 0",
         )?;
         check(self.live.len() < SESSIONS_MAX, "there are too many sessions")?;
-        check(snapshot.touched <= now, "a session was used after the time of the snapshot")?;
+        check(row.touched <= now, "a session was used after the time of the snapshot")?;
         check(
-            snapshot.born <= now.plus_ms(BORN_AHEAD_MS_MAX),
+            row.born <= now.plus_ms(BORN_AHEAD_MS_MAX),
             "a session was born after the time of the snapshot",
         )?;
-        let session = Session::restored(snapshot, &mut self.shared)?;
-        let numbers = session.ring.iter().filter_map(|slot| match slot.state {
-            RequestState::Parked(waiter) => Some((slot.number, waiter)),
-            RequestState::Free | RequestState::Answered(_) => None,
-        });
-        let parked = numbers.collect();
+        let session = Session { walked: self.walks, ..Session::restored(row)? };
         self.expiries.insert((session.listed, id));
         self.bytes += session.own_bytes();
-        self.bytes += session.replies().map(|reply| self.shared.keep(reply)).sum::<u64>();
-        self.index.insert(id, self.live.insert(session));
-        Ok(parked)
+        let key = self.live.insert(session);
+        self.index.insert(id, key);
+        self.restoring = Some((key, row.acked_upto));
+        Ok(())
+    }
+
+    /// Restores further requests of the last session. Returns the session, and those that wait, by
+    /// number.
+    pub(super) fn put_back_requests(
+        &mut self,
+        slots: Vec<RequestSlot>,
+    ) -> Result<(u64, Vec<(u64, WaiterId)>), RestoreError> {
+        let Some((key, mut last)) = self.restoring else {
+            return Err(RestoreError::Contradiction("requests follow no session"));
+        };
+        let (session, mut parked) = (&mut self.live[key], Vec::new());
+        for mut slot in slots {
+            let window = slot.number.saturating_sub(session.acked_upto);
+            let is_open = slot.number > last && window <= session.ring.len() as u64;
+            check(is_open, "a request is outside the window of its session")?;
+            match &mut slot.state {
+                RequestState::Free => check(false, "a request neither waits nor has a reply")?,
+                RequestState::Parked(waiter) => parked.push((slot.number, *waiter)),
+                RequestState::Answered(reply) => {
+                    self.shared.share(reply);
+                    self.bytes += self.shared.keep(reply);
+                }
+            }
+            last = slot.number;
+            session.put(slot);
+        }
+        self.restoring = Some((key, last));
+        Ok((session.id, parked))
     }
 
     /// Iterates over the closed sessions in the order in which they were closed.
@@ -426,6 +564,7 @@ impl Sessions {
 
     /// Ends the restoring of sessions.
     pub(super) fn end_restoring(&mut self) {
+        self.restoring = None;
         self.shared.end_restoring();
     }
 
@@ -454,6 +593,7 @@ impl Sessions {
     /// not be remembered: it is too old to be opened.
     pub(super) fn close(&mut self, id: u64, now: Time) {
         let Some(key) = self.index.remove(&id) else { return };
+        self.preserve(key);
         let session = self.live.remove(key);
         self.recent = None;
         self.bytes -= session.own_bytes();
@@ -502,10 +642,10 @@ impl Sessions {
     }
 }
 
-/// Without `recent`, which is a cache and not a part of the state.
+/// Without what is not a part of the state: `recent`, which is a cache, and walks.
 impl core::fmt::Debug for Sessions {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        let Sessions { index, live, recent: _, closed, expiries, shared: _, bytes } = self;
+        let Sessions { index, live, closed, expiries, bytes, .. } = self;
         f.debug_struct("Sessions")
             .field("index", index)
             .field("live", live)
@@ -517,14 +657,25 @@ impl core::fmt::Debug for Sessions {
 }
 
 impl SessionSnapshot {
-    pub(super) fn id(&self) -> u64 {
-        self.id
+    /// Passes requests from a position on to `put`, until their replies take [`ITEMS_BYTES`]. Returns
+    /// their number.
+    fn pass(&self, from: usize, put: &mut impl FnMut(SessionPart<'_>)) -> usize {
+        let (mut bytes, mut count) = (0, 0);
+        for slot in &self.slots[from..] {
+            (bytes, count) = (bytes + 16 + slot.state.bytes(), count + 1);
+            if bytes >= ITEMS_BYTES as u64 {
+                break;
+            }
+        }
+        put(SessionPart::Requests(&self.slots[from..from + count]));
+        count
     }
 }
 
 impl Session {
-    fn new(nonce: u64, born: Time, ttl_ms: u32, now: Time) -> Session {
+    fn new(id: u64, nonce: u64, born: Time, ttl_ms: u32, now: Time) -> Session {
         Session {
+            id,
             nonce,
             born,
             ttl_ms,
@@ -534,24 +685,22 @@ impl Session {
             ring: ring(RING_SLOTS_MIN),
             parked: 0,
             shared: 0,
+            walked: 0,
         }
     }
 
-    fn snapshot(&self, id: u64) -> SessionSnapshot {
-        let Session { nonce, born, ttl_ms, touched, acked_upto, ref ring, .. } = *self;
+    fn snapshot(&self) -> SessionSnapshot {
+        let Session { id, nonce, born, ttl_ms, touched, acked_upto, ref ring, .. } = *self;
         let open = ring.iter().filter(|slot| slot.number > acked_upto);
         let mut slots: Vec<RequestSlot> = open.cloned().collect();
         slots.sort_unstable_by_key(|slot| slot.number);
         let ring_slots = u32::try_from(ring.len()).expect("a ring is as long as a window");
-        SessionSnapshot { id, nonce, born, ttl_ms, touched, acked_upto, ring_slots, slots }
+        let row = SessionRow { id, nonce, born, ttl_ms, touched, acked_upto, ring_slots };
+        SessionSnapshot { row, slots }
     }
 
-    fn restored(
-        snapshot: SessionSnapshot,
-        shared: &mut SharedReplies,
-    ) -> Result<Session, RestoreError> {
-        let SessionSnapshot { nonce, born, ttl_ms, touched, acked_upto, ring_slots, slots, .. } =
-            snapshot;
+    fn restored(row: SessionRow) -> Result<Session, RestoreError> {
+        let SessionRow { id, nonce, born, ttl_ms, touched, acked_upto, ring_slots } = row;
         check(
             (1..=SESSION_TTL_MS_MAX).contains(&ttl_ms),
             "the time to live of a session is too long",
@@ -559,23 +708,8 @@ impl Session {
         let len = ring_slots as usize;
         let is_ring = (RING_SLOTS_MIN..=usize::from(SESSION_WINDOW_MAX)).contains(&len);
         check(is_ring && len.is_power_of_two(), "the ring of a session has a wrong length")?;
-        let mut session =
-            Session { ring: ring(len), acked_upto, ..Session::new(nonce, born, ttl_ms, touched) };
-        let mut last = acked_upto;
-        for mut slot in slots {
-            if let RequestState::Answered(reply) = &mut slot.state {
-                shared.share(reply);
-            }
-            let is_open = slot.number > last && slot.number - acked_upto <= len as u64;
-            check(is_open, "a request is outside the window of its session")?;
-            check(
-                !matches!(slot.state, RequestState::Free),
-                "a request neither waits nor has a reply",
-            )?;
-            last = slot.number;
-            session.put(slot);
-        }
-        Ok(session)
+        let session = Session::new(id, nonce, born, ttl_ms, touched);
+        Ok(Session { ring: ring(len), acked_upto, ..session })
     }
 
     /// Returns when the session expires unless it is used again.

@@ -42,6 +42,10 @@ pub(super) trait TableKey: Copy {
     fn pair(words: Self::Words) -> [u64; 2];
 }
 
+/// A place in a walk over a table: the part and the hash in it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Place(u64);
+
 /// The secret of a table's hashes.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Seed([u64; 2]);
@@ -183,6 +187,52 @@ impl<K: TableKey, V> Table<K, V> {
     /// Iterates over all values, in no particular order.
     pub(super) fn values(&self) -> impl Iterator<Item = &V> {
         self.parts.iter().flat_map(|part| &part.slots).filter_map(|slot| slot.value.as_ref())
+    }
+
+    /// Returns where a walk over the table comes to a key. That does not depend on what the table has.
+    #[inline]
+    pub(super) fn place(&self, key: &K) -> Place {
+        let hash = self.seed.hash::<K>(key.words());
+        Place(hash >> (64 - PARTS_LOG2) << 32 | hash & u64::from(u32::MAX))
+    }
+
+    /// Passes the entries of about `slots` slots to `visit`, those at a place and behind it. Returns
+    /// the place where to go on, which is behind all that were passed and before all that were not;
+    /// `None` at the end.
+    ///
+    /// The entries of a part are at or behind their home slots, and these are in the order of the
+    /// hashes, however many slots there are. So the place is one among the hashes, and a walk does not
+    /// miss or repeat an entry if others come and go, or the part grows.
+    pub(super) fn visit(
+        &self,
+        Place(from): Place,
+        slots: usize,
+        mut visit: impl FnMut(K, &V),
+    ) -> Option<Place> {
+        let index = usize::try_from(from >> 32).expect("a few bits");
+        let part = self.parts.get(index)?;
+        let next_part = Some(Place((index as u64 + 1) << 32));
+        let len = part.slots.len();
+        if len == 0 {
+            return next_part;
+        }
+        let (low, end) = (from & u64::from(u32::MAX), 1 << 32);
+        let to = low.saturating_add(((slots as u64) << 32).div_ceil(len as u64)).min(end);
+        let (first, last) = (part.home(low), part.home(to - 1));
+        let mut at = first;
+        for count in 0..len {
+            let slot = &part.slots[at];
+            if let Some(value) = &slot.value {
+                let hash = self.seed.hash::<K>(slot.key) & u64::from(u32::MAX);
+                if (low..to).contains(&hash) {
+                    visit(K::of(slot.key), value);
+                }
+            } else if count >= last - first {
+                break;
+            }
+            at = part.after(at);
+        }
+        if to == end { next_part } else { Some(Place((index as u64) << 32 | to)) }
     }
 
     /// Checks that a search finds every entry; for debugging.
@@ -413,6 +463,40 @@ mod tests {
             let mut expected: Vec<_> = model.values().copied().collect();
             expected.sort_unstable();
             prop_assert_eq!(values, expected);
+        }
+    }
+
+    proptest! {
+        /// A walk passes exactly once what is there from its beginning to its end.
+        #[test]
+        fn a_walk_misses_nothing(
+            seed in any::<u64>(),
+            before in prop::collection::btree_set(0..4_000_u64, 0..1_500),
+            steps in prop::collection::vec((0..4_000_u64, any::<bool>()), 0..1_500),
+            slots in 1..40_usize,
+        ) {
+            let mut table = Table::new(Seed::new(seed));
+            for key in &before {
+                table.insert(*key, ());
+            }
+            let (mut seen, mut touched) = (BTreeMap::new(), alloc::collections::BTreeSet::new());
+            let (mut place, mut steps) = (Some(Place::default()), steps.into_iter());
+            while let Some(from) = place {
+                place = table.visit(from, slots, |key, ()| *seen.entry(key).or_insert(0) += 1);
+                for key in table.iter().map(|(key, ())| key).filter(|key| before.contains(key)) {
+                    let is_passed = place.is_none_or(|place| table.place(&key) < place);
+                    if !touched.contains(&key) {
+                        prop_assert_eq!(is_passed, seen.contains_key(&key));
+                    }
+                }
+                for (key, inserts) in steps.by_ref().take(9) {
+                    touched.insert(key);
+                    if inserts { _ = table.insert(key, ()) } else { _ = table.remove(&key) }
+                }
+            }
+            for key in before.iter().filter(|key| !touched.contains(*key)) {
+                prop_assert_eq!(seen.get(key), Some(&1), "{}", key);
+            }
         }
     }
 

@@ -9,9 +9,11 @@ use alloc::collections::{BTreeMap, BTreeSet};
 
 use catena_protocol::Header;
 
+use super::snapshot::WaiterRow;
 use super::{ConnId, Time};
 use crate::config::WAITING_BYTES;
 use crate::objects::WaiterId;
+use crate::walk::IdWalk;
 
 /// A waiting request: a record, not a thread.
 #[derive(Debug)]
@@ -27,6 +29,8 @@ pub(super) struct Waiter {
     pub(super) deadline: Time,
     /// Until when a detached wait keeps its place; `None` while it is attended.
     pub(super) detached: Option<Time>,
+    /// The version it has seen, if it watches its object.
+    seen: Option<u64>,
 }
 
 impl Waiter {
@@ -36,7 +40,12 @@ impl Waiter {
         detached: Option<Time>,
         since: Time,
     ) -> Waiter {
-        Waiter { header, conn: None, since, deadline, detached }
+        Waiter { header, conn: None, since, deadline, detached, seen: None }
+    }
+
+    /// Makes it one that waits until its object is newer than a version.
+    pub(super) fn watching(self, seen: Option<u64>) -> Waiter {
+        Waiter { seen, ..self }
     }
 
     /// Returns the connection that gets the reply, if there is one.
@@ -60,6 +69,14 @@ impl Waiter {
         self.detached.map_or(self.deadline, |end| end.min(self.deadline))
     }
 
+    /// Returns it as a snapshot has it.
+    fn row(&self, id: WaiterId) -> WaiterRow {
+        let Header { op, epoch, session, number, object, .. } = self.header;
+        let Waiter { deadline, detached, seen, .. } = *self;
+        let object = object.0;
+        WaiterRow { id, op, epoch, session, number, object, deadline, detached, seen }
+    }
+
     /// Returns whether it has no connection, and its place in the shard's order does not say so.
     fn is_unattended(&self) -> bool {
         self.conn.is_none() && self.detached.is_none()
@@ -77,6 +94,8 @@ pub(super) struct Waiters {
     by_conn: BTreeSet<(ConnId, WaiterId)>,
     /// Waiters without a connection that are not detached.
     unattended: BTreeSet<WaiterId>,
+    /// The walk of a snapshot over the waiters.
+    walk: Option<IdWalk<WaiterRow>>,
 }
 
 impl Waiters {
@@ -104,12 +123,42 @@ impl Waiters {
         self.next = next;
     }
 
-    /// Iterates over the waiters in the order of their ids.
-    pub(super) fn iter(&self) -> impl Iterator<Item = (WaiterId, &Waiter)> {
-        self.parked.iter().map(|(id, waiter)| (*id, waiter))
+    /// Iterates over the waiters, as a snapshot has them, in the order of their ids.
+    pub(super) fn rows(&self) -> impl Iterator<Item = WaiterRow> {
+        self.parked.iter().map(|(id, waiter)| waiter.row(*id))
+    }
+
+    /// Begins a walk over the present waiters, which sees them as they are now.
+    pub(super) fn begin_walk(&mut self) {
+        self.walk = Some(IdWalk::until(self.next.0));
+    }
+
+    /// Passes the next waiters of the walk to `put`. Returns whether it has ended.
+    pub(super) fn continue_walk(&mut self, count: usize, mut put: impl FnMut(WaiterRow)) -> bool {
+        let Some(mut walk) = self.walk.take() else { return true };
+        let present = self.parked.range(WaiterId(walk.from())..);
+        let present = present.map(|(id, waiter)| (id.0, waiter.row(*id)));
+        let has_ended = walk.advance(present, count, |_, row| put(row));
+        self.walk = Some(walk).filter(|_| !has_ended);
+        has_ended
+    }
+
+    /// Ends the walk.
+    pub(super) fn end_walk(&mut self) {
+        self.walk = None;
+    }
+
+    /// Keeps a waiter for the walk as it is before it changes.
+    fn preserve(&mut self, id: WaiterId) {
+        if let Some(walk) = &mut self.walk
+            && let Some(waiter) = self.parked.get(&id)
+        {
+            walk.before_change(id.0, || waiter.row(id));
+        }
     }
 
     pub(super) fn remove(&mut self, waiter: WaiterId) -> Waiter {
+        self.preserve(waiter);
         let removed = self.parked.remove(&waiter).expect("a wait ends once");
         self.unlist(waiter, &removed);
         removed
@@ -208,6 +257,7 @@ impl Waiters {
 
     /// Changes a waiter, and its entries in the indices.
     fn modify(&mut self, id: WaiterId, change: impl FnOnce(&mut Waiter)) {
+        self.preserve(id);
         let mut waiter = self.parked.remove(&id).expect("a parked request waits");
         self.unlist(id, &waiter);
         change(&mut waiter);

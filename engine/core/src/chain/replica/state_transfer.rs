@@ -2,10 +2,10 @@
 //! it.
 //!
 //! The shard serves requests meanwhile. The state is the one that the tail had when the transfer
-//! began. Only so much of it is put on the link at once; the rest follows when the driver says that
-//! the link has drained, because on an idle shard nothing else happens.
+//! began, but it is written in short steps, and at the learner read as it arrives. Only so much of
+//! it is put on the link at once; the rest follows when the driver says that the link has drained,
+//! because on an idle shard nothing else happens.
 
-use alloc::vec::Vec;
 use catena_protocol::peer;
 use catena_protocol::{Frame, FrameKind, Header, frame};
 
@@ -13,15 +13,15 @@ use super::{Replica, ReplicationProgress};
 use crate::chain::log::ReplicationLog;
 use crate::chain::outbox::{ReplicaOutbox, ReplicaReport};
 use crate::chain::record::NodeId;
+use crate::shard::snapshot::Restoration;
 use crate::time::Time;
 
 /// A transfer of the shard's state to a learner.
 #[derive(Debug)]
 pub(super) struct StateTransfer {
     pub(super) learner: NodeId,
-    /// The encoded state, and how much of it was sent.
-    state: Vec<u8>,
-    sent_bytes: usize,
+    /// Whether a part of the state was sent.
+    has_begun: bool,
     /// The last entry that the state contains, and the hash of the log up to it.
     index: u64,
     hash: u64,
@@ -33,7 +33,7 @@ pub(super) struct StateTransfer {
 impl StateTransfer {
     /// Returns whether anything was sent to the learner.
     pub(super) fn has_begun(&self) -> bool {
-        self.sent_bytes > 0 || self.progress.resumed
+        self.has_begun
     }
 
     /// Notes an acknowledgement of the learner. One of an entry before the state is ignored,
@@ -56,11 +56,13 @@ pub struct TransferLimits {
     pub piece_bytes: usize,
     /// Nothing more is put on a link where this many bytes wait already.
     pub backlog_bytes: usize,
+    /// How many steps of writing the state are taken at once. Each takes a few microseconds.
+    pub steps: usize,
 }
 
 impl Default for TransferLimits {
     fn default() -> TransferLimits {
-        TransferLimits { piece_bytes: 256 * 1024, backlog_bytes: 1024 * 1024 }
+        TransferLimits { piece_bytes: 64 * 1024, backlog_bytes: 1024 * 1024, steps: 32 }
     }
 }
 
@@ -81,14 +83,16 @@ impl Replica {
             return;
         }
         let Some(state) = &mut self.incoming_state else { return };
-        state.extend_from_slice(frame.body);
+        if state.take(frame.body).is_err() {
+            out.report(self.id, ReplicaReport::Diverged(from));
+            return;
+        }
         if header.flags & peer::LAST_PIECE == 0 {
             return;
         }
-        match self.shard.restored(state) {
-            Ok(shard) => {
+        match self.incoming_state.take().map(|state| state.finish()) {
+            Some(Ok(shard)) => {
                 self.shard = shard;
-                self.incoming_state = None;
                 self.log = ReplicationLog::behind(header.number);
                 self.hash = header.session;
                 self.logged_at = self.shard.now();
@@ -99,26 +103,31 @@ impl Replica {
                 self.uncommitted_bytes = 0;
                 self.ack_due = true;
             }
-            Err(_) => out.report(self.id, ReplicaReport::Diverged(from)),
+            Some(Err(_)) => {
+                // The shard stays as it was: nobody relies on it.
+                self.incoming_state = Some(Restoration::new(&self.shard).into());
+                out.report(self.id, ReplicaReport::Diverged(from));
+            }
+            None => {}
         }
     }
 
     /// Begins to send the shard's state to a learner.
     pub fn start_transfer(&mut self, learner: NodeId) {
         self.shard.turn_back(self.logged_at);
-        let state = self.shard.snapshot();
+        self.shard.begin_snapshot();
         let (index, hash) = (self.applied(), self.hash);
         let progress = ReplicationProgress { resumed: false, sent: index, acked: 0 };
-        let (sent_bytes, has_state) = (0, false);
-        let transfer =
-            StateTransfer { learner, state, sent_bytes, index, hash, has_state, progress };
-        self.transfer = Some(transfer);
+        let (has_begun, has_state) = (false, false);
+        self.transfer =
+            Some(StateTransfer { learner, has_begun, index, hash, has_state, progress });
         self.update_alone();
     }
 
     /// Stops the transfer.
     pub fn stop_transfer(&mut self) {
         self.transfer = None;
+        self.shard.end_snapshot();
         self.update_alone();
     }
 
@@ -166,26 +175,35 @@ impl Replica {
     /// follow it.
     pub(super) fn flush_transfer(&mut self, out: &mut impl ReplicaOutbox) {
         let (epoch, id) = (self.assignment.epoch, self.id);
-        let TransferLimits { piece_bytes, backlog_bytes } = self.transfer_limits;
+        let TransferLimits { piece_bytes, backlog_bytes, steps } = self.transfer_limits;
         let Some(transfer) = &mut self.transfer else { return };
         let Some(mut bytes) = out.peer_buffer(transfer.learner) else { return };
-        while transfer.sent_bytes < transfer.state.len() && bytes.len() < backlog_bytes {
-            let end = (transfer.sent_bytes + piece_bytes).min(transfer.state.len());
-            let is_last = end == transfer.state.len();
-            let header = Header {
-                session: transfer.hash,
-                flags: if is_last { peer::LAST_PIECE } else { 0 },
-                ..peer::header(FrameKind::Snapshot, id, epoch, transfer.index)
-            };
-            let piece = &transfer.state[transfer.sent_bytes..end];
-            frame::write(&mut bytes, &header, |out| out.extend_from_slice(piece))
-                .expect("pieces are small");
-            transfer.sent_bytes = end;
-            transfer.progress.resumed = is_last;
+        if !transfer.progress.resumed && bytes.len() < backlog_bytes {
+            self.shard.continue_snapshot(steps, piece_bytes);
+            let Some((state, is_whole)) = self.shard.snapshot_bytes() else { return };
+            // Also without anything to send, because the next step comes when the link has drained.
+            let mut sent = 0;
+            while sent == 0 || sent < state.len() && bytes.len() < backlog_bytes {
+                let end = (sent + piece_bytes).min(state.len());
+                let is_last = is_whole && end == state.len();
+                let header = Header {
+                    session: transfer.hash,
+                    flags: if is_last { peer::LAST_PIECE } else { 0 },
+                    ..peer::header(FrameKind::Snapshot, id, epoch, transfer.index)
+                };
+                frame::write(&mut bytes, &header, |out| out.extend_from_slice(&state[sent..end]))
+                    .expect("pieces are small");
+                transfer.progress.resumed = is_last;
+                sent = end;
+                if sent == 0 {
+                    break;
+                }
+            }
+            self.shard.take_snapshot_bytes(sent);
+            transfer.has_begun = true;
         }
         if transfer.progress.resumed {
-            transfer.state = Vec::new();
-            transfer.sent_bytes = 0;
+            self.shard.end_snapshot();
             let sent = transfer.progress.sent;
             let sent = self.forward(sent, &mut bytes, backlog_bytes);
             if let Some(transfer) = &mut self.transfer {

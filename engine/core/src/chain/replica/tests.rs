@@ -453,7 +453,7 @@ fn a_transfer_continues_when_its_link_has_drained() {
         chain.add_one(1, session, 1);
     }
     let source = chain.replicas.remove(&node(1)).unwrap();
-    let limits = TransferLimits { piece_bytes: 16, backlog_bytes: 100 };
+    let limits = TransferLimits { piece_bytes: 16, backlog_bytes: 100, steps: 1 };
     chain.replicas.insert(node(1), source.with_transfer_limits(limits));
     chain.replicas.get_mut(&node(1)).unwrap().start_transfer(node(2));
     for request in 2..5 {

@@ -11,7 +11,9 @@
 //! 5. the shard's own invariants hold;
 //! 6. a third copy, which is restored from a snapshot with another hash seed from time to time, has
 //!    the same state and sends the same replies, except to requests that waited when the snapshot
-//!    was made and were not retried since.
+//!    was made and were not retried since;
+//! 7. a snapshot that is written in short steps between the events has the state from before the
+//!    first of them.
 
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::format;
@@ -24,6 +26,7 @@ use catena_protocol::limits::FRAME_BYTES_MAX;
 use catena_protocol::{FrameKind, Header, Kind, OpCode, Status};
 use rkyv::util::AlignedVec;
 
+use crate::shard::snapshot::Restoration;
 use crate::shard::{Census, ConnId, Moment, Outbox, Output, Shard, ShardId, Time, Types};
 
 /// The identity of a request: session and number.
@@ -34,6 +37,7 @@ type RequestKey = (u64, u64);
 pub(in crate::shard) struct Trial {
     shards: [Shard; 2],
     copy: Option<RestoredCopy>,
+    stepwise: Option<StepwiseSnapshot>,
     /// The number of events from one snapshot to the next.
     period: u64,
     /// The number of events so far.
@@ -50,6 +54,16 @@ pub(in crate::shard) struct Trial {
     requests: u64,
     /// The shards were restored, or a connection has ended: there may be waits without one.
     has_unheard: bool,
+}
+
+/// A snapshot that is written in short steps.
+#[derive(Debug)]
+struct StepwiseSnapshot {
+    /// What a restored shard must have.
+    digest: u64,
+    seq: u64,
+    /// What was taken of it.
+    bytes: Vec<u8>,
 }
 
 /// A shard that was restored from the snapshot of another.
@@ -98,6 +112,7 @@ impl Trial {
         Trial {
             shards: [1, u64::MAX / 3].map(|seed| Shard::new(SHARD, seed, types.clone())),
             copy: None,
+            stepwise: None,
             period: PERIOD,
             events: 0,
             now: Time::default(),
@@ -126,6 +141,7 @@ impl Trial {
     /// until they are retried.
     #[cfg(test)]
     pub(in crate::shard) fn restore(&mut self) {
+        self.stepwise = None;
         let states = self.shards.each_ref().map(Shard::snapshot);
         assert_eq!(states[0], states[1], "the snapshot depends on the hash seed");
         for (shard, state) in self.shards.iter_mut().zip(states) {
@@ -188,9 +204,9 @@ impl Trial {
                 if let Some(copy) = &mut self.copy {
                     copy.unheard.remove(&key);
                 }
-                let mut waiters = self.shards[0].waiters.iter().map(|(_, waiter)| &waiter.header);
-                let is_asked = |it: &&Header| (it.session, it.number) == key;
-                let asked = waiters.find(is_asked).map_or(header.op, |asked| asked.op);
+                let mut waiters = self.shards[0].waiters.rows();
+                let asked = waiters.find(|it| (it.session, it.number) == key);
+                let asked = asked.map_or(header.op, |asked| asked.op);
                 self.parked.insert(key, (conn, asked));
             }
             Some(own) if is_update(header.op) => self.answered(key, own, seq),
@@ -303,6 +319,7 @@ impl Trial {
     /// Compares the third copy, and replaces it by one that is restored from the current state.
     fn compare_copy(&mut self) {
         self.events += 1;
+        self.continue_snapshot();
         let is_quick = self.shards[0].bytes() <= QUICK_BYTES;
         let is_time = self.events.is_multiple_of(self.period);
         if !is_time || !(is_quick || self.events.is_power_of_two()) {
@@ -321,6 +338,40 @@ impl Trial {
         assert_eq!(shard.digest(), self.shards[0].digest());
         let unheard = self.parked.keys().copied().collect();
         self.copy = Some(RestoredCopy { shard, unheard });
+    }
+
+    /// Takes some steps of a snapshot of one of the shards, and restores it when it is complete.
+    fn continue_snapshot(&mut self) {
+        let shard = &mut self.shards[0];
+        let Some(mut stepwise) = self.stepwise.take() else {
+            if shard.bytes() <= QUICK_BYTES || self.events.is_power_of_two() {
+                let (digest, seq, bytes) = (shard.digest(), shard.seq().0, Vec::new());
+                shard.begin_snapshot();
+                self.stepwise = Some(StepwiseSnapshot { digest, seq, bytes });
+            }
+            return;
+        };
+        // Long and short ones, in pieces that end anywhere.
+        let steps = usize::try_from(self.events % 23).expect("it is small");
+        shard.continue_snapshot(steps, usize::MAX);
+        let (bytes, is_over) = shard.snapshot_bytes().expect("it was begun");
+        stepwise.bytes.extend_from_slice(bytes);
+        let count = bytes.len();
+        shard.take_snapshot_bytes(count);
+        if !is_over {
+            self.stepwise = Some(stepwise);
+            return;
+        }
+        shard.end_snapshot();
+        let mut restoration =
+            Restoration::new(&Shard::new(SHARD, self.events, shard.types.clone()));
+        for piece in stepwise.bytes.chunks(1 + steps * steps * steps) {
+            restoration.take(piece).expect("a snapshot is valid");
+        }
+        let restored = restoration.finish().expect("a snapshot is complete");
+        restored.check_invariants();
+        let found = (restored.digest(), restored.seq().0);
+        assert_eq!(found, (stepwise.digest, stepwise.seq), "a snapshot in steps has another state");
     }
 
     /// Records the end of a wait.

@@ -599,7 +599,18 @@ fn an_object_is_restored_if_its_type_is_known_and_takes_it() {
     assert_eq!(stranger.restored(&state).unwrap_err(), RestoreError::UnknownType(100));
     // The type's own snapshot begins with a number of eight bytes.
     let at = state.windows(9).position(|bytes| bytes == [108, 100, 0, 0, 0, 0, 0, 0, 0]);
-    let cut = [&state[..at.expect("it is there")], &[0]].concat();
+    let at = at.expect("it is there");
+    let mut row = 1;
+    let end_of = |row: usize| {
+        let len = state[row..].first_chunk().map(|len| u32::from_le_bytes(*len));
+        row + 4 + len.expect("a row has a length") as usize
+    };
+    while end_of(row) < at {
+        row = end_of(row);
+    }
+    let mut cut = [&state[..at], &[0]].concat();
+    let len = u32::try_from(cut.len() - row - 4).expect("it is short");
+    cut[row..row + 4].copy_from_slice(&len.to_le_bytes());
     let mut types = Types::default();
     types.register::<Hundred>();
     let error = Shard::new(SHARD, 1, Arc::new(types)).restored(&cut).unwrap_err();
