@@ -10,7 +10,7 @@ use catena_protocol::frame::{self, Next};
 use catena_protocol::limits::{FRAME_BYTES_MAX, ITEMS_MAX, PERMITS_MAX, SESSION_WINDOW_MAX};
 use catena_protocol::op::{
     Arrival, BarrierOp, CellOp, FutureOp, GENERATION_CURRENT, LatchOp, ListOp, LockOp, Loss, MapOp,
-    ObjectOp, Permit, SemaphoreOp, SessionOp,
+    ObjectOp, Permit, SemaphoreOp, SessionOp, SetOp,
 };
 use catena_protocol::{FrameKind, Header, ItemsBuf, ObjectId, Op, Status};
 
@@ -178,6 +178,40 @@ fn a_shared_reply_takes_memory_once() {
     }
     let counted = crowd.shard.census().bytes - crowd.shard.object_bytes;
     assert_eq!(counted, (WAITERS + 1) * CLOSED_BYTES);
+}
+
+/// The items of a large object are written in parts. If it changes meanwhile, the rest is written
+/// first.
+#[test]
+fn a_snapshot_has_large_objects_as_they_were() {
+    let mut crowd = ClientCrowd::new();
+    crowd.open(1);
+    let keys = (0..ITEMS_MAX).map(u32::to_le_bytes).collect::<ItemsBuf>();
+    let pairs = (0..ITEMS_MAX).map(|item| item.to_le_bytes().repeat(20)).collect::<ItemsBuf>();
+    let mut number = 0;
+    let mut update = |crowd: &mut ClientCrowd, op: Op<'_>| {
+        number += 1;
+        crowd.ask_behind(op, 1, number, 1);
+        assert!(crowd.take().1.is_empty());
+    };
+    for steps in 0..160 {
+        update(&mut crowd, Op::Map(MapOp::PutAll { items: pairs.items() }));
+        update(&mut crowd, Op::List(ListOp::Extend { items: pairs.items() }));
+        update(&mut crowd, Op::Set(SetOp::AddAll { items: keys.items() }));
+        let before = crowd.shard.digest();
+        crowd.shard.begin_snapshot();
+        crowd.shard.continue_snapshot(steps, usize::MAX);
+        update(&mut crowd, Op::Map(MapOp::Clear));
+        update(&mut crowd, Op::List(ListOp::PopFront));
+        update(&mut crowd, Op::Set(SetOp::Remove { bytes: &7_u32.to_le_bytes() }));
+        crowd.shard.continue_snapshot(usize::MAX, usize::MAX);
+        let (bytes, is_over) = crowd.shard.snapshot_bytes().expect("it was begun");
+        assert!(is_over);
+        let restored = crowd.shard.restored(bytes).expect("it is a snapshot");
+        assert_eq!(restored.digest(), before, "changed after {steps} steps");
+        crowd.shard.end_snapshot();
+        update(&mut crowd, Op::List(ListOp::Clear));
+    }
 }
 
 /// No request works on more items than a core does in a few milliseconds.
