@@ -48,6 +48,8 @@ wire_enum! {
         Detach = 25,
         /// In a log only: a client has the replies up to a number.
         Acknowledge = 26,
+        /// What a successor's entries have come to, for its predecessor to compare.
+        Digest = 27,
     }
 }
 

@@ -13,6 +13,7 @@
 //! Resume    number: index of the sender's last entry         session: its hash
 //! Snapshot  number: index of the last entry in the state     session: its hash
 //!           flags: 1 on the last chunk                       body: a chunk of the state
+//! Digest    number: index of an entry that the sender has    session: the digest of all outcomes
 //! ```
 
 use rkyv::rancor::Failure;
@@ -31,7 +32,7 @@ pub const LAST_PIECE: u16 = 1;
 /// The version of what nodes compute, store and send each other: log entries, snapshots, and what an
 /// op does. A PeerHello has it in `number` of its header. Nodes of different versions are never in
 /// one cluster, because their copies of a shard could differ.
-pub const STATE_VERSION: u64 = 1;
+pub const STATE_VERSION: u64 = 2;
 
 /// Size of the fields before the request in an entry of a Forward, in bytes.
 pub const ENTRY_BYTES: usize = 32;

@@ -216,6 +216,7 @@ impl Core {
         self.notify_node(match report {
             ReplicaReport::Behind(peer) => Notice::Behind(peer),
             ReplicaReport::Diverged(peer) => Notice::Diverged { peer, shard },
+            ReplicaReport::Differs(peer) => Notice::Differs { peer, shard },
         });
     }
 

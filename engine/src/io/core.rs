@@ -336,7 +336,9 @@ impl Core {
                     &mut self.shards.borrow_mut()[word * 64 + bits.trailing_zeros() as usize];
                 bits &= bits - 1;
                 let shard = replica.shard().id();
+                let elsewhere = self.memory_bytes.get() - replica.bytes();
                 replica.flush(&mut CoreOutbox::of_shard(self, shard, &mut unsent));
+                self.memory_bytes.set(elsewhere + replica.bytes());
             }
         }
         for link in self.links.borrow().iter() {

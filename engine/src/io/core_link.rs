@@ -279,6 +279,9 @@ impl Core {
             FrameKind::Resume => {
                 self.with_replica(index, |replica, out| replica.on_resume(from, header, out));
             }
+            FrameKind::Digest => {
+                self.with_replica(index, |replica, out| replica.on_digest(from, header, out));
+            }
             FrameKind::Snapshot => {
                 self.with_replica(index, |replica, out| replica.on_snapshot(from, now, frame, out));
             }

@@ -22,6 +22,8 @@ pub(crate) enum Notice {
     Behind(NodeId),
     /// A peer's log of a shard contradicts this node's.
     Diverged { peer: NodeId, shard: ShardId },
+    /// A peer has the same log of a shard as this node, and has come to other replies.
+    Differs { peer: NodeId, shard: ShardId },
     /// Updates have gone unacknowledged for long. `peer` is the successor, and has `behind` members
     /// after it in the chain.
     Stalled { peer: NodeId, behind: u32 },

@@ -44,4 +44,6 @@ pub enum ReplicaReport {
     Behind(NodeId),
     /// A peer's log contradicts this one. Nothing that the peer sends can be used.
     Diverged(NodeId),
+    /// The successor has the same log, and has come to other replies.
+    Differs(NodeId),
 }

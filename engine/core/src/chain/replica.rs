@@ -14,7 +14,8 @@
 //! 3. A replica acknowledges only while its assignment is active. While its node is about to append
 //!    a learner, it acknowledges only what the learner has too.
 //! 4. A read is answered only under a lease of the assignment's epoch.
-//! 5. Logs nest: a successor's log is a prefix of its predecessor's. A replica that finds this
+//! 5. Neighbours in the chain have come to the same replies, which they compare now and then. Logs
+//!    nest: a successor's log is a prefix of its predecessor's. A replica that finds this
 //!    broken takes nothing more from that peer, and reports it.
 //!
 //! Sources: van Renesse and Schneider, *Chain Replication* (OSDI 2004); Terrace and Freedman,
@@ -22,6 +23,7 @@
 //! asking the tail.
 
 mod forwarding;
+mod outcome_digests;
 mod state_transfer;
 
 use alloc::boxed::Box;
@@ -31,6 +33,7 @@ use alloc::vec::Vec;
 use catena_protocol::peer::{self, Entry};
 use catena_protocol::{Fault, Frame, FrameKind, Header, ObjectId, OpCode, ShardId, Stats, Status};
 
+use self::outcome_digests::OutcomeDigests;
 use self::state_transfer::StateTransfer;
 pub use self::state_transfer::TransferLimits;
 use super::assignment::Assignment;
@@ -80,6 +83,7 @@ pub struct Replica {
     resume_due: bool,
     ack_due: bool,
     resume_request_due: bool,
+    digests: OutcomeDigests,
     /// Whether no other node takes part in the chain: what is applied is committed.
     alone: bool,
     rules: Rules,
@@ -127,6 +131,7 @@ impl Replica {
             resume_due: false,
             ack_due: false,
             resume_request_due: false,
+            digests: OutcomeDigests::default(),
             alone: false,
             rules,
         };
@@ -417,7 +422,10 @@ impl Replica {
     fn push(&mut self, entry: &Entry<'_>) {
         self.log.push(entry);
         self.hash = entry.hash;
-        self.logged_at = Time(entry.now_us);
+        let last = core::mem::replace(&mut self.logged_at, Time(entry.now_us));
+        if OutcomeDigests::is_due(last, entry) {
+            self.digests.add(entry.index, self.shard.outcomes());
+        }
         let bytes = entry.bytes_len();
         self.uncommitted_entries.push_back(UncommittedEntry { seq: self.shard.seq(), bytes });
         self.uncommitted_bytes += bytes;

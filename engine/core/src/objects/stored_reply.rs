@@ -4,6 +4,7 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use catena_protocol::{Header, Refusal, Reply, Status, frame};
+use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
 
 /// A reply that is kept: encoded, and cheap to share.
 #[derive(Clone, Debug)]
@@ -36,6 +37,9 @@ pub enum StoredReply {
     },
 }
 
+/// Bytes at each end of a long reply that its fingerprint depends on.
+const HASHED_BYTES: usize = 256;
+
 /// Room for two numbers.
 const SHORT_BYTES: usize = 16;
 
@@ -63,6 +67,24 @@ impl StoredReply {
                 StoredReply::Long { status: other_status, body: other_body },
             ) => status == other_status && body == other_body,
             _ => false,
+        }
+    }
+
+    /// Returns a hash of the reply; of the body of a long one, of its length, its beginning and its end:
+    /// many requests may get it in one step.
+    pub(crate) fn fingerprint(&self) -> u64 {
+        match self {
+            StoredReply::Word(word) => *word,
+            StoredReply::Value { len, bytes } => xxh3_64(&bytes[..usize::from(*len)]),
+            StoredReply::Short { status, len, body } => {
+                xxh3_64_with_seed(&body[..usize::from(*len)], status.to_wire().into())
+            }
+            StoredReply::Long { status, body } => {
+                let seed = (body.len() as u64) << 16 | u64::from(status.to_wire());
+                let end = body.len().saturating_sub(HASHED_BYTES);
+                let first = xxh3_64_with_seed(&body[..body.len().min(HASHED_BYTES)], seed);
+                xxh3_64_with_seed(&body[end..], first)
+            }
         }
     }
 

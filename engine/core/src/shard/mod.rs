@@ -107,6 +107,8 @@ pub struct Shard {
     /// The position before its first update.
     base: Seq,
     seq: Seq,
+    /// The digest of all replies to updates, see [`Shard::outcomes`].
+    outcomes: u64,
     /// The number of reads, for statistics.
     reads: u64,
     now: Time,
@@ -149,6 +151,7 @@ impl Shard {
             incarnation: 0,
             base: Seq::default(),
             seq: Seq::default(),
+            outcomes: 0,
             reads: 0,
             now: Time::default(),
             objects: Table::new(seed),
@@ -208,6 +211,12 @@ impl Shard {
         self.seq
     }
 
+    /// Returns a digest of all replies that updates have led to, in their order. Replicas that have
+    /// applied the same updates have the same one, or one of them computes something else.
+    pub(crate) fn outcomes(&self) -> u64 {
+        mix(self.outcomes, self.seq.0)
+    }
+
     /// Returns the memory that the shard takes, in bytes, near enough for a budget.
     pub fn bytes(&self) -> u64 {
         let lists = self.waiters.bytes() + self.workspace.holds.bytes();
@@ -254,6 +263,7 @@ impl Shard {
         self.advance(moment.now);
         self.memory_bytes_max = moment.memory_bytes_max;
         if let Some(word) = self.count(frame) {
+            self.outcomes = mix(self.outcomes, word);
             out.push(conn, &frame.header, Output::Word(word));
             return true;
         }
@@ -478,11 +488,13 @@ impl Shard {
         self.sessions.accept(session, header, self.now);
         match applied {
             Applied::Word(word) => {
+                self.outcomes = mix(self.outcomes, word);
                 out.push(conn, header, Output::Word(word));
                 self.sessions.settle_word(session, header.number, word);
             }
             Applied::Parked => self.park(conn, header, session),
             Applied::Done(answer) => {
+                self.outcomes = mix(self.outcomes, answer.fingerprint());
                 out.push(conn, header, Output::Stored(&answer));
                 self.sessions.settle(session, header.number, answer);
             }
@@ -629,6 +641,7 @@ impl Shard {
     fn answer_waiter(&mut self, waiter: WaiterId, answer: StoredReply, out: &mut impl Outbox) {
         let waiter = self.waiters.remove(waiter);
         let header = &waiter.header;
+        self.outcomes = mix(self.outcomes, header.number ^ answer.fingerprint());
         if let Some(conn) = waiter.conn() {
             out.push_waited(conn, header, Output::Stored(&answer), waiter.waited_us(self.now));
         }
@@ -706,6 +719,13 @@ pub struct Census {
     pub waiters: u64,
     /// Memory that the shard takes, in bytes, near enough for a budget.
     pub bytes: u64,
+}
+
+/// Adds a word to a digest; the order of the words counts.
+#[inline(always)]
+fn mix(digest: u64, word: u64) -> u64 {
+    // An odd constant with about as many ones as zeros: 2^64 divided by the golden ratio.
+    (digest.rotate_left(23) ^ word).wrapping_mul(0x9E37_79B9_7F4A_7C15)
 }
 
 /// Refuses a name that does not hash to the object's id.

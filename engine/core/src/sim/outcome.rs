@@ -146,6 +146,7 @@ impl fmt::Display for Invariant {
 fn describe(node: NodeId, report: ReplicaReport) -> String {
     match report {
         ReplicaReport::Diverged(peer) => format!("the logs of {node} and {peer} diverged"),
+        ReplicaReport::Differs(peer) => format!("{node} and {peer} came to other replies"),
         ReplicaReport::Behind(peer) => format!("{peer} needs entries that {node} no longer keeps"),
     }
 }

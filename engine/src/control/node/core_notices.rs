@@ -29,7 +29,14 @@ impl ControlNode {
                 );
                 self.tell(|member, now, out| member.on_behind(now, peer, out))
             }
-            Notice::Diverged { peer, shard } => self.on_diverged(peer, shard),
+            Notice::Diverged { peer, shard } => {
+                self.on_diverged(peer, shard, "the logs of these nodes contradict each other")
+            }
+            Notice::Differs { peer, shard } => self.on_diverged(
+                peer,
+                shard,
+                "these nodes came to different replies to the same updates",
+            ),
             Notice::Stalled { peer, behind } => {
                 self.tell(|member, now, out| member.on_stall(now, peer, behind, out))
             }
@@ -52,15 +59,15 @@ impl ControlNode {
         }
     }
 
-    /// Handles that a peer's log of a shard contradicts this node's. Which log is right cannot be
+    /// Handles that a peer's log or state of a shard contradicts this node's. Which is right cannot be
     /// decided any more, so the member nearer the head stays, because clients have its replies.
-    fn on_diverged(&mut self, peer: NodeId, shard: ShardId) -> Result<(), NodeError> {
+    fn on_diverged(&mut self, peer: NodeId, shard: ShardId, what: &str) -> Result<(), NodeError> {
         tracing::error!(
             node = %self.me,
             peer = %peer,
             shard = shard.0,
-            "the logs of {} and {} contradict each other, which is a defect of the engine or of a \
-             machine: the one further from the head leaves and copies the state of the other",
+            "{} and {}: {what}, which is a defect of the engine or of a machine: the one further \
+             from the head leaves and copies the state of the other",
             self.info.name,
             self.name(peer),
         );

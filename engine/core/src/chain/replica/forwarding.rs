@@ -80,6 +80,17 @@ impl Replica {
         self.advance_commit(out);
     }
 
+    /// Compares what the successor has come to.
+    pub fn on_digest(&mut self, from: NodeId, header: &Header, out: &mut impl ReplicaOutbox) {
+        let is_current = header.epoch == self.assignment.epoch;
+        if is_current
+            && self.assignment.successor == Some(from)
+            && self.digests.contradicts(header.number, header.session)
+        {
+            out.report(self.id, ReplicaReport::Differs(from));
+        }
+    }
+
     /// Takes the successor's position, and continues from there; or the predecessor's question for
     /// this replica's position.
     pub fn on_resume(&mut self, from: NodeId, header: &Header, out: &mut impl ReplicaOutbox) {
@@ -150,6 +161,10 @@ impl Replica {
             return;
         }
         let Some(mut bytes) = out.peer_buffer(predecessor) else { return };
+        if let Some((index, digest)) = self.digests.take_due() {
+            let header = self.header(FrameKind::Digest, index);
+            peer::write_bare(&mut bytes, &Header { session: digest, ..header });
+        }
         if core::mem::take(&mut self.resume_due) && self.assignment.member {
             let header = self.header(FrameKind::Resume, self.applied());
             peer::write_bare(&mut bytes, &Header { session: self.hash, ..header });

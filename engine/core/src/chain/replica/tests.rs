@@ -164,6 +164,7 @@ impl TestChain {
                 FrameKind::Forward => replica.on_forward(from, DAY, &frame, out),
                 FrameKind::Ack => replica.on_ack(from, &frame.header, out),
                 FrameKind::Resume => replica.on_resume(from, &frame.header, out),
+                FrameKind::Digest => replica.on_digest(from, &frame.header, out),
                 FrameKind::Snapshot => replica.on_snapshot(from, DAY, &frame, out),
                 other => panic!("{other:?}"),
             }
@@ -579,4 +580,38 @@ fn a_former_head_forgets_time_without_entries() {
     chain.deliver_all(1, 2);
     assert_eq!(chain.statuses(2), [Status::Ok; 2]);
     assert!(chain.out.values().all(|out| out.reports.is_empty()));
+}
+
+/// A replica that computes something else is found once a minute, and after so many entries.
+#[test]
+fn neighbours_compare_what_they_have_come_to() {
+    let minute = |count: u64| Time(DAY.0 + count * 60_000_000);
+    let add = Op::Counter(CounterOp::Add { delta: 1 });
+    for is_wrong in [false, true] {
+        let mut chain = TestChain::new(2);
+        chain.deliver_all(1, 2);
+        chain.add_one(1, 7, 1);
+        chain.deliver_all(1, 2);
+        let mut header =
+            Header { session: 7, object: ObjectId(1), ..Header::new(FrameKind::Request) };
+        header.acked_gap = 1;
+        if is_wrong {
+            // An update that no log has.
+            let header = Header { number: 2, op: add.code().to_wire(), ..header };
+            let mut bytes = Vec::new();
+            frame::write(&mut bytes, &header, |out| add.encode(out)).unwrap();
+            let bytes = aligned(&bytes);
+            let Ok(Next::Frame(frame)) = frame::next(&bytes, FRAME_BYTES_MAX) else { panic!() };
+            let moment = Moment { now: DAY, memory_bytes_max: u64::MAX };
+            let shard = &mut chain.replicas.get_mut(&node(2)).unwrap().shard;
+            assert!(shard.on_request(moment, ConnId(1), &frame, &mut TestOutbox::default()));
+        }
+        chain.request(1, DAY, Header { number: 3, ..header }, &add);
+        chain.deliver_all(1, 2);
+        assert_eq!(chain.out[&node(1)].reports, [], "nothing is compared in between");
+        chain.request(1, minute(1), Header { number: 4, ..header }, &add);
+        chain.deliver_all(1, 2);
+        let expected = if is_wrong { vec![ReplicaReport::Differs(node(2))] } else { vec![] };
+        assert_eq!(chain.out[&node(1)].reports, expected);
+    }
 }

@@ -148,6 +148,7 @@ impl Shard {
             now,
             base: self.base,
             seq: self.seq,
+            outcomes: self.outcomes,
             next_waiter: self.waiters.next_id(),
             next_hold: self.workspace.holds.next_id(),
         };

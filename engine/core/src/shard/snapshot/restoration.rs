@@ -152,7 +152,7 @@ impl Restoration {
     }
 
     fn take_shard(&mut self, row: &ShardRow) -> Result<(), RestoreError> {
-        let ShardRow { id, now, base, seq, next_waiter, next_hold } = *row;
+        let ShardRow { id, now, base, seq, outcomes, next_waiter, next_hold } = *row;
         if id != self.shard.id.0 {
             return Err(RestoreError::Shard { ours: self.shard.id, theirs: ShardId(id) });
         }
@@ -163,6 +163,7 @@ impl Restoration {
         check(next_waiter.0 <= seq.0, "more requests have waited than there were updates")?;
         check(next_hold.0 <= seq.0, "there were more holds than updates")?;
         (self.shard.now, self.shard.base, self.shard.seq) = (now, base, seq);
+        self.shard.outcomes = outcomes;
         self.shard.waiters.go_on_from(next_waiter);
         self.shard.workspace.holds.go_on_from(next_hold);
         Ok(())

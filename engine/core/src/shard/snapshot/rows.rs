@@ -64,6 +64,7 @@ pub(super) struct ShardRow {
     pub(super) now: Time,
     pub(super) base: Seq,
     pub(super) seq: Seq,
+    pub(super) outcomes: u64,
     pub(super) next_waiter: WaiterId,
     pub(super) next_hold: HoldId,
 }

@@ -111,6 +111,7 @@ impl Simulation {
                     FrameKind::Forward => replica.on_forward(from, now, &frame, turn),
                     FrameKind::Ack => replica.on_ack(from, header, turn),
                     FrameKind::Resume => replica.on_resume(from, header, turn),
+                    FrameKind::Digest => replica.on_digest(from, header, turn),
                     FrameKind::Snapshot => replica.on_snapshot(from, now, &frame, turn),
                     other => unreachable!("nodes do not send {other:?}"),
                 }
