@@ -16,6 +16,7 @@ mod deliver;
 mod echo;
 mod figures;
 mod in_process;
+mod join;
 mod latency;
 mod limits;
 mod load;
@@ -77,6 +78,7 @@ enum BenchCommand {
     MultiCore(multi_core::MultiCoreArgs),
     /// Compare one node with chains of two and three.
     Chain(chain::ChainArgs),
+    Join(join::JoinArgs),
     /// Measure barriers, reductions, semaphores, locks and futures with 2 to 1,000 parties.
     Sync(sync::SyncArgs),
     /// Repeat the experiments of the thesis: the simple and the complex operation, and k-means.
@@ -133,6 +135,7 @@ fn main() -> anyhow::Result<()> {
         BenchCommand::Limits(args) => limits::run(&args),
         BenchCommand::MultiCore(args) => multi_core::run(&args),
         BenchCommand::Chain(args) => chain::run(&args),
+        BenchCommand::Join(args) => join::run(&args),
         BenchCommand::Sync(args) => sync::run(&args),
         BenchCommand::Figures(args) => figures::run(&args),
         BenchCommand::Report(args) => report::run(&args),

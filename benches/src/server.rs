@@ -91,6 +91,39 @@ impl Server {
         Ok(head)
     }
 
+    /// Starts the first node of a chain of two, which may use this much memory for its objects.
+    pub(crate) fn first_of_chain(cpu: usize, memory_bytes: u64) -> anyhow::Result<Server> {
+        let folder = tempfile::tempdir()?;
+        let mut first = Server::node(folder.path(), 0, cpu, memory_bytes)?;
+        first.folder = Some(folder);
+        Ok(first)
+    }
+
+    /// Starts the node that joins it.
+    pub(crate) fn next_of_chain(
+        first: &Server,
+        cpu: usize,
+        memory_bytes: u64,
+    ) -> anyhow::Result<Server> {
+        let folder = first.folder.as_ref().context("it is not in a chain")?;
+        Server::node(folder.path(), 1, cpu, memory_bytes)
+    }
+
+    /// Starts a node of a chain of two.
+    fn node(folder: &Path, number: u32, cpu: usize, memory_bytes: u64) -> anyhow::Result<Server> {
+        let record = format!("--record=file://{}", folder.display());
+        let (node, memory) =
+            (format!("--node=node-{number}"), format!("--memory-bytes={memory_bytes}"));
+        let own = ["engine", "--spin=0", "--replicas=2"].map(str::to_owned);
+        let args: Vec<String> = own.into_iter().chain([record, node, memory]).collect();
+        Server::own("catena", Dialect::Catena, &cpu.to_string(), &args)
+    }
+
+    /// Returns whether its cluster has this many members.
+    pub(crate) fn has_members(&self, count: usize) -> anyhow::Result<bool> {
+        Ok(NodeTopology::at(self.address)?.members() == count)
+    }
+
     /// Waits until the cluster has this many members, and updates reach all of them.
     fn await_members(&self, count: usize) -> anyhow::Result<()> {
         let latest = Instant::now() + PATIENCE;

@@ -199,6 +199,12 @@ pub(crate) const PEER_FRAME_BYTES_MAX: u32 = 4 * 1024 * 1024 + 64 * 1024;
 /// protocol allows for every message.
 pub(crate) const PEER_UNSENT_BYTES_MAX: usize = 8 * 1024 * 1024;
 
+/// Returns how much a core keeps for a node that joins, in bytes, before it gives up: what changes
+/// while the state is written, and the updates since then.
+pub(crate) fn transfer_bytes_max(memory_bytes: u64) -> u64 {
+    (memory_bytes / 4).max(16 * 1024 * 1024)
+}
+
 /// Longest time to poll before sleeping, in microseconds; beyond it the CPU is better left to others.
 pub(crate) const SPIN_US_MAX: u64 = 1_000;
 

@@ -15,6 +15,7 @@ use super::core::Core;
 use super::core_link::{ConnectAttempts, PeerCore};
 use super::local_notify::LocalNotify;
 use super::notice::{CoreCluster, Notice, Notices};
+use crate::config::transfer_bytes_max;
 use catena_core::chain::assignment::Assignment;
 use catena_core::chain::member::MembershipView;
 use catena_core::chain::outbox::ReplicaReport;
@@ -317,6 +318,30 @@ impl Core {
         self.flush_touched();
     }
 
+    /// Gives up on a learner that is too slow: what is kept for it must not take the memory that
+    /// updates need. It may join again.
+    fn limit_transfer_memory(&self) {
+        let Some(cluster) = self.cluster() else { return };
+        let Some(transfers) = cluster.transfers.get() else { return };
+        let taken: u64 = self.shards.borrow().iter().map(Replica::transfer_memory).sum();
+        if taken <= transfer_bytes_max(self.memory_bytes_max()) {
+            return;
+        }
+        let learner = transfers.learner;
+        tracing::warn!(
+            node = %learner,
+            core = self.index(),
+            "the node that joins takes the state too slowly: {} MiB are kept for it; it has to start \
+             over",
+            taken / 1024 / 1024,
+        );
+        self.for_each_replica(|_, replica, _| replica.stop_transfer());
+        // It notices that, and begins its next incarnation.
+        for link in self.links.borrow().iter().filter(|link| link.peer.node == learner) {
+            link.conn.abandon();
+        }
+    }
+
     /// Reports how far the learner is, once it is near the end.
     fn report_state_transfer(&self, cluster: &ClusterState) {
         let Some(ShardTransfers { epoch, learner, .. }) = cluster.transfers.get() else { return };
@@ -341,6 +366,7 @@ impl Core {
             self.expire_attempts(cluster);
             self.connect_to_peers(cluster);
             self.continue_state_transfer();
+            self.limit_transfer_memory();
             self.report_state_transfer(cluster);
             self.report_rest(cluster);
             self.report_stalls(cluster);

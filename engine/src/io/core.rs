@@ -284,6 +284,11 @@ impl Core {
         }
     }
 
+    /// Returns the limit of the memory that its shards may take, in bytes.
+    pub(super) fn memory_bytes_max(&self) -> u64 {
+        self.config.memory_bytes_max
+    }
+
     /// Lets `act` change one of this core's replicas.
     pub(super) fn with_replica(
         &self,

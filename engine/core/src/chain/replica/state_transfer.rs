@@ -131,6 +131,15 @@ impl Replica {
         self.update_alone();
     }
 
+    /// Returns the memory that a transfer takes in bytes: what changed before it was written, and
+    /// entries that are kept for the learner.
+    pub fn transfer_memory(&self) -> u64 {
+        match &self.transfer {
+            Some(_) => self.shard.snapshot_memory() + self.log.bytes() as u64,
+            None => 0,
+        }
+    }
+
     /// Returns whether the state with which the transfer began is on the link. Only then does the
     /// transfer of another shard begin, because a state that waits to be sent takes memory.
     pub fn has_sent_state(&self, learner: NodeId) -> bool {

@@ -472,6 +472,32 @@ fn a_transfer_continues_when_its_link_has_drained() {
     assert!(!chain.replica(1).waits_for_room(node(3)));
 }
 
+/// What is kept for a slow learner is counted, so that the driver can give up on it.
+#[test]
+fn what_a_transfer_keeps_is_counted() {
+    let mut chain = TestChain::new(1);
+    chain.add_one(1, 7, 1);
+    assert_eq!(chain.replica(1).transfer_memory(), 0);
+    chain.replicas.get_mut(&node(1)).unwrap().start_transfer(node(2));
+    let before = chain.replica(1).transfer_memory();
+    let header =
+        Header { session: 7, object: ObjectId(2), acked_gap: 1, ..Header::new(FrameKind::Request) };
+    let bytes = vec![7; 1024 * 1024];
+    for number in 2..6 {
+        chain.request(
+            1,
+            DAY,
+            Header { number, ..header },
+            &Op::Cell(CellOp::Set { bytes: &bytes }),
+        );
+    }
+    let after = chain.replica(1).transfer_memory();
+    assert!(after > before + 4 * 1024 * 1024, "{before} to {after}");
+    assert!(chain.replica(1).bytes() > after);
+    chain.replicas.get_mut(&node(1)).unwrap().stop_transfer();
+    assert_eq!(chain.replica(1).transfer_memory(), 0);
+}
+
 /// An acknowledgement of an earlier incarnation's transfer does not count.
 #[test]
 fn an_acknowledgement_before_the_state_does_not_count() {

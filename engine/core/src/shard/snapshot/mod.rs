@@ -38,8 +38,10 @@ use self::walk::put_object;
 use super::directory::Quota;
 use super::session::SessionPart;
 use super::{ObjectEntry, Shard, Time};
+use crate::objects::HoldId;
+#[cfg(any(test, feature = "fuzz"))]
+use crate::objects::RestoreError;
 use crate::objects::holds::Hold;
-use crate::objects::{HoldId, RestoreError};
 
 /// The format of the snapshots that this version writes and reads.
 const FORMAT: u8 = 3;
