@@ -314,6 +314,7 @@ impl Replica {
     /// Advances the time of day, and detaches waits whose connections have ended. Only the head
     /// decides which deadlines have passed, and which waits nobody attends.
     pub fn on_time(&mut self, now: Time, out: &mut impl ReplicaOutbox) {
+        self.shard.free_discarded();
         if !self.assignment.decides_time() {
             return;
         }
@@ -369,7 +370,8 @@ impl Replica {
 
     /// Returns when to call [`Replica::on_time`] next, by the time of day.
     pub fn next_due(&self) -> Option<Time> {
-        if self.shard.has_unattended() && self.may_detach() {
+        let is_wanted = self.shard.has_unattended() && self.may_detach();
+        if is_wanted || self.shard.has_discarded() {
             return Some(Time::default());
         }
         let due = self.shard.next_due().filter(|_| self.assignment.decides_time())?;

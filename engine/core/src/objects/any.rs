@@ -13,7 +13,8 @@ use catena_protocol::{Fault, Kind, Missing, Op, Refusal, Reply, Status};
 use super::kind::{Growth, ItemPlace, ObjectKind, SharedObject};
 use super::user::{User, UserSnapshot};
 use super::{
-    Applied, Description, HoldId, LossCause, Reader, RestoreError, Turn, Types, WaiterId, Writer,
+    Applied, Description, Discarded, HoldId, LossCause, Reader, RestoreError, Turn, Types,
+    WaiterId, Writer,
 };
 
 /// Makes of the table of built-in kinds: the enum, what is decided by an op or a kind, and the
@@ -251,6 +252,16 @@ impl AnyObject {
     pub(crate) fn write(&self, out: &mut Writer) {
         out.put(&self.kind().to_wire());
         each!(self, |object| out.put(object));
+    }
+
+    /// Takes the object apart, so that however many items are freed a few at a time.
+    pub(crate) fn discard(self, discarded: &mut Discarded) {
+        match self {
+            AnyObject::Map(map) => discarded.add(map.into_items()),
+            AnyObject::Set(set) => discarded.add(set.into_items()),
+            AnyObject::List(list) => discarded.add(list.into_items()),
+            _ => {}
+        }
     }
 
     /// Returns whether it is of a kind that may have very many items.

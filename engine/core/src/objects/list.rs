@@ -16,6 +16,7 @@ use serde::{Deserialize, Serialize};
 
 use super::RestoreError;
 use super::byte_string::ByteString;
+use super::discarded::DiscardedItems;
 use super::kind::{Growth, ItemPlace, ObjectKind, SharedObject, read_some, write_some};
 use super::queue::{QueuedRequest, TokenGrants, WaitQueue};
 use super::state::check;
@@ -162,12 +163,14 @@ impl ObjectKind for List {
             ListOp::RetainAll { items } => self.retain(items, true, turn),
             ListOp::RemoveAll { items } => self.retain(items, false, turn),
             ListOp::Clear => {
-                let removed = core::mem::take(&mut self.items);
-                self.item_bytes -= removed.iter().map(cost).sum::<u64>();
-                if removed.is_empty() {
+                let items = core::mem::take(&mut self.items);
+                let removed = items.len();
+                self.item_bytes = self.claims.iter().map(|(_, _, item)| cost(item)).sum();
+                if removed == 0 {
                     turn.unchanged();
                 }
-                turn.done(&Reply::Number(removed.len() as u64))
+                turn.discard(DiscardedItems::List(items));
+                turn.done(&Reply::Number(removed as u64))
             }
             ListOp::PopFrontWait if self.items.is_empty() => {
                 self.wait(None, None, Want::Item, turn)
@@ -332,6 +335,11 @@ impl SharedObject for List {
 }
 
 impl List {
+    /// Takes the items of a list that is deleted.
+    pub(super) fn into_items(self) -> DiscardedItems {
+        DiscardedItems::List(self.items)
+    }
+
     fn range(&self, from: u64, limit: u32) -> Reply<'_> {
         let from = usize::try_from(from).unwrap_or(usize::MAX).min(self.items.len());
         let limit = if limit == 0 { PAGE_ITEMS_MAX } else { limit.min(PAGE_ITEMS_MAX) };

@@ -16,6 +16,7 @@ use serde::{Deserialize, Serialize};
 use super::RestoreError;
 use super::byte_string::ByteString;
 use super::cell::check_token;
+use super::discarded::DiscardedItems;
 use super::kind::{Growth, ItemPlace, ObjectKind, SharedObject, read_some, write_some};
 use super::state::check;
 use super::tree::tree_bytes;
@@ -189,8 +190,10 @@ impl ObjectKind for Map {
                 turn.done(&Reply::Number(removed as u64))
             }
             MapOp::Clear => {
-                let removed = core::mem::take(&mut self.entries).len();
+                let entries = core::mem::take(&mut self.entries);
+                let removed = entries.len();
                 self.entry_bytes = 0;
+                turn.discard(DiscardedItems::Map(entries));
                 if removed == 0 {
                     turn.unchanged();
                 }
@@ -249,6 +252,11 @@ impl SharedObject for Map {
 }
 
 impl Map {
+    /// Takes the entries of a map that is deleted.
+    pub(super) fn into_items(self) -> DiscardedItems {
+        DiscardedItems::Map(self.entries)
+    }
+
     /// Checks a merge after the earlier merges of the same request, because either all are applied
     /// or none. Computes only what a refusal depends on: lengths after appending, and numbers.
     fn check_merge<'k>(

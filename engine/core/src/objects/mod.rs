@@ -19,6 +19,7 @@ mod barrier;
 mod byte_string;
 mod cell;
 mod counter;
+mod discarded;
 mod flag;
 mod future;
 pub(crate) mod holds;
@@ -50,6 +51,7 @@ use catena_protocol::{Fault, ItemsBuf, Status};
 use serde::{Deserialize, Serialize};
 
 pub(crate) use self::any::AnyObject;
+pub(crate) use self::discarded::Discarded;
 pub(crate) use self::kind::{Growth, ITEMS_BYTES, ItemPlace};
 pub use self::restore_error::RestoreError;
 pub(crate) use self::state::{Reader, Writer, check};

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::RestoreError;
 use super::byte_string::ByteString;
+use super::discarded::DiscardedItems;
 use super::kind::{Growth, ItemPlace, ObjectKind, SharedObject, read_some, write_some};
 use super::map::{behind, range, scan_page};
 use super::state::check;
@@ -86,9 +87,12 @@ impl ObjectKind for Set {
                         stay.insert(member, ());
                     }
                 }
-                self.members = stay;
+                turn.discard(DiscardedItems::Set(core::mem::replace(&mut self.members, stay)));
             }
-            SetOp::Clear => *self = Set::default(),
+            SetOp::Clear => {
+                self.member_bytes = 0;
+                turn.discard(DiscardedItems::Set(core::mem::take(&mut self.members)));
+            }
             SetOp::Len | SetOp::Contains { .. } | SetOp::ContainsAll { .. } | SetOp::Scan(_) => {
                 unreachable!("a read is not applied")
             }
@@ -148,6 +152,11 @@ impl SharedObject for Set {
 }
 
 impl Set {
+    /// Takes the members of a set that is deleted.
+    pub(super) fn into_items(self) -> DiscardedItems {
+        DiscardedItems::Set(self.members)
+    }
+
     fn add(&mut self, member: &[u8]) {
         if !self.members.contains_key(member) {
             let member = ByteString::from(member);

@@ -4,8 +4,9 @@ use alloc::vec::Vec;
 use catena_protocol::limits::{HOLD_FROM_GRANT, HOLD_MS_MAX};
 use catena_protocol::{ObjectId, Reply};
 
+use super::discarded::DiscardedItems;
 use super::holds::{Hold, Holds};
-use super::{HoldId, StoredReply, WaiterId};
+use super::{Discarded, HoldId, StoredReply, WaiterId};
 use crate::time::Time;
 
 /// State that all updates of a shard share: buffers to encode in, released requests, and holds.
@@ -17,6 +18,8 @@ pub(crate) struct Workspace {
     /// Waiting requests that updates have released, with the replies to send.
     pub(crate) released: Vec<(WaiterId, StoredReply)>,
     pub(crate) holds: Holds,
+    /// Items that updates have removed, and that are to be freed.
+    pub(crate) discarded: Discarded,
 }
 
 /// Where an update takes effect: its object, its session, the time, and its position in the shard's
@@ -131,6 +134,11 @@ impl<'t> Turn<'t> {
     fn until(&self, hold_ms: u32) -> Option<Time> {
         let hold_ms = hold_ms & !HOLD_FROM_GRANT;
         (hold_ms != 0).then(|| self.now.plus_ms(hold_ms.min(HOLD_MS_MAX)))
+    }
+
+    /// Takes items that the update has removed, however many.
+    pub(super) fn discard(&mut self, items: DiscardedItems) {
+        self.workspace.discarded.add(items);
     }
 
     /// Encodes a reply for the session to keep.

@@ -131,6 +131,7 @@ impl Shard {
         for waiter in object.waiters().into_iter().chain(self.watchers.take(id)) {
             self.answer_waiter(waiter, answer.clone(), out);
         }
+        object.discard(&mut self.workspace.discarded);
         true
     }
 

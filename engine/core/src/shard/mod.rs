@@ -251,6 +251,16 @@ impl Shard {
         goes_on
     }
 
+    /// Returns whether items of large objects were removed, and their memory is to be freed.
+    pub(crate) fn has_discarded(&self) -> bool {
+        !self.workspace.discarded.is_empty()
+    }
+
+    /// Frees some of that memory.
+    pub(crate) fn free_discarded(&mut self) {
+        self.workspace.discarded.free_some();
+    }
+
     /// Serves a request that arrived on connection `conn`. Returns whether it took effect: exactly
     /// the requests that did are forwarded to replicas.
     pub fn on_request(
