@@ -352,7 +352,7 @@ fn a_node_that_is_not_a_member_is_told_on_its_own_connection() {
     let engine = dir.creator("node-a").start().expect("it starts");
     Operator::at(control(&engine)).wait(|status| status.epoch == 1);
     let mut wire = Wire::silent(control(&engine));
-    let request = PeerMessage::LeaseRequest { epoch: 1, asked_at_us: 5 };
+    let request = PeerMessage::LeaseRequest { epoch: 1, asked_at_us: 5, active: false };
     // Several messages in one write, after the handshake.
     let hello = bytes_of(&peer_hello(OTHER, incarnation(&engine)));
     wire.send(&[hello, message(&request), message(&request)].concat());

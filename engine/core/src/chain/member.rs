@@ -11,7 +11,8 @@
 //! 1. A node follows records that were in the register, in the order of their epochs. In an epoch
 //!    that it has left, neither the node nor its cores do anything.
 //! 2. A member acts in an epoch only after every lease that it granted in older epochs has expired.
-//!    A new member assumes that it has granted leases it does not know of.
+//!    A new member assumes that it has granted leases it does not know of, until they must have
+//!    expired or another member is active in its epoch.
 //! 3. A member reads only while it holds a lease: every other member has promised not to act in a
 //!    later epoch without it.
 //! 4. While a record change of its own may have made a learner a member, a node grants nothing, reads
@@ -337,8 +338,8 @@ impl Member {
             return self.decide(out);
         }
         match message {
-            PeerMessage::LeaseRequest { epoch, asked_at_us } => {
-                self.on_lease_request(from, epoch, asked_at_us, out);
+            PeerMessage::LeaseRequest { epoch, asked_at_us, active } => {
+                self.on_lease_request(from, (epoch, active), asked_at_us, out);
             }
             PeerMessage::Grant { epoch, asked_at_us } => {
                 self.on_grant(from, epoch, Time(asked_at_us));

@@ -27,13 +27,13 @@ fn seeds_pass() {
 fn seeds_fail_without_a_rule() {
     let failing_in = [
         ("elapsed", 0..10),
-        ("drain", 50..60),
-        ("gate", 10..20),
+        ("drain", 10..20),
+        ("gate", 0..10),
         ("rest", 0..10),
-        ("resolve", 360..370),
+        ("resolve", 1160..1170),
         ("forward", 30..40),
         ("hold", 0..10),
-        ("clean_wait", 120..130),
+        ("clean_wait", 40..50),
         ("one_change_id", 0..10),
         ("drained", 0..10),
         ("detach", 0..10),
@@ -48,21 +48,21 @@ fn seeds_fail_without_a_rule() {
 #[test]
 fn a_failure_says_what_went_wrong_and_how_to_reproduce_it() {
     let rules = Rules::without("gate").expect("a rule of this name");
-    let failure = run(13, rules, false).expect_err("seed 13 fails without the rule");
+    let failure = run(3, rules, false).expect_err("seed 3 fails without the rule");
     assert!(matches!(
         failure,
         SimFailure {
-            seed: 13,
+            seed: 3,
             without: Some("gate"),
-            at_us: Some(5_421_934),
+            at_us: Some(9_204_979),
             kind: FailureKind::Violated { invariant: Invariant::RepliesAreDurable, .. },
         }
     ));
     assert_eq!(
         failure.to_string(),
-        "seed 13 failed: at 5.421934 s: invariant 1 (members have every entry that a reply \
-         depends on): shard 0: n-a31da13f47f25d5c36d860dde4ea0fb9 is a member and has 63 \
-         entries, a reply depends on 64"
+        "seed 3 failed: at 9.204979 s: invariant 1 (members have every entry that a reply \
+         depends on): shard 0: n-a21d13182f24519b3e43df92ea5410c4 is a member and has 335 \
+         entries, a reply depends on 336"
     );
-    assert_eq!(failure.command(), "catena-sim --seed 13 --trace --without gate");
+    assert_eq!(failure.command(), "catena-sim --seed 3 --trace --without gate");
 }

@@ -68,6 +68,12 @@ pub(crate) enum ClusterStep {
     Activate {
         node: Node,
     },
+    /// A new member learns that another one is active, so that the grants it does not know of are
+    /// over.
+    Trust {
+        node: Node,
+        active: Node,
+    },
     /// A member proposes to remove another one, for any reason.
     Remove {
         by: Node,
@@ -208,6 +214,9 @@ impl Model for Cluster {
             }
             ClusterStep::Expire { from, to } => state.set_grant(from, to, Grant::default()),
             ClusterStep::Learn { node, epoch } => self.on_record(&mut state, node, epoch),
+            ClusterStep::Trust { node, active: _ } => {
+                state.replica_mut(node).implied = Pairs::default();
+            }
             ClusterStep::Activate { node } => {
                 let replica = state.replica_mut(node);
                 replica.active = true;
@@ -361,6 +370,13 @@ impl Cluster {
                 || state.replicas.iter().any(|replica| replica.implied.has(node, holder));
             if may_grant && may_ask && (!has_it || is_waited_for()) {
                 steps.push(ClusterStep::Grant { from: node, to: holder });
+            }
+        }
+        for active in state.chain(replica.epoch).without(node).0 {
+            let other = state.replica(active);
+            let is_proof = other.epoch == replica.epoch || !self.rules.proof_epoch;
+            if !replica.implied.is_empty() && other.active && is_proof {
+                steps.push(ClusterStep::Trust { node, active });
             }
         }
         if !replica.active && (!self.rules.drain || self.is_drained(state, node)) {

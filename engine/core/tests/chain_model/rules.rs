@@ -18,6 +18,9 @@ pub(crate) struct Rules {
     pub(crate) resolve: bool,
     /// A new member assumes that all grants were given just now.
     pub(crate) implied: bool,
+    /// It assumes that until it knows a member that is active in its own epoch. One that was active
+    /// in an older epoch is no proof.
+    pub(crate) proof_epoch: bool,
     /// A reader needs a grant of every other member, not just of the neighbour.
     pub(crate) all_peers: bool,
     /// A member grants only to members in its own epoch, and a grant counts only in that epoch.
@@ -41,6 +44,7 @@ impl Rules {
         stop_read: true,
         resolve: true,
         implied: true,
+        proof_epoch: true,
         all_peers: true,
         own_epoch: true,
         bump: true,

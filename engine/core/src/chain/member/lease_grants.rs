@@ -82,6 +82,14 @@ impl LeaseGrants {
         self.implied_until = now.plus_ms(record.settings.lease_ms);
     }
 
+    /// Takes the proof that the leases which it may not know of are over: another member is active in
+    /// the same epoch. That one was a member in the epochs before, where no lease holds without its
+    /// grant, and those have expired or their holders have left these epochs; or it was new itself
+    /// since then, and has waited or had the same proof.
+    pub(super) fn forget_unknown(&mut self) {
+        self.implied_until = Time::default();
+    }
+
     /// Returns when every lease that was granted in an older epoch has expired.
     pub(super) fn drained_at(&self, epoch: u32, rules: &Rules) -> Time {
         let binds = |node: &NodeId, grant: &LeaseGrant| {

@@ -14,7 +14,7 @@ impl Member {
     pub(super) fn on_lease_request(
         &mut self,
         from: NodeId,
-        epoch: u32,
+        (epoch, active): (u32, bool),
         asked_at_us: u64,
         out: &mut Vec<Action>,
     ) {
@@ -24,6 +24,9 @@ impl Member {
         self.peers.on_heard(self.now, from);
         if record.is_member(from) {
             self.grants.note_epoch(from, epoch);
+            if active && epoch == record.epoch {
+                self.grants.forget_unknown();
+            }
         }
         if epoch > record.epoch {
             // It has a newer record: ask it and the register.
@@ -79,6 +82,8 @@ impl Member {
         due.at(drained_at);
         if self.now >= drained_at {
             self.active = true;
+            // A new member waits for this.
+            self.next_heartbeat = self.now;
             out.push(Action::Report(MemberReport::Active { epoch: self.epoch() }));
         }
     }
@@ -108,7 +113,8 @@ impl Member {
             }
             for to in record.members().filter(|node| *node != self.me) {
                 let asked_at_us = self.now.0;
-                let message = PeerMessage::LeaseRequest { epoch: record.epoch, asked_at_us };
+                let (epoch, active) = (record.epoch, self.active);
+                let message = PeerMessage::LeaseRequest { epoch, asked_at_us, active };
                 out.push(Action::Send { to, message });
                 if self.leaving {
                     out.push(Action::Send { to, message: PeerMessage::Leaving });

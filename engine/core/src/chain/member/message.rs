@@ -20,6 +20,8 @@ pub enum PeerMessage {
         epoch: u32,
         /// The sender's clock when it asked, in microseconds.
         asked_at_us: u64,
+        /// Whether the sender is active in that epoch: no lease of an older one holds any more.
+        active: bool,
     },
     /// Grants a lease.
     Grant {
@@ -108,10 +110,10 @@ mod tests {
             clients: [([127, 0, 0, 1], 2).into()].into(),
             az: None,
         };
-        let lease = |epoch| PeerMessage::LeaseRequest { epoch, asked_at_us: 7 };
+        let lease = |epoch| PeerMessage::LeaseRequest { epoch, asked_at_us: 7, active: true };
         let join = PeerMessage::Join { epoch: 2, ready: true, info };
         let messages = [
-            (lease(1), r#"{"lease_request":{"epoch":1,"asked_at_us":7}}"#),
+            (lease(1), r#"{"lease_request":{"epoch":1,"asked_at_us":7,"active":true}}"#),
             (
                 PeerMessage::Grant { epoch: 1, asked_at_us: 7 },
                 r#"{"grant":{"epoch":1,"asked_at_us":7}}"#,

@@ -149,7 +149,7 @@ impl ScenarioRunner {
             ["claim", epoch, "by", peer, "at", name] => {
                 let (peer, at) = (self.id(peer), self.index(name));
                 let epoch = u32::try_from(number(epoch)).expect("an epoch");
-                let message = PeerMessage::LeaseRequest { epoch, asked_at_us: 0 };
+                let message = PeerMessage::LeaseRequest { epoch, asked_at_us: 0, active: false };
                 self.cluster.call(at, |member, now, out| {
                     member.on_message(now, peer, message, out);
                 });
