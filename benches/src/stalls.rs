@@ -7,7 +7,9 @@
 use std::path::PathBuf;
 use std::time::Instant;
 
-use catena_core::config::{CELL_BYTES_MAX, COMPARED_MAX, FILTERED_MAX, VECTOR_BYTES_MAX};
+use catena_core::config::{
+    CELL_BYTES_MAX, COMPARED_MAX, COUNTED_MAX, FILTERED_MAX, VECTOR_BYTES_MAX,
+};
 use catena_protocol::limits::{ITEMS_MAX, PAGE_ITEMS_MAX};
 use catena_protocol::op::{
     CellOp, CounterOp, ListOp, MapOp, Merge, ObjectOp, ScopeOp, SetOp, VectorOp,
@@ -180,7 +182,7 @@ fn stalls(items: u32) -> Vec<Stall> {
         }),
         stall("SetClear", Filling::Set(items), |_| Op::Set(SetOp::Clear)),
         stall("ObjectDelete", Filling::Map(items), |_| Op::Object(ObjectOp::Delete)),
-        stall("ScopeUsage", Filling::Names(items), |_| {
+        stall("ScopeUsage", Filling::Names(limited(COUNTED_MAX)), |_| {
             Op::Scope(ScopeOp::Usage { prefix: "catena-bench" })
         }),
     ]

@@ -7,8 +7,9 @@ use std::collections::{BinaryHeap, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use catena_protocol::limits::PAGE_ITEMS_MAX;
 use catena_protocol::op::ScopeOp;
-use catena_protocol::{Kind, Listed, Op, Reply, ShardId, Stats, Usage};
+use catena_protocol::{Kind, Listed, Op, Reply, ShardId, Stats, Status, Usage};
 
 use crate::config::{DELETE_ITEMS, LIST_PAGE_ITEMS};
 use crate::error::Error;
@@ -61,7 +62,20 @@ impl Requester {
             self.ask_shards(prefix, &shards, ScopeOp::Usage { prefix }, |reply| match reply {
                 Reply::Usage(usage) => Some(usage),
                 _ => None,
-            })?;
+            });
+        let usages = match usages {
+            // Too many for one request, and no quota counts them.
+            Err(error) if error.status() == Some(Status::TooLarge) => {
+                return ObjectWalk::new(self, prefix).page_items(PAGE_ITEMS_MAX).try_fold(
+                    Usage::default(),
+                    |sum, object| {
+                        let (objects, bytes) = (sum.objects + 1, sum.bytes + object?.bytes);
+                        Ok(Usage { objects, bytes, ..sum })
+                    },
+                );
+            }
+            usages => usages?,
+        };
         Ok(usages.into_iter().fold(Usage::default(), |sum, usage| Usage {
             objects: sum.objects.saturating_add(usage.objects),
             bytes: sum.bytes.saturating_add(usage.bytes),

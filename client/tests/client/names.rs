@@ -6,6 +6,8 @@ use catena_client::{
     Client, CounterOp, Error, Kind, ListedObject, Merge, Quota, ReduceOp, Reply, Retry, Status,
 };
 
+use catena_engine::Engine;
+
 use crate::peer::{Peer, fault};
 use crate::{LONG, SHORT, engine, status};
 
@@ -309,6 +311,31 @@ fn many_objects_are_deleted_at_once() {
     assert_eq!(client.delete_prefix("job/").unwrap(), 20_000);
     assert_eq!(names(client.objects("")), ["other"]);
     assert_eq!(client.delete_prefix("").unwrap(), 1);
+}
+
+/// An engine does not count as many objects in one request: the client goes from page to page.
+#[test]
+fn very_many_objects_are_counted() {
+    let engine = Engine::builder().shards(1).start().unwrap();
+    let client = Client::connect(engine.addresses()[0]).unwrap();
+    let counters: Vec<_> = (0..32_769).map(|n| client.counter(&format!("job/{n}"))).collect();
+    for counters in counters.chunks(8_192) {
+        let mut pipeline = client.pipeline();
+        for counter in counters {
+            pipeline.push(counter, CounterOp::Add { delta: 1 });
+        }
+        pipeline.run().all_ok().unwrap();
+    }
+    let counted = client.usage("job/").unwrap();
+    assert_eq!(counted.objects, 32_769);
+    assert!(counters[0].delete().unwrap());
+    let one_less = client.usage("job/").unwrap();
+    assert_eq!(one_less.objects, 32_768);
+    assert_eq!(one_less.bytes / one_less.objects, counted.bytes / counted.objects);
+    // A quota counts however many.
+    client.counter("job/0").add(1).unwrap();
+    client.set_quota("job/", Quota { objects_max: 40_000, bytes_max: 0 }).unwrap();
+    assert_eq!(client.usage("job/").unwrap().objects, 32_769);
 }
 
 #[test]

@@ -77,6 +77,9 @@ pub const COMPARED_MAX: usize = 1024 * 1024;
 /// Items of a list that one request compares with many others each, likewise.
 pub const FILTERED_MAX: usize = 128 * 1024;
 
+/// Names that one request counts: as many as a core counts in a few milliseconds.
+pub const COUNTED_MAX: usize = 32 * 1024;
+
 /// Lines that a log keeps; a new one replaces the oldest.
 pub const LOG_LINES_MAX: usize = 4_096;
 

@@ -13,7 +13,7 @@ use catena_protocol::{
 
 use super::directory::Quota;
 use super::{ObjectEntry, Outbox, Shard, Time};
-use crate::config::{DELETED_MAX, OBJECT_BYTES, WAITERS_MAX, WAITING_BYTES};
+use crate::config::{COUNTED_MAX, DELETED_MAX, OBJECT_BYTES, WAITERS_MAX, WAITING_BYTES};
 use crate::objects::holds::Hold;
 use crate::objects::{Applied, HeldItem, StoredReply};
 
@@ -86,7 +86,8 @@ impl Shard {
                 Err(Fault::expected(Status::BadArgument, limit, got).into())
             }
             ScopeOp::Quota { prefix, objects_max, bytes_max } => {
-                let Usage { objects, bytes, .. } = self.usage(prefix);
+                // A quota is set once, and from then on what is used is counted with each change.
+                let Usage { objects, bytes, .. } = self.count_named(prefix, usize::MAX);
                 let quota = Quota { objects_max, bytes_max, objects, bytes };
                 self.directory.put_quota(prefix, quota)?;
                 self.seq.0 += 1;
@@ -106,7 +107,7 @@ impl Shard {
     ) -> Result<Reply<'_>, Refusal> {
         Ok(match *op {
             ScopeOp::List { after, prefix, limit } => self.list(prefix, after, limit),
-            ScopeOp::Usage { prefix } => Reply::Usage(self.usage(prefix)),
+            ScopeOp::Usage { prefix } => Reply::Usage(self.usage(prefix)?),
             ScopeOp::Stats => {
                 let mut stats = self.stats();
                 out.complete(&mut stats);
@@ -188,12 +189,23 @@ impl Shard {
         Reply::Listing(listing.into())
     }
 
-    fn usage(&self, prefix: &str) -> Usage {
+    /// Returns the usage of a prefix, or refuses to count too many objects in one request.
+    fn usage(&self, prefix: &str) -> Result<Usage, Fault> {
         if let Some(Quota { objects, bytes, objects_max, bytes_max }) = self.directory.quota(prefix)
         {
-            return Usage { objects, bytes, objects_max, bytes_max };
+            return Ok(Usage { objects, bytes, objects_max, bytes_max });
         }
-        let sizes = self.directory.names(prefix, "").map(|(_, id)| self.size_of(id));
+        let usage = self.count_named(prefix, COUNTED_MAX + 1);
+        if usage.objects > COUNTED_MAX as u64 {
+            return Err(Fault::expected(Status::TooLarge, COUNTED_MAX as u64, usage.objects));
+        }
+        Ok(usage)
+    }
+
+    /// Counts the objects with a prefix, at most so many.
+    fn count_named(&self, prefix: &str, most: usize) -> Usage {
+        let names = self.directory.names(prefix, "").take(most);
+        let sizes = names.map(|(_, id)| self.size_of(id));
         let (objects, bytes) =
             sizes.fold((0, 0), |(objects, bytes), size| (objects + 1, bytes + size));
         Usage { objects, bytes, objects_max: 0, bytes_max: 0 }
