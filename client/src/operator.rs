@@ -139,7 +139,8 @@ impl Operator {
         self.order(&OperatorRequest::Remove(node))
     }
 
-    /// Asks a removed node, which waits before it rejoins, to rejoin now.
+    /// Asks a removed node, which waits before it rejoins, to rejoin now. A node that is joining
+    /// already accepts it, too; a member refuses.
     pub fn join(&mut self) -> Result<(), OperatorError> {
         self.order(&OperatorRequest::Join)
     }

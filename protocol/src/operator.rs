@@ -20,7 +20,8 @@ pub enum Request {
     Status,
     /// Removes the member with this incarnation; the node leaves if it is its own.
     Remove(u128),
-    /// Joins at once, without waiting until the next attempt is due.
+    /// Joins at once, without waiting until the next attempt is due. Accepted also by a node that
+    /// is joining already.
     Join,
 }
 
@@ -72,7 +73,8 @@ pub struct NodeStatus {
     pub members: Vec<MemberStatus>,
     /// Its shards, in their order.
     pub shards: Vec<ShardStatus>,
-    /// The nodes that have asked it to join in the last seconds.
+    /// The nodes that it knows and that are no members: those that have asked it to join in the
+    /// last seconds, and those that were removed although they may still run.
     pub spares: Vec<MemberStatus>,
 }
 

@@ -52,10 +52,10 @@ enum ClusterCommand {
         /// Name of the member, its id, or the beginning of its id
         node: String,
     },
-    /// Let a removed node rejoin now
+    /// Let a removed node rejoin now, and wait until it is a member, or a spare because there are
+    /// enough members
     Join {
-        /// Control port of the node; or its name or id, if its control port is given with
-        /// `--control`
+        /// Name of the node, its id, the beginning of its id, or its control port
         node: String,
     },
 }
@@ -150,29 +150,52 @@ fn join(probe: &mut ClusterProbe, node: &str, timeout: Duration) -> anyhow::Resu
         }
     };
     let mut operator = Operator::connect(&control, NODE_TIMEOUT)?;
-    operator.join()?;
+    probe.add(control);
+    let mut is_accepted = false;
     loop {
         let status = operator.status()?;
-        let (name, standing) = (&status.name, &status.standing);
-        if standing != REMOVED {
-            let text = match standing.as_str() {
-                "outside" => format!("{name} is rejoining the cluster"),
-                standing => format!("{name} has rejoined as {standing}"),
-            };
+        let name = &status.name;
+        let (members, wanted) = (status.members.len(), status.replicas as usize);
+        let text = match status.standing.as_str() {
+            // It may not have heard yet that it was removed.
+            MEMBER => {
+                probe.refresh()?;
+                let is_member = probe.newest().is_some_and(|newest| newest.has(status.node));
+                is_member.then(|| format!("{name} is a member"))
+            }
+            OUTSIDE | LEARNER if status.epoch > 0 && members >= wanted => Some(format!(
+                "{name} is a spare: the cluster has its {wanted} members, and {name} becomes one \
+                 when one is missing"
+            )),
+            _ if is_accepted => None,
+            _ => match operator.join() {
+                Ok(()) => {
+                    is_accepted = true;
+                    None
+                }
+                // It has become a member since.
+                Err(OperatorError::Refused { .. }) if operator.status()?.standing == MEMBER => None,
+                Err(error) => return Err(error.into()),
+            },
+        };
+        if let Some(text) = text {
             let json = json!({
-                "node": id_text(status.node), "name": name, "standing": standing,
+                "node": id_text(status.node), "name": name, "standing": status.standing,
             });
             return Ok(Outcome::value(json).with_text(text));
         }
         if Instant::now() + POLL >= deadline {
-            return Err(ChangeError::StillRemoved { name: status.name }.into());
+            let (name, standing) = (status.name, status.standing);
+            return Err(ChangeError::NotYetMember { name, standing }.into());
         }
         sleep(POLL);
     }
 }
 
-/// The standing of a removed node, which waits before it rejoins.
-const REMOVED: &str = "removed";
+/// The standing of a member, of a node that asks to join, and of one that receives the state.
+const MEMBER: &str = "member";
+const OUTSIDE: &str = "outside";
+const LEARNER: &str = "learner";
 
 /// Whether a node refused, rather than did not reply.
 fn is_refusal(error: &OperatorError) -> bool {

@@ -146,9 +146,12 @@ pub(crate) enum ChangeError {
     /// A member that has not left in time.
     #[error("{name} was asked to leave, but is still a member: see `catena cluster status`")]
     StillMember { name: String },
-    /// A removed node that has not rejoined in time.
-    #[error("{name} was asked to rejoin, but is still removed: see `catena cluster status`")]
-    StillRemoved { name: String },
+    /// A node that has not become a member in time.
+    #[error(
+        "{name} joins, but is not a member yet (its standing is {standing}): see `catena cluster \
+         status`, or wait longer with --timeout"
+    )]
+    NotYetMember { name: String, standing: String },
     /// A member that must not leave.
     #[error("{name} is the last member, and no other node has its objects: it cannot be removed")]
     LastMember { name: String },
@@ -158,7 +161,7 @@ pub(crate) enum ChangeError {
 pub(crate) fn exit_code(error: &anyhow::Error) -> u8 {
     if let Some(error) = error.downcast_ref::<ChangeError>() {
         return match error {
-            ChangeError::StillMember { .. } | ChangeError::StillRemoved { .. } => 3,
+            ChangeError::StillMember { .. } | ChangeError::NotYetMember { .. } => 3,
             ChangeError::LastMember { .. } => 5,
         };
     }

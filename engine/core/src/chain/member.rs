@@ -422,6 +422,15 @@ impl Member {
         is_peer || is_own
     }
 
+    /// Takes an operator's request to rejoin at once, if this incarnation is about to end.
+    pub fn on_rejoin(&mut self, now: Time, out: &mut Vec<Action>) {
+        self.advance(now);
+        if let Some(ending) = &mut self.ending {
+            ending.rejoin_not_before = now;
+        }
+        self.decide(out);
+    }
+
     /// Makes the node leave: it asks the others to remove it, until they have.
     pub fn on_leave(&mut self, now: Time, out: &mut Vec<Action>) {
         self.advance(now);
@@ -516,6 +525,9 @@ impl Member {
         self.failures = 0;
         self.members_heard = now;
         self.grants.on_epoch(now, &record, &self.rules);
+        if let Some(known) = &self.known {
+            self.spares.on_removed(now, &record, &known.record);
+        }
         self.reordering.on_epoch(now, &record);
         self.peers.on_epoch(now, self.me, &record);
         if was == Membership::Outside {

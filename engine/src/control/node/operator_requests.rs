@@ -30,7 +30,7 @@ impl ControlNode {
                 return Ok(());
             }
             Request::Remove(node) => self.remove(NodeId(node))?,
-            Request::Join => self.join(),
+            Request::Join => self.join()?,
         };
         // The operator may be gone.
         _ = reply.send(answer);
@@ -72,9 +72,9 @@ impl ControlNode {
         }
     }
 
-    fn join(&mut self) -> Reply {
+    fn join(&mut self) -> Result<Reply, NodeError> {
+        let cluster = &self.cluster;
         if let Some(since) = self.members_lost_since() {
-            let cluster = &self.cluster;
             let silent_s = self.clock.now().0.saturating_sub(since.0) / 1_000_000;
             let then = match self.record.as_ref().map(|record| record.settings.on_total_loss) {
                 Some(OnTotalLoss::Empty) => {
@@ -84,20 +84,23 @@ impl ControlNode {
                     "unless one comes back, create another cluster (--cluster-name)"
                 }
             };
-            return Reply::Refused(format!(
+            return Ok(Reply::Refused(format!(
                 "no member of cluster {cluster:?} has replied for {silent_s} s, and only a member \
                  has its objects: {then}"
-            ));
+            )));
+        }
+        if self.is_member() {
+            return Ok(Reply::Refused(format!(
+                "this node is already a member of cluster {cluster:?}"
+            )));
         }
         if self.begin_now() {
             tracing::info!("an operator requested this node to rejoin now");
-            return Reply::Accepted;
-        }
-        Reply::Refused(if self.is_member() {
-            format!("this node is already a member of cluster {:?}", self.cluster)
         } else {
-            "this node is already joining; it becomes a member as soon as one is missing".to_owned()
-        })
+            // It joins already, or does so as soon as its cores have left the last epoch.
+            self.tell(Member::on_rejoin)?;
+        }
+        Ok(Reply::Accepted)
     }
 
     /// Returns since when no member has replied, if this node waits for one.

@@ -42,6 +42,11 @@ impl ClusterProbe {
         ClusterProbe { clients, engine, extra, timeout: NODE_TIMEOUT, nodes: Vec::new() }
     }
 
+    /// Adds a control port to ask.
+    pub(super) fn add(&mut self, control: String) {
+        self.extra.push(control);
+    }
+
     /// Asks every known node.
     pub(super) fn refresh(&mut self) -> anyhow::Result<()> {
         // The nodes known before, including those that have left.
@@ -143,7 +148,7 @@ impl ClusterProbe {
         let names: Vec<(u128, &str)> =
             self.statuses().map(|status| (status.node, status.name.as_str())).collect();
         let at =
-            find(node, &names).context("give a node that is not a member by its control port")?;
+            find(node, &names).context("give a node that no member knows by its control port")?;
         Ok(answering[at].control.clone())
     }
 

@@ -15,13 +15,14 @@
 
 use super::action::{Action, MemberReport};
 use super::message::PeerMessage;
+use super::peers::Suspicion;
 use super::reordering::coordinator;
 use super::timing::{
-    ABANDONED_LEARNERS_MAX, Due, HEARTBEAT_MS, LEARNER_RETRY_MS, LEARNER_SILENT_MS, RESYNC_MS,
-    TOTAL_LOSS_MS,
+    ABANDONED_LEARNERS_MAX, Due, HEARTBEAT_MS, LEARNER_RETRY_MS, LEARNER_SILENT_MS,
+    REJOIN_SLOW_MS_MAX, RESYNC_MS, TOTAL_LOSS_MS,
 };
 use super::{Member, Membership};
-use crate::chain::record::{NodeId, NodeInfo, Record};
+use crate::chain::record::{ChangeKind, NodeId, NodeInfo, Record};
 use crate::time::Time;
 use alloc::boxed::Box;
 use alloc::collections::BTreeMap;
@@ -58,26 +59,56 @@ pub(super) struct TransferSource {
     heard: Time,
 }
 
-/// The nodes that ask to join, for people to see.
+/// The nodes that are no members and that people may want to see: those that ask to join, and those
+/// that were removed although they run.
 #[derive(Debug, Default)]
-pub(super) struct Spares(BTreeMap<NodeId, (NodeInfo, Time)>);
+pub(super) struct Spares(BTreeMap<NodeId, Spare>);
+
+#[derive(Debug)]
+struct Spare {
+    info: NodeInfo,
+    heard: Time,
+    /// How long it is shown.
+    until: Time,
+}
 
 impl Spares {
     fn on_join(&mut self, now: Time, node: NodeId, info: &NodeInfo) {
-        self.0.retain(|_, (_, heard)| now < heard.plus_ms(LEARNER_SILENT_MS));
-        if self.0.len() < SPARES_MAX || self.0.contains_key(&node) {
-            self.0.insert(node, (info.clone(), now));
+        let until = now.plus_ms(LEARNER_SILENT_MS);
+        self.insert(now, node, Spare { info: info.clone(), heard: now, until });
+    }
+
+    /// Remembers a member that `record` has removed, if it may still run: it asks nobody to join
+    /// before its wait is over, and until then only this shows where it is.
+    pub(super) fn on_removed(&mut self, now: Time, record: &Record, before: &Record) {
+        let may_run = [Suspicion::Operator, Suspicion::Stalled, Suspicion::Behind];
+        let may_run = may_run.iter().any(|why| why.reason() == &*record.change.reason);
+        let removed = record.change.subject.filter(|_| record.change.kind == ChangeKind::Remove);
+        if may_run
+            && let Some(node) = removed
+            && let Some(info) = before.nodes.get(&node)
+        {
+            let until = now.plus_ms(REJOIN_SLOW_MS_MAX);
+            self.insert(now, node, Spare { info: info.clone(), heard: now, until });
         }
     }
 
-    /// Returns those that asked in the last seconds, and when.
+    fn insert(&mut self, now: Time, node: NodeId, spare: Spare) {
+        // The node at that address may have been known as an earlier incarnation.
+        self.0.retain(|_, known| now < known.until && known.info.peer != spare.info.peer);
+        if self.0.len() < SPARES_MAX {
+            self.0.insert(node, spare);
+        }
+    }
+
+    /// Returns those that are to be shown, and when they were heard from.
     pub(super) fn iter(&self, now: Time) -> impl Iterator<Item = (NodeId, &NodeInfo, Time)> {
-        let all = self.0.iter().map(|(node, (info, heard))| (*node, info, *heard));
-        all.filter(move |(_, _, heard)| now < heard.plus_ms(LEARNER_SILENT_MS))
+        let shown = self.0.iter().filter(move |(_, spare)| now < spare.until);
+        shown.map(|(node, spare)| (*node, &spare.info, spare.heard))
     }
 }
 
-/// The number of nodes that ask to join and are remembered.
+/// The number of nodes outside the cluster that are remembered.
 const SPARES_MAX: usize = 64;
 
 impl Member {

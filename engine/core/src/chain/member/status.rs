@@ -40,10 +40,16 @@ impl Member {
         self.peers.heard(node)
     }
 
-    /// Returns the nodes that have asked this one to join in the last seconds, and when they did.
+    /// Returns the nodes that it knows and that are no members, and when it heard from them: those
+    /// that have asked it to join in the last seconds, and those that were removed although they
+    /// may still run.
     pub fn spares(&self, now: Time) -> impl Iterator<Item = (NodeId, &NodeInfo, Time)> {
-        let is_spare = |node| self.record().is_none_or(|record| !record.is_member(node));
-        self.spares.iter(now).filter(move |(node, _, _)| is_spare(*node))
+        // A node that has rejoined has another id.
+        let is_spare = |info: &NodeInfo| {
+            let mut members = self.record().into_iter().flat_map(|record| record.nodes.values());
+            members.all(|member| member.peer != info.peer)
+        };
+        self.spares.iter(now).filter(move |(_, info, _)| is_spare(info))
     }
 
     /// Returns since when no member has replied, if this node is not a member and takes all members

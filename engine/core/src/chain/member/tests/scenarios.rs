@@ -480,6 +480,50 @@ fn an_operator_removes_a_node() {
     );
 }
 
+/// Only the members know where it is while it waits, and an operator who wants it back asks them.
+#[test]
+fn members_remember_a_node_that_an_operator_removed() {
+    check(
+        3,
+        &after(
+            THREE,
+            "
+            after 4000              # nobody has asked to join for long
+            spares - at a
+            remove b at c
+            until ac
+            spares b at a
+            spares b at c
+            until acb
+            spares - at a
+            spares - at c
+            ",
+        ),
+    );
+    // A crashed node is not there.
+    check(3, &after(THREE, "crash b\nuntil ac\nspares - at a"));
+}
+
+#[test]
+fn an_operator_lets_a_node_rejoin_whose_cores_are_still_stopping() {
+    check(
+        3,
+        &after(
+            THREE,
+            "
+            stick b 1500
+            remove b at c
+            after 500               # it knows that it was removed
+            rejoin b
+            after 1200 => a 4 ac reads | b 4 ac learner | c 4 ac reads  # it has begun anew
+            until acb
+            spares - at a
+            spares - at c
+            ",
+        ),
+    );
+}
+
 #[test]
 fn a_node_leaves() {
     check(

@@ -20,6 +20,8 @@
 //! link b at a | stall b at a # a cannot connect to b, or gets no updates past it
 //! behind b at a              # b lacks entries that a no longer keeps
 //! leave a                    # a asks to be removed
+//! rejoin a                   # an operator asks a to rejoin at once
+//! spares b at a              # a knows these nodes that are no members, - for none
 //! slow 5000                  # the register takes that many milliseconds longer to write
 //! edit 1000                  # somebody changes the epoch of the record by hand
 //! claim 1000 by a at b       # a tells b that it is in that epoch
@@ -141,6 +143,19 @@ impl ScenarioRunner {
             ["leave", name] => {
                 let at = self.index(name);
                 self.cluster.call(at, Member::on_leave);
+            }
+            ["rejoin", name] => {
+                let at = self.index(name);
+                self.cluster.call(at, Member::on_rejoin);
+            }
+            ["spares", names, "at", name] => {
+                let node = &self.cluster.nodes[self.index(name)];
+                let member = node.member.as_ref().ok_or("it does not run")?;
+                let spares = member.spares(node.clock(self.cluster.now_us));
+                let known: String = spares.map(|(id, _, _)| self.name(id)).collect();
+                if known != names.trim_matches('-') {
+                    return Err(format!("it knows {known:?}"));
+                }
             }
             ["slow", ms] => self.cluster.write_ms = number(ms),
             ["edit", epoch] => {
