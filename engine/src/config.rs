@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use catena_core::chain::member::timing::VIEWS_MAX;
 use catena_core::chain::record::RECORD_BYTES_MAX;
-use catena_core::config::CELL_BYTES_MAX;
+use catena_core::config::{CELL_BYTES_MAX, SESSIONS_MAX};
 use catena_protocol::limits;
 
 /// Default number of shards for each core. It is enough to move load between cores; more would cost
@@ -30,6 +30,11 @@ pub(crate) const CONNECTIONS_MAX: usize = 65_536;
 /// The share of these connections that one source may have before they say Hello: a quarter. With
 /// more, the source's oldest goes first, so that it keeps no other source out.
 pub(crate) const SOURCE_SHARE: usize = 4;
+
+/// How many sessions of a shard are open when a source may have no more than its share, and that share:
+/// a quarter of all.
+pub(crate) const SESSIONS_CROWDED: u64 = SESSIONS_MAX as u64 / 2;
+pub(crate) const SESSION_SOURCE_SHARE: usize = SESSIONS_MAX / 4;
 
 /// How full the table of connections is when the log warns, and how full when it may warn again, in
 /// percent.

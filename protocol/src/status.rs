@@ -43,7 +43,8 @@ wire_enum! {
         ShuttingDown = 19,
         /// The core has as many connections as it allows; `expected` is the limit.
         TooManyConnections = 20,
-        /// The shard has as many sessions as it allows; `expected` is the limit.
+        /// The shard has as many sessions as it allows, in all or from this client's address;
+        /// `expected` is the limit.
         TooManySessions = 21,
         /// The shard has as many objects as it allows; `expected` is the limit.
         TooManyObjects = 22,
@@ -238,7 +239,10 @@ impl std::fmt::Display for Fault {
                 write!(f, "the core has reached its limit of {expected} connections")
             }
             Status::TooManySessions => {
-                write!(f, "the shard has reached its limit of {expected} sessions")
+                write!(
+                    f,
+                    "the shard has reached its limit of {expected} sessions, of all clients or of this address"
+                )
             }
             Status::TooManyObjects => {
                 write!(f, "the shard has reached its limit of {expected} objects")

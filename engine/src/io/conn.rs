@@ -34,7 +34,7 @@ pub(super) struct Conn {
     pub(super) id: ConnId,
     pub(super) role: Cell<ConnRole>,
     /// Where the connection came from.
-    source: IpAddr,
+    pub(super) source: IpAddr,
     /// Replies, or frames to a peer, that were not yet handed to the kernel.
     pub(super) unsent: RefCell<Vec<u8>>,
     /// Of a core link: the buffer that was written last, to be filled next. Connections of clients

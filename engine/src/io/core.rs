@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use catena_protocol::limits::{FRAME_BYTES_MAX, SESSION_WINDOW_MAX};
 use catena_protocol::{
-    Fault, Frame, FrameKind, Header, Hello, Kind, Refusal, ShardId, ShardMap, Status, Welcome,
-    features, frame,
+    Fault, Frame, FrameKind, Header, Hello, Kind, OpCode, Refusal, ShardId, ShardMap, Status,
+    Welcome, features, frame,
 };
 
 use super::accept::Crowding;
@@ -24,6 +24,7 @@ use super::notice::CoreCluster;
 use super::outbox::CoreOutbox;
 use super::receive_memory::ReceiveMemory;
 use super::reply_buffers::ReplyBuffers;
+use super::session_sources::SessionSources;
 use super::spin::Spin;
 use super::stream::Listener;
 use super::unsent::UnsentTotal;
@@ -76,6 +77,8 @@ pub(super) struct Core {
     /// Connections that make room for others and have not ended yet.
     pub(super) displaced: Cell<usize>,
     pub(super) crowding: Cell<Crowding>,
+    /// Where the sessions of each shard were opened.
+    session_sources: RefCell<Vec<SessionSources>>,
     pub(super) receive_memory: Rc<ReceiveMemory>,
     pub(super) unsent_total: Rc<UnsentTotal>,
     pub(super) reply_buffers: Rc<ReplyBuffers>,
@@ -121,6 +124,9 @@ impl Core {
             epoch: Cell::new(0),
             links: RefCell::default(),
             touched: RefCell::new(vec![0; shards.len().div_ceil(64)]),
+            session_sources: RefCell::new(
+                shards.iter().map(|_| SessionSources::default()).collect(),
+            ),
             shards: RefCell::new(shards),
             shard_indexes,
             memory_bytes: Cell::new(0),
@@ -252,10 +258,55 @@ impl Core {
         }
         let mut out = CoreOutbox::of_turn(self, conn.id, unsent);
         match route {
+            Ok(index) if header.op == OpCode::SessionOpen.to_wire() => {
+                self.on_session_open(index, now, conn, frame, &mut out);
+            }
             Ok(index) => self.on_request(index, now, conn.id, frame, &mut out),
             Err(fault) => out.push(conn.id, header, Output::Refusal(&fault.into())),
         }
         Ok(())
+    }
+
+    /// Passes a request that opens a session to its shard, unless its source has too many.
+    fn on_session_open(
+        &self,
+        index: usize,
+        now: Time,
+        conn: &Conn,
+        frame: &Frame<'_>,
+        out: &mut CoreOutbox<'_>,
+    ) {
+        let session = frame.header.session;
+        let shards = &self.shards;
+        let is_open = |session| shards.borrow()[index].shard().has_session(session);
+        let was_open = is_open(session);
+        if !was_open && self.is_head(index) {
+            let open = shards.borrow()[index].shard().census().sessions;
+            let sources = &mut self.session_sources.borrow_mut()[index];
+            if let Err(fault) = sources.admit(conn.source, open, is_open) {
+                return out.push(conn.id, &frame.header, Output::Refusal(&fault.into()));
+            }
+        }
+        self.on_request(index, now, conn.id, frame, out);
+        if !was_open && is_open(session) {
+            let sources = &mut self.session_sources.borrow_mut()[index];
+            sources.on_opened(conn.source, session, is_open);
+        }
+    }
+
+    /// Returns whether this node is the head of a shard's chain, or serves it alone.
+    fn is_head(&self, index: usize) -> bool {
+        let shards = self.shards.borrow();
+        let assignment = shards[index].assignment();
+        assignment.member && assignment.predecessor.is_none()
+    }
+
+    /// Forgets where sessions were opened that have ended.
+    pub(super) fn sweep_session_sources(&self) {
+        let shards = self.shards.borrow();
+        for (sources, replica) in self.session_sources.borrow_mut().iter_mut().zip(shards.iter()) {
+            sources.sweep(|session| replica.shard().has_session(session));
+        }
     }
 
     /// Passes a request to its shard.
@@ -320,6 +371,7 @@ impl Core {
         for replica in self.shards.borrow_mut().iter_mut() {
             *replica = empty_replica(&self.config, replica.shard().id());
         }
+        self.session_sources.borrow_mut().fill_with(SessionSources::default);
         self.memory_bytes.set(0);
     }
 

@@ -25,6 +25,7 @@ mod outbox;
 mod receive_memory;
 mod reply_buffers;
 mod runtime;
+mod session_sources;
 mod spin;
 mod stream;
 mod sweep;

@@ -44,6 +44,7 @@ fn sweep(conn: &Conn, is_contended: bool) {
     let sweeps_max = late.count(conn.role.get(), is_contended);
     conn.late.set(late);
     if let Some(sweeps_max) = sweeps_max {
+            self.sweep_session_sources();
         let limit_ms = u64::from(sweeps_max) * SWEEP_MS;
         tracing::debug!(conn = conn.id.0, limit_ms, "closing a connection that is late");
         conn.break_off(Fault::expected(Status::TooSlow, limit_ms, 0));

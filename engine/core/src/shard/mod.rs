@@ -223,6 +223,11 @@ impl Shard {
         self.object_bytes + self.sessions.bytes() + self.directory.bytes() + lists
     }
 
+    /// Returns whether a session is open.
+    pub fn has_session(&self, session: u64) -> bool {
+        self.sessions.is_open(session)
+    }
+
     /// Counts what the shard has.
     pub fn census(&self) -> Census {
         Census {
