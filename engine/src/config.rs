@@ -55,10 +55,13 @@ pub(crate) const HELLO_SWEEPS_MAX: u8 = 5;
 /// Periods that may pass without a further byte of a frame once it has begun.
 pub(crate) const FRAME_SWEEPS_MAX: u8 = 30;
 
-/// The same for a frame that has memory for which other connections wait …
-pub(crate) const LENT_SILENT_SWEEPS_MAX: u8 = 5;
+/// A frame that has memory for which other connections wait makes progress if so many bytes of it arrive
+/// in a period. It may miss that in as many periods in a row: the first of them may have begun just
+/// before …
+pub(crate) const LENT_BYTES_PER_SWEEP_MIN: usize = 128 * 1024;
+pub(crate) const LENT_SLOW_SWEEPS_MAX: u8 = 1;
 
-/// … and how many periods of waiting by others such a frame may take in all.
+/// … and this is how many periods of waiting by others such a frame may take in all.
 pub(crate) const LENT_SWEEPS_MAX: u8 = 30;
 
 /// After how long without bytes from a client the kernel asks its host whether the connection is

@@ -9,6 +9,7 @@
 //! [`receive_memory`](super::receive_memory)): at most the frame is received into it, so when the frame
 //! is consumed the memory is empty and goes back.
 
+use std::net::IpAddr;
 use std::rc::Rc;
 
 use catena_protocol::limits::FRAME_ALIGNMENT;
@@ -30,6 +31,8 @@ pub(super) struct ReadBuffer {
     /// follow.
     held_large: bool,
     core: Rc<ReceiveMemory>,
+    /// Where the connection came from.
+    source: IpAddr,
     /// Bytes that the buffer keeps between frames, beyond its initial size.
     kept: usize,
     /// Bytes that are lent for the frame at the front; 0 for an ordinary frame.
@@ -37,7 +40,7 @@ pub(super) struct ReadBuffer {
 }
 
 impl ReadBuffer {
-    pub(super) fn new(core: Rc<ReceiveMemory>) -> ReadBuffer {
+    pub(super) fn new(core: Rc<ReceiveMemory>, source: IpAddr) -> ReadBuffer {
         ReadBuffer {
             memory: zeroed(BUFFER_BYTES_MIN),
             start: 0,
@@ -45,6 +48,7 @@ impl ReadBuffer {
             limit: BUFFER_BYTES_MIN,
             held_large: false,
             core,
+            source,
             kept: 0,
             lent: 0,
         }
@@ -134,7 +138,7 @@ impl ReadBuffer {
     fn make_lent_room(&mut self, frame_bytes: usize) -> bool {
         let mut memory = None;
         if self.lent == 0 {
-            let Some(loan) = self.core.lend(frame_bytes) else { return false };
+            let Some(loan) = self.core.lend(self.source, frame_bytes) else { return false };
             (self.lent, memory) = (loan.bytes, loan.memory);
         }
         if let Some(memory) = memory {
@@ -154,7 +158,7 @@ impl ReadBuffer {
         let len = BUFFER_BYTES_MIN + self.kept;
         let memory = std::mem::replace(&mut self.memory, zeroed(len));
         (self.start, self.end, self.limit) = (0, 0, len);
-        self.core.take_back(std::mem::take(&mut self.lent), Some(memory));
+        self.core.take_back(self.source, std::mem::take(&mut self.lent), Some(memory));
     }
 
     /// Keeps a buffer of `len` bytes between frames; returns whether there is memory for it.
@@ -180,7 +184,7 @@ impl Drop for ReadBuffer {
     fn drop(&mut self) {
         self.core.keep(self.kept, 0);
         if self.lent > 0 {
-            self.core.take_back(self.lent, None);
+            self.core.take_back(self.source, self.lent, None);
         }
     }
 }
@@ -191,8 +195,12 @@ mod tests {
 
     const MIB: usize = 1024 * 1024;
 
+    fn source(last: u8) -> IpAddr {
+        IpAddr::from([10, 0, 0, last])
+    }
+
     fn buffer() -> ReadBuffer {
-        ReadBuffer::new(Rc::new(ReceiveMemory::new(32 * MIB)))
+        ReadBuffer::new(Rc::new(ReceiveMemory::new(32 * MIB)), source(1))
     }
 
     /// Receives `bytes` as the kernel would.
@@ -276,8 +284,8 @@ mod tests {
     #[test]
     fn a_large_frame_waits_for_memory_and_holds_no_loan_meanwhile() {
         let core = Rc::new(ReceiveMemory::new(32 * MIB));
-        let new = || ReadBuffer::new(core.clone());
-        let mut buffers = [new(), new(), new()];
+        let new = |last| ReadBuffer::new(core.clone(), source(last));
+        let mut buffers = [1, 2, 3].map(new);
         let got = buffers.each_mut().map(|buffer| receive_part(buffer, 10 * MIB, 16 * MIB));
         assert_eq!(got, [true, true, false]);
         let [one, _two, three] = &mut buffers;
@@ -287,9 +295,9 @@ mod tests {
         assert!(one.make_room(64));
         assert!(receive_part(three, MIB, 16 * MIB), "what one gives back another gets");
         // A link gets more than there is.
-        let mut link = new();
+        let mut link = new(4);
         assert!(!receive_part(&mut link, MIB, 16 * MIB));
-        core.lend_to_link(16 * MIB);
+        core.lend_to_link(source(4), 16 * MIB);
         link.accept_loan(16 * MIB);
         assert!(receive_part(&mut link, MIB, 16 * MIB));
         drop((buffers, link));
@@ -300,7 +308,7 @@ mod tests {
     fn without_memory_to_keep_frames_of_any_size_still_arrive() {
         let core = Rc::new(ReceiveMemory::new(32 * MIB));
         assert!(core.keep(0, 32 * MIB), "other connections keep all");
-        let mut buffer = ReadBuffer::new(core.clone());
+        let mut buffer = ReadBuffer::new(core.clone(), source(1));
         for bytes in [64, 4 * 1024, 50 * 1024, 128 * 1024, MIB] {
             assert!(receive_part(&mut buffer, bytes, bytes), "{bytes}");
             buffer.consume(bytes);

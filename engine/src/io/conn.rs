@@ -128,7 +128,7 @@ async fn serve(core: Rc<Core>, conn: Rc<Conn>, reader: StreamReader) {
 }
 
 async fn read(core: &Rc<Core>, conn: &Rc<Conn>, mut reader: StreamReader) -> io::Result<()> {
-    let mut buffer = ReadBuffer::new(core.receive_memory.clone());
+    let mut buffer = ReadBuffer::new(core.receive_memory.clone(), conn.source);
     loop {
         conn.begin_receiving(&buffer);
         let received = match spin(core, conn, &mut reader, &mut buffer).await {
@@ -178,7 +178,7 @@ async fn make_room(core: &Core, conn: &Conn, buffer: &mut ReadBuffer, frame_byte
         return true;
     }
     if conn.is_link() {
-        core.receive_memory.lend_to_link(frame_bytes);
+        core.receive_memory.lend_to_link(conn.source, frame_bytes);
         buffer.accept_loan(frame_bytes);
         return buffer.make_room(frame_bytes);
     }
@@ -324,8 +324,9 @@ impl Conn {
     #[inline]
     fn begin_receiving(&self, buffer: &ReadBuffer) {
         let Lateness { hello, frame, .. } = self.late.get();
-        let bytes = (!buffer.received().is_empty()).then_some(0);
-        let frame = buffer.has_loan().then(|| frame.unwrap_or(0));
+        let received = buffer.received().len();
+        let bytes = (received > 0).then_some(0);
+        let frame = buffer.has_loan().then(|| frame.unwrap_or_default().with(received));
         self.late.set(Lateness { hello, bytes, frame });
     }
 

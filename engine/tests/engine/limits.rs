@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use catena_engine::Engine;
 use catena_protocol::limits::FRAME_BYTES_MAX;
-use catena_protocol::op::{CellOp, FutureOp};
+use catena_protocol::op::{CellOp, FutureOp, SessionOp};
 use catena_protocol::{Fault, FrameKind, ObjectId, Op, Refusal, Reply, ShardId, ShardMap, Status};
 use socket2::{Domain, Socket, Type};
 
@@ -261,38 +261,104 @@ fn a_frame_that_stalls_loses_its_memory_to_those_that_wait() {
         for wire in &mut stalled {
             wire.send(half);
         }
-        wait_for_lent(&engine, |bytes| bytes == 32 << 20);
+        // One of them has memory, half of what there is; the other waits for it.
+        wait_for_lent(&engine, |bytes| bytes == 16 << 20);
         let set = RequestHeader { session: 7, number: 1, name: "cell", ..RequestHeader::default() };
         wire.send(&set.frame(Op::Cell(CellOp::Set { bytes: &cell })));
         assert_eq!(wire.receive().status(), Status::Ok);
         for wire in &mut stalled {
-            let fault = Fault::expected(Status::TooSlow, 5_000, 0);
+            let fault = Fault::expected(Status::TooSlow, 1_000, 0);
             assert_eq!(wire.receive().refusal(), Refusal::Fault(fault));
             assert!(wire.next().is_none(), "and it is closed");
         }
     });
 }
 
-/// Many connections that stall delay those from elsewhere by one turn, not by as many as they are.
-#[test]
-fn sources_take_turns_for_the_memory_of_large_frames() {
-    let frame = largest_frame();
-    let cell = vec![7; 8 * MIB];
-    let engine = Engine::builder().shards(1).memory_bytes(64 << 20).start().expect("it starts");
-    let address = engine.addresses()[0];
-    let stalled: Vec<TcpStream> = (0..30).map(|_| Wire::welcomed(address).0.stream).collect();
-    write_for(Duration::from_secs(1), &stalled, &frame[..MIB]);
-    wait_for_lent(&engine, |bytes| bytes == 32 << 20);
+/// Connects from another address of this machine, and sends Hello.
+fn from_elsewhere(address: SocketAddr) -> Wire {
     let socket = Socket::new(Domain::IPV4, Type::STREAM, None).expect("a socket");
     socket.bind(&SocketAddr::from(([127, 0, 0, 2], 0)).into()).expect("loopback has it");
     socket.connect(&address.into()).expect("the engine listens");
     let mut wire = Wire::accepted(socket.into());
-    wire.send(&[hello(), open_in(ShardId(0), 7, 0)].concat());
+    wire.send(&hello());
     assert_eq!(wire.receive().header.kind, FrameKind::Welcome);
-    assert_eq!(wire.receive().status(), Status::Ok);
-    let set = RequestHeader { session: 7, number: 1, name: "cell", ..RequestHeader::default() };
-    wire.send(&set.frame(Op::Cell(CellOp::Set { bytes: &cell })));
-    assert_eq!(wire.receive().status(), Status::Ok);
+    wire
+}
+
+#[test]
+fn one_source_does_not_take_all_sessions() {
+    /// Of a shard; half of them, and a quarter.
+    const SESSIONS: u64 = 65_536;
+    const BATCH: u64 = 1_024;
+    let engine = Engine::builder().shards(1).start().expect("the engine starts");
+    let address = engine.addresses()[0];
+    /// Opens sessions on a connection; returns how many were opened, and the reply to the last.
+    fn open(wire: &mut Wire, sessions: std::ops::Range<u64>) -> (u64, Option<Refusal>) {
+        let mut opened = 0;
+        let mut last = None;
+        for from in sessions.clone().step_by(usize::try_from(BATCH).expect("small")) {
+            let batch = from..sessions.end.min(from + BATCH);
+            let frames: Vec<u8> = batch.clone().flat_map(|id| open_in(ShardId(0), id, 0)).collect();
+            wire.send(&frames);
+            for _ in batch {
+                let reply = wire.receive();
+                let is_open = reply.status() == Status::Ok;
+                opened += u64::from(is_open);
+                last = (!is_open).then(|| reply.refusal());
+            }
+        }
+        (opened, last)
+    }
+    let refusal = |got| {
+        let fault = Fault::expected(Status::TooManySessions, SESSIONS / 4, got);
+        Some(Refusal::Fault(fault))
+    };
+    let (mut greedy, _) = Wire::welcomed(address);
+    let (opened, last) = open(&mut greedy, 1..SESSIONS + 1);
+    assert_eq!((opened, last), (SESSIONS / 2, refusal(SESSIONS / 2 + 1)));
+    assert_eq!(open(&mut greedy, 1..2), (1, None), "its open sessions stay");
+    // Another connection from there is no other source.
+    assert_eq!(open(&mut Wire::welcomed(address).0, SESSIONS..SESSIONS + 1).0, 0);
+    let mut other = from_elsewhere(address);
+    let (opened, last) = open(&mut other, SESSIONS..2 * SESSIONS);
+    assert_eq!((opened, last), (SESSIONS / 4, refusal(SESSIONS / 4 + 1)));
+    // A source whose sessions have ended may open others.
+    let close = |id| {
+        let close = RequestHeader { session: id, ..RequestHeader::default() };
+        close.frame(Op::Session(SessionOp::Close))
+    };
+    other.send(&close(SESSIONS));
+    assert_eq!(other.receive().status(), Status::Ok);
+    let started = Instant::now();
+    while open(&mut other, 3 * SESSIONS..3 * SESSIONS + 1).0 == 0 {
+        assert!(started.elapsed() < GUARD, "it has less than its share");
+    }
+}
+
+/// However many connections of a source stall, those from elsewhere have memory, and a smaller frame
+/// from there does not wait for all of them.
+#[test]
+fn an_update_does_not_wait_for_all_frames_that_stall() {
+    const STALLED: u64 = 60;
+    let frame = largest_frame();
+    let cell = vec![7; 4 * MIB];
+    let engine = Engine::builder().shards(1).memory_bytes(64 << 20).start().expect("it starts");
+    let address = engine.addresses()[0];
+    let mut same = Wire::open(address, 6);
+    let mut elsewhere = from_elsewhere(address);
+    elsewhere.send(&open_in(ShardId(0), 7, 0));
+    assert_eq!(elsewhere.receive().status(), Status::Ok);
+    let stalled: Vec<TcpStream> = (0..STALLED).map(|_| Wire::welcomed(address).0.stream).collect();
+    write_for(Duration::from_secs(1), &stalled, &frame[..MIB]);
+    // Half of what there is.
+    wait_for_lent(&engine, |bytes| bytes == 16 << 20);
+    for (wire, session) in [(&mut elsewhere, 7), (&mut same, 6)] {
+        let set = RequestHeader { session, number: 1, name: "cell", ..RequestHeader::default() };
+        wire.send(&set.frame(Op::Cell(CellOp::Set { bytes: &cell })));
+        assert_eq!(wire.receive().status(), Status::Ok);
+    }
+    let left = engine.census()[0].connections;
+    assert!(left > STALLED / 2, "most of them still stall, not {left}");
 }
 
 /// A wait for the bytes of a future, as update `number` of a session.
@@ -425,8 +491,8 @@ fn a_node_stops_although_frames_wait_for_memory() {
         let address = engine.addresses()[0];
         let streams: Vec<TcpStream> = (0..5).map(|_| Wire::welcomed(address).0.stream).collect();
         write_for(Duration::from_millis(500), &streams, &frame[..MIB]);
-        // Two of them have memory.
-        wait_for_lent(&engine, |bytes| bytes == 32 << 20);
+        // One of them has memory.
+        wait_for_lent(&engine, |bytes| bytes == 16 << 20);
         drop(engine);
         for mut stream in streams {
             stream.set_nonblocking(false).expect("a socket");
