@@ -61,18 +61,23 @@ impl Reporter {
                 "{} was not added, because it or the register did not reply in time; it may retry",
                 name(*learner),
             ),
-            MemberReport::TotalLoss => {
+            MemberReport::TotalLoss { silent_s } => {
                 let then = match record.map(|record| record.settings.on_total_loss) {
                     Some(OnTotalLoss::Empty) => {
                         "This node replaces them with no objects, as the cluster was created with \
                          --on-total-loss empty"
                     }
                     Some(OnTotalLoss::Halt) | None => {
-                        "Their objects may be lost. If they do not come back, create another cluster \
+                        "If none comes back, the objects are lost: create another cluster \
                          (--cluster-name)"
                     }
                 };
-                tracing::error!("no member of the cluster has replied for 30 seconds. {then}");
+                let members: Vec<String> = record.into_iter().flat_map(Record::members).map(&name).collect();
+                tracing::error!(
+                    "no member of the cluster ({}) has replied for {silent_s} s, and only members have \
+                     its objects. {then}",
+                    members.join(", "),
+                );
             }
             MemberReport::BadRecord { from, why } => {
                 let source = from.map_or_else(|| "the register".to_owned(), &name);

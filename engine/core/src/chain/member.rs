@@ -135,7 +135,8 @@ pub struct Member {
     reordering: Reordering,
     /// When a learner last received a message of any member.
     members_heard: Time,
-    loss_reported: bool,
+    /// When the loss of all members was reported last, since it began.
+    loss_reported: Option<Time>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -223,7 +224,7 @@ impl Member {
             source: None,
             reordering: Reordering::default(),
             members_heard: Time::default(),
-            loss_reported: false,
+            loss_reported: None,
         })
     }
 
@@ -328,7 +329,7 @@ impl Member {
         self.advance(now);
         if self.record().is_some_and(|record| record.is_member(from)) {
             self.members_heard = now;
-            self.loss_reported = false;
+            self.loss_reported = None;
         }
         if self.known.is_some()
             && let Some(epoch) = message.epoch()

@@ -112,8 +112,11 @@ pub enum MemberReport {
         /// The learner.
         learner: NodeId,
     },
-    /// No member was heard from for half a minute.
-    TotalLoss,
+    /// No member was heard from for half a minute or more. Repeated each minute while that is so.
+    TotalLoss {
+        /// For how many seconds.
+        silent_s: u64,
+    },
     /// A node says that it is in an epoch that is too far ahead to be believed.
     BadEpoch {
         /// The node.

@@ -18,7 +18,7 @@ use super::message::PeerMessage;
 use super::peers::Suspicion;
 use super::reordering::coordinator;
 use super::timing::{
-    ABANDONED_LEARNERS_MAX, Due, HEARTBEAT_MS, LEARNER_RETRY_MS, LEARNER_SILENT_MS,
+    ABANDONED_LEARNERS_MAX, Due, HEARTBEAT_MS, LEARNER_RETRY_MS, LEARNER_SILENT_MS, LOSS_REPORT_MS,
     REJOIN_SLOW_MS_MAX, RESYNC_MS, TOTAL_LOSS_MS,
 };
 use super::{Member, Membership};
@@ -329,10 +329,13 @@ impl Member {
         if self.now < since {
             return None;
         }
-        if !self.loss_reported {
-            self.loss_reported = true;
-            out.push(Action::Report(MemberReport::TotalLoss));
+        let report_at = self.loss_reported.map_or(since, |then| then.plus_ms(LOSS_REPORT_MS));
+        if self.now >= report_at {
+            self.loss_reported = Some(self.now);
+            let silent_s = (self.now.0 - self.members_heard.0) / 1_000_000;
+            out.push(Action::Report(MemberReport::TotalLoss { silent_s }));
         }
+        due.at(self.loss_reported.unwrap_or(self.now).plus_ms(LOSS_REPORT_MS));
         Some(since)
     }
 }

@@ -56,7 +56,7 @@ impl Member {
     /// for lost.
     pub fn members_lost_since(&self) -> Option<Time> {
         let is_outside = self.membership == Membership::Outside;
-        (is_outside && self.loss_reported).then_some(self.members_heard)
+        (is_outside && self.loss_reported.is_some()).then_some(self.members_heard)
     }
 
     /// Returns why it suspects another member, if it does.

@@ -42,6 +42,9 @@ pub const LEARNER_RETRY_MS: u32 = 10_000;
 /// A learner takes all members for lost after they were silent for so long.
 pub const TOTAL_LOSS_MS: u32 = 30_000;
 
+/// How often it reports that while it lasts.
+pub const LOSS_REPORT_MS: u32 = 60_000;
+
 /// How long a learner that lost its tail waits before it joins again.
 pub const RESYNC_MS: u32 = 1_000;
 

@@ -689,7 +689,16 @@ fn a_cluster_without_members_stays_down_or_begins_empty() {
         join b
         after 29000         => b 1 a learner
     ";
-    check(2, &after(lost, "after 60000 => b 1 a learner"));
+    let said = "
+        reports TotalLoss 0
+        after 2000          => b 1 a learner
+        reports TotalLoss 1
+        after 58000         => b 1 a learner
+        reports TotalLoss 1
+        after 62000         => b 1 a learner
+        reports TotalLoss 3
+    ";
+    check(2, &after(lost, said));
     let settings = Settings { on_total_loss: OnTotalLoss::Empty, ..settings() };
     check_with(settings, Rules::default(), &after(lost, "after 3000 => b 2 b reads"));
 }

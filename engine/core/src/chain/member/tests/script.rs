@@ -21,6 +21,7 @@
 //! behind b at a              # b lacks entries that a no longer keeps
 //! leave a                    # a asks to be removed
 //! rejoin a                   # an operator asks a to rejoin at once
+//! reports TotalLoss 2        # so many such reports were made, by all nodes
 //! spares b at a              # a knows these nodes that are no members, - for none
 //! slow 5000                  # the register takes that many milliseconds longer to write
 //! edit 1000                  # somebody changes the epoch of the record by hand
@@ -147,6 +148,13 @@ impl ScenarioRunner {
             ["rejoin", name] => {
                 let at = self.index(name);
                 self.cluster.call(at, Member::on_rejoin);
+            }
+            ["reports", what, times] => {
+                let trace = self.cluster.trace.iter().flatten();
+                let count = trace.filter(|line| line.contains(what)).count();
+                if count as u64 != number(times) {
+                    return Err(format!("there were {count}"));
+                }
             }
             ["spares", names, "at", name] => {
                 let node = &self.cluster.nodes[self.index(name)];
