@@ -1,14 +1,14 @@
 //! The program `catena-engine`.
 
 use std::io::{BufRead, BufReader, Read};
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpListener};
 use std::process::{Child, ChildStdout, Command, ExitStatus, Output, Stdio};
 use std::time::Instant;
 
 use catena_protocol::op::LogOp;
 use catena_protocol::{Op, Status};
 
-use crate::wire::{GUARD, RequestHeader, Wire};
+use crate::wire::{GUARD, RequestHeader, Wire, hello};
 
 /// A running `catena-engine`, killed at the end if it is still there.
 pub(crate) struct Running {
@@ -26,7 +26,8 @@ impl Running {
 
     fn start_with(mut command: Command, args: &[&str]) -> Running {
         let mut child = command
-            .args(["--listen", "127.0.0.1:0", "--no-pin"])
+            .args(if args.contains(&"--listen") { &[][..] } else { &["--listen", "127.0.0.1:0"] })
+            .arg("--no-pin")
             .args(if args.contains(&"--cores") { &[][..] } else { &["--cores", "0"] })
             .args(args)
             .stdout(Stdio::piped())
@@ -76,6 +77,12 @@ impl Running {
         assert!(sent.expect("there is kill").success());
     }
 
+    /// Kills it with SIGKILL, and waits for its end.
+    pub(crate) fn kill(mut self) {
+        self.child.kill().expect("it runs");
+        self.child.wait().expect("it is our child");
+    }
+
     /// Waits until it ends by itself; returns its status and what it wrote to stderr.
     pub(crate) fn end(&mut self) -> (ExitStatus, String) {
         let started = Instant::now();
@@ -109,6 +116,50 @@ fn command() -> Command {
 
 fn run(args: &[&str]) -> Output {
     command().args(args).stdin(Stdio::null()).output().expect("the program is built")
+}
+
+/// The kernel keeps the connections of a killed process for a while, and the next one gets its ports
+/// nevertheless.
+#[test]
+fn it_gets_its_ports_back_after_each_kill() {
+    let start = |listen: &str| {
+        let free = ["--cores", "0,1", "--metrics", "127.0.0.1:0"];
+        Running::start(&[&free[..], &["--listen", listen]].concat())
+    };
+    // The ports of both cores have to be free, one behind the other.
+    let mut engine = start("127.0.0.1:0");
+    let mut listen = None;
+    for _ in 0..100 {
+        let port = engine.addresses[0].port();
+        engine.kill();
+        let address = format!("127.0.0.1:{port}");
+        let taken = port.checked_add(1).map(|next| TcpListener::bind(("127.0.0.1", next)).is_err());
+        if taken == Some(false) {
+            listen = Some(address);
+            break;
+        }
+        engine = start("127.0.0.1:0");
+    }
+    let listen = listen.expect("two free ports");
+    let mut wires: Vec<Wire> = Vec::new();
+    for _ in 0..12 {
+        let engine = start(&listen);
+        assert_eq!(engine.addresses[0].to_string(), listen, "{}", engine.ready);
+        for address in &engine.addresses {
+            wires.extend((0..4).map(|_| Wire::welcomed(*address).0));
+            // And one whose last reply is unread.
+            let mut wire = Wire::silent(*address);
+            wire.send(&hello());
+            wires.push(wire);
+        }
+        engine.kill();
+        // Half of the connections stay, and the kernel has the other end of the others.
+        let mut half = 0;
+        wires.retain(|_| {
+            half += 1;
+            half % 2 == 0
+        });
+    }
 }
 
 #[test]
