@@ -84,6 +84,12 @@ pub(crate) const MEMORY_BYTES_MIN: u64 = 24 * 1024 * 1024;
 /// Default memory of a core for its objects and sessions, in bytes.
 pub(crate) const MEMORY_BYTES_DEFAULT: u64 = 1024 * 1024 * 1024;
 
+/// The memory of the process above which `catena-engine` refuses what needs more: so many times the memory
+/// of each core, and so much more for each. Within it are the replies that wait (as much as the memory
+/// again), receive buffers (a quarter of it), and a state that is being transferred.
+pub(crate) const RESIDENT_FACTOR: u64 = 3;
+pub(crate) const RESIDENT_BYTES: u64 = 256 * 1024 * 1024;
+
 /// Initial size of the receive buffer of a connection, and of the reply buffers of a core. It is small
 /// so that idle connections cost little.
 pub(crate) const BUFFER_BYTES_MIN: usize = 4 * 1024;

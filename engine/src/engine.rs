@@ -18,7 +18,8 @@ use crate::clock::{Clock, unix_time};
 use crate::cluster::{CancelHandle, Cluster, ClusterPlan, host_name};
 use crate::config::{
     BACKLOG, CENSUS_TIME_MAX, CONNECTIONS_DEFAULT, CONNECTIONS_MAX, MEMORY_BYTES_DEFAULT,
-    MEMORY_BYTES_MIN, NOTICES_MAX, PORT_DEFAULT, SHARDS_PER_CORE, SPIN_US_MAX,
+    MEMORY_BYTES_MIN, NOTICES_MAX, PORT_DEFAULT, RESIDENT_BYTES, RESIDENT_FACTOR, SHARDS_PER_CORE,
+    SPIN_US_MAX,
 };
 use crate::control::{ControlConfig, ControlThread, Cores, StartingControl, random_u128};
 use crate::driver::Driver;
@@ -28,6 +29,7 @@ use crate::io::{
     set_client_options,
 };
 use crate::metrics::{CoreCensus, Counters, Exporters, Metrics, MetricsReader, NodeLabels};
+use crate::resident::{ResidentLimit, ResidentWatch};
 
 /// The options of a node, and how to start it.
 #[derive(Clone, Debug)]
@@ -37,6 +39,8 @@ pub struct Builder {
     pin: bool,
     shards: Option<u32>,
     memory_bytes: u64,
+    resident_bytes_max: Option<u64>,
+    release_memory: Option<fn()>,
     connections: usize,
     spin: Duration,
     driver: Driver,
@@ -105,6 +109,33 @@ impl Builder {
     pub fn memory_bytes(mut self, bytes: u64) -> Builder {
         self.memory_bytes = bytes;
         self
+    }
+
+    /// Sets how much memory the process may have in all, as the kernel counts it, in bytes. Above that,
+    /// updates that need more memory are refused as if the budget of their core were used up. By
+    /// default there is no such limit, because the process may belong to another program; `catena-engine`
+    /// sets [`resident_bytes_default`](Builder::resident_bytes_default).
+    #[must_use]
+    pub fn resident_bytes_max(mut self, bytes: impl Into<Option<u64>>) -> Builder {
+        self.resident_bytes_max = bytes.into();
+        self
+    }
+
+    /// Sets what returns the memory that the allocator keeps for the calling thread to the kernel. With
+    /// a limit for the memory of the process, each core calls it when the process has far more than is
+    /// counted. By default nothing is called.
+    #[must_use]
+    pub fn release_memory(mut self, release: impl Into<Option<fn()>>) -> Builder {
+        self.release_memory = release.into();
+        self
+    }
+
+    /// Returns more memory than a process should need for a node with so many cores that have so much
+    /// memory for objects and sessions each: three times as much, for what connections and state
+    /// transfers take beside it, and 256 MiB for each core.
+    pub fn resident_bytes_default(cores: usize, memory_bytes: u64) -> u64 {
+        let of_core = memory_bytes.saturating_mul(RESIDENT_FACTOR).saturating_add(RESIDENT_BYTES);
+        of_core.saturating_mul(cores as u64)
     }
 
     /// Sets the number of connections that a core accepts, 1 to 65,536. A further one takes the place
@@ -217,12 +248,18 @@ impl Builder {
             None => self.shards.unwrap_or_else(|| default_shards(cores)),
         };
         let map = check_shards(shards, cores)?;
+        let resident = self
+            .resident_bytes_max
+            .map(|bytes| Arc::new(ResidentLimit::new(bytes, self.release_memory)));
+        let watch = resident.clone().map(ResidentWatch::start).transpose();
+        let watch = watch.map_err(StartError::Thread)?;
         let config = CoreConfig {
             index: 0,
             map,
             ports: core_ports,
             clock,
             memory_bytes_max: self.memory_bytes,
+            resident: resident.clone(),
             connections_max: self.connections,
             hash_seed: secret(),
             incarnation: if joining.is_some() { 0 } else { incarnation() },
@@ -262,11 +299,11 @@ impl Builder {
             ends,
             node,
             reader: reader.clone(),
-            exporters: None,
+            beside: None,
         };
         // From here on an error drops the engine, which stops the node.
         let exporters = Exporters::start(reader, metrics, self.emf).map_err(StartError::Thread)?;
-        engine.exporters = Some(Box::new(exporters));
+        engine.beside = Some(Box::new(ThreadsBeside { exporters, _resident: watch }));
         Ok(engine)
     }
 
@@ -400,7 +437,14 @@ pub struct Engine {
     ends: Receiver<CoreEnd>,
     node: Option<ClusterNode>,
     reader: Arc<MetricsReader>,
-    exporters: Option<Box<Exporters>>,
+    beside: Option<Box<ThreadsBeside>>,
+}
+
+/// The threads of a node beside its cores and the control thread.
+#[derive(Debug)]
+struct ThreadsBeside {
+    exporters: Exporters,
+    _resident: Option<ResidentWatch>,
 }
 
 /// What a node of a cluster has beside its cores.
@@ -421,6 +465,8 @@ impl Engine {
             pin: false,
             shards: None,
             memory_bytes: MEMORY_BYTES_DEFAULT,
+            resident_bytes_max: None,
+            release_memory: None,
             connections: CONNECTIONS_DEFAULT,
             spin: Duration::ZERO,
             driver: Driver::Auto,
@@ -476,7 +522,7 @@ impl Engine {
 
     /// Returns where the node serves metrics over HTTP, if it does.
     pub fn metrics_address(&self) -> Option<SocketAddr> {
-        self.exporters.as_ref().and_then(|exporters| exporters.address())
+        self.beside.as_ref().and_then(|threads| threads.exporters.address())
     }
 
     /// Waits until the node stops.

@@ -53,6 +53,7 @@ mod io;
 mod metrics;
 mod open_connections;
 mod register;
+mod resident;
 
 pub use catena_core::chain::record::{Heads, OnTotalLoss, Settings as ClusterSettings};
 pub use catena_core::objects::user::{BadSnapshot, Context, Object, Rejection};

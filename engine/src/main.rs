@@ -1,6 +1,6 @@
 //! The program `catena-engine`: a node from the command line.
 
-#![forbid(unsafe_code)]
+#![deny(unsafe_code)]
 
 use std::io::IsTerminal;
 use std::net::{IpAddr, SocketAddr};
@@ -20,6 +20,13 @@ use signal_hook::iterator::Signals;
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+// SAFETY: the declaration is that of mimalloc.h, and the function may be called at any time.
+#[allow(unsafe_code)]
+unsafe extern "C" {
+    /// Returns what the allocator keeps for the calling thread, all of it if `force`.
+    safe fn mi_collect(force: bool);
+}
 
 /// Run a Catena node: shared objects in memory, one pinned thread per core.
 #[derive(Debug, Parser)]
@@ -45,6 +52,11 @@ struct Args {
     /// Memory for objects and sessions per core, such as `512MiB` or `4GiB`; at least 24MiB.
     #[arg(long, value_name = "SIZE", default_value_t = ByteSize(Builder::MEMORY_BYTES))]
     memory: ByteSize,
+
+    /// Memory of the whole process above which updates that need more are refused [default: three times
+    /// --memory and 256MiB for each core]
+    #[arg(long, value_name = "SIZE")]
+    resident_max: Option<ByteSize>,
 
     /// Connections that a core accepts, up to 65536. A further one replaces one that has not said Hello,
     /// or is refused.
@@ -194,10 +206,16 @@ fn wants_colours() -> bool {
 fn run(args: Args) -> anyhow::Result<()> {
     let cpus = args.cores.map_or_else(all_cpus, |Cpus(cpus)| cpus);
     let cancel = CancelHandle::default();
+    let resident_max = args.resident_max.map_or_else(
+        || Builder::resident_bytes_default(cpus.len(), args.memory.as_u64()),
+        |bytes| bytes.as_u64(),
+    );
     let builder = Engine::builder()
         .listen(args.listen)
         .shards(args.shards)
         .memory_bytes(args.memory.as_u64())
+        .resident_bytes_max(resident_max)
+        .release_memory(Some((|| mi_collect(true)) as fn()))
         .connections(args.connections)
         .spin(Duration::from_micros(args.spin))
         .driver(args.driver)

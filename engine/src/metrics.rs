@@ -40,6 +40,7 @@ pub use self::histogram::Histogram;
 use self::http::HttpThread;
 pub(crate) use self::meter::{Counters, Meter};
 use self::stdout::StdoutThread;
+use crate::resident::resident_bytes;
 
 /// What a node has done since it started, and what it holds.
 #[derive(Clone, Debug, Default)]
@@ -50,6 +51,8 @@ pub struct Metrics {
     pub latency: Vec<Latency>,
     /// What each core holds. A core that does not reply within a second is left out.
     pub cores: Vec<CoreCensus>,
+    /// The memory of the process, as the kernel counts it, in bytes; `None` if it does not say.
+    pub resident_bytes: Option<u64>,
     /// The number of cores.
     cores_all: usize,
 }
@@ -191,6 +194,7 @@ impl MetricsReader {
             ops: ops.into_iter().map(count).collect(),
             latency: latency.into_iter().map(of_kind).collect(),
             cores,
+            resident_bytes: resident_bytes(),
             cores_all: self.counters.len(),
         }
     }

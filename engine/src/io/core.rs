@@ -31,6 +31,7 @@ use super::unsent::UnsentTotal;
 use crate::clock::Clock;
 use crate::config::{HELLO_BYTES_MAX, receive_bytes_max, unsent_bytes_max};
 use crate::metrics::{CoreCensus, Counters, Meter};
+use crate::resident::{ResidentLimit, ResidentShare};
 use catena_core::ahead::Step;
 use catena_core::chain::assignment::Assignment;
 use catena_core::chain::replica::Replica;
@@ -47,6 +48,8 @@ pub(crate) struct CoreConfig {
     pub(crate) ports: Vec<u16>,
     pub(crate) clock: Clock,
     pub(crate) memory_bytes_max: u64,
+    /// The limit for the memory of the whole process, if there is one.
+    pub(crate) resident: Option<Arc<ResidentLimit>>,
     pub(crate) connections_max: usize,
     pub(crate) hash_seed: u64,
     /// The number of a node without a cluster, drawn at its start; 0 in a cluster.
@@ -72,6 +75,7 @@ pub(super) struct Core {
     shard_indexes: Vec<Option<u16>>,
     /// Memory that all of its shards take, in bytes.
     memory_bytes: Cell<u64>,
+    resident: RefCell<ResidentShare>,
     pub(super) conns: ConnTable,
     pub(super) newcomers: RefCell<Newcomers>,
     /// Connections that make room for others and have not ended yet.
@@ -130,6 +134,7 @@ impl Core {
             shards: RefCell::new(shards),
             shard_indexes,
             memory_bytes: Cell::new(0),
+            resident: RefCell::default(),
             conns: ConnTable::default(),
             newcomers: RefCell::default(),
             displaced: Cell::new(0),
@@ -301,6 +306,15 @@ impl Core {
         assignment.member && assignment.predecessor.is_none()
     }
 
+    /// Says how much memory is counted, and returns what is not needed any more.
+    pub(super) fn sweep_memory(&self) {
+        if let Some(limit) = &self.config.resident {
+            let buffers = self.receive_memory.lent_bytes() + self.unsent_total.bytes();
+            let counted = self.memory_bytes.get() + buffers as u64;
+            limit.sweep(&mut self.resident.borrow_mut(), counted);
+        }
+    }
+
     /// Forgets where sessions were opened that have ended.
     pub(super) fn sweep_session_sources(&self) {
         let shards = self.shards.borrow();
@@ -323,10 +337,12 @@ impl Core {
         // A shard stops growing at 85 % of its limit. For all shards together to stop at 85 % of
         // the core's limit, the memory of the others is subtracted at the same rate.
         let taken = elsewhere.saturating_mul(100) / 85;
-        let moment = Moment {
-            now: self.config.clock.shards_time(now),
-            memory_bytes_max: self.config.memory_bytes_max.saturating_sub(taken),
-        };
+        let mut memory_bytes_max = self.config.memory_bytes_max.saturating_sub(taken);
+        if self.config.resident.as_ref().is_some_and(|limit| limit.is_over()) {
+            // What there is fills it.
+            memory_bytes_max = memory_bytes_max.min(replica.bytes());
+        }
+        let moment = Moment { now: self.config.clock.shards_time(now), memory_bytes_max };
         replica.on_request(now, moment, conn, frame, out);
         self.memory_bytes.set(elsewhere + replica.bytes());
         self.wake_timer_by(replica.next_due());

@@ -332,7 +332,7 @@ mod tests {
         assert!(memory.lend(one, 30).is_some() && memory.lend(one, 20).is_some());
         assert!(memory.lend(one, 10).is_none(), "it has half");
         let wait = memory.request(one, 10);
-        assert!(granted(&[wait.clone()]).is_empty());
+        assert!(granted(std::slice::from_ref(&wait)).is_empty());
         assert!(memory.is_contended_for(one), "it waits for its own loans");
         assert!(!memory.is_contended_for(other), "and for no others");
         assert!(memory.lend(other, 40).is_some(), "so others need not wait");

@@ -45,6 +45,7 @@ impl Core {
             self.receive_memory.sweep();
             self.unsent_total.sweep();
             self.sweep_session_sources();
+            self.sweep_memory();
         }
     }
 }

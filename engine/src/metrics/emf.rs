@@ -62,6 +62,12 @@ fn node_line(labels: &NodeLabels, now_ms: u64, before: &Metrics, now: &Metrics) 
         NodeMetric("waiters", "Count", Node, sum(|core| core.waiters)),
         NodeMetric("memory_bytes", "Bytes", NodeAndCluster, most(|core| core.bytes)),
         NodeMetric("memory_bytes_max", "Bytes", NodeAndCluster, memory_bytes_max),
+        NodeMetric(
+            "resident_bytes",
+            "Bytes",
+            Node,
+            now.resident_bytes.filter(|_| now.is_complete()),
+        ),
         NodeMetric("chain_lag", "Count", NodeAndCluster, most(|core| core.chain_lag)),
         NodeMetric("epoch", "None", NodeAndCluster, now.epoch().map(u64::from)),
     ];

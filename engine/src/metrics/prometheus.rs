@@ -107,6 +107,9 @@ impl Collector for Page {
         gauge("memory_bytes_max", help, node.memory_bytes_max)?;
         let help = "Connections that a core accepts.";
         gauge("connections_max", help, node.connections_max as u64)?;
+        if let Some(bytes) = metrics.resident_bytes {
+            gauge("resident_bytes", "Memory of the process, as the kernel counts it.", bytes)?;
+        }
         match metrics.epoch() {
             Some(epoch) => gauge(
                 "epoch",

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use catena_engine::Engine;
 use catena_protocol::limits::FRAME_BYTES_MAX;
-use catena_protocol::op::{CellOp, FutureOp, SessionOp};
+use catena_protocol::op::{CellOp, FutureOp, ObjectOp, SessionOp};
 use catena_protocol::{Fault, FrameKind, ObjectId, Op, Refusal, Reply, ShardId, ShardMap, Status};
 use socket2::{Domain, Socket, Type};
 
@@ -190,6 +190,55 @@ fn the_least_memory_is_enough_for_the_largest_cell() {
             assert_eq!(wire.receive().status(), Status::Ok);
         }
     });
+}
+
+/// The budget of the core has room for all of it.
+#[test]
+fn a_process_above_its_memory_refuses_updates_until_objects_are_deleted() {
+    const CELLS: u64 = 500;
+    let mut engine =
+        Running::start(&["--shards", "1", "--memory", "2GiB", "--resident-max", "200MiB"]);
+    let mut wire = Wire::open(engine.addresses[0], 7);
+    let bytes = vec![7; MIB];
+    let mut number = 0;
+    let mut ask = |wire: &mut Wire, name: &str, op: Op<'_>| {
+        number += 1;
+        let ask = RequestHeader { session: 7, number, name, ..RequestHeader::default() };
+        wire.send(&ask.frame(op));
+        wire.receive()
+    };
+    let name = |cell: u64| format!("cell {cell}");
+    let set = Op::Cell(CellOp::Set { bytes: &bytes });
+    let mut full = None;
+    for cell in 0..CELLS {
+        let reply = ask(&mut wire, &name(cell), set);
+        if reply.status() == Status::Ok {
+            // The kernel is asked ten times a second.
+            std::thread::sleep(Duration::from_millis(5));
+            continue;
+        }
+        assert_eq!(reply.status(), Status::OutOfMemory);
+        full = Some(cell);
+        break;
+    }
+    let full = full.expect("it refuses before all are there");
+    let get = RequestHeader { name: "cell 0", ..RequestHeader::default() };
+    wire.send(&get.frame(Op::Cell(CellOp::Get)));
+    assert_eq!(wire.receive().status(), Status::Ok, "it can still be read");
+    for cell in 0..full {
+        let reply = ask(&mut wire, &name(cell), Op::Object(ObjectOp::Delete));
+        assert_eq!(reply.status(), Status::Ok);
+    }
+    // The memory goes back to the kernel, and the kernel says so.
+    let started = Instant::now();
+    while ask(&mut wire, "cell", set).status() != Status::Ok {
+        assert!(started.elapsed() < GUARD, "it stays full");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    engine.signal("-TERM");
+    let (_, said) = engine.end();
+    assert_eq!(said.matches("more memory than its limit").count(), 1, "{said}");
+    assert_eq!(said.matches("less memory than its limit").count(), 1, "{said}");
 }
 
 /// Waits until the memory that the first core has lent for large frames is as wanted.

@@ -149,6 +149,8 @@ fn requests_are_counted_by_kind_op_and_outcome() {
         assert_eq!((of_core("waiters"), of_core("chain_lag_entries")), (Some(0.0), Some(0.0)));
         assert!(of_core("memory_bytes").is_some_and(|bytes| bytes > 0.0));
         assert_eq!(page.get("catena_memory_bytes_max"), Some(f64::from(64 << 20)));
+        let resident = page.get("catena_resident_bytes").expect("the kernel says it");
+        assert!(resident > of_core("memory_bytes").unwrap_or_default(), "{resident}");
         assert_eq!(page.get("catena_connections_max"), Some(8_192.0));
         assert_eq!((of_core("receiving_bytes"), of_core("unsent_bytes")), (Some(0.0), Some(0.0)));
         assert_eq!(page.get("catena_epoch"), Some(0.0));
