@@ -12,7 +12,7 @@ use catena_protocol::{Fault, FrameKind, ObjectId, Op, Refusal, Reply, ShardId, S
 use socket2::{Domain, Socket, Type};
 
 use crate::binary::Running;
-use crate::metrics::connections;
+use crate::metrics::{connections, memory};
 use crate::wire::{GET, GUARD, RequestHeader, Wire, hello, open_in};
 use crate::with_drivers;
 
@@ -239,6 +239,61 @@ fn a_process_above_its_memory_refuses_updates_until_objects_are_deleted() {
     let (_, said) = engine.end();
     assert_eq!(said.matches("more memory than its limit").count(), 1, "{said}");
     assert_eq!(said.matches("less memory than its limit").count(), 1, "{said}");
+}
+
+/// Cells of different sizes are written and deleted. The table is printed with `--nocapture`.
+#[test]
+fn memory_of_deleted_objects_goes_back_to_the_kernel() {
+    /// What a process has besides what is counted, in bytes.
+    const BESIDE: f64 = 64.0 * 1024.0 * 1024.0;
+    const BATCH: u64 = 128;
+    let engine = Running::start(&["--shards", "1", "--memory", "2GiB", "--metrics", "127.0.0.1:0"]);
+    let mut wire = Wire::open(engine.addresses[0], 7);
+    let mut number = 0;
+    let mut run = |wire: &mut Wire, cells: u64, op: Op<'_>| {
+        for from in (0..cells).step_by(usize::try_from(BATCH).expect("small")) {
+            let batch = from..cells.min(from + BATCH);
+            let mut frames = Vec::new();
+            for (acked_gap, cell) in (1..).zip(batch.clone()) {
+                number += 1;
+                let name = format!("cell {cell}");
+                let ask = RequestHeader {
+                    session: 7,
+                    number,
+                    acked_gap,
+                    name: &name,
+                    ..RequestHeader::default()
+                };
+                frames.extend(ask.frame(op));
+            }
+            wire.send(&frames);
+            for _ in batch {
+                assert_eq!(wire.receive().status(), Status::Ok);
+            }
+        }
+    };
+    for (bytes, cells) in [(100, 200_000), (16 * 1024, 8_192), (MIB, 160), (4 * MIB, 40)] {
+        let contents = vec![7; bytes];
+        run(&mut wire, cells, Op::Cell(CellOp::Set { bytes: &contents }));
+        let (full, counted) = memory(engine.metrics());
+        assert!(full > counted, "{full} bytes, {counted} of them counted");
+        run(&mut wire, cells, Op::Object(ObjectOp::Delete));
+        let started = Instant::now();
+        let (empty, left) = loop {
+            let (resident, counted) = memory(engine.metrics());
+            if resident <= counted * 1.5 + BESIDE {
+                break (resident, counted);
+            }
+            assert!(started.elapsed() < GUARD, "{resident} bytes, {counted} of them counted");
+            std::thread::sleep(Duration::from_millis(100));
+        };
+        let [full, counted, empty, left] = [full, counted, empty, left].map(|it| it / 1048576.0);
+        println!(
+            "{cells} cells of {bytes} B: {full:.0} MiB, {counted:.0} counted; deleted: {empty:.0} \
+             MiB, {left:.0} counted, after {:?}",
+            started.elapsed()
+        );
+    }
 }
 
 /// Waits until the memory that the first core has lent for large frames is as wanted.

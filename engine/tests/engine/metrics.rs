@@ -35,6 +35,13 @@ fn ask(address: SocketAddr, request: &str) -> (String, String) {
 /// The samples of a page of metrics, by name with labels.
 struct Page(BTreeMap<String, f64>);
 
+/// Returns the memory of the process, and what its only core counts of it, in bytes.
+pub(crate) fn memory(address: SocketAddr) -> (f64, f64) {
+    let page = Page::at(address);
+    let resident = page.get("catena_resident_bytes").expect("the kernel says it");
+    (resident, page.get("catena_memory_bytes{core=\"0\"}").expect("the core replies"))
+}
+
 impl Page {
     /// Reads the page, and checks its format.
     fn at(address: SocketAddr) -> Page {
