@@ -13,7 +13,7 @@
 //! 4. When the thread ends, for any reason, the cores stop, because a node cannot serve without it.
 //!
 //! The modules from the bottom up, each of which imports only those before it: `random`, `frames`,
-//! `peer_link`, `event`, `core_reports`, `cores`, `record_store`, `handshake`, `peer_links`,
+//! `peer_link`, `event`, `core_reports`, `cores`, `record_store`, `handshake`, `peer_clocks`, `peer_links`,
 //! `bootstrap`, `reporter`, `node`.
 
 mod bootstrap;
@@ -23,6 +23,7 @@ mod event;
 mod frames;
 mod handshake;
 mod node;
+mod peer_clocks;
 mod peer_link;
 mod peer_links;
 mod random;

@@ -5,6 +5,7 @@ use std::rc::Rc;
 
 use catena_core::chain::member::{CasOutcome, PeerMessage, ReadOutcome};
 use catena_core::chain::record::{ChangeId, NodeId};
+use catena_core::time::Time;
 use catena_protocol::peer::PeerHello;
 use catena_protocol::{Fault, operator};
 use tokio::sync::oneshot;
@@ -29,8 +30,8 @@ pub(super) enum ControlEvent {
     LinkOpened { link: Rc<PeerLink>, at: SocketAddr },
     /// A connection ended, or could not be established.
     LinkClosed { link: Rc<PeerLink>, at: SocketAddr, error: PeerLinkError },
-    /// A message of another node arrived.
-    PeerMessage { link: Rc<PeerLink>, message: PeerMessage },
+    /// A message of another node arrived. `day` is the time of day by its clock, 0 if it does not say.
+    PeerMessage { link: Rc<PeerLink>, message: PeerMessage, day: Time },
     /// A request of an operator arrived.
     OperatorRequest { request: operator::Request, reply: oneshot::Sender<operator::Reply> },
     /// The node was told to stop.

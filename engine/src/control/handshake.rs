@@ -11,6 +11,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use catena_core::chain::member::PeerMessage;
+use catena_core::time::Time;
 use catena_protocol::operator::{Reply, Request};
 use catena_protocol::peer::{PeerHello, check_version, write_welcome};
 use catena_protocol::{Fault, Frame, FrameKind, Header, Refusal, Status, frame};
@@ -279,12 +280,14 @@ async fn receive(
     loop {
         let next = frames.next(PEER_FRAME_BYTES_MAX, |frame| {
             frame.expect_kind(FrameKind::PeerMessage)?;
-            serde_json::from_slice::<PeerMessage>(frame.body)
-                .map_err(|_| Fault::new(Status::BadBody))
+            let message = serde_json::from_slice::<PeerMessage>(frame.body)
+                .map_err(|_| Fault::new(Status::BadBody))?;
+            Ok((message, Time(frame.header.number)))
         });
         match next.await {
-            Ok(message) => {
-                _ = events.send(ControlEvent::PeerMessage { link: link.clone(), message }).await;
+            Ok((message, day)) => {
+                let link = link.clone();
+                _ = events.send(ControlEvent::PeerMessage { link, message, day }).await;
             }
             Err(error) => return error.into(),
         }

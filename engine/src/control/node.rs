@@ -21,6 +21,7 @@ use super::bootstrap::Bootstrap;
 use super::cores::{CoreGroup, Cores, StopCoresOnDrop};
 use super::event::ControlEvent;
 use super::handshake;
+use super::peer_clocks::{ClockChange, PeerClocks};
 use super::peer_links::PeerLinks;
 use super::random::random_u128;
 use super::record_store::RecordStore;
@@ -56,6 +57,7 @@ pub(super) struct ControlNode {
     shards: u32,
     cores: CoreGroup,
     links: PeerLinks,
+    peer_clocks: PeerClocks,
     store: RecordStore,
     reporter: Reporter,
     transfer: StateTransfer,
@@ -113,6 +115,7 @@ impl ControlNode {
             shards: bootstrap.shards,
             cores: CoreGroup::new(hands),
             links: PeerLinks::new(events.clone()),
+            peer_clocks: PeerClocks::default(),
             store,
             reporter: Reporter::default(),
             transfer: StateTransfer::default(),
@@ -192,7 +195,8 @@ impl ControlNode {
             ControlEvent::Probed { incarnation, done } if incarnation == self.me => {
                 self.tell(|member, now, out| member.on_probed(now, done, out))
             }
-            ControlEvent::PeerMessage { link, message } if link.incarnation == self.me => {
+            ControlEvent::PeerMessage { link, message, day } if link.incarnation == self.me => {
+                self.compare_clocks(link.peer, day);
                 self.tell(|member, now, out| member.on_message(now, link.peer, message, out))
             }
             ControlEvent::LinkOpened { link, at } if link.incarnation == self.me => {
@@ -375,7 +379,8 @@ impl ControlNode {
         match action {
             Action::Send { to, message } => {
                 let route = self.route_to(member, to);
-                self.links.send(now, (self.me, to), &message, route);
+                let times = (now, self.clock.shards_time(now));
+                self.links.send(times, (self.me, to), &message, route);
             }
             Action::View(view) => {
                 let transfer = StateTransfer { learner: view.learner, source: view.source };
@@ -390,6 +395,38 @@ impl ControlNode {
             }
             Action::Rejoin { not_before, removals } => self.end_incarnation(not_before, removals),
             Action::Report(_) => unreachable!("reports are logged above"),
+        }
+    }
+
+    /// Says so in the log if the clock of another member differs from this node's for some time.
+    fn compare_clocks(&mut self, from: NodeId, theirs: Time) {
+        let Some(record) = self.record.clone().filter(|record| record.is_member(from)) else {
+            return;
+        };
+        // A node of an earlier version says nothing.
+        if theirs == Time(0) {
+            return;
+        }
+        self.peer_clocks.retain(|node| record.is_member(node));
+        let now = self.clock.now();
+        let ours = self.clock.shards_time(now);
+        let name = self.name(from);
+        match self.peer_clocks.on_message(now, from, theirs, ours) {
+            Some(ClockChange::Off(ahead_us)) => {
+                let direction = if ahead_us > 0 { "ahead of" } else { "behind" };
+                let apart = Duration::from_micros(ahead_us.unsigned_abs());
+                tracing::warn!(
+                    node = %from,
+                    "the clock of {name} is {:.1} s {direction} this node's: synchronize the clocks of \
+                     both machines (NTP), then restart the node whose clock was wrong, because a node \
+                     takes the time of day when it starts",
+                    apart.as_secs_f64(),
+                );
+            }
+            Some(ClockChange::Agrees) => {
+                tracing::info!(node = %from, "the clock of {name} agrees with this node's again");
+            }
+            None => {}
         }
     }
 

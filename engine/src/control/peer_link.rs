@@ -8,6 +8,7 @@ use std::rc::Rc;
 
 use catena_core::chain::member::PeerMessage;
 use catena_core::chain::record::NodeId;
+use catena_core::time::Time;
 use catena_protocol::peer::PeerHello;
 use catena_protocol::{Fault, FrameKind, Header, Status, frame};
 use tokio::sync::Notify;
@@ -57,8 +58,9 @@ impl PeerLink {
     }
 
     /// Queues a message, or drops it if the queue is full: any message may be lost.
-    pub(super) fn push(&self, message: &PeerMessage) {
-        let bytes = encode(message);
+    /// `day` is the time of day.
+    pub(super) fn push(&self, day: Time, message: &PeerMessage) {
+        let bytes = encode(day, message);
         let mut unsent = self.unsent.borrow_mut();
         if unsent.len() + bytes.len() > PEER_UNSENT_BYTES_MAX {
             tracing::debug!(peer = %self.peer, "dropped a message: the queue of the link is full");
@@ -138,9 +140,10 @@ impl From<FrameError> for PeerLinkError {
     }
 }
 
-fn encode(message: &PeerMessage) -> Vec<u8> {
+fn encode(day: Time, message: &PeerMessage) -> Vec<u8> {
     let mut bytes = Vec::new();
-    frame::write(&mut bytes, &Header::new(FrameKind::PeerMessage), |out| {
+    let header = Header { number: day.0, ..Header::new(FrameKind::PeerMessage) };
+    frame::write(&mut bytes, &header, |out| {
         serde_json::to_writer(out, message).expect("a message has string keys only");
     })
     .expect("a record is far smaller than a frame may be");

@@ -51,10 +51,11 @@ impl PeerLinks {
         PeerLinks { peers: BTreeMap::new(), closing: Vec::new(), events }
     }
 
-    /// Sends a message if there is a connection or a route. The message may be lost.
+    /// Sends a message if there is a connection or a route. The message may be lost. `now` is by the
+    /// node's own clock, `day` the time of day.
     pub(super) fn send(
         &mut self,
-        now: Time,
+        (now, day): (Time, Time),
         (me, to): (NodeId, NodeId),
         message: &PeerMessage,
         route: Option<PeerRoute>,
@@ -65,11 +66,11 @@ impl PeerLinks {
             None => return,
         };
         if let Some(link) = peer.open.last().or(peer.dialling.as_ref()) {
-            return link.push(message);
+            return link.push(day, message);
         }
         if let Some(route) = route.filter(|_| now >= peer.dial_not_before) {
             let link = PeerLink::new(to, me);
-            link.push(message);
+            link.push(day, message);
             spawn_local(handshake::dial(link.clone(), route, self.events.clone()));
             peer.dialling = Some(link);
         }

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr, TcpListener};
 use std::path::PathBuf;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use catena_core::chain::member::PeerMessage;
 use catena_core::chain::record::{ChangeId, NodeId, NodeInfo, Record};
@@ -14,6 +14,7 @@ use catena_protocol::peer::PeerHello;
 use catena_protocol::{Fault, FrameKind, Header, Refusal, Status, frame};
 use tempfile::TempDir;
 
+use crate::binary::Running;
 use crate::wire::{GUARD, Received, Wire, hello};
 
 /// A temporary directory with the records of clusters.
@@ -96,9 +97,15 @@ fn bytes_of(hello: &PeerHello) -> Vec<u8> {
 }
 
 fn message(message: &PeerMessage) -> Vec<u8> {
+    message_at(0, message)
+}
+
+/// A message of a node whose clock shows this time of day, in microseconds.
+fn message_at(day_us: u64, message: &PeerMessage) -> Vec<u8> {
     let mut bytes = Vec::new();
     let body = serde_json::to_vec(message).expect("JSON");
-    frame::write(&mut bytes, &Header::new(FrameKind::PeerMessage), |out| {
+    let header = Header { number: day_us, ..Header::new(FrameKind::PeerMessage) };
+    frame::write(&mut bytes, &header, |out| {
         out.extend_from_slice(&body);
     })
     .expect("a small frame");
@@ -432,6 +439,29 @@ fn a_node_joins_through_the_tail() {
     assert_eq!(hello.from, incarnation(&engine).0);
     welcome(&mut wire);
     message_of(&wire.receive());
+}
+
+#[test]
+fn a_member_whose_clock_is_off_is_named_in_the_log() {
+    const MINUTE_US: u64 = 60_000_000;
+    let dir = ClusterDir::new();
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    dir.put(&record_of_other(listener.local_addr().expect("an address")));
+    let mut engine = Running::start(&["--cluster", &dir.url(), "--node-name", "node-a"]);
+    let (mut wire, _) = next_peer(&listener);
+    welcome(&mut wire);
+    let started = Instant::now();
+    // Longer than it compares clocks.
+    while started.elapsed() < Duration::from_secs(12) {
+        let day = SystemTime::now().duration_since(UNIX_EPOCH).expect("it is past 1970");
+        let day_us = u64::try_from(day.as_micros()).expect("it is before 500000");
+        wire.send(&message_at(day_us + MINUTE_US, &PeerMessage::Wait { epoch: 1 }));
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    engine.signal("-TERM");
+    let (_, said) = engine.end();
+    assert_eq!(said.matches("the clock of other is").count(), 1, "{said}");
+    assert!(said.contains("s ahead of this node's: synchronize the clocks"), "{said}");
 }
 
 #[test]
