@@ -3,8 +3,9 @@
 //! Needs the feature `cli`: `cargo test -p catena-client --features cli`.
 #![cfg(feature = "cli")]
 
-use std::process::{Command, Output, Stdio};
-
+use std::io::{BufRead, BufReader, Write};
+use std::os::unix::process::ExitStatusExt;
+use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
 use catena_engine::{Cluster, ClusterSettings, Engine, Heads};
@@ -57,6 +58,19 @@ impl Shell {
         loop {
             let output = self.output(line);
             if output.status.code() == Some(code) {
+                return;
+            }
+            assert!(start.elapsed() < Duration::from_secs(30), "`{line}`: {output:?}");
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+
+    /// Runs a line until it prints this.
+    fn await_printed(&self, line: &str, printed: &str) {
+        let start = Instant::now();
+        loop {
+            let output = self.output(line);
+            if String::from_utf8_lossy(&output.stdout).trim_end() == printed {
                 return;
             }
             assert!(start.elapsed() < Duration::from_secs(30), "`{line}`: {output:?}");
@@ -204,8 +218,9 @@ fn lists_maps_and_sets() {
         list jobs pop                      => [1]
         list jobs pop --wait --timeout 10ms => [3]
         list jobs set 0 x                  => [5]
-        map users put ada Ada+Lovelace     => false
-        map users put bob Bob              => false
+        map users put ada Ada+Lovelace     => new
+        map users put bob Bob              => new
+        map users put bob Bob              => replaced
         map users get ada                  => Ada Lovelace
         map users get eve                  => [1]
         map users put-if-absent ada x      => [1] false
@@ -255,16 +270,232 @@ fn what_is_held_outlives_the_call() {
     shell.check(&format!("list jobs return {token}"), 0, "true");
     let token = shell.token("list jobs claim");
     shell.check(&format!("list jobs done {token}"), 0, "true");
+    shell.script("list jobs claim --hold 20ms --timeout 5s --now => [1]");
+    let too_long = shell.output("lock deploy lock --hold 61m");
+    assert_eq!(too_long.status.code(), Some(2));
+    assert!(String::from_utf8_lossy(&too_long.stderr).contains("longer than the 1h"));
+}
+
+#[test]
+fn a_command_runs_while_something_is_held_for_it() {
+    let shell = Shell::new();
     shell.script(
         "
-        list jobs claim --hold 20ms --timeout 5s --now => [1]
         lock deploy run -- true            =>
         lock deploy run -- false           => [1]
         lock deploy state                  => 1 of 1 free, 0 holding, 0 waiting
+        list jobs push resize fail         => 2
+        list jobs claim run -- cat         => resize
+        list jobs len                      => 1
+        list jobs claim run -- false       => [1]
+        list jobs claim run -- printenv CATENA_ITEM => fail
+        list jobs claim run --now -- cat   => [1]
+        list jobs claim run --timeout 10ms -- cat => [3]
+        semaphore pool run --permits 2 -- true =>
+        semaphore pool state               => 2 of 2 free, 0 holding, 0 waiting
         ",
     );
+    // The exit codes are those of the command, or of a shell.
+    for (command, code) in
+        [("exit+7", 7), ("kill+-9+$$", 137), ("catena-no-such-program", 127), ("/etc/passwd", 126)]
+    {
+        let output = shell.output(&format!("lock deploy run -- sh -c {command}"));
+        assert_eq!(output.status.code(), Some(code), "{command}: {output:?}");
+    }
+    for (program, code) in [("catena-no-such-program", 127), ("/etc/passwd", 126)] {
+        let output = shell.output(&format!("lock deploy run -- {program}"));
+        assert_eq!(output.status.code(), Some(code), "{program}: {output:?}");
+        assert!(String::from_utf8_lossy(&output.stderr).contains(program), "{output:?}");
+    }
+    shell.check("lock deploy state", 0, "1 of 1 free, 0 holding, 0 waiting");
     let output = shell.output("lock deploy run -- printenv CATENA_TOKEN");
     assert!(String::from_utf8_lossy(&output.stdout).trim().parse::<u64>().is_ok(), "{output:?}");
+    // It is free only when it has ended.
+    let inside = "lock deploy run -- sh -c $CATENA+lock+deploy+state"
+        .replace("$CATENA", env!("CARGO_BIN_EXE_catena"));
+    shell.check(&inside, 0, "0 of 1 free, 1 holding, 0 waiting");
+}
+
+/// A command line that says when it runs, gets TERM, and ends.
+const TRAPS: &str = "trap+'echo+got+it;+exit+9'+TERM;+echo+runs;+while+:;+do+sleep+0.02;+done";
+
+#[test]
+fn signals_reach_the_command_which_is_waited_for() {
+    let shell = Shell::new();
+    shell.check("list jobs push work", 0, "1");
+    for held in ["lock deploy run", "semaphore pool run --permits 1", "list jobs claim run"] {
+        let mut running = shell
+            .command(&format!("{held} -- sh -c {TRAPS}"))
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("the tool runs");
+        let mut said = BufReader::new(running.stdout.take().expect("a pipe")).lines();
+        let mut next = || said.next().expect("a line").expect("text");
+        assert_eq!(next(), "runs");
+        signal(&running, "TERM");
+        assert_eq!(next(), "got it");
+        assert_eq!(running.wait().expect("it ends").code(), Some(9), "{held}");
+    }
+    shell.script(
+        "
+        lock deploy state                  => 1 of 1 free, 0 holding, 0 waiting
+        semaphore pool state               => 1 of 1 free, 0 holding, 0 waiting
+        list jobs len                      => 1
+        ",
+    );
+    // A signal ends the tool while it waits, and what it waited for is not taken.
+    let token = shell.token("lock deploy lock");
+    let mut waiting = shell.command("lock deploy run --timeout 60s -- true").spawn().expect("runs");
+    shell.await_printed("lock deploy state", "0 of 1 free, 1 holding, 1 waiting");
+    signal(&waiting, "TERM");
+    assert_eq!(waiting.wait().expect("it ends").signal(), Some(15));
+    shell.check(&format!("lock deploy unlock {token}"), 0, "true");
+    shell.await_printed("lock deploy state", "1 of 1 free, 0 holding, 0 waiting");
+}
+
+#[test]
+fn a_hold_is_renewed_while_the_command_runs() {
+    let shell = Shell::new();
+    shell.check("list jobs push work", 0, "1");
+    // Each runs for several times its hold.
+    for held in ["lock deploy run", "semaphore pool run --permits 1", "list jobs claim run"] {
+        shell.check(&format!("{held} --hold 1s -- sh -c sleep+3;+echo+$CATENA_TOKEN"), 0, "*");
+    }
+    shell.check("list jobs len", 0, "0");
+}
+
+#[test]
+fn a_lost_hold_ends_the_command() {
+    let shell = Shell::new();
+    let lose = |held: &str, lost: &str, command: &str| {
+        let mut running = shell
+            .command(&format!("{held} --hold 1s --grace 300ms -- sh -c {command}"))
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("the tool runs");
+        let mut said = BufReader::new(running.stdout.take().expect("a pipe")).lines();
+        let token = said.next().expect("a line").expect("text");
+        shell.check(&lost.replace("TOKEN", &token), 0, "*");
+        let said: Vec<String> = said.map(|line| line.expect("text")).collect();
+        let output = running.wait_with_output().expect("it ends");
+        assert_eq!(output.status.code(), Some(125), "{held}: {output:?}");
+        let complaint = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(complaint.contains("is no longer held: the command is ended"), "{complaint}");
+        (said, complaint)
+    };
+    let ends = "trap+'echo+got+it;+exit+0'+TERM;+echo+$CATENA_TOKEN;+while+:;+do+sleep+0.02;+done";
+    let (said, _) = lose("lock deploy run", "lock deploy unlock TOKEN", ends);
+    assert_eq!(said, ["got it"]);
+    let (said, _) = lose("semaphore pool run --permits 1", "rm pool", ends);
+    assert_eq!(said, ["got it"]);
+    shell.check("list jobs push work", 0, "1");
+    let (said, _) = lose("list jobs claim run", "list jobs return TOKEN", ends);
+    assert_eq!(said, ["got it"]);
+    shell.check("list jobs len", 0, "1");
+    // One that ignores TERM is killed.
+    let stays = "trap+''+TERM;+echo+$CATENA_TOKEN;+while+:;+do+sleep+0.02;+done";
+    let (_, complaint) = lose("lock deploy run", "lock deploy unlock TOKEN", stays);
+    assert!(complaint.contains("has not ended yet, and is killed"), "{complaint}");
+}
+
+#[test]
+fn a_command_ends_if_its_hold_cannot_be_renewed() {
+    let mut shell = Shell::new();
+    let mut running = shell
+        .command("lock deploy run --hold 1s -- sh -c echo+runs;+exec+sleep+600")
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("the tool runs");
+    let mut said = BufReader::new(running.stdout.take().expect("a pipe")).lines();
+    assert_eq!(said.next().expect("a line").expect("text"), "runs");
+    shell.engines.clear();
+    let output = running.wait_with_output().expect("it ends");
+    assert_eq!(output.status.code(), Some(125), "{output:?}");
+    let complaint = String::from_utf8_lossy(&output.stderr);
+    assert!(complaint.contains("could not be renewed in time"), "{complaint}");
+}
+
+/// Sends a signal to a process that was started here.
+fn signal(process: &Child, name: &str) {
+    let id = process.id().to_string();
+    let sent = Command::new("kill").args(["-s", name, &id]).status().expect("kill runs");
+    assert!(sent.success(), "{sent}");
+}
+
+#[test]
+fn bytes_are_what_they_are() {
+    let shell = Shell::new();
+    let exactly = |line: &str, printed: &[u8]| {
+        let output = shell.output(line);
+        assert!(output.status.success(), "`{line}`: {output:?}");
+        assert!(
+            output.stdout == printed,
+            "`{line}`: {:?}",
+            String::from_utf8_lossy(&output.stdout)
+        );
+    };
+    let given = |line: &str, input: &[u8]| {
+        let mut running = shell
+            .command(line)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("the tool runs");
+        running.stdin.take().expect("a pipe").write_all(input).expect("it reads");
+        let output = running.wait_with_output().expect("it ends");
+        assert!(output.status.success(), "`{line}`: {output:?}");
+        String::from_utf8_lossy(&output.stdout).trim_end().to_owned()
+    };
+    // All bytes there are, 100,000 of them.
+    let large: Vec<u8> = (0..=255).cycle().take(100_000).collect();
+    given("cell page set -", &large);
+    exactly("cell page get", &large);
+    exactly("cell page get --raw", &large);
+    given("map users put ada -", &large);
+    exactly("map users get ada", &large);
+    exactly("map users entries", &[b"ada\t".as_slice(), &large, b"\n"].concat());
+    // Items by line, by NUL, or as one.
+    assert_eq!(given("list one push -", b"1\n2\n3\n"), "1");
+    exactly("list one pop", b"1\n2\n3\n");
+    assert_eq!(given("list lines push --lines -", b"1\n2\n\n3"), "4");
+    exactly("list lines range", b"1\n2\n\n3\n");
+    assert_eq!(given("list nuls push -0 -", b"a\nb\0c\0"), "2");
+    exactly("list nuls range -0", b"a\nb\0c\0");
+    let many: String = (0..10_000).map(|number| format!("{number}\n")).collect();
+    assert_eq!(given("list many push --lines -", many.as_bytes()), "10000");
+    assert_eq!(given("set seen add --lines -", many.as_bytes()), "10000");
+    assert_eq!(given("map pairs put-all --lines -", many.as_bytes()), "5000");
+    exactly("list many get 9999", b"9999");
+    // Values that look like something else.
+    shell.script(
+        "
+        list odd push @@ada                => 1
+        list odd push --literal - @bob     => 3
+        list odd push -- -x                => 4
+        list odd range                     => @ada | - | @bob | -x
+        list odd push @no-such-file        => [2]
+        counter -x add 2                   => 2
+        counter -x get                     => 2
+        inspect --json -x                  => *
+        ls -                               => -x
+        rm -x                              =>
+        map words merge the 6              => 6
+        map words merge f --op add-f64 1.5 => 1.5
+        map words get the --number         => 6
+        map words get f --float            => 1.5
+        map words take f --float           => 1.5
+        map words entries --number         => the\t6
+        map words values --number          => 6
+        map words first --number           => the\t6
+        map words swap the x --number      => 6
+        map words get the --number         => [5]
+        ",
+    );
 }
 
 #[test]
@@ -312,7 +543,7 @@ fn objects_are_listed_and_looked_at() {
         "
         counter job/a add 5        => 5
         counter job/b add 6        => 6
-        map other put k v          => false
+        map other put k v          => new
         ls                         => job/a | job/b | other
         ls job/                    => job/a | job/b
         ls job/ --after job/a      => job/b
@@ -324,7 +555,12 @@ fn objects_are_listed_and_looked_at() {
         expire job/a 1h            => true
         expire job/a never         => true
         expire missing 1h          => [1] false
-        quota q/ --objects 1
+        quota q/                   => [1] no quota
+        quota q/ --objects 1       => at most 1 object in each of 16 shards, where names are spread by their hash: up to 16 objects in all
+        quota q/ --bytes 1MiB      => *
+        quota q/                   => at most 1 object and 1.0 MiB in each of 16 shards, where names are spread by their hash: up to 16 objects and 16.0 MiB in all
+        quota q/ --remove          => no quota
+        quota q/                   => [1] no quota
         rm other                   =>
         rm other                   => [1] there is no such object
         rm --prefix job/           => 2
@@ -357,7 +593,25 @@ fn errors_are_one_line() {
     let complaint = String::from_utf8_lossy(&nobody.stderr);
     assert!(complaint.contains("no engine answers at 127.0.0.1:1"), "{complaint}");
     assert_eq!(complaint.lines().count(), 1, "{complaint}");
+    let cause = "entity not found";
+    let nothing = Shell::new().output("--engine file:///no/such/directory ping");
+    let complaint = String::from_utf8_lossy(&nothing.stderr).into_owned();
+    assert_eq!(
+        (nothing.status.code(), complaint.matches(cause).count()),
+        (Some(4), 1),
+        "{complaint}"
+    );
+    // Without a port it is that of an engine.
+    let local = Shell::new().output("--engine localhost --json ping --count 1");
+    let complaint = String::from_utf8_lossy(&local.stderr).into_owned();
+    assert!(local.status.success() || complaint.contains(":7400"), "{complaint}");
     let shell = Shell::new();
+    let long = format!("map users put {} x", "k".repeat(5_000));
+    let long = String::from_utf8_lossy(&shell.output(&long).stderr).into_owned();
+    assert!(
+        long.contains("a key of 5,000 bytes is longer than 4,096 bytes. Use a shorter key"),
+        "{long}"
+    );
     assert_eq!(shell.output("counter visits add apples").status.code(), Some(2));
     assert_eq!(shell.output("rm").status.code(), Some(2));
     let refused = shell.output("--json semaphore s release 1");

@@ -13,13 +13,13 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use catena_client::Builder;
-use catena_client::operator::{Operator, OperatorError};
+use catena_client::operator::Operator;
 use clap::{Args, Subcommand};
 use serde_json::json;
 
 use self::probe::{ClusterProbe, id_text};
-use crate::WAIT_TIMEOUT;
-use crate::outcome::{ChangeError, Outcome};
+use crate::outcome::{ChangeError, Format, Outcome};
+use crate::session::WAIT_TIMEOUT;
 use crate::values::time;
 
 #[derive(Debug, Args)]
@@ -75,7 +75,7 @@ impl ClusterArgs {
         clients: Builder,
         engine: &str,
         timeout: Option<Duration>,
-        as_json: bool,
+        format: Format,
     ) -> anyhow::Result<Outcome> {
         let mut probe = ClusterProbe::new(clients, engine, &self.control);
         match &self.command {
@@ -84,7 +84,7 @@ impl ClusterArgs {
                 let text = table::text(&probe, *shards);
                 Ok(Outcome::value(probe.json()).with_text(text).ending(probe.is_healthy()))
             }
-            ClusterCommand::Watch { every } => watch::watch(&mut probe, *every, timeout, as_json),
+            ClusterCommand::Watch { every } => watch::watch(&mut probe, *every, timeout, format),
             ClusterCommand::Remove { node } => {
                 probe.refresh()?;
                 probe.timeout = POLL_TIMEOUT;
@@ -173,8 +173,3 @@ fn join(probe: &mut ClusterProbe, node: &str, timeout: Duration) -> anyhow::Resu
 
 /// The standing of a removed node, which waits before it rejoins.
 const REMOVED: &str = "removed";
-
-/// Whether a node refused, rather than did not reply.
-fn is_refusal(error: &OperatorError) -> bool {
-    matches!(error, OperatorError::Refused { .. } | OperatorError::Unwelcome { .. })
-}

@@ -7,46 +7,49 @@
 #![forbid(unsafe_code)]
 
 mod cluster;
+mod context;
 mod coordination;
+mod display;
 mod holds;
 mod lists;
 mod manage;
 mod maps;
 mod outcome;
+mod place;
+mod run;
 mod scalars;
+mod session;
 mod top;
 mod values;
 
-#[cfg(feature = "s3")]
-use std::path::PathBuf;
+use std::io::IsTerminal;
 use std::process::ExitCode;
 use std::time::Duration;
 
-#[cfg(feature = "s3")]
-use catena_client::S3Settings;
-use catena_client::{Builder, Client};
-use clap::{CommandFactory, Parser, Subcommand};
+use clap::{Args, CommandFactory, Parser, Subcommand};
 use clap_complete::Shell;
 
-use self::outcome::{Outcome, exit_code};
+use self::outcome::{Format, exit_code};
+use self::place::PlaceArgs;
+use self::session::Session;
+use self::values::Input;
 
 /// Use the shared objects of a Catena engine from the shell: counters, maps, queues, locks,
 /// barriers and more.
 #[derive(Debug, Parser)]
 #[command(name = "catena", version, after_help = EXAMPLES)]
 struct ToolArgs {
-    /// Address of the engine, or of any members of its cluster, separated by commas; or the place
-    /// of the cluster's record, `s3://bucket/prefix#cluster` or `file:///directory#cluster`
-    #[arg(
-        long,
-        visible_alias = "seeds",
-        global = true,
-        value_name = "HOST:PORT",
-        env = "CATENA_ENGINE",
-        default_value = "127.0.0.1:7400"
-    )]
-    engine: String,
+    #[command(flatten)]
+    place: PlaceArgs,
+    #[command(flatten)]
+    options: Options,
+    #[command(subcommand)]
+    command: ToolCommand,
+}
 
+/// How a command waits, reads its values, and prints its result.
+#[derive(Clone, Debug, Args)]
+struct Options {
     /// Maximum time a blocking command waits, such as `500ms`, `5s` or `2m` [default: 5s]
     #[arg(long, global = true, value_name = "TIME", value_parser = values::time)]
     timeout: Option<Duration>,
@@ -55,26 +58,29 @@ struct ToolArgs {
     #[arg(long, global = true)]
     json: bool,
 
-    #[cfg(feature = "s3")]
-    #[command(flatten)]
-    store: StoreArgs,
+    /// Print bytes as they are, also on a terminal, where control characters are escaped otherwise
+    #[arg(long, global = true)]
+    raw: bool,
 
-    #[command(subcommand)]
-    command: ToolCommand,
+    /// Separate items by NUL bytes instead of lines: those that are printed, and those in a file or
+    /// in standard input
+    #[arg(long, short = '0', global = true)]
+    null: bool,
+
+    /// Take values as they are: `@FILE` and `-` mean themselves
+    #[arg(long, global = true)]
+    literal: bool,
 }
 
-/// How to reach the store with the cluster's record, if it is in one.
-#[cfg(feature = "s3")]
-#[derive(Debug, clap::Args)]
-struct StoreArgs {
-    /// File with settings for S3: a JSON object with `location`, `access_key`, `secret_access_key`,
-    /// `endpoint_url` and `region`, all optional; overridden by `CATENA_S3_LOCATION` and so on
-    #[arg(long, global = true, value_name = "FILE")]
-    s3_config: Option<PathBuf>,
+impl Options {
+    fn input(&self) -> Input {
+        Input { literal: self.literal, null: self.null, stdin_taken: false }
+    }
 
-    /// URL of an S3-compatible store other than AWS
-    #[arg(long, global = true, value_name = "URL")]
-    endpoint_url: Option<String>,
+    fn format(&self) -> Format {
+        let terminal = std::io::stdout().is_terminal();
+        Format { json: self.json, raw: self.raw, null: self.null, terminal, among_others: false }
+    }
 }
 
 const EXAMPLES: &str = "\
@@ -93,11 +99,13 @@ Examples:
   catena cluster watch --timeout 1m              shows changes of the cluster
   catena --engine s3://bucket/prefix ping        finds the cluster by its record (feature `s3`)
 
-A value `-` is read from standard input, `@FILE` from a file.
+A value `-` is read from standard input, `@FILE` from a file; `@@text` is the text `@text`, and with
+--literal every value is itself. A value that begins with `-` follows `--`. Values are printed as the
+bytes they are, without a line feed, unless standard output is a terminal.
 
-Exit codes: 0 success; 1 negative result (absent, not swapped, empty, false, cluster not healthy,
-command of `lock run` failed); 2 wrong usage; 3 timed out; 4 no engine answers; 5 refused; 6 broken
-or cancelled.";
+Exit codes: 0 success; 1 negative result (absent, not swapped, empty, false, cluster not healthy);
+2 wrong usage; 3 timed out; 4 no engine answers; 5 refused; 6 broken or cancelled. `run` exits with
+the code of its command: see `catena lock NAME run --help`.";
 
 #[derive(Debug, Subcommand)]
 enum ToolCommand {
@@ -140,7 +148,8 @@ enum ToolCommand {
     Wait(manage::WaitArgs),
     /// Delete an object after some time
     Expire(manage::ExpireArgs),
-    /// Limit number and memory of the objects with a prefix, in each shard
+    /// Print or set limits for number and memory of the objects with a prefix, in each shard
+    /// separately
     Quota(manage::QuotaArgs),
     /// Print number and memory of the objects with a prefix
     Usage(manage::UsageArgs),
@@ -157,88 +166,30 @@ enum ToolCommand {
     },
 }
 
+impl ToolCommand {
+    /// Whether it may take something that is held beyond its end, for up to an hour.
+    fn may_hold(&self) -> bool {
+        match self {
+            ToolCommand::Semaphore(_) | ToolCommand::Lock(_) | ToolCommand::List(_) => true,
+            ToolCommand::Barrier(args) => args.has_hold(),
+            ToolCommand::Reduction(args) => args.has_hold(),
+            _ => false,
+        }
+    }
+}
+
 fn main() -> ExitCode {
     let args = ToolArgs::parse();
     if let ToolCommand::Completions { shell } = args.command {
         clap_complete::generate(shell, &mut ToolArgs::command(), "catena", &mut std::io::stdout());
         return ExitCode::SUCCESS;
     }
-    match run(&args) {
-        Ok(outcome) => outcome.print(args.json),
+    let mut session = Session::new(args.place);
+    match session.execute(&args.command, &args.options, args.options.input()) {
+        Ok(outcome) => outcome.print(args.options.format()),
         Err(error) => {
-            outcome::print_error(&error, args.json);
+            outcome::print_error(&error, args.options.json);
             ExitCode::from(exit_code(&error))
         }
     }
 }
-
-impl ToolArgs {
-    /// The builder of the client.
-    fn builder(&self) -> anyhow::Result<Builder> {
-        let builder = Client::builder().call_timeout(CALL_TIMEOUT);
-        #[cfg(feature = "s3")]
-        let builder = builder.s3(self.store.settings()?);
-        Ok(builder)
-    }
-}
-
-#[cfg(feature = "s3")]
-impl StoreArgs {
-    fn settings(&self) -> anyhow::Result<S3Settings> {
-        let flags = S3Settings { endpoint_url: self.endpoint_url.clone(), ..S3Settings::default() };
-        let settings = flags.or(S3Settings::from_env());
-        Ok(match &self.s3_config {
-            Some(path) => settings.or(S3Settings::from_file(path)?),
-            None => settings,
-        })
-    }
-}
-
-/// Connects and runs the command.
-fn run(args: &ToolArgs) -> anyhow::Result<Outcome> {
-    let builder = args.builder()?;
-    if let ToolCommand::Cluster(cluster) = &args.command {
-        return cluster.run(builder, &args.engine, args.timeout, args.json);
-    }
-    let client = builder.connect(&args.engine)?;
-    let timeout = args.timeout.unwrap_or(WAIT_TIMEOUT);
-    let outcome = match &args.command {
-        ToolCommand::Counter(args) => args.run(&client),
-        ToolCommand::Flag(args) => args.run(&client),
-        ToolCommand::Cell(args) => args.run(&client),
-        ToolCommand::Vector(args) => args.run(&client),
-        ToolCommand::List(args) => args.run(&client, timeout),
-        ToolCommand::Map(args) => args.run(&client),
-        ToolCommand::Set(args) => args.run(&client),
-        ToolCommand::Semaphore(args) => args.run(&client, timeout),
-        ToolCommand::Lock(args) => args.run(&client, timeout),
-        ToolCommand::Future(args) => args.run(&client, timeout),
-        ToolCommand::Barrier(args) => args.run(&client, timeout),
-        ToolCommand::Latch(args) => args.run(&client, timeout),
-        ToolCommand::Reduction(args) => args.run(&client, timeout),
-        ToolCommand::Log(args) => args.run(&client, timeout),
-        ToolCommand::Ls(args) => args.run(&client),
-        ToolCommand::Inspect(args) => args.run(&client),
-        ToolCommand::Rm(args) => args.run(&client),
-        ToolCommand::Wait(args) => args.run(&client, timeout),
-        ToolCommand::Expire(args) => args.run(&client),
-        ToolCommand::Quota(args) => args.run(&client),
-        ToolCommand::Usage(args) => args.run(&client),
-        ToolCommand::Ping(args) => args.run(&client),
-        ToolCommand::Top(args) => args.run(&client),
-        ToolCommand::Cluster(_) | ToolCommand::Completions { .. } => {
-            unreachable!("it was run before")
-        }
-    }?;
-    if outcome.keeps_session {
-        // What the command took is held beyond this process, so its session must not be closed.
-        std::mem::forget(client);
-    }
-    Ok(outcome)
-}
-
-/// Maximum time of a call that does not block.
-const CALL_TIMEOUT: Duration = Duration::from_secs(5);
-
-/// Maximum time that a blocking command waits, unless given.
-const WAIT_TIMEOUT: Duration = Duration::from_secs(5);

@@ -14,6 +14,7 @@ use ratatui::text::Line;
 use ratatui::widgets::{Cell, Row, Table};
 use serde_json::json;
 
+use crate::context::Context;
 use crate::outcome::Outcome;
 use crate::values::time;
 
@@ -38,7 +39,8 @@ struct TopView {
 }
 
 impl TopArgs {
-    pub(crate) fn run(&self, client: &Client) -> anyhow::Result<Outcome> {
+    pub(crate) fn run(&self, on: &Context<'_>) -> anyhow::Result<Outcome> {
+        let client = on.client;
         if std::io::stdout().is_terminal() && self.times.is_none() {
             let mut terminal = ratatui::try_init()?;
             let ended = self.watch(client, &mut terminal);
@@ -50,12 +52,12 @@ impl TopArgs {
         for _ in 0..self.times.unwrap_or(1) {
             let view = self.measure(client)?;
             if last.is_some() {
-                Outcome::value("").with_text(view.text()).print(false);
+                view.outcome().print(on.format);
             }
             last = Some(view);
         }
         let Some(view) = last else { return Ok(Outcome::nothing()) };
-        Ok(Outcome::value(view.json()).with_text(view.text()))
+        Ok(view.outcome())
     }
 
     /// Reads the statistics twice, `every` apart.
@@ -200,6 +202,10 @@ impl TopView {
         let head = line(&self.columns().map(str::to_owned));
         let rows: Vec<String> = self.rows().map(|row| line(&row)).collect();
         format!("{}\n{head}\n{}", self.headline(), rows.join("\n"))
+    }
+
+    fn outcome(&self) -> Outcome {
+        Outcome::value(self.json()).with_text(self.text())
     }
 
     fn json(&self) -> serde_json::Value {

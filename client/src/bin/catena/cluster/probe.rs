@@ -9,7 +9,7 @@ use catena_client::Builder;
 use catena_client::operator::{MemberStatus, NodeStatus, Operator, OperatorError};
 use serde_json::{Value, json};
 
-use super::{NODE_TIMEOUT, is_refusal};
+use super::NODE_TIMEOUT;
 
 /// The state of a cluster, as last read.
 pub(super) struct ClusterProbe {
@@ -278,7 +278,8 @@ fn ask(control: &str, timeout: Duration) -> Result<Box<NodeStatus>, OperatorErro
 pub(super) fn reason(error: &OperatorError) -> String {
     match error {
         OperatorError::Unreachable { source, .. } => source.kind().to_string(),
-        error if is_refusal(error) => format!("refuses: {error}"),
+        OperatorError::Refused { reason, .. } => format!("refuses: {reason}"),
+        OperatorError::Unwelcome { fault, .. } => format!("refuses: {fault}"),
         error => error.to_string(),
     }
 }

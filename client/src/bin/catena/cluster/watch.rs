@@ -1,7 +1,7 @@
 //! Watches a cluster: shows its state continuously, or its changes.
 
 use std::collections::BTreeMap;
-use std::io::{IsTerminal, Write};
+use std::io::Write;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
@@ -12,7 +12,7 @@ use serde_json::json;
 
 use super::probe::{ClusterProbe, ProbedNode, id_text, reason};
 use super::{NODE_TIMEOUT, table};
-use crate::outcome::Outcome;
+use crate::outcome::{Format, Outcome};
 
 /// A successor that is this many log entries behind is reported as lagging.
 const LAG: u64 = 1_024;
@@ -27,11 +27,11 @@ pub(super) fn watch(
     probe: &mut ClusterProbe,
     every: Duration,
     timeout: Option<Duration>,
-    as_json: bool,
+    format: Format,
 ) -> anyhow::Result<Outcome> {
     let started = Instant::now();
     probe.timeout = every.clamp(PATIENCE_MIN, NODE_TIMEOUT);
-    let in_place = std::io::stdout().is_terminal() && !as_json;
+    let in_place = format.terminal && !format.json;
     let mut before = ClusterFacts::default();
     if in_place {
         execute!(std::io::stdout(), Clear(ClearType::All))?;
@@ -44,7 +44,7 @@ pub(super) fn watch(
             draw(&table::text(probe, false))?;
         } else {
             for change in changes {
-                print_change(&change, started.elapsed(), as_json)?;
+                print_change(&change, started.elapsed(), format.json)?;
             }
         }
         before = now;
