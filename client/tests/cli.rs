@@ -65,6 +65,11 @@ impl Shell {
         }
     }
 
+    /// Runs a line with this standard input.
+    fn given(&self, line: &str, input: &[u8]) -> Output {
+        run_with(self.command(line), input)
+    }
+
     /// Runs a line until it prints this.
     fn await_printed(&self, line: &str, printed: &str) {
         let start = Instant::now();
@@ -420,6 +425,15 @@ fn a_command_ends_if_its_hold_cannot_be_renewed() {
     assert!(complaint.contains("could not be renewed in time"), "{complaint}");
 }
 
+/// Runs a command with this standard input.
+fn run_with(mut command: Command, input: &[u8]) -> Output {
+    let piped = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut running = piped.spawn().expect("it runs");
+    // It may end before it has read everything.
+    _ = running.stdin.take().expect("a pipe").write_all(input);
+    running.wait_with_output().expect("it ends")
+}
+
 /// Sends a signal to a process that was started here.
 fn signal(process: &Child, name: &str) {
     let id = process.id().to_string();
@@ -440,14 +454,7 @@ fn bytes_are_what_they_are() {
         );
     };
     let given = |line: &str, input: &[u8]| {
-        let mut running = shell
-            .command(line)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()
-            .expect("the tool runs");
-        running.stdin.take().expect("a pipe").write_all(input).expect("it reads");
-        let output = running.wait_with_output().expect("it ends");
+        let output = shell.given(line, input);
         assert!(output.status.success(), "`{line}`: {output:?}");
         String::from_utf8_lossy(&output.stdout).trim_end().to_owned()
     };
@@ -496,6 +503,155 @@ fn bytes_are_what_they_are() {
         map words get the --number         => [5]
         ",
     );
+}
+
+#[test]
+fn many_commands_run_in_one_process() {
+    let shell = Shell::new();
+    let batch = |line: &str, input: &str| {
+        let output = shell.given(line, input.as_bytes());
+        let said = String::from_utf8_lossy(&output.stdout).into_owned();
+        let complaint = String::from_utf8_lossy(&output.stderr).into_owned();
+        (output.status.code(), said, complaint)
+    };
+    let adds: String =
+        (1..=1_000).map(|number| format!("counter c{number} add {number}\n")).collect();
+    let (code, said, _) = batch("batch", &adds);
+    assert_eq!((code, said.lines().count(), said.lines().last()), (Some(0), 1_000, Some("1000")));
+    // Quotes, comments, negative results; a failure ends it, or not.
+    let lines = "# words\n\ncell page set 'a  b'\ncell page get\nmap m get x\ncell page jump\ncell page get";
+    let (code, said, complaint) = batch("batch", lines);
+    assert_eq!((code, said.lines().nth(1)), (Some(2), Some("a  b")), "{complaint}");
+    assert!(
+        complaint.starts_with("catena: line 6: ") && complaint.lines().count() == 1,
+        "{complaint}"
+    );
+    let (code, said, complaint) = batch("batch --keep-going", lines);
+    assert_eq!((code, said.matches("a  b\n").count()), (Some(2), 2), "{complaint}");
+    let (code, said, _) = batch("--json batch", "cell page get\ncounter c7 get");
+    assert_eq!((code, said.lines().nth(1)), (Some(0), Some("7")));
+    assert!(said.contains("\"bytes\":\"a  b\""), "{said}");
+    for refused in ["cell page set -", "lock l run -- true", "batch", "help", "cell page set 'x"] {
+        let (code, _, complaint) = batch("batch", refused);
+        assert_eq!(code, Some(2), "{refused}");
+        assert!(complaint.starts_with("catena: line 1: "), "{refused}: {complaint}");
+    }
+    // What a batch takes stays held.
+    let (_, token, _) = batch("batch", "lock deploy lock");
+    shell.check(&format!("lock deploy unlock {}", token.trim()), 0, "true");
+    let history = tempfile::tempdir().expect("a directory");
+    let mut shell_command = shell.command("shell");
+    shell_command.env("CATENA_HISTORY", history.path().join("deep/history"));
+    let output =
+        run_with(shell_command, b"counter c7 add 1\nlist c7 len\ncounter c7 get\nexit\nls\n");
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert_eq!((output.status.code(), said.matches("8\n").count()), (Some(0), 2), "{output:?}");
+    assert!(!said.contains("c1000"), "nothing runs after `exit`: {said}");
+}
+
+#[test]
+fn a_dump_is_restored_on_another_engine() {
+    let (from, to) = (Shell::new(), Shell::new());
+    from.script(
+        "
+        counter d/counter add -5           => -5
+        counter d/zero add 1               => 1
+        counter d/zero add -1              => 0
+        flag d/flag set true               => true
+        cell d/cell set hello              => *
+        vector d/vector set --columns 2 1 2.5 -3 1e300 => *
+        vector d/integers set --type i64 1 -2 => *
+        list d/list push a b c             => 3
+        list d/empty push a                => 1
+        list d/empty clear                 => 1
+        map d/map put-all k1 v1 k2 v2      => 2
+        map d/map merge n 7                => 7
+        set d/set add x y                  => 2
+        future d/future set 42             => true
+        future d/cancelled cancel why+not  => true
+        log d/log print one                => 1
+        semaphore d/semaphore acquire --permits 3 --now => *
+        lock d/lock lock                   => *
+        cell d/expires set soon            => *
+        expire d/expires 1h                => true
+        counter other add 1                => 1
+        ",
+    );
+    let many: String = (0..10_000).map(|number| format!("item-{number}\n")).collect();
+    assert!(from.given("list d/many push --lines -", many.as_bytes()).status.success());
+    let bytes: Vec<u8> = (0..=255).collect();
+    assert!(from.given("map d/map put bytes -", &bytes).status.success());
+    let dump = from.output("dump d/");
+    assert_eq!(dump.status.code(), Some(0), "{dump:?}");
+    let complaint = String::from_utf8_lossy(&dump.stderr).into_owned();
+    assert!(complaint.contains("dumped 16 objects; left out 1 lock"), "{complaint}");
+
+    // A dump that is truncated or damaged changes nothing, and says so.
+    let directory = tempfile::tempdir().expect("a directory");
+    let file = directory.path().join("dump");
+    let restore = |options: &str, bytes: &[u8]| {
+        std::fs::write(&file, bytes).expect("it is written");
+        let output = to.output(&format!("restore {options} {}", file.display()));
+        let said = [output.stdout, output.stderr].concat();
+        (output.status.code(), String::from_utf8_lossy(&said).trim_end().to_owned())
+    };
+    let whole = &dump.stdout[..];
+    let (code, said) = restore("", &whole[..whole.len() - 10]);
+    assert!(code == Some(5) && said.contains("the dump is truncated"), "{said}");
+    let mut damaged = whole.to_vec();
+    damaged[whole.len() / 2] ^= 1;
+    let (code, said) = restore("", &damaged);
+    assert!(code == Some(5) && said.contains("is damaged"), "{said}");
+    to.check("ls", 0, "");
+    assert_eq!(restore("--check", whole), (Some(0), "the dump is whole: 16 objects".to_owned()));
+    to.check("ls", 0, "");
+
+    assert_eq!(restore("", whole), (Some(0), "restored 16 objects".to_owned()));
+    let again = to.output("dump d/");
+    let records = |bytes: &[u8]| {
+        let text = String::from_utf8(bytes.to_vec()).expect("text");
+        // Without checksums and the time left.
+        let lines = text.lines().map(|line| line[17..].to_owned());
+        let lines = lines.filter(|line| !line.contains("expires_ms"));
+        let lines: Vec<String> = lines.filter(|line| !line.contains("\"end\"")).collect();
+        lines
+    };
+    let lock_free = String::from_utf8_lossy(&again.stderr).into_owned();
+    assert!(lock_free.contains("dumped 16 objects"), "{lock_free}");
+    assert_eq!(records(whole), records(&again.stdout));
+    let expires = to.json("inspect d/expires")["expires_ms"].as_u64().expect("a time");
+    assert!((1..=3_600_000).contains(&expires), "{expires}");
+    to.script(
+        "
+        map d/map get n --number           => 7
+        vector d/vector get                => *
+        semaphore d/semaphore state        => 3 of 3 free, 0 holding, 0 waiting
+        future d/cancelled get             => [6]
+        ",
+    );
+    // What exists is replaced only on request.
+    to.check("counter d/counter add 1", 0, "-4");
+    let (code, said) = restore("", whole);
+    assert!(code == Some(5) && said.contains("exists already"), "{said}");
+    to.check("counter d/counter get", 0, "-4");
+    assert_eq!(restore("--replace", whole), (Some(0), "restored 16 objects".to_owned()));
+    to.check("counter d/counter get", 0, "-5");
+    // From a pipe, objects are made as they come.
+    let piped = to.given("restore --replace", &whole[..whole.len() - 10]);
+    let said = String::from_utf8_lossy(&piped.stderr).into_owned();
+    assert_eq!(piped.status.code(), Some(5), "{said}");
+    assert!(said.contains("then it failed: the dump is truncated"), "{said}");
+    assert_eq!(to.given("restore --replace", whole).status.code(), Some(0));
+    // Claimed items are not in it, which is said.
+    from.check("list d/list claim", 0, "*");
+    let dump = from.output("dump d/list");
+    assert_eq!(dump.status.code(), Some(1));
+    assert!(
+        String::from_utf8_lossy(&dump.stderr).contains("has items that are claimed"),
+        "{dump:?}"
+    );
+    let (code, said) = restore("", b"hello\n");
+    assert!(code == Some(5) && said.contains("this is not a dump"), "{said}");
 }
 
 #[test]

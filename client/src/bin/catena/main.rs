@@ -6,11 +6,14 @@
 
 #![forbid(unsafe_code)]
 
+mod batch;
 mod cluster;
 mod context;
 mod coordination;
 mod display;
+mod dump;
 mod holds;
+mod line;
 mod lists;
 mod manage;
 mod maps;
@@ -19,6 +22,7 @@ mod place;
 mod run;
 mod scalars;
 mod session;
+mod shell;
 mod top;
 mod values;
 
@@ -73,6 +77,17 @@ struct Options {
 }
 
 impl Options {
+    /// These options, and those given for all lines.
+    fn or(&self, of_all: &Options) -> Options {
+        Options {
+            timeout: self.timeout.or(of_all.timeout),
+            json: self.json || of_all.json,
+            raw: self.raw || of_all.raw,
+            null: self.null || of_all.null,
+            literal: self.literal || of_all.literal,
+        }
+    }
+
     fn input(&self) -> Input {
         Input { literal: self.literal, null: self.null, stdin_taken: false }
     }
@@ -159,6 +174,14 @@ enum ToolCommand {
     Top(top::TopArgs),
     /// Show and change the members of the cluster
     Cluster(cluster::ClusterArgs),
+    /// Execute commands interactively, with history and completion
+    Shell,
+    /// Execute commands from a file or standard input, one per line, over one connection
+    Batch(batch::BatchArgs),
+    /// Write all objects with a prefix to standard output, to be restored on any cluster
+    Dump(dump::DumpArgs),
+    /// Read objects from a dump, and make them anew
+    Restore(dump::RestoreArgs),
     /// Print completions for a shell
     Completions {
         /// The shell
@@ -167,6 +190,20 @@ enum ToolCommand {
 }
 
 impl ToolCommand {
+    /// The name of a command that cannot be one of many.
+    fn system_shell_only(&self) -> Option<&'static str> {
+        let run = match self {
+            ToolCommand::Shell => return Some("shell"),
+            ToolCommand::Batch(_) => return Some("batch"),
+            ToolCommand::Completions { .. } => return Some("completions"),
+            ToolCommand::Lock(args) => args.run_args(),
+            ToolCommand::Semaphore(args) => args.run_args(),
+            ToolCommand::List(args) => args.run_args(),
+            _ => None,
+        };
+        run.map(|_| "run")
+    }
+
     /// Whether it may take something that is held beyond its end, for up to an hour.
     fn may_hold(&self) -> bool {
         match self {
@@ -184,7 +221,14 @@ fn main() -> ExitCode {
         clap_complete::generate(shell, &mut ToolArgs::command(), "catena", &mut std::io::stdout());
         return ExitCode::SUCCESS;
     }
-    let mut session = Session::new(args.place);
+    match &args.command {
+        ToolCommand::Shell => return shell::run(Session::new(args.place, true), &args.options),
+        ToolCommand::Batch(batch) => {
+            return batch.run(&mut Session::new(args.place, true), &args.options);
+        }
+        _ => {}
+    }
+    let mut session = Session::new(args.place, false);
     match session.execute(&args.command, &args.options, args.options.input()) {
         Ok(outcome) => outcome.print(args.options.format()),
         Err(error) => {

@@ -443,24 +443,19 @@ enum SetCommand {
 impl SetArgs {
     pub(crate) fn run(&self, on: &Context<'_>) -> anyhow::Result<Outcome> {
         let set = on.client.set(&self.name);
-        let grouped = |members: &[Vec<u8>], act: &dyn Fn(&[Vec<u8>]) -> Result<u64, Error>| {
-            let groups = groups(members, GROUP_ITEMS, GROUP_BYTES, Vec::len);
-            groups.into_iter().map(act).sum::<Result<u64, Error>>()
-        };
         Ok(match &self.op {
             SetCommand::Add { members, lines } => {
-                let added = grouped(&on.items(members, *lines)?, &|group| set.add_all(group))?;
+                let added = by_group(&on.items(members, *lines)?, |group| set.add_all(group))?;
                 Outcome::value(added).ending(added > 0)
             }
             SetCommand::Remove { members, lines } => {
                 let members = on.items(members, *lines)?;
-                let removed = grouped(&members, &|group| set.remove_all(group))?;
+                let removed = by_group(&members, |group| set.remove_all(group))?;
                 Outcome::value(removed).ending(removed > 0)
             }
             SetCommand::Contains { members, lines } => {
                 let members = on.items(members, *lines)?;
-                let missing =
-                    grouped(&members, &|group| set.contains_all(group).map(|has| u64::from(!has)))?;
+                let missing = by_group(&members, |group| Ok(u64::from(!set.contains_all(group)?)))?;
                 Outcome::truth(missing == 0)
             }
             SetCommand::RetainAll { members, lines } => {
@@ -471,4 +466,12 @@ impl SetArgs {
             SetCommand::Clear => Outcome::value(set.clear()?),
         })
     }
+}
+
+/// Acts on members in groups that requests can carry. Returns the sum of the results.
+fn by_group(
+    members: &[Vec<u8>],
+    act: impl Fn(&[Vec<u8>]) -> Result<u64, Error>,
+) -> Result<u64, Error> {
+    groups(members, GROUP_ITEMS, GROUP_BYTES, Vec::len).into_iter().map(act).sum()
 }

@@ -12,6 +12,7 @@ use catena_client::{Error, Retry};
 use serde_json::{Value, json};
 
 use crate::display::{self, Shown};
+use crate::dump::DumpError;
 use crate::values::ValueError;
 
 /// The result of a command that did not fail.
@@ -270,6 +271,9 @@ pub(crate) fn exit_code(error: &anyhow::Error) -> u8 {
             OperatorError::Refused { .. } => 5,
             _ => 4,
         };
+    }
+    if error.downcast_ref::<DumpError>().is_some() {
+        return 5;
     }
     if let Some(ValueError::NotANumber { .. }) = error.downcast_ref::<ValueError>() {
         return 5;

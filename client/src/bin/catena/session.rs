@@ -14,13 +14,21 @@ use crate::{Options, ToolCommand};
 pub(crate) struct Session {
     place: PlaceArgs,
     client: Option<Client>,
+    /// Further commands may follow, of any kind.
+    of_many: bool,
     /// A command took something that is held beyond the end of this process.
     keeps_client: bool,
 }
 
 impl Session {
-    pub(crate) fn new(place: PlaceArgs) -> Session {
-        Session { place, client: None, keeps_client: false }
+    /// A session of one command, or of many.
+    pub(crate) fn new(place: PlaceArgs, of_many: bool) -> Session {
+        Session { place, client: None, of_many, keeps_client: false }
+    }
+
+    /// The address of the engine, or the place of the record.
+    pub(crate) fn engine(&self) -> String {
+        self.place.engine()
     }
 
     /// Executes a command.
@@ -44,8 +52,12 @@ impl Session {
         if let ToolCommand::Cluster(args) = command {
             return args.run(self.place.builder()?, &engine, options.timeout, options.format());
         }
-        let on =
-            &Context { client: self.client(command)?, timeout, input, format: options.format() };
+        let on = &Context {
+            client: self.client_for(command.may_hold())?,
+            timeout,
+            input,
+            format: options.format(),
+        };
         let outcome = match command {
             ToolCommand::Counter(args) => args.run(on),
             ToolCommand::Flag(args) => args.run(on),
@@ -70,8 +82,13 @@ impl Session {
             ToolCommand::Usage(args) => args.run(on),
             ToolCommand::Ping(args) => args.run(on),
             ToolCommand::Top(args) => args.run(on),
-            ToolCommand::Cluster(_) | ToolCommand::Completions { .. } => {
-                unreachable!("it was executed before")
+            ToolCommand::Dump(args) => args.run(on),
+            ToolCommand::Restore(args) => args.run(on),
+            ToolCommand::Cluster(_)
+            | ToolCommand::Shell
+            | ToolCommand::Batch(_)
+            | ToolCommand::Completions { .. } => {
+                unreachable!("it is executed elsewhere")
             }
         }?;
         self.keeps_client |= outcome.keeps_session;
@@ -79,11 +96,15 @@ impl Session {
     }
 
     /// The client, connected if it is not yet.
-    pub(crate) fn client(&mut self, command: &ToolCommand) -> anyhow::Result<&Client> {
+    pub(crate) fn client(&mut self) -> anyhow::Result<&Client> {
+        self.client_for(self.of_many)
+    }
+
+    fn client_for(&mut self, may_hold: bool) -> anyhow::Result<&Client> {
         if self.client.is_none() {
             let mut builder = self.place.builder()?;
             // What is held ends with the session, which is not used again once this process ends.
-            if command.may_hold() {
+            if may_hold || self.of_many {
                 builder = builder.session_ttl(HOLD_MAX);
             }
             self.client = Some(builder.connect(self.place.engine())?);

@@ -23,6 +23,12 @@ pub(super) struct Holding {
     item: Option<Vec<u8>>,
 }
 
+/// What the engine granted.
+struct Taken {
+    token: u64,
+    item: Option<Vec<u8>>,
+}
+
 impl Holding {
     /// Takes it, waiting for up to `timeout` unless it is wanted `now`. `None` if it is not free.
     pub(super) fn take(
@@ -36,7 +42,7 @@ impl Holding {
             What::Lock(name) => {
                 let lock = client.lock(name).with_hold(hold);
                 let guard = if now { lock.try_lock()? } else { Some(lock.lock(timeout)?) };
-                guard.map(|guard| (guard.keep(), None))
+                guard.map(|guard| Taken { token: guard.keep(), item: None })
             }
             What::Permits { name, permits, count } => {
                 let semaphore = client.semaphore(name, *permits).with_hold(hold);
@@ -44,11 +50,11 @@ impl Holding {
                     true => semaphore.try_acquire(*count)?,
                     false => Some(semaphore.acquire(*count, timeout)?),
                 };
-                permit.map(|permit| (permit.keep(), None))
+                permit.map(|permit| Taken { token: permit.keep(), item: None })
             }
             What::Item(name) => claim(&client, name, hold, now, timeout)?,
         };
-        Ok(taken.map(|(token, item)| Holding { client, what, token, item }))
+        Ok(taken.map(|Taken { token, item }| Holding { client, what, token, item }))
     }
 
     /// The fencing token.
@@ -111,7 +117,7 @@ fn claim(
     hold: Duration,
     now: bool,
     timeout: Duration,
-) -> Result<Option<(u64, Option<Vec<u8>>)>, Error> {
+) -> Result<Option<Taken>, Error> {
     let list = client.list(name).with_hold(Hold::Session);
     let deadline = Instant::now() + timeout;
     let claim = loop {
@@ -126,7 +132,7 @@ fn claim(
     };
     Ok(claim.map(|claim| {
         let item = claim.to_vec();
-        (claim.keep(), Some(item))
+        Taken { token: claim.keep(), item: Some(item) }
     }))
 }
 
