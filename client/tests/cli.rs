@@ -841,6 +841,9 @@ fn members_are_removed_and_rejoin() {
     shell.check("counter visits add 1", 0, "6");
     let status = shell.output("cluster status");
     assert_eq!(status.status.code(), Some(1), "one is missing: {status:?}");
+    let text = String::from_utf8_lossy(&status.stdout).into_owned();
+    let why = "NOT healthy (exit code 1): 1 member is missing of 2 wanted";
+    assert!(text.lines().any(|line| line == why), "{text}");
     // No other node has the objects of the last member.
     let last = shell.output("cluster remove node-0");
     assert_eq!(last.status.code(), Some(5), "{last:?}");

@@ -15,6 +15,7 @@ use anyhow::Context;
 use catena_client::Builder;
 use catena_client::operator::Operator;
 use clap::{Args, Subcommand};
+use ratatui::crossterm::terminal;
 use serde_json::json;
 
 use self::probe::{ClusterProbe, id_text};
@@ -33,8 +34,8 @@ pub(crate) struct ClusterArgs {
 
 #[derive(Debug, Subcommand)]
 enum ClusterCommand {
-    /// Show the state of every node; exit with 1 unless all members reply, are active and suspect
-    /// no other
+    /// Show the state of every node and the spares; exit with 1, and say why, unless all members that
+    /// are wanted are there, reply, are active and suspect no other
     Status {
         /// Show also the state of every shard
         #[arg(long)]
@@ -81,7 +82,9 @@ impl ClusterArgs {
         match &self.command {
             ClusterCommand::Status { shards } => {
                 probe.refresh()?;
-                let text = table::text(&probe, *shards);
+                let width = terminal::size().ok().filter(|_| format.terminal);
+                let width = width.map(|(columns, _)| columns.into());
+                let text = table::text(&probe, *shards, width);
                 Ok(Outcome::value(probe.json()).with_text(text).ending(probe.is_healthy()))
             }
             ClusterCommand::Watch { every } => watch::watch(&mut probe, *every, timeout, format),

@@ -17,6 +17,7 @@ mod line;
 mod lists;
 mod manage;
 mod maps;
+mod names;
 mod outcome;
 mod place;
 mod run;
