@@ -490,6 +490,11 @@ fn bytes_are_what_they_are() {
         counter -x get                     => 2
         inspect --json -x                  => *
         ls -                               => -x
+        list len push a                    => 1
+        list len len                       => 1
+        set members add x                  => 1
+        counter -- --json increment        => 1
+        counter -- --json get              => 1
         rm -x                              =>
         map words merge the 6              => 6
         map words merge f --op add-f64 1.5 => 1.5

@@ -8,11 +8,12 @@ use crate::context::Context;
 use crate::outcome::Outcome;
 use crate::scalars;
 use crate::values::HoldArg;
+use crate::words;
 
 #[derive(Debug, Args)]
 pub(crate) struct BarrierArgs {
     /// Name of the barrier
-    #[arg(allow_hyphen_values = true)]
+    #[arg(allow_hyphen_values = true, value_parser = words::name)]
     name: String,
     #[command(subcommand)]
     op: BarrierCommand,
@@ -117,7 +118,7 @@ fn seats(state: &SeatState) -> Outcome {
 #[derive(Debug, Args)]
 pub(crate) struct LatchArgs {
     /// Name of the latch
-    #[arg(allow_hyphen_values = true)]
+    #[arg(allow_hyphen_values = true, value_parser = words::name)]
     name: String,
     #[command(subcommand)]
     op: LatchCommand,
@@ -163,7 +164,7 @@ impl LatchArgs {
 #[derive(Debug, Args)]
 pub(crate) struct ReductionArgs {
     /// Name of the reduction
-    #[arg(allow_hyphen_values = true)]
+    #[arg(allow_hyphen_values = true, value_parser = words::name)]
     name: String,
     #[command(subcommand)]
     op: ReductionCommand,

@@ -10,11 +10,12 @@ use crate::context::Context;
 use crate::outcome::Outcome;
 use crate::run::{RunArgs, What};
 use crate::values::{HoldArg, time};
+use crate::words;
 
 #[derive(Debug, Args)]
 pub(crate) struct SemaphoreArgs {
     /// Name of the semaphore
-    #[arg(allow_hyphen_values = true)]
+    #[arg(allow_hyphen_values = true, value_parser = words::name)]
     name: String,
     #[command(subcommand)]
     op: SemaphoreCommand,
@@ -121,7 +122,7 @@ fn state(state: PermitState) -> Outcome {
 #[derive(Debug, Args)]
 pub(crate) struct LockArgs {
     /// Name of the lock
-    #[arg(allow_hyphen_values = true)]
+    #[arg(allow_hyphen_values = true, value_parser = words::name)]
     name: String,
     #[command(subcommand)]
     op: LockCommand,
@@ -184,7 +185,7 @@ impl LockArgs {
 #[derive(Debug, Args)]
 pub(crate) struct FutureArgs {
     /// Name of the future
-    #[arg(allow_hyphen_values = true)]
+    #[arg(allow_hyphen_values = true, value_parser = words::name)]
     name: String,
     #[command(subcommand)]
     op: FutureCommand,

@@ -3,6 +3,7 @@
 use clap::error::ErrorKind;
 use clap::{CommandFactory, FromArgMatches, Parser};
 
+use crate::words::with_marked_name;
 use crate::{Options, ToolCommand};
 
 /// One command, without the name of the tool and without an address.
@@ -48,6 +49,7 @@ impl LineParser {
         if words.is_empty() {
             return Ok(None);
         }
+        let words = with_marked_name(&self.command, words);
         let matches = self.command.try_get_matches_from_mut(words).map_err(Box::new);
         let matches = matches.map_err(LineError::Usage)?;
         let line = Line::from_arg_matches(&matches).map_err(Box::new).map_err(LineError::Usage)?;

@@ -9,11 +9,12 @@ use crate::holds::RUN_CODES;
 use crate::outcome::{Outcome, bytes_json};
 use crate::run::{RunArgs, What};
 use crate::values::{self, GROUP_BYTES, GROUP_ITEMS, HoldArg, LinesArg, groups};
+use crate::words;
 
 #[derive(Debug, Args)]
 pub(crate) struct ListArgs {
     /// Name of the list
-    #[arg(allow_hyphen_values = true)]
+    #[arg(allow_hyphen_values = true, value_parser = words::name)]
     name: String,
     #[command(subcommand)]
     op: ListCommand,
@@ -215,7 +216,7 @@ impl ListArgs {
 #[derive(Debug, Args)]
 pub(crate) struct LogArgs {
     /// Name of the log
-    #[arg(allow_hyphen_values = true)]
+    #[arg(allow_hyphen_values = true, value_parser = words::name)]
     name: String,
     #[command(subcommand)]
     op: LogCommand,

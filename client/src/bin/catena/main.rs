@@ -26,7 +26,9 @@ mod session;
 mod shell;
 mod top;
 mod values;
+mod words;
 
+use std::ffi::OsString;
 use std::io::IsTerminal;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -217,7 +219,20 @@ impl ToolCommand {
 }
 
 fn main() -> ExitCode {
-    let args = ToolArgs::parse();
+    let tool = ToolArgs::command();
+    let arguments: Vec<OsString> = std::env::args_os().collect();
+    let texts: Option<Vec<String>> =
+        arguments.iter().map(|word| word.to_str().map(str::to_owned)).collect();
+    // Words that are not UTF-8 are refused by the parser, or are paths.
+    let arguments = match texts {
+        Some(mut program) if !program.is_empty() => {
+            let words = program.split_off(1);
+            program.extend(words::with_marked_name(&tool, words));
+            program.into_iter().map(OsString::from).collect()
+        }
+        _ => arguments,
+    };
+    let args = ToolArgs::parse_from(arguments);
     if let ToolCommand::Completions { shell } = args.command {
         clap_complete::generate(shell, &mut ToolArgs::command(), "catena", &mut std::io::stdout());
         return ExitCode::SUCCESS;

@@ -8,11 +8,12 @@ use serde_json::{Value, json};
 use crate::context::Context;
 use crate::outcome::{Outcome, bytes_json};
 use crate::values::{GROUP_BYTES, GROUP_ITEMS, LinesArg, ValueError, groups};
+use crate::words;
 
 #[derive(Debug, Args)]
 pub(crate) struct MapArgs {
     /// Name of the map
-    #[arg(allow_hyphen_values = true)]
+    #[arg(allow_hyphen_values = true, value_parser = words::name)]
     name: String,
     #[command(subcommand)]
     op: MapCommand,
@@ -395,7 +396,7 @@ fn entry_as(
 #[derive(Debug, Args)]
 pub(crate) struct SetArgs {
     /// Name of the set
-    #[arg(allow_hyphen_values = true)]
+    #[arg(allow_hyphen_values = true, value_parser = words::name)]
     name: String,
     #[command(subcommand)]
     op: SetCommand,

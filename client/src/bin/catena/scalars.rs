@@ -8,11 +8,12 @@ use serde_json::{Value, json};
 use crate::context::Context;
 use crate::outcome::{Outcome, bytes_json};
 use crate::values;
+use crate::words;
 
 #[derive(Debug, Args)]
 pub(crate) struct CounterArgs {
     /// Name of the counter
-    #[arg(allow_hyphen_values = true)]
+    #[arg(allow_hyphen_values = true, value_parser = words::name)]
     name: String,
     #[command(subcommand)]
     op: CounterCommand,
@@ -106,7 +107,7 @@ fn swapped<T: Into<Value> + Copy + ToString>(swapped: Swapped<T>) -> Outcome {
 #[derive(Debug, Args)]
 pub(crate) struct FlagArgs {
     /// Name of the flag
-    #[arg(allow_hyphen_values = true)]
+    #[arg(allow_hyphen_values = true, value_parser = words::name)]
     name: String,
     #[command(subcommand)]
     op: FlagCommand,
@@ -152,7 +153,7 @@ impl FlagArgs {
 #[derive(Debug, Args)]
 pub(crate) struct CellArgs {
     /// Name of the cell
-    #[arg(allow_hyphen_values = true)]
+    #[arg(allow_hyphen_values = true, value_parser = words::name)]
     name: String,
     #[command(subcommand)]
     op: CellCommand,
@@ -223,7 +224,7 @@ impl CellArgs {
 #[derive(Debug, Args)]
 pub(crate) struct VectorArgs {
     /// Name of the vector
-    #[arg(allow_hyphen_values = true)]
+    #[arg(allow_hyphen_values = true, value_parser = words::name)]
     name: String,
     /// Type of the numbers given
     #[arg(long = "type", value_enum, default_value_t = NumberType::F64, global = true)]
