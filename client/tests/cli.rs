@@ -11,6 +11,9 @@ use std::time::{Duration, Instant};
 use catena_engine::{Cluster, ClusterSettings, Engine, Heads};
 use tempfile::TempDir;
 
+#[path = "../src/bin/catena/examples.rs"]
+mod examples;
+
 /// Engines, and a shell to run the tool in.
 struct Shell {
     engines: Vec<Engine>,
@@ -742,6 +745,44 @@ fn objects_are_listed_and_looked_at() {
     assert_eq!(top["shards"].as_array().map(Vec::len), Some(16), "{top}");
     let completions = shell.output("completions bash");
     assert!(String::from_utf8_lossy(&completions.stdout).contains("catena"));
+}
+
+#[test]
+fn every_example_works() {
+    let (alone, cluster) = (Shell::new(), Shell::of_cluster(2));
+    let directory = tempfile::tempdir().expect("a directory");
+    let tool = std::path::Path::new(env!("CARGO_BIN_EXE_catena"));
+    let path = std::env::var("PATH").expect("a path");
+    let path = format!("{}:{path}", tool.parent().expect("a folder").display());
+    for (command, lines) in examples::EXAMPLES {
+        let shell = if command.starts_with("cluster") { &cluster } else { &alone };
+        for line in *lines {
+            // Its name is known only once it asks to join, which it does after half a minute.
+            let line = &line.replace("join node-1", &format!("join {}", cluster.control(1)));
+            let run = || {
+                Command::new("sh")
+                    .args(["-c", line])
+                    .current_dir(directory.path())
+                    .env("PATH", &path)
+                    .env("CATENA_ENGINE", &shell.place)
+                    .env("CATENA_HISTORY", directory.path().join("history"))
+                    .stdin(Stdio::null())
+                    .output()
+                    .expect("sh runs")
+            };
+            let start = Instant::now();
+            let mut output = run();
+            // A node that was removed needs some time until it can be let in.
+            while command.starts_with("cluster")
+                && !output.status.success()
+                && start.elapsed() < Duration::from_secs(30)
+            {
+                std::thread::sleep(Duration::from_millis(50));
+                output = run();
+            }
+            assert!(output.status.success(), "`{line}`: {output:?}");
+        }
+    }
 }
 
 #[test]

@@ -153,6 +153,14 @@ fn join(probe: &mut ClusterProbe, node: &str, timeout: Duration) -> anyhow::Resu
         }
     };
     let mut operator = Operator::connect(&control, NODE_TIMEOUT)?;
+    let status = operator.status()?;
+    if matches!(&status.standing[..], "outside" | "learner") {
+        let text = format!("{} is joining already, as {}", status.name, status.standing);
+        let json = json!({
+            "node": id_text(status.node), "name": status.name, "standing": status.standing,
+        });
+        return Ok(Outcome::value(json).with_text(text));
+    }
     operator.join()?;
     loop {
         let status = operator.status()?;

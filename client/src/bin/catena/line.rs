@@ -3,6 +3,7 @@
 use clap::error::ErrorKind;
 use clap::{CommandFactory, FromArgMatches, Parser};
 
+use crate::help::with_examples;
 use crate::words::with_marked_name;
 use crate::{Options, ToolCommand};
 
@@ -40,7 +41,7 @@ pub(crate) enum LineError {
 
 impl LineParser {
     pub(crate) fn new() -> LineParser {
-        LineParser { command: Line::command() }
+        LineParser { command: with_examples(Line::command(), "") }
     }
 
     /// Parses a line. `None` if it is empty or a comment, which begins with `#`.

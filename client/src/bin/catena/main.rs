@@ -12,6 +12,8 @@ mod context;
 mod coordination;
 mod display;
 mod dump;
+mod examples;
+mod help;
 mod holds;
 mod line;
 mod lists;
@@ -33,7 +35,7 @@ use std::io::IsTerminal;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use clap::{Args, CommandFactory, Parser, Subcommand};
+use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 use clap_complete::Shell;
 
 use self::outcome::{Format, exit_code};
@@ -219,7 +221,7 @@ impl ToolCommand {
 }
 
 fn main() -> ExitCode {
-    let tool = ToolArgs::command();
+    let tool = help::with_examples(ToolArgs::command(), "catena");
     let arguments: Vec<OsString> = std::env::args_os().collect();
     let texts: Option<Vec<String>> =
         arguments.iter().map(|word| word.to_str().map(str::to_owned)).collect();
@@ -232,7 +234,8 @@ fn main() -> ExitCode {
         }
         _ => arguments,
     };
-    let args = ToolArgs::parse_from(arguments);
+    let matches = tool.get_matches_from(arguments);
+    let args = ToolArgs::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
     if let ToolCommand::Completions { shell } = args.command {
         clap_complete::generate(shell, &mut ToolArgs::command(), "catena", &mut std::io::stdout());
         return ExitCode::SUCCESS;
