@@ -49,15 +49,16 @@ use self::values::Input;
 #[command(name = "catena", version, after_help = EXAMPLES)]
 struct ToolArgs {
     #[command(flatten)]
-    place: PlaceArgs,
-    #[command(flatten)]
     options: Options,
+    #[command(flatten)]
+    place: PlaceArgs,
     #[command(subcommand)]
     command: ToolCommand,
 }
 
 /// How a command waits, reads its values, and prints its result.
 #[derive(Clone, Debug, Args)]
+#[command(next_help_heading = "Options of all commands")]
 struct Options {
     /// Maximum time a blocking command waits, such as `500ms`, `5s` or `2m` [default: 5s]
     #[arg(long, global = true, value_name = "TIME", value_parser = values::time)]
@@ -106,26 +107,28 @@ impl Options {
 const EXAMPLES: &str = "\
 Examples:
   catena counter visits add 1                    prints the new value
-  catena counter visits get
   catena map users put ada 'Ada Lovelace'
   catena map users get ada
+  catena cell page set @page.html                the contents of a file
   catena barrier round arrive --party w1 --parties 2 --timeout 5s
-  catena list jobs push resize-17.png            a worker runs: catena list jobs claim --hold 60s
+  seq 5 | catena list jobs push --lines -        a worker runs: catena list jobs claim run -- CMD
   catena lock deploy run -- ./deploy.sh          holds the lock while the command runs
   catena ls job-1/                               lists objects; `rm --prefix job-1/` deletes them
   catena inspect round                           shows holders, waiters and missing parties
+  catena dump job-1/ > job-1.dump                `restore` makes them anew, on any cluster
+  catena shell                                   a prompt; `batch` reads commands from a file
   catena top                                     shows the load of the engine, live
   catena cluster status                          shows the members and their state
-  catena cluster watch --timeout 1m              shows changes of the cluster
   catena --engine s3://bucket/prefix ping        finds the cluster by its record (feature `s3`)
+`catena COMMAND --help` and `catena COMMAND NAME OP --help` have more.
 
-A value `-` is read from standard input, `@FILE` from a file; `@@text` is the text `@text`, and with
---literal every value is itself. A value that begins with `-` follows `--`. Values are printed as the
-bytes they are, without a line feed, unless standard output is a terminal.
+A value `-` is read from standard input, `@FILE` from a file; `@@text` is the text `@text`, and
+with --literal every value is itself. A value that begins with `-` follows `--`. Values are
+printed as the bytes they are, without a line feed, unless standard output is a terminal.
 
 Exit codes: 0 success; 1 negative result (absent, not swapped, empty, false, cluster not healthy);
-2 wrong usage; 3 timed out; 4 no engine answers; 5 refused; 6 broken or cancelled. `run` exits with
-the code of its command: see `catena lock NAME run --help`.";
+2 wrong usage; 3 timed out; 4 no engine answers; 5 refused; 6 broken or cancelled. `run` exits
+with the code of its command: see `catena lock NAME run --help`.";
 
 #[derive(Debug, Subcommand)]
 enum ToolCommand {

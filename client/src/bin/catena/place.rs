@@ -13,6 +13,7 @@ use crate::values::with_ports;
 
 /// Where the engine or the cluster is.
 #[derive(Clone, Debug, Args)]
+#[command(next_help_heading = "Options of all commands")]
 pub(crate) struct PlaceArgs {
     /// Address of the engine, or of any members of its cluster, separated by commas (the port is
     /// 7400 unless given); or the place of the cluster's record, `s3://bucket/prefix#cluster` or

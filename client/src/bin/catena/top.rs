@@ -61,6 +61,7 @@ impl TopArgs {
         terminal: &mut ratatui::DefaultTerminal,
     ) -> anyhow::Result<()> {
         let (mut before, mut since) = (client.stats()?, Instant::now());
+        std::thread::sleep(self.every.min(FIRST));
         let mut view = TopView::between(client, &before, since)?;
         let mut screen = Screen::default();
         loop {
@@ -83,3 +84,6 @@ impl TopArgs {
         }
     }
 }
+
+/// The longest time until the first display.
+const FIRST: Duration = Duration::from_millis(250);

@@ -49,11 +49,12 @@ impl TopView {
         let seconds = since.elapsed().as_secs_f64().max(1e-6);
         #[allow(clippy::cast_precision_loss)] // a rate for people
         let rate = |now: u64, before: u64| now.saturating_sub(before) as f64 / seconds;
-        let rates = shards
-            .iter()
-            .zip(before)
-            .map(|(now, before)| (rate(now.updates, before.updates), rate(now.reads, before.reads)))
-            .collect();
+        let rates = shards.iter().zip(before).map(|(now, before)| {
+            // The reading before counts as a read itself.
+            let reads = before.reads.saturating_add(1);
+            (rate(now.updates, before.updates), rate(now.reads, reads))
+        });
+        let rates = rates.collect();
         let cluster = client.cluster();
         let head = |shard| {
             let head = cluster.as_ref().and_then(|cluster| cluster.chain(shard).next());
