@@ -382,6 +382,27 @@ fn a_hold_is_renewed_while_the_command_runs() {
 }
 
 #[test]
+fn a_hold_outlives_the_head_of_its_shard() {
+    let shell = Shell::of_cluster(2);
+    let mut running = shell
+        .command("lock deploy run --hold 6s -- sh -c echo+runs;+read+word;+exit+8")
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("the tool runs");
+    let mut said = BufReader::new(running.stdout.take().expect("a pipe")).lines();
+    assert_eq!(said.next().expect("a line").expect("text"), "runs");
+    // All heads are on the first node, so this moves the lock.
+    shell.check("cluster remove node-0 --timeout 30s", 0, "*");
+    // Longer than the hold: it was renewed at the other node.
+    std::thread::sleep(Duration::from_secs(7));
+    shell.check("lock deploy state", 0, "0 of 1 free, 1 holding, 0 waiting");
+    drop(running.stdin.take());
+    assert_eq!(running.wait().expect("it ends").code(), Some(8));
+    shell.check("lock deploy state", 0, "1 of 1 free, 0 holding, 0 waiting");
+}
+
+#[test]
 fn a_lost_hold_ends_the_command() {
     let shell = Shell::new();
     let lose = |held: &str, lost: &str, command: &str| {
