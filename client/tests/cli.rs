@@ -3,12 +3,16 @@
 //! Needs the feature `cli`: `cargo test -p catena-client --features cli`.
 #![cfg(feature = "cli")]
 
-use std::process::{Command, Output, Stdio};
-
+use std::io::{BufRead, BufReader, Write};
+use std::os::unix::process::ExitStatusExt;
+use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
 use catena_engine::{Cluster, ClusterSettings, Engine, Heads};
 use tempfile::TempDir;
+
+#[path = "../src/bin/catena/examples.rs"]
+mod examples;
 
 /// Engines, and a shell to run the tool in.
 struct Shell {
@@ -57,6 +61,24 @@ impl Shell {
         loop {
             let output = self.output(line);
             if output.status.code() == Some(code) {
+                return;
+            }
+            assert!(start.elapsed() < Duration::from_secs(30), "`{line}`: {output:?}");
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+
+    /// Runs a line with this standard input.
+    fn given(&self, line: &str, input: &[u8]) -> Output {
+        run_with(self.command(line), input)
+    }
+
+    /// Runs a line until it prints this.
+    fn await_printed(&self, line: &str, printed: &str) {
+        let start = Instant::now();
+        loop {
+            let output = self.output(line);
+            if String::from_utf8_lossy(&output.stdout).trim_end() == printed {
                 return;
             }
             assert!(start.elapsed() < Duration::from_secs(30), "`{line}`: {output:?}");
@@ -204,8 +226,9 @@ fn lists_maps_and_sets() {
         list jobs pop                      => [1]
         list jobs pop --wait --timeout 10ms => [3]
         list jobs set 0 x                  => [5]
-        map users put ada Ada+Lovelace     => false
-        map users put bob Bob              => false
+        map users put ada Ada+Lovelace     => new
+        map users put bob Bob              => new
+        map users put bob Bob              => replaced
         map users get ada                  => Ada Lovelace
         map users get eve                  => [1]
         map users put-if-absent ada x      => [1] false
@@ -255,16 +278,417 @@ fn what_is_held_outlives_the_call() {
     shell.check(&format!("list jobs return {token}"), 0, "true");
     let token = shell.token("list jobs claim");
     shell.check(&format!("list jobs done {token}"), 0, "true");
+    shell.script("list jobs claim --hold 20ms --timeout 5s --now => [1]");
+    let too_long = shell.output("lock deploy lock --hold 61m");
+    assert_eq!(too_long.status.code(), Some(2));
+    assert!(String::from_utf8_lossy(&too_long.stderr).contains("longer than the 1h"));
+}
+
+#[test]
+fn a_command_runs_while_something_is_held_for_it() {
+    let shell = Shell::new();
     shell.script(
         "
-        list jobs claim --hold 20ms --timeout 5s --now => [1]
         lock deploy run -- true            =>
         lock deploy run -- false           => [1]
         lock deploy state                  => 1 of 1 free, 0 holding, 0 waiting
+        list jobs push resize fail         => 2
+        list jobs claim run -- cat         => resize
+        list jobs len                      => 1
+        list jobs claim run -- false       => [1]
+        list jobs claim run -- printenv CATENA_ITEM => fail
+        list jobs claim run --now -- cat   => [1]
+        list jobs claim run --timeout 10ms -- cat => [3]
+        semaphore pool run --permits 2 -- true =>
+        semaphore pool state               => 2 of 2 free, 0 holding, 0 waiting
         ",
     );
+    // The exit codes are those of the command, or of a shell.
+    for (command, code) in
+        [("exit+7", 7), ("kill+-9+$$", 137), ("catena-no-such-program", 127), ("/etc/passwd", 126)]
+    {
+        let output = shell.output(&format!("lock deploy run -- sh -c {command}"));
+        assert_eq!(output.status.code(), Some(code), "{command}: {output:?}");
+    }
+    for (program, code) in [("catena-no-such-program", 127), ("/etc/passwd", 126)] {
+        let output = shell.output(&format!("lock deploy run -- {program}"));
+        assert_eq!(output.status.code(), Some(code), "{program}: {output:?}");
+        assert!(String::from_utf8_lossy(&output.stderr).contains(program), "{output:?}");
+    }
+    shell.check("lock deploy state", 0, "1 of 1 free, 0 holding, 0 waiting");
     let output = shell.output("lock deploy run -- printenv CATENA_TOKEN");
     assert!(String::from_utf8_lossy(&output.stdout).trim().parse::<u64>().is_ok(), "{output:?}");
+    // It is free only when it has ended.
+    let inside = "lock deploy run -- sh -c $CATENA+lock+deploy+state"
+        .replace("$CATENA", env!("CARGO_BIN_EXE_catena"));
+    shell.check(&inside, 0, "0 of 1 free, 1 holding, 0 waiting");
+}
+
+/// A command line that says when it runs, gets TERM, and ends.
+const TRAPS: &str = "trap+'echo+got+it;+exit+9'+TERM;+echo+runs;+while+:;+do+sleep+0.02;+done";
+
+#[test]
+fn signals_reach_the_command_which_is_waited_for() {
+    let shell = Shell::new();
+    shell.check("list jobs push work", 0, "1");
+    for held in ["lock deploy run", "semaphore pool run --permits 1", "list jobs claim run"] {
+        let mut running = shell
+            .command(&format!("{held} -- sh -c {TRAPS}"))
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("the tool runs");
+        let mut said = BufReader::new(running.stdout.take().expect("a pipe")).lines();
+        let mut next = || said.next().expect("a line").expect("text");
+        assert_eq!(next(), "runs");
+        signal(&running, "TERM");
+        assert_eq!(next(), "got it");
+        assert_eq!(running.wait().expect("it ends").code(), Some(9), "{held}");
+    }
+    shell.script(
+        "
+        lock deploy state                  => 1 of 1 free, 0 holding, 0 waiting
+        semaphore pool state               => 1 of 1 free, 0 holding, 0 waiting
+        list jobs len                      => 1
+        ",
+    );
+    // A signal ends the tool while it waits, and what it waited for is not taken.
+    let token = shell.token("lock deploy lock");
+    let mut waiting = shell.command("lock deploy run --timeout 60s -- true").spawn().expect("runs");
+    shell.await_printed("lock deploy state", "0 of 1 free, 1 holding, 1 waiting");
+    signal(&waiting, "TERM");
+    assert_eq!(waiting.wait().expect("it ends").signal(), Some(15));
+    shell.check(&format!("lock deploy unlock {token}"), 0, "true");
+    shell.await_printed("lock deploy state", "1 of 1 free, 0 holding, 0 waiting");
+}
+
+#[test]
+fn a_hold_is_renewed_while_the_command_runs() {
+    let shell = Shell::new();
+    shell.check("list jobs push work", 0, "1");
+    // Each runs for more than twice its hold, all at the same time.
+    let helds = ["lock deploy run", "semaphore pool run --permits 1", "list jobs claim run"];
+    let running: Vec<Child> = helds
+        .iter()
+        .map(|held| {
+            let mut command = shell.command(&format!("{held} --hold 2s -- sh -c sleep+5"));
+            command.stdin(Stdio::null()).spawn().expect("the tool runs")
+        })
+        .collect();
+    for mut running in running {
+        assert_eq!(running.wait().expect("it ends").code(), Some(0));
+    }
+    shell.check("list jobs len", 0, "0");
+}
+
+#[test]
+fn a_hold_outlives_the_head_of_its_shard() {
+    let shell = Shell::of_cluster(2);
+    let mut running = shell
+        .command("lock deploy run --hold 6s -- sh -c echo+runs;+read+word;+exit+8")
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("the tool runs");
+    let mut said = BufReader::new(running.stdout.take().expect("a pipe")).lines();
+    assert_eq!(said.next().expect("a line").expect("text"), "runs");
+    // All heads are on the first node, so this moves the lock.
+    shell.check("cluster remove node-0 --timeout 30s", 0, "*");
+    // Longer than the hold: it was renewed at the other node.
+    std::thread::sleep(Duration::from_secs(7));
+    shell.check("lock deploy state", 0, "0 of 1 free, 1 holding, 0 waiting");
+    drop(running.stdin.take());
+    assert_eq!(running.wait().expect("it ends").code(), Some(8));
+    shell.check("lock deploy state", 0, "1 of 1 free, 0 holding, 0 waiting");
+}
+
+#[test]
+fn a_lost_hold_ends_the_command() {
+    let shell = Shell::new();
+    let lose = |held: &str, lost: &str, command: &str| {
+        let mut running = shell
+            .command(&format!("{held} --hold 3s --grace 300ms -- sh -c {command}"))
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("the tool runs");
+        let mut said = BufReader::new(running.stdout.take().expect("a pipe")).lines();
+        let token = said.next().expect("a line").expect("text");
+        shell.check(&lost.replace("TOKEN", &token), 0, "*");
+        let said: Vec<String> = said.map(|line| line.expect("text")).collect();
+        let output = running.wait_with_output().expect("it ends");
+        assert_eq!(output.status.code(), Some(125), "{held}: {output:?}");
+        let complaint = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(complaint.contains("is no longer held: the command is ended"), "{complaint}");
+        (said, complaint)
+    };
+    let ends = "trap+'echo+got+it;+exit+0'+TERM;+echo+$CATENA_TOKEN;+while+:;+do+sleep+0.02;+done";
+    let (said, _) = lose("lock deploy run", "lock deploy unlock TOKEN", ends);
+    assert_eq!(said, ["got it"]);
+    let (said, _) = lose("semaphore pool run --permits 1", "rm pool", ends);
+    assert_eq!(said, ["got it"]);
+    shell.check("list jobs push work", 0, "1");
+    let (said, _) = lose("list jobs claim run", "list jobs return TOKEN", ends);
+    assert_eq!(said, ["got it"]);
+    shell.check("list jobs len", 0, "1");
+    // One that ignores TERM is killed.
+    let stays = "trap+''+TERM;+echo+$CATENA_TOKEN;+while+:;+do+sleep+0.02;+done";
+    let (_, complaint) = lose("lock deploy run", "lock deploy unlock TOKEN", stays);
+    assert!(complaint.contains("has not ended yet, and is killed"), "{complaint}");
+}
+
+#[test]
+fn a_command_ends_if_its_hold_cannot_be_renewed() {
+    let mut shell = Shell::new();
+    let mut running = shell
+        .command("lock deploy run --hold 1s -- sh -c echo+runs;+exec+sleep+600")
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("the tool runs");
+    let mut said = BufReader::new(running.stdout.take().expect("a pipe")).lines();
+    assert_eq!(said.next().expect("a line").expect("text"), "runs");
+    shell.engines.clear();
+    let output = running.wait_with_output().expect("it ends");
+    assert_eq!(output.status.code(), Some(125), "{output:?}");
+    let complaint = String::from_utf8_lossy(&output.stderr);
+    assert!(complaint.contains("could not be renewed in time"), "{complaint}");
+}
+
+/// Runs a command with this standard input.
+fn run_with(mut command: Command, input: &[u8]) -> Output {
+    let piped = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut running = piped.spawn().expect("it runs");
+    // It may end before it has read everything.
+    _ = running.stdin.take().expect("a pipe").write_all(input);
+    running.wait_with_output().expect("it ends")
+}
+
+/// Sends a signal to a process that was started here.
+fn signal(process: &Child, name: &str) {
+    let id = process.id().to_string();
+    let sent = Command::new("kill").args(["-s", name, &id]).status().expect("kill runs");
+    assert!(sent.success(), "{sent}");
+}
+
+#[test]
+fn bytes_are_what_they_are() {
+    let shell = Shell::new();
+    let exactly = |line: &str, printed: &[u8]| {
+        let output = shell.output(line);
+        assert!(output.status.success(), "`{line}`: {output:?}");
+        assert!(
+            output.stdout == printed,
+            "`{line}`: {:?}",
+            String::from_utf8_lossy(&output.stdout)
+        );
+    };
+    let given = |line: &str, input: &[u8]| {
+        let output = shell.given(line, input);
+        assert!(output.status.success(), "`{line}`: {output:?}");
+        String::from_utf8_lossy(&output.stdout).trim_end().to_owned()
+    };
+    // All bytes there are, 100,000 of them.
+    let large: Vec<u8> = (0..=255).cycle().take(100_000).collect();
+    given("cell page set -", &large);
+    exactly("cell page get", &large);
+    exactly("cell page get --raw", &large);
+    given("map users put ada -", &large);
+    exactly("map users get ada", &large);
+    exactly("map users entries", &[b"ada\t".as_slice(), &large, b"\n"].concat());
+    // Items by line, by NUL, or as one.
+    assert_eq!(given("list one push -", b"1\n2\n3\n"), "1");
+    exactly("list one pop", b"1\n2\n3\n");
+    assert_eq!(given("list lines push --lines -", b"1\n2\n\n3"), "4");
+    exactly("list lines range", b"1\n2\n\n3\n");
+    assert_eq!(given("list nuls push -0 -", b"a\nb\0c\0"), "2");
+    exactly("list nuls range -0", b"a\nb\0c\0");
+    let many: String = (0..10_000).map(|number| format!("{number}\n")).collect();
+    assert_eq!(given("list many push --lines -", many.as_bytes()), "10000");
+    assert_eq!(given("set seen add --lines -", many.as_bytes()), "10000");
+    assert_eq!(given("map pairs put-all --lines -", many.as_bytes()), "5000");
+    exactly("list many get 9999", b"9999");
+    // Values that look like something else.
+    shell.script(
+        "
+        list odd push @@ada                => 1
+        list odd push --literal - @bob     => 3
+        list odd push -- -x                => 4
+        list odd range                     => @ada | - | @bob | -x
+        list odd push @no-such-file        => [2]
+        counter -x add 2                   => 2
+        counter -x get                     => 2
+        inspect --json -x                  => *
+        ls -                               => -x
+        list len push a                    => 1
+        list len len                       => 1
+        set members add x                  => 1
+        counter -- --json increment        => 1
+        counter -- --json get              => 1
+        rm -x                              =>
+        map words merge the 6              => 6
+        map words merge f --op add-f64 1.5 => 1.5
+        map words get the --number         => 6
+        map words get f --float            => 1.5
+        map words take f --float           => 1.5
+        map words entries --number         => the\t6
+        map words values --number          => 6
+        map words first --number           => the\t6
+        map words swap the x --number      => 6
+        map words get the --number         => [5]
+        ",
+    );
+}
+
+#[test]
+fn many_commands_run_in_one_process() {
+    let shell = Shell::new();
+    let batch = |line: &str, input: &str| {
+        let output = shell.given(line, input.as_bytes());
+        let said = String::from_utf8_lossy(&output.stdout).into_owned();
+        let complaint = String::from_utf8_lossy(&output.stderr).into_owned();
+        (output.status.code(), said, complaint)
+    };
+    let adds: String =
+        (1..=1_000).map(|number| format!("counter c{number} add {number}\n")).collect();
+    let (code, said, _) = batch("batch", &adds);
+    assert_eq!((code, said.lines().count(), said.lines().last()), (Some(0), 1_000, Some("1000")));
+    // Quotes, comments, negative results; a failure ends it, or not.
+    let lines = "# words\n\ncell page set 'a  b'\ncell page get\nmap m get x\ncell page jump\ncell page get";
+    let (code, said, complaint) = batch("batch", lines);
+    assert_eq!((code, said.lines().nth(1)), (Some(2), Some("a  b")), "{complaint}");
+    assert!(
+        complaint.starts_with("catena: line 6: ") && complaint.lines().count() == 1,
+        "{complaint}"
+    );
+    let (code, said, complaint) = batch("batch --keep-going", lines);
+    assert_eq!((code, said.matches("a  b\n").count()), (Some(2), 2), "{complaint}");
+    let (code, said, _) = batch("--json batch", "cell page get\ncounter c7 get");
+    assert_eq!((code, said.lines().nth(1)), (Some(0), Some("7")));
+    assert!(said.contains("\"bytes\":\"a  b\""), "{said}");
+    for refused in ["cell page set -", "lock l run -- true", "batch", "help", "cell page set 'x"] {
+        let (code, _, complaint) = batch("batch", refused);
+        assert_eq!(code, Some(2), "{refused}");
+        assert!(complaint.starts_with("catena: line 1: "), "{refused}: {complaint}");
+    }
+    // What a batch takes stays held.
+    let (_, token, _) = batch("batch", "lock deploy lock");
+    shell.check(&format!("lock deploy unlock {}", token.trim()), 0, "true");
+    let history = tempfile::tempdir().expect("a directory");
+    let mut shell_command = shell.command("shell");
+    shell_command.env("CATENA_HISTORY", history.path().join("deep/history"));
+    let output =
+        run_with(shell_command, b"counter c7 add 1\nlist c7 len\ncounter c7 get\nexit\nls\n");
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert_eq!((output.status.code(), said.matches("8\n").count()), (Some(0), 2), "{output:?}");
+    assert!(!said.contains("c1000"), "nothing runs after `exit`: {said}");
+}
+
+#[test]
+fn a_dump_is_restored_on_another_engine() {
+    let (from, to) = (Shell::new(), Shell::new());
+    from.script(
+        "
+        counter d/counter add -5           => -5
+        counter d/zero add 1               => 1
+        counter d/zero add -1              => 0
+        flag d/flag set true               => true
+        cell d/cell set hello              => *
+        vector d/vector set --columns 2 1 2.5 -3 1e300 => *
+        vector d/integers set --type i64 1 -2 => *
+        list d/list push a b c             => 3
+        list d/empty push a                => 1
+        list d/empty clear                 => 1
+        map d/map put-all k1 v1 k2 v2      => 2
+        map d/map merge n 7                => 7
+        set d/set add x y                  => 2
+        future d/future set 42             => true
+        future d/cancelled cancel why+not  => true
+        log d/log print one                => 1
+        semaphore d/semaphore acquire --permits 3 --now => *
+        lock d/lock lock                   => *
+        cell d/expires set soon            => *
+        expire d/expires 1h                => true
+        counter other add 1                => 1
+        ",
+    );
+    let many: String = (0..10_000).map(|number| format!("item-{number}\n")).collect();
+    assert!(from.given("list d/many push --lines -", many.as_bytes()).status.success());
+    let bytes: Vec<u8> = (0..=255).collect();
+    assert!(from.given("map d/map put bytes -", &bytes).status.success());
+    let dump = from.output("dump d/");
+    assert_eq!(dump.status.code(), Some(0), "{dump:?}");
+    let complaint = String::from_utf8_lossy(&dump.stderr).into_owned();
+    assert!(complaint.contains("dumped 16 objects; left out 1 lock"), "{complaint}");
+
+    // A dump that is truncated or damaged changes nothing, and says so.
+    let directory = tempfile::tempdir().expect("a directory");
+    let file = directory.path().join("dump");
+    let restore = |options: &str, bytes: &[u8]| {
+        std::fs::write(&file, bytes).expect("it is written");
+        let output = to.output(&format!("restore {options} {}", file.display()));
+        let said = [output.stdout, output.stderr].concat();
+        (output.status.code(), String::from_utf8_lossy(&said).trim_end().to_owned())
+    };
+    let whole = &dump.stdout[..];
+    let (code, said) = restore("", &whole[..whole.len() - 10]);
+    assert!(code == Some(5) && said.contains("the dump is truncated"), "{said}");
+    let mut damaged = whole.to_vec();
+    damaged[whole.len() / 2] ^= 1;
+    let (code, said) = restore("", &damaged);
+    assert!(code == Some(5) && said.contains("is damaged"), "{said}");
+    to.check("ls", 0, "");
+    assert_eq!(restore("--check", whole), (Some(0), "the dump is whole: 16 objects".to_owned()));
+    to.check("ls", 0, "");
+
+    assert_eq!(restore("", whole), (Some(0), "restored 16 objects".to_owned()));
+    let again = to.output("dump d/");
+    let records = |bytes: &[u8]| {
+        let text = String::from_utf8(bytes.to_vec()).expect("text");
+        // Without checksums and the time left.
+        let lines = text.lines().map(|line| line[17..].to_owned());
+        let lines = lines.filter(|line| !line.contains("expires_ms"));
+        let lines: Vec<String> = lines.filter(|line| !line.contains("\"end\"")).collect();
+        lines
+    };
+    let lock_free = String::from_utf8_lossy(&again.stderr).into_owned();
+    assert!(lock_free.contains("dumped 16 objects"), "{lock_free}");
+    assert_eq!(records(whole), records(&again.stdout));
+    let expires = to.json("inspect d/expires")["expires_ms"].as_u64().expect("a time");
+    assert!((1..=3_600_000).contains(&expires), "{expires}");
+    to.script(
+        "
+        map d/map get n --number           => 7
+        vector d/vector get                => *
+        semaphore d/semaphore state        => 3 of 3 free, 0 holding, 0 waiting
+        future d/cancelled get             => [6]
+        ",
+    );
+    // What exists is replaced only on request.
+    to.check("counter d/counter add 1", 0, "-4");
+    let (code, said) = restore("", whole);
+    assert!(code == Some(5) && said.contains("exists already"), "{said}");
+    to.check("counter d/counter get", 0, "-4");
+    assert_eq!(restore("--replace", whole), (Some(0), "restored 16 objects".to_owned()));
+    to.check("counter d/counter get", 0, "-5");
+    // From a pipe, objects are made as they come.
+    let piped = to.given("restore --replace", &whole[..whole.len() - 10]);
+    let said = String::from_utf8_lossy(&piped.stderr).into_owned();
+    assert_eq!(piped.status.code(), Some(5), "{said}");
+    assert!(said.contains("then it failed: the dump is truncated"), "{said}");
+    assert_eq!(to.given("restore --replace", whole).status.code(), Some(0));
+    // Claimed items are not in it, which is said.
+    from.check("list d/list claim", 0, "*");
+    let dump = from.output("dump d/list");
+    assert_eq!(dump.status.code(), Some(1));
+    assert!(
+        String::from_utf8_lossy(&dump.stderr).contains("has items that are claimed"),
+        "{dump:?}"
+    );
+    let (code, said) = restore("", b"hello\n");
+    assert!(code == Some(5) && said.contains("this is not a dump"), "{said}");
 }
 
 #[test]
@@ -312,7 +736,7 @@ fn objects_are_listed_and_looked_at() {
         "
         counter job/a add 5        => 5
         counter job/b add 6        => 6
-        map other put k v          => false
+        map other put k v          => new
         ls                         => job/a | job/b | other
         ls job/                    => job/a | job/b
         ls job/ --after job/a      => job/b
@@ -324,7 +748,12 @@ fn objects_are_listed_and_looked_at() {
         expire job/a 1h            => true
         expire job/a never         => true
         expire missing 1h          => [1] false
-        quota q/ --objects 1
+        quota q/                   => [1] no quota
+        quota q/ --objects 1       => at most 1 object in each of 16 shards, where names are spread by their hash: up to 16 objects in all
+        quota q/ --bytes 1MiB      => *
+        quota q/                   => at most 1 object and 1.0 MiB in each of 16 shards, where names are spread by their hash: up to 16 objects and 16.0 MiB in all
+        quota q/ --remove          => no quota
+        quota q/                   => [1] no quota
         rm other                   =>
         rm other                   => [1] there is no such object
         rm --prefix job/           => 2
@@ -348,6 +777,44 @@ fn objects_are_listed_and_looked_at() {
 }
 
 #[test]
+fn every_example_works() {
+    let (alone, cluster) = (Shell::new(), Shell::of_cluster(2));
+    let directory = tempfile::tempdir().expect("a directory");
+    let tool = std::path::Path::new(env!("CARGO_BIN_EXE_catena"));
+    let path = std::env::var("PATH").expect("a path");
+    let path = format!("{}:{path}", tool.parent().expect("a folder").display());
+    for (command, lines) in examples::EXAMPLES {
+        let shell = if command.starts_with("cluster") { &cluster } else { &alone };
+        for line in *lines {
+            // Its name is known only once it asks to join, which it does after half a minute.
+            let line = &line.replace("join node-1", &format!("join {}", cluster.control(1)));
+            let run = || {
+                Command::new("sh")
+                    .args(["-c", line])
+                    .current_dir(directory.path())
+                    .env("PATH", &path)
+                    .env("CATENA_ENGINE", &shell.place)
+                    .env("CATENA_HISTORY", directory.path().join("history"))
+                    .stdin(Stdio::null())
+                    .output()
+                    .expect("sh runs")
+            };
+            let start = Instant::now();
+            let mut output = run();
+            // A node that was removed needs some time until it can be let in.
+            while command.starts_with("cluster")
+                && !output.status.success()
+                && start.elapsed() < Duration::from_secs(30)
+            {
+                std::thread::sleep(Duration::from_millis(50));
+                output = run();
+            }
+            assert!(output.status.success(), "`{line}`: {output:?}");
+        }
+    }
+}
+
+#[test]
 fn errors_are_one_line() {
     let nobody = Command::new(env!("CARGO_BIN_EXE_catena"))
         .args(["--engine", "127.0.0.1:1", "counter", "visits", "get"])
@@ -357,7 +824,25 @@ fn errors_are_one_line() {
     let complaint = String::from_utf8_lossy(&nobody.stderr);
     assert!(complaint.contains("no engine answers at 127.0.0.1:1"), "{complaint}");
     assert_eq!(complaint.lines().count(), 1, "{complaint}");
+    let cause = "entity not found";
+    let nothing = Shell::new().output("--engine file:///no/such/directory ping");
+    let complaint = String::from_utf8_lossy(&nothing.stderr).into_owned();
+    assert_eq!(
+        (nothing.status.code(), complaint.matches(cause).count()),
+        (Some(4), 1),
+        "{complaint}"
+    );
+    // Without a port it is that of an engine.
+    let local = Shell::new().output("--engine localhost --json ping --count 1");
+    let complaint = String::from_utf8_lossy(&local.stderr).into_owned();
+    assert!(local.status.success() || complaint.contains(":7400"), "{complaint}");
     let shell = Shell::new();
+    let long = format!("map users put {} x", "k".repeat(5_000));
+    let long = String::from_utf8_lossy(&shell.output(&long).stderr).into_owned();
+    assert!(
+        long.contains("a key of 5,000 bytes is longer than 4,096 bytes. Use a shorter key"),
+        "{long}"
+    );
     assert_eq!(shell.output("counter visits add apples").status.code(), Some(2));
     assert_eq!(shell.output("rm").status.code(), Some(2));
     let refused = shell.output("--json semaphore s release 1");
@@ -433,6 +918,9 @@ fn members_are_removed_and_rejoin() {
     shell.check("counter visits add 1", 0, "6");
     let status = shell.output("cluster status");
     assert_eq!(status.status.code(), Some(1), "one is missing: {status:?}");
+    let text = String::from_utf8_lossy(&status.stdout).into_owned();
+    let why = "NOT healthy (exit code 1): 1 member is missing of 2 wanted";
+    assert!(text.lines().any(|line| line == why), "{text}");
     // No other node has the objects of the last member.
     let last = shell.output("cluster remove node-0");
     assert_eq!(last.status.code(), Some(5), "{last:?}");

@@ -3,8 +3,9 @@
 //! The two numbers of a [`Fault`] mean something else for each status and kind. Where the
 //! protocol's own text would leave that open, the text here names the thing that is counted.
 
+use catena_protocol::limits::{ITEM_BYTES_MAX, ITEMS_MAX, KEY_BYTES_MAX};
 use catena_protocol::op::Merge;
-use catena_protocol::{Fault, Kind, Status};
+use catena_protocol::{Fault, Kind, OpCode, Status};
 
 use super::Call;
 
@@ -19,9 +20,24 @@ pub(super) fn reason(call: &Call, fault: &Fault) -> String {
             };
             format!("it is a {}, not a {}", name(got), name(expected))
         }
-        (Status::TooLarge, _) if expected > 0 => {
-            format!("{} are more than the limit of {}", bytes(got), bytes(expected))
-        }
+        (Status::TooLarge, _) if expected > 0 => match Excess::of(call, fault) {
+            Excess::Items => {
+                format!("{} items are more than the limit of {}", grouped(got), grouped(expected))
+            }
+            Excess::Searched => format!(
+                "the {} has {} items, and a request looks through {} at most",
+                call.kind.name(),
+                grouped(got),
+                grouped(expected)
+            ),
+            Excess::Key => {
+                let part = if call.kind == Kind::Set { "member" } else { "key" };
+                format!("a {part} of {} is longer than {}", bytes(got), bytes(expected))
+            }
+            Excess::Reply | Excess::Value => {
+                format!("{} are more than the limit of {}", bytes(got), bytes(expected))
+            }
+        },
         (Status::Mismatch, Kind::Map) => number_mismatch(call, expected, got),
         (Status::Mismatch, Kind::Semaphore) => {
             format!("the semaphore has {expected} permits in all, this call says {got}")
@@ -84,9 +100,69 @@ fn number_mismatch(call: &Call, expected: u64, got: u64) -> String {
 /// The length of integers and floats in maps.
 const NUMBER_BYTES: u64 = 8;
 
+/// What is too large.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Excess {
+    /// The items of a request are too many.
+    Items,
+    /// The object has too many items for an op that looks through them.
+    Searched,
+    /// A key of a map or a member of a set is too long.
+    Key,
+    /// The reply to an update is too long to be kept for a retry.
+    Reply,
+    /// A value is too long.
+    Value,
+}
+
+impl Excess {
+    fn of(call: &Call, fault: &Fault) -> Excess {
+        let limit = usize::try_from(fault.expected).unwrap_or(usize::MAX);
+        let is_collection = matches!(call.kind, Kind::List | Kind::Map | Kind::Set);
+        let searches = matches!(
+            call.op,
+            OpCode::ListIndexOf
+                | OpCode::ListContainsAll
+                | OpCode::ListRemoveValue
+                | OpCode::ListRemoveAll
+                | OpCode::ListRetainAll
+                | OpCode::MapContainsValue
+                | OpCode::SetRetainAll
+        );
+        match limit {
+            KEY_BYTES_MAX if matches!(call.kind, Kind::Map | Kind::Set) => Excess::Key,
+            ITEM_BYTES_MAX if call.kind == Kind::List => Excess::Value,
+            _ if is_collection && fault.expected == u64::from(ITEMS_MAX) => Excess::Items,
+            _ if searches => Excess::Searched,
+            STORED_REPLY_BYTES
+                if matches!(call.op, OpCode::CellSwap | OpCode::MapSwap | OpCode::MapTake) =>
+            {
+                Excess::Reply
+            }
+            _ => Excess::Value,
+        }
+    }
+}
+
+/// How large a reply to an update an engine keeps for a retry.
+const STORED_REPLY_BYTES: usize = 64 * 1024;
+
 /// What to do about a refused call.
-pub(super) fn advice_for(call: &Call, status: Status) -> &'static str {
+pub(super) fn advice_for(call: &Call, fault: &Fault) -> &'static str {
+    let status = fault.status;
     match (status, call.kind) {
+        (Status::TooLarge, kind) => match (Excess::of(call, fault), kind) {
+            (Excess::Items, _) => "Split the request",
+            (Excess::Searched, _) => "Read it page by page",
+            (Excess::Key, Kind::Set) => "Use a shorter member, such as a hash of it",
+            (Excess::Key, _) => "Use a shorter key, such as a hash of it",
+            (Excess::Reply, _) => "Read the value, and then change it without having it returned",
+            (Excess::Value, Kind::List) => {
+                "Put the value into a cell or a map, and its name into the list"
+            }
+            (Excess::Value, Kind::Log) => "Split the line",
+            (Excess::Value, _) => advice(status),
+        },
         (Status::Mismatch, Kind::Map) => {
             "Use another key, or store numbers with put_i64 or put_f64"
         }
@@ -179,10 +255,15 @@ pub(super) fn loss(fault: &Fault) -> &'static str {
 
 /// A length in bytes, with thousands set apart.
 fn bytes(length: u64) -> String {
-    if length == 1 {
-        return "1 byte".to_owned();
+    match length {
+        1 => "1 byte".to_owned(),
+        length => grouped(length) + " bytes",
     }
-    let digits = length.to_string();
+}
+
+/// A number with thousands set apart.
+fn grouped(number: u64) -> String {
+    let digits = number.to_string();
     let mut text = String::new();
     for (at, digit) in digits.char_indices() {
         if at > 0 && (digits.len() - at).is_multiple_of(3) {
@@ -190,7 +271,7 @@ fn bytes(length: u64) -> String {
         }
         text.push(digit);
     }
-    text + " bytes"
+    text
 }
 
 /// A key as text if it is text, else in hexadecimal; long ones are cut.
@@ -249,6 +330,38 @@ mod tests {
         let wrong = Kind::List.to_wire().into();
         let wrong = Fault::expected(Status::WrongKind, wrong, Kind::Cell.to_wire().into());
         assert_eq!(reason(&push, &wrong), "it is a cell, not a list");
+    }
+
+    #[test]
+    fn what_is_too_large_is_named_and_has_its_own_advice() {
+        let told = |kind, op, limit, got| {
+            let (call, fault) = (call(kind, op), Fault::expected(Status::TooLarge, limit, got));
+            format!("{}. {}", reason(&call, &fault), advice_for(&call, &fault))
+        };
+        assert_eq!(
+            told(Kind::Map, OpCode::MapPut, 4_096, 5_000),
+            "a key of 5,000 bytes is longer than 4,096 bytes. Use a shorter key, such as a hash of it"
+        );
+        assert!(told(Kind::Set, OpCode::SetAdd, 4_096, 5_000).contains("Use a shorter member"));
+        assert_eq!(
+            told(Kind::List, OpCode::ListExtend, 8_192, 10_000),
+            "10,000 items are more than the limit of 8,192. Split the request"
+        );
+        assert_eq!(
+            told(Kind::List, OpCode::ListIndexOf, 1 << 20, 2_000_000),
+            "the list has 2,000,000 items, and a request looks through 1,048,576 at most. Read it \
+             page by page"
+        );
+        let item = told(Kind::List, OpCode::ListPushBack, 61_440, 100_000);
+        assert!(
+            item.contains("100,000 bytes are more than the limit of 61,440 bytes. Put"),
+            "{item}"
+        );
+        let log = told(Kind::Log, OpCode::LogPrint, 4_096, 5_000);
+        assert!(log.ends_with("Split the line"), "{log}");
+        assert!(told(Kind::Cell, OpCode::CellSwap, 65_536, 100_000).contains("Read the value"));
+        let cell = told(Kind::Cell, OpCode::CellSet, 8 << 20, 9 << 20);
+        assert!(cell.ends_with("Split the value over several objects"), "{cell}");
     }
 
     #[test]

@@ -85,7 +85,7 @@ pub enum Error {
     /// The engine refused the request and changed nothing. If [`Error::retry`] is
     /// [`Retry::Unknown`], it refused the last attempt, and an earlier one, whose reply was lost, may
     /// have been executed.
-    #[error("{call}: {}. {}", explain::reason(call, fault), advice_after(call, fault.status))]
+    #[error("{call}: {}. {}", explain::reason(call, fault), advice_after(call, fault))]
     Refused {
         /// The call.
         call: Box<Call>,
@@ -327,13 +327,13 @@ impl Error {
 }
 
 /// What to do about a refusal.
-fn advice_after(call: &Call, status: Status) -> &'static str {
+fn advice_after(call: &Call, fault: &Fault) -> &'static str {
     match call.retry {
         Retry::Unknown => {
             "It is not known whether an earlier attempt was executed: check the object before you \
              repeat the call"
         }
-        Retry::Never | Retry::Later | Retry::Anew => advice_for(call, status),
+        Retry::Never | Retry::Later | Retry::Anew => advice_for(call, fault),
     }
 }
 

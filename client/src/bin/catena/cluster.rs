@@ -15,11 +15,12 @@ use anyhow::Context;
 use catena_client::Builder;
 use catena_client::operator::{Operator, OperatorError};
 use clap::{Args, Subcommand};
+use ratatui::crossterm::terminal;
 use serde_json::json;
 
 use self::probe::{ClusterProbe, id_text};
-use crate::WAIT_TIMEOUT;
-use crate::outcome::{ChangeError, Outcome};
+use crate::outcome::{ChangeError, Format, Outcome};
+use crate::session::WAIT_TIMEOUT;
 use crate::values::time;
 
 #[derive(Debug, Args)]
@@ -33,8 +34,8 @@ pub(crate) struct ClusterArgs {
 
 #[derive(Debug, Subcommand)]
 enum ClusterCommand {
-    /// Show the state of every node; exit with 1 unless all members reply, are active and suspect
-    /// no other
+    /// Show the state of every node and the spares; exit with 1, and say why, unless all members that
+    /// are wanted are there, reply, are active and suspect no other
     Status {
         /// Show also the state of every shard
         #[arg(long)]
@@ -75,16 +76,18 @@ impl ClusterArgs {
         clients: Builder,
         engine: &str,
         timeout: Option<Duration>,
-        as_json: bool,
+        format: Format,
     ) -> anyhow::Result<Outcome> {
         let mut probe = ClusterProbe::new(clients, engine, &self.control);
         match &self.command {
             ClusterCommand::Status { shards } => {
                 probe.refresh()?;
-                let text = table::text(&probe, *shards);
+                let width = terminal::size().ok().filter(|_| format.terminal);
+                let width = width.map(|(columns, _)| columns.into());
+                let text = table::text(&probe, *shards, width);
                 Ok(Outcome::value(probe.json()).with_text(text).ending(probe.is_healthy()))
             }
-            ClusterCommand::Watch { every } => watch::watch(&mut probe, *every, timeout, as_json),
+            ClusterCommand::Watch { every } => watch::watch(&mut probe, *every, timeout, format),
             ClusterCommand::Remove { node } => {
                 probe.refresh()?;
                 probe.timeout = POLL_TIMEOUT;
@@ -196,8 +199,3 @@ fn join(probe: &mut ClusterProbe, node: &str, timeout: Duration) -> anyhow::Resu
 const MEMBER: &str = "member";
 const OUTSIDE: &str = "outside";
 const LEARNER: &str = "learner";
-
-/// Whether a node refused, rather than did not reply.
-fn is_refusal(error: &OperatorError) -> bool {
-    matches!(error, OperatorError::Refused { .. } | OperatorError::Unwelcome { .. })
-}

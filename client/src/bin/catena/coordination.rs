@@ -1,18 +1,19 @@
 //! Coordination of several parties: barriers, latches and reductions.
 
-use std::time::Duration;
-
-use catena_client::{Arrival, Client, GENERATION_CURRENT, Loss, ReduceOp, RoundView, SeatState};
+use catena_client::{Arrival, GENERATION_CURRENT, Loss, ReduceOp, RoundView, SeatState};
 use clap::{Args, Subcommand, ValueEnum};
 use serde_json::json;
 
+use crate::context::Context;
 use crate::outcome::Outcome;
 use crate::scalars;
 use crate::values::HoldArg;
+use crate::words;
 
 #[derive(Debug, Args)]
 pub(crate) struct BarrierArgs {
     /// Name of the barrier
+    #[arg(allow_hyphen_values = true, value_parser = words::name)]
     name: String,
     #[command(subcommand)]
     op: BarrierCommand,
@@ -71,21 +72,26 @@ impl OnLoss {
 }
 
 impl BarrierArgs {
-    pub(crate) fn run(&self, client: &Client, timeout: Duration) -> anyhow::Result<Outcome> {
-        let barrier = client.barrier(&self.name);
+    /// Whether a time is given for which the seat is held.
+    pub(crate) fn has_hold(&self) -> bool {
+        matches!(&self.op, BarrierCommand::Arrive { hold, .. } if hold.is_given())
+    }
+
+    pub(crate) fn run(&self, on: &Context<'_>) -> anyhow::Result<Outcome> {
+        let barrier = on.client.barrier(&self.name);
         Ok(match &self.op {
             BarrierCommand::Arrive { party, parties, generation, no_wait, on_loss, hold } => {
                 let arrival = Arrival {
                     party,
                     parties: *parties,
                     generation: generation.unwrap_or(GENERATION_CURRENT),
-                    hold_ms: client.hold_ms(hold.hold()),
+                    hold_ms: on.client.hold_ms(hold.seat_hold()),
                     loss: on_loss.loss(),
                 };
                 // The seat stays held, because the party may arrive again in another invocation.
                 let completed = match no_wait {
                     true => barrier.arrive(arrival)?,
-                    false => barrier.arrive_and_wait(arrival, timeout)?,
+                    false => barrier.arrive_and_wait(arrival, on.timeout)?,
                 };
                 Outcome::value(completed).keeping_session()
             }
@@ -112,6 +118,7 @@ fn seats(state: &SeatState) -> Outcome {
 #[derive(Debug, Args)]
 pub(crate) struct LatchArgs {
     /// Name of the latch
+    #[arg(allow_hyphen_values = true, value_parser = words::name)]
     name: String,
     #[command(subcommand)]
     op: LatchCommand,
@@ -139,14 +146,14 @@ enum LatchCommand {
 }
 
 impl LatchArgs {
-    pub(crate) fn run(&self, client: &Client, timeout: Duration) -> anyhow::Result<Outcome> {
-        let latch = client.latch(&self.name);
+    pub(crate) fn run(&self, on: &Context<'_>) -> anyhow::Result<Outcome> {
+        let latch = on.client.latch(&self.name);
         Ok(match &self.op {
             LatchCommand::CountDown { party, parties } => {
                 Outcome::value(latch.count_down(party, *parties)?)
             }
             LatchCommand::Wait { parties } => {
-                latch.wait(*parties, timeout)?;
+                latch.wait(*parties, on.timeout)?;
                 Outcome::done()
             }
             LatchCommand::State => seats(&latch.state()?),
@@ -157,6 +164,7 @@ impl LatchArgs {
 #[derive(Debug, Args)]
 pub(crate) struct ReductionArgs {
     /// Name of the reduction
+    #[arg(allow_hyphen_values = true, value_parser = words::name)]
     name: String,
     #[command(subcommand)]
     op: ReductionCommand,
@@ -206,8 +214,13 @@ enum Combine {
 }
 
 impl ReductionArgs {
-    pub(crate) fn run(&self, client: &Client, timeout: Duration) -> anyhow::Result<Outcome> {
-        let reduction = client.reduction(&self.name);
+    /// Whether a time is given for which the seat is held.
+    pub(crate) fn has_hold(&self) -> bool {
+        matches!(&self.op, ReductionCommand::Contribute { hold, .. } if hold.is_given())
+    }
+
+    pub(crate) fn run(&self, on: &Context<'_>) -> anyhow::Result<Outcome> {
+        let reduction = on.client.reduction(&self.name);
         Ok(match &self.op {
             ReductionCommand::Contribute { party, parties, round, op, on_loss, hold, numbers } => {
                 let op = match op {
@@ -218,11 +231,11 @@ impl ReductionArgs {
                 };
                 let numbers: Vec<f64> = scalars::parse(numbers)?;
                 let mut seat = reduction
-                    .with_hold(hold.hold())
+                    .with_hold(hold.seat_hold())
                     .seat(*party, *parties)
                     .starting_at(*round)
                     .on_loss(on_loss.loss());
-                self::round(&seat.contribute(op, &numbers, timeout)?).keeping_session()
+                self::round(&seat.contribute(op, &numbers, on.timeout)?).keeping_session()
             }
             ReductionCommand::Last => round(&reduction.last()?),
             ReductionCommand::State => seats(&reduction.state()?),

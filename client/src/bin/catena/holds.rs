@@ -1,19 +1,21 @@
 //! Permits and locks, which are held beyond the end of a command; and futures.
 
-use std::process::Command;
 use std::time::Duration;
 
-use anyhow::{Context, bail};
-use catena_client::{Client, FutureState, PermitState};
+use catena_client::{FutureState, PermitState};
 use clap::{Args, Subcommand};
 use serde_json::json;
 
+use crate::context::Context;
 use crate::outcome::Outcome;
-use crate::values::{HoldArg, bytes, time};
+use crate::run::{RunArgs, What};
+use crate::values::{HoldArg, time};
+use crate::words;
 
 #[derive(Debug, Args)]
 pub(crate) struct SemaphoreArgs {
     /// Name of the semaphore
+    #[arg(allow_hyphen_values = true, value_parser = words::name)]
     name: String,
     #[command(subcommand)]
     op: SemaphoreCommand,
@@ -40,22 +42,45 @@ enum SemaphoreCommand {
     /// Extend the hold of a token to this long from now
     Extend {
         token: u64,
+        /// Such as `60s`; the hold ends at the latest 1h after it was taken
         #[arg(value_parser = time)]
         hold: Duration,
     },
     /// Print the numbers of free permits, holders and waiters
     State,
+    /// Run a command while holding permits, renewing the hold; pass the fencing token in
+    /// CATENA_TOKEN, and exit with the code of the command
+    #[command(after_help = RUN_CODES)]
+    Run {
+        /// Total number of permits, the same in all commands
+        #[arg(long)]
+        permits: u32,
+        /// Number of permits to acquire
+        #[arg(long, default_value_t = 1)]
+        count: u32,
+        #[command(flatten)]
+        run: RunArgs,
+    },
 }
 
+/// What `run` does, for its help.
+pub(crate) const RUN_CODES: &str = "\
+Signals that end programs (TERM, INT, HUP, QUIT, USR1, USR2) are passed on to the command, which is
+then waited for. If the hold is lost, the command gets TERM, and KILL after --grace.
+
+Exit codes: that of the command, 128 + N if it was ended by signal N; 125 if the hold was lost while
+it ran; 126 if it cannot be executed, 127 if it is not found. If it was not started: 1 not free
+(--now), 3 timed out, 4 no engine answers, 5 refused.";
+
 impl SemaphoreArgs {
-    pub(crate) fn run(&self, client: &Client, timeout: Duration) -> anyhow::Result<Outcome> {
-        let semaphore = |permits| client.semaphore(&self.name, permits);
+    pub(crate) fn run(&self, on: &Context<'_>) -> anyhow::Result<Outcome> {
+        let semaphore = |permits| on.client.semaphore(&self.name, permits);
         Ok(match &self.op {
             SemaphoreCommand::Acquire { permits, count, now, hold } => {
                 let semaphore = semaphore(*permits).with_hold(hold.hold());
                 let permit = match now {
                     true => semaphore.try_acquire(*count)?,
-                    false => Some(semaphore.acquire(*count, timeout)?),
+                    false => Some(semaphore.acquire(*count, on.timeout)?),
                 };
                 permit.map_or_else(Outcome::nothing, |permit| granted(permit.keep()))
             }
@@ -64,7 +89,19 @@ impl SemaphoreArgs {
                 Outcome::truth(semaphore(1).extend(*token, *hold)?)
             }
             SemaphoreCommand::State => state(semaphore(1).state()?),
+            SemaphoreCommand::Run { .. } => unreachable!("it has a client of its own"),
         })
+    }
+
+    /// What is to be held while a command runs, if that is what it asks for.
+    pub(crate) fn run_args(&self) -> Option<(What, &RunArgs)> {
+        match &self.op {
+            SemaphoreCommand::Run { permits, count, run } => {
+                let (name, permits, count) = (self.name.clone(), *permits, *count);
+                Some((What::Permits { name, permits, count }, run))
+            }
+            _ => None,
+        }
     }
 }
 
@@ -85,6 +122,7 @@ fn state(state: PermitState) -> Outcome {
 #[derive(Debug, Args)]
 pub(crate) struct LockArgs {
     /// Name of the lock
+    #[arg(allow_hyphen_values = true, value_parser = words::name)]
     name: String,
     #[command(subcommand)]
     op: LockCommand,
@@ -107,56 +145,47 @@ enum LockCommand {
     /// Extend the hold of a token to this long from now
     Extend {
         token: u64,
+        /// Such as `60s`; the hold ends at the latest 1h after it was taken
         #[arg(value_parser = time)]
         hold: Duration,
     },
     /// Print whether the lock is free, and the number of waiters
     State,
-    /// Run a command while holding the lock; passes the token in CATENA_TOKEN and exits with 1 if
-    /// the command fails
-    Run {
-        #[command(flatten)]
-        hold: HoldArg,
-        /// The command and its arguments
-        #[arg(last = true, required = true)]
-        command: Vec<String>,
-    },
+    /// Run a command while holding the lock, renewing the hold; pass the fencing token in
+    /// CATENA_TOKEN, and exit with the code of the command
+    #[command(after_help = RUN_CODES)]
+    Run(RunArgs),
 }
 
 impl LockArgs {
-    pub(crate) fn run(&self, client: &Client, timeout: Duration) -> anyhow::Result<Outcome> {
-        let lock = client.lock(&self.name);
+    pub(crate) fn run(&self, on: &Context<'_>) -> anyhow::Result<Outcome> {
+        let lock = on.client.lock(&self.name);
         Ok(match &self.op {
             LockCommand::Lock { now, hold } => {
                 let lock = lock.with_hold(hold.hold());
-                let guard = if *now { lock.try_lock()? } else { Some(lock.lock(timeout)?) };
+                let guard = if *now { lock.try_lock()? } else { Some(lock.lock(on.timeout)?) };
                 guard.map_or_else(Outcome::nothing, |guard| granted(guard.keep()))
             }
             LockCommand::Unlock { token } => Outcome::truth(lock.unlock(*token)?),
             LockCommand::Extend { token, hold } => Outcome::truth(lock.extend(*token, *hold)?),
             LockCommand::State => state(lock.state()?),
-            LockCommand::Run { hold, command } => {
-                let [program, args @ ..] = &command[..] else { bail!("give a command to run") };
-                let guard = lock.with_hold(hold.hold()).lock(timeout)?;
-                let token = guard.token().to_string();
-                let status = Command::new(program).args(args).env("CATENA_TOKEN", token).status();
-                let held = guard.unlock()?;
-                let status = status.with_context(|| format!("cannot run {program}"))?;
-                if !held {
-                    bail!(
-                        "the lock `{}` was lost before {program} ended: give a longer --hold",
-                        self.name
-                    );
-                }
-                Outcome::done().with_text("").ending(status.success())
-            }
+            LockCommand::Run(_) => unreachable!("it has a client of its own"),
         })
+    }
+
+    /// What is to be held while a command runs, if that is what it asks for.
+    pub(crate) fn run_args(&self) -> Option<(What, &RunArgs)> {
+        match &self.op {
+            LockCommand::Run(run) => Some((What::Lock(self.name.clone()), run)),
+            _ => None,
+        }
     }
 }
 
 #[derive(Debug, Args)]
 pub(crate) struct FutureArgs {
     /// Name of the future
+    #[arg(allow_hyphen_values = true, value_parser = words::name)]
     name: String,
     #[command(subcommand)]
     op: FutureCommand,
@@ -177,12 +206,12 @@ enum FutureCommand {
 }
 
 impl FutureArgs {
-    pub(crate) fn run(&self, client: &Client, timeout: Duration) -> anyhow::Result<Outcome> {
-        let future = client.future(&self.name);
+    pub(crate) fn run(&self, on: &Context<'_>) -> anyhow::Result<Outcome> {
+        let future = on.client.future(&self.name);
         Ok(match &self.op {
-            FutureCommand::Get => Outcome::bytes(Some(future.get(timeout)?)),
+            FutureCommand::Get => Outcome::bytes(Some(future.get(on.timeout)?)),
             FutureCommand::Peek => Outcome::bytes(future.peek()?),
-            FutureCommand::Set { value } => Outcome::truth(future.set(&bytes(value)?)?),
+            FutureCommand::Set { value } => Outcome::truth(future.set(&on.bytes(value)?)?),
             FutureCommand::Cancel { reason } => Outcome::truth(future.cancel(reason)?),
             FutureCommand::State => Outcome::value(match future.state()? {
                 FutureState::Pending => "pending",

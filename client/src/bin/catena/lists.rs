@@ -1,17 +1,20 @@
 //! Lists, which are also queues and work queues, and logs.
 
-use std::time::Duration;
-
-use catena_client::{Client, Error};
+use catena_client::Error;
 use clap::{Args, Subcommand};
 use serde_json::json;
 
+use crate::context::Context;
+use crate::holds::RUN_CODES;
 use crate::outcome::{Outcome, bytes_json};
-use crate::values::{self, HoldArg, all_bytes, bytes};
+use crate::run::{RunArgs, What};
+use crate::values::{self, GROUP_BYTES, GROUP_ITEMS, HoldArg, LinesArg, groups};
+use crate::words;
 
 #[derive(Debug, Args)]
 pub(crate) struct ListArgs {
     /// Name of the list
+    #[arg(allow_hyphen_values = true, value_parser = words::name)]
     name: String,
     #[command(subcommand)]
     op: ListCommand,
@@ -40,12 +43,17 @@ enum ListCommand {
     Contains {
         #[arg(required = true)]
         items: Vec<String>,
+        #[command(flatten)]
+        lines: LinesArg,
     },
-    /// Append items, and print the new length
+    /// Append items, and print the new length; more than 4,096 items or 4 MiB of them are appended
+    /// in several steps, which are not atomic together
     #[command(visible_alias = "push-back")]
     Push {
         #[arg(required = true)]
         items: Vec<String>,
+        #[command(flatten)]
+        lines: LinesArg,
     },
     /// Insert an item at the front, and print the new length
     PushFront { item: String },
@@ -70,19 +78,28 @@ enum ListCommand {
     RemoveAll {
         #[arg(required = true)]
         items: Vec<String>,
+        #[command(flatten)]
+        lines: LinesArg,
     },
     /// Remove all items equal to none of these, and print how many
-    RetainAll { items: Vec<String> },
+    RetainAll {
+        items: Vec<String>,
+        #[command(flatten)]
+        lines: LinesArg,
+    },
     /// Remove all items, and print how many
     Clear,
     /// Claim the first item, waiting for one, and print a token and the item; the item returns to
-    /// the list unless `done TOKEN` follows in time
+    /// the list unless `done TOKEN` follows in time. With `run`, a command does the work
+    #[command(args_conflicts_with_subcommands = true)]
     Claim {
         /// Do not wait for an item
         #[arg(long)]
         now: bool,
         #[command(flatten)]
         hold: HoldArg,
+        #[command(subcommand)]
+        then: Option<ClaimCommand>,
     },
     /// Remove a claimed item for good
     Done { token: u64 },
@@ -90,9 +107,30 @@ enum ListCommand {
     Return { token: u64 },
 }
 
+#[derive(Debug, Subcommand)]
+enum ClaimCommand {
+    /// Run a command for the item, renewing the claim; remove the item for good if it exits with 0,
+    /// and otherwise return it to the front of the list
+    ///
+    /// The command gets the item on its standard input and, unless it has a NUL byte, in
+    /// CATENA_ITEM; and the fencing token in CATENA_TOKEN.
+    #[command(after_help = RUN_CODES)]
+    Run(RunArgs),
+}
+
 impl ListArgs {
-    pub(crate) fn run(&self, client: &Client, timeout: Duration) -> anyhow::Result<Outcome> {
-        let list = client.list(&self.name);
+    /// What is to be held while a command runs, if that is what it asks for.
+    pub(crate) fn run_args(&self) -> Option<(What, &RunArgs)> {
+        match &self.op {
+            ListCommand::Claim { then: Some(ClaimCommand::Run(run)), .. } => {
+                Some((What::Item(self.name.clone()), run))
+            }
+            _ => None,
+        }
+    }
+
+    pub(crate) fn run(&self, on: &Context<'_>) -> anyhow::Result<Outcome> {
+        let list = on.client.list(&self.name);
         Ok(match &self.op {
             ListCommand::Len => Outcome::value(list.len()?),
             ListCommand::Get { index } => Outcome::bytes(list.get(*index)?),
@@ -110,44 +148,64 @@ impl ListArgs {
                 Outcome::lines(items)
             }
             ListCommand::IndexOf { item, last } => {
-                let item = bytes(item)?;
+                let item = on.bytes(item)?;
                 let found = if *last { list.last_index_of(&item)? } else { list.index_of(&item)? };
                 found.map_or_else(Outcome::nothing, Outcome::value)
             }
-            ListCommand::Contains { items } => {
-                Outcome::truth(list.contains_all(&all_bytes(items)?)?)
+            ListCommand::Contains { items, lines } => {
+                let items = on.items(items, *lines)?;
+                let mut has_all = true;
+                for group in groups(&items, GROUP_ITEMS, GROUP_BYTES, Vec::len) {
+                    has_all = has_all && list.contains_all(group)?;
+                }
+                Outcome::truth(has_all)
             }
-            ListCommand::Push { items } => Outcome::value(match &all_bytes(items)?[..] {
-                [item] => list.push_back(item)?,
-                items => list.extend(items)?,
-            }),
-            ListCommand::PushFront { item } => Outcome::value(list.push_front(&bytes(item)?)?),
-            ListCommand::Pop { wait: true } => Outcome::bytes(Some(list.pop_front_wait(timeout)?)),
+            ListCommand::Push { items, lines } => match &on.items(items, *lines)?[..] {
+                [] => Outcome::value(list.len()?),
+                [item] => Outcome::value(list.push_back(item)?),
+                items => {
+                    let mut len = 0;
+                    for group in groups(items, GROUP_ITEMS, GROUP_BYTES, Vec::len) {
+                        len = list.extend(group)?;
+                    }
+                    Outcome::value(len)
+                }
+            },
+            ListCommand::PushFront { item } => Outcome::value(list.push_front(&on.bytes(item)?)?),
+            ListCommand::Pop { wait: true } => {
+                Outcome::bytes(Some(list.pop_front_wait(on.timeout)?))
+            }
             ListCommand::Pop { wait: false } => Outcome::bytes(list.pop_front()?),
             ListCommand::PopBack => Outcome::bytes(list.pop_back()?),
             ListCommand::Set { index, item } => {
-                Outcome::bytes(Some(list.set(*index, &bytes(item)?)?))
+                Outcome::bytes(Some(list.set(*index, &on.bytes(item)?)?))
             }
             ListCommand::Insert { index, item } => {
-                Outcome::value(list.insert(*index, &bytes(item)?)?)
+                Outcome::value(list.insert(*index, &on.bytes(item)?)?)
             }
             ListCommand::RemoveAt { index } => Outcome::bytes(Some(list.remove_at(*index)?)),
-            ListCommand::Remove { item } => Outcome::truth(list.remove_value(&bytes(item)?)?),
-            ListCommand::RemoveAll { items } => {
-                Outcome::value(list.remove_all(&all_bytes(items)?)?)
+            ListCommand::Remove { item } => Outcome::truth(list.remove_value(&on.bytes(item)?)?),
+            ListCommand::RemoveAll { items, lines } => {
+                let mut removed = 0;
+                for group in groups(&on.items(items, *lines)?, GROUP_ITEMS, GROUP_BYTES, Vec::len) {
+                    removed += list.remove_all(group)?;
+                }
+                Outcome::value(removed)
             }
-            ListCommand::RetainAll { items } => {
-                Outcome::value(list.retain_all(&all_bytes(items)?)?)
+            ListCommand::RetainAll { items, lines } => {
+                Outcome::value(list.retain_all(&on.items(items, *lines)?)?)
             }
             ListCommand::Clear => Outcome::value(list.clear()?),
-            ListCommand::Claim { now, hold } => {
+            ListCommand::Claim { then: Some(_), .. } => unreachable!("it has a client of its own"),
+            ListCommand::Claim { now, hold, then: None } => {
                 let list = list.with_hold(hold.hold());
-                let claim = if *now { list.try_claim()? } else { Some(list.claim(timeout)?) };
+                let claim = if *now { list.try_claim()? } else { Some(list.claim(on.timeout)?) };
                 let Some(claim) = claim else { return Ok(Outcome::nothing()) };
                 let json = json!({"token": claim.token(), "item": bytes_json(&claim)});
-                let text = format!("{} {}", claim.token(), String::from_utf8_lossy(&claim));
+                let mut line = format!("{} ", claim.token()).into_bytes();
+                line.extend_from_slice(&claim);
                 claim.keep();
-                Outcome::value(json).with_text(text).keeping_session()
+                Outcome::rows(vec![vec![line]], json).keeping_session()
             }
             ListCommand::Done { token } => Outcome::truth(list.done(*token)?),
             ListCommand::Return { token } => Outcome::truth(list.give_back(*token)?),
@@ -158,6 +216,7 @@ impl ListArgs {
 #[derive(Debug, Args)]
 pub(crate) struct LogArgs {
     /// Name of the log
+    #[arg(allow_hyphen_values = true, value_parser = words::name)]
     name: String,
     #[command(subcommand)]
     op: LogCommand,
@@ -179,8 +238,8 @@ enum LogCommand {
 }
 
 impl LogArgs {
-    pub(crate) fn run(&self, client: &Client, timeout: Duration) -> anyhow::Result<Outcome> {
-        let log = client.log(&self.name);
+    pub(crate) fn run(&self, on: &Context<'_>) -> anyhow::Result<Outcome> {
+        let log = on.client.log(&self.name);
         let (mut after, follow) = match &self.op {
             LogCommand::Print { line } => return Ok(Outcome::value(log.print(line)?)),
             LogCommand::Tail { after, follow } => (*after, *follow),
@@ -197,14 +256,15 @@ impl LogArgs {
             }
         }
         loop {
-            match log.tail_wait(after, timeout) {
+            match log.tail_wait(after, on.timeout) {
                 Ok(page) => {
                     for line in page.iter() {
-                        Outcome::bytes(Some(line)).print(false);
+                        let json = bytes_json(line);
+                        Outcome::lines([line.to_vec()]).with_json(json).print(on.format);
                     }
                     after = (page.at() + page.len() as u64).saturating_sub(1).max(after);
                 }
-                Err(Error::TimedOut { .. }) => return Ok(Outcome::done()),
+                Err(Error::TimedOut { .. }) => return Ok(Outcome::silent(0)),
                 Err(error) => return Err(error.into()),
             }
         }

@@ -6,47 +6,60 @@
 
 #![forbid(unsafe_code)]
 
+mod batch;
 mod cluster;
+mod context;
 mod coordination;
+mod display;
+mod dump;
+mod examples;
+mod help;
 mod holds;
+mod line;
 mod lists;
 mod manage;
 mod maps;
+mod names;
 mod outcome;
+mod place;
+mod run;
 mod scalars;
+mod session;
+mod shell;
 mod top;
 mod values;
+mod words;
 
-#[cfg(feature = "s3")]
-use std::path::PathBuf;
+use std::ffi::OsString;
+use std::io::IsTerminal;
 use std::process::ExitCode;
 use std::time::Duration;
 
-#[cfg(feature = "s3")]
-use catena_client::S3Settings;
-use catena_client::{Builder, Client};
-use clap::{CommandFactory, Parser, Subcommand};
+use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 use clap_complete::Shell;
 
-use self::outcome::{Outcome, exit_code};
+use self::outcome::{Format, exit_code};
+use self::place::PlaceArgs;
+use self::session::Session;
+use self::values::Input;
 
 /// Use the shared objects of a Catena engine from the shell: counters, maps, queues, locks,
 /// barriers and more.
 #[derive(Debug, Parser)]
 #[command(name = "catena", version, after_help = EXAMPLES)]
 struct ToolArgs {
-    /// Address of the engine, or of any members of its cluster, separated by commas; or the place
-    /// of the cluster's record, `s3://bucket/prefix#cluster` or `file:///directory#cluster`
-    #[arg(
-        long,
-        visible_alias = "seeds",
-        global = true,
-        value_name = "HOST:PORT",
-        env = "CATENA_ENGINE",
-        default_value = "127.0.0.1:7400"
-    )]
-    engine: String,
+    #[command(flatten)]
+    options: Options,
+    #[command(flatten)]
+    place: PlaceArgs,
+    #[command(subcommand)]
+    command: ToolCommand,
+}
 
+/// How a command waits, reads its values, and prints its result.
+#[derive(Clone, Debug, Args)]
+#[command(next_help_heading = "Options of all commands")]
+struct Options {
     /// Maximum time a blocking command waits, such as `500ms`, `5s` or `2m` [default: 5s]
     #[arg(long, global = true, value_name = "TIME", value_parser = values::time)]
     timeout: Option<Duration>,
@@ -55,49 +68,67 @@ struct ToolArgs {
     #[arg(long, global = true)]
     json: bool,
 
-    #[cfg(feature = "s3")]
-    #[command(flatten)]
-    store: StoreArgs,
+    /// Print bytes as they are, also on a terminal, where control characters are escaped otherwise
+    #[arg(long, global = true)]
+    raw: bool,
 
-    #[command(subcommand)]
-    command: ToolCommand,
+    /// Separate items by NUL bytes instead of lines: those that are printed, and those in a file or
+    /// in standard input
+    #[arg(long, short = '0', global = true)]
+    null: bool,
+
+    /// Take values as they are: `@FILE` and `-` mean themselves
+    #[arg(long, global = true)]
+    literal: bool,
 }
 
-/// How to reach the store with the cluster's record, if it is in one.
-#[cfg(feature = "s3")]
-#[derive(Debug, clap::Args)]
-struct StoreArgs {
-    /// File with settings for S3: a JSON object with `location`, `access_key`, `secret_access_key`,
-    /// `endpoint_url` and `region`, all optional; overridden by `CATENA_S3_LOCATION` and so on
-    #[arg(long, global = true, value_name = "FILE")]
-    s3_config: Option<PathBuf>,
+impl Options {
+    /// These options, and those given for all lines.
+    fn or(&self, of_all: &Options) -> Options {
+        Options {
+            timeout: self.timeout.or(of_all.timeout),
+            json: self.json || of_all.json,
+            raw: self.raw || of_all.raw,
+            null: self.null || of_all.null,
+            literal: self.literal || of_all.literal,
+        }
+    }
 
-    /// URL of an S3-compatible store other than AWS
-    #[arg(long, global = true, value_name = "URL")]
-    endpoint_url: Option<String>,
+    fn input(&self) -> Input {
+        Input { literal: self.literal, null: self.null, stdin_taken: false }
+    }
+
+    fn format(&self) -> Format {
+        let terminal = std::io::stdout().is_terminal();
+        Format { json: self.json, raw: self.raw, null: self.null, terminal, among_others: false }
+    }
 }
 
 const EXAMPLES: &str = "\
 Examples:
   catena counter visits add 1                    prints the new value
-  catena counter visits get
   catena map users put ada 'Ada Lovelace'
   catena map users get ada
+  catena cell page set @page.html                the contents of a file
   catena barrier round arrive --party w1 --parties 2 --timeout 5s
-  catena list jobs push resize-17.png            a worker runs: catena list jobs claim --hold 60s
+  seq 5 | catena list jobs push --lines -        a worker runs: catena list jobs claim run -- CMD
   catena lock deploy run -- ./deploy.sh          holds the lock while the command runs
   catena ls job-1/                               lists objects; `rm --prefix job-1/` deletes them
   catena inspect round                           shows holders, waiters and missing parties
+  catena dump job-1/ > job-1.dump                `restore` makes them anew, on any cluster
+  catena shell                                   a prompt; `batch` reads commands from a file
   catena top                                     shows the load of the engine, live
   catena cluster status                          shows the members and their state
-  catena cluster watch --timeout 1m              shows changes of the cluster
   catena --engine s3://bucket/prefix ping        finds the cluster by its record (feature `s3`)
+`catena COMMAND --help` and `catena COMMAND NAME OP --help` have more.
 
-A value `-` is read from standard input, `@FILE` from a file.
+A value `-` is read from standard input, `@FILE` from a file; `@@text` is the text `@text`, and
+with --literal every value is itself. A value that begins with `-` follows `--`. Values are
+printed as the bytes they are, without a line feed, unless standard output is a terminal.
 
-Exit codes: 0 success; 1 negative result (absent, not swapped, empty, false, cluster not healthy,
-command of `lock run` failed); 2 wrong usage; 3 timed out; 4 no engine answers; 5 refused; 6 broken
-or cancelled.";
+Exit codes: 0 success; 1 negative result (absent, not swapped, empty, false, cluster not healthy);
+2 wrong usage; 3 timed out; 4 no engine answers; 5 refused; 6 broken or cancelled. `run` exits
+with the code of its command: see `catena lock NAME run --help`.";
 
 #[derive(Debug, Subcommand)]
 enum ToolCommand {
@@ -140,7 +171,8 @@ enum ToolCommand {
     Wait(manage::WaitArgs),
     /// Delete an object after some time
     Expire(manage::ExpireArgs),
-    /// Limit number and memory of the objects with a prefix, in each shard
+    /// Print or set limits for number and memory of the objects with a prefix, in each shard
+    /// separately
     Quota(manage::QuotaArgs),
     /// Print number and memory of the objects with a prefix
     Usage(manage::UsageArgs),
@@ -150,6 +182,14 @@ enum ToolCommand {
     Top(top::TopArgs),
     /// Show and change the members of the cluster
     Cluster(cluster::ClusterArgs),
+    /// Execute commands interactively, with history and completion
+    Shell,
+    /// Execute commands from a file or standard input, one per line, over one connection
+    Batch(batch::BatchArgs),
+    /// Write all objects with a prefix to standard output, to be restored on any cluster
+    Dump(dump::DumpArgs),
+    /// Read objects from a dump, and make them anew
+    Restore(dump::RestoreArgs),
     /// Print completions for a shell
     Completions {
         /// The shell
@@ -157,88 +197,65 @@ enum ToolCommand {
     },
 }
 
+impl ToolCommand {
+    /// The name of a command that cannot be one of many.
+    fn system_shell_only(&self) -> Option<&'static str> {
+        let run = match self {
+            ToolCommand::Shell => return Some("shell"),
+            ToolCommand::Batch(_) => return Some("batch"),
+            ToolCommand::Completions { .. } => return Some("completions"),
+            ToolCommand::Lock(args) => args.run_args(),
+            ToolCommand::Semaphore(args) => args.run_args(),
+            ToolCommand::List(args) => args.run_args(),
+            _ => None,
+        };
+        run.map(|_| "run")
+    }
+
+    /// Whether it may take something that is held beyond its end, for up to an hour.
+    fn may_hold(&self) -> bool {
+        match self {
+            ToolCommand::Semaphore(_) | ToolCommand::Lock(_) | ToolCommand::List(_) => true,
+            ToolCommand::Barrier(args) => args.has_hold(),
+            ToolCommand::Reduction(args) => args.has_hold(),
+            _ => false,
+        }
+    }
+}
+
 fn main() -> ExitCode {
-    let args = ToolArgs::parse();
+    let tool = help::with_examples(ToolArgs::command(), "catena");
+    let arguments: Vec<OsString> = std::env::args_os().collect();
+    let texts: Option<Vec<String>> =
+        arguments.iter().map(|word| word.to_str().map(str::to_owned)).collect();
+    // Words that are not UTF-8 are refused by the parser, or are paths.
+    let arguments = match texts {
+        Some(mut program) if !program.is_empty() => {
+            let words = program.split_off(1);
+            program.extend(words::with_marked_name(&tool, words));
+            program.into_iter().map(OsString::from).collect()
+        }
+        _ => arguments,
+    };
+    let matches = tool.get_matches_from(arguments);
+    let args = ToolArgs::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
     if let ToolCommand::Completions { shell } = args.command {
         clap_complete::generate(shell, &mut ToolArgs::command(), "catena", &mut std::io::stdout());
         return ExitCode::SUCCESS;
     }
-    match run(&args) {
-        Ok(outcome) => outcome.print(args.json),
+    match &args.command {
+        ToolCommand::Shell => return shell::run(Session::new(args.place, true), &args.options),
+        ToolCommand::Batch(batch) => {
+            return batch.run(&mut Session::new(args.place, true), &args.options);
+        }
+        _ => {}
+    }
+    let mut session = Session::new(args.place, false);
+    match session.execute(&args.command, &args.options, args.options.input()) {
+        Ok(outcome) => outcome.print(args.options.format()),
         Err(error) => {
-            outcome::print_error(&error, args.json);
+            outcome::print_error(&error, args.options.json);
             ExitCode::from(exit_code(&error))
         }
     }
 }
-
-impl ToolArgs {
-    /// The builder of the client.
-    fn builder(&self) -> anyhow::Result<Builder> {
-        let builder = Client::builder().call_timeout(CALL_TIMEOUT);
-        #[cfg(feature = "s3")]
-        let builder = builder.s3(self.store.settings()?);
-        Ok(builder)
-    }
-}
-
-#[cfg(feature = "s3")]
-impl StoreArgs {
-    fn settings(&self) -> anyhow::Result<S3Settings> {
-        let flags = S3Settings { endpoint_url: self.endpoint_url.clone(), ..S3Settings::default() };
-        let settings = flags.or(S3Settings::from_env());
-        Ok(match &self.s3_config {
-            Some(path) => settings.or(S3Settings::from_file(path)?),
-            None => settings,
-        })
-    }
-}
-
-/// Connects and runs the command.
-fn run(args: &ToolArgs) -> anyhow::Result<Outcome> {
-    let builder = args.builder()?;
-    if let ToolCommand::Cluster(cluster) = &args.command {
-        return cluster.run(builder, &args.engine, args.timeout, args.json);
-    }
-    let client = builder.connect(&args.engine)?;
-    let timeout = args.timeout.unwrap_or(WAIT_TIMEOUT);
-    let outcome = match &args.command {
-        ToolCommand::Counter(args) => args.run(&client),
-        ToolCommand::Flag(args) => args.run(&client),
-        ToolCommand::Cell(args) => args.run(&client),
-        ToolCommand::Vector(args) => args.run(&client),
-        ToolCommand::List(args) => args.run(&client, timeout),
-        ToolCommand::Map(args) => args.run(&client),
-        ToolCommand::Set(args) => args.run(&client),
-        ToolCommand::Semaphore(args) => args.run(&client, timeout),
-        ToolCommand::Lock(args) => args.run(&client, timeout),
-        ToolCommand::Future(args) => args.run(&client, timeout),
-        ToolCommand::Barrier(args) => args.run(&client, timeout),
-        ToolCommand::Latch(args) => args.run(&client, timeout),
-        ToolCommand::Reduction(args) => args.run(&client, timeout),
-        ToolCommand::Log(args) => args.run(&client, timeout),
-        ToolCommand::Ls(args) => args.run(&client),
-        ToolCommand::Inspect(args) => args.run(&client),
-        ToolCommand::Rm(args) => args.run(&client),
-        ToolCommand::Wait(args) => args.run(&client, timeout),
-        ToolCommand::Expire(args) => args.run(&client),
-        ToolCommand::Quota(args) => args.run(&client),
-        ToolCommand::Usage(args) => args.run(&client),
-        ToolCommand::Ping(args) => args.run(&client),
-        ToolCommand::Top(args) => args.run(&client),
-        ToolCommand::Cluster(_) | ToolCommand::Completions { .. } => {
-            unreachable!("it was run before")
-        }
-    }?;
-    if outcome.keeps_session {
-        // What the command took is held beyond this process, so its session must not be closed.
-        std::mem::forget(client);
-    }
-    Ok(outcome)
-}
-
-/// Maximum time of a call that does not block.
-const CALL_TIMEOUT: Duration = Duration::from_secs(5);
-
-/// Maximum time that a blocking command waits, unless given.
-const WAIT_TIMEOUT: Duration = Duration::from_secs(5);

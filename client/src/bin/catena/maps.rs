@@ -1,16 +1,19 @@
 //! Maps and sets.
 
 use anyhow::bail;
-use catena_client::{Client, Map, Merge, Scan};
+use catena_client::{Error, Map, Merge, Scan};
 use clap::{Args, Subcommand, ValueEnum};
 use serde_json::{Value, json};
 
+use crate::context::Context;
 use crate::outcome::{Outcome, bytes_json};
-use crate::values::{all_bytes, bytes, pairs};
+use crate::values::{GROUP_BYTES, GROUP_ITEMS, LinesArg, ValueError, groups};
+use crate::words;
 
 #[derive(Debug, Args)]
 pub(crate) struct MapArgs {
     /// Name of the map
+    #[arg(allow_hyphen_values = true, value_parser = words::name)]
     name: String,
     #[command(subcommand)]
     op: MapCommand,
@@ -21,15 +24,15 @@ enum MapCommand {
     /// Print the value of a key
     Get {
         key: String,
-        /// Print the 8 bytes of an integer as a number
-        #[arg(long)]
-        number: bool,
+        #[command(flatten)]
+        number: NumberArg,
     },
-    /// Set the value of a key, and print whether it had one
+    /// Set the value of a key, and print `new`, or `replaced` if it had one
     Put { key: String, value: String },
     /// Set the value of a key that has none, and print whether it did
     PutIfAbsent { key: String, value: String },
-    /// Set the value of a key, unless the map has seen a higher fencing token
+    /// Set the value of a key, unless the map has seen a higher fencing token, and print `new` or
+    /// `replaced`
     PutWithToken { token: u64, key: String, value: String },
     /// Set or remove the value of a key if it is the expected one, and print whether it did
     Cas {
@@ -42,15 +45,26 @@ enum MapCommand {
         value: Option<String>,
     },
     /// Set the value of a key, and print the old one
-    Swap { key: String, value: String },
+    Swap {
+        key: String,
+        value: String,
+        #[command(flatten)]
+        number: NumberArg,
+    },
     /// Remove keys, and print how many existed
     #[command(visible_alias = "rm")]
     Remove {
         #[arg(required = true)]
         keys: Vec<String>,
+        #[command(flatten)]
+        lines: LinesArg,
     },
     /// Remove a key, and print its value
-    Take { key: String },
+    Take {
+        key: String,
+        #[command(flatten)]
+        number: NumberArg,
+    },
     /// Print whether a key exists
     Contains { key: String },
     /// Print whether any key has this value
@@ -65,16 +79,22 @@ enum MapCommand {
     #[command(visible_alias = "ls")]
     Entries(ScanOptions),
     /// Print the entry with the lowest key
-    First,
+    First(NumberArg),
     /// Print the entry with the highest key
-    Last,
+    Last(NumberArg),
     /// Print the entries with the highest keys, the highest first
-    Top { count: u64 },
-    /// Set several values atomically, given as key value key value …, and print how many keys are
-    /// new
+    Top {
+        count: u64,
+        #[command(flatten)]
+        number: NumberArg,
+    },
+    /// Set several values, given as key value key value …, and print how many keys are new; more
+    /// than 2,048 pairs or 4 MiB of them are set in several steps, which are not atomic together
     PutAll {
         #[arg(required = true)]
         pairs: Vec<String>,
+        #[command(flatten)]
+        lines: LinesArg,
     },
     /// Merge a value into that of a key, and print the result
     Merge {
@@ -85,14 +105,16 @@ enum MapCommand {
         #[arg(long, value_enum, default_value_t = MergeOperator::Add)]
         op: MergeOperator,
     },
-    /// Merge several values atomically, given as key value key value …, and print how many keys are
-    /// new
+    /// Merge several values, given as key value key value …, and print how many keys are new; more
+    /// than 2,048 pairs or 4 MiB of them are merged in several steps, which are not atomic together
     MergeAll {
         /// How to merge
         #[arg(long, value_enum, default_value_t = MergeOperator::Add)]
         op: MergeOperator,
         #[arg(required = true, allow_negative_numbers = true)]
         pairs: Vec<String>,
+        #[command(flatten)]
+        lines: LinesArg,
     },
     /// Remove all keys, and print how many
     Clear,
@@ -113,6 +135,50 @@ struct ScanOptions {
     /// Print at most this many
     #[arg(long)]
     limit: Option<u64>,
+    #[command(flatten)]
+    number: NumberArg,
+}
+
+/// How values are printed.
+#[derive(Clone, Copy, Debug, Args)]
+struct NumberArg {
+    /// Print values as the integers that `merge` stores in 8 bytes
+    #[arg(long)]
+    number: bool,
+    /// Print values as the floats that `merge --op add-f64` stores in 8 bytes
+    #[arg(long, conflicts_with = "number")]
+    float: bool,
+}
+
+impl NumberArg {
+    /// A value as text and as JSON.
+    fn shown(self, value: &[u8]) -> Result<(Vec<u8>, Value), ValueError> {
+        let word = || {
+            let wrong = ValueError::NotANumber { bytes: value.len() };
+            <[u8; 8]>::try_from(value).map_err(|_| wrong)
+        };
+        Ok(match self {
+            NumberArg { number: true, .. } => {
+                let number = i64::from_le_bytes(word()?);
+                (number.to_string().into_bytes(), json!(number))
+            }
+            NumberArg { float: true, .. } => {
+                let number = f64::from_le_bytes(word()?);
+                (number.to_string().into_bytes(), json!(number))
+            }
+            _ => (value.to_vec(), bytes_json(value)),
+        })
+    }
+
+    /// A value that may be missing.
+    fn outcome(self, value: Option<impl AsRef<[u8]>>) -> Result<Outcome, ValueError> {
+        let Some(value) = value else { return Ok(Outcome::nothing()) };
+        if !self.number && !self.float {
+            return Ok(Outcome::bytes(Some(value)));
+        }
+        let (_, json) = self.shown(value.as_ref())?;
+        Ok(Outcome::value(json))
+    }
 }
 
 /// How values are merged.
@@ -151,23 +217,23 @@ impl MergeOperator {
     }
 
     /// Parses a value as the operand that the operator takes.
-    fn operand(self, text: &[u8]) -> anyhow::Result<Vec<u8>> {
-        let text = || String::from_utf8_lossy(text).trim().to_owned();
-        let number = || -> anyhow::Result<String> { Ok(text()) };
+    fn operand(self, bytes: &[u8]) -> anyhow::Result<Vec<u8>> {
+        let text = String::from_utf8_lossy(bytes);
+        let text = text.trim();
         Ok(match self {
             MergeOperator::Add | MergeOperator::Min | MergeOperator::Max => {
-                match number()?.parse::<i64>() {
+                match text.parse::<i64>() {
                     Ok(value) => value.to_le_bytes().to_vec(),
-                    Err(_) => bail!("`{}` is not an integer", text()),
+                    Err(_) => bail!("`{text}` is not an integer"),
                 }
             }
             MergeOperator::AddF64 | MergeOperator::MinF64 | MergeOperator::MaxF64 => {
-                match number()?.parse::<f64>() {
+                match text.parse::<f64>() {
                     Ok(value) => value.to_le_bytes().to_vec(),
-                    Err(_) => bail!("`{}` is not a number", text()),
+                    Err(_) => bail!("`{text}` is not a number"),
                 }
             }
-            MergeOperator::Append | MergeOperator::ReplaceIfGreater => text().into_bytes(),
+            MergeOperator::Append | MergeOperator::ReplaceIfGreater => bytes.to_vec(),
         })
     }
 
@@ -187,68 +253,90 @@ impl MergeOperator {
 }
 
 impl MapArgs {
-    pub(crate) fn run(&self, client: &Client) -> anyhow::Result<Outcome> {
-        let map = client.map(&self.name);
+    pub(crate) fn run(&self, on: &Context<'_>) -> anyhow::Result<Outcome> {
+        let map = on.client.map(&self.name);
         Ok(match &self.op {
-            MapCommand::Get { key, number: true } => {
-                map.get_i64(&bytes(key)?)?.map_or_else(Outcome::nothing, Outcome::value)
-            }
-            MapCommand::Get { key, number: false } => Outcome::bytes(map.get(&bytes(key)?)?),
-            MapCommand::Put { key, value } => {
-                Outcome::value(map.put(&bytes(key)?, &bytes(value)?)?)
-            }
+            MapCommand::Get { key, number } => number.outcome(map.get(&on.bytes(key)?)?)?,
+            MapCommand::Put { key, value } => put(map.put(&on.bytes(key)?, &on.bytes(value)?)?),
             MapCommand::PutIfAbsent { key, value } => {
-                Outcome::truth(map.put_if_absent(&bytes(key)?, &bytes(value)?)?)
+                Outcome::truth(map.put_if_absent(&on.bytes(key)?, &on.bytes(value)?)?)
             }
             MapCommand::PutWithToken { token, key, value } => {
-                Outcome::value(map.put_with_token(*token, &bytes(key)?, &bytes(value)?)?)
+                put(map.put_with_token(*token, &on.bytes(key)?, &on.bytes(value)?)?)
             }
             MapCommand::Cas { key, expected, value } => {
-                let expected = expected.as_deref().map(bytes).transpose()?;
-                let value = value.as_deref().map(bytes).transpose()?;
-                let (key, expected) = (bytes(key)?, expected.as_deref());
+                let expected = expected.as_deref().map(|text| on.bytes(text)).transpose()?;
+                let value = value.as_deref().map(|text| on.bytes(text)).transpose()?;
+                let (key, expected) = (on.bytes(key)?, expected.as_deref());
                 Outcome::truth(map.compare_and_swap(&key, expected, value.as_deref())?)
             }
-            MapCommand::Swap { key, value } => {
-                Outcome::bytes(map.swap(&bytes(key)?, &bytes(value)?)?)
+            MapCommand::Swap { key, value, number } => {
+                number.outcome(map.swap(&on.bytes(key)?, &on.bytes(value)?)?)?
             }
-            MapCommand::Remove { keys } => {
-                let removed = map.remove_all(&all_bytes(keys)?)?;
+            MapCommand::Remove { keys, lines } => {
+                let mut removed = 0;
+                for group in groups(&on.items(keys, *lines)?, GROUP_ITEMS, GROUP_BYTES, Vec::len) {
+                    removed += map.remove_all(group)?;
+                }
                 Outcome::value(removed).ending(removed > 0)
             }
-            MapCommand::Take { key } => Outcome::bytes(map.take(&bytes(key)?)?),
-            MapCommand::Contains { key } => Outcome::truth(map.contains_key(&bytes(key)?)?),
+            MapCommand::Take { key, number } => number.outcome(map.take(&on.bytes(key)?)?)?,
+            MapCommand::Contains { key } => Outcome::truth(map.contains_key(&on.bytes(key)?)?),
             MapCommand::ContainsValue { value } => {
-                Outcome::truth(map.contains_value(&bytes(value)?)?)
+                Outcome::truth(map.contains_value(&on.bytes(value)?)?)
             }
             MapCommand::Len => Outcome::value(map.len()?),
-            MapCommand::Keys(options) => lines(options.scan(&map)?.keys())?,
-            MapCommand::Values(options) => lines(options.scan(&map)?.values())?,
-            MapCommand::Entries(options) => entries(options.scan(&map)?)?,
-            MapCommand::First => first(map.scan().limit(1))?,
-            MapCommand::Last => first(map.scan().reverse().limit(1))?,
-            MapCommand::Top { count } => entries(map.scan().reverse().limit(*count))?,
-            MapCommand::PutAll { pairs: texts } => Outcome::value(map.put_all(pairs(texts)?)?),
-            MapCommand::Merge { key, value, op } => {
-                let value = op.operand(&bytes(value)?)?;
-                op.result(&map.merge(&bytes(key)?, op.merge(), &value)?)
+            MapCommand::Keys(options) => lines(options.scan(&map, on)?.keys())?,
+            MapCommand::Values(options) => options.values(options.scan(&map, on)?)?,
+            MapCommand::Entries(options) => entries(options.scan(&map, on)?, options.number)?,
+            MapCommand::First(number) => first(map.scan().limit(1), *number)?,
+            MapCommand::Last(number) => first(map.scan().reverse().limit(1), *number)?,
+            MapCommand::Top { count, number } => {
+                entries(map.scan().reverse().limit(*count), *number)?
             }
-            MapCommand::MergeAll { op, pairs: texts } => {
+            MapCommand::PutAll { pairs, lines } => {
+                let pairs = on.input.pairs(pairs, *lines)?;
+                let mut new = 0;
+                for group in groups(&pairs, GROUP_ITEMS / 2, GROUP_BYTES, pair_bytes) {
+                    new += map.put_all(group.iter().map(|(key, value)| (key, value)))?;
+                }
+                Outcome::value(new)
+            }
+            MapCommand::Merge { key, value, op } => {
+                let value = op.operand(&on.bytes(value)?)?;
+                op.result(&map.merge(&on.bytes(key)?, op.merge(), &value)?)
+            }
+            MapCommand::MergeAll { op, pairs, lines } => {
                 let operand = |(key, value): (Vec<u8>, Vec<u8>)| Ok((key, op.operand(&value)?));
-                let pairs: anyhow::Result<Vec<_>> =
-                    pairs(texts)?.into_iter().map(operand).collect();
-                Outcome::value(map.merge_all(op.merge(), pairs?)?)
+                let pairs = on.input.pairs(pairs, *lines)?.into_iter().map(operand);
+                let pairs = pairs.collect::<anyhow::Result<Vec<_>>>()?;
+                let mut new = 0;
+                for group in groups(&pairs, GROUP_ITEMS / 2, GROUP_BYTES, pair_bytes) {
+                    let pairs = group.iter().map(|(key, value)| (key, value));
+                    new += map.merge_all(op.merge(), pairs)?;
+                }
+                Outcome::value(new)
             }
             MapCommand::Clear => Outcome::value(map.clear()?),
         })
     }
 }
 
+/// What a put did: whether the key had a value.
+fn put(replaced: bool) -> Outcome {
+    let text = if replaced { "replaced" } else { "new" };
+    Outcome::value(json!({"replaced": replaced})).with_text(text)
+}
+
+fn pair_bytes((key, value): &(Vec<u8>, Vec<u8>)) -> usize {
+    key.len() + value.len()
+}
+
 impl ScanOptions {
-    fn scan<'c>(&self, map: &Map<'c>) -> anyhow::Result<Scan<'c>> {
+    fn scan<'c>(&self, map: &Map<'c>, on: &Context<'_>) -> anyhow::Result<Scan<'c>> {
         use std::ops::Bound;
-        let from = self.from.as_deref().map(bytes).transpose()?;
-        let to = self.to.as_deref().map(bytes).transpose()?;
+        let from = self.from.as_deref().map(|text| on.bytes(text)).transpose()?;
+        let to = self.to.as_deref().map(|text| on.bytes(text)).transpose()?;
         let from = from.as_deref().map_or(Bound::Unbounded, Bound::Included);
         let to = to.as_deref().map_or(Bound::Unbounded, Bound::Excluded);
         let scan = map.scan().range::<[u8]>((from, to));
@@ -257,6 +345,16 @@ impl ScanOptions {
             Some(limit) => scan.limit(limit),
             None => scan,
         })
+    }
+
+    fn values(&self, scan: Scan<'_>) -> anyhow::Result<Outcome> {
+        let (mut rows, mut values) = (Vec::new(), Vec::new());
+        for value in scan.values() {
+            let (text, json) = self.number.shown(value?.as_ref())?;
+            rows.push(vec![text]);
+            values.push(json);
+        }
+        Ok(Outcome::rows(rows, Value::Array(values)))
     }
 }
 
@@ -268,32 +366,37 @@ fn lines<T: AsRef<[u8]>>(
     Ok(Outcome::lines(items?))
 }
 
-fn entries(scan: Scan<'_>) -> anyhow::Result<Outcome> {
-    let (mut texts, mut values) = (Vec::new(), Vec::new());
+fn entries(scan: Scan<'_>, number: NumberArg) -> anyhow::Result<Outcome> {
+    let (mut rows, mut values) = (Vec::new(), Vec::new());
     for entry in scan.entries() {
-        let (text, json) = entry_as(&entry?);
-        texts.push(text);
+        let (row, json) = entry_as(entry?, number)?;
+        rows.push(row);
         values.push(json);
     }
-    Ok(Outcome::value(Value::Array(values)).with_text(texts.join("\n")))
+    Ok(Outcome::rows(rows, Value::Array(values)))
 }
 
 /// The first entry of a scan.
-fn first(scan: Scan<'_>) -> anyhow::Result<Outcome> {
+fn first(scan: Scan<'_>, number: NumberArg) -> anyhow::Result<Outcome> {
     let Some(entry) = scan.entries().next() else { return Ok(Outcome::nothing()) };
-    let (text, json) = entry_as(&entry?);
-    Ok(Outcome::value(json).with_text(text))
+    let (row, json) = entry_as(entry?, number)?;
+    Ok(Outcome::rows(vec![row], json))
 }
 
-/// An entry as text and as JSON.
-fn entry_as((key, value): &(Vec<u8>, Vec<u8>)) -> (String, Value) {
-    let text = format!("{}\t{}", String::from_utf8_lossy(key), String::from_utf8_lossy(value));
-    (text, json!({"key": bytes_json(key), "value": bytes_json(value)}))
+/// An entry as a row and as JSON.
+fn entry_as(
+    (key, value): (Vec<u8>, Vec<u8>),
+    number: NumberArg,
+) -> Result<(Vec<Vec<u8>>, Value), ValueError> {
+    let (text, json) = number.shown(&value)?;
+    let json = json!({"key": bytes_json(&key), "value": json});
+    Ok((vec![key, text], json))
 }
 
 #[derive(Debug, Args)]
 pub(crate) struct SetArgs {
     /// Name of the set
+    #[arg(allow_hyphen_values = true, value_parser = words::name)]
     name: String,
     #[command(subcommand)]
     op: SetCommand,
@@ -305,20 +408,30 @@ enum SetCommand {
     Add {
         #[arg(required = true)]
         members: Vec<String>,
+        #[command(flatten)]
+        lines: LinesArg,
     },
     /// Remove members, and print how many existed
     #[command(visible_alias = "rm")]
     Remove {
         #[arg(required = true)]
         members: Vec<String>,
+        #[command(flatten)]
+        lines: LinesArg,
     },
     /// Print whether all of these are members
     Contains {
         #[arg(required = true)]
         members: Vec<String>,
+        #[command(flatten)]
+        lines: LinesArg,
     },
     /// Remove all members except these, and print how many
-    RetainAll { members: Vec<String> },
+    RetainAll {
+        members: Vec<String>,
+        #[command(flatten)]
+        lines: LinesArg,
+    },
     /// Print the members, in order
     #[command(visible_alias = "ls")]
     Members,
@@ -329,26 +442,37 @@ enum SetCommand {
 }
 
 impl SetArgs {
-    pub(crate) fn run(&self, client: &Client) -> anyhow::Result<Outcome> {
-        let set = client.set(&self.name);
+    pub(crate) fn run(&self, on: &Context<'_>) -> anyhow::Result<Outcome> {
+        let set = on.client.set(&self.name);
         Ok(match &self.op {
-            SetCommand::Add { members } => {
-                let added = set.add_all(&all_bytes(members)?)?;
+            SetCommand::Add { members, lines } => {
+                let added = by_group(&on.items(members, *lines)?, |group| set.add_all(group))?;
                 Outcome::value(added).ending(added > 0)
             }
-            SetCommand::Remove { members } => {
-                let removed = set.remove_all(&all_bytes(members)?)?;
+            SetCommand::Remove { members, lines } => {
+                let members = on.items(members, *lines)?;
+                let removed = by_group(&members, |group| set.remove_all(group))?;
                 Outcome::value(removed).ending(removed > 0)
             }
-            SetCommand::Contains { members } => {
-                Outcome::truth(set.contains_all(&all_bytes(members)?)?)
+            SetCommand::Contains { members, lines } => {
+                let members = on.items(members, *lines)?;
+                let missing = by_group(&members, |group| Ok(u64::from(!set.contains_all(group)?)))?;
+                Outcome::truth(missing == 0)
             }
-            SetCommand::RetainAll { members } => {
-                Outcome::value(set.retain_all(&all_bytes(members)?)?)
+            SetCommand::RetainAll { members, lines } => {
+                Outcome::value(set.retain_all(&on.items(members, *lines)?)?)
             }
             SetCommand::Members => lines(set.members())?,
             SetCommand::Len => Outcome::value(set.len()?),
             SetCommand::Clear => Outcome::value(set.clear()?),
         })
     }
+}
+
+/// Acts on members in groups that requests can carry. Returns the sum of the results.
+fn by_group(
+    members: &[Vec<u8>],
+    act: impl Fn(&[Vec<u8>]) -> Result<u64, Error>,
+) -> Result<u64, Error> {
+    groups(members, GROUP_ITEMS, GROUP_BYTES, Vec::len).into_iter().map(act).sum()
 }

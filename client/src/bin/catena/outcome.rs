@@ -1,27 +1,62 @@
 //! What a command prints, and its exit code.
 //!
-//! An outcome has a text for people, a JSON value for programs, and is positive or negative.
-//! Scripts check the exit code: 0 is positive, 1 is negative, and `catena --help` lists the codes
-//! of errors.
+//! An outcome has a text for people, a JSON value for programs, and an exit code: 0 is positive, 1
+//! is negative, and `catena --help` lists the codes of errors. Values are printed as the bytes they
+//! are, with nothing added, except on a terminal.
 
-use std::io::Write;
+use std::io::{IsTerminal, Write};
 use std::process::ExitCode;
 
 use catena_client::operator::OperatorError;
 use catena_client::{Error, Retry};
 use serde_json::{Value, json};
 
+use crate::display::{self, Shown};
+use crate::dump::DumpError;
+use crate::values::ValueError;
+
 /// The result of a command that did not fail.
 #[derive(Debug)]
 pub(crate) struct Outcome {
-    text: Vec<u8>,
-    json: Value,
-    positive: bool,
+    text: Text,
+    /// The value for programs; nothing is printed without one.
+    json: Option<Value>,
+    code: u8,
     /// The command took something that is held beyond the end of this process.
     pub(crate) keeps_session: bool,
 }
 
+/// The text of an outcome.
+#[derive(Debug)]
+enum Text {
+    /// Lines that the tool wrote; names in them may have any characters.
+    Words(String),
+    /// One value.
+    Value(Vec<u8>),
+    /// Items, each of one or more fields.
+    Items(Vec<Vec<Vec<u8>>>),
+}
+
+/// How outcomes are printed.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Format {
+    /// As a line of JSON.
+    pub(crate) json: bool,
+    /// As bytes, also on a terminal.
+    pub(crate) raw: bool,
+    /// With NUL bytes between items and fields.
+    pub(crate) null: bool,
+    /// To a terminal.
+    pub(crate) terminal: bool,
+    /// Among other outcomes, so that a value is followed by a line feed.
+    pub(crate) among_others: bool,
+}
+
 impl Outcome {
+    fn new(text: Text, json: Value) -> Outcome {
+        Outcome { text, json: Some(json), code: 0, keeps_session: false }
+    }
+
     /// A value, with the same text for people and programs.
     pub(crate) fn value(value: impl Into<Value>) -> Outcome {
         let json = value.into();
@@ -29,12 +64,12 @@ impl Outcome {
             Value::String(text) => text.clone(),
             other => other.to_string(),
         };
-        Outcome { text: text.into_bytes(), json, positive: true, keeps_session: false }
+        Outcome::new(Text::Words(text), json)
     }
 
     /// True or false, which also decides the exit code.
     pub(crate) fn truth(positive: bool) -> Outcome {
-        Outcome { positive, ..Outcome::value(positive) }
+        Outcome::value(positive).ending(positive)
     }
 
     /// Bytes as they are; negative if there are none.
@@ -42,12 +77,7 @@ impl Outcome {
         match bytes {
             Some(bytes) => {
                 let bytes = bytes.as_ref();
-                Outcome {
-                    text: bytes.to_vec(),
-                    json: bytes_json(bytes),
-                    positive: true,
-                    keeps_session: false,
-                }
+                Outcome::new(Text::Value(bytes.to_vec()), bytes_json(bytes))
             }
             None => Outcome::nothing(),
         }
@@ -55,46 +85,46 @@ impl Outcome {
 
     /// No value, which is negative.
     pub(crate) fn nothing() -> Outcome {
-        Outcome { text: Vec::new(), json: Value::Null, positive: false, keeps_session: false }
+        Outcome::new(Text::Words(String::new()), Value::Null).ending(false)
     }
 
     /// Success without a value.
     pub(crate) fn done() -> Outcome {
-        Outcome {
-            text: Vec::new(),
-            json: json!({"done": true}),
-            positive: true,
-            keeps_session: false,
-        }
+        Outcome::new(Text::Words(String::new()), json!({"done": true}))
+    }
+
+    /// Prints nothing, and exits with this code.
+    pub(crate) fn silent(code: u8) -> Outcome {
+        Outcome { json: None, code, ..Outcome::done() }
     }
 
     /// Byte strings, one per line.
     pub(crate) fn lines(items: impl IntoIterator<Item = Vec<u8>>) -> Outcome {
-        let items: Vec<Vec<u8>> = items.into_iter().collect();
-        let json = items.iter().map(|item| bytes_json(item)).collect();
-        Outcome {
-            text: items.join(&b'\n'),
-            json: Value::Array(json),
-            positive: true,
-            keeps_session: false,
-        }
+        let items: Vec<Vec<Vec<u8>>> = items.into_iter().map(|item| vec![item]).collect();
+        let json = items.iter().map(|item| bytes_json(&item[0])).collect();
+        Outcome::new(Text::Items(items), Value::Array(json))
+    }
+
+    /// Items of several fields, one item per line, with tabs between its fields.
+    pub(crate) fn rows(items: Vec<Vec<Vec<u8>>>, json: Value) -> Outcome {
+        Outcome::new(Text::Items(items), json)
     }
 
     /// Sets the text for people.
     pub(crate) fn with_text(mut self, text: impl Into<String>) -> Outcome {
-        self.text = text.into().into_bytes();
+        self.text = Text::Words(text.into());
         self
     }
 
     /// Sets the value for programs.
     pub(crate) fn with_json(mut self, json: Value) -> Outcome {
-        self.json = json;
+        self.json = Some(json);
         self
     }
 
     /// Sets whether it is positive.
     pub(crate) fn ending(mut self, positive: bool) -> Outcome {
-        self.positive = positive;
+        self.code = u8::from(!positive);
         self
     }
 
@@ -104,15 +134,67 @@ impl Outcome {
         self
     }
 
-    /// Prints it. A closed standard output is not an error.
-    pub(crate) fn print(&self, as_json: bool) -> ExitCode {
+    /// Prints it on standard output. A closed standard output is not an error.
+    pub(crate) fn print(&self, format: Format) -> ExitCode {
         let mut out = std::io::stdout().lock();
-        let mut line = if as_json { self.json.to_string().into_bytes() } else { self.text.clone() };
-        if !line.is_empty() {
-            line.push(b'\n');
+        let _ = out.write_all(&self.rendered(format)).and_then(|()| out.flush());
+        ExitCode::from(self.code)
+    }
+
+    /// What is printed.
+    pub(crate) fn rendered(&self, format: Format) -> Vec<u8> {
+        let Some(json) = &self.json else { return Vec::new() };
+        if format.json {
+            return format!("{json}\n").into_bytes();
         }
-        let _ = out.write_all(&line).and_then(|()| out.flush());
-        ExitCode::from(if self.positive { 0 } else { 1 })
+        let escapes = format.terminal && !format.raw;
+        match &self.text {
+            Text::Words(text) if text.is_empty() => Vec::new(),
+            Text::Words(text) if escapes => {
+                format!("{}\n", display::escaped(text.as_bytes(), Shown::Text)).into_bytes()
+            }
+            Text::Words(text) => format!("{text}\n").into_bytes(),
+            Text::Value(bytes) if escapes => {
+                let mut text = display::escaped(bytes, Shown::Text);
+                if let Some(integer) = display::as_integer(bytes) {
+                    text += &format!("  (as an integer: {integer})");
+                }
+                if !text.ends_with('\n') {
+                    text.push('\n');
+                }
+                text.into_bytes()
+            }
+            Text::Value(bytes) => {
+                let mut bytes = bytes.clone();
+                if format.null {
+                    bytes.push(0);
+                } else if format.among_others && !format.raw {
+                    bytes.push(b'\n');
+                }
+                bytes
+            }
+            Text::Items(items) => {
+                let mut out = Vec::new();
+                for item in items {
+                    for (at, field) in item.iter().enumerate() {
+                        if at > 0 && !format.null {
+                            out.push(b'\t');
+                        }
+                        match escapes {
+                            true => out.extend(display::escaped(field, Shown::Part).into_bytes()),
+                            false => out.extend(field),
+                        }
+                        if format.null {
+                            out.push(0);
+                        }
+                    }
+                    if !format.null {
+                        out.push(b'\n');
+                    }
+                }
+                out
+            }
+        }
     }
 }
 
@@ -133,11 +215,32 @@ pub(crate) fn print_error(error: &anyhow::Error, as_json: bool) {
     if as_json {
         let status =
             client_error(error).and_then(Error::status).map(|status| format!("{status:?}"));
-        // The alternate form includes the causes.
-        eprintln!("{}", json!({"error": format!("{error:#}"), "status": status}));
+        eprintln!("{}", json!({"error": causes(error), "status": status}));
     } else {
-        eprintln!("catena: {error:#}");
+        say(&causes(error));
     }
+}
+
+/// Prints a message in one line on standard error.
+#[allow(clippy::print_stderr)] // what a program says besides its results
+pub(crate) fn say(message: &str) {
+    match std::io::stderr().is_terminal() {
+        true => eprintln!("catena: {}", display::escaped(message.as_bytes(), Shown::Part)),
+        false => eprintln!("catena: {message}"),
+    }
+}
+
+/// An error and its causes. A cause that the text in front of it includes is left out.
+fn causes(error: &anyhow::Error) -> String {
+    let mut text = String::new();
+    for cause in error.chain().map(ToString::to_string) {
+        if text.is_empty() {
+            text = cause;
+        } else if !text.contains(&cause) {
+            text = format!("{text}: {cause}");
+        }
+    }
+    text
 }
 
 /// Why the members of a cluster were not changed.
@@ -172,6 +275,12 @@ pub(crate) fn exit_code(error: &anyhow::Error) -> u8 {
             _ => 4,
         };
     }
+    if error.downcast_ref::<DumpError>().is_some() {
+        return 5;
+    }
+    if let Some(ValueError::NotANumber { .. }) = error.downcast_ref::<ValueError>() {
+        return 5;
+    }
     match client_error(error) {
         None | Some(Error::BadAddress { .. } | Error::BadName { .. }) => 2,
         Some(Error::TimedOut { .. }) => 3,
@@ -204,5 +313,48 @@ mod tests {
     fn bytes_are_text_or_hexadecimal() {
         assert_eq!(bytes_json(b"ada"), json!("ada"));
         assert_eq!(bytes_json(&[0xff, 0]), json!({"hex": "ff00"}));
+    }
+
+    const FILE: Format =
+        Format { json: false, raw: false, null: false, terminal: false, among_others: false };
+    const TERMINAL: Format = Format { terminal: true, ..FILE };
+
+    fn rendered(outcome: &Outcome, format: Format) -> String {
+        String::from_utf8_lossy(&outcome.rendered(format)).into_owned()
+    }
+
+    #[test]
+    fn a_value_is_printed_as_it_is_except_on_a_terminal() {
+        let value = Outcome::bytes(Some(b"\x1b[1m\xff"));
+        assert_eq!(value.rendered(FILE), b"\x1b[1m\xff");
+        assert_eq!(value.rendered(Format { raw: true, ..TERMINAL }), b"\x1b[1m\xff");
+        assert_eq!(rendered(&value, TERMINAL), "\\x1b[1m\\xff\n");
+        let text = Outcome::bytes(Some("two\nlines\n"));
+        assert_eq!(rendered(&text, TERMINAL), "two\nlines\n", "no second line feed");
+        assert_eq!(rendered(&text, Format { among_others: true, ..FILE }), "two\nlines\n\n");
+        let merged = Outcome::bytes(Some(6_i64.to_le_bytes()));
+        assert!(rendered(&merged, TERMINAL).ends_with("(as an integer: 6)\n"));
+    }
+
+    #[test]
+    fn items_are_lines_or_end_with_nul() {
+        let items = Outcome::lines([b"a\nb".to_vec(), Vec::new()]);
+        assert_eq!(rendered(&items, FILE), "a\nb\n\n");
+        assert_eq!(rendered(&items, TERMINAL), "a\\nb\n\n");
+        assert_eq!(rendered(&items, Format { null: true, ..FILE }), "a\nb\0\0");
+        let entry = vec![vec![b"key".to_vec(), vec![0xff]]];
+        let entry = Outcome::rows(entry, Value::Null);
+        assert_eq!(entry.rendered(FILE), b"key\t\xff\n");
+        assert_eq!(entry.rendered(Format { null: true, ..FILE }), b"key\0\xff\0");
+    }
+
+    #[test]
+    fn a_cause_is_printed_once() {
+        use anyhow::Context;
+        let cause = || std::io::Error::other("it burns");
+        let told = anyhow::Error::from(cause()).context("no cluster is found: it burns");
+        assert_eq!(causes(&told), "no cluster is found: it burns");
+        let untold = Err::<(), _>(cause()).context("cannot read f").unwrap_err();
+        assert_eq!(causes(&untold), "cannot read f: it burns");
     }
 }

@@ -1,16 +1,19 @@
 //! Counters, flags, cells and vectors.
 
 use anyhow::bail;
-use catena_client::{Client, Elements, Scalar, Swapped, Vector};
+use catena_client::{Elements, Scalar, Swapped, Vector};
 use clap::{Args, Subcommand, ValueEnum};
 use serde_json::{Value, json};
 
+use crate::context::Context;
 use crate::outcome::{Outcome, bytes_json};
-use crate::values::{self, bytes};
+use crate::values;
+use crate::words;
 
 #[derive(Debug, Args)]
 pub(crate) struct CounterArgs {
     /// Name of the counter
+    #[arg(allow_hyphen_values = true, value_parser = words::name)]
     name: String,
     #[command(subcommand)]
     op: CounterCommand,
@@ -73,8 +76,8 @@ enum CounterCommand {
 }
 
 impl CounterArgs {
-    pub(crate) fn run(&self, client: &Client) -> anyhow::Result<Outcome> {
-        let counter = client.counter(&self.name);
+    pub(crate) fn run(&self, on: &Context<'_>) -> anyhow::Result<Outcome> {
+        let counter = on.client.counter(&self.name);
         Ok(Outcome::value(match self.op {
             CounterCommand::Get => counter.get()?,
             CounterCommand::Set { value } => counter.set(value)?,
@@ -104,6 +107,7 @@ fn swapped<T: Into<Value> + Copy + ToString>(swapped: Swapped<T>) -> Outcome {
 #[derive(Debug, Args)]
 pub(crate) struct FlagArgs {
     /// Name of the flag
+    #[arg(allow_hyphen_values = true, value_parser = words::name)]
     name: String,
     #[command(subcommand)]
     op: FlagCommand,
@@ -133,8 +137,8 @@ enum FlagCommand {
 }
 
 impl FlagArgs {
-    pub(crate) fn run(&self, client: &Client) -> anyhow::Result<Outcome> {
-        let flag = client.flag(&self.name);
+    pub(crate) fn run(&self, on: &Context<'_>) -> anyhow::Result<Outcome> {
+        let flag = on.client.flag(&self.name);
         Ok(match self.op {
             FlagCommand::Get => Outcome::truth(flag.get()?),
             FlagCommand::Set { value } => Outcome::value(flag.set(value)?),
@@ -149,6 +153,7 @@ impl FlagArgs {
 #[derive(Debug, Args)]
 pub(crate) struct CellArgs {
     /// Name of the cell
+    #[arg(allow_hyphen_values = true, value_parser = words::name)]
     name: String,
     #[command(subcommand)]
     op: CellCommand,
@@ -184,8 +189,8 @@ enum CellCommand {
 }
 
 impl CellArgs {
-    pub(crate) fn run(&self, client: &Client) -> anyhow::Result<Outcome> {
-        let cell = client.cell(&self.name);
+    pub(crate) fn run(&self, on: &Context<'_>) -> anyhow::Result<Outcome> {
+        let cell = on.client.cell(&self.name);
         let view = match &self.op {
             CellCommand::Get { newer: None } => cell.get()?,
             CellCommand::Get { newer: Some(version) } => match cell.get_if_newer(*version)? {
@@ -193,20 +198,20 @@ impl CellArgs {
                 None => return Ok(Outcome::nothing()),
             },
             CellCommand::Range { range } => cell.read_range(range.clone())?,
-            CellCommand::Swap { value } => cell.swap(&bytes(value)?)?,
-            CellCommand::Set { value } => return Ok(Outcome::value(cell.set(&bytes(value)?)?)),
+            CellCommand::Swap { value } => cell.swap(&on.bytes(value)?)?,
+            CellCommand::Set { value } => return Ok(Outcome::value(cell.set(&on.bytes(value)?)?)),
             CellCommand::SetWithToken { token, value } => {
-                return Ok(Outcome::value(cell.set_with_token(*token, &bytes(value)?)?));
+                return Ok(Outcome::value(cell.set_with_token(*token, &on.bytes(value)?)?));
             }
             CellCommand::Cas { expected, value } => {
-                let (expected, value) = (bytes(expected)?, bytes(value)?);
+                let (expected, value) = (on.bytes(expected)?, on.bytes(value)?);
                 return Ok(swapped(cell.compare_and_set(&expected, &value)?));
             }
             CellCommand::CasVersion { version, value } => {
-                return Ok(swapped(cell.compare_version_and_set(*version, &bytes(value)?)?));
+                return Ok(swapped(cell.compare_version_and_set(*version, &on.bytes(value)?)?));
             }
             CellCommand::Append { value } => {
-                let appended = cell.append(&bytes(value)?)?;
+                let appended = cell.append(&on.bytes(value)?)?;
                 let json = json!({"version": appended.version, "length": appended.length});
                 return Ok(Outcome::value(json).with_text(appended.length.to_string()));
             }
@@ -219,6 +224,7 @@ impl CellArgs {
 #[derive(Debug, Args)]
 pub(crate) struct VectorArgs {
     /// Name of the vector
+    #[arg(allow_hyphen_values = true, value_parser = words::name)]
     name: String,
     /// Type of the numbers given
     #[arg(long = "type", value_enum, default_value_t = NumberType::F64, global = true)]
@@ -303,8 +309,8 @@ macro_rules! typed {
 }
 
 impl VectorArgs {
-    pub(crate) fn run(&self, client: &Client) -> anyhow::Result<Outcome> {
-        let vector = client.vector(&self.name);
+    pub(crate) fn run(&self, on: &Context<'_>) -> anyhow::Result<Outcome> {
+        let vector = on.client.vector(&self.name);
         let kind = self.number;
         Ok(match &self.op {
             VectorCommand::Get => {

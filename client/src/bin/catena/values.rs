@@ -16,6 +16,14 @@ pub(crate) enum ValueError {
     Unit(String),
     #[error("`{0}` is not a range: try `0..10`, `5..` or `..`")]
     Range(String),
+    #[error("`{0}` is longer than the 1h after which the engine forgets a silent holder")]
+    HoldTooLong(String),
+    #[error("a hold ends at once with `{0}`: give at least 1s")]
+    HoldTooShort(String),
+    #[error("a value has {bytes} bytes and numbers have 8: leave out --number and --float")]
+    NotANumber { bytes: usize },
+    #[error("`-` cannot be read here, because standard input has the commands: use @FILE")]
+    StdinTaken,
 }
 
 /// Parses a time such as `250ms`, `5s`, `2m` or `1h`; a number without a unit is in seconds.
@@ -33,34 +41,166 @@ pub(crate) fn time(text: &str) -> Result<Duration, ValueError> {
     Duration::try_from_secs_f64(number * unit).map_err(|_| wrong())
 }
 
-/// Reads a value: the text itself, `-` for standard input, or `@FILE` for the contents of a file.
-pub(crate) fn bytes(text: &str) -> anyhow::Result<Vec<u8>> {
-    match text.strip_prefix('@') {
-        Some(path) => std::fs::read(path).with_context(|| format!("cannot read {path}")),
-        None if text == "-" => {
-            let mut bytes = Vec::new();
-            std::io::stdin().read_to_end(&mut bytes).context("cannot read standard input")?;
-            Ok(bytes)
+/// How values on the command line are read.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Input {
+    /// `@FILE` and `-` mean themselves.
+    pub(crate) literal: bool,
+    /// NUL bytes separate items in files, instead of line feeds.
+    pub(crate) null: bool,
+    /// Standard input has the commands, so no value can be read from it.
+    pub(crate) stdin_taken: bool,
+}
+
+/// Where a value comes from.
+#[derive(Debug, PartialEq, Eq)]
+enum Source<'t> {
+    Text(&'t str),
+    File(&'t str),
+    Stdin,
+}
+
+impl Input {
+    fn source(self, text: &str) -> Source<'_> {
+        match text.strip_prefix('@') {
+            _ if self.literal => Source::Text(text),
+            Some(rest) if rest.starts_with('@') => Source::Text(rest),
+            Some(path) => Source::File(path),
+            None if text == "-" => Source::Stdin,
+            None => Source::Text(text),
         }
-        None => Ok(text.as_bytes().to_vec()),
+    }
+
+    /// Reads a value: the text itself, `-` for standard input, `@FILE` for the contents of a file,
+    /// `@@text` for a text that begins with `@`.
+    pub(crate) fn bytes(self, text: &str) -> anyhow::Result<Vec<u8>> {
+        match self.source(text) {
+            Source::Text(text) => Ok(text.as_bytes().to_vec()),
+            Source::File(path) => std::fs::read(path).with_context(|| {
+                format!(
+                    "cannot read the file `{path}` (to give the text `{text}` itself, write \
+                     `@{text}`, or add --literal)"
+                )
+            }),
+            Source::Stdin if self.stdin_taken => Err(ValueError::StdinTaken.into()),
+            Source::Stdin => {
+                let mut bytes = Vec::new();
+                std::io::stdin().read_to_end(&mut bytes).context("cannot read standard input")?;
+                Ok(bytes)
+            }
+        }
+    }
+
+    /// Reads several values.
+    pub(crate) fn all_bytes(self, texts: &[String]) -> anyhow::Result<Vec<Vec<u8>>> {
+        texts.iter().map(|text| self.bytes(text)).collect()
+    }
+
+    /// Reads items. With `lines`, or if NUL bytes separate items, those in files and in standard
+    /// input are several; otherwise each is one.
+    pub(crate) fn items(self, texts: &[String], lines: bool) -> anyhow::Result<Vec<Vec<u8>>> {
+        if !lines && !self.null {
+            return self.all_bytes(texts);
+        }
+        let mut items = Vec::new();
+        for text in texts {
+            let bytes = self.bytes(text)?;
+            match self.source(text) {
+                Source::Text(_) => items.push(bytes),
+                Source::File(_) | Source::Stdin => {
+                    items.extend(split(&bytes, if self.null { 0 } else { b'\n' }));
+                }
+            }
+        }
+        Ok(items)
+    }
+
+    /// Reads keys and values, which alternate.
+    pub(crate) fn pairs(
+        self,
+        texts: &[String],
+        lines: LinesArg,
+    ) -> anyhow::Result<Vec<(Vec<u8>, Vec<u8>)>> {
+        let items = self.items(texts, lines.lines)?;
+        if !items.len().is_multiple_of(2) {
+            let key = String::from_utf8_lossy(&items[items.len() - 1]).into_owned();
+            bail!("keys and values come in pairs, but the key `{key}` has no value");
+        }
+        let mut items = items.into_iter();
+        Ok(std::iter::from_fn(|| Some((items.next()?, items.next()?))).collect())
     }
 }
 
-/// Reads several values.
-pub(crate) fn all_bytes(texts: &[String]) -> anyhow::Result<Vec<Vec<u8>>> {
-    texts.iter().map(|text| bytes(text)).collect()
+/// Splits bytes into items, each of which ends with the separator; the last one need not.
+fn split(bytes: &[u8], separator: u8) -> Vec<Vec<u8>> {
+    let mut items: Vec<Vec<u8>> =
+        bytes.split(|byte| *byte == separator).map(<[u8]>::to_vec).collect();
+    if items.last().is_some_and(Vec::is_empty) {
+        items.pop();
+    }
+    items
 }
 
-/// Reads keys and values, which alternate.
-pub(crate) fn pairs(texts: &[String]) -> anyhow::Result<Vec<(Vec<u8>, Vec<u8>)>> {
-    if !texts.len().is_multiple_of(2) {
-        bail!(
-            "keys and values come in pairs, but the key `{}` has no value",
-            texts[texts.len() - 1]
-        );
+/// Splits items into groups that a request can carry: at most this many items and bytes each, but
+/// at least one item.
+pub(crate) fn groups<T>(
+    items: &[T],
+    items_max: usize,
+    bytes_max: usize,
+    bytes_of: impl Fn(&T) -> usize,
+) -> Vec<&[T]> {
+    let (mut groups, mut from, mut bytes) = (Vec::new(), 0, 0);
+    for (at, item) in items.iter().enumerate() {
+        let more = bytes_of(item);
+        if at > from && (at - from >= items_max || bytes + more > bytes_max) {
+            groups.push(&items[from..at]);
+            (from, bytes) = (at, 0);
+        }
+        bytes += more;
     }
-    texts.chunks(2).map(|pair| Ok((bytes(&pair[0])?, bytes(&pair[1])?))).collect()
+    if from < items.len() {
+        groups.push(&items[from..]);
+    }
+    groups
 }
+
+/// The most items and bytes of them in one request of the tool.
+pub(crate) const GROUP_ITEMS: usize = 4_096;
+pub(crate) const GROUP_BYTES: usize = 4 << 20;
+
+/// Whether the items of files are several.
+#[derive(Clone, Copy, Debug, Args)]
+pub(crate) struct LinesArg {
+    /// Take every line of standard input (`-`) or of a file (`@FILE`) as an item; with `--null`,
+    /// everything up to a NUL byte
+    #[arg(long)]
+    pub(crate) lines: bool,
+}
+
+/// Adds the port 7400 to the addresses that have none, in a list separated by commas. The place of
+/// a record is left as it is.
+pub(crate) fn with_ports(engine: &str) -> String {
+    if engine.contains("://") {
+        return engine.to_owned();
+    }
+    let with_port = |address: &str| match address.rsplit_once(':') {
+        // The address of IPv6, without brackets or with them.
+        Some((host, _)) if host.contains(':') && !host.ends_with(']') => {
+            match address.parse::<std::net::Ipv6Addr>() {
+                Ok(_) => format!("[{address}]:{PORT}"),
+                Err(_) if address.ends_with(']') => format!("{address}:{PORT}"),
+                Err(_) => address.to_owned(),
+            }
+        }
+        Some(_) => address.to_owned(),
+        None if address.is_empty() => String::new(),
+        None => format!("{address}:{PORT}"),
+    };
+    engine.split(',').map(|address| with_port(address.trim())).collect::<Vec<_>>().join(",")
+}
+
+/// The port of an engine unless given.
+const PORT: u16 = 7400;
 
 /// Parses a range of positions such as `3..7`, `3..`, `..7` or `..`.
 pub(crate) fn range(text: &str) -> Result<std::ops::Range<u64>, ValueError> {
@@ -75,16 +215,52 @@ pub(crate) fn range(text: &str) -> Result<std::ops::Range<u64>, ValueError> {
 /// How long something is held that outlives the command.
 #[derive(Clone, Copy, Debug, Args)]
 pub(crate) struct HoldArg {
-    /// Release automatically after this long, such as `60s` [default: 20m]
-    #[arg(long, value_name = "TIME", value_parser = time)]
+    /// Release automatically after this long, such as `60s`, at most 1h [default: 20m]
+    #[arg(long, value_name = "TIME", value_parser = hold_time)]
     hold: Option<Duration>,
 }
 
 impl HoldArg {
+    /// The hold of permits, a lock or a claim.
     pub(crate) fn hold(self) -> Hold {
+        Hold::For(self.hold.unwrap_or(HOLD))
+    }
+
+    pub(crate) fn is_given(self) -> bool {
+        self.hold.is_some()
+    }
+
+    /// The hold of a seat.
+    pub(crate) fn seat_hold(self) -> Hold {
         self.hold.map_or(Hold::Session, Hold::For)
     }
 }
+
+/// Parses how long something is held. It ends with the session of the process that took it, which
+/// the engine forgets after [`HOLD_MAX`] of silence.
+fn hold_time(text: &str) -> Result<Duration, ValueError> {
+    match time(text)? {
+        long if long > HOLD_MAX => Err(ValueError::HoldTooLong(text.to_owned())),
+        hold => Ok(hold),
+    }
+}
+
+/// Parses how long something is held after its last renewal.
+pub(crate) fn renewed_time(text: &str) -> Result<Duration, ValueError> {
+    match hold_time(text)? {
+        short if short < RENEWED_MIN => Err(ValueError::HoldTooShort(text.to_owned())),
+        hold => Ok(hold),
+    }
+}
+
+/// How long something is held unless given.
+const HOLD: Duration = Duration::from_secs(20 * 60);
+
+/// The longest hold: the longest time after which an engine forgets a silent session.
+pub(crate) const HOLD_MAX: Duration = Duration::from_secs(60 * 60);
+
+/// The shortest hold that is renewed.
+const RENEWED_MIN: Duration = Duration::from_secs(1);
 
 #[cfg(test)]
 mod tests {
@@ -108,8 +284,74 @@ mod tests {
     }
 
     #[test]
+    fn holds_are_bounded() {
+        assert_eq!(hold_time("1h"), Ok(HOLD_MAX));
+        assert!(hold_time("61m").unwrap_err().to_string().contains("longer than the 1h"));
+        assert_eq!(renewed_time("1s"), Ok(RENEWED_MIN));
+        assert!(renewed_time("20ms").unwrap_err().to_string().contains("at least 1s"));
+    }
+
+    const PLAIN: Input = Input { literal: false, null: false, stdin_taken: true };
+
+    #[test]
+    fn every_text_can_be_given() {
+        assert_eq!(PLAIN.source("@file"), Source::File("file"));
+        assert_eq!(PLAIN.source("@@ada"), Source::Text("@ada"));
+        assert_eq!(PLAIN.source("-"), Source::Stdin);
+        assert_eq!(PLAIN.source("-x"), Source::Text("-x"));
+        let literal = Input { literal: true, ..PLAIN };
+        for text in ["@file", "@@ada", "-", ""] {
+            assert_eq!(literal.source(text), Source::Text(text));
+        }
+        let missing = PLAIN.bytes("@no/such/file").unwrap_err().to_string();
+        assert!(missing.contains("write `@@no/such/file`, or add --literal"), "{missing}");
+        assert!(PLAIN.bytes("-").is_err());
+    }
+
+    #[test]
+    fn items_end_with_their_separator() {
+        let items = |text: &str| {
+            let items = split(text.as_bytes(), b'\n');
+            items.iter().map(|item| String::from_utf8_lossy(item).into_owned()).collect::<Vec<_>>()
+        };
+        assert_eq!(items("1\n2\n"), ["1", "2"]);
+        assert_eq!(items("1\n\n2"), ["1", "", "2"]);
+        assert!(items("").is_empty());
+        assert_eq!(items("\n"), [""]);
+        assert_eq!(split(b"a\nb\0c\0", 0), [b"a\nb".to_vec(), b"c".to_vec()]);
+    }
+
+    #[test]
+    fn groups_fit_a_request() {
+        let items = ["a", "bb", "ccc", "dddddd", "e"];
+        let grouped = |items_max, bytes_max| {
+            let groups = groups(&items, items_max, bytes_max, |item| item.len());
+            groups.into_iter().map(<[&str]>::len).collect::<Vec<_>>()
+        };
+        assert_eq!(grouped(2, 100), [2, 2, 1]);
+        assert_eq!(grouped(100, 3), [2, 1, 1, 1], "one that is too long goes alone");
+        assert!(groups::<&str>(&[], 2, 2, |_| 0).is_empty());
+    }
+
+    #[test]
+    fn an_address_has_a_default_port() {
+        for (given, expected) in [
+            ("localhost", "localhost:7400"),
+            ("10.0.0.1:7500, 10.0.0.2", "10.0.0.1:7500,10.0.0.2:7400"),
+            ("::1", "[::1]:7400"),
+            ("[::1]", "[::1]:7400"),
+            ("[::1]:7500", "[::1]:7500"),
+            ("s3://bucket/prefix#x", "s3://bucket/prefix#x"),
+            ("", ""),
+        ] {
+            assert_eq!(with_ports(given), expected);
+        }
+    }
+
+    #[test]
     fn pairs_are_pairs() {
         let texts = ["a", "1", "b"].map(str::to_owned);
+        let pairs = |texts| PLAIN.pairs(texts, LinesArg { lines: false });
         assert_eq!(pairs(&texts[..2]).unwrap(), [(b"a".to_vec(), b"1".to_vec())]);
         assert!(pairs(&texts).unwrap_err().to_string().contains("`b`"));
     }

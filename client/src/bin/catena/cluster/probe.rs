@@ -1,6 +1,6 @@
 //! Reads the state of a cluster: the status of every node, or the reason why it is missing.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Deref;
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use catena_client::Builder;
 use catena_client::operator::{MemberStatus, NodeStatus, Operator, OperatorError};
 use serde_json::{Value, json};
 
-use super::{NODE_TIMEOUT, is_refusal};
+use super::NODE_TIMEOUT;
 
 /// The state of a cluster, as last read.
 pub(super) struct ClusterProbe {
@@ -110,14 +110,50 @@ impl ClusterProbe {
     /// Whether there are as many members as configured, and all of them reply, are active and
     /// suspect no other.
     pub(super) fn is_healthy(&self) -> bool {
-        let Some(newest) = self.newest() else { return false };
-        let is_healthy = |member: &MemberStatus| {
-            self.statuses().any(|status| {
-                let suspects = status.members.iter().any(|other| !other.suspected.is_empty());
-                status.node == member.node && status.active && !suspects
-            })
+        self.troubles().is_empty()
+    }
+
+    /// Why the cluster is not healthy, one reason each.
+    pub(super) fn troubles(&self) -> Vec<String> {
+        let Some(newest) = self.newest() else {
+            return vec!["no node that replies knows the members of the cluster".to_owned()];
         };
-        newest.members.iter().all(is_healthy) && newest.members.len() >= newest.replicas as usize
+        let mut troubles = Vec::new();
+        let (members, wanted) = (newest.members.len(), newest.replicas as usize);
+        if members < wanted {
+            let missing = wanted - members;
+            let plural = if missing == 1 { "member is" } else { "members are" };
+            troubles.push(format!("{missing} {plural} missing of {wanted} wanted"));
+        }
+        for member in &newest.members {
+            let name = &member.name;
+            match self.statuses().find(|status| status.node == member.node) {
+                None => troubles.push(format!("{name} does not reply")),
+                Some(status) if !status.active => {
+                    troubles.push(format!("{name} is not active in epoch {}", newest.epoch));
+                }
+                Some(status) => {
+                    let suspected = status.members.iter().filter(|of| !of.suspected.is_empty());
+                    troubles.extend(
+                        suspected
+                            .map(|of| format!("{name} suspects {}: {}", of.name, of.suspected)),
+                    );
+                }
+            }
+        }
+        troubles
+    }
+
+    /// Nodes that have asked to join and wait for a place: their names and control ports.
+    pub(super) fn spares(&self) -> Vec<(String, String)> {
+        let members = self.newest().map(|newest| newest.members.clone()).unwrap_or_default();
+        let is_member = |node: u128| members.iter().any(|member| member.node == node);
+        let waiting = self.statuses().flat_map(|status| &status.spares);
+        let waiting = waiting.filter(|spare| !is_member(spare.node));
+        let spares: BTreeMap<u128, (String, String)> = waiting
+            .map(|spare| (spare.node, (spare.name.clone(), spare.control.clone())))
+            .collect();
+        spares.into_values().collect()
     }
 
     /// How many of the members reply.
@@ -162,7 +198,10 @@ impl ClusterProbe {
             "members": newest.map(|newest| {
                 newest.members.iter().map(|member| id_text(member.node)).collect::<Vec<_>>()
             }),
-            "well": self.is_healthy(),
+            "well": self.is_healthy(), "troubles": self.troubles(),
+            "spares": self.spares().into_iter()
+                .map(|(name, control)| json!({"name": name, "control": control}))
+                .collect::<Vec<_>>(),
             "nodes": self.nodes.iter().map(ProbedNode::json).collect::<Vec<_>>(),
         })
     }
@@ -283,7 +322,8 @@ fn ask(control: &str, timeout: Duration) -> Result<Box<NodeStatus>, OperatorErro
 pub(super) fn reason(error: &OperatorError) -> String {
     match error {
         OperatorError::Unreachable { source, .. } => source.kind().to_string(),
-        error if is_refusal(error) => format!("refuses: {error}"),
+        OperatorError::Refused { reason, .. } => format!("refuses: {reason}"),
+        OperatorError::Unwelcome { fault, .. } => format!("refuses: {fault}"),
         error => error.to_string(),
     }
 }

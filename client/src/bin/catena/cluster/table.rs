@@ -3,19 +3,37 @@
 use catena_client::operator::{NodeStatus, ShardStatus};
 
 use super::probe::{ClusterProbe, ProbedNode, id_text, reason};
+use crate::names::short_names;
 
 /// How many characters of an id are shown.
 const ID_CHARS: usize = 10;
 
-/// The whole state, for people.
-pub(super) fn text(probe: &ClusterProbe, with_shards: bool) -> String {
-    let mut parts = vec![headline(probe), aligned(&nodes(probe))];
+/// The whole state, for people, in lines of at most this width as far as the node's own texts allow;
+/// unless a width is given, with all columns.
+pub(super) fn text(probe: &ClusterProbe, with_shards: bool, width: Option<usize>) -> String {
+    let all = aligned(&nodes(probe, &COLUMNS));
+    let longest = |text: &str| text.lines().map(|line| line.chars().count()).max().unwrap_or(0);
+    let table = match width {
+        Some(width) if longest(&all) > width => aligned(&nodes(probe, &FEW_COLUMNS)),
+        _ => all,
+    };
+    let mut parts = vec![headline(probe), table];
     parts.extend(notes(probe));
     if with_shards {
         parts.push(aligned(&shards(probe)));
     }
     parts.join("\n")
 }
+
+/// The columns of the nodes, and those for narrow terminals.
+const COLUMNS: [&str; 12] = [
+    "name", "node", "control", "standing", "epoch", "active", "lease", "lag", "heads", "tails",
+    "suspects", "register",
+];
+const FEW_COLUMNS: [&str; 7] = ["name", "control", "standing", "epoch", "active", "lag", "heads"];
+
+/// The maximum length at which a node's name is shown on a narrow terminal.
+const NAME_CHARS: usize = 16;
 
 fn headline(probe: &ClusterProbe) -> String {
     let Some(newest) = probe.newest() else {
@@ -37,54 +55,73 @@ fn headline(probe: &ClusterProbe) -> String {
     )
 }
 
-fn nodes(probe: &ClusterProbe) -> Vec<Vec<String>> {
-    let columns = [
-        "name", "node", "control", "standing", "epoch", "active", "lease", "lag", "heads", "tails",
-        "suspects", "register",
-    ];
-    let head = columns.map(str::to_owned).to_vec();
-    std::iter::once(head).chain(probe.nodes.iter().map(row)).collect()
+fn nodes(probe: &ClusterProbe, columns: &[&str]) -> Vec<Vec<String>> {
+    let names = probe.nodes.iter().map(|node| &node.name[..]);
+    let width = if columns.len() < COLUMNS.len() { NAME_CHARS } else { usize::MAX };
+    let names = short_names(names, width);
+    let head = columns.iter().map(|column| (*column).to_owned()).collect();
+    let rows = probe.nodes.iter().zip(names).map(|(node, name)| row(node, name, columns));
+    std::iter::once(head).chain(rows).collect()
 }
 
-fn row(node: &ProbedNode) -> Vec<String> {
+fn row(node: &ProbedNode, name: String, columns: &[&str]) -> Vec<String> {
     let nothing = || "-".to_owned();
+    let name = if name.is_empty() { nothing() } else { name };
     let status = match &node.status {
         Ok(status) => status,
         Err(error) => {
-            let name = if node.name.is_empty() { nothing() } else { node.name.clone() };
             let silent = format!("no reply: {}", reason(error));
-            return vec![name, nothing(), node.control.clone(), silent];
+            let cells = columns.iter().take_while(|column| **column != "standing");
+            let cells = cells.map(|column| match *column {
+                "name" => name.clone(),
+                "control" => node.control.clone(),
+                _ => nothing(),
+            });
+            return cells.chain([silent]).collect();
         }
     };
     let with = |roles: [&str; 2]| {
         let is_it = |shard: &&ShardStatus| roles.contains(&shard.role.as_str());
         status.shards.iter().filter(is_it).count().to_string()
     };
-    let suspects: Vec<&str> = status
-        .members
-        .iter()
-        .filter(|member| !member.suspected.is_empty())
-        .map(|member| member.name.as_str())
-        .collect();
-    vec![
-        status.name.clone(),
-        id_text(status.node).chars().take(ID_CHARS).collect(),
-        node.control.clone(),
-        status.standing.clone(),
-        status.epoch.to_string(),
-        if status.active { "yes" } else { "no" }.to_owned(),
-        status.lease_us.map_or_else(nothing, |left| format!("{} ms", left / 1_000)),
-        node.lag().to_string(),
-        with(["head", "sole"]),
-        with(["tail", "sole"]),
-        if suspects.is_empty() { nothing() } else { suspects.join(",") },
-        if status.register_trouble.is_empty() { "ok" } else { "fails" }.to_owned(),
-    ]
+    let suspects = || {
+        let suspected = status.members.iter().filter(|member| !member.suspected.is_empty());
+        suspected.map(|member| member.name.as_str()).collect::<Vec<_>>().join(",")
+    };
+    let cell = |column: &&str| match *column {
+        "name" => name.clone(),
+        "node" => id_text(status.node).chars().take(ID_CHARS).collect(),
+        "control" => node.control.clone(),
+        "standing" => status.standing.clone(),
+        "epoch" => status.epoch.to_string(),
+        "active" => if status.active { "yes" } else { "no" }.to_owned(),
+        "lease" => status.lease_us.map_or_else(nothing, |left| format!("{} ms", left / 1_000)),
+        "lag" => node.lag().to_string(),
+        "heads" => with(["head", "sole"]),
+        "tails" => with(["tail", "sole"]),
+        "suspects" => Some(suspects()).filter(|names| !names.is_empty()).unwrap_or_else(nothing),
+        "register" => if status.register_trouble.is_empty() { "ok" } else { "fails" }.to_owned(),
+        column => unreachable!("`{column}` is a column"),
+    };
+    columns.iter().map(cell).collect()
 }
 
 /// What does not fit into the table.
 fn notes(probe: &ClusterProbe) -> Vec<String> {
-    probe.statuses().flat_map(|status| notes_of(probe, status)).collect()
+    let spares = probe.spares().into_iter().map(|(name, control)| {
+        format!("{name} ({control}) is a spare: it joins once there is a place")
+    });
+    let mut notes: Vec<String> = spares.collect();
+    notes.extend(probe.statuses().flat_map(|status| notes_of(probe, status)));
+    let troubles = probe.troubles();
+    // What a note says already is not repeated.
+    let new: Vec<String> =
+        troubles.iter().filter(|trouble| !notes.contains(trouble)).cloned().collect();
+    if !troubles.is_empty() {
+        let why = if new.is_empty() { troubles } else { new };
+        notes.push(format!("NOT healthy (exit code 1): {}", why.join("; ")));
+    }
+    notes
 }
 
 /// The notes about one node.
@@ -168,7 +205,71 @@ fn aligned(rows: &[Vec<String>]) -> String {
 
 #[cfg(test)]
 mod tests {
+    use catena_client::Client;
+    use catena_client::operator::MemberStatus;
+
     use super::*;
+
+    fn node(at: u128, members: &[u128], spares: &[u128]) -> ProbedNode {
+        let member = |at: &u128| MemberStatus {
+            node: *at << 120,
+            name: format!("ip-10-0-{at}-17.eu-central-1.compute.internal"),
+            control: format!("10.100.100.{at}:7399"),
+            ..MemberStatus::default()
+        };
+        let me = member(&at);
+        let status = NodeStatus {
+            node: me.node,
+            name: me.name.clone(),
+            cluster: "catena".to_owned(),
+            epoch: 7,
+            standing: "member".to_owned(),
+            active: true,
+            replicas: 3,
+            min_members: 2,
+            members: members.iter().map(member).collect(),
+            spares: spares.iter().map(member).collect(),
+            ..NodeStatus::default()
+        };
+        ProbedNode { control: me.control, name: me.name, status: Ok(Box::new(status)) }
+    }
+
+    fn probe(nodes: Vec<ProbedNode>) -> ClusterProbe {
+        let mut probe = ClusterProbe::new(Client::builder(), "", &[]);
+        probe.nodes = nodes;
+        probe
+    }
+
+    #[test]
+    fn a_narrow_terminal_gets_fewer_columns_and_names_that_differ() {
+        let members = [1, 2, 3];
+        let probe = probe(members.iter().map(|at| node(*at, &members, &[])).collect());
+        assert!(probe.is_healthy());
+        let narrow = text(&probe, false, Some(80));
+        assert!(narrow.lines().all(|line| line.chars().count() <= 80), "{narrow}");
+        let rows: Vec<&str> = narrow.lines().skip(2).collect();
+        let name = |at: usize| rows[at].split_whitespace().next();
+        assert_eq!((name(0), name(1), name(2)), (Some("…1"), Some("…2"), Some("…3")), "{narrow}");
+        assert!(rows[0].contains("10.100.100.1:7399"), "{narrow}");
+        let wide = text(&probe, false, Some(200));
+        assert_eq!(wide, text(&probe, false, None));
+        assert!(wide.contains("ip-10-0-1-17.eu-central-1.compute.internal"), "{wide}");
+    }
+
+    #[test]
+    fn it_says_why_a_cluster_is_not_healthy_and_which_spares_there_are() {
+        let members = || [1, 2].iter().map(|at| node(*at, &[1, 2], &[4]));
+        let shown = text(&probe(members().collect()), false, None);
+        let spare = "(10.100.100.4:7399) is a spare: it joins once there is a place";
+        assert_eq!(shown.matches(spare).count(), 1, "{shown}");
+        let why = "NOT healthy (exit code 1): 1 member is missing of 3 wanted";
+        assert_eq!(shown.lines().last(), Some(why), "{shown}");
+        let troubles = probe(members().take(1).collect()).troubles();
+        assert_eq!(troubles.len(), 2, "{troubles:?}");
+        assert!(troubles[1].ends_with("does not reply"), "{troubles:?}");
+        let nobody = probe(Vec::new());
+        assert!(!nobody.is_healthy() && nobody.troubles()[0].starts_with("no node"));
+    }
 
     #[test]
     fn columns_are_aligned() {

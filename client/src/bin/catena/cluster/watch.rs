@@ -1,18 +1,19 @@
 //! Watches a cluster: shows its state continuously, or its changes.
 
 use std::collections::BTreeMap;
-use std::io::{IsTerminal, Write};
+use std::io::Write;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use ratatui::crossterm::cursor::MoveTo;
 use ratatui::crossterm::execute;
-use ratatui::crossterm::terminal::{Clear, ClearType};
+use ratatui::crossterm::terminal::{self, Clear, ClearType};
 use serde_json::json;
 
 use super::probe::{ClusterProbe, ProbedNode, id_text, reason};
 use super::{NODE_TIMEOUT, table};
-use crate::outcome::Outcome;
+use crate::display::{self, Shown};
+use crate::outcome::{Format, Outcome};
 
 /// A successor that is this many log entries behind is reported as lagging.
 const LAG: u64 = 1_024;
@@ -27,11 +28,11 @@ pub(super) fn watch(
     probe: &mut ClusterProbe,
     every: Duration,
     timeout: Option<Duration>,
-    as_json: bool,
+    format: Format,
 ) -> anyhow::Result<Outcome> {
     let started = Instant::now();
     probe.timeout = every.clamp(PATIENCE_MIN, NODE_TIMEOUT);
-    let in_place = std::io::stdout().is_terminal() && !as_json;
+    let in_place = format.terminal && !format.json;
     let mut before = ClusterFacts::default();
     if in_place {
         execute!(std::io::stdout(), Clear(ClearType::All))?;
@@ -41,10 +42,12 @@ pub(super) fn watch(
         let now = ClusterFacts::of(probe);
         let changes = now.since(&before);
         if in_place {
-            draw(&table::text(probe, false))?;
+            let (columns, lines) = terminal::size().unwrap_or((80, 24));
+            let text = table::text(probe, false, Some(columns.into()));
+            draw(&fitted(&text, columns.into(), lines.into()))?;
         } else {
             for change in changes {
-                print_change(&change, started.elapsed(), as_json)?;
+                print_change(&change, started.elapsed(), format.json)?;
             }
         }
         before = now;
@@ -58,10 +61,28 @@ pub(super) fn watch(
     }
 }
 
-fn draw(text: &str) -> anyhow::Result<()> {
+/// The lines of a text that fit a terminal; the last one says how many do not.
+fn fitted(text: &str, columns: usize, lines: usize) -> Vec<String> {
+    let cut = |line: &str| match line.chars().count() <= columns {
+        true => line.to_owned(),
+        false => line.chars().take(columns.saturating_sub(1)).chain(['…']).collect(),
+    };
+    let escaped = display::escaped(text.as_bytes(), Shown::Text);
+    let mut all: Vec<String> = escaped.lines().map(cut).collect();
+    // The cursor takes the last line.
+    let room = lines.saturating_sub(1).max(1);
+    if all.len() > room {
+        let hidden = all.len() - room + 1;
+        all.truncate(room - 1);
+        all.push(cut(&format!("… {hidden} more lines: see `catena cluster status`")));
+    }
+    all
+}
+
+fn draw(lines: &[String]) -> anyhow::Result<()> {
     let mut out = std::io::stdout();
     execute!(out, MoveTo(0, 0))?;
-    for line in text.lines() {
+    for line in lines {
         write!(out, "{line}")?;
         execute!(out, Clear(ClearType::UntilNewLine))?;
         writeln!(out)?;
@@ -229,6 +250,15 @@ mod tests {
         let expected = ["epoch 4: a", "b (n-b0000000) left", "a no longer suspects another member"];
         assert_eq!(alone.since(&suspected), expected);
         assert_eq!(first.since(&alone)[1], "b (n-b0000000) joined");
+    }
+
+    #[test]
+    fn what_does_not_fit_is_cut_or_counted() {
+        let text = "a line\na line that is longer\nthree\nfour\nfive";
+        assert_eq!(fitted(text, 80, 24).len(), 5);
+        let few = fitted(text, 10, 4);
+        assert_eq!(few, ["a line", "a line th…", "… 3 more …"]);
+        assert_eq!(fitted("\x1b[2J", 80, 24), ["\\x1b[2J"]);
     }
 
     #[test]
