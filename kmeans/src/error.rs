@@ -133,6 +133,32 @@ pub enum Error {
         /// Length in this part.
         got: usize,
     },
+    /// The header of a part names other columns than that of the first part.
+    #[error("{}: its columns are {got}, but those of the first part are {expected}; select common ones with --columns", path.display())]
+    PartColumns {
+        /// The part.
+        path: PathBuf,
+        /// The columns of the first part.
+        expected: String,
+        /// The columns of this part.
+        got: String,
+    },
+    /// All rows were left out.
+    #[error("{}: all {dropped} rows have missing values; select columns that have values with --columns, or pass --missing mean", path.display())]
+    AllDropped {
+        /// The data set.
+        path: PathBuf,
+        /// Number of rows.
+        dropped: u64,
+    },
+    /// A column has no values, so that there is no mean to fill in.
+    #[error("{}: column {column} of the points has no values at all; leave it out with --columns", path.display())]
+    NoValues {
+        /// The data set.
+        path: PathBuf,
+        /// Number of the coordinate, from 1.
+        column: usize,
+    },
     /// A part ended early, because it changed after it was counted.
     #[error("{}: ends before row {row}; did it change while it was read?", path.display())]
     Shrunk {
@@ -168,11 +194,19 @@ pub enum Error {
         /// Length of the rows of the data.
         expected: usize,
     },
-    /// Scores would overflow.
-    #[error("values up to {max:e} are too large for {precision} distances; rescale the data{}", if *precision == Precision::F32 { " or pass --precision f64" } else { "" })]
+    /// Squared distances would overflow.
+    #[error("values that are {width:e} apart are too far for {precision} distances; rescale the data{}", MorePrecise(*precision))]
     TooLarge {
-        /// The largest magnitude.
-        max: f64,
+        /// The largest distance, or an upper bound of it.
+        width: f64,
+        /// The precision of distances.
+        precision: Precision,
+    },
+    /// Squared distances would be 0.
+    #[error("the values are at most {width:e} apart, too little for {precision} distances, whose squares would vanish; rescale the data{}", MorePrecise(*precision))]
+    TooSmall {
+        /// The widest range of a dimension.
+        width: f64,
         /// The precision of distances.
         precision: Precision,
     },
@@ -317,13 +351,41 @@ pub enum RowError {
         got: usize,
     },
     /// Not a number.
-    #[error("column {column}: {text:?} is not a number")]
+    #[error("column {column}: {text:?} is not a number{}", NotANumberAdvice(text))]
     NotANumber {
         /// Number of the column, from 1.
         column: usize,
         /// The field, truncated.
         text: String,
     },
+    /// A value is missing.
+    #[error(
+        "column {column}: {text:?} is a missing value; pass --missing drop to leave such rows out, \
+         or --missing mean"
+    )]
+    Missing {
+        /// Number of the column, from 1.
+        column: usize,
+        /// The field.
+        text: String,
+    },
+    /// A comma in place of the decimal point.
+    #[error("column {column}: {text:?} has a decimal comma; write the numbers with a point")]
+    DecimalComma {
+        /// Number of the column, from 1.
+        column: usize,
+        /// The field.
+        text: String,
+    },
+    /// A quoted field that does not end on its line.
+    #[error(
+        "a quoted field does not end on its line; line ends within quotes are not supported, \
+         because workers divide files at line ends"
+    )]
+    OpenQuote,
+    /// A carriage return in the middle of a line.
+    #[error("a carriage return within the line; write the file with one kind of line ends")]
+    CarriageReturn,
     /// NaN or infinity, in the file or after rounding to f32.
     #[error("column {column}: {value} is not a finite number; clean the data first")]
     NotFinite {
@@ -365,6 +427,61 @@ pub enum FormatError {
     /// Rows without numbers.
     #[error("rows have no columns")]
     NoColumns,
+    /// A first row that may be names of columns.
+    #[error(
+        "the first line is 0, 1, 2 and so on, which may be names of columns, as pandas writes them, \
+         or a point; pass --header yes or --header no"
+    )]
+    NumericHeader,
+    /// UTF-16.
+    #[error("the file is UTF-16; save it as UTF-8")]
+    Utf16,
+    /// There is no such column.
+    #[error("there is no column {name:?}; {columns}")]
+    NoColumn {
+        /// The name.
+        name: String,
+        /// Which columns there are.
+        columns: String,
+    },
+    /// Several columns have the requested name.
+    #[error("several columns are named {name:?}; select columns by number")]
+    TwoColumns {
+        /// The name.
+        name: String,
+    },
+    /// A column is selected twice.
+    #[error("--columns selects column {column} twice")]
+    SameColumn {
+        /// Its number, from 1.
+        column: usize,
+    },
+}
+
+/// Prints the advice to compute in f64, if that is more.
+struct MorePrecise(Precision);
+
+impl std::fmt::Display for MorePrecise {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self.0 {
+            Precision::F32 => f.write_str(" or pass --precision f64"),
+            Precision::F64 => Ok(()),
+        }
+    }
+}
+
+/// Prints what to do about text in a row, if that can be guessed.
+struct NotANumberAdvice<'a>(&'a str);
+
+impl std::fmt::Display for NotANumberAdvice<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self.0.chars().next() {
+            Some(first) if "#%!/".contains(first) => {
+                write!(f, "; if such lines are comments, pass --comment '{first}'")
+            }
+            _ => Ok(()),
+        }
+    }
 }
 
 /// Prints the number of a line, if there is one.

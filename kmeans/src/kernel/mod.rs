@@ -23,7 +23,7 @@ use std::ops::{Add, Mul, Sub};
 
 use serde::{Deserialize, Serialize};
 
-use crate::fixed;
+use crate::fixed::Scale;
 
 /// The label of a point that was not assigned yet.
 pub const UNASSIGNED: u32 = u32::MAX;
@@ -78,6 +78,9 @@ pub trait Element:
     const INFINITY: Self;
     /// The sum of squares beyond which scores could overflow.
     const SQUARES_MAX: f64;
+    /// The square of a range below which the squares of differences that the range can resolve
+    /// would vanish.
+    const SQUARES_MIN: f64 = Self::TINY / (Self::ROUNDOFF * Self::ROUNDOFF);
     /// The relative error of an operation: half the distance from 1 to the next number.
     const ROUNDOFF: f64;
     /// Below this, the error of an operation is absolute.
@@ -363,36 +366,36 @@ pub struct Scratch<T> {
 /// old one.
 ///
 /// Rows whose label did not change are skipped. For the old label [`UNASSIGNED`] nothing is
-/// subtracted. `factors` holds one power of two per dimension, see [`crate::fixed`].
+/// subtracted. `scales` holds one per dimension, see [`crate::fixed`].
 pub fn move_rows<T: Element>(
     isa: Isa,
     rows: &[T],
-    factors: &[f64],
+    scales: &[Scale],
     old: &[u32],
     new: &[u32],
     sums: &mut [i64],
 ) {
     assert_eq!(old.len(), new.len(), "an old and a new label per row");
-    assert_eq!(rows.len(), old.len() * factors.len(), "one factor per dimension");
-    T::move_rows(isa, rows, factors, old, new, sums);
+    assert_eq!(rows.len(), old.len() * scales.len(), "one scale per dimension");
+    T::move_rows(isa, rows, scales, old, new, sums);
 }
 
 /// Does the work of [`move_rows`]; compiled for each instruction set.
 #[inline(always)]
-fn accumulate<T: Element>(rows: &[T], factors: &[f64], old: &[u32], new: &[u32], sums: &mut [i64]) {
-    let dims = factors.len();
+fn accumulate<T: Element>(rows: &[T], scales: &[Scale], old: &[u32], new: &[u32], sums: &mut [i64]) {
+    let dims = scales.len();
     for ((row, old), new) in rows.chunks_exact(dims).zip(old).zip(new) {
         if old == new {
             continue;
         }
         let start = *new as usize * dims;
-        for ((sum, x), factor) in sums[start..start + dims].iter_mut().zip(row).zip(factors) {
-            *sum += fixed::quantise(x.to_f64(), *factor);
+        for ((sum, x), scale) in sums[start..start + dims].iter_mut().zip(row).zip(scales) {
+            *sum += scale.quantise(x.to_f64());
         }
         if *old != UNASSIGNED {
             let start = *old as usize * dims;
-            for ((sum, x), factor) in sums[start..start + dims].iter_mut().zip(row).zip(factors) {
-                *sum -= fixed::quantise(x.to_f64(), *factor);
+            for ((sum, x), scale) in sums[start..start + dims].iter_mut().zip(row).zip(scales) {
+                *sum -= scale.quantise(x.to_f64());
             }
         }
     }

@@ -347,6 +347,92 @@ fn tolerance_and_iterations_end_it() {
     assert!(!short.converged && short.iterations == 3 && short.cost > rest.cost);
 }
 
+fn column(values: impl IntoIterator<Item = f64>) -> Points<f64> {
+    Points { first: 0, dims: 1, values: values.into_iter().collect() }
+}
+
+/// The distance of values from zero must not decide about the precision of costs and means.
+#[test]
+fn costs_far_from_the_origin_are_right() {
+    let first = |k| Settings { init: Init::First, ..settings(k) };
+    let four = [0.0, 10.0, 1_000.0, 1_010.0];
+    for offset in [0.0, 1.7e12, -1.7e12, 4e15] {
+        let points = column(four.map(|x| x + offset));
+        for parties in [1, 2, 4] {
+            let one = run_parties(&problem(first(1), 4), &points, parties, None);
+            assert_eq!((one.cost, one.converged), (1_000_100.0, true), "{offset}");
+            assert_eq!(one.centroids, [offset + 505.0]);
+            let two = run_parties(&problem(first(2), 4), &points, parties, None);
+            assert_eq!((two.cost, two.counts), (100.0, vec![2, 2]), "{offset}");
+        }
+    }
+    // Seconds since 1970, one in ten per second.
+    let seconds: Vec<f64> = (0..20_000).map(|i| 1.7e9 + f64::from(i % 720)).collect();
+    let mean = seconds.iter().map(|x| x - 1.7e9).sum::<f64>() / 2e4;
+    let cost: f64 = seconds.iter().map(|x| (x - 1.7e9 - mean).powi(2)).sum();
+    let outcome = run_parties(&problem(first(1), 20_000), &column(seconds), 3, None);
+    assert!((outcome.cost - cost).abs() <= 1e-9 * cost, "{} {cost}", outcome.cost);
+    let spread = column((0..1_000).map(|i| 1e7 + f64::from(i) * 1e-3));
+    let cost = 1e-6 * (1e9 - 1e3) / 12.0;
+    let outcome = run_parties(&problem(first(1), 1_000), &spread, 2, None);
+    assert!((outcome.cost - cost).abs() <= 1e-6 * cost, "{} {cost}", outcome.cost);
+}
+
+#[test]
+fn an_outlier_does_not_hide_the_cost_of_the_others() {
+    let mut values: Vec<f64> = (0..1_000).map(|i| f64::from(i % 5)).collect();
+    values.push(1e9);
+    let init = Init::Centroids(vec![0.0, 1e9]);
+    for parties in [1, 3] {
+        let settings = Settings { init: init.clone(), ..settings(2) };
+        let outcome =
+            run_parties(&problem(settings, 1_001), &column(values.clone()), parties, None);
+        assert_eq!(outcome.counts, [1_000, 1]);
+        assert!((outcome.cost - 2_000.0).abs() < 1e-3, "{}", outcome.cost);
+    }
+}
+
+#[test]
+fn values_too_near_are_refused() {
+    fn error<T: Element>(values: [f64; 3]) -> String {
+        let values = values.map(T::from_f64).to_vec();
+        let points = Points::<T> { first: 0, dims: 1, values };
+        let mut link = LocalGroup::new(1, TIMEOUT).join(0);
+        let problem = problem(settings(2), 3);
+        run(&problem, &points, Isa::detect(), &mut link, false, &mut |_| Ok(()))
+            .unwrap_err()
+            .to_string()
+    }
+    let wide = error::<f64>([1e-170, 2e-170, 9e-170]);
+    assert!(wide.contains("too little for f64 distances, whose squares would vanish"), "{wide}");
+    let narrow = error::<f32>([1e-25, 2e-25, 9e-25]);
+    assert!(narrow.ends_with("rescale the data or pass --precision f64"), "{narrow}");
+}
+
+/// Few distinct values, many clusters: every run comes to rest.
+#[test]
+fn duplicates_come_to_rest() {
+    let three = run_parties(&problem(settings(2), 3), &column([0.1; 3]), 1, None);
+    assert_eq!((three.converged, three.cost), (true, 0.0));
+    assert!(three.iterations <= 3 && three.counts.contains(&0), "{three:?}");
+    let inits = [Init::First, Init::Random, Init::PlusPlus, Init::Centroids(vec![0.7; 9])];
+    for seed in 0..400 {
+        let draw = |at: u64| hash(seed, init::Draw::Row, at);
+        let (distinct, rows) = (1 + draw(0) % 6, 9 + draw(1) % 40);
+        let value = |row: u64| (1 + draw(2 + row) % distinct) as f64 * 0.1 + 7.0 * (seed % 3) as f64;
+        let points = column((0..rows).map(value));
+        let k = if seed % 4 == 3 { 9 } else { 1 + (draw(99) % 9) as usize };
+        let init = inits[(seed % 4) as usize].clone();
+        let problem = problem(Settings { init, seed, ..settings(k) }, rows);
+        let outcome = run_parties(&problem, &points, 1, None);
+        assert!(outcome.converged, "{seed}: {outcome:?}");
+        assert!(outcome.cost.is_finite() && outcome.iterations < 60, "{seed}: {outcome:?}");
+        if k as u64 >= distinct && k == 9 {
+            assert!(outcome.cost < 1e-20, "{seed}: {outcome:?}");
+        }
+    }
+}
+
 #[test]
 fn values_too_large_are_refused() {
     let points = Points::<f32> { first: 0, dims: 1, values: vec![1e30, 2.0] };
