@@ -252,7 +252,7 @@ fn lambda(_: &RunArgs, function: &str) -> Result<Cloud> {
 fn job(args: &RunArgs, engine: &JobEngine) -> Result<Job> {
     let RunArgs { store, hints, settings, .. } = args;
     let data = match &args.data {
-        Some(path) => DataSet::open_at(store, path, *hints)?,
+        Some(path) => DataSet::open_at(store, path, hints.clone())?,
         None => DataSet::digits(hints.precision)?.with_endpoint(store),
     };
     let init = match &args.init {
@@ -322,6 +322,12 @@ fn finish(args: &RunArgs, job: &Job, summary: &RunSummary) -> Result<()> {
     }
     let mut out = io::stdout().lock();
     let result = output::RunReport::new(job, backend, summary);
+    if !args.json {
+        for warning in result.warnings() {
+            // The result is more important.
+            let _ = writeln!(io::stderr(), "catena-kmeans: warning: {warning}");
+        }
+    }
     let written = if args.json {
         result.write_json(&mut out)
     } else {

@@ -36,7 +36,11 @@ pub enum ReduceOp {
 pub enum Phase {
     /// Number of rows of each party, if they were not counted before.
     Count,
-    /// The largest magnitude of each dimension.
+    /// The range of each dimension without missing values.
+    FillRange,
+    /// The sum of each dimension without missing values, and the number of values.
+    FillMean,
+    /// The range of each dimension.
     Range,
     /// The sum of each dimension.
     Mean,
@@ -57,7 +61,12 @@ impl Phase {
     pub fn round(self) -> u64 {
         match self {
             Self::Step(round) | Self::Farthest(round) | Self::Relocate(round) => round / 2,
-            Self::Count | Self::Range | Self::Mean | Self::Init(_) => 0,
+            Self::Count
+            | Self::FillRange
+            | Self::FillMean
+            | Self::Range
+            | Self::Mean
+            | Self::Init(_) => 0,
         }
     }
 
@@ -65,7 +74,7 @@ impl Phase {
     pub(crate) fn objects(draws: u64) -> impl Iterator<Item = Self> {
         let turns = [Self::Step, Self::Farthest, Self::Relocate];
         let turns = turns.into_iter().flat_map(|phase| [phase(0), phase(1)]);
-        [Self::Count, Self::Range, Self::Mean]
+        [Self::Count, Self::FillRange, Self::FillMean, Self::Range, Self::Mean]
             .into_iter()
             .chain(turns)
             .chain((0..draws).map(Self::Init))
@@ -93,6 +102,8 @@ impl fmt::Display for Phase {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Count => f.write_str("count"),
+            Self::FillRange => f.write_str("fill/range"),
+            Self::FillMean => f.write_str("fill/mean"),
             Self::Range => f.write_str("range"),
             Self::Mean => f.write_str("mean"),
             Self::Init(draw) => write!(f, "init/{draw}"),

@@ -185,7 +185,7 @@ impl UploadSettings {
 
     fn cluster(&self, context: &Context<'_>, data: &S3Url) -> Result<UploadResult> {
         let path = PathBuf::from(data.to_string());
-        let data_set = DataSet::open(&path, self.hints)?;
+        let data_set = DataSet::open(&path, self.hints.clone())?;
         let cores = || thread::available_parallelism().map_or(1, std::num::NonZero::get);
         let (workers, engine) = match (&self.function, &self.engine, self.workers) {
             (None, None, workers) => {

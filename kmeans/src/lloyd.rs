@@ -239,14 +239,7 @@ impl<'a, T: Element> LloydWorker<'a, T> {
             spans.iter().map(|(low, high)| Scale::of(*low, *high, problem.points)).collect();
 
         let mut sums = vec![0; dims];
-        move_rows(
-            isa,
-            &points.values,
-            &scales,
-            &vec![UNASSIGNED; rows],
-            &vec![0; rows],
-            &mut sums,
-        );
+        move_rows(isa, &points.values, &scales, &vec![UNASSIGNED; rows], &vec![0; rows], &mut sums);
         link.all_reduce(Phase::Mean, ReduceOp::Sum, &mut sums)?;
         let count = problem.points.cast_signed();
         let means = sums.iter().zip(&scales).map(|(sum, scale)| scale.mean(*sum, count));
@@ -384,13 +377,7 @@ impl<'a, T: Element> LloydWorker<'a, T> {
         values.extend(&self.sums);
         values.extend(&self.counts);
         let Cost { coarse, fine } = cost;
-        values.extend([
-            coarse,
-            fine,
-            moved,
-            state.last as i64,
-            state.relocations.cast_signed(),
-        ]);
+        values.extend([coarse, fine, moved, state.last as i64, state.relocations.cast_signed()]);
         values
     }
 
@@ -586,8 +573,8 @@ impl FarthestPoints {
     }
 }
 
-/// Returns the maximum of each dimension, then the maximum of its negative.
-fn extremes<T: Element>(points: &Points<T>) -> impl Iterator<Item = f64> {
+/// Returns the maximum of each dimension, then the maximum of its negative. NaN is ignored.
+pub(crate) fn extremes<T: Element>(points: &Points<T>) -> impl Iterator<Item = f64> {
     let (mut high, mut low) =
         (vec![f64::NEG_INFINITY; points.dims], vec![f64::INFINITY; points.dims]);
     for row in points.values.chunks_exact(points.dims) {

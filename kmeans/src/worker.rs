@@ -119,7 +119,7 @@ impl Assignment {
     fn job(&self) -> Result<Job> {
         let data = match &self.data {
             AssignedData::Inspected(data) => DataSet::clone(data),
-            AssignedData::Path(path) => DataSet::open(path, self.hints)?,
+            AssignedData::Path(path) => DataSet::open(path, self.hints.clone())?,
         };
         if self.worker >= self.workers {
             let reason = "workers are numbered from 0 to `workers` - 1";

@@ -21,7 +21,7 @@ use tempfile::TempDir;
 const PROGRAM: &str = env!("CARGO_BIN_EXE_catena-kmeans");
 
 /// The documented fields of `--json`.
-const FIELDS: [&str; 13] = [
+const FIELDS: [&str; 18] = [
     "k",
     "dims",
     "points",
@@ -35,6 +35,11 @@ const FIELDS: [&str; 13] = [
     "seconds_coordination",
     "rpcs_per_worker_per_iteration",
     "centroids",
+    "sizes",
+    "columns",
+    "rows_dropped",
+    "values_filled",
+    "warnings",
 ];
 
 fn engine() -> (Engine, String) {
@@ -141,6 +146,59 @@ fn no_arguments_cluster_the_digits() {
 }
 
 #[test]
+fn the_cost_far_from_the_origin_is_right() {
+    let folder = Folder::new();
+    let four = "1700000000000\n1700000000010\n1700000001000\n1700000001010\n";
+    let path = folder.file("four.csv", four);
+    for flags in [["--workers", "1"], ["--workers", "3"], ["--backend", "processes"]] {
+        let run = ["--data", &path, "--k", "1", "--init", "first"];
+        assert_eq!(json(&[&run[..], &flags].concat())["cost"], 1_000_100.0);
+    }
+}
+
+#[test]
+fn missing_values_are_filled_with_the_same_means_by_all_workers() {
+    let folder = Folder::new();
+    let path = folder.file("holes.csv", "x;y\n1;0.1\n;0.2\n3;\n5;0.6\n");
+    let run =
+        |rest: &[&str]| json(&[&["--data", &path, "--k", "1", "--missing", "mean"], rest].concat());
+    let one = run(&["--workers", "1"]);
+    assert_eq!((&one["values_filled"], &one["points"]), (&2.into(), &4.into()));
+    assert_eq!(one["centroids"][0][0], 3.0);
+    assert_eq!(one["columns"], serde_json::json!(["x", "y"]));
+    for rest in [&["--workers", "4"][..], &["--workers", "3", "--backend", "processes"]] {
+        let other = run(rest);
+        for field in ["centroids", "cost", "values_filled"] {
+            assert_eq!(other[field], one[field], "{field}");
+        }
+    }
+    let dropped = json(&["--data", &path, "--k", "2", "--missing", "drop"]);
+    assert_eq!((&dropped["rows_dropped"], &dropped["points"]), (&2.into(), &2.into()));
+    let output = kmeans(&["run", "--data", &path, "--k", "1", "--missing", "drop"]);
+    let said = text(&output.stdout);
+    assert!(
+        said.contains("text: header with the columns x, y, separated by semicolons\n"),
+        "{said}"
+    );
+    assert!(said.contains("left out 2 rows with missing values\n"), "{said}");
+}
+
+#[test]
+fn few_distinct_points_give_a_warning() {
+    let folder = Folder::new();
+    let path = folder.file("same.csv", "0.1\n0.1\n0.1\n");
+    let result = json(&["--data", &path, "--k", "2"]);
+    assert_eq!((&result["converged"], &result["cost"]), (&true.into(), &0.0.into()));
+    assert_eq!(result["sizes"], serde_json::json!([3, 0]));
+    let warning = "1 of 2 clusters are empty: the data has only 1 distinct points; choose a --k of at \
+                   most that";
+    assert_eq!(result["warnings"], serde_json::json!([warning]));
+    let output = kmeans(&["run", "--data", &path, "--k", "2"]);
+    assert_eq!(text(&output.stderr), format!("catena-kmeans: warning: {warning}\n"));
+    assert!(json(&["--k", "10"])["warnings"].as_array().unwrap().is_empty());
+}
+
+#[test]
 fn workers_and_backends_give_the_same_bits() {
     let (_engine, address) = engine();
     let folder = Folder::new();
@@ -219,11 +277,11 @@ fn bad_input_is_one_clear_line() {
         ),
         (
             vec!["--data", &nan, "--k", "1"],
-            "nan.csv: row 2 (line 2): column 2: NaN is not a finite number",
+            "nan.csv: row 2 (line 2): column 2: \"nan\" is a missing value; pass --missing drop",
         ),
         (
             vec!["--data", &nan, "--k", "1", "--backend", "processes"],
-            "nan.csv: row 2 (line 2): column 2: NaN",
+            "nan.csv: row 2 (line 2): column 2: \"nan\" is a missing value",
         ),
         (vec!["--data", &missing], "missing.csv: No such file or directory"),
         (vec!["--data", &packed], "p.f32: packed files do not contain their shape; pass --dims N"),

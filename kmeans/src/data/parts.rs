@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use super::csv::CsvLayout;
 use super::packed::{NumberLayout, NumberType};
-use super::{DIGITS, Hints, ReadMeter, csv, npy, packed};
+use super::{DIGITS, Hints, LoadedValues, Missing, ReadMeter, csv, npy, packed};
 use crate::error::{Error, Result};
 use crate::kernel::{Element, Precision};
 use crate::s3::{self, S3Endpoint, S3Url};
@@ -30,10 +30,11 @@ const GZIP_MAGIC: [u8; 2] = [0x1f, 0x8b];
 static DIGITS_CSV_GZ: &[u8] = include_bytes!("../../data/digits.csv.gz");
 
 /// The format of a file.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
 #[serde(rename_all = "lowercase")]
 pub enum Format {
     /// Lines of numbers, with or without a header.
+    #[default]
     Csv,
     /// NumPy array files, which contain their shape.
     Npy,
@@ -73,7 +74,7 @@ pub(super) enum PartOrigin {
 pub(super) struct Part {
     origin: PartOrigin,
     gzip: bool,
-    layout: PartLayout,
+    pub(super) layout: PartLayout,
     pub(super) dims: usize,
     /// Number of rows; unknown for text and compressed numbers in a store.
     pub(super) rows: Option<u64>,
@@ -81,6 +82,12 @@ pub(super) struct Part {
     pub(super) bytes: u64,
     /// The precision that holds the part's values without loss.
     pub(super) precision: Precision,
+    /// The names of the coordinates in a header, until the parts are joined.
+    #[serde(skip)]
+    pub(super) names: Vec<String>,
+    /// Number of rows that were left out when the part was counted.
+    #[serde(skip)]
+    pub(super) dropped: u64,
 }
 
 /// The format-specific part of a shape.
@@ -96,6 +103,22 @@ pub(super) struct PartShape {
     pub(super) dims: usize,
     pub(super) rows: Option<u64>,
     pub(super) precision: Precision,
+    pub(super) names: Vec<String>,
+    pub(super) dropped: u64,
+}
+
+impl PartShape {
+    pub(super) fn of_numbers(layout: NumberLayout, dims: usize, rows: Option<u64>) -> Self {
+        let precision = layout.number.precision();
+        let layout = PartLayout::Numbers(layout);
+        Self { layout, dims, rows, precision, names: Vec::new(), dropped: 0 }
+    }
+
+    /// Returns the shape of a file without contents or with nothing but comments.
+    pub(super) fn without_rows() -> Self {
+        let number = NumberType::F4;
+        Self::of_numbers(NumberLayout { number, start: 0, missing: Missing::Error }, 1, Some(0))
+    }
 }
 
 /// How a part's bytes are read.
@@ -108,7 +131,7 @@ pub(super) struct PartAccess<'a> {
 
 impl Part {
     /// Inspects a file. To count its rows it is read through only if it is local.
-    pub(super) fn open(origin: PartOrigin, hints: Hints, access: PartAccess<'_>) -> Result<Self> {
+    pub(super) fn open(origin: PartOrigin, hints: &Hints, access: PartAccess<'_>) -> Result<Self> {
         let path = origin.path();
         let format = match &origin {
             PartOrigin::Digits => Format::Csv,
@@ -128,16 +151,19 @@ impl Part {
         let mut reader = origin.reader(gzip, expected, access)?;
         let plain_bytes = (!gzip).then_some(bytes);
         let packed = |number, reader: &mut PartReader| {
-            packed::shape(&path, number, hints.dims, plain_bytes, counts, reader)
+            packed::shape(&path, number, hints, plain_bytes, counts, reader)
         };
+        let is_empty = reader.fill_buf().map_err(Error::io(&path))?.is_empty();
         let shape = match format {
-            Format::Csv => csv::shape(&path, counts, &mut reader)?,
-            Format::Npy => npy::shape(&path, &mut reader)?,
+            // Programs that write parts leave empty ones.
+            _ if is_empty => PartShape::without_rows(),
+            Format::Csv => csv::shape(&path, hints, counts, &mut reader)?,
+            Format::Npy => npy::shape(&path, hints.missing, &mut reader)?,
             Format::F32 => packed(NumberType::F4, &mut reader)?,
             Format::F64 => packed(NumberType::F8, &mut reader)?,
         };
-        let PartShape { layout, dims, rows, precision } = shape;
-        Ok(Self { origin, gzip, layout, dims, rows, bytes, precision })
+        let PartShape { layout, dims, rows, precision, names, dropped } = shape;
+        Ok(Self { origin, gzip, layout, dims, rows, bytes, precision, names, dropped })
     }
 
     /// Appends the given rows of this counted part to `values`.
@@ -145,14 +171,14 @@ impl Part {
         &self,
         rows: Range<u64>,
         access: PartAccess<'_>,
-        values: &mut Vec<T>,
+        values: &mut LoadedValues<'_, T>,
     ) -> Result<()> {
         let path = self.path();
         match &self.layout {
             PartLayout::Csv(layout) => {
                 let (from, end) = layout.place(&rows);
                 let mut reader = self.origin.reader(self.gzip, from.byte()..end, access)?;
-                csv::load(&path, layout, from, self.dims, rows, &mut reader, values)
+                csv::load(&path, layout, from, rows, &mut reader, values)
             }
             PartLayout::Numbers(layout) => {
                 let bytes = layout.bytes(&rows, self.dims);
@@ -168,7 +194,7 @@ impl Part {
         &self,
         bytes: Range<u64>,
         access: PartAccess<'_>,
-        values: &mut Vec<T>,
+        values: &mut LoadedValues<'_, T>,
     ) -> Result<()> {
         if self.gzip && bytes.start > 0 {
             return Ok(());
@@ -179,7 +205,7 @@ impl Part {
             (PartLayout::Csv(layout), _) => {
                 let start = layout.start(bytes.start);
                 let mut reader = self.origin.reader(self.gzip, start..bytes.end, access)?;
-                csv::load_bytes(&path, layout, bytes, self.dims, &mut reader, values)
+                csv::load_bytes(&path, layout, bytes, &mut reader, values)
             }
             (PartLayout::Numbers(layout), Some(rows)) => {
                 let rows = layout.rows(&bytes, self.dims, rows);
@@ -389,7 +415,7 @@ fn find_in_store(url: &S3Url, _: &S3Endpoint) -> Result<Vec<PartOrigin>> {
 /// Inspects several files at the same time, because each inspection in a store is a round trip.
 pub(super) fn open_all(
     origins: Vec<PartOrigin>,
-    hints: Hints,
+    hints: &Hints,
     access: PartAccess<'_>,
 ) -> Result<Vec<Part>> {
     let at_once =

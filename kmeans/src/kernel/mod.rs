@@ -382,7 +382,13 @@ pub fn move_rows<T: Element>(
 
 /// Does the work of [`move_rows`]; compiled for each instruction set.
 #[inline(always)]
-fn accumulate<T: Element>(rows: &[T], scales: &[Scale], old: &[u32], new: &[u32], sums: &mut [i64]) {
+fn accumulate<T: Element>(
+    rows: &[T],
+    scales: &[Scale],
+    old: &[u32],
+    new: &[u32],
+    sums: &mut [i64],
+) {
     let dims = scales.len();
     for ((row, old), new) in rows.chunks_exact(dims).zip(old).zip(new) {
         if old == new {

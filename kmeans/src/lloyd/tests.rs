@@ -42,7 +42,7 @@ fn problem(settings: Settings, points: u64) -> Problem {
 fn cut<T: Element>(all: &Points<T>, party: u32, parties: u32) -> Points<T> {
     let at = |party: u32| all.rows() * party as usize / parties as usize;
     let values = all.values[at(party) * all.dims..at(party + 1) * all.dims].to_vec();
-    Points { first: all.first + at(party) as u64, dims: all.dims, values }
+    Points { first: all.first + at(party) as u64, dims: all.dims, values, missing: 0 }
 }
 
 /// Runs all parties; the last one dies at its `death`th call and is restarted.
@@ -187,7 +187,7 @@ fn initial_centroids_are_data_values() {
 #[test]
 fn a_worker_may_die_at_any_call() {
     let values = (0..300).map(|i| (hash(1, init::Draw::Row, i) >> 50) as f64).collect();
-    let points = Points::<f64> { first: 0, dims: 3, values };
+    let points = Points::<f64> { first: 0, dims: 3, values, missing: 0 };
     // Far centroids lead to empty clusters, so that relocations are repeated, too.
     let far = (0..15).map(|i| f64::from(i % 5) * 1e4).collect();
     for (init, tolerance) in [(Init::PlusPlus, 0.0), (Init::Centroids(far), 40.0)] {
@@ -244,7 +244,7 @@ fn a_worker_may_run_twice_at_a_time() {
 #[test]
 fn empty_clusters_take_the_farthest_points() {
     let values = vec![0.0, 1.0, 2.0, 50.0, 51.0, 900.0];
-    let points = Points::<f32> { first: 0, dims: 1, values };
+    let points = Points::<f32> { first: 0, dims: 1, values, missing: 0 };
     let init = Init::Centroids(vec![0.0, 1e6, 2e6]);
     for parties in [1, 2, 7] {
         let problem = problem(Settings { init: init.clone(), ..settings(3) }, 6);
@@ -275,7 +275,7 @@ impl AllReduce for Measuring {
 #[test]
 fn only_a_round_with_an_empty_cluster_grows_with_the_parties() {
     let values = vec![0.0, 1.0, 2.0, 50.0, 51.0, 900.0];
-    let points = Points::<f32> { first: 0, dims: 1, values };
+    let points = Points::<f32> { first: 0, dims: 1, values, missing: 0 };
     let lengths = |parties: u32, init: Vec<f64>| {
         let local = LocalGroup::new(parties, TIMEOUT);
         let problem = problem(Settings { init: Init::Centroids(init), ..settings(3) }, 6);
@@ -316,7 +316,7 @@ fn only_a_round_with_an_empty_cluster_grows_with_the_parties() {
 
 #[test]
 fn fewer_distinct_points_than_clusters_stay_finite() {
-    let points = Points::<f64> { first: 0, dims: 2, values: [3.0, 4.0].repeat(9) };
+    let points = Points::<f64> { first: 0, dims: 2, values: [3.0, 4.0].repeat(9), missing: 0 };
     for init in [Init::First, Init::Random, Init::PlusPlus, Init::Centroids(vec![7.0; 10])] {
         for parties in [1, 4] {
             let problem = problem(Settings { init: init.clone(), ..settings(5) }, 9);
@@ -330,7 +330,8 @@ fn fewer_distinct_points_than_clusters_stay_finite() {
 
 #[test]
 fn as_many_clusters_as_points() {
-    let points = Points::<f32> { first: 0, dims: 2, values: (0..14u8).map(f32::from).collect() };
+    let points =
+        Points::<f32> { first: 0, dims: 2, values: (0..14u8).map(f32::from).collect(), missing: 0 };
     let outcome = run_parties(&problem(settings(7), 7), &points, 3, None);
     assert_eq!((outcome.cost, outcome.counts), (0.0, vec![1; 7]));
 }
@@ -348,7 +349,7 @@ fn tolerance_and_iterations_end_it() {
 }
 
 fn column(values: impl IntoIterator<Item = f64>) -> Points<f64> {
-    Points { first: 0, dims: 1, values: values.into_iter().collect() }
+    Points { first: 0, dims: 1, values: values.into_iter().collect(), missing: 0 }
 }
 
 /// The distance of values from zero must not decide about the precision of costs and means.
@@ -396,7 +397,7 @@ fn an_outlier_does_not_hide_the_cost_of_the_others() {
 fn values_too_near_are_refused() {
     fn error<T: Element>(values: [f64; 3]) -> String {
         let values = values.map(T::from_f64).to_vec();
-        let points = Points::<T> { first: 0, dims: 1, values };
+        let points = Points::<T> { first: 0, dims: 1, values, missing: 0 };
         let mut link = LocalGroup::new(1, TIMEOUT).join(0);
         let problem = problem(settings(2), 3);
         run(&problem, &points, Isa::detect(), &mut link, false, &mut |_| Ok(()))
@@ -419,7 +420,8 @@ fn duplicates_come_to_rest() {
     for seed in 0..400 {
         let draw = |at: u64| hash(seed, init::Draw::Row, at);
         let (distinct, rows) = (1 + draw(0) % 6, 9 + draw(1) % 40);
-        let value = |row: u64| (1 + draw(2 + row) % distinct) as f64 * 0.1 + 7.0 * (seed % 3) as f64;
+        let value =
+            |row: u64| (1 + draw(2 + row) % distinct) as f64 * 0.1 + 7.0 * (seed % 3) as f64;
         let points = column((0..rows).map(value));
         let k = if seed % 4 == 3 { 9 } else { 1 + (draw(99) % 9) as usize };
         let init = inits[(seed % 4) as usize].clone();
@@ -435,19 +437,19 @@ fn duplicates_come_to_rest() {
 
 #[test]
 fn values_too_large_are_refused() {
-    let points = Points::<f32> { first: 0, dims: 1, values: vec![1e30, 2.0] };
+    let points = Points::<f32> { first: 0, dims: 1, values: vec![1e30, 2.0], missing: 0 };
     let mut link = LocalGroup::new(1, TIMEOUT).join(0);
     let error =
         run(&problem(settings(1), 2), &points, Isa::detect(), &mut link, false, &mut |_| Ok(()))
             .unwrap_err();
-    let expected = "too large for f32 distances; rescale the data or pass --precision f64";
+    let expected = "too far for f32 distances; rescale the data or pass --precision f64";
     assert!(error.to_string().ends_with(expected), "{error}");
 }
 
 #[test]
 fn a_missing_party_is_named() {
     let mut link = LocalGroup::new(3, Duration::from_millis(20)).join(1);
-    let points = Points::<f32> { first: 0, dims: 1, values: vec![1.0] };
+    let points = Points::<f32> { first: 0, dims: 1, values: vec![1.0], missing: 0 };
     let problem = Problem { party: 1, parties: 3, ..problem(settings(1), 1) };
     let error =
         run(&problem, &points, Isa::detect(), &mut link, false, &mut |_| Ok(())).unwrap_err();

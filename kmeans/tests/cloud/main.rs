@@ -403,7 +403,8 @@ fn errors_end_the_run_at_once_and_are_clear() {
     cloud.store.put("points", "bad/b.csv", "5,6\n7,nan\n");
     let message = on_engine("kmeans", &["--data", "s3://points/bad"]);
     let expected = "catena-kmeans: s3://points/bad/b.csv: the line at byte 4: column 2: \
-                    NaN is not a finite number; clean the data first\n";
+                    \"nan\" is a missing value; pass --missing drop to leave such rows out, or \
+                    --missing mean\n";
     assert_eq!(message, expected);
     until(|| cloud.lambda.busy("kmeans").is_empty());
     cloud.assert_clear();
