@@ -44,8 +44,10 @@ pub enum Phase {
     Range,
     /// The sum of each dimension.
     Mean,
-    /// The rows that become initial centroids, or one draw of k-means++.
+    /// The rows that become initial centroids, or one call of k-means++.
     Init(u64),
+    /// The result of k-means++, for workers that are restarted.
+    Initial,
     /// Round `n` of assigning points to centres.
     Step(u64),
     /// The points farthest from their centres that each party offers to the empty clusters of a
@@ -66,15 +68,16 @@ impl Phase {
             | Self::FillMean
             | Self::Range
             | Self::Mean
-            | Self::Init(_) => 0,
+            | Self::Init(_)
+            | Self::Initial => 0,
         }
     }
 
-    /// Returns one phase for each object of a job with this many draws of initial centroids.
+    /// Returns one phase for each object of a job with this many calls for initial centroids.
     pub(crate) fn objects(draws: u64) -> impl Iterator<Item = Self> {
         let turns = [Self::Step, Self::Farthest, Self::Relocate];
         let turns = turns.into_iter().flat_map(|phase| [phase(0), phase(1)]);
-        [Self::Count, Self::FillRange, Self::FillMean, Self::Range, Self::Mean]
+        [Self::Count, Self::FillRange, Self::FillMean, Self::Range, Self::Mean, Self::Initial]
             .into_iter()
             .chain(turns)
             .chain((0..draws).map(Self::Init))
@@ -106,6 +109,7 @@ impl fmt::Display for Phase {
             Self::FillMean => f.write_str("fill/mean"),
             Self::Range => f.write_str("range"),
             Self::Mean => f.write_str("mean"),
+            Self::Initial => f.write_str("initial"),
             Self::Init(draw) => write!(f, "init/{draw}"),
             Self::Step(round) => write!(f, "step/{}", round % 2),
             Self::Farthest(round) => write!(f, "farthest/{}", round % 2),

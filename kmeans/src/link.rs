@@ -9,7 +9,7 @@ use catena_engine::Engine;
 
 use crate::coordination::{AllReduce, Phase, ReduceOp};
 use crate::error::{Error, Result};
-use crate::init::Init;
+use crate::init;
 use crate::job::Job;
 use crate::lloyd;
 use crate::settings::Settings;
@@ -277,7 +277,7 @@ fn engine_error(job: &Job, cause: catena_client::Error) -> Error {
 /// Returns one phase for each object of a job.
 fn phases(job: &Job) -> impl Iterator<Item = Phase> {
     let Settings { k, ref init, .. } = job.settings;
-    Phase::objects(if *init == Init::PlusPlus { k as u64 } else { 1 })
+    Phase::objects(init::calls(init, k))
 }
 
 fn object(job: &Job, name: impl fmt::Display) -> String {

@@ -116,7 +116,7 @@ pub fn run<T: Element>(
     resumes: bool,
     on_round: &mut dyn FnMut(RoundStats) -> Result<()>,
 ) -> Result<LloydOutcome> {
-    let mut worker = LloydWorker::prepare(problem, points, isa, link)?;
+    let mut worker = LloydWorker::prepare(problem, points, isa, link, resumes)?;
     let mut state = if resumes { worker.catch_up(link)? } else { worker.first() };
     loop {
         let start = Instant::now();
@@ -225,6 +225,7 @@ impl<'a, T: Element> LloydWorker<'a, T> {
         points: &'a Points<T>,
         isa: Isa,
         link: &mut dyn AllReduce,
+        resumes: bool,
     ) -> Result<Self> {
         let (dims, rows) = (points.dims, points.rows());
         // The maximum of each dimension, then the maximum of its negative.
@@ -249,7 +250,8 @@ impl<'a, T: Element> LloydWorker<'a, T> {
             .map(|(mean, width)| T::from_f64(fixed::round_to_width(mean, width)))
             .collect();
 
-        let initial = init::centroids(problem, points, isa, &origin, link)?;
+        let weights = CostScale::of(farthest_bound(&spans, &[]) * ROUNDING_SLACK, problem.points);
+        let initial = init::centroids(problem, points, isa, &origin, weights, link, resumes)?;
         let farthest = farthest_bound(&spans, &initial);
         if farthest > T::SQUARES_MAX {
             return Err(Error::TooLarge { width: farthest.sqrt(), precision: T::PRECISION });

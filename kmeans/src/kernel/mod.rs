@@ -353,6 +353,27 @@ impl<T: Element> Centres<T> {
     }
 }
 
+impl<T: Element> Centres<T> {
+    /// Calls `on_centre` for each centre, with the squared distances of all rows to it. `rows` are
+    /// at most [`Centres::block_rows`] rows.
+    pub(crate) fn each_distances(
+        &self,
+        rows: &[T],
+        scratch: &mut Scratch<T>,
+        mut on_centre: impl FnMut(usize, &[f64]),
+    ) {
+        let count = rows.len() / self.dims;
+        scratch.centred.resize(count * self.stride, T::default());
+        self.centre(rows, &mut scratch.centred);
+        let (mut labels, mut distances) = (vec![0; count], vec![0.0; count]);
+        for (centre, label) in (0..self.k).zip(0..) {
+            labels.fill(label);
+            T::distances(self.isa, self, &scratch.centred, &labels, &mut distances);
+            on_centre(centre, &distances);
+        }
+    }
+}
+
 /// A worker's buffers for one block.
 #[derive(Debug, Default)]
 pub struct Scratch<T> {

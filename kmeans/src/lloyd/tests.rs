@@ -184,6 +184,25 @@ fn initial_centroids_are_data_values() {
     }
 }
 
+/// Clusters that lie apart are found, from nearly every seed.
+#[test]
+fn kmeans_plus_plus_finds_clusters_that_lie_apart() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("points.npy");
+    let recipe =
+        crate::generate::Recipe { points: 4_000, dims: 20, clusters: 8, spread: 1.0, seed: 0 };
+    recipe.write(&path).unwrap();
+    let data = DataSet::open(&path, crate::data::Hints::default()).unwrap();
+    let points: Points<f32> = data.load(0..4_000).unwrap();
+    let found = (0..24).filter(|seed| {
+        let settings = Settings { seed: *seed, ..settings(8) };
+        // The variance is 1 in each of 20 dimensions.
+        run_parties(&problem(settings, 4_000), &points, 1, None).cost < 1.1 * 80_000.0
+    });
+    let found = found.count();
+    assert!(found >= 22, "{found} of 24");
+}
+
 #[test]
 fn a_worker_may_die_at_any_call() {
     let values = (0..300).map(|i| (hash(1, init::Draw::Row, i) >> 50) as f64).collect();
