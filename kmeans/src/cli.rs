@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use catena_cloud::Cloud;
-use catena_kmeans::data::{DataSet, Hints};
+use catena_kmeans::data::{DataSet, Hints, Spooled};
 use catena_kmeans::generate::Recipe;
 use catena_kmeans::init::Init;
 use catena_kmeans::job::{Job, Labels, RunSummary, WorkerEvent, unique_name};
@@ -60,8 +60,9 @@ enum Command {
 
 #[derive(Debug, Args)]
 struct RunArgs {
-    /// Read the points from a CSV, .npy, .f32 or .f64 file, gzipped or not, or from a folder of
-    /// such files [default: shipped digits].
+    /// Read the points from a CSV, .npy, .f32 or .f64 file, gzipped or not, from the files of a
+    /// folder and of the folders in it, from those that match a pattern such as 'day*/*.csv', or
+    /// from a pipe (- for standard input) [default: shipped digits].
     #[arg(long, value_name = "PATH|s3://BUCKET/PREFIX")]
     data: Option<PathBuf>,
     #[command(flatten)]
@@ -118,7 +119,8 @@ struct GenerateArgs {
 
 #[derive(Debug, Args)]
 struct UploadArgs {
-    /// Copy these files, or the files in these folders.
+    /// Copy these files, or the files in these folders and in the folders in them, except hidden
+    /// ones. Of several folders, each keeps its name.
     #[arg(value_name = "FILE", required = true, num_args = 1..)]
     files: Vec<PathBuf>,
     /// Copy them here; they keep their names if this ends with a slash or if there are several.
@@ -195,13 +197,26 @@ fn generate(args: &GenerateArgs) -> Result<()> {
 }
 
 fn upload(args: &UploadArgs) -> Result<()> {
-    let plan = upload::plan(&args.files, &args.to)?;
-    let bar = Bar::new(BYTES, plan.iter().map(|transfer| transfer.bytes).sum());
-    upload::run(plan, &args.store, &|bytes| bar.0.inc(bytes))
+    let upload::Plan { transfers, skipped } = upload::plan(&args.files, &args.to)?;
+    for path in skipped {
+        let _ = writeln!(
+            io::stderr(),
+            "catena-kmeans: {}: left out, because it is hidden or no plain file or folder; name it \
+             to upload it",
+            path.display()
+        );
+    }
+    let bar = Bar::new(BYTES, transfers.iter().map(|transfer| transfer.bytes).sum());
+    upload::run(transfers, &args.store, &|bytes| bar.0.inc(bytes))
 }
 
 fn run(args: &RunArgs) -> Result<()> {
-    for path in [&args.out, &args.assignments, &args.report].into_iter().flatten() {
+    let outputs = || [&args.out, &args.assignments, &args.report].into_iter().flatten();
+    for (at, path) in outputs().enumerate() {
+        if outputs().skip(at + 1).any(|other| other == path) {
+            let reason = "two outputs have this name; give them different ones";
+            return Err(Error::Output { path: path.clone(), reason });
+        }
         let file = if is_folder(path)? { &path.join("labels") } else { path };
         OutputFile::check(file, &args.store)?;
     }
@@ -210,7 +225,13 @@ fn run(args: &RunArgs) -> Result<()> {
         return Err(Error::Flag { flag: "--engine", reason });
     }
     let engine = JobEngine::open(args.engine.as_deref())?;
-    let job = job(args, &engine)?;
+    let spooled = match &args.data {
+        Some(path) => Spooled::of(path, &args.hints)?,
+        None => None,
+    };
+    let data = spooled.as_ref().map(Spooled::path).or_else(|| args.data.clone());
+    let job = job(args, data.as_deref(), &engine)?;
+    outputs().try_for_each(|path| job.data.check_output(path))?;
     if matches!(args.backend, WorkerBackend::Lambda(_)) && !job.data.is_shared() {
         let advice = "copy them to a store with `catena-kmeans upload`";
         let path = job.data.path().to_path_buf();
@@ -249,9 +270,9 @@ fn lambda(_: &RunArgs, function: &str) -> Result<Cloud> {
     Err(Error::NotBuilt { what: format!("--backend lambda:{function}"), feature: "lambda" })
 }
 
-fn job(args: &RunArgs, engine: &JobEngine) -> Result<Job> {
+fn job(args: &RunArgs, data: Option<&Path>, engine: &JobEngine) -> Result<Job> {
     let RunArgs { store, hints, settings, .. } = args;
-    let data = match &args.data {
+    let data = match data {
         Some(path) => DataSet::open_at(store, path, hints.clone())?,
         None => DataSet::digits(hints.precision)?.with_endpoint(store),
     };

@@ -27,6 +27,36 @@ pub enum Error {
         /// The folder.
         path: PathBuf,
     },
+    /// No file matches a pattern.
+    #[error("{}: no such file, and no data files match this as a pattern; names that begin with '.' or '_' are skipped", path.display())]
+    NoMatch {
+        /// The pattern.
+        path: PathBuf,
+    },
+    /// Folders are too deep in each other.
+    #[error("{}: too many folders within each other", path.display())]
+    TooDeep {
+        /// The deepest folder that was found.
+        path: PathBuf,
+    },
+    /// An output file must not be written there.
+    #[error("{}: {reason}", path.display())]
+    Output {
+        /// The file.
+        path: PathBuf,
+        /// Why, and what to do.
+        reason: &'static str,
+    },
+    /// Two files would become the same object.
+    #[error("{} and {} would both become {to}; give them different names, or upload each to a folder of its own", first.display(), second.display())]
+    SameTarget {
+        /// One file.
+        first: PathBuf,
+        /// The other file.
+        second: PathBuf,
+        /// The object.
+        to: String,
+    },
     /// A path begins with `s3://` but is not a URL.
     #[error("{}: expected s3://bucket/key", path.display())]
     Url {

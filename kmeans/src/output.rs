@@ -1,7 +1,7 @@
 //! The output of a run: centroids and labels as files, the result as JSON or as text.
 
 use std::collections::HashSet;
-use std::fs::File;
+use std::fs::{self, File};
 use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 
@@ -36,9 +36,31 @@ impl OutputFile {
     ///
     /// # Errors
     ///
-    /// A path in a store that this program cannot use, or that is a folder.
+    /// A path in a store that this program cannot use, one that is a folder, or a file that cannot be
+    /// written.
     pub fn check(path: &Path, endpoint: &S3Endpoint) -> Result<()> {
-        S3Url::of(path)?.map_or(Ok(()), |url| to_store(url, endpoint).map(drop))
+        if let Some(url) = S3Url::of(path)? {
+            return to_store(url, endpoint).map(drop);
+        }
+        let refuse = |reason| Err(Error::Output { path: path.to_path_buf(), reason });
+        match fs::metadata(path) {
+            Ok(about) if about.is_dir() => {
+                refuse("this is a folder; pass the name of a file in it")
+            }
+            Ok(_) => {
+                // Neither creates nor changes it.
+                File::options().append(true).open(path).map(drop).map_err(Error::io(path))
+            }
+            Err(_) => match path.parent() {
+                Some(parent) if parent != Path::new("") && !parent.is_dir() => {
+                    refuse("its folder does not exist; create it first")
+                }
+                _ => {
+                    let new = File::options().write(true).create_new(true).open(path);
+                    new.and_then(|_| fs::remove_file(path)).map_err(Error::io(path))
+                }
+            },
+        }
     }
 
     /// Creates the file or object at a path.

@@ -184,6 +184,24 @@ fn missing_values_are_filled_with_the_same_means_by_all_workers() {
 }
 
 #[test]
+fn points_come_from_a_pipe() {
+    use std::io::Write as _;
+    for (path, rest) in [("-", &["--backend", "processes"][..]), ("/dev/stdin", &[])] {
+        let run = ["run", "--json", "--data", path, "--k", "1", "--workers", "2"];
+        let mut child = Command::new(PROGRAM)
+            .args([&run[..], rest].concat())
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        child.stdin.take().unwrap().write_all(b"x\n1\n2\n6\n").unwrap();
+        let output = child.wait_with_output().unwrap();
+        let result: Value = serde_json::from_slice(&output.stdout).unwrap();
+        assert_eq!((&result["points"], &result["centroids"][0][0]), (&3.into(), &3.0.into()));
+    }
+}
+
+#[test]
 fn few_distinct_points_give_a_warning() {
     let folder = Folder::new();
     let path = folder.file("same.csv", "0.1\n0.1\n0.1\n");
@@ -266,6 +284,7 @@ fn bad_input_is_one_clear_line() {
     let nan = folder.file("nan.csv", "1,2\n3,nan\n");
     let two = folder.file("two.csv", "1,2\n3,4\n");
     let (missing, packed) = (folder.path("missing.csv"), folder.file("p.f32", "01234567"));
+    let (nowhere, same) = (folder.path("none/c.csv"), folder.path("same.csv"));
     let closed = {
         let (_engine, address) = engine();
         address
@@ -297,6 +316,10 @@ fn bad_input_is_one_clear_line() {
             "two.csv: 2 centroids of 2 numbers; expected 2 (--k) of 64 numbers",
         ),
         (vec!["--init", "kmeans"], "kmeans: No such file or directory"),
+        (vec!["--out", &nowhere], "none/c.csv: its folder does not exist; create it first"),
+        (vec!["--report", &folder.path("")], "this is a folder; pass the name of a file in it"),
+        (vec!["--out", &same, "--assignments", &same], "two outputs have this name"),
+        (vec!["--data", &two, "--out", &two], "two.csv: this is a file of the data"),
         (vec!["--engine", &closed], &format!("engine {closed}: no engine answers")),
     ] {
         // Small data has fewer rows than the default k.

@@ -26,7 +26,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result, RowError};
 use crate::kernel::{Element, Precision};
-use crate::s3::S3Endpoint;
+use crate::s3::{S3Endpoint, S3Url};
 use parts::{Part, PartAccess};
 
 pub use parts::Format;
@@ -220,6 +220,56 @@ pub struct Reading {
     pub rows_dropped: u64,
 }
 
+/// The contents of a pipe, in a file that is deleted when this is dropped.
+#[derive(Debug)]
+pub struct Spooled {
+    folder: tempfile::TempDir,
+    name: String,
+}
+
+impl Spooled {
+    /// Copies what a pipe contains to a temporary file, because data is read more than once, and by
+    /// several workers. `-` is standard input. Returns `None` if the path is not that of a pipe.
+    ///
+    /// # Errors
+    ///
+    /// The pipe cannot be read, or the file cannot be written.
+    pub fn of(path: &Path, hints: &Hints) -> Result<Option<Self>> {
+        let is_input = path == Path::new("-");
+        if !is_input {
+            match std::fs::metadata(path) {
+                Ok(about) if !about.is_file() && !about.is_dir() => {}
+                _ => return Ok(None),
+            }
+        }
+        let format = hints.format.or_else(|| Format::of(path)).unwrap_or_default();
+        let name = match format {
+            Format::Csv => "standard-input.csv",
+            Format::Npy => "standard-input.npy",
+            Format::F32 => "standard-input.f32",
+            Format::F64 => "standard-input.f64",
+        };
+        let folder = tempfile::tempdir().map_err(Error::io(&std::env::temp_dir()))?;
+        let spooled = Self { folder, name: name.to_string() };
+        let file = spooled.path();
+        let mut out = std::fs::File::create(&file).map_err(Error::io(&file))?;
+        let copied = if is_input {
+            std::io::copy(&mut std::io::stdin().lock(), &mut out)
+        } else {
+            let mut pipe = std::fs::File::open(path).map_err(Error::io(path))?;
+            std::io::copy(&mut pipe, &mut out)
+        };
+        copied.map_err(Error::io(path))?;
+        Ok(Some(spooled))
+    }
+
+    /// Returns the path of the file.
+    #[must_use]
+    pub fn path(&self) -> PathBuf {
+        self.folder.path().join(&self.name)
+    }
+}
+
 /// Where the values of a share go.
 pub(crate) struct LoadedValues<'a, T> {
     pub(crate) values: &'a mut Vec<T>,
@@ -337,6 +387,46 @@ impl DataSet {
     #[must_use]
     pub fn missing(&self) -> Missing {
         self.missing
+    }
+
+    /// Returns whether an output file would replace a file of the data, or become one.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Output`] if so.
+    pub fn check_output(&self, output: &Path) -> Result<()> {
+        let refuse = |reason| Err(Error::Output { path: output.to_path_buf(), reason });
+        const REPLACES: &str = "this is a file of the data; results must not replace it";
+        const JOINS: &str = "this is in the folder of the data, where the next run would take it \
+                             for data; choose another folder, or a name that begins with _";
+        let name = output.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let is_named_as_data = !parts::is_hidden(&name);
+        if let Some(url) = S3Url::of(output)? {
+            let (url, data) = (url.to_string(), self.path.to_string_lossy().into_owned());
+            if self.parts.iter().any(|part| part.path() == Path::new(&url)) {
+                return refuse(REPLACES);
+            }
+            let is_folder = self.parts.iter().all(|part| part.path() != self.path);
+            let folder = format!("{}/", data.trim_end_matches('/'));
+            return match is_folder && url.starts_with(&folder) && is_named_as_data {
+                true => refuse(JOINS),
+                false => Ok(()),
+            };
+        }
+        let parent = match output.parent() {
+            Some(parent) if parent != Path::new("") => parent,
+            _ => Path::new("."),
+        };
+        // A folder that does not exist contains no data.
+        let Ok(parent) = parent.canonicalize() else { return Ok(()) };
+        let output = output.canonicalize().unwrap_or_else(|_| parent.join(&name));
+        let mut files = self.parts.iter().filter_map(Part::file);
+        if files.any(|file| file.canonicalize().is_ok_and(|file| file == output)) {
+            return refuse(REPLACES);
+        }
+        let is_within = self.path.is_dir()
+            && self.path.canonicalize().is_ok_and(|folder| parent.starts_with(folder));
+        if is_within && is_named_as_data { refuse(JOINS) } else { Ok(()) }
     }
 
     /// Returns its path.

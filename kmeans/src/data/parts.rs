@@ -25,6 +25,9 @@ const HEAD_BYTES: u64 = 64 << 10;
 /// Files in a store that are inspected at the same time.
 const INSPECTIONS_AT_ONCE: usize = 32;
 
+/// How deep folders may be in each other.
+const FOLDERS_DEEP_MAX: u32 = 32;
+
 const GZIP_MAGIC: [u8; 2] = [0x1f, 0x8b];
 
 static DIGITS_CSV_GZ: &[u8] = include_bytes!("../../data/digits.csv.gz");
@@ -46,7 +49,7 @@ pub enum Format {
 
 impl Format {
     /// Returns the format by the extension of the name, without a final `.gz`.
-    fn of(path: &Path) -> Option<Self> {
+    pub(super) fn of(path: &Path) -> Option<Self> {
         let name = path.file_name()?.to_str()?.to_ascii_lowercase();
         let (_, ending) = name.strip_suffix(".gz").unwrap_or(&name).rsplit_once('.')?;
         match ending {
@@ -222,6 +225,14 @@ impl Part {
         self.origin.path()
     }
 
+    /// Returns the path of a file on this machine.
+    pub(super) fn file(&self) -> Option<&Path> {
+        match &self.origin {
+            PartOrigin::File(path) => Some(path),
+            _ => None,
+        }
+    }
+
     /// Returns whether programs on other machines can read it.
     pub(super) fn is_shared(&self) -> bool {
         !matches!(self.origin, PartOrigin::File(_))
@@ -378,27 +389,82 @@ impl BufRead for MeteredSource {
     }
 }
 
-/// Returns the file, or the files of a folder in the order of their names.
+/// Returns the file, the files of a folder and of the folders in it, or the files that match a
+/// pattern, in the order of their names.
 pub(super) fn find(path: &Path, endpoint: &S3Endpoint) -> Result<Vec<PartOrigin>> {
     if let Some(url) = S3Url::of(path)? {
         return find_in_store(&url, endpoint);
     }
-    if !fs::metadata(path).map_err(Error::io(path))?.is_dir() {
+    let about = match fs::metadata(path) {
+        Err(cause) if cause.kind() == io::ErrorKind::NotFound && s3::is_pattern(path) => {
+            return find_matches(path);
+        }
+        about => about.map_err(Error::io(path))?,
+    };
+    if !about.is_dir() {
         return Ok(vec![PartOrigin::File(path.to_path_buf())]);
     }
     let mut files = Vec::new();
-    for entry in fs::read_dir(path).map_err(Error::io(path))? {
-        let entry = entry.map_err(Error::io(path))?;
-        let hidden = entry.file_name().to_string_lossy().starts_with(['.', '_']);
-        if !hidden && entry.path().is_file() {
-            files.push(entry.path());
-        }
-    }
+    walk(path, FOLDERS_DEEP_MAX, &mut files)?;
     files.sort();
     if files.is_empty() {
         return Err(Error::EmptyFolder { path: path.to_path_buf() });
     }
     Ok(files.into_iter().map(PartOrigin::File).collect())
+}
+
+/// Adds the files of a folder and of the folders in it. Links to folders are not followed, because
+/// they could lead back.
+fn walk(folder: &Path, deep: u32, files: &mut Vec<PathBuf>) -> Result<()> {
+    for entry in fs::read_dir(folder).map_err(Error::io(folder))? {
+        let entry = entry.map_err(Error::io(folder))?;
+        let path = entry.path();
+        if is_hidden(&entry.file_name().to_string_lossy()) {
+            continue;
+        }
+        if entry.file_type().map_err(Error::io(&path))?.is_dir() {
+            if deep == 0 {
+                return Err(Error::TooDeep { path });
+            }
+            walk(&path, deep - 1, files)?;
+        } else if path.is_file() {
+            files.push(path);
+        }
+    }
+    Ok(())
+}
+
+fn find_matches(pattern: &Path) -> Result<Vec<PartOrigin>> {
+    let none = || Error::NoMatch { path: pattern.to_path_buf() };
+    let text = pattern.to_str().ok_or_else(none)?;
+    let options = glob::MatchOptions {
+        require_literal_separator: true,
+        require_literal_leading_dot: true,
+        ..glob::MatchOptions::default()
+    };
+    let mut files = Vec::new();
+    for path in glob::glob_with(text, options).map_err(|_| none())? {
+        let path = path.map_err(|cause| Error::io(pattern)(cause.into()))?;
+        if path.file_name().is_some_and(|name| is_hidden(&name.to_string_lossy())) {
+            continue;
+        }
+        if path.is_dir() {
+            walk(&path, FOLDERS_DEEP_MAX, &mut files)?;
+        } else {
+            files.push(path);
+        }
+    }
+    files.sort();
+    files.dedup();
+    if files.is_empty() {
+        return Err(none());
+    }
+    Ok(files.into_iter().map(PartOrigin::File).collect())
+}
+
+/// Returns whether a name is not that of data.
+pub(crate) fn is_hidden(name: &str) -> bool {
+    name.starts_with(['.', '_'])
 }
 
 #[cfg(feature = "s3")]

@@ -232,6 +232,49 @@ fn parts_without_rows_are_skipped() {
 }
 
 #[test]
+fn folders_in_folders_and_patterns_are_read() {
+    let folder = Folder::new();
+    for (name, value) in
+        [("d/day=1/a.csv", "1"), ("d/day=2/a.csv", "2"), ("d/b.csv", "3"), ("d/day=2/x.txt", "4")]
+    {
+        folder.file(name, format!("{value}\n"));
+    }
+    folder.file("d/_temporary/c.csv", "9\n");
+    folder.file("d/.cache/c.csv", "9\n");
+    let values = |pattern: &str| -> Vec<f64> {
+        read(&folder.0.path().join(pattern), HINTS).unwrap().into_iter().flatten().collect()
+    };
+    assert_eq!(values("d"), [3.0, 1.0, 2.0, 4.0]);
+    assert_eq!(values("d/day=*/*.csv"), [1.0, 2.0]);
+    assert_eq!(values("d/day=?"), [1.0, 2.0, 4.0]);
+    assert!(
+        error(&folder.0.path().join("*.npy"), HINTS).starts_with("*.npy: no such file, and no")
+    );
+    // What is literally there is no pattern.
+    folder.file("[1].csv", "5\n");
+    assert_eq!(values("[1].csv"), [5.0]);
+}
+
+#[test]
+fn results_do_not_replace_or_become_data() {
+    let folder = Folder::new();
+    let path = folder.file("d/a.csv", "1\n");
+    let output = |data: &Path, name: &str| {
+        let result = DataSet::open(data, HINTS).unwrap().check_output(&folder.0.path().join(name));
+        result.map_err(|error| error.to_string())
+    };
+    let parts = path.parent().unwrap();
+    for name in ["d/a.csv", "d/../d/a.csv"] {
+        assert!(output(&path, name).unwrap_err().ends_with("results must not replace it"));
+        assert!(output(parts, name).unwrap_err().ends_with("results must not replace it"));
+    }
+    assert!(output(parts, "d/b.csv").unwrap_err().contains("the next run would take it for data"));
+    output(parts, "d/_b.csv").unwrap();
+    output(parts, "b.csv").unwrap();
+    output(&path, "d/b.csv").unwrap();
+}
+
+#[test]
 fn csv_marks_lead_to_the_right_rows() {
     let folder = Folder::new();
     let path = folder.0.path().join("long.csv");

@@ -107,7 +107,7 @@ fn folders_hold_the_same_rows_as_on_disk() {
         recipe.write_parts(&far, parts, &fixture.endpoint, &mut |rows| made += rows).unwrap();
         assert_eq!(made, 3_001);
         fixture.put(&format!("{case}/_SUCCESS"), "");
-        fixture.put(&format!("{case}/deeper/other.csv"), "1\n");
+        fixture.put(&format!("{case}/_temporary/other.csv"), "1\n");
 
         let near = DataSet::open(&near, hints.clone()).unwrap();
         let far = fixture.open(&case, hints).unwrap();
@@ -304,7 +304,7 @@ fn files_keep_their_names_in_folders() {
         let files: Vec<PathBuf> = files.iter().map(|file| file.to_path_buf()).collect();
         let before = fixture.stand_in.keys(BUCKET);
         let plan = upload::plan(&files, &path(to)).map_err(io::Error::other)?;
-        upload::run(plan, &fixture.endpoint, &|_| ()).map_err(io::Error::other)?;
+        upload::run(plan.transfers, &fixture.endpoint, &|_| ()).map_err(io::Error::other)?;
         let mut after = fixture.stand_in.keys(BUCKET);
         after.retain(|key| !before.contains(key));
         Ok(after)
@@ -315,6 +315,29 @@ fn files_keep_their_names_in_folders() {
     assert_eq!(upload(&[&parts], "four").unwrap(), ["four/b.csv", "four/c.csv"]);
     assert_eq!(fixture.get("four/c.csv"), b"3\n");
     upload(&[&folder.path().join("none")], "five").unwrap_err();
+}
+
+#[test]
+fn folders_in_folders_and_patterns_are_found() {
+    let fixture = Fixture::new();
+    for (key, value) in
+        [("d/day=1/a.csv", "1"), ("d/day=2/a.csv", "2"), ("d/b.csv", "3"), ("d/day=2/x.txt", "4")]
+    {
+        fixture.put(key, format!("{value}\n"));
+    }
+    fixture.put("d/_temporary/c.csv", "9\n");
+    let values = |key: &str| rows(&fixture.open(key, HINTS).unwrap(), 2);
+    assert_eq!(values("d/"), [3.0, 1.0, 2.0, 4.0]);
+    assert_eq!(values("d/day=*/*.csv"), [1.0, 2.0]);
+    assert_eq!(values("d/*.csv"), [3.0]);
+    assert!(fixture.error("d/*.npy", HINTS).contains("no data files"));
+    let data = fixture.open("d/", HINTS).unwrap();
+    let refused = |key: &str| data.check_output(&path(key)).unwrap_err().to_string();
+    assert!(refused("d/b.csv").contains("results must not replace it"));
+    assert!(refused("d/results/c.csv").contains("the next run would take it for data"));
+    data.check_output(&path("results/c.csv")).unwrap();
+    let one = fixture.open("d/b.csv", HINTS).unwrap();
+    one.check_output(&path("d/c.csv")).unwrap();
 }
 
 #[test]
