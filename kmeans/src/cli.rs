@@ -4,6 +4,7 @@ use std::cell::Cell;
 use std::io::{self, IsTerminal, Write};
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
+use std::time::{Duration, Instant};
 
 use catena_cloud::Cloud;
 use catena_kmeans::data::{DataSet, Hints, Spooled};
@@ -14,7 +15,7 @@ use catena_kmeans::kernel::Precision;
 use catena_kmeans::link::{EngineLink, JobEngine};
 use catena_kmeans::output::{self, OutputFile};
 use catena_kmeans::s3::{S3Endpoint, S3Url};
-use catena_kmeans::workers::{self, WorkerRestart};
+use catena_kmeans::workers::{self, RunLimit, WorkerRestart};
 use catena_kmeans::{Error, Result, Settings, report, threads, upload};
 use clap::{Args, Parser, Subcommand};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
@@ -83,6 +84,16 @@ struct RunArgs {
     /// Use this emulator of Lambda [default: AWS].
     #[arg(long, value_name = "URL")]
     lambda_endpoint_url: Option<String>,
+    /// Stop workers in processes or on Lambda after this long.
+    #[arg(long, value_name = "SECONDS")]
+    max_time: Option<f64>,
+    /// Stop workers on Lambda before they have cost more than this, by --lambda-memory and the price
+    /// of x86 in us-east-1.
+    #[arg(long, value_name = "USD")]
+    max_cost: Option<f64>,
+    /// The memory of the Lambda function, to compute costs; 3538 is that of kmeans/deploy/kmeans.yaml.
+    #[arg(long, value_name = "MIB", default_value_t = 3538)]
+    lambda_memory: u32,
     /// Use a running engine or cluster, by the address of any member, several addresses with
     /// commas, or the location of its record [default: an engine inside this process].
     #[arg(long, value_name = "ADDR|s3://BUCKET/PREFIX#CLUSTER")]
@@ -224,6 +235,7 @@ fn run(args: &RunArgs) -> Result<()> {
         let reason = "workers on Lambda need an engine that they can reach; pass its address";
         return Err(Error::Flag { flag: "--engine", reason });
     }
+    let limit = args.limit()?;
     let engine = JobEngine::open(args.engine.as_deref())?;
     let spooled = match &args.data {
         Some(path) => Spooled::of(path, &args.hints)?,
@@ -231,7 +243,11 @@ fn run(args: &RunArgs) -> Result<()> {
     };
     let data = spooled.as_ref().map(Spooled::path).or_else(|| args.data.clone());
     let job = job(args, data.as_deref(), &engine)?;
+    job.check()?;
     outputs().try_for_each(|path| job.data.check_output(path))?;
+    if let (WorkerBackend::Lambda(_), Some(path)) = (&args.backend, &args.assignments) {
+        job.check_reply(path)?;
+    }
     if matches!(args.backend, WorkerBackend::Lambda(_)) && !job.data.is_shared() {
         let advice = "copy them to a store with `catena-kmeans upload`";
         let path = job.data.path().to_path_buf();
@@ -245,19 +261,81 @@ fn run(args: &RunArgs) -> Result<()> {
         let lines = log.iter().flat_map(|log| log.lines());
         lines.for_each(|line| progress.print(&format!("  {line}")));
     };
+    let start = Instant::now();
     let summary = match &args.backend {
         WorkerBackend::Threads => threads::run(&job, EngineLink::join, &mut on_event),
         WorkerBackend::Processes => {
             let program = std::env::current_exe()
                 .map_err(|cause| Error::Io { path: PathBuf::from("this program"), cause })?;
-            workers::run(&job, &Cloud::processes(program), &mut on_event, &mut on_restart)
+            {
+                let cloud = Cloud::processes(program);
+                workers::run_within(&job, &cloud, limit(&job), &mut on_event, &mut on_restart)
+            }
         }
-        WorkerBackend::Lambda(function) => lambda(args, function)
-            .and_then(|cloud| workers::run(&job, &cloud, &mut on_event, &mut on_restart)),
+        WorkerBackend::Lambda(function) => lambda(args, function).and_then(|cloud| {
+            progress.print(&args.cost_line("workers cost up to", job.workers, ATTEMPT_TIME_MAX));
+            workers::run_within(&job, &cloud, limit(&job), &mut on_event, &mut on_restart)
+        }),
     };
+    if matches!(args.backend, WorkerBackend::Lambda(_)) {
+        progress.print(&args.cost_line("workers cost about", job.workers, start.elapsed()));
+    }
     drop(progress);
     engine.clear(&job);
     finish(args, &job, &summary?)
+}
+
+/// The price of Lambda, for x86 in us-east-1, 2026-11: USD for a second of a GiB.
+const USD_PER_GIB_SECOND: f64 = 0.000_016_666_7;
+
+/// The longest time of an attempt on Lambda.
+const ATTEMPT_TIME_MAX: Duration = Duration::from_secs(15 * 60);
+
+impl RunArgs {
+    /// Returns the earlier limit of time and cost, for a job.
+    fn limit(&self) -> Result<impl Fn(&Job) -> Option<RunLimit>> {
+        let positive = |flag, value: Option<f64>| match value {
+            Some(value) if !(value > 0.0 && value.is_finite()) => {
+                Err(Error::Flag { flag, reason: "expected a number greater than 0" })
+            }
+            value => Ok(value),
+        };
+        let time = positive("--max-time", self.max_time)?;
+        let cost = positive("--max-cost", self.max_cost)?;
+        let is_lambda = matches!(self.backend, WorkerBackend::Lambda(_));
+        if cost.is_some() && !is_lambda {
+            let reason = "only workers on Lambda have a cost";
+            return Err(Error::Flag { flag: "--max-cost", reason });
+        }
+        if time.is_some() && self.backend == WorkerBackend::Threads {
+            let reason = "threads cannot be stopped; pass --backend processes";
+            return Err(Error::Flag { flag: "--max-time", reason });
+        }
+        let per_second = self.usd_per_second();
+        Ok(move |job: &Job| {
+            let by_cost = cost.map(|cost| cost / (per_second * f64::from(job.workers)));
+            let limits = [("--max-time", time), ("--max-cost", by_cost)];
+            let limits = limits.into_iter().filter_map(|(flag, seconds)| {
+                let time = Duration::try_from_secs_f64(seconds?).unwrap_or(Duration::MAX);
+                Some(RunLimit { flag, time })
+            });
+            limits.min_by_key(|limit| limit.time)
+        })
+    }
+
+    /// Returns the cost of a worker on Lambda.
+    fn usd_per_second(&self) -> f64 {
+        f64::from(self.lambda_memory) / 1024.0 * USD_PER_GIB_SECOND
+    }
+
+    fn cost_line(&self, what: &str, workers: u32, time: Duration) -> String {
+        let usd = self.usd_per_second() * f64::from(workers) * time.as_secs_f64();
+        format!(
+            "{what} {usd:.4} USD for {:.0} s of {workers} workers with {} MiB",
+            time.as_secs_f64(),
+            self.lambda_memory
+        )
+    }
 }
 
 #[cfg(feature = "lambda")]

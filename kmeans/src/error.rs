@@ -251,6 +251,31 @@ pub enum Error {
     /// The engine inside this process does not start.
     #[error("cannot start an engine: {0}")]
     Start(catena_engine::StartError),
+    /// The sums of all clusters do not fit the engine's memory.
+    #[error(
+        "engine {address}: too little memory for the sums of {k} clusters in {dims} dimensions; start it \
+         with more --memory, or choose a smaller --k"
+    )]
+    EngineMemory {
+        /// The address that was given.
+        address: String,
+        /// Number of clusters.
+        k: usize,
+        /// Number of dimensions.
+        dims: usize,
+    },
+    /// A worker's labels do not fit the reply of an invocation.
+    #[error(
+        "{}: the labels of a worker's points would be up to {mib} MiB, and Lambda returns at most 6; \
+         pass --assignments s3://bucket/folder/ and each worker writes a part there, or use more \
+         --workers", path.display()
+    )]
+    LabelsTooLarge {
+        /// The file for the labels.
+        path: PathBuf,
+        /// Size of one worker's labels.
+        mib: u64,
+    },
     /// The engine is unreachable, or refused a request.
     #[error("engine {address}: {cause}")]
     Engine {
@@ -300,7 +325,7 @@ pub enum Error {
         at: String,
     },
     /// A worker died too often.
-    #[error("worker {party}: {reason}; gave up after {attempts} attempts{}", LogSuffix(log))]
+    #[error("worker {party}: {reason}; gave up after {attempts} attempts{}{}", StuckAdvice(*is_stuck), LogSuffix(log))]
     WorkerDied {
         /// Number of the worker.
         party: u32,
@@ -308,8 +333,18 @@ pub enum Error {
         reason: String,
         /// Number of attempts.
         attempts: u32,
+        /// Whether the last attempts ran out of time without having come farther.
+        is_stuck: bool,
         /// The end of the last attempt's log, if it is known.
         log: Option<String>,
+    },
+    /// The run reached a limit that the user had set.
+    #[error("stopped after {seconds:.0} s, as {limit} demands")]
+    LimitReached {
+        /// The flag.
+        limit: &'static str,
+        /// The time since the start of the workers.
+        seconds: f64,
     },
     /// A worker cannot be called.
     #[error(transparent)]
@@ -520,6 +555,22 @@ struct LineSuffix(Option<u64>);
 impl std::fmt::Display for LineSuffix {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         self.0.map_or(Ok(()), |line| write!(f, " (line {line})"))
+    }
+}
+
+/// Prints what to do if attempts are too short.
+struct StuckAdvice(bool);
+
+impl std::fmt::Display for StuckAdvice {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        if !self.0 {
+            return Ok(());
+        }
+        f.write_str(
+            ", none of which got farther than those before: reading the points and the next step do \
+             not fit the time limit of the function; use more --workers, or give the function more \
+             time or memory",
+        )
     }
 }
 

@@ -54,6 +54,24 @@ pub(crate) fn calls(init: &Init, k: usize) -> u64 {
     if *init == Init::PlusPlus { 2 * k as u64 } else { 1 }
 }
 
+/// Returns the length of a contribution to [`Phase::Initial`] or to call number `call`.
+pub(crate) fn length(
+    init: &Init,
+    call: Option<u64>,
+    k: usize,
+    dims: usize,
+    parties: usize,
+) -> usize {
+    match (init, call) {
+        (_, None) => k * dims,
+        (Init::PlusPlus, Some(0)) => dims,
+        (Init::PlusPlus, Some(1)) => parties * 2,
+        (Init::PlusPlus, Some(call)) if call.is_multiple_of(2) => trials(k) * dims,
+        (Init::PlusPlus, Some(_)) => trials(k) * parties * 2,
+        (_, Some(_)) => k * dims,
+    }
+}
+
 /// Agrees with the other workers on `k × dims` initial centroids. Squared distances are at most those
 /// of `weights`. `resumes` says that an earlier attempt may have done a part of it, whose results are
 /// then taken over.

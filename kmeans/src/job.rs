@@ -3,7 +3,7 @@
 //! Events are plain data, and so is one worker's part of a job ([`crate::worker::Assignment`]), so
 //! that a worker can be a thread here or a process anywhere.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use serde::{Deserialize, Serialize};
@@ -17,6 +17,9 @@ use crate::lloyd::{self, Problem, RoundStats};
 use crate::output;
 use crate::report::POINTS_MAX;
 use crate::settings::Settings;
+
+/// The most coordinates of all clusters, which workers agree on in pieces of 2^20.
+const NUMBERS_MAX: usize = 1 << 30;
 
 /// The parts of a run that are the same for all workers.
 #[derive(Debug, Clone)]
@@ -81,7 +84,7 @@ pub enum WorkerEvent {
 /// The result of a worker. All fields but the last three are the same for all workers.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct WorkerResult {
-    /// The centroids, `k × dims`.
+    /// The centroids, `k × dims`. An invocation leaves them in the engine instead.
     pub centroids: Vec<f64>,
     /// Number of points in each cluster.
     pub counts: Vec<i64>,
@@ -144,7 +147,37 @@ impl Job {
         if !(tolerance >= 0.0 && tolerance.is_finite()) {
             return flag("--tolerance", "a distance must be finite and not negative");
         }
+        if k.checked_mul(self.data.dims()).is_none_or(|numbers| numbers > NUMBERS_MAX) {
+            return flag(
+                "--k",
+                "the clusters have more than 2^30 coordinates in total; choose fewer",
+            );
+        }
         self.data.points().map_or(Ok(()), |points| self.check_points(points))
+    }
+
+    /// Checks that the labels of each worker fit the reply of an invocation on Lambda, which is at most 6
+    /// MiB. `path` is the file for the labels.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::LabelsTooLarge`].
+    pub fn check_reply(&self, path: &Path) -> Result<()> {
+        /// What labels may take, which are most of the reply.
+        const REPLY_BYTES_MAX: u64 = 5 << 20;
+        if self.labels != Labels::Returned {
+            return Ok(());
+        }
+        // A value of text takes two bytes at least.
+        let rows = self.data.points();
+        let rows = rows.unwrap_or_else(|| self.data.bytes() / (2 * self.data.dims() as u64));
+        let digits = self.settings.k.saturating_sub(1).to_string().len() as u64 + 1;
+        let bytes = rows.div_ceil(u64::from(self.workers)) * digits;
+        if bytes > REPLY_BYTES_MAX {
+            let mib = bytes.div_ceil(1 << 20);
+            return Err(Error::LabelsTooLarge { path: path.to_path_buf(), mib });
+        }
+        Ok(())
     }
 
     fn check_points(&self, points: u64) -> Result<()> {

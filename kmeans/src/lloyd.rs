@@ -39,11 +39,23 @@ use crate::settings::Settings;
 /// offers.
 pub const RELOCATIONS_MAX: usize = 4;
 
-/// Returns how many points changed their label, from the totals of a round with `k` clusters and
-/// `dims` dimensions.
-pub(crate) fn moved(totals: &[i64], k: usize, dims: usize) -> Option<i64> {
+/// Returns where the number of points that changed their label is in the totals of a round.
+pub(crate) fn moved_at(k: usize, dims: usize) -> usize {
     // It follows sums, counts and the two numbers of the cost.
-    totals.get(k * dims + k + 2).copied()
+    k * dims + k + 2
+}
+
+/// Returns the length of a contribution to a phase of the iterations.
+pub(crate) fn length(phase: Phase, k: usize, dims: usize, parties: usize) -> usize {
+    match phase {
+        Phase::Step(_) => k * dims + k + NUMBERS,
+        Phase::Farthest(_) => parties * RELOCATIONS_MAX * CANDIDATE_VALUES,
+        Phase::Relocate(_) => RELOCATIONS_MAX * dims,
+        Phase::Count => parties,
+        Phase::Mean => dims,
+        Phase::Range | Phase::FillRange | Phase::FillMean => 2 * dims,
+        Phase::Init(_) | Phase::Initial => unreachable!("see `init::length`"),
+    }
 }
 
 /// Values of a candidate: distance, row and label.

@@ -183,6 +183,20 @@ fn missing_values_are_filled_with_the_same_means_by_all_workers() {
     assert!(said.contains("left out 2 rows with missing values\n"), "{said}");
 }
 
+/// A contribution larger than a request is divided.
+#[test]
+fn many_clusters_in_many_dimensions_are_reduced_in_pieces() {
+    let folder = Folder::new();
+    let path = folder.path("wide.npy");
+    let recipe = Recipe { points: 120, dims: 20_000, clusters: 3, spread: 1.0, seed: 1 };
+    recipe.write(Path::new(&path)).unwrap();
+    let run = ["--data", &path, "--k", "110", "--init", "first", "--iterations", "2"];
+    let one = json(&[&run[..], &["--workers", "1"]].concat());
+    let two = json(&[&run[..], &["--workers", "2", "--backend", "processes"]].concat());
+    assert_eq!(one["centroids"], two["centroids"]);
+    assert_eq!(one["cost"], two["cost"]);
+}
+
 #[test]
 fn points_come_from_a_pipe() {
     use std::io::Write as _;

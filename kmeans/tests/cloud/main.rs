@@ -405,7 +405,13 @@ fn errors_end_the_run_at_once_and_are_clear() {
     let expected = "catena-kmeans: s3://points/bad/b.csv: the line at byte 4: column 2: \
                     \"nan\" is a missing value; pass --missing drop to leave such rows out, or \
                     --missing mean\n";
-    assert_eq!(message, expected);
+    assert_eq!(message.lines().last(), expected.lines().next());
+    let costs = message.lines().filter(|line| line.contains(" USD for ")).count();
+    assert_eq!(
+        (costs, message.lines().count()),
+        (2, 3),
+        "what it can cost, and has cost: {message}"
+    );
     until(|| cloud.lambda.busy("kmeans").is_empty());
     cloud.assert_clear();
 
