@@ -75,6 +75,10 @@ struct RunArgs {
     /// Choose initial centroids: the first rows, random rows, k-means++, or the rows of a file.
     #[arg(long, value_name = "first|random|kmeans++|FILE", default_value = "kmeans++")]
     init: InitArg,
+    /// Repeat the run with this many seeds, one after the other, and take the result of the lowest
+    /// cost.
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    n_init: u32,
     /// Divide the points among this many workers [default: one per core].
     #[arg(long, value_name = "N")]
     workers: Option<u32>,
@@ -105,8 +109,9 @@ struct RunArgs {
     /// worker writes a part.
     #[arg(long, value_name = "FILE")]
     assignments: Option<PathBuf>,
-    /// Draw cost and time by round, and points and centres, as SVG to this file.
-    #[arg(long, value_name = "report.svg")]
+    /// Draw cost and time by round, and points and centres, to this file: a picture (.svg), or a page
+    /// with the result in numbers (.html).
+    #[arg(long, value_name = "report.html|report.svg")]
     report: Option<PathBuf>,
     /// Print the result as one JSON object.
     #[arg(long)]
@@ -235,6 +240,7 @@ fn run(args: &RunArgs) -> Result<()> {
         let reason = "workers on Lambda need an engine that they can reach; pass its address";
         return Err(Error::Flag { flag: "--engine", reason });
     }
+    args.report.as_deref().map_or(Ok(()), report::check)?;
     let limit = args.limit()?;
     let engine = JobEngine::open(args.engine.as_deref())?;
     let spooled = match &args.data {
@@ -253,6 +259,40 @@ fn run(args: &RunArgs) -> Result<()> {
         let path = job.data.path().to_path_buf();
         return Err(Error::NotShared { path, backend: "lambda", advice });
     }
+    if args.n_init == 0 {
+        return Err(Error::Flag { flag: "--n-init", reason: "there must be at least one run" });
+    }
+    if args.n_init > 1 && matches!(job.labels, Labels::Written(_)) {
+        let reason = "labels that workers write to a store would be those of the last run; run again \
+                      with the --seed of the best run and without --n-init";
+        return Err(Error::Flag { flag: "--n-init", reason });
+    }
+    let limit = limit(&job);
+    let start = Instant::now();
+    let mut best: Option<(Job, RunSummary)> = None;
+    for at in 0..args.n_init {
+        let mut job = job.clone();
+        job.settings.seed = job.settings.seed.wrapping_add(u64::from(at));
+        if at > 0 {
+            job.name = unique_name();
+        }
+        let left = limit
+            .map(|limit| RunLimit { time: limit.time.saturating_sub(start.elapsed()), ..limit });
+        let summary = run_once(args, &engine, &job, left)?;
+        if best.as_ref().is_none_or(|(_, other)| summary.done.cost < other.done.cost) {
+            best = Some((job, summary));
+        }
+    }
+    let (job, summary) = best.expect("there was a run");
+    finish(args, &job, &summary)
+}
+
+fn run_once(
+    args: &RunArgs,
+    engine: &JobEngine,
+    job: &Job,
+    limit: Option<RunLimit>,
+) -> Result<RunSummary> {
     let progress = Progress::new(job.data.bytes(), job.settings.iterations);
     let mut on_event = |event: &WorkerEvent| progress.note(event);
     let mut on_restart = |restart: &WorkerRestart| {
@@ -263,26 +303,24 @@ fn run(args: &RunArgs) -> Result<()> {
     };
     let start = Instant::now();
     let summary = match &args.backend {
-        WorkerBackend::Threads => threads::run(&job, EngineLink::join, &mut on_event),
+        WorkerBackend::Threads => threads::run(job, EngineLink::join, &mut on_event),
         WorkerBackend::Processes => {
             let program = std::env::current_exe()
                 .map_err(|cause| Error::Io { path: PathBuf::from("this program"), cause })?;
-            {
-                let cloud = Cloud::processes(program);
-                workers::run_within(&job, &cloud, limit(&job), &mut on_event, &mut on_restart)
-            }
+            let cloud = Cloud::processes(program);
+            workers::run_within(job, &cloud, limit, &mut on_event, &mut on_restart)
         }
         WorkerBackend::Lambda(function) => lambda(args, function).and_then(|cloud| {
             progress.print(&args.cost_line("workers cost up to", job.workers, ATTEMPT_TIME_MAX));
-            workers::run_within(&job, &cloud, limit(&job), &mut on_event, &mut on_restart)
+            workers::run_within(job, &cloud, limit, &mut on_event, &mut on_restart)
         }),
     };
     if matches!(args.backend, WorkerBackend::Lambda(_)) {
         progress.print(&args.cost_line("workers cost about", job.workers, start.elapsed()));
     }
     drop(progress);
-    engine.clear(&job);
-    finish(args, &job, &summary?)
+    engine.clear(job);
+    summary
 }
 
 /// The price of Lambda, for x86 in us-east-1, 2026-11: USD for a second of a GiB.
@@ -410,6 +448,7 @@ fn finish(args: &RunArgs, job: &Job, summary: &RunSummary) -> Result<()> {
         output::write_labels(path, endpoint, &summary.labels)?;
     }
     let backend = args.backend.name();
+    let result = output::RunReport::new(job, backend, summary);
     if let Some(path) = &args.report {
         let title = format!(
             "{}, k = {}, {} {backend}",
@@ -417,10 +456,9 @@ fn finish(args: &RunArgs, job: &Job, summary: &RunSummary) -> Result<()> {
             job.settings.k,
             job.workers
         );
-        report::write(path, endpoint, &title, job.data.dims(), summary)?;
+        report::write(path, endpoint, &title, job, summary, result.warnings())?;
     }
     let mut out = io::stdout().lock();
-    let result = output::RunReport::new(job, backend, summary);
     if !args.json {
         for warning in result.warnings() {
             // The result is more important.
@@ -470,22 +508,40 @@ fn style(template: &str) -> ProgressStyle {
     ProgressStyle::with_template(template).expect("the template is valid")
 }
 
-/// The progress of a run: bytes while points are read, then rounds.
+/// How often a line of progress is printed without a terminal.
+const LINE_EVERY: Duration = Duration::from_secs(10);
+
+/// The progress of a run: bytes while points are read, then rounds. Without a terminal, a line from
+/// time to time.
 struct Progress {
     bar: Bar,
     iterations: u64,
     in_rounds: Cell<bool>,
+    bytes: Cell<u64>,
+    bytes_all: u64,
+    line_due: Cell<Instant>,
 }
 
 impl Progress {
     fn new(bytes: u64, iterations: u64) -> Self {
-        Self { bar: Bar::new(BYTES, bytes), iterations, in_rounds: Cell::new(false) }
+        Self {
+            bar: Bar::new(BYTES, bytes),
+            iterations,
+            in_rounds: Cell::new(false),
+            bytes: Cell::new(0),
+            bytes_all: bytes,
+            line_due: Cell::new(Instant::now() + LINE_EVERY),
+        }
     }
 
     fn note(&self, event: &WorkerEvent) {
         let bar = &self.bar.0;
         match event {
-            WorkerEvent::Read(bytes) if !self.in_rounds.get() => bar.inc(*bytes),
+            WorkerEvent::Read(bytes) if !self.in_rounds.get() => {
+                bar.inc(*bytes);
+                self.bytes.set(self.bytes.get() + bytes);
+                self.line(|| format!("read {} of {} bytes", self.bytes.get(), self.bytes_all));
+            }
             WorkerEvent::Round(round) => {
                 let message = format!("cost {:.6e}, {} points moved", round.cost, round.moved);
                 self.note_round(round.round, message);
@@ -503,8 +559,18 @@ impl Progress {
             bar.set_style(style("{bar:30} round {pos} of at most {len}  {msg}"));
             bar.set_length(self.iterations);
         }
+        self.line(|| format!("round {round} of at most {}, {message}", self.iterations));
         bar.set_position(round);
         bar.set_message(message);
+    }
+
+    /// Prints a line if there is no bar and one is due.
+    fn line(&self, text: impl FnOnce() -> String) {
+        let now = Instant::now();
+        if self.bar.0.is_hidden() && now >= self.line_due.get() {
+            self.line_due.set(now + LINE_EVERY);
+            self.print(&text());
+        }
     }
 
     fn print(&self, line: &str) {

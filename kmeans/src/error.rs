@@ -549,6 +549,21 @@ impl std::fmt::Display for NotANumberAdvice<'_> {
     }
 }
 
+/// Returns an error and its causes as one line, each once.
+#[cfg(feature = "s3")]
+pub(crate) fn one_line(error: &dyn std::error::Error) -> String {
+    let mut parts: Vec<String> = Vec::new();
+    let mut next = Some(error);
+    while let Some(error) = next {
+        let text = error.to_string().split_whitespace().collect::<Vec<_>>().join(" ");
+        if !text.is_empty() && !parts.iter().any(|part| part.contains(&text)) {
+            parts.push(text);
+        }
+        next = error.source();
+    }
+    parts.join(": ")
+}
+
 /// Prints the number of a line, if there is one.
 struct LineSuffix(Option<u64>);
 
@@ -582,5 +597,18 @@ impl std::fmt::Display for LogSuffix<'_> {
         let Some(log) = self.0 else { return Ok(()) };
         f.write_str("; the end of its log:")?;
         log.lines().try_for_each(|line| write!(f, "\n  {line}"))
+    }
+}
+
+#[cfg(all(test, feature = "s3"))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn causes_are_one_line() {
+        let inner = Error::Worker { message: "no route\n  to host".into() };
+        let outer = io::Error::other(inner);
+        let path = PathBuf::from("a");
+        assert_eq!(one_line(&Error::Io { path, cause: outer }), "a: no route to host");
     }
 }

@@ -16,6 +16,9 @@ use crate::s3::{self, S3Endpoint, S3Url};
 /// Bytes per write.
 const BUFFER_BYTES: usize = 1 << 20;
 
+/// The sizes of so many clusters are printed.
+const SIZES_SHOWN: usize = 30;
+
 /// A file, or an object in a store, that is being written. It is complete after
 /// [`OutputFile::finish`]; an object does not exist before.
 #[derive(Debug)]
@@ -145,6 +148,8 @@ pub struct RunReport<'a> {
     rows_dropped: u64,
     /// Missing values that were replaced by the mean of their column.
     values_filled: u64,
+    /// The seed of this run, which is the best of several with `--n-init`.
+    seed: u64,
     warnings: Vec<String>,
 }
 
@@ -186,6 +191,7 @@ impl<'a> RunReport<'a> {
                 Missing::Error | Missing::Mean => 0,
             },
             values_filled: if job.data.missing() == Missing::Mean { done.missing } else { 0 },
+            seed: job.settings.seed,
             warnings: warnings(done, job.data.dims()),
         }
     }
@@ -238,7 +244,12 @@ impl<'a> RunReport<'a> {
         )?;
         let least = self.sizes.iter().copied().min().unwrap_or_default();
         let most = self.sizes.iter().copied().max().unwrap_or_default();
-        writeln!(out, "clusters of {} to {} points", grouped(least), grouped(most))
+        writeln!(out, "clusters of {} to {} points", grouped(least), grouped(most))?;
+        if self.sizes.len() <= SIZES_SHOWN {
+            let sizes: Vec<String> = self.sizes.iter().map(|size| grouped(*size)).collect();
+            writeln!(out, "sizes: {}", sizes.join(" "))?;
+        }
+        Ok(())
     }
 
     /// Writes how the files were understood.

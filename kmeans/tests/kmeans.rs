@@ -21,7 +21,7 @@ use tempfile::TempDir;
 const PROGRAM: &str = env!("CARGO_BIN_EXE_catena-kmeans");
 
 /// The documented fields of `--json`.
-const FIELDS: [&str; 18] = [
+const FIELDS: [&str; 19] = [
     "k",
     "dims",
     "points",
@@ -39,6 +39,7 @@ const FIELDS: [&str; 18] = [
     "columns",
     "rows_dropped",
     "values_filled",
+    "seed",
     "warnings",
 ];
 
@@ -198,6 +199,35 @@ fn many_clusters_in_many_dimensions_are_reduced_in_pieces() {
 }
 
 #[test]
+fn the_best_of_several_runs_is_taken() {
+    let runs: Vec<Value> = ["4", "5", "6", "7"]
+        .map(|seed| json(&["--k", "9", "--iterations", "4", "--seed", seed]))
+        .into();
+    let cost = |run: &Value| run["cost"].as_f64().unwrap();
+    let least = runs.iter().min_by(|a, b| cost(a).total_cmp(&cost(b))).unwrap();
+    let best = json(&["--k", "9", "--iterations", "4", "--seed", "4", "--n-init", "4"]);
+    for field in ["cost", "seed", "centroids"] {
+        assert_eq!(best[field], least[field], "{field}");
+    }
+}
+
+#[test]
+fn reports_are_pictures_or_pages() {
+    let folder = Folder::new();
+    let path = folder.file("one.csv", "height&<width>\n1\n2\n50\n51\n");
+    let page = folder.path("report.html");
+    json(&["--data", &path, "--k", "2", "--report", &page]);
+    let page = fs::read_to_string(page).unwrap();
+    assert!(page.starts_with("<!doctype html>") && page.ends_with("</html>\n"));
+    assert!(page.contains("cluster by value") && !page.contains("principal plane"));
+    assert!(page.contains("<th>height&amp;&lt;width&gt;</th>"), "{page}");
+    assert_eq!(page.matches("<td>50.0 %</td>").count(), 2);
+    let picture = folder.path("report.svg");
+    json(&["--data", &path, "--k", "2", "--report", &picture]);
+    assert!(fs::read_to_string(picture).unwrap().starts_with("<svg"));
+}
+
+#[test]
 fn points_come_from_a_pipe() {
     use std::io::Write as _;
     for (path, rest) in [("-", &["--backend", "processes"][..]), ("/dev/stdin", &[])] {
@@ -331,6 +361,7 @@ fn bad_input_is_one_clear_line() {
         ),
         (vec!["--init", "kmeans"], "kmeans: No such file or directory"),
         (vec!["--out", &nowhere], "none/c.csv: its folder does not exist; create it first"),
+        (vec!["--report", &folder.path("x.png")], "choose a name that ends with .svg or .html"),
         (vec!["--report", &folder.path("")], "this is a folder; pass the name of a file in it"),
         (vec!["--out", &same, "--assignments", &same], "two outputs have this name"),
         (vec!["--data", &two, "--out", &two], "two.csv: this is a file of the data"),

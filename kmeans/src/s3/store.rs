@@ -11,11 +11,11 @@ use aws_config::BehaviorVersion;
 use aws_config::retry::RetryConfig;
 use aws_config::timeout::TimeoutConfig;
 use aws_sdk_s3::Client;
-use aws_sdk_s3::error::{DisplayErrorContext, ProvideErrorMetadata, SdkError};
+use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
 use catena_location::{S3Settings, s3_client};
 
 use super::{ListedObject, S3Endpoint, S3Url};
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, one_line};
 use crate::runtime::runtime;
 
 /// How often the SDK tries a request.
@@ -164,9 +164,11 @@ where
             let status = reply.raw().status().as_u16();
             let code = cause.code().unwrap_or("no code");
             let message = cause.message().map(|message| format!(", {message}")).unwrap_or_default();
-            format!("status {status}, {code}{message}")
+            // A message of the store may have several lines.
+            let text = format!("status {status}, {code}{message}");
+            text.split_whitespace().collect::<Vec<_>>().join(" ")
         }
-        _ => DisplayErrorContext(cause).to_string(),
+        _ => one_line(cause),
     };
     Error::Store { action, path: PathBuf::from(url.to_string()), reason }
 }
