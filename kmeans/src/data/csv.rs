@@ -34,7 +34,7 @@ const SAMPLE_BYTES: u64 = 1 << 20;
 const SHOWN_CHARS: usize = 24;
 
 /// How many names of columns are printed.
-const SHOWN_NAMES: usize = 20;
+const SHOWN_NAMES: usize = 8;
 
 /// What some programs write at the beginning of UTF-8.
 const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";

@@ -218,6 +218,7 @@ fn a_killed_invocation_is_repeated_and_counts_once() {
     cloud.wait_for_round(4);
     let busy = cloud.lambda.busy("kmeans");
     assert_eq!(busy.len(), 4);
+    assert!(keepalives(&cloud.lambda.endpoint_url()) >= 4, "sockets of invocations are probed");
     cloud.lambda.kill(busy[2]);
     let output = succeeded(run.wait_with_output().unwrap());
     let message = text(&output.stderr);
@@ -228,6 +229,21 @@ fn a_killed_invocation_is_repeated_and_counts_once() {
     assert_eq!(reports.iter().filter(|report| !report.is_ok).count(), 1);
     assert_eq!(reports.len(), 5);
     cloud.assert_clear();
+}
+
+/// Returns how many sockets connected to a URL on this machine have a keepalive timer.
+fn keepalives(url: &str) -> usize {
+    let port: u16 = url.rsplit(':').next().unwrap().trim_end_matches('/').parse().unwrap();
+    let remote = format!(":{port:04X}");
+    let sockets = fs::read_to_string("/proc/net/tcp").unwrap();
+    let is_kept = |line: &&str| {
+        let fields: Vec<&str> = line.split_whitespace().collect();
+        // Remote address, state "established", timer "keepalive".
+        fields.get(2).is_some_and(|address| address.ends_with(&remote))
+            && fields.get(3) == Some(&"01")
+            && fields.get(5).is_some_and(|timer| timer.starts_with("02:"))
+    };
+    sockets.lines().filter(is_kept).count()
 }
 
 #[test]
