@@ -13,6 +13,7 @@ use catena_kmeans::init::Init;
 use catena_kmeans::job::{Job, Labels, RunSummary, WorkerEvent, unique_name};
 use catena_kmeans::kernel::Precision;
 use catena_kmeans::link::{EngineLink, JobEngine};
+use catena_kmeans::model::Model;
 use catena_kmeans::output::{self, OutputFile};
 use catena_kmeans::s3::{S3Endpoint, S3Url};
 use catena_kmeans::workers::{self, RunLimit, WorkerRestart};
@@ -26,6 +27,8 @@ Examples:
   catena-kmeans run --data points.csv --k 25 --out centroids.csv --report report.svg
   catena-kmeans run --data parts/ --workers 8 --backend processes --engine 127.0.0.1:7400 --json
   catena-kmeans run --data packed.f32 --dims 100 --init random --seed 7 --iterations 10
+  catena-kmeans run --data points.csv --k 25 --model model.json
+  catena-kmeans predict --model model.json --data other.csv --out clusters.txt
   catena-kmeans generate --points 500000 --dims 100 --clusters 25 --seed 1 --out points.npy
   catena-kmeans upload points.npy s3://bucket/points/
   catena-kmeans run --data s3://bucket/points/ --k 25 --out s3://bucket/results/centroids.csv
@@ -51,6 +54,8 @@ enum Command {
     /// Cluster points (the default command).
     #[command(after_help = EXAMPLES)]
     Run(Box<RunArgs>),
+    /// Assign points to the centroids of a saved model.
+    Predict(PredictArgs),
     /// Generate points in Gaussian clusters.
     #[command(after_help = EXAMPLES)]
     Generate(GenerateArgs),
@@ -105,6 +110,9 @@ struct RunArgs {
     /// Write the centroids to this file, one per row.
     #[arg(long, value_name = "centroids.csv")]
     out: Option<PathBuf>,
+    /// Write the centroids to this file with what `predict` needs to assign other points to them.
+    #[arg(long, value_name = "model.json")]
+    model: Option<PathBuf>,
     /// Write the cluster of each point to this file, one per row; in s3://bucket/prefix/, each
     /// worker writes a part.
     #[arg(long, value_name = "FILE")]
@@ -116,6 +124,23 @@ struct RunArgs {
     /// Print the result as one JSON object.
     #[arg(long)]
     json: bool,
+}
+
+#[derive(Debug, Args)]
+struct PredictArgs {
+    /// Take the centroids of this model, which `run --model` has written.
+    #[arg(long, value_name = "model.json")]
+    model: PathBuf,
+    /// Read the points from here, as for `run`.
+    #[arg(long, value_name = "PATH|s3://BUCKET/PREFIX")]
+    data: PathBuf,
+    #[command(flatten)]
+    store: S3Endpoint,
+    #[command(flatten)]
+    hints: Hints,
+    /// Write the cluster of each point to this file, one per row [default: standard output].
+    #[arg(long, value_name = "FILE")]
+    out: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]
@@ -201,8 +226,30 @@ pub(crate) fn main() -> Result<()> {
     match cli.command {
         None => run(&cli.run),
         Some(Command::Run(args)) => run(&args),
+        Some(Command::Predict(args)) => predict(&args),
         Some(Command::Generate(args)) => generate(&args),
         Some(Command::Upload(args)) => upload(&args),
+    }
+}
+
+fn predict(args: &PredictArgs) -> Result<()> {
+    let PredictArgs { model, data, store, hints, out } = args;
+    out.as_deref().map_or(Ok(()), |out| OutputFile::check(out, store))?;
+    let model = Model::read(model)?;
+    let spooled = Spooled::of(data, hints)?;
+    let data = spooled.as_ref().map_or_else(|| data.clone(), Spooled::path);
+    if let Some(out) = out {
+        DataSet::open_at(store, &data, hints.clone())?.check_output(out)?;
+    }
+    let labels = model.predict(&data, hints.clone(), store)?.labels;
+    match out {
+        Some(out) => output::write_labels(out, store, &labels),
+        None => {
+            let mut out = io::BufWriter::new(io::stdout().lock());
+            let written = labels.iter().try_for_each(|label| writeln!(out, "{label}"));
+            let path = PathBuf::from("standard output");
+            written.and_then(|()| out.flush()).map_err(|cause| Error::Io { path, cause })
+        }
     }
 }
 
@@ -227,7 +274,8 @@ fn upload(args: &UploadArgs) -> Result<()> {
 }
 
 fn run(args: &RunArgs) -> Result<()> {
-    let outputs = || [&args.out, &args.assignments, &args.report].into_iter().flatten();
+    let outputs =
+        || [&args.out, &args.model, &args.assignments, &args.report].into_iter().flatten();
     for (at, path) in outputs().enumerate() {
         if outputs().skip(at + 1).any(|other| other == path) {
             let reason = "two outputs have this name; give them different ones";
@@ -442,6 +490,9 @@ fn finish(args: &RunArgs, job: &Job, summary: &RunSummary) -> Result<()> {
     if let Some(path) = &args.out {
         output::write_centroids(path, endpoint, &job.data, &summary.done.centroids)?;
     }
+    if let Some(path) = &args.model {
+        Model::of(job, summary).write(path, endpoint)?;
+    }
     if let Some(path) = &args.assignments
         && job.labels == Labels::Returned
     {
@@ -474,7 +525,8 @@ fn finish(args: &RunArgs, job: &Job, summary: &RunSummary) -> Result<()> {
         .and_then(|()| out.flush())
         .map_err(|cause| Error::Io { path: PathBuf::from("standard output"), cause })?;
     if !args.json {
-        for path in [&args.out, &args.assignments, &args.report].into_iter().flatten() {
+        for path in [&args.out, &args.model, &args.assignments, &args.report].into_iter().flatten()
+        {
             let _ = writeln!(out, "wrote {}", path.display());
         }
     }

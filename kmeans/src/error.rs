@@ -224,6 +224,24 @@ pub enum Error {
         /// Length of the rows of the data.
         expected: usize,
     },
+    /// A file is no model.
+    #[error("{}: not a model that catena-kmeans run --model has written: {reason}", path.display())]
+    Model {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        reason: String,
+    },
+    /// Points have another length than the centroids of a model.
+    #[error("{}: rows of {got} numbers, but the centroids of the model have {expected}; select columns with --columns", path.display())]
+    ModelDims {
+        /// The data.
+        path: PathBuf,
+        /// Length of the centroids.
+        expected: usize,
+        /// Length of the rows.
+        got: usize,
+    },
     /// Squared distances would overflow.
     #[error("values that are {width:e} apart are too far for {precision} distances; rescale the data{}", MorePrecise(*precision))]
     TooLarge {

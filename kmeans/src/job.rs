@@ -12,6 +12,7 @@ use crate::coordination::{AllReduce, Phase, ReduceOp};
 use crate::data::{DataSet, Missing, Points, ReadMeter, index};
 use crate::error::{Error, Result};
 use crate::fixed::{self, Scale};
+use crate::init::Init;
 use crate::kernel::{Element, Isa, Precision};
 use crate::lloyd::{self, Problem, RoundStats};
 use crate::output;
@@ -185,7 +186,9 @@ impl Job {
             return Err(Error::NoPoints { path: self.data.path().to_path_buf() });
         }
         let k = self.settings.k;
-        if k as u64 > points {
+        // Points may be few if they are only assigned to given centroids.
+        let is_given = matches!(self.settings.init, Init::Centroids(_));
+        if k as u64 > points && !(is_given && self.settings.iterations == 0) {
             return Err(Error::TooManyClusters { k, points });
         }
         Ok(())

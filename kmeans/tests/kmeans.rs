@@ -212,6 +212,35 @@ fn the_best_of_several_runs_is_taken() {
 }
 
 #[test]
+fn other_points_are_assigned_to_a_saved_model() {
+    let folder = Folder::new();
+    let path = folder.file("a.csv", "x,y\n1,2\n1,3\n50,60\n51,60\n");
+    let (model, labels) = (folder.path("model.json"), folder.path("labels.txt"));
+    json(&["--data", &path, "--k", "2", "--model", &model, "--assignments", &labels]);
+    let predict = |data: &str, rest: &[&str]| {
+        kmeans(&[&["predict", "--model", &model, "--data", data], rest].concat())
+    };
+    let labels = fs::read_to_string(labels).unwrap();
+    assert_eq!(text(&predict(&path, &[]).stdout), labels);
+    // Columns are found by their names, and one point is enough.
+    let other = folder.file("b.csv", "y,z,x\n59,1,49\n");
+    let out = folder.path("out.txt");
+    assert!(predict(&other, &["--out", &out]).status.success());
+    assert_eq!(fs::read_to_string(out).unwrap().trim(), labels.lines().last().unwrap());
+    let narrow = folder.file("c.csv", "1\n");
+    let message = text(&predict(&narrow, &[]).stderr);
+    assert!(
+        message.contains("rows of 1 numbers, but the centroids of the model have 2"),
+        "{message}"
+    );
+    let no_model = text(&kmeans(&["predict", "--model", &path, "--data", &path]).stderr);
+    assert!(
+        no_model.contains("not a model that catena-kmeans run --model has written"),
+        "{no_model}"
+    );
+}
+
+#[test]
 fn reports_are_pictures_or_pages() {
     let folder = Folder::new();
     let path = folder.file("one.csv", "height&<width>\n1\n2\n50\n51\n");
