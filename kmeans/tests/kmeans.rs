@@ -9,6 +9,7 @@ use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
 use catena_engine::Engine;
+use catena_kmeans::coordination::{AllReduce, Phase, ReduceOp};
 use catena_kmeans::data::{DataSet, Hints};
 use catena_kmeans::generate::Recipe;
 use catena_kmeans::init::Init;
@@ -254,6 +255,69 @@ fn reports_are_pictures_or_pages() {
     let picture = folder.path("report.svg");
     json(&["--data", &path, "--k", "2", "--report", &picture]);
     assert!(fs::read_to_string(picture).unwrap().starts_with("<svg"));
+}
+
+/// A round of which only some pieces are reduced is not the last one.
+#[test]
+fn a_round_in_pieces_is_complete_or_not_there() {
+    let (_engine, address) = engine();
+    let folder = Folder::new();
+    let (k, dims) = (110, 20_000);
+    let path = folder.path("wide.npy");
+    let recipe = Recipe { points: 120, dims, clusters: 3, spread: 1.0, seed: 1 };
+    recipe.write(Path::new(&path)).unwrap();
+    let data = DataSet::open(Path::new(&path), Hints::default()).unwrap();
+    let job = Job { workers: 1, ..job(data, k, &address) };
+    let mut link = EngineLink::join(&job, 0).unwrap();
+    let values: Vec<i64> = (0..).take(k * dims + k + 5).collect();
+    for round in 0..3 {
+        link.all_reduce(Phase::Step(round), ReduceOp::Sum, &mut values.clone()).unwrap();
+        assert_eq!(link.last(Phase::Step(round)).unwrap(), Some((0, values.clone())));
+    }
+    // A worker that dies after the first piece of round 3, which takes the object of round 0.
+    let client = catena_client::Client::connect(&address).unwrap();
+    let first = client.reduction(&format!("{}/step/0", job.name));
+    let mut seat = first.seat(0, 1).starting_at(1);
+    let piece = &values[..1 << 20];
+    seat.contribute(catena_client::ReduceOp::Sum, piece, Duration::from_secs(20)).unwrap();
+    assert_eq!(link.last(Phase::Step(3)).unwrap(), None);
+    for round in [1, 2] {
+        assert_eq!(link.last(Phase::Step(round)).unwrap(), Some((0, values.clone())));
+    }
+    // Its next attempt repeats the piece and goes on.
+    link.all_reduce(Phase::Step(3), ReduceOp::Sum, &mut values.clone()).unwrap();
+    assert_eq!(link.last(Phase::Step(3)).unwrap(), Some((1, values)));
+}
+
+#[test]
+fn labels_that_do_not_fit_a_reply_are_refused_before_the_run() {
+    let folder = Folder::new();
+    let path = folder.path("many.f32");
+    fs::write(&path, vec![0; 4 * 6_000_000]).unwrap();
+    let hints = Hints { dims: Some(1), ..Hints::default() };
+    let data = DataSet::open(Path::new(&path), hints).unwrap();
+    let job = Job { labels: Labels::Returned, ..job(data, 25, "") };
+    let error = job.check_reply(Path::new("labels.txt")).unwrap_err().to_string();
+    let expected = "labels.txt: the labels of a worker's points would be up to 9 MiB, and Lambda returns \
+                    at most 6; pass --assignments s3://bucket/folder/";
+    assert!(error.starts_with(expected), "{error}");
+    Job { workers: 16, ..job }.check_reply(Path::new("labels.txt")).unwrap();
+}
+
+#[test]
+fn a_run_ends_at_its_limit() {
+    let limited = |flags: &[&str]| {
+        let output = kmeans(&[&["run", "--max-time", "0.001"], flags].concat());
+        assert_eq!(output.status.code(), Some(1));
+        text(&output.stderr)
+    };
+    let message = limited(&["--backend", "processes"]);
+    assert!(message.starts_with("catena-kmeans: stopped after "), "{message}");
+    assert!(message.ends_with(" s, as --max-time demands\n"), "{message}");
+    assert!(limited(&[]).contains("--max-time: threads cannot be stopped"));
+    assert!(
+        limited(&["--max-cost", "1"]).contains("--max-cost: only workers on Lambda have a cost")
+    );
 }
 
 #[test]
