@@ -16,8 +16,8 @@ Two ways through MLlib, since neither has everything:
 
 An iteration is a job of Spark's: from its submission to that of the next one, of the last one to its end. The first
 one also computes norms and fills caches, and is left out of the mean. Points are cached in the JVM before anything is
-timed. A native BLAS is wanted unless --blas none; if it cannot be loaded this ends with an error, and `blas` says what
-was loaded.
+timed. A native BLAS is wanted unless --blas none; if it cannot be loaded this says that it is missing and ends, and
+`blas` says what was loaded.
 """
 
 import os
@@ -118,7 +118,7 @@ def loaded_blas(session, parsed):
     if parsed.blas == "none":
         return f"none, {java}"
     if native != "JNIBLAS":
-        sys.exit(f"Spark cannot load {parsed.blas} and would use {native}: apt-get install libopenblas0, or --blas none")
+        kmeans_peer.missing(f"{parsed.blas}, Spark would use {native}: apt-get install libopenblas0, or --blas none")
     pid = jvm.java.lang.ProcessHandle.current().pid()
     with open(f"/proc/{pid}/maps") as maps:
         files = {line.split()[-1] for line in maps if "blas" in line.rsplit("/", 1)[-1]}

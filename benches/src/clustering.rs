@@ -126,8 +126,10 @@ impl<'a> Clustering<'a> {
             contestants.extend(peers.into_iter().map(Contestant::Peer));
             let mut all: Vec<Vec<ClusteringRun>> = contestants.iter().map(|_| Vec::new()).collect();
             let mut coordination = Vec::new();
+            let mut failed: Vec<usize> = Vec::new();
             for round in 0..rounds {
-                let mut order: Vec<usize> = (0..contestants.len()).collect();
+                let mut order: Vec<usize> =
+                    (0..contestants.len()).filter(|i| !failed.contains(i)).collect();
                 if round % 2 == 1 {
                     order.reverse();
                 }
@@ -146,13 +148,31 @@ impl<'a> Clustering<'a> {
                             coordination.extend(iterations(&summary).map(|(_, ms)| ms));
                             ClusteringRun::of(&summary)
                         }
-                        Contestant::Peer(peer) => peer.run()?,
+                        Contestant::Peer(peer) => match peer.run() {
+                            Ok(run) => run,
+                            Err(error) => {
+                                let name = contestants[i].name();
+                                let note = format!(
+                                    "{name}: left out with {workers} workers, {}",
+                                    one_line(&error)
+                                );
+                                record.notes.push(note);
+                                failed.push(i);
+                                continue;
+                            }
+                        },
                     };
                     all[i].push(run);
                 }
             }
-            let names: Vec<String> = contestants.iter().map(|one| one.name().to_owned()).collect();
-            let measured = WorkerRounds { workers: *workers, names, runs: all };
+            let (names, runs) = contestants
+                .iter()
+                .zip(all)
+                .enumerate()
+                .filter(|(i, _)| !failed.contains(i))
+                .map(|(_, (one, runs))| (one.name().to_owned(), runs))
+                .unzip();
+            let measured = WorkerRounds { workers: *workers, names, runs };
             measured.check(&mut costs)?;
             measured.add_to(record);
             let at = |sample: Sample| sample.at(Axis::Workers, f64::from(*workers));
@@ -171,15 +191,18 @@ impl<'a> Clustering<'a> {
     ) -> anyhow::Result<Vec<PeerProgram>> {
         let mut peers = Vec::new();
         for kind in &self.args.beside {
-            let note =
-                match PeerProgram::start(*kind, &self.args.python, self.folder.path(), workers)? {
-                    PeerStart::Ready(peer) => {
-                        let note = peer.about();
-                        peers.push(peer);
-                        note
-                    }
-                    PeerStart::Missing(what) => format!("{}: skipped, missing {what}", kind.name()),
-                };
+            let name = kind.name();
+            let (python, folder) = (&self.args.python, self.folder.path());
+            let note = match PeerProgram::start(*kind, python, folder, workers) {
+                Ok(PeerStart::Ready(peer)) => {
+                    let note = peer.about();
+                    peers.push(peer);
+                    note
+                }
+                Ok(PeerStart::Missing(what)) => format!("{name}: skipped, missing {what}"),
+                // The others are measured all the same.
+                Err(error) => format!("{name}: skipped, {}", one_line(&error)),
+            };
             if !record.notes.contains(&note) {
                 record.notes.push(note);
             }
@@ -219,6 +242,11 @@ impl<'a> Clustering<'a> {
         anyhow::ensure!(got == iterations, "the centres came to rest after {got} iterations");
         Ok(summary)
     }
+}
+
+/// Returns an error and its causes in one line, for a note.
+fn one_line(error: &anyhow::Error) -> String {
+    format!("{error:#}").split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
 const POINTS_FILE: &str = "points.npy";
@@ -371,6 +399,12 @@ mod tests {
         let (iteration, cost) = ("k-means, an iteration, 2 workers", "k-means, final cost");
         assert_eq!(samples, [iteration, iteration, cost, cost]);
         assert!(record.notes[1].contains("within 2.0e-6 of ours"), "{:?}", record.notes);
+    }
+
+    #[test]
+    fn notes_are_one_line() {
+        let error = anyhow::anyhow!("no BLAS:\n  libblas.so.3").context("it did not answer");
+        assert_eq!(one_line(&error), "it did not answer: no BLAS: libblas.so.3");
     }
 
     #[test]

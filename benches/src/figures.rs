@@ -64,16 +64,25 @@ pub(crate) fn run(args: &FiguresArgs) -> anyhow::Result<()> {
     machine::pin(&cpus)?;
     let is_wanted = |measure: &str| measure.starts_with(&args.measure);
     let kinds = [is_wanted(clustering::MEASURE), is_wanted(OPERATIONS)];
+    let mut failed = Vec::new();
     if kinds.contains(&true) {
         let clustering = Clustering::new(&args.clustering)?;
         if kinds[0] {
-            clustering.by_workers(args.common.rounds, &args.replicas, &mut record)?;
+            let rounds = args.common.rounds;
+            let measured = clustering.by_workers(rounds, &args.replicas, &mut record);
+            failed
+                .extend(measured.err().map(|error| format!("{}: {error:#}", clustering::MEASURE)));
         }
         if kinds[1] {
-            while_clustering(&clustering, &mut record)?;
+            let measured = while_clustering(&clustering, &mut record);
+            failed.extend(measured.err().map(|error| format!("{OPERATIONS}: {error:#}")));
         }
     }
-    deliver(&record, args.common.json.as_ref())
+    // One measure that fails, because points are few for example, does not take the others with it.
+    record.notes.extend(failed.iter().map(|error| format!("failed: {error}")));
+    deliver(&record, args.common.json.as_ref())?;
+    anyhow::ensure!(failed.is_empty(), "{}", failed.join("; "));
+    Ok(())
 }
 
 /// Measures one multiplication of one of the thesis's 200 shared numbers, and ten thousand of them,

@@ -35,7 +35,10 @@ DEPLOY = HERE / "deploy.sh"
 REGION = "eu-central-1"
 # A small Linux program that every machine has.
 PROGRAM = shutil.which("true")
-NOT_BY_MOTO = {"AWS::CloudWatch::Alarm", "AWS::EC2::PlacementGroup", "AWS::S3::BucketPolicy"}
+NOT_BY_MOTO = {
+    "AWS::CloudWatch::Alarm", "AWS::EC2::PlacementGroup", "AWS::Lambda::EventInvokeConfig", "AWS::S3::BucketPolicy",
+    "AWS::SQS::QueuePolicy",
+}
 
 
 def environment(home, **more):

@@ -4,17 +4,19 @@ use std::cell::Cell;
 use std::io::{self, IsTerminal, Write};
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
+use std::time::{Duration, Instant};
 
 use catena_cloud::Cloud;
-use catena_kmeans::data::{DataSet, Hints};
+use catena_kmeans::data::{DataSet, Hints, Spooled};
 use catena_kmeans::generate::Recipe;
 use catena_kmeans::init::Init;
 use catena_kmeans::job::{Job, Labels, RunSummary, WorkerEvent, unique_name};
 use catena_kmeans::kernel::Precision;
 use catena_kmeans::link::{EngineLink, JobEngine};
+use catena_kmeans::model::Model;
 use catena_kmeans::output::{self, OutputFile};
 use catena_kmeans::s3::{S3Endpoint, S3Url};
-use catena_kmeans::workers::{self, WorkerRestart};
+use catena_kmeans::workers::{self, RunLimit, WorkerRestart};
 use catena_kmeans::{Error, Result, Settings, report, threads, upload};
 use clap::{Args, Parser, Subcommand};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
@@ -25,6 +27,8 @@ Examples:
   catena-kmeans run --data points.csv --k 25 --out centroids.csv --report report.svg
   catena-kmeans run --data parts/ --workers 8 --backend processes --engine 127.0.0.1:7400 --json
   catena-kmeans run --data packed.f32 --dims 100 --init random --seed 7 --iterations 10
+  catena-kmeans run --data points.csv --k 25 --model model.json
+  catena-kmeans predict --model model.json --data other.csv --out clusters.txt
   catena-kmeans generate --points 500000 --dims 100 --clusters 25 --seed 1 --out points.npy
   catena-kmeans upload points.npy s3://bucket/points/
   catena-kmeans run --data s3://bucket/points/ --k 25 --out s3://bucket/results/centroids.csv
@@ -50,6 +54,8 @@ enum Command {
     /// Cluster points (the default command).
     #[command(after_help = EXAMPLES)]
     Run(Box<RunArgs>),
+    /// Assign points to the centroids of a saved model.
+    Predict(PredictArgs),
     /// Generate points in Gaussian clusters.
     #[command(after_help = EXAMPLES)]
     Generate(GenerateArgs),
@@ -60,8 +66,9 @@ enum Command {
 
 #[derive(Debug, Args)]
 struct RunArgs {
-    /// Read the points from a CSV, .npy, .f32 or .f64 file, gzipped or not, or from a folder of
-    /// such files [default: shipped digits].
+    /// Read the points from a CSV, .npy, .f32 or .f64 file, gzipped or not, from the files of a
+    /// folder and of the folders in it, from those that match a pattern such as 'day*/*.csv', or
+    /// from a pipe (- for standard input) [default: shipped digits].
     #[arg(long, value_name = "PATH|s3://BUCKET/PREFIX")]
     data: Option<PathBuf>,
     #[command(flatten)]
@@ -73,6 +80,10 @@ struct RunArgs {
     /// Choose initial centroids: the first rows, random rows, k-means++, or the rows of a file.
     #[arg(long, value_name = "first|random|kmeans++|FILE", default_value = "kmeans++")]
     init: InitArg,
+    /// Repeat the run with this many seeds, one after the other, and take the result of the lowest
+    /// cost.
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    n_init: u32,
     /// Divide the points among this many workers [default: one per core].
     #[arg(long, value_name = "N")]
     workers: Option<u32>,
@@ -82,6 +93,16 @@ struct RunArgs {
     /// Use this emulator of Lambda [default: AWS].
     #[arg(long, value_name = "URL")]
     lambda_endpoint_url: Option<String>,
+    /// Stop workers in processes or on Lambda after this long.
+    #[arg(long, value_name = "SECONDS")]
+    max_time: Option<f64>,
+    /// Stop workers on Lambda before they have cost more than this, by --lambda-memory and the price
+    /// of x86 in us-east-1.
+    #[arg(long, value_name = "USD")]
+    max_cost: Option<f64>,
+    /// The memory of the Lambda function, to compute costs; 3538 is that of kmeans/deploy/kmeans.yaml.
+    #[arg(long, value_name = "MIB", default_value_t = 3538)]
+    lambda_memory: u32,
     /// Use a running engine or cluster, by the address of any member, several addresses with
     /// commas, or the location of its record [default: an engine inside this process].
     #[arg(long, value_name = "ADDR|s3://BUCKET/PREFIX#CLUSTER")]
@@ -89,16 +110,37 @@ struct RunArgs {
     /// Write the centroids to this file, one per row.
     #[arg(long, value_name = "centroids.csv")]
     out: Option<PathBuf>,
+    /// Write the centroids to this file with what `predict` needs to assign other points to them.
+    #[arg(long, value_name = "model.json")]
+    model: Option<PathBuf>,
     /// Write the cluster of each point to this file, one per row; in s3://bucket/prefix/, each
     /// worker writes a part.
     #[arg(long, value_name = "FILE")]
     assignments: Option<PathBuf>,
-    /// Draw cost and time by round, and points and centres, as SVG to this file.
-    #[arg(long, value_name = "report.svg")]
+    /// Draw cost and time by round, and points and centres, to this file: a picture (.svg), or a page
+    /// with the result in numbers (.html).
+    #[arg(long, value_name = "report.html|report.svg")]
     report: Option<PathBuf>,
     /// Print the result as one JSON object.
     #[arg(long)]
     json: bool,
+}
+
+#[derive(Debug, Args)]
+struct PredictArgs {
+    /// Take the centroids of this model, which `run --model` has written.
+    #[arg(long, value_name = "model.json")]
+    model: PathBuf,
+    /// Read the points from here, as for `run`.
+    #[arg(long, value_name = "PATH|s3://BUCKET/PREFIX")]
+    data: PathBuf,
+    #[command(flatten)]
+    store: S3Endpoint,
+    #[command(flatten)]
+    hints: Hints,
+    /// Write the cluster of each point to this file, one per row [default: standard output].
+    #[arg(long, value_name = "FILE")]
+    out: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]
@@ -118,7 +160,8 @@ struct GenerateArgs {
 
 #[derive(Debug, Args)]
 struct UploadArgs {
-    /// Copy these files, or the files in these folders.
+    /// Copy these files, or the files in these folders and in the folders in them, except hidden
+    /// ones. Of several folders, each keeps its name.
     #[arg(value_name = "FILE", required = true, num_args = 1..)]
     files: Vec<PathBuf>,
     /// Copy them here; they keep their names if this ends with a slash or if there are several.
@@ -183,8 +226,30 @@ pub(crate) fn main() -> Result<()> {
     match cli.command {
         None => run(&cli.run),
         Some(Command::Run(args)) => run(&args),
+        Some(Command::Predict(args)) => predict(&args),
         Some(Command::Generate(args)) => generate(&args),
         Some(Command::Upload(args)) => upload(&args),
+    }
+}
+
+fn predict(args: &PredictArgs) -> Result<()> {
+    let PredictArgs { model, data, store, hints, out } = args;
+    out.as_deref().map_or(Ok(()), |out| OutputFile::check(out, store))?;
+    let model = Model::read(model)?;
+    let spooled = Spooled::of(data, hints)?;
+    let data = spooled.as_ref().map_or_else(|| data.clone(), Spooled::path);
+    if let Some(out) = out {
+        DataSet::open_at(store, &data, hints.clone())?.check_output(out)?;
+    }
+    let labels = model.predict(&data, hints.clone(), store)?.labels;
+    match out {
+        Some(out) => output::write_labels(out, store, &labels),
+        None => {
+            let mut out = io::BufWriter::new(io::stdout().lock());
+            let written = labels.iter().try_for_each(|label| writeln!(out, "{label}"));
+            let path = PathBuf::from("standard output");
+            written.and_then(|()| out.flush()).map_err(|cause| Error::Io { path, cause })
+        }
     }
 }
 
@@ -195,13 +260,27 @@ fn generate(args: &GenerateArgs) -> Result<()> {
 }
 
 fn upload(args: &UploadArgs) -> Result<()> {
-    let plan = upload::plan(&args.files, &args.to)?;
-    let bar = Bar::new(BYTES, plan.iter().map(|transfer| transfer.bytes).sum());
-    upload::run(plan, &args.store, &|bytes| bar.0.inc(bytes))
+    let upload::Plan { transfers, skipped } = upload::plan(&args.files, &args.to)?;
+    for path in skipped {
+        let _ = writeln!(
+            io::stderr(),
+            "catena-kmeans: {}: left out, because it is hidden or no plain file or folder; name it \
+             to upload it",
+            path.display()
+        );
+    }
+    let bar = Bar::new(BYTES, transfers.iter().map(|transfer| transfer.bytes).sum());
+    upload::run(transfers, &args.store, &|bytes| bar.0.inc(bytes))
 }
 
 fn run(args: &RunArgs) -> Result<()> {
-    for path in [&args.out, &args.assignments, &args.report].into_iter().flatten() {
+    let outputs =
+        || [&args.out, &args.model, &args.assignments, &args.report].into_iter().flatten();
+    for (at, path) in outputs().enumerate() {
+        if outputs().skip(at + 1).any(|other| other == path) {
+            let reason = "two outputs have this name; give them different ones";
+            return Err(Error::Output { path: path.clone(), reason });
+        }
         let file = if is_folder(path)? { &path.join("labels") } else { path };
         OutputFile::check(file, &args.store)?;
     }
@@ -209,13 +288,59 @@ fn run(args: &RunArgs) -> Result<()> {
         let reason = "workers on Lambda need an engine that they can reach; pass its address";
         return Err(Error::Flag { flag: "--engine", reason });
     }
+    args.report.as_deref().map_or(Ok(()), report::check)?;
+    let limit = args.limit()?;
     let engine = JobEngine::open(args.engine.as_deref())?;
-    let job = job(args, &engine)?;
+    let spooled = match &args.data {
+        Some(path) => Spooled::of(path, &args.hints)?,
+        None => None,
+    };
+    let data = spooled.as_ref().map(Spooled::path).or_else(|| args.data.clone());
+    let job = job(args, data.as_deref(), &engine)?;
+    job.check()?;
+    outputs().try_for_each(|path| job.data.check_output(path))?;
+    if let (WorkerBackend::Lambda(_), Some(path)) = (&args.backend, &args.assignments) {
+        job.check_reply(path)?;
+    }
     if matches!(args.backend, WorkerBackend::Lambda(_)) && !job.data.is_shared() {
         let advice = "copy them to a store with `catena-kmeans upload`";
         let path = job.data.path().to_path_buf();
         return Err(Error::NotShared { path, backend: "lambda", advice });
     }
+    if args.n_init == 0 {
+        return Err(Error::Flag { flag: "--n-init", reason: "there must be at least one run" });
+    }
+    if args.n_init > 1 && matches!(job.labels, Labels::Written(_)) {
+        let reason = "labels that workers write to a store would be those of the last run; run again \
+                      with the --seed of the best run and without --n-init";
+        return Err(Error::Flag { flag: "--n-init", reason });
+    }
+    let limit = limit(&job);
+    let start = Instant::now();
+    let mut best: Option<(Job, RunSummary)> = None;
+    for at in 0..args.n_init {
+        let mut job = job.clone();
+        job.settings.seed = job.settings.seed.wrapping_add(u64::from(at));
+        if at > 0 {
+            job.name = unique_name();
+        }
+        let left = limit
+            .map(|limit| RunLimit { time: limit.time.saturating_sub(start.elapsed()), ..limit });
+        let summary = run_once(args, &engine, &job, left)?;
+        if best.as_ref().is_none_or(|(_, other)| summary.done.cost < other.done.cost) {
+            best = Some((job, summary));
+        }
+    }
+    let (job, summary) = best.expect("there was a run");
+    finish(args, &job, &summary)
+}
+
+fn run_once(
+    args: &RunArgs,
+    engine: &JobEngine,
+    job: &Job,
+    limit: Option<RunLimit>,
+) -> Result<RunSummary> {
     let progress = Progress::new(job.data.bytes(), job.settings.iterations);
     let mut on_event = |event: &WorkerEvent| progress.note(event);
     let mut on_restart = |restart: &WorkerRestart| {
@@ -224,19 +349,79 @@ fn run(args: &RunArgs) -> Result<()> {
         let lines = log.iter().flat_map(|log| log.lines());
         lines.for_each(|line| progress.print(&format!("  {line}")));
     };
+    let start = Instant::now();
     let summary = match &args.backend {
-        WorkerBackend::Threads => threads::run(&job, EngineLink::join, &mut on_event),
+        WorkerBackend::Threads => threads::run(job, EngineLink::join, &mut on_event),
         WorkerBackend::Processes => {
             let program = std::env::current_exe()
                 .map_err(|cause| Error::Io { path: PathBuf::from("this program"), cause })?;
-            workers::run(&job, &Cloud::processes(program), &mut on_event, &mut on_restart)
+            let cloud = Cloud::processes(program);
+            workers::run_within(job, &cloud, limit, &mut on_event, &mut on_restart)
         }
-        WorkerBackend::Lambda(function) => lambda(args, function)
-            .and_then(|cloud| workers::run(&job, &cloud, &mut on_event, &mut on_restart)),
+        WorkerBackend::Lambda(function) => lambda(args, function).and_then(|cloud| {
+            progress.print(&args.cost_line("workers cost up to", job.workers, ATTEMPT_TIME_MAX));
+            workers::run_within(job, &cloud, limit, &mut on_event, &mut on_restart)
+        }),
     };
+    if matches!(args.backend, WorkerBackend::Lambda(_)) {
+        progress.print(&args.cost_line("workers cost about", job.workers, start.elapsed()));
+    }
     drop(progress);
-    engine.clear(&job);
-    finish(args, &job, &summary?)
+    engine.clear(job);
+    summary
+}
+
+/// The price of Lambda, for x86 in us-east-1, 2026-11: USD for a second of a GiB.
+const USD_PER_GIB_SECOND: f64 = 0.000_016_666_7;
+
+/// The longest time of an attempt on Lambda.
+const ATTEMPT_TIME_MAX: Duration = Duration::from_secs(15 * 60);
+
+impl RunArgs {
+    /// Returns the earlier limit of time and cost, for a job.
+    fn limit(&self) -> Result<impl Fn(&Job) -> Option<RunLimit>> {
+        let positive = |flag, value: Option<f64>| match value {
+            Some(value) if !(value > 0.0 && value.is_finite()) => {
+                Err(Error::Flag { flag, reason: "expected a number greater than 0" })
+            }
+            value => Ok(value),
+        };
+        let time = positive("--max-time", self.max_time)?;
+        let cost = positive("--max-cost", self.max_cost)?;
+        let is_lambda = matches!(self.backend, WorkerBackend::Lambda(_));
+        if cost.is_some() && !is_lambda {
+            let reason = "only workers on Lambda have a cost";
+            return Err(Error::Flag { flag: "--max-cost", reason });
+        }
+        if time.is_some() && self.backend == WorkerBackend::Threads {
+            let reason = "threads cannot be stopped; pass --backend processes";
+            return Err(Error::Flag { flag: "--max-time", reason });
+        }
+        let per_second = self.usd_per_second();
+        Ok(move |job: &Job| {
+            let by_cost = cost.map(|cost| cost / (per_second * f64::from(job.workers)));
+            let limits = [("--max-time", time), ("--max-cost", by_cost)];
+            let limits = limits.into_iter().filter_map(|(flag, seconds)| {
+                let time = Duration::try_from_secs_f64(seconds?).unwrap_or(Duration::MAX);
+                Some(RunLimit { flag, time })
+            });
+            limits.min_by_key(|limit| limit.time)
+        })
+    }
+
+    /// Returns the cost of a worker on Lambda.
+    fn usd_per_second(&self) -> f64 {
+        f64::from(self.lambda_memory) / 1024.0 * USD_PER_GIB_SECOND
+    }
+
+    fn cost_line(&self, what: &str, workers: u32, time: Duration) -> String {
+        let usd = self.usd_per_second() * f64::from(workers) * time.as_secs_f64();
+        format!(
+            "{what} {usd:.4} USD for {:.0} s of {workers} workers with {} MiB",
+            time.as_secs_f64(),
+            self.lambda_memory
+        )
+    }
 }
 
 #[cfg(feature = "lambda")]
@@ -249,10 +434,10 @@ fn lambda(_: &RunArgs, function: &str) -> Result<Cloud> {
     Err(Error::NotBuilt { what: format!("--backend lambda:{function}"), feature: "lambda" })
 }
 
-fn job(args: &RunArgs, engine: &JobEngine) -> Result<Job> {
+fn job(args: &RunArgs, data: Option<&Path>, engine: &JobEngine) -> Result<Job> {
     let RunArgs { store, hints, settings, .. } = args;
-    let data = match &args.data {
-        Some(path) => DataSet::open_at(store, path, *hints)?,
+    let data = match data {
+        Some(path) => DataSet::open_at(store, path, hints.clone())?,
         None => DataSet::digits(hints.precision)?.with_endpoint(store),
     };
     let init = match &args.init {
@@ -305,12 +490,16 @@ fn finish(args: &RunArgs, job: &Job, summary: &RunSummary) -> Result<()> {
     if let Some(path) = &args.out {
         output::write_centroids(path, endpoint, &job.data, &summary.done.centroids)?;
     }
+    if let Some(path) = &args.model {
+        Model::of(job, summary).write(path, endpoint)?;
+    }
     if let Some(path) = &args.assignments
         && job.labels == Labels::Returned
     {
         output::write_labels(path, endpoint, &summary.labels)?;
     }
     let backend = args.backend.name();
+    let result = output::RunReport::new(job, backend, summary);
     if let Some(path) = &args.report {
         let title = format!(
             "{}, k = {}, {} {backend}",
@@ -318,10 +507,15 @@ fn finish(args: &RunArgs, job: &Job, summary: &RunSummary) -> Result<()> {
             job.settings.k,
             job.workers
         );
-        report::write(path, endpoint, &title, job.data.dims(), summary)?;
+        report::write(path, endpoint, &title, job, summary, result.warnings())?;
     }
     let mut out = io::stdout().lock();
-    let result = output::RunReport::new(job, backend, summary);
+    if !args.json {
+        for warning in result.warnings() {
+            // The result is more important.
+            let _ = writeln!(io::stderr(), "catena-kmeans: warning: {warning}");
+        }
+    }
     let written = if args.json {
         result.write_json(&mut out)
     } else {
@@ -331,7 +525,8 @@ fn finish(args: &RunArgs, job: &Job, summary: &RunSummary) -> Result<()> {
         .and_then(|()| out.flush())
         .map_err(|cause| Error::Io { path: PathBuf::from("standard output"), cause })?;
     if !args.json {
-        for path in [&args.out, &args.assignments, &args.report].into_iter().flatten() {
+        for path in [&args.out, &args.model, &args.assignments, &args.report].into_iter().flatten()
+        {
             let _ = writeln!(out, "wrote {}", path.display());
         }
     }
@@ -365,22 +560,40 @@ fn style(template: &str) -> ProgressStyle {
     ProgressStyle::with_template(template).expect("the template is valid")
 }
 
-/// The progress of a run: bytes while points are read, then rounds.
+/// How often a line of progress is printed without a terminal.
+const LINE_EVERY: Duration = Duration::from_secs(10);
+
+/// The progress of a run: bytes while points are read, then rounds. Without a terminal, a line from
+/// time to time.
 struct Progress {
     bar: Bar,
     iterations: u64,
     in_rounds: Cell<bool>,
+    bytes: Cell<u64>,
+    bytes_all: u64,
+    line_due: Cell<Instant>,
 }
 
 impl Progress {
     fn new(bytes: u64, iterations: u64) -> Self {
-        Self { bar: Bar::new(BYTES, bytes), iterations, in_rounds: Cell::new(false) }
+        Self {
+            bar: Bar::new(BYTES, bytes),
+            iterations,
+            in_rounds: Cell::new(false),
+            bytes: Cell::new(0),
+            bytes_all: bytes,
+            line_due: Cell::new(Instant::now() + LINE_EVERY),
+        }
     }
 
     fn note(&self, event: &WorkerEvent) {
         let bar = &self.bar.0;
         match event {
-            WorkerEvent::Read(bytes) if !self.in_rounds.get() => bar.inc(*bytes),
+            WorkerEvent::Read(bytes) if !self.in_rounds.get() => {
+                bar.inc(*bytes);
+                self.bytes.set(self.bytes.get() + bytes);
+                self.line(|| format!("read {} of {} bytes", self.bytes.get(), self.bytes_all));
+            }
             WorkerEvent::Round(round) => {
                 let message = format!("cost {:.6e}, {} points moved", round.cost, round.moved);
                 self.note_round(round.round, message);
@@ -398,8 +611,18 @@ impl Progress {
             bar.set_style(style("{bar:30} round {pos} of at most {len}  {msg}"));
             bar.set_length(self.iterations);
         }
+        self.line(|| format!("round {round} of at most {}, {message}", self.iterations));
         bar.set_position(round);
         bar.set_message(message);
+    }
+
+    /// Prints a line if there is no bar and one is due.
+    fn line(&self, text: impl FnOnce() -> String) {
+        let now = Instant::now();
+        if self.bar.0.is_hidden() && now >= self.line_due.get() {
+            self.line_due.set(now + LINE_EVERY);
+            self.print(&text());
+        }
     }
 
     fn print(&self, line: &str) {

@@ -1,8 +1,9 @@
 //! Coordination: workers agree through one all-reduce call per iteration.
 //!
 //! A [`Phase`] names a shared object and a round of it. Each phase before the iterations has its
-//! own object, which keeps its result. The iterations alternate between two objects, so that the
-//! results of the last two rounds are kept; so do relocations. The number of objects therefore does
+//! own object, which keeps its result. The iterations take turns with three objects, so that the
+//! results of the last two rounds are kept, also while the next one is reduced in several pieces;
+//! relocations, which are never in pieces, alternate between two. The number of objects therefore does
 //! not depend on the number of iterations, and a driver can create them in advance. This
 //! guarantees:
 //!
@@ -22,6 +23,9 @@ use std::time::{Duration, Instant};
 
 use crate::error::{Error, Result};
 
+/// Number of objects that the iterations take turns with.
+pub(crate) const STEPS: u64 = 3;
+
 /// How contributions are combined, element by element.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ReduceOp {
@@ -36,12 +40,18 @@ pub enum ReduceOp {
 pub enum Phase {
     /// Number of rows of each party, if they were not counted before.
     Count,
-    /// The largest magnitude of each dimension.
+    /// The range of each dimension without missing values.
+    FillRange,
+    /// The sum of each dimension without missing values, and the number of values.
+    FillMean,
+    /// The range of each dimension.
     Range,
     /// The sum of each dimension.
     Mean,
-    /// The rows that become initial centroids, or one draw of k-means++.
+    /// The rows that become initial centroids, or one call of k-means++.
     Init(u64),
+    /// The result of k-means++, for workers that are restarted.
+    Initial,
     /// Round `n` of assigning points to centres.
     Step(u64),
     /// The points farthest from their centres that each party offers to the empty clusters of a
@@ -56,19 +66,45 @@ impl Phase {
     #[must_use]
     pub fn round(self) -> u64 {
         match self {
-            Self::Step(round) | Self::Farthest(round) | Self::Relocate(round) => round / 2,
-            Self::Count | Self::Range | Self::Mean | Self::Init(_) => 0,
+            Self::Step(round) => round / STEPS,
+            Self::Farthest(round) | Self::Relocate(round) => round / 2,
+            Self::Count
+            | Self::FillRange
+            | Self::FillMean
+            | Self::Range
+            | Self::Mean
+            | Self::Init(_)
+            | Self::Initial => 0,
         }
     }
 
-    /// Returns one phase for each object of a job with this many draws of initial centroids.
+    /// Returns one phase for each object of a job with this many calls for initial centroids.
     pub(crate) fn objects(draws: u64) -> impl Iterator<Item = Self> {
-        let turns = [Self::Step, Self::Farthest, Self::Relocate];
+        let turns = [Self::Farthest, Self::Relocate];
         let turns = turns.into_iter().flat_map(|phase| [phase(0), phase(1)]);
-        [Self::Count, Self::Range, Self::Mean]
+        let turns = (0..STEPS).map(Self::Step).chain(turns);
+        [Self::Count, Self::FillRange, Self::FillMean, Self::Range, Self::Mean, Self::Initial]
             .into_iter()
             .chain(turns)
             .chain((0..draws).map(Self::Init))
+    }
+
+    /// Returns a number that grows from each phase of a job to the next one.
+    pub(crate) fn rank(self) -> u64 {
+        /// More than the calls of an initialisation.
+        const ROUNDS: u64 = 1 << 48;
+        match self {
+            Self::Count => 1,
+            Self::FillRange => 2,
+            Self::FillMean => 3,
+            Self::Range => 4,
+            Self::Mean => 5,
+            Self::Init(call) => 6 + call,
+            Self::Initial => ROUNDS,
+            // Relocations belong to a round and are counted otherwise.
+            Self::Farthest(_) | Self::Relocate(_) => 0,
+            Self::Step(round) => ROUNDS + 1 + round,
+        }
     }
 
     /// Returns the name of the phase for messages.
@@ -82,7 +118,7 @@ impl Phase {
     /// Returns the round of the iterations that `round` of this object was.
     pub(crate) fn step_of(self, round: u64) -> u64 {
         match self {
-            Self::Step(any) => round * 2 + any % 2,
+            Self::Step(any) => round * STEPS + any % STEPS,
             _ => round,
         }
     }
@@ -93,10 +129,13 @@ impl fmt::Display for Phase {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Count => f.write_str("count"),
+            Self::FillRange => f.write_str("fill/range"),
+            Self::FillMean => f.write_str("fill/mean"),
             Self::Range => f.write_str("range"),
             Self::Mean => f.write_str("mean"),
+            Self::Initial => f.write_str("initial"),
             Self::Init(draw) => write!(f, "init/{draw}"),
-            Self::Step(round) => write!(f, "step/{}", round % 2),
+            Self::Step(round) => write!(f, "step/{}", round % STEPS),
             Self::Farthest(round) => write!(f, "farthest/{}", round % 2),
             Self::Relocate(round) => write!(f, "relocate/{}", round % 2),
         }
@@ -131,12 +170,12 @@ pub(crate) struct LastSteps {
 /// Reads the state of the iterations; returns `None` before the first round is complete.
 ///
 /// While the caller does not contribute, only the round that it has contributed to before can
-/// complete. So the two objects are at most one round apart, whatever the order of the reads,
+/// complete. So the newest two of the objects are one round apart, whatever the order of the reads,
 /// unless the same party runs twice and goes on meanwhile: then they are read again.
 pub(crate) fn last_steps(link: &mut dyn AllReduce) -> Result<Option<LastSteps>> {
     loop {
         let mut found = Vec::new();
-        for phase in [Phase::Step(0), Phase::Step(1)] {
+        for phase in (0..STEPS).map(Phase::Step) {
             if let Some((round, totals)) = link.last(phase)? {
                 found.push((phase.step_of(round), totals));
             }

@@ -27,6 +27,36 @@ pub enum Error {
         /// The folder.
         path: PathBuf,
     },
+    /// No file matches a pattern.
+    #[error("{}: no such file, and no data files match this as a pattern; names that begin with '.' or '_' are skipped", path.display())]
+    NoMatch {
+        /// The pattern.
+        path: PathBuf,
+    },
+    /// Folders are too deep in each other.
+    #[error("{}: too many folders within each other", path.display())]
+    TooDeep {
+        /// The deepest folder that was found.
+        path: PathBuf,
+    },
+    /// An output file must not be written there.
+    #[error("{}: {reason}", path.display())]
+    Output {
+        /// The file.
+        path: PathBuf,
+        /// Why, and what to do.
+        reason: &'static str,
+    },
+    /// Two files would become the same object.
+    #[error("{} and {} would both become {to}; give them different names, or upload each to a folder of its own", first.display(), second.display())]
+    SameTarget {
+        /// One file.
+        first: PathBuf,
+        /// The other file.
+        second: PathBuf,
+        /// The object.
+        to: String,
+    },
     /// A path begins with `s3://` but is not a URL.
     #[error("{}: expected s3://bucket/key", path.display())]
     Url {
@@ -133,6 +163,32 @@ pub enum Error {
         /// Length in this part.
         got: usize,
     },
+    /// The header of a part names other columns than that of the first part.
+    #[error("{}: its columns are {got}, but those of the first part are {expected}; select common ones with --columns", path.display())]
+    PartColumns {
+        /// The part.
+        path: PathBuf,
+        /// The columns of the first part.
+        expected: String,
+        /// The columns of this part.
+        got: String,
+    },
+    /// All rows were left out.
+    #[error("{}: all {dropped} rows have missing values; select columns that have values with --columns, or pass --missing mean", path.display())]
+    AllDropped {
+        /// The data set.
+        path: PathBuf,
+        /// Number of rows.
+        dropped: u64,
+    },
+    /// A column has no values, so that there is no mean to fill in.
+    #[error("{}: column {column} of the points has no values at all; leave it out with --columns", path.display())]
+    NoValues {
+        /// The data set.
+        path: PathBuf,
+        /// Number of the coordinate, from 1.
+        column: usize,
+    },
     /// A part ended early, because it changed after it was counted.
     #[error("{}: ends before row {row}; did it change while it was read?", path.display())]
     Shrunk {
@@ -168,11 +224,37 @@ pub enum Error {
         /// Length of the rows of the data.
         expected: usize,
     },
-    /// Scores would overflow.
-    #[error("values up to {max:e} are too large for {precision} distances; rescale the data{}", if *precision == Precision::F32 { " or pass --precision f64" } else { "" })]
+    /// A file is no model.
+    #[error("{}: not a model that catena-kmeans run --model has written: {reason}", path.display())]
+    Model {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        reason: String,
+    },
+    /// Points have another length than the centroids of a model.
+    #[error("{}: rows of {got} numbers, but the centroids of the model have {expected}; select columns with --columns", path.display())]
+    ModelDims {
+        /// The data.
+        path: PathBuf,
+        /// Length of the centroids.
+        expected: usize,
+        /// Length of the rows.
+        got: usize,
+    },
+    /// Squared distances would overflow.
+    #[error("values that are {width:e} apart are too far for {precision} distances; rescale the data{}", MorePrecise(*precision))]
     TooLarge {
-        /// The largest magnitude.
-        max: f64,
+        /// The largest distance, or an upper bound of it.
+        width: f64,
+        /// The precision of distances.
+        precision: Precision,
+    },
+    /// Squared distances would be 0.
+    #[error("the values are at most {width:e} apart, too little for {precision} distances, whose squares would vanish; rescale the data{}", MorePrecise(*precision))]
+    TooSmall {
+        /// The widest range of a dimension.
+        width: f64,
         /// The precision of distances.
         precision: Precision,
     },
@@ -187,6 +269,31 @@ pub enum Error {
     /// The engine inside this process does not start.
     #[error("cannot start an engine: {0}")]
     Start(catena_engine::StartError),
+    /// The sums of all clusters do not fit the engine's memory.
+    #[error(
+        "engine {address}: too little memory for the sums of {k} clusters in {dims} dimensions; start it \
+         with more --memory, or choose a smaller --k"
+    )]
+    EngineMemory {
+        /// The address that was given.
+        address: String,
+        /// Number of clusters.
+        k: usize,
+        /// Number of dimensions.
+        dims: usize,
+    },
+    /// A worker's labels do not fit the reply of an invocation.
+    #[error(
+        "{}: the labels of a worker's points would be up to {mib} MiB, and Lambda returns at most 6; \
+         pass --assignments s3://bucket/folder/ and each worker writes a part there, or use more \
+         --workers", path.display()
+    )]
+    LabelsTooLarge {
+        /// The file for the labels.
+        path: PathBuf,
+        /// Size of one worker's labels.
+        mib: u64,
+    },
     /// The engine is unreachable, or refused a request.
     #[error("engine {address}: {cause}")]
     Engine {
@@ -236,7 +343,7 @@ pub enum Error {
         at: String,
     },
     /// A worker died too often.
-    #[error("worker {party}: {reason}; gave up after {attempts} attempts{}", LogSuffix(log))]
+    #[error("worker {party}: {reason}; gave up after {attempts} attempts{}{}", StuckAdvice(*is_stuck), LogSuffix(log))]
     WorkerDied {
         /// Number of the worker.
         party: u32,
@@ -244,8 +351,18 @@ pub enum Error {
         reason: String,
         /// Number of attempts.
         attempts: u32,
+        /// Whether the last attempts ran out of time without having come farther.
+        is_stuck: bool,
         /// The end of the last attempt's log, if it is known.
         log: Option<String>,
+    },
+    /// The run reached a limit that the user had set.
+    #[error("stopped after {seconds:.0} s, as {limit} demands")]
+    LimitReached {
+        /// The flag.
+        limit: &'static str,
+        /// The time since the start of the workers.
+        seconds: f64,
     },
     /// A worker cannot be called.
     #[error(transparent)]
@@ -317,13 +434,41 @@ pub enum RowError {
         got: usize,
     },
     /// Not a number.
-    #[error("column {column}: {text:?} is not a number")]
+    #[error("column {column}: {text:?} is not a number{}", NotANumberAdvice(text))]
     NotANumber {
         /// Number of the column, from 1.
         column: usize,
         /// The field, truncated.
         text: String,
     },
+    /// A value is missing.
+    #[error(
+        "column {column}: {text:?} is a missing value; pass --missing drop to leave such rows out, \
+         or --missing mean"
+    )]
+    Missing {
+        /// Number of the column, from 1.
+        column: usize,
+        /// The field.
+        text: String,
+    },
+    /// A comma in place of the decimal point.
+    #[error("column {column}: {text:?} has a decimal comma; write the numbers with a point")]
+    DecimalComma {
+        /// Number of the column, from 1.
+        column: usize,
+        /// The field.
+        text: String,
+    },
+    /// A quoted field that does not end on its line.
+    #[error(
+        "a quoted field does not end on its line; line ends within quotes are not supported, \
+         because workers divide files at line ends"
+    )]
+    OpenQuote,
+    /// A carriage return in the middle of a line.
+    #[error("a carriage return within the line; write the file with one kind of line ends")]
+    CarriageReturn,
     /// NaN or infinity, in the file or after rounding to f32.
     #[error("column {column}: {value} is not a finite number; clean the data first")]
     NotFinite {
@@ -365,6 +510,76 @@ pub enum FormatError {
     /// Rows without numbers.
     #[error("rows have no columns")]
     NoColumns,
+    /// A first row that may be names of columns.
+    #[error(
+        "the first line is 0, 1, 2 and so on, which may be names of columns, as pandas writes them, \
+         or a point; pass --header yes or --header no"
+    )]
+    NumericHeader,
+    /// UTF-16.
+    #[error("the file is UTF-16; save it as UTF-8")]
+    Utf16,
+    /// There is no such column.
+    #[error("there is no column {name:?}; {columns}")]
+    NoColumn {
+        /// The name.
+        name: String,
+        /// Which columns there are.
+        columns: String,
+    },
+    /// Several columns have the requested name.
+    #[error("several columns are named {name:?}; select columns by number")]
+    TwoColumns {
+        /// The name.
+        name: String,
+    },
+    /// A column is selected twice.
+    #[error("--columns selects column {column} twice")]
+    SameColumn {
+        /// Its number, from 1.
+        column: usize,
+    },
+}
+
+/// Prints the advice to compute in f64, if that is more.
+struct MorePrecise(Precision);
+
+impl std::fmt::Display for MorePrecise {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self.0 {
+            Precision::F32 => f.write_str(" or pass --precision f64"),
+            Precision::F64 => Ok(()),
+        }
+    }
+}
+
+/// Prints what to do about text in a row, if that can be guessed.
+struct NotANumberAdvice<'a>(&'a str);
+
+impl std::fmt::Display for NotANumberAdvice<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self.0.chars().next() {
+            Some(first) if "#%!/".contains(first) => {
+                write!(f, "; if such lines are comments, pass --comment '{first}'")
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+/// Returns an error and its causes as one line, each once.
+#[cfg(feature = "s3")]
+pub(crate) fn one_line(error: &dyn std::error::Error) -> String {
+    let mut parts: Vec<String> = Vec::new();
+    let mut next = Some(error);
+    while let Some(error) = next {
+        let text = error.to_string().split_whitespace().collect::<Vec<_>>().join(" ");
+        if !text.is_empty() && !parts.iter().any(|part| part.contains(&text)) {
+            parts.push(text);
+        }
+        next = error.source();
+    }
+    parts.join(": ")
 }
 
 /// Prints the number of a line, if there is one.
@@ -376,6 +591,22 @@ impl std::fmt::Display for LineSuffix {
     }
 }
 
+/// Prints what to do if attempts are too short.
+struct StuckAdvice(bool);
+
+impl std::fmt::Display for StuckAdvice {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        if !self.0 {
+            return Ok(());
+        }
+        f.write_str(
+            ", none of which got farther than those before: reading the points and the next step do \
+             not fit the time limit of the function; use more --workers, or give the function more \
+             time or memory",
+        )
+    }
+}
+
 /// Prints the end of a log, if there is one.
 struct LogSuffix<'a>(&'a Option<String>);
 
@@ -384,5 +615,18 @@ impl std::fmt::Display for LogSuffix<'_> {
         let Some(log) = self.0 else { return Ok(()) };
         f.write_str("; the end of its log:")?;
         log.lines().try_for_each(|line| write!(f, "\n  {line}"))
+    }
+}
+
+#[cfg(all(test, feature = "s3"))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn causes_are_one_line() {
+        let inner = Error::Worker { message: "no route\n  to host".into() };
+        let outer = io::Error::other(inner);
+        let path = PathBuf::from("a");
+        assert_eq!(one_line(&Error::Io { path, cause: outer }), "a: no route to host");
     }
 }

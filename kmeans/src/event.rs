@@ -3,11 +3,12 @@
 //!
 //! The function's environment holds the settings, see [`UploadSettings`]. An object is a data set;
 //! an object named `_SUCCESS` says that the folder it is in is complete, and then the folder is the
-//! data set. Other names that begin with `.` or `_` are not data, nor is anything below the folder
-//! of the results.
+//! data set. Objects whose names are those of numbered parts wait for it. Other names that begin with
+//! `.` or `_` are not data, nor is anything below the folder of the results.
 
 use std::path::PathBuf;
 use std::thread;
+use std::time::Duration;
 
 use aws_lambda_events::event::s3::{S3Bucket, S3Event, S3Object};
 use catena_cloud::{Cloud, Context, Failure};
@@ -24,6 +25,7 @@ use crate::link::JobEngine;
 use crate::output;
 use crate::s3::{S3Endpoint, S3Url};
 use crate::settings::Settings;
+use crate::workers::RunLimit;
 use crate::{threads, worker, workers};
 
 /// The prefix of the variables.
@@ -99,11 +101,19 @@ struct BridgedDetail {
 
 /// Returns whether an event comes from S3.
 pub(crate) fn is_event(event: &Value) -> bool {
-    event.get("Records").is_some() || event["source"] == "aws.s3"
+    event.get("Records").is_some() || event["source"] == "aws.s3" || is_test(event)
+}
+
+/// Returns whether an event is the one that S3 sends when a notification is configured.
+fn is_test(event: &Value) -> bool {
+    event["Event"] == "s3:TestEvent"
 }
 
 /// Returns the objects that were created.
 fn uploads(event: Value) -> serde_json::Result<Vec<UploadedObject>> {
+    if is_test(&event) {
+        return Ok(Vec::new());
+    }
     if event.get("Records").is_none() {
         let BridgedEvent { detail_type, detail } = serde_json::from_value(event)?;
         if detail_type != "Object Created" {
@@ -164,8 +174,24 @@ impl UploadedObject {
         if name == COMPLETE && !folder.is_empty() {
             return Ok(Some(S3Url { key: format!("{folder}/"), ..url }));
         }
-        Ok(if name.starts_with(['.', '_']) || name.is_empty() { None } else { Some(url) })
+        // A part of a data set is no data set of its own: the folder is, when it is complete.
+        let is_part = is_numbered(name);
+        if is_part {
+            eprintln!("{url}: waiting for {folder}/{COMPLETE}, because this is a numbered part");
+        }
+        let is_data = !name.starts_with(['.', '_']) && !name.is_empty() && !is_part;
+        Ok(is_data.then_some(url))
     }
+}
+
+/// Returns whether a name is that of a numbered part, as Spark and `catena-kmeans generate --parts`
+/// name them: `part-00000-...` or `...-00000.csv`.
+fn is_numbered(name: &str) -> bool {
+    const DIGITS: usize = 5;
+    let stem = name.split('.').next().unwrap_or(name);
+    let is_number = |text: &str| text.len() >= DIGITS && text.bytes().all(|b| b.is_ascii_digit());
+    let first = stem.strip_prefix("part-").and_then(|rest| rest.split('-').next());
+    first.is_some_and(is_number) || stem.rsplit_once('-').is_some_and(|(_, last)| is_number(last))
 }
 
 impl UploadSettings {
@@ -185,7 +211,7 @@ impl UploadSettings {
 
     fn cluster(&self, context: &Context<'_>, data: &S3Url) -> Result<UploadResult> {
         let path = PathBuf::from(data.to_string());
-        let data_set = DataSet::open(&path, self.hints)?;
+        let data_set = DataSet::open(&path, self.hints.clone())?;
         let cores = || thread::available_parallelism().map_or(1, std::num::NonZero::get);
         let (workers, engine) = match (&self.function, &self.engine, self.workers) {
             (None, None, workers) => {
@@ -220,7 +246,7 @@ impl UploadSettings {
                 let group = LocalGroup::new(workers, job.settings.timeout);
                 threads::run(&job, |_, party| Ok(group.join(party)), &mut |_| ())?
             }
-            Some(function) => invoke(function, &job)?,
+            Some(function) => invoke(function, &job, context.time_left())?,
         };
         let out = self.out_of(data)?;
         let RunSummary { done, .. } = summary;
@@ -248,12 +274,14 @@ impl UploadSettings {
 }
 
 /// Runs a job whose workers are invocations of a function.
-fn invoke(function: &str, job: &Job) -> Result<RunSummary> {
+fn invoke(function: &str, job: &Job, time: Option<Duration>) -> Result<RunSummary> {
     let own = std::env::var("AWS_LAMBDA_FUNCTION_NAME");
     let function = if function == "self" { own.unwrap_or_default() } else { function.to_string() };
     let cloud = Cloud::lambda(&function, None).map_err(Error::Cloud)?;
     let engine = JobEngine::Remote(job.engine.clone());
-    let run = workers::run(job, &cloud, &mut |_| (), &mut |restart| {
+    // Without its driver the job would not end.
+    let limit = time.map(|time| RunLimit { flag: "the time limit of the function", time });
+    let run = workers::run_within(job, &cloud, limit, &mut |_| (), &mut |restart| {
         eprintln!("worker {}: {}; restarting it", restart.party, restart.reason);
     });
     engine.clear(job);
@@ -366,6 +394,14 @@ mod tests {
         assert_eq!(data(put("in/day1/_SUCCESS")), ["s3://points/in/day1/"]);
         assert!(data(direct("ObjectRemoved:Delete", "in/a.npy")).is_empty());
         assert!(data(bridged("Object Deleted", "in/a.npy")).is_empty());
+        let test = json!({"Service": "Amazon S3", "Event": "s3:TestEvent", "Bucket": "points"});
+        assert!(data(test).is_empty());
+        for key in ["in/part-00000-0b1c.c000.csv", "in/part-00012", "in/points-00003.csv.gz"] {
+            assert!(data(put(key)).is_empty(), "{key}");
+        }
+        for key in ["in/part.csv", "in/2026-11-30.csv", "in/points-12.csv"] {
+            assert_eq!(data(put(key)).len(), 1, "{key}");
+        }
         for key in ["_SUCCESS", "in/_temporary", "in/.a.csv", "in/", "results/in/a.centroids.csv"] {
             assert!(data(put(key)).is_empty(), "{key}");
         }

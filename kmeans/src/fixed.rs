@@ -2,17 +2,23 @@
 //! them.
 //!
 //! Floating-point addition is not associative, so sums would depend on how points are divided. Here
-//! every summand becomes an integer first, `round(x · 2^s)`. Integers add up to the same total in
-//! any order, and a point that changes its cluster can be subtracted exactly. One power of two per
-//! dimension is derived from the largest magnitude, on which all workers agree, and from the number
-//! of points:
+//! every summand becomes an integer first, `round((x − base) · 2^s)`. Integers add up to the same
+//! total in any order, and a point that changes its cluster can be subtracted exactly. A [`Scale`]
+//! per dimension, its base and its power of two, is derived from the range of the values, on which
+//! all workers agree, and from the number of points:
 //!
 //! 1. A quantised summand is below 2^50, and the sum of all of them below 2^62: nothing overflows.
-//! 2. The step is `max|x| · 2^-b` with `b = min(50, 61 − log2 n)` or finer: a mean is off by at
-//!    most half a step. For half a million points that is 10^-13 of the column's largest magnitude,
-//!    for a billion 10^-10.
+//! 2. The step is `width · 2^-b` with `b = min(50, 61 − log2 n)` or finer, where `width` is the
+//!    difference between the largest and the smallest value: a mean is off by at most half a step.
+//!    For half a million points that is 10^-13 of the width, for a billion 10^-10. How far the
+//!    values are from zero does not matter.
 //! 3. Multiplying by the factor is exact, and rounding is to nearest, ties to even, so all machines
 //!    have the same bits.
+//! 4. Equal values have exactly that value as their mean if they are all values of the dimension.
+//!
+//! Squared distances range over twice as many digits, because most points can be near their centre
+//! and one far from it. [`CostScale`] gives them two integers each, one for what the other rounds
+//! off.
 
 /// Bits of a quantised summand; the rounding of [`quantise`] is exact below 2^51.
 const SUMMAND_BITS: i32 = 50;
@@ -55,10 +61,97 @@ pub fn quantise(value: f64, factor: f64) -> i64 {
     (value * factor + MAGIC).to_bits().wrapping_sub(MAGIC.to_bits()).cast_signed()
 }
 
-/// Returns the mean of `count` summands whose quantised sum is `sum`.
-#[must_use]
-pub fn mean(sum: i64, count: i64, factor: f64) -> f64 {
-    sum as f64 / count as f64 / factor
+/// How the values of one dimension become integers.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Scale {
+    base: f64,
+    factor: f64,
+}
+
+impl Scale {
+    /// Returns the scale for `count` values from `low` to `high`.
+    #[must_use]
+    pub fn of(low: f64, high: f64, count: u64) -> Self {
+        let width = high - low;
+        // A base with few digits keeps differences exact if the values have few digits.
+        let base = if width > 0.0 { round_to_width(low / 2.0 + high / 2.0, width) } else { low };
+        // Rounding keeps the order, so no difference in between is larger.
+        Self { base, factor: factor((high - base).max(base - low), count) }
+    }
+
+    /// Returns `round((value − base) · factor)` for a value of the scale's range.
+    #[inline(always)]
+    #[must_use]
+    pub fn quantise(self, value: f64) -> i64 {
+        quantise(value - self.base, self.factor)
+    }
+
+    /// Returns the mean of `count` values whose quantised sum is `sum`. The mean of equal values is
+    /// their quantised value exactly, whatever their number.
+    #[must_use]
+    pub fn mean(self, sum: i64, count: i64) -> f64 {
+        let mean = (sum / count) as f64 + (sum % count) as f64 / count as f64;
+        self.base + mean / self.factor
+    }
+}
+
+/// How squared distances become integers: a coarse one, and a fine one for what it rounds off.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct CostScale {
+    coarse: f64,
+    fine: f64,
+}
+
+/// A sum of squared distances, or one of them, on a [`CostScale`].
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Cost {
+    /// In steps of the coarse scale.
+    pub coarse: i64,
+    /// In steps of the fine scale.
+    pub fine: i64,
+}
+
+impl CostScale {
+    /// Returns the scale for `count` squared distances up to `max`. Its finest step is `max` times
+    /// 2^-85 for half a million points.
+    #[must_use]
+    pub fn of(max: f64, count: u64) -> Self {
+        let coarse = factor(max, count);
+        Self { coarse, fine: factor(0.5 / coarse, count) }
+    }
+
+    /// Converts a squared distance.
+    #[inline(always)]
+    #[must_use]
+    pub fn quantise(self, distance: f64) -> Cost {
+        let coarse = quantise(distance, self.coarse);
+        // Exact: both are multiples of the same power of two, and the difference is small.
+        let rest = distance - coarse as f64 / self.coarse;
+        Cost { coarse, fine: quantise(rest, self.fine) }
+    }
+
+    /// Converts a sum back.
+    #[must_use]
+    pub fn value(self, cost: Cost) -> f64 {
+        cost.coarse as f64 / self.coarse + cost.fine as f64 / self.fine
+    }
+
+    /// Returns a sum in steps of the fine scale.
+    #[must_use]
+    pub fn steps(self, cost: Cost) -> i128 {
+        let ratio = self.fine / self.coarse;
+        // A power of two between 1 and 2^51.
+        #[expect(clippy::cast_possible_truncation, reason = "see above")]
+        let ratio = ratio as i128;
+        i128::from(cost.coarse) * ratio + i128::from(cost.fine)
+    }
+}
+
+impl std::ops::AddAssign for Cost {
+    fn add_assign(&mut self, other: Self) {
+        self.coarse += other.coarse;
+        self.fine += other.fine;
+    }
 }
 
 /// Returns `value`, rounded to a multiple of a power of two between `width / 1024` and `width /
@@ -91,12 +184,6 @@ pub fn to_ordered(value: f64) -> i64 {
 pub fn from_ordered(ordered: i64) -> f64 {
     let bits = if ordered < 0 { ordered ^ i64::MAX } else { ordered };
     f64::from_bits(bits.cast_unsigned())
-}
-
-/// Converts a quantised sum back.
-#[must_use]
-pub fn value(sum: i64, factor: f64) -> f64 {
-    sum as f64 / factor
 }
 
 #[cfg(test)]
@@ -142,12 +229,43 @@ mod tests {
     }
 
     #[test]
-    fn the_step_is_fine() {
-        let factor = factor(16.0, 1_797);
-        assert_eq!(
-            mean(quantise(0.1, factor) * 3, 3, factor),
-            value(quantise(0.1, factor), factor)
-        );
-        assert!((value(quantise(0.1, factor), factor) - 0.1).abs() < 1e-13);
+    fn the_step_follows_the_range_and_not_the_magnitude() {
+        for offset in [0.0, 1.7e12, -4e15] {
+            let scale = Scale::of(offset, offset + 16.0, 1_797);
+            let values = [0.25, 3.0, 15.5].map(|x| scale.quantise(offset + x));
+            assert_eq!(scale.mean(values.iter().sum(), 3), offset + 6.25, "{offset}");
+            assert!(values.iter().all(|x| x.abs() < 1 << 50), "{values:?}");
+        }
+    }
+
+    #[test]
+    fn the_mean_of_equal_values_does_not_depend_on_their_number() {
+        let scale = Scale::of(0.1, 5.0, 4_000_000);
+        let value = scale.quantise(0.1);
+        for count in [1, 2, 3, 7, 999_999, 3_999_999] {
+            assert_eq!(scale.mean(value * count, count), scale.mean(value, 1), "{count}");
+        }
+        let alone = Scale::of(0.1, 0.1, 3);
+        assert_eq!(alone.mean(alone.quantise(0.1) * 3, 3), 0.1);
+    }
+
+    #[test]
+    fn small_distances_count_beside_a_large_one() {
+        let scale = CostScale::of(1e18, 500_000);
+        let mut total = scale.quantise(1e18);
+        for _ in 0..1_000 {
+            total += scale.quantise(1.25);
+        }
+        total.coarse -= scale.quantise(1e18).coarse;
+        let value = scale.value(total);
+        assert!((value - 1.25e3).abs() < 1e-3, "{value}");
+        for max in [1e-200, 1e-3, 1.0, 7e22, 1e300] {
+            let scale = CostScale::of(max, 12_345);
+            for part in [1.0, 0.7, 1e-9, 1e-17] {
+                let value = scale.value(scale.quantise(max * part));
+                assert!((value - max * part).abs() <= max * 1e-24 + value * 1e-15, "{max} {part}");
+                assert_eq!(scale.steps(scale.quantise(max * part)) > 0, part > 0.0, "{max} {part}");
+            }
+        }
     }
 }

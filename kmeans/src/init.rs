@@ -5,7 +5,6 @@
 //! all others zeros, so that initial centroids are exactly data values.
 
 use std::collections::HashSet;
-use std::ops::Range;
 
 use rand_xoshiro::SplitMix64;
 use rand_xoshiro::rand_core::{Rng, SeedableRng};
@@ -14,6 +13,7 @@ use serde::{Deserialize, Serialize};
 use crate::coordination::{AllReduce, Phase, ReduceOp};
 use crate::data::Points;
 use crate::error::Result;
+use crate::fixed::{Cost, CostScale};
 use crate::kernel::{Centres, Element, Isa, Scratch};
 use crate::lloyd::Problem;
 use crate::settings::Settings;
@@ -26,8 +26,10 @@ pub enum Init {
     First,
     /// Distinct rows, drawn uniformly.
     Random,
-    /// Rows drawn one after the other, each with a probability proportional to its squared distance
-    /// from the nearest centroid so far (Arthur and Vassilvitskii, 2007).
+    /// Rows drawn one after the other, with a probability proportional to the squared distance from
+    /// the nearest centroid so far (Arthur and Vassilvitskii, 2007). Of `2 + ln k` rows that are drawn
+    /// each time, the one is taken that leaves the lowest cost: the greedy variant, which misses
+    /// clusters less often.
     #[default]
     #[serde(rename = "kmeans++")]
     PlusPlus,
@@ -35,24 +37,75 @@ pub enum Init {
     Centroids(Vec<f64>),
 }
 
-/// Agrees with the other workers on `k × dims` initial centroids.
+/// How many rows are drawn for each centroid of k-means++.
+fn trials(k: usize) -> usize {
+    let mut trials = 2;
+    // The integer part of ln k, without the library's logarithm, which differs between platforms.
+    let mut reach = 1.0;
+    while reach * std::f64::consts::E <= k as f64 {
+        reach *= std::f64::consts::E;
+        trials += 1;
+    }
+    trials
+}
+
+/// Returns the number of all-reduce calls that an initialisation can take.
+pub(crate) fn calls(init: &Init, k: usize) -> u64 {
+    if *init == Init::PlusPlus { 2 * k as u64 } else { 1 }
+}
+
+/// Returns the length of a contribution to [`Phase::Initial`] or to call number `call`.
+pub(crate) fn length(
+    init: &Init,
+    call: Option<u64>,
+    k: usize,
+    dims: usize,
+    parties: usize,
+) -> usize {
+    match (init, call) {
+        (_, None) => k * dims,
+        (Init::PlusPlus, Some(0)) => dims,
+        (Init::PlusPlus, Some(1)) => parties * 2,
+        (Init::PlusPlus, Some(call)) if call.is_multiple_of(2) => trials(k) * dims,
+        (Init::PlusPlus, Some(_)) => trials(k) * parties * 2,
+        (_, Some(_)) => k * dims,
+    }
+}
+
+/// Agrees with the other workers on `k × dims` initial centroids. Squared distances are at most those
+/// of `weights`. `resumes` says that an earlier attempt may have done a part of it, whose results are
+/// then taken over.
 ///
 /// # Errors
 ///
-/// Those of the coordination.
-pub fn centroids<T: Element>(
+/// Errors of the coordination.
+pub(crate) fn centroids<T: Element>(
     problem: &Problem,
     points: &Points<T>,
     isa: Isa,
     origin: &[T],
+    weights: CostScale,
     link: &mut dyn AllReduce,
+    resumes: bool,
 ) -> Result<Vec<f64>> {
     let Settings { k, seed, ref init, .. } = problem.settings;
     match init {
         Init::Centroids(centroids) => Ok(centroids.clone()),
         Init::First => rows::<T>(&(0..k as u64).collect::<Vec<_>>(), points, link),
         Init::Random => rows(&distinct(seed, k, problem.points), points, link),
-        Init::PlusPlus => plus_plus(problem, points, isa, origin, link),
+        Init::PlusPlus => {
+            let phase = Phase::Initial;
+            if resumes && let Some((_, values)) = link.last(phase)? {
+                return Ok(from_wire::<T>(&values));
+            }
+            let sampler = Sampler::new(points, isa, origin, weights);
+            let centroids = plus_plus(problem, sampler, link, resumes)?;
+            // All parties contribute the same, for those that are restarted later.
+            let mut values: Vec<i64> =
+                centroids.iter().map(|c| T::from_f64(*c).to_wire()).collect();
+            link.all_reduce(phase, ReduceOp::Max, &mut values)?;
+            Ok(centroids)
+        }
     }
 }
 
@@ -92,79 +145,182 @@ fn distinct(seed: u64, k: usize, n: u64) -> Vec<u64> {
 
 fn plus_plus<T: Element>(
     problem: &Problem,
-    points: &Points<T>,
-    isa: Isa,
-    origin: &[T],
+    mut sampler: Sampler<'_, T>,
     link: &mut dyn AllReduce,
+    mut resumes: bool,
 ) -> Result<Vec<f64>> {
+    let points = sampler.points;
     let dims = points.dims;
     let Settings { k, seed, .. } = problem.settings;
-    let first = below(hash(seed, Draw::Row, 0), problem.points);
-    let mut centroids = rows(&[first], points, link)?;
-    let mut nearest = vec![f64::INFINITY; points.rows()];
-    let mut scratch = Scratch::default();
-    let slot_len = dims + 2;
+    let (party, parties) = (problem.party as usize, problem.parties as usize);
+    // Takes the result of a call from the last attempt, or computes a contribution.
+    let mut agree = |phase, compute: &mut dyn FnMut() -> Vec<i64>| -> Result<Vec<i64>> {
+        if resumes {
+            match link.last(phase)? {
+                Some((_, values)) => return Ok(values),
+                None => resumes = false,
+            }
+        }
+        let mut values = compute();
+        link.all_reduce(phase, ReduceOp::Sum, &mut values)?;
+        Ok(values)
+    };
+    let first = [below(hash(seed, Draw::Row, 0), problem.points)];
+    let first =
+        agree(Phase::Init(0), &mut || wire(first.iter().map(|row| points.row(*row)), dims))?;
+    let mut centroids = from_wire::<T>(&first);
+    sampler.add(&centroids);
+    // The weight of each party's points: two numbers per party.
+    let mut slots = agree(Phase::Init(1), &mut || {
+        let mut values = vec![0; parties * 2];
+        let Cost { coarse, fine } = sampler.total();
+        values[party * 2..][..2].copy_from_slice(&[coarse, fine]);
+        values
+    })?;
+    let trials = trials(k);
     for draw in 1..k as u64 {
-        let newest = Centres::new(isa, &centroids[centroids.len() - dims..], origin);
-        let best = draw_row(seed, draw, points, &newest, &mut scratch, &mut nearest);
-        let mut values = vec![0; problem.parties as usize * slot_len];
-        if let Some((key, row)) = best {
-            let slot = &mut values[slot(problem.party, slot_len)];
-            slot[0] = key.to_wire();
-            slot[1] = (row + 1).cast_signed();
-            let row = points.row(row).expect("a worker draws from its own rows");
-            slot[2..].iter_mut().zip(row).for_each(|(out, x)| *out = x.to_wire());
-        }
-        link.all_reduce(Phase::Init(draw), ReduceOp::Sum, &mut values)?;
-        let winner = values
-            .chunks_exact(slot_len)
-            .filter(|slot| slot[1] != 0)
-            .min_by_key(|slot| (slot[0], slot[1]));
-        match winner {
-            Some(slot) => centroids.extend(from_wire::<T>(&slot[2..])),
+        let weights: Vec<u128> = slots.chunks_exact(2).map(|slot| sampler.steps(slot)).collect();
+        let total: u128 = weights.iter().sum();
+        if total == 0 {
             // Every point is a centroid already; the remaining clusters stay empty.
-            None => centroids.extend_from_within(..dims),
+            while centroids.len() < k * dims {
+                centroids.extend_from_within(..dims);
+            }
+            return Ok(centroids);
         }
+        let before: u128 = weights[..party].iter().sum();
+        let own = before..before + weights[party];
+        let drawn = agree(Phase::Init(2 * draw), &mut || {
+            let targets = (0..trials as u64)
+                .map(|trial| below_wide(hash(seed, Draw::PlusPlus(draw), trial), total));
+            let rows =
+                targets.map(|target| own.contains(&target).then(|| sampler.row(target - before)));
+            wire(rows, dims)
+        })?;
+        let candidates = from_wire::<T>(&drawn);
+        // The weight of each party's points if a candidate becomes a centroid, by candidate.
+        let left = agree(Phase::Init(2 * draw + 1), &mut || {
+            let mut values = vec![0; trials * parties * 2];
+            for (at, Cost { coarse, fine }) in sampler.weigh(&candidates).into_iter().enumerate() {
+                values[(at * parties + party) * 2..][..2].copy_from_slice(&[coarse, fine]);
+            }
+            values
+        })?;
+        let by_candidate = left.chunks_exact(parties * 2);
+        let cost =
+            |slots: &[i64]| -> u128 { slots.chunks_exact(2).map(|slot| sampler.steps(slot)).sum() };
+        let (best, least) = by_candidate
+            .enumerate()
+            .min_by_key(|(_, slots)| cost(slots))
+            .expect("there is a candidate");
+        slots = least.to_vec();
+        let best = &candidates[best * dims..][..dims];
+        centroids.extend_from_slice(best);
+        sampler.add(best);
     }
     Ok(centroids)
 }
 
-/// Returns the row with the smallest exponential variate of rate `D²`. A row wins with a
-/// probability proportional to its `D²` (Efraimidis and Spirakis, 2006).
-fn draw_row<T: Element>(
-    seed: u64,
-    draw: u64,
-    points: &Points<T>,
-    newest: &Centres<T>,
-    scratch: &mut Scratch<T>,
-    nearest: &mut [f64],
-) -> Option<(f64, u64)> {
-    let block_rows = Centres::<T>::block_rows(points.dims);
-    let labels = vec![0; block_rows];
-    let mut distances = vec![0.0; block_rows];
-    let mut best: Option<(f64, u64)> = None;
-    let mut row = points.first;
-    for (block, nearest) in
-        points.values.chunks(block_rows * points.dims).zip(nearest.chunks_mut(block_rows))
-    {
-        let distances = &mut distances[..nearest.len()];
-        newest.distances(block, scratch, &labels[..nearest.len()], distances);
-        for (nearest, distance) in nearest.iter_mut().zip(distances) {
-            *nearest = nearest.min(*distance);
-            if *nearest > 0.0 {
-                let key = -unit(hash(seed, Draw::PlusPlus(draw), row)).ln() / *nearest;
-                if best.is_none_or(|(least, _)| key < least) {
-                    best = Some((key, row));
-                }
-            }
-            row += 1;
+/// Returns the wire format of some rows; zeros for those of other workers.
+fn wire<'p, T: Element>(rows: impl Iterator<Item = Option<&'p [T]>>, dims: usize) -> Vec<i64> {
+    let mut values = Vec::new();
+    for row in rows {
+        match row {
+            Some(row) => values.extend(row.iter().map(|x| x.to_wire())),
+            None => values.resize(values.len() + dims, 0),
         }
     }
-    best
+    values
 }
 
-fn slot(party: u32, len: usize) -> Range<usize> {
-    party as usize * len..(party as usize + 1) * len
+/// Draws rows of one worker by their squared distance from the nearest centroid so far.
+///
+/// Distances are integers ([`CostScale`]), so that their sums, and with them the rows that are drawn,
+/// do not depend on how the rows are divided.
+struct Sampler<'p, T> {
+    points: &'p Points<T>,
+    isa: Isa,
+    origin: &'p [T],
+    scale: CostScale,
+    scratch: Scratch<T>,
+    /// Squared distance of each row from its nearest centroid.
+    nearest: Vec<f64>,
+    /// Their sums by block.
+    blocks: Vec<Cost>,
+}
+
+impl<'p, T: Element> Sampler<'p, T> {
+    fn new(points: &'p Points<T>, isa: Isa, origin: &'p [T], scale: CostScale) -> Self {
+        let (nearest, scratch) = (vec![f64::INFINITY; points.rows()], Scratch::default());
+        Self { points, isa, origin, scale, scratch, nearest, blocks: Vec::new() }
+    }
+
+    /// Adds a centroid.
+    fn add(&mut self, centroid: &[f64]) {
+        let Self { points, scale, scratch, nearest, blocks, .. } = self;
+        let centre = Centres::new(self.isa, centroid, self.origin);
+        let block_rows = Centres::<T>::block_rows(points.dims);
+        let rows = points.values.chunks(block_rows * points.dims);
+        blocks.clear();
+        for (rows, nearest) in rows.zip(nearest.chunks_mut(block_rows)) {
+            centre.each_distances(rows, scratch, |_, distances| {
+                let mut sum = Cost::default();
+                for (nearest, distance) in nearest.iter_mut().zip(distances) {
+                    *nearest = nearest.min(*distance);
+                    sum += scale.quantise(*nearest);
+                }
+                blocks.push(sum);
+            });
+        }
+    }
+
+    /// Returns the sum of distances if one of the candidates becomes a centroid, for each of them.
+    fn weigh(&mut self, candidates: &[f64]) -> Vec<Cost> {
+        let Self { points, scale, scratch, nearest, .. } = self;
+        let centres = Centres::new(self.isa, candidates, self.origin);
+        let block_rows = Centres::<T>::block_rows(points.dims);
+        let rows = points.values.chunks(block_rows * points.dims);
+        let mut sums = vec![Cost::default(); centres.k()];
+        for (rows, nearest) in rows.zip(nearest.chunks(block_rows)) {
+            centres.each_distances(rows, scratch, |candidate, distances| {
+                for (nearest, distance) in nearest.iter().zip(distances) {
+                    sums[candidate] += scale.quantise(nearest.min(*distance));
+                }
+            });
+        }
+        sums
+    }
+
+    fn total(&self) -> Cost {
+        let mut total = Cost::default();
+        self.blocks.iter().for_each(|block| total += *block);
+        total
+    }
+
+    /// Returns the weight of the two numbers of a cost.
+    fn steps(&self, slot: &[i64]) -> u128 {
+        self.scale.steps(Cost { coarse: slot[0], fine: slot[1] }).unsigned_abs()
+    }
+
+    /// Returns the row at which the sum of weights exceeds `target`, which is below the total.
+    fn row(&self, mut target: u128) -> &'p [T] {
+        let weight = |cost: Cost| self.scale.steps(cost).unsigned_abs();
+        let block_rows = Centres::<T>::block_rows(self.points.dims);
+        let mut blocks = self.blocks.iter().enumerate();
+        let block = blocks.find(|(_, cost)| exceeds(&mut target, weight(**cost)));
+        let first = block.expect("the target is below the total").0 * block_rows;
+        let mut rows = self.nearest[first..].iter().enumerate();
+        let row = rows.find(|(_, d)| exceeds(&mut target, weight(self.scale.quantise(**d))));
+        let row = first + row.expect("the target is below the sum of the block").0;
+        &self.points.values[row * self.points.dims..][..self.points.dims]
+    }
+}
+
+/// Returns whether the target is within the next `weight`; otherwise goes past it.
+fn exceeds(target: &mut u128, weight: u128) -> bool {
+    let is_within = *target < weight;
+    *target -= if is_within { 0 } else { weight };
+    is_within
 }
 
 /// The purpose of a hash, so that different draws are independent.
@@ -195,6 +351,12 @@ fn mix(value: u64) -> u64 {
 pub(crate) fn below(hash: u64, n: u64) -> u64 {
     u64::try_from((u128::from(hash) * u128::from(n)) >> 64)
         .expect("the high half of a product of two")
+}
+
+/// Like [`below`], for an `n` of at most 2^126.
+fn below_wide(hash: u64, n: u128) -> u128 {
+    let (high, low) = (n >> 64, n & u128::from(u64::MAX));
+    high * u128::from(hash) + ((low * u128::from(hash)) >> 64)
 }
 
 /// Returns a number in (0, 1].
@@ -232,6 +394,45 @@ mod tests {
             0xcccc_9497_af98_d5ab,
         ];
         assert_eq!(hashes, expected);
+    }
+
+    #[test]
+    fn more_rows_are_drawn_for_more_clusters() {
+        let drawn = [1, 2, 3, 7, 8, 25, 100, 20_000].map(trials);
+        assert_eq!(drawn, [2, 2, 3, 3, 4, 5, 6, 11]);
+    }
+
+    #[test]
+    fn wide_draws_are_below_their_bound() {
+        for n in [1, 2, 1 << 63, 1 << 64, (1 << 100) + 12_345] {
+            assert!(below_wide(u64::MAX, n) < n);
+            assert_eq!(below_wide(0, n), 0);
+        }
+        assert_eq!(below_wide(1 << 63, 1 << 100), 1 << 99);
+    }
+
+    #[test]
+    fn rows_are_drawn_by_their_weight() {
+        let values = vec![0.0, 3.0, 0.0, 4.0, 12.0];
+        let points = Points::<f64> { first: 0, dims: 1, values, missing: 0 };
+        let scale = CostScale::of(144.0, 5);
+        let mut sampler = Sampler::new(&points, Isa::Portable, &[0.0], scale);
+        sampler.add(&[0.0]);
+        let total = sampler.steps(&[sampler.total().coarse, sampler.total().fine]);
+        let at = |share: u128| sampler.row(total * share / 169)[0];
+        assert_eq!([0, 8, 10, 24, 26, 168].map(at), [3.0, 3.0, 4.0, 4.0, 12.0, 12.0]);
+        let weighed = sampler.weigh(&[12.0, 3.5]).map_values(scale);
+        assert_eq!(weighed, [25.0, 72.75]);
+    }
+
+    trait MapValues {
+        fn map_values(self, scale: CostScale) -> Vec<f64>;
+    }
+
+    impl MapValues for Vec<Cost> {
+        fn map_values(self, scale: CostScale) -> Vec<f64> {
+            self.into_iter().map(|cost| scale.value(cost)).collect()
+        }
     }
 
     #[test]

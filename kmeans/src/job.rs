@@ -3,19 +3,24 @@
 //! Events are plain data, and so is one worker's part of a job ([`crate::worker::Assignment`]), so
 //! that a worker can be a thread here or a process anywhere.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use serde::{Deserialize, Serialize};
 
 use crate::coordination::{AllReduce, Phase, ReduceOp};
-use crate::data::{DataSet, Points, ReadMeter, index};
+use crate::data::{DataSet, Missing, Points, ReadMeter, index};
 use crate::error::{Error, Result};
+use crate::fixed::{self, Scale};
+use crate::init::Init;
 use crate::kernel::{Element, Isa, Precision};
 use crate::lloyd::{self, Problem, RoundStats};
 use crate::output;
 use crate::report::POINTS_MAX;
 use crate::settings::Settings;
+
+/// The most coordinates of all clusters, which workers agree on in pieces of 2^20.
+const NUMBERS_MAX: usize = 1 << 30;
 
 /// The parts of a run that are the same for all workers.
 #[derive(Debug, Clone)]
@@ -77,10 +82,10 @@ pub enum WorkerEvent {
     },
 }
 
-/// The result of a worker. All fields but the last two are the same for all workers.
+/// The result of a worker. All fields but the last three are the same for all workers.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct WorkerResult {
-    /// The centroids, `k × dims`.
+    /// The centroids, `k × dims`. An invocation leaves them in the engine instead.
     pub centroids: Vec<f64>,
     /// Number of points in each cluster.
     pub counts: Vec<i64>,
@@ -90,6 +95,10 @@ pub struct WorkerResult {
     pub iterations: u64,
     /// Whether the centroids came to rest before the iterations ran out.
     pub converged: bool,
+    /// Number of missing values among the worker's rows that were filled in, or of its rows that were
+    /// left out because of them, unless they were left out when the files were counted.
+    #[serde(default)]
+    pub missing: u64,
     /// Labels of the worker's rows, if the job asks for them.
     pub labels: Vec<u32>,
     /// Some of the worker's rows, if the job asks for them.
@@ -139,7 +148,37 @@ impl Job {
         if !(tolerance >= 0.0 && tolerance.is_finite()) {
             return flag("--tolerance", "a distance must be finite and not negative");
         }
+        if k.checked_mul(self.data.dims()).is_none_or(|numbers| numbers > NUMBERS_MAX) {
+            return flag(
+                "--k",
+                "the clusters have more than 2^30 coordinates in total; choose fewer",
+            );
+        }
         self.data.points().map_or(Ok(()), |points| self.check_points(points))
+    }
+
+    /// Checks that the labels of each worker fit the reply of an invocation on Lambda, which is at most 6
+    /// MiB. `path` is the file for the labels.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::LabelsTooLarge`].
+    pub fn check_reply(&self, path: &Path) -> Result<()> {
+        /// What labels may take, which are most of the reply.
+        const REPLY_BYTES_MAX: u64 = 5 << 20;
+        if self.labels != Labels::Returned {
+            return Ok(());
+        }
+        // A value of text takes two bytes at least.
+        let rows = self.data.points();
+        let rows = rows.unwrap_or_else(|| self.data.bytes() / (2 * self.data.dims() as u64));
+        let digits = self.settings.k.saturating_sub(1).to_string().len() as u64 + 1;
+        let bytes = rows.div_ceil(u64::from(self.workers)) * digits;
+        if bytes > REPLY_BYTES_MAX {
+            let mib = bytes.div_ceil(1 << 20);
+            return Err(Error::LabelsTooLarge { path: path.to_path_buf(), mib });
+        }
+        Ok(())
     }
 
     fn check_points(&self, points: u64) -> Result<()> {
@@ -147,7 +186,9 @@ impl Job {
             return Err(Error::NoPoints { path: self.data.path().to_path_buf() });
         }
         let k = self.settings.k;
-        if k as u64 > points {
+        // Points may be few if they are only assigned to given centroids.
+        let is_given = matches!(self.settings.init, Init::Centroids(_));
+        if k as u64 > points && !(is_given && self.settings.iterations == 0) {
             return Err(Error::TooManyClusters { k, points });
         }
         Ok(())
@@ -197,6 +238,10 @@ impl Job {
             Some(all) => all,
             None => self.count(party, &mut points, link)?,
         };
+        let missing = points.missing;
+        if self.data.missing() == Missing::Mean {
+            self.fill(&mut points, all_points, link)?;
+        }
         let problem = Problem {
             settings: self.settings.clone(),
             points: all_points,
@@ -222,9 +267,57 @@ impl Job {
             cost: outcome.cost,
             iterations: outcome.iterations,
             converged: outcome.converged,
+            missing,
             labels,
             sample,
         })
+    }
+
+    /// Replaces missing values by the mean of their column over all workers.
+    fn fill<T: Element>(
+        &self,
+        points: &mut Points<T>,
+        all: u64,
+        link: &mut dyn AllReduce,
+    ) -> Result<()> {
+        let dims = points.dims;
+        let mut values: Vec<i64> = lloyd::extremes(points).map(fixed::to_ordered).collect();
+        link.all_reduce(Phase::FillRange, ReduceOp::Max, &mut values)?;
+        let extremes: Vec<f64> = values.into_iter().map(fixed::from_ordered).collect();
+        let (high, negated_low) = extremes.split_at(dims);
+        if let Some(column) = high.iter().position(|high| *high == f64::NEG_INFINITY) {
+            let path = self.data.path().to_path_buf();
+            return Err(Error::NoValues { path, column: column + 1 });
+        }
+        let spans = high.iter().zip(negated_low);
+        let scales: Vec<Scale> =
+            spans.map(|(high, negated_low)| Scale::of(-negated_low, *high, all)).collect();
+        // The sum of each dimension, then the number of its values.
+        let mut sums = vec![0; 2 * dims];
+        let (total, counts) = sums.split_at_mut(dims);
+        for row in points.values.chunks_exact(dims) {
+            for (((sum, count), x), scale) in
+                total.iter_mut().zip(&mut *counts).zip(row).zip(&scales)
+            {
+                if !x.to_f64().is_nan() {
+                    *sum += scale.quantise(x.to_f64());
+                    *count += 1;
+                }
+            }
+        }
+        link.all_reduce(Phase::FillMean, ReduceOp::Sum, &mut sums)?;
+        let (total, counts) = sums.split_at(dims);
+        let means = total.iter().zip(counts).zip(&scales);
+        let means: Vec<T> =
+            means.map(|((sum, count), scale)| T::from_f64(scale.mean(*sum, *count))).collect();
+        for row in points.values.chunks_exact_mut(dims) {
+            for (x, mean) in row.iter_mut().zip(&means) {
+                if x.to_f64().is_nan() {
+                    *x = *mean;
+                }
+            }
+        }
+        Ok(())
     }
 
     /// Adds up the rows of all workers. Returns their number, and sets the global number of this
@@ -272,7 +365,7 @@ impl Job {
 /// The result of a run.
 #[derive(Debug)]
 pub struct RunSummary {
-    /// The result that all workers share.
+    /// The result that all workers share, with the sum of what they found missing.
     pub done: WorkerResult,
     /// Labels of all points in order, if the job asks for them.
     pub labels: Vec<u32>,
@@ -364,6 +457,7 @@ impl SummaryBuilder {
         let mut labels = std::mem::take(&mut done.labels);
         let mut sample = std::mem::take(&mut done.sample);
         for other in all {
+            done.missing += other.missing;
             assert_eq!(other.centroids, done.centroids, "all workers come to the same centroids");
             labels.extend(other.labels);
             sample.extend(other.sample);

@@ -15,7 +15,8 @@
 //! - [`job`], [`threads`], [`worker`] and [`workers`]: a run, with its workers in this process or
 //!   elsewhere;
 //! - `event` (feature `lambda`): uploads as jobs;
-//! - [`generate`], [`output`] and [`report`]: test data, results, and a picture of them.
+//! - [`generate`], [`output`] and [`report`]: test data, results, and a picture of them;
+//! - [`model`]: saved centroids, to which other points are assigned.
 
 pub mod coordination;
 pub mod data;
@@ -29,6 +30,7 @@ pub mod job;
 pub mod kernel;
 pub mod link;
 pub mod lloyd;
+pub mod model;
 pub mod output;
 mod pca;
 pub mod pruning;

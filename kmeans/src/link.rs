@@ -2,20 +2,25 @@
 //! one call to it.
 
 use std::fmt;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use catena_client::{Builder, Client, Contribution, Elements, Loss, ReductionOp, Status};
 use catena_engine::Engine;
 
-use crate::coordination::{AllReduce, Phase, ReduceOp};
+use crate::coordination::{AllReduce, Phase, ReduceOp, STEPS};
 use crate::error::{Error, Result};
-use crate::init::Init;
+use crate::init;
 use crate::job::Job;
 use crate::lloyd;
 use crate::settings::Settings;
 
 /// How long a worker tries to connect, and waits for replies that do not depend on other workers.
 const CALL_TIMEOUT_MAX: Duration = Duration::from_secs(5);
+
+/// The most values of one reduction, half of what a request can contain; contributions of more are
+/// divided among several.
+const VALUES_MAX: usize = 1 << 20;
 
 /// The longest that an engine lets a request wait.
 const WAIT_MAX: Duration = Duration::from_secs(15 * 60);
@@ -72,6 +77,8 @@ pub struct EngineLink<'a> {
     client: Client,
     /// The end of the worker's time. It replaces the job's timeout.
     until: Option<Instant>,
+    /// The rank of the last phase that is complete.
+    reached: AtomicU64,
 }
 
 impl<'a> EngineLink<'a> {
@@ -95,7 +102,7 @@ impl<'a> EngineLink<'a> {
         if let Some(until) = until {
             client.set_deadline(until);
         }
-        Ok(Self { job, party, client, until })
+        Ok(Self { job, party, client, until, reached: AtomicU64::new(0) })
     }
 
     /// Adds to the number of bytes that workers have read, for [`JobWatch::read`]. Errors are
@@ -104,6 +111,12 @@ impl<'a> EngineLink<'a> {
         if bytes > 0 {
             drop(self.client.counter(&object(self.job, READ)).add(bytes.cast_signed()));
         }
+    }
+
+    /// Returns how far the job has come as this worker knows: a number that grows with every phase that
+    /// a later attempt need not compute again.
+    pub fn reached(&self) -> u64 {
+        self.reached.load(Ordering::Relaxed)
     }
 
     fn error(&self, object: &str, cause: catena_client::Error) -> Error {
@@ -119,9 +132,51 @@ impl<'a> EngineLink<'a> {
 
 impl AllReduce for EngineLink<'_> {
     fn all_reduce(&mut self, phase: Phase, op: ReduceOp, values: &mut Vec<i64>) -> Result<()> {
+        assert_eq!(values.len(), length(self.job, phase), "the length of {phase} is known");
+        // In order, so that the last piece is complete when all are.
+        for (piece, values) in values.chunks_mut(VALUES_MAX).enumerate() {
+            let name = piece_name(self.job, phase, piece);
+            self.reduce(&name, phase, self.job.workers, op, values)?;
+        }
+        self.reached.fetch_max(phase.rank(), Ordering::Relaxed);
+        Ok(())
+    }
+
+    fn last(&mut self, phase: Phase) -> Result<Option<(u64, Vec<i64>)>> {
+        let mut all: Option<(u64, Vec<i64>)> = None;
+        for name in pieces(self.job, phase) {
+            let (round, values) = match self.client.reduction(&name).last() {
+                Ok(view) => {
+                    let values = view.as_i64().ok_or(Error::Foreign { object: name.clone() })?;
+                    (view.round(), values.to_vec())
+                }
+                Err(error) if error.status() == Some(Status::Absent) => return Ok(None),
+                Err(cause) => return Err(self.error(&name, cause)),
+            };
+            match &mut all {
+                None => all = Some((round, values)),
+                Some((first, all)) if *first == round => all.extend(values),
+                // The round is not complete in all pieces.
+                Some(_) => return Ok(None),
+            }
+        }
+        Ok(all)
+    }
+}
+
+impl EngineLink<'_> {
+    /// Contributes to one piece of a phase.
+    fn reduce(
+        &self,
+        name: &str,
+        phase: Phase,
+        parties: u32,
+        op: ReduceOp,
+        values: &mut [i64],
+    ) -> Result<()> {
         let contribution = Contribution {
-            party: self.party,
-            parties: self.job.workers,
+            party: if parties == 1 { 0 } else { self.party },
+            parties,
             round: phase.round(),
             op: match op {
                 ReduceOp::Sum => catena_client::ReduceOp::Sum,
@@ -131,8 +186,7 @@ impl AllReduce for EngineLink<'_> {
             loss: Loss::Wait,
             elements: Elements::I64(values),
         };
-        let name = object(self.job, phase);
-        let reduction = self.client.reduction(&name);
+        let reduction = self.client.reduction(name);
         let timeout = match self.until {
             None => self.job.settings.timeout,
             Some(until) => until.saturating_duration_since(Instant::now()),
@@ -145,29 +199,31 @@ impl AllReduce for EngineLink<'_> {
         let view = match reduction.contribute(contribution, timeout.min(WAIT_MAX)) {
             Ok(view) => view,
             Err(cause) if cause.status() == Some(Status::WrongRound) => {
-                return Err(Error::Behind { object: name, round });
+                return Err(Error::Behind { object: name.to_string(), round });
             }
             // The contribution is kept.
             Err(catena_client::Error::TimedOut { .. }) if self.until.is_some() => {
                 return Err(out_of_time());
             }
-            Err(cause) => return Err(self.error(&name, cause)),
+            Err(cause) => return Err(self.error(name, cause)),
         };
         let reduced = view.as_i64().filter(|reduced| reduced.len() == values.len());
-        values.copy_from_slice(reduced.ok_or(Error::Foreign { object: name.clone() })?);
+        values.copy_from_slice(reduced.ok_or(Error::Foreign { object: name.to_string() })?);
         Ok(())
     }
 
-    fn last(&mut self, phase: Phase) -> Result<Option<(u64, Vec<i64>)>> {
-        let name = object(self.job, phase);
-        match self.client.reduction(&name).last() {
-            Ok(view) => {
-                let values = view.as_i64().ok_or(Error::Foreign { object: name.clone() })?;
-                Ok(Some((view.round(), values.to_vec())))
-            }
-            Err(error) if error.status() == Some(Status::Absent) => Ok(None),
-            Err(cause) => Err(self.error(&name, cause)),
+    /// Leaves the centroids of the result for the driver ([`JobWatch::result`]), because they may be
+    /// larger than what an invocation can return.
+    ///
+    /// # Errors
+    ///
+    /// The engine is unreachable.
+    pub fn leave_result(&self, centroids: &[f64]) -> Result<()> {
+        let mut values: Vec<i64> = centroids.iter().map(|c| c.to_bits().cast_signed()).collect();
+        for (name, values) in result_pieces(self.job).zip(values.chunks_mut(VALUES_MAX)) {
+            self.reduce(&name, Phase::Initial, 1, ReduceOp::Max, values)?;
         }
+        Ok(())
     }
 }
 
@@ -195,7 +251,8 @@ impl<'a> JobWatch<'a> {
     ///
     /// The engine is unreachable or out of memory.
     pub fn prepare(&self) -> Result<()> {
-        let phases: Vec<_> = phases(self.job).map(|phase| object(self.job, phase)).collect();
+        let names = phases(self.job).flat_map(|phase| pieces(self.job, phase));
+        let phases: Vec<_> = names.chain(result_pieces(self.job)).collect();
         let phases: Vec<_> = phases.iter().map(|name| self.client.reduction(name)).collect();
         let mut pipeline = self.client.pipeline();
         for reduction in &phases {
@@ -223,12 +280,14 @@ impl<'a> JobWatch<'a> {
     ///
     /// The engine is unreachable.
     pub fn round(&self) -> Result<Option<(u64, i64)>> {
+        let (k, dims) = (self.job.settings.k, self.job.data.dims());
+        let at = lloyd::moved_at(k, dims);
+        let (piece, at) = (at / VALUES_MAX, at % VALUES_MAX);
         let mut last = None;
-        for phase in [Phase::Step(0), Phase::Step(1)] {
-            match self.client.reduction(&object(self.job, phase)).last() {
+        for phase in (0..STEPS).map(Phase::Step) {
+            match self.client.reduction(&piece_name(self.job, phase, piece)).last() {
                 Ok(view) => {
-                    let (k, dims) = (self.job.settings.k, self.job.data.dims());
-                    let moved = view.as_i64().and_then(|totals| lloyd::moved(totals, k, dims));
+                    let moved = view.as_i64().and_then(|totals| totals.get(at).copied());
                     let seen = moved.map(|moved| (phase.step_of(view.round()), moved));
                     last = last.max(seen);
                 }
@@ -239,14 +298,29 @@ impl<'a> JobWatch<'a> {
         Ok(last)
     }
 
+    /// Returns the centroids that a worker has left ([`EngineLink::leave_result`]).
+    ///
+    /// # Errors
+    ///
+    /// The engine is unreachable, or was restarted.
+    pub fn result(&self) -> Result<Vec<f64>> {
+        let mut centroids = Vec::new();
+        for name in result_pieces(self.job) {
+            let view = self.client.reduction(&name).last().map_err(|cause| self.error(cause))?;
+            let values = view.as_i64().ok_or(Error::Foreign { object: name.clone() })?;
+            centroids.extend(values.iter().map(|bits| f64::from_bits(bits.cast_unsigned())));
+        }
+        Ok(centroids)
+    }
+
     /// Breaks all reductions of the job, so that workers that wait for others return.
     ///
     /// # Errors
     ///
     /// The engine is unreachable.
     pub fn abandon(&self, reason: &str) -> Result<()> {
-        phases(self.job).try_for_each(|phase| {
-            let broken = self.client.reduction(&object(self.job, phase)).break_with(reason);
+        phases(self.job).flat_map(|phase| pieces(self.job, phase)).try_for_each(|name| {
+            let broken = self.client.reduction(&name).break_with(reason);
             broken.map(drop).map_err(|cause| self.error(cause))
         })
     }
@@ -271,13 +345,46 @@ fn connect(job: &Job, options: impl FnOnce(Builder) -> Builder) -> Result<Client
 }
 
 fn engine_error(job: &Job, cause: catena_client::Error) -> Error {
+    if cause.status() == Some(Status::OutOfMemory) {
+        let (k, dims) = (job.settings.k, job.data.dims());
+        return Error::EngineMemory { address: job.engine.clone(), k, dims };
+    }
     Error::Engine { address: job.engine.clone(), cause: Box::new(cause) }
 }
 
 /// Returns one phase for each object of a job.
 fn phases(job: &Job) -> impl Iterator<Item = Phase> {
     let Settings { k, ref init, .. } = job.settings;
-    Phase::objects(if *init == Init::PlusPlus { k as u64 } else { 1 })
+    Phase::objects(init::calls(init, k))
+}
+
+/// Returns the number of values of a phase.
+fn length(job: &Job, phase: Phase) -> usize {
+    let Settings { k, ref init, .. } = job.settings;
+    let (dims, parties) = (job.data.dims(), job.workers as usize);
+    match phase {
+        Phase::Init(call) => init::length(init, Some(call), k, dims, parties),
+        Phase::Initial => init::length(init, None, k, dims, parties),
+        _ => lloyd::length(phase, k, dims, parties),
+    }
+}
+
+/// Returns the names of the objects of a phase.
+fn pieces(job: &Job, phase: Phase) -> impl Iterator<Item = String> {
+    (0..length(job, phase).div_ceil(VALUES_MAX)).map(move |piece| piece_name(job, phase, piece))
+}
+
+/// Returns the names of the objects of the result, each of which has one party.
+fn result_pieces(job: &Job) -> impl Iterator<Item = String> {
+    let count = job.settings.k * job.data.dims();
+    (0..count.div_ceil(VALUES_MAX)).map(|piece| object(job, format_args!("result/{piece}")))
+}
+
+fn piece_name(job: &Job, phase: Phase, piece: usize) -> String {
+    match piece {
+        0 => object(job, phase),
+        _ => object(job, format_args!("{phase}/{piece}")),
+    }
 }
 
 fn object(job: &Job, name: impl fmt::Display) -> String {

@@ -15,8 +15,9 @@
 //!    without an update, unless the centres had come to rest.
 //! 3. An empty cluster takes over the point farthest from its centre (of several, the one with the
 //!    lowest row), as in scikit-learn, up to [`RELOCATIONS_MAX`] per round. A cluster for which
-//!    there is no such point returns to its initial centroid, which needs no memory of earlier
-//!    rounds and cannot increase the cost. There is never a NaN.
+//!    there is no such point gets the centre of the first cluster that has points, which needs no
+//!    memory of earlier rounds, cannot increase the cost, and stays when the others do. There is
+//!    never a NaN.
 //!
 //! A worker keeps its sums between rounds and moves only the points whose label changed, which is
 //! exact because the sums are integers. It can skip the comparisons of points whose label cannot
@@ -28,7 +29,7 @@ use std::time::Instant;
 use crate::coordination::{self, AllReduce, Phase, ReduceOp};
 use crate::data::Points;
 use crate::error::{Error, Result};
-use crate::fixed;
+use crate::fixed::{self, Cost, CostScale, Scale};
 use crate::init;
 use crate::kernel::{Centres, Element, Isa, Scratch, UNASSIGNED, move_rows};
 use crate::pruning::{Pruner, RowBlock};
@@ -38,18 +39,30 @@ use crate::settings::Settings;
 /// offers.
 pub const RELOCATIONS_MAX: usize = 4;
 
-/// Returns how many points changed their label, from the totals of a round with `k` clusters and
-/// `dims` dimensions.
-pub(crate) fn moved(totals: &[i64], k: usize, dims: usize) -> Option<i64> {
-    // It follows sums, counts and cost.
-    totals.get(k * dims + k + 1).copied()
+/// Returns where the number of points that changed their label is in the totals of a round.
+pub(crate) fn moved_at(k: usize, dims: usize) -> usize {
+    // It follows sums, counts and the two numbers of the cost.
+    k * dims + k + 2
+}
+
+/// Returns the length of a contribution to a phase of the iterations.
+pub(crate) fn length(phase: Phase, k: usize, dims: usize, parties: usize) -> usize {
+    match phase {
+        Phase::Step(_) => k * dims + k + NUMBERS,
+        Phase::Farthest(_) => parties * RELOCATIONS_MAX * CANDIDATE_VALUES,
+        Phase::Relocate(_) => RELOCATIONS_MAX * dims,
+        Phase::Count => parties,
+        Phase::Mean => dims,
+        Phase::Range | Phase::FillRange | Phase::FillMean => 2 * dims,
+        Phase::Init(_) | Phase::Initial => unreachable!("see `init::length`"),
+    }
 }
 
 /// Values of a candidate: distance, row and label.
 const CANDIDATE_VALUES: usize = 3;
 
-/// Values at the end of a contribution: cost, moved, last, relocations.
-const NUMBERS: usize = 4;
+/// Values at the end of a contribution: cost (coarse and fine), moved, last, relocations.
+const NUMBERS: usize = 5;
 
 /// Rounded distances exceed the bound from the range of the data by less than this factor.
 const ROUNDING_SLACK: f64 = 1.01;
@@ -115,7 +128,7 @@ pub fn run<T: Element>(
     resumes: bool,
     on_round: &mut dyn FnMut(RoundStats) -> Result<()>,
 ) -> Result<LloydOutcome> {
-    let mut worker = LloydWorker::prepare(problem, points, isa, link)?;
+    let mut worker = LloydWorker::prepare(problem, points, isa, link, resumes)?;
     let mut state = if resumes { worker.catch_up(link)? } else { worker.first() };
     loop {
         let start = Instant::now();
@@ -201,9 +214,9 @@ struct LloydWorker<'a, T> {
     problem: &'a Problem,
     points: &'a Points<T>,
     isa: Isa,
-    /// One factor per dimension, see [`fixed`].
-    factors: Vec<f64>,
-    cost_factor: f64,
+    /// One per dimension, see [`fixed`].
+    scales: Vec<Scale>,
+    cost_scale: CostScale,
     /// The origin that the kernel subtracts from points and centres.
     origin: Vec<T>,
     initial: Vec<f64>,
@@ -224,6 +237,7 @@ impl<'a, T: Element> LloydWorker<'a, T> {
         points: &'a Points<T>,
         isa: Isa,
         link: &mut dyn AllReduce,
+        resumes: bool,
     ) -> Result<Self> {
         let (dims, rows) = (points.dims, points.rows());
         // The maximum of each dimension, then the maximum of its negative.
@@ -232,46 +246,34 @@ impl<'a, T: Element> LloydWorker<'a, T> {
         let extremes: Vec<f64> = values.into_iter().map(fixed::from_ordered).collect();
         let (high, negated_low) = extremes.split_at(dims);
         let bounds = || high.iter().zip(negated_low);
-        let range: Vec<f64> = bounds().map(|(high, low)| high.abs().max(low.abs())).collect();
-        let squares: f64 = range.iter().map(|max| max * max).sum();
-        if squares * 4.0 > T::SQUARES_MAX {
-            let max = range.iter().copied().fold(0.0, f64::max);
-            return Err(Error::TooLarge { max, precision: T::PRECISION });
-        }
-        let factors: Vec<f64> =
-            range.iter().map(|max| fixed::factor(*max, problem.points)).collect();
+        let spans: Vec<(f64, f64)> = bounds().map(|(high, low)| (-low, *high)).collect();
+        check_widths::<T>(&spans)?;
+        let scales: Vec<Scale> =
+            spans.iter().map(|(low, high)| Scale::of(*low, *high, problem.points)).collect();
 
         let mut sums = vec![0; dims];
-        move_rows(
-            isa,
-            &points.values,
-            &factors,
-            &vec![UNASSIGNED; rows],
-            &vec![0; rows],
-            &mut sums,
-        );
+        move_rows(isa, &points.values, &scales, &vec![UNASSIGNED; rows], &vec![0; rows], &mut sums);
         link.all_reduce(Phase::Mean, ReduceOp::Sum, &mut sums)?;
         let count = problem.points.cast_signed();
-        let means =
-            sums.iter().zip(&factors).map(|(sum, factor)| fixed::mean(*sum, count, *factor));
-        let widths = bounds().map(|(high, negated_low)| high + negated_low);
+        let means = sums.iter().zip(&scales).map(|(sum, scale)| scale.mean(*sum, count));
+        let widths = spans.iter().map(|(low, high)| high - low);
         let origin: Vec<T> = means
             .zip(widths)
             .map(|(mean, width)| T::from_f64(fixed::round_to_width(mean, width)))
             .collect();
 
-        let initial = init::centroids(problem, points, isa, &origin, link)?;
-        let farthest = farthest_bound(&range, &initial);
+        let weights = CostScale::of(farthest_bound(&spans, &[]) * ROUNDING_SLACK, problem.points);
+        let initial = init::centroids(problem, points, isa, &origin, weights, link, resumes)?;
+        let farthest = farthest_bound(&spans, &initial);
         if farthest > T::SQUARES_MAX {
-            let max = initial.iter().map(|c| c.abs()).fold(0.0, f64::max);
-            return Err(Error::TooLarge { max, precision: T::PRECISION });
+            return Err(Error::TooLarge { width: farthest.sqrt(), precision: T::PRECISION });
         }
         Ok(Self {
             problem,
             points,
             isa,
-            factors,
-            cost_factor: fixed::factor(farthest * ROUNDING_SLACK, problem.points),
+            scales,
+            cost_scale: CostScale::of(farthest * ROUNDING_SLACK, problem.points),
             origin,
             initial,
             labels: vec![UNASSIGNED; rows],
@@ -345,7 +347,7 @@ impl<'a, T: Element> LloydWorker<'a, T> {
         let (mut new, mut distances) = (vec![0; block_rows], vec![0.0; block_rows]);
         let mut bounds = self.pruner.begin(&centres, self.points.rows());
         let mut at = 0;
-        let (mut cost, mut moved) = (0i64, 0i64);
+        let (mut cost, mut moved) = (Cost::default(), 0i64);
         let mut farthest = FarthestPoints::default();
         let mut row = self.points.first;
         let mut rest = &self.points.values[..];
@@ -363,9 +365,9 @@ impl<'a, T: Element> LloydWorker<'a, T> {
                 }
             }
             at += old.len();
-            move_rows(self.isa, block, &self.factors, old, new, &mut self.sums);
+            move_rows(self.isa, block, &self.scales, old, new, &mut self.sums);
             for ((old, new), distance) in old.iter_mut().zip(&*new).zip(&*distances) {
-                cost += fixed::quantise(*distance, self.cost_factor);
+                cost += self.cost_scale.quantise(*distance);
                 farthest.offer(Candidate { distance: *distance, row, label: *new });
                 row += 1;
                 if old != new {
@@ -384,11 +386,12 @@ impl<'a, T: Element> LloydWorker<'a, T> {
     }
 
     /// Returns sums, counts, cost, moved, last, relocations.
-    fn contribution(&self, cost: i64, moved: i64, state: &IterationState) -> Vec<i64> {
+    fn contribution(&self, cost: Cost, moved: i64, state: &IterationState) -> Vec<i64> {
         let mut values = Vec::with_capacity(self.sums.len() + self.counts.len() + NUMBERS);
         values.extend(&self.sums);
         values.extend(&self.counts);
-        values.extend([cost, moved, state.last as i64, state.relocations.cast_signed()]);
+        let Cost { coarse, fine } = cost;
+        values.extend([coarse, fine, moved, state.last as i64, state.relocations.cast_signed()]);
         values
     }
 
@@ -402,7 +405,7 @@ impl<'a, T: Element> LloydWorker<'a, T> {
         let (sums, rest) = values.split_at(self.sums.len());
         let (counts, numbers) = rest.split_at(self.counts.len());
         let parties = i64::from(self.problem.parties);
-        let last = match numbers[2] / parties {
+        let last = match numbers[3] / parties {
             0 => LastRound::No,
             1 => LastRound::WithinTolerance,
             _ => LastRound::OutOfIterations,
@@ -411,10 +414,10 @@ impl<'a, T: Element> LloydWorker<'a, T> {
             round,
             sums: sums.to_vec(),
             counts: counts.to_vec(),
-            cost: fixed::value(numbers[0], self.cost_factor),
-            moved: numbers[1],
+            cost: self.cost_scale.value(Cost { coarse: numbers[0], fine: numbers[1] }),
+            moved: numbers[2],
             last,
-            relocations: (numbers[3] / parties).cast_unsigned(),
+            relocations: (numbers[4] / parties).cast_unsigned(),
         }
     }
 
@@ -468,7 +471,7 @@ impl<'a, T: Element> LloydWorker<'a, T> {
     }
 
     /// Returns the centres that follow from totals. An empty cluster gets one of the offered
-    /// points, or its initial centre.
+    /// points, or the centre of the first cluster that has points.
     fn means(
         &self,
         totals: &RoundTotals,
@@ -480,13 +483,19 @@ impl<'a, T: Element> LloydWorker<'a, T> {
         if let Some(offered) = offered {
             self.relocate(totals, &offered, &mut sums, &mut counts, link)?;
         }
-        let mut next = self.initial.clone();
-        let clusters = next.chunks_exact_mut(dims).zip(sums.chunks_exact(dims)).zip(counts);
-        for ((centroid, sums), count) in clusters.filter(|(_, count)| *count > 0) {
-            for ((c, sum), factor) in centroid.iter_mut().zip(sums).zip(&self.factors) {
-                *c = fixed::mean(*sum, count, *factor);
+        let mut next = vec![0.0; sums.len()];
+        let clusters = next.chunks_exact_mut(dims).zip(sums.chunks_exact(dims)).zip(&counts);
+        for ((centroid, sums), count) in clusters.filter(|(_, count)| **count > 0) {
+            for ((c, sum), scale) in centroid.iter_mut().zip(sums).zip(&self.scales) {
+                *c = scale.mean(*sum, *count);
             }
         }
+        let first = counts.iter().position(|count| *count > 0).expect("every point has a cluster");
+        let first = next[first * dims..][..dims].to_vec();
+        let clusters = next.chunks_exact_mut(dims).zip(&counts);
+        clusters
+            .filter(|(_, count)| **count == 0)
+            .for_each(|(centroid, _)| centroid.copy_from_slice(&first));
         Ok(next)
     }
 
@@ -502,8 +511,8 @@ impl<'a, T: Element> LloydWorker<'a, T> {
         let mut values = vec![0; RELOCATIONS_MAX * dims];
         for (out, candidate) in values.chunks_exact_mut(dims).zip(offered) {
             let row = self.points.row(candidate.row).unwrap_or_default();
-            for ((out, x), factor) in out.iter_mut().zip(row).zip(&self.factors) {
-                *out = fixed::quantise(x.to_f64(), *factor);
+            for ((out, x), scale) in out.iter_mut().zip(row).zip(&self.scales) {
+                *out = scale.quantise(x.to_f64());
             }
         }
         link.all_reduce(Phase::Relocate(totals.relocations), ReduceOp::Sum, &mut values)?;
@@ -578,8 +587,8 @@ impl FarthestPoints {
     }
 }
 
-/// Returns the maximum of each dimension, then the maximum of its negative.
-fn extremes<T: Element>(points: &Points<T>) -> impl Iterator<Item = f64> {
+/// Returns the maximum of each dimension, then the maximum of its negative. NaN is ignored.
+pub(crate) fn extremes<T: Element>(points: &Points<T>) -> impl Iterator<Item = f64> {
     let (mut high, mut low) =
         (vec![f64::NEG_INFINITY; points.dims], vec![f64::INFINITY; points.dims]);
     for row in points.values.chunks_exact(points.dims) {
@@ -592,14 +601,28 @@ fn extremes<T: Element>(points: &Points<T>) -> impl Iterator<Item = f64> {
     high.into_iter().chain(low.into_iter().map(|low| -low))
 }
 
+/// Checks that squared distances neither overflow nor vanish.
+fn check_widths<T: Element>(spans: &[(f64, f64)]) -> Result<()> {
+    let width = spans.iter().map(|(low, high)| high - low).fold(0.0, f64::max);
+    let squares: f64 = spans.iter().map(|(low, high)| (high - low).powi(2)).sum();
+    if squares * 4.0 > T::SQUARES_MAX {
+        return Err(Error::TooLarge { width, precision: T::PRECISION });
+    }
+    if width > 0.0 && width * width < T::SQUARES_MIN {
+        return Err(Error::TooSmall { width, precision: T::PRECISION });
+    }
+    Ok(())
+}
+
 /// Returns an upper bound of squared distances: a centre is an initial one or lies within the range
 /// of the data.
-fn farthest_bound(range: &[f64], initial: &[f64]) -> f64 {
-    let dims = range.len();
-    let reach = |dim: usize| {
-        initial.iter().skip(dim).step_by(dims).map(|c| c.abs()).fold(range[dim], f64::max)
+fn farthest_bound(spans: &[(f64, f64)], initial: &[f64]) -> f64 {
+    let dims = spans.len();
+    let reach = |(dim, (low, high)): (usize, &(f64, f64))| {
+        let centres = || initial.iter().skip(dim).step_by(dims).copied();
+        centres().fold(*high, f64::max) - centres().fold(*low, f64::min)
     };
-    range.iter().enumerate().map(|(dim, max)| (max + reach(dim)).powi(2)).sum()
+    spans.iter().enumerate().map(|span| reach(span).powi(2)).sum()
 }
 
 /// Returns the largest Euclidean distance between old and new centroids.

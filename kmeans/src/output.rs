@@ -1,19 +1,23 @@
 //! The output of a run: centroids and labels as files, the result as JSON or as text.
 
-use std::fs::File;
+use std::collections::HashSet;
+use std::fs::{self, File};
 use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
-use crate::data::DataSet;
+use crate::data::{self, DataSet, Missing, Reading, SeparatorName};
 use crate::error::{Error, Result};
-use crate::job::{Job, RunSummary};
+use crate::job::{Job, RunSummary, WorkerResult};
 use crate::kernel::{Element, Precision};
 use crate::s3::{self, S3Endpoint, S3Url};
 
 /// Bytes per write.
 const BUFFER_BYTES: usize = 1 << 20;
+
+/// The sizes of so many clusters are printed.
+const SIZES_SHOWN: usize = 30;
 
 /// A file, or an object in a store, that is being written. It is complete after
 /// [`OutputFile::finish`]; an object does not exist before.
@@ -35,9 +39,31 @@ impl OutputFile {
     ///
     /// # Errors
     ///
-    /// A path in a store that this program cannot use, or that is a folder.
+    /// A path in a store that this program cannot use, one that is a folder, or a file that cannot be
+    /// written.
     pub fn check(path: &Path, endpoint: &S3Endpoint) -> Result<()> {
-        S3Url::of(path)?.map_or(Ok(()), |url| to_store(url, endpoint).map(drop))
+        if let Some(url) = S3Url::of(path)? {
+            return to_store(url, endpoint).map(drop);
+        }
+        let refuse = |reason| Err(Error::Output { path: path.to_path_buf(), reason });
+        match fs::metadata(path) {
+            Ok(about) if about.is_dir() => {
+                refuse("this is a folder; pass the name of a file in it")
+            }
+            Ok(_) => {
+                // Neither creates nor changes it.
+                File::options().append(true).open(path).map(drop).map_err(Error::io(path))
+            }
+            Err(_) => match path.parent() {
+                Some(parent) if parent != Path::new("") && !parent.is_dir() => {
+                    refuse("its folder does not exist; create it first")
+                }
+                _ => {
+                    let new = File::options().write(true).create_new(true).open(path);
+                    new.and_then(|_| fs::remove_file(path)).map_err(Error::io(path))
+                }
+            },
+        }
     }
 
     /// Creates the file or object at a path.
@@ -114,6 +140,17 @@ pub struct RunReport<'a> {
     seconds_coordination: Vec<f64>,
     rpcs_per_worker_per_iteration: f64,
     centroids: Vec<Vec<f64>>,
+    /// Number of points in each cluster.
+    sizes: Vec<u64>,
+    /// Names of the columns, if the data has a header.
+    columns: &'a [String],
+    /// Rows that were left out because of missing values.
+    rows_dropped: u64,
+    /// Missing values that were replaced by the mean of their column.
+    values_filled: u64,
+    /// The seed of this run, which is the best of several with `--n-init`.
+    seed: u64,
+    warnings: Vec<String>,
 }
 
 impl<'a> RunReport<'a> {
@@ -122,7 +159,7 @@ impl<'a> RunReport<'a> {
     /// Rounds that update centres are iterations. The last round, which only assigns points, is
     /// part of `seconds_total` alone.
     #[must_use]
-    pub fn new(job: &Job, backend: &'a str, summary: &RunSummary) -> Self {
+    pub fn new(job: &'a Job, backend: &'a str, summary: &RunSummary) -> Self {
         let done = &summary.done;
         let iterations =
             usize::try_from(done.iterations).expect("a run has fewer iterations than usize::MAX");
@@ -147,7 +184,22 @@ impl<'a> RunReport<'a> {
                 calls as f64 / f64::from(reports)
             },
             centroids: done.centroids.chunks_exact(job.data.dims()).map(<[f64]>::to_vec).collect(),
+            sizes: done.counts.iter().map(|count| count.unsigned_abs()).collect(),
+            columns: &job.data.reading().columns,
+            rows_dropped: match job.data.missing() {
+                Missing::Drop => job.data.reading().rows_dropped + done.missing,
+                Missing::Error | Missing::Mean => 0,
+            },
+            values_filled: if job.data.missing() == Missing::Mean { done.missing } else { 0 },
+            seed: job.settings.seed,
+            warnings: warnings(done, job.data.dims()),
         }
+    }
+
+    /// Returns what the user should know about the clusters, a line each.
+    #[must_use]
+    pub fn warnings(&self) -> &[String] {
+        &self.warnings
     }
 
     /// Writes one line of JSON.
@@ -174,6 +226,7 @@ impl<'a> RunReport<'a> {
         let Self { k, dims, workers, backend, iterations, cost, .. } = self;
         let (points, name) = (grouped(self.points), job.data.path().display());
         writeln!(out, "{name}: {points} points of {dims} numbers ({})", job.data.precision())?;
+        self.write_reading(job, out)?;
         let end = if self.converged { "converged after" } else { "stopped after" };
         let plural = if *iterations == 1 { "" } else { "s" };
         writeln!(
@@ -189,11 +242,92 @@ impl<'a> RunReport<'a> {
             ms(&self.seconds_iterations),
             ms(&self.seconds_coordination),
         )?;
-        let mut counts = summary.done.counts.clone();
-        counts.sort_unstable();
-        let (least, most) = (counts[0].unsigned_abs(), counts[counts.len() - 1].unsigned_abs());
-        writeln!(out, "clusters of {} to {} points", grouped(least), grouped(most))
+        let least = self.sizes.iter().copied().min().unwrap_or_default();
+        let most = self.sizes.iter().copied().max().unwrap_or_default();
+        writeln!(out, "clusters of {} to {} points", grouped(least), grouped(most))?;
+        if self.sizes.len() <= SIZES_SHOWN {
+            let sizes: Vec<String> = self.sizes.iter().map(|size| grouped(*size)).collect();
+            writeln!(out, "sizes: {}", sizes.join(" "))?;
+        }
+        Ok(())
     }
+
+    /// Writes how the files were understood.
+    fn write_reading(&self, job: &Job, out: &mut dyn Write) -> io::Result<()> {
+        let Reading {
+            files,
+            files_without_rows,
+            files_with_header,
+            files_without_header,
+            columns,
+            separator,
+            ..
+        } = job.data.reading();
+        if files_with_header + files_without_header > 0 {
+            let header = match (files_with_header, files_without_header) {
+                (0, _) => "no header".to_string(),
+                (_, 0) => format!("header with the columns {}", data::shown_names(columns)),
+                (with, without) => format!(
+                    "{with} files with the columns {}, {without} without a header",
+                    data::shown_names(columns)
+                ),
+            };
+            let separator = match separator {
+                Some(SeparatorName::Comma) => ", separated by commas",
+                Some(SeparatorName::Semicolon) => ", separated by semicolons",
+                Some(SeparatorName::Tab) => ", separated by tabs",
+                Some(SeparatorName::Blank) | None => "",
+            };
+            writeln!(out, "text: {header}{separator}")?;
+        }
+        if *files_without_rows > 0 {
+            writeln!(out, "skipped {files_without_rows} of {files} files, which have no rows")?;
+        }
+        if self.rows_dropped > 0 {
+            writeln!(out, "left out {} rows with missing values", grouped(self.rows_dropped))?;
+        }
+        if self.values_filled > 0 {
+            writeln!(
+                out,
+                "filled {} missing values with the means of their columns",
+                grouped(self.values_filled)
+            )?;
+        }
+        Ok(())
+    }
+}
+
+/// Returns what is odd about clusters.
+fn warnings(done: &WorkerResult, dims: usize) -> Vec<String> {
+    let k = done.counts.len();
+    let mut warnings = Vec::new();
+    let empty = done.counts.iter().filter(|count| **count == 0).count();
+    let distinct: HashSet<Vec<u64>> = done
+        .centroids
+        .chunks_exact(dims)
+        .map(|centroid| centroid.iter().map(|c| (c + 0.0).to_bits()).collect())
+        .collect();
+    if empty > 0 {
+        let reason = if distinct.len() < k && done.cost <= 0.0 {
+            format!("the data has only {} distinct points; choose a --k of at most that", k - empty)
+        } else {
+            "choose a smaller --k, another --seed or another --init".to_string()
+        };
+        warnings.push(format!("{empty} of {k} clusters are empty: {reason}"));
+    } else if distinct.len() < k {
+        warnings.push(format!(
+            "only {} of {k} centroids are distinct; choose a smaller --k",
+            distinct.len()
+        ));
+    }
+    if !done.converged && done.iterations > 0 {
+        warnings.push(format!(
+            "the centroids were still moving after {} iterations; allow more with --iterations, or \
+             set a --tolerance",
+            done.iterations
+        ));
+    }
+    warnings
 }
 
 /// Writes one centroid per line, in the precision of the data.

@@ -1,4 +1,5 @@
-//! A report of a run as one SVG: cost and time by round, and the points in their clusters.
+//! A report of a run as one SVG (cost and time by round, and the points in their clusters), or as an
+//! HTML page with the same picture, the result in numbers, and the sizes of the clusters.
 
 use std::ops::Range;
 use std::path::Path;
@@ -6,8 +7,8 @@ use std::path::Path;
 use plotters::coord::Shift;
 use plotters::prelude::*;
 
-use crate::error::Result;
-use crate::job::{RoundSummary, RunSummary, SampledPoint};
+use crate::error::{Error, Result};
+use crate::job::{Job, RoundSummary, RunSummary, SampledPoint};
 use crate::output;
 use crate::pca::Projection;
 use crate::s3::S3Endpoint;
@@ -17,6 +18,8 @@ pub const POINTS_MAX: u64 = 3_000;
 
 const SIZE: (u32, u32) = (1_160, 640);
 const CHARTS_WIDTH: u32 = 540;
+/// How much higher a chart is than its line, so that the legend is above it.
+const LEGEND_ROOM: f64 = 1.5;
 const INK: RGBColor = RGBColor(40, 44, 52);
 const FAINT: RGBColor = RGBColor(232, 234, 238);
 const BLUE: RGBColor = RGBColor(45, 105, 180);
@@ -24,7 +27,23 @@ const ORANGE: RGBColor = RGBColor(222, 120, 40);
 
 type Area<'a> = DrawingArea<SVGBackend<'a>, Shift>;
 
-/// Writes the report of a run over `dims`-dimensional points.
+/// Checks the name of a report, whose extension sets the format.
+///
+/// # Errors
+///
+/// It is neither `.svg` nor `.html`.
+pub fn check(path: &Path) -> Result<()> {
+    let extension = path.extension().map(|extension| extension.to_ascii_lowercase());
+    match extension.as_deref().and_then(|extension| extension.to_str()) {
+        Some("svg" | "html" | "htm") => Ok(()),
+        _ => Err(Error::Output {
+            path: path.to_path_buf(),
+            reason: "a report is an SVG or an HTML page; choose a name that ends with .svg or .html",
+        }),
+    }
+}
+
+/// Writes the report of a run: an HTML page if the name says so, otherwise SVG.
 ///
 /// # Errors
 ///
@@ -33,12 +52,75 @@ pub fn write(
     path: &Path,
     endpoint: &S3Endpoint,
     title: &str,
-    dims: usize,
+    job: &Job,
     summary: &RunSummary,
+    warnings: &[String],
 ) -> Result<()> {
     let mut svg = String::new();
-    draw(&mut svg, title, dims, summary).expect("drawing into memory succeeds");
-    output::write_file(path, endpoint, |out| out.write_all(svg.as_bytes()))
+    draw(&mut svg, title, job.data.dims(), summary).expect("drawing into memory succeeds");
+    let is_page = path.extension().is_some_and(|extension| {
+        extension.eq_ignore_ascii_case("html") || extension.eq_ignore_ascii_case("htm")
+    });
+    let text = if is_page { page(&svg, title, job, summary, warnings) } else { svg };
+    output::write_file(path, endpoint, |out| out.write_all(text.as_bytes()))
+}
+
+/// How many clusters, and coordinates of a centroid, a page shows.
+const CLUSTERS_SHOWN: usize = 200;
+const COORDINATES_SHOWN: usize = 8;
+
+fn page(svg: &str, title: &str, job: &Job, summary: &RunSummary, warnings: &[String]) -> String {
+    let done = &summary.done;
+    let dims = job.data.dims();
+    let points: u64 = done.counts.iter().map(|count| count.unsigned_abs()).sum();
+    let mut html = format!(
+        "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"><title>{title}</title>\n\
+         <style>body{{font-family:sans-serif;max-width:1180px;margin:2em auto;color:#282c34}}\
+         table{{border-collapse:collapse}}td,th{{padding:.2em .8em;text-align:right;\
+         border-bottom:1px solid #e8eaee}}.bar{{background:#2d69b4;height:.8em}}\
+         .warning{{background:#fdf0e0;padding:.6em 1em}}</style></head><body>\n<h1>{title}</h1>\n",
+        title = escaped(title)
+    );
+    let end = if done.converged { "converged after" } else { "stopped after" };
+    html += &format!(
+        "<p>{points} points of {dims} numbers in {} clusters: {end} {} iterations, with a cost (sum of \
+         squared distances) of {:.6e}, in {:.3} s.</p>\n",
+        job.settings.k, done.iterations, done.cost, summary.seconds_total
+    );
+    for warning in warnings {
+        html += &format!("<p class=\"warning\">{}</p>\n", escaped(warning));
+    }
+    // An SVG within HTML has no declaration.
+    html += svg.find("<svg").map_or("", |start| &svg[start..]);
+    html +=
+        "\n<h2>Clusters</h2>\n<table><tr><th>cluster</th><th>points</th><th>share</th><th></th>";
+    let columns = &job.data.reading().columns;
+    for column in 0..dims.min(COORDINATES_SHOWN) {
+        let name = columns.get(column).map_or_else(|| format!("x{}", column + 1), |n| escaped(n));
+        html += &format!("<th>{name}</th>");
+    }
+    html += if dims > COORDINATES_SHOWN { "<th>…</th></tr>\n" } else { "</tr>\n" };
+    let clusters = done.counts.iter().zip(done.centroids.chunks_exact(dims)).enumerate();
+    for (cluster, (count, centroid)) in clusters.take(CLUSTERS_SHOWN) {
+        let share = *count as f64 / points.max(1) as f64 * 100.0;
+        html += &format!(
+            "<tr><td>{cluster}</td><td>{count}</td><td>{share:.1} %</td>\
+             <td><div class=\"bar\" style=\"width:{share:.1}px\"></div></td>"
+        );
+        for c in centroid.iter().take(COORDINATES_SHOWN) {
+            html += &format!("<td>{c:.6}</td>");
+        }
+        html += "</tr>\n";
+    }
+    html += "</table>\n";
+    if done.counts.len() > CLUSTERS_SHOWN {
+        html += &format!("<p>and {} more clusters</p>\n", done.counts.len() - CLUSTERS_SHOWN);
+    }
+    html + "</body></html>\n"
+}
+
+fn escaped(text: &str) -> String {
+    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
 }
 
 type DrawResult = std::result::Result<(), Box<dyn std::error::Error>>;
@@ -87,7 +169,8 @@ fn draw_time(area: &Area<'_>, rounds: &[RoundSummary]) -> DrawResult {
     let all = ms(|round| round.seconds);
     let coordination = ms(|round| round.seconds_coordination);
     let high = all.iter().map(|(_, ms)| *ms).fold(0.0, f64::max);
-    let mut chart = chart(area, "milliseconds by round", rounds.len(), 0.0..high * 1.15 + 1e-3)?;
+    let mut chart =
+        chart(area, "milliseconds by round", rounds.len(), 0.0..high * LEGEND_ROOM + 1e-3)?;
     chart
         .configure_mesh()
         .light_line_style(WHITE)
@@ -118,13 +201,18 @@ fn draw_time(area: &Area<'_>, rounds: &[RoundSummary]) -> DrawResult {
 fn draw_map(area: &Area<'_>, dims: usize, summary: &RunSummary) -> DrawResult {
     let points: Vec<&[f64]> = summary.sample.iter().map(|sampled| &sampled.point[..]).collect();
     let projection = Projection::of(&points);
+    // One number is drawn as it is, with the cluster as the other axis.
+    let place = |point: &[f64], label: usize| match point {
+        [x] => (*x, label as f64),
+        _ => projection.project(point),
+    };
     let dots: Vec<_> = summary
         .sample
         .iter()
-        .map(|s: &SampledPoint| (projection.project(&s.point), s.label))
+        .map(|s: &SampledPoint| (place(&s.point, s.label as usize), s.label))
         .collect();
-    let centroids = summary.done.centroids.chunks_exact(dims);
-    let centres: Vec<_> = centroids.map(|centroid| projection.project(centroid)).collect();
+    let centroids = summary.done.centroids.chunks_exact(dims).enumerate();
+    let centres: Vec<_> = centroids.map(|(label, centroid)| place(centroid, label)).collect();
     let everywhere = || dots.iter().map(|(at, _)| *at).chain(centres.iter().copied());
     let span = |values: &mut dyn Iterator<Item = f64>| {
         let (low, high) =
@@ -133,7 +221,8 @@ fn draw_map(area: &Area<'_>, dims: usize, summary: &RunSummary) -> DrawResult {
     };
     let (xs, ys) =
         (span(&mut everywhere().map(|(x, _)| x)), span(&mut everywhere().map(|(_, y)| y)));
-    let caption = format!("{} points and {} centres, principal plane", dots.len(), centres.len());
+    let plane = if dims == 1 { "cluster by value" } else { "principal plane" };
+    let caption = format!("{} points and {} centres, {plane}", dots.len(), centres.len());
     let mut chart = ChartBuilder::on(area)
         .margin(12)
         .caption(caption, ("sans-serif", 15).into_font().color(&INK))

@@ -5,7 +5,8 @@
 //!    contribute the same, and a contribution counts once. A worker that is behind the others
 //!    catches up ([`crate::lloyd`]).
 //! 2. A worker whose time is nearly over asks for another attempt. What it holds on the engine
-//!    expires with its time.
+//!    expires with its time. Attempts that complete no phase of the job that was not complete before
+//!    are given up after a few ([`catena_cloud::ATTEMPTS`]), because each would end at the same place.
 //! 3. A worker that outlives a job with a driver finds the job's objects deleted and ends; it
 //!    creates no new ones.
 //! 4. Errors that another attempt cannot repair, such as a malformed row, are final.
@@ -119,7 +120,7 @@ impl Assignment {
     fn job(&self) -> Result<Job> {
         let data = match &self.data {
             AssignedData::Inspected(data) => DataSet::clone(data),
-            AssignedData::Path(path) => DataSet::open(path, self.hints)?,
+            AssignedData::Path(path) => DataSet::open(path, self.hints.clone())?,
         };
         if self.worker >= self.workers {
             let reason = "workers are numbered from 0 to `workers` - 1";
@@ -199,9 +200,18 @@ fn work(context: &Context<'_>, assignment: &Assignment) -> Result<WorkerResult> 
             }
             _ => Ok(()),
         }
-    })?;
+    });
+    context.reached(link.reached());
+    let mut done = done?;
     if let Some(out) = assignment.out.as_ref().filter(|_| worker == 0) {
         output::write_centroids(out, &S3Endpoint::default(), &job.data, &done.centroids)?;
+    }
+    if job.prepared && !context.is_live() {
+        // A reply has a limit of size; the driver finds the centroids in the engine.
+        let centroids = std::mem::take(&mut done.centroids);
+        if worker == 0 {
+            link.leave_result(&centroids)?;
+        }
     }
     Ok(done)
 }

@@ -35,6 +35,15 @@ pub struct WorkerRestart {
     pub log: Option<String>,
 }
 
+/// When a run is stopped although it is not over.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct RunLimit {
+    /// The flag that demands it.
+    pub flag: &'static str,
+    /// How long the workers may run.
+    pub time: Duration,
+}
+
 /// What the driver receives.
 enum DriverEvent {
     Worker(u32, CallEvent),
@@ -53,6 +62,21 @@ pub fn run(
     on_event: &mut dyn FnMut(&WorkerEvent),
     on_restart: &mut dyn FnMut(&WorkerRestart),
 ) -> Result<RunSummary> {
+    run_within(job, cloud, None, on_event, on_restart)
+}
+
+/// Like [`run`], within a limit.
+///
+/// # Errors
+///
+/// Those of [`run`], and [`Error::LimitReached`].
+pub fn run_within(
+    job: &Job,
+    cloud: &Cloud,
+    limit: Option<RunLimit>,
+    on_event: &mut dyn FnMut(&WorkerEvent),
+    on_restart: &mut dyn FnMut(&WorkerRestart),
+) -> Result<RunSummary> {
     job.check()?;
     JobWatch::open(job)?.prepare()?;
     let job = &Job { prepared: true, ..job.clone() };
@@ -66,7 +90,7 @@ pub fn run(
         let calls = start(job, cloud, &sender)?;
         drop(sender);
         let mut running = job.workers;
-        let driven = drive(job, &events, &mut running, on_event, on_restart);
+        let driven = drive(job, &events, limit, &mut running, on_event, on_restart);
         if let Err(error) = &driven
             && !cloud.is_live()
         {
@@ -78,7 +102,11 @@ pub fn run(
             watcher.thread().unpark();
         }
         drop(calls);
-        driven
+        let mut summary = driven?;
+        if !cloud.is_live() {
+            summary.done.centroids = JobWatch::open(job)?.result()?;
+        }
+        Ok(summary)
     })
 }
 
@@ -99,13 +127,25 @@ fn start(job: &Job, cloud: &Cloud, sender: &Sender<DriverEvent>) -> Result<Vec<C
 fn drive(
     job: &Job,
     events: &Receiver<DriverEvent>,
+    limit: Option<RunLimit>,
     running: &mut u32,
     on_event: &mut dyn FnMut(&WorkerEvent),
     on_restart: &mut dyn FnMut(&WorkerRestart),
 ) -> Result<RunSummary> {
     let mut builder = SummaryBuilder::new(job.workers);
+    let start = Instant::now();
     while *running > 0 {
-        let event = match events.recv().expect("running workers have a sender") {
+        let event = match limit {
+            None => events.recv().expect("running workers have a sender"),
+            Some(limit) => {
+                let left = limit.time.saturating_sub(start.elapsed());
+                events.recv_timeout(left).map_err(|_| Error::LimitReached {
+                    limit: limit.flag,
+                    seconds: start.elapsed().as_secs_f64(),
+                })?
+            }
+        };
+        let event = match event {
             DriverEvent::Watch(event) => event,
             DriverEvent::Worker(party, CallEvent::Progress(event)) => typed(party, event)?,
             DriverEvent::Worker(party, CallEvent::Retrying { reason, log }) => {
@@ -136,8 +176,8 @@ fn worker_error(party: u32, error: catena_cloud::Error) -> Error {
     match error {
         // The worker's own message names its file and row.
         catena_cloud::Error::Failed { message, .. } => Error::Worker { message },
-        catena_cloud::Error::GaveUp { reason, attempts, log, .. } => {
-            Error::WorkerDied { party, reason, attempts, log }
+        catena_cloud::Error::GaveUp { reason, attempts, is_stuck, log, .. } => {
+            Error::WorkerDied { party, reason, attempts, is_stuck, log }
         }
         other => Error::Cloud(other),
     }

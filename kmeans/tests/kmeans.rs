@@ -9,6 +9,7 @@ use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
 use catena_engine::Engine;
+use catena_kmeans::coordination::{AllReduce, Phase, ReduceOp};
 use catena_kmeans::data::{DataSet, Hints};
 use catena_kmeans::generate::Recipe;
 use catena_kmeans::init::Init;
@@ -21,7 +22,7 @@ use tempfile::TempDir;
 const PROGRAM: &str = env!("CARGO_BIN_EXE_catena-kmeans");
 
 /// The documented fields of `--json`.
-const FIELDS: [&str; 13] = [
+const FIELDS: [&str; 19] = [
     "k",
     "dims",
     "points",
@@ -35,6 +36,12 @@ const FIELDS: [&str; 13] = [
     "seconds_coordination",
     "rpcs_per_worker_per_iteration",
     "centroids",
+    "sizes",
+    "columns",
+    "rows_dropped",
+    "values_filled",
+    "seed",
+    "warnings",
 ];
 
 fn engine() -> (Engine, String) {
@@ -141,6 +148,212 @@ fn no_arguments_cluster_the_digits() {
 }
 
 #[test]
+fn the_cost_far_from_the_origin_is_right() {
+    let folder = Folder::new();
+    let four = "1700000000000\n1700000000010\n1700000001000\n1700000001010\n";
+    let path = folder.file("four.csv", four);
+    for flags in [["--workers", "1"], ["--workers", "3"], ["--backend", "processes"]] {
+        let run = ["--data", &path, "--k", "1", "--init", "first"];
+        assert_eq!(json(&[&run[..], &flags].concat())["cost"], 1_000_100.0);
+    }
+}
+
+#[test]
+fn missing_values_are_filled_with_the_same_means_by_all_workers() {
+    let folder = Folder::new();
+    let path = folder.file("holes.csv", "x;y\n1;0.1\n;0.2\n3;\n5;0.6\n");
+    let run =
+        |rest: &[&str]| json(&[&["--data", &path, "--k", "1", "--missing", "mean"], rest].concat());
+    let one = run(&["--workers", "1"]);
+    assert_eq!((&one["values_filled"], &one["points"]), (&2.into(), &4.into()));
+    assert_eq!(one["centroids"][0][0], 3.0);
+    assert_eq!(one["columns"], serde_json::json!(["x", "y"]));
+    for rest in [&["--workers", "4"][..], &["--workers", "3", "--backend", "processes"]] {
+        let other = run(rest);
+        for field in ["centroids", "cost", "values_filled"] {
+            assert_eq!(other[field], one[field], "{field}");
+        }
+    }
+    let dropped = json(&["--data", &path, "--k", "2", "--missing", "drop"]);
+    assert_eq!((&dropped["rows_dropped"], &dropped["points"]), (&2.into(), &2.into()));
+    let output = kmeans(&["run", "--data", &path, "--k", "1", "--missing", "drop"]);
+    let said = text(&output.stdout);
+    assert!(
+        said.contains("text: header with the columns x, y, separated by semicolons\n"),
+        "{said}"
+    );
+    assert!(said.contains("left out 2 rows with missing values\n"), "{said}");
+}
+
+/// A contribution larger than a request is divided.
+#[test]
+fn many_clusters_in_many_dimensions_are_reduced_in_pieces() {
+    let folder = Folder::new();
+    let path = folder.path("wide.npy");
+    let recipe = Recipe { points: 120, dims: 20_000, clusters: 3, spread: 1.0, seed: 1 };
+    recipe.write(Path::new(&path)).unwrap();
+    let run = ["--data", &path, "--k", "110", "--init", "first", "--iterations", "2"];
+    let one = json(&[&run[..], &["--workers", "1"]].concat());
+    let two = json(&[&run[..], &["--workers", "2", "--backend", "processes"]].concat());
+    assert_eq!(one["centroids"], two["centroids"]);
+    assert_eq!(one["cost"], two["cost"]);
+}
+
+#[test]
+fn the_best_of_several_runs_is_taken() {
+    let runs: Vec<Value> = ["4", "5", "6", "7"]
+        .map(|seed| json(&["--k", "9", "--iterations", "4", "--seed", seed]))
+        .into();
+    let cost = |run: &Value| run["cost"].as_f64().unwrap();
+    let least = runs.iter().min_by(|a, b| cost(a).total_cmp(&cost(b))).unwrap();
+    let best = json(&["--k", "9", "--iterations", "4", "--seed", "4", "--n-init", "4"]);
+    for field in ["cost", "seed", "centroids"] {
+        assert_eq!(best[field], least[field], "{field}");
+    }
+}
+
+#[test]
+fn other_points_are_assigned_to_a_saved_model() {
+    let folder = Folder::new();
+    let path = folder.file("a.csv", "x,y\n1,2\n1,3\n50,60\n51,60\n");
+    let (model, labels) = (folder.path("model.json"), folder.path("labels.txt"));
+    json(&["--data", &path, "--k", "2", "--model", &model, "--assignments", &labels]);
+    let predict = |data: &str, rest: &[&str]| {
+        kmeans(&[&["predict", "--model", &model, "--data", data], rest].concat())
+    };
+    let labels = fs::read_to_string(labels).unwrap();
+    assert_eq!(text(&predict(&path, &[]).stdout), labels);
+    // Columns are found by their names, and one point is enough.
+    let other = folder.file("b.csv", "y,z,x\n59,1,49\n");
+    let out = folder.path("out.txt");
+    assert!(predict(&other, &["--out", &out]).status.success());
+    assert_eq!(fs::read_to_string(out).unwrap().trim(), labels.lines().last().unwrap());
+    let narrow = folder.file("c.csv", "1\n");
+    let message = text(&predict(&narrow, &[]).stderr);
+    assert!(
+        message.contains("rows of 1 numbers, but the centroids of the model have 2"),
+        "{message}"
+    );
+    let no_model = text(&kmeans(&["predict", "--model", &path, "--data", &path]).stderr);
+    assert!(
+        no_model.contains("not a model that catena-kmeans run --model has written"),
+        "{no_model}"
+    );
+}
+
+#[test]
+fn reports_are_pictures_or_pages() {
+    let folder = Folder::new();
+    let path = folder.file("one.csv", "height&<width>\n1\n2\n50\n51\n");
+    let page = folder.path("report.html");
+    json(&["--data", &path, "--k", "2", "--report", &page]);
+    let page = fs::read_to_string(page).unwrap();
+    assert!(page.starts_with("<!doctype html>") && page.ends_with("</html>\n"));
+    assert!(page.contains("cluster by value") && !page.contains("principal plane"));
+    assert!(page.contains("<th>height&amp;&lt;width&gt;</th>"), "{page}");
+    assert_eq!(page.matches("<td>50.0 %</td>").count(), 2);
+    let picture = folder.path("report.svg");
+    json(&["--data", &path, "--k", "2", "--report", &picture]);
+    assert!(fs::read_to_string(picture).unwrap().starts_with("<svg"));
+}
+
+/// A round of which only some pieces are reduced is not the last one.
+#[test]
+fn a_round_in_pieces_is_complete_or_not_there() {
+    let (_engine, address) = engine();
+    let folder = Folder::new();
+    let (k, dims) = (110, 20_000);
+    let path = folder.path("wide.npy");
+    let recipe = Recipe { points: 120, dims, clusters: 3, spread: 1.0, seed: 1 };
+    recipe.write(Path::new(&path)).unwrap();
+    let data = DataSet::open(Path::new(&path), Hints::default()).unwrap();
+    let job = Job { workers: 1, ..job(data, k, &address) };
+    let mut link = EngineLink::join(&job, 0).unwrap();
+    let values: Vec<i64> = (0..).take(k * dims + k + 5).collect();
+    for round in 0..3 {
+        link.all_reduce(Phase::Step(round), ReduceOp::Sum, &mut values.clone()).unwrap();
+        assert_eq!(link.last(Phase::Step(round)).unwrap(), Some((0, values.clone())));
+    }
+    // A worker that dies after the first piece of round 3, which takes the object of round 0.
+    let client = catena_client::Client::connect(&address).unwrap();
+    let first = client.reduction(&format!("{}/step/0", job.name));
+    let mut seat = first.seat(0, 1).starting_at(1);
+    let piece = &values[..1 << 20];
+    seat.contribute(catena_client::ReduceOp::Sum, piece, Duration::from_secs(20)).unwrap();
+    assert_eq!(link.last(Phase::Step(3)).unwrap(), None);
+    for round in [1, 2] {
+        assert_eq!(link.last(Phase::Step(round)).unwrap(), Some((0, values.clone())));
+    }
+    // Its next attempt repeats the piece and goes on.
+    link.all_reduce(Phase::Step(3), ReduceOp::Sum, &mut values.clone()).unwrap();
+    assert_eq!(link.last(Phase::Step(3)).unwrap(), Some((1, values)));
+}
+
+#[test]
+fn labels_that_do_not_fit_a_reply_are_refused_before_the_run() {
+    let folder = Folder::new();
+    let path = folder.path("many.f32");
+    fs::write(&path, vec![0; 4 * 6_000_000]).unwrap();
+    let hints = Hints { dims: Some(1), ..Hints::default() };
+    let data = DataSet::open(Path::new(&path), hints).unwrap();
+    let job = Job { labels: Labels::Returned, ..job(data, 25, "") };
+    let error = job.check_reply(Path::new("labels.txt")).unwrap_err().to_string();
+    let expected = "labels.txt: the labels of a worker's points would be up to 9 MiB, and Lambda returns \
+                    at most 6; pass --assignments s3://bucket/folder/";
+    assert!(error.starts_with(expected), "{error}");
+    Job { workers: 16, ..job }.check_reply(Path::new("labels.txt")).unwrap();
+}
+
+#[test]
+fn a_run_ends_at_its_limit() {
+    let limited = |flags: &[&str]| {
+        let output = kmeans(&[&["run", "--max-time", "0.001"], flags].concat());
+        assert_eq!(output.status.code(), Some(1));
+        text(&output.stderr)
+    };
+    let message = limited(&["--backend", "processes"]);
+    assert!(message.starts_with("catena-kmeans: stopped after "), "{message}");
+    assert!(message.ends_with(" s, as --max-time demands\n"), "{message}");
+    assert!(limited(&[]).contains("--max-time: threads cannot be stopped"));
+    assert!(
+        limited(&["--max-cost", "1"]).contains("--max-cost: only workers on Lambda have a cost")
+    );
+}
+
+#[test]
+fn points_come_from_a_pipe() {
+    use std::io::Write as _;
+    for (path, rest) in [("-", &["--backend", "processes"][..]), ("/dev/stdin", &[])] {
+        let run = ["run", "--json", "--data", path, "--k", "1", "--workers", "2"];
+        let mut child = Command::new(PROGRAM)
+            .args([&run[..], rest].concat())
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        child.stdin.take().unwrap().write_all(b"x\n1\n2\n6\n").unwrap();
+        let output = child.wait_with_output().unwrap();
+        let result: Value = serde_json::from_slice(&output.stdout).unwrap();
+        assert_eq!((&result["points"], &result["centroids"][0][0]), (&3.into(), &3.0.into()));
+    }
+}
+
+#[test]
+fn few_distinct_points_give_a_warning() {
+    let folder = Folder::new();
+    let path = folder.file("same.csv", "0.1\n0.1\n0.1\n");
+    let result = json(&["--data", &path, "--k", "2"]);
+    assert_eq!((&result["converged"], &result["cost"]), (&true.into(), &0.0.into()));
+    assert_eq!(result["sizes"], serde_json::json!([3, 0]));
+    let warning = "1 of 2 clusters are empty: the data has only 1 distinct points; choose a --k of at \
+                   most that";
+    assert_eq!(result["warnings"], serde_json::json!([warning]));
+    let output = kmeans(&["run", "--data", &path, "--k", "2"]);
+    assert_eq!(text(&output.stderr), format!("catena-kmeans: warning: {warning}\n"));
+    assert!(json(&["--k", "10"])["warnings"].as_array().unwrap().is_empty());
+}
+
+#[test]
 fn workers_and_backends_give_the_same_bits() {
     let (_engine, address) = engine();
     let folder = Folder::new();
@@ -208,6 +421,7 @@ fn bad_input_is_one_clear_line() {
     let nan = folder.file("nan.csv", "1,2\n3,nan\n");
     let two = folder.file("two.csv", "1,2\n3,4\n");
     let (missing, packed) = (folder.path("missing.csv"), folder.file("p.f32", "01234567"));
+    let (nowhere, same) = (folder.path("none/c.csv"), folder.path("same.csv"));
     let closed = {
         let (_engine, address) = engine();
         address
@@ -219,11 +433,11 @@ fn bad_input_is_one_clear_line() {
         ),
         (
             vec!["--data", &nan, "--k", "1"],
-            "nan.csv: row 2 (line 2): column 2: NaN is not a finite number",
+            "nan.csv: row 2 (line 2): column 2: \"nan\" is a missing value; pass --missing drop",
         ),
         (
             vec!["--data", &nan, "--k", "1", "--backend", "processes"],
-            "nan.csv: row 2 (line 2): column 2: NaN",
+            "nan.csv: row 2 (line 2): column 2: \"nan\" is a missing value",
         ),
         (vec!["--data", &missing], "missing.csv: No such file or directory"),
         (vec!["--data", &packed], "p.f32: packed files do not contain their shape; pass --dims N"),
@@ -239,6 +453,11 @@ fn bad_input_is_one_clear_line() {
             "two.csv: 2 centroids of 2 numbers; expected 2 (--k) of 64 numbers",
         ),
         (vec!["--init", "kmeans"], "kmeans: No such file or directory"),
+        (vec!["--out", &nowhere], "none/c.csv: its folder does not exist; create it first"),
+        (vec!["--report", &folder.path("x.png")], "choose a name that ends with .svg or .html"),
+        (vec!["--report", &folder.path("")], "this is a folder; pass the name of a file in it"),
+        (vec!["--out", &same, "--assignments", &same], "two outputs have this name"),
+        (vec!["--data", &two, "--out", &two], "two.csv: this is a file of the data"),
         (vec!["--engine", &closed], &format!("engine {closed}: no engine answers")),
     ] {
         // Small data has fewer rows than the default k.

@@ -52,7 +52,11 @@ pub(super) enum Message {
     Done(Value),
     Failed(String),
     #[serde(rename = "again")]
-    Retry(String),
+    Retry {
+        reason: String,
+        /// See [`Context::reached`](super::Context::reached).
+        reached: u64,
+    },
 }
 
 /// An event of one attempt.
@@ -115,7 +119,8 @@ enum AttemptEnd {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum RetryCause {
-    Requested,
+    /// By the function, which has come this far.
+    Requested(u64),
     Died,
     Busy,
 }
@@ -124,13 +129,10 @@ impl Driver {
     /// Drives the call to its end.
     pub(super) fn run(mut self, mut on_event: impl FnMut(CallEvent)) {
         let mut deaths = 0;
+        let mut farthest = 0;
         let mut busy: Option<(Instant, u32)> = None;
         loop {
-            let mut reports = 0;
-            let end = self.attempt(&mut |progress| {
-                reports += 1;
-                on_event(CallEvent::Progress(progress));
-            });
+            let end = self.attempt(&mut |progress| on_event(CallEvent::Progress(progress)));
             let (reason, log, cause) = match end {
                 AttemptEnd::Finished(result) => return on_event(CallEvent::Finished(result)),
                 AttemptEnd::Retry { reason, log, cause } => (reason, log, cause),
@@ -139,7 +141,7 @@ impl Driver {
                 let (since, times) = busy.get_or_insert((Instant::now(), 0));
                 *times += 1;
                 if since.elapsed() > BUSY_MAX {
-                    return on_event(CallEvent::Finished(Err(self.gave_up(reason, log))));
+                    return on_event(CallEvent::Finished(Err(self.gave_up(reason, log, false))));
                 }
                 if !self.stopper.pause(pause(*times)) {
                     return on_event(CallEvent::Finished(Err(self.stopped())));
@@ -148,11 +150,16 @@ impl Driver {
             }
             busy = None;
             self.request.attempt += 1;
-            // An attempt that reported something has made progress.
-            let progressed = cause == RetryCause::Requested && reports > 0;
-            deaths = if progressed { 0 } else { deaths + 1 };
+            // Work that the next attempt has to repeat is no progress, whatever was reported.
+            let reached = match cause {
+                RetryCause::Requested(reached) => reached,
+                RetryCause::Died | RetryCause::Busy => 0,
+            };
+            deaths = if reached > farthest { 0 } else { deaths + 1 };
+            farthest = farthest.max(reached);
             if deaths >= self.attempts || self.request.attempt > RETRIES_MAX {
-                return on_event(CallEvent::Finished(Err(self.gave_up(reason, log))));
+                let is_stuck = matches!(cause, RetryCause::Requested(_));
+                return on_event(CallEvent::Finished(Err(self.gave_up(reason, log, is_stuck))));
             }
             on_event(CallEvent::Retrying { reason, log });
             if !self.stopper.pause(pause(deaths)) {
@@ -182,7 +189,9 @@ impl Driver {
                     Message::Failed(message) => {
                         failed(Error::Failed { function: function(), message, log })
                     }
-                    Message::Retry(reason) => retry(reason, log, RetryCause::Requested),
+                    Message::Retry { reason, reached } => {
+                        retry(reason, log, RetryCause::Requested(reached))
+                    }
                 },
                 Some(AttemptEvent::EndOfOutput) => retry(attempt.end(), None, RetryCause::Died),
                 Some(AttemptEvent::Died { reason, log }) => retry(reason, log, RetryCause::Died),
@@ -203,9 +212,9 @@ impl Driver {
         Error::Stopped { function: self.request.function.clone() }
     }
 
-    fn gave_up(&self, reason: String, log: Option<String>) -> Error {
+    fn gave_up(&self, reason: String, log: Option<String>, is_stuck: bool) -> Error {
         let attempts = self.request.attempt.max(1);
-        Error::GaveUp { function: self.request.function.clone(), reason, attempts, log }
+        Error::GaveUp { function: self.request.function.clone(), reason, attempts, is_stuck, log }
     }
 }
 

@@ -23,6 +23,8 @@ pub enum Error {
         reason: String,
         /// How many attempts there were.
         attempts: u32,
+        /// Whether the last attempt asked for another one, without having come farther.
+        is_stuck: bool,
         /// The end of the last attempt's log, if the back end has one.
         log: Option<String>,
     },

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use serde::Serialize;
@@ -31,7 +32,8 @@ pub struct Functions {
 pub enum Failure {
     /// Another attempt would not help.
     Final(String),
-    /// Another attempt should follow.
+    /// Another attempt should follow. It counts as a death unless this one has come farther than all
+    /// before it ([`Context::reached`]).
     Retry(String),
 }
 
@@ -54,6 +56,7 @@ pub struct Context<'a> {
     deadline: Option<Instant>,
     is_live: bool,
     report: &'a Report<'a>,
+    reached: AtomicU64,
 }
 
 impl<'a> Context<'a> {
@@ -63,7 +66,7 @@ impl<'a> Context<'a> {
         is_live: bool,
         report: &'a Report<'a>,
     ) -> Self {
-        Self { attempt, deadline, is_live, report }
+        Self { attempt, deadline, is_live, report, reached: AtomicU64::new(0) }
     }
 
     /// Returns how many attempts there were before this one, as far as the driver knows.
@@ -88,6 +91,13 @@ impl<'a> Context<'a> {
     #[must_use]
     pub fn is_live(&self) -> bool {
         self.is_live
+    }
+
+    /// Says how far the call has come: a number that grows with work that later attempts need not
+    /// repeat. An attempt that asks for another one and has not come farther than all attempts before
+    /// it counts as a death.
+    pub fn reached(&self, step: u64) {
+        self.reached.fetch_max(step, Ordering::Relaxed);
     }
 
     /// Reports progress to the caller.
@@ -173,7 +183,9 @@ impl Functions {
         match function(context, request.payload) {
             Ok(result) => Message::Done(result),
             Err(Failure::Final(reason)) => Message::Failed(reason),
-            Err(Failure::Retry(reason)) => Message::Retry(reason),
+            Err(Failure::Retry(reason)) => {
+                Message::Retry { reason, reached: context.reached.load(Ordering::Relaxed) }
+            }
         }
     }
 

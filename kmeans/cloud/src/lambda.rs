@@ -14,6 +14,7 @@ use aws_sdk_lambda::error::{DisplayErrorContext, ProvideErrorMetadata, SdkError}
 use aws_sdk_lambda::operation::invoke::{InvokeError, InvokeOutput};
 use aws_sdk_lambda::primitives::Blob;
 use aws_sdk_lambda::types::LogType;
+use aws_smithy_http_client::{pool, tls};
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use serde::Deserialize;
@@ -31,6 +32,9 @@ pub(super) const BYTES_MAX: usize = 6 << 20;
 
 const CONNECT_TIME_MAX: Duration = Duration::from_secs(5);
 
+/// How long a socket is silent before it is probed. NATs forget a connection after some minutes.
+const KEEPALIVE: Duration = Duration::from_secs(45);
+
 /// A function, by name or ARN.
 pub(super) struct Lambda {
     client: Client,
@@ -39,10 +43,10 @@ pub(super) struct Lambda {
 
 impl Lambda {
     pub(super) fn connect(function: &str, endpoint_url: Option<&str>) -> Result<Self, Error> {
-        let client = runtime().block_on(connect(endpoint_url));
-        let client = client.ok_or_else(|| Error::Refused {
-            function: function.to_string(),
-            reason: "no AWS region: set AWS_REGION, or a region in the profile".to_string(),
+        let refused = |reason| Error::Refused { function: function.to_string(), reason };
+        let client = runtime().block_on(connect(endpoint_url)).map_err(refused)?;
+        let client = client.ok_or_else(|| {
+            refused("no AWS region: set AWS_REGION, or a region in the profile".to_string())
         })?;
         Ok(Self { client, function: function.to_string() })
     }
@@ -61,10 +65,18 @@ fn runtime() -> &'static Runtime {
     })
 }
 
-async fn connect(endpoint_url: Option<&str>) -> Option<Client> {
+/// Returns no client if there is no region.
+async fn connect(endpoint_url: Option<&str>) -> Result<Option<Client>, String> {
+    // A socket is silent while its invocation runs. Without probes, NATs and firewalls forget it, and
+    // the result of an invocation never arrives.
+    let provider = tls::Provider::Rustls(tls::rustls_provider::CryptoMode::AwsLc);
+    let pool = pool::ConnectionPool::builder().tls_provider(provider).tcp_keepalive(KEEPALIVE);
+    let pool = pool.build_https().map_err(|error| error.to_string())?;
+    let http = pool::Client::new(&pool).map_err(|error| error.to_string())?;
     let times = TimeoutConfig::builder().connect_timeout(CONNECT_TIME_MAX).build();
     // The driver retries, because it counts the attempts.
     let mut loader = aws_config::defaults(BehaviorVersion::latest())
+        .http_client(http)
         .retry_config(RetryConfig::disabled())
         .timeout_config(times);
     if let Some(url) = endpoint_url {
@@ -72,7 +84,7 @@ async fn connect(endpoint_url: Option<&str>) -> Option<Client> {
         loader = loader.endpoint_url(url).region(region.or_else("us-east-1"));
     }
     let config = loader.load().await;
-    config.region().is_some().then(|| Client::new(&config))
+    Ok(config.region().is_some().then(|| Client::new(&config)))
 }
 
 impl Backend for Lambda {
@@ -139,6 +151,7 @@ fn attempt_events(invoked: Result<InvokeOutput, SdkError<InvokeError>>) -> Vec<A
         // It may have begun.
         Err(cause) => {
             let reason = DisplayErrorContext(cause).to_string();
+            let reason = reason.split_whitespace().collect::<Vec<_>>().join(" ");
             vec![AttemptEvent::Died { reason, log: None }]
         }
     }

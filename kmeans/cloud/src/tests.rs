@@ -19,10 +19,10 @@ fn cloud() -> Cloud {
                 attempt => panic!("attempt {attempt}"),
             })
             .with("retry", |context, progress: bool| {
-                if progress {
-                    context.report("something was done")?;
-                }
                 let attempt = context.attempt();
+                // What is reported is no progress.
+                context.report("something was done")?;
+                context.reached(if progress { 7 + u64::from(attempt) } else { 7 });
                 if attempt < 10 { Err(Failure::Retry("time is over".into())) } else { Ok(attempt) }
             })
             .with("count", |context, to: u64| {
@@ -72,8 +72,12 @@ fn a_function_that_makes_progress_may_retry_often() {
     let cloud = cloud();
     let attempts: u32 = cloud.spawn("retry", &true).unwrap().join().unwrap();
     assert_eq!(attempts, 10);
-    let stuck = "retry: time is over; gave up after 4 attempts";
+    let stuck = "retry: time is over; gave up after 5 attempts";
     assert_eq!(error(cloud.spawn::<u32>("retry", &false)), stuck);
+    let stuck = cloud.spawn::<u32>("retry", &false).unwrap().join().unwrap_err();
+    assert!(matches!(stuck, Error::GaveUp { is_stuck: true, .. }), "{stuck:?}");
+    let died = cloud.spawn::<()>("panic", "oh").unwrap().join().unwrap_err();
+    assert!(matches!(died, Error::GaveUp { is_stuck: false, .. }), "{died:?}");
 }
 
 #[test]

@@ -26,7 +26,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result, RowError};
 use crate::kernel::{Element, Precision};
-use crate::s3::S3Endpoint;
+use crate::s3::{S3Endpoint, S3Url};
 use parts::{Part, PartAccess};
 
 pub use parts::Format;
@@ -43,11 +43,16 @@ pub struct DataSet {
     precision: Precision,
     parts: Vec<Part>,
     endpoint: S3Endpoint,
+    #[serde(default)]
+    missing: Missing,
+    /// Only the driver needs it.
+    #[serde(skip)]
+    reading: Reading,
 }
 
 /// What the user says about the data in addition to its path: flags, fields of JSON and environment
 /// variables.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, clap::Args)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, clap::Args)]
 pub struct Hints {
     /// Read the files in this format, whatever their names are.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -61,6 +66,215 @@ pub struct Hints {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[arg(long, value_enum)]
     pub precision: Option<Precision>,
+    /// Take the first line of a CSV file for the names of columns, or for a point; auto takes it for
+    /// names if it contains text and no number.
+    #[serde(default, skip_serializing_if = "is_default")]
+    #[arg(long, value_enum, default_value_t)]
+    pub header: Header,
+    /// Split the lines of CSV files at these characters [default: semicolons, tabs, commas or blanks,
+    /// by the first line].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[arg(long, value_enum)]
+    pub separator: Option<SeparatorName>,
+    /// Skip lines of CSV files that begin with this character [default: none].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[arg(long, value_name = "CHARACTER")]
+    pub comment: Option<char>,
+    /// Take these columns of CSV files, by name or by number from 1, in this order [default: all].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[arg(long, value_name = "NAME,NAME")]
+    pub columns: Option<ColumnNames>,
+    /// Leave out this column, which identifies the points.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[arg(long, value_name = "NAME")]
+    pub id_column: Option<String>,
+    /// Leave out this column, which has known labels.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[arg(long, value_name = "NAME")]
+    pub label_column: Option<String>,
+    /// Refuse rows with missing values (empty, NA, NaN, null and the like), leave them out, or fill
+    /// in the mean of the column.
+    #[serde(default, skip_serializing_if = "is_default")]
+    #[arg(long, value_enum, default_value_t)]
+    pub missing: Missing,
+}
+
+#[cfg(test)]
+impl Hints {
+    /// Returns hints about nothing but the length of a row.
+    pub(crate) const fn of_dims(dims: Option<usize>) -> Self {
+        Self {
+            format: None,
+            dims,
+            precision: None,
+            header: Header::Auto,
+            separator: None,
+            comment: None,
+            columns: None,
+            id_column: None,
+            label_column: None,
+            missing: Missing::Error,
+        }
+    }
+}
+
+fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
+}
+
+/// What the first line of a text file is.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub enum Header {
+    /// Names if it contains text and no number, otherwise a point.
+    #[default]
+    Auto,
+    /// Names of columns.
+    Yes,
+    /// A point.
+    No,
+}
+
+/// What is done about missing values.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub enum Missing {
+    /// They are refused.
+    #[default]
+    Error,
+    /// Their rows are left out.
+    Drop,
+    /// They are replaced by the mean of their column.
+    Mean,
+}
+
+/// The characters between the fields of a line.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub enum SeparatorName {
+    /// `,`
+    Comma,
+    /// `;`
+    Semicolon,
+    /// A tab character.
+    Tab,
+    /// One or more blanks or tabs.
+    Blank,
+}
+
+/// Columns, by name or number, as on the command line: separated by commas. In JSON also a list.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(from = "ColumnNamesJson")]
+pub struct ColumnNames(pub Vec<String>);
+
+impl std::str::FromStr for ColumnNames {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let names: Vec<String> = text.split(',').map(|name| name.trim().to_string()).collect();
+        if names.contains(&String::new()) {
+            return Err("expected names of columns, separated by commas");
+        }
+        Ok(Self(names))
+    }
+}
+
+/// The forms that names have in JSON; a variable that is a number is one there, too.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum ColumnNamesJson {
+    List(Vec<String>),
+    Text(String),
+    Number(u64),
+}
+
+impl From<ColumnNamesJson> for ColumnNames {
+    fn from(names: ColumnNamesJson) -> Self {
+        match names {
+            ColumnNamesJson::List(names) => Self(names),
+            ColumnNamesJson::Text(text) => {
+                Self(text.split(',').map(|name| name.trim().to_string()).collect())
+            }
+            ColumnNamesJson::Number(number) => Self(vec![number.to_string()]),
+        }
+    }
+}
+
+/// How the files of a data set were understood, for the user.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Reading {
+    /// Number of files.
+    pub files: u64,
+    /// How many of them have no rows and were skipped.
+    pub files_without_rows: u64,
+    /// How many text files have a header.
+    pub files_with_header: u64,
+    /// How many text files have none.
+    pub files_without_header: u64,
+    /// Names of the coordinates, if there is a header.
+    pub columns: Vec<String>,
+    /// The separator of text files, if all have the same.
+    #[serde(default)]
+    pub separator: Option<SeparatorName>,
+    /// Rows that were left out when the files were counted.
+    pub rows_dropped: u64,
+}
+
+/// The contents of a pipe, in a file that is deleted when this is dropped.
+#[derive(Debug)]
+pub struct Spooled {
+    folder: tempfile::TempDir,
+    name: String,
+}
+
+impl Spooled {
+    /// Copies what a pipe contains to a temporary file, because data is read more than once, and by
+    /// several workers. `-` is standard input. Returns `None` if the path is not that of a pipe.
+    ///
+    /// # Errors
+    ///
+    /// The pipe cannot be read, or the file cannot be written.
+    pub fn of(path: &Path, hints: &Hints) -> Result<Option<Self>> {
+        let is_input = path == Path::new("-");
+        if !is_input {
+            match std::fs::metadata(path) {
+                Ok(about) if !about.is_file() && !about.is_dir() => {}
+                _ => return Ok(None),
+            }
+        }
+        let format = hints.format.or_else(|| Format::of(path)).unwrap_or_default();
+        let name = match format {
+            Format::Csv => "standard-input.csv",
+            Format::Npy => "standard-input.npy",
+            Format::F32 => "standard-input.f32",
+            Format::F64 => "standard-input.f64",
+        };
+        let folder = tempfile::tempdir().map_err(Error::io(&std::env::temp_dir()))?;
+        let spooled = Self { folder, name: name.to_string() };
+        let file = spooled.path();
+        let mut out = std::fs::File::create(&file).map_err(Error::io(&file))?;
+        let copied = if is_input {
+            std::io::copy(&mut std::io::stdin().lock(), &mut out)
+        } else {
+            let mut pipe = std::fs::File::open(path).map_err(Error::io(path))?;
+            std::io::copy(&mut pipe, &mut out)
+        };
+        copied.map_err(Error::io(path))?;
+        Ok(Some(spooled))
+    }
+
+    /// Returns the path of the file.
+    #[must_use]
+    pub fn path(&self) -> PathBuf {
+        self.folder.path().join(&self.name)
+    }
+}
+
+/// Where the values of a share go.
+pub(crate) struct LoadedValues<'a, T> {
+    pub(crate) values: &'a mut Vec<T>,
+    /// Values that are NaN because they are missing, or rows left out that were not counted before.
+    pub(crate) missing: u64,
 }
 
 /// A contiguous part of the rows.
@@ -111,9 +325,12 @@ impl DataSet {
     /// Those of [`DataSet::open`].
     pub fn open_at(endpoint: &S3Endpoint, path: &Path, hints: Hints) -> Result<Self> {
         let origins = parts::find(path, endpoint)?;
-        let parts =
-            parts::open_all(origins, hints, PartAccess { endpoint, meter: &ReadMeter::default() })?;
-        Self::join(path.to_path_buf(), parts, hints, endpoint)
+        let parts = parts::open_all(
+            origins,
+            &hints,
+            PartAccess { endpoint, meter: &ReadMeter::default() },
+        )?;
+        Self::join(path.to_path_buf(), parts, &hints, endpoint)
     }
 
     /// Returns the data set in the program: 1,797 handwritten digits of 8 × 8 pixels.
@@ -125,28 +342,91 @@ impl DataSet {
         let hints = Hints { precision, ..Hints::default() };
         let endpoint = S3Endpoint::default();
         let access = PartAccess { endpoint: &endpoint, meter: &ReadMeter::default() };
-        let part = Part::open(parts::PartOrigin::Digits, hints, access)?;
-        Self::join(PathBuf::from(DIGITS), vec![part], hints, &endpoint)
+        let part = Part::open(parts::PartOrigin::Digits, &hints, access)?;
+        Self::join(PathBuf::from(DIGITS), vec![part], &hints, &endpoint)
     }
 
     fn join(
         path: PathBuf,
         mut parts: Vec<Part>,
-        hints: Hints,
+        hints: &Hints,
         endpoint: &S3Endpoint,
     ) -> Result<Self> {
+        let files = parts.len() as u64;
+        let rows_dropped = parts.iter().map(|part| part.dropped).sum();
         // Counted parts without rows have no row length.
         parts.retain(|part| part.rows != Some(0));
-        let Some(first) = parts.first() else { return Err(Error::NoPoints { path }) };
+        let files_without_rows = files - parts.len() as u64;
+        let Some(first) = parts.first() else {
+            return Err(match rows_dropped {
+                0 => Error::NoPoints { path },
+                dropped => Error::AllDropped { path, dropped },
+            });
+        };
         let dims = first.dims;
         if let Some(part) = parts.iter().find(|part| part.dims != dims) {
             return Err(Error::PartDims { path: part.path(), expected: dims, got: part.dims });
         }
+        let mut reading = Reading { files, files_without_rows, rows_dropped, ..Reading::default() };
+        reading.note(&mut parts)?;
         let narrow = parts.iter().all(|part| part.precision == Precision::F32);
         let precision =
             hints.precision.unwrap_or(if narrow { Precision::F32 } else { Precision::F64 });
         let points = parts.iter().map(|part| part.rows).sum();
-        Ok(Self { path, dims, points, precision, parts, endpoint: endpoint.clone() })
+        let (missing, endpoint) = (hints.missing, endpoint.clone());
+        Ok(Self { path, dims, points, precision, parts, endpoint, missing, reading })
+    }
+
+    /// Returns how its files were understood, if they were inspected here.
+    #[must_use]
+    pub fn reading(&self) -> &Reading {
+        &self.reading
+    }
+
+    /// Returns what is done about missing values.
+    #[must_use]
+    pub fn missing(&self) -> Missing {
+        self.missing
+    }
+
+    /// Returns whether an output file would replace a file of the data, or become one.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Output`] if so.
+    pub fn check_output(&self, output: &Path) -> Result<()> {
+        let refuse = |reason| Err(Error::Output { path: output.to_path_buf(), reason });
+        const REPLACES: &str = "this is a file of the data; results must not replace it";
+        const JOINS: &str = "this is in the folder of the data, where the next run would take it \
+                             for data; choose another folder, or a name that begins with _";
+        let name = output.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let is_named_as_data = !parts::is_hidden(&name);
+        if let Some(url) = S3Url::of(output)? {
+            let (url, data) = (url.to_string(), self.path.to_string_lossy().into_owned());
+            if self.parts.iter().any(|part| part.path() == Path::new(&url)) {
+                return refuse(REPLACES);
+            }
+            let is_folder = self.parts.iter().all(|part| part.path() != self.path);
+            let folder = format!("{}/", data.trim_end_matches('/'));
+            return match is_folder && url.starts_with(&folder) && is_named_as_data {
+                true => refuse(JOINS),
+                false => Ok(()),
+            };
+        }
+        let parent = match output.parent() {
+            Some(parent) if parent != Path::new("") => parent,
+            _ => Path::new("."),
+        };
+        // A folder that does not exist contains no data.
+        let Ok(parent) = parent.canonicalize() else { return Ok(()) };
+        let output = output.canonicalize().unwrap_or_else(|_| parent.join(&name));
+        let mut files = self.parts.iter().filter_map(Part::file);
+        if files.any(|file| file.canonicalize().is_ok_and(|file| file == output)) {
+            return refuse(REPLACES);
+        }
+        let is_within = self.path.is_dir()
+            && self.path.canonicalize().is_ok_and(|folder| parent.starts_with(folder));
+        if is_within && is_named_as_data { refuse(JOINS) } else { Ok(()) }
     }
 
     /// Returns its path.
@@ -243,17 +523,19 @@ impl DataSet {
         assert!(rows.start <= rows.end && rows.end <= points, "rows {rows:?} of {points}");
         let count = index(rows.end - rows.start);
         let mut values = Vec::with_capacity(count * self.dims);
+        let mut loaded = LoadedValues { values: &mut values, missing: 0 };
         let mut first = 0;
         for part in &self.parts {
             let count = part.rows.expect("a counted data set has counted parts");
             let own = within(&rows, first..first + count);
             if !own.is_empty() {
-                part.load(own, access, &mut values)?;
+                part.load(own, access, &mut loaded)?;
             }
             first += count;
         }
+        let missing = loaded.missing;
         assert_eq!(values.len(), count * self.dims, "parts deliver the requested rows");
-        Ok(Points { first: rows.start, dims: self.dims, values })
+        Ok(Points { first: rows.start, dims: self.dims, values, missing })
     }
 
     fn load_bytes<T: Element>(
@@ -262,16 +544,64 @@ impl DataSet {
         access: PartAccess<'_>,
     ) -> Result<Points<T>> {
         let mut values = Vec::new();
+        let mut loaded = LoadedValues { values: &mut values, missing: 0 };
         let mut first = 0;
         for part in &self.parts {
             let own = within(&bytes, first..first + part.bytes);
             if !own.is_empty() {
-                part.load_bytes(own, access, &mut values)?;
+                part.load_bytes(own, access, &mut loaded)?;
             }
             first += part.bytes;
         }
-        Ok(Points { first: 0, dims: self.dims, values })
+        let missing = loaded.missing;
+        Ok(Points { first: 0, dims: self.dims, values, missing })
     }
+}
+
+impl Reading {
+    /// Compares the headers of the parts with the first one, and brings their columns into its
+    /// order.
+    fn note(&mut self, parts: &mut [Part]) -> Result<()> {
+        for part in &mut *parts {
+            let names = std::mem::take(&mut part.names);
+            let path = part.path();
+            let parts::PartLayout::Csv(layout) = &mut part.layout else { continue };
+            let is_first = self.files_with_header + self.files_without_header == 0;
+            let separator = Some(layout.separator_name());
+            self.separator = if is_first || self.separator == separator { separator } else { None };
+            if names.is_empty() {
+                self.files_without_header += 1;
+                continue;
+            }
+            self.files_with_header += 1;
+            if self.columns.is_empty() {
+                self.columns = names;
+            } else if names != self.columns {
+                layout.reorder(&order(&path, &self.columns, &names)?);
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Returns where the expected columns are in a part.
+fn order(path: &Path, expected: &[String], names: &[String]) -> Result<Vec<usize>> {
+    let different = || Error::PartColumns {
+        path: path.to_path_buf(),
+        expected: csv::shown(expected),
+        got: csv::shown(names),
+    };
+    let mut order = Vec::with_capacity(expected.len());
+    for name in expected {
+        let mut found = (0..names.len()).filter(|column| names[*column] == *name);
+        let column = found.next().ok_or_else(different)?;
+        // The order of two columns of the same name is unknown.
+        if found.next().is_some() {
+            return Err(different());
+        }
+        order.push(column);
+    }
+    Ok(order)
 }
 
 /// Returns the part of a range that is in a part of the data, relative to the start of the latter.
@@ -287,8 +617,11 @@ pub struct Points<T> {
     pub first: u64,
     /// Number of coordinates of a point.
     pub dims: usize,
-    /// All coordinates, row by row.
+    /// All coordinates, row by row. Until missing values are filled in, they are NaN.
     pub values: Vec<T>,
+    /// Number of missing values, or of rows that were left out because of them and were not counted
+    /// before.
+    pub missing: u64,
 }
 
 impl<T: Element> Points<T> {
@@ -304,6 +637,11 @@ impl<T: Element> Points<T> {
         let at = usize::try_from(global.checked_sub(self.first)?).ok()?;
         self.values.chunks_exact(self.dims).nth(at)
     }
+}
+
+/// Prints the names of columns, of many the first ones.
+pub(crate) fn shown_names(names: &[String]) -> String {
+    csv::shown(names)
 }
 
 /// Converts a number of rows of this process, which are in its memory.

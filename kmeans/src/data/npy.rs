@@ -8,8 +8,9 @@
 use std::io::Read;
 use std::path::Path;
 
+use super::Missing;
 use super::packed::{NumberLayout, NumberType};
-use super::parts::{self, PartReader, PartShape};
+use super::parts::{PartReader, PartShape};
 use crate::error::{Error, FormatError, Result};
 
 const MAGIC: &[u8; 6] = b"\x93NUMPY";
@@ -17,11 +18,11 @@ const MAGIC: &[u8; 6] = b"\x93NUMPY";
 /// NumPy refuses longer headers.
 const HEADER_BYTES_MAX: usize = 10_000;
 
-pub(super) fn shape(path: &Path, reader: &mut PartReader) -> Result<PartShape> {
+pub(super) fn shape(path: &Path, missing: Missing, reader: &mut PartReader) -> Result<PartShape> {
     let (header, start) = header(reader).map_err(|reason| Error::format(path, reason))?;
     let (number, rows, dims) = parse(&header).map_err(|reason| Error::format(path, reason))?;
-    let layout = parts::PartLayout::Numbers(NumberLayout { number, start });
-    Ok(PartShape { layout, dims, rows: Some(rows), precision: number.precision() })
+    let layout = NumberLayout { number, start, missing };
+    Ok(PartShape::of_numbers(layout, dims, Some(rows)))
 }
 
 /// Reads the dictionary; returns it and the position of the first number.

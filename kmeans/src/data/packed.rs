@@ -6,8 +6,8 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
-use super::parts::{self, PartReader, PartShape};
-use super::{finite, index};
+use super::parts::{PartReader, PartShape};
+use super::{Hints, LoadedValues, Missing, finite, index};
 use crate::error::{Error, FormatError, Result};
 use crate::kernel::{Element, Precision};
 
@@ -53,6 +53,8 @@ impl NumberType {
 pub(super) struct NumberLayout {
     pub(super) number: NumberType,
     pub(super) start: u64,
+    /// What is done about NaN.
+    pub(super) missing: Missing,
 }
 
 impl NumberLayout {
@@ -88,12 +90,12 @@ impl NumberLayout {
 pub(super) fn shape(
     path: &Path,
     number: NumberType,
-    dims: Option<usize>,
+    hints: &Hints,
     bytes: Option<u64>,
     counts: bool,
     reader: &mut PartReader,
 ) -> Result<PartShape> {
-    let dims = dims.ok_or_else(|| Error::DimsNeeded { path: path.to_path_buf() })?;
+    let dims = hints.dims.ok_or_else(|| Error::DimsNeeded { path: path.to_path_buf() })?;
     if dims == 0 {
         return Err(Error::format(path, FormatError::NoColumns));
     }
@@ -101,10 +103,9 @@ pub(super) fn shape(
         None if counts => Some(io::copy(reader, &mut io::sink()).map_err(Error::io(path))?),
         known => known,
     };
-    let layout = NumberLayout { number, start: 0 };
+    let layout = NumberLayout { number, start: 0, missing: hints.missing };
     let rows = bytes.map(|bytes| layout.rows_of(path, bytes, dims)).transpose()?;
-    let layout = parts::PartLayout::Numbers(layout);
-    Ok(PartShape { layout, dims, rows, precision: number.precision() })
+    Ok(PartShape::of_numbers(layout, dims, rows))
 }
 
 /// Appends the given rows to `values`. `reader` is at the first of them.
@@ -114,7 +115,7 @@ pub(super) fn load<T: Element>(
     dims: usize,
     rows: Range<u64>,
     reader: &mut PartReader,
-    values: &mut Vec<T>,
+    loaded: &mut LoadedValues<'_, T>,
 ) -> Result<()> {
     let row_bytes = dims * layout.number.bytes();
     let piece_rows = (PIECE_BYTES / row_bytes).max(1);
@@ -129,7 +130,7 @@ pub(super) fn load<T: Element>(
             }
             _ => Error::io(path)(cause),
         })?;
-        append(path, layout, dims, row, piece, values)?;
+        append(path, layout, dims, row, piece, loaded)?;
         row += count as u64;
     }
     Ok(())
@@ -141,7 +142,7 @@ pub(super) fn load_all<T: Element>(
     layout: NumberLayout,
     dims: usize,
     reader: &mut PartReader,
-    values: &mut Vec<T>,
+    loaded: &mut LoadedValues<'_, T>,
 ) -> Result<()> {
     let piece_rows = (PIECE_BYTES / index(layout.row_bytes(dims))).max(1) as u64;
     let (mut row, mut piece) = (0, Vec::new());
@@ -150,7 +151,7 @@ pub(super) fn load_all<T: Element>(
         let piece_bytes = piece_rows * layout.row_bytes(dims);
         let bytes = reader.take(piece_bytes).read_to_end(&mut piece).map_err(Error::io(path))?;
         let rows = layout.rows_of(path, bytes as u64, dims)?;
-        append(path, layout, dims, row, &piece, values)?;
+        append(path, layout, dims, row, &piece, loaded)?;
         row += rows;
         if rows < piece_rows {
             return Ok(());
@@ -165,15 +166,20 @@ fn append<T: Element>(
     dims: usize,
     row: u64,
     piece: &[u8],
-    values: &mut Vec<T>,
+    loaded: &mut LoadedValues<'_, T>,
 ) -> Result<()> {
+    let values = &mut *loaded.values;
     let start = values.len();
     decode(layout.number, piece, values);
-    let Some(at) = values[start..].iter().position(|value| !value.to_f64().is_finite()) else {
-        return Ok(());
-    };
+    let mut wrong = values[start..].iter().map(|value| value.to_f64()).enumerate();
+    let wrong = wrong.find(|(_, value)| {
+        let is_filled = value.is_nan() && layout.missing == Missing::Mean;
+        loaded.missing += u64::from(is_filled);
+        !value.is_finite() && !is_filled
+    });
+    let Some((at, value)) = wrong else { return Ok(()) };
     let row = row + (at / dims) as u64 + 1;
-    let reason = finite::<T>(values[start + at].to_f64(), at % dims).expect_err("it is not finite");
+    let reason = finite::<T>(value, at % dims).expect_err("it is not finite");
     Err(Error::Row { path: path.to_path_buf(), row, line: None, reason })
 }
 

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use super::csv::CsvLayout;
 use super::packed::{NumberLayout, NumberType};
-use super::{DIGITS, Hints, ReadMeter, csv, npy, packed};
+use super::{DIGITS, Hints, LoadedValues, Missing, ReadMeter, csv, npy, packed};
 use crate::error::{Error, Result};
 use crate::kernel::{Element, Precision};
 use crate::s3::{self, S3Endpoint, S3Url};
@@ -25,15 +25,19 @@ const HEAD_BYTES: u64 = 64 << 10;
 /// Files in a store that are inspected at the same time.
 const INSPECTIONS_AT_ONCE: usize = 32;
 
+/// How deep folders may be in each other.
+const FOLDERS_DEEP_MAX: u32 = 32;
+
 const GZIP_MAGIC: [u8; 2] = [0x1f, 0x8b];
 
 static DIGITS_CSV_GZ: &[u8] = include_bytes!("../../data/digits.csv.gz");
 
 /// The format of a file.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
 #[serde(rename_all = "lowercase")]
 pub enum Format {
     /// Lines of numbers, with or without a header.
+    #[default]
     Csv,
     /// NumPy array files, which contain their shape.
     Npy,
@@ -45,7 +49,7 @@ pub enum Format {
 
 impl Format {
     /// Returns the format by the extension of the name, without a final `.gz`.
-    fn of(path: &Path) -> Option<Self> {
+    pub(super) fn of(path: &Path) -> Option<Self> {
         let name = path.file_name()?.to_str()?.to_ascii_lowercase();
         let (_, ending) = name.strip_suffix(".gz").unwrap_or(&name).rsplit_once('.')?;
         match ending {
@@ -73,7 +77,7 @@ pub(super) enum PartOrigin {
 pub(super) struct Part {
     origin: PartOrigin,
     gzip: bool,
-    layout: PartLayout,
+    pub(super) layout: PartLayout,
     pub(super) dims: usize,
     /// Number of rows; unknown for text and compressed numbers in a store.
     pub(super) rows: Option<u64>,
@@ -81,6 +85,12 @@ pub(super) struct Part {
     pub(super) bytes: u64,
     /// The precision that holds the part's values without loss.
     pub(super) precision: Precision,
+    /// The names of the coordinates in a header, until the parts are joined.
+    #[serde(skip)]
+    pub(super) names: Vec<String>,
+    /// Number of rows that were left out when the part was counted.
+    #[serde(skip)]
+    pub(super) dropped: u64,
 }
 
 /// The format-specific part of a shape.
@@ -96,6 +106,22 @@ pub(super) struct PartShape {
     pub(super) dims: usize,
     pub(super) rows: Option<u64>,
     pub(super) precision: Precision,
+    pub(super) names: Vec<String>,
+    pub(super) dropped: u64,
+}
+
+impl PartShape {
+    pub(super) fn of_numbers(layout: NumberLayout, dims: usize, rows: Option<u64>) -> Self {
+        let precision = layout.number.precision();
+        let layout = PartLayout::Numbers(layout);
+        Self { layout, dims, rows, precision, names: Vec::new(), dropped: 0 }
+    }
+
+    /// Returns the shape of a file without contents or with nothing but comments.
+    pub(super) fn without_rows() -> Self {
+        let number = NumberType::F4;
+        Self::of_numbers(NumberLayout { number, start: 0, missing: Missing::Error }, 1, Some(0))
+    }
 }
 
 /// How a part's bytes are read.
@@ -108,7 +134,7 @@ pub(super) struct PartAccess<'a> {
 
 impl Part {
     /// Inspects a file. To count its rows it is read through only if it is local.
-    pub(super) fn open(origin: PartOrigin, hints: Hints, access: PartAccess<'_>) -> Result<Self> {
+    pub(super) fn open(origin: PartOrigin, hints: &Hints, access: PartAccess<'_>) -> Result<Self> {
         let path = origin.path();
         let format = match &origin {
             PartOrigin::Digits => Format::Csv,
@@ -128,16 +154,19 @@ impl Part {
         let mut reader = origin.reader(gzip, expected, access)?;
         let plain_bytes = (!gzip).then_some(bytes);
         let packed = |number, reader: &mut PartReader| {
-            packed::shape(&path, number, hints.dims, plain_bytes, counts, reader)
+            packed::shape(&path, number, hints, plain_bytes, counts, reader)
         };
+        let is_empty = reader.fill_buf().map_err(Error::io(&path))?.is_empty();
         let shape = match format {
-            Format::Csv => csv::shape(&path, counts, &mut reader)?,
-            Format::Npy => npy::shape(&path, &mut reader)?,
+            // Programs that write parts leave empty ones.
+            _ if is_empty => PartShape::without_rows(),
+            Format::Csv => csv::shape(&path, hints, counts, &mut reader)?,
+            Format::Npy => npy::shape(&path, hints.missing, &mut reader)?,
             Format::F32 => packed(NumberType::F4, &mut reader)?,
             Format::F64 => packed(NumberType::F8, &mut reader)?,
         };
-        let PartShape { layout, dims, rows, precision } = shape;
-        Ok(Self { origin, gzip, layout, dims, rows, bytes, precision })
+        let PartShape { layout, dims, rows, precision, names, dropped } = shape;
+        Ok(Self { origin, gzip, layout, dims, rows, bytes, precision, names, dropped })
     }
 
     /// Appends the given rows of this counted part to `values`.
@@ -145,14 +174,14 @@ impl Part {
         &self,
         rows: Range<u64>,
         access: PartAccess<'_>,
-        values: &mut Vec<T>,
+        values: &mut LoadedValues<'_, T>,
     ) -> Result<()> {
         let path = self.path();
         match &self.layout {
             PartLayout::Csv(layout) => {
                 let (from, end) = layout.place(&rows);
                 let mut reader = self.origin.reader(self.gzip, from.byte()..end, access)?;
-                csv::load(&path, layout, from, self.dims, rows, &mut reader, values)
+                csv::load(&path, layout, from, rows, &mut reader, values)
             }
             PartLayout::Numbers(layout) => {
                 let bytes = layout.bytes(&rows, self.dims);
@@ -168,7 +197,7 @@ impl Part {
         &self,
         bytes: Range<u64>,
         access: PartAccess<'_>,
-        values: &mut Vec<T>,
+        values: &mut LoadedValues<'_, T>,
     ) -> Result<()> {
         if self.gzip && bytes.start > 0 {
             return Ok(());
@@ -179,7 +208,7 @@ impl Part {
             (PartLayout::Csv(layout), _) => {
                 let start = layout.start(bytes.start);
                 let mut reader = self.origin.reader(self.gzip, start..bytes.end, access)?;
-                csv::load_bytes(&path, layout, bytes, self.dims, &mut reader, values)
+                csv::load_bytes(&path, layout, bytes, &mut reader, values)
             }
             (PartLayout::Numbers(layout), Some(rows)) => {
                 let rows = layout.rows(&bytes, self.dims, rows);
@@ -194,6 +223,14 @@ impl Part {
 
     pub(super) fn path(&self) -> PathBuf {
         self.origin.path()
+    }
+
+    /// Returns the path of a file on this machine.
+    pub(super) fn file(&self) -> Option<&Path> {
+        match &self.origin {
+            PartOrigin::File(path) => Some(path),
+            _ => None,
+        }
     }
 
     /// Returns whether programs on other machines can read it.
@@ -352,27 +389,82 @@ impl BufRead for MeteredSource {
     }
 }
 
-/// Returns the file, or the files of a folder in the order of their names.
+/// Returns the file, the files of a folder and of the folders in it, or the files that match a
+/// pattern, in the order of their names.
 pub(super) fn find(path: &Path, endpoint: &S3Endpoint) -> Result<Vec<PartOrigin>> {
     if let Some(url) = S3Url::of(path)? {
         return find_in_store(&url, endpoint);
     }
-    if !fs::metadata(path).map_err(Error::io(path))?.is_dir() {
+    let about = match fs::metadata(path) {
+        Err(cause) if cause.kind() == io::ErrorKind::NotFound && s3::is_pattern(path) => {
+            return find_matches(path);
+        }
+        about => about.map_err(Error::io(path))?,
+    };
+    if !about.is_dir() {
         return Ok(vec![PartOrigin::File(path.to_path_buf())]);
     }
     let mut files = Vec::new();
-    for entry in fs::read_dir(path).map_err(Error::io(path))? {
-        let entry = entry.map_err(Error::io(path))?;
-        let hidden = entry.file_name().to_string_lossy().starts_with(['.', '_']);
-        if !hidden && entry.path().is_file() {
-            files.push(entry.path());
-        }
-    }
+    walk(path, FOLDERS_DEEP_MAX, &mut files)?;
     files.sort();
     if files.is_empty() {
         return Err(Error::EmptyFolder { path: path.to_path_buf() });
     }
     Ok(files.into_iter().map(PartOrigin::File).collect())
+}
+
+/// Adds the files of a folder and of the folders in it. Links to folders are not followed, because
+/// they could lead back.
+fn walk(folder: &Path, deep: u32, files: &mut Vec<PathBuf>) -> Result<()> {
+    for entry in fs::read_dir(folder).map_err(Error::io(folder))? {
+        let entry = entry.map_err(Error::io(folder))?;
+        let path = entry.path();
+        if is_hidden(&entry.file_name().to_string_lossy()) {
+            continue;
+        }
+        if entry.file_type().map_err(Error::io(&path))?.is_dir() {
+            if deep == 0 {
+                return Err(Error::TooDeep { path });
+            }
+            walk(&path, deep - 1, files)?;
+        } else if path.is_file() {
+            files.push(path);
+        }
+    }
+    Ok(())
+}
+
+fn find_matches(pattern: &Path) -> Result<Vec<PartOrigin>> {
+    let none = || Error::NoMatch { path: pattern.to_path_buf() };
+    let text = pattern.to_str().ok_or_else(none)?;
+    let options = glob::MatchOptions {
+        require_literal_separator: true,
+        require_literal_leading_dot: true,
+        ..glob::MatchOptions::default()
+    };
+    let mut files = Vec::new();
+    for path in glob::glob_with(text, options).map_err(|_| none())? {
+        let path = path.map_err(|cause| Error::io(pattern)(cause.into()))?;
+        if path.file_name().is_some_and(|name| is_hidden(&name.to_string_lossy())) {
+            continue;
+        }
+        if path.is_dir() {
+            walk(&path, FOLDERS_DEEP_MAX, &mut files)?;
+        } else {
+            files.push(path);
+        }
+    }
+    files.sort();
+    files.dedup();
+    if files.is_empty() {
+        return Err(none());
+    }
+    Ok(files.into_iter().map(PartOrigin::File).collect())
+}
+
+/// Returns whether a name is not that of data.
+pub(crate) fn is_hidden(name: &str) -> bool {
+    name.starts_with(['.', '_'])
 }
 
 #[cfg(feature = "s3")]
@@ -389,7 +481,7 @@ fn find_in_store(url: &S3Url, _: &S3Endpoint) -> Result<Vec<PartOrigin>> {
 /// Inspects several files at the same time, because each inspection in a store is a round trip.
 pub(super) fn open_all(
     origins: Vec<PartOrigin>,
-    hints: Hints,
+    hints: &Hints,
     access: PartAccess<'_>,
 ) -> Result<Vec<Part>> {
     let at_once =

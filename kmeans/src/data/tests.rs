@@ -59,8 +59,8 @@ fn error(path: &Path, hints: Hints) -> String {
     message.replace(&format!("{}/", path.parent().unwrap().display()), "")
 }
 
-const HINTS: Hints = Hints { format: None, dims: None, precision: None };
-const DIMS_2: Hints = Hints { dims: Some(2), ..HINTS };
+const HINTS: Hints = Hints::of_dims(None);
+const DIMS_2: Hints = Hints::of_dims(Some(2));
 
 #[test]
 fn csv_dialects() {
@@ -69,8 +69,8 @@ fn csv_dialects() {
     for (at, text) in [
         "1,-2.5\n300,0.25\n",
         "x,y\n1,-2.5\n300,0.25",
-        "# made by hand\n\"x\";\"y\"\r\n1; -2.5\r\n\r\n3e2;0.25\r\n",
-        "1\t-2.5\n# between\n+300\t.25\n\n",
+        "\n\"x\";\"y\"\r\n1; -2.5\r\n\r\n3e2;0.25\r\n",
+        "1\t-2.5\n+300\t.25\n\n",
         "  1   -2.5\n 300    0.25 \n",
         "\"1\",\"-2.5\"\n\"300\",\"0.25\"\n",
     ]
@@ -85,6 +85,193 @@ fn csv_dialects() {
         let zipped = folder.file(&format!("{at}.csv.gz"), gzip(text.as_bytes()));
         assert_eq!(read(&zipped, HINTS).unwrap(), expected, "{text:?}");
     }
+}
+
+/// What each file must not be read as: other data, without a word.
+#[test]
+fn text_is_not_read_as_other_data() {
+    let folder = Folder::new();
+    let read_as = |text: &str, hints: Hints| {
+        let zipped = folder.file("a.csv.gz", gzip(text.as_bytes()));
+        let plain = read(&folder.file("a.csv", text), hints.clone());
+        let zipped = read(&zipped, hints);
+        assert_eq!(plain.as_ref().ok(), zipped.as_ref().ok(), "{text:?}");
+        plain.map_err(|error| error.to_string())
+    };
+    let some = |text| read_as(text, HINTS).unwrap();
+    let none = |text, expected: &str| {
+        let error = read_as(text, HINTS).unwrap_err();
+        assert!(error.contains(expected), "{text:?}: {error}");
+    };
+    // Byte order marks.
+    assert_eq!(some("\u{feff}1\n2\n"), [[1.0], [2.0]]);
+    assert_eq!(some("\u{feff}x\n1\n2\n"), [[1.0], [2.0]]);
+    let wide: Vec<u8> = "\u{feff}1\n".encode_utf16().flat_map(u16::to_le_bytes).collect();
+    assert!(error(&folder.file("w.csv", wide), HINTS).contains("is UTF-16; save it as UTF-8"));
+    // Comments and missing values.
+    none("#N/A,1\n2,3\n", "row 1 (line 1): column 1: \"#N/A\" is a missing value");
+    none("1,2\n#N/A,3\n", "row 2 (line 2): column 1: \"#N/A\" is a missing value");
+    none("1,2\n# note\n", "1 numbers, expected 2");
+    none("1,2\n# note,3\n", "not a number; if such lines are comments, pass --comment '#'");
+    none("NA,NA\n1,2\n", "row 1 (line 1): column 1: \"NA\" is a missing value");
+    none("1\t2\n\t\n3\t4\n", "row 2 (line 2): column 1: \"\" is a missing value");
+    none("1,2\n,\n3,4\n", "row 2 (line 2): column 1: \"\" is a missing value");
+    none("1\t2\t\n", "column 3: \"\" is a missing value");
+    let comments = Hints { comment: Some('#'), ..HINTS };
+    assert_eq!(read_as("# a\n1,2\n# b\n3,4\n", comments).unwrap(), [[1.0, 2.0], [3.0, 4.0]]);
+    // Headers.
+    none("0,1\n1.5,2.5\n", "pass --header yes or --header no");
+    let header = |header| Hints { header, ..HINTS };
+    assert_eq!(read_as("0,1\n1.5,2.5\n", header(Header::Yes)).unwrap(), [[1.5, 2.5]]);
+    let two = [[0.0, 1.0], [1.5, 2.5]];
+    assert_eq!(read_as("0,1\n1.5,2.5\n", header(Header::No)).unwrap(), two);
+    let not = read_as("x,y\n1,2\n", header(Header::No)).unwrap_err();
+    assert!(not.contains("row 1 (line 1): column 1: \"x\" is not a number"), "{not}");
+    none(",x,y\n0,1,2\n1,,2\n", "row 2 (line 3): column 2");
+    // Line ends.
+    assert_eq!(some("1,2\r3,4\r5,6"), [[1.0, 2.0], [3.0, 4.0], [5.0, 6.0]]);
+    assert_eq!(some("x,y\r1,2\r3,4\r"), [[1.0, 2.0], [3.0, 4.0]]);
+    assert_eq!(some("1\r2\r3\r"), [[1.0], [2.0], [3.0]]);
+    none("1,2\n3,4\r5,6\n", "row 2 (line 2): a carriage return within the line");
+    none("1\n2\r3\n", "row 2 (line 2): a carriage return within the line");
+    // Quotes and decimal commas.
+    assert_eq!(some("\"a, b\",\"c\"\"d\"\n\"1\", \"2\"\n3,4\n"), [[1.0, 2.0], [3.0, 4.0]]);
+    none("1,\"2\n3\",4\n", "row 1 (line 1): a quoted field does not end on its line");
+    none("1,2\n3,\"4\n5\"\n", "row 2 (line 2): a quoted field does not end on its line");
+    none("1,5;2,5\n", "column 1: \"1,5\" has a decimal comma; write the numbers with a point");
+    none("x\ty\n1,5\t2\n", "column 1: \"1,5\" has a decimal comma");
+    none("\"1,5\",\"2\"\n", "column 1: \"1,5\" has a decimal comma");
+    // Separators.
+    let blank = Hints { separator: Some(SeparatorName::Blank), ..HINTS };
+    assert!(read_as("1,2 3\n", blank).unwrap_err().contains("decimal comma"));
+}
+
+#[test]
+fn columns_are_selected_by_name_in_all_parts() {
+    let folder = Folder::new();
+    folder.file("parts/a.csv", "id,x,y,kind\nr1,1,2,cat\nr2,3,4,dog\n");
+    folder.file("parts/b.csv", "y;id;kind;x\n6;r3;cat;5\n");
+    folder.file("parts/c.csv.gz", gzip(b"x\ty\tid\tkind\n"));
+    let path = folder.0.path().join("parts");
+    let columns = |columns: &str| Hints { columns: Some(columns.parse().unwrap()), ..HINTS };
+    assert_eq!(read(&path, columns("x,y")).unwrap(), [[1.0, 2.0], [3.0, 4.0], [5.0, 6.0]]);
+    assert_eq!(read(&path, columns("y")).unwrap(), [[2.0], [4.0], [6.0]]);
+    let others = Hints { id_column: Some("id".into()), label_column: Some("kind".into()), ..HINTS };
+    assert_eq!(read(&path, others.clone()).unwrap(), [[1.0, 2.0], [3.0, 4.0], [5.0, 6.0]]);
+    let data = DataSet::open(&path, others.clone()).unwrap();
+    let Reading { files, files_without_rows, files_with_header, columns: names, separator, .. } =
+        data.reading();
+    assert_eq!((*files, *files_without_rows, *files_with_header), (3, 1, 2));
+    assert_eq!((&names[..], *separator), (&["x".to_string(), "y".to_string()][..], None));
+    let message = error(&path.join("a.csv"), columns("x,z"));
+    assert_eq!(message, "a.csv: there is no column \"z\"; the columns are id, x, y, kind");
+    assert_eq!(
+        error(&path.join("a.csv"), columns("x,2")),
+        "a.csv: --columns selects column 2 twice"
+    );
+    folder.file("parts/d.csv", "x,w,id,kind\n7,8,r4,cat\n");
+    let message = error(&path, others);
+    assert!(message.ends_with("d.csv: its columns are x, w, but those of the first part are x, y; select common ones with --columns"), "{message}");
+    let plain = folder.file("plain.csv", "1,2,3\n4,5,6\n");
+    assert_eq!(read(&plain, columns("3,1")).unwrap(), [[3.0, 1.0], [6.0, 4.0]]);
+    let message = error(&plain, columns("x"));
+    assert!(
+        message
+            .ends_with("there is no column \"x\"; there is no header, and the columns are 1 to 3")
+    );
+    let twice = folder.file("twice.csv", "x,x\n1,2\n");
+    assert!(
+        error(&twice, columns("x"))
+            .ends_with("several columns are named \"x\"; select columns by number")
+    );
+    assert_eq!(read(&twice, columns("2")).unwrap(), [[2.0]]);
+}
+
+#[test]
+fn missing_values_are_left_out_or_kept_for_their_mean() {
+    let folder = Folder::new();
+    let text = "id,x,y\n,1,2\nb,,4\nc,5,NA\nd,7,8\n";
+    let hints = |missing| Hints { missing, id_column: Some("id".into()), ..HINTS };
+    for path in [folder.file("a.csv", text), folder.file("b.csv.gz", gzip(text.as_bytes()))] {
+        assert_eq!(read(&path, hints(Missing::Drop)).unwrap(), [[1.0, 2.0], [7.0, 8.0]]);
+        let data = DataSet::open(&path, hints(Missing::Drop)).unwrap();
+        assert_eq!((data.points(), data.reading().rows_dropped), (Some(2), 2));
+        let data = DataSet::open(&path, hints(Missing::Mean)).unwrap();
+        let points = data.load::<f64>(0..4).unwrap();
+        assert_eq!(points.missing, 2);
+        assert!(points.values[2].is_nan() && points.values[5].is_nan());
+    }
+    let none = folder.file("none.csv", "x,y\n,1\n2,\n");
+    assert!(
+        error(&none, Hints { missing: Missing::Drop, ..HINTS })
+            .starts_with("none.csv: all 2 rows have missing values")
+    );
+    let numbers: Vec<u8> = [1.0, f64::NAN].iter().flat_map(|x: &f64| x.to_le_bytes()).collect();
+    let packed = folder.file("a.f64", numbers);
+    let data = DataSet::open(&packed, Hints { missing: Missing::Mean, ..DIMS_2 }).unwrap();
+    assert_eq!(data.load::<f64>(0..1).unwrap().missing, 1);
+}
+
+#[test]
+fn parts_without_rows_are_skipped() {
+    let folder = Folder::new();
+    folder.file("parts/a.csv", "");
+    folder.file("parts/b.csv.gz", gzip(b""));
+    folder.file("parts/c.csv", "\n\n");
+    folder.file("parts/d.npy", "");
+    folder.file("parts/e.csv", "x\n");
+    folder.file("parts/f.csv.gz", "");
+    folder.file("parts/g.csv", "x\n1\n2\n");
+    let path = folder.0.path().join("parts");
+    assert_eq!(read(&path, HINTS).unwrap(), [[1.0], [2.0]]);
+    let data = DataSet::open(&path, HINTS).unwrap();
+    assert_eq!((data.reading().files, data.reading().files_without_rows), (7, 6));
+    folder.file("parts/h.csv", "# nothing but comments\n# and more\n");
+    let comments = Hints { comment: Some('#'), ..HINTS };
+    assert_eq!(read(&path, comments).unwrap(), [[1.0], [2.0]]);
+}
+
+#[test]
+fn folders_in_folders_and_patterns_are_read() {
+    let folder = Folder::new();
+    for (name, value) in
+        [("d/day=1/a.csv", "1"), ("d/day=2/a.csv", "2"), ("d/b.csv", "3"), ("d/day=2/x.txt", "4")]
+    {
+        folder.file(name, format!("{value}\n"));
+    }
+    folder.file("d/_temporary/c.csv", "9\n");
+    folder.file("d/.cache/c.csv", "9\n");
+    let values = |pattern: &str| -> Vec<f64> {
+        read(&folder.0.path().join(pattern), HINTS).unwrap().into_iter().flatten().collect()
+    };
+    assert_eq!(values("d"), [3.0, 1.0, 2.0, 4.0]);
+    assert_eq!(values("d/day=*/*.csv"), [1.0, 2.0]);
+    assert_eq!(values("d/day=?"), [1.0, 2.0, 4.0]);
+    assert!(
+        error(&folder.0.path().join("*.npy"), HINTS).starts_with("*.npy: no such file, and no")
+    );
+    // What is literally there is no pattern.
+    folder.file("[1].csv", "5\n");
+    assert_eq!(values("[1].csv"), [5.0]);
+}
+
+#[test]
+fn results_do_not_replace_or_become_data() {
+    let folder = Folder::new();
+    let path = folder.file("d/a.csv", "1\n");
+    let output = |data: &Path, name: &str| {
+        let result = DataSet::open(data, HINTS).unwrap().check_output(&folder.0.path().join(name));
+        result.map_err(|error| error.to_string())
+    };
+    let parts = path.parent().unwrap();
+    for name in ["d/a.csv", "d/../d/a.csv"] {
+        assert!(output(&path, name).unwrap_err().ends_with("results must not replace it"));
+        assert!(output(parts, name).unwrap_err().ends_with("results must not replace it"));
+    }
+    assert!(output(parts, "d/b.csv").unwrap_err().contains("the next run would take it for data"));
+    output(parts, "d/_b.csv").unwrap();
+    output(parts, "b.csv").unwrap();
+    output(&path, "d/b.csv").unwrap();
 }
 
 #[test]
@@ -160,7 +347,7 @@ fn generated_files_agree() {
     let read = |name: &str| {
         let path = folder.0.path().join(name);
         recipe.write(&path).unwrap();
-        read(&path, hints).unwrap()
+        read(&path, hints.clone()).unwrap()
     };
     let exact = read("a.f64");
     for name in ["a.csv", "a.npy", "a.f32", "a.csv.gz", "a.npy.gz"] {
@@ -192,10 +379,14 @@ fn bad_rows_are_named() {
         (
             "b.csv",
             b"1,2\n\n3,nan\n",
-            "b.csv: row 2 (line 3): column 2: NaN is not a finite number; clean the data first",
+            "b.csv: row 2 (line 3): column 2: \"nan\" is a missing value; pass --missing drop to leave such rows out, or --missing mean",
         ),
         ("c.csv", b"1,2\n3,four\n", "c.csv: row 2 (line 2): column 2: \"four\" is not a number"),
-        ("d.csv", b"1,2\n3,\n", "d.csv: row 2 (line 2): column 2: \"\" is not a number"),
+        (
+            "d.csv",
+            b"1,2\n3,\n",
+            "d.csv: row 2 (line 2): column 2: \"\" is a missing value; pass --missing drop to leave such rows out, or --missing mean",
+        ),
         (
             "e.csv",
             b"1,inf\n",

@@ -23,7 +23,7 @@ use std::ops::{Add, Mul, Sub};
 
 use serde::{Deserialize, Serialize};
 
-use crate::fixed;
+use crate::fixed::Scale;
 
 /// The label of a point that was not assigned yet.
 pub const UNASSIGNED: u32 = u32::MAX;
@@ -78,6 +78,9 @@ pub trait Element:
     const INFINITY: Self;
     /// The sum of squares beyond which scores could overflow.
     const SQUARES_MAX: f64;
+    /// The square of a range below which the squares of differences that the range can resolve
+    /// would vanish.
+    const SQUARES_MIN: f64 = Self::TINY / (Self::ROUNDOFF * Self::ROUNDOFF);
     /// The relative error of an operation: half the distance from 1 to the next number.
     const ROUNDOFF: f64;
     /// Below this, the error of an operation is absolute.
@@ -350,6 +353,27 @@ impl<T: Element> Centres<T> {
     }
 }
 
+impl<T: Element> Centres<T> {
+    /// Calls `on_centre` for each centre, with the squared distances of all rows to it. `rows` are
+    /// at most [`Centres::block_rows`] rows.
+    pub(crate) fn each_distances(
+        &self,
+        rows: &[T],
+        scratch: &mut Scratch<T>,
+        mut on_centre: impl FnMut(usize, &[f64]),
+    ) {
+        let count = rows.len() / self.dims;
+        scratch.centred.resize(count * self.stride, T::default());
+        self.centre(rows, &mut scratch.centred);
+        let (mut labels, mut distances) = (vec![0; count], vec![0.0; count]);
+        for (centre, label) in (0..self.k).zip(0..) {
+            labels.fill(label);
+            T::distances(self.isa, self, &scratch.centred, &labels, &mut distances);
+            on_centre(centre, &distances);
+        }
+    }
+}
+
 /// A worker's buffers for one block.
 #[derive(Debug, Default)]
 pub struct Scratch<T> {
@@ -363,36 +387,42 @@ pub struct Scratch<T> {
 /// old one.
 ///
 /// Rows whose label did not change are skipped. For the old label [`UNASSIGNED`] nothing is
-/// subtracted. `factors` holds one power of two per dimension, see [`crate::fixed`].
+/// subtracted. `scales` holds one per dimension, see [`crate::fixed`].
 pub fn move_rows<T: Element>(
     isa: Isa,
     rows: &[T],
-    factors: &[f64],
+    scales: &[Scale],
     old: &[u32],
     new: &[u32],
     sums: &mut [i64],
 ) {
     assert_eq!(old.len(), new.len(), "an old and a new label per row");
-    assert_eq!(rows.len(), old.len() * factors.len(), "one factor per dimension");
-    T::move_rows(isa, rows, factors, old, new, sums);
+    assert_eq!(rows.len(), old.len() * scales.len(), "one scale per dimension");
+    T::move_rows(isa, rows, scales, old, new, sums);
 }
 
 /// Does the work of [`move_rows`]; compiled for each instruction set.
 #[inline(always)]
-fn accumulate<T: Element>(rows: &[T], factors: &[f64], old: &[u32], new: &[u32], sums: &mut [i64]) {
-    let dims = factors.len();
+fn accumulate<T: Element>(
+    rows: &[T],
+    scales: &[Scale],
+    old: &[u32],
+    new: &[u32],
+    sums: &mut [i64],
+) {
+    let dims = scales.len();
     for ((row, old), new) in rows.chunks_exact(dims).zip(old).zip(new) {
         if old == new {
             continue;
         }
         let start = *new as usize * dims;
-        for ((sum, x), factor) in sums[start..start + dims].iter_mut().zip(row).zip(factors) {
-            *sum += fixed::quantise(x.to_f64(), *factor);
+        for ((sum, x), scale) in sums[start..start + dims].iter_mut().zip(row).zip(scales) {
+            *sum += scale.quantise(x.to_f64());
         }
         if *old != UNASSIGNED {
             let start = *old as usize * dims;
-            for ((sum, x), factor) in sums[start..start + dims].iter_mut().zip(row).zip(factors) {
-                *sum -= fixed::quantise(x.to_f64(), *factor);
+            for ((sum, x), scale) in sums[start..start + dims].iter_mut().zip(row).zip(scales) {
+                *sum -= scale.quantise(x.to_f64());
             }
         }
     }

@@ -10,6 +10,7 @@
 #![allow(unsafe_code)]
 
 use super::{Centres, Element, Isa, PANEL_VECTORS_MAX, Scratch};
+use crate::fixed::Scale;
 
 /// A multiple of the group size of every kernel.
 pub(super) const POINTS_MULTIPLE: usize = 12;
@@ -61,7 +62,7 @@ pub trait Dispatch: Sized + 'static {
     fn move_rows(
         isa: Isa,
         rows: &[Self],
-        factors: &[f64],
+        scales: &[Scale],
         old: &[u32],
         new: &[u32],
         sums: &mut [i64],
@@ -498,9 +499,9 @@ macro_rules! compile {
             }
             $(#[target_feature(enable = $feature)])?
             pub(in crate::kernel::simd) fn move_rows(
-                rows: &[$t], factors: &[f64], old: &[u32], new: &[u32], sums: &mut [i64],
+                rows: &[$t], scales: &[Scale], old: &[u32], new: &[u32], sums: &mut [i64],
             ) {
-                crate::kernel::accumulate(rows, factors, old, new, sums);
+                crate::kernel::accumulate(rows, scales, old, new, sums);
             }
         }
     };
@@ -670,12 +671,12 @@ macro_rules! element {
             fn move_rows(
                 isa: Isa,
                 rows: &[$t],
-                factors: &[f64],
+                scales: &[Scale],
                 old: &[u32],
                 new: &[u32],
                 sums: &mut [i64],
             ) {
-                dispatch!(isa, $element::move_rows(rows, factors, old, new, sums));
+                dispatch!(isa, $element::move_rows(rows, scales, old, new, sums));
             }
         }
     };

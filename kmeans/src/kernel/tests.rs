@@ -136,15 +136,15 @@ fn ties_go_to_the_lowest_index() {
 fn moved_rows_leave_exact_sums() {
     let (dims, k) = (19, 5);
     let rows: Vec<f32> = numbers(5, 40 * dims, 0.0);
-    let factors = vec![crate::fixed::factor(2.0, 40); dims];
+    let scales = vec![crate::fixed::Scale::of(-2.0, 2.0, 40); dims];
     let old: Vec<u32> = (0..40).map(|row| row % 5).collect();
     let new: Vec<u32> = (0..40).map(|row| row / 8).collect();
     for isa in Isa::available() {
         let mut moved = vec![0; k * dims];
-        move_rows(isa, &rows, &factors, &[UNASSIGNED; 40], &old, &mut moved);
-        move_rows(isa, &rows, &factors, &old, &new, &mut moved);
+        move_rows(isa, &rows, &scales, &[UNASSIGNED; 40], &old, &mut moved);
+        move_rows(isa, &rows, &scales, &old, &new, &mut moved);
         let mut fresh = vec![0; k * dims];
-        move_rows(Isa::Portable, &rows, &factors, &[UNASSIGNED; 40], &new, &mut fresh);
+        move_rows(Isa::Portable, &rows, &scales, &[UNASSIGNED; 40], &new, &mut fresh);
         assert_eq!(moved, fresh, "{isa:?}");
     }
 }

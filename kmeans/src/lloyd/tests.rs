@@ -42,7 +42,7 @@ fn problem(settings: Settings, points: u64) -> Problem {
 fn cut<T: Element>(all: &Points<T>, party: u32, parties: u32) -> Points<T> {
     let at = |party: u32| all.rows() * party as usize / parties as usize;
     let values = all.values[at(party) * all.dims..at(party + 1) * all.dims].to_vec();
-    Points { first: all.first + at(party) as u64, dims: all.dims, values }
+    Points { first: all.first + at(party) as u64, dims: all.dims, values, missing: 0 }
 }
 
 /// Runs all parties; the last one dies at its `death`th call and is restarted.
@@ -184,10 +184,29 @@ fn initial_centroids_are_data_values() {
     }
 }
 
+/// Clusters that lie apart are found, from nearly every seed.
+#[test]
+fn kmeans_plus_plus_finds_clusters_that_lie_apart() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("points.npy");
+    let recipe =
+        crate::generate::Recipe { points: 4_000, dims: 20, clusters: 8, spread: 1.0, seed: 0 };
+    recipe.write(&path).unwrap();
+    let data = DataSet::open(&path, crate::data::Hints::default()).unwrap();
+    let points: Points<f32> = data.load(0..4_000).unwrap();
+    let found = (0..24).filter(|seed| {
+        let settings = Settings { seed: *seed, ..settings(8) };
+        // The variance is 1 in each of 20 dimensions.
+        run_parties(&problem(settings, 4_000), &points, 1, None).cost < 1.1 * 80_000.0
+    });
+    let found = found.count();
+    assert!(found >= 22, "{found} of 24");
+}
+
 #[test]
 fn a_worker_may_die_at_any_call() {
     let values = (0..300).map(|i| (hash(1, init::Draw::Row, i) >> 50) as f64).collect();
-    let points = Points::<f64> { first: 0, dims: 3, values };
+    let points = Points::<f64> { first: 0, dims: 3, values, missing: 0 };
     // Far centroids lead to empty clusters, so that relocations are repeated, too.
     let far = (0..15).map(|i| f64::from(i % 5) * 1e4).collect();
     for (init, tolerance) in [(Init::PlusPlus, 0.0), (Init::Centroids(far), 40.0)] {
@@ -244,7 +263,7 @@ fn a_worker_may_run_twice_at_a_time() {
 #[test]
 fn empty_clusters_take_the_farthest_points() {
     let values = vec![0.0, 1.0, 2.0, 50.0, 51.0, 900.0];
-    let points = Points::<f32> { first: 0, dims: 1, values };
+    let points = Points::<f32> { first: 0, dims: 1, values, missing: 0 };
     let init = Init::Centroids(vec![0.0, 1e6, 2e6]);
     for parties in [1, 2, 7] {
         let problem = problem(Settings { init: init.clone(), ..settings(3) }, 6);
@@ -275,7 +294,7 @@ impl AllReduce for Measuring {
 #[test]
 fn only_a_round_with_an_empty_cluster_grows_with_the_parties() {
     let values = vec![0.0, 1.0, 2.0, 50.0, 51.0, 900.0];
-    let points = Points::<f32> { first: 0, dims: 1, values };
+    let points = Points::<f32> { first: 0, dims: 1, values, missing: 0 };
     let lengths = |parties: u32, init: Vec<f64>| {
         let local = LocalGroup::new(parties, TIMEOUT);
         let problem = problem(Settings { init: Init::Centroids(init), ..settings(3) }, 6);
@@ -316,7 +335,7 @@ fn only_a_round_with_an_empty_cluster_grows_with_the_parties() {
 
 #[test]
 fn fewer_distinct_points_than_clusters_stay_finite() {
-    let points = Points::<f64> { first: 0, dims: 2, values: [3.0, 4.0].repeat(9) };
+    let points = Points::<f64> { first: 0, dims: 2, values: [3.0, 4.0].repeat(9), missing: 0 };
     for init in [Init::First, Init::Random, Init::PlusPlus, Init::Centroids(vec![7.0; 10])] {
         for parties in [1, 4] {
             let problem = problem(Settings { init: init.clone(), ..settings(5) }, 9);
@@ -330,7 +349,8 @@ fn fewer_distinct_points_than_clusters_stay_finite() {
 
 #[test]
 fn as_many_clusters_as_points() {
-    let points = Points::<f32> { first: 0, dims: 2, values: (0..14u8).map(f32::from).collect() };
+    let points =
+        Points::<f32> { first: 0, dims: 2, values: (0..14u8).map(f32::from).collect(), missing: 0 };
     let outcome = run_parties(&problem(settings(7), 7), &points, 3, None);
     assert_eq!((outcome.cost, outcome.counts), (0.0, vec![1; 7]));
 }
@@ -347,21 +367,108 @@ fn tolerance_and_iterations_end_it() {
     assert!(!short.converged && short.iterations == 3 && short.cost > rest.cost);
 }
 
+fn column(values: impl IntoIterator<Item = f64>) -> Points<f64> {
+    Points { first: 0, dims: 1, values: values.into_iter().collect(), missing: 0 }
+}
+
+/// The distance of values from zero must not decide about the precision of costs and means.
+#[test]
+fn costs_far_from_the_origin_are_right() {
+    let first = |k| Settings { init: Init::First, ..settings(k) };
+    let four = [0.0, 10.0, 1_000.0, 1_010.0];
+    for offset in [0.0, 1.7e12, -1.7e12, 4e15] {
+        let points = column(four.map(|x| x + offset));
+        for parties in [1, 2, 4] {
+            let one = run_parties(&problem(first(1), 4), &points, parties, None);
+            assert_eq!((one.cost, one.converged), (1_000_100.0, true), "{offset}");
+            assert_eq!(one.centroids, [offset + 505.0]);
+            let two = run_parties(&problem(first(2), 4), &points, parties, None);
+            assert_eq!((two.cost, two.counts), (100.0, vec![2, 2]), "{offset}");
+        }
+    }
+    // Seconds since 1970, one in ten per second.
+    let seconds: Vec<f64> = (0..20_000).map(|i| 1.7e9 + f64::from(i % 720)).collect();
+    let mean = seconds.iter().map(|x| x - 1.7e9).sum::<f64>() / 2e4;
+    let cost: f64 = seconds.iter().map(|x| (x - 1.7e9 - mean).powi(2)).sum();
+    let outcome = run_parties(&problem(first(1), 20_000), &column(seconds), 3, None);
+    assert!((outcome.cost - cost).abs() <= 1e-9 * cost, "{} {cost}", outcome.cost);
+    let spread = column((0..1_000).map(|i| 1e7 + f64::from(i) * 1e-3));
+    let cost = 1e-6 * (1e9 - 1e3) / 12.0;
+    let outcome = run_parties(&problem(first(1), 1_000), &spread, 2, None);
+    assert!((outcome.cost - cost).abs() <= 1e-6 * cost, "{} {cost}", outcome.cost);
+}
+
+#[test]
+fn an_outlier_does_not_hide_the_cost_of_the_others() {
+    let mut values: Vec<f64> = (0..1_000).map(|i| f64::from(i % 5)).collect();
+    values.push(1e9);
+    let init = Init::Centroids(vec![0.0, 1e9]);
+    for parties in [1, 3] {
+        let settings = Settings { init: init.clone(), ..settings(2) };
+        let outcome =
+            run_parties(&problem(settings, 1_001), &column(values.clone()), parties, None);
+        assert_eq!(outcome.counts, [1_000, 1]);
+        assert!((outcome.cost - 2_000.0).abs() < 1e-3, "{}", outcome.cost);
+    }
+}
+
+#[test]
+fn values_too_near_are_refused() {
+    fn error<T: Element>(values: [f64; 3]) -> String {
+        let values = values.map(T::from_f64).to_vec();
+        let points = Points::<T> { first: 0, dims: 1, values, missing: 0 };
+        let mut link = LocalGroup::new(1, TIMEOUT).join(0);
+        let problem = problem(settings(2), 3);
+        run(&problem, &points, Isa::detect(), &mut link, false, &mut |_| Ok(()))
+            .unwrap_err()
+            .to_string()
+    }
+    let wide = error::<f64>([1e-170, 2e-170, 9e-170]);
+    assert!(wide.contains("too little for f64 distances, whose squares would vanish"), "{wide}");
+    let narrow = error::<f32>([1e-25, 2e-25, 9e-25]);
+    assert!(narrow.ends_with("rescale the data or pass --precision f64"), "{narrow}");
+}
+
+/// Few distinct values, many clusters: every run comes to rest.
+#[test]
+fn duplicates_come_to_rest() {
+    let three = run_parties(&problem(settings(2), 3), &column([0.1; 3]), 1, None);
+    assert_eq!((three.converged, three.cost), (true, 0.0));
+    assert!(three.iterations <= 3 && three.counts.contains(&0), "{three:?}");
+    let inits = [Init::First, Init::Random, Init::PlusPlus, Init::Centroids(vec![0.7; 9])];
+    for seed in 0..400 {
+        let draw = |at: u64| hash(seed, init::Draw::Row, at);
+        let (distinct, rows) = (1 + draw(0) % 6, 9 + draw(1) % 40);
+        let value =
+            |row: u64| (1 + draw(2 + row) % distinct) as f64 * 0.1 + 7.0 * (seed % 3) as f64;
+        let points = column((0..rows).map(value));
+        let k = if seed % 4 == 3 { 9 } else { 1 + (draw(99) % 9) as usize };
+        let init = inits[(seed % 4) as usize].clone();
+        let problem = problem(Settings { init, seed, ..settings(k) }, rows);
+        let outcome = run_parties(&problem, &points, 1, None);
+        assert!(outcome.converged, "{seed}: {outcome:?}");
+        assert!(outcome.cost.is_finite() && outcome.iterations < 60, "{seed}: {outcome:?}");
+        if k as u64 >= distinct && k == 9 {
+            assert!(outcome.cost < 1e-20, "{seed}: {outcome:?}");
+        }
+    }
+}
+
 #[test]
 fn values_too_large_are_refused() {
-    let points = Points::<f32> { first: 0, dims: 1, values: vec![1e30, 2.0] };
+    let points = Points::<f32> { first: 0, dims: 1, values: vec![1e30, 2.0], missing: 0 };
     let mut link = LocalGroup::new(1, TIMEOUT).join(0);
     let error =
         run(&problem(settings(1), 2), &points, Isa::detect(), &mut link, false, &mut |_| Ok(()))
             .unwrap_err();
-    let expected = "too large for f32 distances; rescale the data or pass --precision f64";
+    let expected = "too far for f32 distances; rescale the data or pass --precision f64";
     assert!(error.to_string().ends_with(expected), "{error}");
 }
 
 #[test]
 fn a_missing_party_is_named() {
     let mut link = LocalGroup::new(3, Duration::from_millis(20)).join(1);
-    let points = Points::<f32> { first: 0, dims: 1, values: vec![1.0] };
+    let points = Points::<f32> { first: 0, dims: 1, values: vec![1.0], missing: 0 };
     let problem = Problem { party: 1, parties: 3, ..problem(settings(1), 1) };
     let error =
         run(&problem, &points, Isa::detect(), &mut link, false, &mut |_| Ok(())).unwrap_err();

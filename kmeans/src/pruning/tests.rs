@@ -14,7 +14,7 @@ use crate::lloyd::{self, LloydOutcome, Problem};
 use crate::settings::Settings;
 
 /// How points are distributed.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum PointShape {
     /// Small integers: many points twice, and many halfway between centres.
     Grid,
@@ -153,6 +153,7 @@ fn trace<T: Element>(problem: &Problem, all: &Points<T>, parties: u32) -> RunTra
                         first: range.start as u64,
                         dims: all.dims,
                         values: all.values[range.start * all.dims..range.end * all.dims].to_vec(),
+                        missing: 0,
                     };
                     let mut rounds = Vec::new();
                     let outcome = lloyd::run(
@@ -224,13 +225,15 @@ proptest! {
         } else {
             Init::Random
         };
-        let points = Points { first: 0, dims, values: elements::<f32>(&values) };
-        let expected = trace(&problem(k, rows, init.clone(), Pruning::None), &points, 1);
-        for pruning in [Pruning::Hamerly, Pruning::Auto] {
+        let points = Points { first: 0, dims, values: elements::<f32>(&values), missing: 0 };
+        // A run refuses values whose squares vanish in its precision.
+        let narrow = if shape == PointShape::Tiny { &[][..] } else { &[Pruning::Hamerly, Pruning::Auto] };
+        for pruning in narrow.iter().copied() {
+            let expected = trace(&problem(k, rows, init.clone(), Pruning::None), &points, 1);
             let got = trace(&problem(k, rows, init.clone(), pruning), &points, parties);
             prop_assert_eq!(&got, &expected, "{:?}", pruning);
         }
-        let points = Points { first: 0, dims, values: elements::<f64>(&values) };
+        let points = Points { first: 0, dims, values: elements::<f64>(&values), missing: 0 };
         let expected = trace(&problem(k, rows, init.clone(), Pruning::None), &points, 1);
         let got = trace(&problem(k, rows, init, Pruning::Hamerly), &points, parties);
         prop_assert_eq!(got, expected);

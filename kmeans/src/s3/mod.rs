@@ -121,6 +121,11 @@ impl fmt::Display for S3Url {
     }
 }
 
+/// Returns whether a path may be a pattern of several files.
+pub(crate) fn is_pattern(path: &Path) -> bool {
+    path.to_string_lossy().contains(['*', '?', '['])
+}
+
 /// Returns the error for a URL in a program without the feature `s3`.
 #[cfg(not(feature = "s3"))]
 pub(crate) fn not_built<T>(url: &S3Url) -> Result<T> {

@@ -8,13 +8,13 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use aws_sdk_s3::error::{DisplayErrorContext, SdkError};
+use aws_sdk_s3::error::SdkError;
 use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc::{self, UnboundedReceiver, UnboundedSender};
 use tokio::task::AbortHandle;
 
 use super::{RANGE_BYTES, RANGES_AHEAD, S3Store, S3Url, store};
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, one_line};
 use crate::runtime::runtime;
 
 /// How often a range is requested again without receiving a single byte.
@@ -182,7 +182,7 @@ async fn once(
                 }
             }
             Some(Ok(_)) => return Ok(Some("the reply is longer than the range".to_string())),
-            Some(Err(cause)) => return Ok(Some(DisplayErrorContext(&cause).to_string())),
+            Some(Err(cause)) => return Ok(Some(one_line(&cause))),
             None => return Ok(Some("the reply ended early".to_string())),
         }
     }

@@ -3,7 +3,7 @@
 
 use std::collections::HashMap;
 use std::future::Future;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
@@ -11,11 +11,11 @@ use aws_config::BehaviorVersion;
 use aws_config::retry::RetryConfig;
 use aws_config::timeout::TimeoutConfig;
 use aws_sdk_s3::Client;
-use aws_sdk_s3::error::{DisplayErrorContext, ProvideErrorMetadata, SdkError};
+use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
 use catena_location::{S3Settings, s3_client};
 
 use super::{ListedObject, S3Endpoint, S3Url};
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, one_line};
 use crate::runtime::runtime;
 
 /// How often the SDK tries a request.
@@ -71,9 +71,10 @@ impl S3Store {
         Ok(bucket.to_string())
     }
 
-    /// Returns the object at a URL, or the objects of a folder in the order of their keys.
+    /// Returns the object at a URL, the objects of a folder and of the folders in it, or those that
+    /// match a pattern, in the order of their keys.
     ///
-    /// Names that begin with `.` or `_` and empty objects are skipped.
+    /// Names that begin with `.` or `_`, of folders too, and empty objects are skipped.
     pub(crate) fn find(&self, url: &S3Url) -> Result<Vec<ListedObject>> {
         let bucket = self.bucket(url)?;
         if !url.is_folder()
@@ -82,11 +83,27 @@ impl S3Store {
         {
             return Ok(vec![object]);
         }
-        let folder = if url.is_folder() { url.key.clone() } else { format!("{}/", url.key) };
+        let pattern = super::is_pattern(Path::new(&url.key)).then(|| glob::Pattern::new(&url.key));
+        let pattern = match pattern.transpose() {
+            Ok(pattern) => pattern,
+            Err(_) => return Err(Error::NoMatch { path: PathBuf::from(url.to_string()) }),
+        };
+        let folder = if pattern.is_some() {
+            let end = url.key.find(['*', '?', '[']).unwrap_or_default();
+            url.key[..url.key[..end].rfind('/').map_or(0, |slash| slash + 1)].to_string()
+        } else if url.is_folder() {
+            url.key.clone()
+        } else {
+            format!("{}/", url.key)
+        };
+        let options =
+            glob::MatchOptions { require_literal_separator: true, ..glob::MatchOptions::default() };
         let mut objects = self.list(&bucket, url, &folder, None)?;
         objects.retain(|object| {
-            let name = &object.key[folder.len()..];
-            object.size > 0 && !name.starts_with(['.', '_'])
+            let is_wanted =
+                pattern.as_ref().is_none_or(|pattern| pattern.matches_with(&object.key, options));
+            let mut names = object.key[folder.len()..].split('/');
+            is_wanted && object.size > 0 && !names.any(|name| name.starts_with(['.', '_']))
         });
         if objects.is_empty() {
             return Err(Error::NoObjects { path: PathBuf::from(url.to_string()) });
@@ -94,8 +111,7 @@ impl S3Store {
         Ok(objects)
     }
 
-    /// Lists the objects whose keys begin with `prefix` and contain no further slash; the first
-    /// `most` of them.
+    /// Lists the objects whose keys begin with `prefix`; the first `most` of them.
     fn list(
         &self,
         bucket: &str,
@@ -103,7 +119,7 @@ impl S3Store {
         prefix: &str,
         most: Option<i32>,
     ) -> Result<Vec<ListedObject>> {
-        let request = self.client.list_objects_v2().bucket(bucket).prefix(prefix).delimiter("/");
+        let request = self.client.list_objects_v2().bucket(bucket).prefix(prefix);
         let request = request.set_max_keys(most);
         let mut objects = Vec::new();
         let mut token = None;
@@ -148,9 +164,11 @@ where
             let status = reply.raw().status().as_u16();
             let code = cause.code().unwrap_or("no code");
             let message = cause.message().map(|message| format!(", {message}")).unwrap_or_default();
-            format!("status {status}, {code}{message}")
+            // A message of the store may have several lines.
+            let text = format!("status {status}, {code}{message}");
+            text.split_whitespace().collect::<Vec<_>>().join(" ")
         }
-        _ => DisplayErrorContext(cause).to_string(),
+        _ => one_line(cause),
     };
     Error::Store { action, path: PathBuf::from(url.to_string()), reason }
 }

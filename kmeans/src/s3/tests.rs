@@ -14,13 +14,13 @@ use rand_xoshiro::SplitMix64;
 use rand_xoshiro::rand_core::{Rng, SeedableRng};
 
 use super::*;
-use crate::data::{DataSet, Hints, ReadMeter, Share};
+use crate::data::{DataSet, Hints, Missing, ReadMeter, Share};
 use crate::generate::Recipe;
 use crate::output::OutputFile;
 use crate::upload;
 
 const BUCKET: &str = "points";
-const HINTS: Hints = Hints { format: None, dims: None, precision: None };
+const HINTS: Hints = Hints::of_dims(None);
 
 struct Fixture {
     stand_in: StandIn,
@@ -107,9 +107,9 @@ fn folders_hold_the_same_rows_as_on_disk() {
         recipe.write_parts(&far, parts, &fixture.endpoint, &mut |rows| made += rows).unwrap();
         assert_eq!(made, 3_001);
         fixture.put(&format!("{case}/_SUCCESS"), "");
-        fixture.put(&format!("{case}/deeper/other.csv"), "1\n");
+        fixture.put(&format!("{case}/_temporary/other.csv"), "1\n");
 
-        let near = DataSet::open(&near, hints).unwrap();
+        let near = DataSet::open(&near, hints.clone()).unwrap();
         let far = fixture.open(&case, hints).unwrap();
         assert_eq!(far.points(), counted.then_some(3_001), "{case}");
         assert_eq!((far.dims(), far.precision()), (near.dims(), near.precision()), "{case}");
@@ -132,7 +132,11 @@ fn every_line_is_read_by_one_worker() {
     for text in [
         "1,2\n3,4\n5,6\n",
         "x,y\n1,2\n3,4",
-        "# by hand\n\n x;y\r\n\r\n1;2\r\n# between\n3;4\r\n\r\n",
+        "\n\n x;y\r\n\r\n1;2\r\n3;4\r\n\r\n",
+        "\u{feff}x,y\n1,2\n3,4\n",
+        "\u{feff}1,2\n3,4\n",
+        "1,2\r3,4\r5,6\r",
+        "\"a\",\"b\"\"c\"\n1,\"2\"\n\"3\",4\n",
         "1 2\n",
         &long.repeat(5),
     ] {
@@ -147,6 +151,28 @@ fn every_line_is_read_by_one_worker() {
         for parties in 1..=u32::try_from(data.bytes().min(90)).unwrap() {
             assert!(rows(&data, parties) == expected, "{text:?}, {parties} parties");
         }
+    }
+}
+
+#[test]
+fn missing_rows_are_left_out_by_the_worker_that_has_them() {
+    let fixture = Fixture::new();
+    fixture.put("a/a.csv", "x,y\n1,2\n,3\n4,5\n6,NA\n\n7,8\n");
+    fixture.put("a/b.csv", "y,x\n10,9\n1,\n");
+    fixture.put("a/c.csv", "# only a comment\n");
+    let hints = Hints { missing: Missing::Drop, comment: Some('#'), ..HINTS };
+    let data = fixture.open("a", hints).unwrap();
+    assert_eq!(data.reading().files_without_rows, 1);
+    for parties in 1..=40 {
+        let shares =
+            (0..parties).map(|party| data.load::<f64>(data.share(party, parties)).unwrap());
+        let (mut values, mut missing) = (Vec::new(), 0);
+        shares.for_each(|share| {
+            values.extend(share.values);
+            missing += share.missing;
+        });
+        let expected = [1.0, 2.0, 4.0, 5.0, 7.0, 8.0, 9.0, 10.0];
+        assert_eq!((&values[..], missing), (&expected[..], 3), "{parties} parties");
     }
 }
 
@@ -278,7 +304,7 @@ fn files_keep_their_names_in_folders() {
         let files: Vec<PathBuf> = files.iter().map(|file| file.to_path_buf()).collect();
         let before = fixture.stand_in.keys(BUCKET);
         let plan = upload::plan(&files, &path(to)).map_err(io::Error::other)?;
-        upload::run(plan, &fixture.endpoint, &|_| ()).map_err(io::Error::other)?;
+        upload::run(plan.transfers, &fixture.endpoint, &|_| ()).map_err(io::Error::other)?;
         let mut after = fixture.stand_in.keys(BUCKET);
         after.retain(|key| !before.contains(key));
         Ok(after)
@@ -289,6 +315,29 @@ fn files_keep_their_names_in_folders() {
     assert_eq!(upload(&[&parts], "four").unwrap(), ["four/b.csv", "four/c.csv"]);
     assert_eq!(fixture.get("four/c.csv"), b"3\n");
     upload(&[&folder.path().join("none")], "five").unwrap_err();
+}
+
+#[test]
+fn folders_in_folders_and_patterns_are_found() {
+    let fixture = Fixture::new();
+    for (key, value) in
+        [("d/day=1/a.csv", "1"), ("d/day=2/a.csv", "2"), ("d/b.csv", "3"), ("d/day=2/x.txt", "4")]
+    {
+        fixture.put(key, format!("{value}\n"));
+    }
+    fixture.put("d/_temporary/c.csv", "9\n");
+    let values = |key: &str| rows(&fixture.open(key, HINTS).unwrap(), 2);
+    assert_eq!(values("d/"), [3.0, 1.0, 2.0, 4.0]);
+    assert_eq!(values("d/day=*/*.csv"), [1.0, 2.0]);
+    assert_eq!(values("d/*.csv"), [3.0]);
+    assert!(fixture.error("d/*.npy", HINTS).contains("no data files"));
+    let data = fixture.open("d/", HINTS).unwrap();
+    let refused = |key: &str| data.check_output(&path(key)).unwrap_err().to_string();
+    assert!(refused("d/b.csv").contains("results must not replace it"));
+    assert!(refused("d/results/c.csv").contains("the next run would take it for data"));
+    data.check_output(&path("results/c.csv")).unwrap();
+    let one = fixture.open("d/b.csv", HINTS).unwrap();
+    one.check_output(&path("d/c.csv")).unwrap();
 }
 
 #[test]

@@ -218,6 +218,7 @@ fn a_killed_invocation_is_repeated_and_counts_once() {
     cloud.wait_for_round(4);
     let busy = cloud.lambda.busy("kmeans");
     assert_eq!(busy.len(), 4);
+    assert!(keepalives(&cloud.lambda.endpoint_url()) >= 4, "sockets of invocations are probed");
     cloud.lambda.kill(busy[2]);
     let output = succeeded(run.wait_with_output().unwrap());
     let message = text(&output.stderr);
@@ -228,6 +229,21 @@ fn a_killed_invocation_is_repeated_and_counts_once() {
     assert_eq!(reports.iter().filter(|report| !report.is_ok).count(), 1);
     assert_eq!(reports.len(), 5);
     cloud.assert_clear();
+}
+
+/// Returns how many sockets connected to a URL on this machine have a keepalive timer.
+fn keepalives(url: &str) -> usize {
+    let port: u16 = url.rsplit(':').next().unwrap().trim_end_matches('/').parse().unwrap();
+    let remote = format!(":{port:04X}");
+    let sockets = fs::read_to_string("/proc/net/tcp").unwrap();
+    let is_kept = |line: &&str| {
+        let fields: Vec<&str> = line.split_whitespace().collect();
+        // Remote address, state "established", timer "keepalive".
+        fields.get(2).is_some_and(|address| address.ends_with(&remote))
+            && fields.get(3) == Some(&"01")
+            && fields.get(5).is_some_and(|timer| timer.starts_with("02:"))
+    };
+    sockets.lines().filter(is_kept).count()
 }
 
 #[test]
@@ -403,8 +419,15 @@ fn errors_end_the_run_at_once_and_are_clear() {
     cloud.store.put("points", "bad/b.csv", "5,6\n7,nan\n");
     let message = on_engine("kmeans", &["--data", "s3://points/bad"]);
     let expected = "catena-kmeans: s3://points/bad/b.csv: the line at byte 4: column 2: \
-                    NaN is not a finite number; clean the data first\n";
-    assert_eq!(message, expected);
+                    \"nan\" is a missing value; pass --missing drop to leave such rows out, or \
+                    --missing mean\n";
+    assert_eq!(message.lines().last(), expected.lines().next());
+    let costs = message.lines().filter(|line| line.contains(" USD for ")).count();
+    assert_eq!(
+        (costs, message.lines().count()),
+        (2, 3),
+        "what it can cost, and has cost: {message}"
+    );
     until(|| cloud.lambda.busy("kmeans").is_empty());
     cloud.assert_clear();
 
