@@ -189,7 +189,7 @@ fn join(probe: &mut ClusterProbe, node: &str, timeout: Duration) -> anyhow::Resu
         }
         if Instant::now() + POLL >= deadline {
             let (name, standing) = (status.name, status.standing);
-            return Err(ChangeError::NotYetMember { name, standing }.into());
+            return Err(ChangeError::StillJoins { name, standing }.into());
         }
         sleep(POLL);
     }

@@ -254,7 +254,7 @@ pub(crate) enum ChangeError {
         "{name} joins, but is not a member yet (its standing is {standing}): see `catena cluster \
          status`, or wait longer with --timeout"
     )]
-    NotYetMember { name: String, standing: String },
+    StillJoins { name: String, standing: String },
     /// A member that must not leave.
     #[error("{name} is the last member, and no other node has its objects: it cannot be removed")]
     LastMember { name: String },
@@ -264,7 +264,7 @@ pub(crate) enum ChangeError {
 pub(crate) fn exit_code(error: &anyhow::Error) -> u8 {
     if let Some(error) = error.downcast_ref::<ChangeError>() {
         return match error {
-            ChangeError::StillMember { .. } | ChangeError::NotYetMember { .. } => 3,
+            ChangeError::StillMember { .. } | ChangeError::StillJoins { .. } => 3,
             ChangeError::LastMember { .. } => 5,
         };
     }
