@@ -53,7 +53,7 @@ pub(crate) struct JoinArgs {
 const CELL_BYTES: usize = 1_024;
 
 /// How many cells are put in a batch before the measurement.
-const FILL_BATCH: u64 = 1_024;
+const FILL_BATCH: usize = 1_024;
 
 /// How long calls are measured before the second node starts.
 const BEFORE: Duration = Duration::from_secs(5);
@@ -63,8 +63,8 @@ pub(crate) fn run(args: &JoinArgs) -> anyhow::Result<()> {
     let cells = args.mebibytes * 1024 * 1024 / CELL_BYTES as u64;
     let first = Server::first_of_chain(args.engine_cpu, args.mebibytes * 3 * 1024 * 1024)?;
     let client = Client::builder().call_timeout(Duration::from_secs(60)).connect(first.address)?;
-    for from in (0..cells).step_by(FILL_BATCH as usize) {
-        put_cells(&client, from..cells.min(from + FILL_BATCH), cells)?;
+    for from in (0..cells).step_by(FILL_BATCH) {
+        put_cells(&client, from..cells.min(from + FILL_BATCH as u64), cells)?;
     }
     let others: Vec<usize> =
         machine::cpus().into_iter().filter(|cpu| *cpu != args.engine_cpu).collect();
