@@ -235,7 +235,7 @@ mod tests {
 
     use super::*;
 
-    fn view(shards: u64) -> TopView {
+    fn view(shards: u32) -> TopView {
         let shard = |at: u64| Stats {
             core: at % 4,
             objects: 1_000_000 + at,
@@ -247,10 +247,10 @@ mod tests {
         };
         let name = |at: u64| format!("ip-10-0-{}-17.eu-central-1.compute.internal", at % 3);
         TopView {
-            shards: (0..shards).map(shard).collect(),
-            rates: (0_u32..).take(shards as usize).map(|at| (1e6 + f64::from(at), 5e5)).collect(),
+            shards: (0..shards.into()).map(shard).collect(),
+            rates: (0..shards).map(|at| (1e6 + f64::from(at), 5e5)).collect(),
             engine: "catena-engine 0.1.0".to_owned(),
-            nodes: (0..shards).map(name).collect(),
+            nodes: (0..shards.into()).map(name).collect(),
         }
     }
 
