@@ -288,13 +288,16 @@ impl Core {
         let Some(cluster) = self.cluster() else { return };
         let Some(mut transfers) = cluster.transfers.get() else { return };
         loop {
-            let mut shards = self.shards.borrow_mut();
+            let shards = self.shards.borrow();
             let has_sent = |last: usize| shards[last].has_sent_state(transfers.learner);
             let has_last = transfers.begun.checked_sub(1).is_none_or(has_sent);
-            let Some(next) = shards.get_mut(transfers.begun).filter(|_| has_last) else { break };
-            next.start_transfer(transfers.learner);
+            if !has_last || transfers.begun == shards.len() {
+                break;
+            }
             drop(shards);
-            self.touch(transfers.begun);
+            self.with_replica(transfers.begun, |replica, _| {
+                replica.start_transfer(transfers.learner);
+            });
             transfers.begun += 1;
         }
         cluster.transfers.set(Some(transfers));
