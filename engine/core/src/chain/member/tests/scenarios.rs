@@ -501,7 +501,7 @@ fn members_remember_a_node_that_an_operator_removed() {
         ),
     );
     // A crashed node is not there.
-    check(3, &after(THREE, "crash b\nuntil ac\nspares - at a"));
+    check(3, &after(THREE, "after 4000\ncrash b\nuntil ac\nspares - at a"));
 }
 
 #[test]
