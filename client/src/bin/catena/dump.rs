@@ -1,6 +1,6 @@
 //! Moves objects: writes those with a prefix as text, and makes them anew, on any cluster.
 //!
-//! The format is that of [`format`]. What is read of an object in one request is consistent; a list,
+//! The format is that of [`mod@format`]. What is read of an object in one request is consistent; a list,
 //! map, set or log that needs several and changes meanwhile is reported.
 
 mod format;
