@@ -10,7 +10,7 @@ use catena_core::chain::member::PeerMessage;
 use catena_core::chain::record::{ChangeId, NodeId, NodeInfo, Record};
 use catena_engine::{Builder, Cluster, ClusterSettings, Engine, StartError};
 use catena_protocol::operator::{NodeStatus, Reply, Request};
-use catena_protocol::peer::PeerHello;
+use catena_protocol::peer::{PeerHello, STATE_VERSION};
 use catena_protocol::{Fault, FrameKind, Header, Refusal, Status, frame};
 use tempfile::TempDir;
 
@@ -319,7 +319,7 @@ fn the_control_port_refuses_other_nodes_clusters_and_protocols() {
     let mut older = bytes_of(&hello_from(OTHER));
     older[2] = 0;
     let mut other_state = Vec::new();
-    hello_from(OTHER).write_as(2, &mut other_state);
+    hello_from(OTHER).write_as(STATE_VERSION + 1, &mut other_state);
     let mut ask = Vec::new();
     Request::Status.write(&mut ask);
     let large = PeerHello { cluster: "x".repeat(5_000), ..hello_from(OTHER) };
@@ -336,7 +336,7 @@ fn the_control_port_refuses_other_nodes_clusters_and_protocols() {
         (bytes_of(&hello_from(retired)), Fault::new(Status::Retired)),
         (bytes_of(&of_core), Fault::expected(Status::BadShard, 0, 8)),
         (older, Fault::expected(Status::BadVersion, 1, 0)),
-        (other_state, Fault::expected(Status::BadVersion, 1, 2)),
+        (other_state, Fault::expected(Status::BadVersion, STATE_VERSION, STATE_VERSION + 1)),
         (bytes_of(&large), Fault::expected(Status::BadLength, 4_096, large_bytes)),
         (malformed, Fault::new(Status::BadBody)),
         (ask, Fault::new(Status::HelloRequired)),
