@@ -36,7 +36,7 @@ use self::rows::{HoldRow, QuotaRow, RowKind, Rows, ShardRow, next_row};
 pub(super) use self::walk::SnapshotWalk;
 use self::walk::put_object;
 use super::directory::Quota;
-use super::session::SessionPart;
+use super::sessions::SessionPart;
 use super::{ObjectEntry, Shard, Time};
 use crate::objects::HoldId;
 #[cfg(any(test, feature = "fuzz"))]

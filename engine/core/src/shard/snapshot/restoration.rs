@@ -13,7 +13,7 @@ use crate::config::{OBJECT_BYTES, OBJECTS_MAX};
 use crate::objects::holds::Hold;
 use crate::objects::{AnyObject, Reader, RestoreError, WaiterId, check};
 use crate::shard::directory::Quota;
-use crate::shard::session::RequestSlot;
+use crate::shard::sessions::RequestSlot;
 use crate::shard::waiters::Waiter;
 use crate::shard::{ObjectEntry, SEQ_MAX, Shard, Time};
 

@@ -10,22 +10,26 @@
 //! is executed twice. For the same reason a closed session is remembered for a while: copies of its
 //! requests may still arrive on a connection that the client has abandoned.
 
-use alloc::boxed::Box;
+mod session;
+mod snapshot;
+
 use alloc::collections::BTreeSet;
 use alloc::vec::Vec;
 
 use catena_protocol::limits::{SESSION_TTL_MS_DEFAULT, SESSION_TTL_MS_MAX, SESSION_WINDOW_MAX};
 use catena_protocol::{Fault, Header, Status};
-use serde::{Deserialize, Serialize};
 use slab::Slab;
 
+pub(super) use self::session::RequestSlot;
+use self::session::{RequestState, ReservedSlot, Session};
+pub(super) use self::snapshot::SessionPart;
+use self::snapshot::SessionWalk;
 use super::Time;
-use super::closed_sessions::{ClosedSession, ClosedSessions};
+use super::closed_sessions::ClosedSessions;
 use super::shared_replies::SharedReplies;
 use super::table::{Seed, Table};
-use crate::config::{BORN_AHEAD_MS_MAX, SESSION_BYTES, SESSIONS_MAX};
-use crate::objects::RestoreError;
-use crate::objects::{ITEMS_BYTES, StoredReply, WaiterId, check};
+use crate::config::{SESSION_BYTES, SESSIONS_MAX};
+use crate::objects::{StoredReply, WaiterId};
 use crate::prefetch::prefetch;
 
 /// All sessions of a shard.
@@ -48,87 +52,8 @@ pub(super) struct Sessions {
     restoring: Option<(SessionKey, u64)>,
 }
 
-/// A walk over the sessions that were open when it began.
-#[derive(Debug, Default)]
-struct SessionWalk {
-    /// Sessions below this key have been passed.
-    from: SessionKey,
-    /// Sessions that have changed before they were passed, as they were.
-    kept: Vec<SessionSnapshot>,
-    /// The session whose requests are being passed, and how many were.
-    open: Option<(SessionSnapshot, usize)>,
-}
-
 /// The index of a session; valid until the session is removed.
 pub(super) type SessionKey = usize;
-
-#[derive(Debug)]
-struct Session {
-    id: u64,
-    nonce: u64,
-    /// By the clock of a node, which may be ahead.
-    born: Time,
-    ttl_ms: u32,
-    touched: Time,
-    /// Its entry among the expiries.
-    listed: Time,
-    /// Every request up to this number is acknowledged.
-    acked_upto: u64,
-    /// Its length is a power of two; request `n` is at `n % len`. Acknowledged requests may remain
-    /// in it and mean nothing, unless they are counted in `parked` or `shared`.
-    ring: Box<[RequestSlot]>,
-    /// The number of slots with a waiting request.
-    parked: u32,
-    /// The number of slots with a reply on the heap.
-    shared: u32,
-    /// The last walk that has it, or that it was opened in.
-    walked: u32,
-}
-
-/// One request in the ring.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
-pub(super) struct RequestSlot {
-    number: u64,
-    state: RequestState,
-}
-
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
-enum RequestState {
-    /// Never used, or acknowledged.
-    #[default]
-    Free,
-    /// The request waits.
-    Parked(WaiterId),
-    /// The request is done.
-    Answered(StoredReply),
-}
-
-/// A session in a snapshot, without its requests.
-#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
-pub(super) struct SessionRow {
-    id: u64,
-    nonce: u64,
-    born: Time,
-    ttl_ms: u32,
-    touched: Time,
-    acked_upto: u64,
-    ring_slots: u32,
-}
-
-/// A session as it was. It shares the large replies with the session.
-#[derive(Debug)]
-struct SessionSnapshot {
-    row: SessionRow,
-    /// The requests that are not acknowledged, in the order of their numbers.
-    slots: Vec<RequestSlot>,
-}
-
-/// A part of the sessions in a snapshot.
-pub(super) enum SessionPart<'a> {
-    Session(SessionRow),
-    /// Requests of the session before, with the replies that it keeps.
-    Requests(&'a [RequestSlot]),
-}
 
 /// When a session is opened, and whether it may.
 #[derive(Clone, Copy, Debug)]
@@ -149,20 +74,6 @@ pub(super) enum Admission<'a> {
     /// It waits: attach the connection.
     Parked(WaiterId),
 }
-
-/// The slot for a request that is about to take effect.
-pub(super) struct ReservedSlot<'a> {
-    touched: &'a mut Time,
-    acked: &'a mut u64,
-    acked_upto: u64,
-    slot: &'a mut RequestSlot,
-    number: u64,
-}
-
-/// The initial length of a ring: enough for a client that waits for each reply.
-const RING_SLOTS_MIN: usize = 4;
-
-const _: () = assert!(size_of::<RequestSlot>() <= 32, "a ring is two cache lines");
 
 impl Sessions {
     pub(super) fn new(seed: Seed) -> Sessions {
@@ -415,79 +326,6 @@ impl Sessions {
         (&self.index, live, &self.expiries, &self.closed, self.bytes)
     }
 
-    /// Passes all sessions to `put`, in the order of their ids.
-    pub(super) fn all(&self, mut put: impl FnMut(SessionPart<'_>)) {
-        let mut sessions: Vec<&Session> = self.live.iter().map(|(_, session)| session).collect();
-        sessions.sort_unstable_by_key(|session| session.id);
-        for session in sessions {
-            let snapshot = session.snapshot();
-            put(SessionPart::Session(snapshot.row));
-            let mut passed = 0;
-            while passed < snapshot.slots.len() {
-                passed += snapshot.pass(passed, &mut put);
-            }
-        }
-    }
-
-    /// Begins a walk over the open sessions, which sees them as they are now.
-    pub(super) fn begin_walk(&mut self) {
-        self.walks = self.walks.wrapping_add(1);
-        self.walk = Some(SessionWalk::default());
-        self.closed.begin_walk();
-    }
-
-    /// Passes the next parts of the walk to `put`. Returns whether it has ended.
-    pub(super) fn continue_walk(
-        &mut self,
-        count: usize,
-        mut put: impl FnMut(SessionPart<'_>),
-    ) -> bool {
-        let Some(mut walk) = self.walk.take() else { return true };
-        for _ in 0..count {
-            if let Some((snapshot, passed)) = walk.open.take() {
-                let passed = passed + snapshot.pass(passed, &mut put);
-                if passed < snapshot.slots.len() {
-                    walk.open = Some((snapshot, passed));
-                }
-                continue;
-            }
-            let next = if walk.from < self.live.capacity() {
-                let session = self.live.get_mut(walk.from);
-                walk.from += 1;
-                let session = session.filter(|session| session.walked != self.walks);
-                session.map(|session| {
-                    session.walked = self.walks;
-                    session.snapshot()
-                })
-            } else if let Some(kept) = walk.kept.pop() {
-                Some(kept)
-            } else {
-                return true;
-            };
-            if let Some(snapshot) = next {
-                put(SessionPart::Session(snapshot.row));
-                walk.open = (!snapshot.slots.is_empty()).then_some((snapshot, 0));
-            }
-        }
-        self.walk = Some(walk);
-        false
-    }
-
-    /// Does the same for the closed sessions.
-    pub(super) fn continue_closed_walk(
-        &mut self,
-        count: usize,
-        put: impl FnMut(ClosedSession),
-    ) -> bool {
-        self.closed.continue_walk(count, put)
-    }
-
-    /// Ends the walk.
-    pub(super) fn end_walk(&mut self) {
-        self.walk = None;
-        self.closed.end_walk();
-    }
-
     /// Keeps a session for the walk as it is before it changes.
     #[inline]
     fn preserve(&mut self, key: SessionKey) {
@@ -498,74 +336,6 @@ impl Sessions {
                 walk.kept.push(session.snapshot());
             }
         }
-    }
-
-    /// Restores a session; its requests follow.
-    pub(super) fn put_back(&mut self, row: SessionRow, now: Time) -> Result<(), RestoreError> {
-        let id = row.id;
-        check(
-            id != 0 && self.index.get(&id).is_none(),
-            "a session is listed twice, or has the id 0",
-        )?;
-        check(self.live.len() < SESSIONS_MAX, "there are too many sessions")?;
-        check(row.touched <= now, "a session was used after the time of the snapshot")?;
-        check(
-            row.born <= now.plus_ms(BORN_AHEAD_MS_MAX),
-            "a session was born after the time of the snapshot",
-        )?;
-        let session = Session { walked: self.walks, ..Session::restored(row)? };
-        self.expiries.insert((session.listed, id));
-        self.bytes += session.own_bytes();
-        let key = self.live.insert(session);
-        self.index.insert(id, key);
-        self.restoring = Some((key, row.acked_upto));
-        Ok(())
-    }
-
-    /// Restores further requests of the last session. Returns the session, and those that wait, by
-    /// number.
-    pub(super) fn put_back_requests(
-        &mut self,
-        slots: Vec<RequestSlot>,
-    ) -> Result<(u64, Vec<(u64, WaiterId)>), RestoreError> {
-        let Some((key, mut last)) = self.restoring else {
-            return Err(RestoreError::Contradiction("requests follow no session"));
-        };
-        let (session, mut parked) = (&mut self.live[key], Vec::new());
-        for mut slot in slots {
-            let window = slot.number.saturating_sub(session.acked_upto);
-            let is_open = slot.number > last && window <= session.ring.len() as u64;
-            check(is_open, "a request is outside the window of its session")?;
-            match &mut slot.state {
-                RequestState::Free => check(false, "a request neither waits nor has a reply")?,
-                RequestState::Parked(waiter) => parked.push((slot.number, *waiter)),
-                RequestState::Answered(reply) => {
-                    self.shared.share(reply);
-                    self.bytes += self.shared.keep(reply);
-                }
-            }
-            last = slot.number;
-            session.put(slot);
-        }
-        self.restoring = Some((key, last));
-        Ok((session.id, parked))
-    }
-
-    /// Iterates over the closed sessions in the order in which they were closed.
-    pub(super) fn closed(&self) -> impl ExactSizeIterator<Item = ClosedSession> {
-        self.closed.iter()
-    }
-
-    /// Restores a closed session.
-    pub(super) fn put_back_closed(&mut self, closed: ClosedSession) -> Result<(), RestoreError> {
-        check(!self.is_open(closed.id), "a session is open and closed")?;
-        self.closed.put_back(closed)
-    }
-
-    /// Ends the restoring of sessions.
-    pub(super) fn end_restoring(&mut self) {
-        self.restoring = None;
-        self.shared.end_restoring();
     }
 
     /// Returns whether a session is open.
@@ -654,220 +424,4 @@ impl core::fmt::Debug for Sessions {
             .field("bytes", bytes)
             .finish_non_exhaustive()
     }
-}
-
-impl SessionSnapshot {
-    /// Passes requests from a position on to `put`, until their replies take [`ITEMS_BYTES`]. Returns
-    /// their number.
-    fn pass(&self, from: usize, put: &mut impl FnMut(SessionPart<'_>)) -> usize {
-        let (mut bytes, mut count) = (0, 0);
-        for slot in &self.slots[from..] {
-            (bytes, count) = (bytes + 16 + slot.state.bytes(), count + 1);
-            if bytes >= ITEMS_BYTES as u64 {
-                break;
-            }
-        }
-        put(SessionPart::Requests(&self.slots[from..from + count]));
-        count
-    }
-}
-
-impl Session {
-    fn new(id: u64, nonce: u64, born: Time, ttl_ms: u32, now: Time) -> Session {
-        Session {
-            id,
-            nonce,
-            born,
-            ttl_ms,
-            touched: now,
-            listed: now.max(born).plus_ms(ttl_ms),
-            acked_upto: 0,
-            ring: ring(RING_SLOTS_MIN),
-            parked: 0,
-            shared: 0,
-            walked: 0,
-        }
-    }
-
-    fn snapshot(&self) -> SessionSnapshot {
-        let Session { id, nonce, born, ttl_ms, touched, acked_upto, ref ring, .. } = *self;
-        let open = ring.iter().filter(|slot| slot.number > acked_upto);
-        let mut slots: Vec<RequestSlot> = open.cloned().collect();
-        slots.sort_unstable_by_key(|slot| slot.number);
-        let ring_slots = u32::try_from(ring.len()).expect("a ring is as long as a window");
-        let row = SessionRow { id, nonce, born, ttl_ms, touched, acked_upto, ring_slots };
-        SessionSnapshot { row, slots }
-    }
-
-    fn restored(row: SessionRow) -> Result<Session, RestoreError> {
-        let SessionRow { id, nonce, born, ttl_ms, touched, acked_upto, ring_slots } = row;
-        check(
-            (1..=SESSION_TTL_MS_MAX).contains(&ttl_ms),
-            "the time to live of a session is too long",
-        )?;
-        let len = ring_slots as usize;
-        let is_ring = (RING_SLOTS_MIN..=usize::from(SESSION_WINDOW_MAX)).contains(&len);
-        check(is_ring && len.is_power_of_two(), "the ring of a session has a wrong length")?;
-        let session = Session::new(id, nonce, born, ttl_ms, touched);
-        Ok(Session { ring: ring(len), acked_upto, ..session })
-    }
-
-    /// Returns when the session expires unless it is used again.
-    fn end(&self) -> Time {
-        // Not before its id is too old to be opened again.
-        self.touched.max(self.born).plus_ms(self.ttl_ms)
-    }
-
-    /// Returns the memory that the session takes without the replies.
-    fn own_bytes(&self) -> u64 {
-        SESSION_BYTES + ring_bytes(self.ring.len())
-    }
-
-    /// Iterates over the replies in the ring.
-    fn replies(&self) -> impl Iterator<Item = &StoredReply> {
-        self.ring.iter().filter_map(|slot| match &slot.state {
-            RequestState::Answered(reply) => Some(reply),
-            RequestState::Free | RequestState::Parked(_) => None,
-        })
-    }
-
-    #[inline(always)]
-    fn index(&self, number: u64) -> usize {
-        let mask = self.ring.len() as u64 - 1;
-        usize::try_from(number & mask).expect("below the ring's length")
-    }
-
-    #[inline(always)]
-    fn slot(&mut self, number: u64) -> &mut RequestSlot {
-        let index = self.index(number);
-        &mut self.ring[index]
-    }
-
-    /// Writes a request into its slot.
-    fn put(&mut self, slot: RequestSlot) {
-        let (parked, shared) = (slot.state.is_parked(), slot.state.has_memory());
-        let before = core::mem::replace(self.slot(slot.number), slot);
-        self.parked = self.parked + u32::from(parked) - u32::from(before.state.is_parked());
-        self.shared = self.shared + u32::from(shared) - u32::from(before.state.has_memory());
-    }
-
-    /// Empties the slot of a waiting request.
-    fn forget(&mut self, number: u64) {
-        let slot = self.slot(number);
-        assert!(slot.number == number && slot.state.is_parked(), "only a wait is forgotten");
-        *slot = RequestSlot::default();
-        self.parked -= 1;
-    }
-
-    fn parked(&self) -> impl Iterator<Item = WaiterId> {
-        self.ring.iter().filter_map(|slot| match slot.state {
-            RequestState::Parked(waiter) => Some(waiter),
-            RequestState::Free | RequestState::Answered(_) => None,
-        })
-    }
-
-    /// Iterates over the numbers up to `number` that are not acknowledged and can be in the ring.
-    fn open_upto(&self, number: u64) -> impl Iterator<Item = u64> + use<> {
-        let open = number.saturating_sub(self.acked_upto).min(self.ring.len() as u64);
-        (0..open).map(move |back| number - back)
-    }
-
-    /// Returns whether a request up to `number` still waits, so that its client cannot have a reply
-    /// to acknowledge.
-    #[inline(always)]
-    fn waits_below(&self, number: u64) -> bool {
-        self.parked > 0
-            && self.open_upto(number).any(|open| {
-                // The slot of a number may have another number.
-                let slot = &self.ring[self.index(open)];
-                slot.number <= number && slot.state.is_parked()
-            })
-    }
-
-    /// Removes the replies up to a number. Returns the bytes they took.
-    #[inline(always)]
-    fn acknowledge(&mut self, acked_upto: u64, shared: &mut SharedReplies) -> u64 {
-        // Inline replies stay: their numbers show that they are acknowledged.
-        let freed = if self.shared > 0 { self.free_replies(acked_upto, shared) } else { 0 };
-        self.acked_upto = self.acked_upto.max(acked_upto);
-        freed
-    }
-
-    fn free_replies(&mut self, acked_upto: u64, shared: &mut SharedReplies) -> u64 {
-        let mut freed = 0;
-        for number in self.open_upto(acked_upto) {
-            let slot = self.slot(number);
-            if slot.number <= acked_upto && slot.state.has_memory() {
-                if let RequestState::Answered(reply) = &slot.state {
-                    freed += shared.drop(reply);
-                }
-                slot.state = RequestState::Free;
-                self.shared -= 1;
-            }
-        }
-        freed
-    }
-
-    /// Grows the ring so that `window` requests fit. Returns the bytes that it takes more.
-    fn grow(&mut self, window: usize) -> u64 {
-        let len_before = self.ring.len();
-        let len = window.next_power_of_two();
-        let before = core::mem::replace(&mut self.ring, ring(len));
-        let acked_upto = self.acked_upto;
-        for slot in before.into_iter().filter(|slot| slot.number > acked_upto) {
-            let number = slot.number;
-            *self.slot(number) = slot;
-        }
-        ring_bytes(len) - ring_bytes(len_before)
-    }
-}
-
-impl ReservedSlot<'_> {
-    /// Records that the request has taken effect, and stores its reply.
-    #[inline(always)]
-    pub(super) fn fill(self, word: u64, now: Time) {
-        *self.touched = now;
-        *self.acked = self.acked_upto;
-        self.slot.put_word(self.number, word);
-    }
-}
-
-impl RequestSlot {
-    /// Stores a reply in a slot that has nothing on the heap.
-    #[inline(always)]
-    fn put_word(&mut self, number: u64, word: u64) {
-        self.number = number;
-        let before =
-            core::mem::replace(&mut self.state, RequestState::Answered(StoredReply::Word(word)));
-        debug_assert!(!before.has_memory(), "a slot with heap is counted");
-        // Skips the check whether there is heap to free, because there is none.
-        core::mem::forget(before);
-    }
-}
-
-impl RequestState {
-    fn is_parked(&self) -> bool {
-        matches!(self, RequestState::Parked(_))
-    }
-
-    fn has_memory(&self) -> bool {
-        self.bytes() > 0
-    }
-
-    /// Returns the heap that a stored reply takes, in bytes.
-    fn bytes(&self) -> u64 {
-        match self {
-            RequestState::Answered(answer) => answer.bytes(),
-            RequestState::Free | RequestState::Parked(_) => 0,
-        }
-    }
-}
-
-fn ring(slots: usize) -> Box<[RequestSlot]> {
-    core::iter::repeat_n(RequestSlot::default(), slots).collect()
-}
-
-/// Returns the heap that a ring takes beyond the initial one, in bytes.
-fn ring_bytes(slots: usize) -> u64 {
-    if slots <= RING_SLOTS_MIN { 0 } else { (slots * size_of::<RequestSlot>()) as u64 }
 }
