@@ -30,7 +30,7 @@ pub(super) enum ControlEvent {
     LinkOpened { link: Rc<PeerLink>, at: SocketAddr },
     /// A connection ended, or could not be established.
     LinkClosed { link: Rc<PeerLink>, at: SocketAddr, error: PeerLinkError },
-    /// A message of another node arrived. `day` is the time of day by its clock, 0 if it does not say.
+    /// A message of another node arrived. `day` is the time of day by its clock.
     PeerMessage { link: Rc<PeerLink>, message: PeerMessage, day: Time },
     /// A request of an operator arrived.
     OperatorRequest { request: operator::Request, reply: oneshot::Sender<operator::Reply> },

@@ -403,10 +403,6 @@ impl ControlNode {
         let Some(record) = self.record.clone().filter(|record| record.is_member(from)) else {
             return;
         };
-        // A node of an earlier version says nothing.
-        if theirs == Time(0) {
-            return;
-        }
         self.peer_clocks.retain(|node| record.is_member(node));
         let now = self.clock.now();
         let ours = self.clock.shards_time(now);

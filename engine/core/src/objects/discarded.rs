@@ -20,13 +20,16 @@ pub(super) enum DiscardedItems {
     List(VecDeque<ByteString>),
 }
 
-/// So many items, or fewer, are freed at once: that takes a fraction of a millisecond.
+/// So many items are freed at once: that takes a fraction of a millisecond.
 const FREED_MAX: usize = 4_096;
+
+/// Up to so many items of an object are freed with it: it takes no longer than to note them.
+const FREED_WITH_OBJECT_MAX: usize = 32;
 
 impl Discarded {
     /// Takes items that are not needed any more.
     pub(super) fn add(&mut self, items: DiscardedItems) {
-        if items.len() > FREED_MAX {
+        if items.len() > FREED_WITH_OBJECT_MAX {
             self.0.push(items);
         }
     }
@@ -37,18 +40,14 @@ impl Discarded {
 
     /// Frees some items.
     pub(crate) fn free_some(&mut self) {
-        let Some(items) = self.0.last_mut() else { return };
-        match items {
-            DiscardedItems::Map(entries) => {
-                _ = (0..FREED_MAX).map_while(|_| entries.pop_first()).count()
+        let mut left = FREED_MAX;
+        while left > 0
+            && let Some(items) = self.0.last_mut()
+        {
+            left -= items.free(left);
+            if items.len() == 0 {
+                self.0.pop();
             }
-            DiscardedItems::Set(members) => {
-                _ = (0..FREED_MAX).map_while(|_| members.pop_first()).count()
-            }
-            DiscardedItems::List(items) => items.truncate(items.len().saturating_sub(FREED_MAX)),
-        }
-        if items.len() == 0 {
-            self.0.pop();
         }
         if self.0.is_empty() {
             self.0.shrink_to_fit();
@@ -64,6 +63,17 @@ impl DiscardedItems {
             DiscardedItems::List(items) => items.len(),
         }
     }
+
+    /// Frees at most so many items. Returns their number.
+    fn free(&mut self, most: usize) -> usize {
+        let count = most.min(self.len());
+        match self {
+            DiscardedItems::Map(entries) => (0..count).for_each(|_| _ = entries.pop_first()),
+            DiscardedItems::Set(members) => (0..count).for_each(|_| _ = members.pop_first()),
+            DiscardedItems::List(items) => items.truncate(items.len() - count),
+        }
+        count
+    }
 }
 
 #[cfg(test)]
@@ -75,7 +85,7 @@ mod tests {
         let count = u32::try_from(2 * FREED_MAX + 1).expect("it is small");
         let strings = || (0..count).map(|item| ByteString::from(&item.to_le_bytes()[..]));
         let mut discarded = Discarded::default();
-        discarded.add(DiscardedItems::List(strings().take(FREED_MAX).collect()));
+        discarded.add(DiscardedItems::List(strings().take(FREED_WITH_OBJECT_MAX).collect()));
         assert!(discarded.is_empty(), "a few are freed at once");
         discarded.add(DiscardedItems::List(strings().collect()));
         discarded.add(DiscardedItems::Map(
@@ -87,6 +97,6 @@ mod tests {
             discarded.free_some();
             steps += 1;
         }
-        assert_eq!(steps, 9);
+        assert_eq!(steps, (3 * (2 * FREED_MAX + 1)).div_ceil(FREED_MAX));
     }
 }

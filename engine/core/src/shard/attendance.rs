@@ -6,8 +6,8 @@
 
 use alloc::vec::Vec;
 
+use catena_protocol::Header;
 use catena_protocol::limits::DETACHED_MS;
-use catena_protocol::{Header, OpCode};
 
 use super::{ConnId, Outbox, Shard, Time};
 use crate::config::DETACHED_MAX;
@@ -75,8 +75,9 @@ impl Shard {
 
     /// Lets the object of a waiting request pass it over, or serve it again.
     fn attend(&mut self, waiter: WaiterId, attended: bool, out: &mut impl Outbox) {
-        let Header { object, op, .. } = *self.waiters.header(waiter);
-        if op == OpCode::ObjectWaitNewer.to_wire() {
+        let found = self.waiters.parked(waiter);
+        let object = found.header.object;
+        if found.seen.is_some() {
             self.seq.0 += 1;
             return;
         }

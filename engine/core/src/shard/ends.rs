@@ -2,7 +2,7 @@
 
 use core::cmp::Reverse;
 
-use catena_protocol::{Fault, Header, Missing, ObjectId, OpCode, Refusal, Status};
+use catena_protocol::{Fault, Missing, ObjectId, Refusal, Status};
 
 use super::waiters::Waiter;
 use super::{Outbox, Shard, Time};
@@ -85,9 +85,10 @@ impl Shard {
 
     /// Removes a waiter from its object.
     pub(super) fn cancel(&mut self, waiter: WaiterId) -> Missing {
-        let Header { object, op, .. } = *self.waiters.header(waiter);
-        if op == OpCode::ObjectWaitNewer.to_wire() {
-            self.watchers.cancel(object, waiter);
+        let found = self.waiters.parked(waiter);
+        let (object, seen) = (found.header.object, found.seen);
+        if let Some(version) = seen {
+            self.watchers.cancel(object, waiter, version);
             self.seq.0 += 1;
             return Missing::default();
         }

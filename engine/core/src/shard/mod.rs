@@ -475,7 +475,13 @@ impl Shard {
                 out.push(conn, header, Output::Word(word));
                 self.sessions.settle_word(session, header.number, word);
             }
-            Applied::Parked => self.park(conn, header, session),
+            Applied::Parked => {
+                let seen = match *request.op {
+                    Op::Object(ObjectOp::WaitNewer { version }) => Some(version),
+                    _ => None,
+                };
+                self.park(conn, header, session, seen);
+            }
             Applied::Done(answer) => {
                 self.outcomes = mix(self.outcomes, answer.fingerprint());
                 out.push(conn, header, Output::Stored(&answer));
@@ -574,6 +580,9 @@ impl Shard {
                 self.directory.check_quota(name, 1, OBJECT_BYTES + body.len() as u64)?;
             }
         }
+        if let Some(walk) = &mut self.walk {
+            walk.before_creation(&self.objects, header.object);
+        }
         let mut turn = Turn::new(waiter, place, &mut self.workspace);
         let applied = object.apply(op, checked, &mut turn);
         let changed = turn.has_changed();
@@ -593,11 +602,11 @@ impl Shard {
         Ok(applied)
     }
 
-    /// Parks a request, whose object has kept [`Waiters::next_id`].
-    fn park(&mut self, conn: ConnId, header: &Header, session: SessionKey) {
+    /// Parks a request, whose object has kept [`Waiters::next_id`]; `seen` is the version that it has
+    /// seen, if it watches its object.
+    fn park(&mut self, conn: ConnId, header: &Header, session: SessionKey, seen: Option<u64>) {
         let deadline = self.now.plus_ms(header.deadline_ms.min(WAIT_MS_MAX));
-        let seen = self.watchers.seen(self.waiters.next_id());
-        let waiter = Waiter::new(*header, deadline, None, self.now).watching(seen);
+        let waiter = Waiter::new(*header, deadline, seen, self.now);
         let waiter = self.waiters.insert(waiter, conn);
         self.sessions.park(session, header.number, waiter);
         self.expect_due(Some(deadline));

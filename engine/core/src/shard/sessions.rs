@@ -333,7 +333,7 @@ impl Sessions {
         if session.walked != self.walks {
             session.walked = self.walks;
             if let Some(walk) = &mut self.walk {
-                walk.kept.push(session.snapshot());
+                walk.keep(session.snapshot());
             }
         }
     }

@@ -30,22 +30,12 @@ pub(super) struct Waiter {
     /// Until when a detached wait keeps its place; `None` while it is attended.
     pub(super) detached: Option<Time>,
     /// The version it has seen, if it watches its object.
-    seen: Option<u64>,
+    pub(super) seen: Option<u64>,
 }
 
 impl Waiter {
-    pub(super) fn new(
-        header: Header,
-        deadline: Time,
-        detached: Option<Time>,
-        since: Time,
-    ) -> Waiter {
-        Waiter { header, conn: None, since, deadline, detached, seen: None }
-    }
-
-    /// Makes it one that waits until its object is newer than a version.
-    pub(super) fn watching(self, seen: Option<u64>) -> Waiter {
-        Waiter { seen, ..self }
+    pub(super) fn new(header: Header, deadline: Time, seen: Option<u64>, since: Time) -> Waiter {
+        Waiter { header, conn: None, since, deadline, detached: None, seen }
     }
 
     /// Returns the connection that gets the reply, if there is one.
@@ -212,9 +202,9 @@ impl Waiters {
         self.parked.contains_key(&waiter)
     }
 
-    /// Returns the header of a waiting request.
-    pub(super) fn header(&self, waiter: WaiterId) -> &Header {
-        &self.parked[&waiter].header
+    /// Returns a request that is known to wait.
+    pub(super) fn parked(&self, waiter: WaiterId) -> &Waiter {
+        &self.parked[&waiter]
     }
 
     /// Returns when the first wait ends if nothing happens.

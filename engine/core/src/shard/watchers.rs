@@ -13,17 +13,17 @@ pub(super) struct Watchers {
     /// By object, ordered by the version seen, so that a change finds the requests it releases
     /// without visiting the others.
     waiting: BTreeMap<ObjectId, BTreeSet<(u64, WaiterId)>>,
-    /// The version that each request has seen.
-    seen: BTreeMap<WaiterId, u64>,
+    /// The number of requests.
+    len: usize,
 }
 
 impl Watchers {
     pub(super) fn is_empty(&self) -> bool {
-        self.seen.is_empty()
+        self.len == 0
     }
 
     pub(super) fn len(&self) -> usize {
-        self.seen.len()
+        self.len
     }
 
     /// Returns the number of requests that watch an object.
@@ -33,20 +33,16 @@ impl Watchers {
 
     /// Adds a request that waits for a version above `version`.
     pub(super) fn insert(&mut self, object: ObjectId, waiter: WaiterId, version: u64) {
-        self.waiting.entry(object).or_default().insert((version, waiter));
-        self.seen.insert(waiter, version);
+        let is_new = self.waiting.entry(object).or_default().insert((version, waiter));
+        self.len += usize::from(is_new);
     }
 
-    /// Returns the version that a watcher has seen; `None` if the waiter is not a watcher.
-    pub(super) fn seen(&self, waiter: WaiterId) -> Option<u64> {
-        self.seen.get(&waiter).copied()
-    }
-
-    /// Removes a watcher whose wait has ended.
-    pub(super) fn cancel(&mut self, object: ObjectId, waiter: WaiterId) {
-        let seen = self.seen.remove(&waiter).expect("a watcher has seen a version");
+    /// Removes a watcher, which has seen `version`, because its wait has ended.
+    pub(super) fn cancel(&mut self, object: ObjectId, waiter: WaiterId, version: u64) {
         let waiting = self.waiting.get_mut(&object).expect("a watcher waits for its object");
-        waiting.remove(&(seen, waiter));
+        let was_there = waiting.remove(&(version, waiter));
+        assert!(was_there, "a wait ends once");
+        self.len -= 1;
         if waiting.is_empty() {
             self.waiting.remove(&object);
         }
@@ -65,27 +61,22 @@ impl Watchers {
         if waiting.is_empty() {
             self.waiting.remove(&object);
         }
+        self.len -= due.len();
         let answer = StoredReply::of(&Reply::Number(version), &mut Vec::new());
-        for (_, waiter) in due {
-            self.seen.remove(&waiter);
-            released.push((waiter, answer.clone()));
-        }
+        released.extend(due.into_iter().map(|(_, waiter)| (waiter, answer.clone())));
     }
 
     /// Removes and returns all watchers of an object that is deleted.
     pub(super) fn take(&mut self, object: ObjectId) -> Vec<WaiterId> {
         let waiting = self.waiting.remove(&object).unwrap_or_default();
-        let waiters: Vec<WaiterId> = waiting.into_iter().map(|(_, waiter)| waiter).collect();
-        for waiter in &waiters {
-            self.seen.remove(waiter);
-        }
-        waiters
+        self.len -= waiting.len();
+        waiting.into_iter().map(|(_, waiter)| waiter).collect()
     }
 
-    /// Checks that both tables match; for debugging.
+    /// Checks that the requests are counted; for debugging.
     pub(super) fn check_invariants(&self) {
         let waiting: usize = self.waiting.values().map(BTreeSet::len).sum();
-        assert_eq!(waiting, self.seen.len(), "every watcher waits for one object");
+        assert_eq!(waiting, self.len, "every watcher is counted");
         assert!(
             !self.waiting.values().any(BTreeSet::is_empty),
             "shard invariant 5: no entry is empty"

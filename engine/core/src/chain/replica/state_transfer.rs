@@ -56,13 +56,14 @@ pub struct TransferLimits {
     pub piece_bytes: usize,
     /// Nothing more is put on a link where this many bytes wait already.
     pub backlog_bytes: usize,
-    /// How many steps of writing the state are taken at once. Each takes a few microseconds.
+    /// How many steps of writing the state are taken at once, or fewer if they give a piece. Each
+    /// takes some microseconds.
     pub steps: usize,
 }
 
 impl Default for TransferLimits {
     fn default() -> TransferLimits {
-        TransferLimits { piece_bytes: 64 * 1024, backlog_bytes: 1024 * 1024, steps: 32 }
+        TransferLimits { piece_bytes: 64 * 1024, backlog_bytes: 1024 * 1024, steps: 128 }
     }
 }
 
@@ -190,25 +191,26 @@ impl Replica {
         if !transfer.progress.resumed && bytes.len() < backlog_bytes {
             self.shard.continue_snapshot(steps, piece_bytes);
             let Some((state, is_whole)) = self.shard.snapshot_bytes() else { return };
+            let mut rest = state;
             // Also without anything to send, because the next step comes when the link has drained.
-            let mut sent = 0;
-            while sent == 0 || sent < state.len() && bytes.len() < backlog_bytes {
-                let end = (sent + piece_bytes).min(state.len());
-                let is_last = is_whole && end == state.len();
+            loop {
+                let (piece, behind) = rest.split_at(rest.len().min(piece_bytes));
+                let is_last = is_whole && behind.is_empty();
                 let header = Header {
                     session: transfer.hash,
                     flags: if is_last { peer::LAST_PIECE } else { 0 },
                     ..peer::header(FrameKind::Snapshot, id, epoch, transfer.index)
                 };
-                frame::write(&mut bytes, &header, |out| out.extend_from_slice(&state[sent..end]))
+                frame::write(&mut bytes, &header, |out| out.extend_from_slice(piece))
                     .expect("pieces are small");
                 transfer.progress.resumed = is_last;
-                sent = end;
-                if sent == 0 {
+                rest = behind;
+                if rest.is_empty() || bytes.len() >= backlog_bytes {
                     break;
                 }
             }
-            self.shard.take_snapshot_bytes(sent);
+            let taken = state.len() - rest.len();
+            self.shard.take_snapshot_bytes(taken);
             transfer.has_begun = true;
         }
         if transfer.progress.resumed {

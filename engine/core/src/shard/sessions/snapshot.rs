@@ -16,11 +16,12 @@ use crate::shard::closed_sessions::ClosedSession;
 #[derive(Debug, Default)]
 pub(super) struct SessionWalk {
     /// Sessions below this key have been passed.
-    pub(super) from: SessionKey,
-    /// Sessions that have changed before they were passed, as they were.
-    pub(super) kept: Vec<SessionSnapshot>,
+    from: SessionKey,
+    /// Sessions that have changed before they were passed, as they were, and the bytes that they take.
+    kept: Vec<SessionSnapshot>,
+    kept_bytes: usize,
     /// The session whose requests are being passed, and how many were.
-    pub(super) open: Option<(SessionSnapshot, usize)>,
+    open: Option<(SessionSnapshot, usize)>,
 }
 
 /// A session in a snapshot, without its requests.
@@ -58,9 +59,11 @@ impl Sessions {
         for session in sessions {
             let snapshot = session.snapshot();
             put(SessionPart::Session(snapshot.row));
-            let mut passed = 0;
-            while passed < snapshot.slots.len() {
-                passed += snapshot.pass(passed, &mut put);
+            let mut rest = &snapshot.slots[..];
+            while !rest.is_empty() {
+                let (part, behind) = rest.split_at(part_len(rest));
+                put(SessionPart::Requests(part));
+                rest = behind;
             }
         }
     }
@@ -72,37 +75,38 @@ impl Sessions {
         self.closed.begin_walk();
     }
 
-    /// Passes the next parts of the walk to `put`. Returns whether it has ended.
+    /// Passes the next parts of the walk to `put`, at most `count`, or fewer if `put` returns that they
+    /// are enough. Returns whether it has ended.
     pub(in crate::shard) fn continue_walk(
         &mut self,
         count: usize,
-        mut put: impl FnMut(SessionPart<'_>),
+        mut put: impl FnMut(SessionPart<'_>) -> bool,
     ) -> bool {
         let Some(mut walk) = self.walk.take() else { return true };
         for _ in 0..count {
-            if let Some((snapshot, passed)) = walk.open.take() {
-                let passed = passed + snapshot.pass(passed, &mut put);
-                if passed < snapshot.slots.len() {
-                    walk.open = Some((snapshot, passed));
-                }
-                continue;
-            }
-            let next = if walk.from < self.live.capacity() {
+            let goes_on = if let Some((snapshot, passed)) = walk.open.take() {
+                let rest = &snapshot.slots[passed..];
+                let part = &rest[..part_len(rest)];
+                let goes_on = put(SessionPart::Requests(part));
+                let passed = passed + part.len();
+                walk.open = (passed < snapshot.slots.len()).then_some((snapshot, passed));
+                goes_on
+            } else if walk.from < self.live.capacity() {
                 let session = self.live.get_mut(walk.from);
                 walk.from += 1;
                 let session = session.filter(|session| session.walked != self.walks);
-                session.map(|session| {
+                session.is_none_or(|session| {
                     session.walked = self.walks;
-                    session.snapshot()
+                    walk.begin(session.snapshot(), &mut put)
                 })
             } else if let Some(kept) = walk.kept.pop() {
-                Some(kept)
+                walk.kept_bytes -= kept.bytes();
+                walk.begin(kept, &mut put)
             } else {
                 return true;
             };
-            if let Some(snapshot) = next {
-                put(SessionPart::Session(snapshot.row));
-                walk.open = (!snapshot.slots.is_empty()).then_some((snapshot, 0));
+            if !goes_on {
+                break;
             }
         }
         self.walk = Some(walk);
@@ -116,6 +120,11 @@ impl Sessions {
         put: impl FnMut(ClosedSession),
     ) -> bool {
         self.closed.continue_walk(count, put)
+    }
+
+    /// Returns the memory of what the walk keeps, in bytes, near enough.
+    pub(in crate::shard) fn walk_bytes(&self) -> usize {
+        self.walk.as_ref().map_or(0, |walk| walk.kept_bytes)
     }
 
     /// Ends the walk.
@@ -200,20 +209,45 @@ impl Sessions {
     }
 }
 
-impl SessionSnapshot {
-    /// Passes requests from a position on to `put`, until their replies take [`ITEMS_BYTES`]. Returns
-    /// their number.
-    fn pass(&self, from: usize, put: &mut impl FnMut(SessionPart<'_>)) -> usize {
-        let (mut bytes, mut count) = (0, 0);
-        for slot in &self.slots[from..] {
-            (bytes, count) = (bytes + 16 + slot.state.bytes(), count + 1);
-            if bytes >= ITEMS_BYTES as u64 {
-                break;
-            }
-        }
-        put(SessionPart::Requests(&self.slots[from..from + count]));
-        count
+impl SessionWalk {
+    /// Keeps a session as it was.
+    pub(super) fn keep(&mut self, session: SessionSnapshot) {
+        self.kept_bytes += session.bytes();
+        self.kept.push(session);
     }
+
+    /// Passes a session to `put`; its requests follow.
+    fn begin(
+        &mut self,
+        snapshot: SessionSnapshot,
+        put: &mut impl FnMut(SessionPart<'_>) -> bool,
+    ) -> bool {
+        let goes_on = put(SessionPart::Session(snapshot.row));
+        self.open = (!snapshot.slots.is_empty()).then_some((snapshot, 0));
+        goes_on
+    }
+}
+
+impl SessionSnapshot {
+    /// Returns the memory that it takes in bytes, near enough.
+    fn bytes(&self) -> usize {
+        let replies: u64 = self.slots.iter().map(|slot| slot.state.bytes()).sum();
+        size_of::<SessionSnapshot>()
+            + self.slots.len() * size_of::<RequestSlot>()
+            + usize::try_from(replies).expect("it is in memory")
+    }
+}
+
+/// Returns how many of these requests are written in one part: until their replies take
+/// [`ITEMS_BYTES`].
+fn part_len(slots: &[RequestSlot]) -> usize {
+    let mut bytes = 0;
+    let is_before = |slot: &&RequestSlot| {
+        let fits = bytes < ITEMS_BYTES as u64;
+        bytes += 16 + slot.state.bytes();
+        fits
+    };
+    slots.iter().take_while(is_before).count()
 }
 
 impl Session {

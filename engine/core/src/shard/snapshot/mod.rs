@@ -90,7 +90,8 @@ impl Shard {
 
     /// Returns the memory that the snapshot takes in bytes, near enough.
     pub(crate) fn snapshot_memory(&self) -> u64 {
-        self.walk.as_ref().map_or(0, |walk| walk.memory())
+        let bytes = |walk: &SnapshotWalk| walk.memory() + self.sessions.walk_bytes() as u64;
+        self.walk.as_deref().map_or(0, bytes)
     }
 
     /// Ends the snapshot.

@@ -90,10 +90,10 @@ impl Restoration {
             let (more, after) = rest.split_at(rest.len().min(wanted - self.partial.len()));
             self.partial.extend_from_slice(more);
             rest = after;
-            if let Some((row, _)) = next_row(&self.partial) {
-                let row = row.to_vec();
-                self.partial = Vec::new();
-                self.take_row(&row)?;
+            let partial = core::mem::take(&mut self.partial);
+            match next_row(&partial) {
+                Some((row, _)) => self.take_row(row)?,
+                None => self.partial = partial,
             }
         }
         while let Some((row, after)) = next_row(rest) {
@@ -201,7 +201,9 @@ impl Restoration {
         }
         let ends = detached.unwrap_or_default().max(deadline);
         check(ends <= END_MAX, "a request waits for too long")?;
-        waiters.put_back(id, Waiter::new(header, deadline, detached, *now).watching(seen));
+        let mut waiter = Waiter::new(header, deadline, seen, *now);
+        waiter.detached = detached;
+        waiters.put_back(id, waiter);
         Ok(())
     }
 
@@ -279,9 +281,10 @@ impl Shard {
     fn restore_waiters(&self, id: ObjectId, object: &mut AnyObject) -> Result<usize, RestoreError> {
         let waiters: Vec<WaiterId> = object.waiters();
         for waiter in &waiters {
-            let found = self.waiters.get(*waiter).filter(|waiter| {
-                waiter.header.object == id && waiter.header.op != OpCode::ObjectWaitNewer.to_wire()
-            });
+            let found = self
+                .waiters
+                .get(*waiter)
+                .filter(|waiter| waiter.header.object == id && waiter.seen.is_none());
             check(found.is_some(), "an object has a waiter that does not wait for it")?;
             object.set_attended(*waiter, found.is_none_or(|waiter| waiter.detached.is_none()));
         }

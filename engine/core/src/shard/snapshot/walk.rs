@@ -6,7 +6,7 @@ use catena_protocol::ObjectId;
 
 use super::rows::{ObjectRow, RowKind, Rows};
 use super::{FORMAT, put_end, put_hold, put_session, put_waiter};
-use crate::objects::{ITEMS_BYTES, ItemPlace};
+use crate::objects::{AnyObject, ITEMS_BYTES, ItemPlace};
 use crate::shard::directory::Directory;
 use crate::shard::table::{Place, Seed, Table};
 use crate::shard::{ObjectEntry, Shard};
@@ -25,8 +25,16 @@ pub(in crate::shard) struct SnapshotWalk {
     /// Rows of objects that wait for the stage of the objects, because those of waiters, holds and
     /// sessions come first.
     early_rows: Rows,
-    /// Large objects before that place whose items are being written, with the last one written.
-    large: VecDeque<(ObjectId, Option<ItemPlace>)>,
+    /// Large objects before that place, which are written one after the other, in parts.
+    large: VecDeque<(ObjectId, Written)>,
+}
+
+/// How much of an object is written.
+#[derive(Debug)]
+enum Written {
+    Nothing,
+    /// The object without its items, and the items up to this one.
+    Items(Option<ItemPlace>),
 }
 
 /// Which table the walk is in.
@@ -43,8 +51,9 @@ enum Stage {
 /// How many waiters, holds or parts of sessions are written in a step.
 const STEP_ROWS: usize = 64;
 
-/// How many slots of the table of objects are looked at in a step.
-const STEP_SLOTS: usize = 64;
+/// How many slots of the table of objects are looked at in a step: few, because each may have an object
+/// that is just not large.
+const STEP_SLOTS: usize = 16;
 
 impl SnapshotWalk {
     pub(super) fn new(seed: Seed) -> SnapshotWalk {
@@ -71,34 +80,46 @@ impl SnapshotWalk {
         (self.rows.bytes.capacity() + self.early_rows.bytes.capacity() + early) as u64
     }
 
-    /// Writes an object that is about to change, to be created or to be removed, unless it has been
-    /// written.
+    /// Writes an object that is about to change or to be removed, unless it has been written.
     pub(in crate::shard) fn before_change(
         &mut self,
         objects: &Table<ObjectId, ObjectEntry>,
         directory: &Directory,
         id: ObjectId,
     ) {
-        let is_passed = self.place.is_none_or(|place| objects.place(&id) < place);
-        if is_passed {
-            if let Some(at) = self.large.iter().position(|(large, _)| *large == id)
-                && let Some((_, mut last)) = self.large.remove(at)
-                && let Some(entry) = objects.get(&id)
-            {
-                while put_items(&mut self.rows, id, entry, &mut last) {}
-            }
-        } else if self.early.insert(id, ()).is_none()
-            && let Some(entry) = objects.get(&id)
-        {
-            let is_their_stage = self.stage == Stage::Objects;
-            let rows = if is_their_stage { &mut self.rows } else { &mut self.early_rows };
-            put_object(rows, directory, id, entry);
+        let Some(entry) = objects.get(&id) else { return };
+        let mut written = Written::Nothing;
+        if self.has_passed(objects, id) {
+            let Some(at) = self.large.iter().position(|(large, _)| *large == id) else { return };
+            let Some((_, part)) = self.large.remove(at) else { return };
+            written = part;
+        } else if self.early.insert(id, ()).is_some() {
+            return;
         }
+        let is_their_stage = self.stage == Stage::Objects;
+        let rows = if is_their_stage { &mut self.rows } else { &mut self.early_rows };
+        while put_next(rows, directory, (id, entry), &mut written) {}
+    }
+
+    /// Leaves out an object that is about to be created.
+    pub(in crate::shard) fn before_creation(
+        &mut self,
+        objects: &Table<ObjectId, ObjectEntry>,
+        id: ObjectId,
+    ) {
+        if !self.has_passed(objects, id) {
+            self.early.insert(id, ());
+        }
+    }
+
+    fn has_passed(&self, objects: &Table<ObjectId, ObjectEntry>, id: ObjectId) -> bool {
+        self.place.is_none_or(|place| objects.place(&id) < place)
     }
 
     /// Writes some more rows.
     pub(super) fn step(&mut self, shard: &mut Shard) {
         let rows = &mut self.rows;
+        let start = rows.bytes.len();
         let next = match self.stage {
             Stage::Waiters => shard
                 .waiters
@@ -111,7 +132,10 @@ impl SnapshotWalk {
                 .then_some(Stage::Sessions),
             Stage::Sessions => shard
                 .sessions
-                .continue_walk(STEP_ROWS, |part| put_session(rows, &part))
+                .continue_walk(STEP_ROWS, |part| {
+                    put_session(rows, &part);
+                    rows.bytes.len() - start < ITEMS_BYTES
+                })
                 .then_some(Stage::Closed),
             Stage::Closed => shard
                 .sessions
@@ -134,32 +158,25 @@ impl SnapshotWalk {
     /// Writes some more objects. Returns whether that were all.
     fn step_objects(&mut self, shard: &Shard) -> bool {
         let SnapshotWalk { rows, place, early, large, .. } = self;
-        if let Some((id, mut last)) = large.pop_front() {
-            let entry = shard.objects.get(&id).expect("it is written before it is removed");
-            if put_items(rows, id, entry, &mut last) {
-                large.push_front((id, last));
+        if let Some((id, written)) = large.front_mut() {
+            let entry = shard.objects.get(id).expect("it is written before it is removed");
+            if !put_next(rows, &shard.directory, (*id, entry), written) {
+                large.pop_front();
             }
             return false;
         }
         let Some(from) = *place else { return true };
         *place = shard.objects.visit(from, STEP_SLOTS, |id, entry| {
             if early.remove(&id).is_some() {
-                return;
-            }
-            if is_large(entry) {
-                put_head(rows, &shard.directory, id, entry);
-                large.push_back((id, None));
+                // It is written, or new.
+            } else if is_large(&entry.object) {
+                large.push_back((id, Written::Nothing));
             } else {
                 put_object(rows, &shard.directory, id, entry);
             }
         });
         false
     }
-}
-
-/// Returns whether the items of an object are written apart from it.
-fn is_large(entry: &ObjectEntry) -> bool {
-    entry.object.has_items() && entry.object.bytes() > ITEMS_BYTES as u64
 }
 
 /// Writes a whole object.
@@ -169,31 +186,35 @@ pub(super) fn put_object(
     id: ObjectId,
     entry: &ObjectEntry,
 ) {
-    put_head(rows, directory, id, entry);
-    let mut last = None;
-    while is_large(entry) && put_items(rows, id, entry, &mut last) {}
+    let mut written = Written::Nothing;
+    while put_next(rows, directory, (id, entry), &mut written) {}
 }
 
-/// Writes an object, without its items if it is a large one.
-fn put_head(rows: &mut Rows, directory: &Directory, id: ObjectId, entry: &ObjectEntry) {
-    let ObjectEntry { object, version } = entry;
-    let (name, ends) = (directory.name(id), directory.ends(id));
-    rows.put(RowKind::Object, |out| {
-        out.put(&ObjectRow { id: id.0, version: *version, name, ends });
-        if is_large(entry) { object.write_without_items(out) } else { object.write(out) }
-    });
-}
-
-/// Writes the items of a large object behind the last one written. Returns whether more follow.
-fn put_items(
+/// Writes the next part of an object. Returns whether there is another.
+fn put_next(
     rows: &mut Rows,
-    id: ObjectId,
-    entry: &ObjectEntry,
-    last: &mut Option<ItemPlace>,
+    directory: &Directory,
+    (id, ObjectEntry { object, version }): (ObjectId, &ObjectEntry),
+    written: &mut Written,
 ) -> bool {
+    let Written::Items(last) = written else {
+        let (name, ends) = (directory.name(id), directory.ends(id));
+        let goes_on = object.has_items() && is_large(object);
+        rows.put(RowKind::Object, |out| {
+            out.put(&ObjectRow { id: id.0, version: *version, name, ends });
+            if goes_on { object.write_without_items(out) } else { object.write(out) }
+        });
+        *written = Written::Items(None);
+        return goes_on;
+    };
     rows.put(RowKind::Items, |out| {
         out.put(&id.0);
-        *last = entry.object.write_items(last.as_ref(), out);
+        *last = object.write_items(last.as_ref(), out);
     });
     last.is_some()
+}
+
+/// Returns whether an object is too large to be written in a step with others.
+fn is_large(object: &AnyObject) -> bool {
+    object.bytes() > ITEMS_BYTES as u64
 }

@@ -7,10 +7,12 @@ use alloc::format;
 use alloc::vec;
 use alloc::vec::Vec;
 use catena_protocol::frame::{self, Next};
-use catena_protocol::limits::{FRAME_BYTES_MAX, ITEMS_MAX, PERMITS_MAX, SESSION_WINDOW_MAX};
+use catena_protocol::limits::{
+    FRAME_BYTES_MAX, ITEMS_MAX, KEY_BYTES_MAX, PERMITS_MAX, SESSION_WINDOW_MAX,
+};
 use catena_protocol::op::{
-    Arrival, BarrierOp, CellOp, FutureOp, GENERATION_CURRENT, LatchOp, ListOp, LockOp, Loss, MapOp,
-    ObjectOp, Permit, SemaphoreOp, SessionOp, SetOp,
+    Arrival, BarrierOp, CellOp, CounterOp, FutureOp, GENERATION_CURRENT, LatchOp, ListOp, LockOp,
+    Loss, MapOp, ObjectOp, Permit, SemaphoreOp, SessionOp, SetOp,
 };
 use catena_protocol::{FrameKind, Header, ItemsBuf, ObjectId, Op, Status};
 
@@ -214,6 +216,72 @@ fn a_snapshot_has_large_objects_as_they_were() {
     }
 }
 
+/// A step writes one large object at most, and many small ones.
+#[test]
+fn a_step_of_a_snapshot_is_short() {
+    const LARGE: usize = 1024 * 1024;
+    let mut crowd = ClientCrowd::new();
+    crowd.open(1);
+    let bytes = vec![7; LARGE];
+    for number in 1..=40 {
+        crowd.ask_on(number.into(), Op::Cell(CellOp::Set { bytes: &bytes }), 1, number, 1);
+    }
+    for number in 41..=2_000 {
+        crowd.ask_on(number.into(), Op::Cell(CellOp::Set { bytes: &[7; 1_000] }), 1, number, 1);
+    }
+    assert_eq!(crowd.take(), (2_001, vec![]));
+    let before = crowd.shard.digest();
+    crowd.shard.begin_snapshot();
+    let (mut written, mut steps) = (Vec::new(), 0);
+    loop {
+        crowd.shard.continue_snapshot(1, usize::MAX);
+        steps += 1;
+        let (bytes, is_over) = crowd.shard.snapshot_bytes().expect("it was begun");
+        assert!(bytes.len() <= LARGE + 1_000, "{} bytes in step {steps}", bytes.len());
+        written.extend_from_slice(bytes);
+        let count = bytes.len();
+        crowd.shard.take_snapshot_bytes(count);
+        if is_over {
+            break;
+        }
+    }
+    assert!((64..1_000).contains(&steps), "{steps}");
+    crowd.shard.end_snapshot();
+    assert_eq!(crowd.shard.restored(&written).expect("it is a snapshot").digest(), before);
+}
+
+/// What changes early is counted; what is refused keeps nothing.
+#[test]
+fn what_a_snapshot_keeps_is_counted() {
+    let mut crowd = ClientCrowd::new();
+    let bytes = vec![7; 60 * 1024];
+    for session in 1..=50 {
+        crowd.open(session);
+        crowd.ask(Op::Cell(CellOp::Swap { bytes: &bytes }), session, 1);
+    }
+    crowd.take();
+    crowd.shard.begin_snapshot();
+    let begun = crowd.shard.snapshot_memory();
+    let long = vec![7; KEY_BYTES_MAX + 1];
+    for object in 1_000..1_999 {
+        crowd.ask_on(object, Op::Map(MapOp::Put { key: &long, value: &[] }), 1, 2, 1);
+    }
+    let refused = crowd.take().1;
+    assert!(
+        refused.len() == 999 && refused.iter().all(|it| *it == Status::TooLarge),
+        "{refused:?}"
+    );
+    assert_eq!(crowd.shard.snapshot_memory(), begun, "nothing has changed");
+    // The replies that the sessions kept are still to be written.
+    for session in 1..=50 {
+        crowd.ask_behind(Op::Counter(CounterOp::Add { delta: 1 }), session, 2, 1);
+    }
+    let kept = crowd.shard.snapshot_memory() - begun;
+    assert!(kept > 45 * 60 * 1024, "{kept}");
+    crowd.shard.end_snapshot();
+    assert_eq!(crowd.shard.snapshot_memory(), 0);
+}
+
 /// No request works on more items than a core does in a few milliseconds.
 #[test]
 fn a_request_looks_at_so_many_items() {
@@ -368,13 +436,18 @@ impl ClientCrowd {
 
     /// Asks as [`ClientCrowd::ask`], and acknowledges the replies up to `acked_gap` before.
     fn ask_behind(&mut self, op: Op<'_>, session: u64, number: u64, acked_gap: u16) {
+        self.ask_on(op.kind().to_wire().into(), op, session, number, acked_gap);
+    }
+
+    /// Asks as [`ClientCrowd::ask_behind`], of this object.
+    fn ask_on(&mut self, object: u128, op: Op<'_>, session: u64, number: u64, acked_gap: u16) {
         let header = Header {
             op: op.code().to_wire(),
             session,
             number,
             acked_gap,
             deadline_ms: 900_000,
-            object: ObjectId(u128::from(op.kind().to_wire())),
+            object: ObjectId(object),
             ..Header::new(FrameKind::Request)
         };
         let mut bytes = Vec::new();
