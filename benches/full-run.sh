@@ -16,7 +16,7 @@ mkdir -p "$results"
 
 runs=("$@")
 if [[ ${#runs[@]} -eq 0 ]]; then
-    runs=(peers client objects chain chain-spread limits latency multi-core sync ops stalls memory figures)
+    runs=(peers client objects chain chain-spread limits latency multi-core sync ops stalls memory join figures)
 fi
 
 saved=()
@@ -33,6 +33,7 @@ for run in "${runs[@]}"; do
         sync) arguments=(sync --seconds 0.5 --rounds 5) ;;
         ops) arguments=(ops --seconds 1 --rounds 5) ;;
         stalls) arguments=(stalls) ;;
+        join) arguments=(join) ;;
         memory) arguments=(memory) ;;
         figures) arguments=(figures --seconds 1 --rounds 5 --beside) ;;
         *)

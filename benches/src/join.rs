@@ -52,6 +52,9 @@ pub(crate) struct JoinArgs {
 /// Bytes of a cell's value.
 const CELL_BYTES: usize = 1_024;
 
+/// Memory of each node for its objects, at least.
+const MEMORY_BYTES_MIN: u64 = 256 * 1024 * 1024;
+
 /// How many cells are put in a batch before the measurement.
 const FILL_BATCH: usize = 1_024;
 
@@ -61,7 +64,8 @@ const BEFORE: Duration = Duration::from_secs(5);
 pub(crate) fn run(args: &JoinArgs) -> anyhow::Result<()> {
     let mut record = RunRecord::new("join");
     let cells = args.mebibytes * 1024 * 1024 / CELL_BYTES as u64;
-    let first = Server::first_of_chain(args.engine_cpu, args.mebibytes * 3 * 1024 * 1024)?;
+    let memory = (args.mebibytes * 3 * 1024 * 1024).max(MEMORY_BYTES_MIN);
+    let first = Server::first_of_chain(args.engine_cpu, memory)?;
     let client = Client::builder().call_timeout(Duration::from_secs(60)).connect(first.address)?;
     for from in (0..cells).step_by(FILL_BATCH) {
         put_cells(&client, from..cells.min(from + FILL_BATCH as u64), cells)?;
@@ -73,7 +77,7 @@ pub(crate) fn run(args: &JoinArgs) -> anyhow::Result<()> {
     let (address, is_over) = (first.address, &AtomicBool::new(false));
     let join = |resident: &mut u64| -> anyhow::Result<(Server, Duration)> {
         let start = Instant::now();
-        let second = Server::next_of_chain(&first, cpu, args.mebibytes * 3 * 1024 * 1024)?;
+        let second = Server::next_of_chain(&first, cpu, memory)?;
         while !first.has_members(2)? {
             *resident = first.resident_bytes().unwrap_or_default().max(*resident);
             anyhow::ensure!(start.elapsed() < Duration::from_secs(300), "the node did not join");

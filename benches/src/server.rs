@@ -74,10 +74,8 @@ impl Server {
         let folder = tempfile::tempdir()?;
         let nodes = cpus.len();
         let start = |(number, cpu): (usize, &usize)| {
-            let record = format!("--record=file://{}", folder.path().display());
-            let (node, replicas) = (format!("--node=node-{number}"), format!("--replicas={nodes}"));
-            let args = ["engine".to_owned(), format!("--spin={spin_us}"), record, node, replicas];
-            Server::own("catena", Dialect::Catena, &cpu.to_string(), &args)
+            let member = [format!("--replicas={nodes}"), format!("--spin={spin_us}")];
+            Server::node(folder.path(), number, *cpu, &member)
         };
         let mut all = (0..).zip(cpus).map(start);
         let mut head = all.next().context("a chain has a node")??;
@@ -94,7 +92,7 @@ impl Server {
     /// Starts the first node of a chain of two, which may use this much memory for its objects.
     pub(crate) fn first_of_chain(cpu: usize, memory_bytes: u64) -> anyhow::Result<Server> {
         let folder = tempfile::tempdir()?;
-        let mut first = Server::node(folder.path(), 0, cpu, memory_bytes)?;
+        let mut first = Server::of_two(folder.path(), 0, cpu, memory_bytes)?;
         first.folder = Some(folder);
         Ok(first)
     }
@@ -106,17 +104,24 @@ impl Server {
         memory_bytes: u64,
     ) -> anyhow::Result<Server> {
         let folder = first.folder.as_ref().context("it is not in a chain")?;
-        Server::node(folder.path(), 1, cpu, memory_bytes)
+        Server::of_two(folder.path(), 1, cpu, memory_bytes)
     }
 
-    /// Starts a node of a chain of two.
-    fn node(folder: &Path, number: u32, cpu: usize, memory_bytes: u64) -> anyhow::Result<Server> {
+    fn of_two(folder: &Path, number: usize, cpu: usize, bytes: u64) -> anyhow::Result<Server> {
+        let memory = format!("--memory-bytes={bytes}");
+        Server::node(
+            folder,
+            number,
+            cpu,
+            &["--replicas=2".to_owned(), "--spin=0".to_owned(), memory],
+        )
+    }
+
+    /// Starts a node of the cluster whose record is in a folder.
+    fn node(folder: &Path, number: usize, cpu: usize, more: &[String]) -> anyhow::Result<Server> {
         let record = format!("--record=file://{}", folder.display());
-        let (node, memory) =
-            (format!("--node=node-{number}"), format!("--memory-bytes={memory_bytes}"));
-        let own = ["engine", "--spin=0", "--replicas=2"].map(str::to_owned);
-        let args: Vec<String> = own.into_iter().chain([record, node, memory]).collect();
-        Server::own("catena", Dialect::Catena, &cpu.to_string(), &args)
+        let args = ["engine".to_owned(), record, format!("--node=node-{number}")];
+        Server::own("catena", Dialect::Catena, &cpu.to_string(), &[&args[..], more].concat())
     }
 
     /// Returns whether its cluster has this many members.
@@ -127,7 +132,7 @@ impl Server {
     /// Waits until the cluster has this many members, and updates reach all of them.
     fn await_members(&self, count: usize) -> anyhow::Result<()> {
         let latest = Instant::now() + PATIENCE;
-        while NodeTopology::at(self.address)?.members() < count {
+        while !self.has_members(count)? {
             if Instant::now() > latest {
                 bail!("the chain did not come to have {count} nodes");
             }
