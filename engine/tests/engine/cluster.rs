@@ -420,7 +420,9 @@ fn a_node_joins_through_the_tail() {
     let (mut wire, hello) = next_peer(&listener);
     assert_eq!(hello, peer_hello(incarnation(&engine), OTHER));
     welcome(&mut wire);
-    let PeerMessage::Join { epoch: 1, ready: false, info } = message_of(&wire.receive()) else {
+    let PeerMessage::Join { epoch: 1, ready: false, lost: false, info } =
+        message_of(&wire.receive())
+    else {
         panic!("it asks to join");
     };
     assert_eq!((&*info.name, info.peer), ("node-a", control(&engine)));

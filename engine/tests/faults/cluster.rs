@@ -196,6 +196,18 @@ impl Cluster {
     }
 }
 
+impl Cluster {
+    /// Returns the location of the record, from which clients find members whose addresses they never
+    /// heard of; the addresses of all nodes if the record is not in a directory.
+    pub(crate) fn location(&self) -> String {
+        match &self.register {
+            Register::Directory(directory) => format!("file://{}", directory.path().display()),
+            #[cfg(feature = "s3")]
+            Register::Store(_) => self.seeds(),
+        }
+    }
+}
+
 impl Register {
     /// Returns the flags of a node for this register.
     fn flags(&self) -> Vec<String> {

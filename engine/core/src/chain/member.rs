@@ -356,13 +356,11 @@ impl Member {
                     self.adopt(Arc::new(*record), None, out);
                 }
             }
-            PeerMessage::Join { epoch, ready, info } => {
-                self.on_join(from, (epoch, ready), info, out);
+            PeerMessage::Join { epoch, ready, lost, info } => {
+                self.on_join(from, (epoch, ready, lost), info, out);
             }
             PeerMessage::Sync { epoch } => self.on_sync(from, epoch),
-            PeerMessage::Wait { .. } => {
-                // It only shows that the member is there.
-            }
+            PeerMessage::Wait { epoch } => self.on_wait(from, epoch, out),
             PeerMessage::Quiesce { epoch } => self.on_quiesce(from, epoch, out),
             PeerMessage::Quiesced { epoch } => self.on_peer_quiesced(from, epoch),
             PeerMessage::Leaving => self.peers.on_leaving(from),

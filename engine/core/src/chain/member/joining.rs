@@ -12,6 +12,9 @@
 //!    a member with what it has.
 //! 2. The tail keeps the gate from before the learner is found to be synced until the outcome of
 //!    the proposal is known.
+//! 3. A learner keeps what it has until it knows that it is not a member, whether its tail is silent
+//!    or the transfer broke off: the tail may have appended it before it failed, and then nobody else
+//!    may have the objects.
 
 use super::action::{Action, MemberReport};
 use super::message::PeerMessage;
@@ -56,7 +59,8 @@ pub(super) struct Gate {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct TransferSource {
     pub(super) tail: NodeId,
-    heard: Time,
+    /// Whether the state transfer will not complete.
+    lost: bool,
 }
 
 /// The nodes that are no members and that people may want to see: those that ask to join, and those
@@ -151,19 +155,33 @@ impl Member {
     }
 
     /// Takes a report that the state transfer of that epoch will not complete, because the link
-    /// broke or the tail stopped it. This incarnation cannot start another one: see invariant 1.
+    /// broke or the tail stopped it. This incarnation cannot start another one: see invariant 1. It
+    /// ends when the tail says that it is not going to append this node: see invariant 3.
     pub fn on_sync_lost(&mut self, now: Time, epoch: u32, out: &mut Vec<Action>) {
         self.advance(now);
-        if self.source.is_some() && epoch == self.epoch() {
-            self.restart_join(out);
+        if epoch == self.epoch()
+            && let Some(source) = &mut self.source
+        {
+            source.lost = true;
+            self.next_heartbeat = now;
+            self.register_reads.want();
         }
         self.decide(out);
+    }
+
+    /// Takes the reply that a member does not sync this node now. If it did before, it does not append
+    /// it in this epoch.
+    pub(super) fn on_wait(&mut self, from: NodeId, epoch: u32, out: &mut Vec<Action>) {
+        let is_source = self.source.is_some_and(|source| source.tail == from);
+        if self.membership == Membership::Outside && is_source && epoch == self.epoch() {
+            self.restart_join(out);
+        }
     }
 
     pub(super) fn on_join(
         &mut self,
         from: NodeId,
-        (epoch, ready): (u32, bool),
+        (epoch, ready, lost): (u32, bool, bool),
         info: NodeInfo,
         out: &mut Vec<Action>,
     ) {
@@ -190,7 +208,14 @@ impl Member {
             self.reordering.on_joiner(now);
         }
         let is_tail = common_tail(&record) == Some(self.me);
-        if !is_tail || self.abandoned_learners.contains(&from) {
+        if lost && self.is_appending() {
+            // The outcome is the reply.
+            return;
+        }
+        if lost && self.learner.as_ref().is_some_and(|learner| learner.node == from) {
+            self.abandon_learner();
+        }
+        if lost || !is_tail || self.abandoned_learners.contains(&from) {
             return out.push(Action::Send { to: from, message: PeerMessage::Wait { epoch } });
         }
         let learner = self.learner.get_or_insert_with(|| Learner {
@@ -214,7 +239,7 @@ impl Member {
     pub(super) fn on_sync(&mut self, from: NodeId, epoch: u32) {
         let is_tail = self.record().is_some_and(|record| common_tail(record) == Some(from));
         if self.membership == Membership::Outside && is_tail && epoch == self.epoch() {
-            self.source = Some(TransferSource { tail: from, heard: self.now });
+            self.source.get_or_insert(TransferSource { tail: from, lost: false });
         }
     }
 
@@ -283,33 +308,36 @@ impl Member {
         };
         let until = learner.heard.plus_ms(LEARNER_SILENT_MS);
         due.at(until);
-        if self.now >= until && self.abandoned_learners.len() < ABANDONED_LEARNERS_MAX {
-            // Nothing was sent to a learner that was not ready. It may not even know of this tail,
-            // and then it would wait for it for ever.
-            if learner.ready {
-                self.abandoned_learners.insert(learner.node);
-            }
-            self.learner = None;
+        if self.now >= until {
+            self.abandon_learner();
         }
     }
 
-    /// Asks to join again, which shows that this node is there, and ends this incarnation if the
-    /// tail is silent.
-    pub(super) fn ask_to_join(&mut self, record: &Record, due: &mut Due, out: &mut Vec<Action>) {
-        if let Some(source) = self.source {
-            let until = source.heard.plus_ms(LEARNER_SILENT_MS);
-            due.at(until);
-            if self.now >= until && self.proposal.is_none() {
-                return self.restart_join(out);
+    /// Gives up on the learner, which no proposal is about, for this epoch.
+    fn abandon_learner(&mut self) {
+        let Some(learner) = &self.learner else { return };
+        // Nothing was sent to a learner that was not ready. It may not even know of this tail, and then
+        // it would wait for it for ever.
+        if learner.ready {
+            if self.abandoned_learners.len() >= ABANDONED_LEARNERS_MAX {
+                return;
             }
+            self.abandoned_learners.insert(learner.node);
         }
+        (self.learner, self.gate) = (None, None);
+    }
+
+    /// Asks to join again, which shows that this node is there.
+    pub(super) fn ask_to_join(&mut self, record: &Record, due: &mut Due, out: &mut Vec<Action>) {
         if self.now >= self.next_heartbeat {
             self.next_heartbeat = self.now.plus_ms(HEARTBEAT_MS);
             let ready = self.source.is_some_and(|source| self.views.is_receiving_from(source.tail));
             let tail = common_tail(record);
             for to in tail.into_iter().chain(coordinator(record).filter(|it| Some(*it) != tail)) {
                 let (epoch, info) = (record.epoch, self.info.clone());
-                out.push(Action::Send { to, message: PeerMessage::Join { epoch, ready, info } });
+                let lost = self.source.is_some_and(|source| source.lost);
+                let message = PeerMessage::Join { epoch, ready, lost, info };
+                out.push(Action::Send { to, message });
             }
         }
         due.at(self.next_heartbeat);

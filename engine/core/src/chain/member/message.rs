@@ -41,6 +41,8 @@ pub enum PeerMessage {
         epoch: u32,
         /// Whether the sender's cores are ready to receive.
         ready: bool,
+        /// Whether the state transfer to the sender broke off.
+        lost: bool,
         /// The sender's name and addresses.
         info: NodeInfo,
     },
@@ -51,7 +53,7 @@ pub enum PeerMessage {
         epoch: u32,
     },
     /// The reply to [`PeerMessage::Join`] of a member that does not sync the sender now: the sender
-    /// has to wait.
+    /// has to wait. If the member did before, it does not append the sender in this epoch.
     Wait {
         /// The epoch of both.
         epoch: u32,
@@ -111,7 +113,7 @@ mod tests {
             az: None,
         };
         let lease = |epoch| PeerMessage::LeaseRequest { epoch, asked_at_us: 7, active: true };
-        let join = PeerMessage::Join { epoch: 2, ready: true, info };
+        let join = PeerMessage::Join { epoch: 2, ready: true, lost: false, info };
         let messages = [
             (lease(1), r#"{"lease_request":{"epoch":1,"asked_at_us":7,"active":true}}"#),
             (
@@ -121,7 +123,7 @@ mod tests {
             (
                 join,
                 concat!(
-                    r#"{"join":{"epoch":2,"ready":true,"info":{"name":"a","#,
+                    r#"{"join":{"epoch":2,"ready":true,"lost":false,"info":{"name":"a","#,
                     r#""peer":"127.0.0.1:1","clients":["127.0.0.1:2"]}}}"#
                 ),
             ),

@@ -65,6 +65,17 @@ fn a_learner_that_never_heard_of_its_tail_is_not_given_up_for_ever() {
     );
 }
 
+/// The only member appends a learner and fails before the learner hears of it: the learner has
+/// everything, and finds itself in the register.
+#[test]
+fn a_learner_is_appended_by_a_tail_that_fails() {
+    let beginning =
+        "found a\nuntil a\njoin b\nafter 540 => a 1 a acts stopped gate b | b 1 a learner";
+    check(2, &format!("{beginning}\nafter 15\ncrash a\nuntil b => b 3 b reads"));
+    let late = beginning.replace("join b", "next late 8000\njoin b");
+    check(2, &format!("{late}\ncrash a\nafter 7000 => b 1 a learner\nuntil b => b 3 b reads"));
+}
+
 /// A new member need not wait for leases that it may not know of: the other is active already.
 #[test]
 fn a_new_member_acts_at_once() {
