@@ -32,7 +32,7 @@ pub const LAST_PIECE: u16 = 1;
 /// The version of what nodes compute, store and send each other: log entries, snapshots, and what an
 /// op does. A PeerHello has it in `number` of its header. Nodes of different versions are never in
 /// one cluster, because their copies of a shard could differ.
-pub const STATE_VERSION: u64 = 2;
+pub const STATE_VERSION: u64 = 3;
 
 /// Size of the fields before the request in an entry of a Forward, in bytes.
 pub const ENTRY_BYTES: usize = 32;

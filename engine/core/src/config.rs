@@ -80,6 +80,10 @@ pub const FILTERED_MAX: usize = 128 * 1024;
 /// Names that one request counts: as many as a core counts in a few milliseconds.
 pub const COUNTED_MAX: usize = 32 * 1024;
 
+/// Objects that are counted as soon as a quota is set; more are counted afterwards, a part at a time.
+/// Tests have few objects.
+pub const COUNTED_AT_ONCE: usize = if cfg!(test) { 128 } else { 4 * 1024 };
+
 /// Lines that a log keeps; a new one replaces the oldest.
 pub const LOG_LINES_MAX: usize = 4_096;
 

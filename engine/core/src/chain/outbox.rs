@@ -3,9 +3,10 @@
 use alloc::vec::Vec;
 use core::ops::DerefMut;
 
-use catena_protocol::ShardId;
+use catena_protocol::{Header, ShardId};
 
 use super::record::NodeId;
+use crate::objects::StoredReply;
 use crate::shard::{Answered, ConnId, Outbox};
 use crate::time::Time;
 
@@ -18,6 +19,13 @@ pub trait ReplicaOutbox: Outbox {
 
     /// Sends encoded replies, each of them whole, to `conn`, like [`Outbox::push`].
     fn send_encoded(&mut self, conn: ConnId, replies: &[u8]);
+
+    /// Sends a reply whose body is large to `conn`, in its place between encoded ones.
+    fn send_large(&mut self, conn: ConnId, to: &Header, reply: &StoredReply) {
+        let mut frame = Vec::new();
+        reply.write(to, &mut frame);
+        self.send_encoded(conn, &frame);
+    }
 
     /// Returns when this turn began by the driver's clock, for [`ReplicaOutbox::answered`].
     fn turn_start(&self) -> Time {

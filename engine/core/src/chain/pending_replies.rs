@@ -2,14 +2,16 @@
 //!
 //! 1. Replies are sent in the order in which they were added, and none before the entry that it
 //!    depends on is committed.
-//! 2. Each reply is encoded once, into one buffer that is reused.
+//! 2. Each reply is encoded once, into one buffer that is reused; large ones are shared instead.
 
+use alloc::boxed::Box;
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 
 use catena_protocol::Header;
 
 use super::outbox::ReplicaOutbox;
+use crate::objects::StoredReply;
 use crate::shard::{Answered, ConnId, Output};
 use crate::time::Time;
 
@@ -29,8 +31,18 @@ struct PendingReply {
     /// The entry on which it depends.
     index: u64,
     conn: ConnId,
+    /// Its bytes in the buffer; 0 if it is large.
     len: usize,
+    large: Option<Box<LargeReply>>,
     answered: Answered,
+}
+
+/// A reply that is encoded when it is sent.
+#[derive(Debug)]
+struct LargeReply {
+    /// The header of the request.
+    to: Header,
+    reply: StoredReply,
 }
 
 /// Bytes already sent stay in front of the others until there are this many.
@@ -51,10 +63,18 @@ impl PendingReplies {
         waited: bool,
     ) {
         let before = self.bytes.len();
-        output.write(to, &mut self.bytes);
+        let large = match output {
+            Output::Stored(reply) if reply.large_body().is_some() => {
+                Some(Box::new(LargeReply { to: *to, reply: (*reply).clone() }))
+            }
+            _ => {
+                output.write(to, &mut self.bytes);
+                None
+            }
+        };
         let len = self.bytes.len() - before;
         let answered = Answered { op: to.op, outcome: output.status(), since, waited };
-        self.queue.push_back(PendingReply { index: u64::MAX, conn, len, answered });
+        self.queue.push_back(PendingReply { index: u64::MAX, conn, len, large, answered });
         self.unsealed += 1;
     }
 
@@ -80,11 +100,17 @@ impl PendingReplies {
     /// Sends the replies that depend on no entry after `committed`. Consecutive replies to one
     /// connection are sent in one piece.
     pub(crate) fn release(&mut self, committed: u64, out: &mut impl ReplicaOutbox) {
-        while let Some(PendingReply { conn, mut len, answered, .. }) =
+        while let Some(PendingReply { conn, mut len, large, answered, .. }) =
             self.queue.pop_front_if(|reply| reply.index <= committed)
         {
             out.answered(answered);
-            let is_next = |next: &mut PendingReply| next.index <= committed && next.conn == conn;
+            if let Some(large) = large {
+                out.send_large(conn, &large.to, &large.reply);
+                continue;
+            }
+            let is_next = |next: &mut PendingReply| {
+                next.index <= committed && next.conn == conn && next.large.is_none()
+            };
             while let Some(next) = self.queue.pop_front_if(is_next) {
                 out.answered(next.answered);
                 len += next.len;
@@ -104,5 +130,87 @@ impl PendingReplies {
     /// Drops all replies.
     pub(crate) fn clear(&mut self) {
         *self = PendingReplies::default();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use alloc::vec;
+
+    use catena_protocol::{FrameKind, Reply, ShardId};
+
+    use super::*;
+    use crate::chain::outbox::ReplicaReport;
+    use crate::chain::record::NodeId;
+    use crate::shard::Outbox;
+
+    /// What was sent to which connection.
+    #[derive(Default)]
+    struct Sent(Vec<(ConnId, Vec<u8>)>);
+
+    impl Outbox for Sent {
+        fn push(&mut self, _conn: ConnId, _to: &Header, output: Output<'_>) {
+            unreachable!("{output:?} does not wait");
+        }
+    }
+
+    impl ReplicaOutbox for Sent {
+        type PeerBuffer<'a> = &'a mut Vec<u8>;
+
+        fn send_encoded(&mut self, conn: ConnId, replies: &[u8]) {
+            self.0.push((conn, replies.to_vec()));
+        }
+
+        fn peer_buffer(&mut self, _node: NodeId) -> Option<&mut Vec<u8>> {
+            None
+        }
+
+        fn report(&mut self, _shard: ShardId, report: ReplicaReport) {
+            unreachable!("{report:?} is not about replies");
+        }
+    }
+
+    #[test]
+    fn large_replies_keep_their_place_and_are_not_copied() {
+        let value = vec![7; 100_000];
+        let large = StoredReply::of(&Reply::Value(Some(&value)), &mut Vec::new());
+        let to = |number| Header { number, ..Header::new(FrameKind::Request) };
+        let replies = [
+            (ConnId(1), Output::Word(5)),
+            (ConnId(1), Output::Stored(&large)),
+            (ConnId(2), Output::Stored(&large)),
+            (ConnId(2), Output::Word(6)),
+            (ConnId(2), Output::Word(7)),
+        ];
+        let mut pending = PendingReplies::default();
+        let mut expected: Vec<(ConnId, Vec<u8>)> = Vec::new();
+        for (number, (conn, output)) in (0..).zip(&replies) {
+            pending.push(*conn, &to(number), output, Time::default(), true);
+            let mut frame = Vec::new();
+            output.write(&to(number), &mut frame);
+            match expected.last_mut() {
+                Some((last, frames)) if *last == *conn => frames.extend_from_slice(&frame),
+                _ => expected.push((*conn, frame)),
+            }
+        }
+        pending.seal(4);
+        assert!(pending.bytes.len() < 1_000, "{} bytes are kept", pending.bytes.len());
+        let mut sent = Sent::default();
+        pending.release(3, &mut sent);
+        assert!(sent.0.is_empty());
+        pending.release(4, &mut sent);
+        assert!(pending.is_empty());
+        let mut joined: Vec<(ConnId, Vec<u8>)> = Vec::new();
+        for (conn, bytes) in sent.0 {
+            match joined.last_mut() {
+                Some((last, frames)) if *last == conn => frames.extend_from_slice(&bytes),
+                _ => joined.push((conn, bytes)),
+            }
+        }
+        assert_eq!(joined, expected);
+        // Those that are retracted are gone, whatever their size.
+        pending.push(ConnId(1), &to(9), &Output::Stored(&large), Time::default(), true);
+        pending.push(ConnId(1), &to(10), &Output::Word(1), Time::default(), true);
+        assert!(pending.retract() && pending.is_empty());
     }
 }

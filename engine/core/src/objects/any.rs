@@ -280,9 +280,30 @@ impl AnyObject {
     pub(crate) fn write_items(
         &self,
         after: Option<&ItemPlace>,
+        bytes: usize,
         out: &mut Writer,
     ) -> Option<ItemPlace> {
-        each!(self, |object| object.write_items(after, out))
+        each!(self, |object| object.write_items(after, bytes, out))
+    }
+
+    /// Begins to write the items as they are now, in parts between which they may change.
+    pub(crate) fn begin_walk(&mut self) {
+        each!(self, |object| object.begin_walk());
+    }
+
+    /// Writes the next part. Returns whether there is another; if not, the walk has to be ended.
+    pub(crate) fn continue_walk(&mut self, bytes: usize, out: &mut Writer) -> bool {
+        each!(self, |object| object.continue_walk(bytes, out))
+    }
+
+    /// Ends the walk, if there is one.
+    pub(crate) fn end_walk(&mut self, discarded: &mut Discarded) {
+        each!(self, |object| object.end_walk(discarded));
+    }
+
+    /// Returns the memory that the walk takes, in bytes, near enough.
+    pub(crate) fn walk_bytes(&self) -> u64 {
+        each!(self, |object| object.walk_bytes())
     }
 
     /// Restores items that [`AnyObject::write_items`] wrote.

@@ -13,7 +13,7 @@ use smallvec::SmallVec;
 use super::state::Blob;
 
 /// Bytes that an object keeps.
-#[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct ByteString(SmallVec<[u8; INLINE_BYTES]>);
 
 /// The longest one without an allocation: a number, a hash or a short name, but not a UUID as text.

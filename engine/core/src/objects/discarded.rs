@@ -3,10 +3,11 @@
 //! To free a million items takes many milliseconds, so it is done a few at a time, between
 //! requests. Nothing depends on it: the items belong to no object any more.
 
-use alloc::collections::{BTreeMap, VecDeque};
+use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 
 use super::byte_string::ByteString;
+use super::small_map::SmallMap;
 
 /// What is to be freed.
 #[derive(Debug, Default)]
@@ -15,8 +16,8 @@ pub(crate) struct Discarded(Vec<DiscardedItems>);
 /// The items of an object.
 #[derive(Debug)]
 pub(super) enum DiscardedItems {
-    Map(BTreeMap<ByteString, ByteString>),
-    Set(BTreeMap<ByteString, ()>),
+    Map(SmallMap<ByteString, ByteString>),
+    Set(SmallMap<ByteString, ()>),
     List(VecDeque<ByteString>),
 }
 

@@ -8,6 +8,7 @@ use core::fmt::Debug;
 
 use catena_protocol::{Missing, Refusal, Reply};
 
+use super::discarded::Discarded;
 use super::state::check;
 use super::{
     Applied, Description, HoldId, LossCause, Reader, RestoreError, Turn, WaiterId, Writer,
@@ -104,11 +105,38 @@ pub(super) trait SharedObject: Debug {
         unreachable!("{self:?} is of a kind without items")
     }
 
-    /// Writes the items behind `after`, or the first ones, until they take [`ITEMS_BYTES`]. Returns
+    /// Writes the items behind `after`, or the first ones, until they take so many bytes. Returns
     /// the place of the last one if more follow.
-    fn write_items(&self, after: Option<&ItemPlace>, out: &mut Writer) -> Option<ItemPlace> {
-        let _ = (after, out);
+    fn write_items(
+        &self,
+        after: Option<&ItemPlace>,
+        bytes: usize,
+        out: &mut Writer,
+    ) -> Option<ItemPlace> {
+        let _ = (after, bytes, out);
         unreachable!("{self:?} is of a kind without items")
+    }
+
+    /// Begins to write the items as they are now, in parts between which they may change.
+    fn begin_walk(&mut self) {
+        unreachable!("{self:?} is of a kind without items")
+    }
+
+    /// Writes the next part, of about so many bytes. Returns whether there is another; if not, the walk
+    /// has to be ended.
+    fn continue_walk(&mut self, bytes: usize, out: &mut Writer) -> bool {
+        let _ = (bytes, out);
+        unreachable!("{self:?} is of a kind without items")
+    }
+
+    /// Ends the walk, if there is one.
+    fn end_walk(&mut self, discarded: &mut Discarded) {
+        let _ = discarded;
+    }
+
+    /// Returns the memory that the walk takes, in bytes, near enough.
+    fn walk_bytes(&self) -> u64 {
+        0
     }
 
     /// Restores items that [`write_items`](SharedObject::write_items) wrote, behind those that it has.
@@ -146,15 +174,16 @@ pub(crate) enum ItemPlace {
 /// Items of a large object are written in parts of about so many bytes.
 pub(crate) const ITEMS_BYTES: usize = 32 * 1024;
 
-/// Writes items, each behind `true`, until they take [`ITEMS_BYTES`]; then `false`. Returns the last
+/// Writes items, each behind `true`, until they take so many bytes; then `false`. Returns the last
 /// one if more follow.
 pub(super) fn write_some<I>(
     items: impl Iterator<Item = I>,
+    bytes: usize,
     out: &mut Writer,
     write: impl Fn(&I, &mut Writer),
 ) -> Option<I> {
     let (mut items, start, mut last) = (items.peekable(), out.len(), None);
-    while out.len() - start < ITEMS_BYTES
+    while out.len() - start < bytes
         && let Some(item) = items.next()
     {
         out.put(&true);

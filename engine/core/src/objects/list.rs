@@ -4,7 +4,7 @@
 //! returns to the front if the client fails before that. Requests that wait for items are served in
 //! order.
 
-use alloc::collections::{BTreeSet, VecDeque};
+use alloc::collections::BTreeSet;
 use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -16,9 +16,10 @@ use serde::{Deserialize, Serialize};
 
 use super::RestoreError;
 use super::byte_string::ByteString;
-use super::discarded::DiscardedItems;
+use super::discarded::{Discarded, DiscardedItems};
 use super::kind::{Growth, ItemPlace, ObjectKind, SharedObject, read_some, write_some};
 use super::queue::{QueuedRequest, TokenGrants, WaitQueue};
+use super::sequence::Sequence;
 use super::state::check;
 use super::{
     Applied, Description, HOLDERS_NAMED_MAX, HeldItem, HoldId, LossCause, Reader, StoredReply,
@@ -29,7 +30,7 @@ use crate::config::{COMPARED_MAX, FILTERED_MAX};
 /// A list; empty before the first update.
 #[derive(Debug, Default, Serialize, Deserialize)]
 pub(crate) struct List {
-    items: VecDeque<ByteString>,
+    items: Sequence,
     /// Bytes that the items take, including claimed ones.
     #[serde(skip)]
     item_bytes: u64,
@@ -87,7 +88,7 @@ impl ObjectKind for List {
             }
             ListOp::ContainsAll { items } => {
                 let mut wanted: BTreeSet<&[u8]> = items.iter().collect();
-                for item in &self.items {
+                for item in self.items.iter() {
                     if wanted.is_empty() {
                         break;
                     }
@@ -125,7 +126,11 @@ impl ObjectKind for List {
 
     fn apply(&mut self, op: &ListOp<'_>, turn: &mut Turn<'_>) -> Applied {
         match *op {
-            ListOp::PushBack { bytes } => self.put(self.items.len(), bytes, turn),
+            ListOp::PushBack { bytes } => {
+                self.push(bytes.into());
+                self.serve_all(turn);
+                turn.done(&Reply::Number(self.items.len() as u64))
+            }
             ListOp::PushFront { bytes } => self.put(0, bytes, turn),
             ListOp::Insert { index, bytes } => self.put(position(index), bytes, turn),
             ListOp::Extend { items } => {
@@ -133,7 +138,7 @@ impl ObjectKind for List {
                     turn.unchanged();
                 }
                 for item in items.iter() {
-                    self.add(self.items.len(), item.into());
+                    self.push(item.into());
                 }
                 self.serve_all(turn);
                 turn.done(&Reply::Number(self.items.len() as u64))
@@ -153,7 +158,7 @@ impl ObjectKind for List {
                 turn.done(&Reply::Bool(found.is_some()))
             }
             ListOp::Set { index, bytes } => {
-                let item = &mut self.items[position(index)];
+                let item = self.items.edit(position(index));
                 let applied = turn.done(&Reply::Value(Some(item)));
                 self.item_bytes -= cost(item);
                 item.set(bytes);
@@ -163,13 +168,13 @@ impl ObjectKind for List {
             ListOp::RetainAll { items } => self.retain(items, true, turn),
             ListOp::RemoveAll { items } => self.retain(items, false, turn),
             ListOp::Clear => {
-                let items = core::mem::take(&mut self.items);
-                let removed = items.len();
-                self.item_bytes = self.claims.iter().map(|(_, _, item)| cost(item)).sum();
+                let removed = self.items.len();
+                let claimed = self.claims.iter().map(|(_, _, item)| cost(item)).sum();
+                let bytes = core::mem::replace(&mut self.item_bytes, claimed) - claimed;
                 if removed == 0 {
                     turn.unchanged();
                 }
-                turn.discard(DiscardedItems::List(items));
+                turn.discard(DiscardedItems::List(self.items.take(bytes)));
                 turn.done(&Reply::Number(removed as u64))
             }
             ListOp::PopFrontWait if self.items.is_empty() => {
@@ -206,7 +211,7 @@ impl ObjectKind for List {
                 match returned {
                     Some((hold, item)) => {
                         turn.let_go(hold);
-                        self.items.push_front(item);
+                        self.items.insert(0, item);
                         self.serve_all(turn);
                     }
                     None => turn.unchanged(),
@@ -265,18 +270,41 @@ impl SharedObject for List {
 
     fn write_without_items(&self, out: &mut Writer) {
         // In the order of the fields.
-        out.put(&(VecDeque::<ByteString>::new(), &self.claims, &self.queue));
+        out.put(&(Sequence::default(), &self.claims, &self.queue));
     }
 
-    fn write_items(&self, after: Option<&ItemPlace>, out: &mut Writer) -> Option<ItemPlace> {
+    fn write_items(
+        &self,
+        after: Option<&ItemPlace>,
+        bytes: usize,
+        out: &mut Writer,
+    ) -> Option<ItemPlace> {
         let from = match after {
             Some(ItemPlace::Index(last)) => last + 1,
             Some(ItemPlace::Key(_)) => unreachable!("items of a list have no keys"),
             None => 0,
         };
-        let items = (from..).zip(self.items.range(from..));
-        let last = write_some(items, out, |(_, item), out| out.put(item));
+        let items = (from..).zip(self.items.behind(from));
+        let last = write_some(items, bytes, out, |(_, item), out| out.put(item));
         last.map(|(index, _)| ItemPlace::Index(index))
+    }
+
+    fn begin_walk(&mut self) {
+        self.items.begin_walk();
+    }
+
+    fn continue_walk(&mut self, bytes: usize, out: &mut Writer) -> bool {
+        self.items.continue_walk(bytes, out)
+    }
+
+    fn end_walk(&mut self, discarded: &mut Discarded) {
+        if let Some(items) = self.items.end_walk() {
+            discarded.add(DiscardedItems::List(items));
+        }
+    }
+
+    fn walk_bytes(&self) -> u64 {
+        self.items.walk_bytes()
     }
 
     fn read_items(&mut self, input: &mut Reader<'_>) -> Result<(), RestoreError> {
@@ -320,7 +348,7 @@ impl SharedObject for List {
     fn lose(&mut self, hold: HoldId, _cause: LossCause, turn: &mut Turn<'_>) {
         match self.claims.lose(hold) {
             Some(item) => {
-                self.items.push_front(item);
+                self.items.insert(0, item);
                 self.serve_all(turn);
             }
             None => {
@@ -337,14 +365,14 @@ impl SharedObject for List {
 impl List {
     /// Takes the items of a list that is deleted.
     pub(super) fn into_items(self) -> DiscardedItems {
-        DiscardedItems::List(self.items)
+        DiscardedItems::List(self.items.into_items())
     }
 
     fn range(&self, from: u64, limit: u32) -> Reply<'_> {
         let from = usize::try_from(from).unwrap_or(usize::MAX).min(self.items.len());
         let limit = if limit == 0 { PAGE_ITEMS_MAX } else { limit.min(PAGE_ITEMS_MAX) };
         let mut page = ItemsBuf::default();
-        for item in self.items.range(from..).take(limit as usize) {
+        for item in self.items.behind(from).take(limit as usize) {
             if page_is_full(&page, item.len()) {
                 break;
             }
@@ -380,6 +408,11 @@ impl List {
         turn.done(&Reply::Number(self.items.len() as u64))
     }
 
+    fn push(&mut self, item: ByteString) {
+        self.item_bytes += cost(&item);
+        self.items.push_back(item);
+    }
+
     fn add(&mut self, at: usize, item: ByteString) {
         self.item_bytes += cost(&item);
         self.items.insert(at, item);
@@ -388,15 +421,7 @@ impl List {
     fn remove(&mut self, at: usize) -> Option<ByteString> {
         let item = self.items.remove(at)?;
         self.item_bytes -= cost(&item);
-        self.shrink();
         Some(item)
-    }
-
-    /// Frees memory if the list was once much longer.
-    fn shrink(&mut self) {
-        if self.items.len() < self.items.capacity() / 8 {
-            self.items.shrink_to(self.items.len() * 2);
-        }
     }
 
     /// Removes an item, if there is one, and replies with it.
@@ -410,8 +435,7 @@ impl List {
 
     /// Claims the first item for a hold.
     fn lend(&mut self, token: u64, hold: HoldId, turn: &mut Turn<'_>) -> StoredReply {
-        let item = self.items.pop_front().expect("there is an item");
-        self.shrink();
+        let item = self.items.remove(0).expect("there is an item");
         let answer = turn.store(&Reply::Claimed { token, bytes: Some(&item) });
         self.claims.put(token, hold, item);
         answer
@@ -427,7 +451,6 @@ impl List {
             stays
         });
         self.item_bytes -= freed;
-        self.shrink();
         let removed = (before - self.items.len()) as u64;
         if removed == 0 {
             turn.unchanged();

@@ -16,17 +16,18 @@ use serde::{Deserialize, Serialize};
 use super::RestoreError;
 use super::byte_string::ByteString;
 use super::cell::check_token;
-use super::discarded::DiscardedItems;
+use super::discarded::{Discarded, DiscardedItems};
+use super::entries::{Entries, EntryValue, cost};
 use super::kind::{Growth, ItemPlace, ObjectKind, SharedObject, read_some, write_some};
+use super::small_map::Range;
 use super::state::check;
-use super::tree::tree_bytes;
 use super::{Applied, Description, Reader, Turn, Writer, check_len, check_stored, page_is_full};
 use crate::config::{CELL_BYTES_MAX, FILTERED_MAX};
 
 /// A map; empty before the first update.
 #[derive(Debug, Default, Serialize, Deserialize)]
 pub(crate) struct Map {
-    entries: BTreeMap<ByteString, ByteString>,
+    entries: Entries<ByteString>,
     /// Heap that the entries take.
     #[serde(skip)]
     entry_bytes: u64,
@@ -49,10 +50,10 @@ impl ObjectKind for Map {
         Ok(match *op {
             MapOp::Len => Reply::Number(self.entries.len() as u64),
             MapOp::Get { key } => Reply::Value(self.entries.get(key).map(|value| &**value)),
-            MapOp::ContainsKey { key } => Reply::Bool(self.entries.contains_key(key)),
+            MapOp::ContainsKey { key } => Reply::Bool(self.entries.contains(key)),
             MapOp::ContainsValue { value } => {
                 check_len(self.entries.len(), FILTERED_MAX)?;
-                Reply::Bool(self.entries.values().any(|found| **found == *value))
+                Reply::Bool(self.entries.iter().any(|(_, found)| **found == *value))
             }
             MapOp::Scan(ref scan) => {
                 let entries = range(&self.entries, scan);
@@ -123,7 +124,7 @@ impl ObjectKind for Map {
                 applied
             }
             MapOp::PutIfAbsent { key, value } => {
-                let is_new = !self.entries.contains_key(key);
+                let is_new = !self.entries.contains(key);
                 match is_new {
                     true => _ = self.put(key, value),
                     false => turn.unchanged(),
@@ -190,9 +191,8 @@ impl ObjectKind for Map {
                 turn.done(&Reply::Number(removed as u64))
             }
             MapOp::Clear => {
-                let entries = core::mem::take(&mut self.entries);
-                let removed = entries.len();
-                self.entry_bytes = 0;
+                let removed = self.entries.len();
+                let entries = self.entries.take(core::mem::take(&mut self.entry_bytes));
                 turn.discard(DiscardedItems::Map(entries));
                 if removed == 0 {
                     turn.unchanged();
@@ -208,7 +208,7 @@ impl ObjectKind for Map {
     }
 
     fn complete_restored(&mut self, _seq: u64) -> Result<(), RestoreError> {
-        for (key, value) in &self.entries {
+        for (key, value) in self.entries.iter() {
             check(check_entry(key, value).is_ok(), "an entry is too large")?;
             self.entry_bytes += cost(key, value);
         }
@@ -222,8 +222,7 @@ impl SharedObject for Map {
     }
 
     fn bytes(&self) -> u64 {
-        let entries = tree_bytes::<ByteString, ByteString>(self.entries.len());
-        size_of::<Map>() as u64 + entries + self.entry_bytes
+        size_of::<Map>() as u64 + self.entries.table_bytes() + self.entry_bytes
     }
 
     fn has_items(&self) -> bool {
@@ -234,10 +233,33 @@ impl SharedObject for Map {
         out.put(&Map { fence: self.fence, ..Map::default() });
     }
 
-    fn write_items(&self, after: Option<&ItemPlace>, out: &mut Writer) -> Option<ItemPlace> {
+    fn write_items(
+        &self,
+        after: Option<&ItemPlace>,
+        bytes: usize,
+        out: &mut Writer,
+    ) -> Option<ItemPlace> {
         let entries = behind(&self.entries, after);
-        let last = write_some(entries, out, |entry, out| out.put(entry));
+        let last = write_some(entries, bytes, out, |entry, out| out.put(entry));
         last.map(|(key, _)| ItemPlace::Key(key.to_vec()))
+    }
+
+    fn begin_walk(&mut self) {
+        self.entries.begin_walk();
+    }
+
+    fn continue_walk(&mut self, bytes: usize, out: &mut Writer) -> bool {
+        self.entries.continue_walk(bytes, out)
+    }
+
+    fn end_walk(&mut self, discarded: &mut Discarded) {
+        if let Some(entries) = self.entries.end_walk() {
+            discarded.add(DiscardedItems::Map(entries));
+        }
+    }
+
+    fn walk_bytes(&self) -> u64 {
+        self.entries.walk_bytes()
     }
 
     fn read_items(&mut self, input: &mut Reader<'_>) -> Result<(), RestoreError> {
@@ -254,7 +276,7 @@ impl SharedObject for Map {
 impl Map {
     /// Takes the entries of a map that is deleted.
     pub(super) fn into_items(self) -> DiscardedItems {
-        DiscardedItems::Map(self.entries)
+        DiscardedItems::Map(self.entries.into_map())
     }
 
     /// Checks a merge after the earlier merges of the same request, because either all are applied
@@ -293,7 +315,7 @@ impl Map {
 
     /// Sets the value of a key. Returns whether the key had one.
     fn put(&mut self, key: &[u8], value: &[u8]) -> bool {
-        if let Some(place) = self.entries.get_mut(key) {
+        if let Some(place) = self.entries.edit(key) {
             self.entry_bytes -= place.heap_bytes();
             place.set(value);
             self.entry_bytes += place.heap_bytes();
@@ -306,7 +328,7 @@ impl Map {
     }
 
     fn remove(&mut self, key: &[u8]) -> Option<ByteString> {
-        let (key, removed) = self.entries.remove_entry(key)?;
+        let (key, removed) = self.entries.remove(key)?;
         self.entry_bytes -= cost(&key, &removed);
         Some(removed)
     }
@@ -343,11 +365,6 @@ impl Map {
             }
         }
     }
-}
-
-/// Returns the heap of an entry beyond its place in the tree, in bytes.
-fn cost(key: &ByteString, value: &ByteString) -> u64 {
-    key.heap_bytes() + value.heap_bytes()
 }
 
 /// The results of merges during a check, by key.
@@ -402,37 +419,24 @@ fn merged(
 }
 
 /// Returns the entries in the range of a scan, lowest key first, in whichever direction it goes.
-pub(super) fn range<'m, V>(
-    entries: &'m BTreeMap<ByteString, V>,
+pub(super) fn range<'m, V: EntryValue>(
+    entries: &'m Entries<V>,
     scan: &ScanArgs<'_>,
-) -> alloc::collections::btree_map::Range<'m, ByteString, V> {
-    let (from, to) = (scan.from.bound(), scan.to.bound());
-    // `BTreeMap::range` panics if the range ends before it begins; such a range is empty.
-    let is_empty = match (&from, &to) {
-        (Bound::Excluded(from), Bound::Excluded(to)) => from >= to,
-        (
-            Bound::Included(from) | Bound::Excluded(from),
-            Bound::Included(to) | Bound::Excluded(to),
-        ) => from > to,
-        _ => false,
-    };
-    if is_empty {
-        return entries.range::<[u8], _>((Bound::Included(&[][..]), Bound::Excluded(&[][..])));
-    }
-    entries.range::<[u8], _>((from, to))
+) -> Range<'m, ByteString, V> {
+    entries.range(scan.from.bound(), scan.to.bound())
 }
 
 /// Returns the entries behind a place, or all, lowest key first.
-pub(super) fn behind<'m, V>(
-    entries: &'m BTreeMap<ByteString, V>,
+pub(super) fn behind<'m, V: EntryValue>(
+    entries: &'m Entries<V>,
     place: Option<&ItemPlace>,
-) -> alloc::collections::btree_map::Range<'m, ByteString, V> {
+) -> Range<'m, ByteString, V> {
     let from = match place {
         Some(ItemPlace::Key(key)) => Bound::Excluded(&**key),
         Some(ItemPlace::Index(_)) => unreachable!("entries have keys"),
         None => Bound::Unbounded,
     };
-    entries.range::<[u8], _>((from, Bound::Unbounded))
+    entries.range(from, Bound::Unbounded)
 }
 
 /// Returns a page of the entries that a scan found.

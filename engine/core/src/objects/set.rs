@@ -1,7 +1,7 @@
 //! Byte strings, each at most once, in the order of their bytes.
 
-use alloc::collections::BTreeMap;
 use alloc::format;
+use alloc::vec::Vec;
 
 use catena_protocol::limits::KEY_BYTES_MAX;
 use catena_protocol::op::{ScanWhat, SetOp};
@@ -10,18 +10,18 @@ use serde::{Deserialize, Serialize};
 
 use super::RestoreError;
 use super::byte_string::ByteString;
-use super::discarded::DiscardedItems;
+use super::discarded::{Discarded, DiscardedItems};
+use super::entries::{Entries, cost};
 use super::kind::{Growth, ItemPlace, ObjectKind, SharedObject, read_some, write_some};
 use super::map::{behind, range, scan_page};
 use super::state::check;
-use super::tree::tree_bytes;
 use super::{Applied, Description, Reader, Turn, Writer, check_len};
 use crate::config::FILTERED_MAX;
 
 /// A set; empty before the first update.
 #[derive(Debug, Default, Serialize, Deserialize)]
 pub(crate) struct Set {
-    members: BTreeMap<ByteString, ()>,
+    members: Entries<()>,
     /// Bytes that the members take.
     #[serde(skip)]
     member_bytes: u64,
@@ -43,9 +43,9 @@ impl ObjectKind for Set {
     fn read(&self, op: &SetOp<'_>, _version: u64) -> Result<Reply<'_>, Refusal> {
         Ok(match *op {
             SetOp::Len => Reply::Number(self.members.len() as u64),
-            SetOp::Contains { bytes } => Reply::Bool(self.members.contains_key(bytes)),
+            SetOp::Contains { bytes } => Reply::Bool(self.members.contains(bytes)),
             SetOp::ContainsAll { items } => {
-                Reply::Bool(items.iter().all(|member| self.members.contains_key(member)))
+                Reply::Bool(items.iter().all(|member| self.members.contains(member)))
             }
             SetOp::Scan(ref scan) => {
                 if scan.what != ScanWhat::Keys {
@@ -76,22 +76,18 @@ impl ObjectKind for Set {
         match *op {
             SetOp::Add { bytes } => self.add(bytes),
             SetOp::AddAll { items } => items.iter().for_each(|member| self.add(member)),
-            SetOp::Remove { bytes } => self.remove(bytes),
-            SetOp::RemoveAll { items } => items.iter().for_each(|member| self.remove(member)),
+            SetOp::Remove { bytes } => _ = self.take_out(bytes),
+            SetOp::RemoveAll { items } => items.iter().for_each(|member| _ = self.take_out(member)),
             SetOp::RetainAll { items } => {
-                let mut stay = BTreeMap::new();
-                self.member_bytes = 0;
+                let mut stay = Vec::new();
                 for member in items.iter() {
-                    if let Some((member, ())) = self.members.remove_entry(member) {
-                        self.member_bytes += cost(&member);
-                        stay.insert(member, ());
-                    }
+                    stay.extend(self.take_out(member));
                 }
-                turn.discard(DiscardedItems::Set(core::mem::replace(&mut self.members, stay)));
+                turn.discard(self.take_all());
+                stay.into_iter().for_each(|member| self.put(member));
             }
             SetOp::Clear => {
-                self.member_bytes = 0;
-                turn.discard(DiscardedItems::Set(core::mem::take(&mut self.members)));
+                turn.discard(self.take_all());
             }
             SetOp::Len | SetOp::Contains { .. } | SetOp::ContainsAll { .. } | SetOp::Scan(_) => {
                 unreachable!("a read is not applied")
@@ -108,9 +104,9 @@ impl ObjectKind for Set {
     }
 
     fn complete_restored(&mut self, _seq: u64) -> Result<(), RestoreError> {
-        for member in self.members.keys() {
+        for (member, ()) in self.members.iter() {
             check(member.len() <= KEY_BYTES_MAX, "a member is too large")?;
-            self.member_bytes += cost(member);
+            self.member_bytes += cost(member, &());
         }
         Ok(())
     }
@@ -122,8 +118,7 @@ impl SharedObject for Set {
     }
 
     fn bytes(&self) -> u64 {
-        let members = tree_bytes::<ByteString, ()>(self.members.len());
-        size_of::<Set>() as u64 + members + self.member_bytes
+        size_of::<Set>() as u64 + self.members.table_bytes() + self.member_bytes
     }
 
     fn has_items(&self) -> bool {
@@ -134,17 +129,40 @@ impl SharedObject for Set {
         out.put(&Set::default());
     }
 
-    fn write_items(&self, after: Option<&ItemPlace>, out: &mut Writer) -> Option<ItemPlace> {
+    fn write_items(
+        &self,
+        after: Option<&ItemPlace>,
+        bytes: usize,
+        out: &mut Writer,
+    ) -> Option<ItemPlace> {
         let members = behind(&self.members, after).map(|(member, ())| member);
-        let last = write_some(members, out, |member, out| out.put(member));
+        let last = write_some(members, bytes, out, |member, out| out.put(member));
         last.map(|member| ItemPlace::Key(member.to_vec()))
+    }
+
+    fn begin_walk(&mut self) {
+        self.members.begin_walk();
+    }
+
+    fn continue_walk(&mut self, bytes: usize, out: &mut Writer) -> bool {
+        self.members.continue_walk(bytes, out)
+    }
+
+    fn end_walk(&mut self, discarded: &mut Discarded) {
+        if let Some(members) = self.members.end_walk() {
+            discarded.add(DiscardedItems::Set(members));
+        }
+    }
+
+    fn walk_bytes(&self) -> u64 {
+        self.members.walk_bytes()
     }
 
     fn read_items(&mut self, input: &mut Reader<'_>) -> Result<(), RestoreError> {
         read_some(input, |input| {
             let member: ByteString = input.take()?;
             check(member.len() <= KEY_BYTES_MAX, "a member is too large")?;
-            self.member_bytes += cost(&member);
+            self.member_bytes += cost(&member, &());
             let is_new = self.members.insert(member, ()).is_none();
             check(is_new, "a member of a set is listed twice")
         })
@@ -154,25 +172,28 @@ impl SharedObject for Set {
 impl Set {
     /// Takes the members of a set that is deleted.
     pub(super) fn into_items(self) -> DiscardedItems {
-        DiscardedItems::Set(self.members)
+        DiscardedItems::Set(self.members.into_map())
     }
 
     fn add(&mut self, member: &[u8]) {
-        if !self.members.contains_key(member) {
-            let member = ByteString::from(member);
-            self.member_bytes += cost(&member);
-            self.members.insert(member, ());
+        if !self.members.contains(member) {
+            self.put(member.into());
         }
     }
 
-    fn remove(&mut self, member: &[u8]) {
-        if let Some((member, ())) = self.members.remove_entry(member) {
-            self.member_bytes -= cost(&member);
-        }
+    /// Adds a member that it does not have.
+    fn put(&mut self, member: ByteString) {
+        self.member_bytes += cost(&member, &());
+        self.members.insert(member, ());
     }
-}
 
-/// Returns the heap of a member beyond its place in the tree, in bytes.
-fn cost(member: &ByteString) -> u64 {
-    member.heap_bytes()
+    fn take_out(&mut self, member: &[u8]) -> Option<ByteString> {
+        let (member, ()) = self.members.remove(member)?;
+        self.member_bytes -= cost(&member, &());
+        Some(member)
+    }
+
+    fn take_all(&mut self) -> DiscardedItems {
+        DiscardedItems::Set(self.members.take(core::mem::take(&mut self.member_bytes)))
+    }
 }

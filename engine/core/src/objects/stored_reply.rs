@@ -40,6 +40,9 @@ pub enum StoredReply {
 /// Bytes at each end of a long reply that its fingerprint depends on.
 const HASHED_BYTES: usize = 256;
 
+/// A body of so many bytes is large: copying it takes longer than sending it apart from others.
+const LARGE_BODY_BYTES: usize = 64 * 1024;
+
 /// Room for two numbers.
 const SHORT_BYTES: usize = 16;
 
@@ -137,6 +140,17 @@ impl StoredReply {
                 frame::write_reply(out, to, Ok(&Reply::Value(Some(value))));
             }
             StoredReply::Long { status, body } => frame::write_encoded(out, to, *status, body),
+        }
+    }
+
+    /// Returns the status and the encoded body of a reply that is too large to be copied for each of
+    /// many that get it.
+    pub fn large_body(&self) -> Option<(Status, &Arc<[u8]>)> {
+        match self {
+            StoredReply::Long { status, body } if body.len() >= LARGE_BODY_BYTES => {
+                Some((*status, body))
+            }
+            _ => None,
         }
     }
 

@@ -9,11 +9,12 @@ use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::sync::Arc;
 use core::ops::Bound;
 
-use catena_protocol::{Fault, ObjectId, Status};
+use catena_protocol::ObjectId;
 
 use super::Time;
+use super::quotas::{COUNTED_IN_STEP, Quotas, Used};
 use super::table::{Seed, Table};
-use crate::config::{DATED_BYTES, NAMED_BYTES, QUOTAS_MAX};
+use crate::config::{DATED_BYTES, NAMED_BYTES};
 
 /// Names, expiry times and quotas of a shard's objects.
 #[derive(Debug)]
@@ -21,7 +22,7 @@ pub(super) struct Directory {
     details: Table<ObjectId, Details>,
     by_name: BTreeMap<Arc<str>, ObjectId>,
     ends: BTreeSet<(Time, ObjectId)>,
-    quotas: BTreeMap<Box<str>, Quota>,
+    pub(super) quotas: Quotas,
     /// Memory that the directory takes, in bytes, near enough for a budget.
     bytes: u64,
 }
@@ -32,24 +33,13 @@ struct Details {
     ends: Option<Time>,
 }
 
-/// The limits of the objects whose names have a prefix, and their current usage.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Quota {
-    /// Maximum number of objects; 0 is no limit.
-    pub(super) objects_max: u64,
-    /// Maximum of their memory, in bytes; 0 is no limit.
-    pub(super) bytes_max: u64,
-    pub(super) objects: u64,
-    pub(super) bytes: u64,
-}
-
 impl Directory {
     pub(super) fn new(seed: Seed) -> Directory {
         Directory {
             details: Table::new(seed),
             by_name: BTreeMap::new(),
             ends: BTreeSet::new(),
-            quotas: BTreeMap::new(),
+            quotas: Quotas::default(),
             bytes: 0,
         }
     }
@@ -81,9 +71,8 @@ impl Directory {
         let name: Arc<str> = name.into();
         details.name = Some(name.clone());
         self.bytes += NAMED_BYTES + name.len() as u64;
-        for quota in quotas_of(&mut self.quotas, &name) {
-            quota.objects += 1;
-            quota.bytes += bytes;
+        for used in self.quotas.used_with(&name) {
+            *used += Used { objects: 1, bytes };
         }
         self.by_name.insert(name, object);
     }
@@ -113,9 +102,9 @@ impl Directory {
         if let Some(name) = name {
             self.by_name.remove(&name);
             self.bytes -= NAMED_BYTES + name.len() as u64;
-            for quota in quotas_of(&mut self.quotas, &name) {
-                quota.objects -= 1;
-                quota.bytes -= bytes;
+            for used in self.quotas.used_with(&name) {
+                used.objects -= 1;
+                used.bytes -= bytes;
             }
         }
     }
@@ -136,66 +125,49 @@ impl Directory {
         prefix: &'d str,
         after: &str,
     ) -> impl Iterator<Item = (&'d str, ObjectId)> {
+        self.keys(prefix, after).map(|(name, object)| (&**name, object))
+    }
+
+    fn keys<'d>(
+        &'d self,
+        prefix: &'d str,
+        after: &str,
+    ) -> impl Iterator<Item = (&'d Arc<str>, ObjectId)> {
         let from = if after < prefix { Bound::Included(prefix) } else { Bound::Excluded(after) };
         self.by_name
             .range::<str, _>((from, Bound::Unbounded))
-            .map(|(name, object)| (&**name, *object))
+            .map(|(name, object)| (name, *object))
             .take_while(move |(name, _)| name.starts_with(prefix))
     }
 
-    /// Sets a quota, which has its current usage, or removes it if it has no limits.
-    pub(super) fn put_quota(&mut self, prefix: &str, quota: Quota) -> Result<(), Fault> {
-        if quota.objects_max == 0 && quota.bytes_max == 0 {
-            self.quotas.remove(prefix);
-            return Ok(());
+    /// Returns when the first quota was set that still has to count objects.
+    pub(super) fn counting_since(&self) -> Option<Time> {
+        self.quotas.first_counting().map(|(since, ..)| since)
+    }
+
+    /// Lets the quota count some more objects that has been counting for longest. `bytes_of` returns
+    /// the memory of an object.
+    pub(super) fn count_more(&mut self, bytes_of: impl Fn(ObjectId) -> u64) {
+        let Some((_, prefix, last)) = self.quotas.first_counting() else { return };
+        let mut used = Used::default();
+        let mut names = self.keys(prefix, last);
+        let mut last = None;
+        for (name, object) in names.by_ref().take(COUNTED_IN_STEP) {
+            used += Used { objects: 1, bytes: bytes_of(object) };
+            last = Some(name);
         }
-        if !self.quotas.contains_key(prefix) && self.quotas.len() >= QUOTAS_MAX {
-            let (limit, got) = (QUOTAS_MAX as u64, QUOTAS_MAX as u64 + 1);
-            return Err(Fault::expected(Status::QuotaExceeded, limit, got));
-        }
-        self.quotas.insert(prefix.into(), quota);
-        Ok(())
-    }
-
-    pub(super) fn quota(&self, prefix: &str) -> Option<Quota> {
-        self.quotas.get(prefix).copied()
-    }
-
-    /// Iterates over the quotas in the order of their prefixes.
-    pub(super) fn quotas(&self) -> impl Iterator<Item = (&str, Quota)> {
-        self.quotas.iter().map(|(prefix, quota)| (&**prefix, *quota))
-    }
-
-    pub(super) fn has_quotas(&self) -> bool {
-        !self.quotas.is_empty()
-    }
-
-    /// Refuses `objects` more objects and `bytes` more bytes under a name, if they exceed a quota.
-    pub(super) fn check_quota(&self, name: &str, objects: u64, bytes: u64) -> Result<(), Fault> {
-        for (prefix, quota) in &self.quotas {
-            if !name.starts_with(&**prefix) {
-                continue;
-            }
-            let limits = [
-                (quota.objects_max, quota.objects, objects),
-                (quota.bytes_max, quota.bytes, bytes),
-            ];
-            for (limit, used, more) in limits {
-                if limit != 0 && more != 0 && used.saturating_add(more) > limit {
-                    let got = used.saturating_add(more);
-                    return Err(Fault::expected(Status::QuotaExceeded, limit, got));
-                }
-            }
-        }
-        Ok(())
+        let last = last.filter(|_| names.next().is_some()).cloned();
+        drop(names);
+        let prefix: Box<str> = prefix.into();
+        self.quotas.on_counted(&prefix, used, last);
     }
 
     /// Accounts for a change of an object's memory.
     pub(super) fn resized(&mut self, object: ObjectId, before: u64, after: u64) {
         let name = self.details.get(&object).and_then(|details| details.name.as_ref());
         if let Some(name) = name {
-            for quota in quotas_of(&mut self.quotas, name) {
-                quota.bytes = quota.bytes + after - before;
+            for used in self.quotas.used_with(name) {
+                used.bytes = used.bytes + after - before;
             }
         }
     }
@@ -215,19 +187,13 @@ impl Directory {
         assert_eq!(dated, self.ends.len(), "every expiry time is listed");
         let idle = |details: &Details| details.name.is_none() && details.ends.is_none();
         assert!(!self.details.values().any(idle), "shard invariant 5: no entry is empty");
-        for (prefix, quota) in &self.quotas {
-            let of_prefix = || self.names(prefix, "");
-            assert_eq!(of_prefix().count() as u64, quota.objects, "objects of {prefix}");
-            let bytes: u64 = of_prefix().map(|(_, object)| bytes_of(object)).sum();
-            assert_eq!(bytes, quota.bytes, "bytes of {prefix}");
+        for (prefix, quota, counting) in self.quotas.iter() {
+            let is_counted = |name: &str| counting.is_none_or(|counting| name <= &*counting.last);
+            let mut used = Used::default();
+            for (_, object) in self.names(prefix, "").take_while(|(name, _)| is_counted(name)) {
+                used += Used { objects: 1, bytes: bytes_of(object) };
+            }
+            assert_eq!(used, quota.used, "usage of {prefix}");
         }
     }
-}
-
-/// Iterates over the quotas whose prefix a name has.
-fn quotas_of<'q>(
-    quotas: &'q mut BTreeMap<Box<str>, Quota>,
-    name: &str,
-) -> impl Iterator<Item = &'q mut Quota> {
-    quotas.iter_mut().filter(|(prefix, _)| name.starts_with(&***prefix)).map(|(_, quota)| quota)
 }

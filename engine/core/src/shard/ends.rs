@@ -29,6 +29,10 @@ impl Shard {
                     self.sessions.forget_closed(self.now);
                     self.seq.0 += 1;
                 }
+                End::Counting => {
+                    self.count_for_quota();
+                    self.seq.0 += 1;
+                }
             }
         }
         self.due = self.earliest_due();
@@ -47,6 +51,7 @@ impl Shard {
             self.directory.first_due(self.now).map(|(due, object)| (due, End::Object(object))),
             sessions.map(|(due, session)| (due, End::Session(session))),
             closed.map(|due| (due, End::Closed)),
+            self.directory.counting_since().map(|since| (since, End::Counting)),
         ];
         ends.into_iter().flatten().min_by_key(|(due, _)| *due).map(|(_, end)| end)
     }
@@ -141,4 +146,6 @@ enum End {
     Session(u64),
     /// The closed sessions of a second.
     Closed,
+    /// A part of what quotas still have to count.
+    Counting,
 }

@@ -11,9 +11,11 @@ use catena_protocol::{
     Usage,
 };
 
-use super::directory::Quota;
+use super::quotas::{COUNTED_IN_STEP, Limits, Quota, Used};
 use super::{ObjectEntry, Outbox, Shard, Time};
-use crate::config::{COUNTED_MAX, DELETED_MAX, OBJECT_BYTES, WAITERS_MAX, WAITING_BYTES};
+use crate::config::{
+    COUNTED_AT_ONCE, COUNTED_MAX, DELETED_MAX, OBJECT_BYTES, WAITERS_MAX, WAITING_BYTES,
+};
 use crate::objects::holds::Hold;
 use crate::objects::{Applied, HeldItem, StoredReply};
 
@@ -86,10 +88,13 @@ impl Shard {
                 Err(Fault::expected(Status::BadArgument, limit, got).into())
             }
             ScopeOp::Quota { prefix, objects_max, bytes_max } => {
-                // A quota is set once, and from then on what is used is counted with each change.
-                let Usage { objects, bytes, .. } = self.count_named(prefix, usize::MAX);
-                let quota = Quota { objects_max, bytes_max, objects, bytes };
-                self.directory.put_quota(prefix, quota)?;
+                let limits = Limits { objects: objects_max, bytes: bytes_max };
+                self.directory.quotas.put(prefix, limits, self.now)?;
+                // Few objects are counted at once; the others follow as what is due.
+                for _ in 0..COUNTED_AT_ONCE / COUNTED_IN_STEP {
+                    self.count_for_quota();
+                }
+                self.expect_due(self.directory.counting_since());
                 self.seq.0 += 1;
                 Ok(done(&Reply::Unit))
             }
@@ -132,7 +137,13 @@ impl Shard {
         for waiter in object.waiters().into_iter().chain(self.watchers.take(id)) {
             self.answer_waiter(waiter, answer.clone(), out);
         }
-        object.discard(&mut self.workspace.discarded);
+        let object = match &mut self.walk {
+            Some(walk) => walk.adopt(id, object),
+            None => Some(object),
+        };
+        if let Some(object) = object {
+            object.discard(&mut self.workspace.discarded);
+        }
         true
     }
 
@@ -191,8 +202,10 @@ impl Shard {
 
     /// Returns the usage of a prefix, or refuses to count too many objects in one request.
     fn usage(&self, prefix: &str) -> Result<Usage, Fault> {
-        if let Some(Quota { objects, bytes, objects_max, bytes_max }) = self.directory.quota(prefix)
+        if let Some(Quota { limits, used: Used { objects, bytes } }) =
+            self.directory.quotas.get(prefix)
         {
+            let Limits { objects: objects_max, bytes: bytes_max } = limits;
             return Ok(Usage { objects, bytes, objects_max, bytes_max });
         }
         let usage = self.count_named(prefix, COUNTED_MAX + 1);
@@ -200,6 +213,15 @@ impl Shard {
             return Err(Fault::expected(Status::TooLarge, COUNTED_MAX as u64, usage.objects));
         }
         Ok(usage)
+    }
+
+    /// Lets a quota count some of the objects that there were when it was set.
+    pub(super) fn count_for_quota(&mut self) {
+        let objects = &self.objects;
+        self.directory.count_more(|id| {
+            let entry = objects.get(&id).expect("an object with a name exists");
+            OBJECT_BYTES + entry.object.bytes()
+        });
     }
 
     /// Counts the objects with a prefix, at most so many.

@@ -23,6 +23,7 @@ mod ends;
 pub mod fuzz;
 mod manage;
 mod outbox;
+mod quotas;
 mod room;
 mod seq;
 mod sessions;
@@ -43,6 +44,7 @@ use catena_protocol::{
 
 use self::directory::Directory;
 pub use self::outbox::{Answered, ConnId, Outbox, Output};
+use self::quotas::Used;
 use self::room::{check_memory, growth};
 pub(crate) use self::seq::SEQ_MAX;
 pub use self::seq::Seq;
@@ -53,7 +55,9 @@ use self::waiters::{Waiter, Waiters};
 use self::watchers::Watchers;
 use crate::ahead::Step;
 use crate::config::{BORN_AHEAD_MS_MAX, NAMED_BYTES, OBJECT_BYTES, OBJECTS_MAX, SESSION_BYTES};
-use crate::objects::{AnyObject, Applied, StoredReply, Turn, UpdatePlace, WaiterId, Workspace};
+use crate::objects::{
+    AnyObject, Applied, ITEMS_BYTES, StoredReply, Turn, UpdatePlace, WaiterId, Workspace,
+};
 pub use crate::objects::{RestoreError, Types};
 pub use crate::time::Time;
 
@@ -94,6 +98,8 @@ pub struct Shard {
     workspace: Workspace,
     /// The snapshot that is being written, if there is one.
     walk: Option<Box<SnapshotWalk>>,
+    /// A snapshot has the items of a large object in parts of about so many bytes.
+    part_bytes: usize,
 }
 
 /// An object in the table.
@@ -133,12 +139,19 @@ impl Shard {
             memory_bytes_max: 0,
             workspace: Workspace::default(),
             walk: None,
+            part_bytes: ITEMS_BYTES,
         }
     }
 
     /// Makes it a shard of a node without a cluster, which draws `incarnation` at its start.
     pub fn of_incarnation(self, incarnation: u32) -> Shard {
         Shard { incarnation, ..self }
+    }
+
+    /// Makes snapshots consist of parts of about so many bytes, so that a few items are many parts.
+    #[cfg(any(test, feature = "fuzz"))]
+    pub(crate) fn with_parts_of(self, part_bytes: usize) -> Shard {
+        Shard { part_bytes, ..self }
     }
 
     /// Makes an empty shard begin behind this position, so that its versions and fencing tokens are
@@ -305,7 +318,7 @@ impl Shard {
         let op = CounterOp::by_number(header.op, frame.body)?;
         let slot = self.sessions.reserve(header)?;
         if let Some(walk) = &mut self.walk {
-            walk.before_change(&self.objects, &self.directory, header.object);
+            walk.before_change(&mut self.objects, &self.directory, header.object);
         }
         let entry = self.objects.get_mut(&header.object)?;
         let word = entry.object.count(&op)?;
@@ -326,6 +339,7 @@ impl Shard {
             self.waiters.next_due(),
             self.workspace.holds.next_due(),
             self.directory.next_due(),
+            self.directory.counting_since(),
             self.sessions.next_due(),
         ];
         dues.into_iter().flatten().min()
@@ -526,7 +540,8 @@ impl Shard {
             let bytes = OBJECT_BYTES + object.bytes();
             check_name(id, name)?;
             check_memory(NAMED_BYTES + name.len() as u64, used, self.memory_bytes_max)?;
-            self.directory.check_quota(name, 1, bytes + growth)?;
+            let more = Used { objects: 1, bytes: bytes + growth };
+            self.directory.quotas.check(name, more)?;
             self.directory.put_name(id, name, bytes);
         }
         let place = UpdatePlace { version_before: entry.version.0, ..place };
@@ -551,7 +566,7 @@ impl Shard {
     #[inline]
     fn preserve(&mut self, id: ObjectId) {
         if let Some(walk) = &mut self.walk {
-            walk.before_change(&self.objects, &self.directory, id);
+            walk.before_change(&mut self.objects, &self.directory, id);
         }
     }
 
@@ -577,7 +592,8 @@ impl Shard {
             None => {}
             Some(name) => {
                 check_name(header.object, name)?;
-                self.directory.check_quota(name, 1, OBJECT_BYTES + body.len() as u64)?;
+                let more = Used { objects: 1, bytes: OBJECT_BYTES + body.len() as u64 };
+                self.directory.quotas.check(name, more)?;
             }
         }
         if let Some(walk) = &mut self.walk {
@@ -643,7 +659,7 @@ impl Shard {
     /// Accounts for the memory that an object takes more or less than before.
     fn resized(&mut self, id: ObjectId, bytes_before: u64, bytes: u64) {
         self.object_bytes = self.object_bytes + bytes - bytes_before;
-        if self.directory.has_quotas() {
+        if !self.directory.quotas.is_empty() {
             self.directory.resized(id, bytes_before, bytes);
         }
         self.expect_due(self.workspace.holds.next_due());

@@ -3,6 +3,7 @@
 use catena_protocol::{Fault, ObjectId, Op, Status};
 
 use super::Shard;
+use super::quotas::Used;
 use crate::config::WAITING_BYTES;
 use crate::objects::{AnyObject, Growth};
 
@@ -13,11 +14,11 @@ impl Shard {
 
     /// Refuses growth of an object that exceeds a quota of its name.
     pub(super) fn check_quota(&self, id: ObjectId, growth: u64) -> Result<(), Fault> {
-        if !self.directory.has_quotas() {
+        if self.directory.quotas.is_empty() {
             return Ok(());
         }
         match self.directory.name(id) {
-            Some(name) => self.directory.check_quota(name, 0, growth),
+            Some(name) => self.directory.quotas.check(name, Used { objects: 0, bytes: growth }),
             None => Ok(()),
         }
     }

@@ -110,7 +110,8 @@ impl Trial {
     pub(in crate::shard) fn with_types(types: Types) -> Trial {
         let types = Arc::new(types);
         Trial {
-            shards: [1, u64::MAX / 3].map(|seed| Shard::new(SHARD, seed, types.clone())),
+            shards: [1, u64::MAX / 3]
+                .map(|seed| Shard::new(SHARD, seed, types.clone()).with_parts_of(16)),
             copy: None,
             stepwise: None,
             period: PERIOD,

@@ -35,16 +35,16 @@ pub(super) use self::rows::WaiterRow;
 use self::rows::{HoldRow, QuotaRow, RowKind, Rows, ShardRow, next_row};
 pub(super) use self::walk::SnapshotWalk;
 use self::walk::put_object;
-use super::directory::Quota;
+use super::quotas::Quota;
 use super::sessions::SessionPart;
 use super::{ObjectEntry, Shard, Time};
-use crate::objects::HoldId;
 #[cfg(any(test, feature = "fuzz"))]
 use crate::objects::RestoreError;
 use crate::objects::holds::Hold;
+use crate::objects::{HoldId, ITEMS_BYTES};
 
 /// The format of the snapshots that this version writes and reads.
-const FORMAT: u8 = 3;
+const FORMAT: u8 = 4;
 
 impl Shard {
     /// Begins to write a snapshot of the present state. One that was begun before is given up.
@@ -53,7 +53,7 @@ impl Shard {
         self.waiters.begin_walk();
         self.workspace.holds.begin_walk();
         self.sessions.begin_walk();
-        let mut walk = SnapshotWalk::new(self.objects.seed());
+        let mut walk = SnapshotWalk::new(self.objects.seed(), self.part_bytes);
         self.put_first(self.now, &mut walk.rows);
         self.walk = Some(walk.into());
     }
@@ -90,13 +90,15 @@ impl Shard {
 
     /// Returns the memory that the snapshot takes in bytes, near enough.
     pub(crate) fn snapshot_memory(&self) -> u64 {
-        let bytes = |walk: &SnapshotWalk| walk.memory() + self.sessions.walk_bytes() as u64;
+        let bytes =
+            |walk: &SnapshotWalk| walk.memory(&self.objects) + self.sessions.walk_bytes() as u64;
         self.walk.as_deref().map_or(0, bytes)
     }
 
     /// Ends the snapshot.
     pub(crate) fn end_snapshot(&mut self) {
-        if self.walk.take().is_some() {
+        if let Some(walk) = self.walk.take() {
+            walk.end(self);
             self.waiters.end_walk();
             self.workspace.holds.end_walk();
             self.sessions.end_walk();
@@ -156,8 +158,13 @@ impl Shard {
             next_hold: self.workspace.holds.next_id(),
         };
         rows.put(RowKind::Shard, |out| out.put(&row));
-        for (prefix, Quota { objects_max, bytes_max, .. }) in self.directory.quotas() {
-            let row = QuotaRow { prefix, objects_max, bytes_max };
+        for (prefix, Quota { limits, .. }, counting) in self.directory.quotas.iter() {
+            let row = QuotaRow {
+                prefix,
+                objects_max: limits.objects,
+                bytes_max: limits.bytes,
+                counting: counting.map(|it| (it.since, &*it.last)),
+            };
             rows.put(RowKind::Quota, |out| out.put(&row));
         }
     }
@@ -207,7 +214,7 @@ impl Shard {
         let mut objects: Vec<(ObjectId, &ObjectEntry)> = self.objects.iter().collect();
         objects.sort_unstable_by_key(|(id, _)| *id);
         for (id, entry) in objects {
-            put_object(rows, &self.directory, id, entry);
+            put_object(rows, &self.directory, (id, entry), ITEMS_BYTES);
             written(rows);
         }
         put_end(rows);

@@ -12,7 +12,7 @@ use super::rows::{
 use crate::config::{OBJECT_BYTES, OBJECTS_MAX};
 use crate::objects::holds::Hold;
 use crate::objects::{AnyObject, Reader, RestoreError, WaiterId, check};
-use crate::shard::directory::Quota;
+use crate::shard::quotas::{Counting, Limits};
 use crate::shard::sessions::RequestSlot;
 use crate::shard::waiters::Waiter;
 use crate::shard::{ObjectEntry, SEQ_MAX, Shard, Time};
@@ -170,10 +170,14 @@ impl Restoration {
     }
 
     fn take_quota(&mut self, row: &QuotaRow<'_>) -> Result<(), RestoreError> {
-        let QuotaRow { prefix, objects_max, bytes_max } = *row;
-        let quota = Quota { objects_max, bytes_max, ..Quota::default() };
+        let QuotaRow { prefix, objects_max, bytes_max, counting } = *row;
+        let limits = Limits { objects: objects_max, bytes: bytes_max };
         check(objects_max != 0 || bytes_max != 0, "a quota has no limit")?;
-        let was_put = self.shard.directory.put_quota(prefix, quota);
+        let quotas = &mut self.shard.directory.quotas;
+        check(quotas.get(prefix).is_none(), "a prefix has two quotas")?;
+        check(counting.is_none_or(|(since, _)| since <= NOW_MAX), "a quota was set too late")?;
+        let counting = counting.map(|(since, last)| Counting { since, last: last.into() });
+        let was_put = quotas.insert(prefix, limits, counting);
         check(was_put.is_ok(), "there are too many quotas")
     }
 

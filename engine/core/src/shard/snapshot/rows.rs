@@ -75,6 +75,8 @@ pub(super) struct QuotaRow<'a> {
     pub(super) prefix: &'a str,
     pub(super) objects_max: u64,
     pub(super) bytes_max: u64,
+    /// If it is still counting, since when, and the last name that it has counted.
+    pub(super) counting: Option<(Time, &'a str)>,
 }
 
 /// A waiting request.

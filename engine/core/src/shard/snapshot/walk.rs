@@ -6,7 +6,7 @@ use catena_protocol::ObjectId;
 
 use super::rows::{ObjectRow, RowKind, Rows};
 use super::{FORMAT, put_end, put_hold, put_session, put_waiter};
-use crate::objects::{AnyObject, ITEMS_BYTES, ItemPlace};
+use crate::objects::{AnyObject, ITEMS_BYTES};
 use crate::shard::directory::Directory;
 use crate::shard::table::{Place, Seed, Table};
 use crate::shard::{ObjectEntry, Shard};
@@ -16,6 +16,8 @@ use crate::shard::{ObjectEntry, Shard};
 pub(in crate::shard) struct SnapshotWalk {
     /// What is written.
     pub(super) rows: Rows,
+    /// The items of a large object are written in parts of about so many bytes.
+    part_bytes: usize,
     stage: Stage,
     /// How far the walk over the objects is; [`None`] at its end.
     place: Option<Place>,
@@ -25,16 +27,19 @@ pub(in crate::shard) struct SnapshotWalk {
     /// Rows of objects that wait for the stage of the objects, because those of waiters, holds and
     /// sessions come first.
     early_rows: Rows,
-    /// Large objects before that place, which are written one after the other, in parts.
-    large: VecDeque<(ObjectId, Written)>,
+    /// Large objects, which are written one after the other, in parts: those before that place, and
+    /// those of `early`.
+    large: VecDeque<LargeObject>,
 }
 
-/// How much of an object is written.
+/// A large object that is not written to its end.
 #[derive(Debug)]
-enum Written {
-    Nothing,
-    /// The object without its items, and the items up to this one.
-    Items(Option<ItemPlace>),
+struct LargeObject {
+    id: ObjectId,
+    /// The object is written without its items, and the walk over them has begun.
+    has_begun: bool,
+    /// The object, if the shard has it no more.
+    removed: Option<AnyObject>,
 }
 
 /// Which table the walk is in.
@@ -51,16 +56,21 @@ enum Stage {
 /// How many waiters, holds or parts of sessions are written in a step.
 const STEP_ROWS: usize = 64;
 
+/// An object that changes before it is written is written at once if it is no larger than this many
+/// parts, which takes less than a millisecond.
+const PARTS_AT_ONCE: u64 = 8;
+
 /// How many slots of the table of objects are looked at in a step: few, because each may have an object
 /// that is just not large.
 const STEP_SLOTS: usize = 16;
 
 impl SnapshotWalk {
-    pub(super) fn new(seed: Seed) -> SnapshotWalk {
+    pub(super) fn new(seed: Seed, part_bytes: usize) -> SnapshotWalk {
         let mut rows = Rows::default();
         rows.bytes.push(FORMAT);
         SnapshotWalk {
             rows,
+            part_bytes,
             stage: Stage::Waiters,
             place: Some(Place::default()),
             early: Table::new(seed),
@@ -75,30 +85,81 @@ impl SnapshotWalk {
     }
 
     /// Returns the memory that it takes in bytes, near enough.
-    pub(super) fn memory(&self) -> u64 {
+    pub(super) fn memory(&self, objects: &Table<ObjectId, ObjectEntry>) -> u64 {
         let early = self.early.len() * 2 * size_of::<ObjectId>();
-        (self.rows.bytes.capacity() + self.early_rows.bytes.capacity() + early) as u64
+        let rows = self.rows.bytes.capacity() + self.early_rows.bytes.capacity() + early;
+        let large = self.large.iter().filter(|large| large.has_begun);
+        let large = large.map(|large| match &large.removed {
+            Some(removed) => removed.bytes() + removed.walk_bytes(),
+            None => objects.get(&large.id).map_or(0, |entry| entry.object.walk_bytes()),
+        });
+        rows as u64 + large.sum::<u64>()
     }
 
-    /// Writes an object that is about to change or to be removed, unless it has been written.
+    /// Writes an object that is about to change or to be removed, unless it has been written. Of a
+    /// large one the items are not: it keeps those that change.
     pub(in crate::shard) fn before_change(
         &mut self,
-        objects: &Table<ObjectId, ObjectEntry>,
+        objects: &mut Table<ObjectId, ObjectEntry>,
         directory: &Directory,
         id: ObjectId,
     ) {
-        let Some(entry) = objects.get(&id) else { return };
-        let mut written = Written::Nothing;
-        if self.has_passed(objects, id) {
-            let Some(at) = self.large.iter().position(|(large, _)| *large == id) else { return };
-            let Some((_, part)) = self.large.remove(at) else { return };
-            written = part;
+        let has_passed = self.has_passed(objects, id);
+        let Some(entry) = objects.get_mut(&id) else { return };
+        let mut waits = false;
+        if has_passed {
+            let is_it = |large: &&mut LargeObject| large.id == id && !large.has_begun;
+            let Some(large) = self.large.iter_mut().find(is_it) else { return };
+            large.has_begun = true;
+            waits = true;
         } else if self.early.insert(id, ()).is_some() {
             return;
         }
         let is_their_stage = self.stage == Stage::Objects;
         let rows = if is_their_stage { &mut self.rows } else { &mut self.early_rows };
-        while put_next(rows, directory, (id, entry), &mut written) {}
+        if entry.object.has_items() && entry.object.bytes() > PARTS_AT_ONCE * self.part_bytes as u64
+        {
+            begin(rows, directory, id, entry);
+            if !waits {
+                self.large.push_back(LargeObject { id, has_begun: true, removed: None });
+            }
+        } else {
+            put_object(rows, directory, (id, entry), self.part_bytes);
+            if waits {
+                self.large.retain(|large| large.id != id);
+            }
+        }
+    }
+
+    /// Takes an object that was removed from the shard, if the walk over its items is not over. Returns
+    /// it otherwise.
+    pub(in crate::shard) fn adopt(&mut self, id: ObjectId, object: AnyObject) -> Option<AnyObject> {
+        let is_it = |large: &&mut LargeObject| large.id == id && large.removed.is_none();
+        match self.large.iter_mut().find(is_it) {
+            Some(large) => {
+                large.removed = Some(object);
+                None
+            }
+            None => Some(object),
+        }
+    }
+
+    /// Ends the walks over the items of objects.
+    pub(super) fn end(self, shard: &mut Shard) {
+        let discarded = &mut shard.workspace.discarded;
+        for LargeObject { id, removed, .. } in self.large {
+            match removed {
+                Some(mut object) => {
+                    object.end_walk(discarded);
+                    object.discard(discarded);
+                }
+                None => {
+                    if let Some(entry) = shard.objects.get_mut(&id) {
+                        entry.object.end_walk(discarded);
+                    }
+                }
+            }
+        }
     }
 
     /// Leaves out an object that is about to be created.
@@ -156,12 +217,14 @@ impl SnapshotWalk {
     }
 
     /// Writes some more objects. Returns whether that were all.
-    fn step_objects(&mut self, shard: &Shard) -> bool {
-        let SnapshotWalk { rows, place, early, large, .. } = self;
-        if let Some((id, written)) = large.front_mut() {
-            let entry = shard.objects.get(id).expect("it is written before it is removed");
-            if !put_next(rows, &shard.directory, (*id, entry), written) {
-                large.pop_front();
+    fn step_objects(&mut self, shard: &mut Shard) -> bool {
+        let SnapshotWalk { rows, place, early, large, part_bytes, .. } = self;
+        let part_bytes = *part_bytes;
+        if let Some(first) = large.front_mut() {
+            if !first.write_part(rows, shard, part_bytes)
+                && let Some(LargeObject { removed: Some(object), .. }) = large.pop_front()
+            {
+                object.discard(&mut shard.workspace.discarded);
             }
             return false;
         }
@@ -169,52 +232,91 @@ impl SnapshotWalk {
         *place = shard.objects.visit(from, STEP_SLOTS, |id, entry| {
             if early.remove(&id).is_some() {
                 // It is written, or new.
-            } else if is_large(&entry.object) {
-                large.push_back((id, Written::Nothing));
+            } else if is_large(&entry.object, part_bytes) {
+                large.push_back(LargeObject { id, has_begun: false, removed: None });
             } else {
-                put_object(rows, &shard.directory, id, entry);
+                put_object(rows, &shard.directory, (id, entry), part_bytes);
             }
         });
         false
     }
 }
 
-/// Writes a whole object.
+impl LargeObject {
+    /// Writes the next part. Returns whether there is another.
+    fn write_part(&mut self, rows: &mut Rows, shard: &mut Shard, bytes: usize) -> bool {
+        let LargeObject { id, has_begun, removed } = self;
+        let Shard { objects, directory, workspace, .. } = shard;
+        let object = match removed {
+            Some(removed) => removed,
+            None => {
+                let entry =
+                    objects.get_mut(id).expect("a large object is adopted if it is removed");
+                if !core::mem::replace(has_begun, true) {
+                    if entry.object.has_items() {
+                        begin(rows, directory, *id, entry);
+                        return true;
+                    }
+                    put_object(rows, directory, (*id, entry), bytes);
+                    return false;
+                }
+                &mut entry.object
+            }
+        };
+        let mut goes_on = false;
+        rows.put(RowKind::Items, |out| {
+            out.put(&id.0);
+            goes_on = object.continue_walk(bytes, out);
+        });
+        if !goes_on {
+            object.end_walk(&mut workspace.discarded);
+        }
+        goes_on
+    }
+}
+
+/// Writes a large object without its items, and begins the walk over them.
+fn begin(rows: &mut Rows, directory: &Directory, id: ObjectId, entry: &mut ObjectEntry) {
+    put_row(rows, directory, id, entry, true);
+    entry.object.begin_walk();
+}
+
+/// Writes a whole object, in parts of about so many bytes.
 pub(super) fn put_object(
     rows: &mut Rows,
     directory: &Directory,
-    id: ObjectId,
-    entry: &ObjectEntry,
+    (id, entry): (ObjectId, &ObjectEntry),
+    part_bytes: usize,
 ) {
-    let mut written = Written::Nothing;
-    while put_next(rows, directory, (id, entry), &mut written) {}
+    let object = &entry.object;
+    let has_parts = object.has_items() && is_large(object, part_bytes);
+    put_row(rows, directory, id, entry, has_parts);
+    let (mut goes_on, mut last) = (has_parts, None);
+    while goes_on {
+        rows.put(RowKind::Items, |out| {
+            out.put(&id.0);
+            last = object.write_items(last.as_ref(), part_bytes, out);
+        });
+        goes_on = last.is_some();
+    }
 }
 
-/// Writes the next part of an object. Returns whether there is another.
-fn put_next(
+/// Writes an object, with its items or without.
+fn put_row(
     rows: &mut Rows,
     directory: &Directory,
-    (id, ObjectEntry { object, version }): (ObjectId, &ObjectEntry),
-    written: &mut Written,
-) -> bool {
-    let Written::Items(last) = written else {
-        let (name, ends) = (directory.name(id), directory.ends(id));
-        let goes_on = object.has_items() && is_large(object);
-        rows.put(RowKind::Object, |out| {
-            out.put(&ObjectRow { id: id.0, version: *version, name, ends });
-            if goes_on { object.write_without_items(out) } else { object.write(out) }
-        });
-        *written = Written::Items(None);
-        return goes_on;
-    };
-    rows.put(RowKind::Items, |out| {
-        out.put(&id.0);
-        *last = object.write_items(last.as_ref(), out);
+    id: ObjectId,
+    ObjectEntry { object, version }: &ObjectEntry,
+    without_items: bool,
+) {
+    let (name, ends) = (directory.name(id), directory.ends(id));
+    rows.put(RowKind::Object, |out| {
+        out.put(&ObjectRow { id: id.0, version: *version, name, ends });
+        if without_items { object.write_without_items(out) } else { object.write(out) }
     });
-    last.is_some()
 }
 
 /// Returns whether an object is too large to be written in a step with others.
-fn is_large(object: &AnyObject) -> bool {
-    object.bytes() > ITEMS_BYTES as u64
+fn is_large(object: &AnyObject, part_bytes: usize) -> bool {
+    object.bytes() > part_bytes as u64
 }

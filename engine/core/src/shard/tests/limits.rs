@@ -182,38 +182,103 @@ fn a_shared_reply_takes_memory_once() {
     assert_eq!(counted, (WAITERS + 1) * CLOSED_BYTES);
 }
 
-/// The items of a large object are written in parts. If it changes meanwhile, the rest is written
-/// first.
+/// The items of a large object are written in parts, as they were, whatever changes meanwhile.
 #[test]
 fn a_snapshot_has_large_objects_as_they_were() {
+    const MAP: u128 = 1;
+    const LIST: u128 = 2;
+    const SET: u128 = 3;
     let mut crowd = ClientCrowd::new();
     crowd.open(1);
     let keys = (0..ITEMS_MAX).map(u32::to_le_bytes).collect::<ItemsBuf>();
     let pairs = (0..ITEMS_MAX).map(|item| item.to_le_bytes().repeat(20)).collect::<ItemsBuf>();
     let mut number = 0;
-    let mut update = |crowd: &mut ClientCrowd, op: Op<'_>| {
+    let mut update_on = |crowd: &mut ClientCrowd, object, op: Op<'_>| {
         number += 1;
-        crowd.ask_behind(op, 1, number, 1);
+        crowd.ask_on(object, op, 1, number, 1);
         assert!(crowd.take().1.is_empty());
     };
     for steps in 0..160 {
-        update(&mut crowd, Op::Map(MapOp::PutAll { items: pairs.items() }));
-        update(&mut crowd, Op::List(ListOp::Extend { items: pairs.items() }));
-        update(&mut crowd, Op::Set(SetOp::AddAll { items: keys.items() }));
+        update_on(&mut crowd, MAP, Op::Map(MapOp::PutAll { items: pairs.items() }));
+        update_on(&mut crowd, LIST, Op::List(ListOp::Extend { items: pairs.items() }));
+        update_on(&mut crowd, SET, Op::Set(SetOp::AddAll { items: keys.items() }));
         let before = crowd.shard.digest();
         crowd.shard.begin_snapshot();
         crowd.shard.continue_snapshot(steps, usize::MAX);
-        update(&mut crowd, Op::Map(MapOp::Clear));
-        update(&mut crowd, Op::List(ListOp::PopFront));
-        update(&mut crowd, Op::Set(SetOp::Remove { bytes: &7_u32.to_le_bytes() }));
+        match steps % 3 {
+            0 => {
+                update_on(&mut crowd, MAP, Op::Map(MapOp::Clear));
+                update_on(&mut crowd, LIST, Op::List(ListOp::PopFront));
+                update_on(&mut crowd, SET, Op::Set(SetOp::Remove { bytes: &7_u32.to_le_bytes() }));
+            }
+            1 => {
+                update_on(&mut crowd, MAP, Op::Map(MapOp::Put { key: b"new", value: b"new" }));
+                update_on(&mut crowd, LIST, Op::List(ListOp::Clear));
+                update_on(&mut crowd, SET, Op::Set(SetOp::RetainAll { items: keys.items() }));
+            }
+            _ => {
+                for object in [MAP, LIST, SET] {
+                    update_on(&mut crowd, object, Op::Object(ObjectOp::Delete));
+                }
+            }
+        }
+        crowd.shard.continue_snapshot(1, usize::MAX);
+        update_on(&mut crowd, MAP, Op::Map(MapOp::PutAll { items: pairs.items() }));
         crowd.shard.continue_snapshot(usize::MAX, usize::MAX);
         let (bytes, is_over) = crowd.shard.snapshot_bytes().expect("it was begun");
         assert!(is_over);
         let restored = crowd.shard.restored(bytes).expect("it is a snapshot");
         assert_eq!(restored.digest(), before, "changed after {steps} steps");
         crowd.shard.end_snapshot();
-        update(&mut crowd, Op::List(ListOp::Clear));
+        update_on(&mut crowd, LIST, Op::List(ListOp::Clear));
     }
+}
+
+/// What a change makes a snapshot keep depends on the change, not on the object.
+#[test]
+fn a_snapshot_keeps_what_changes_of_a_large_object() {
+    const KEPT_MAX: u64 = 8 * 1024;
+    let mut crowd = ClientCrowd::new();
+    crowd.open(1);
+    let pairs = (0..ITEMS_MAX).map(|item| item.to_le_bytes().repeat(20)).collect::<ItemsBuf>();
+    crowd.ask(Op::Map(MapOp::PutAll { items: pairs.items() }), 1, 1);
+    crowd.ask(Op::List(ListOp::Extend { items: pairs.items() }), 1, 2);
+    crowd.ask(Op::Set(SetOp::AddAll { items: pairs.items() }), 1, 3);
+    let (key, other) = (1_000_u32.to_le_bytes().repeat(20), b"other");
+    let changes = [
+        Op::Map(MapOp::Put { key: &key, value: other }),
+        Op::Map(MapOp::Put { key: other, value: other }),
+        Op::Map(MapOp::Remove { key: &key }),
+        Op::List(ListOp::PopFront),
+        Op::List(ListOp::PopBack),
+        Op::List(ListOp::PushFront { bytes: other }),
+        Op::List(ListOp::Set { index: 5_000, bytes: other }),
+        Op::List(ListOp::RemoveAt { index: 5_000 }),
+        Op::Set(SetOp::Add { bytes: other }),
+        Op::Set(SetOp::Remove { bytes: &key }),
+    ];
+    for (number, change) in (4..).zip(changes) {
+        let digest = crowd.shard.digest();
+        crowd.shard.begin_snapshot();
+        let before = crowd.shard.snapshot_memory();
+        crowd.ask_behind(change, 1, number, 1);
+        let kept = crowd.shard.snapshot_memory() - before;
+        assert!(kept < KEPT_MAX, "{change:?} keeps {kept} bytes");
+        crowd.shard.continue_snapshot(usize::MAX, usize::MAX);
+        let (bytes, _) = crowd.shard.snapshot_bytes().expect("it was begun");
+        let restored = crowd.shard.restored(bytes).expect("it is a snapshot");
+        assert_eq!(restored.digest(), digest, "{change:?}");
+        crowd.shard.end_snapshot();
+    }
+    // One that is removed belongs to the snapshot alone until it is written.
+    let bytes = crowd.shard.bytes();
+    crowd.shard.begin_snapshot();
+    crowd.ask_behind(Op::Map(MapOp::Clear), 1, 50, 1);
+    let kept = crowd.shard.snapshot_memory();
+    assert!(kept > bytes / 5, "{kept} of {bytes} bytes are kept");
+    crowd.shard.end_snapshot();
+    assert_eq!(crowd.shard.snapshot_memory(), 0);
+    assert!(crowd.take().1.is_empty());
 }
 
 /// A step writes one large object at most, and many small ones.
@@ -227,7 +292,7 @@ fn a_step_of_a_snapshot_is_short() {
         crowd.ask_on(number.into(), Op::Cell(CellOp::Set { bytes: &bytes }), 1, number, 1);
     }
     for number in 41..=2_000 {
-        crowd.ask_on(number.into(), Op::Cell(CellOp::Set { bytes: &[7; 1_000] }), 1, number, 1);
+        crowd.ask_on(number.into(), Op::Cell(CellOp::Set { bytes: &[7; 900] }), 1, number, 1);
     }
     assert_eq!(crowd.take(), (2_001, vec![]));
     let before = crowd.shard.digest();
@@ -419,7 +484,7 @@ impl Outbox for Answers {
 impl ClientCrowd {
     fn new() -> ClientCrowd {
         ClientCrowd {
-            shard: Shard::new(SHARD, 1, alloc::sync::Arc::default()),
+            shard: Shard::new(SHARD, 1, alloc::sync::Arc::default()).with_parts_of(1024),
             now: Time(0),
             answers: Answers::default(),
         }

@@ -124,7 +124,7 @@ fn without_room_waits_can_be_ended() {
         a @900 #3~3 future f get
         a @900 #4~4 list q claim hold 900
         b list l push x                  => 1
-        used                             => 5776
+        used                             => 5792
         memory 5400
         b @900 latch l count p/2         => OutOfMemory(5400,16)
         b @900 object n wait_newer 0     => OutOfMemory(5400,256)
@@ -134,7 +134,7 @@ fn without_room_waits_can_be_ended() {
         b reduction r break fire         => 0 | a#2: Broken fire
         b future f cancel fire           => true | a#3: Broken fire
         after 900                        => a: Timeout
-        used                             => 3172
+        used                             => 3188
         ",
     );
 }

@@ -141,9 +141,9 @@ fn usage_is_counted_by_prefix() {
         a scope quota app/ 5 0                => ok
         a scope usage app/                    => 2 of 5 objects, 144 of 0 bytes
         a named list app/q extend x*100 y*100 => 2
-        a scope usage app/                    => 3 of 5 objects, 696 of 0 bytes
+        a scope usage app/                    => 3 of 5 objects, 704 of 0 bytes
         a list app/q pop                      => x*100
-        a scope usage app/                    => 3 of 5 objects, 548 of 0 bytes
+        a scope usage app/                    => 3 of 5 objects, 556 of 0 bytes
         a delete app/q                        => true
         a scope usage app/                    => 2 of 5 objects, 144 of 0 bytes
         a scope quota app/ 0 0                => ok
@@ -197,12 +197,12 @@ fn a_quota_limits_the_memory_of_objects() {
         a cell app/c append x*500             => QuotaExceeded(1000,1116)
         # Updates that free memory or add none work.
         a named list app/q push x*100         => 1
-        a list app/q push x*200               => QuotaExceeded(1000,1220)
+        a list app/q push x*200               => QuotaExceeded(1000,1228)
         a scope quota app/ 0 1                => ok
-        a list app/q push y                   => QuotaExceeded(1,1024)
+        a list app/q push y                   => QuotaExceeded(1,1032)
         a list app/q remove x*100             => true
         a delete app/d                        => true
-        a scope usage app/                    => 2 of 0 objects, 460 of 1 bytes
+        a scope usage app/                    => 2 of 0 objects, 468 of 1 bytes
         "#,
     );
 }
@@ -229,6 +229,35 @@ fn quotas_can_be_nested() {
         a scope usage a/b/                    => 0 of 1 objects, 0 of 0 bytes
         "#,
     );
+}
+
+/// A quota of many objects counts some at once and the others a part at a time, while they change.
+#[test]
+fn a_quota_counts_many_objects_a_part_at_a_time() {
+    let adds: String =
+        (0..400).map(|at| format!("a named counter q{at:03} add 1 => 1\n")).collect();
+    check(&format!(
+        r#"
+        {adds}
+        a scope quota q 401 0                 => ok
+        a scope usage q                       => 128 of 401 objects, 9216 of 0 bytes
+        # Both sides of what is counted change.
+        a delete q001                         => true
+        a delete q398                         => true
+        a named counter q000x add 1           => 1
+        a named counter q399x add 1           => 1
+        a scope usage q                       => 128 of 401 objects, 9216 of 0 bytes
+        # A copy counts on from there. The limits change, and others come and go.
+        restore
+        a scope quota q 400 0                 => ok
+        a scope quota q39 1 0                 => ok
+        a scope quota q39 0 0                 => ok
+        a scope usage q                       => 400 of 400 objects, 28800 of 0 bytes
+        after 1
+        a scope usage q                       => 400 of 400 objects, 28800 of 0 bytes
+        a named counter q7 add 1              => QuotaExceeded(400,401)
+        "#
+    ));
 }
 
 #[test]

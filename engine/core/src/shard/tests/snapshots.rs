@@ -189,7 +189,7 @@ fn quotas_keep_their_usage() {
         a scope quota job/ 2 0         => ok
         a named map job/a put k v*100  => false
         restore
-        a scope usage job/             => 1 of 2 objects, 980 of 0 bytes
+        a scope usage job/             => 1 of 2 objects, 292 of 0 bytes
         a named counter job/b add 1    => 1
         restore
         a named counter job/c add 1    => QuotaExceeded(2,3)
@@ -333,7 +333,7 @@ fn a_snapshot_is_of_one_shard_and_one_format() {
     let error = other.restored(&state).unwrap_err();
     assert_eq!(error, RestoreError::Shard { ours: ShardId(7), theirs: SHARD });
     let error = restore(&[&[9], &state[1..]].concat()).unwrap_err();
-    assert_eq!(error, RestoreError::Format { ours: 3, theirs: 9 });
+    assert_eq!(error, RestoreError::Format { ours: 4, theirs: 9 });
 }
 
 /// A few bytes with a large length do not allocate gigabytes.
