@@ -104,7 +104,11 @@ impl Topology {
             let agree = facts(self) == facts(told) && self.welcome.ports == told.welcome.ports;
             return if agree { TopologyUpdate::Same } else { TopologyUpdate::Newer };
         }
-        match told.welcome.epoch.cmp(&self.welcome.epoch) {
+        // A node that is no member knows nothing of a cluster but its epoch.
+        let are_clusters = self.is_cluster() && told.is_cluster();
+        let incarnations = told.welcome.incarnation.cmp(&self.welcome.incarnation);
+        let incarnations = if are_clusters { incarnations } else { std::cmp::Ordering::Equal };
+        match incarnations.then(told.welcome.epoch.cmp(&self.welcome.epoch)) {
             std::cmp::Ordering::Greater => TopologyUpdate::Newer,
             std::cmp::Ordering::Less => TopologyUpdate::Older,
             std::cmp::Ordering::Equal => {
@@ -115,16 +119,22 @@ impl Topology {
         }
     }
 
-    /// Whether it is of a single node that has been restarted, without its objects, since `before`.
-    pub(crate) fn is_restart_of(&self, before: &Topology) -> bool {
-        let are_single = !self.is_cluster() && !before.is_cluster();
-        are_single && self.welcome.epoch != before.welcome.epoch
+    /// Whether all objects are lost that there were at `before`: the node has been restarted, or the
+    /// cluster created anew.
+    pub(crate) fn has_lost_what(&self, before: &Topology) -> bool {
+        let are_alike = self.is_cluster() == before.is_cluster();
+        are_alike && self.welcome.incarnation != before.welcome.incarnation
     }
 
     /// Whether it is the configuration right after `before`.
     pub(crate) fn follows(&self, before: &Topology) -> bool {
         let epochs = before.welcome.epoch.checked_add(1) == Some(self.welcome.epoch);
-        epochs && self.is_cluster() && before.is_cluster() && self.shards() == before.shards()
+        let is_same = self.welcome.incarnation == before.welcome.incarnation;
+        epochs
+            && is_same
+            && self.is_cluster()
+            && before.is_cluster()
+            && self.shards() == before.shards()
     }
 
     /// Adopts a later reading of the clock.
@@ -320,6 +330,7 @@ mod tests {
         let welcome = Welcome {
             features: features::ALL,
             now_us: 60_000_000,
+            incarnation: 1,
             epoch,
             shards,
             frame_bytes_max: 1 << 20,
@@ -386,6 +397,16 @@ mod tests {
         assert_eq!(five.compare(&cluster(6, 8, &[1])), TopologyUpdate::Newer);
         assert_eq!(five.compare(&cluster(4, 8, &[1, 1, 1])), TopologyUpdate::Older);
         assert_eq!(five.compare(&cluster(5, 8, &[1])), TopologyUpdate::Foreign);
+        // A cluster that was created anew is newer, whatever its epoch.
+        let of = |incarnation, epoch| {
+            let mut topology = cluster(epoch, 8, &[1, 1]);
+            topology.welcome.incarnation = incarnation;
+            topology
+        };
+        assert_eq!(five.compare(&of(2, 1)), TopologyUpdate::Newer);
+        assert_eq!(five.compare(&of(0, 9)), TopologyUpdate::Older);
+        assert!(of(2, 6).has_lost_what(&five) && !of(2, 6).follows(&five));
+        assert!(!cluster(9, 8, &[1]).has_lost_what(&five));
         let alone = topology(0, 8, Members::default()).unwrap();
         assert_eq!(five.compare(&alone), TopologyUpdate::Older);
         assert_eq!(alone.compare(&five), TopologyUpdate::Newer);

@@ -130,8 +130,7 @@ pub(crate) const UNSENT_OF_CLIENT_BYTES_MAX: usize =
 pub(crate) const UNSENT_IN_SOCKET_BYTES_MAX: u32 = 512 * 1024;
 
 /// Returns the bytes of replies that may wait for all clients of a core before the connection that has
-/// most is closed: as much as the memory for objects, because all parties of a reduction get its result
-/// at once, each a copy.
+/// most is closed: as much as the memory for objects. A large result that many get counts once.
 pub(crate) fn unsent_bytes_max(memory_bytes: u64) -> usize {
     usize::try_from(memory_bytes).unwrap_or(usize::MAX).max(UNSENT_OF_CORE_BYTES_MIN)
 }

@@ -8,7 +8,7 @@
 //! Bytes given to [`next`] must begin on a multiple of 16. A receive buffer that starts aligned and
 //! drops whole frames stays aligned, because the length of a frame is a multiple of 16.
 
-use crate::hash::xxh3;
+use crate::hash::{StreamHasher, xxh3};
 use crate::header::{FrameKind, HEADER_LEN, Header, Lengths, MAGIC, u32_at};
 use crate::limits::{FRAME_ALIGNMENT, FRAME_BYTES_MAX};
 use crate::refusal::Refusal;
@@ -150,6 +150,31 @@ pub fn write_encoded(out: &mut Vec<u8>, to: &Header, status: Status, body: &[u8]
         .expect("an encoded body fits the frame it came from");
 }
 
+/// The beginning and the end of a frame whose body is somewhere else.
+#[derive(Clone, Copy, Debug)]
+pub struct Envelope {
+    /// What goes before the body.
+    pub header: [u8; HEADER_LEN],
+    /// How many zeros go after it.
+    pub padding: usize,
+}
+
+/// Returns what [`write_encoded`] would write around a body.
+///
+/// # Panics
+///
+/// As [`write_encoded`].
+pub fn envelope_of_encoded(to: &Header, status: Status, body: &[u8]) -> Envelope {
+    let lengths = u32::try_from(body.len()).ok().and_then(Lengths::of_body);
+    let lengths = lengths.expect("an encoded body fits the frame it came from");
+    let padding = len(lengths.frame_bytes) - HEADER_LEN - body.len();
+    let mut header = [0; HEADER_LEN];
+    to.reply(status).put(lengths, &mut header);
+    let sum = checksum_of_parts([&header, body, &[0; FRAME_ALIGNMENT as usize][..padding]]);
+    header[4..8].copy_from_slice(&sum.to_le_bytes());
+    Envelope { header, padding }
+}
+
 /// Appends the reply to a request whose result is a single 64-bit number, as most are. It is
 /// composed in place from whole words, which is quicker than the encoder of [`write_reply`].
 pub fn write_word(out: &mut Vec<u8>, to: &Header, word: u64) {
@@ -202,8 +227,26 @@ fn checksum(frame: &[u8]) -> u32 {
 
 #[inline(always)]
 fn checksum_of(frame: &[u8]) -> u32 {
-    let seed = u32::from_le_bytes([frame[0], frame[1], frame[2], frame[3]]);
-    let hash = xxh3(u64::from(seed), &frame[8..]);
+    low_half(xxh3(seed_of(frame), &frame[8..]))
+}
+
+/// Returns the checksum of a frame that is in parts; the first part has at least its header.
+fn checksum_of_parts(parts: [&[u8]; 3]) -> u32 {
+    let [first, others @ ..] = parts;
+    let mut hasher = StreamHasher::new(seed_of(first));
+    hasher.write(&first[8..]);
+    others.iter().for_each(|part| hasher.write(part));
+    low_half(hasher.finish())
+}
+
+/// Returns the seed of a frame's checksum: the four bytes before it.
+#[inline(always)]
+fn seed_of(frame: &[u8]) -> u64 {
+    u32::from_le_bytes([frame[0], frame[1], frame[2], frame[3]]).into()
+}
+
+#[inline(always)]
+fn low_half(hash: u64) -> u32 {
     let [a, b, c, d, ..] = hash.to_le_bytes();
     u32::from_le_bytes([a, b, c, d])
 }

@@ -1,6 +1,8 @@
 //! XXH3-64, by the quicker of two implementations: one is quick on inputs that fit a few registers,
 //! as most frames do; the other uses the vector instructions of the machine.
 
+use std::hash::Hasher;
+
 /// The longest input that XXH3 processes without its long loop, in bytes.
 const SHORT_BYTES_MAX: usize = 240;
 
@@ -11,6 +13,23 @@ pub(crate) fn xxh3(seed: u64, bytes: &[u8]) -> u64 {
         xxhash_rust::xxh3::xxh3_64_with_seed(bytes, seed)
     } else {
         twox_hash::XxHash3_64::oneshot_with_seed(seed, bytes)
+    }
+}
+
+/// The XXH3-64 of bytes that come in parts.
+pub(crate) struct StreamHasher(twox_hash::XxHash3_64);
+
+impl StreamHasher {
+    pub(crate) fn new(seed: u64) -> StreamHasher {
+        StreamHasher(twox_hash::XxHash3_64::with_seed(seed))
+    }
+
+    pub(crate) fn write(&mut self, part: &[u8]) {
+        self.0.write(part);
+    }
+
+    pub(crate) fn finish(&self) -> u64 {
+        self.0.finish()
     }
 }
 

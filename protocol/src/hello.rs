@@ -50,6 +50,9 @@ pub struct Welcome {
     /// The node's clock, in microseconds: since its start on a single node, about the time of day
     /// in a cluster. A client repeats it when it opens a session.
     pub now_us: u64,
+    /// Differs from an earlier Welcome's if what was in memory then is lost: on a single node its
+    /// `epoch`; in a cluster the position behind which its shards began, higher for a later one.
+    pub incarnation: u64,
     /// The current epoch of the cluster. On a single node, a number that it draws at its start: it
     /// refuses requests that name another one.
     pub epoch: u32,

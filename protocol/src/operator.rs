@@ -91,6 +91,9 @@ pub struct MemberStatus {
     pub silent_us: u64,
     /// Why the node suspects that it failed; empty if it does not.
     pub suspected: String,
+    /// How far its clock is ahead of the node's, in microseconds, negative if it is behind; 0 while
+    /// they differ little.
+    pub clock_ahead_us: i64,
 }
 
 /// The status of a shard on a node.

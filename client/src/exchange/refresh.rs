@@ -184,7 +184,7 @@ impl Exchange<'_, '_> {
     fn adopt(&mut self, topology: Topology, from: Option<usize>) -> Option<usize> {
         let node = &mut *self.node;
         let has_sessions = node.sessions.iter().flatten().any(|it| it.is_open);
-        let is_lost = has_sessions && topology.is_restart_of(&node.topology);
+        let is_lost = has_sessions && topology.has_lost_what(&node.topology);
         if node.topology.shards() != topology.shards() || is_lost {
             // Sessions belong to shards, so requests sent under the old ones cannot be retried.
             node.sessions.clear();

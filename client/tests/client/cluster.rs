@@ -383,6 +383,30 @@ fn a_new_session_is_born_by_the_clock_of_its_head() {
     assert!(asked.len() <= 3, "{asked:?}");
 }
 
+/// A cluster that was created anew has nothing of what clients had put into the one before. A client
+/// that had a session there is told so, once, whatever the epochs are.
+#[test]
+fn a_cluster_that_was_created_anew_is_reported_once() {
+    for epoch in [1, 9] {
+        let cluster = Cluster::start(2, 2);
+        cluster.tell(&[0, 1], 5, &[0, 1]);
+        let [updates, reads, idle] = [(); 3].map(|()| client(&cluster));
+        for client in [&updates, &reads] {
+            client.counter(&name_in(0, 2)).add(1).unwrap();
+        }
+        assert_eq!(idle.counter(&name_in(0, 2)).get().unwrap(), 2);
+        cluster.create_anew(epoch);
+        let error = updates.counter(&name_in(0, 2)).add(1).unwrap_err();
+        assert!(matches!(error, Error::SessionLost { .. }), "{error:?}");
+        let error = reads.counter(&name_in(0, 2)).get().unwrap_err();
+        assert!(matches!(error, Error::SessionLost { .. }), "{error:?}");
+        assert_eq!(idle.counter(&name_in(0, 2)).get().unwrap(), 0, "it had nothing to lose");
+        assert_eq!(cluster.state().count(0), 0, "nothing was executed");
+        assert_eq!(updates.counter(&name_in(0, 2)).add(1).unwrap(), 1);
+        assert_eq!(reads.counter(&name_in(0, 2)).get().unwrap(), 1);
+    }
+}
+
 #[test]
 fn a_client_that_forgot_its_sessions_accepts_any_epoch() {
     let cluster = Cluster::start(2, 4);

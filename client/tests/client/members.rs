@@ -120,6 +120,20 @@ impl Cluster {
         }
     }
 
+    /// Replaces the cluster by a later one of the same members, which has nothing of what it had.
+    pub(crate) fn create_anew(&self, epoch: u32) {
+        let everyone: Vec<usize> = (0..self.addresses.len()).collect();
+        let incarnation = self.state().views[0].incarnation + 1;
+        self.tell(&everyone, epoch, &everyone);
+        let mut state = self.state();
+        state.views.iter_mut().for_each(|view| view.incarnation = incarnation);
+        state.sessions.clear();
+        state.answers.clear();
+        state.counts.clear();
+        drop(state);
+        everyone.into_iter().for_each(|at| self.cut(at));
+    }
+
     /// Stops a member: it no longer listens, and its connections break.
     pub(crate) fn kill(&self, member: usize) {
         self.state().listens[member] = false;
@@ -201,6 +215,7 @@ fn view(
     Welcome {
         features: features::ALL,
         now_us: CLOCK_US,
+        incarnation: 1,
         epoch,
         shards,
         frame_bytes_max: FRAME_BYTES_MAX,

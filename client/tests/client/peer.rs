@@ -59,6 +59,7 @@ impl Peer {
             let welcome = Welcome {
                 features: features::ALL,
                 now_us: 1_000_000,
+                incarnation: 0,
                 epoch: 0,
                 shards: u32::try_from(ports.len()).unwrap().next_power_of_two(),
                 frame_bytes_max: FRAME_BYTES_MAX,

@@ -19,8 +19,8 @@ struct PeerClock {
     since: Time,
     /// How far it was ahead in this period at most, in microseconds; negative if it was behind.
     ahead_us: i64,
-    /// Whether the last period showed that it is off.
-    is_off: bool,
+    /// How far it was off in the last period, if it was.
+    off_us: Option<i64>,
 }
 
 /// A clock that is off, or no longer.
@@ -50,20 +50,25 @@ impl PeerClocks {
         let ahead = i128::from(theirs.0) - i128::from(ours.0);
         // A peer may say anything.
         let ahead_us = i64::try_from(ahead).unwrap_or(if ahead < 0 { i64::MIN } else { i64::MAX });
-        let new = PeerClock { since: now, ahead_us, is_off: false };
+        let new = PeerClock { since: now, ahead_us, off_us: None };
         let clock = self.0.entry(from).or_insert(new);
         clock.ahead_us = clock.ahead_us.max(ahead_us);
         if now < clock.since.plus_ms(PERIOD_MS) {
             return None;
         }
-        let was_off = clock.is_off;
-        let best_us = clock.ahead_us;
-        *clock = PeerClock { since: now, ahead_us, is_off: best_us.unsigned_abs() > APART_US_MAX };
-        match (was_off, clock.is_off) {
-            (false, true) => Some(ClockChange::Off(best_us)),
-            (true, false) => Some(ClockChange::Agrees),
-            (false, false) | (true, true) => None,
+        let before = clock.off_us;
+        let off_us = Some(clock.ahead_us).filter(|best_us| best_us.unsigned_abs() > APART_US_MAX);
+        *clock = PeerClock { since: now, ahead_us, off_us };
+        match (before, off_us) {
+            (None, Some(off_us)) => Some(ClockChange::Off(off_us)),
+            (Some(_), None) => Some(ClockChange::Agrees),
+            (None, None) | (Some(_), Some(_)) => None,
         }
+    }
+
+    /// Returns how far a clock is ahead, in microseconds; 0 if it agrees or is not known.
+    pub(super) fn ahead_us(&self, node: NodeId) -> i64 {
+        self.0.get(&node).and_then(|clock| clock.off_us).unwrap_or_default()
     }
 
     /// Forgets nodes that are no members.
@@ -119,7 +124,8 @@ mod tests {
         let later = Time(20_000_000);
         let off = clocks.on_message(later, A, Time(1), ours);
         assert_eq!(off, Some(ClockChange::Off(i64::MAX)));
+        assert_eq!(clocks.ahead_us(A), i64::MAX);
         clocks.retain(|_| false);
-        assert!(clocks.0.is_empty());
+        assert_eq!(clocks.ahead_us(A), 0);
     }
 }

@@ -8,12 +8,13 @@
 //! `unsent`, and how long either may take by `sweep`.
 
 use std::cell::{Cell, RefCell, RefMut};
+use std::collections::VecDeque;
 use std::io;
 use std::net::IpAddr;
 use std::rc::Rc;
 
 use catena_protocol::frame::{self, Next};
-use catena_protocol::{Fault, Frame, FrameKind, Header, Refusal};
+use catena_protocol::{Fault, Frame, FrameKind, Header, Refusal, Status};
 
 use super::buffer::ReadBuffer;
 use super::core::Core;
@@ -22,6 +23,7 @@ use super::local_notify::LocalNotify;
 use super::receive_memory::LoanWait;
 use super::reply_buffers::ReplyBuffers;
 use super::runtime;
+use super::shared_body::{SharedBody, SharedReply};
 use super::stream::{Stream, StreamReader, StreamWriter};
 use super::sweep::Lateness;
 use super::unsent::UnsentTotal;
@@ -37,6 +39,8 @@ pub(super) struct Conn {
     pub(super) source: IpAddr,
     /// Replies, or frames to a peer, that were not yet handed to the kernel.
     pub(super) unsent: RefCell<Vec<u8>>,
+    /// Large replies, each with its place between the bytes of `unsent`.
+    unsent_shared: RefCell<VecDeque<SharedReply>>,
     /// Of a core link: the buffer that was written last, to be filled next. Connections of clients
     /// take theirs from `reply_buffers`.
     spare: RefCell<Vec<u8>>,
@@ -53,6 +57,8 @@ pub(super) struct Conn {
     pub(super) is_displaced: Cell<bool>,
     /// Bytes that are being written.
     in_flight: Cell<usize>,
+    /// The same of a large reply.
+    in_flight_shared: Cell<usize>,
     /// The part of the core's unsent replies that is counted for this connection.
     counted: Cell<usize>,
     unsent_total: Rc<UnsentTotal>,
@@ -93,6 +99,7 @@ pub(super) fn start(core: &Rc<Core>, stream: Stream, source: IpAddr, role: ConnR
         role: Cell::new(role),
         source,
         unsent: RefCell::default(),
+        unsent_shared: RefCell::default(),
         spare: RefCell::default(),
         reply_buffers: core.reply_buffers.clone(),
         writer,
@@ -102,6 +109,7 @@ pub(super) fn start(core: &Rc<Core>, stream: Stream, source: IpAddr, role: ConnR
         broken: Cell::new(false),
         is_displaced: Cell::new(false),
         in_flight: Cell::new(0),
+        in_flight_shared: Cell::new(0),
         counted: Cell::new(0),
         unsent_total: core.unsent_total.clone(),
         late: Cell::default(),
@@ -301,6 +309,7 @@ impl Conn {
         if let Ok(mut unsent) = self.unsent.try_borrow_mut() {
             *unsent = Vec::new();
         }
+        self.unsent_shared.take();
         self.unsent_total.replace(self.counted.replace(0), 0);
         let mut refusal = Vec::new();
         write_refusal(&mut refusal, &fault.into());
@@ -336,9 +345,12 @@ impl Conn {
         self.late.set(Lateness { bytes: None, ..self.late.get() });
     }
 
-    /// Returns the unsent replies that are counted for the connection, in bytes.
+    /// Returns the unsent replies of the connection in bytes, with those that it shares.
+    #[inline]
     pub(super) fn unsent_bytes(&self) -> usize {
-        self.counted.get()
+        let shared = self.unsent_shared.borrow();
+        let shared: usize = shared.iter().map(|reply| reply.body.len()).sum();
+        self.counted.get() + self.in_flight_shared.get() + shared
     }
 
     /// Counts the unsent replies of a client anew, and returns their bytes.
@@ -347,7 +359,7 @@ impl Conn {
         let is_counted = !self.is_link() && !self.broken.get();
         let now = if is_counted { self.unsent.borrow().len() + self.in_flight.get() } else { 0 };
         self.unsent_total.replace(self.counted.replace(now), now);
-        now
+        self.unsent_bytes()
     }
 
     /// Returns the buffer for replies to a client; takes one from the pool if there is none yet.
@@ -370,7 +382,7 @@ impl Conn {
     /// Sends what the socket takes at once. The rest, and errors, are left to [`Conn::flush`].
     fn send_now(&self) {
         let mut unsent = self.unsent.borrow_mut();
-        if unsent.is_empty() {
+        if unsent.is_empty() || !self.unsent_shared.borrow().is_empty() {
             return;
         }
         if let Ok(sent) = self.writer.try_write_now(&unsent) {
@@ -384,8 +396,19 @@ impl Conn {
     async fn flush(&self) -> io::Result<()> {
         let Some(mut writer) = self.writer.try_lock() else { return Ok(()) };
         let mut written = Ok(());
-        while written.is_ok() && !self.unsent.borrow().is_empty() {
-            let batch = self.unsent.replace(self.spare.take());
+        while written.is_ok() {
+            if let Some(SharedReply { to, status, body, .. }) = self.next_shared() {
+                let bytes = body.bytes();
+                let envelope = frame::envelope_of_encoded(&to, status, &bytes);
+                self.in_flight_shared.set(bytes.len());
+                written = writer.write_reply(envelope, bytes).await;
+                self.in_flight_shared.set(0);
+                continue;
+            }
+            if self.unsent.borrow().is_empty() {
+                break;
+            }
+            let batch = self.next_batch();
             self.in_flight.set(batch.len());
             let (result, mut batch) = writer.write_all(batch).await;
             self.in_flight.set(0);
@@ -403,6 +426,32 @@ impl Conn {
         drop(writer);
         self.drained.notify();
         written
+    }
+
+    /// Returns the large reply that goes next, unless other bytes go before.
+    fn next_shared(&self) -> Option<SharedReply> {
+        self.unsent_shared.borrow_mut().pop_front_if(|reply| reply.at == 0)
+    }
+
+    /// Returns the bytes that go next: all of them, or those in front of a large reply.
+    fn next_batch(&self) -> Vec<u8> {
+        let mut unsent = self.unsent.borrow_mut();
+        let mut shared = self.unsent_shared.borrow_mut();
+        let rest = match shared.front() {
+            Some(first) => {
+                let before = first.at;
+                shared.iter_mut().for_each(|reply| reply.at -= before);
+                unsent.split_off(before)
+            }
+            None => self.spare.take(),
+        };
+        std::mem::replace(&mut *unsent, rest)
+    }
+
+    /// Queues a reply whose body other connections may have, too.
+    pub(super) fn push_shared(&self, to: Header, status: Status, body: Rc<SharedBody>) {
+        let at = self.unsent.borrow().len();
+        self.unsent_shared.borrow_mut().push_back(SharedReply { at, to, status, body });
     }
 
     /// Waits while the client does not read its replies. Its requests stay in its socket meanwhile,

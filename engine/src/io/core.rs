@@ -25,6 +25,7 @@ use super::outbox::CoreOutbox;
 use super::receive_memory::ReceiveMemory;
 use super::reply_buffers::ReplyBuffers;
 use super::session_sources::SessionSources;
+use super::shared_body::LastShared;
 use super::spin::Spin;
 use super::stream::Listener;
 use super::unsent::UnsentTotal;
@@ -85,6 +86,7 @@ pub(super) struct Core {
     session_sources: RefCell<Vec<SessionSources>>,
     pub(super) receive_memory: Rc<ReceiveMemory>,
     pub(super) unsent_total: Rc<UnsentTotal>,
+    pub(super) last_shared: LastShared,
     pub(super) reply_buffers: Rc<ReplyBuffers>,
     cluster: Option<ClusterState>,
     /// The epoch of the latest view; 0 if there is no cluster.
@@ -141,6 +143,7 @@ impl Core {
             crowding: Cell::default(),
             receive_memory,
             unsent_total,
+            last_shared: LastShared::default(),
             reply_buffers: Rc::default(),
             spin,
             meter,
@@ -155,6 +158,14 @@ impl Core {
     /// Returns the state of the cluster; `None` outside of a cluster.
     pub(super) fn cluster(&self) -> Option<&ClusterState> {
         self.cluster.as_ref()
+    }
+
+    /// Returns the number that is another one if what was in memory is lost.
+    fn incarnation(&self) -> u64 {
+        match self.cluster() {
+            Some(cluster) => cluster.view().map_or(0, |view| view.record.base.0),
+            None => self.config.incarnation.into(),
+        }
     }
 
     pub(super) fn index(&self) -> u16 {
@@ -473,6 +484,7 @@ impl Core {
         Welcome {
             features: features::ALL,
             now_us: self.time_of_shards(now).0,
+            incarnation: self.incarnation(),
             epoch: self.epoch.get().max(self.config.incarnation),
             shards: self.config.map.shards(),
             frame_bytes_max: FRAME_BYTES_MAX,

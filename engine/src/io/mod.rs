@@ -26,6 +26,7 @@ mod receive_memory;
 mod reply_buffers;
 mod runtime;
 mod session_sources;
+mod shared_body;
 mod spin;
 mod stream;
 mod sweep;

@@ -10,6 +10,7 @@ use super::core::Core;
 use super::core_link::CoreLink;
 use catena_core::chain::outbox::{ReplicaOutbox, ReplicaReport};
 use catena_core::chain::record::NodeId;
+use catena_core::objects::StoredReply;
 use catena_core::shard::{Answered, ConnId, Outbox, Output, Time};
 
 /// Appends replies to the buffers of their connections, and frames to those of the links to peers.
@@ -53,15 +54,34 @@ impl<'a> CoreOutbox<'a> {
         }
     }
 
-    fn write(&mut self, conn: ConnId, to: &Header, output: &Output<'_>) {
-        match self.core.epoch.get() {
-            0 => self.append(conn, |unsent| output.write(to, unsent)),
-            // Replies carry the epoch, so that clients notice a newer one.
-            epoch => {
-                let to = Header { epoch, ..*to };
-                self.append(conn, |unsent| output.write(&to, unsent));
-            }
+    /// Queues a large reply for another connection than the current one without copying its body.
+    /// Returns whether that was possible.
+    fn share(&mut self, conn: ConnId, to: &Header, reply: &StoredReply) -> bool {
+        let Core { last_shared, unsent_total, conns, .. } = self.core;
+        if conn == self.current {
+            return false;
         }
+        let Some((status, body)) = last_shared.of(reply, unsent_total) else { return false };
+        if let Some(conn) = conns.get(conn).filter(|conn| !conn.is_broken()) {
+            conn.push_shared(*to, status, body);
+            conn.flush_wanted.notify();
+            self.core.limit_unsent(&conn);
+        }
+        true
+    }
+
+    fn write(&mut self, conn: ConnId, to: &Header, output: &Output<'_>) {
+        // Replies carry the epoch, so that clients notice a newer one.
+        let to = match self.core.epoch.get() {
+            0 => to,
+            epoch => &Header { epoch, ..*to },
+        };
+        if let Output::Stored(reply) = output
+            && self.share(conn, to, reply)
+        {
+            return;
+        }
+        self.append(conn, |unsent| output.write(to, unsent));
     }
 }
 
@@ -97,6 +117,12 @@ impl ReplicaOutbox for CoreOutbox<'_> {
         = RefMut<'b, Vec<u8>>
     where
         Self: 'b;
+
+    fn send_large(&mut self, conn: ConnId, to: &Header, reply: &StoredReply) {
+        if !self.share(conn, to, reply) {
+            self.append(conn, |unsent| Output::Stored(reply).write(to, unsent));
+        }
+    }
 
     fn send_encoded(&mut self, conn: ConnId, replies: &[u8]) {
         // A copy, in a cluster only: these replies waited in the replica until their entries were

@@ -20,6 +20,7 @@ use std::os::fd::{AsRawFd, RawFd};
 use std::os::unix::net::UnixStream;
 use std::time::Duration;
 
+use bytes::Bytes;
 use monoio::buf::IoBufMut;
 use monoio::io::{AsyncReadRent, AsyncWriteRentExt, OwnedReadHalf, OwnedWriteHalf, Splitable};
 use monoio::time::TimeDriver;
@@ -156,6 +157,14 @@ impl TcpWriteHalf {
         &mut self,
         bytes: Vec<u8>,
     ) -> impl Future<Output = WithBuffer<usize, Vec<u8>>> {
+        self.0.write_all(bytes)
+    }
+
+    /// Writes all of some shared bytes.
+    pub(super) fn write_all_shared(
+        &mut self,
+        bytes: Bytes,
+    ) -> impl Future<Output = WithBuffer<usize, Bytes>> {
         self.0.write_all(bytes)
     }
 }

@@ -14,6 +14,8 @@ use std::net::SocketAddr;
 use std::os::fd::RawFd;
 use std::time::Duration;
 
+use bytes::Bytes;
+use catena_protocol::frame::Envelope;
 use nix::sys::socket::{MsgFlags, Shutdown, recv, send, setsockopt, shutdown, sockopt};
 use socket2::{Socket, TcpKeepalive};
 
@@ -160,6 +162,16 @@ impl WriteGuard<'_> {
         bytes: Vec<u8>,
     ) -> impl Future<Output = WithBuffer<usize, Vec<u8>>> {
         self.0.write_all(bytes)
+    }
+
+    /// Writes the frame of a reply whose body is shared.
+    pub(super) async fn write_reply(&mut self, envelope: Envelope, body: Bytes) -> io::Result<()> {
+        self.0.write_all(envelope.header.to_vec()).await.0?;
+        self.0.write_all_shared(body).await.0?;
+        if envelope.padding > 0 {
+            self.0.write_all(vec![0; envelope.padding]).await.0?;
+        }
+        Ok(())
     }
 }
 

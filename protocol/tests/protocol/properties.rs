@@ -49,7 +49,11 @@ proptest! {
                 // As a session keeps it, it makes the same frame.
                 let mut kept = Vec::new();
                 frame::write_encoded(&mut kept, &to, Status::Ok, frame.body);
-                prop_assert_eq!(kept, out);
+                prop_assert_eq!(&kept, &out);
+                // So do its parts.
+                let envelope = frame::envelope_of_encoded(&to, Status::Ok, frame.body);
+                let padding = vec![0; envelope.padding];
+                prop_assert_eq!([&envelope.header, frame.body, &padding].concat(), out);
             }
         }
     }
@@ -96,6 +100,7 @@ proptest! {
         let welcome = Welcome {
             features: material.number,
             now_us: material.other_number,
+            incarnation: material.number,
             epoch: material.small,
             ports,
             engine: material.name,

@@ -471,6 +471,7 @@ pub(crate) fn welcome() -> Welcome {
     Welcome {
         features: catena_protocol::features::ALL,
         now_us: 1_000_000,
+        incarnation: 0,
         epoch: 0,
         shards: 64,
         frame_bytes_max: catena_protocol::limits::FRAME_BYTES_MAX,
@@ -487,6 +488,7 @@ pub(crate) fn welcome_in_a_cluster() -> Welcome {
     let texts = |texts: &[&str]| texts.iter().map(|text| (*text).to_owned()).collect();
     let chain = |shard| if shard % 2 == 0 { [0, 1] } else { [1, 0] };
     Welcome {
+        incarnation: 1 << 40,
         epoch: 3,
         members: Members {
             names: texts(&["node-a", "node-b"]),
@@ -522,6 +524,7 @@ pub(crate) fn operator_replies() -> [operator::Reply; 5] {
         control: text("10.0.1.5:7399"),
         silent_us: 1_500,
         suspected: text("silent"),
+        clock_ahead_us: -2_500_000,
     };
     let shard = |shard, role: &str| ShardStatus {
         shard,

@@ -202,6 +202,7 @@ impl ControlNode {
                 .or(lost_since.map(|_| Suspicion::Silent))
                 .map(|why| why.to_string())
                 .unwrap_or_default(),
+            clock_ahead_us: self.peer_clocks.ahead_us(*node),
         };
         record.nodes.iter().map(status).collect()
     }
@@ -213,6 +214,6 @@ fn spare_status(now: Time, (node, info, heard): (NodeId, &NodeInfo, Time)) -> Me
         name: info.name.clone(),
         control: info.peer.to_string(),
         silent_us: now.0.saturating_sub(heard.0),
-        suspected: String::new(),
+        ..MemberStatus::default()
     }
 }

@@ -257,6 +257,7 @@ impl ProbedNode {
             json!({
                 "node": id_text(member.node), "name": member.name, "control": member.control,
                 "silent_us": member.silent_us, "suspected": member.suspected,
+                "clock_ahead_us": member.clock_ahead_us,
             })
         });
         let shards = status.shards.iter().map(|shard| {

@@ -1,5 +1,7 @@
 //! Shows the state of a cluster as tables.
 
+use std::time::Duration;
+
 use catena_client::operator::{NodeStatus, ShardStatus};
 
 use super::probe::{ClusterProbe, ProbedNode, id_text, reason};
@@ -141,6 +143,11 @@ pub(super) fn notes_of(probe: &ClusterProbe, status: &NodeStatus) -> Vec<String>
     for member in status.members.iter().filter(|member| !member.suspected.is_empty()) {
         notes.push(format!("{name} suspects {}: {}", member.name, member.suspected));
     }
+    for member in status.members.iter().filter(|member| member.clock_ahead_us != 0) {
+        let direction = if member.clock_ahead_us > 0 { "ahead of" } else { "behind" };
+        let apart = Duration::from_micros(member.clock_ahead_us.unsigned_abs()).as_secs_f64();
+        notes.push(format!("the clock of {} is {apart:.1} s {direction} {name}'s", member.name));
+    }
     if !status.register_trouble.is_empty() {
         notes.push(format!("{name} cannot use the register: {}", status.register_trouble));
     }
@@ -269,6 +276,19 @@ mod tests {
         assert!(troubles[1].ends_with("does not reply"), "{troubles:?}");
         let nobody = probe(Vec::new());
         assert!(!nobody.is_healthy() && nobody.troubles()[0].starts_with("no node"));
+    }
+
+    #[test]
+    fn it_says_which_clocks_differ() {
+        let mut first = node(1, &[1, 2, 3], &[]);
+        let status = first.status.as_mut().expect("it has one");
+        status.members[1].clock_ahead_us = 120_000_000;
+        status.members[2].clock_ahead_us = -2_560_000;
+        let shown = text(&probe(vec![first]), false, None);
+        let name = |at| format!("ip-10-0-{at}-17.eu-central-1.compute.internal");
+        let ahead = format!("the clock of {} is 120.0 s ahead of {}'s", name(2), name(1));
+        let behind = format!("the clock of {} is 2.6 s behind {}'s", name(3), name(1));
+        assert!(shown.contains(&ahead) && shown.contains(&behind), "{shown}");
     }
 
     #[test]
