@@ -103,7 +103,9 @@ impl BarrierArgs {
 }
 
 fn seats(state: Option<SeatState>) -> Outcome {
-    let Some(state) = state else { return Outcome::nothing() };
+    // One that nobody has used yet has no parties, and no round behind it.
+    let used = state.filter(|state| state.parties > 0 || state.round > 0);
+    let Some(state) = used else { return Outcome::nothing() };
     let SeatState { round, arrived, parties, waiting, missing } = &state;
     let mut text = format!("round {round}, {arrived} of {parties} arrived, {waiting} waiting");
     if !missing.is_empty() {
