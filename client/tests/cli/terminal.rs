@@ -83,3 +83,13 @@ fn the_history_is_there_however_the_shell_ends() {
         "{lines}"
     );
 }
+
+#[test]
+fn commands_and_names_are_completed() {
+    let shell = Shell::new();
+    shell.check("list build-jobs push a b c", 0, "3");
+    let directory = tempfile::tempdir().expect("a directory");
+    let mut running = on_terminal(&shell, &directory.path().join("history"));
+    running.write(b"lis\tbui\tle\t\n");
+    running.line_with(|said| said.trim() == "3");
+}

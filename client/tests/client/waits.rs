@@ -333,5 +333,5 @@ fn a_wait_that_is_cancelled_takes_nothing() {
     cancel.store(false, Ordering::SeqCst);
     other.list("jobs").push_back(b"work").unwrap();
     assert_eq!(other.list("jobs").len().unwrap(), 1);
-    assert_eq!(client.list("jobs").pop_front_wait(LONG).unwrap(), b"work");
+    assert_eq!(&*client.list("jobs").pop_front_wait(LONG).unwrap(), b"work");
 }

@@ -132,10 +132,14 @@ impl Completer for ShellHelper {
     ) -> rustyline::Result<(usize, Vec<String>)> {
         let (words, from) = split_for_completion(&line[..at]);
         let partial = &line[from..at];
-        let candidates = match wanted(&self.lines.command, &words, partial) {
+        let mut candidates = match wanted(&self.lines.command, &words, partial) {
             Wanted::Words(words) => words,
             Wanted::Names { kind } => self.names(kind.as_deref(), partial),
         };
+        // A word that is complete is followed by a blank, as in other shells.
+        if let [only] = &mut candidates[..] {
+            only.push(' ');
+        }
         Ok((from, candidates))
     }
 }
