@@ -30,12 +30,12 @@ fn a_client_that_is_gone_is_not_counted_as_waiting() {
         a @60000 list jobs claim
         b @60000 list jobs pop_wait
         b disconnect
-        c object jobs inspect                 => list v3: 0 items, 0 claimed, 1 waiting; 1 in line
+        c object jobs inspect                 => list v2: 0 items, 0 claimed, 1 waiting; 1 in line
         b retry
-        c object jobs inspect                 => list v3: 0 items, 0 claimed, 2 waiting; 2 in line
-        d @60000 object jobs wait 9
+        c object jobs inspect                 => list v2: 0 items, 0 claimed, 2 waiting; 2 in line
+        d @60000 object jobs wait_newer 99
         d disconnect
-        c object jobs inspect                 => list v3: 0 items, 0 claimed, 2 waiting; 2 in line
+        c object jobs inspect                 => list v2: 0 items, 0 claimed, 2 waiting; 2 in line
         ",
     );
 }
