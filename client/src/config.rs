@@ -3,6 +3,8 @@
 //!
 //! Limits that both ends of a connection must agree on are in [`catena_protocol::limits`].
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use catena_protocol::limits;
@@ -27,6 +29,20 @@ pub(crate) struct Config {
     pub(crate) s3: catena_location::S3Settings,
     /// Whether an update makes the object if it does not exist.
     pub(crate) makes_objects: bool,
+    /// Calls end early while this is true.
+    pub(crate) cancel: Option<Arc<AtomicBool>>,
+}
+
+impl Config {
+    /// Whether calls are to end now.
+    pub(crate) fn is_cancelled(&self) -> bool {
+        self.cancel.as_ref().is_some_and(|cancel| cancel.load(Ordering::SeqCst))
+    }
+
+    /// The longest time to wait for a socket: calls that can be cancelled look whether they are.
+    pub(crate) fn wait_max(&self) -> Duration {
+        if self.cancel.is_some() { CANCEL_POLL } else { Duration::MAX }
+    }
 }
 
 /// Which members of a cluster serve reads, see [`Builder::read_from`].
@@ -53,12 +69,16 @@ impl Default for Config {
             #[cfg(feature = "s3")]
             s3: catena_location::S3Settings::default(),
             makes_objects: true,
+            cancel: None,
         }
     }
 }
 
 /// Largest timeout; larger ones are reduced to it, so that adding one to a clock cannot overflow.
 pub(crate) const TIMEOUT_MAX: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// How often a call looks whether it is cancelled.
+pub(crate) const CANCEL_POLL: Duration = Duration::from_millis(50);
 
 /// Smallest timeout of a socket; zero would mean no timeout.
 pub(crate) const TIMEOUT_MIN: Duration = Duration::from_millis(1);

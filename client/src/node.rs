@@ -268,11 +268,15 @@ impl Node {
             TopologyUpdate::Older | TopologyUpdate::Foreign if self.accepts_any_topology => {
                 Ok(TopologyUpdate::Newer)
             }
-            TopologyUpdate::Older => Err(lost(std::io::Error::other(format!(
-                "the node is at epoch {}, but epoch {} was seen before",
-                told.epoch(),
-                self.topology.epoch()
-            )))),
+            TopologyUpdate::Older => Err(lost(std::io::Error::other(match told.is_cluster() {
+                true => format!(
+                    "the node knows epoch {} of the cluster, and epoch {} was seen before",
+                    told.epoch(),
+                    self.topology.epoch()
+                ),
+                false => "the node is outside the cluster: it was removed, or has not joined yet"
+                    .to_owned(),
+            }))),
             TopologyUpdate::Foreign => Err(Failure::Incompatible(Status::WrongCluster.into())),
         }
     }

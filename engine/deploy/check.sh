@@ -35,5 +35,24 @@ else
     echo "skipped: no systemd-analyze here"
 fi
 
+step "alerts"
+# A node in a cluster has all metrics; one request gives it a latency.
+[ -x target/debug/catena-engine ] && [ -x target/debug/catena ] ||
+    cargo build --quiet -p catena-engine -p catena-client --features catena-client/cli
+target/debug/catena-engine --listen 127.0.0.1:0 --control 127.0.0.1:0 --metrics 127.0.0.1:0 --cores 0 --no-pin \
+    --cluster "file://$work/cluster" --create >"$work/ready" 2>"$work/log" &
+engine=$!
+trap 'kill "$engine"; rm -rf "$work"' EXIT
+for _ in $(seq 300); do
+    [ -s "$work/ready" ] && break
+    sleep 0.1
+done
+ready=$(cat "$work/ready")
+target/debug/catena --engine "file://$work/cluster" counter visits add 1
+curl --silent --show-error --fail "${ready##*metrics at }" >"$work/page"
+kill "$engine"
+trap 'rm -rf "$work"' EXIT
+python engine/deploy/check_alerts.py engine/deploy/prometheus-alerts.yaml "$work/page" protocol/PROTOCOL.md
+
 step "deploy.sh"
 python -W ignore engine/deploy/test_deploy.py

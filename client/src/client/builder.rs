@@ -1,7 +1,7 @@
 //! Timeouts, limits and other choices of a client.
 
-#[cfg(feature = "register")]
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
 
 #[cfg(feature = "s3")]
@@ -94,6 +94,17 @@ impl Builder {
     /// clients that join a job late, whose objects another client makes and deletes.
     pub fn makes_objects(mut self, makes: bool) -> Builder {
         self.config.makes_objects = makes;
+        self
+    }
+
+    /// Makes calls end early: as long as `cancel` is true, a call ends as if its time were over, with
+    /// [`Error::NoAnswer`] or what was in its way before. One that waits inside the engine waits there
+    /// no longer. It takes up to 50 ms until a call notices, and until the end of the attempt while it
+    /// connects.
+    ///
+    /// For programs whose users interrupt them: a signal handler sets it.
+    pub fn cancel_with(mut self, cancel: Arc<AtomicBool>) -> Builder {
+        self.config.cancel = Some(cancel);
         self
     }
 

@@ -20,6 +20,11 @@ pub(super) fn reason(call: &Call, fault: &Fault) -> String {
             };
             format!("it is a {}, not a {}", name(got), name(expected))
         }
+        _ if is_outside(fault) => {
+            "the node is outside its cluster: it was removed, has not joined yet, or all members were \
+             lost"
+            .to_owned()
+        }
         (Status::TooLarge, _) if expected > 0 => match Excess::of(call, fault) {
             Excess::Items => {
                 format!("{} items are more than the limit of {}", grouped(got), grouped(expected))
@@ -72,6 +77,12 @@ pub(super) fn reason(call: &Call, fault: &Fault) -> String {
         }
         _ => fault.to_string(),
     }
+}
+
+/// Whether the node is no member, and so serves nobody. A member refuses only requests that name
+/// another epoch than its own, and those of clients of a cluster name none.
+fn is_outside(fault: &Fault) -> bool {
+    fault.status == Status::WrongEpoch && (fault.got == 0 || fault.got == fault.expected)
 }
 
 /// Why bytes cannot be read or merged as a number: either the value in the map, whose length is
@@ -151,6 +162,7 @@ const STORED_REPLY_BYTES: usize = 64 * 1024;
 pub(super) fn advice_for(call: &Call, fault: &Fault) -> &'static str {
     let status = fault.status;
     match (status, call.kind) {
+        _ if is_outside(fault) => "Ask a member, or wait until the node has joined",
         (Status::TooLarge, kind) => match (Excess::of(call, fault), kind) {
             (Excess::Items, _) => "Split the request",
             (Excess::Searched, _) => "Read it page by page",
@@ -319,6 +331,19 @@ mod tests {
         let read = Call { merge: None, ..add };
         let expected = "cannot read a number: the value of key `a` is 1 byte, numbers are 8";
         assert_eq!(reason(&read, &stored), expected);
+    }
+
+    #[test]
+    fn a_node_outside_its_cluster_is_said_to_be_there() {
+        let get = call(Kind::Counter, OpCode::CounterGet);
+        for (ours, theirs) in [(0, 0), (4, 0), (7, 7)] {
+            let outside = Fault::expected(Status::WrongEpoch, ours, theirs);
+            let text = reason(&get, &outside);
+            assert!(text.starts_with("the node is outside its cluster"), "{text}");
+            assert!(advice_for(&get, &outside).starts_with("Ask a member"));
+        }
+        let restarted = reason(&get, &Fault::expected(Status::WrongEpoch, 9, 7));
+        assert_eq!(restarted, "the shard is in epoch 9, the request names epoch 7");
     }
 
     #[test]

@@ -47,7 +47,7 @@ impl<'n, 'o> Exchange<'n, 'o> {
         self.refresh_if_behind();
         while self.open > 0 {
             let now = Instant::now();
-            if now >= self.deadline {
+            if now >= self.deadline || self.node.config.is_cancelled() {
                 self.expire();
                 break;
             }
@@ -157,6 +157,7 @@ impl<'n, 'o> Exchange<'n, 'o> {
             let left = self.deadline.saturating_duration_since(Instant::now());
             // Waiting for room is safe with a single request, because the engine reads it before it
             // replies.
+            let left = left.min(self.node.config.wait_max());
             let wait = if alone { IoWait::UpTo(left) } else { IoWait::None };
             if !self.node.lanes[endpoint].write(wait).map_err(lost)? {
                 return Ok(());
@@ -182,6 +183,7 @@ impl<'n, 'o> Exchange<'n, 'o> {
         }
         let until = wake.into_iter().chain(self.next_refresh()).fold(self.deadline, Instant::min);
         let left = until.saturating_duration_since(Instant::now());
+        let left = left.min(self.node.config.wait_max());
         match awaiting {
             0 => std::thread::sleep(left),
             1 if unsent.is_none() => _ = self.receive(last, IoWait::UpTo(left)),

@@ -1,5 +1,7 @@
 //! Ops that wait inside a real engine.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use catena_client::{
@@ -304,4 +306,32 @@ fn a_seat_of_a_reduction_is_lost_and_taken_back_too() {
         assert!(matches!(&error, Error::Broken { .. }), "{error:?}");
     });
     assert_eq!(client.reduction("sums").reset().unwrap(), 1);
+}
+
+#[test]
+fn a_wait_that_is_cancelled_takes_nothing() {
+    let (engine, other) = engine(1);
+    let cancel = Arc::new(AtomicBool::new(false));
+    let builder = Client::builder().cancel_with(Arc::clone(&cancel));
+    let client = builder.connect(engine.addresses()[0]).unwrap();
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            let looker = Client::connect(engine.addresses()[0]).unwrap();
+            while looker.inspect("jobs").unwrap().is_none_or(|jobs| jobs.waiters == 0) {
+                std::thread::sleep(Duration::from_millis(1));
+            }
+            cancel.store(true, Ordering::SeqCst);
+        });
+        let error = client.list("jobs").pop_front_wait(Duration::from_secs(600)).unwrap_err();
+        assert!(matches!(error, Error::NoAnswer { .. }), "{error:?}");
+    });
+    // Calls end at once until it is taken back, and the engine notices that nobody waits any more.
+    assert!(client.counter("visits").get().is_err());
+    while other.inspect("jobs").unwrap().is_some_and(|jobs| jobs.waiters > 0) {
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    cancel.store(false, Ordering::SeqCst);
+    other.list("jobs").push_back(b"work").unwrap();
+    assert_eq!(other.list("jobs").len().unwrap(), 1);
+    assert_eq!(&*client.list("jobs").pop_front_wait(LONG).unwrap(), b"work");
 }

@@ -3,7 +3,6 @@
 use std::fs::File;
 use std::io::{BufRead, BufReader};
 use std::path::PathBuf;
-use std::process::ExitCode;
 
 use anyhow::Context;
 use clap::Args;
@@ -11,6 +10,7 @@ use clap::Args;
 use crate::Options;
 use crate::line::LineParser;
 use crate::outcome::{self, exit_code};
+use crate::output::OutputError;
 use crate::session::Session;
 
 #[derive(Debug, Args)]
@@ -23,49 +23,49 @@ pub(crate) struct BatchArgs {
 }
 
 impl BatchArgs {
-    /// Executes all lines. The exit code is that of the first command that failed; a negative
-    /// result is no failure.
-    pub(crate) fn run(&self, session: &mut Session, options: &Options) -> ExitCode {
+    /// Executes all lines. The exit code is that of the first command that failed; otherwise 1 if any
+    /// had a negative result, and 0 if none had.
+    pub(crate) fn run(&self, session: &mut Session, options: &Options) -> anyhow::Result<u8> {
         let lines: Box<dyn BufRead> = match &self.file {
             None => Box::new(BufReader::new(std::io::stdin())),
-            Some(path) => match File::open(path) {
-                Ok(file) => Box::new(BufReader::new(file)),
-                Err(error) => {
-                    let error = anyhow::Error::from(error)
-                        .context(format!("cannot read {}", path.display()));
-                    outcome::print_error(&error, options.json);
-                    return ExitCode::from(2);
-                }
-            },
+            Some(path) => {
+                let file = File::open(path);
+                let file = file.with_context(|| format!("cannot read {}", path.display()))?;
+                Box::new(BufReader::new(file))
+            }
         };
         let mut parser = LineParser::new();
-        let mut code = 0;
+        let (mut failure, mut is_negative) = (None, false);
         for (number, line) in (1_u64..).zip(lines.lines()) {
             let executed = line
                 .context("cannot read the commands")
-                .and_then(|line| self.execute(&line, &mut parser, session, options));
-            if let Err(error) = executed {
-                let error = error.context(format!("line {number}"));
-                outcome::print_error(&error, options.json);
-                code = if code == 0 { exit_code(&error) } else { code };
-                if !self.keep_going {
-                    break;
+                .and_then(|line| self.execute(&line, &mut parser, session, options))
+                .with_context(|| format!("line {number}"));
+            match executed {
+                Ok(code) => is_negative |= code != 0,
+                // What follows could say nothing either.
+                Err(error) if error.is::<OutputError>() => return Err(error),
+                Err(error) if !self.keep_going => return Err(error),
+                Err(error) => {
+                    outcome::print_error(&error, options.json);
+                    failure = failure.or(Some(exit_code(&error)));
                 }
             }
         }
-        ExitCode::from(code)
+        Ok(failure.unwrap_or(u8::from(is_negative)))
     }
 
+    /// Executes a line. Returns the exit code that its command has by itself.
     fn execute(
         &self,
         line: &str,
         parser: &mut LineParser,
         session: &mut Session,
         options: &Options,
-    ) -> anyhow::Result<()> {
+    ) -> anyhow::Result<u8> {
         let line = match parser.parse(line) {
             Ok(Some(line)) => line,
-            Ok(None) => return Ok(()),
+            Ok(None) => return Ok(0),
             Err(error) if error.help().is_some() => {
                 anyhow::bail!("help is not a command of a batch")
             }
@@ -76,7 +76,7 @@ impl BatchArgs {
         input.stdin_taken = self.file.is_none();
         let mut format = options.format();
         format.among_others = true;
-        session.execute(&line.command, &options, input)?.print(format);
-        Ok(())
+        let outcome = session.execute(&line.command, &options, input)?;
+        session.print(&outcome, format)
     }
 }

@@ -8,7 +8,6 @@ mod probe;
 mod table;
 mod watch;
 
-use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
@@ -19,6 +18,7 @@ use ratatui::crossterm::terminal;
 use serde_json::json;
 
 use self::probe::{ClusterProbe, id_text};
+use crate::interrupt;
 use crate::outcome::{ChangeError, Format, Outcome};
 use crate::session::WAIT_TIMEOUT;
 use crate::values::time;
@@ -139,7 +139,7 @@ fn remove(probe: &mut ClusterProbe, node: &str, timeout: Duration) -> anyhow::Re
         if Instant::now() + POLL >= deadline {
             return Err(ChangeError::StillMember { name }.into());
         }
-        sleep(POLL);
+        interrupt::sleep(POLL)?;
     }
 }
 
@@ -191,7 +191,7 @@ fn join(probe: &mut ClusterProbe, node: &str, timeout: Duration) -> anyhow::Resu
             let (name, standing) = (status.name, status.standing);
             return Err(ChangeError::StillJoins { name, standing }.into());
         }
-        sleep(POLL);
+        interrupt::sleep(POLL)?;
     }
 }
 

@@ -5,7 +5,7 @@ use clap::{Args, Subcommand, ValueEnum};
 use serde_json::json;
 
 use crate::context::Context;
-use crate::outcome::Outcome;
+use crate::outcome::{Outcome, found};
 use crate::scalars;
 use crate::values::HoldArg;
 use crate::words;
@@ -95,15 +95,18 @@ impl BarrierArgs {
                 };
                 Outcome::value(completed).keeping_session()
             }
-            BarrierCommand::State => seats(&barrier.state()?),
+            BarrierCommand::State => seats(found(barrier.state())?),
             BarrierCommand::Reset => Outcome::value(barrier.reset()?),
             BarrierCommand::Break { reason } => Outcome::value(barrier.break_with(reason)?),
         })
     }
 }
 
-fn seats(state: &SeatState) -> Outcome {
-    let SeatState { round, arrived, parties, waiting, missing } = state;
+fn seats(state: Option<SeatState>) -> Outcome {
+    // One that nobody has used yet has no parties, and no round behind it.
+    let used = state.filter(|state| state.parties > 0 || state.round > 0);
+    let Some(state) = used else { return Outcome::nothing() };
+    let SeatState { round, arrived, parties, waiting, missing } = &state;
     let mut text = format!("round {round}, {arrived} of {parties} arrived, {waiting} waiting");
     if !missing.is_empty() {
         text += &format!(", missing: {}", missing.join(", "));
@@ -156,7 +159,7 @@ impl LatchArgs {
                 latch.wait(*parties, on.timeout)?;
                 Outcome::done()
             }
-            LatchCommand::State => seats(&latch.state()?),
+            LatchCommand::State => seats(found(latch.state())?),
         })
     }
 }
@@ -237,8 +240,10 @@ impl ReductionArgs {
                     .on_loss(on_loss.loss());
                 self::round(&seat.contribute(op, &numbers, on.timeout)?).keeping_session()
             }
-            ReductionCommand::Last => round(&reduction.last()?),
-            ReductionCommand::State => seats(&reduction.state()?),
+            ReductionCommand::Last => {
+                found(reduction.last())?.as_ref().map_or_else(Outcome::nothing, round)
+            }
+            ReductionCommand::State => seats(found(reduction.state())?),
             ReductionCommand::Reset => Outcome::value(reduction.reset()?),
             ReductionCommand::Break { reason } => Outcome::value(reduction.break_with(reason)?),
         })

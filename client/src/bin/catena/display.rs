@@ -44,6 +44,14 @@ pub(crate) fn escaped(bytes: &[u8], shown: Shown) -> String {
     }
 }
 
+/// A text of at most this many characters; one that is too long ends with `…`.
+pub(crate) fn cut(text: &str, width: usize) -> String {
+    match text.chars().count() <= width {
+        true => text.to_owned(),
+        false => text.chars().take(width.saturating_sub(1)).chain(['…']).collect(),
+    }
+}
+
 /// Whether a character controls the terminal or the direction of the text.
 fn is_control(letter: char) -> bool {
     letter.is_control()
@@ -76,6 +84,12 @@ mod tests {
     fn a_backslash_is_doubled_only_among_escapes() {
         assert_eq!(escaped(br"C:\temp", Shown::Part), r"C:\temp");
         assert_eq!(escaped(b"\\n\n", Shown::Part), r"\\n\n");
+    }
+
+    #[test]
+    fn what_is_too_long_is_cut() {
+        assert_eq!((cut("abc", 3), cut("abcd", 3)), ("abc".to_owned(), "ab…".to_owned()));
+        assert_eq!(cut("äöüß", 4), "äöüß");
     }
 
     #[test]

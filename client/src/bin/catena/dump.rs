@@ -18,6 +18,7 @@ use self::format::{DumpWriter, Record};
 pub(crate) use self::restore::RestoreArgs;
 use crate::context::Context;
 use crate::outcome::{Outcome, say};
+use crate::output::OutputError;
 
 #[derive(Debug, Args)]
 pub(crate) struct DumpArgs {
@@ -39,12 +40,13 @@ struct Summary {
 impl DumpArgs {
     pub(crate) fn run(&self, on: &Context<'_>) -> anyhow::Result<Outcome> {
         let out = BufWriter::new(std::io::stdout().lock());
-        let mut out = DumpWriter::new(out, &self.prefix, &on.client.engine())?;
+        let mut out =
+            DumpWriter::new(out, &self.prefix, &on.client.engine()).map_err(OutputError::from)?;
         let mut summary = Summary::default();
         for object in on.client.objects(&self.prefix) {
             read::object(on.client, &object?, &mut out, &mut summary)?;
         }
-        out.finish(summary.objects)?.flush()?;
+        out.finish(summary.objects).and_then(|mut out| out.flush()).map_err(OutputError::from)?;
         for warning in &summary.warnings {
             say(warning);
         }

@@ -7,7 +7,7 @@ use clap::{Args, Subcommand};
 use serde_json::json;
 
 use crate::context::Context;
-use crate::outcome::Outcome;
+use crate::outcome::{Outcome, found};
 use crate::run::{RunArgs, What};
 use crate::values::{HoldArg, time};
 use crate::words;
@@ -82,23 +82,25 @@ impl SemaphoreArgs {
                     true => semaphore.try_acquire(*count)?,
                     false => Some(semaphore.acquire(*count, on.timeout)?),
                 };
-                permit.map_or_else(Outcome::nothing, |permit| granted(permit.keep()))
+                let what =
+                    What::Permits { name: self.name.clone(), permits: *permits, count: *count };
+                permit.map_or_else(Outcome::nothing, |permit| granted(what, permit.keep()))
             }
             SemaphoreCommand::Release { token } => Outcome::truth(semaphore(1).release(*token)?),
             SemaphoreCommand::Extend { token, hold } => {
                 Outcome::truth(semaphore(1).extend(*token, *hold)?)
             }
-            SemaphoreCommand::State => state(semaphore(1).state()?),
+            SemaphoreCommand::State => state(found(semaphore(1).state())?),
             SemaphoreCommand::Run { .. } => unreachable!("it has a client of its own"),
         })
     }
 
     /// What is to be held while a command runs, if that is what it asks for.
-    pub(crate) fn run_args(&self) -> Option<(What, &RunArgs)> {
+    pub(crate) fn run_args(&self) -> Option<(What, RunArgs)> {
         match &self.op {
             SemaphoreCommand::Run { permits, count, run } => {
                 let (name, permits, count) = (self.name.clone(), *permits, *count);
-                Some((What::Permits { name, permits, count }, run))
+                Some((What::Permits { name, permits, count }, run.clone()))
             }
             _ => None,
         }
@@ -106,11 +108,12 @@ impl SemaphoreArgs {
 }
 
 /// The token of something that is held beyond the end of this command.
-fn granted(token: u64) -> Outcome {
-    Outcome::value(json!({"token": token})).with_text(token.to_string()).keeping_session()
+fn granted(what: What, token: u64) -> Outcome {
+    Outcome::value(json!({"token": token})).with_text(token.to_string()).holding(what, token)
 }
 
-fn state(state: PermitState) -> Outcome {
+fn state(state: Option<PermitState>) -> Outcome {
+    let Some(state) = state else { return Outcome::nothing() };
     let PermitState { available, permits, holders, waiting } = state;
     let text = format!("{available} of {permits} free, {holders} holding, {waiting} waiting");
     let json = json!({
@@ -164,19 +167,20 @@ impl LockArgs {
             LockCommand::Lock { now, hold } => {
                 let lock = lock.with_hold(hold.hold());
                 let guard = if *now { lock.try_lock()? } else { Some(lock.lock(on.timeout)?) };
-                guard.map_or_else(Outcome::nothing, |guard| granted(guard.keep()))
+                let what = What::Lock(self.name.clone());
+                guard.map_or_else(Outcome::nothing, |guard| granted(what, guard.keep()))
             }
             LockCommand::Unlock { token } => Outcome::truth(lock.unlock(*token)?),
             LockCommand::Extend { token, hold } => Outcome::truth(lock.extend(*token, *hold)?),
-            LockCommand::State => state(lock.state()?),
+            LockCommand::State => state(found(lock.state())?),
             LockCommand::Run(_) => unreachable!("it has a client of its own"),
         })
     }
 
     /// What is to be held while a command runs, if that is what it asks for.
-    pub(crate) fn run_args(&self) -> Option<(What, &RunArgs)> {
+    pub(crate) fn run_args(&self) -> Option<(What, RunArgs)> {
         match &self.op {
-            LockCommand::Run(run) => Some((What::Lock(self.name.clone()), run)),
+            LockCommand::Run(run) => Some((What::Lock(self.name.clone()), run.clone())),
             _ => None,
         }
     }

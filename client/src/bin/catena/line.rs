@@ -73,11 +73,18 @@ impl LineError {
     }
 }
 
-/// What is wrong, without the usage.
+/// What is wrong in one line, without the usage.
 fn first_line(error: &clap::Error) -> String {
     let text = error.to_string();
-    let line = text.lines().next().unwrap_or_default();
-    line.strip_prefix("error: ").unwrap_or(line).to_owned()
+    let (what, details) = text.split_once('\n').unwrap_or((&text, ""));
+    let what = what.strip_prefix("error: ").unwrap_or(what);
+    // What is missing is listed in the lines that follow.
+    let details: Vec<&str> =
+        details.lines().take_while(|line| line.starts_with("  ")).map(str::trim).collect();
+    match details[..] {
+        [] => what.to_owned(),
+        _ => format!("{what} {}", details.join(", ")),
+    }
 }
 
 #[cfg(test)]
@@ -96,6 +103,9 @@ mod tests {
         assert!(matches!(lines.parse("cell c set 'open"), Err(LineError::Quote)));
         let wrong = lines.parse("counter visits jump").unwrap_err();
         assert_eq!(wrong.to_string(), "unexpected argument 'jump' found");
+        let lacking = lines.parse("barrier b arrive --party w1").unwrap_err();
+        let expected = "the following required arguments were not provided: --parties <PARTIES>";
+        assert_eq!(lacking.to_string(), expected);
         assert!(lines.parse("help counter").unwrap_err().help().is_some());
         assert!(lines.parse("--engine x ls").is_err(), "the engine is that of all lines");
         for line in ["lock l run -- true", "list l claim run -- true", "shell", "batch"] {

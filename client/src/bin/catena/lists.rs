@@ -91,7 +91,6 @@ enum ListCommand {
     Clear,
     /// Claim the first item, waiting for one, and print a token and the item; the item returns to
     /// the list unless `done TOKEN` follows in time. With `run`, a command does the work
-    #[command(args_conflicts_with_subcommands = true)]
     Claim {
         /// Do not wait for an item
         #[arg(long)]
@@ -120,10 +119,10 @@ enum ClaimCommand {
 
 impl ListArgs {
     /// What is to be held while a command runs, if that is what it asks for.
-    pub(crate) fn run_args(&self) -> Option<(What, &RunArgs)> {
+    pub(crate) fn run_args(&self) -> Option<(What, RunArgs)> {
         match &self.op {
-            ListCommand::Claim { then: Some(ClaimCommand::Run(run)), .. } => {
-                Some((What::Item(self.name.clone()), run))
+            ListCommand::Claim { now, hold, then: Some(ClaimCommand::Run(run)) } => {
+                Some((What::Item(self.name.clone()), run.after(*now, hold.given())))
             }
             _ => None,
         }
@@ -172,18 +171,14 @@ impl ListArgs {
                 }
             },
             ListCommand::PushFront { item } => Outcome::value(list.push_front(&on.bytes(item)?)?),
-            ListCommand::Pop { wait: true } => {
-                Outcome::bytes(Some(list.pop_front_wait(on.timeout)?))
-            }
-            ListCommand::Pop { wait: false } => Outcome::bytes(list.pop_front()?),
-            ListCommand::PopBack => Outcome::bytes(list.pop_back()?),
-            ListCommand::Set { index, item } => {
-                Outcome::bytes(Some(list.set(*index, &on.bytes(item)?)?))
-            }
+            ListCommand::Pop { wait: true } => taken(Some(list.pop_front_wait(on.timeout)?)),
+            ListCommand::Pop { wait: false } => taken(list.pop_front()?),
+            ListCommand::PopBack => taken(list.pop_back()?),
+            ListCommand::Set { index, item } => taken(Some(list.set(*index, &on.bytes(item)?)?)),
             ListCommand::Insert { index, item } => {
                 Outcome::value(list.insert(*index, &on.bytes(item)?)?)
             }
-            ListCommand::RemoveAt { index } => Outcome::bytes(Some(list.remove_at(*index)?)),
+            ListCommand::RemoveAt { index } => taken(Some(list.remove_at(*index)?)),
             ListCommand::Remove { item } => Outcome::truth(list.remove_value(&on.bytes(item)?)?),
             ListCommand::RemoveAll { items, lines } => {
                 let mut removed = 0;
@@ -204,12 +199,20 @@ impl ListArgs {
                 let json = json!({"token": claim.token(), "item": bytes_json(&claim)});
                 let mut line = format!("{} ", claim.token()).into_bytes();
                 line.extend_from_slice(&claim);
-                claim.keep();
-                Outcome::rows(vec![vec![line]], json).keeping_session()
+                let token = claim.keep();
+                Outcome::rows(vec![vec![line]], json).holding(What::Item(self.name.clone()), token)
             }
             ListCommand::Done { token } => Outcome::truth(list.done(*token)?),
             ListCommand::Return { token } => Outcome::truth(list.give_back(*token)?),
         })
+    }
+}
+
+/// An item that is no longer in the list.
+fn taken(item: Option<impl AsRef<[u8]>>) -> Outcome {
+    match item {
+        Some(item) => Outcome::bytes(Some(item)).had_once(),
+        None => Outcome::nothing(),
     }
 }
 
@@ -260,7 +263,7 @@ impl LogArgs {
                 Ok(page) => {
                     for line in page.iter() {
                         let json = bytes_json(line);
-                        Outcome::lines([line.to_vec()]).with_json(json).print(on.format);
+                        Outcome::lines([line.to_vec()]).with_json(json).print(on.format)?;
                     }
                     after = (page.at() + page.len() as u64).saturating_sub(1).max(after);
                 }

@@ -15,12 +15,14 @@ mod dump;
 mod examples;
 mod help;
 mod holds;
+mod interrupt;
 mod line;
 mod lists;
 mod manage;
 mod maps;
 mod names;
 mod outcome;
+mod output;
 mod place;
 mod run;
 mod scalars;
@@ -31,7 +33,7 @@ mod values;
 mod words;
 
 use std::ffi::OsString;
-use std::io::IsTerminal;
+use std::io::{IsTerminal, Write};
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -126,9 +128,13 @@ A value `-` is read from standard input, `@FILE` from a file; `@@text` is the te
 with --literal every value is itself. A value that begins with `-` follows `--`. Values are
 printed as the bytes they are, without a line feed, unless standard output is a terminal.
 
+What does not exist is printed as nothing, with exit code 1: an object, a key, an item, a value
+that was never set. Counters, flags, locks, futures and collections exist from the start: 0,
+false, free, pending and empty.
+
 Exit codes: 0 success; 1 negative result (absent, not swapped, empty, false, cluster not healthy);
-2 wrong usage; 3 timed out; 4 no engine answers; 5 refused; 6 broken or cancelled. `run` exits
-with the code of its command: see `catena lock NAME run --help`.";
+2 wrong usage; 3 timed out; 4 no engine answers; 5 refused; 6 broken or cancelled; 7 the result
+cannot be written. `run` exits with the code of its command: see `catena lock NAME run --help`.";
 
 #[derive(Debug, Subcommand)]
 enum ToolCommand {
@@ -185,6 +191,9 @@ enum ToolCommand {
     /// Execute commands interactively, with history and completion
     Shell,
     /// Execute commands from a file or standard input, one per line, over one connection
+    ///
+    /// The exit code is that of the first command that failed. If none failed, it is 1 if a command
+    /// had a negative result, which does not end the batch, and otherwise 0.
     Batch(batch::BatchArgs),
     /// Write all objects with a prefix to standard output, to be restored on any cluster
     Dump(dump::DumpArgs),
@@ -224,6 +233,22 @@ impl ToolCommand {
 }
 
 fn main() -> ExitCode {
+    let args = match parse() {
+        Ok(args) => args,
+        Err(error) => return print_usage(&error),
+    };
+    let as_json = args.options.json;
+    match run(args) {
+        Ok(code) => ExitCode::from(code),
+        Err(error) if output::is_closed_pipe(&error) => output::end_by_closed_pipe(),
+        Err(error) => {
+            outcome::print_error(&error, as_json);
+            ExitCode::from(exit_code(&error))
+        }
+    }
+}
+
+fn parse() -> Result<ToolArgs, clap::Error> {
     let tool = help::with_examples(ToolArgs::command(), "catena");
     let arguments: Vec<OsString> = std::env::args_os().collect();
     let texts: Option<Vec<String>> =
@@ -237,25 +262,38 @@ fn main() -> ExitCode {
         }
         _ => arguments,
     };
-    let matches = tool.get_matches_from(arguments);
-    let args = ToolArgs::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
-    if let ToolCommand::Completions { shell } = args.command {
-        clap_complete::generate(shell, &mut ToolArgs::command(), "catena", &mut std::io::stdout());
-        return ExitCode::SUCCESS;
-    }
-    match &args.command {
-        ToolCommand::Shell => return shell::run(Session::new(args.place, true), &args.options),
-        ToolCommand::Batch(batch) => {
-            return batch.run(&mut Session::new(args.place, true), &args.options);
+    ToolArgs::from_arg_matches(&tool.try_get_matches_from(arguments)?)
+}
+
+/// Prints help on standard output, or on standard error what is wrong with the command line.
+fn print_usage(error: &clap::Error) -> ExitCode {
+    let printed = error.print().and_then(|()| std::io::stdout().flush());
+    match printed.map_err(output::OutputError::from).map_err(anyhow::Error::from) {
+        Err(error) if output::is_closed_pipe(&error) => output::end_by_closed_pipe(),
+        Err(failure) if !error.use_stderr() => {
+            outcome::print_error(&failure, false);
+            ExitCode::from(exit_code(&failure))
         }
-        _ => {}
+        _ => ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(u8::MAX)),
     }
-    let mut session = Session::new(args.place, false);
-    match session.execute(&args.command, &args.options, args.options.input()) {
-        Ok(outcome) => outcome.print(args.options.format()),
-        Err(error) => {
-            outcome::print_error(&error, args.options.json);
-            ExitCode::from(exit_code(&error))
+}
+
+/// Executes the command. Returns the exit code.
+fn run(args: ToolArgs) -> anyhow::Result<u8> {
+    let options = &args.options;
+    match &args.command {
+        ToolCommand::Completions { shell } => {
+            let mut script = Vec::new();
+            clap_complete::generate(*shell, &mut ToolArgs::command(), "catena", &mut script);
+            output::print(&script)?;
+            Ok(0)
+        }
+        ToolCommand::Shell => shell::run(Session::new(args.place, true), options),
+        ToolCommand::Batch(batch) => batch.run(&mut Session::new(args.place, true), options),
+        command => {
+            let mut session = Session::new(args.place, false);
+            let outcome = session.execute(command, options, options.input())?;
+            session.print(&outcome, options.format())
         }
     }
 }

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use crate::context::Context;
 use crate::outcome::Outcome;
-use crate::values::time;
+use crate::values::{size, time};
 
 #[derive(Debug, Args)]
 pub(crate) struct LsArgs {
@@ -195,7 +195,7 @@ pub(crate) struct QuotaArgs {
     #[arg(long)]
     objects: Option<u64>,
     /// Maximum memory of the objects in each shard, such as `64MiB`; 0 for no limit
-    #[arg(long)]
+    #[arg(long, value_name = "SIZE", value_parser = size)]
     bytes: Option<ByteSize>,
     /// Remove the quota
     #[arg(long, conflicts_with_all = ["objects", "bytes"])]
@@ -215,6 +215,14 @@ impl QuotaArgs {
             },
         };
         let is_change = self.remove || self.objects.is_some() || self.bytes.is_some();
+        let most = u64::MAX / u64::from(shards.max(1));
+        if quota.objects_max > most || quota.bytes_max > most {
+            bail!(
+                "all {shards} shards together cannot have that much: give at most {most} objects and \
+                 {} in each",
+                ByteSize(most)
+            );
+        }
         if is_change {
             on.client.set_quota(&self.prefix, quota)?;
         }

@@ -1,6 +1,6 @@
 //! Maps and sets.
 
-use anyhow::bail;
+use anyhow::{Context as _, bail};
 use catena_client::{Error, Map, Merge, Scan};
 use clap::{Args, Subcommand, ValueEnum};
 use serde_json::{Value, json};
@@ -179,6 +179,16 @@ impl NumberArg {
         let (_, json) = self.shown(value.as_ref())?;
         Ok(Outcome::value(json))
     }
+
+    /// A value that is no longer in the map.
+    fn taken(self, value: Option<impl AsRef<[u8]>>) -> anyhow::Result<Outcome> {
+        let Some(value) = value else { return Ok(Outcome::nothing()) };
+        let value = value.as_ref();
+        let outcome = self
+            .outcome(Some(value))
+            .with_context(|| format!("the value was taken from the map: {}", bytes_json(value)))?;
+        Ok(outcome.had_once())
+    }
 }
 
 /// How values are merged.
@@ -271,7 +281,7 @@ impl MapArgs {
                 Outcome::truth(map.compare_and_swap(&key, expected, value.as_deref())?)
             }
             MapCommand::Swap { key, value, number } => {
-                number.outcome(map.swap(&on.bytes(key)?, &on.bytes(value)?)?)?
+                number.taken(map.swap(&on.bytes(key)?, &on.bytes(value)?)?)?
             }
             MapCommand::Remove { keys, lines } => {
                 let mut removed = 0;
@@ -280,7 +290,7 @@ impl MapArgs {
                 }
                 Outcome::value(removed).ending(removed > 0)
             }
-            MapCommand::Take { key, number } => number.outcome(map.take(&on.bytes(key)?)?)?,
+            MapCommand::Take { key, number } => number.taken(map.take(&on.bytes(key)?)?)?,
             MapCommand::Contains { key } => Outcome::truth(map.contains_key(&on.bytes(key)?)?),
             MapCommand::ContainsValue { value } => {
                 Outcome::truth(map.contains_value(&on.bytes(value)?)?)

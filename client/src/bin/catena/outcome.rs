@@ -5,14 +5,15 @@
 //! are, with nothing added, except on a terminal.
 
 use std::io::{IsTerminal, Write};
-use std::process::ExitCode;
 
 use catena_client::operator::OperatorError;
-use catena_client::{Error, Retry};
+use catena_client::{Error, Retry, Status};
 use serde_json::{Value, json};
 
 use crate::display::{self, Shown};
 use crate::dump::DumpError;
+use crate::output::{self, OutputError, UNWRITTEN};
+use crate::run::What;
 use crate::values::ValueError;
 
 /// The result of a command that did not fail.
@@ -21,9 +22,20 @@ pub(crate) struct Outcome {
     text: Text,
     /// The value for programs; nothing is printed without one.
     json: Option<Value>,
-    code: u8,
+    pub(crate) code: u8,
     /// The command took something that is held beyond the end of this process.
     pub(crate) keeps_session: bool,
+    /// What nobody has if the result cannot be printed.
+    pub(crate) stake: Option<Stake>,
+}
+
+/// What a command took, and only its result says.
+#[derive(Debug)]
+pub(crate) enum Stake {
+    /// It is in the result, and nowhere else.
+    Result,
+    /// It is held under this token.
+    Held { what: What, token: u64 },
 }
 
 /// The text of an outcome.
@@ -54,7 +66,7 @@ pub(crate) struct Format {
 
 impl Outcome {
     fn new(text: Text, json: Value) -> Outcome {
-        Outcome { text, json: Some(json), code: 0, keeps_session: false }
+        Outcome { text, json: Some(json), code: 0, keeps_session: false, stake: None }
     }
 
     /// A value, with the same text for people and programs.
@@ -134,11 +146,26 @@ impl Outcome {
         self
     }
 
-    /// Prints it on standard output. A closed standard output is not an error.
-    pub(crate) fn print(&self, format: Format) -> ExitCode {
-        let mut out = std::io::stdout().lock();
-        let _ = out.write_all(&self.rendered(format)).and_then(|()| out.flush());
-        ExitCode::from(self.code)
+    /// Marks that the result cannot be had again, so that it is told even if it cannot be printed.
+    pub(crate) fn had_once(mut self) -> Outcome {
+        self.stake = Some(Stake::Result);
+        self
+    }
+
+    /// Marks that `what` is held under `token`, beyond the end of this process.
+    pub(crate) fn holding(mut self, what: What, token: u64) -> Outcome {
+        self.stake = Some(Stake::Held { what, token });
+        self.keeping_session()
+    }
+
+    /// Prints it on standard output.
+    pub(crate) fn print(&self, format: Format) -> Result<(), OutputError> {
+        output::print(&self.rendered(format))
+    }
+
+    /// The result in JSON, for messages.
+    pub(crate) fn json_text(&self) -> String {
+        self.json.as_ref().map(Value::to_string).unwrap_or_default()
     }
 
     /// What is printed.
@@ -209,25 +236,39 @@ pub(crate) fn bytes_json(bytes: &[u8]) -> Value {
     }
 }
 
+/// What was read; `None` if its object does not exist, which is a negative result and no error.
+pub(crate) fn found<T>(read: Result<T, Error>) -> Result<Option<T>, Error> {
+    match read {
+        Ok(value) => Ok(Some(value)),
+        Err(error) if error.status() == Some(Status::Absent) => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
 /// Prints an error in one line on standard error.
-#[allow(clippy::print_stderr)] // a program reports its errors on standard error
 pub(crate) fn print_error(error: &anyhow::Error, as_json: bool) {
     if as_json {
         let status =
             client_error(error).and_then(Error::status).map(|status| format!("{status:?}"));
-        eprintln!("{}", json!({"error": causes(error), "status": status}));
+        complain(&json!({"error": causes(error), "status": status}).to_string());
     } else {
         say(&causes(error));
     }
 }
 
 /// Prints a message in one line on standard error.
-#[allow(clippy::print_stderr)] // what a program says besides its results
 pub(crate) fn say(message: &str) {
     match std::io::stderr().is_terminal() {
-        true => eprintln!("catena: {}", display::escaped(message.as_bytes(), Shown::Part)),
-        false => eprintln!("catena: {message}"),
+        true => {
+            complain(&format!("catena: {}", display::escaped(message.as_bytes(), Shown::Part)));
+        }
+        false => complain(&format!("catena: {message}")),
     }
+}
+
+fn complain(line: &str) {
+    // If this cannot be written, nothing can be said about it.
+    _ = writeln!(std::io::stderr(), "{line}");
 }
 
 /// An error and its causes. A cause that the text in front of it includes is left out.
@@ -274,6 +315,9 @@ pub(crate) fn exit_code(error: &anyhow::Error) -> u8 {
             OperatorError::Refused { .. } => 5,
             _ => 4,
         };
+    }
+    if error.downcast_ref::<OutputError>().is_some() {
+        return UNWRITTEN;
     }
     if error.downcast_ref::<DumpError>().is_some() {
         return 5;

@@ -9,6 +9,7 @@ use catena_client::S3Settings;
 use catena_client::{Builder, Client};
 use clap::Args;
 
+use crate::interrupt;
 use crate::values::with_ports;
 
 /// Where the engine or the cluster is.
@@ -17,16 +18,10 @@ use crate::values::with_ports;
 pub(crate) struct PlaceArgs {
     /// Address of the engine, or of any members of its cluster, separated by commas (the port is
     /// 7400 unless given); or the place of the cluster's record, `s3://bucket/prefix#cluster` or
-    /// `file:///directory#cluster`
-    #[arg(
-        long,
-        visible_alias = "seeds",
-        global = true,
-        value_name = "HOST:PORT",
-        env = "CATENA_ENGINE",
-        default_value = "127.0.0.1:7400"
-    )]
-    engine: String,
+    /// `file:///directory#cluster` [env: CATENA_ENGINE] [default: 127.0.0.1:7400]
+    // Not read from the environment by the parser, which shows what it finds there as required.
+    #[arg(long, visible_alias = "seeds", global = true, value_name = "HOST:PORT")]
+    engine: Option<String>,
 
     #[cfg(feature = "s3")]
     #[command(flatten)]
@@ -50,12 +45,18 @@ struct StoreArgs {
 impl PlaceArgs {
     /// The address, or the place of the record.
     pub(crate) fn engine(&self) -> String {
-        with_ports(&self.engine)
+        let variable = || std::env::var(ENGINE_VARIABLE).ok().filter(|place| !place.is_empty());
+        with_ports(&self.engine.clone().or_else(variable).unwrap_or_else(|| ENGINE.to_owned()))
     }
 
     /// The builder of a client.
     pub(crate) fn builder(&self) -> anyhow::Result<Builder> {
         let builder = Client::builder().call_timeout(CALL_TIMEOUT);
+        // Only the shell catches interrupts; other clients need not look for them.
+        let builder = match interrupt::is_caught() {
+            true => builder.cancel_with(interrupt::flag()),
+            false => builder,
+        };
         #[cfg(feature = "s3")]
         let builder = builder.s3(self.store.settings()?);
         Ok(builder)
@@ -73,6 +74,10 @@ impl StoreArgs {
         })
     }
 }
+
+/// The address unless given, and the variable that may give it.
+const ENGINE: &str = "127.0.0.1:7400";
+const ENGINE_VARIABLE: &str = "CATENA_ENGINE";
 
 /// Maximum time of a call that does not block.
 const CALL_TIMEOUT: Duration = Duration::from_secs(5);

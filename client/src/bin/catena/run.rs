@@ -25,17 +25,17 @@ use self::holding::Holding;
 pub(crate) use self::holding::What;
 use self::signals::SignalWatch;
 use crate::outcome::{Outcome, say};
-use crate::values::{renewed_time, time};
+use crate::values::{RENEWED_MIN, ValueError, renewed_time, time};
 
 /// Exit code if what was held was lost before the command ended.
 pub(crate) const LOST: u8 = 125;
 
-#[derive(Debug, Args)]
+#[derive(Clone, Debug, Args)]
 pub(crate) struct RunArgs {
     /// Release automatically this long after the last renewal, if this tool is killed or cut off;
-    /// at least 1s
-    #[arg(long, value_name = "TIME", default_value = "30s", value_parser = renewed_time)]
-    hold: Duration,
+    /// at least 1s [default: 30s]
+    #[arg(long, value_name = "TIME", value_parser = renewed_time)]
+    hold: Option<Duration>,
     /// Time from TERM to KILL for a command whose hold is lost, at most a third of `--hold`
     #[arg(long, value_name = "TIME", default_value = "5s", value_parser = time)]
     grace: Duration,
@@ -65,6 +65,11 @@ struct End {
 }
 
 impl RunArgs {
+    /// These, with what was given before `run`.
+    pub(crate) fn after(&self, now: bool, hold: Option<Duration>) -> RunArgs {
+        RunArgs { hold: self.hold.or(hold), now: self.now || now, ..self.clone() }
+    }
+
     /// Takes what the command needs, runs it, and returns its exit code.
     pub(crate) fn run(
         &self,
@@ -73,17 +78,21 @@ impl RunArgs {
         what: What,
         timeout: Duration,
     ) -> anyhow::Result<Outcome> {
+        let hold = self.hold.unwrap_or(HOLD);
+        if hold < RENEWED_MIN {
+            return Err(ValueError::HoldTooShort(format!("{hold:?}")).into());
+        }
         let (events, reports) = mpsc::channel();
         let signals = SignalWatch::start(events.clone())?;
-        let every = self.hold / 3;
-        let clients = clients.clone().session_ttl(self.hold).call_timeout(every.min(CALL_TIMEOUT));
+        let every = hold / 3;
+        let clients = clients.clone().session_ttl(hold).call_timeout(every.min(CALL_TIMEOUT));
         let client = clients.connect(engine)?;
-        let Some(holding) = Holding::take(client, what, self.hold, self.now, timeout)? else {
+        let Some(holding) = Holding::take(client, what, hold, self.now, timeout)? else {
             return Ok(Outcome::nothing());
         };
         // Renewed at once, because it is not known how long ago the engine granted it.
         let renewed = Instant::now();
-        if !holding.renew(self.hold)? {
+        if !holding.renew(hold)? {
             say(&format!("{} was lost before the command began", holding.description()));
             return Ok(Outcome::silent(LOST));
         }
@@ -98,11 +107,11 @@ impl RunArgs {
         };
         let (stop, stopped) = mpsc::channel();
         let description = holding.description();
-        let renewer = renew(holding, self.hold, every, events, stopped);
+        let renewer = renew(holding, hold, every, events, stopped);
         let run = Run {
             grace: self.grace.min(every),
-            hold: self.hold,
-            sure_until: renewed + self.hold,
+            hold,
+            sure_until: renewed + hold,
             command,
             description,
             lost_at: None,
@@ -249,6 +258,9 @@ impl Run {
         }
     }
 }
+
+/// How long something is held after its last renewal, unless given.
+const HOLD: Duration = Duration::from_secs(30);
 
 /// The longest time between two renewals: much shorter than any session lives.
 const RENEWAL_MAX: Duration = Duration::from_secs(60);

@@ -1,12 +1,12 @@
 //! Counters, flags, cells and vectors.
 
 use anyhow::bail;
-use catena_client::{Elements, Scalar, Swapped, Vector};
+use catena_client::{Elements, Error, Scalar, Swapped, Vector};
 use clap::{Args, Subcommand, ValueEnum};
 use serde_json::{Value, json};
 
 use crate::context::Context;
-use crate::outcome::{Outcome, bytes_json};
+use crate::outcome::{Outcome, bytes_json, found};
 use crate::values;
 use crate::words;
 
@@ -78,7 +78,7 @@ enum CounterCommand {
 impl CounterArgs {
     pub(crate) fn run(&self, on: &Context<'_>) -> anyhow::Result<Outcome> {
         let counter = on.client.counter(&self.name);
-        Ok(Outcome::value(match self.op {
+        let value = match self.op {
             CounterCommand::Get => counter.get()?,
             CounterCommand::Set { value } => counter.set(value)?,
             CounterCommand::Add { delta } => counter.add(delta)?,
@@ -93,7 +93,13 @@ impl CounterArgs {
             CounterCommand::Cas { expected, value } => {
                 return Ok(swapped(counter.compare_and_swap(expected, value)?));
             }
-        }))
+        };
+        let outcome = Outcome::value(value);
+        // The numbers that a counter hands out may be tickets, which nobody gets twice.
+        Ok(match self.op {
+            CounterCommand::Get => outcome,
+            _ => outcome.had_once(),
+        })
     }
 }
 
@@ -142,7 +148,7 @@ impl FlagArgs {
         Ok(match self.op {
             FlagCommand::Get => Outcome::truth(flag.get()?),
             FlagCommand::Set { value } => Outcome::value(flag.set(value)?),
-            FlagCommand::Swap { value } => Outcome::value(flag.swap(value)?),
+            FlagCommand::Swap { value } => Outcome::value(flag.swap(value)?).had_once(),
             FlagCommand::Cas { expected, value } => {
                 swapped(flag.compare_and_swap(expected, value)?)
             }
@@ -161,7 +167,7 @@ pub(crate) struct CellArgs {
 
 #[derive(Debug, Subcommand)]
 enum CellCommand {
-    /// Print the bytes; with `--json` also their version
+    /// Print the bytes, with `--json` also their version; exit with 1 if the cell does not exist
     Get {
         /// Print only if the version is above this one; exit with 1 if not
         #[arg(long, value_name = "VERSION")]
@@ -174,7 +180,7 @@ enum CellCommand {
     },
     /// Replace the bytes, and print the new version
     Set { value: String },
-    /// Replace the bytes, and print the old ones
+    /// Replace the bytes, and print the old ones; exit with 1 if there were none
     Swap { value: String },
     /// Replace the bytes if they are the expected ones, and print the version; exit with 1 if not
     /// replaced
@@ -216,8 +222,16 @@ impl CellArgs {
                 return Ok(Outcome::value(json).with_text(appended.length.to_string()));
             }
         };
+        // A cell that was never set has no version.
+        if view.version() == 0 {
+            return Ok(Outcome::nothing());
+        }
         let json = json!({"version": view.version(), "bytes": bytes_json(&view)});
-        Ok(Outcome::bytes(Some(&view)).with_json(json))
+        let outcome = Outcome::bytes(Some(&view)).with_json(json);
+        Ok(match self.op {
+            CellCommand::Swap { .. } => outcome.had_once(),
+            _ => outcome,
+        })
     }
 }
 
@@ -314,13 +328,18 @@ impl VectorArgs {
         let kind = self.number;
         Ok(match &self.op {
             VectorCommand::Get => {
-                let view = vector.get()?;
+                let Some(view) = found(vector.get())? else { return Ok(Outcome::nothing()) };
                 elements(view.elements(), view.columns())
             }
             VectorCommand::Rows { rows } => {
                 let row = |at: u64| u32::try_from(at).unwrap_or(u32::MAX);
-                let end = if rows.end == u64::MAX { all_rows(&vector)? } else { row(rows.end) };
-                let view = vector.get_rows(row(rows.start)..end)?;
+                let end = match rows.end {
+                    u64::MAX => found(all_rows(&vector))?,
+                    end => Some(row(end)),
+                };
+                let Some(end) = end else { return Ok(Outcome::nothing()) };
+                let view = found(vector.get_rows(row(rows.start)..end))?;
+                let Some(view) = view else { return Ok(Outcome::nothing()) };
                 elements(view.elements(), view.columns())
             }
             VectorCommand::Init(Shaped { columns, numbers }) => {
@@ -342,19 +361,21 @@ impl VectorArgs {
                 Outcome::value(typed!(kind, factor, |numbers| vector.scale(numbers[0])?))
             }
             VectorCommand::Dot { numbers } => {
-                typed!(kind, numbers, |numbers| Outcome::value(vector.dot(&numbers)?))
+                typed!(kind, numbers, |numbers| found(vector.dot(&numbers))?
+                    .map_or_else(Outcome::nothing, Outcome::value))
             }
-            VectorCommand::Sum => match vector.sum()? {
-                Scalar::F64(sum) => Outcome::value(sum),
-                Scalar::F32(sum) => Outcome::value(sum),
-                Scalar::I64(sum) => Outcome::value(sum),
+            VectorCommand::Sum => match found(vector.sum())? {
+                Some(Scalar::F64(sum)) => Outcome::value(sum),
+                Some(Scalar::F32(sum)) => Outcome::value(sum),
+                Some(Scalar::I64(sum)) => Outcome::value(sum),
+                None => Outcome::nothing(),
             },
         })
     }
 }
 
-fn all_rows(vector: &Vector<'_>) -> anyhow::Result<u32> {
-    Ok(u32::try_from(vector.get()?.rows())?)
+fn all_rows(vector: &Vector<'_>) -> Result<u32, Error> {
+    Ok(u32::try_from(vector.get()?.rows()).unwrap_or(u32::MAX))
 }
 
 pub(crate) fn parse<T: std::str::FromStr>(texts: &[String]) -> anyhow::Result<Vec<T>> {

@@ -2,10 +2,11 @@
 
 use std::time::Duration;
 
+use anyhow::Context as _;
 use catena_client::Client;
 
 use crate::context::Context;
-use crate::outcome::Outcome;
+use crate::outcome::{Format, Outcome, Stake};
 use crate::place::PlaceArgs;
 use crate::values::{HOLD_MAX, Input};
 use crate::{Options, ToolCommand};
@@ -91,8 +92,35 @@ impl Session {
                 unreachable!("it is executed elsewhere")
             }
         }?;
-        self.keeps_client |= outcome.keeps_session;
         Ok(outcome)
+    }
+
+    /// Prints the outcome of a command, and returns its exit code. If that fails, what only the outcome
+    /// says is not lost: what is held is given back, and other results are in the error.
+    pub(crate) fn print(&mut self, outcome: &Outcome, format: Format) -> anyhow::Result<u8> {
+        match (outcome.print(format), &outcome.stake) {
+            (Ok(()), _) => {
+                self.keeps_client |= outcome.keeps_session;
+                Ok(outcome.code)
+            }
+            (Err(error), None) => {
+                self.keeps_client |= outcome.keeps_session;
+                Err(error.into())
+            }
+            (Err(error), Some(Stake::Result)) => Err(error.with_result(outcome.json_text()).into()),
+            (Err(error), Some(Stake::Held { what, token })) => {
+                let client = self.client.as_ref().context("it was taken through a client")?;
+                let error = anyhow::Error::from(error);
+                Err(match what.release(client, *token, false) {
+                    Ok(_) => error.context(format!("{} was given back", what.description())),
+                    Err(failure) => error.context(format!(
+                        "{} is held until its time is up, under the token {token}, because it could \
+                         not be given back ({failure})",
+                        what.description()
+                    )),
+                })
+            }
+        }
     }
 
     /// The client, connected if it is not yet.

@@ -3,8 +3,8 @@
 mod completion;
 
 use std::cell::RefCell;
+use std::io::IsTerminal;
 use std::path::PathBuf;
-use std::process::ExitCode;
 use std::rc::Rc;
 
 use rustyline::completion::Completer;
@@ -14,67 +14,92 @@ use rustyline::{CompletionType, Config, Editor, Helper, Highlighter, Hinter, Val
 
 use self::completion::{Wanted, split_for_completion, wanted};
 use crate::Options;
-use crate::line::LineParser;
+use crate::interrupt::{self, Interrupted};
+use crate::line::{LineError, LineParser};
 use crate::outcome;
+use crate::output::OutputError;
 use crate::session::Session;
 
-/// Reads and executes commands until the end of the input, or `exit`.
-pub(crate) fn run(session: Session, options: &Options) -> ExitCode {
+/// Reads and executes commands until the end of the input, or `exit`. Returns the exit code.
+///
+/// Ctrl-C ends the command that runs, or empties the line.
+pub(crate) fn run(session: Session, options: &Options) -> anyhow::Result<u8> {
+    if std::io::stdin().is_terminal() {
+        interrupt::catch()?;
+    }
     let session = Rc::new(RefCell::new(session));
     let prompt = format!("{}> ", session.borrow().engine());
     let config = Config::builder().completion_type(CompletionType::List).auto_add_history(true);
-    let mut editor: Editor<ShellHelper, FileHistory> = match Editor::with_config(config.build()) {
-        Ok(editor) => editor,
-        Err(error) => {
-            outcome::print_error(&anyhow::Error::from(error), options.json);
-            return ExitCode::from(2);
-        }
-    };
+    let mut editor: Editor<ShellHelper, FileHistory> = Editor::with_config(config.build())?;
     editor.set_helper(Some(ShellHelper { session: Rc::clone(&session), lines: LineParser::new() }));
     let history = history_file();
     // Without a history the shell works as well.
-    _ = history.as_ref().map(|path| editor.load_history(path));
-    let mut parser = LineParser::new();
-    loop {
-        match editor.readline(&prompt) {
-            Ok(line) if matches!(line.trim(), "exit" | "quit") => break,
-            Ok(line) => execute(&line, &mut parser, &mut session.borrow_mut(), options),
-            // Ctrl-C empties the line.
-            Err(ReadlineError::Interrupted) => {}
-            Err(ReadlineError::Eof) => break,
-            Err(error) => {
-                outcome::print_error(&anyhow::Error::from(error), options.json);
-                return ExitCode::from(2);
-            }
-        }
-    }
-    if let Some(path) = history {
+    if let Some(path) = &history {
         _ = path.parent().map(std::fs::create_dir_all);
-        _ = editor.save_history(&path);
+        _ = editor.load_history(path);
     }
-    ExitCode::SUCCESS
+    let mut parser = LineParser::new();
+    // An interrupt at an empty line leaves the shell if it follows another.
+    let mut is_leaving = false;
+    loop {
+        let line = match editor.readline(&prompt) {
+            Ok(line) => line,
+            Err(ReadlineError::Interrupted) if is_leaving => return Ok(0),
+            Err(ReadlineError::Interrupted) => {
+                outcome::say("press Ctrl-C again, or Ctrl-D, to leave");
+                is_leaving = true;
+                continue;
+            }
+            Err(ReadlineError::Eof) => return Ok(0),
+            Err(error) => return Err(error.into()),
+        };
+        is_leaving = false;
+        // At once, so that it is there however the shell ends.
+        _ = history.as_ref().map(|path| editor.append_history(path));
+        if matches!(line.trim(), "exit" | "quit") {
+            return Ok(0);
+        }
+        interrupt::reset();
+        match execute(&line, &mut parser, &mut session.borrow_mut(), options) {
+            Ok(()) => {}
+            // What follows could say nothing either.
+            Err(error) if error.is::<OutputError>() => return Err(error),
+            Err(_) if interrupt::is_pending() => {
+                outcome::print_error(&Interrupted.into(), options.json);
+            }
+            Err(error) => outcome::print_error(&error, options.json),
+        }
+        interrupt::reset();
+    }
 }
 
-fn execute(line: &str, parser: &mut LineParser, session: &mut Session, options: &Options) {
+fn execute(
+    line: &str,
+    parser: &mut LineParser,
+    session: &mut Session,
+    options: &Options,
+) -> anyhow::Result<()> {
     let line = match parser.parse(line) {
         Ok(Some(line)) => line,
-        Ok(None) => return,
-        Err(crate::line::LineError::Usage(error)) => {
+        Ok(None) => return Ok(()),
+        Err(LineError::Usage(error)) => {
             // Help goes to standard output, what is wrong to standard error, with the usage.
-            _ = error.print();
-            return;
+            let printed = error.print();
+            return match error.use_stderr() {
+                true => Ok(()),
+                false => Ok(printed.map_err(OutputError::from)?),
+            };
         }
-        Err(error) => return outcome::print_error(&error.into(), options.json),
+        Err(error) => return Err(error.into()),
     };
     let options = line.options.or(options);
+    let mut input = options.input();
+    input.stdin_taken = true;
     let mut format = options.format();
     format.among_others = true;
-    match session.execute(&line.command, &options, options.input()) {
-        Ok(outcome) => {
-            outcome.print(format);
-        }
-        Err(error) => outcome::print_error(&error, options.json),
-    }
+    let outcome = session.execute(&line.command, &options, input)?;
+    session.print(&outcome, format)?;
+    Ok(())
 }
 
 /// Where lines are kept from shell to shell: `CATENA_HISTORY`, or a file in the user's directory
@@ -107,10 +132,14 @@ impl Completer for ShellHelper {
     ) -> rustyline::Result<(usize, Vec<String>)> {
         let (words, from) = split_for_completion(&line[..at]);
         let partial = &line[from..at];
-        let candidates = match wanted(&self.lines.command, &words, partial) {
+        let mut candidates = match wanted(&self.lines.command, &words, partial) {
             Wanted::Words(words) => words,
             Wanted::Names { kind } => self.names(kind.as_deref(), partial),
         };
+        // A word that is complete is followed by a blank, as in other shells.
+        if let [only] = &mut candidates[..] {
+            only.push(' ');
+        }
         Ok((from, candidates))
     }
 }

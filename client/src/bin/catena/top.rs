@@ -13,7 +13,9 @@ use ratatui::crossterm::event::{self, Event};
 use self::screen::{Screen, Step};
 use self::view::TopView;
 use crate::context::Context;
+use crate::interrupt;
 use crate::outcome::Outcome;
+use crate::output::OutputError;
 use crate::values::time;
 
 #[derive(Debug, Args)]
@@ -31,7 +33,7 @@ impl TopArgs {
         let client = on.client;
         let in_place = std::io::stdout().is_terminal() && !on.format.json;
         if in_place && self.times.is_none() {
-            let mut terminal = ratatui::try_init()?;
+            let mut terminal = ratatui::try_init().map_err(OutputError::from)?;
             let ended = self.watch(client, &mut terminal);
             ratatui::restore();
             ended?;
@@ -41,7 +43,7 @@ impl TopArgs {
         for _ in 0..self.times.unwrap_or(1) {
             let view = self.measure(client)?;
             if let Some(before) = last.replace(view) {
-                before.outcome().print(on.format);
+                before.outcome().print(on.format)?;
             }
         }
         Ok(last.map_or_else(Outcome::nothing, |view| view.outcome()))
@@ -51,7 +53,7 @@ impl TopArgs {
     fn measure(&self, client: &Client) -> anyhow::Result<TopView> {
         let before = client.stats()?;
         let since = Instant::now();
-        std::thread::sleep(self.every);
+        interrupt::sleep(self.every)?;
         TopView::between(client, &before, since)
     }
 
@@ -66,7 +68,7 @@ impl TopArgs {
         let mut screen = Screen::default();
         loop {
             screen.remember(&view);
-            terminal.draw(|frame| screen.draw(&view, frame))?;
+            terminal.draw(|frame| screen.draw(&view, frame)).map_err(OutputError::from)?;
             let next = since + self.every;
             while let Some(left) = next.checked_duration_since(Instant::now()) {
                 if !event::poll(left)? {
@@ -77,7 +79,7 @@ impl TopArgs {
                 {
                     return Ok(());
                 }
-                terminal.draw(|frame| screen.draw(&view, frame))?;
+                terminal.draw(|frame| screen.draw(&view, frame)).map_err(OutputError::from)?;
             }
             view = TopView::between(client, &before, since)?;
             (before, since) = (view.shards.clone(), Instant::now());

@@ -4,6 +4,7 @@ use std::io::Read;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
+use bytesize::ByteSize;
 use catena_client::Hold;
 use clap::Args;
 
@@ -14,8 +15,16 @@ pub(crate) enum ValueError {
     Time(String),
     #[error("`{0}` is not a unit of time: use ms, s, m or h")]
     Unit(String),
+    #[error("`{0}` is too long: give at most 876000h, which are 100 years")]
+    TimeTooLong(String),
+    #[error("`{0}` is not a size: try `64MiB` or `4GB`")]
+    Size(String),
+    #[error("`{0}` is too large: give less than 16EiB")]
+    SizeTooLarge(String),
     #[error("`{0}` is not a range: try `0..10`, `5..` or `..`")]
     Range(String),
+    #[error("the range `{0}` ends before it begins")]
+    RangeBackwards(String),
     #[error("`{0}` is longer than the 1h after which the engine forgets a silent holder")]
     HoldTooLong(String),
     #[error("a hold ends at once with `{0}`: give at least 1s")]
@@ -38,7 +47,21 @@ pub(crate) fn time(text: &str) -> Result<Duration, ValueError> {
         "h" => 3_600.0,
         other => return Err(ValueError::Unit(other.to_owned())),
     };
-    Duration::try_from_secs_f64(number * unit).map_err(|_| wrong())
+    let time = Duration::try_from_secs_f64(number * unit);
+    match time {
+        Ok(time) if time <= TIME_MAX => Ok(time),
+        _ if number * unit > 0.0 => Err(ValueError::TimeTooLong(text.to_owned())),
+        _ => Err(wrong()),
+    }
+}
+
+/// Parses a size such as `64MiB`; a number without a unit is in bytes.
+pub(crate) fn size(text: &str) -> Result<ByteSize, ValueError> {
+    match text.parse::<ByteSize>() {
+        Ok(size) if size.as_u64() == u64::MAX => Err(ValueError::SizeTooLarge(text.to_owned())),
+        Ok(size) => Ok(size),
+        Err(_) => Err(ValueError::Size(text.to_owned())),
+    }
 }
 
 /// How values on the command line are read.
@@ -209,7 +232,10 @@ pub(crate) fn range(text: &str) -> Result<std::ops::Range<u64>, ValueError> {
     let end = |text: &str, open| {
         if text.is_empty() { Ok(open) } else { text.parse().map_err(|_| wrong()) }
     };
-    Ok(end(from, 0)?..end(to, u64::MAX)?)
+    match end(from, 0)?..end(to, u64::MAX)? {
+        range if range.start > range.end => Err(ValueError::RangeBackwards(text.to_owned())),
+        range => Ok(range),
+    }
 }
 
 /// How long something is held that outlives the command.
@@ -228,6 +254,11 @@ impl HoldArg {
 
     pub(crate) fn is_given(self) -> bool {
         self.hold.is_some()
+    }
+
+    /// The time that was given.
+    pub(crate) fn given(self) -> Option<Duration> {
+        self.hold
     }
 
     /// The hold of a seat.
@@ -253,6 +284,9 @@ pub(crate) fn renewed_time(text: &str) -> Result<Duration, ValueError> {
     }
 }
 
+/// The longest time, so that it can be added to a clock.
+const TIME_MAX: Duration = Duration::from_secs(100 * 365 * 24 * 60 * 60);
+
 /// How long something is held unless given.
 const HOLD: Duration = Duration::from_secs(20 * 60);
 
@@ -260,7 +294,7 @@ const HOLD: Duration = Duration::from_secs(20 * 60);
 pub(crate) const HOLD_MAX: Duration = Duration::from_secs(60 * 60);
 
 /// The shortest hold that is renewed.
-const RENEWED_MIN: Duration = Duration::from_secs(1);
+pub(crate) const RENEWED_MIN: Duration = Duration::from_secs(1);
 
 #[cfg(test)]
 mod tests {
@@ -271,16 +305,34 @@ mod tests {
         assert_eq!(time("250ms"), Ok(Duration::from_millis(250)));
         assert_eq!(time("5"), Ok(Duration::from_secs(5)));
         assert_eq!(time("1.5m"), Ok(Duration::from_secs(90)));
-        for wrong in ["", "s", "5 apples", "-1s", "1e999h"] {
+        for wrong in ["", "s", "5 apples", "-1s", "NaN"] {
             assert!(time(wrong).is_err(), "{wrong}");
         }
+        assert_eq!(time("876000h"), Ok(TIME_MAX));
+        for long in ["876001h", "1e30h", "1e999h"] {
+            assert_eq!(time(long), Err(ValueError::TimeTooLong(long.to_owned())));
+        }
+    }
+
+    #[test]
+    fn sizes() {
+        assert_eq!(size("3TiB"), Ok(ByteSize::tib(3)));
+        assert_eq!(size("100"), Ok(ByteSize::b(100)));
+        assert_eq!(size("apples"), Err(ValueError::Size("apples".to_owned())));
+        assert_eq!(size("-1"), Err(ValueError::Size("-1".to_owned())));
+        let large = "20000000TiB";
+        assert_eq!(size(large), Err(ValueError::SizeTooLarge(large.to_owned())));
     }
 
     #[test]
     fn ranges() {
         assert_eq!(range("3..7"), Ok(3..7));
         assert_eq!(range(".."), Ok(0..u64::MAX));
+        assert_eq!(range("5..5"), Ok(5..5));
         assert!(range("7").is_err());
+        for backwards in ["5..2", "1..0"] {
+            assert!(range(backwards).unwrap_err().to_string().contains("ends before it begins"));
+        }
     }
 
     #[test]

@@ -245,7 +245,8 @@ impl ObjectKind for List {
 
 impl SharedObject for List {
     fn describe(&self) -> Description {
-        let (items, claimed, waiting) = (self.items.len(), self.claims.len(), self.queue.len());
+        let (items, claimed) = (self.items.len(), self.claims.len());
+        let waiting = self.queue.attended();
         let claims = self.claims.iter().take(HOLDERS_NAMED_MAX);
         let held = claims.map(|(token, hold, _)| HeldItem {
             hold,

@@ -107,6 +107,11 @@ impl<T> WaitQueue<T> {
         Some(waiting)
     }
 
+    /// Returns the number of requests that are not passed over.
+    pub(super) fn attended(&self) -> usize {
+        self.attended.len()
+    }
+
     pub(super) fn len(&self) -> usize {
         self.waiting.len()
     }

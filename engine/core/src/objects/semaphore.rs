@@ -103,7 +103,10 @@ impl SharedObject for Semaphore {
             party: String::new(),
         });
         Description {
-            detail: format!("{available} of {permits} permits free, {} waiting", self.queue.len()),
+            detail: format!(
+                "{available} of {permits} permits free, {} waiting",
+                self.queue.attended()
+            ),
             missing: Vec::new(),
             held: held.collect(),
         }
@@ -256,7 +259,7 @@ impl Semaphore {
             available: self.available,
             permits: self.permits,
             holders: count(self.grants.len()),
-            waiting: count(self.queue.len()),
+            waiting: count(self.queue.attended()),
         }
     }
 }
@@ -315,7 +318,7 @@ impl ObjectKind for Lock {
 impl SharedObject for Lock {
     fn describe(&self) -> Description {
         let state = if self.0.available == 1 { "free" } else { "held" };
-        let detail = format!("{state}, {} waiting", self.0.queue.len());
+        let detail = format!("{state}, {} waiting", self.0.queue.attended());
         Description { detail, ..self.0.describe() }
     }
 

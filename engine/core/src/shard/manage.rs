@@ -17,7 +17,7 @@ use crate::config::{
     COUNTED_AT_ONCE, COUNTED_MAX, DELETED_MAX, OBJECT_BYTES, WAITERS_MAX, WAITING_BYTES,
 };
 use crate::objects::holds::Hold;
-use crate::objects::{Applied, HeldItem, StoredReply};
+use crate::objects::{Applied, HeldItem, StoredReply, WaiterId};
 
 impl Shard {
     /// Applies an update for objects of all kinds.
@@ -152,7 +152,10 @@ impl Shard {
         let ObjectEntry { object, version } =
             self.objects.get(&id).ok_or(Fault::new(Status::Absent))?;
         let description = object.describe();
-        let waiters = object.waiters().len() + self.watchers.count(id);
+        // A request whose client is gone gets nothing, although it keeps its place for a while.
+        let is_attended = |waiter: &WaiterId| self.waiters.parked(*waiter).detached.is_none();
+        let waiters = object.waiters().into_iter().chain(self.watchers.of(id));
+        let waiters = waiters.filter(is_attended).count();
         let holder = |held: HeldItem| {
             let Hold { session, until, .. } = self.workspace.holds.get(held.hold);
             let left_ms = until.map_or(0, |until| self.now.ms_until(until));

@@ -31,6 +31,11 @@ impl Watchers {
         self.waiting.get(&object).map_or(0, BTreeSet::len)
     }
 
+    /// Iterates over the requests that watch an object.
+    pub(super) fn of(&self, object: ObjectId) -> impl Iterator<Item = WaiterId> {
+        self.waiting.get(&object).into_iter().flatten().map(|(_, waiter)| *waiter)
+    }
+
     /// Adds a request that waits for a version above `version`.
     pub(super) fn insert(&mut self, object: ObjectId, waiter: WaiterId, version: u64) {
         let is_new = self.waiting.entry(object).or_default().insert((version, waiter));

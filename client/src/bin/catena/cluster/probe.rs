@@ -5,8 +5,8 @@ use std::ops::Deref;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
-use catena_client::Builder;
 use catena_client::operator::{MemberStatus, NodeStatus, Operator, OperatorError};
+use catena_client::{Builder, Cluster, Error};
 use serde_json::{Value, json};
 
 use super::NODE_TIMEOUT;
@@ -84,22 +84,37 @@ impl ClusterProbe {
         Ok(())
     }
 
-    /// The members that the engine names. It may name none if there are other nodes to ask.
+    /// The members that any of the engines names, each of which may have left its cluster. There may be
+    /// none if there are other nodes to ask.
     fn members_of_engine(&self) -> anyhow::Result<Vec<(String, String)>> {
-        let cluster = self.clients.clone().connect(&self.engine).map(|client| client.cluster());
-        match cluster {
-            Ok(Some(cluster)) => {
-                let members = cluster.members.into_iter();
-                Ok(members.map(|member| (member.control, member.name)).collect())
-            }
-            _ if !self.extra.is_empty() => Ok(Vec::new()),
-            Ok(None) => bail!(
-                "the engine at {} is a single node, or has not joined its cluster yet: give the \
-                 control port of a member with --control",
-                self.engine
-            ),
-            Err(error) => Err(error.into()),
+        let engines: Vec<&str> = match self.engine.contains("://") {
+            true => vec![&self.engine],
+            false => self.engine.split(',').collect(),
+        };
+        let asked: Vec<Result<Option<Cluster>, Error>> = std::thread::scope(|scope| {
+            let ask = |engine: &str| Ok(self.clients.clone().connect(engine)?.cluster());
+            let asking: Vec<_> =
+                engines.iter().map(|engine| scope.spawn(move || ask(engine))).collect();
+            let asked = asking.into_iter();
+            asked.map(|asking| asking.join().expect("asking does not panic")).collect()
+        });
+        let clusters = asked.iter().filter_map(|asked| asked.as_ref().ok()?.as_ref());
+        let members: Vec<(String, String)> = clusters
+            .flat_map(|cluster| &cluster.members)
+            .map(|member| (member.control.clone(), member.name.clone()))
+            .collect();
+        if !members.is_empty() || !self.extra.is_empty() {
+            return Ok(members);
         }
+        if asked.iter().any(Result::is_ok) {
+            bail!(
+                "the engine at {} is a single node, or is outside its cluster at the moment: give the \
+                 address of a member with --engine, or the control port of one with --control",
+                self.engine
+            );
+        }
+        // All of them say more together than one by one.
+        Err(self.clients.clone().connect(&self.engine).err().context("no engine answers")?.into())
     }
 
     /// The status with the newest epoch.

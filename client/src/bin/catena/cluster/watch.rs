@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::io::Write;
-use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use ratatui::crossterm::cursor::MoveTo;
@@ -13,7 +12,9 @@ use serde_json::json;
 use super::probe::{ClusterProbe, ProbedNode, id_text, reason};
 use super::{NODE_TIMEOUT, table};
 use crate::display::{self, Shown};
+use crate::interrupt;
 use crate::outcome::{Format, Outcome};
+use crate::output::OutputError;
 
 /// A successor that is this many log entries behind is reported as lagging.
 const LAG: u64 = 1_024;
@@ -35,7 +36,7 @@ pub(super) fn watch(
     let in_place = format.terminal && !format.json;
     let mut before = ClusterFacts::default();
     if in_place {
-        execute!(std::io::stdout(), Clear(ClearType::All))?;
+        execute!(std::io::stdout(), Clear(ClearType::All)).map_err(OutputError::from)?;
     }
     loop {
         probe.refresh()?;
@@ -44,29 +45,26 @@ pub(super) fn watch(
         if in_place {
             let (columns, lines) = terminal::size().unwrap_or((80, 24));
             let text = table::text(probe, false, Some(columns.into()));
-            draw(&fitted(&text, columns.into(), lines.into()))?;
+            draw(&fitted(&text, columns.into(), lines.into())).map_err(OutputError::from)?;
         } else {
             for change in changes {
-                print_change(&change, started.elapsed(), format.json)?;
+                print_change(&change, started.elapsed(), format)?;
             }
         }
         before = now;
         let left = timeout.map(|timeout| timeout.saturating_sub(started.elapsed()));
         if left.is_some_and(|left| left <= every) {
-            sleep(left.unwrap_or_default());
+            interrupt::sleep(left.unwrap_or_default())?;
             let outcome = Outcome::done().with_json(probe.json()).with_text("");
             return Ok(outcome.ending(probe.is_healthy()));
         }
-        sleep(every);
+        interrupt::sleep(every)?;
     }
 }
 
 /// The lines of a text that fit a terminal; the last one says how many do not.
 fn fitted(text: &str, columns: usize, lines: usize) -> Vec<String> {
-    let cut = |line: &str| match line.chars().count() <= columns {
-        true => line.to_owned(),
-        false => line.chars().take(columns.saturating_sub(1)).chain(['…']).collect(),
-    };
+    let cut = |line: &str| display::cut(line, columns);
     let escaped = display::escaped(text.as_bytes(), Shown::Text);
     let mut all: Vec<String> = escaped.lines().map(cut).collect();
     // The cursor takes the last line.
@@ -79,7 +77,7 @@ fn fitted(text: &str, columns: usize, lines: usize) -> Vec<String> {
     all
 }
 
-fn draw(lines: &[String]) -> anyhow::Result<()> {
+fn draw(lines: &[String]) -> std::io::Result<()> {
     let mut out = std::io::stdout();
     execute!(out, MoveTo(0, 0))?;
     for line in lines {
@@ -87,19 +85,13 @@ fn draw(lines: &[String]) -> anyhow::Result<()> {
         execute!(out, Clear(ClearType::UntilNewLine))?;
         writeln!(out)?;
     }
-    execute!(out, Clear(ClearType::FromCursorDown))?;
-    Ok(())
+    execute!(out, Clear(ClearType::FromCursorDown))
 }
 
-fn print_change(change: &str, after: Duration, as_json: bool) -> anyhow::Result<()> {
+fn print_change(change: &str, after: Duration, format: Format) -> Result<(), OutputError> {
     let seconds = after.as_secs_f64();
-    let mut out = std::io::stdout().lock();
-    match as_json {
-        true => writeln!(out, "{}", json!({"after_s": seconds, "change": change}))?,
-        false => writeln!(out, "{seconds:8.1}s  {change}")?,
-    }
-    out.flush()?;
-    Ok(())
+    let outcome = Outcome::value(json!({"after_s": seconds, "change": change}));
+    outcome.with_text(format!("{seconds:8.1}s  {change}")).print(format)
 }
 
 /// The facts of which every change is printed.

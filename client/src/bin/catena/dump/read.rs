@@ -2,13 +2,13 @@
 
 use std::io::Write;
 
-use anyhow::Context;
 use catena_client::{Client, Elements, Error, Kind, ListedObject};
 use serde_json::{Value, json};
 
 use super::format::{DumpWriter, Record};
 use super::{Summary, with_expiry};
 use crate::outcome::bytes_json;
+use crate::output::OutputError;
 use crate::values::{GROUP_BYTES, GROUP_ITEMS};
 
 /// Writes an object. One that was deleted meanwhile is left out.
@@ -55,7 +55,7 @@ pub(super) fn object<W: Write>(
         record.extend(fields);
     }
     let record = record.as_object().cloned().unwrap_or_default();
-    out.record(with_expiry(record, inspection.expires_ms)).context(WRITE)?;
+    out.record(with_expiry(record, inspection.expires_ms)).map_err(OutputError::from)?;
     summary.objects += 1;
     let requests = match kind {
         Kind::List => {
@@ -111,7 +111,7 @@ fn contents<W: Write>(
         let items = Value::Array(std::mem::take(group));
         let fields = [("items".to_owned(), items)].into_iter().collect();
         records += 1;
-        out.record(Record(fields)).context(WRITE)
+        Ok(out.record(Record(fields)).map_err(OutputError::from)?)
     };
     // An even number of items, so that no key is apart from its value.
     for item in items {
@@ -148,5 +148,3 @@ fn bytes_of(elements: Elements<'_>) -> (&'static str, Vec<u8>) {
 fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
-
-const WRITE: &str = "cannot write the dump";

@@ -89,19 +89,35 @@ impl Holding {
     /// Releases it: an item is done if the command has `succeeded`, and otherwise returns to the
     /// list. Returns whether it was held until then.
     pub(super) fn release(self, succeeded: bool) -> Result<bool, Error> {
-        match &self.what {
-            What::Lock(name) => self.client.lock(name).unlock(self.token),
-            What::Permits { name, permits, .. } => {
-                self.client.semaphore(name, *permits).release(self.token)
-            }
-            What::Item(name) if succeeded => self.client.list(name).done(self.token),
-            What::Item(name) => self.client.list(name).give_back(self.token),
-        }
+        self.what.release(&self.client, self.token, succeeded)
     }
 
     /// What it is, for messages.
     pub(super) fn description(&self) -> String {
-        match &self.what {
+        self.what.description()
+    }
+}
+
+impl What {
+    /// Releases what is held under a token: an item is done if the work has `succeeded`, and otherwise
+    /// returns to the list. Returns whether it was held until then.
+    pub(crate) fn release(
+        &self,
+        client: &Client,
+        token: u64,
+        succeeded: bool,
+    ) -> Result<bool, Error> {
+        match self {
+            What::Lock(name) => client.lock(name).unlock(token),
+            What::Permits { name, permits, .. } => client.semaphore(name, *permits).release(token),
+            What::Item(name) if succeeded => client.list(name).done(token),
+            What::Item(name) => client.list(name).give_back(token),
+        }
+    }
+
+    /// What it is, for messages.
+    pub(crate) fn description(&self) -> String {
+        match self {
             What::Lock(name) => format!("the lock `{name}`"),
             What::Permits { name, .. } => format!("the semaphore `{name}`"),
             What::Item(name) => format!("the item of `{name}`"),

@@ -11,6 +11,7 @@ use ratatui::text::Line;
 use ratatui::widgets::{Cell, Row, Sparkline, Table};
 
 use super::view::{COLUMNS, TopView, compact};
+use crate::display::cut;
 
 /// What is shown, and what was before.
 #[derive(Debug, Default)]
@@ -53,6 +54,10 @@ const DIAGRAM_LINES: u16 = 5;
 
 /// The widths of the columns: 76 with a blank between two of them.
 const WIDTHS: [u16; COLUMNS] = [5, 12, 7, 7, 7, 6, 5, 5, 9, 4];
+
+/// The columns in the order in which they get a place: number, updates, reads, memory in percent,
+/// objects, memory, core, waiting, held, sessions.
+const IMPORTANCE: [usize; COLUMNS] = [0, 2, 3, 9, 4, 8, 1, 6, 7, 5];
 
 impl Screen {
     /// Adds a reading to the history.
@@ -97,6 +102,7 @@ impl Screen {
 
     pub(super) fn draw(&mut self, view: &TopView, frame: &mut Frame<'_>) {
         let area = frame.area();
+        let width = usize::from(area.width);
         let diagram = if area.height >= HIGH { DIAGRAM_LINES } else { 0 };
         let lines = [1, 1, diagram].map(Constraint::Length);
         let [place, load, diagram, body, foot] = Layout::vertical([
@@ -108,8 +114,8 @@ impl Screen {
         ])
         .areas(area);
         let bold = Style::new().add_modifier(Modifier::BOLD);
-        frame.render_widget(Line::styled(cut(&view.place(), area.width), bold), place);
-        frame.render_widget(Line::from(cut(&view.load(), area.width)), load);
+        frame.render_widget(Line::styled(cut(&view.place(), width), bold), place);
+        frame.render_widget(Line::from(cut(&view.load(), width)), load);
         self.draw_diagram(diagram, frame);
         self.draw_table(view, body, frame);
         let shown = (self.offset + self.page).min(self.rows);
@@ -119,11 +125,12 @@ impl Screen {
             Order::Memory => "by memory",
         };
         let first = (self.offset + 1).min(shown);
-        let keys = format!(
-            "rows {first} to {shown} of {}, {order}   s: sort   ↑ ↓ PgUp PgDn: scroll   q: quit",
-            self.rows
-        );
-        frame.render_widget(Line::from(cut(&keys, area.width)), foot);
+        let rows = format!("rows {first} to {shown} of {}, {order}", self.rows);
+        let keys = ["   s: sort   ↑ ↓ PgUp PgDn: scroll   q: quit", "  s ↑ ↓ q"];
+        let texts = keys.map(|keys| format!("{rows}{keys}"));
+        let fits = |text: &&String| text.chars().count() <= width;
+        let text = texts.iter().find(fits).unwrap_or(&texts[keys.len() - 1]);
+        frame.render_widget(Line::from(cut(text, width)), foot);
     }
 
     /// Requests per second of all shards, the newest at the right.
@@ -138,7 +145,7 @@ impl Screen {
         #[allow(clippy::cast_precision_loss)] // a number for people
         let most = data.iter().max().map_or(0.0, |most| *most as f64);
         let text = format!("requests per second, at most {}", compact(most));
-        frame.render_widget(Line::from(cut(&text, area.width)), title);
+        frame.render_widget(Line::from(cut(&text, width)), title);
         frame.render_widget(Sparkline::default().data(data), bars);
     }
 
@@ -149,21 +156,22 @@ impl Screen {
         let is_wide = area.width >= WIDE;
         let used: u16 = WIDTHS.iter().sum::<u16>() + u16::try_from(WIDTHS.len()).unwrap_or(0);
         let room = usize::from(area.width.saturating_sub(used + 1));
+        let columns = columns_within(area.width);
         let all = view.rows();
         let rows = self.sorted(view).into_iter().skip(self.offset).take(self.page).map(|at| {
-            let texts = all[at].iter().zip(WIDTHS);
-            let mut cells: Vec<Cell<'_>> =
-                texts.map(|(text, width)| Cell::from(right(text, width))).collect();
+            let cell = |column: &usize| Cell::from(right(&all[at][*column], WIDTHS[*column]));
+            let mut cells: Vec<Cell<'_>> = columns.iter().map(cell).collect();
             if is_wide {
                 let history = self.history.get(at);
                 cells.push(Cell::from(history.map_or(String::new(), |it| bars(it, room))));
             }
             Row::new(cells)
         });
-        let mut widths: Vec<Constraint> = WIDTHS.map(Constraint::Length).to_vec();
         let heads = view.columns();
+        let mut widths: Vec<Constraint> =
+            columns.iter().map(|column| Constraint::Length(WIDTHS[*column])).collect();
         let mut head: Vec<String> =
-            heads.iter().zip(WIDTHS).map(|(name, width)| right(name, width)).collect();
+            columns.iter().map(|column| right(heads[*column], WIDTHS[*column])).collect();
         if is_wide {
             widths.push(Constraint::Fill(1));
             head.push("requests/s, until now".to_owned());
@@ -198,19 +206,26 @@ fn push(history: &mut VecDeque<u64>, rate: f64) {
     history.push_back(rate.max(0.0) as u64);
 }
 
-/// A text that fits a width; one that is too long ends with `…`.
-fn cut(text: &str, width: u16) -> String {
-    let width = usize::from(width);
-    match text.chars().count() <= width {
-        true => text.to_owned(),
-        false => text.chars().take(width.saturating_sub(1)).chain(['…']).collect(),
-    }
-}
-
 /// A text at the right of a column.
 fn right(text: &str, width: u16) -> String {
     let width = usize::from(width);
-    format!("{:>width$}", cut(text, u16::try_from(width).unwrap_or(u16::MAX)))
+    format!("{:>width$}", cut(text, width))
+}
+
+/// The columns that fit a width, the most important ones.
+fn columns_within(width: u16) -> Vec<usize> {
+    let mut left = width;
+    let mut columns: Vec<usize> = IMPORTANCE
+        .into_iter()
+        .map_while(|column| {
+            left = left.checked_sub(WIDTHS[column])?;
+            // The blank in front of the next one.
+            left = left.saturating_sub(1);
+            Some(column)
+        })
+        .collect();
+    columns.sort_unstable();
+    columns
 }
 
 /// Values as bars of one line, relative to the largest, the newest at the right.
@@ -289,6 +304,27 @@ mod tests {
         assert_eq!(seen.len(), 64);
         screen.on_key(KeyCode::Down.into());
         assert!(drawn(&mut screen, &view, 80, 24)[23].starts_with("rows 45 to 64 of 64"));
+    }
+
+    #[test]
+    fn a_narrow_terminal_gets_whole_columns_the_most_important_ones() {
+        let (view, mut screen) = (view(8), Screen::default());
+        screen.remember(&view);
+        let lines = drawn(&mut screen, &view, 40, 12);
+        let words = |line: &str| line.split_whitespace().map(str::to_owned).collect::<Vec<_>>();
+        assert_eq!(words(&lines[2]), ["shard", "upd/s", "reads/s", "objects", "mem"]);
+        assert_eq!(words(&lines[3]), ["0", "1.00M", "500k", "1.00M", "29%"]);
+        assert_eq!(lines[11], "rows 1 to 8 of 8, by number  s ↑ ↓ q");
+        // Every width has as many columns as fit, and none that is cut.
+        assert_eq!(columns_within(76), (0..COLUMNS).collect::<Vec<_>>());
+        assert_eq!(columns_within(75).len(), COLUMNS - 1);
+        assert_eq!(columns_within(5), [0]);
+        assert!(columns_within(4).is_empty());
+        let used = |columns: &[usize]| -> u16 {
+            let widths: u16 = columns.iter().map(|column| WIDTHS[*column]).sum();
+            widths + u16::try_from(columns.len().saturating_sub(1)).unwrap()
+        };
+        assert!((0..=200).all(|width| used(&columns_within(width)) <= width));
     }
 
     #[test]

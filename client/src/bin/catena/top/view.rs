@@ -66,20 +66,29 @@ impl TopView {
 
     /// The sums over all shards.
     pub(super) fn totals(&self) -> Totals {
-        let updates = self.rates.iter().map(|(updates, _)| updates).sum();
-        let reads = self.rates.iter().map(|(_, reads)| reads).sum();
-        let objects = self.shards.iter().map(|shard| shard.objects).sum();
-        let bytes = self.shards.iter().map(|shard| shard.bytes).sum();
+        let sum = |number: fn(&Stats) -> u64| self.shards.iter().map(number).sum();
         // Connections belong to a core, and all of its shards report the same number.
         let mut cores: BTreeMap<(&str, u64), (u64, u64)> = BTreeMap::new();
         for (at, shard) in self.shards.iter().enumerate() {
             let core = cores.entry((self.node(at), shard.core)).or_default();
             *core = (shard.connections, self.budget(at).max(core.1));
         }
-        let connections = cores.values().map(|(connections, _)| connections).sum();
-        let budget = cores.values().map(|(_, budget)| budget).sum();
-        let nodes = self.nodes.iter().collect::<BTreeSet<_>>().len();
-        Totals { updates, reads, objects, bytes, budget, connections, cores: cores.len(), nodes }
+        Totals {
+            updates: self.rates.iter().map(|(updates, _)| updates).sum(),
+            reads: self.rates.iter().map(|(_, reads)| reads).sum(),
+            objects: sum(|shard| shard.objects),
+            bytes: sum(|shard| shard.bytes),
+            budget: cores.values().map(|(_, budget)| budget).sum(),
+            connections: cores.values().map(|(connections, _)| connections).sum(),
+            cores: cores.len(),
+            nodes: self.nodes.iter().collect::<BTreeSet<_>>().len(),
+        }
+    }
+
+    /// The shards with their numbers, and their updates and reads per second.
+    fn of_shards(&self) -> impl Iterator<Item = (usize, &Stats, f64, f64)> {
+        let of_shards = self.shards.iter().zip(&self.rates).enumerate();
+        of_shards.map(|(at, (shard, (updates, reads)))| (at, shard, *updates, *reads))
     }
 
     /// The memory budget of the core that owns a shard. What the shard reports as its limit is that
@@ -144,9 +153,8 @@ impl TopView {
 
     pub(super) fn rows(&self) -> Vec<[String; COLUMNS]> {
         let nodes = short_names(self.nodes.iter().map(String::as_str), NAME_CHARS);
-        let of_shards = self.shards.iter().zip(&self.rates).enumerate();
-        of_shards
-            .map(|(at, (shard, (updates, reads)))| {
+        self.of_shards()
+            .map(|(at, shard, updates, reads)| {
                 let core = match nodes.get(at) {
                     None => shard.core.to_string(),
                     Some(node) => format!("{node}/{}", shard.core),
@@ -154,8 +162,8 @@ impl TopView {
                 [
                     at.to_string(),
                     core,
-                    compact(*updates),
-                    compact(*reads),
+                    compact(updates),
+                    compact(reads),
                     compact(whole(shard.objects)),
                     compact(whole(shard.sessions)),
                     compact(whole(shard.waiters)),
@@ -186,8 +194,7 @@ impl TopView {
     }
 
     fn json(&self) -> serde_json::Value {
-        let of_shards = self.shards.iter().zip(&self.rates).enumerate();
-        let shards = of_shards.map(|(at, (shard, (updates, reads)))| {
+        let shards = self.of_shards().map(|(at, shard, updates, reads)| {
             json!({
                 "node": self.nodes.get(at), "core": shard.core, "updates_per_s": updates,
                 "reads_per_s": reads,

@@ -24,6 +24,23 @@ fn a_client_that_is_gone_takes_no_item() {
 }
 
 #[test]
+fn a_client_that_is_gone_is_not_counted_as_waiting() {
+    check(
+        "
+        a @60000 list jobs claim
+        b @60000 list jobs pop_wait
+        b disconnect
+        c object jobs inspect                 => list v2: 0 items, 0 claimed, 1 waiting; 1 in line
+        b retry
+        c object jobs inspect                 => list v2: 0 items, 0 claimed, 2 waiting; 2 in line
+        d @60000 object jobs wait_newer 99
+        d disconnect
+        c object jobs inspect                 => list v2: 0 items, 0 claimed, 2 waiting; 2 in line
+        ",
+    );
+}
+
+#[test]
 fn a_retry_in_time_takes_the_former_place() {
     check(
         "
