@@ -384,6 +384,7 @@ pub(crate) fn of_welcome(welcome: &Welcome) -> Values {
     vec![
         ("features", number(welcome.features)),
         ("now_us", number(welcome.now_us)),
+        ("incarnation", number(welcome.incarnation)),
         ("epoch", number(welcome.epoch)),
         ("shards", number(welcome.shards)),
         ("frame_bytes_max", number(welcome.frame_bytes_max)),
@@ -432,6 +433,7 @@ pub(crate) fn of_node_status(status: &NodeStatus) -> Values {
             Value::Text(member.control.clone()),
             number(member.silent_us),
             Value::Text(member.suspected.clone()),
+            Value::Signed(member.clock_ahead_us),
         ]
     };
     let shard = |shard: &ShardStatus| {
