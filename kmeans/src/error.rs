@@ -117,6 +117,18 @@ pub enum Error {
         /// The file.
         path: PathBuf,
     },
+    /// One of several files is not data by its name.
+    #[error(
+        "{}: its name is not that of data (.csv, .tsv, .txt, .npy, .f32, .f64){}; move it, let its name \
+         begin with _, or pass a pattern such as 'folder/*.csv', or --format if it is data",
+        path.display(), AndMore(*more)
+    )]
+    NotData {
+        /// The first of them.
+        path: PathBuf,
+        /// How many more there are.
+        more: usize,
+    },
     /// Packed files do not contain the length of a row.
     #[error("{}: packed files do not contain their shape; pass --dims N", path.display())]
     DimsNeeded {
@@ -223,6 +235,26 @@ pub enum Error {
         k: usize,
         /// Length of the rows of the data.
         expected: usize,
+    },
+    /// Given centroids do not fit the data.
+    #[error("the initial centroids have {got} numbers in total, expected --k {k} times {dims}")]
+    InitLength {
+        /// Numbers of all centroids.
+        got: usize,
+        /// Number of clusters.
+        k: usize,
+        /// Length of the rows of the data.
+        dims: usize,
+    },
+    /// A given centroid is NaN or infinite.
+    #[error("initial centroid {centroid}: column {column}: {value} is not a finite number")]
+    InitNotFinite {
+        /// Number of the centroid, from 1.
+        centroid: usize,
+        /// Number of the column, from 1.
+        column: usize,
+        /// The number.
+        value: f64,
     },
     /// A file is no model.
     #[error("{}: not a model that catena-kmeans run --model has written: {reason}", path.display())]
@@ -395,6 +427,25 @@ impl Error {
         }
     }
 
+    /// Converts an error of standard output.
+    #[must_use]
+    pub fn stdout(cause: io::Error) -> Self {
+        Self::io(Path::new("standard output"))(cause)
+    }
+
+    /// Converts an error of standard output to one that [`Error::io`] takes out again.
+    pub(crate) fn in_stdout(cause: io::Error) -> io::Error {
+        io::Error::new(cause.kind(), Self::stdout(cause))
+    }
+
+    /// Returns whether the program that reads standard output has ended, so that there is no more to
+    /// say.
+    #[must_use]
+    pub fn is_broken_pipe(&self) -> bool {
+        matches!(self, Self::Io { path, cause } if path == Path::new("standard output")
+            && cause.kind() == io::ErrorKind::BrokenPipe)
+    }
+
     /// Returns whether another attempt of the same worker might succeed.
     pub(crate) fn is_passing(&self) -> bool {
         match self {
@@ -436,6 +487,18 @@ pub enum RowError {
     /// Not a number.
     #[error("column {column}: {text:?} is not a number{}", NotANumberAdvice(text))]
     NotANumber {
+        /// Number of the column, from 1.
+        column: usize,
+        /// The field, truncated.
+        text: String,
+    },
+    /// Not a number, in a first line that may have been meant as a header.
+    #[error(
+        "column {column}: {text:?} is not a number{}; if the first line is the names of the columns, pass \
+         --header yes",
+        NotANumberAdvice(text)
+    )]
+    NotANumberInFirst {
         /// Number of the column, from 1.
         column: usize,
         /// The field, truncated.
@@ -516,6 +579,19 @@ pub enum FormatError {
          or a point; pass --header yes or --header no"
     )]
     NumericHeader,
+    /// A first row that may be names of columns, or a point with a mistake in it.
+    #[error(
+        "row 1 (line {line}): column {column}: {text:?} is neither plainly a number nor plainly the name of \
+         a column; correct it, or pass --header yes if the line is names, --header no if it is a point"
+    )]
+    DoubtfulHeader {
+        /// Number of the line, from 1.
+        line: u64,
+        /// Number of the column, from 1.
+        column: usize,
+        /// The field, truncated.
+        text: String,
+    },
     /// UTF-16.
     #[error("the file is UTF-16; save it as UTF-8")]
     Utf16,
@@ -539,6 +615,18 @@ pub enum FormatError {
         /// Its number, from 1.
         column: usize,
     },
+}
+
+/// Prints how many more there are, if any.
+struct AndMore(usize);
+
+impl std::fmt::Display for AndMore {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self.0 {
+            0 => Ok(()),
+            more => write!(f, ", nor are those of {more} more files"),
+        }
+    }
 }
 
 /// Prints the advice to compute in f64, if that is more.

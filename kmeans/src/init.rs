@@ -143,6 +143,15 @@ fn distinct(seed: u64, k: usize, n: u64) -> Vec<u64> {
     .collect()
 }
 
+/// Draws `count` of `n` rows, or all if there are no more, in order.
+pub(crate) fn drawn(seed: u64, count: u64, n: u64) -> Vec<u64> {
+    let count = usize::try_from(count.min(n)).expect("drawn rows fit the memory");
+    // Not the rows that `Init::Random` draws, nor a part of them.
+    let mut rows = distinct(!seed, count, n);
+    rows.sort_unstable();
+    rows
+}
+
 fn plus_plus<T: Element>(
     problem: &Problem,
     mut sampler: Sampler<'_, T>,

@@ -12,8 +12,8 @@ use crate::coordination::{AllReduce, Phase, ReduceOp};
 use crate::data::{DataSet, Missing, Points, ReadMeter, index};
 use crate::error::{Error, Result};
 use crate::fixed::{self, Scale};
-use crate::init::Init;
-use crate::kernel::{Element, Isa, Precision};
+use crate::init::{self, Init};
+use crate::kernel::{Element, Isa, Precision, all_finite};
 use crate::lloyd::{self, Problem, RoundStats};
 use crate::output;
 use crate::report::POINTS_MAX;
@@ -147,6 +147,9 @@ impl Job {
         }
         if !(tolerance >= 0.0 && tolerance.is_finite()) {
             return flag("--tolerance", "a distance must be finite and not negative");
+        }
+        if let Init::Centroids(centroids) = &self.settings.init {
+            check_centroids(centroids, k, self.data.dims())?;
         }
         if k.checked_mul(self.data.dims()).is_none_or(|numbers| numbers > NUMBERS_MAX) {
             return flag(
@@ -338,28 +341,48 @@ impl Job {
         Ok(all)
     }
 
-    /// Returns the rows whose global number is a multiple of the step: the same rows for any number
-    /// of workers.
+    /// Returns the points that the job asks for: drawn ones, or those whose global number is a multiple
+    /// of a step. They are the same rows for any number of workers.
     fn sample<T: Element>(
         &self,
         points: &Points<T>,
         all: u64,
         labels: &[u32],
     ) -> Vec<SampledPoint> {
-        if !self.sample {
-            return Vec::new();
-        }
-        let step = all.div_ceil(POINTS_MAX);
-        let skip = index(points.first.next_multiple_of(step) - points.first);
-        let rows = points.values.chunks_exact(points.dims).zip(labels);
-        rows.skip(skip)
-            .step_by(index(step))
-            .map(|(row, label)| SampledPoint {
-                point: row.iter().map(|x| x.to_f64()).collect(),
-                label: *label,
-            })
-            .collect()
+        let Settings { drawn, seed, .. } = self.settings;
+        let own = points.first..points.first + points.rows() as u64;
+        let rows: Vec<u64> = if drawn > 0 {
+            let mut rows = init::drawn(seed, drawn, all);
+            rows.retain(|row| own.contains(row));
+            rows
+        } else if self.sample {
+            let step = all.div_ceil(POINTS_MAX);
+            let first = own.start.next_multiple_of(step);
+            (first..own.end).step_by(index(step)).collect()
+        } else {
+            Vec::new()
+        };
+        let sampled = rows.into_iter().map(|row| {
+            let at = index(row - own.start);
+            let point = &points.values[at * points.dims..][..points.dims];
+            let point = point.iter().map(|x| x.to_f64()).collect();
+            SampledPoint { point, label: labels[at] }
+        });
+        sampled.collect()
     }
+}
+
+/// Checks given centroids.
+fn check_centroids(centroids: &[f64], k: usize, dims: usize) -> Result<()> {
+    if k.checked_mul(dims) != Some(centroids.len()) {
+        return Err(Error::InitLength { got: centroids.len(), k, dims });
+    }
+    if all_finite(centroids) {
+        return Ok(());
+    }
+    let at = centroids.iter().position(|c| !c.is_finite()).expect("one is not finite");
+    let (centroid, column) = (at / dims + 1, at % dims + 1);
+    Err(Error::InitNotFinite { centroid, column, value: centroids[at] })
 }
 
 /// The result of a run.

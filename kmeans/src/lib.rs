@@ -16,10 +16,12 @@
 //!   elsewhere;
 //! - `event` (feature `lambda`): uploads as jobs;
 //! - [`generate`], [`output`] and [`report`]: test data, results, and a picture of them;
+//! - [`elbow`] and [`silhouette`]: several numbers of clusters, to choose one;
 //! - [`model`]: saved centroids, to which other points are assigned.
 
 pub mod coordination;
 pub mod data;
+pub mod elbow;
 mod error;
 #[cfg(feature = "lambda")]
 pub mod event;
@@ -39,6 +41,7 @@ pub mod report;
 mod runtime;
 pub mod s3;
 pub mod settings;
+pub mod silhouette;
 pub mod threads;
 pub mod upload;
 pub mod worker;

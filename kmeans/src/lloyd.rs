@@ -31,7 +31,7 @@ use crate::data::Points;
 use crate::error::{Error, Result};
 use crate::fixed::{self, Cost, CostScale, Scale};
 use crate::init;
-use crate::kernel::{Centres, Element, Isa, Scratch, UNASSIGNED, move_rows};
+use crate::kernel::{Centres, Element, Isa, Scratch, UNASSIGNED, all_finite, move_rows};
 use crate::pruning::{Pruner, RowBlock};
 use crate::settings::Settings;
 
@@ -240,6 +240,7 @@ impl<'a, T: Element> LloydWorker<'a, T> {
         resumes: bool,
     ) -> Result<Self> {
         let (dims, rows) = (points.dims, points.rows());
+        assert!(all_finite(&points.values), "points are checked when they are read");
         // The maximum of each dimension, then the maximum of its negative.
         let mut values: Vec<i64> = extremes(points).map(fixed::to_ordered).collect();
         link.all_reduce(Phase::Range, ReduceOp::Max, &mut values)?;

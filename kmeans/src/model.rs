@@ -53,7 +53,7 @@ impl Model {
             sizes: done.counts.iter().map(|count| count.unsigned_abs()).collect(),
             columns: job.data.reading().columns.clone(),
             precision: job.data.precision(),
-            data: job.data.path().display().to_string(),
+            data: job.data.title(),
             iterations: done.iterations,
             converged: done.converged,
             cost: done.cost,

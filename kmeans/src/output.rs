@@ -19,6 +19,9 @@ const BUFFER_BYTES: usize = 1 << 20;
 /// The sizes of so many clusters are printed.
 const SIZES_SHOWN: usize = 30;
 
+/// So many names of what was skipped are printed.
+const NAMES_SHOWN: usize = 4;
+
 /// A file, or an object in a store, that is being written. It is complete after
 /// [`OutputFile::finish`]; an object does not exist before.
 #[derive(Debug)]
@@ -30,6 +33,7 @@ pub struct OutputFile {
 #[derive(Debug)]
 enum OutputTarget {
     File(BufWriter<File>),
+    Stdout(BufWriter<io::Stdout>),
     #[cfg(feature = "s3")]
     S3(s3::S3Writer),
 }
@@ -42,6 +46,9 @@ impl OutputFile {
     /// A path in a store that this program cannot use, one that is a folder, or a file that cannot be
     /// written.
     pub fn check(path: &Path, endpoint: &S3Endpoint) -> Result<()> {
+        if is_stdout(path) {
+            return Ok(());
+        }
         if let Some(url) = S3Url::of(path)? {
             return to_store(url, endpoint).map(drop);
         }
@@ -74,6 +81,9 @@ impl OutputFile {
     pub fn create(path: &Path, endpoint: &S3Endpoint) -> Result<Self> {
         let to = match S3Url::of(path)? {
             Some(url) => to_store(url, endpoint)?,
+            None if is_stdout(path) => {
+                OutputTarget::Stdout(BufWriter::with_capacity(BUFFER_BYTES, io::stdout()))
+            }
             None => {
                 let file = File::create(path).map_err(Error::io(path))?;
                 OutputTarget::File(BufWriter::with_capacity(BUFFER_BYTES, file))
@@ -90,10 +100,17 @@ impl OutputFile {
     pub fn finish(self) -> Result<()> {
         match self.to {
             OutputTarget::File(mut file) => file.flush().map_err(Error::io(&self.path)),
+            OutputTarget::Stdout(mut out) => out.flush().map_err(Error::stdout),
             #[cfg(feature = "s3")]
             OutputTarget::S3(sink) => sink.finish(),
         }
     }
+}
+
+/// Returns whether a path means standard output.
+#[must_use]
+pub fn is_stdout(path: &Path) -> bool {
+    path == Path::new("-")
 }
 
 #[cfg(feature = "s3")]
@@ -110,6 +127,7 @@ impl Write for OutputFile {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         match &mut self.to {
             OutputTarget::File(file) => file.write(bytes),
+            OutputTarget::Stdout(out) => out.write(bytes).map_err(Error::in_stdout),
             #[cfg(feature = "s3")]
             OutputTarget::S3(sink) => sink.write(bytes),
         }
@@ -118,6 +136,7 @@ impl Write for OutputFile {
     fn flush(&mut self) -> io::Result<()> {
         match &mut self.to {
             OutputTarget::File(file) => file.flush(),
+            OutputTarget::Stdout(out) => out.flush().map_err(Error::in_stdout),
             #[cfg(feature = "s3")]
             OutputTarget::S3(sink) => sink.flush(),
         }
@@ -144,6 +163,8 @@ pub struct RunReport<'a> {
     sizes: Vec<u64>,
     /// Names of the columns, if the data has a header.
     columns: &'a [String],
+    /// How the files were understood.
+    reading: ReadingReport<'a>,
     /// Rows that were left out because of missing values.
     rows_dropped: u64,
     /// Missing values that were replaced by the mean of their column.
@@ -186,6 +207,7 @@ impl<'a> RunReport<'a> {
             centroids: done.centroids.chunks_exact(job.data.dims()).map(<[f64]>::to_vec).collect(),
             sizes: done.counts.iter().map(|count| count.unsigned_abs()).collect(),
             columns: &job.data.reading().columns,
+            reading: ReadingReport::of(&job.data),
             rows_dropped: match job.data.missing() {
                 Missing::Drop => job.data.reading().rows_dropped + done.missing,
                 Missing::Error | Missing::Mean => 0,
@@ -224,9 +246,10 @@ impl<'a> RunReport<'a> {
         out: &mut dyn Write,
     ) -> io::Result<()> {
         let Self { k, dims, workers, backend, iterations, cost, .. } = self;
-        let (points, name) = (grouped(self.points), job.data.path().display());
+        let (points, name) = (grouped(self.points), job.data.title());
         writeln!(out, "{name}: {points} points of {dims} numbers ({})", job.data.precision())?;
-        self.write_reading(job, out)?;
+        write_reading(job.data.reading(), out)?;
+        self.write_missing(out)?;
         let end = if self.converged { "converged after" } else { "stopped after" };
         let plural = if *iterations == 1 { "" } else { "s" };
         writeln!(
@@ -252,37 +275,8 @@ impl<'a> RunReport<'a> {
         Ok(())
     }
 
-    /// Writes how the files were understood.
-    fn write_reading(&self, job: &Job, out: &mut dyn Write) -> io::Result<()> {
-        let Reading {
-            files,
-            files_without_rows,
-            files_with_header,
-            files_without_header,
-            columns,
-            separator,
-            ..
-        } = job.data.reading();
-        if files_with_header + files_without_header > 0 {
-            let header = match (files_with_header, files_without_header) {
-                (0, _) => "no header".to_string(),
-                (_, 0) => format!("header with the columns {}", data::shown_names(columns)),
-                (with, without) => format!(
-                    "{with} files with the columns {}, {without} without a header",
-                    data::shown_names(columns)
-                ),
-            };
-            let separator = match separator {
-                Some(SeparatorName::Comma) => ", separated by commas",
-                Some(SeparatorName::Semicolon) => ", separated by semicolons",
-                Some(SeparatorName::Tab) => ", separated by tabs",
-                Some(SeparatorName::Blank) | None => "",
-            };
-            writeln!(out, "text: {header}{separator}")?;
-        }
-        if *files_without_rows > 0 {
-            writeln!(out, "skipped {files_without_rows} of {files} files, which have no rows")?;
-        }
+    /// Writes what became of missing values.
+    fn write_missing(&self, out: &mut dyn Write) -> io::Result<()> {
         if self.rows_dropped > 0 {
             writeln!(out, "left out {} rows with missing values", grouped(self.rows_dropped))?;
         }
@@ -294,6 +288,92 @@ impl<'a> RunReport<'a> {
             )?;
         }
         Ok(())
+    }
+}
+
+/// Writes how files were understood.
+pub(crate) fn write_reading(reading: &Reading, out: &mut dyn Write) -> io::Result<()> {
+    let Reading {
+        files,
+        files_without_rows,
+        files_with_header,
+        files_without_header,
+        columns,
+        separator,
+        skipped,
+        ..
+    } = reading;
+    if files_with_header + files_without_header > 0 {
+        let header = match (files_with_header, files_without_header) {
+            (0, _) => "no header".to_string(),
+            (_, 0) => format!("header with the columns {}", data::shown_names(columns)),
+            (with, without) => format!(
+                "{with} files with the columns {}, {without} without a header",
+                data::shown_names(columns)
+            ),
+        };
+        let separator = match separator {
+            Some(SeparatorName::Comma) => ", separated by commas",
+            Some(SeparatorName::Semicolon) => ", separated by semicolons",
+            Some(SeparatorName::Tab) => ", separated by tabs",
+            Some(SeparatorName::Blank) | None => "",
+        };
+        writeln!(out, "text: {header}{separator}")?;
+    }
+    if *files_without_rows > 0 {
+        writeln!(out, "skipped {files_without_rows} of {files} files, which have no rows")?;
+    }
+    if !skipped.is_empty() {
+        let names: Vec<&str> = skipped.iter().take(NAMES_SHOWN).map(String::as_str).collect();
+        let more = match skipped.len() - names.len() {
+            0 => String::new(),
+            more => format!(" and {more} more"),
+        };
+        writeln!(out, "skipped {}{more}: not data, by name or kind", names.join(", "))?;
+    }
+    Ok(())
+}
+
+/// How files were understood, in `--json`.
+#[derive(Debug, Serialize)]
+pub struct ReadingReport<'a> {
+    /// What was read, as it was given.
+    data: String,
+    files: u64,
+    files_without_rows: u64,
+    /// Whether text files begin with the names of their columns: `yes`, `no`, or `some`.
+    header: Option<&'static str>,
+    /// Of text files, if all have the same.
+    separator: Option<SeparatorName>,
+    columns: &'a [String],
+    /// What was done about missing values.
+    missing: Missing,
+    precision: Precision,
+    /// What is in the folder and was left out.
+    skipped: &'a [String],
+}
+
+impl<'a> ReadingReport<'a> {
+    /// Returns how a data set was understood.
+    #[must_use]
+    pub fn of(data: &'a DataSet) -> Self {
+        let reading = data.reading();
+        Self {
+            data: data.title(),
+            files: reading.files,
+            files_without_rows: reading.files_without_rows,
+            header: match (reading.files_with_header, reading.files_without_header) {
+                (0, 0) => None,
+                (0, _) => Some("no"),
+                (_, 0) => Some("yes"),
+                _ => Some("some"),
+            },
+            separator: reading.separator,
+            columns: &reading.columns,
+            missing: data.missing(),
+            precision: data.precision(),
+            skipped: &reading.skipped,
+        }
     }
 }
 
@@ -387,7 +467,7 @@ fn median(values: &[f64]) -> f64 {
 }
 
 /// Formats a number with commas between groups of three digits.
-fn grouped(number: u64) -> String {
+pub(crate) fn grouped(number: u64) -> String {
     let digits = number.to_string();
     let mut out = String::new();
     for (at, digit) in digits.chars().enumerate() {

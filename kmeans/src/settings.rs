@@ -14,8 +14,8 @@ use crate::pruning::Pruning;
 /// How points are clustered: flags, fields of JSON and environment variables of the same names.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, clap::Args)]
 pub struct Settings {
-    /// Divide the points into this many clusters.
-    #[arg(long, short, value_name = "N", default_value_t = Self::default().k)]
+    /// Number of clusters. Commands have flags of their own for it.
+    #[arg(skip = Self::default().k)]
     pub k: usize,
     /// Stop after this many updates of the centroids; 0 only assigns points.
     #[serde(default = "iterations")]
@@ -38,6 +38,10 @@ pub struct Settings {
     #[serde(default)]
     #[arg(long, value_enum, default_value_t)]
     pub pruning: Pruning,
+    /// Workers return so many points with their labels, drawn by the seed.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    #[arg(skip)]
+    pub drawn: u64,
     /// Wait this long for the engine and for other workers; an invocation waits for other workers
     /// as long as it may run.
     #[serde(default = "timeout", with = "seconds")]
@@ -57,9 +61,15 @@ impl Default for Settings {
             init: Init::default(),
             seed: 0,
             pruning: Pruning::default(),
+            drawn: 0,
             timeout: timeout(),
         }
     }
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+fn is_zero(number: &u64) -> bool {
+    *number == 0
 }
 
 fn iterations() -> u64 {

@@ -13,9 +13,12 @@
 //! and count their rows when they have read them. A compressed part is read by one worker.
 
 mod csv;
+mod find;
+mod header;
 mod npy;
 mod packed;
 mod parts;
+mod spool;
 
 use std::ops::Range;
 use std::path::{Path, PathBuf};
@@ -26,10 +29,13 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result, RowError};
 use crate::kernel::{Element, Precision};
+use crate::output;
 use crate::s3::{S3Endpoint, S3Url};
+use find::FoundFiles;
 use parts::{Part, PartAccess};
 
 pub use parts::Format;
+pub use spool::Spooled;
 
 /// The name of the shipped data set in messages.
 pub const DIGITS: &str = "digits (shipped)";
@@ -48,6 +54,9 @@ pub struct DataSet {
     /// Only the driver needs it.
     #[serde(skip)]
     reading: Reading,
+    /// The name for the user, if it is not the path.
+    #[serde(skip)]
+    title: Option<String>,
 }
 
 /// What the user says about the data in addition to its path: flags, fields of JSON and environment
@@ -67,7 +76,7 @@ pub struct Hints {
     #[arg(long, value_enum)]
     pub precision: Option<Precision>,
     /// Take the first line of a CSV file for the names of columns, or for a point; auto takes it for
-    /// names if it contains text and no number.
+    /// names if all of it is text, and refuses what may be either.
     #[serde(default, skip_serializing_if = "is_default")]
     #[arg(long, value_enum, default_value_t)]
     pub header: Header,
@@ -218,56 +227,10 @@ pub struct Reading {
     pub separator: Option<SeparatorName>,
     /// Rows that were left out when the files were counted.
     pub rows_dropped: u64,
-}
-
-/// The contents of a pipe, in a file that is deleted when this is dropped.
-#[derive(Debug)]
-pub struct Spooled {
-    folder: tempfile::TempDir,
-    name: String,
-}
-
-impl Spooled {
-    /// Copies what a pipe contains to a temporary file, because data is read more than once, and by
-    /// several workers. `-` is standard input. Returns `None` if the path is not that of a pipe.
-    ///
-    /// # Errors
-    ///
-    /// The pipe cannot be read, or the file cannot be written.
-    pub fn of(path: &Path, hints: &Hints) -> Result<Option<Self>> {
-        let is_input = path == Path::new("-");
-        if !is_input {
-            match std::fs::metadata(path) {
-                Ok(about) if !about.is_file() && !about.is_dir() => {}
-                _ => return Ok(None),
-            }
-        }
-        let format = hints.format.or_else(|| Format::of(path)).unwrap_or_default();
-        let name = match format {
-            Format::Csv => "standard-input.csv",
-            Format::Npy => "standard-input.npy",
-            Format::F32 => "standard-input.f32",
-            Format::F64 => "standard-input.f64",
-        };
-        let folder = tempfile::tempdir().map_err(Error::io(&std::env::temp_dir()))?;
-        let spooled = Self { folder, name: name.to_string() };
-        let file = spooled.path();
-        let mut out = std::fs::File::create(&file).map_err(Error::io(&file))?;
-        let copied = if is_input {
-            std::io::copy(&mut std::io::stdin().lock(), &mut out)
-        } else {
-            let mut pipe = std::fs::File::open(path).map_err(Error::io(path))?;
-            std::io::copy(&mut pipe, &mut out)
-        };
-        copied.map_err(Error::io(path))?;
-        Ok(Some(spooled))
-    }
-
-    /// Returns the path of the file.
-    #[must_use]
-    pub fn path(&self) -> PathBuf {
-        self.folder.path().join(&self.name)
-    }
+    /// Files and folders in the folder of the data that are not data, because their names begin with
+    /// `.` or `_`, or because they are pipes or links to folders.
+    #[serde(default)]
+    pub skipped: Vec<String>,
 }
 
 /// Where the values of a share go.
@@ -324,13 +287,15 @@ impl DataSet {
     ///
     /// Those of [`DataSet::open`].
     pub fn open_at(endpoint: &S3Endpoint, path: &Path, hints: Hints) -> Result<Self> {
-        let origins = parts::find(path, endpoint)?;
+        let FoundFiles { origins, skipped } = find::find(path, hints.format, endpoint)?;
         let parts = parts::open_all(
             origins,
             &hints,
             PartAccess { endpoint, meter: &ReadMeter::default() },
         )?;
-        Self::join(path.to_path_buf(), parts, &hints, endpoint)
+        let mut set = Self::join(path.to_path_buf(), parts, &hints, endpoint)?;
+        set.reading.skipped = skipped.iter().map(|path| path.display().to_string()).collect();
+        Ok(set)
     }
 
     /// Returns the data set in the program: 1,797 handwritten digits of 8 × 8 pixels.
@@ -374,7 +339,7 @@ impl DataSet {
             hints.precision.unwrap_or(if narrow { Precision::F32 } else { Precision::F64 });
         let points = parts.iter().map(|part| part.rows).sum();
         let (missing, endpoint) = (hints.missing, endpoint.clone());
-        Ok(Self { path, dims, points, precision, parts, endpoint, missing, reading })
+        Ok(Self { path, dims, points, precision, parts, endpoint, missing, reading, title: None })
     }
 
     /// Returns how its files were understood, if they were inspected here.
@@ -395,12 +360,15 @@ impl DataSet {
     ///
     /// [`Error::Output`] if so.
     pub fn check_output(&self, output: &Path) -> Result<()> {
+        if output::is_stdout(output) {
+            return Ok(());
+        }
         let refuse = |reason| Err(Error::Output { path: output.to_path_buf(), reason });
         const REPLACES: &str = "this is a file of the data; results must not replace it";
         const JOINS: &str = "this is in the folder of the data, where the next run would take it \
                              for data; choose another folder, or a name that begins with _";
         let name = output.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        let is_named_as_data = !parts::is_hidden(&name);
+        let is_named_as_data = !find::is_hidden(&name);
         if let Some(url) = S3Url::of(output)? {
             let (url, data) = (url.to_string(), self.path.to_string_lossy().into_owned());
             if self.parts.iter().any(|part| part.path() == Path::new(&url)) {
@@ -433,6 +401,21 @@ impl DataSet {
     #[must_use]
     pub fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// Returns its name for the user.
+    #[must_use]
+    pub fn title(&self) -> String {
+        self.title.clone().unwrap_or_else(|| self.path.display().to_string())
+    }
+
+    /// Sets the name for the user, of data that was copied from there.
+    #[must_use]
+    pub fn with_title(mut self, path: &Path) -> Self {
+        let is_input = path == Path::new("-");
+        let title = if is_input { "standard input".into() } else { path.display().to_string() };
+        self.title = Some(title);
+        self
     }
 
     /// Returns the store of its path, if the path is in one.

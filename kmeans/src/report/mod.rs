@@ -1,6 +1,8 @@
 //! A report of a run as one SVG (cost and time by round, and the points in their clusters), or as an
 //! HTML page with the same picture, the result in numbers, and the sizes of the clusters.
 
+mod elbow;
+
 use std::ops::Range;
 use std::path::Path;
 
@@ -12,6 +14,8 @@ use crate::job::{Job, RoundSummary, RunSummary, SampledPoint};
 use crate::output;
 use crate::pca::Projection;
 use crate::s3::S3Endpoint;
+
+pub use elbow::write_elbow;
 
 /// The most points that are drawn, so that browsers open the file quickly.
 pub const POINTS_MAX: u64 = 3_000;
@@ -58,11 +62,14 @@ pub fn write(
 ) -> Result<()> {
     let mut svg = String::new();
     draw(&mut svg, title, job.data.dims(), summary).expect("drawing into memory succeeds");
-    let is_page = path.extension().is_some_and(|extension| {
-        extension.eq_ignore_ascii_case("html") || extension.eq_ignore_ascii_case("htm")
-    });
-    let text = if is_page { page(&svg, title, job, summary, warnings) } else { svg };
+    let text = if is_page(path) { page(&svg, title, job, summary, warnings) } else { svg };
     output::write_file(path, endpoint, |out| out.write_all(text.as_bytes()))
+}
+
+fn is_page(path: &Path) -> bool {
+    path.extension().is_some_and(|extension| {
+        extension.eq_ignore_ascii_case("html") || extension.eq_ignore_ascii_case("htm")
+    })
 }
 
 /// How many clusters, and coordinates of a centroid, a page shows.
@@ -73,14 +80,7 @@ fn page(svg: &str, title: &str, job: &Job, summary: &RunSummary, warnings: &[Str
     let done = &summary.done;
     let dims = job.data.dims();
     let points: u64 = done.counts.iter().map(|count| count.unsigned_abs()).sum();
-    let mut html = format!(
-        "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"><title>{title}</title>\n\
-         <style>body{{font-family:sans-serif;max-width:1180px;margin:2em auto;color:#282c34}}\
-         table{{border-collapse:collapse}}td,th{{padding:.2em .8em;text-align:right;\
-         border-bottom:1px solid #e8eaee}}.bar{{background:#2d69b4;height:.8em}}\
-         .warning{{background:#fdf0e0;padding:.6em 1em}}</style></head><body>\n<h1>{title}</h1>\n",
-        title = escaped(title)
-    );
+    let mut html = page_head(title);
     let end = if done.converged { "converged after" } else { "stopped after" };
     html += &format!(
         "<p>{points} points of {dims} numbers in {} clusters: {end} {} iterations, with a cost (sum of \
@@ -119,6 +119,18 @@ fn page(svg: &str, title: &str, job: &Job, summary: &RunSummary, warnings: &[Str
     html + "</body></html>\n"
 }
 
+/// Returns the beginning of a page, up to its title.
+fn page_head(title: &str) -> String {
+    format!(
+        "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"><title>{title}</title>\n\
+         <style>body{{font-family:sans-serif;max-width:1180px;margin:2em auto;color:#282c34}}\
+         table{{border-collapse:collapse}}td,th{{padding:.2em .8em;text-align:right;\
+         border-bottom:1px solid #e8eaee}}.bar{{background:#2d69b4;height:.8em}}\
+         .warning{{background:#fdf0e0;padding:.6em 1em}}</style></head><body>\n<h1>{title}</h1>\n",
+        title = escaped(title)
+    )
+}
+
 fn escaped(text: &str) -> String {
     text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
 }
@@ -144,16 +156,7 @@ fn draw_cost(area: &Area<'_>, rounds: &[RoundSummary]) -> DrawResult {
     let high = costs.clone().fold(0.0, f64::max);
     let line: Vec<_> = (0..).map(f64::from).zip(costs).collect();
     let mut chart = chart(area, "cost by round", rounds.len(), padded(low, high))?;
-    chart
-        .configure_mesh()
-        .light_line_style(WHITE)
-        .bold_line_style(FAINT)
-        .axis_style(INK)
-        .y_labels(5)
-        .x_labels(8)
-        .y_label_formatter(&|cost| format!("{cost:.4e}"))
-        .x_label_formatter(&|round| format!("{round:.0}"))
-        .draw()?;
+    styled(&mut chart, 8, &|round| format!("{round:.0}"), &|cost| format!("{cost:.4e}"))?;
     chart.draw_series(LineSeries::new(line.iter().copied(), BLUE.stroke_width(2)))?;
     chart.draw_series(line.iter().map(|at| Circle::new(*at, 2, BLUE.filled())))?;
     Ok(())
@@ -171,15 +174,7 @@ fn draw_time(area: &Area<'_>, rounds: &[RoundSummary]) -> DrawResult {
     let high = all.iter().map(|(_, ms)| *ms).fold(0.0, f64::max);
     let mut chart =
         chart(area, "milliseconds by round", rounds.len(), 0.0..high * LEGEND_ROOM + 1e-3)?;
-    chart
-        .configure_mesh()
-        .light_line_style(WHITE)
-        .bold_line_style(FAINT)
-        .axis_style(INK)
-        .y_labels(5)
-        .x_labels(8)
-        .x_label_formatter(&|round| format!("{round:.0}"))
-        .draw()?;
+    styled(&mut chart, 8, &|round| format!("{round:.0}"), &|ms| format!("{ms}"))?;
     for (line, colour, name) in
         [(all, BLUE, "slowest worker"), (coordination, ORANGE, "coordination")]
     {
@@ -269,6 +264,26 @@ fn chart<'a>(
         .x_label_area_size(28)
         .y_label_area_size(76)
         .build_cartesian_2d(0.0..last, ys)?)
+}
+
+/// Draws axes, with at most so many labels below.
+fn styled(
+    chart: &mut Chart<'_>,
+    labels: usize,
+    x_label: &dyn Fn(&f64) -> String,
+    y_label: &dyn Fn(&f64) -> String,
+) -> DrawResult {
+    chart
+        .configure_mesh()
+        .light_line_style(WHITE)
+        .bold_line_style(FAINT)
+        .axis_style(INK)
+        .y_labels(5)
+        .x_labels(labels)
+        .x_label_formatter(&x_label)
+        .y_label_formatter(&y_label)
+        .draw()?;
+    Ok(())
 }
 
 /// Returns a range slightly larger than the given one, and never empty.

@@ -19,10 +19,12 @@ use catena_kmeans::{Error, Settings, threads};
 use serde_json::Value;
 use tempfile::TempDir;
 
+mod streams;
+
 const PROGRAM: &str = env!("CARGO_BIN_EXE_catena-kmeans");
 
 /// The documented fields of `--json`.
-const FIELDS: [&str; 19] = [
+const FIELDS: [&str; 20] = [
     "k",
     "dims",
     "points",
@@ -38,6 +40,7 @@ const FIELDS: [&str; 19] = [
     "centroids",
     "sizes",
     "columns",
+    "reading",
     "rows_dropped",
     "values_filled",
     "seed",
@@ -112,7 +115,7 @@ fn job(data: DataSet, k: usize, engine: &str) -> Job {
 
 #[test]
 fn costs_are_those_of_scikit_learn() {
-    let fixture: Value = serde_json::from_str(include_str!("sklearn.json")).unwrap();
+    let fixture: Value = serde_json::from_str(include_str!("../sklearn.json")).unwrap();
     let folder = Folder::new();
     for case in fixture["cases"].as_array().unwrap() {
         let data = match case["points"].as_array() {
@@ -458,6 +461,9 @@ fn bad_input_is_one_clear_line() {
         (vec!["--report", &folder.path("")], "this is a folder; pass the name of a file in it"),
         (vec!["--out", &same, "--assignments", &same], "two outputs have this name"),
         (vec!["--data", &two, "--out", &two], "two.csv: this is a file of the data"),
+        (vec!["--tolerance", "-5"], "--tolerance: a distance must be finite and not negative"),
+        (vec!["--out", "-", "--json"], "-: standard output has the JSON"),
+        (vec!["--report", "-"], "choose a name that ends with .svg or .html"),
         (vec!["--engine", &closed], &format!("engine {closed}: no engine answers")),
     ] {
         // Small data has fewer rows than the default k.
