@@ -112,14 +112,14 @@ pub enum Error {
         path: PathBuf,
     },
     /// The name of a file does not determine its format.
-    #[error("{}: cannot tell the format from the name; pass --format csv, npy, f32 or f64", path.display())]
+    #[error("{}: cannot tell the format from the name; pass --format csv, npy, f32, f64 or parquet", path.display())]
     UnknownFormat {
         /// The file.
         path: PathBuf,
     },
     /// One of several files is not data by its name.
     #[error(
-        "{}: its name is not that of data (.csv, .tsv, .txt, .npy, .f32, .f64){}; move it, let its name \
+        "{}: its name is not that of data (.csv, .tsv, .txt, .npy, .f32, .f64, .parquet){}; move it, let its name \
          begin with _, or pass a pattern such as 'folder/*.csv', or --format if it is data",
         path.display(), AndMore(*more)
     )]
@@ -200,6 +200,33 @@ pub enum Error {
         path: PathBuf,
         /// Number of the coordinate, from 1.
         column: usize,
+    },
+    /// A weight is negative or missing.
+    #[error("{}: the weight of point {row} is {weight}; weights are numbers that are not negative", path.display())]
+    Weight {
+        /// The data set.
+        path: PathBuf,
+        /// Number of the point among those of the worker that found it, from 1.
+        row: u64,
+        /// The weight.
+        weight: f64,
+    },
+    /// All weights are zero.
+    #[error("all weights are 0; at least one point has to count")]
+    NoWeight,
+    /// A point that has no direction.
+    #[error("{}: point {row} is zero, so that it has no direction; leave such rows out, or use --distance euclidean", path.display())]
+    ZeroVector {
+        /// The data set.
+        path: PathBuf,
+        /// Number of the point, from 1.
+        row: u64,
+    },
+    /// An initial centroid that has no direction.
+    #[error("initial centroid {centroid} is zero, so that it has no direction")]
+    ZeroCentroid {
+        /// Number of the centroid, from 1.
+        centroid: usize,
     },
     /// A part ended early, because it changed after it was counted.
     #[error("{}: ends before row {row}; did it change while it was read?", path.display())]
@@ -549,6 +576,17 @@ pub enum FormatError {
     /// No `.npy` magic, or a malformed header.
     #[error("not a valid .npy file: {0}")]
     Npy(&'static str),
+    /// The crate that decodes Parquet refused a file.
+    #[error("not a Parquet file that can be read: {0}")]
+    Parquet(String),
+    /// A column of a Parquet file is not of numbers.
+    #[error("column {name:?} is {kind}, not numbers; select others with --columns, or convert it")]
+    ColumnType {
+        /// The column.
+        name: String,
+        /// Its type.
+        kind: String,
+    },
     /// An unsupported element type.
     #[error(
         "element type {0} is not supported; save it with numpy as '<f4', '<f8' or a little-endian integer"

@@ -50,6 +50,12 @@ fn magnitude_bits(max: f64) -> i32 {
     i32::try_from(exponent).expect("eleven bits") - BIAS
 }
 
+/// Returns a power of two that is at least a positive `value`, or the largest.
+#[must_use]
+pub fn power_of_two_above(value: f64) -> f64 {
+    2f64.powi(magnitude_bits(value).clamp(-EXPONENT_MAX, EXPONENT_MAX))
+}
+
 /// Returns `round(value · factor)`; the magnitude of the product must be below 2^51.
 ///
 /// After adding 1.5·2^52 there are no fraction bits: the hardware rounds, and the integer is the
@@ -84,6 +90,20 @@ impl Scale {
     #[must_use]
     pub fn quantise(self, value: f64) -> i64 {
         quantise(value - self.base, self.factor)
+    }
+
+    /// Returns `round((value − base) · weight · factor)` for a weight of at most 1.
+    #[inline(always)]
+    #[must_use]
+    pub fn weighted(self, value: f64, weight: f64) -> i64 {
+        quantise((value - self.base) * weight, self.factor)
+    }
+
+    /// Returns the mean of values whose quantised weighted sum is `sum` and whose weights add up to
+    /// `weight`.
+    #[must_use]
+    pub fn weighted_mean(self, sum: i64, weight: f64) -> f64 {
+        self.base + sum as f64 / self.factor / weight
     }
 
     /// Returns the mean of `count` values whose quantised sum is `sum`. The mean of equal values is

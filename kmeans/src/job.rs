@@ -18,6 +18,7 @@ use crate::lloyd::{self, Problem, RoundStats};
 use crate::output;
 use crate::report::POINTS_MAX;
 use crate::settings::Settings;
+use crate::transform::{Distance, Transform};
 
 /// The most coordinates of all clusters, which workers agree on in pieces of 2^20.
 const NUMBERS_MAX: usize = 1 << 30;
@@ -89,7 +90,13 @@ pub struct WorkerResult {
     pub centroids: Vec<f64>,
     /// Number of points in each cluster.
     pub counts: Vec<i64>,
-    /// Sum of squared distances to the centroids.
+    /// Sum of the weights in each cluster, if points have weights.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub weights: Vec<f64>,
+    /// What was done to points before they were clustered. Centroids are those of changed points.
+    #[serde(default, skip_serializing_if = "Transform::is_identity")]
+    pub transform: Transform,
+    /// Sum of squared distances to the centroids, by weight.
     pub cost: f64,
     /// Number of updates of the centroids.
     pub iterations: u64,
@@ -245,12 +252,15 @@ impl Job {
         if self.data.missing() == Missing::Mean {
             self.fill(&mut points, all_points, link)?;
         }
-        let problem = Problem {
-            settings: self.settings.clone(),
-            points: all_points,
-            party,
-            parties: self.workers,
-        };
+        let transform = self.transform(&mut points, all_points, link)?;
+        let mut settings = self.settings.clone();
+        if let (Init::Centroids(centroids), None) = (&mut settings.init, &self.settings.transform) {
+            // They are given in the units of the data.
+            let changed = transform.apply(centroids, points.dims);
+            changed.map_err(|at| Error::ZeroCentroid { centroid: at + 1 })?;
+        }
+        let parties = self.workers;
+        let problem = Problem { settings, points: all_points, party, parties };
         let outcome = lloyd::run(&problem, &points, Isa::detect(), link, resumes, &mut |round| {
             report(WorkerEvent::Round(round))
         })?;
@@ -267,6 +277,8 @@ impl Job {
         Ok(WorkerResult {
             centroids: outcome.centroids,
             counts: outcome.counts,
+            weights: outcome.weights,
+            transform,
             cost: outcome.cost,
             iterations: outcome.iterations,
             converged: outcome.converged,
@@ -274,6 +286,34 @@ impl Job {
             labels,
             sample,
         })
+    }
+
+    /// Scales columns, and brings rows to unit length, as the settings say or a model has done.
+    fn transform<T: Element>(
+        &self,
+        points: &mut Points<T>,
+        all: u64,
+        link: &mut dyn AllReduce,
+    ) -> Result<Transform> {
+        let Settings { scale, distance, transform, .. } = &self.settings;
+        let transform = match transform {
+            Some(transform) => transform.clone(),
+            None => Transform::agree(*scale, *distance, points, all, link)?,
+        };
+        let (first, dims) = (points.first, points.dims);
+        let changed = transform.apply(&mut points.values, dims);
+        if transform.distance == Distance::Cosine {
+            // Of all workers, so that none waits for one that has found such a row. The lowest row
+            // becomes the largest number.
+            let zero = changed.err().map_or(0, |at| i64::MAX - (first + at as u64).cast_signed());
+            let mut values = vec![zero];
+            link.all_reduce(Phase::ZeroRow, ReduceOp::Max, &mut values)?;
+            if values[0] > 0 {
+                let row = (i64::MAX - values[0]).unsigned_abs() + 1;
+                return Err(Error::ZeroVector { path: self.data.path().to_path_buf(), row });
+            }
+        }
+        Ok(transform)
     }
 
     /// Replaces missing values by the mean of their column over all workers.
@@ -383,6 +423,14 @@ fn check_centroids(centroids: &[f64], k: usize, dims: usize) -> Result<()> {
     let at = centroids.iter().position(|c| !c.is_finite()).expect("one is not finite");
     let (centroid, column) = (at / dims + 1, at % dims + 1);
     Err(Error::InitNotFinite { centroid, column, value: centroids[at] })
+}
+
+impl WorkerResult {
+    /// Returns the centroids in the units of the data.
+    #[must_use]
+    pub fn centroids_of_data(&self, dims: usize) -> Vec<f64> {
+        self.transform.in_data_units(&self.centroids, dims)
+    }
 }
 
 /// The result of a run.

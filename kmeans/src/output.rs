@@ -12,6 +12,7 @@ use crate::error::{Error, Result};
 use crate::job::{Job, RunSummary, WorkerResult};
 use crate::kernel::{Element, Precision};
 use crate::s3::{self, S3Endpoint, S3Url};
+use crate::transform::{Distance, Scaling, Transform};
 
 /// Bytes per write.
 const BUFFER_BYTES: usize = 1 << 20;
@@ -161,6 +162,10 @@ pub struct RunReport<'a> {
     centroids: Vec<Vec<f64>>,
     /// Number of points in each cluster.
     sizes: Vec<u64>,
+    /// Sum of the weights in each cluster; empty if points have none.
+    weights: &'a [f64],
+    /// What was done to the columns and rows before, if anything. Costs are those of changed points.
+    transform: Option<&'a Transform>,
     /// Names of the columns, if the data has a header.
     columns: &'a [String],
     /// How the files were understood.
@@ -180,7 +185,7 @@ impl<'a> RunReport<'a> {
     /// Rounds that update centres are iterations. The last round, which only assigns points, is
     /// part of `seconds_total` alone.
     #[must_use]
-    pub fn new(job: &'a Job, backend: &'a str, summary: &RunSummary) -> Self {
+    pub fn new(job: &'a Job, backend: &'a str, summary: &'a RunSummary) -> Self {
         let done = &summary.done;
         let iterations =
             usize::try_from(done.iterations).expect("a run has fewer iterations than usize::MAX");
@@ -204,8 +209,14 @@ impl<'a> RunReport<'a> {
             } else {
                 calls as f64 / f64::from(reports)
             },
-            centroids: done.centroids.chunks_exact(job.data.dims()).map(<[f64]>::to_vec).collect(),
+            centroids: done
+                .centroids_of_data(job.data.dims())
+                .chunks_exact(job.data.dims())
+                .map(<[f64]>::to_vec)
+                .collect(),
             sizes: done.counts.iter().map(|count| count.unsigned_abs()).collect(),
+            weights: &done.weights,
+            transform: Some(&done.transform).filter(|transform| !transform.is_identity()),
             columns: &job.data.reading().columns,
             reading: ReadingReport::of(&job.data),
             rows_dropped: match job.data.missing() {
@@ -250,6 +261,17 @@ impl<'a> RunReport<'a> {
         writeln!(out, "{name}: {points} points of {dims} numbers ({})", job.data.precision())?;
         write_reading(job.data.reading(), out)?;
         self.write_missing(out)?;
+        if let Some(transform) = self.transform {
+            let scaled = match transform.scaling {
+                Scaling::None => None,
+                Scaling::Standard => Some("scaled to a mean of 0 and a standard deviation of 1"),
+                Scaling::MinMax => Some("scaled to the range from 0 to 1"),
+            };
+            let unit = Some("brought to unit length (cosine distance)");
+            let unit = unit.filter(|_| transform.distance == Distance::Cosine);
+            let done: Vec<&str> = scaled.into_iter().chain(unit).collect();
+            writeln!(out, "points: {}; the cost is that of these", done.join(", then "))?;
+        }
         let end = if self.converged { "converged after" } else { "stopped after" };
         let plural = if *iterations == 1 { "" } else { "s" };
         writeln!(
@@ -346,6 +368,9 @@ pub struct ReadingReport<'a> {
     /// Of text files, if all have the same.
     separator: Option<SeparatorName>,
     columns: &'a [String],
+    /// Whether points have weights, and the name of their column.
+    weighted: bool,
+    weight_column: Option<&'a str>,
     /// What was done about missing values.
     missing: Missing,
     precision: Precision,
@@ -370,6 +395,8 @@ impl<'a> ReadingReport<'a> {
             },
             separator: reading.separator,
             columns: &reading.columns,
+            weighted: data.weighted(),
+            weight_column: reading.weights.as_deref(),
             missing: data.missing(),
             precision: data.precision(),
             skipped: &reading.skipped,

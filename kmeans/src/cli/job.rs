@@ -19,7 +19,7 @@ use super::progress::Progress;
 
 #[derive(Debug, Args)]
 pub(super) struct JobArgs {
-    /// Read the points from a CSV, .npy, .f32 or .f64 file, gzipped or not, from the files of a
+    /// Read the points from a CSV, Parquet, .npy, .f32 or .f64 file, gzipped or not, from the files of a
     /// folder and of the folders in it, from those that match a pattern such as 'day*/*.csv', or
     /// from a pipe (- for standard input) [default: shipped digits].
     #[arg(long, value_name = "PATH|s3://BUCKET/PREFIX")]
@@ -30,8 +30,9 @@ pub(super) struct JobArgs {
     hints: Hints,
     #[command(flatten)]
     settings: Settings,
-    /// Choose initial centroids: the first rows, random rows, k-means++, or the rows of a file.
-    #[arg(long, value_name = "first|random|kmeans++|FILE", default_value = "kmeans++")]
+    /// Choose initial centroids: the first rows, random rows, k-means++, k-means|| (fewer calls and
+    /// passes than k-means++ if there are many clusters), or the rows of a file.
+    #[arg(long, value_name = "first|random|kmeans++|kmeans|||FILE", default_value = "kmeans++")]
     init: InitArg,
     /// Repeat the run with this many seeds, one after the other, and take the result of the lowest
     /// cost.
@@ -110,6 +111,7 @@ impl FromStr for InitArg {
             "first" => Self::Rows(Init::First),
             "random" => Self::Rows(Init::Random),
             "kmeans++" => Self::Rows(Init::PlusPlus),
+            "kmeans||" => Self::Rows(Init::Parallel),
             file => Self::File(PathBuf::from(file)),
         })
     }

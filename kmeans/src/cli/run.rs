@@ -77,7 +77,12 @@ impl RunArgs {
     fn finish(&self, job: &Job, summary: &RunSummary) -> Result<()> {
         let endpoint = &self.job.store;
         if let Some(path) = &self.out {
-            output::write_centroids(path, endpoint, &job.data, &summary.done.centroids)?;
+            output::write_centroids(
+                path,
+                endpoint,
+                &job.data,
+                &summary.done.centroids_of_data(job.data.dims()),
+            )?;
         }
         if let Some(path) = &self.model {
             Model::of(job, summary).write(path, endpoint)?;

@@ -361,7 +361,7 @@ fn first_line(reader: &mut PartReader, line: &mut Vec<u8>) -> std::io::Result<u8
 }
 
 /// Returns which fields are coordinates, if not all are.
-fn columns(
+pub(super) fn columns(
     hints: &Hints,
     names: &[String],
     fields: usize,
@@ -383,13 +383,19 @@ fn columns(
             },
         })
     };
-    let others = [&hints.id_column, &hints.label_column];
+    let others = [&hints.id_column, &hints.label_column, &hints.weight_column];
     let others = others.into_iter().flatten().map(find).collect::<Result<Vec<_>, _>>()?;
-    let Some(wanted) = &hints.columns else {
-        let rest = (0..fields).filter(|column| !others.contains(column)).collect();
-        return Ok(if others.is_empty() { None } else { Some(rest) });
+    let weight = hints.weight_column.as_ref().map(find).transpose()?;
+    let mut wanted = match &hints.columns {
+        None if others.is_empty() => return Ok(None),
+        None => (0..fields).filter(|column| !others.contains(column)).collect(),
+        Some(wanted) => wanted.0.iter().map(find).collect::<Result<Vec<_>, _>>()?,
     };
-    let wanted = wanted.0.iter().map(find).collect::<Result<Vec<_>, _>>()?;
+    if wanted.is_empty() {
+        return Err(FormatError::NoColumns);
+    }
+    // The last value of a row, see `DataSet::separate`.
+    wanted.extend(weight);
     if let Some(name) = (1..wanted.len()).find(|at| wanted[..*at].contains(&wanted[*at])) {
         return Err(FormatError::SameColumn { column: wanted[name] + 1 });
     }

@@ -17,6 +17,7 @@ mod find;
 mod header;
 mod npy;
 mod packed;
+mod parquet;
 mod parts;
 mod spool;
 
@@ -32,7 +33,7 @@ use crate::kernel::{Element, Precision};
 use crate::output;
 use crate::s3::{S3Endpoint, S3Url};
 use find::FoundFiles;
-use parts::{Part, PartAccess};
+use parts::{Part, PartAccess, PartLayout};
 
 pub use parts::Format;
 pub use spool::Spooled;
@@ -51,6 +52,9 @@ pub struct DataSet {
     endpoint: S3Endpoint,
     #[serde(default)]
     missing: Missing,
+    /// Whether the last value of each row of the parts is its weight.
+    #[serde(default, skip_serializing_if = "is_default")]
+    weighted: bool,
     /// Only the driver needs it.
     #[serde(skip)]
     reading: Reading,
@@ -89,7 +93,8 @@ pub struct Hints {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[arg(long, value_name = "CHARACTER")]
     pub comment: Option<char>,
-    /// Take these columns of CSV files, by name or by number from 1, in this order [default: all].
+    /// Take these columns of CSV and Parquet files, by name or by number from 1, in this order
+    /// [default: all].
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[arg(long, value_name = "NAME,NAME")]
     pub columns: Option<ColumnNames>,
@@ -101,11 +106,28 @@ pub struct Hints {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[arg(long, value_name = "NAME")]
     pub label_column: Option<String>,
+    /// Let points count by this column, whose numbers are not negative, instead of one each.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[arg(long, value_name = "NAME")]
+    pub weight_column: Option<String>,
     /// Refuse rows with missing values (empty, NA, NaN, null and the like), leave them out, or fill
     /// in the mean of the column.
     #[serde(default, skip_serializing_if = "is_default")]
     #[arg(long, value_enum, default_value_t)]
     pub missing: Missing,
+}
+
+impl Hints {
+    /// Returns a flag that selects columns, if there is one.
+    fn flag_of_columns(&self) -> Option<&'static str> {
+        let flags = [
+            ("--columns", self.columns.is_some()),
+            ("--id-column", self.id_column.is_some()),
+            ("--label-column", self.label_column.is_some()),
+            ("--weight-column", self.weight_column.is_some()),
+        ];
+        flags.into_iter().find(|(_, is_there)| *is_there).map(|(flag, _)| flag)
+    }
 }
 
 #[cfg(test)]
@@ -122,6 +144,7 @@ impl Hints {
             columns: None,
             id_column: None,
             label_column: None,
+            weight_column: None,
             missing: Missing::Error,
         }
     }
@@ -222,6 +245,9 @@ pub struct Reading {
     pub files_without_header: u64,
     /// Names of the coordinates, if there is a header.
     pub columns: Vec<String>,
+    /// The name of the column of weights, if there is a header.
+    #[serde(default)]
+    pub weights: Option<String>,
     /// The separator of text files, if all have the same.
     #[serde(default)]
     pub separator: Option<SeparatorName>,
@@ -329,17 +355,33 @@ impl DataSet {
             });
         };
         let dims = first.dims;
+        let weighted = hints.weight_column.is_some();
         if let Some(part) = parts.iter().find(|part| part.dims != dims) {
             return Err(Error::PartDims { path: part.path(), expected: dims, got: part.dims });
         }
         let mut reading = Reading { files, files_without_rows, rows_dropped, ..Reading::default() };
         reading.note(&mut parts)?;
+        if weighted {
+            reading.weights = reading.columns.pop();
+        }
+        let dims = dims - usize::from(weighted);
         let narrow = parts.iter().all(|part| part.precision == Precision::F32);
         let precision =
             hints.precision.unwrap_or(if narrow { Precision::F32 } else { Precision::F64 });
         let points = parts.iter().map(|part| part.rows).sum();
         let (missing, endpoint) = (hints.missing, endpoint.clone());
-        Ok(Self { path, dims, points, precision, parts, endpoint, missing, reading, title: None })
+        Ok(Self {
+            path,
+            dims,
+            points,
+            precision,
+            parts,
+            endpoint,
+            missing,
+            weighted,
+            reading,
+            title: None,
+        })
     }
 
     /// Returns how its files were understood, if they were inspected here.
@@ -352,6 +394,12 @@ impl DataSet {
     #[must_use]
     pub fn missing(&self) -> Missing {
         self.missing
+    }
+
+    /// Returns whether points have weights.
+    #[must_use]
+    pub fn weighted(&self) -> bool {
+        self.weighted
     }
 
     /// Returns whether an output file would replace a file of the data, or become one.
@@ -505,7 +553,7 @@ impl DataSet {
         let points = self.points.expect("rows of a counted data set");
         assert!(rows.start <= rows.end && rows.end <= points, "rows {rows:?} of {points}");
         let count = index(rows.end - rows.start);
-        let mut values = Vec::with_capacity(count * self.dims);
+        let mut values = Vec::with_capacity(count * self.width());
         let mut loaded = LoadedValues { values: &mut values, missing: 0 };
         let mut first = 0;
         for part in &self.parts {
@@ -517,8 +565,38 @@ impl DataSet {
             first += count;
         }
         let missing = loaded.missing;
-        assert_eq!(values.len(), count * self.dims, "parts deliver the requested rows");
-        Ok(Points { first: rows.start, dims: self.dims, values, missing })
+        assert_eq!(values.len(), count * self.width(), "parts deliver the requested rows");
+        self.separate(rows.start, values, missing)
+    }
+
+    /// Returns the number of values of a row, with its weight.
+    fn width(&self) -> usize {
+        self.dims + usize::from(self.weighted)
+    }
+
+    /// Separates weights, which parts deliver as the last value of each row.
+    fn separate<T: Element>(
+        &self,
+        first: u64,
+        mut values: Vec<T>,
+        missing: u64,
+    ) -> Result<Points<T>> {
+        let (dims, width) = (self.dims, self.width());
+        if !self.weighted {
+            return Ok(Points { first, dims, values, missing, weights: None });
+        }
+        let mut weights = Vec::with_capacity(values.len() / width);
+        for at in 0..values.len() / width {
+            let weight = values[at * width + dims].to_f64();
+            if weight.is_nan() || weight < 0.0 {
+                let row = first + at as u64 + 1;
+                return Err(Error::Weight { path: self.path.clone(), row, weight });
+            }
+            weights.push(weight);
+            values.copy_within(at * width..at * width + dims, at * dims);
+        }
+        values.truncate(weights.len() * dims);
+        Ok(Points { first, dims, values, missing, weights: Some(weights) })
     }
 
     fn load_bytes<T: Element>(
@@ -537,7 +615,7 @@ impl DataSet {
             first += part.bytes;
         }
         let missing = loaded.missing;
-        Ok(Points { first: 0, dims: self.dims, values, missing })
+        self.separate(0, values, missing)
     }
 }
 
@@ -548,7 +626,18 @@ impl Reading {
         for part in &mut *parts {
             let names = std::mem::take(&mut part.names);
             let path = part.path();
-            let parts::PartLayout::Csv(layout) = &mut part.layout else { continue };
+            let layout = match &mut part.layout {
+                PartLayout::Csv(layout) => layout,
+                PartLayout::Numbers(_) => continue,
+                PartLayout::Parquet(layout) => {
+                    if self.columns.is_empty() {
+                        self.columns = names;
+                    } else if names != self.columns {
+                        layout.reorder(&order(&path, &self.columns, &names)?);
+                    }
+                    continue;
+                }
+            };
             let is_first = self.files_with_header + self.files_without_header == 0;
             let separator = Some(layout.separator_name());
             self.separator = if is_first || self.separator == separator { separator } else { None };
@@ -605,6 +694,8 @@ pub struct Points<T> {
     /// Number of missing values, or of rows that were left out because of them and were not counted
     /// before.
     pub missing: u64,
+    /// The weight of each row, if they have weights.
+    pub weights: Option<Vec<f64>>,
 }
 
 impl<T: Element> Points<T> {

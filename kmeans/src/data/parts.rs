@@ -11,7 +11,8 @@ use serde::{Deserialize, Serialize};
 
 use super::csv::CsvLayout;
 use super::packed::{NumberLayout, NumberType};
-use super::{DIGITS, Hints, LoadedValues, Missing, ReadMeter, csv, npy, packed};
+use super::parquet::ParquetLayout;
+use super::{DIGITS, Hints, LoadedValues, Missing, ReadMeter, csv, npy, packed, parquet};
 use crate::error::{Error, Result};
 use crate::kernel::{Element, Precision};
 #[cfg(feature = "s3")]
@@ -44,6 +45,8 @@ pub enum Format {
     F32,
     /// Little-endian 64-bit floats, row by row, without a header.
     F64,
+    /// Columns of numbers, in row groups.
+    Parquet,
 }
 
 impl Format {
@@ -56,6 +59,7 @@ impl Format {
             "npy" => Some(Self::Npy),
             "f32" => Some(Self::F32),
             "f64" => Some(Self::F64),
+            "parquet" => Some(Self::Parquet),
             _ => None,
         }
     }
@@ -97,6 +101,7 @@ pub(super) struct Part {
 pub(super) enum PartLayout {
     Csv(CsvLayout),
     Numbers(NumberLayout),
+    Parquet(ParquetLayout),
 }
 
 /// The result of inspecting a file.
@@ -156,6 +161,14 @@ impl Part {
             packed::shape(&path, number, hints, plain_bytes, counts, reader)
         };
         let is_empty = reader.fill_buf().map_err(Error::io(&path))?.is_empty();
+        if matches!(format, Format::Npy | Format::F32 | Format::F64)
+            && let Some(flag) = hints.flag_of_columns()
+        {
+            return Err(Error::Flag {
+                flag,
+                reason: "numbers in .npy and packed files have no columns",
+            });
+        }
         let shape = match format {
             // Programs that write parts leave empty ones.
             _ if is_empty => PartShape::without_rows(),
@@ -163,6 +176,7 @@ impl Part {
             Format::Npy => npy::shape(&path, hints.missing, &mut reader)?,
             Format::F32 => packed(NumberType::F4, &mut reader)?,
             Format::F64 => packed(NumberType::F8, &mut reader)?,
+            Format::Parquet => parquet::shape(&origin, bytes, hints, access)?,
         };
         let PartShape { layout, dims, rows, precision, names, dropped } = shape;
         Ok(Self { origin, gzip, layout, dims, rows, bytes, precision, names, dropped })
@@ -181,6 +195,9 @@ impl Part {
                 let (from, end) = layout.place(&rows);
                 let mut reader = self.origin.reader(self.gzip, from.byte()..end, access)?;
                 csv::load(&path, layout, from, rows, &mut reader, values)
+            }
+            PartLayout::Parquet(layout) => {
+                parquet::load(&self.origin, self.bytes, layout, rows, access, values)
             }
             PartLayout::Numbers(layout) => {
                 let bytes = layout.bytes(&rows, self.dims);
@@ -208,6 +225,9 @@ impl Part {
                 let start = layout.start(bytes.start);
                 let mut reader = self.origin.reader(self.gzip, start..bytes.end, access)?;
                 csv::load_bytes(&path, layout, bytes, &mut reader, values)
+            }
+            (PartLayout::Parquet(layout), _) => {
+                parquet::load_bytes(&self.origin, self.bytes, layout, bytes, access, values)
             }
             (PartLayout::Numbers(layout), Some(rows)) => {
                 let rows = layout.rows(&bytes, self.dims, rows);
@@ -269,7 +289,12 @@ impl PartOrigin {
 
     /// Returns a reader from `bytes.start` of the contents on, which is expected to be read up to
     /// `bytes.end`.
-    fn reader(&self, gzip: bool, bytes: Range<u64>, access: PartAccess<'_>) -> Result<PartReader> {
+    pub(super) fn reader(
+        &self,
+        gzip: bool,
+        bytes: Range<u64>,
+        access: PartAccess<'_>,
+    ) -> Result<PartReader> {
         let (path, PartAccess { meter, .. }) = (self.path(), access);
         // A compressed stream has to be read through.
         let stored = if gzip { 0..u64::MAX } else { bytes.clone() };

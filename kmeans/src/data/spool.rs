@@ -4,7 +4,7 @@ use std::fs::{self, File};
 use std::io::{self, BufRead, BufReader};
 use std::path::{Path, PathBuf};
 
-use super::{Format, Hints, npy};
+use super::{Format, Hints, npy, parquet};
 use crate::error::{Error, Result};
 
 /// The contents of a pipe, in a file that is deleted when this is dropped.
@@ -43,16 +43,17 @@ impl Spooled {
 
     fn copy(path: &Path, hints: &Hints, mut from: impl BufRead) -> Result<Self> {
         let opening = from.fill_buf().map_err(Error::io(path))?;
-        let is_npy = opening.starts_with(npy::MAGIC);
-        let format = hints.format.or_else(|| Format::of(path)).unwrap_or(match is_npy {
-            true => Format::Npy,
-            false => Format::Csv,
+        let format = hints.format.or_else(|| Format::of(path)).unwrap_or_else(|| {
+            let magics = [(&npy::MAGIC[..], Format::Npy), (parquet::MAGIC, Format::Parquet)];
+            let found = magics.into_iter().find(|(magic, _)| opening.starts_with(magic));
+            found.map_or(Format::Csv, |(_, format)| format)
         });
         let name = match format {
             Format::Csv => "standard-input.csv",
             Format::Npy => "standard-input.npy",
             Format::F32 => "standard-input.f32",
             Format::F64 => "standard-input.f64",
+            Format::Parquet => "standard-input.parquet",
         };
         let folder = tempfile::tempdir().map_err(Error::io(&std::env::temp_dir()))?;
         let spooled = Self { folder, name: name.to_string() };

@@ -225,7 +225,7 @@ proptest! {
         } else {
             Init::Random
         };
-        let points = Points { first: 0, dims, values: elements::<f32>(&values), missing: 0 };
+        let points = Points { first: 0, dims, values: elements::<f32>(&values), missing: 0, weights: None };
         // A run refuses values whose squares vanish in its precision.
         let narrow = if shape == PointShape::Tiny { &[][..] } else { &[Pruning::Hamerly, Pruning::Auto] };
         for pruning in narrow.iter().copied() {
@@ -233,7 +233,7 @@ proptest! {
             let got = trace(&problem(k, rows, init.clone(), pruning), &points, parties);
             prop_assert_eq!(&got, &expected, "{:?}", pruning);
         }
-        let points = Points { first: 0, dims, values: elements::<f64>(&values), missing: 0 };
+        let points = Points { first: 0, dims, values: elements::<f64>(&values), missing: 0, weights: None };
         let expected = trace(&problem(k, rows, init.clone(), Pruning::None), &points, 1);
         let got = trace(&problem(k, rows, init, Pruning::Hamerly), &points, parties);
         prop_assert_eq!(got, expected);

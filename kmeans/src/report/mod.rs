@@ -100,7 +100,8 @@ fn page(svg: &str, title: &str, job: &Job, summary: &RunSummary, warnings: &[Str
         html += &format!("<th>{name}</th>");
     }
     html += if dims > COORDINATES_SHOWN { "<th>…</th></tr>\n" } else { "</tr>\n" };
-    let clusters = done.counts.iter().zip(done.centroids.chunks_exact(dims)).enumerate();
+    let centroids = done.centroids_of_data(dims);
+    let clusters = done.counts.iter().zip(centroids.chunks_exact(dims)).enumerate();
     for (cluster, (count, centroid)) in clusters.take(CLUSTERS_SHOWN) {
         let share = *count as f64 / points.max(1) as f64 * 100.0;
         html += &format!(

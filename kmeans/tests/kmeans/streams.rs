@@ -150,7 +150,7 @@ fn what_is_left_out_of_a_folder_is_named() {
     let reading = &json(&["--data", &data, "--k", "1"])["reading"];
     let expected = json!({
         "data": data, "files": 1, "files_without_rows": 0, "header": "yes", "separator": "semicolon",
-        "columns": ["x", "y"], "missing": "error", "precision": "f64", "skipped": skipped,
+        "columns": ["x", "y"], "weighted": false, "weight_column": null, "missing": "error", "precision": "f64", "skipped": skipped,
     });
     assert_eq!(*reading, expected);
     let said = text(&kmeans(&["run", "--data", &data, "--k", "1"]).stdout);
@@ -160,7 +160,7 @@ fn what_is_left_out_of_a_folder_is_named() {
     folder.file("d/README.md", "Points of 2026.\n");
     folder.file("d/LICENSE", "MIT\n");
     let message = text(&kmeans(&["run", "--data", &data, "--k", "1"]).stderr);
-    let expected = "d/LICENSE: its name is not that of data (.csv, .tsv, .txt, .npy, .f32, .f64), nor are \
+    let expected = "d/LICENSE: its name is not that of data (.csv, .tsv, .txt, .npy, .f32, .f64, .parquet), nor are \
                     those of 1 more files; move it, let its name begin with _, or pass a pattern";
     assert!(message.contains(expected), "{message}");
     let pattern = folder.path("d/sub/*.csv");
