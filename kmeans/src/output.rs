@@ -262,15 +262,11 @@ impl<'a> RunReport<'a> {
         write_reading(job.data.reading(), out)?;
         self.write_missing(out)?;
         if let Some(transform) = self.transform {
-            let scaled = match transform.scaling {
-                Scaling::None => None,
-                Scaling::Standard => Some("scaled to a mean of 0 and a standard deviation of 1"),
-                Scaling::MinMax => Some("scaled to the range from 0 to 1"),
-            };
-            let unit = Some("brought to unit length (cosine distance)");
-            let unit = unit.filter(|_| transform.distance == Distance::Cosine);
-            let done: Vec<&str> = scaled.into_iter().chain(unit).collect();
-            writeln!(out, "points: {}; the cost is that of these", done.join(", then "))?;
+            write_transform(transform, out)?;
+        }
+        if !self.weights.is_empty() {
+            let total: f64 = self.weights.iter().sum();
+            writeln!(out, "weights: {total:.6} in total, which the cost counts")?;
         }
         let end = if self.converged { "converged after" } else { "stopped after" };
         let plural = if *iterations == 1 { "" } else { "s" };
@@ -311,6 +307,22 @@ impl<'a> RunReport<'a> {
         }
         Ok(())
     }
+}
+
+/// Writes what was done to the points before they were clustered, if anything.
+pub(crate) fn write_transform(transform: &Transform, out: &mut dyn Write) -> io::Result<()> {
+    if transform.is_identity() {
+        return Ok(());
+    }
+    let scaled = match transform.scaling {
+        Scaling::None => None,
+        Scaling::Standard => Some("scaled to a mean of 0 and a standard deviation of 1"),
+        Scaling::MinMax => Some("scaled to the range from 0 to 1"),
+    };
+    let unit = Some("brought to unit length (cosine distance)");
+    let unit = unit.filter(|_| transform.distance == Distance::Cosine);
+    let done: Vec<&str> = scaled.into_iter().chain(unit).collect();
+    writeln!(out, "points: {}; the cost is that of these", done.join(", then "))
 }
 
 /// Writes how files were understood.

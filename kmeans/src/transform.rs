@@ -269,7 +269,7 @@ mod tests {
         for by in [1.0, 1e-300, 1e300, 5e-324] {
             let mut values = [3.0 * by, 4.0 * by];
             cosine.apply(&mut values, 2).unwrap();
-            let expected = [0.6, 0.8];
+            let expected: [f64; 2] = [0.6, 0.8];
             let is_near = values.iter().zip(expected).all(|(a, b)| (a - b).abs() < 1e-15);
             assert!(is_near, "{by}: {values:?}");
         }

@@ -70,7 +70,9 @@ mod tests {
         for line in ["x|y", "|x|y", "x", "x1|x2", "height (cm)|width", "e1|inf x"] {
             assert_eq!(is_header_line(line), Ok(true), "{line}");
         }
-        for line in ["1|x", "NA|NA", "#N/A", "1|2", "0", "inf|x", "0|1|3", "1.5x|2", "nan|3"] {
+        for line in
+            ["1|x", "NA|NA", "#N/A", "1|2", "0", "inf|x", "0|1|3", "1.5x|2", "nan|3", "nan|x"]
+        {
             assert_eq!(is_header_line(line), Ok(false), "{line}");
         }
         assert_eq!(is_header_line("0|1"), Err(FormatError::NumericHeader));
@@ -82,7 +84,7 @@ mod tests {
         for (line, column, text) in [
             ("1.5x", 1, "1.5x"),
             ("x|2y", 2, "2y"),
-            ("nan|x", 1, "nan"),
+            ("NA|x", 1, "NA"),
             ("x|#N/A", 2, "#N/A"),
             ("a|-1.2.3", 2, "-1.2.3"),
             ("1,234.5|a", 1, "1,234.5"),

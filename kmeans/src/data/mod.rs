@@ -733,5 +733,8 @@ fn finite<T: Element>(value: f64, column: usize) -> Result<T, RowError> {
     }
 }
 
+#[cfg(all(test, feature = "s3"))]
+pub(crate) use parquet::tests::write as write_parquet;
+
 #[cfg(test)]
 mod tests;

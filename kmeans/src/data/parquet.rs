@@ -131,7 +131,11 @@ fn check_column(column: &ColumnDescriptor) -> Result<bool, String> {
     }
     let is_plain = match column.logical_type_ref() {
         None | Some(LogicalType::Integer { .. }) => true,
-        Some(other) => return Err(format!("{other:?}")),
+        Some(other) => {
+            // Without the details, such as the unit of a time.
+            let kind = format!("{other:?}");
+            return Err(kind.split(['(', ' ']).next().unwrap_or_default().to_string());
+        }
     };
     let is_small = match (column.physical_type(), column.converted_type()) {
         (Type::BOOLEAN, _) => true,
@@ -415,4 +419,4 @@ fn failed(path: &Path, cause: ParquetError) -> Error {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -132,7 +132,7 @@ fn text_is_not_read_as_other_data() {
     for (text, place) in [
         ("1.5x\n2\n", "row 1 (line 1): column 1: \"1.5x\" is neither"),
         ("\nx,2y\n1,2\n", "row 1 (line 2): column 2: \"2y\" is neither"),
-        ("nan,x\n1,2\n", "row 1 (line 1): column 1: \"nan\" is neither"),
+        ("NA,x\n1,2\n", "row 1 (line 1): column 1: \"NA\" is neither"),
     ] {
         none(text, place);
         none(text, both);
@@ -140,6 +140,7 @@ fn text_is_not_read_as_other_data() {
     let names = "if the first line is the names of the columns, pass --header yes";
     for (text, place) in [
         ("1.5x,2\n1,2\n", "row 1 (line 1): column 1: \"1.5x\" is not a number"),
+        ("nan,x\n1,2\n", "row 1 (line 1): column 2: \"x\" is not a number"),
         ("\nid,2020\n1,2\n", "row 1 (line 2): column 1: \"id\" is not a number"),
     ] {
         none(text, place);
@@ -473,7 +474,7 @@ fn bad_files_are_named() {
         (
             "a.dat",
             vec![0; 16],
-            "cannot tell the format from the name; pass --format csv, npy, f32 or f64",
+            "cannot tell the format from the name; pass --format csv, npy, f32, f64 or parquet",
         ),
     ] {
         assert_eq!(error(&folder.file(name, bytes), DIMS_2), format!("{name}: {message}"));

@@ -154,6 +154,7 @@ fn trace<T: Element>(problem: &Problem, all: &Points<T>, parties: u32) -> RunTra
                         dims: all.dims,
                         values: all.values[range.start * all.dims..range.end * all.dims].to_vec(),
                         missing: 0,
+                        weights: None,
                     };
                     let mut rounds = Vec::new();
                     let outcome = lloyd::run(

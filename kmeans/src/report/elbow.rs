@@ -4,7 +4,7 @@ use std::path::Path;
 
 use plotters::prelude::*;
 
-use super::{BLUE, DrawResult, INK, ORANGE, escaped, is_page, page_head, styled};
+use super::{BLUE, DrawResult, INK, ORANGE, is_page, page_head, styled, whole};
 use crate::elbow::ElbowRun;
 use crate::error::Result;
 use crate::output;
@@ -55,12 +55,9 @@ fn draw(svg: &mut String, title: &str, runs: &[ElbowRun]) -> DrawResult {
             .x_label_area_size(28)
             .y_label_area_size(80)
             .build_cartesian_2d(range.clone(), super::padded(low, high))?;
-        styled(
-            &mut chart,
-            runs.len().min(12),
-            &|k| if k.fract() == 0.0 { format!("{k:.0}") } else { String::new() },
-            &|value| if high.abs() < 10.0 { format!("{value:.3}") } else { format!("{value:.4e}") },
-        )?;
+        styled(&mut chart, runs.len().min(12), &whole, &|value| {
+            if high.abs() < 10.0 { format!("{value:.3}") } else { format!("{value:.4e}") }
+        })?;
         chart.draw_series(LineSeries::new(line.iter().copied(), colour.stroke_width(2)))?;
         chart.draw_series(line.iter().map(|at| Circle::new(*at, 3, colour.filled())))?;
     }
@@ -70,20 +67,15 @@ fn draw(svg: &mut String, title: &str, runs: &[ElbowRun]) -> DrawResult {
 
 fn page(svg: &str, title: &str, runs: &[ElbowRun]) -> String {
     let mut html = page_head(title);
-    html += &escaped_svg(svg);
+    // An SVG within HTML has no declaration.
+    html += svg.find("<svg").map_or("", |start| &svg[start..]);
     html += "\n<h2>Runs</h2>\n<table><tr><th>k</th><th>cost</th><th>silhouette</th>\
              <th>iterations</th></tr>\n";
     for ElbowRun { k, cost, silhouette, iterations, .. } in runs {
         let silhouette = silhouette.map_or("-".to_string(), |s| format!("{s:.4}"));
         html += &format!(
-            "<tr><td>{k}</td><td>{}</td><td>{silhouette}</td><td>{iterations}</td></tr>\n",
-            escaped(&format!("{cost:.6e}"))
+            "<tr><td>{k}</td><td>{cost:.6e}</td><td>{silhouette}</td><td>{iterations}</td></tr>\n"
         );
     }
     html + "</table>\n</body></html>\n"
-}
-
-/// An SVG within HTML has no declaration.
-fn escaped_svg(svg: &str) -> String {
-    svg.find("<svg").map_or_else(String::new, |start| svg[start..].to_string())
 }

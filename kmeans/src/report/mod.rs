@@ -87,6 +87,9 @@ fn page(svg: &str, title: &str, job: &Job, summary: &RunSummary, warnings: &[Str
          squared distances) of {:.6e}, in {:.3} s.</p>\n",
         job.settings.k, done.iterations, done.cost, summary.seconds_total
     );
+    for line in said(job, summary).lines() {
+        html += &format!("<p>{}</p>\n", escaped(line));
+    }
     for warning in warnings {
         html += &format!("<p class=\"warning\">{}</p>\n", escaped(warning));
     }
@@ -132,6 +135,15 @@ fn page_head(title: &str) -> String {
     )
 }
 
+/// Returns how the data was understood, and what was done to the points, in lines.
+fn said(job: &Job, summary: &RunSummary) -> String {
+    let mut said = Vec::new();
+    output::write_reading(job.data.reading(), &mut said)
+        .and_then(|()| output::write_transform(&summary.done.transform, &mut said))
+        .expect("writing to memory succeeds");
+    String::from_utf8_lossy(&said).into_owned()
+}
+
 fn escaped(text: &str) -> String {
     text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
 }
@@ -157,7 +169,7 @@ fn draw_cost(area: &Area<'_>, rounds: &[RoundSummary]) -> DrawResult {
     let high = costs.clone().fold(0.0, f64::max);
     let line: Vec<_> = (0..).map(f64::from).zip(costs).collect();
     let mut chart = chart(area, "cost by round", rounds.len(), padded(low, high))?;
-    styled(&mut chart, 8, &|round| format!("{round:.0}"), &|cost| format!("{cost:.4e}"))?;
+    styled(&mut chart, 8, &whole, &|cost| format!("{cost:.4e}"))?;
     chart.draw_series(LineSeries::new(line.iter().copied(), BLUE.stroke_width(2)))?;
     chart.draw_series(line.iter().map(|at| Circle::new(*at, 2, BLUE.filled())))?;
     Ok(())
@@ -175,7 +187,7 @@ fn draw_time(area: &Area<'_>, rounds: &[RoundSummary]) -> DrawResult {
     let high = all.iter().map(|(_, ms)| *ms).fold(0.0, f64::max);
     let mut chart =
         chart(area, "milliseconds by round", rounds.len(), 0.0..high * LEGEND_ROOM + 1e-3)?;
-    styled(&mut chart, 8, &|round| format!("{round:.0}"), &|ms| format!("{ms}"))?;
+    styled(&mut chart, 8, &whole, &|ms| format!("{ms}"))?;
     for (line, colour, name) in
         [(all, BLUE, "slowest worker"), (coordination, ORANGE, "coordination")]
     {
@@ -197,18 +209,18 @@ fn draw_time(area: &Area<'_>, rounds: &[RoundSummary]) -> DrawResult {
 fn draw_map(area: &Area<'_>, dims: usize, summary: &RunSummary) -> DrawResult {
     let points: Vec<&[f64]> = summary.sample.iter().map(|sampled| &sampled.point[..]).collect();
     let projection = Projection::of(&points);
-    // One number is drawn as it is, with the cluster as the other axis.
-    let place = |point: &[f64], label: usize| match point {
-        [x] => (*x, label as f64),
+    // One number is drawn as it is, with the cluster as the other axis, and points beside each other.
+    let place = |point: &[f64], label: usize, beside: f64| match point {
+        [x] => (*x, label as f64 + beside),
         _ => projection.project(point),
     };
-    let dots: Vec<_> = summary
-        .sample
-        .iter()
-        .map(|s: &SampledPoint| (place(&s.point, s.label as usize), s.label))
-        .collect();
+    let dot = |(at, s): (usize, &SampledPoint)| {
+        let beside = (at * 7 % 11) as f64 / 10.0 - 0.5;
+        (place(&s.point, s.label as usize, 0.6 * beside), s.label)
+    };
+    let dots: Vec<_> = summary.sample.iter().enumerate().map(dot).collect();
     let centroids = summary.done.centroids.chunks_exact(dims).enumerate();
-    let centres: Vec<_> = centroids.map(|(label, centroid)| place(centroid, label)).collect();
+    let centres: Vec<_> = centroids.map(|(label, centroid)| place(centroid, label, 0.0)).collect();
     let everywhere = || dots.iter().map(|(at, _)| *at).chain(centres.iter().copied());
     let span = |values: &mut dyn Iterator<Item = f64>| {
         let (low, high) =
@@ -225,14 +237,8 @@ fn draw_map(area: &Area<'_>, dims: usize, summary: &RunSummary) -> DrawResult {
         .x_label_area_size(28)
         .y_label_area_size(48)
         .build_cartesian_2d(xs, ys)?;
-    chart
-        .configure_mesh()
-        .light_line_style(WHITE)
-        .bold_line_style(FAINT)
-        .axis_style(INK)
-        .x_labels(6)
-        .y_labels(6)
-        .draw()?;
+    let plain = |x: &f64| format!("{x}");
+    styled(&mut chart, 6, &plain, if dims == 1 { &whole } else { &plain })?;
     let k = centres.len();
     chart.draw_series(
         dots.iter()
@@ -265,6 +271,11 @@ fn chart<'a>(
         .x_label_area_size(28)
         .y_label_area_size(76)
         .build_cartesian_2d(0.0..last, ys)?)
+}
+
+/// Prints a number of rounds or clusters, of which there are no halves.
+fn whole(number: &f64) -> String {
+    if number.fract() == 0.0 { format!("{number:.0}") } else { String::new() }
 }
 
 /// Draws axes, with at most so many labels below.
