@@ -579,6 +579,14 @@ pub enum FormatError {
     /// The crate that decodes Parquet refused a file.
     #[error("not a Parquet file that can be read: {0}")]
     Parquet(String),
+    /// A Parquet file is compressed in a way that cannot be read.
+    #[error(
+        "columns are compressed by {codec}; write the file with Snappy, gzip or without compression"
+    )]
+    Codec {
+        /// The codec.
+        codec: String,
+    },
     /// A column of a Parquet file is not of numbers.
     #[error("column {name:?} is {kind}, not numbers; select others with --columns, or convert it")]
     ColumnType {

@@ -215,7 +215,7 @@ mod tests {
         let local = LocalGroup::new(parties, Duration::from_secs(20));
         let all = (values.len() / 2) as u64;
         let made: Vec<Transform> = std::thread::scope(|scope| {
-            let cut = |party: u32| (all * u64::from(party) / u64::from(parties) * 2) as usize;
+            let cut = |party: u32| values.len() / 2 * party as usize / parties as usize * 2;
             let workers: Vec<_> = (0..parties)
                 .map(|party| {
                     let own = points(&values[cut(party)..cut(party + 1)], 2);

@@ -14,6 +14,7 @@ use ::parquet::basic::{ConvertedType, LogicalType};
 use ::parquet::column::reader::{ColumnReader, ColumnReaderImpl};
 use ::parquet::data_type::DataType;
 use ::parquet::errors::ParquetError;
+use ::parquet::file::metadata::ColumnChunkMetaData;
 use ::parquet::file::reader::{ChunkReader, FileReader, Length, SerializedFileReader};
 use ::parquet::schema::types::ColumnDescriptor;
 use bytes::{Buf, Bytes};
@@ -102,6 +103,14 @@ pub(super) fn shape(
         let is_narrow = check_column(&schema.column(*column));
         narrow &= is_narrow
             .map_err(|kind| wrong(FormatError::ColumnType { name: all[*column].clone(), kind }))?;
+    }
+    let chunks =
+        about.row_groups().iter().flat_map(|group| columns.iter().map(|c| group.column(*c)));
+    for compression in chunks.map(ColumnChunkMetaData::compression) {
+        use ::parquet::basic::Compression::{GZIP, SNAPPY, UNCOMPRESSED};
+        if !matches!(compression, UNCOMPRESSED | SNAPPY | GZIP(_)) {
+            return Err(wrong(FormatError::Codec { codec: compression.to_string() }));
+        }
     }
     let groups = about.row_groups().iter().map(|group| RowGroup {
         rows: group.num_rows().cast_unsigned(),

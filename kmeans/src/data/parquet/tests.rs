@@ -83,10 +83,9 @@ fn read(path: &Path, hints: Hints) -> Result<Vec<f64>> {
 #[test]
 fn columns_are_read_by_name_whatever_the_codec() {
     let folder = tempfile::tempdir().unwrap();
-    let zstd = Compression::ZSTD(Default::default());
     let gzip = Compression::GZIP(Default::default());
     for (at, codec) in
-        [Compression::UNCOMPRESSED, Compression::SNAPPY, gzip, zstd].into_iter().enumerate()
+        [Compression::UNCOMPRESSED, Compression::SNAPPY, gzip].into_iter().enumerate()
     {
         let path = write(folder.path(), &format!("{at}.parquet"), codec);
         let x = |i: i32| f64::from(i) + 0.1;
