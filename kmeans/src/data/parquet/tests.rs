@@ -134,6 +134,11 @@ fn what_is_not_numbers_is_refused_by_name() {
     std::fs::write(&text, "x,y\n1,2\n3,4\n5,6\n7,8\n").unwrap();
     let text = DataSet::open(&text, HINTS).unwrap_err().to_string();
     assert!(text.contains("text.parquet: not a Parquet file that can be read"), "{text}");
+    // By pyarrow.parquet.write_table(table, path, compression="zstd").
+    let zstd = folder.path().join("zstd.parquet");
+    std::fs::write(&zstd, include_bytes!("../../../tests/zstd.parquet")).unwrap();
+    let zstd = DataSet::open(&zstd, columns("x", Missing::Drop)).unwrap_err().to_string();
+    assert!(zstd.contains("compressed by ZSTD") && zstd.contains("with Snappy, gzip"), "{zstd}");
     let whole = std::fs::read(&path).unwrap();
     let cut = folder.path().join("cut.parquet");
     std::fs::write(&cut, &whole[..whole.len() - 9]).unwrap();
