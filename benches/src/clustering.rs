@@ -25,6 +25,7 @@ use catena_kmeans::{Settings, threads};
 use tempfile::TempDir;
 
 use self::peers::{ClusteringRun, Contestant, PeerKind, PeerProgram, PeerStart};
+use crate::figures::FailedMeasures;
 use crate::machine;
 use crate::record::{Axis, Row, RunRecord, Sample};
 use crate::server::Server;
@@ -110,85 +111,98 @@ impl<'a> Clustering<'a> {
         rounds: u32,
         replicas: &[u8],
         record: &mut RunRecord,
-    ) -> anyhow::Result<()> {
-        let (engine, cpus) = (Engine::builder().start()?, machine::cpus());
+        failed: &mut FailedMeasures,
+    ) {
+        let Some(engine) = failed.note(MEASURE, Engine::builder().start().map_err(Into::into))
+        else {
+            return;
+        };
         // Of all programs, for every number of workers.
         let mut costs: Vec<ClusterCosts> = Vec::new();
         for workers in &self.args.workers {
-            let peers = self.start_peers(*workers, record)?;
-            let mut contestants = vec![Contestant::Us];
-            for nodes in replicas {
-                // Nodes run on any cpu, like workers.
-                let place = |node: usize| cpus[node % cpus.len()];
-                let cpus: Vec<usize> = (0..usize::from(*nodes)).map(place).collect();
-                contestants.push(Contestant::Chain(Server::chain(&cpus, 0)?));
+            let name = format!("{MEASURE}, {workers} workers");
+            let measured = self.with_workers(*workers, &engine, rounds, replicas, record);
+            let Some((measured, coordination)) = failed.note(&name, measured) else { continue };
+            if failed.note(&name, measured.check(&mut costs)).is_none() {
+                continue;
             }
-            contestants.extend(peers.into_iter().map(Contestant::Peer));
-            let mut all: Vec<Vec<ClusteringRun>> = contestants.iter().map(|_| Vec::new()).collect();
-            let mut coordination = Vec::new();
-            let mut failed: Vec<usize> = Vec::new();
-            for round in 0..rounds {
-                let mut order: Vec<usize> =
-                    (0..contestants.len()).filter(|i| !failed.contains(i)).collect();
-                if round % 2 == 1 {
-                    order.reverse();
-                }
-                for i in order {
-                    let name = format!("catena-bench/workers-{workers}-{round}");
-                    let run = match &mut contestants[i] {
-                        Contestant::Chain(head) => ClusteringRun::of(&self.run(
-                            head.address,
-                            *workers,
-                            name,
-                            ITERATIONS,
-                        )?),
-                        Contestant::Us => {
-                            let address = engine.addresses()[0];
-                            let summary = self.run(address, *workers, name, ITERATIONS)?;
-                            coordination.extend(iterations(&summary).map(|(_, ms)| ms));
-                            ClusteringRun::of(&summary)
-                        }
-                        Contestant::Peer(peer) => match peer.run() {
-                            Ok(run) => run,
-                            Err(error) => {
-                                let name = contestants[i].name();
-                                let note = format!(
-                                    "{name}: left out with {workers} workers, {}",
-                                    one_line(&error)
-                                );
-                                record.notes.push(note);
-                                failed.push(i);
-                                continue;
-                            }
-                        },
-                    };
-                    all[i].push(run);
-                }
-            }
-            let (names, runs) = contestants
-                .iter()
-                .zip(all)
-                .enumerate()
-                .filter(|(i, _)| !failed.contains(i))
-                .map(|(_, (one, runs))| (one.name().to_owned(), runs))
-                .unzip();
-            let measured = WorkerRounds { workers: *workers, names, runs };
-            measured.check(&mut costs)?;
             measured.add_to(record);
-            let at = |sample: Sample| sample.at(Axis::Workers, f64::from(*workers));
             let coordination = Sample::new(COORDINATION, "catena", "ms", &coordination);
-            record.samples.push(at(coordination));
+            record.samples.push(coordination.at(Axis::Workers, f64::from(*workers)));
         }
         costs.iter().for_each(|costs| costs.add_to(record));
-        Ok(())
+    }
+
+    /// Measures all programs with one number of workers; returns their times and those of our
+    /// coordination. A program other than ours that fails is left out, which a note says.
+    fn with_workers(
+        &self,
+        workers: u32,
+        engine: &Engine,
+        rounds: u32,
+        replicas: &[u8],
+        record: &mut RunRecord,
+    ) -> anyhow::Result<(WorkerRounds, Vec<f64>)> {
+        let cpus = machine::cpus();
+        let peers = self.start_peers(workers, record);
+        let mut contestants = vec![Contestant::Us];
+        for nodes in replicas {
+            // Nodes run on any cpu, like workers.
+            let place = |node: usize| cpus[node % cpus.len()];
+            let cpus: Vec<usize> = (0..usize::from(*nodes)).map(place).collect();
+            match Server::chain(&cpus, 0) {
+                Ok(chain) => contestants.push(Contestant::Chain(chain)),
+                Err(error) => {
+                    record.notes.push(format!("{nodes} replicas: skipped, {}", one_line(&error)));
+                }
+            }
+        }
+        contestants.extend(peers.into_iter().map(Contestant::Peer));
+        let mut all: Vec<Vec<ClusteringRun>> = contestants.iter().map(|_| Vec::new()).collect();
+        let mut coordination = Vec::new();
+        let mut failed: Vec<usize> = Vec::new();
+        for round in 0..rounds {
+            let mut order: Vec<usize> =
+                (0..contestants.len()).filter(|i| !failed.contains(i)).collect();
+            if round % 2 == 1 {
+                order.reverse();
+            }
+            for i in order {
+                let name = format!("catena-bench/workers-{workers}-{round}");
+                let run = match &mut contestants[i] {
+                    Contestant::Us => {
+                        let summary = self.run(engine.addresses()[0], workers, name, ITERATIONS)?;
+                        coordination.extend(iterations(&summary).map(|(_, ms)| ms));
+                        Ok(ClusteringRun::of(&summary))
+                    }
+                    Contestant::Chain(head) => self
+                        .run(head.address, workers, name, ITERATIONS)
+                        .map(|summary| ClusteringRun::of(&summary)),
+                    Contestant::Peer(peer) => peer.run(),
+                };
+                match run {
+                    Ok(run) => all[i].push(run),
+                    Err(error) => {
+                        let (name, error) = (contestants[i].name(), one_line(&error));
+                        let note = format!("{name}: left out with {workers} workers, {error}");
+                        record.notes.push(note);
+                        failed.push(i);
+                    }
+                }
+            }
+        }
+        let (names, runs) = contestants
+            .iter()
+            .zip(all)
+            .enumerate()
+            .filter(|(i, _)| !failed.contains(i))
+            .map(|(_, (one, runs))| (one.name().to_owned(), runs))
+            .unzip();
+        Ok((WorkerRounds { workers, names, runs }, coordination))
     }
 
     /// Starts the programs that are installed, and notes once for each whether it is.
-    fn start_peers(
-        &self,
-        workers: u32,
-        record: &mut RunRecord,
-    ) -> anyhow::Result<Vec<PeerProgram>> {
+    fn start_peers(&self, workers: u32, record: &mut RunRecord) -> Vec<PeerProgram> {
         let mut peers = Vec::new();
         for kind in &self.args.beside {
             let name = kind.name();
@@ -207,7 +221,7 @@ impl<'a> Clustering<'a> {
                 record.notes.push(note);
             }
         }
-        Ok(peers)
+        peers
     }
 
     /// Runs ours once. The points are read again, which `RunSummary::rounds` does not include.

@@ -12,7 +12,7 @@ use catena_engine::Engine;
 
 use crate::args::CommonArgs;
 use crate::clustering::{self, Clustering, ITERATIONS};
-use crate::contest::{Contender, contest};
+use crate::contest::{Contender, Series, contest};
 use crate::deliver::deliver;
 use crate::machine;
 use crate::multiplied::COMPLEX_TIMES;
@@ -59,74 +59,102 @@ const MOMENTS_MAX: usize = 40;
 pub(crate) fn run(args: &FiguresArgs) -> anyhow::Result<()> {
     let mut record = RunRecord::new("figures");
     let cpus = machine::cpus();
-    operations(args, &mut record)?;
+    let mut failed = FailedMeasures::default();
+    operations(args, &mut record, &mut failed);
     // Workers run on any cpu.
     machine::pin(&cpus)?;
     let is_wanted = |measure: &str| measure.starts_with(&args.measure);
     let kinds = [is_wanted(clustering::MEASURE), is_wanted(OPERATIONS)];
-    let mut failed = Vec::new();
-    if kinds.contains(&true) {
-        let clustering = Clustering::new(&args.clustering)?;
+    if kinds.contains(&true)
+        && let Some(clustering) =
+            failed.note(clustering::MEASURE, Clustering::new(&args.clustering))
+    {
         if kinds[0] {
             let rounds = args.common.rounds;
-            let measured = clustering.by_workers(rounds, &args.replicas, &mut record);
-            failed
-                .extend(measured.err().map(|error| format!("{}: {error:#}", clustering::MEASURE)));
+            clustering.by_workers(rounds, &args.replicas, &mut record, &mut failed);
         }
         if kinds[1] {
-            let measured = while_clustering(&clustering, &mut record);
-            failed.extend(measured.err().map(|error| format!("{OPERATIONS}: {error:#}")));
+            failed.note(OPERATIONS, while_clustering(&clustering, &mut record));
         }
     }
-    // One measure that fails, because points are few for example, does not take the others with it.
-    record.notes.extend(failed.iter().map(|error| format!("failed: {error}")));
+    record.notes.extend(failed.0.iter().map(|error| format!("failed: {error}")));
     deliver(&record, args.common.json.as_ref())?;
-    anyhow::ensure!(failed.is_empty(), "{}", failed.join("; "));
+    anyhow::ensure!(failed.0.is_empty(), "{}", failed.0.join("; "));
     Ok(())
+}
+
+/// Why measures failed. One that fails, because points are few or a session was refused, does not take
+/// the others with it.
+#[derive(Debug, Default)]
+pub(crate) struct FailedMeasures(Vec<String>);
+
+impl FailedMeasures {
+    /// Returns what succeeded; notes what did not.
+    pub(crate) fn note<T>(&mut self, measure: &str, result: anyhow::Result<T>) -> Option<T> {
+        result.map_err(|error| self.0.push(format!("{measure}: {error:#}"))).ok()
+    }
 }
 
 /// Measures one multiplication of one of the thesis's 200 shared numbers, and ten thousand of them,
 /// by callers that wait for each reply; then by a few that do not.
-fn operations(args: &FiguresArgs, record: &mut RunRecord) -> anyhow::Result<()> {
+fn operations(args: &FiguresArgs, record: &mut RunRecord, failed: &mut FailedMeasures) {
     let all = [("simple operation", 1), ("complex operation", COMPLEX_TIMES)];
     let wanted: Vec<_> =
         all.into_iter().filter(|(name, _)| name.starts_with(&args.measure)).collect();
     if wanted.is_empty() {
-        return Ok(());
+        return;
     }
     // All nodes of a chain share the cpu of the single node.
     let cpu = args.common.engine_cpu;
-    let mut servers = vec![Server::engine(&[cpu], 0)?];
+    let mut servers = Vec::new();
+    servers.extend(failed.note("a single node", Server::engine(&[cpu], 0)));
     for nodes in &args.replicas {
-        servers.push(Server::chain(&vec![cpu; usize::from(*nodes)], 0)?);
+        let chain = Server::chain(&vec![cpu; usize::from(*nodes)], 0);
+        servers.extend(failed.note(&format!("{nodes} replicas"), chain));
     }
-    args.common.pin_load()?;
-    let timing = args.common.timing();
-    let mut measure = |measure: &str, times, connections: u32, depth| {
-        let workload = Workload::Multiply { times };
-        let plan = LoadPlan { workload, keys: PRODUCTS, connections: connections.into() };
-        let mut contenders = servers
-            .iter()
-            .map(|it| Contender::new(it, &plan))
-            .collect::<anyhow::Result<Vec<_>>>()?;
-        for series in contest(&mut contenders, &timing.pressure(depth), timing.rounds)? {
-            let sample = series.sample(measure);
-            record.samples.push(match depth {
-                1 => sample.at(Axis::Callers, connections.into()),
-                _ => sample,
-            });
-        }
-        anyhow::Ok(())
-    };
+    if servers.is_empty() || failed.note("the load's cpu", args.common.pin_load()).is_none() {
+        return;
+    }
     for (name, times) in wanted {
         for callers in CALLERS {
-            measure(name, times, callers, 1)?;
+            let samples = multiply(args, &servers, name, times, (callers, 1), failed);
+            record.samples.extend(samples);
         }
         if times == 1 {
-            measure("simple operation, 16x32", 1, 16, 32)?;
+            let name = "simple operation, 16x32";
+            record.samples.extend(multiply(args, &servers, name, times, (16, 32), failed));
         }
     }
-    Ok(())
+}
+
+/// Measures multiplications over so many connections, each of which has `depth` of them on the way. A
+/// server that refuses them is left out.
+fn multiply(
+    args: &FiguresArgs,
+    servers: &[Server],
+    measure: &str,
+    times: u32,
+    (connections, depth): (u32, usize),
+    failed: &mut FailedMeasures,
+) -> Vec<Sample> {
+    let timing = args.common.timing();
+    let workload = Workload::Multiply { times };
+    let plan = LoadPlan { workload, keys: PRODUCTS, connections: connections.into() };
+    let name = format!("{measure}, {connections} callers");
+    let of = |server: &Server| format!("{name}, {}", server.name);
+    let mut contenders: Vec<Contender<'_>> = servers
+        .iter()
+        .filter_map(|server| failed.note(&of(server), Contender::new(server, &plan)))
+        .collect();
+    if contenders.is_empty() {
+        return Vec::new();
+    }
+    let all = contest(&mut contenders, &timing.pressure(depth), timing.rounds);
+    let sample = |series: Series| match depth {
+        1 => series.sample(measure).at(Axis::Callers, connections.into()),
+        _ => series.sample(measure),
+    };
+    failed.note(&name, all).into_iter().flatten().map(sample).collect()
 }
 
 /// Measures the engine's requests per second, by kind, as it counts them itself.
@@ -206,6 +234,16 @@ fn rate(kind: &str, before: &(Duration, OpCounts), after: &(Duration, OpCounts))
 mod tests {
     use super::*;
     use crate::multiplied::{Multiplied, Multiply};
+
+    #[test]
+    fn a_measure_that_fails_takes_no_other_with_it() {
+        let mut failed = FailedMeasures::default();
+        assert_eq!(failed.note("one", Ok(1)), Some(1));
+        let refused = || Err::<u8, _>(anyhow::anyhow!("too many sessions").context("no session"));
+        assert_eq!(failed.note("two", refused()), None);
+        assert_eq!(failed.note("three", Ok(3)), Some(3));
+        assert_eq!(failed.0, ["two: no session: too many sessions"]);
+    }
 
     #[test]
     fn a_course_is_drawn_by_kind_and_summed_up() {

@@ -44,10 +44,22 @@ pub enum Phase {
     FillRange,
     /// The sum of each dimension without missing values, and the number of values.
     FillMean,
+    /// The range of each column, to scale it.
+    ScaleRange,
+    /// The sum of each column, to scale it.
+    ScaleMean,
+    /// The sum of squared differences from the mean of each column, to scale it.
+    ScaleVariance,
+    /// The first row that is zero and has no direction, if there is one.
+    ZeroRow,
     /// The range of each dimension.
     Range,
     /// The sum of each dimension.
     Mean,
+    /// The largest weight.
+    Weights,
+    /// The sum of the weights of each party.
+    WeightTotals,
     /// The rows that become initial centroids, or one call of k-means++.
     Init(u64),
     /// The result of k-means++, for workers that are restarted.
@@ -71,8 +83,14 @@ impl Phase {
             Self::Count
             | Self::FillRange
             | Self::FillMean
+            | Self::ScaleRange
+            | Self::ScaleMean
+            | Self::ScaleVariance
+            | Self::ZeroRow
             | Self::Range
             | Self::Mean
+            | Self::Weights
+            | Self::WeightTotals
             | Self::Init(_)
             | Self::Initial => 0,
         }
@@ -83,10 +101,21 @@ impl Phase {
         let turns = [Self::Farthest, Self::Relocate];
         let turns = turns.into_iter().flat_map(|phase| [phase(0), phase(1)]);
         let turns = (0..STEPS).map(Self::Step).chain(turns);
-        [Self::Count, Self::FillRange, Self::FillMean, Self::Range, Self::Mean, Self::Initial]
-            .into_iter()
-            .chain(turns)
-            .chain((0..draws).map(Self::Init))
+        let before = [
+            Self::Count,
+            Self::FillRange,
+            Self::FillMean,
+            Self::ScaleRange,
+            Self::ScaleMean,
+            Self::ScaleVariance,
+            Self::ZeroRow,
+            Self::Range,
+            Self::Mean,
+            Self::Weights,
+            Self::WeightTotals,
+            Self::Initial,
+        ];
+        before.into_iter().chain(turns).chain((0..draws).map(Self::Init))
     }
 
     /// Returns a number that grows from each phase of a job to the next one.
@@ -97,9 +126,15 @@ impl Phase {
             Self::Count => 1,
             Self::FillRange => 2,
             Self::FillMean => 3,
-            Self::Range => 4,
-            Self::Mean => 5,
-            Self::Init(call) => 6 + call,
+            Self::ScaleRange => 4,
+            Self::ScaleMean => 5,
+            Self::ScaleVariance => 6,
+            Self::ZeroRow => 7,
+            Self::Range => 8,
+            Self::Mean => 9,
+            Self::Weights => 10,
+            Self::WeightTotals => 11,
+            Self::Init(call) => 12 + call,
             Self::Initial => ROUNDS,
             // Relocations belong to a round and are counted otherwise.
             Self::Farthest(_) | Self::Relocate(_) => 0,
@@ -131,6 +166,12 @@ impl fmt::Display for Phase {
             Self::Count => f.write_str("count"),
             Self::FillRange => f.write_str("fill/range"),
             Self::FillMean => f.write_str("fill/mean"),
+            Self::ScaleRange => f.write_str("scale/range"),
+            Self::ScaleMean => f.write_str("scale/mean"),
+            Self::ScaleVariance => f.write_str("scale/variance"),
+            Self::ZeroRow => f.write_str("zero"),
+            Self::Weights => f.write_str("weights"),
+            Self::WeightTotals => f.write_str("weights/totals"),
             Self::Range => f.write_str("range"),
             Self::Mean => f.write_str("mean"),
             Self::Initial => f.write_str("initial"),

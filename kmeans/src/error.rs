@@ -112,10 +112,22 @@ pub enum Error {
         path: PathBuf,
     },
     /// The name of a file does not determine its format.
-    #[error("{}: cannot tell the format from the name; pass --format csv, npy, f32 or f64", path.display())]
+    #[error("{}: cannot tell the format from the name; pass --format csv, npy, f32, f64 or parquet", path.display())]
     UnknownFormat {
         /// The file.
         path: PathBuf,
+    },
+    /// One of several files is not data by its name.
+    #[error(
+        "{}: its name is not that of data (.csv, .tsv, .txt, .npy, .f32, .f64, .parquet){}; move it, let its name \
+         begin with _, or pass a pattern such as 'folder/*.csv', or --format if it is data",
+        path.display(), AndMore(*more)
+    )]
+    NotData {
+        /// The first of them.
+        path: PathBuf,
+        /// How many more there are.
+        more: usize,
     },
     /// Packed files do not contain the length of a row.
     #[error("{}: packed files do not contain their shape; pass --dims N", path.display())]
@@ -189,6 +201,33 @@ pub enum Error {
         /// Number of the coordinate, from 1.
         column: usize,
     },
+    /// A weight is negative or missing.
+    #[error("{}: the weight of point {row} is {weight}; weights are numbers that are not negative", path.display())]
+    Weight {
+        /// The data set.
+        path: PathBuf,
+        /// Number of the point among those of the worker that found it, from 1.
+        row: u64,
+        /// The weight.
+        weight: f64,
+    },
+    /// All weights are zero.
+    #[error("all weights are 0; at least one point has to count")]
+    NoWeight,
+    /// A point that has no direction.
+    #[error("{}: point {row} is zero, so that it has no direction; leave such rows out, or use --distance euclidean", path.display())]
+    ZeroVector {
+        /// The data set.
+        path: PathBuf,
+        /// Number of the point, from 1.
+        row: u64,
+    },
+    /// An initial centroid that has no direction.
+    #[error("initial centroid {centroid} is zero, so that it has no direction")]
+    ZeroCentroid {
+        /// Number of the centroid, from 1.
+        centroid: usize,
+    },
     /// A part ended early, because it changed after it was counted.
     #[error("{}: ends before row {row}; did it change while it was read?", path.display())]
     Shrunk {
@@ -223,6 +262,26 @@ pub enum Error {
         k: usize,
         /// Length of the rows of the data.
         expected: usize,
+    },
+    /// Given centroids do not fit the data.
+    #[error("the initial centroids have {got} numbers in total, expected --k {k} times {dims}")]
+    InitLength {
+        /// Numbers of all centroids.
+        got: usize,
+        /// Number of clusters.
+        k: usize,
+        /// Length of the rows of the data.
+        dims: usize,
+    },
+    /// A given centroid is NaN or infinite.
+    #[error("initial centroid {centroid}: column {column}: {value} is not a finite number")]
+    InitNotFinite {
+        /// Number of the centroid, from 1.
+        centroid: usize,
+        /// Number of the column, from 1.
+        column: usize,
+        /// The number.
+        value: f64,
     },
     /// A file is no model.
     #[error("{}: not a model that catena-kmeans run --model has written: {reason}", path.display())]
@@ -395,6 +454,25 @@ impl Error {
         }
     }
 
+    /// Converts an error of standard output.
+    #[must_use]
+    pub fn stdout(cause: io::Error) -> Self {
+        Self::io(Path::new("standard output"))(cause)
+    }
+
+    /// Converts an error of standard output to one that [`Error::io`] takes out again.
+    pub(crate) fn in_stdout(cause: io::Error) -> io::Error {
+        io::Error::new(cause.kind(), Self::stdout(cause))
+    }
+
+    /// Returns whether the program that reads standard output has ended, so that there is no more to
+    /// say.
+    #[must_use]
+    pub fn is_broken_pipe(&self) -> bool {
+        matches!(self, Self::Io { path, cause } if path == Path::new("standard output")
+            && cause.kind() == io::ErrorKind::BrokenPipe)
+    }
+
     /// Returns whether another attempt of the same worker might succeed.
     pub(crate) fn is_passing(&self) -> bool {
         match self {
@@ -436,6 +514,18 @@ pub enum RowError {
     /// Not a number.
     #[error("column {column}: {text:?} is not a number{}", NotANumberAdvice(text))]
     NotANumber {
+        /// Number of the column, from 1.
+        column: usize,
+        /// The field, truncated.
+        text: String,
+    },
+    /// Not a number, in a first line that may have been meant as a header.
+    #[error(
+        "column {column}: {text:?} is not a number{}; if the first line is the names of the columns, pass \
+         --header yes",
+        NotANumberAdvice(text)
+    )]
+    NotANumberInFirst {
         /// Number of the column, from 1.
         column: usize,
         /// The field, truncated.
@@ -486,6 +576,25 @@ pub enum FormatError {
     /// No `.npy` magic, or a malformed header.
     #[error("not a valid .npy file: {0}")]
     Npy(&'static str),
+    /// The crate that decodes Parquet refused a file.
+    #[error("not a Parquet file that can be read: {0}")]
+    Parquet(String),
+    /// A Parquet file is compressed in a way that cannot be read.
+    #[error(
+        "columns are compressed by {codec}; write the file with Snappy, gzip or without compression"
+    )]
+    Codec {
+        /// The codec.
+        codec: String,
+    },
+    /// A column of a Parquet file is not of numbers.
+    #[error("column {name:?} is {kind}, not numbers; select others with --columns, or convert it")]
+    ColumnType {
+        /// The column.
+        name: String,
+        /// Its type.
+        kind: String,
+    },
     /// An unsupported element type.
     #[error(
         "element type {0} is not supported; save it with numpy as '<f4', '<f8' or a little-endian integer"
@@ -516,6 +625,19 @@ pub enum FormatError {
          or a point; pass --header yes or --header no"
     )]
     NumericHeader,
+    /// A first row that may be names of columns, or a point with a mistake in it.
+    #[error(
+        "row 1 (line {line}): column {column}: {text:?} is neither plainly a number nor plainly the name of \
+         a column; correct it, or pass --header yes if the line is names, --header no if it is a point"
+    )]
+    DoubtfulHeader {
+        /// Number of the line, from 1.
+        line: u64,
+        /// Number of the column, from 1.
+        column: usize,
+        /// The field, truncated.
+        text: String,
+    },
     /// UTF-16.
     #[error("the file is UTF-16; save it as UTF-8")]
     Utf16,
@@ -539,6 +661,18 @@ pub enum FormatError {
         /// Its number, from 1.
         column: usize,
     },
+}
+
+/// Prints how many more there are, if any.
+struct AndMore(usize);
+
+impl std::fmt::Display for AndMore {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self.0 {
+            0 => Ok(()),
+            more => write!(f, ", nor are those of {more} more files"),
+        }
+    }
 }
 
 /// Prints the advice to compute in f64, if that is more.

@@ -250,7 +250,12 @@ impl UploadSettings {
         };
         let out = self.out_of(data)?;
         let RunSummary { done, .. } = summary;
-        output::write_centroids(&out, &S3Endpoint::default(), &job.data, &done.centroids)?;
+        output::write_centroids(
+            &out,
+            &S3Endpoint::default(),
+            &job.data,
+            &done.centroids_of_data(job.data.dims()),
+        )?;
         Ok(UploadResult {
             data: data.to_string(),
             out: out.display().to_string(),

@@ -50,6 +50,12 @@ fn magnitude_bits(max: f64) -> i32 {
     i32::try_from(exponent).expect("eleven bits") - BIAS
 }
 
+/// Returns a power of two that is at least a positive `value`, or the largest.
+#[must_use]
+pub fn power_of_two_above(value: f64) -> f64 {
+    2f64.powi(magnitude_bits(value).clamp(-EXPONENT_MAX, EXPONENT_MAX))
+}
+
 /// Returns `round(value · factor)`; the magnitude of the product must be below 2^51.
 ///
 /// After adding 1.5·2^52 there are no fraction bits: the hardware rounds, and the integer is the
@@ -86,6 +92,20 @@ impl Scale {
         quantise(value - self.base, self.factor)
     }
 
+    /// Returns `round((value − base) · weight · factor)` for a weight of at most 1.
+    #[inline(always)]
+    #[must_use]
+    pub fn weighted(self, value: f64, weight: f64) -> i64 {
+        quantise((value - self.base) * weight, self.factor)
+    }
+
+    /// Returns the mean of values whose quantised weighted sum is `sum` and whose weights add up to
+    /// `weight`.
+    #[must_use]
+    pub fn weighted_mean(self, sum: i64, weight: f64) -> f64 {
+        self.base + sum as f64 / self.factor / weight
+    }
+
     /// Returns the mean of `count` values whose quantised sum is `sum`. The mean of equal values is
     /// their quantised value exactly, whatever their number.
     #[must_use]
@@ -99,6 +119,8 @@ impl Scale {
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct CostScale {
     coarse: f64,
+    /// The inverse of `coarse`: exact, because that is a power of two, and quicker than a division.
+    coarse_step: f64,
     fine: f64,
 }
 
@@ -117,7 +139,7 @@ impl CostScale {
     #[must_use]
     pub fn of(max: f64, count: u64) -> Self {
         let coarse = factor(max, count);
-        Self { coarse, fine: factor(0.5 / coarse, count) }
+        Self { coarse, coarse_step: 1.0 / coarse, fine: factor(0.5 / coarse, count) }
     }
 
     /// Converts a squared distance.
@@ -126,7 +148,7 @@ impl CostScale {
     pub fn quantise(self, distance: f64) -> Cost {
         let coarse = quantise(distance, self.coarse);
         // Exact: both are multiples of the same power of two, and the difference is small.
-        let rest = distance - coarse as f64 / self.coarse;
+        let rest = distance - coarse as f64 * self.coarse_step;
         Cost { coarse, fine: quantise(rest, self.fine) }
     }
 
@@ -261,6 +283,7 @@ mod tests {
         assert!((value - 1.25e3).abs() < 1e-3, "{value}");
         for max in [1e-200, 1e-3, 1.0, 7e22, 1e300] {
             let scale = CostScale::of(max, 12_345);
+            assert_eq!(scale.coarse * scale.coarse_step, 1.0, "{max}");
             for part in [1.0, 0.7, 1e-9, 1e-17] {
                 let value = scale.value(scale.quantise(max * part));
                 assert!((value - max * part).abs() <= max * 1e-24 + value * 1e-15, "{max} {part}");

@@ -14,7 +14,7 @@ use flate2::write::GzEncoder;
 
 use crate::error::{Error, Result};
 use crate::init::{Draw, below, hash, unit};
-use crate::output::OutputFile;
+use crate::output::{self, OutputFile};
 use crate::s3::S3Endpoint;
 
 /// Centres are within this distance of the origin, in each dimension.
@@ -106,6 +106,7 @@ impl Recipe {
             .unwrap_or_default();
         let (name, gzip) = name.strip_suffix(".gz").map_or((&*name, false), |name| (name, true));
         let encode = match name.rsplit_once('.').map(|(_, ending)| ending) {
+            None if output::is_stdout(path) => csv,
             Some("csv") => csv,
             Some("npy" | "f32") => f32_bytes,
             Some("f64") => f64_bytes,

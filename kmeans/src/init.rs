@@ -4,6 +4,8 @@
 //! on the worker that has the row. That worker contributes the bits of the row's coordinates and
 //! all others zeros, so that initial centroids are exactly data values.
 
+mod parallel;
+
 use std::collections::HashSet;
 
 use rand_xoshiro::SplitMix64;
@@ -17,6 +19,7 @@ use crate::fixed::{Cost, CostScale};
 use crate::kernel::{Centres, Element, Isa, Scratch};
 use crate::lloyd::Problem;
 use crate::settings::Settings;
+use crate::weights::Weights;
 
 /// How initial centroids are chosen.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -33,6 +36,10 @@ pub enum Init {
     #[default]
     #[serde(rename = "kmeans++")]
     PlusPlus,
+    /// Rows drawn in a few rounds, many at a time, of which k-means++ takes the best (Bahmani et al.,
+    /// "Scalable k-means++", 2012): fewer calls and passes over the points for many clusters.
+    #[serde(rename = "kmeans||")]
+    Parallel,
     /// The given centroids, row by row.
     Centroids(Vec<f64>),
 }
@@ -51,7 +58,11 @@ fn trials(k: usize) -> usize {
 
 /// Returns the number of all-reduce calls that an initialisation can take.
 pub(crate) fn calls(init: &Init, k: usize) -> u64 {
-    if *init == Init::PlusPlus { 2 * k as u64 } else { 1 }
+    match init {
+        Init::PlusPlus => 2 * k as u64,
+        Init::Parallel => parallel::CALLS,
+        _ => 1,
+    }
 }
 
 /// Returns the length of a contribution to [`Phase::Initial`] or to call number `call`.
@@ -64,6 +75,7 @@ pub(crate) fn length(
 ) -> usize {
     match (init, call) {
         (_, None) => k * dims,
+        (Init::Parallel, Some(call)) => parallel::length(call, k, dims, parties),
         (Init::PlusPlus, Some(0)) => dims,
         (Init::PlusPlus, Some(1)) => parties * 2,
         (Init::PlusPlus, Some(call)) if call.is_multiple_of(2) => trials(k) * dims,
@@ -72,8 +84,7 @@ pub(crate) fn length(
     }
 }
 
-/// Agrees with the other workers on `k × dims` initial centroids. Squared distances are at most those
-/// of `weights`. `resumes` says that an earlier attempt may have done a part of it, whose results are
+/// Agrees with the other workers on `k × dims` initial centroids. `resumes` says that an earlier attempt may have done a part of it, whose results are
 /// then taken over.
 ///
 /// # Errors
@@ -81,31 +92,54 @@ pub(crate) fn length(
 /// Errors of the coordination.
 pub(crate) fn centroids<T: Element>(
     problem: &Problem,
-    points: &Points<T>,
-    isa: Isa,
-    origin: &[T],
-    weights: CostScale,
+    sampler: Sampler<'_, T>,
     link: &mut dyn AllReduce,
     resumes: bool,
 ) -> Result<Vec<f64>> {
     let Settings { k, seed, ref init, .. } = problem.settings;
+    let points = sampler.points;
     match init {
         Init::Centroids(centroids) => Ok(centroids.clone()),
         Init::First => rows::<T>(&(0..k as u64).collect::<Vec<_>>(), points, link),
         Init::Random => rows(&distinct(seed, k, problem.points), points, link),
-        Init::PlusPlus => {
+        Init::PlusPlus | Init::Parallel => {
             let phase = Phase::Initial;
             if resumes && let Some((_, values)) = link.last(phase)? {
                 return Ok(from_wire::<T>(&values));
             }
-            let sampler = Sampler::new(points, isa, origin, weights);
-            let centroids = plus_plus(problem, sampler, link, resumes)?;
+            let mut agreement = Agreement { link, resumes };
+            let centroids = match init {
+                Init::PlusPlus => plus_plus(problem, sampler, &mut agreement)?,
+                _ => parallel::centroids(problem, sampler, &mut agreement)?,
+            };
             // All parties contribute the same, for those that are restarted later.
             let mut values: Vec<i64> =
                 centroids.iter().map(|c| T::from_f64(*c).to_wire()).collect();
             link.all_reduce(phase, ReduceOp::Max, &mut values)?;
             Ok(centroids)
         }
+    }
+}
+
+/// The calls of an initialisation, of which an earlier attempt may have made some.
+struct Agreement<'l> {
+    link: &'l mut dyn AllReduce,
+    resumes: bool,
+}
+
+impl Agreement<'_> {
+    /// Takes the result of a call from the last attempt, or computes a contribution.
+    fn on(&mut self, call: u64, compute: impl FnOnce() -> Vec<i64>) -> Result<Vec<i64>> {
+        let phase = Phase::Init(call);
+        if self.resumes {
+            match self.link.last(phase)? {
+                Some((_, values)) => return Ok(values),
+                None => self.resumes = false,
+            }
+        }
+        let mut values = compute();
+        self.link.all_reduce(phase, ReduceOp::Sum, &mut values)?;
+        Ok(values)
     }
 }
 
@@ -143,40 +177,47 @@ fn distinct(seed: u64, k: usize, n: u64) -> Vec<u64> {
     .collect()
 }
 
+/// Draws `count` of `n` rows, or all if there are no more, in order.
+pub(crate) fn drawn(seed: u64, count: u64, n: u64) -> Vec<u64> {
+    let count = usize::try_from(count.min(n)).expect("drawn rows fit the memory");
+    // Not the rows that `Init::Random` draws, nor a part of them.
+    let mut rows = distinct(!seed, count, n);
+    rows.sort_unstable();
+    rows
+}
+
+/// Agrees on the first centroid: a row, with a probability proportional to its weight.
+fn first_centroid<T: Element>(
+    problem: &Problem,
+    sampler: &Sampler<'_, T>,
+    agreement: &mut Agreement<'_>,
+) -> Result<Vec<f64>> {
+    let points = sampler.points;
+    let drawn = hash(problem.settings.seed, Draw::Row, 0);
+    let first = agreement.on(0, || {
+        let row = match sampler.weights {
+            None => points.row(below(drawn, problem.points)),
+            Some(weights) => weights
+                .row(below(drawn, weights.total()))
+                .map(|row| &points.values[row * points.dims..][..points.dims]),
+        };
+        wire(std::iter::once(row), points.dims)
+    })?;
+    Ok(from_wire::<T>(&first))
+}
+
 fn plus_plus<T: Element>(
     problem: &Problem,
     mut sampler: Sampler<'_, T>,
-    link: &mut dyn AllReduce,
-    mut resumes: bool,
+    agreement: &mut Agreement<'_>,
 ) -> Result<Vec<f64>> {
-    let points = sampler.points;
-    let dims = points.dims;
+    let dims = sampler.points.dims;
     let Settings { k, seed, .. } = problem.settings;
     let (party, parties) = (problem.party as usize, problem.parties as usize);
-    // Takes the result of a call from the last attempt, or computes a contribution.
-    let mut agree = |phase, compute: &mut dyn FnMut() -> Vec<i64>| -> Result<Vec<i64>> {
-        if resumes {
-            match link.last(phase)? {
-                Some((_, values)) => return Ok(values),
-                None => resumes = false,
-            }
-        }
-        let mut values = compute();
-        link.all_reduce(phase, ReduceOp::Sum, &mut values)?;
-        Ok(values)
-    };
-    let first = [below(hash(seed, Draw::Row, 0), problem.points)];
-    let first =
-        agree(Phase::Init(0), &mut || wire(first.iter().map(|row| points.row(*row)), dims))?;
-    let mut centroids = from_wire::<T>(&first);
+    let mut centroids = first_centroid(problem, &sampler, agreement)?;
     sampler.add(&centroids);
     // The weight of each party's points: two numbers per party.
-    let mut slots = agree(Phase::Init(1), &mut || {
-        let mut values = vec![0; parties * 2];
-        let Cost { coarse, fine } = sampler.total();
-        values[party * 2..][..2].copy_from_slice(&[coarse, fine]);
-        values
-    })?;
+    let mut slots = agreement.on(1, || sampler.slots(party, parties))?;
     let trials = trials(k);
     for draw in 1..k as u64 {
         let weights: Vec<u128> = slots.chunks_exact(2).map(|slot| sampler.steps(slot)).collect();
@@ -190,7 +231,7 @@ fn plus_plus<T: Element>(
         }
         let before: u128 = weights[..party].iter().sum();
         let own = before..before + weights[party];
-        let drawn = agree(Phase::Init(2 * draw), &mut || {
+        let drawn = agreement.on(2 * draw, || {
             let targets = (0..trials as u64)
                 .map(|trial| below_wide(hash(seed, Draw::PlusPlus(draw), trial), total));
             let rows =
@@ -199,7 +240,7 @@ fn plus_plus<T: Element>(
         })?;
         let candidates = from_wire::<T>(&drawn);
         // The weight of each party's points if a candidate becomes a centroid, by candidate.
-        let left = agree(Phase::Init(2 * draw + 1), &mut || {
+        let left = agreement.on(2 * draw + 1, || {
             let mut values = vec![0; trials * parties * 2];
             for (at, Cost { coarse, fine }) in sampler.weigh(&candidates).into_iter().enumerate() {
                 values[(at * parties + party) * 2..][..2].copy_from_slice(&[coarse, fine]);
@@ -237,10 +278,12 @@ fn wire<'p, T: Element>(rows: impl Iterator<Item = Option<&'p [T]>>, dims: usize
 ///
 /// Distances are integers ([`CostScale`]), so that their sums, and with them the rows that are drawn,
 /// do not depend on how the rows are divided.
-struct Sampler<'p, T> {
+pub(crate) struct Sampler<'p, T> {
     points: &'p Points<T>,
+    weights: Option<&'p Weights>,
     isa: Isa,
     origin: &'p [T],
+    distance_max: f64,
     scale: CostScale,
     scratch: Scratch<T>,
     /// Squared distance of each row from its nearest centroid.
@@ -250,41 +293,55 @@ struct Sampler<'p, T> {
 }
 
 impl<'p, T: Element> Sampler<'p, T> {
-    fn new(points: &'p Points<T>, isa: Isa, origin: &'p [T], scale: CostScale) -> Self {
+    /// Squared distances of `all` points are at most `distance_max`.
+    pub(crate) fn new(
+        points: &'p Points<T>,
+        weights: Option<&'p Weights>,
+        isa: Isa,
+        origin: &'p [T],
+        (distance_max, all): (f64, u64),
+    ) -> Self {
+        let scale = CostScale::of(distance_max, all);
         let (nearest, scratch) = (vec![f64::INFINITY; points.rows()], Scratch::default());
-        Self { points, isa, origin, scale, scratch, nearest, blocks: Vec::new() }
+        let blocks = Vec::new();
+        Self { points, weights, isa, origin, distance_max, scale, scratch, nearest, blocks }
     }
 
-    /// Adds a centroid.
-    fn add(&mut self, centroid: &[f64]) {
-        let Self { points, scale, scratch, nearest, blocks, .. } = self;
-        let centre = Centres::new(self.isa, centroid, self.origin);
+    /// Adds centroids.
+    fn add(&mut self, centroids: &[f64]) {
+        let Self { points, weights, scale, scratch, nearest, blocks, .. } = self;
+        let centres = Centres::new(self.isa, centroids, self.origin);
         let block_rows = Centres::<T>::block_rows(points.dims);
         let rows = points.values.chunks(block_rows * points.dims);
         blocks.clear();
-        for (rows, nearest) in rows.zip(nearest.chunks_mut(block_rows)) {
-            centre.each_distances(rows, scratch, |_, distances| {
-                let mut sum = Cost::default();
+        for (block, (rows, nearest)) in rows.zip(nearest.chunks_mut(block_rows)).enumerate() {
+            centres.each_distances(rows, scratch, |_, distances| {
                 for (nearest, distance) in nearest.iter_mut().zip(distances) {
                     *nearest = nearest.min(*distance);
-                    sum += scale.quantise(*nearest);
                 }
-                blocks.push(sum);
             });
+            let mut sum = Cost::default();
+            let first = block * block_rows;
+            for (at, distance) in nearest.iter().enumerate() {
+                sum += scale.quantise(weighted(*weights, first + at, *distance));
+            }
+            blocks.push(sum);
         }
     }
 
     /// Returns the sum of distances if one of the candidates becomes a centroid, for each of them.
     fn weigh(&mut self, candidates: &[f64]) -> Vec<Cost> {
-        let Self { points, scale, scratch, nearest, .. } = self;
+        let Self { points, weights, scale, scratch, nearest, .. } = self;
         let centres = Centres::new(self.isa, candidates, self.origin);
         let block_rows = Centres::<T>::block_rows(points.dims);
         let rows = points.values.chunks(block_rows * points.dims);
         let mut sums = vec![Cost::default(); centres.k()];
-        for (rows, nearest) in rows.zip(nearest.chunks(block_rows)) {
+        for (block, (rows, nearest)) in rows.zip(nearest.chunks(block_rows)).enumerate() {
+            let first = block * block_rows;
             centres.each_distances(rows, scratch, |candidate, distances| {
-                for (nearest, distance) in nearest.iter().zip(distances) {
-                    sums[candidate] += scale.quantise(nearest.min(*distance));
+                for (at, (nearest, distance)) in nearest.iter().zip(distances).enumerate() {
+                    let nearest = weighted(*weights, first + at, nearest.min(*distance));
+                    sums[candidate] += scale.quantise(nearest);
                 }
             });
         }
@@ -297,23 +354,42 @@ impl<'p, T: Element> Sampler<'p, T> {
         total
     }
 
+    /// Returns a contribution of the weight of each party's points.
+    fn slots(&self, party: usize, parties: usize) -> Vec<i64> {
+        let mut values = vec![0; parties * 2];
+        let Cost { coarse, fine } = self.total();
+        values[party * 2..][..2].copy_from_slice(&[coarse, fine]);
+        values
+    }
+
     /// Returns the weight of the two numbers of a cost.
     fn steps(&self, slot: &[i64]) -> u128 {
         self.scale.steps(Cost { coarse: slot[0], fine: slot[1] }).unsigned_abs()
     }
 
+    /// Returns the weight of a row.
+    fn row_steps(&self, row: usize) -> u128 {
+        let distance = weighted(self.weights, row, self.nearest[row]);
+        self.scale.steps(self.scale.quantise(distance)).unsigned_abs()
+    }
+
     /// Returns the row at which the sum of weights exceeds `target`, which is below the total.
     fn row(&self, mut target: u128) -> &'p [T] {
-        let weight = |cost: Cost| self.scale.steps(cost).unsigned_abs();
         let block_rows = Centres::<T>::block_rows(self.points.dims);
         let mut blocks = self.blocks.iter().enumerate();
-        let block = blocks.find(|(_, cost)| exceeds(&mut target, weight(**cost)));
+        let steps = |cost: Cost| self.scale.steps(cost).unsigned_abs();
+        let block = blocks.find(|(_, cost)| exceeds(&mut target, steps(**cost)));
         let first = block.expect("the target is below the total").0 * block_rows;
-        let mut rows = self.nearest[first..].iter().enumerate();
-        let row = rows.find(|(_, d)| exceeds(&mut target, weight(self.scale.quantise(**d))));
-        let row = first + row.expect("the target is below the sum of the block").0;
+        let mut rows = first..self.nearest.len();
+        let row = rows.find(|row| exceeds(&mut target, self.row_steps(*row)));
+        let row = row.expect("the target is below the sum of the block");
         &self.points.values[row * self.points.dims..][..self.points.dims]
     }
+}
+
+#[inline]
+fn weighted(weights: Option<&Weights>, row: usize, distance: f64) -> f64 {
+    weights.map_or(distance, |weights| weights.each[row] * distance)
 }
 
 /// Returns whether the target is within the next `weight`; otherwise goes past it.
@@ -329,6 +405,7 @@ pub(crate) enum Draw {
     Row,
     PlusPlus(u64),
     Generate(u64),
+    Parallel(u64),
 }
 
 /// Returns 64 well-mixed bits of (seed, draw, index): SplitMix64, seeded with each in turn.
@@ -337,6 +414,7 @@ pub(crate) fn hash(seed: u64, draw: Draw, index: u64) -> u64 {
         Draw::Row => 0,
         Draw::PlusPlus(draw) => draw << 2 | 1,
         Draw::Generate(dim) => dim << 2 | 2,
+        Draw::Parallel(round) => round << 2 | 3,
     };
     mix(mix(mix(seed).wrapping_add(draw)).wrapping_add(index))
 }
@@ -414,9 +492,9 @@ mod tests {
     #[test]
     fn rows_are_drawn_by_their_weight() {
         let values = vec![0.0, 3.0, 0.0, 4.0, 12.0];
-        let points = Points::<f64> { first: 0, dims: 1, values, missing: 0 };
+        let points = Points::<f64> { first: 0, dims: 1, values, missing: 0, weights: None };
         let scale = CostScale::of(144.0, 5);
-        let mut sampler = Sampler::new(&points, Isa::Portable, &[0.0], scale);
+        let mut sampler = Sampler::new(&points, None, Isa::Portable, &[0.0], (144.0, 5));
         sampler.add(&[0.0]);
         let total = sampler.steps(&[sampler.total().coarse, sampler.total().fine]);
         let at = |share: u128| sampler.row(total * share / 169)[0];

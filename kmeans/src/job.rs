@@ -12,12 +12,13 @@ use crate::coordination::{AllReduce, Phase, ReduceOp};
 use crate::data::{DataSet, Missing, Points, ReadMeter, index};
 use crate::error::{Error, Result};
 use crate::fixed::{self, Scale};
-use crate::init::Init;
-use crate::kernel::{Element, Isa, Precision};
+use crate::init::{self, Init};
+use crate::kernel::{Element, Isa, Precision, all_finite};
 use crate::lloyd::{self, Problem, RoundStats};
 use crate::output;
 use crate::report::POINTS_MAX;
 use crate::settings::Settings;
+use crate::transform::{Distance, Transform};
 
 /// The most coordinates of all clusters, which workers agree on in pieces of 2^20.
 const NUMBERS_MAX: usize = 1 << 30;
@@ -89,7 +90,13 @@ pub struct WorkerResult {
     pub centroids: Vec<f64>,
     /// Number of points in each cluster.
     pub counts: Vec<i64>,
-    /// Sum of squared distances to the centroids.
+    /// Sum of the weights in each cluster, if points have weights.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub weights: Vec<f64>,
+    /// What was done to points before they were clustered. Centroids are those of changed points.
+    #[serde(default, skip_serializing_if = "Transform::is_identity")]
+    pub transform: Transform,
+    /// Sum of squared distances to the centroids, by weight.
     pub cost: f64,
     /// Number of updates of the centroids.
     pub iterations: u64,
@@ -147,6 +154,9 @@ impl Job {
         }
         if !(tolerance >= 0.0 && tolerance.is_finite()) {
             return flag("--tolerance", "a distance must be finite and not negative");
+        }
+        if let Init::Centroids(centroids) = &self.settings.init {
+            check_centroids(centroids, k, self.data.dims())?;
         }
         if k.checked_mul(self.data.dims()).is_none_or(|numbers| numbers > NUMBERS_MAX) {
             return flag(
@@ -242,12 +252,15 @@ impl Job {
         if self.data.missing() == Missing::Mean {
             self.fill(&mut points, all_points, link)?;
         }
-        let problem = Problem {
-            settings: self.settings.clone(),
-            points: all_points,
-            party,
-            parties: self.workers,
-        };
+        let transform = self.transform(&mut points, all_points, link)?;
+        let mut settings = self.settings.clone();
+        if let (Init::Centroids(centroids), None) = (&mut settings.init, &self.settings.transform) {
+            // They are given in the units of the data.
+            let changed = transform.apply(centroids, points.dims);
+            changed.map_err(|at| Error::ZeroCentroid { centroid: at + 1 })?;
+        }
+        let parties = self.workers;
+        let problem = Problem { settings, points: all_points, party, parties };
         let outcome = lloyd::run(&problem, &points, Isa::detect(), link, resumes, &mut |round| {
             report(WorkerEvent::Round(round))
         })?;
@@ -264,6 +277,8 @@ impl Job {
         Ok(WorkerResult {
             centroids: outcome.centroids,
             counts: outcome.counts,
+            weights: outcome.weights,
+            transform,
             cost: outcome.cost,
             iterations: outcome.iterations,
             converged: outcome.converged,
@@ -271,6 +286,34 @@ impl Job {
             labels,
             sample,
         })
+    }
+
+    /// Scales columns, and brings rows to unit length, as the settings say or a model has done.
+    fn transform<T: Element>(
+        &self,
+        points: &mut Points<T>,
+        all: u64,
+        link: &mut dyn AllReduce,
+    ) -> Result<Transform> {
+        let Settings { scale, distance, transform, .. } = &self.settings;
+        let transform = match transform {
+            Some(transform) => transform.clone(),
+            None => Transform::agree(*scale, *distance, points, all, link)?,
+        };
+        let (first, dims) = (points.first, points.dims);
+        let changed = transform.apply(&mut points.values, dims);
+        if transform.distance == Distance::Cosine {
+            // Of all workers, so that none waits for one that has found such a row. The lowest row
+            // becomes the largest number.
+            let zero = changed.err().map_or(0, |at| i64::MAX - (first + at as u64).cast_signed());
+            let mut values = vec![zero];
+            link.all_reduce(Phase::ZeroRow, ReduceOp::Max, &mut values)?;
+            if values[0] > 0 {
+                let row = (i64::MAX - values[0]).unsigned_abs() + 1;
+                return Err(Error::ZeroVector { path: self.data.path().to_path_buf(), row });
+            }
+        }
+        Ok(transform)
     }
 
     /// Replaces missing values by the mean of their column over all workers.
@@ -338,27 +381,55 @@ impl Job {
         Ok(all)
     }
 
-    /// Returns the rows whose global number is a multiple of the step: the same rows for any number
-    /// of workers.
+    /// Returns the points that the job asks for: drawn ones, or those whose global number is a multiple
+    /// of a step. They are the same rows for any number of workers.
     fn sample<T: Element>(
         &self,
         points: &Points<T>,
         all: u64,
         labels: &[u32],
     ) -> Vec<SampledPoint> {
-        if !self.sample {
-            return Vec::new();
-        }
-        let step = all.div_ceil(POINTS_MAX);
-        let skip = index(points.first.next_multiple_of(step) - points.first);
-        let rows = points.values.chunks_exact(points.dims).zip(labels);
-        rows.skip(skip)
-            .step_by(index(step))
-            .map(|(row, label)| SampledPoint {
-                point: row.iter().map(|x| x.to_f64()).collect(),
-                label: *label,
-            })
-            .collect()
+        let Settings { drawn, seed, .. } = self.settings;
+        let own = points.first..points.first + points.rows() as u64;
+        let rows: Vec<u64> = if drawn > 0 {
+            let mut rows = init::drawn(seed, drawn, all);
+            rows.retain(|row| own.contains(row));
+            rows
+        } else if self.sample {
+            let step = all.div_ceil(POINTS_MAX);
+            let first = own.start.next_multiple_of(step);
+            (first..own.end).step_by(index(step)).collect()
+        } else {
+            Vec::new()
+        };
+        let sampled = rows.into_iter().map(|row| {
+            let at = index(row - own.start);
+            let point = &points.values[at * points.dims..][..points.dims];
+            let point = point.iter().map(|x| x.to_f64()).collect();
+            SampledPoint { point, label: labels[at] }
+        });
+        sampled.collect()
+    }
+}
+
+/// Checks given centroids.
+fn check_centroids(centroids: &[f64], k: usize, dims: usize) -> Result<()> {
+    if k.checked_mul(dims) != Some(centroids.len()) {
+        return Err(Error::InitLength { got: centroids.len(), k, dims });
+    }
+    if all_finite(centroids) {
+        return Ok(());
+    }
+    let at = centroids.iter().position(|c| !c.is_finite()).expect("one is not finite");
+    let (centroid, column) = (at / dims + 1, at % dims + 1);
+    Err(Error::InitNotFinite { centroid, column, value: centroids[at] })
+}
+
+impl WorkerResult {
+    /// Returns the centroids in the units of the data.
+    #[must_use]
+    pub fn centroids_of_data(&self, dims: usize) -> Vec<f64> {
+        self.transform.in_data_units(&self.centroids, dims)
     }
 }
 

@@ -9,6 +9,7 @@
 //! - [`fixed`]: sums that do not depend on the order of summands;
 //! - [`coordination`] and [`link`]: the all-reduce calls, their phases, and how a restarted worker
 //!   catches up;
+//! - [`transform`]: scaled columns, and points at unit length;
 //! - [`settings`], [`init`] and [`lloyd`]: the algorithm, for one worker;
 //! - [`data`]: CSV, `.npy` and packed files, whole or in parts;
 //! - [`s3`] and [`upload`]: data and results in a store;
@@ -16,10 +17,12 @@
 //!   elsewhere;
 //! - `event` (feature `lambda`): uploads as jobs;
 //! - [`generate`], [`output`] and [`report`]: test data, results, and a picture of them;
+//! - [`elbow`] and [`silhouette`]: several numbers of clusters, to choose one;
 //! - [`model`]: saved centroids, to which other points are assigned.
 
 pub mod coordination;
 pub mod data;
+pub mod elbow;
 mod error;
 #[cfg(feature = "lambda")]
 pub mod event;
@@ -39,8 +42,11 @@ pub mod report;
 mod runtime;
 pub mod s3;
 pub mod settings;
+pub mod silhouette;
 pub mod threads;
+pub mod transform;
 pub mod upload;
+mod weights;
 pub mod worker;
 pub mod workers;
 

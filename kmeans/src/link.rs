@@ -365,7 +365,7 @@ fn length(job: &Job, phase: Phase) -> usize {
     match phase {
         Phase::Init(call) => init::length(init, Some(call), k, dims, parties),
         Phase::Initial => init::length(init, None, k, dims, parties),
-        _ => lloyd::length(phase, k, dims, parties),
+        _ => lloyd::length(phase, k, dims, parties, job.data.weighted()),
     }
 }
 

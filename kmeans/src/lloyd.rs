@@ -27,13 +27,14 @@
 use std::time::Instant;
 
 use crate::coordination::{self, AllReduce, Phase, ReduceOp};
-use crate::data::Points;
+use crate::data::{Points, index};
 use crate::error::{Error, Result};
 use crate::fixed::{self, Cost, CostScale, Scale};
-use crate::init;
-use crate::kernel::{Centres, Element, Isa, Scratch, UNASSIGNED, move_rows};
+use crate::init::{self, Sampler};
+use crate::kernel::{Centres, Element, Isa, Scratch, UNASSIGNED, all_finite, move_rows};
 use crate::pruning::{Pruner, RowBlock};
 use crate::settings::Settings;
+use crate::weights::{self, Weights};
 
 /// The most empty clusters that are moved in one round, and the number of points that each party
 /// offers.
@@ -46,14 +47,20 @@ pub(crate) fn moved_at(k: usize, dims: usize) -> usize {
 }
 
 /// Returns the length of a contribution to a phase of the iterations.
-pub(crate) fn length(phase: Phase, k: usize, dims: usize, parties: usize) -> usize {
+pub(crate) fn length(phase: Phase, k: usize, dims: usize, parties: usize, weighted: bool) -> usize {
+    let weight = usize::from(weighted);
     match phase {
-        Phase::Step(_) => k * dims + k + NUMBERS,
+        Phase::Step(_) => k * dims + k + NUMBERS + k * weight,
         Phase::Farthest(_) => parties * RELOCATIONS_MAX * CANDIDATE_VALUES,
-        Phase::Relocate(_) => RELOCATIONS_MAX * dims,
-        Phase::Count => parties,
-        Phase::Mean => dims,
-        Phase::Range | Phase::FillRange | Phase::FillMean => 2 * dims,
+        Phase::Relocate(_) => RELOCATIONS_MAX * (dims + weight),
+        Phase::Count | Phase::WeightTotals => parties,
+        Phase::Weights | Phase::ZeroRow => 1,
+        Phase::Mean | Phase::ScaleMean => dims,
+        Phase::Range
+        | Phase::FillRange
+        | Phase::FillMean
+        | Phase::ScaleRange
+        | Phase::ScaleVariance => 2 * dims,
         Phase::Init(_) | Phase::Initial => unreachable!("see `init::length`"),
     }
 }
@@ -61,7 +68,7 @@ pub(crate) fn length(phase: Phase, k: usize, dims: usize, parties: usize) -> usi
 /// Values of a candidate: distance, row and label.
 const CANDIDATE_VALUES: usize = 3;
 
-/// Values at the end of a contribution: cost (coarse and fine), moved, last, relocations.
+/// Values after sums and counts in a contribution, before the weights of clusters: cost (coarse and fine), moved, last, relocations.
 const NUMBERS: usize = 5;
 
 /// Rounded distances exceed the bound from the range of the data by less than this factor.
@@ -104,7 +111,9 @@ pub struct LloydOutcome {
     pub centroids: Vec<f64>,
     /// Number of points in each cluster.
     pub counts: Vec<i64>,
-    /// Sum of squared distances to `centroids`.
+    /// Sum of the weights in each cluster, if points have weights.
+    pub weights: Vec<f64>,
+    /// Sum of squared distances to `centroids`, by weight.
     pub cost: f64,
     /// Number of updates of the centres.
     pub iterations: u64,
@@ -157,6 +166,7 @@ pub fn run<T: Element>(
         let at_rest = totals.last == LastRound::No;
         return Ok(LloydOutcome {
             centroids: state.centroids,
+            weights: worker.weights_of_clusters(&totals),
             counts: totals.counts,
             cost: totals.cost,
             iterations: if at_rest { state.round + 1 } else { state.round },
@@ -189,6 +199,8 @@ struct RoundTotals {
     round: u64,
     sums: Vec<i64>,
     counts: Vec<i64>,
+    /// Quantised weights of clusters; empty if points have none.
+    weights: Vec<i64>,
     cost: f64,
     moved: i64,
     last: LastRound,
@@ -197,8 +209,13 @@ struct RoundTotals {
 }
 
 impl RoundTotals {
+    /// Returns what clusters have, in points or in quantised weights.
+    fn masses(&self) -> &[i64] {
+        if self.weights.is_empty() { &self.counts } else { &self.weights }
+    }
+
     fn relocates(&self) -> bool {
-        self.last == LastRound::No && self.counts.contains(&0)
+        self.last == LastRound::No && self.masses().contains(&0)
     }
 }
 
@@ -223,6 +240,9 @@ struct LloydWorker<'a, T> {
     labels: Vec<u32>,
     sums: Vec<i64>,
     counts: Vec<i64>,
+    weights: Option<Weights>,
+    /// Sums of quantised weights; empty without weights.
+    weight_sums: Vec<i64>,
     /// The farthest of its rows in the round that it assigned last.
     farthest: FarthestPoints,
     assigned: Option<u64>,
@@ -240,6 +260,7 @@ impl<'a, T: Element> LloydWorker<'a, T> {
         resumes: bool,
     ) -> Result<Self> {
         let (dims, rows) = (points.dims, points.rows());
+        assert!(all_finite(&points.values), "points are checked when they are read");
         // The maximum of each dimension, then the maximum of its negative.
         let mut values: Vec<i64> = extremes(points).map(fixed::to_ordered).collect();
         link.all_reduce(Phase::Range, ReduceOp::Max, &mut values)?;
@@ -262,8 +283,16 @@ impl<'a, T: Element> LloydWorker<'a, T> {
             .map(|(mean, width)| T::from_f64(fixed::round_to_width(mean, width)))
             .collect();
 
-        let weights = CostScale::of(farthest_bound(&spans, &[]) * ROUNDING_SLACK, problem.points);
-        let initial = init::centroids(problem, points, isa, &origin, weights, link, resumes)?;
+        let weights = match &points.weights {
+            None => None,
+            Some(weights) => match Weights::agree(weights, problem, link)? {
+                None => return Err(Error::NoWeight),
+                weights => weights,
+            },
+        };
+        let distances = (farthest_bound(&spans, &[]) * ROUNDING_SLACK, problem.points);
+        let sampler = Sampler::new(points, weights.as_ref(), isa, &origin, distances);
+        let initial = init::centroids(problem, sampler, link, resumes)?;
         let farthest = farthest_bound(&spans, &initial);
         if farthest > T::SQUARES_MAX {
             return Err(Error::TooLarge { width: farthest.sqrt(), precision: T::PRECISION });
@@ -279,6 +308,8 @@ impl<'a, T: Element> LloydWorker<'a, T> {
             labels: vec![UNASSIGNED; rows],
             sums: vec![0; problem.settings.k * dims],
             counts: vec![0; problem.settings.k],
+            weight_sums: vec![0; if weights.is_some() { problem.settings.k } else { 0 }],
+            weights,
             farthest: FarthestPoints::default(),
             assigned: None,
             scratch: Scratch::default(),
@@ -364,11 +395,36 @@ impl<'a, T: Element> LloydWorker<'a, T> {
                     bounds.nearest(&centres, at, &block, &mut self.scratch, new, distances);
                 }
             }
-            at += old.len();
-            move_rows(self.isa, block, &self.scales, old, new, &mut self.sums);
-            for ((old, new), distance) in old.iter_mut().zip(&*new).zip(&*distances) {
-                cost += self.cost_scale.quantise(*distance);
-                farthest.offer(Candidate { distance: *distance, row, label: *new });
+            match &self.weights {
+                None => move_rows(self.isa, block, &self.scales, old, new, &mut self.sums),
+                Some(weights) => {
+                    let own = &weights.each[at..at + old.len()];
+                    weights::move_rows(block, own, &self.scales, old, new, &mut self.sums);
+                    // Distances are weighted for the cost, and points without weight do not move to
+                    // empty clusters.
+                    let quantised = &weights.quantised[at..at + old.len()];
+                    for ((old, new), weight) in old.iter().zip(&*new).zip(quantised) {
+                        if *old != UNASSIGNED {
+                            self.weight_sums[*old as usize] -= weight;
+                        }
+                        self.weight_sums[*new as usize] += weight;
+                    }
+                }
+            }
+            for (i, ((old, new), distance)) in
+                old.iter_mut().zip(&*new).zip(&*distances).enumerate()
+            {
+                let (weighted, counts) = match &self.weights {
+                    None => (*distance, true),
+                    Some(weights) => {
+                        let weight = weights.each[at + i];
+                        (*distance * weight, weights.quantised[at + i] > 0)
+                    }
+                };
+                cost += self.cost_scale.quantise(weighted);
+                if counts {
+                    farthest.offer(Candidate { distance: *distance, row, label: *new });
+                }
                 row += 1;
                 if old != new {
                     moved += 1;
@@ -379,19 +435,22 @@ impl<'a, T: Element> LloydWorker<'a, T> {
                     *old = *new;
                 }
             }
+            at += new.len();
         }
         self.pruner.end(moved.unsigned_abs(), self.points.rows());
         (self.farthest, self.assigned) = (farthest, Some(state.round));
         self.contribution(cost, moved, state)
     }
 
-    /// Returns sums, counts, cost, moved, last, relocations.
+    /// Returns sums, counts, cost, moved, last, relocations, and the weights of clusters.
     fn contribution(&self, cost: Cost, moved: i64, state: &IterationState) -> Vec<i64> {
-        let mut values = Vec::with_capacity(self.sums.len() + self.counts.len() + NUMBERS);
+        let length = self.sums.len() + self.counts.len() + NUMBERS + self.weight_sums.len();
+        let mut values = Vec::with_capacity(length);
         values.extend(&self.sums);
         values.extend(&self.counts);
         let Cost { coarse, fine } = cost;
         values.extend([coarse, fine, moved, state.last as i64, state.relocations.cast_signed()]);
+        values.extend(&self.weight_sums);
         values
     }
 
@@ -399,11 +458,12 @@ impl<'a, T: Element> LloydWorker<'a, T> {
     fn parse(&self, values: &[i64], round: u64) -> RoundTotals {
         assert_eq!(
             values.len(),
-            self.sums.len() + self.counts.len() + NUMBERS,
+            self.sums.len() + self.counts.len() + NUMBERS + self.weight_sums.len(),
             "all parties of a job have the same k and dims"
         );
         let (sums, rest) = values.split_at(self.sums.len());
-        let (counts, numbers) = rest.split_at(self.counts.len());
+        let (counts, rest) = rest.split_at(self.counts.len());
+        let (numbers, weights) = rest.split_at(NUMBERS);
         let parties = i64::from(self.problem.parties);
         let last = match numbers[3] / parties {
             0 => LastRound::No,
@@ -414,7 +474,9 @@ impl<'a, T: Element> LloydWorker<'a, T> {
             round,
             sums: sums.to_vec(),
             counts: counts.to_vec(),
-            cost: self.cost_scale.value(Cost { coarse: numbers[0], fine: numbers[1] }),
+            weights: weights.to_vec(),
+            cost: self.cost_scale.value(Cost { coarse: numbers[0], fine: numbers[1] })
+                * self.weights.as_ref().map_or(1.0, |weights| weights.unit),
             moved: numbers[2],
             last,
             relocations: (numbers[4] / parties).cast_unsigned(),
@@ -479,22 +541,25 @@ impl<'a, T: Element> LloydWorker<'a, T> {
         link: &mut dyn AllReduce,
     ) -> Result<Vec<f64>> {
         let dims = self.points.dims;
-        let (mut sums, mut counts) = (totals.sums.clone(), totals.counts.clone());
+        let (mut sums, mut masses) = (totals.sums.clone(), totals.masses().to_vec());
         if let Some(offered) = offered {
-            self.relocate(totals, &offered, &mut sums, &mut counts, link)?;
+            self.relocate(totals, &offered, &mut sums, &mut masses, link)?;
         }
         let mut next = vec![0.0; sums.len()];
-        let clusters = next.chunks_exact_mut(dims).zip(sums.chunks_exact(dims)).zip(&counts);
-        for ((centroid, sums), count) in clusters.filter(|(_, count)| **count > 0) {
+        let clusters = next.chunks_exact_mut(dims).zip(sums.chunks_exact(dims)).zip(&masses);
+        for ((centroid, sums), mass) in clusters.filter(|(_, mass)| **mass > 0) {
             for ((c, sum), scale) in centroid.iter_mut().zip(sums).zip(&self.scales) {
-                *c = scale.mean(*sum, *count);
+                *c = match &self.weights {
+                    None => scale.mean(*sum, *mass),
+                    Some(weights) => scale.weighted_mean(*sum, weights.value(*mass)),
+                };
             }
         }
-        let first = counts.iter().position(|count| *count > 0).expect("every point has a cluster");
+        let first = masses.iter().position(|mass| *mass > 0).expect("every point has a cluster");
         let first = next[first * dims..][..dims].to_vec();
-        let clusters = next.chunks_exact_mut(dims).zip(&counts);
+        let clusters = next.chunks_exact_mut(dims).zip(&masses);
         clusters
-            .filter(|(_, count)| **count == 0)
+            .filter(|(_, mass)| **mass == 0)
             .for_each(|(centroid, _)| centroid.copy_from_slice(&first));
         Ok(next)
     }
@@ -504,34 +569,49 @@ impl<'a, T: Element> LloydWorker<'a, T> {
         totals: &RoundTotals,
         offered: &[Candidate],
         sums: &mut [i64],
-        counts: &mut [i64],
+        masses: &mut [i64],
         link: &mut dyn AllReduce,
     ) -> Result<()> {
         let dims = self.points.dims;
-        let mut values = vec![0; RELOCATIONS_MAX * dims];
-        for (out, candidate) in values.chunks_exact_mut(dims).zip(offered) {
-            let row = self.points.row(candidate.row).unwrap_or_default();
+        let length = dims + usize::from(self.weights.is_some());
+        let mut values = vec![0; RELOCATIONS_MAX * length];
+        for (out, candidate) in values.chunks_exact_mut(length).zip(offered) {
+            let Some(row) = self.points.row(candidate.row) else { continue };
+            let at = index(candidate.row - self.points.first);
             for ((out, x), scale) in out.iter_mut().zip(row).zip(&self.scales) {
-                *out = scale.quantise(x.to_f64());
+                *out = match &self.weights {
+                    None => scale.quantise(x.to_f64()),
+                    Some(weights) => scale.weighted(x.to_f64(), weights.each[at]),
+                };
+            }
+            if let Some(weights) = &self.weights {
+                out[dims] = weights.quantised[at];
             }
         }
         link.all_reduce(Phase::Relocate(totals.relocations), ReduceOp::Sum, &mut values)?;
-        let mut offers = values.chunks_exact(dims).zip(offered);
-        for empty in (0..counts.len()).filter(|cluster| totals.counts[*cluster] == 0) {
+        let mass = |point: &[i64]| point.get(dims).copied().unwrap_or(1);
+        let mut offers = values.chunks_exact(length).zip(offered);
+        for empty in (0..masses.len()).filter(|cluster| totals.masses()[*cluster] == 0) {
             // A cluster with one point is not emptied to fill another.
-            let Some((point, from)) = offers.find(|(_, from)| counts[from.label as usize] > 1)
+            let Some((point, from)) =
+                offers.find(|(point, from)| masses[from.label as usize] > mass(point))
             else {
                 break;
             };
             let from = from.label as usize;
-            for (dim, x) in point.iter().enumerate() {
+            for (dim, x) in point[..dims].iter().enumerate() {
                 sums[from * dims + dim] -= x;
                 sums[empty * dims + dim] += x;
             }
-            counts[from] -= 1;
-            counts[empty] += 1;
+            masses[from] -= mass(point);
+            masses[empty] += mass(point);
         }
         Ok(())
+    }
+
+    fn weights_of_clusters(&self, totals: &RoundTotals) -> Vec<f64> {
+        let Some(weights) = &self.weights else { return Vec::new() };
+        totals.weights.iter().map(|sum| weights.value(*sum) * weights.unit).collect()
     }
 }
 

@@ -14,18 +14,26 @@ use crate::output;
 use crate::s3::S3Endpoint;
 use crate::settings::Settings;
 use crate::threads;
+use crate::transform::Transform;
 
-/// The version of the format that this program writes.
-const VERSION: u32 = 1;
+/// The versions of the format: 2 if points are changed before they are compared with centroids, which
+/// programs that know only version 1 would not do.
+const VERSIONS: [u32; 2] = [1, 2];
 
 /// The centroids of a run, and how they were made.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Model {
     version: u32,
-    /// The centroids, a list each.
+    /// The centroids, a list each: those of points that were changed by `transform`.
     pub centroids: Vec<Vec<f64>>,
     /// Number of points of the run in each cluster.
     pub sizes: Vec<u64>,
+    /// Sum of the weights in each cluster, if the points of the run had weights.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub weights: Vec<f64>,
+    /// What is done to points before they are compared with centroids.
+    #[serde(default, skip_serializing_if = "Transform::is_identity")]
+    pub transform: Transform,
     /// Names of the coordinates, if the data had a header.
     pub columns: Vec<String>,
     /// The precision in which points were compared with centroids.
@@ -48,12 +56,14 @@ impl Model {
     pub fn of(job: &Job, summary: &RunSummary) -> Self {
         let done = &summary.done;
         Self {
-            version: VERSION,
+            version: VERSIONS[usize::from(!done.transform.is_identity())],
+            weights: done.weights.clone(),
+            transform: done.transform.clone(),
             centroids: done.centroids.chunks_exact(job.data.dims()).map(<[f64]>::to_vec).collect(),
             sizes: done.counts.iter().map(|count| count.unsigned_abs()).collect(),
             columns: job.data.reading().columns.clone(),
             precision: job.data.precision(),
-            data: job.data.path().display().to_string(),
+            data: job.data.title(),
             iterations: done.iterations,
             converged: done.converged,
             cost: done.cost,
@@ -82,12 +92,20 @@ impl Model {
         let text = std::fs::read_to_string(path).map_err(Error::io(path))?;
         let wrong = |reason: String| Error::Model { path: path.to_path_buf(), reason };
         let model: Self = serde_json::from_str(&text).map_err(|error| wrong(error.to_string()))?;
-        if model.version != VERSION {
-            return Err(wrong(format!("its version is {}, expected {VERSION}", model.version)));
+        if !VERSIONS.contains(&model.version) {
+            let [old, new] = VERSIONS;
+            return Err(wrong(format!(
+                "its version is {}, expected {old} or {new}",
+                model.version
+            )));
         }
         let dims = model.centroids.first().map_or(0, Vec::len);
         if dims == 0 || model.centroids.iter().any(|centroid| centroid.len() != dims) {
             return Err(wrong("its centroids have no or different lengths".to_string()));
+        }
+        let Transform { shifts, divisors, .. } = &model.transform;
+        if shifts.len() != divisors.len() || (!shifts.is_empty() && shifts.len() != dims) {
+            return Err(wrong("its centroids and its scale have different lengths".to_string()));
         }
         Ok(model)
     }
@@ -121,7 +139,8 @@ impl Model {
             return Err(Error::ModelDims { path, expected: dims, got });
         }
         let init = Init::Centroids(self.centroids.concat());
-        let settings = Settings { k, iterations: 0, init, ..Settings::default() };
+        let transform = Some(self.transform.clone());
+        let settings = Settings { k, iterations: 0, init, transform, ..Settings::default() };
         let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
         let workers = u32::try_from(cores).unwrap_or(u32::MAX);
         let group = LocalGroup::new(workers, settings.timeout);

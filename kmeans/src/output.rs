@@ -12,12 +12,16 @@ use crate::error::{Error, Result};
 use crate::job::{Job, RunSummary, WorkerResult};
 use crate::kernel::{Element, Precision};
 use crate::s3::{self, S3Endpoint, S3Url};
+use crate::transform::{Distance, Scaling, Transform};
 
 /// Bytes per write.
 const BUFFER_BYTES: usize = 1 << 20;
 
 /// The sizes of so many clusters are printed.
 const SIZES_SHOWN: usize = 30;
+
+/// So many names of what was skipped are printed.
+const NAMES_SHOWN: usize = 4;
 
 /// A file, or an object in a store, that is being written. It is complete after
 /// [`OutputFile::finish`]; an object does not exist before.
@@ -30,6 +34,7 @@ pub struct OutputFile {
 #[derive(Debug)]
 enum OutputTarget {
     File(BufWriter<File>),
+    Stdout(BufWriter<io::Stdout>),
     #[cfg(feature = "s3")]
     S3(s3::S3Writer),
 }
@@ -42,6 +47,9 @@ impl OutputFile {
     /// A path in a store that this program cannot use, one that is a folder, or a file that cannot be
     /// written.
     pub fn check(path: &Path, endpoint: &S3Endpoint) -> Result<()> {
+        if is_stdout(path) {
+            return Ok(());
+        }
         if let Some(url) = S3Url::of(path)? {
             return to_store(url, endpoint).map(drop);
         }
@@ -74,6 +82,9 @@ impl OutputFile {
     pub fn create(path: &Path, endpoint: &S3Endpoint) -> Result<Self> {
         let to = match S3Url::of(path)? {
             Some(url) => to_store(url, endpoint)?,
+            None if is_stdout(path) => {
+                OutputTarget::Stdout(BufWriter::with_capacity(BUFFER_BYTES, io::stdout()))
+            }
             None => {
                 let file = File::create(path).map_err(Error::io(path))?;
                 OutputTarget::File(BufWriter::with_capacity(BUFFER_BYTES, file))
@@ -90,10 +101,17 @@ impl OutputFile {
     pub fn finish(self) -> Result<()> {
         match self.to {
             OutputTarget::File(mut file) => file.flush().map_err(Error::io(&self.path)),
+            OutputTarget::Stdout(mut out) => out.flush().map_err(Error::stdout),
             #[cfg(feature = "s3")]
             OutputTarget::S3(sink) => sink.finish(),
         }
     }
+}
+
+/// Returns whether a path means standard output.
+#[must_use]
+pub fn is_stdout(path: &Path) -> bool {
+    path == Path::new("-")
 }
 
 #[cfg(feature = "s3")]
@@ -110,6 +128,7 @@ impl Write for OutputFile {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         match &mut self.to {
             OutputTarget::File(file) => file.write(bytes),
+            OutputTarget::Stdout(out) => out.write(bytes).map_err(Error::in_stdout),
             #[cfg(feature = "s3")]
             OutputTarget::S3(sink) => sink.write(bytes),
         }
@@ -118,6 +137,7 @@ impl Write for OutputFile {
     fn flush(&mut self) -> io::Result<()> {
         match &mut self.to {
             OutputTarget::File(file) => file.flush(),
+            OutputTarget::Stdout(out) => out.flush().map_err(Error::in_stdout),
             #[cfg(feature = "s3")]
             OutputTarget::S3(sink) => sink.flush(),
         }
@@ -142,8 +162,14 @@ pub struct RunReport<'a> {
     centroids: Vec<Vec<f64>>,
     /// Number of points in each cluster.
     sizes: Vec<u64>,
+    /// Sum of the weights in each cluster; empty if points have none.
+    weights: &'a [f64],
+    /// What was done to the columns and rows before, if anything. Costs are those of changed points.
+    transform: Option<&'a Transform>,
     /// Names of the columns, if the data has a header.
     columns: &'a [String],
+    /// How the files were understood.
+    reading: ReadingReport<'a>,
     /// Rows that were left out because of missing values.
     rows_dropped: u64,
     /// Missing values that were replaced by the mean of their column.
@@ -159,7 +185,7 @@ impl<'a> RunReport<'a> {
     /// Rounds that update centres are iterations. The last round, which only assigns points, is
     /// part of `seconds_total` alone.
     #[must_use]
-    pub fn new(job: &'a Job, backend: &'a str, summary: &RunSummary) -> Self {
+    pub fn new(job: &'a Job, backend: &'a str, summary: &'a RunSummary) -> Self {
         let done = &summary.done;
         let iterations =
             usize::try_from(done.iterations).expect("a run has fewer iterations than usize::MAX");
@@ -183,9 +209,16 @@ impl<'a> RunReport<'a> {
             } else {
                 calls as f64 / f64::from(reports)
             },
-            centroids: done.centroids.chunks_exact(job.data.dims()).map(<[f64]>::to_vec).collect(),
+            centroids: done
+                .centroids_of_data(job.data.dims())
+                .chunks_exact(job.data.dims())
+                .map(<[f64]>::to_vec)
+                .collect(),
             sizes: done.counts.iter().map(|count| count.unsigned_abs()).collect(),
+            weights: &done.weights,
+            transform: Some(&done.transform).filter(|transform| !transform.is_identity()),
             columns: &job.data.reading().columns,
+            reading: ReadingReport::of(&job.data),
             rows_dropped: match job.data.missing() {
                 Missing::Drop => job.data.reading().rows_dropped + done.missing,
                 Missing::Error | Missing::Mean => 0,
@@ -224,9 +257,17 @@ impl<'a> RunReport<'a> {
         out: &mut dyn Write,
     ) -> io::Result<()> {
         let Self { k, dims, workers, backend, iterations, cost, .. } = self;
-        let (points, name) = (grouped(self.points), job.data.path().display());
+        let (points, name) = (grouped(self.points), job.data.title());
         writeln!(out, "{name}: {points} points of {dims} numbers ({})", job.data.precision())?;
-        self.write_reading(job, out)?;
+        write_reading(job.data.reading(), out)?;
+        self.write_missing(out)?;
+        if let Some(transform) = self.transform {
+            write_transform(transform, out)?;
+        }
+        if !self.weights.is_empty() {
+            let total: f64 = self.weights.iter().sum();
+            writeln!(out, "weights: {total:.6} in total, which the cost counts")?;
+        }
         let end = if self.converged { "converged after" } else { "stopped after" };
         let plural = if *iterations == 1 { "" } else { "s" };
         writeln!(
@@ -252,37 +293,8 @@ impl<'a> RunReport<'a> {
         Ok(())
     }
 
-    /// Writes how the files were understood.
-    fn write_reading(&self, job: &Job, out: &mut dyn Write) -> io::Result<()> {
-        let Reading {
-            files,
-            files_without_rows,
-            files_with_header,
-            files_without_header,
-            columns,
-            separator,
-            ..
-        } = job.data.reading();
-        if files_with_header + files_without_header > 0 {
-            let header = match (files_with_header, files_without_header) {
-                (0, _) => "no header".to_string(),
-                (_, 0) => format!("header with the columns {}", data::shown_names(columns)),
-                (with, without) => format!(
-                    "{with} files with the columns {}, {without} without a header",
-                    data::shown_names(columns)
-                ),
-            };
-            let separator = match separator {
-                Some(SeparatorName::Comma) => ", separated by commas",
-                Some(SeparatorName::Semicolon) => ", separated by semicolons",
-                Some(SeparatorName::Tab) => ", separated by tabs",
-                Some(SeparatorName::Blank) | None => "",
-            };
-            writeln!(out, "text: {header}{separator}")?;
-        }
-        if *files_without_rows > 0 {
-            writeln!(out, "skipped {files_without_rows} of {files} files, which have no rows")?;
-        }
+    /// Writes what became of missing values.
+    fn write_missing(&self, out: &mut dyn Write) -> io::Result<()> {
         if self.rows_dropped > 0 {
             writeln!(out, "left out {} rows with missing values", grouped(self.rows_dropped))?;
         }
@@ -294,6 +306,113 @@ impl<'a> RunReport<'a> {
             )?;
         }
         Ok(())
+    }
+}
+
+/// Writes what was done to the points before they were clustered, if anything.
+pub(crate) fn write_transform(transform: &Transform, out: &mut dyn Write) -> io::Result<()> {
+    if transform.is_identity() {
+        return Ok(());
+    }
+    let scaled = match transform.scaling {
+        Scaling::None => None,
+        Scaling::Standard => Some("scaled to a mean of 0 and a standard deviation of 1"),
+        Scaling::MinMax => Some("scaled to the range from 0 to 1"),
+    };
+    let unit = Some("brought to unit length (cosine distance)");
+    let unit = unit.filter(|_| transform.distance == Distance::Cosine);
+    let done: Vec<&str> = scaled.into_iter().chain(unit).collect();
+    writeln!(out, "points: {}; the cost is that of these", done.join(", then "))
+}
+
+/// Writes how files were understood.
+pub(crate) fn write_reading(reading: &Reading, out: &mut dyn Write) -> io::Result<()> {
+    let Reading {
+        files,
+        files_without_rows,
+        files_with_header,
+        files_without_header,
+        columns,
+        separator,
+        skipped,
+        ..
+    } = reading;
+    if files_with_header + files_without_header > 0 {
+        let header = match (files_with_header, files_without_header) {
+            (0, _) => "no header".to_string(),
+            (_, 0) => format!("header with the columns {}", data::shown_names(columns)),
+            (with, without) => format!(
+                "{with} files with the columns {}, {without} without a header",
+                data::shown_names(columns)
+            ),
+        };
+        let separator = match separator {
+            Some(SeparatorName::Comma) => ", separated by commas",
+            Some(SeparatorName::Semicolon) => ", separated by semicolons",
+            Some(SeparatorName::Tab) => ", separated by tabs",
+            Some(SeparatorName::Blank) | None => "",
+        };
+        writeln!(out, "text: {header}{separator}")?;
+    }
+    if *files_without_rows > 0 {
+        writeln!(out, "skipped {files_without_rows} of {files} files, which have no rows")?;
+    }
+    if !skipped.is_empty() {
+        let names: Vec<&str> = skipped.iter().take(NAMES_SHOWN).map(String::as_str).collect();
+        let more = match skipped.len() - names.len() {
+            0 => String::new(),
+            more => format!(" and {more} more"),
+        };
+        writeln!(out, "skipped {}{more}: not data, by name or kind", names.join(", "))?;
+    }
+    Ok(())
+}
+
+/// How files were understood, in `--json`.
+#[derive(Debug, Serialize)]
+pub struct ReadingReport<'a> {
+    /// What was read, as it was given.
+    data: String,
+    files: u64,
+    files_without_rows: u64,
+    /// Whether text files begin with the names of their columns: `yes`, `no`, or `some`.
+    header: Option<&'static str>,
+    /// Of text files, if all have the same.
+    separator: Option<SeparatorName>,
+    columns: &'a [String],
+    /// Whether points have weights, and the name of their column.
+    weighted: bool,
+    weight_column: Option<&'a str>,
+    /// What was done about missing values.
+    missing: Missing,
+    precision: Precision,
+    /// What is in the folder and was left out.
+    skipped: &'a [String],
+}
+
+impl<'a> ReadingReport<'a> {
+    /// Returns how a data set was understood.
+    #[must_use]
+    pub fn of(data: &'a DataSet) -> Self {
+        let reading = data.reading();
+        Self {
+            data: data.title(),
+            files: reading.files,
+            files_without_rows: reading.files_without_rows,
+            header: match (reading.files_with_header, reading.files_without_header) {
+                (0, 0) => None,
+                (0, _) => Some("no"),
+                (_, 0) => Some("yes"),
+                _ => Some("some"),
+            },
+            separator: reading.separator,
+            columns: &reading.columns,
+            weighted: data.weighted(),
+            weight_column: reading.weights.as_deref(),
+            missing: data.missing(),
+            precision: data.precision(),
+            skipped: &reading.skipped,
+        }
     }
 }
 
@@ -387,7 +506,7 @@ fn median(values: &[f64]) -> f64 {
 }
 
 /// Formats a number with commas between groups of three digits.
-fn grouped(number: u64) -> String {
+pub(crate) fn grouped(number: u64) -> String {
     let digits = number.to_string();
     let mut out = String::new();
     for (at, digit) in digits.chars().enumerate() {

@@ -10,12 +10,13 @@ use serde::{Deserialize, Serialize};
 
 use crate::init::Init;
 use crate::pruning::Pruning;
+use crate::transform::{Distance, Scaling, Transform};
 
 /// How points are clustered: flags, fields of JSON and environment variables of the same names.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, clap::Args)]
 pub struct Settings {
-    /// Divide the points into this many clusters.
-    #[arg(long, short, value_name = "N", default_value_t = Self::default().k)]
+    /// Number of clusters. Commands have flags of their own for it.
+    #[arg(skip = Self::default().k)]
     pub k: usize,
     /// Stop after this many updates of the centroids; 0 only assigns points.
     #[serde(default = "iterations")]
@@ -38,6 +39,24 @@ pub struct Settings {
     #[serde(default)]
     #[arg(long, value_enum, default_value_t)]
     pub pruning: Pruning,
+    /// Scale columns first: to a mean of 0 and a standard deviation of 1, or to the range from 0 to 1.
+    #[serde(default, skip_serializing_if = "is_default")]
+    #[arg(long, value_enum, default_value_t)]
+    pub scale: Scaling,
+    /// Compare points by the line between them, or by their angle: then they are brought to unit
+    /// length first.
+    #[serde(default, skip_serializing_if = "is_default")]
+    #[arg(long, value_enum, default_value_t)]
+    pub distance: Distance,
+    /// What a model does to points, instead of what `scale` and `distance` say. Given centroids are then
+    /// those of changed points.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[arg(skip)]
+    pub transform: Option<Transform>,
+    /// Workers return so many points with their labels, drawn by the seed.
+    #[serde(default, skip_serializing_if = "is_default")]
+    #[arg(skip)]
+    pub drawn: u64,
     /// Wait this long for the engine and for other workers; an invocation waits for other workers
     /// as long as it may run.
     #[serde(default = "timeout", with = "seconds")]
@@ -57,9 +76,17 @@ impl Default for Settings {
             init: Init::default(),
             seed: 0,
             pruning: Pruning::default(),
+            scale: Scaling::default(),
+            distance: Distance::default(),
+            transform: None,
+            drawn: 0,
             timeout: timeout(),
         }
     }
+}
+
+fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
 }
 
 fn iterations() -> u64 {

@@ -204,7 +204,12 @@ fn work(context: &Context<'_>, assignment: &Assignment) -> Result<WorkerResult> 
     context.reached(link.reached());
     let mut done = done?;
     if let Some(out) = assignment.out.as_ref().filter(|_| worker == 0) {
-        output::write_centroids(out, &S3Endpoint::default(), &job.data, &done.centroids)?;
+        output::write_centroids(
+            out,
+            &S3Endpoint::default(),
+            &job.data,
+            &done.centroids_of_data(job.data.dims()),
+        )?;
     }
     if job.prepared && !context.is_live() {
         // A reply has a limit of size; the driver finds the centroids in the engine.

@@ -18,19 +18,31 @@ import numpy
 import sklearn
 from sklearn import datasets
 from sklearn.cluster import KMeans
+from sklearn.metrics import silhouette_score
+from sklearn.preprocessing import MinMaxScaler, StandardScaler, normalize
 
 
-def case(name, points, k, iterations, with_points):
-    points = numpy.asarray(points, dtype=numpy.float64)
-    model = KMeans(k, init=points[:k], n_init=1, algorithm="lloyd", max_iter=iterations, tol=0).fit(points)
+SCALERS = {"none": lambda points: points, "standard": StandardScaler().fit_transform, "minmax": MinMaxScaler().fit_transform}
+
+
+def case(name, points, k, iterations, with_points, weights=None, scale="none", distance="euclidean"):
+    given = numpy.asarray(points, dtype=numpy.float64)
+    points = SCALERS[scale](given)
+    if distance == "cosine":
+        points = normalize(points)
+    model = KMeans(k, init=points[:k], n_init=1, algorithm="lloyd", max_iter=iterations, tol=0)
+    model.fit(points, sample_weight=weights)
     nearest = numpy.sort(((points[:, None] - points[None, :k]) ** 2).sum(axis=2), axis=1)
     result = {
         "name": name, "k": k, "max_iterations": iterations, "iterations": model.n_iter_, "cost": model.inertia_,
         "ties": int((nearest[:, 0] == nearest[:, 1]).sum()),
-        "counts": numpy.bincount(model.labels_, minlength=k).tolist(),
+        "counts": numpy.bincount(model.labels_, minlength=k).tolist(), "scale": scale, "distance": distance,
+        "silhouette": silhouette_score(points, model.labels_),
     }
     if with_points:
-        result["points"] = points.tolist()
+        result["points"] = given.tolist()
+    if weights is not None:
+        result["weights"] = list(weights)
     return result
 
 
@@ -47,6 +59,12 @@ def main():
             case("iris far from the origin", iris + 1000, 7, 300, True),
             case("wine", wine, 4, 300, True),
             case("wine", wine, 9, 3, True),
+            case("iris with weights", iris, 3, 300, True, weights=[(i * 7 % 11) / 4 for i in range(len(iris))]),
+            case("iris with large weights", iris, 3, 300, True, weights=[1e9 + i * 1e7 for i in range(len(iris))]),
+            case("wine, standard", wine, 3, 300, True, scale="standard"),
+            case("wine, minmax", wine, 4, 300, True, scale="minmax"),
+            case("wine, cosine", wine, 3, 300, True, distance="cosine"),
+            case("wine, standard and cosine", wine, 3, 300, True, scale="standard", distance="cosine"),
         ],
     }
     with open(sys.argv[1], "w") as out:

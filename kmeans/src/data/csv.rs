@@ -20,7 +20,7 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 
 use super::parts::{self, PartReader, PartShape};
-use super::{Header, Hints, LoadedValues, Missing, SeparatorName, finite};
+use super::{Header, Hints, LoadedValues, Missing, SeparatorName, finite, header};
 use crate::error::{Error, FormatError, Result, RowError};
 use crate::kernel::{Element, Precision};
 
@@ -249,13 +249,20 @@ pub(super) fn shape(
     let is_header = match hints.header {
         Header::Yes => true,
         Header::No => false,
-        Header::Auto => looks_like_header(&names).map_err(|reason| Error::format(path, reason))?,
+        Header::Auto => header::is_header(&names, here.lines + 1)
+            .map_err(|reason| Error::format(path, reason))?,
     };
     let fields = names.len();
-    if !is_header {
-        names.clear();
-    }
+    let point = if is_header { Vec::new() } else { std::mem::take(&mut names) };
     let columns = columns(hints, &names, fields).map_err(|reason| Error::format(path, reason))?;
+    if hints.header == Header::Auto
+        && let Some(at) = header::text_among(&point, columns.as_deref())
+    {
+        let text = shown_field(point[at].as_bytes());
+        let reason = RowError::NotANumberInFirst { column: at + 1, text };
+        let line = Some(here.lines + 1);
+        return Err(Error::Row { path: path.to_path_buf(), row: 1, line, reason });
+    }
     if let Some(columns) = &columns
         && !names.is_empty()
     {
@@ -353,20 +360,8 @@ fn first_line(reader: &mut PartReader, line: &mut Vec<u8>) -> std::io::Result<u8
     }
 }
 
-/// Returns whether a first line is a header: it contains text, and no number.
-fn looks_like_header(fields: &[String]) -> Result<bool, FormatError> {
-    let is_number = |field: &String| {
-        fast_float2::parse::<f64, _>(field).is_ok() || is_decimal_comma(field.as_bytes())
-    };
-    if fields.len() > 1 && fields.iter().enumerate().all(|(at, field)| *field == at.to_string()) {
-        return Err(FormatError::NumericHeader);
-    }
-    let is_text = |field: &String| !is_number(field) && !is_missing(field.as_bytes());
-    Ok(!fields.iter().any(is_number) && fields.iter().any(is_text))
-}
-
 /// Returns which fields are coordinates, if not all are.
-fn columns(
+pub(super) fn columns(
     hints: &Hints,
     names: &[String],
     fields: usize,
@@ -388,13 +383,19 @@ fn columns(
             },
         })
     };
-    let others = [&hints.id_column, &hints.label_column];
+    let others = [&hints.id_column, &hints.label_column, &hints.weight_column];
     let others = others.into_iter().flatten().map(find).collect::<Result<Vec<_>, _>>()?;
-    let Some(wanted) = &hints.columns else {
-        let rest = (0..fields).filter(|column| !others.contains(column)).collect();
-        return Ok(if others.is_empty() { None } else { Some(rest) });
+    let weight = hints.weight_column.as_ref().map(find).transpose()?;
+    let mut wanted = match &hints.columns {
+        None if others.is_empty() => return Ok(None),
+        None => (0..fields).filter(|column| !others.contains(column)).collect(),
+        Some(wanted) => wanted.0.iter().map(find).collect::<Result<Vec<_>, _>>()?,
     };
-    let wanted = wanted.0.iter().map(find).collect::<Result<Vec<_>, _>>()?;
+    if wanted.is_empty() {
+        return Err(FormatError::NoColumns);
+    }
+    // The last value of a row, see `DataSet::separate`.
+    wanted.extend(weight);
     if let Some(name) = (1..wanted.len()).find(|at| wanted[..*at].contains(&wanted[*at])) {
         return Err(FormatError::SameColumn { column: wanted[name] + 1 });
     }
@@ -499,7 +500,7 @@ fn estimate(per_byte: f64, bytes: u64) -> usize {
 /// Converts a field to a finite number.
 #[inline]
 fn number<T: Element>(field: &[u8], column: usize) -> Result<T, RowError> {
-    let text = || String::from_utf8_lossy(field).chars().take(SHOWN_CHARS).collect();
+    let text = || shown_field(field);
     match fast_float2::parse::<f64, _>(field) {
         Ok(number) if !number.is_nan() => finite(number, column),
         _ if is_missing(field) => Err(RowError::Missing { column: column + 1, text: text() }),
@@ -510,13 +511,18 @@ fn number<T: Element>(field: &[u8], column: usize) -> Result<T, RowError> {
     }
 }
 
-fn is_missing(field: &[u8]) -> bool {
+/// Prints a field, of a long one the beginning.
+pub(super) fn shown_field(field: &[u8]) -> String {
+    String::from_utf8_lossy(field).chars().take(SHOWN_CHARS).collect()
+}
+
+pub(super) fn is_missing(field: &[u8]) -> bool {
     // All of them are short, and most fields that are not missing are longer or begin otherwise.
     field.len() <= 8 && MISSING.iter().any(|text| text.as_bytes() == field)
 }
 
 /// Returns whether a field is a number but for a comma in place of the point.
-fn is_decimal_comma(field: &[u8]) -> bool {
+pub(super) fn is_decimal_comma(field: &[u8]) -> bool {
     let commas = field.iter().filter(|byte| **byte == b',').count();
     let with_point: Vec<u8> =
         field.iter().map(|byte| if *byte == b',' { b'.' } else { *byte }).collect();
@@ -704,21 +710,5 @@ mod tests {
         ] {
             assert_eq!(Separator::of(line.as_bytes()), expected, "{line}");
         }
-    }
-
-    #[test]
-    fn headers_contain_text_and_no_number() {
-        let is_header = |line: &str| {
-            let fields: Vec<String> = line.split(',').map(str::to_string).collect();
-            looks_like_header(&fields)
-        };
-        for line in ["x,y", ",x,y", "x", "#N/A,x"] {
-            assert_eq!(is_header(line), Ok(true), "{line}");
-        }
-        for line in ["1,x", "NA,NA", "#N/A", "1,2", "0", "inf,x", "0,1,3"] {
-            assert_eq!(is_header(line), Ok(false), "{line}");
-        }
-        assert_eq!(is_header("0,1"), Err(FormatError::NumericHeader));
-        assert_eq!(is_header("0,1,2,3"), Err(FormatError::NumericHeader));
     }
 }

@@ -13,9 +13,13 @@
 //! and count their rows when they have read them. A compressed part is read by one worker.
 
 mod csv;
+mod find;
+mod header;
 mod npy;
 mod packed;
+mod parquet;
 mod parts;
+mod spool;
 
 use std::ops::Range;
 use std::path::{Path, PathBuf};
@@ -26,10 +30,13 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result, RowError};
 use crate::kernel::{Element, Precision};
+use crate::output;
 use crate::s3::{S3Endpoint, S3Url};
-use parts::{Part, PartAccess};
+use find::FoundFiles;
+use parts::{Part, PartAccess, PartLayout};
 
 pub use parts::Format;
+pub use spool::Spooled;
 
 /// The name of the shipped data set in messages.
 pub const DIGITS: &str = "digits (shipped)";
@@ -45,9 +52,15 @@ pub struct DataSet {
     endpoint: S3Endpoint,
     #[serde(default)]
     missing: Missing,
+    /// Whether the last value of each row of the parts is its weight.
+    #[serde(default, skip_serializing_if = "is_default")]
+    weighted: bool,
     /// Only the driver needs it.
     #[serde(skip)]
     reading: Reading,
+    /// The name for the user, if it is not the path.
+    #[serde(skip)]
+    title: Option<String>,
 }
 
 /// What the user says about the data in addition to its path: flags, fields of JSON and environment
@@ -67,7 +80,7 @@ pub struct Hints {
     #[arg(long, value_enum)]
     pub precision: Option<Precision>,
     /// Take the first line of a CSV file for the names of columns, or for a point; auto takes it for
-    /// names if it contains text and no number.
+    /// names if all of it is text, and refuses what may be either.
     #[serde(default, skip_serializing_if = "is_default")]
     #[arg(long, value_enum, default_value_t)]
     pub header: Header,
@@ -80,7 +93,8 @@ pub struct Hints {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[arg(long, value_name = "CHARACTER")]
     pub comment: Option<char>,
-    /// Take these columns of CSV files, by name or by number from 1, in this order [default: all].
+    /// Take these columns of CSV and Parquet files, by name or by number from 1, in this order
+    /// [default: all].
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[arg(long, value_name = "NAME,NAME")]
     pub columns: Option<ColumnNames>,
@@ -92,11 +106,28 @@ pub struct Hints {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[arg(long, value_name = "NAME")]
     pub label_column: Option<String>,
+    /// Let points count by this column, whose numbers are not negative, instead of one each.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[arg(long, value_name = "NAME")]
+    pub weight_column: Option<String>,
     /// Refuse rows with missing values (empty, NA, NaN, null and the like), leave them out, or fill
     /// in the mean of the column.
     #[serde(default, skip_serializing_if = "is_default")]
     #[arg(long, value_enum, default_value_t)]
     pub missing: Missing,
+}
+
+impl Hints {
+    /// Returns a flag that selects columns, if there is one.
+    fn flag_of_columns(&self) -> Option<&'static str> {
+        let flags = [
+            ("--columns", self.columns.is_some()),
+            ("--id-column", self.id_column.is_some()),
+            ("--label-column", self.label_column.is_some()),
+            ("--weight-column", self.weight_column.is_some()),
+        ];
+        flags.into_iter().find(|(_, is_there)| *is_there).map(|(flag, _)| flag)
+    }
 }
 
 #[cfg(test)]
@@ -113,6 +144,7 @@ impl Hints {
             columns: None,
             id_column: None,
             label_column: None,
+            weight_column: None,
             missing: Missing::Error,
         }
     }
@@ -213,61 +245,18 @@ pub struct Reading {
     pub files_without_header: u64,
     /// Names of the coordinates, if there is a header.
     pub columns: Vec<String>,
+    /// The name of the column of weights, if there is a header.
+    #[serde(default)]
+    pub weights: Option<String>,
     /// The separator of text files, if all have the same.
     #[serde(default)]
     pub separator: Option<SeparatorName>,
     /// Rows that were left out when the files were counted.
     pub rows_dropped: u64,
-}
-
-/// The contents of a pipe, in a file that is deleted when this is dropped.
-#[derive(Debug)]
-pub struct Spooled {
-    folder: tempfile::TempDir,
-    name: String,
-}
-
-impl Spooled {
-    /// Copies what a pipe contains to a temporary file, because data is read more than once, and by
-    /// several workers. `-` is standard input. Returns `None` if the path is not that of a pipe.
-    ///
-    /// # Errors
-    ///
-    /// The pipe cannot be read, or the file cannot be written.
-    pub fn of(path: &Path, hints: &Hints) -> Result<Option<Self>> {
-        let is_input = path == Path::new("-");
-        if !is_input {
-            match std::fs::metadata(path) {
-                Ok(about) if !about.is_file() && !about.is_dir() => {}
-                _ => return Ok(None),
-            }
-        }
-        let format = hints.format.or_else(|| Format::of(path)).unwrap_or_default();
-        let name = match format {
-            Format::Csv => "standard-input.csv",
-            Format::Npy => "standard-input.npy",
-            Format::F32 => "standard-input.f32",
-            Format::F64 => "standard-input.f64",
-        };
-        let folder = tempfile::tempdir().map_err(Error::io(&std::env::temp_dir()))?;
-        let spooled = Self { folder, name: name.to_string() };
-        let file = spooled.path();
-        let mut out = std::fs::File::create(&file).map_err(Error::io(&file))?;
-        let copied = if is_input {
-            std::io::copy(&mut std::io::stdin().lock(), &mut out)
-        } else {
-            let mut pipe = std::fs::File::open(path).map_err(Error::io(path))?;
-            std::io::copy(&mut pipe, &mut out)
-        };
-        copied.map_err(Error::io(path))?;
-        Ok(Some(spooled))
-    }
-
-    /// Returns the path of the file.
-    #[must_use]
-    pub fn path(&self) -> PathBuf {
-        self.folder.path().join(&self.name)
-    }
+    /// Files and folders in the folder of the data that are not data, because their names begin with
+    /// `.` or `_`, or because they are pipes or links to folders.
+    #[serde(default)]
+    pub skipped: Vec<String>,
 }
 
 /// Where the values of a share go.
@@ -324,13 +313,15 @@ impl DataSet {
     ///
     /// Those of [`DataSet::open`].
     pub fn open_at(endpoint: &S3Endpoint, path: &Path, hints: Hints) -> Result<Self> {
-        let origins = parts::find(path, endpoint)?;
+        let FoundFiles { origins, skipped } = find::find(path, hints.format, endpoint)?;
         let parts = parts::open_all(
             origins,
             &hints,
             PartAccess { endpoint, meter: &ReadMeter::default() },
         )?;
-        Self::join(path.to_path_buf(), parts, &hints, endpoint)
+        let mut set = Self::join(path.to_path_buf(), parts, &hints, endpoint)?;
+        set.reading.skipped = skipped.iter().map(|path| path.display().to_string()).collect();
+        Ok(set)
     }
 
     /// Returns the data set in the program: 1,797 handwritten digits of 8 × 8 pixels.
@@ -364,17 +355,33 @@ impl DataSet {
             });
         };
         let dims = first.dims;
+        let weighted = hints.weight_column.is_some();
         if let Some(part) = parts.iter().find(|part| part.dims != dims) {
             return Err(Error::PartDims { path: part.path(), expected: dims, got: part.dims });
         }
         let mut reading = Reading { files, files_without_rows, rows_dropped, ..Reading::default() };
         reading.note(&mut parts)?;
+        if weighted {
+            reading.weights = reading.columns.pop();
+        }
+        let dims = dims - usize::from(weighted);
         let narrow = parts.iter().all(|part| part.precision == Precision::F32);
         let precision =
             hints.precision.unwrap_or(if narrow { Precision::F32 } else { Precision::F64 });
         let points = parts.iter().map(|part| part.rows).sum();
         let (missing, endpoint) = (hints.missing, endpoint.clone());
-        Ok(Self { path, dims, points, precision, parts, endpoint, missing, reading })
+        Ok(Self {
+            path,
+            dims,
+            points,
+            precision,
+            parts,
+            endpoint,
+            missing,
+            weighted,
+            reading,
+            title: None,
+        })
     }
 
     /// Returns how its files were understood, if they were inspected here.
@@ -389,18 +396,27 @@ impl DataSet {
         self.missing
     }
 
+    /// Returns whether points have weights.
+    #[must_use]
+    pub fn weighted(&self) -> bool {
+        self.weighted
+    }
+
     /// Returns whether an output file would replace a file of the data, or become one.
     ///
     /// # Errors
     ///
     /// [`Error::Output`] if so.
     pub fn check_output(&self, output: &Path) -> Result<()> {
+        if output::is_stdout(output) {
+            return Ok(());
+        }
         let refuse = |reason| Err(Error::Output { path: output.to_path_buf(), reason });
         const REPLACES: &str = "this is a file of the data; results must not replace it";
         const JOINS: &str = "this is in the folder of the data, where the next run would take it \
                              for data; choose another folder, or a name that begins with _";
         let name = output.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        let is_named_as_data = !parts::is_hidden(&name);
+        let is_named_as_data = !find::is_hidden(&name);
         if let Some(url) = S3Url::of(output)? {
             let (url, data) = (url.to_string(), self.path.to_string_lossy().into_owned());
             if self.parts.iter().any(|part| part.path() == Path::new(&url)) {
@@ -433,6 +449,21 @@ impl DataSet {
     #[must_use]
     pub fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// Returns its name for the user.
+    #[must_use]
+    pub fn title(&self) -> String {
+        self.title.clone().unwrap_or_else(|| self.path.display().to_string())
+    }
+
+    /// Sets the name for the user, of data that was copied from there.
+    #[must_use]
+    pub fn with_title(mut self, path: &Path) -> Self {
+        let is_input = path == Path::new("-");
+        let title = if is_input { "standard input".into() } else { path.display().to_string() };
+        self.title = Some(title);
+        self
     }
 
     /// Returns the store of its path, if the path is in one.
@@ -522,7 +553,7 @@ impl DataSet {
         let points = self.points.expect("rows of a counted data set");
         assert!(rows.start <= rows.end && rows.end <= points, "rows {rows:?} of {points}");
         let count = index(rows.end - rows.start);
-        let mut values = Vec::with_capacity(count * self.dims);
+        let mut values = Vec::with_capacity(count * self.width());
         let mut loaded = LoadedValues { values: &mut values, missing: 0 };
         let mut first = 0;
         for part in &self.parts {
@@ -534,8 +565,38 @@ impl DataSet {
             first += count;
         }
         let missing = loaded.missing;
-        assert_eq!(values.len(), count * self.dims, "parts deliver the requested rows");
-        Ok(Points { first: rows.start, dims: self.dims, values, missing })
+        assert_eq!(values.len(), count * self.width(), "parts deliver the requested rows");
+        self.separate(rows.start, values, missing)
+    }
+
+    /// Returns the number of values of a row, with its weight.
+    fn width(&self) -> usize {
+        self.dims + usize::from(self.weighted)
+    }
+
+    /// Separates weights, which parts deliver as the last value of each row.
+    fn separate<T: Element>(
+        &self,
+        first: u64,
+        mut values: Vec<T>,
+        missing: u64,
+    ) -> Result<Points<T>> {
+        let (dims, width) = (self.dims, self.width());
+        if !self.weighted {
+            return Ok(Points { first, dims, values, missing, weights: None });
+        }
+        let mut weights = Vec::with_capacity(values.len() / width);
+        for at in 0..values.len() / width {
+            let weight = values[at * width + dims].to_f64();
+            if weight.is_nan() || weight < 0.0 {
+                let row = first + at as u64 + 1;
+                return Err(Error::Weight { path: self.path.clone(), row, weight });
+            }
+            weights.push(weight);
+            values.copy_within(at * width..at * width + dims, at * dims);
+        }
+        values.truncate(weights.len() * dims);
+        Ok(Points { first, dims, values, missing, weights: Some(weights) })
     }
 
     fn load_bytes<T: Element>(
@@ -554,7 +615,7 @@ impl DataSet {
             first += part.bytes;
         }
         let missing = loaded.missing;
-        Ok(Points { first: 0, dims: self.dims, values, missing })
+        self.separate(0, values, missing)
     }
 }
 
@@ -565,7 +626,18 @@ impl Reading {
         for part in &mut *parts {
             let names = std::mem::take(&mut part.names);
             let path = part.path();
-            let parts::PartLayout::Csv(layout) = &mut part.layout else { continue };
+            let layout = match &mut part.layout {
+                PartLayout::Csv(layout) => layout,
+                PartLayout::Numbers(_) => continue,
+                PartLayout::Parquet(layout) => {
+                    if self.columns.is_empty() {
+                        self.columns = names;
+                    } else if names != self.columns {
+                        layout.reorder(&order(&path, &self.columns, &names)?);
+                    }
+                    continue;
+                }
+            };
             let is_first = self.files_with_header + self.files_without_header == 0;
             let separator = Some(layout.separator_name());
             self.separator = if is_first || self.separator == separator { separator } else { None };
@@ -622,6 +694,8 @@ pub struct Points<T> {
     /// Number of missing values, or of rows that were left out because of them and were not counted
     /// before.
     pub missing: u64,
+    /// The weight of each row, if they have weights.
+    pub weights: Option<Vec<f64>>,
 }
 
 impl<T: Element> Points<T> {
@@ -658,6 +732,9 @@ fn finite<T: Element>(value: f64, column: usize) -> Result<T, RowError> {
         Err(RowError::NotFinite { column: column + 1, value })
     }
 }
+
+#[cfg(all(test, feature = "s3"))]
+pub(crate) use parquet::tests::write as write_parquet;
 
 #[cfg(test)]
 mod tests;

@@ -13,7 +13,7 @@ use super::packed::{NumberLayout, NumberType};
 use super::parts::{PartReader, PartShape};
 use crate::error::{Error, FormatError, Result};
 
-const MAGIC: &[u8; 6] = b"\x93NUMPY";
+pub(super) const MAGIC: &[u8; 6] = b"\x93NUMPY";
 
 /// NumPy refuses longer headers.
 const HEADER_BYTES_MAX: usize = 10_000;

@@ -7,9 +7,9 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 
 use super::parts::{PartReader, PartShape};
-use super::{Hints, LoadedValues, Missing, finite, index};
-use crate::error::{Error, FormatError, Result};
-use crate::kernel::{Element, Precision};
+use super::{Hints, LoadedValues, Missing, index};
+use crate::error::{Error, FormatError, Result, RowError};
+use crate::kernel::{Element, Precision, all_finite};
 
 /// Rows are read in pieces of about this size.
 const PIECE_BYTES: usize = 1 << 20;
@@ -171,16 +171,19 @@ fn append<T: Element>(
     let values = &mut *loaded.values;
     let start = values.len();
     decode(layout.number, piece, values);
-    let mut wrong = values[start..].iter().map(|value| value.to_f64()).enumerate();
-    let wrong = wrong.find(|(_, value)| {
-        let is_filled = value.is_nan() && layout.missing == Missing::Mean;
-        loaded.missing += u64::from(is_filled);
-        !value.is_finite() && !is_filled
-    });
-    let Some((at, value)) = wrong else { return Ok(()) };
-    let row = row + (at / dims) as u64 + 1;
-    let reason = finite::<T>(value, at % dims).expect_err("it is not finite");
-    Err(Error::Row { path: path.to_path_buf(), row, line: None, reason })
+    if all_finite(&values[start..]) {
+        return Ok(());
+    }
+    for (at, value) in values[start..].iter().map(|value| value.to_f64()).enumerate() {
+        if value.is_nan() && layout.missing == Missing::Mean {
+            loaded.missing += 1;
+        } else if !value.is_finite() {
+            let row = row + (at / dims) as u64 + 1;
+            let reason = RowError::NotFinite { column: at % dims + 1, value };
+            return Err(Error::Row { path: path.to_path_buf(), row, line: None, reason });
+        }
+    }
+    Ok(())
 }
 
 fn decode<T: Element>(number: NumberType, bytes: &[u8], values: &mut Vec<T>) {

@@ -11,10 +11,13 @@ use serde::{Deserialize, Serialize};
 
 use super::csv::CsvLayout;
 use super::packed::{NumberLayout, NumberType};
-use super::{DIGITS, Hints, LoadedValues, Missing, ReadMeter, csv, npy, packed};
+use super::parquet::ParquetLayout;
+use super::{DIGITS, Hints, LoadedValues, Missing, ReadMeter, csv, npy, packed, parquet};
 use crate::error::{Error, Result};
 use crate::kernel::{Element, Precision};
-use crate::s3::{self, S3Endpoint, S3Url};
+#[cfg(feature = "s3")]
+use crate::s3;
+use crate::s3::S3Endpoint;
 
 /// Bytes per read.
 const BUFFER_BYTES: usize = 1 << 20;
@@ -24,9 +27,6 @@ const HEAD_BYTES: u64 = 64 << 10;
 
 /// Files in a store that are inspected at the same time.
 const INSPECTIONS_AT_ONCE: usize = 32;
-
-/// How deep folders may be in each other.
-const FOLDERS_DEEP_MAX: u32 = 32;
 
 const GZIP_MAGIC: [u8; 2] = [0x1f, 0x8b];
 
@@ -45,6 +45,8 @@ pub enum Format {
     F32,
     /// Little-endian 64-bit floats, row by row, without a header.
     F64,
+    /// Columns of numbers, in row groups.
+    Parquet,
 }
 
 impl Format {
@@ -57,6 +59,7 @@ impl Format {
             "npy" => Some(Self::Npy),
             "f32" => Some(Self::F32),
             "f64" => Some(Self::F64),
+            "parquet" => Some(Self::Parquet),
             _ => None,
         }
     }
@@ -98,6 +101,7 @@ pub(super) struct Part {
 pub(super) enum PartLayout {
     Csv(CsvLayout),
     Numbers(NumberLayout),
+    Parquet(ParquetLayout),
 }
 
 /// The result of inspecting a file.
@@ -157,6 +161,14 @@ impl Part {
             packed::shape(&path, number, hints, plain_bytes, counts, reader)
         };
         let is_empty = reader.fill_buf().map_err(Error::io(&path))?.is_empty();
+        if matches!(format, Format::Npy | Format::F32 | Format::F64)
+            && let Some(flag) = hints.flag_of_columns()
+        {
+            return Err(Error::Flag {
+                flag,
+                reason: "numbers in .npy and packed files have no columns",
+            });
+        }
         let shape = match format {
             // Programs that write parts leave empty ones.
             _ if is_empty => PartShape::without_rows(),
@@ -164,6 +176,7 @@ impl Part {
             Format::Npy => npy::shape(&path, hints.missing, &mut reader)?,
             Format::F32 => packed(NumberType::F4, &mut reader)?,
             Format::F64 => packed(NumberType::F8, &mut reader)?,
+            Format::Parquet => parquet::shape(&origin, bytes, hints, access)?,
         };
         let PartShape { layout, dims, rows, precision, names, dropped } = shape;
         Ok(Self { origin, gzip, layout, dims, rows, bytes, precision, names, dropped })
@@ -182,6 +195,9 @@ impl Part {
                 let (from, end) = layout.place(&rows);
                 let mut reader = self.origin.reader(self.gzip, from.byte()..end, access)?;
                 csv::load(&path, layout, from, rows, &mut reader, values)
+            }
+            PartLayout::Parquet(layout) => {
+                parquet::load(&self.origin, self.bytes, layout, rows, access, values)
             }
             PartLayout::Numbers(layout) => {
                 let bytes = layout.bytes(&rows, self.dims);
@@ -209,6 +225,9 @@ impl Part {
                 let start = layout.start(bytes.start);
                 let mut reader = self.origin.reader(self.gzip, start..bytes.end, access)?;
                 csv::load_bytes(&path, layout, bytes, &mut reader, values)
+            }
+            (PartLayout::Parquet(layout), _) => {
+                parquet::load_bytes(&self.origin, self.bytes, layout, bytes, access, values)
             }
             (PartLayout::Numbers(layout), Some(rows)) => {
                 let rows = layout.rows(&bytes, self.dims, rows);
@@ -240,7 +259,7 @@ impl Part {
 }
 
 impl PartOrigin {
-    fn path(&self) -> PathBuf {
+    pub(super) fn path(&self) -> PathBuf {
         match self {
             Self::File(path) => path.clone(),
             Self::Digits => PathBuf::from(DIGITS),
@@ -270,7 +289,12 @@ impl PartOrigin {
 
     /// Returns a reader from `bytes.start` of the contents on, which is expected to be read up to
     /// `bytes.end`.
-    fn reader(&self, gzip: bool, bytes: Range<u64>, access: PartAccess<'_>) -> Result<PartReader> {
+    pub(super) fn reader(
+        &self,
+        gzip: bool,
+        bytes: Range<u64>,
+        access: PartAccess<'_>,
+    ) -> Result<PartReader> {
         let (path, PartAccess { meter, .. }) = (self.path(), access);
         // A compressed stream has to be read through.
         let stored = if gzip { 0..u64::MAX } else { bytes.clone() };
@@ -387,95 +411,6 @@ impl BufRead for MeteredSource {
             PartSource::S3(stream) => stream.consume(amount),
         }
     }
-}
-
-/// Returns the file, the files of a folder and of the folders in it, or the files that match a
-/// pattern, in the order of their names.
-pub(super) fn find(path: &Path, endpoint: &S3Endpoint) -> Result<Vec<PartOrigin>> {
-    if let Some(url) = S3Url::of(path)? {
-        return find_in_store(&url, endpoint);
-    }
-    let about = match fs::metadata(path) {
-        Err(cause) if cause.kind() == io::ErrorKind::NotFound && s3::is_pattern(path) => {
-            return find_matches(path);
-        }
-        about => about.map_err(Error::io(path))?,
-    };
-    if !about.is_dir() {
-        return Ok(vec![PartOrigin::File(path.to_path_buf())]);
-    }
-    let mut files = Vec::new();
-    walk(path, FOLDERS_DEEP_MAX, &mut files)?;
-    files.sort();
-    if files.is_empty() {
-        return Err(Error::EmptyFolder { path: path.to_path_buf() });
-    }
-    Ok(files.into_iter().map(PartOrigin::File).collect())
-}
-
-/// Adds the files of a folder and of the folders in it. Links to folders are not followed, because
-/// they could lead back.
-fn walk(folder: &Path, deep: u32, files: &mut Vec<PathBuf>) -> Result<()> {
-    for entry in fs::read_dir(folder).map_err(Error::io(folder))? {
-        let entry = entry.map_err(Error::io(folder))?;
-        let path = entry.path();
-        if is_hidden(&entry.file_name().to_string_lossy()) {
-            continue;
-        }
-        if entry.file_type().map_err(Error::io(&path))?.is_dir() {
-            if deep == 0 {
-                return Err(Error::TooDeep { path });
-            }
-            walk(&path, deep - 1, files)?;
-        } else if path.is_file() {
-            files.push(path);
-        }
-    }
-    Ok(())
-}
-
-fn find_matches(pattern: &Path) -> Result<Vec<PartOrigin>> {
-    let none = || Error::NoMatch { path: pattern.to_path_buf() };
-    let text = pattern.to_str().ok_or_else(none)?;
-    let options = glob::MatchOptions {
-        require_literal_separator: true,
-        require_literal_leading_dot: true,
-        ..glob::MatchOptions::default()
-    };
-    let mut files = Vec::new();
-    for path in glob::glob_with(text, options).map_err(|_| none())? {
-        let path = path.map_err(|cause| Error::io(pattern)(cause.into()))?;
-        if path.file_name().is_some_and(|name| is_hidden(&name.to_string_lossy())) {
-            continue;
-        }
-        if path.is_dir() {
-            walk(&path, FOLDERS_DEEP_MAX, &mut files)?;
-        } else {
-            files.push(path);
-        }
-    }
-    files.sort();
-    files.dedup();
-    if files.is_empty() {
-        return Err(none());
-    }
-    Ok(files.into_iter().map(PartOrigin::File).collect())
-}
-
-/// Returns whether a name is not that of data.
-pub(crate) fn is_hidden(name: &str) -> bool {
-    name.starts_with(['.', '_'])
-}
-
-#[cfg(feature = "s3")]
-fn find_in_store(url: &S3Url, endpoint: &S3Endpoint) -> Result<Vec<PartOrigin>> {
-    let objects = s3::S3Store::open(endpoint)?.find(url)?;
-    Ok(objects.into_iter().map(PartOrigin::S3).collect())
-}
-
-#[cfg(not(feature = "s3"))]
-fn find_in_store(url: &S3Url, _: &S3Endpoint) -> Result<Vec<PartOrigin>> {
-    s3::not_built(url)
 }
 
 /// Inspects several files at the same time, because each inspection in a store is a round trip.

@@ -128,6 +128,29 @@ fn text_is_not_read_as_other_data() {
     let not = read_as("x,y\n1,2\n", header(Header::No)).unwrap_err();
     assert!(not.contains("row 1 (line 1): column 1: \"x\" is not a number"), "{not}");
     none(",x,y\n0,1,2\n1,,2\n", "row 2 (line 3): column 2");
+    let both = "pass --header yes if the line is names, --header no if it is a point";
+    for (text, place) in [
+        ("1.5x\n2\n", "row 1 (line 1): column 1: \"1.5x\" is neither"),
+        ("\nx,2y\n1,2\n", "row 1 (line 2): column 2: \"2y\" is neither"),
+        ("NA,x\n1,2\n", "row 1 (line 1): column 1: \"NA\" is neither"),
+    ] {
+        none(text, place);
+        none(text, both);
+    }
+    let names = "if the first line is the names of the columns, pass --header yes";
+    for (text, place) in [
+        ("1.5x,2\n1,2\n", "row 1 (line 1): column 1: \"1.5x\" is not a number"),
+        ("nan,x\n1,2\n", "row 1 (line 1): column 2: \"x\" is not a number"),
+        ("\nid,2020\n1,2\n", "row 1 (line 2): column 1: \"id\" is not a number"),
+    ] {
+        none(text, place);
+        none(text, names);
+    }
+    none("nan,3\n1,2\n", "row 1 (line 1): column 1: \"nan\" is a missing value");
+    none("1,5;2\n", "row 1 (line 1): column 1: \"1,5\" has a decimal comma");
+    assert_eq!(read_as("1.5x\n2\n", header(Header::Yes)).unwrap(), [[2.0]]);
+    let text_aside = Hints { id_column: Some("1".into()), ..HINTS };
+    assert_eq!(read_as("r1,2\nr2,3\n", text_aside).unwrap(), [[2.0], [3.0]]);
     // Line ends.
     assert_eq!(some("1,2\r3,4\r5,6"), [[1.0, 2.0], [3.0, 4.0], [5.0, 6.0]]);
     assert_eq!(some("x,y\r1,2\r3,4\r"), [[1.0, 2.0], [3.0, 4.0]]);
@@ -451,7 +474,7 @@ fn bad_files_are_named() {
         (
             "a.dat",
             vec![0; 16],
-            "cannot tell the format from the name; pass --format csv, npy, f32 or f64",
+            "cannot tell the format from the name; pass --format csv, npy, f32, f64 or parquet",
         ),
     ] {
         assert_eq!(error(&folder.file(name, bytes), DIMS_2), format!("{name}: {message}"));

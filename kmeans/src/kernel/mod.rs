@@ -153,6 +153,22 @@ impl Element for f64 {
     }
 }
 
+/// Returns whether no value is NaN or infinite. All are looked at, without a branch for each, which is
+/// quicker than to stop at the first.
+#[must_use]
+pub fn all_finite<T: Element>(values: &[T]) -> bool {
+    // The product with zero is NaN for these values only, and NaN stays NaN in sums.
+    let lanes =
+        values.chunks(FINITE_LANES).fold([T::default(); FINITE_LANES], |mut sums, values| {
+            sums.iter_mut().zip(values).for_each(|(sum, x)| *sum = *sum + *x * T::default());
+            sums
+        });
+    lanes.into_iter().all(|sum| sum.to_f64() == 0.0)
+}
+
+/// Sums that [`all_finite`] makes side by side.
+const FINITE_LANES: usize = 16;
+
 /// The instructions a kernel runs on. All give the same bits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Isa {

@@ -210,3 +210,24 @@ fn kernel_speed() {
         println!("{isa:?}: {:.2} ms, {:.1} GFLOP/s", best * 1e3, flops / best / 1e9);
     }
 }
+
+#[test]
+fn a_value_that_is_not_finite_is_seen_wherever_it_is() {
+    fn check<T: Element>() {
+        for length in [0, 1, 15, 16, 17, 100] {
+            let mut values = vec![T::from_f64(-1.5e30); length];
+            assert!(all_finite(&values));
+            for at in 0..length {
+                for bad in [f64::NAN, f64::INFINITY, f64::NEG_INFINITY] {
+                    let good = std::mem::replace(&mut values[at], T::from_f64(bad));
+                    assert!(!all_finite(&values), "{bad} at {at} of {length}");
+                    values[at] = good;
+                }
+            }
+        }
+        let extremes = [f64::from(f32::MAX), -f64::from(f32::MAX), -0.0, 1e-320].map(T::from_f64);
+        assert!(all_finite(&extremes));
+    }
+    check::<f32>();
+    check::<f64>();
+}

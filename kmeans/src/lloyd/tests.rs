@@ -42,7 +42,8 @@ fn problem(settings: Settings, points: u64) -> Problem {
 fn cut<T: Element>(all: &Points<T>, party: u32, parties: u32) -> Points<T> {
     let at = |party: u32| all.rows() * party as usize / parties as usize;
     let values = all.values[at(party) * all.dims..at(party + 1) * all.dims].to_vec();
-    Points { first: all.first + at(party) as u64, dims: all.dims, values, missing: 0 }
+    let weights = all.weights.as_ref().map(|all| all[at(party)..at(party + 1)].to_vec());
+    Points { first: all.first + at(party) as u64, dims: all.dims, values, missing: 0, weights }
 }
 
 /// Runs all parties; the last one dies at its `death`th call and is restarted.
@@ -149,7 +150,7 @@ fn it_is_lloyds() {
 fn partitions_change_no_bit() {
     fn check<T: Element>() {
         let points = digits::<T>();
-        for init in [Init::First, Init::Random, Init::PlusPlus] {
+        for init in [Init::First, Init::Random, Init::PlusPlus, Init::Parallel] {
             let problem = problem(Settings { init, ..settings(13) }, 1_797);
             let one = run_parties(&problem, &points, 1, None);
             for parties in [2, 7] {
@@ -169,7 +170,7 @@ fn partitions_change_no_bit() {
 #[test]
 fn initial_centroids_are_data_values() {
     let points = digits::<f32>();
-    for init in [Init::First, Init::Random, Init::PlusPlus] {
+    for init in [Init::First, Init::Random, Init::PlusPlus, Init::Parallel] {
         let outcome = run_parties(
             &problem(Settings { init, iterations: 0, ..settings(5) }, 1_797),
             &points,
@@ -206,21 +207,30 @@ fn kmeans_plus_plus_finds_clusters_that_lie_apart() {
 #[test]
 fn a_worker_may_die_at_any_call() {
     let values = (0..300).map(|i| (hash(1, init::Draw::Row, i) >> 50) as f64).collect();
-    let points = Points::<f64> { first: 0, dims: 3, values, missing: 0 };
+    let plain = Points::<f64> { first: 0, dims: 3, values, missing: 0, weights: None };
+    let weights = Some((0..100u8).map(|i| f64::from(i % 7)).collect());
+    let weighted = Points { values: plain.values.clone(), weights, ..plain };
     // Far centroids lead to empty clusters, so that relocations are repeated, too.
     let far = (0..15).map(|i| f64::from(i % 5) * 1e4).collect();
-    for (init, tolerance) in [(Init::PlusPlus, 0.0), (Init::Centroids(far), 40.0)] {
+    let far = Init::Centroids(far);
+    for (points, init, tolerance) in [
+        (&plain, Init::PlusPlus, 0.0),
+        (&plain, far.clone(), 40.0),
+        (&plain, Init::Parallel, 0.0),
+        (&weighted, Init::PlusPlus, 0.0),
+        (&weighted, far, 40.0),
+    ] {
         let problem = problem(Settings { init, tolerance, iterations: 9, ..settings(5) }, 100);
-        let expected = run_parties(&problem, &points, 3, None);
+        let expected = run_parties(&problem, points, 3, None);
         let mut calls = 0;
         let mut counted =
             Dying { link: LocalGroup::new(1, TIMEOUT).join(0), left: u64::MAX, contributes: true };
-        run(&problem, &points, Isa::detect(), &mut counted, false, &mut |_| Ok(())).unwrap();
+        run(&problem, points, Isa::detect(), &mut counted, false, &mut |_| Ok(())).unwrap();
         calls += u64::MAX - counted.left;
         assert!(calls > 5, "{calls}");
         for call in 1..=calls {
             for contributes in [false, true] {
-                let outcome = run_parties(&problem, &points, 3, Some((call, contributes)));
+                let outcome = run_parties(&problem, points, 3, Some((call, contributes)));
                 assert_eq!(outcome, expected, "died at call {call}, {contributes}");
             }
         }
@@ -263,7 +273,7 @@ fn a_worker_may_run_twice_at_a_time() {
 #[test]
 fn empty_clusters_take_the_farthest_points() {
     let values = vec![0.0, 1.0, 2.0, 50.0, 51.0, 900.0];
-    let points = Points::<f32> { first: 0, dims: 1, values, missing: 0 };
+    let points = Points::<f32> { first: 0, dims: 1, values, missing: 0, weights: None };
     let init = Init::Centroids(vec![0.0, 1e6, 2e6]);
     for parties in [1, 2, 7] {
         let problem = problem(Settings { init: init.clone(), ..settings(3) }, 6);
@@ -294,7 +304,7 @@ impl AllReduce for Measuring {
 #[test]
 fn only_a_round_with_an_empty_cluster_grows_with_the_parties() {
     let values = vec![0.0, 1.0, 2.0, 50.0, 51.0, 900.0];
-    let points = Points::<f32> { first: 0, dims: 1, values, missing: 0 };
+    let points = Points::<f32> { first: 0, dims: 1, values, missing: 0, weights: None };
     let lengths = |parties: u32, init: Vec<f64>| {
         let local = LocalGroup::new(parties, TIMEOUT);
         let problem = problem(Settings { init: Init::Centroids(init), ..settings(3) }, 6);
@@ -335,8 +345,15 @@ fn only_a_round_with_an_empty_cluster_grows_with_the_parties() {
 
 #[test]
 fn fewer_distinct_points_than_clusters_stay_finite() {
-    let points = Points::<f64> { first: 0, dims: 2, values: [3.0, 4.0].repeat(9), missing: 0 };
-    for init in [Init::First, Init::Random, Init::PlusPlus, Init::Centroids(vec![7.0; 10])] {
+    let points = Points::<f64> {
+        first: 0,
+        dims: 2,
+        values: [3.0, 4.0].repeat(9),
+        missing: 0,
+        weights: None,
+    };
+    let given = Init::Centroids(vec![7.0; 10]);
+    for init in [Init::First, Init::Random, Init::PlusPlus, Init::Parallel, given] {
         for parties in [1, 4] {
             let problem = problem(Settings { init: init.clone(), ..settings(5) }, 9);
             let outcome = run_parties(&problem, &points, parties, None);
@@ -349,8 +366,13 @@ fn fewer_distinct_points_than_clusters_stay_finite() {
 
 #[test]
 fn as_many_clusters_as_points() {
-    let points =
-        Points::<f32> { first: 0, dims: 2, values: (0..14u8).map(f32::from).collect(), missing: 0 };
+    let points = Points::<f32> {
+        first: 0,
+        dims: 2,
+        values: (0..14u8).map(f32::from).collect(),
+        missing: 0,
+        weights: None,
+    };
     let outcome = run_parties(&problem(settings(7), 7), &points, 3, None);
     assert_eq!((outcome.cost, outcome.counts), (0.0, vec![1; 7]));
 }
@@ -368,7 +390,7 @@ fn tolerance_and_iterations_end_it() {
 }
 
 fn column(values: impl IntoIterator<Item = f64>) -> Points<f64> {
-    Points { first: 0, dims: 1, values: values.into_iter().collect(), missing: 0 }
+    Points { first: 0, dims: 1, values: values.into_iter().collect(), missing: 0, weights: None }
 }
 
 /// The distance of values from zero must not decide about the precision of costs and means.
@@ -416,7 +438,7 @@ fn an_outlier_does_not_hide_the_cost_of_the_others() {
 fn values_too_near_are_refused() {
     fn error<T: Element>(values: [f64; 3]) -> String {
         let values = values.map(T::from_f64).to_vec();
-        let points = Points::<T> { first: 0, dims: 1, values, missing: 0 };
+        let points = Points::<T> { first: 0, dims: 1, values, missing: 0, weights: None };
         let mut link = LocalGroup::new(1, TIMEOUT).join(0);
         let problem = problem(settings(2), 3);
         run(&problem, &points, Isa::detect(), &mut link, false, &mut |_| Ok(()))
@@ -456,7 +478,8 @@ fn duplicates_come_to_rest() {
 
 #[test]
 fn values_too_large_are_refused() {
-    let points = Points::<f32> { first: 0, dims: 1, values: vec![1e30, 2.0], missing: 0 };
+    let points =
+        Points::<f32> { first: 0, dims: 1, values: vec![1e30, 2.0], missing: 0, weights: None };
     let mut link = LocalGroup::new(1, TIMEOUT).join(0);
     let error =
         run(&problem(settings(1), 2), &points, Isa::detect(), &mut link, false, &mut |_| Ok(()))
@@ -468,7 +491,7 @@ fn values_too_large_are_refused() {
 #[test]
 fn a_missing_party_is_named() {
     let mut link = LocalGroup::new(3, Duration::from_millis(20)).join(1);
-    let points = Points::<f32> { first: 0, dims: 1, values: vec![1.0], missing: 0 };
+    let points = Points::<f32> { first: 0, dims: 1, values: vec![1.0], missing: 0, weights: None };
     let problem = Problem { party: 1, parties: 3, ..problem(settings(1), 1) };
     let error =
         run(&problem, &points, Isa::detect(), &mut link, false, &mut |_| Ok(())).unwrap_err();

@@ -154,6 +154,7 @@ fn trace<T: Element>(problem: &Problem, all: &Points<T>, parties: u32) -> RunTra
                         dims: all.dims,
                         values: all.values[range.start * all.dims..range.end * all.dims].to_vec(),
                         missing: 0,
+                        weights: None,
                     };
                     let mut rounds = Vec::new();
                     let outcome = lloyd::run(
@@ -225,7 +226,7 @@ proptest! {
         } else {
             Init::Random
         };
-        let points = Points { first: 0, dims, values: elements::<f32>(&values), missing: 0 };
+        let points = Points { first: 0, dims, values: elements::<f32>(&values), missing: 0, weights: None };
         // A run refuses values whose squares vanish in its precision.
         let narrow = if shape == PointShape::Tiny { &[][..] } else { &[Pruning::Hamerly, Pruning::Auto] };
         for pruning in narrow.iter().copied() {
@@ -233,7 +234,7 @@ proptest! {
             let got = trace(&problem(k, rows, init.clone(), pruning), &points, parties);
             prop_assert_eq!(&got, &expected, "{:?}", pruning);
         }
-        let points = Points { first: 0, dims, values: elements::<f64>(&values), missing: 0 };
+        let points = Points { first: 0, dims, values: elements::<f64>(&values), missing: 0, weights: None };
         let expected = trace(&problem(k, rows, init.clone(), Pruning::None), &points, 1);
         let got = trace(&problem(k, rows, init, Pruning::Hamerly), &points, parties);
         prop_assert_eq!(got, expected);

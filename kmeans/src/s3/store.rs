@@ -74,14 +74,15 @@ impl S3Store {
     /// Returns the object at a URL, the objects of a folder and of the folders in it, or those that
     /// match a pattern, in the order of their keys.
     ///
-    /// Names that begin with `.` or `_`, of folders too, and empty objects are skipped.
-    pub(crate) fn find(&self, url: &S3Url) -> Result<Vec<ListedObject>> {
+    /// Names that begin with `.` or `_`, of folders too, are skipped, and are returned as well. Empty
+    /// objects are skipped without a word, because consoles create them for folders.
+    pub(crate) fn find(&self, url: &S3Url) -> Result<(Vec<ListedObject>, Vec<PathBuf>)> {
         let bucket = self.bucket(url)?;
         if !url.is_folder()
             && let Some(object) = self.list(&bucket, url, &url.key, Some(1))?.pop()
             && object.key == url.key
         {
-            return Ok(vec![object]);
+            return Ok((vec![object], Vec::new()));
         }
         let pattern = super::is_pattern(Path::new(&url.key)).then(|| glob::Pattern::new(&url.key));
         let pattern = match pattern.transpose() {
@@ -99,16 +100,26 @@ impl S3Store {
         let options =
             glob::MatchOptions { require_literal_separator: true, ..glob::MatchOptions::default() };
         let mut objects = self.list(&bucket, url, &folder, None)?;
+        let mut skipped = Vec::new();
         objects.retain(|object| {
             let is_wanted =
                 pattern.as_ref().is_none_or(|pattern| pattern.matches_with(&object.key, options));
-            let mut names = object.key[folder.len()..].split('/');
-            is_wanted && object.size > 0 && !names.any(|name| name.starts_with(['.', '_']))
+            let inside = &object.key[folder.len()..];
+            let mut names = inside.split('/');
+            let is_hidden = names.any(|name| name.starts_with(['.', '_']));
+            if is_wanted && is_hidden {
+                let rest = names.map(|name| name.len() + 1).sum::<usize>();
+                let hidden = &object.key[..object.key.len() - rest];
+                let hidden = S3Url { bucket: url.bucket.clone(), key: hidden.to_string() };
+                skipped.push(PathBuf::from(hidden.to_string()));
+            }
+            is_wanted && object.size > 0 && !is_hidden
         });
+        skipped.dedup();
         if objects.is_empty() {
             return Err(Error::NoObjects { path: PathBuf::from(url.to_string()) });
         }
-        Ok(objects)
+        Ok((objects, skipped))
     }
 
     /// Lists the objects whose keys begin with `prefix`; the first `most` of them.

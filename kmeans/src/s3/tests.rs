@@ -226,7 +226,7 @@ fn no_more_is_requested_than_fits() {
     fixture.put("a", &contents);
     let store = S3Store::open(&fixture.endpoint).unwrap();
     let url = S3Url::of(&path("a")).unwrap().unwrap();
-    let object = store.find(&url).unwrap().pop().unwrap();
+    let object = store.find(&url).unwrap().0.pop().unwrap();
     let mut stream = S3Reader::new(store, object, 0..u64::MAX);
     assert_eq!(fixture.stand_in.gets(), 0, "nothing is requested before the first read");
     let mut read = Vec::new();
@@ -338,6 +338,29 @@ fn folders_in_folders_and_patterns_are_found() {
     data.check_output(&path("results/c.csv")).unwrap();
     let one = fixture.open("d/b.csv", HINTS).unwrap();
     one.check_output(&path("d/c.csv")).unwrap();
+}
+
+#[test]
+fn columns_of_parquet_are_read() {
+    let fixture = Fixture::new();
+    let folder = tempfile::tempdir().unwrap();
+    let snappy = ::parquet::basic::Compression::SNAPPY;
+    let file = crate::data::write_parquet(folder.path(), "a.parquet", snappy);
+    fixture.put("p/a.parquet", std::fs::read(file).unwrap());
+    fixture.put("p/.hidden/deep/a.csv", "1\n");
+    fixture.put("p/.hidden/deep/b.csv", "1\n");
+    fixture.put("p/_SUCCESS", "");
+    let of = |missing| Hints { columns: Some("x,y".parse().unwrap()), missing, ..HINTS };
+    let dropped = fixture.open("p/", of(Missing::Drop)).unwrap();
+    assert_eq!(dropped.points(), None);
+    let x: Vec<f64> = rows(&dropped, 3).into_iter().step_by(2).collect();
+    assert_eq!(x, [0, 1, 2, 4, 5, 6, 7, 8, 9].map(|i| f64::from(i) + 0.1));
+    let filled = fixture.open("p/", of(Missing::Mean)).unwrap();
+    assert_eq!(filled.points(), Some(10));
+    let skipped = ["s3://points/p/.hidden", "s3://points/p/_SUCCESS"];
+    assert_eq!(filled.reading().skipped, skipped);
+    fixture.put("p/README.md", "Points.\n");
+    assert!(fixture.error("p/", of(Missing::Mean)).contains("p/README.md: its name is not that"));
 }
 
 #[test]

@@ -1,6 +1,8 @@
 //! A report of a run as one SVG (cost and time by round, and the points in their clusters), or as an
 //! HTML page with the same picture, the result in numbers, and the sizes of the clusters.
 
+mod elbow;
+
 use std::ops::Range;
 use std::path::Path;
 
@@ -12,6 +14,8 @@ use crate::job::{Job, RoundSummary, RunSummary, SampledPoint};
 use crate::output;
 use crate::pca::Projection;
 use crate::s3::S3Endpoint;
+
+pub use elbow::write_elbow;
 
 /// The most points that are drawn, so that browsers open the file quickly.
 pub const POINTS_MAX: u64 = 3_000;
@@ -58,11 +62,14 @@ pub fn write(
 ) -> Result<()> {
     let mut svg = String::new();
     draw(&mut svg, title, job.data.dims(), summary).expect("drawing into memory succeeds");
-    let is_page = path.extension().is_some_and(|extension| {
-        extension.eq_ignore_ascii_case("html") || extension.eq_ignore_ascii_case("htm")
-    });
-    let text = if is_page { page(&svg, title, job, summary, warnings) } else { svg };
+    let text = if is_page(path) { page(&svg, title, job, summary, warnings) } else { svg };
     output::write_file(path, endpoint, |out| out.write_all(text.as_bytes()))
+}
+
+fn is_page(path: &Path) -> bool {
+    path.extension().is_some_and(|extension| {
+        extension.eq_ignore_ascii_case("html") || extension.eq_ignore_ascii_case("htm")
+    })
 }
 
 /// How many clusters, and coordinates of a centroid, a page shows.
@@ -73,20 +80,16 @@ fn page(svg: &str, title: &str, job: &Job, summary: &RunSummary, warnings: &[Str
     let done = &summary.done;
     let dims = job.data.dims();
     let points: u64 = done.counts.iter().map(|count| count.unsigned_abs()).sum();
-    let mut html = format!(
-        "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"><title>{title}</title>\n\
-         <style>body{{font-family:sans-serif;max-width:1180px;margin:2em auto;color:#282c34}}\
-         table{{border-collapse:collapse}}td,th{{padding:.2em .8em;text-align:right;\
-         border-bottom:1px solid #e8eaee}}.bar{{background:#2d69b4;height:.8em}}\
-         .warning{{background:#fdf0e0;padding:.6em 1em}}</style></head><body>\n<h1>{title}</h1>\n",
-        title = escaped(title)
-    );
+    let mut html = page_head(title);
     let end = if done.converged { "converged after" } else { "stopped after" };
     html += &format!(
         "<p>{points} points of {dims} numbers in {} clusters: {end} {} iterations, with a cost (sum of \
          squared distances) of {:.6e}, in {:.3} s.</p>\n",
         job.settings.k, done.iterations, done.cost, summary.seconds_total
     );
+    for line in said(job, summary).lines() {
+        html += &format!("<p>{}</p>\n", escaped(line));
+    }
     for warning in warnings {
         html += &format!("<p class=\"warning\">{}</p>\n", escaped(warning));
     }
@@ -100,7 +103,8 @@ fn page(svg: &str, title: &str, job: &Job, summary: &RunSummary, warnings: &[Str
         html += &format!("<th>{name}</th>");
     }
     html += if dims > COORDINATES_SHOWN { "<th>…</th></tr>\n" } else { "</tr>\n" };
-    let clusters = done.counts.iter().zip(done.centroids.chunks_exact(dims)).enumerate();
+    let centroids = done.centroids_of_data(dims);
+    let clusters = done.counts.iter().zip(centroids.chunks_exact(dims)).enumerate();
     for (cluster, (count, centroid)) in clusters.take(CLUSTERS_SHOWN) {
         let share = *count as f64 / points.max(1) as f64 * 100.0;
         html += &format!(
@@ -117,6 +121,27 @@ fn page(svg: &str, title: &str, job: &Job, summary: &RunSummary, warnings: &[Str
         html += &format!("<p>and {} more clusters</p>\n", done.counts.len() - CLUSTERS_SHOWN);
     }
     html + "</body></html>\n"
+}
+
+/// Returns the beginning of a page, up to its title.
+fn page_head(title: &str) -> String {
+    format!(
+        "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"><title>{title}</title>\n\
+         <style>body{{font-family:sans-serif;max-width:1180px;margin:2em auto;color:#282c34}}\
+         table{{border-collapse:collapse}}td,th{{padding:.2em .8em;text-align:right;\
+         border-bottom:1px solid #e8eaee}}.bar{{background:#2d69b4;height:.8em}}\
+         .warning{{background:#fdf0e0;padding:.6em 1em}}</style></head><body>\n<h1>{title}</h1>\n",
+        title = escaped(title)
+    )
+}
+
+/// Returns how the data was understood, and what was done to the points, in lines.
+fn said(job: &Job, summary: &RunSummary) -> String {
+    let mut said = Vec::new();
+    output::write_reading(job.data.reading(), &mut said)
+        .and_then(|()| output::write_transform(&summary.done.transform, &mut said))
+        .expect("writing to memory succeeds");
+    String::from_utf8_lossy(&said).into_owned()
 }
 
 fn escaped(text: &str) -> String {
@@ -144,16 +169,7 @@ fn draw_cost(area: &Area<'_>, rounds: &[RoundSummary]) -> DrawResult {
     let high = costs.clone().fold(0.0, f64::max);
     let line: Vec<_> = (0..).map(f64::from).zip(costs).collect();
     let mut chart = chart(area, "cost by round", rounds.len(), padded(low, high))?;
-    chart
-        .configure_mesh()
-        .light_line_style(WHITE)
-        .bold_line_style(FAINT)
-        .axis_style(INK)
-        .y_labels(5)
-        .x_labels(8)
-        .y_label_formatter(&|cost| format!("{cost:.4e}"))
-        .x_label_formatter(&|round| format!("{round:.0}"))
-        .draw()?;
+    styled(&mut chart, 8, &whole, &|cost| format!("{cost:.4e}"))?;
     chart.draw_series(LineSeries::new(line.iter().copied(), BLUE.stroke_width(2)))?;
     chart.draw_series(line.iter().map(|at| Circle::new(*at, 2, BLUE.filled())))?;
     Ok(())
@@ -171,15 +187,7 @@ fn draw_time(area: &Area<'_>, rounds: &[RoundSummary]) -> DrawResult {
     let high = all.iter().map(|(_, ms)| *ms).fold(0.0, f64::max);
     let mut chart =
         chart(area, "milliseconds by round", rounds.len(), 0.0..high * LEGEND_ROOM + 1e-3)?;
-    chart
-        .configure_mesh()
-        .light_line_style(WHITE)
-        .bold_line_style(FAINT)
-        .axis_style(INK)
-        .y_labels(5)
-        .x_labels(8)
-        .x_label_formatter(&|round| format!("{round:.0}"))
-        .draw()?;
+    styled(&mut chart, 8, &whole, &|ms| format!("{ms}"))?;
     for (line, colour, name) in
         [(all, BLUE, "slowest worker"), (coordination, ORANGE, "coordination")]
     {
@@ -201,18 +209,18 @@ fn draw_time(area: &Area<'_>, rounds: &[RoundSummary]) -> DrawResult {
 fn draw_map(area: &Area<'_>, dims: usize, summary: &RunSummary) -> DrawResult {
     let points: Vec<&[f64]> = summary.sample.iter().map(|sampled| &sampled.point[..]).collect();
     let projection = Projection::of(&points);
-    // One number is drawn as it is, with the cluster as the other axis.
-    let place = |point: &[f64], label: usize| match point {
-        [x] => (*x, label as f64),
+    // One number is drawn as it is, with the cluster as the other axis, and points beside each other.
+    let place = |point: &[f64], label: usize, beside: f64| match point {
+        [x] => (*x, label as f64 + beside),
         _ => projection.project(point),
     };
-    let dots: Vec<_> = summary
-        .sample
-        .iter()
-        .map(|s: &SampledPoint| (place(&s.point, s.label as usize), s.label))
-        .collect();
+    let dot = |(at, s): (usize, &SampledPoint)| {
+        let beside = (at * 7 % 11) as f64 / 10.0 - 0.5;
+        (place(&s.point, s.label as usize, 0.6 * beside), s.label)
+    };
+    let dots: Vec<_> = summary.sample.iter().enumerate().map(dot).collect();
     let centroids = summary.done.centroids.chunks_exact(dims).enumerate();
-    let centres: Vec<_> = centroids.map(|(label, centroid)| place(centroid, label)).collect();
+    let centres: Vec<_> = centroids.map(|(label, centroid)| place(centroid, label, 0.0)).collect();
     let everywhere = || dots.iter().map(|(at, _)| *at).chain(centres.iter().copied());
     let span = |values: &mut dyn Iterator<Item = f64>| {
         let (low, high) =
@@ -229,14 +237,8 @@ fn draw_map(area: &Area<'_>, dims: usize, summary: &RunSummary) -> DrawResult {
         .x_label_area_size(28)
         .y_label_area_size(48)
         .build_cartesian_2d(xs, ys)?;
-    chart
-        .configure_mesh()
-        .light_line_style(WHITE)
-        .bold_line_style(FAINT)
-        .axis_style(INK)
-        .x_labels(6)
-        .y_labels(6)
-        .draw()?;
+    let plain = |x: &f64| format!("{x}");
+    styled(&mut chart, 6, &plain, if dims == 1 { &whole } else { &plain })?;
     let k = centres.len();
     chart.draw_series(
         dots.iter()
@@ -269,6 +271,31 @@ fn chart<'a>(
         .x_label_area_size(28)
         .y_label_area_size(76)
         .build_cartesian_2d(0.0..last, ys)?)
+}
+
+/// Prints a number of rounds or clusters, of which there are no halves.
+fn whole(number: &f64) -> String {
+    if number.fract() == 0.0 { format!("{number:.0}") } else { String::new() }
+}
+
+/// Draws axes, with at most so many labels below.
+fn styled(
+    chart: &mut Chart<'_>,
+    labels: usize,
+    x_label: &dyn Fn(&f64) -> String,
+    y_label: &dyn Fn(&f64) -> String,
+) -> DrawResult {
+    chart
+        .configure_mesh()
+        .light_line_style(WHITE)
+        .bold_line_style(FAINT)
+        .axis_style(INK)
+        .y_labels(5)
+        .x_labels(labels)
+        .x_label_formatter(&x_label)
+        .y_label_formatter(&y_label)
+        .draw()?;
+    Ok(())
 }
 
 /// Returns a range slightly larger than the given one, and never empty.

@@ -19,10 +19,15 @@ use catena_kmeans::{Error, Settings, threads};
 use serde_json::Value;
 use tempfile::TempDir;
 
+mod changed;
+mod elbow;
+mod sklearn;
+mod streams;
+
 const PROGRAM: &str = env!("CARGO_BIN_EXE_catena-kmeans");
 
 /// The documented fields of `--json`.
-const FIELDS: [&str; 19] = [
+const FIELDS: [&str; 22] = [
     "k",
     "dims",
     "points",
@@ -37,7 +42,10 @@ const FIELDS: [&str; 19] = [
     "rpcs_per_worker_per_iteration",
     "centroids",
     "sizes",
+    "weights",
+    "transform",
     "columns",
+    "reading",
     "rows_dropped",
     "values_filled",
     "seed",
@@ -107,35 +115,6 @@ fn job(data: DataSet, k: usize, engine: &str) -> Job {
         prepared: false,
         labels: Labels::None,
         sample: false,
-    }
-}
-
-#[test]
-fn costs_are_those_of_scikit_learn() {
-    let fixture: Value = serde_json::from_str(include_str!("sklearn.json")).unwrap();
-    let folder = Folder::new();
-    for case in fixture["cases"].as_array().unwrap() {
-        let data = match case["points"].as_array() {
-            None => DataSet::digits(None).unwrap(),
-            Some(points) => {
-                let row = |row: &Value| row.to_string().replace(['[', ']'], "") + "\n";
-                let path = folder.file("points.csv", &points.iter().map(row).collect::<String>());
-                DataSet::open(Path::new(&path), Hints::default()).unwrap()
-            }
-        };
-        let (_engine, address) = engine();
-        let number = |field: &str| case[field].as_u64().unwrap();
-        let mut job = job(data, usize::try_from(number("k")).unwrap(), &address);
-        job.settings.iterations = number("max_iterations");
-        let done = threads::run(&job, EngineLink::join, &mut |_| ()).unwrap().done;
-        let cost = case["cost"].as_f64().unwrap();
-        let tied = number("ties") > 0;
-        let tolerance = if tied { 1e-4 } else { 1e-9 };
-        assert!((done.cost - cost).abs() <= tolerance * cost, "{}: {}", case["name"], done.cost);
-        if !tied {
-            assert_eq!(done.iterations, number("iterations"), "{}", case["name"]);
-            assert_eq!(serde_json::json!(done.counts), case["counts"], "{}", case["name"]);
-        }
     }
 }
 
@@ -458,6 +437,9 @@ fn bad_input_is_one_clear_line() {
         (vec!["--report", &folder.path("")], "this is a folder; pass the name of a file in it"),
         (vec!["--out", &same, "--assignments", &same], "two outputs have this name"),
         (vec!["--data", &two, "--out", &two], "two.csv: this is a file of the data"),
+        (vec!["--tolerance", "-5"], "--tolerance: a distance must be finite and not negative"),
+        (vec!["--out", "-", "--json"], "-: standard output has the JSON"),
+        (vec!["--report", "-"], "choose a name that ends with .svg or .html"),
         (vec!["--engine", &closed], &format!("engine {closed}: no engine answers")),
     ] {
         // Small data has fewer rows than the default k.
