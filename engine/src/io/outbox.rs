@@ -54,13 +54,10 @@ impl<'a> CoreOutbox<'a> {
         }
     }
 
-    /// Queues a large reply for another connection than the current one without copying its body.
-    /// Returns whether that was possible.
+    /// Queues a reply for another connection than the current one without copying its body, if that is
+    /// large. Returns whether it is.
     fn share(&mut self, conn: ConnId, to: &Header, reply: &StoredReply) -> bool {
         let Core { last_shared, unsent_total, conns, .. } = self.core;
-        if conn == self.current {
-            return false;
-        }
         let Some((status, body)) = last_shared.of(reply, unsent_total) else { return false };
         if let Some(conn) = conns.get(conn).filter(|conn| !conn.is_broken()) {
             conn.push_shared(*to, status, body);
@@ -76,7 +73,8 @@ impl<'a> CoreOutbox<'a> {
             0 => to,
             epoch => &Header { epoch, ..*to },
         };
-        if let Output::Stored(reply) = output
+        if conn != self.current
+            && let Output::Stored(reply) = output
             && self.share(conn, to, reply)
         {
             return;
@@ -119,7 +117,7 @@ impl ReplicaOutbox for CoreOutbox<'_> {
         Self: 'b;
 
     fn send_large(&mut self, conn: ConnId, to: &Header, reply: &StoredReply) {
-        if !self.share(conn, to, reply) {
+        if conn == self.current || !self.share(conn, to, reply) {
             self.append(conn, |unsent| Output::Stored(reply).write(to, unsent));
         }
     }

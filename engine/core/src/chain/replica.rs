@@ -178,6 +178,7 @@ impl Replica {
     }
 
     /// Returns the memory it takes in bytes, its log included.
+    #[inline]
     pub fn bytes(&self) -> u64 {
         self.shard.bytes() + self.shard.snapshot_memory() + self.log.bytes() as u64
     }

@@ -129,8 +129,17 @@ impl<V: EntryValue> Entries<V> {
         self.map
     }
 
-    /// Keeps the entry of a key for the walk, which has not written it, before it changes.
+    /// Keeps the entry of a key for the walk, if there is one that has not written it, before it
+    /// changes.
+    #[inline]
     fn keep(&mut self, key: &[u8]) {
+        if self.walk.is_some() {
+            self.keep_for_walk(key);
+        }
+    }
+
+    #[cold]
+    fn keep_for_walk(&mut self, key: &[u8]) {
         let Some(walk) = &mut self.walk else { return };
         let is_written = walk.after.as_ref().is_some_and(|after| *key <= **after);
         if is_written || walk.removed.is_some() || walk.changed.contains(key) {

@@ -86,7 +86,7 @@ impl Sequence {
 
     pub(super) fn remove(&mut self, at: usize) -> Option<ByteString> {
         self.keep(at);
-        let removed = self.items.remove(at)?;
+        let removed = if at == 0 { self.items.pop_front()? } else { self.items.remove(at)? };
         if let Some(walk) = &mut self.walk {
             walk.on_removed(at);
         }
@@ -126,8 +126,16 @@ impl Sequence {
         }
     }
 
-    /// Keeps an item for the walk, which has not written it, before it changes.
+    /// Keeps an item for the walk, if there is one that has not written it, before it changes.
+    #[inline]
     fn keep(&mut self, at: usize) {
+        if self.walk.is_some() {
+            self.keep_for_walk(at);
+        }
+    }
+
+    #[cold]
+    fn keep_for_walk(&mut self, at: usize) {
         if let Some(walk) = &mut self.walk
             && walk.removed.is_none()
         {
@@ -238,6 +246,7 @@ impl SequenceWalk {
     }
 
     /// Moves what is behind an item that was inserted.
+    #[cold]
     fn on_inserted(&mut self, at: usize) {
         if self.removed.is_some() {
             return;
@@ -260,6 +269,7 @@ impl SequenceWalk {
     }
 
     /// Moves what is behind an item that was removed.
+    #[cold]
     fn on_removed(&mut self, at: usize) {
         if self.removed.is_some() {
             return;

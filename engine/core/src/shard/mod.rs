@@ -199,6 +199,7 @@ impl Shard {
     }
 
     /// Returns the memory that the shard takes, in bytes, near enough for a budget.
+    #[inline]
     pub fn bytes(&self) -> u64 {
         let lists = self.waiters.bytes() + self.workspace.holds.bytes();
         self.object_bytes + self.sessions.bytes() + self.directory.bytes() + lists

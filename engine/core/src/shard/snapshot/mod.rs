@@ -89,6 +89,7 @@ impl Shard {
     }
 
     /// Returns the memory that the snapshot takes in bytes, near enough.
+    #[inline]
     pub(crate) fn snapshot_memory(&self) -> u64 {
         let bytes =
             |walk: &SnapshotWalk| walk.memory(&self.objects) + self.sessions.walk_bytes() as u64;
