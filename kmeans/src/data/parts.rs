@@ -131,7 +131,6 @@ impl PartShape {
 /// How a part's bytes are read.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct PartAccess<'a> {
-    #[cfg_attr(not(feature = "s3"), expect(dead_code, reason = "only objects are in a store"))]
     pub(super) endpoint: &'a S3Endpoint,
     pub(super) meter: &'a ReadMeter,
 }
