@@ -35,7 +35,7 @@ else
     echo "skipped: no systemd-analyze here"
 fi
 
-step "alerts"
+step "alerts and dashboard"
 # A node in a cluster has all metrics; one request gives it a latency.
 [ -x target/debug/catena-engine ] && [ -x target/debug/catena ] ||
     cargo build --quiet -p catena-engine -p catena-client --features catena-client/cli
@@ -52,7 +52,8 @@ target/debug/catena --engine "file://$work/cluster" counter visits add 1
 curl --silent --show-error --fail "${ready##*metrics at }" >"$work/page"
 kill "$engine"
 trap 'rm -rf "$work"' EXIT
-python engine/deploy/check_alerts.py engine/deploy/prometheus-alerts.yaml "$work/page" protocol/PROTOCOL.md
+python engine/deploy/check_prometheus.py engine/deploy/prometheus-alerts.yaml engine/deploy/grafana-dashboard.json \
+    "$work/page" protocol/PROTOCOL.md
 
 step "deploy.sh"
 python -W ignore engine/deploy/test_deploy.py
