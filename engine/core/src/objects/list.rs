@@ -4,9 +4,9 @@
 //! returns to the front if the client fails before that. Requests that wait for items are served in
 //! order.
 
-use alloc::collections::BTreeSet;
 use alloc::format;
 use alloc::string::String;
+use alloc::vec;
 use alloc::vec::Vec;
 
 use catena_protocol::limits::{ITEM_BYTES_MAX, PAGE_ITEMS_MAX};
@@ -18,6 +18,7 @@ use super::RestoreError;
 use super::byte_string::ByteString;
 use super::discarded::{Discarded, DiscardedItems};
 use super::kind::{Growth, ItemPlace, ObjectKind, SharedObject, read_some, write_some};
+use super::listed::Listed;
 use super::queue::{QueuedRequest, TokenGrants, WaitQueue};
 use super::sequence::Sequence;
 use super::state::check;
@@ -87,14 +88,17 @@ impl ObjectKind for List {
                 Reply::Found { found: found.is_some(), at: found.unwrap_or_default() as u64 }
             }
             ListOp::ContainsAll { items } => {
-                let mut wanted: BTreeSet<&[u8]> = items.iter().collect();
+                let wanted = Listed::new(items);
+                let (mut missing, mut is_found) = (wanted.len(), vec![false; wanted.len()]);
                 for item in self.items.iter() {
-                    if wanted.is_empty() {
+                    if missing == 0 {
                         break;
                     }
-                    wanted.remove(&**item);
+                    if let Some(at) = wanted.find(item) {
+                        missing -= usize::from(!core::mem::replace(&mut is_found[at], true));
+                    }
                 }
-                Reply::Bool(wanted.is_empty())
+                Reply::Bool(missing == 0)
             }
             _ => unreachable!("{op:?} is not a read"),
         })
@@ -443,11 +447,11 @@ impl List {
     }
 
     fn retain(&mut self, items: Items<'_>, keep: bool, turn: &mut Turn<'_>) -> Applied {
-        let listed: BTreeSet<&[u8]> = items.iter().collect();
+        let listed = Listed::new(items);
         let before = self.items.len();
         let mut freed = 0;
         self.items.retain(|item| {
-            let stays = listed.contains(&**item) == keep;
+            let stays = listed.find(item).is_some() == keep;
             freed += if stays { 0 } else { cost(item) };
             stays
         });

@@ -27,6 +27,7 @@ pub(crate) mod holds;
 mod kind;
 mod latch;
 mod list;
+mod listed;
 mod log;
 mod map;
 mod numbers;
