@@ -16,7 +16,7 @@ python3 -m venv "$work/venv"
 export PATH=$work/venv/bin:$PATH
 
 step "templates"
-cfn-lint engine/deploy/*.yaml kmeans/deploy/*.yaml
+cfn-lint engine/deploy/{store,cluster}.yaml kmeans/deploy/*.yaml
 
 step "scripts"
 shellcheck engine/deploy/*.sh
