@@ -348,9 +348,11 @@ impl Conn {
     /// Returns the unsent replies of the connection in bytes, with those that it shares.
     #[inline]
     pub(super) fn unsent_bytes(&self) -> usize {
-        let shared = self.unsent_shared.borrow();
-        let shared: usize = shared.iter().map(|reply| reply.body.len()).sum();
-        self.counted.get() + self.in_flight_shared.get() + shared
+        self.counted.get() + self.in_flight_shared.get() + self.unsent_shared_bytes()
+    }
+
+    fn unsent_shared_bytes(&self) -> usize {
+        self.unsent_shared.borrow().iter().map(|reply| reply.body.len()).sum()
     }
 
     /// Counts the unsent replies of a client anew, and returns their bytes.
@@ -457,7 +459,7 @@ impl Conn {
     /// Waits while the client does not read its replies. Its requests stay in its socket meanwhile,
     /// and TCP's back-pressure reaches it.
     async fn wait_for_reader(&self) -> io::Result<()> {
-        while self.unsent.borrow().len() > UNSENT_BYTES_MAX {
+        while self.unsent.borrow().len() + self.unsent_shared_bytes() > UNSENT_BYTES_MAX {
             self.drained.notified().await;
             self.flush().await?;
         }

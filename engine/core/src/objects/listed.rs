@@ -1,8 +1,8 @@
 //! The items that a request lists, to be looked up among many.
 //!
 //! They are sorted by their hashes, and a table says where each part of the range of hashes begins, so
-//! a lookup touches two or three cache lines. Whoever chooses items with equal hashes gets a binary
-//! search.
+//! a lookup touches two or three cache lines. Items that were chosen for equal
+//! hashes are found by binary search.
 
 use alloc::vec;
 use alloc::vec::Vec;
