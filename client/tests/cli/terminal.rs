@@ -8,7 +8,13 @@ use crate::shell::{Running, Shell, utf8};
 fn on_terminal(shell: &Shell, history: &std::path::Path) -> Running {
     let mut command = Command::new("script");
     command
-        .args(["-q", "-e", "-c", &format!("{} shell", env!("CARGO_BIN_EXE_catena")), "/dev/null"])
+        .args([
+            "-q",
+            "-e",
+            "-c",
+            &format!("exec {} shell", env!("CARGO_BIN_EXE_catena")),
+            "/dev/null",
+        ])
         .env("CATENA_ENGINE", &shell.place)
         .env("CATENA_HISTORY", history)
         .env("TERM", "xterm");
@@ -54,6 +60,7 @@ fn an_interrupt_ends_the_command_and_not_the_shell() {
     shell.check("list jobs len", 0, "1");
     running.write(CTRL_C);
     running.line_with(|said| said.contains("press Ctrl-C again"));
+    // Not only at the prompt: at any time after that.
     running.write(CTRL_C);
     assert!(running.wait().success());
     let lines = std::fs::read_to_string(&history).expect("it was saved");

@@ -36,6 +36,11 @@ pub(crate) fn reset() {
     PENDING.store(false, Ordering::SeqCst);
 }
 
+/// Whether a signal has come since the last command; it counts once.
+pub(crate) fn take() -> bool {
+    PENDING.swap(false, Ordering::SeqCst)
+}
+
 /// Whether the command that runs is to end.
 pub(crate) fn is_pending() -> bool {
     PENDING.load(Ordering::SeqCst)

@@ -42,7 +42,12 @@ pub(crate) fn run(session: Session, options: &Options) -> anyhow::Result<u8> {
     // An interrupt at an empty line leaves the shell if it follows another.
     let mut is_leaving = false;
     loop {
-        let line = match editor.readline(&prompt) {
+        // Between two prompts the terminal makes a signal of Ctrl-C.
+        let read = match interrupt::take() {
+            true => Err(ReadlineError::Interrupted),
+            false => editor.readline(&prompt),
+        };
+        let line = match read {
             Ok(line) => line,
             Err(ReadlineError::Interrupted) if is_leaving => return Ok(0),
             Err(ReadlineError::Interrupted) => {
