@@ -218,6 +218,16 @@ pub(crate) fn transfer_bytes_max(memory_bytes: u64) -> u64 {
     (memory_bytes / 4).max(16 * 1024 * 1024)
 }
 
+/// Returns how many bytes of updates a shard may be ahead of a node that joins before the pace of that
+/// node limits them: half of what the core keeps for it, over all of its shards.
+pub(crate) fn transfer_lag_bytes(memory_bytes: u64, shards: u32) -> usize {
+    let lag_bytes = transfer_bytes_max(memory_bytes) / 2 / u64::from(shards);
+    usize::try_from(lag_bytes).unwrap_or(usize::MAX)
+}
+
+/// A node that joins is given up if updates wait for it and it takes none for this long.
+pub(crate) const LEARNER_STALL_MS: u32 = 1_000;
+
 /// Longest time to poll before sleeping, in microseconds; beyond it the CPU is better left to others.
 pub(crate) const SPIN_US_MAX: u64 = 1_000;
 

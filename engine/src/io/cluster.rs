@@ -15,7 +15,7 @@ use super::core::Core;
 use super::core_link::{ConnectAttempts, PeerCore};
 use super::local_notify::LocalNotify;
 use super::notice::{CoreCluster, Notice, Notices};
-use crate::config::transfer_bytes_max;
+use crate::config::{LEARNER_STALL_MS, transfer_bytes_max};
 use catena_core::chain::assignment::Assignment;
 use catena_core::chain::member::MembershipView;
 use catena_core::chain::outbox::ReplicaReport;
@@ -39,6 +39,8 @@ pub(super) struct ClusterState {
     transfers: Cell<Option<ShardTransfers>>,
     /// What each shard had committed when that last changed, and when it was.
     progress: RefCell<Vec<(u64, Time)>>,
+    /// Likewise, for shards whose updates wait for a learner.
+    learner_progress: RefCell<Vec<(u64, Time)>>,
     pub(super) attempts: ConnectAttempts,
     /// Wakes [`Core::watch_cluster`].
     pub(super) wake: LocalNotify,
@@ -73,6 +75,7 @@ impl ClusterState {
             unconfirmed: Cell::new(None),
             transfers: Cell::new(None),
             progress: RefCell::new(vec![(0, Time::default()); shards]),
+            learner_progress: RefCell::new(vec![(0, Time::default()); shards]),
             attempts: ConnectAttempts::default(),
             wake: LocalNotify::default(),
         }
@@ -164,7 +167,7 @@ impl Core {
         self.for_each_replica(|shard, replica, out| {
             replica.on_assignment(view.assignment(incarnation, shard), out);
             if restarts {
-                replica.stop_transfer();
+                replica.stop_transfer(out);
             }
         });
     }
@@ -226,6 +229,9 @@ impl Core {
         if view.source == Some(peer) && !view.member {
             self.notify_node(Notice::SyncLost { epoch: view.epoch });
         }
+        self.begin_turn();
+        self.for_each_replica(|_, replica, out| replica.on_link_lost(peer, out));
+        self.flush_touched();
         self.connect_to_peers(cluster);
     }
 
@@ -301,6 +307,11 @@ impl Core {
             transfers.begun += 1;
         }
         cluster.transfers.set(Some(transfers));
+        let learner = transfers.learner;
+        let have_state = self.shards.borrow().iter().all(|replica| replica.has_state(learner));
+        if have_state {
+            self.for_each_replica(|_, replica, _| replica.begin_last_phase(learner));
+        }
     }
 
     /// Continues the state transfer over a link whose bytes the kernel has taken. Without one, this
@@ -321,24 +332,36 @@ impl Core {
         self.flush_touched();
     }
 
-    /// Gives up on a learner that is too slow: what is kept for it must not take the memory that
-    /// updates need. It may join again.
-    fn limit_transfer_memory(&self) {
-        let Some(cluster) = self.cluster() else { return };
-        let Some(transfers) = cluster.transfers.get() else { return };
-        let taken: u64 = self.shards.borrow().iter().map(Replica::transfer_memory).sum();
-        if taken <= transfer_bytes_max(self.memory_bytes_max()) {
+    /// Gives up on a learner for which too much is kept, or updates wait although it takes none. It
+    /// may join again.
+    fn limit_transfer(&self, cluster: &ClusterState) {
+        let Some(ShardTransfers { learner, .. }) = cluster.transfers.get() else { return };
+        let now = self.now();
+        let (mut kept, mut is_stalled) = (0, false);
+        for (replica, progress) in
+            self.shards.borrow().iter().zip(cluster.learner_progress.borrow_mut().iter_mut())
+        {
+            kept += replica.transfer_memory();
+            let committed = replica.committed();
+            if !replica.waits_for_learner() || committed != progress.0 {
+                *progress = (committed, now);
+            }
+            is_stalled |= now >= progress.1.plus_ms(LEARNER_STALL_MS);
+        }
+        let is_too_much = kept > transfer_bytes_max(self.memory_bytes_max());
+        if !is_too_much && !is_stalled {
             return;
         }
-        let learner = transfers.learner;
         tracing::warn!(
             node = %learner,
             core = self.index(),
-            "the node that joins takes the state too slowly: {} MiB are kept for it; it has to start \
-             over",
-            taken / 1024 / 1024,
+            "the node that joins {}; it has to start over",
+            match is_too_much {
+                true => format!("takes the state too slowly: {} MiB are kept for it", kept >> 20),
+                false => format!("has taken no update for {LEARNER_STALL_MS} ms"),
+            },
         );
-        self.for_each_replica(|_, replica, _| replica.stop_transfer());
+        self.for_each_replica(|_, replica, out| replica.stop_transfer(out));
         // It notices that, and begins its next incarnation.
         for link in self.links.borrow().iter().filter(|link| link.peer.node == learner) {
             link.conn.abandon();
@@ -369,7 +392,7 @@ impl Core {
             self.expire_attempts(cluster);
             self.connect_to_peers(cluster);
             self.continue_state_transfer();
-            self.limit_transfer_memory();
+            self.limit_transfer(cluster);
             self.report_state_transfer(cluster);
             self.report_rest(cluster);
             self.report_stalls(cluster);

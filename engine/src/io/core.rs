@@ -30,12 +30,12 @@ use super::spin::Spin;
 use super::stream::Listener;
 use super::unsent::UnsentTotal;
 use crate::clock::Clock;
-use crate::config::{HELLO_BYTES_MAX, receive_bytes_max, unsent_bytes_max};
+use crate::config::{HELLO_BYTES_MAX, receive_bytes_max, transfer_lag_bytes, unsent_bytes_max};
 use crate::metrics::{CoreCensus, Counters, Meter};
 use crate::resident::{ResidentLimit, ResidentShare};
 use catena_core::ahead::Step;
 use catena_core::chain::assignment::Assignment;
-use catena_core::chain::replica::Replica;
+use catena_core::chain::replica::{Replica, TransferLimits};
 use catena_core::chain::rules::Rules;
 use catena_core::shard::{Census, ConnId, Moment, Outbox, Output, Seq, Shard, Time, Types};
 
@@ -617,5 +617,8 @@ fn empty_replica(config: &CoreConfig, shard: ShardId) -> Replica {
         if config.cluster.is_some() { Assignment::default() } else { Assignment::standalone() };
     let shard = Shard::new(shard, config.hash_seed, config.types.clone());
     let shard = shard.of_incarnation(config.incarnation).starting_at(config.base);
+    let shards = config.map.shards().div_ceil(config.map.cores().into());
+    let lag_bytes = transfer_lag_bytes(config.memory_bytes_max, shards);
     Replica::new(shard, post, Rules::default())
+        .with_transfer_limits(TransferLimits { lag_bytes, ..TransferLimits::default() })
 }

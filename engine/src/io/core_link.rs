@@ -190,9 +190,9 @@ impl Core {
             conn.abandon();
         }
         tracing::debug!(peer = %peer.node, core = peer.core, "linked");
-        self.for_each_replica(|shard, replica, _| {
+        self.for_each_replica(|shard, replica, out| {
             if peer.owns(shard) {
-                replica.on_link(peer.node);
+                replica.on_link(peer.node, out);
             }
         });
         self.notify_node(Notice::Link { peer: peer.node, up: true });

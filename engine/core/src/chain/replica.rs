@@ -12,7 +12,8 @@
 //! 2. Entries are applied in their order, each once, and only those that the assignment's
 //!    predecessor sent in the assignment's epoch.
 //! 3. A replica acknowledges only while its assignment is active. While its node is about to append
-//!    a learner, it acknowledges only what the learner has too.
+//!    a learner, it acknowledges only what the learner has too; before, no more than leaves the
+//!    learner time to catch up.
 //! 4. A read is answered only under a lease of the assignment's epoch.
 //! 5. Neighbours in the chain have come to the same replies, which they compare now and then. Logs
 //!    nest: a successor's log is a prefix of its predecessor's. A replica that finds this
@@ -139,9 +140,7 @@ impl Replica {
         replica
     }
 
-    /// Sends less to a learner at once than a deployed node, because the shards of tests and of the
-    /// simulator are small.
-    #[doc(hidden)]
+    /// Sets how much is sent to a learner at once, and kept for it.
     #[must_use]
     pub fn with_transfer_limits(self, transfer_limits: TransferLimits) -> Replica {
         Replica { transfer_limits, ..self }
@@ -458,6 +457,8 @@ impl Replica {
             }
             self.committed = committed;
             self.ack_due = true;
+        }
+        if self.log.bytes() > LOG_BYTES_KEPT {
             let trimmable = self.trimmable();
             self.log.trim(trimmable, LOG_BYTES_KEPT);
         }
@@ -470,18 +471,32 @@ impl Replica {
         if !self.assignment.member || !self.assignment.active && self.rules.drain() {
             return self.committed;
         }
-        let behind = match self.assignment.successor {
-            Some(_) => self.progress.acked,
-            None => self.applied(),
-        };
         let gated = match (self.assignment.gate, &self.transfer) {
             (Some(gate), Some(transfer)) if transfer.learner == gate && self.rules.gate() => {
                 transfer.progress.acked
             }
             (Some(_), _) if self.rules.gate() => self.committed,
+            (None, Some(transfer)) => self.paced(transfer),
             _ => u64::MAX,
         };
-        behind.min(gated).max(self.committed)
+        self.acknowledged().min(gated).max(self.committed)
+    }
+
+    /// Returns the last entry that may be committed while there is this transfer.
+    fn paced(&self, transfer: &StateTransfer) -> u64 {
+        let lag_bytes = self.log.bytes().saturating_sub(self.uncommitted_bytes);
+        match self.rules.pace() {
+            true => transfer.commit_max(lag_bytes, &self.transfer_limits),
+            false => u64::MAX,
+        }
+    }
+
+    /// Returns the last entry that all replicas behind this one have acknowledged, and this one has.
+    fn acknowledged(&self) -> u64 {
+        match self.assignment.successor {
+            Some(_) => self.progress.acked,
+            None => self.applied(),
+        }
     }
 
     /// Returns the last entry that no node will ask for again.

@@ -76,6 +76,8 @@ rules! {
     one_change_id,
     /// A removed node gives its leases back only after its cores have confirmed that they stopped.
     leave_last,
+    /// A learner that falls behind limits what is committed, so that it catches up.
+    pace,
     /// A state transfer that waits for room on a link continues when the link has drained.
     drained,
 }

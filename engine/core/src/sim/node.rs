@@ -55,6 +55,8 @@ pub(super) struct SimProcess {
     pub(super) transfers: Vec<Option<(u32, NodeId)>>,
     /// For each shard, what was committed when its progress was checked last, and since when.
     pub(super) progress: Vec<(u64, u64)>,
+    /// Likewise, for shards whose updates wait for a learner.
+    pub(super) learner_progress: Vec<(u64, u64)>,
     pub(super) committed: Vec<u64>,
 }
 

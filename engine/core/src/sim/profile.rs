@@ -114,6 +114,8 @@ impl RunProfile {
                 piece_bytes: usize::try_from(some(1, 16, 512)).expect("small"),
                 backlog_bytes: usize::try_from(some(1, 64, 1_024)).expect("small"),
                 steps: 1,
+                lag_bytes: usize::try_from(some(1, 0, 4_096)).expect("small"),
+                entries_ahead: some(1, 0, 16),
             },
             depart_us: some(3, 800_000, 5_000_000),
             slow_writes_us: some(4, 1_000_000, 5_000_000),

@@ -88,6 +88,9 @@ const REGISTER_PATIENCE_US: u64 = 2_000_000;
 /// Updates without progress for so long are a stall.
 const STALL_US: u64 = 2_000_000;
 
+/// A learner that takes nothing for so long, while updates wait for it, is given up.
+const LEARNER_STALL_US: u64 = 1_000_000;
+
 /// The name of the one cluster.
 const CLUSTER: &str = "catena";
 

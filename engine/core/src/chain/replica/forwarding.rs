@@ -75,7 +75,7 @@ impl Replica {
             self.ack_due = true;
         }
         if let Some(transfer) = self.transfer.as_mut().filter(|it| it.learner == from) {
-            transfer.on_ack(upto);
+            transfer.on_ack(upto, self.committed);
         }
         self.advance_commit(out);
     }
@@ -122,7 +122,7 @@ impl Replica {
     }
 
     /// Notes that the link to a peer is new, so that frames may have been lost with the one before.
-    pub fn on_link(&mut self, peer: NodeId) {
+    pub fn on_link(&mut self, peer: NodeId, out: &mut impl ReplicaOutbox) {
         if self.assignment.predecessor == Some(peer) {
             // The last acknowledgement may be among what was lost.
             (self.resume_due, self.ack_due) = (true, true);
@@ -131,9 +131,14 @@ impl Replica {
             self.progress.resumed = false;
             self.resume_request_due = true;
         }
+        self.on_link_lost(peer, out);
+    }
+
+    /// Notes that the link to a peer is lost.
+    pub fn on_link_lost(&mut self, peer: NodeId, out: &mut impl ReplicaOutbox) {
         if self.transfer.as_ref().is_some_and(|it| it.learner == peer && it.has_begun()) {
             // The learner joins again, because it cannot know which pieces it missed.
-            self.stop_transfer();
+            self.stop_transfer(out);
         }
     }
 

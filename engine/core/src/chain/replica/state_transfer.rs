@@ -5,6 +5,9 @@
 //! began, but it is written in short steps, and at the learner read as it arrives. Only so much of
 //! it is put on the link at once; the rest follows when the driver says that the link has drained,
 //! because on an idle shard nothing else happens.
+//!
+//! Clients may update the shard faster than the learner applies the entries. Then no more is
+//! committed than leaves the learner time to catch up, see [`StateTransfer::commit_max`].
 
 use catena_protocol::peer;
 use catena_protocol::{Frame, FrameKind, Header, frame};
@@ -27,6 +30,11 @@ pub(super) struct StateTransfer {
     hash: u64,
     /// Whether the learner has the state: it has acknowledged that entry or a later one.
     has_state: bool,
+    /// Whether the learner has the states of all shards, and has only to catch up.
+    is_last_phase: bool,
+    /// Twice the last entry that may be committed because the learner has acknowledged twice as
+    /// many.
+    half_pace: u64,
     pub(super) progress: ReplicationProgress,
 }
 
@@ -36,18 +44,30 @@ impl StateTransfer {
         self.has_begun
     }
 
-    /// Notes an acknowledgement of the learner. One of an entry before the state is ignored,
-    /// because the learner cannot have it from this transfer.
-    pub(super) fn on_ack(&mut self, upto: u64) {
-        if upto >= self.index {
-            self.progress.acked = self.progress.acked.max(upto);
-            self.has_state = true;
+    /// Notes an acknowledgement of the learner, when this much is committed. One of an entry before
+    /// the state is ignored, because the learner cannot have it from this transfer.
+    pub(super) fn on_ack(&mut self, upto: u64, committed: u64) {
+        if upto < self.index {
+            return;
         }
+        let newly = if self.has_state { upto.saturating_sub(self.progress.acked) } else { 0 };
+        self.half_pace = self.half_pace.max(2 * committed) + newly;
+        self.progress.acked = self.progress.acked.max(upto);
+        self.has_state = true;
+    }
+
+    /// Returns the last entry that may be committed while `lag_bytes` of committed entries are kept
+    /// for the learner.
+    ///
+    /// Near the end, and before if the learner lacks too much, half as many entries are committed as
+    /// it acknowledges, until it lacks but a few: so it catches up, however fast the updates come.
+    pub(super) fn commit_max(&self, lag_bytes: usize, limits: &TransferLimits) -> u64 {
+        if !self.has_state || !self.is_last_phase && lag_bytes <= limits.lag_bytes {
+            return u64::MAX;
+        }
+        (self.half_pace / 2).max(self.progress.acked + limits.entries_ahead)
     }
 }
-
-/// A learner is nearly synced if it lacks at most this many entries.
-const NEARLY_SYNCED_ENTRIES: u64 = 1_024;
 
 /// How much is sent to a learner at once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -59,11 +79,23 @@ pub struct TransferLimits {
     /// How many steps of writing the state are taken at once, or fewer if they give a piece. Each
     /// takes some microseconds.
     pub steps: usize,
+    /// Bytes of committed entries that are kept for a learner before its pace limits what is
+    /// committed. Until then it does so only in the end.
+    pub lag_bytes: usize,
+    /// So many entries more than a learner has may be committed, whatever its pace. If it lacks no
+    /// more than twice as many, it is nearly synced.
+    pub entries_ahead: u64,
 }
 
 impl Default for TransferLimits {
     fn default() -> TransferLimits {
-        TransferLimits { piece_bytes: 64 * 1024, backlog_bytes: 1024 * 1024, steps: 128 }
+        TransferLimits {
+            piece_bytes: 64 * 1024,
+            backlog_bytes: 1024 * 1024,
+            steps: 128,
+            lag_bytes: 4 * 1024 * 1024,
+            entries_ahead: 512,
+        }
     }
 }
 
@@ -119,17 +151,44 @@ impl Replica {
         self.shard.begin_snapshot();
         let (index, hash) = (self.applied(), self.hash);
         let progress = ReplicationProgress { resumed: false, sent: index, acked: 0 };
-        let (has_begun, has_state) = (false, false);
-        self.transfer =
-            Some(StateTransfer { learner, has_begun, index, hash, has_state, progress });
+        self.transfer = Some(StateTransfer {
+            learner,
+            has_begun: false,
+            index,
+            hash,
+            has_state: false,
+            is_last_phase: false,
+            half_pace: 0,
+            progress,
+        });
         self.update_alone();
     }
 
     /// Stops the transfer.
-    pub fn stop_transfer(&mut self) {
+    pub fn stop_transfer(&mut self, out: &mut impl ReplicaOutbox) {
         self.transfer = None;
         self.shard.end_snapshot();
-        self.update_alone();
+        self.advance_commit(out);
+    }
+
+    /// Notes that the learner has the states of all shards of this core. From now on nothing but the
+    /// entries after them is on the link.
+    pub fn begin_last_phase(&mut self, learner: NodeId) {
+        if let Some(transfer) = self.transfer.as_mut().filter(|it| it.learner == learner) {
+            transfer.is_last_phase = true;
+        }
+    }
+
+    /// Returns whether the learner has this shard's state.
+    pub fn has_state(&self, learner: NodeId) -> bool {
+        self.acked_by(learner).is_some()
+    }
+
+    /// Returns whether updates wait for the learner. If it makes no progress, the driver has to stop
+    /// the transfer.
+    pub fn waits_for_learner(&self) -> bool {
+        let is_behind = |transfer| self.paced(transfer) < self.acknowledged();
+        self.assignment.gate.is_none() && self.transfer.as_ref().is_some_and(is_behind)
     }
 
     /// Returns the memory that a transfer takes in bytes: what changed before it was written, and
@@ -158,9 +217,11 @@ impl Replica {
             && self.transfer.as_ref().is_some_and(|it| it.learner == peer && waits(it))
     }
 
-    /// Returns whether the learner has the state and all but a few of the entries after it.
+    /// Returns whether the learner has the state and all but a few of the committed entries after it.
     pub fn is_nearly_synced(&self, learner: NodeId) -> bool {
-        self.acked_by(learner).is_some_and(|acked| self.applied() - acked <= NEARLY_SYNCED_ENTRIES)
+        let lacks = |acked| self.committed.saturating_sub(acked);
+        let acked = self.acked_by(learner);
+        acked.is_some_and(|acked| lacks(acked) <= 2 * self.transfer_limits.entries_ahead)
     }
 
     /// Returns whether the learner has every entry that was ever acknowledged here, and on which
@@ -185,7 +246,7 @@ impl Replica {
     /// follow it.
     pub(super) fn flush_transfer(&mut self, out: &mut impl ReplicaOutbox) {
         let (epoch, id) = (self.assignment.epoch, self.id);
-        let TransferLimits { piece_bytes, backlog_bytes, steps } = self.transfer_limits;
+        let TransferLimits { piece_bytes, backlog_bytes, steps, .. } = self.transfer_limits;
         let Some(transfer) = &mut self.transfer else { return };
         let Some(mut bytes) = out.peer_buffer(transfer.learner) else { return };
         if !transfer.progress.resumed && bytes.len() < backlog_bytes {

@@ -177,6 +177,17 @@ impl TestChain {
         while self.deliver(a, b) + self.deliver(b, a) > 0 {}
     }
 
+    /// Tells a node that its link to another is new.
+    fn link(&mut self, number: u128, peer: u128) {
+        let id = node(number);
+        self.replicas.get_mut(&id).unwrap().on_link(node(peer), self.out.get_mut(&id).unwrap());
+    }
+
+    fn stop_transfer(&mut self, number: u128) {
+        let id = node(number);
+        self.replicas.get_mut(&id).unwrap().stop_transfer(self.out.get_mut(&id).unwrap());
+    }
+
     fn replica(&self, number: u128) -> &Replica {
         &self.replicas[&node(number)]
     }
@@ -228,8 +239,8 @@ fn an_acknowledgement_lost_with_a_link_is_repeated() {
     let out = chain.out.get_mut(&node(2)).unwrap();
     chain.replicas.get_mut(&node(2)).unwrap().flush(out);
     assert!(!core::mem::take(&mut out.frames).is_empty(), "the acknowledgement is lost");
-    chain.replicas.get_mut(&node(1)).unwrap().on_link(node(2));
-    chain.replicas.get_mut(&node(2)).unwrap().on_link(node(1));
+    chain.link(1, 2);
+    chain.link(2, 1);
     chain.deliver_all(1, 2);
     assert_eq!(chain.statuses(1), [Status::Ok, Status::Ok]);
 }
@@ -434,9 +445,8 @@ fn a_new_link_does_not_stop_a_transfer_that_has_not_begun() {
     let learner = Assignment { epoch: 1, predecessor: Some(node(1)), ..Assignment::default() };
     chain.assign(2, learner);
     chain.add_one(1, 7, 1);
-    let source = chain.replicas.get_mut(&node(1)).unwrap();
-    source.start_transfer(node(2));
-    source.on_link(node(2));
+    chain.replicas.get_mut(&node(1)).unwrap().start_transfer(node(2));
+    chain.link(1, 2);
     chain.deliver_all(1, 2);
     assert!(chain.replica(1).is_synced(node(2)));
     assert_eq!(chain.replica(2).shard().digest(), chain.replica(1).shard().digest());
@@ -454,7 +464,8 @@ fn a_transfer_continues_when_its_link_has_drained() {
         chain.add_one(1, session, 1);
     }
     let source = chain.replicas.remove(&node(1)).unwrap();
-    let limits = TransferLimits { piece_bytes: 16, backlog_bytes: 100, steps: 1 };
+    let limits =
+        TransferLimits { piece_bytes: 16, backlog_bytes: 100, steps: 1, ..Default::default() };
     chain.replicas.insert(node(1), source.with_transfer_limits(limits));
     chain.replicas.get_mut(&node(1)).unwrap().start_transfer(node(2));
     for request in 2..5 {
@@ -470,6 +481,58 @@ fn a_transfer_continues_when_its_link_has_drained() {
     assert!(chain.replica(1).is_synced(node(2)));
     assert_eq!(chain.replica(2).shard().digest(), chain.replica(1).shard().digest());
     assert!(!chain.replica(1).waits_for_room(node(3)));
+}
+
+/// Clients that update faster than a learner applies must not keep it out for ever: what is committed
+/// waits for it, and it is caught up with after twice as many entries as it lacked.
+#[test]
+fn a_learner_catches_up_although_updates_come_faster_than_it_applies_them() {
+    for (is_last_phase, lag_bytes, rule) in
+        [(true, usize::MAX, ""), (false, 0, ""), (false, usize::MAX, ""), (true, 0, "pace")]
+    {
+        let mut chain = TestChain::new(1);
+        let rules = Rules::without(rule).unwrap_or_default();
+        chain.add(2, Assignment::default());
+        let learner = Assignment { epoch: 1, predecessor: Some(node(1)), ..Assignment::default() };
+        chain.assign(2, learner);
+        let source = chain.replicas.remove(&node(1)).unwrap();
+        let limits = TransferLimits { backlog_bytes: 8 * 1024, lag_bytes, ..Default::default() };
+        chain.replicas.insert(node(1), Replica { rules, ..source.with_transfer_limits(limits) });
+        let (mut next, mut answered) = (0, 0);
+        let mut add = |chain: &mut TestChain, count: u64| {
+            for number in next + 1..=next + count {
+                // Refused, it is not repeated here.
+                let refused = chain.add_one(1, 7, number).contains(&Status::Busy);
+                next = if refused { next } else { number };
+            }
+        };
+        add(&mut chain, 100);
+        chain.replicas.get_mut(&node(1)).unwrap().start_transfer(node(2));
+        chain.deliver_all(1, 2);
+        assert!(chain.replica(1).has_state(node(2)));
+        // It lacks much, and takes a frame at a time.
+        add(&mut chain, 10_000);
+        if is_last_phase {
+            chain.replicas.get_mut(&node(1)).unwrap().begin_last_phase(node(2));
+        }
+        let mut rounds = 0;
+        while rounds < 20 || !chain.replica(1).is_nearly_synced(node(2)) && rounds < 2_000 {
+            add(&mut chain, 500);
+            chain.deliver(1, 2);
+            chain.deliver(2, 1);
+            answered += chain.statuses(1).len();
+            rounds += 1;
+        }
+        let catches_up = rule.is_empty() && (is_last_phase || lag_bytes == 0);
+        assert_eq!(rounds < 2_000, catches_up, "{rounds} {is_last_phase} {lag_bytes} {rule}");
+        let is_limited = answered > 1_000 && chain.replica(1).waits_for_learner();
+        assert!(!catches_up || is_limited, "{rounds} {answered}");
+        // Without a learner nothing waits for it.
+        chain.stop_transfer(1);
+        let source = chain.replica(1);
+        assert!(source.committed() == source.applied() && !source.waits_for_learner());
+        assert_eq!(source.uncommitted_bytes, 0);
+    }
 }
 
 /// What is kept for a slow learner is counted, so that the driver can give up on it.
@@ -494,7 +557,7 @@ fn what_a_transfer_keeps_is_counted() {
     let after = chain.replica(1).transfer_memory();
     assert!(after > before + 4 * 1024 * 1024, "{before} to {after}");
     assert!(chain.replica(1).bytes() > after);
-    chain.replicas.get_mut(&node(1)).unwrap().stop_transfer();
+    chain.stop_transfer(1);
     assert_eq!(chain.replica(1).transfer_memory(), 0);
 }
 

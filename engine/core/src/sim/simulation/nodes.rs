@@ -49,6 +49,7 @@ impl Simulation {
             view_arrival: 0,
             transfers: vec![None; shards],
             progress: vec![(0, 0); shards],
+            learner_progress: vec![(0, 0); shards],
             committed: vec![0; shards],
         };
         self.trace.print(self.now, || format!("{id} starts in slot {slot}"));
@@ -126,6 +127,9 @@ impl Simulation {
         let Some((epoch, learner)) = process.transfers.first().copied().flatten() else { return };
         let is_same = process.transfers.iter().all(|it| *it == Some((epoch, learner)));
         let now = process.clock.at(self.now);
+        if is_same && process.replicas.iter().all(|replica| replica.has_state(learner)) {
+            process.replicas.iter_mut().for_each(|replica| replica.begin_last_phase(learner));
+        }
         if is_same && process.replicas.iter().all(|replica| replica.is_nearly_synced(learner)) {
             process.member.on_nearly_synced(now, learner, epoch, &mut turn.actions);
         }
@@ -253,7 +257,7 @@ impl Simulation {
                 process.transfers[shard] = transfer;
                 match view.learner {
                     Some(learner) => replica.start_transfer(learner),
-                    None => replica.stop_transfer(),
+                    None => replica.stop_transfer(turn),
                 }
             }
         });
@@ -292,9 +296,31 @@ impl Simulation {
                 }
             }
         });
+        self.give_up_on_learner(node);
         if self.processes.contains_key(&node) {
             let at = self.now + 250_000;
             self.at(at, SimEvent::Tick { node });
+        }
+    }
+
+    /// Gives up on a learner for which updates wait although it takes none.
+    fn give_up_on_learner(&mut self, node: NodeId) {
+        let Some(process) = self.processes.get_mut(&node) else { return };
+        let Some((_, learner)) = process.transfers.first().copied().flatten() else { return };
+        let mut is_stalled = false;
+        for (replica, progress) in process.replicas.iter().zip(&mut process.learner_progress) {
+            let committed = replica.committed();
+            if !replica.waits_for_learner() || committed != progress.0 {
+                *progress = (committed, self.now);
+            }
+            is_stalled |= self.now - progress.1 > LEARNER_STALL_US;
+        }
+        if is_stalled {
+            self.trace.print(self.now, || format!("{node} gives up on {learner}"));
+            self.turn(node, |process, _, turn| {
+                process.replicas.iter_mut().for_each(|replica| replica.stop_transfer(turn));
+            });
+            self.reset(node, learner);
         }
     }
 }

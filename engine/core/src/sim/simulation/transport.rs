@@ -153,7 +153,7 @@ impl Simulation {
             self.turn(node, |process, now, turn| {
                 turn.touched.extend(0..process.replicas.len());
                 for replica in &mut process.replicas {
-                    replica.on_link(peer);
+                    replica.on_link(peer, turn);
                 }
                 process.member.on_link(now, peer, true, &mut turn.actions);
             });
