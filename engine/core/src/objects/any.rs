@@ -10,8 +10,9 @@ use core::any::Any;
 use catena_protocol::op::CounterOp;
 use catena_protocol::{Fault, Kind, Missing, Op, Refusal, Reply, Status};
 
-use super::kind::{Growth, ItemPlace, ObjectKind, SharedObject};
+use super::kind::{Growth, ObjectKind, SharedObject};
 use super::user::{User, UserSnapshot};
+use super::walked_items::WalkedItems;
 use super::{
     Applied, Description, Discarded, HoldId, LossCause, Reader, RestoreError, Turn, Types,
     WaiterId, Writer,
@@ -264,9 +265,14 @@ impl AnyObject {
         }
     }
 
-    /// Returns whether it is of a kind that may have very many items.
-    pub(crate) fn has_items(&self) -> bool {
-        each!(self, |object| object.has_items())
+    /// Returns its items, if it is of a kind that may have very many.
+    pub(crate) fn items(&self) -> Option<&dyn WalkedItems> {
+        each!(self, |object| object.items())
+    }
+
+    /// Returns its items, to be walked over.
+    pub(crate) fn items_mut(&mut self) -> Option<&mut dyn WalkedItems> {
+        each!(self, |object| object.items_mut())
     }
 
     /// Writes the kind and the state as if there were no items.
@@ -275,38 +281,7 @@ impl AnyObject {
         each!(self, |object| object.write_without_items(out));
     }
 
-    /// Writes the items behind `after`, or the first ones. Returns the place of the last one if more
-    /// follow.
-    pub(crate) fn write_items(
-        &self,
-        after: Option<&ItemPlace>,
-        bytes: usize,
-        out: &mut Writer,
-    ) -> Option<ItemPlace> {
-        each!(self, |object| object.write_items(after, bytes, out))
-    }
-
-    /// Begins to write the items as they are now, in parts between which they may change.
-    pub(crate) fn begin_walk(&mut self) {
-        each!(self, |object| object.begin_walk());
-    }
-
-    /// Writes the next part. Returns whether there is another; if not, the walk has to be ended.
-    pub(crate) fn continue_walk(&mut self, bytes: usize, out: &mut Writer) -> bool {
-        each!(self, |object| object.continue_walk(bytes, out))
-    }
-
-    /// Ends the walk, if there is one.
-    pub(crate) fn end_walk(&mut self, discarded: &mut Discarded) {
-        each!(self, |object| object.end_walk(discarded));
-    }
-
-    /// Returns the memory that the walk takes, in bytes, near enough.
-    pub(crate) fn walk_bytes(&self) -> u64 {
-        each!(self, |object| object.walk_bytes())
-    }
-
-    /// Restores items that [`AnyObject::write_items`] wrote.
+    /// Restores items that [`WalkedItems`] wrote.
     pub(crate) fn read_items(&mut self, input: &mut Reader<'_>) -> Result<(), RestoreError> {
         each!(self, |object| object.read_items(input))
     }

@@ -13,8 +13,10 @@ use serde::ser::SerializeMap;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::byte_string::ByteString;
+use super::discarded::{Discarded, DiscardedItems};
 use super::small_map::{Range, SmallMap};
 use super::state::Writer;
+use super::walked_items::{ItemPlace, WalkedItems, write_some};
 
 /// Values by key.
 pub(super) struct Entries<V> {
@@ -40,17 +42,28 @@ struct EntriesWalk<V> {
 pub(super) trait EntryValue: Clone + Serialize {
     /// Returns the heap that it takes, in bytes.
     fn heap_bytes(&self) -> u64;
+
+    /// Returns entries as they are freed.
+    fn discarded(entries: SmallMap<ByteString, Self>) -> DiscardedItems;
 }
 
 impl EntryValue for ByteString {
     fn heap_bytes(&self) -> u64 {
         ByteString::heap_bytes(self)
     }
+
+    fn discarded(entries: SmallMap<ByteString, ByteString>) -> DiscardedItems {
+        DiscardedItems::Map(entries)
+    }
 }
 
 impl EntryValue for () {
     fn heap_bytes(&self) -> u64 {
         0
+    }
+
+    fn discarded(members: SmallMap<ByteString, ()>) -> DiscardedItems {
+        DiscardedItems::Set(members)
     }
 }
 
@@ -153,17 +166,32 @@ impl<V: EntryValue> Entries<V> {
         }
         walk.changed.insert(key);
     }
+}
 
-    /// Begins a walk over the entries as they are now.
-    pub(super) fn begin_walk(&mut self) {
+impl<V: EntryValue> WalkedItems for Entries<V> {
+    fn write(
+        &self,
+        after: Option<&ItemPlace>,
+        bytes: usize,
+        out: &mut Writer,
+    ) -> Option<ItemPlace> {
+        let from = match after {
+            Some(ItemPlace::Key(key)) => Bound::Excluded(&**key),
+            Some(ItemPlace::Index(_)) => unreachable!("entries have keys"),
+            None => Bound::Unbounded,
+        };
+        let entries = self.range(from, Bound::Unbounded);
+        let last = write_some(entries, bytes, out, |entry, out| out.put(entry));
+        last.map(|(key, _)| ItemPlace::Key(key.to_vec()))
+    }
+
+    fn begin_walk(&mut self) {
         let (changed, kept) = (BTreeSet::new(), VecDeque::new());
         let walk = EntriesWalk { after: None, changed, kept, removed: None, bytes: 0 };
         self.walk = Some(walk.into());
     }
 
-    /// Writes about so many bytes of what the walk still has to write. Returns whether there is more.
-    /// If not, the walk is over.
-    pub(super) fn continue_walk(&mut self, bytes: usize, out: &mut Writer) -> bool {
+    fn continue_walk(&mut self, bytes: usize, out: &mut Writer) -> bool {
         let Some(walk) = &mut self.walk else { return false };
         let start = out.len();
         while out.len() - start < bytes
@@ -203,13 +231,13 @@ impl<V: EntryValue> Entries<V> {
         goes_on
     }
 
-    /// Ends the walk. Returns the entries that only it has.
-    pub(super) fn end_walk(&mut self) -> Option<SmallMap<ByteString, V>> {
-        self.walk.take()?.removed
+    fn end_walk(&mut self, discarded: &mut Discarded) {
+        if let Some(entries) = self.walk.take().and_then(|walk| walk.removed) {
+            discarded.add(V::discarded(entries));
+        }
     }
 
-    /// Returns the memory that the walk takes, in bytes, near enough.
-    pub(super) fn walk_bytes(&self) -> u64 {
+    fn walk_bytes(&self) -> u64 {
         self.walk.as_ref().map_or(0, |walk| walk.bytes)
     }
 }
@@ -253,8 +281,8 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::objects::kind::read_some;
     use crate::objects::state::Reader;
+    use crate::objects::walked_items::read_some;
 
     fn string(text: &str) -> ByteString {
         text.as_bytes().into()
@@ -321,7 +349,7 @@ mod tests {
             }
             prop_assert_eq!(written.len(), expected.len());
             prop_assert_eq!(written.into_iter().collect::<BTreeMap<_, _>>(), expected);
-            entries.end_walk();
+            entries.end_walk(&mut Discarded::default());
             prop_assert_eq!(entries.walk_bytes(), 0);
             let found: BTreeMap<String, usize> = entries
                 .iter()

@@ -8,8 +8,8 @@ use core::fmt::Debug;
 
 use catena_protocol::{Missing, Refusal, Reply};
 
-use super::discarded::Discarded;
 use super::state::check;
+use super::walked_items::WalkedItems;
 use super::{
     Applied, Description, HoldId, LossCause, Reader, RestoreError, Turn, WaiterId, Writer,
 };
@@ -93,10 +93,15 @@ pub(super) trait SharedObject: Debug {
         unreachable!("{hold:?} ({cause:?}) is of {self:?}, a kind that no session holds")
     }
 
-    /// Returns whether it is of a kind that may have very many items. A snapshot has the items of a
+    /// Returns its items, if it is of a kind that may have very many. A snapshot has the items of a
     /// large object in parts.
-    fn has_items(&self) -> bool {
-        false
+    fn items(&self) -> Option<&dyn WalkedItems> {
+        None
+    }
+
+    /// Returns its items, to be walked over.
+    fn items_mut(&mut self) -> Option<&mut dyn WalkedItems> {
+        None
     }
 
     /// Writes the state as if there were no items.
@@ -105,41 +110,7 @@ pub(super) trait SharedObject: Debug {
         unreachable!("{self:?} is of a kind without items")
     }
 
-    /// Writes the items behind `after`, or the first ones, until they take so many bytes. Returns
-    /// the place of the last one if more follow.
-    fn write_items(
-        &self,
-        after: Option<&ItemPlace>,
-        bytes: usize,
-        out: &mut Writer,
-    ) -> Option<ItemPlace> {
-        let _ = (after, bytes, out);
-        unreachable!("{self:?} is of a kind without items")
-    }
-
-    /// Begins to write the items as they are now, in parts between which they may change.
-    fn begin_walk(&mut self) {
-        unreachable!("{self:?} is of a kind without items")
-    }
-
-    /// Writes the next part, of about so many bytes. Returns whether there is another; if not, the walk
-    /// has to be ended.
-    fn continue_walk(&mut self, bytes: usize, out: &mut Writer) -> bool {
-        let _ = (bytes, out);
-        unreachable!("{self:?} is of a kind without items")
-    }
-
-    /// Ends the walk, if there is one.
-    fn end_walk(&mut self, discarded: &mut Discarded) {
-        let _ = discarded;
-    }
-
-    /// Returns the memory that the walk takes, in bytes, near enough.
-    fn walk_bytes(&self) -> u64 {
-        0
-    }
-
-    /// Restores items that [`write_items`](SharedObject::write_items) wrote, behind those that it has.
+    /// Restores items that [`WalkedItems`] wrote, behind those that it has.
     fn read_items(&mut self, input: &mut Reader<'_>) -> Result<(), RestoreError> {
         let _ = input;
         check(false, "an object of a kind without items has items")
@@ -160,47 +131,4 @@ pub(crate) enum Growth {
     Body,
     /// As much as its body, which has so many items, and the table entries of the items.
     Items(usize),
-}
-
-/// Where an item is in its object.
-#[derive(Clone, Debug)]
-pub(crate) enum ItemPlace {
-    /// Behind so many others.
-    Index(usize),
-    /// Under this key.
-    Key(Vec<u8>),
-}
-
-/// Items of a large object are written in parts of about so many bytes.
-pub(crate) const ITEMS_BYTES: usize = 32 * 1024;
-
-/// Writes items, each behind `true`, until they take so many bytes; then `false`. Returns the last
-/// one if more follow.
-pub(super) fn write_some<I>(
-    items: impl Iterator<Item = I>,
-    bytes: usize,
-    out: &mut Writer,
-    write: impl Fn(&I, &mut Writer),
-) -> Option<I> {
-    let (mut items, start, mut last) = (items.peekable(), out.len(), None);
-    while out.len() - start < bytes
-        && let Some(item) = items.next()
-    {
-        out.put(&true);
-        write(&item, out);
-        last = Some(item);
-    }
-    out.put(&false);
-    last.filter(|_| items.peek().is_some())
-}
-
-/// Reads what [`write_some`] wrote.
-pub(super) fn read_some<'b>(
-    input: &mut Reader<'b>,
-    mut read: impl FnMut(&mut Reader<'b>) -> Result<(), RestoreError>,
-) -> Result<(), RestoreError> {
-    while input.take()? {
-        read(input)?;
-    }
-    Ok(())
 }

@@ -16,12 +16,13 @@ use serde::{Deserialize, Serialize};
 
 use super::RestoreError;
 use super::byte_string::ByteString;
-use super::discarded::{Discarded, DiscardedItems};
-use super::kind::{Growth, ItemPlace, ObjectKind, SharedObject, read_some, write_some};
+use super::discarded::DiscardedItems;
+use super::kind::{Growth, ObjectKind, SharedObject};
 use super::listed::Listed;
 use super::queue::{QueuedRequest, TokenGrants, WaitQueue};
 use super::sequence::Sequence;
 use super::state::check;
+use super::walked_items::{WalkedItems, read_some};
 use super::{
     Applied, Description, HOLDERS_NAMED_MAX, HeldItem, HoldId, LossCause, Reader, StoredReply,
     Turn, WaiterId, Writer, check_len, check_waiters, page_is_full,
@@ -269,47 +270,17 @@ impl SharedObject for List {
         size_of::<List>() as u64 + self.item_bytes + self.claims.bytes() + self.queue.bytes()
     }
 
-    fn has_items(&self) -> bool {
-        true
+    fn items(&self) -> Option<&dyn WalkedItems> {
+        Some(&self.items)
+    }
+
+    fn items_mut(&mut self) -> Option<&mut dyn WalkedItems> {
+        Some(&mut self.items)
     }
 
     fn write_without_items(&self, out: &mut Writer) {
         // In the order of the fields.
         out.put(&(Sequence::default(), &self.claims, &self.queue));
-    }
-
-    fn write_items(
-        &self,
-        after: Option<&ItemPlace>,
-        bytes: usize,
-        out: &mut Writer,
-    ) -> Option<ItemPlace> {
-        let from = match after {
-            Some(ItemPlace::Index(last)) => last + 1,
-            Some(ItemPlace::Key(_)) => unreachable!("items of a list have no keys"),
-            None => 0,
-        };
-        let items = (from..).zip(self.items.behind(from));
-        let last = write_some(items, bytes, out, |(_, item), out| out.put(item));
-        last.map(|(index, _)| ItemPlace::Index(index))
-    }
-
-    fn begin_walk(&mut self) {
-        self.items.begin_walk();
-    }
-
-    fn continue_walk(&mut self, bytes: usize, out: &mut Writer) -> bool {
-        self.items.continue_walk(bytes, out)
-    }
-
-    fn end_walk(&mut self, discarded: &mut Discarded) {
-        if let Some(items) = self.items.end_walk() {
-            discarded.add(DiscardedItems::List(items));
-        }
-    }
-
-    fn walk_bytes(&self) -> u64 {
-        self.items.walk_bytes()
     }
 
     fn read_items(&mut self, input: &mut Reader<'_>) -> Result<(), RestoreError> {

@@ -6,7 +6,6 @@
 use alloc::collections::BTreeMap;
 use alloc::format;
 use alloc::vec::Vec;
-use core::ops::Bound;
 
 use catena_protocol::limits::{KEY_BYTES_MAX, PAGE_ITEMS_MAX};
 use catena_protocol::op::{MapOp, Merge, ScanArgs, ScanWhat};
@@ -16,11 +15,12 @@ use serde::{Deserialize, Serialize};
 use super::RestoreError;
 use super::byte_string::ByteString;
 use super::cell::check_token;
-use super::discarded::{Discarded, DiscardedItems};
+use super::discarded::DiscardedItems;
 use super::entries::{Entries, EntryValue, cost};
-use super::kind::{Growth, ItemPlace, ObjectKind, SharedObject, read_some, write_some};
+use super::kind::{Growth, ObjectKind, SharedObject};
 use super::small_map::Range;
 use super::state::check;
+use super::walked_items::{WalkedItems, read_some};
 use super::{Applied, Description, Reader, Turn, Writer, check_len, check_stored, page_is_full};
 use crate::config::{CELL_BYTES_MAX, FILTERED_MAX};
 
@@ -225,41 +225,16 @@ impl SharedObject for Map {
         size_of::<Map>() as u64 + self.entries.table_bytes() + self.entry_bytes
     }
 
-    fn has_items(&self) -> bool {
-        true
+    fn items(&self) -> Option<&dyn WalkedItems> {
+        Some(&self.entries)
+    }
+
+    fn items_mut(&mut self) -> Option<&mut dyn WalkedItems> {
+        Some(&mut self.entries)
     }
 
     fn write_without_items(&self, out: &mut Writer) {
         out.put(&Map { fence: self.fence, ..Map::default() });
-    }
-
-    fn write_items(
-        &self,
-        after: Option<&ItemPlace>,
-        bytes: usize,
-        out: &mut Writer,
-    ) -> Option<ItemPlace> {
-        let entries = behind(&self.entries, after);
-        let last = write_some(entries, bytes, out, |entry, out| out.put(entry));
-        last.map(|(key, _)| ItemPlace::Key(key.to_vec()))
-    }
-
-    fn begin_walk(&mut self) {
-        self.entries.begin_walk();
-    }
-
-    fn continue_walk(&mut self, bytes: usize, out: &mut Writer) -> bool {
-        self.entries.continue_walk(bytes, out)
-    }
-
-    fn end_walk(&mut self, discarded: &mut Discarded) {
-        if let Some(entries) = self.entries.end_walk() {
-            discarded.add(DiscardedItems::Map(entries));
-        }
-    }
-
-    fn walk_bytes(&self) -> u64 {
-        self.entries.walk_bytes()
     }
 
     fn read_items(&mut self, input: &mut Reader<'_>) -> Result<(), RestoreError> {
@@ -424,19 +399,6 @@ pub(super) fn range<'m, V: EntryValue>(
     scan: &ScanArgs<'_>,
 ) -> Range<'m, ByteString, V> {
     entries.range(scan.from.bound(), scan.to.bound())
-}
-
-/// Returns the entries behind a place, or all, lowest key first.
-pub(super) fn behind<'m, V: EntryValue>(
-    entries: &'m Entries<V>,
-    place: Option<&ItemPlace>,
-) -> Range<'m, ByteString, V> {
-    let from = match place {
-        Some(ItemPlace::Key(key)) => Bound::Excluded(&**key),
-        Some(ItemPlace::Index(_)) => unreachable!("entries have keys"),
-        None => Bound::Unbounded,
-    };
-    entries.range(from, Bound::Unbounded)
 }
 
 /// Returns a page of the entries that a scan found.

@@ -46,6 +46,7 @@ mod tree;
 mod turn;
 pub mod user;
 mod vector;
+mod walked_items;
 
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -56,12 +57,13 @@ use serde::{Deserialize, Serialize};
 
 pub(crate) use self::any::AnyObject;
 pub(crate) use self::discarded::Discarded;
-pub(crate) use self::kind::{Growth, ITEMS_BYTES};
+pub(crate) use self::kind::Growth;
 pub use self::restore_error::RestoreError;
 pub(crate) use self::state::{Reader, Writer, check};
 pub use self::stored_reply::StoredReply;
 pub(crate) use self::turn::{Applied, Turn, UpdatePlace, Workspace};
 pub use self::user::Types;
+pub(crate) use self::walked_items::{ITEMS_BYTES, WalkedItems};
 
 /// The id of a waiting request.
 #[derive(

@@ -13,7 +13,9 @@ use core::ops::Range;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::byte_string::ByteString;
+use super::discarded::{Discarded, DiscardedItems};
 use super::state::Writer;
+use super::walked_items::{ItemPlace, WalkedItems, write_some};
 
 /// Byte strings in an order.
 #[derive(Default)]
@@ -164,16 +166,32 @@ impl Sequence {
             }
         }
     }
+}
 
-    /// Begins a walk over the items as they are now.
-    pub(super) fn begin_walk(&mut self) {
+impl WalkedItems for Sequence {
+    fn write(
+        &self,
+        after: Option<&ItemPlace>,
+        bytes: usize,
+        out: &mut Writer,
+    ) -> Option<ItemPlace> {
+        let from = match after {
+            Some(ItemPlace::Index(last)) => last + 1,
+            Some(ItemPlace::Key(_)) => unreachable!("items of a list have no keys"),
+            None => 0,
+        };
+        let items = (from..).zip(self.behind(from));
+        let last = write_some(items, bytes, out, |(_, item), out| out.put(item));
+        last.map(|(index, _)| ItemPlace::Index(index))
+    }
+
+    fn begin_walk(&mut self) {
         let mut walk = SequenceWalk::default();
         walk.push_unchanged(0..self.items.len());
         self.walk = Some(walk.into());
     }
 
-    /// Writes about so many bytes of what the walk still has to write. Returns whether there is more.
-    pub(super) fn continue_walk(&mut self, bytes: usize, out: &mut Writer) -> bool {
+    fn continue_walk(&mut self, bytes: usize, out: &mut Writer) -> bool {
         let Some(walk) = &mut self.walk else { return false };
         let items = walk.removed.as_ref().unwrap_or(&self.items);
         let start = out.len();
@@ -199,13 +217,13 @@ impl Sequence {
         !walk.pieces.is_empty()
     }
 
-    /// Ends the walk. Returns the items that only it has.
-    pub(super) fn end_walk(&mut self) -> Option<VecDeque<ByteString>> {
-        self.walk.take()?.removed
+    fn end_walk(&mut self, discarded: &mut Discarded) {
+        if let Some(items) = self.walk.take().and_then(|walk| walk.removed) {
+            discarded.add(DiscardedItems::List(items));
+        }
     }
 
-    /// Returns the memory that the walk takes, in bytes, near enough.
-    pub(super) fn walk_bytes(&self) -> u64 {
+    fn walk_bytes(&self) -> u64 {
         self.walk.as_ref().map_or(0, |walk| walk.bytes)
     }
 }
@@ -316,7 +334,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::objects::kind::read_some;
+    use crate::objects::walked_items::read_some;
     use crate::objects::state::Reader;
 
     fn read(part: &[u8]) -> Vec<ByteString> {
@@ -394,7 +412,7 @@ mod tests {
             }
             prop_assert_eq!(written, expected);
             prop_assert_eq!(items.iter().map(|item| item.len()).collect::<Vec<_>>(), model);
-            items.end_walk();
+            items.end_walk(&mut Discarded::default());
             prop_assert_eq!(items.walk_bytes(), 0);
         }
     }

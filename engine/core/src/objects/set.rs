@@ -10,11 +10,12 @@ use serde::{Deserialize, Serialize};
 
 use super::RestoreError;
 use super::byte_string::ByteString;
-use super::discarded::{Discarded, DiscardedItems};
+use super::discarded::DiscardedItems;
 use super::entries::{Entries, cost};
-use super::kind::{Growth, ItemPlace, ObjectKind, SharedObject, read_some, write_some};
-use super::map::{behind, range, scan_page};
+use super::kind::{Growth, ObjectKind, SharedObject};
+use super::map::{range, scan_page};
 use super::state::check;
+use super::walked_items::{WalkedItems, read_some};
 use super::{Applied, Description, Reader, Turn, Writer, check_len};
 use crate::config::FILTERED_MAX;
 
@@ -121,41 +122,16 @@ impl SharedObject for Set {
         size_of::<Set>() as u64 + self.members.table_bytes() + self.member_bytes
     }
 
-    fn has_items(&self) -> bool {
-        true
+    fn items(&self) -> Option<&dyn WalkedItems> {
+        Some(&self.members)
+    }
+
+    fn items_mut(&mut self) -> Option<&mut dyn WalkedItems> {
+        Some(&mut self.members)
     }
 
     fn write_without_items(&self, out: &mut Writer) {
         out.put(&Set::default());
-    }
-
-    fn write_items(
-        &self,
-        after: Option<&ItemPlace>,
-        bytes: usize,
-        out: &mut Writer,
-    ) -> Option<ItemPlace> {
-        let members = behind(&self.members, after).map(|(member, ())| member);
-        let last = write_some(members, bytes, out, |member, out| out.put(member));
-        last.map(|member| ItemPlace::Key(member.to_vec()))
-    }
-
-    fn begin_walk(&mut self) {
-        self.members.begin_walk();
-    }
-
-    fn continue_walk(&mut self, bytes: usize, out: &mut Writer) -> bool {
-        self.members.continue_walk(bytes, out)
-    }
-
-    fn end_walk(&mut self, discarded: &mut Discarded) {
-        if let Some(members) = self.members.end_walk() {
-            discarded.add(DiscardedItems::Set(members));
-        }
-    }
-
-    fn walk_bytes(&self) -> u64 {
-        self.members.walk_bytes()
     }
 
     fn read_items(&mut self, input: &mut Reader<'_>) -> Result<(), RestoreError> {

@@ -16,7 +16,7 @@
 //! 4. Other bytes give an error. They are read once, from front to back, and memory is allocated as
 //!    elements are read, not by the length that a list announces.
 //!
-//! Format 3: a byte with the format, then rows (`RowKind`), each with its length in four bytes
+//! The format: a byte with the format, then rows (`RowKind`), each with its length in four bytes
 //! before it, little-endian. A row begins with a byte for its kind; the rest is in
 //! [postcard](https://postcard.jamesmunns.com/). Items of a large object follow it in rows of their
 //! own.

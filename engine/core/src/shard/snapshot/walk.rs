@@ -1,12 +1,12 @@
 //! The walk of a snapshot over the tables of a shard.
 
-use alloc::collections::VecDeque;
+use alloc::collections::{BTreeMap, VecDeque};
 
 use catena_protocol::ObjectId;
 
 use super::rows::{ObjectRow, RowKind, Rows};
 use super::{FORMAT, put_end, put_hold, put_session, put_waiter};
-use crate::objects::{AnyObject, ITEMS_BYTES};
+use crate::objects::{AnyObject, Discarded, ITEMS_BYTES, WalkedItems};
 use crate::shard::directory::Directory;
 use crate::shard::table::{Place, Seed, Table};
 use crate::shard::{ObjectEntry, Shard};
@@ -27,19 +27,26 @@ pub(in crate::shard) struct SnapshotWalk {
     /// Rows of objects that wait for the stage of the objects, because those of waiters, holds and
     /// sessions come first.
     early_rows: Rows,
-    /// Large objects, which are written one after the other, in parts: those before that place, and
-    /// those of `early`.
-    large: VecDeque<LargeObject>,
+    /// Large objects that are not written to their end: those before that place, and those of
+    /// `early`.
+    large: BTreeMap<ObjectId, LargeObject>,
+    /// The order in which they are written, in parts.
+    order: VecDeque<ObjectId>,
+    /// The sum of the memory of the walks over them.
+    large_bytes: u64,
+    /// The one that has changed last, whose memory may have grown since.
+    changing: Option<ObjectId>,
 }
 
 /// A large object that is not written to its end.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct LargeObject {
-    id: ObjectId,
     /// The object is written without its items, and the walk over them has begun.
     has_begun: bool,
     /// The object, if the shard has it no more.
     removed: Option<AnyObject>,
+    /// The memory of the walk, as it was counted last.
+    bytes: u64,
 }
 
 /// Which table the walk is in.
@@ -75,7 +82,10 @@ impl SnapshotWalk {
             place: Some(Place::default()),
             early: Table::new(seed),
             early_rows: Rows::default(),
-            large: VecDeque::new(),
+            large: BTreeMap::new(),
+            order: VecDeque::new(),
+            large_bytes: 0,
+            changing: None,
         }
     }
 
@@ -88,12 +98,33 @@ impl SnapshotWalk {
     pub(super) fn memory(&self, objects: &Table<ObjectId, ObjectEntry>) -> u64 {
         let early = self.early.len() * 2 * size_of::<ObjectId>();
         let rows = self.rows.bytes.capacity() + self.early_rows.bytes.capacity() + early;
-        let large = self.large.iter().filter(|large| large.has_begun);
-        let large = large.map(|large| match &large.removed {
-            Some(removed) => removed.bytes() + removed.walk_bytes(),
-            None => objects.get(&large.id).map_or(0, |entry| entry.object.walk_bytes()),
-        });
-        rows as u64 + large.sum::<u64>()
+        let changing = self.changing.and_then(|id| Some((id, self.large.get(&id)?)));
+        let grown = changing.map_or(0, |(id, large)| large.memory(objects, id) - large.bytes);
+        rows as u64 + self.large_bytes + grown
+    }
+
+    /// Counts the memory of the walk over a large object.
+    fn count(&mut self, objects: &Table<ObjectId, ObjectEntry>, id: ObjectId) {
+        if let Some(large) = self.large.get_mut(&id) {
+            let bytes = large.memory(objects, id);
+            self.large_bytes = self.large_bytes - large.bytes + bytes;
+            large.bytes = bytes;
+        }
+    }
+
+    /// Notes that a large object changes from now on, and no other.
+    fn note_changing(&mut self, objects: &Table<ObjectId, ObjectEntry>, id: ObjectId) {
+        if self.changing != Some(id)
+            && let Some(before) = self.changing.replace(id)
+        {
+            self.count(objects, before);
+        }
+    }
+
+    fn forget(&mut self, id: ObjectId) -> Option<LargeObject> {
+        let large = self.large.remove(&id)?;
+        self.large_bytes -= large.bytes;
+        Some(large)
     }
 
     /// Writes an object that is about to change or to be removed, unless it has been written. Of a
@@ -104,58 +135,55 @@ impl SnapshotWalk {
         directory: &Directory,
         id: ObjectId,
     ) {
+        if self.large.get(&id).is_some_and(|large| large.has_begun) {
+            return self.note_changing(objects, id);
+        }
+        let waits = self.large.contains_key(&id);
         let has_passed = self.has_passed(objects, id);
         let Some(entry) = objects.get_mut(&id) else { return };
-        let mut waits = false;
-        if has_passed {
-            let is_it = |large: &&mut LargeObject| large.id == id && !large.has_begun;
-            let Some(large) = self.large.iter_mut().find(is_it) else { return };
-            large.has_begun = true;
-            waits = true;
-        } else if self.early.insert(id, ()).is_some() {
+        if !waits && (has_passed || self.early.insert(id, ()).is_some()) {
             return;
         }
         let is_their_stage = self.stage == Stage::Objects;
         let rows = if is_their_stage { &mut self.rows } else { &mut self.early_rows };
-        if entry.object.has_items() && entry.object.bytes() > PARTS_AT_ONCE * self.part_bytes as u64
-        {
+        let items = entry.object.items();
+        if items.is_some() && entry.object.bytes() > PARTS_AT_ONCE * self.part_bytes as u64 {
             begin(rows, directory, id, entry);
-            if !waits {
-                self.large.push_back(LargeObject { id, has_begun: true, removed: None });
+            let large = LargeObject { has_begun: true, ..LargeObject::default() };
+            if self.large.insert(id, large).is_none() {
+                self.order.push_back(id);
             }
+            self.note_changing(objects, id);
         } else {
             put_object(rows, directory, (id, entry), self.part_bytes);
-            if waits {
-                self.large.retain(|large| large.id != id);
-            }
+            self.forget(id);
         }
     }
 
     /// Takes an object that was removed from the shard, if the walk over its items is not over. Returns
     /// it otherwise.
     pub(in crate::shard) fn adopt(&mut self, id: ObjectId, object: AnyObject) -> Option<AnyObject> {
-        let is_it = |large: &&mut LargeObject| large.id == id && large.removed.is_none();
-        match self.large.iter_mut().find(is_it) {
-            Some(large) => {
-                large.removed = Some(object);
-                None
-            }
-            None => Some(object),
-        }
+        let Some(large) = self.large.get_mut(&id).filter(|large| large.removed.is_none()) else {
+            return Some(object);
+        };
+        let bytes = object.bytes() + object.items().map_or(0, WalkedItems::walk_bytes);
+        self.large_bytes = self.large_bytes - large.bytes + bytes;
+        (large.removed, large.bytes) = (Some(object), bytes);
+        None
     }
 
     /// Ends the walks over the items of objects.
     pub(super) fn end(self, shard: &mut Shard) {
         let discarded = &mut shard.workspace.discarded;
-        for LargeObject { id, removed, .. } in self.large {
+        for (id, LargeObject { removed, .. }) in self.large {
             match removed {
                 Some(mut object) => {
-                    object.end_walk(discarded);
+                    end_walk(&mut object, discarded);
                     object.discard(discarded);
                 }
                 None => {
                     if let Some(entry) = shard.objects.get_mut(&id) {
-                        entry.object.end_walk(discarded);
+                        end_walk(&mut entry.object, discarded);
                     }
                 }
             }
@@ -218,46 +246,73 @@ impl SnapshotWalk {
 
     /// Writes some more objects. Returns whether that were all.
     fn step_objects(&mut self, shard: &mut Shard) -> bool {
-        let SnapshotWalk { rows, place, early, large, part_bytes, .. } = self;
-        let part_bytes = *part_bytes;
-        if let Some(first) = large.front_mut() {
-            if !first.write_part(rows, shard, part_bytes)
-                && let Some(LargeObject { removed: Some(object), .. }) = large.pop_front()
-            {
-                object.discard(&mut shard.workspace.discarded);
-            }
+        if let Some(first) = self.order.front().copied() {
+            self.step_large(shard, first);
             return false;
         }
+        let SnapshotWalk { rows, place, early, large, order, part_bytes, .. } = self;
+        let part_bytes = *part_bytes;
         let Some(from) = *place else { return true };
         *place = shard.objects.visit(from, STEP_SLOTS, |id, entry| {
             if early.remove(&id).is_some() {
                 // It is written, or new.
             } else if is_large(&entry.object, part_bytes) {
-                large.push_back(LargeObject { id, has_begun: false, removed: None });
+                large.insert(id, LargeObject::default());
+                order.push_back(id);
             } else {
                 put_object(rows, &shard.directory, (id, entry), part_bytes);
             }
         });
         false
     }
+
+    /// Writes the next part of a large object.
+    fn step_large(&mut self, shard: &mut Shard, id: ObjectId) {
+        let goes_on = self
+            .large
+            .get_mut(&id)
+            .is_some_and(|large| large.write_part(id, &mut self.rows, shard, self.part_bytes));
+        if goes_on {
+            return self.count(&shard.objects, id);
+        }
+        self.order.pop_front();
+        if let Some(LargeObject { removed: Some(object), .. }) = self.forget(id) {
+            object.discard(&mut shard.workspace.discarded);
+        }
+    }
 }
 
 impl LargeObject {
+    /// Returns the memory that the walk over it takes now, in bytes, near enough.
+    fn memory(&self, objects: &Table<ObjectId, ObjectEntry>, id: ObjectId) -> u64 {
+        let walk_bytes = |object: &AnyObject| object.items().map_or(0, WalkedItems::walk_bytes);
+        match &self.removed {
+            Some(removed) => removed.bytes() + walk_bytes(removed),
+            None => objects.get(&id).map_or(0, |entry| walk_bytes(&entry.object)),
+        }
+    }
+
     /// Writes the next part. Returns whether there is another.
-    fn write_part(&mut self, rows: &mut Rows, shard: &mut Shard, bytes: usize) -> bool {
-        let LargeObject { id, has_begun, removed } = self;
+    fn write_part(
+        &mut self,
+        id: ObjectId,
+        rows: &mut Rows,
+        shard: &mut Shard,
+        bytes: usize,
+    ) -> bool {
+        let LargeObject { has_begun, removed, .. } = self;
         let Shard { objects, directory, workspace, .. } = shard;
         let object = match removed {
             Some(removed) => removed,
             None => {
                 let entry =
-                    objects.get_mut(id).expect("a large object is adopted if it is removed");
+                    objects.get_mut(&id).expect("a large object is adopted if it is removed");
                 if !core::mem::replace(has_begun, true) {
-                    if entry.object.has_items() {
-                        begin(rows, directory, *id, entry);
+                    if entry.object.items().is_some() {
+                        begin(rows, directory, id, entry);
                         return true;
                     }
-                    put_object(rows, directory, (*id, entry), bytes);
+                    put_object(rows, directory, (id, entry), bytes);
                     return false;
                 }
                 &mut entry.object
@@ -266,10 +321,10 @@ impl LargeObject {
         let mut goes_on = false;
         rows.put(RowKind::Items, |out| {
             out.put(&id.0);
-            goes_on = object.continue_walk(bytes, out);
+            goes_on = items(object).continue_walk(bytes, out);
         });
         if !goes_on {
-            object.end_walk(&mut workspace.discarded);
+            end_walk(object, &mut workspace.discarded);
         }
         goes_on
     }
@@ -278,7 +333,17 @@ impl LargeObject {
 /// Writes a large object without its items, and begins the walk over them.
 fn begin(rows: &mut Rows, directory: &Directory, id: ObjectId, entry: &mut ObjectEntry) {
     put_row(rows, directory, id, entry, true);
-    entry.object.begin_walk();
+    items(&mut entry.object).begin_walk();
+}
+
+fn items(object: &mut AnyObject) -> &mut dyn WalkedItems {
+    object.items_mut().expect("only an object with items is written in parts")
+}
+
+fn end_walk(object: &mut AnyObject, discarded: &mut Discarded) {
+    if let Some(items) = object.items_mut() {
+        items.end_walk(discarded);
+    }
 }
 
 /// Writes a whole object, in parts of about so many bytes.
@@ -289,13 +354,14 @@ pub(super) fn put_object(
     part_bytes: usize,
 ) {
     let object = &entry.object;
-    let has_parts = object.has_items() && is_large(object, part_bytes);
-    put_row(rows, directory, id, entry, has_parts);
-    let (mut goes_on, mut last) = (has_parts, None);
+    let items = object.items().filter(|_| is_large(object, part_bytes));
+    put_row(rows, directory, id, entry, items.is_some());
+    let Some(items) = items else { return };
+    let (mut goes_on, mut last) = (true, None);
     while goes_on {
         rows.put(RowKind::Items, |out| {
             out.put(&id.0);
-            last = object.write_items(last.as_ref(), part_bytes, out);
+            last = items.write(last.as_ref(), part_bytes, out);
         });
         goes_on = last.is_some();
     }
