@@ -94,6 +94,10 @@ pub const UNCOMMITTED_MAX: u64 = 4_096;
 /// Bytes of these entries, likewise. One more entry fits, however large.
 pub const UNCOMMITTED_BYTES_MAX: usize = 8 * 1024 * 1024;
 
+/// Bytes of replies of a shard that wait for these entries. At this number, the shard accepts no more
+/// requests whose replies would wait.
+pub const PENDING_REPLY_BYTES_MAX: usize = 8 * 1024 * 1024;
+
 /// Bytes of entries in one frame to a successor, unless a single entry has more: what they need
 /// fits the cache, and they fit the buffer that receives them.
 pub const FORWARD_BYTES_MAX: usize = 16 * 1024;

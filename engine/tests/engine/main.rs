@@ -7,6 +7,7 @@ mod broken;
 mod chains;
 mod cluster;
 mod handshake;
+mod large;
 mod lifecycle;
 mod limits;
 mod metrics;

@@ -22,6 +22,8 @@ pub(crate) struct PendingReplies {
     /// The encoded replies, one after the other, beginning at `start`.
     bytes: Vec<u8>,
     start: usize,
+    /// Bytes of the large replies, each time that it is in the queue.
+    large_bytes: usize,
     /// The number of replies at the end of the queue that have no index yet.
     unsealed: usize,
 }
@@ -45,12 +47,28 @@ struct LargeReply {
     reply: StoredReply,
 }
 
+impl LargeReply {
+    fn len(&self) -> usize {
+        self.reply.large_body().map_or(0, |(_, body)| body.len())
+    }
+}
+
 /// Bytes already sent stay in front of the others until there are this many.
 const SENT_BYTES_MAX: usize = 64 * 1024;
 
 impl PendingReplies {
     pub(crate) fn is_empty(&self) -> bool {
         self.queue.is_empty()
+    }
+
+    /// Returns the bytes of the replies, each large one as often as it is to be sent.
+    pub(crate) fn bytes(&self) -> usize {
+        self.bytes.len() - self.start + self.large_bytes
+    }
+
+    /// Returns the memory that they take in bytes. Large ones are in that of their sessions.
+    pub(crate) fn memory(&self) -> usize {
+        self.bytes.capacity()
     }
 
     /// Adds a reply; [`PendingReplies::seal`] sets the entry on which it depends.
@@ -65,7 +83,9 @@ impl PendingReplies {
         let before = self.bytes.len();
         let large = match output {
             Output::Stored(reply) if reply.large_body().is_some() => {
-                Some(Box::new(LargeReply { to: *to, reply: (*reply).clone() }))
+                let large = LargeReply { to: *to, reply: (*reply).clone() };
+                self.large_bytes += large.len();
+                Some(Box::new(large))
             }
             _ => {
                 output.write(to, &mut self.bytes);
@@ -93,6 +113,8 @@ impl PendingReplies {
         let unsealed = self.queue.split_off(self.queue.len() - self.unsealed);
         let len: usize = unsealed.iter().map(|reply| reply.len).sum();
         self.bytes.truncate(self.bytes.len() - len);
+        let large = unsealed.iter().filter_map(|reply| reply.large.as_ref());
+        self.large_bytes -= large.map(|large| large.len()).sum::<usize>();
         self.unsealed = 0;
         !unsealed.is_empty()
     }
@@ -105,6 +127,7 @@ impl PendingReplies {
         {
             out.answered(answered);
             if let Some(large) = large {
+                self.large_bytes -= large.len();
                 out.send_large(conn, &large.to, &large.reply);
                 continue;
             }
@@ -120,6 +143,7 @@ impl PendingReplies {
         }
         if self.start == self.bytes.len() {
             self.bytes.clear();
+            self.bytes.shrink_to(SENT_BYTES_MAX);
             self.start = 0;
         } else if self.start > SENT_BYTES_MAX && self.start > self.bytes.len() / 2 {
             self.bytes.drain(..self.start);
@@ -194,12 +218,13 @@ mod tests {
             }
         }
         pending.seal(4);
-        assert!(pending.bytes.len() < 1_000, "{} bytes are kept", pending.bytes.len());
+        assert!(pending.memory() < 1_000, "{} bytes are kept", pending.memory());
+        assert!(pending.bytes() > 200_000, "{} bytes are to be sent", pending.bytes());
         let mut sent = Sent::default();
         pending.release(3, &mut sent);
         assert!(sent.0.is_empty());
         pending.release(4, &mut sent);
-        assert!(pending.is_empty());
+        assert!(pending.is_empty() && pending.bytes() == 0);
         let mut joined: Vec<(ConnId, Vec<u8>)> = Vec::new();
         for (conn, bytes) in sent.0 {
             match joined.last_mut() {
@@ -211,6 +236,6 @@ mod tests {
         // Those that are retracted are gone, whatever their size.
         pending.push(ConnId(1), &to(9), &Output::Stored(&large), Time::default(), true);
         pending.push(ConnId(1), &to(10), &Output::Word(1), Time::default(), true);
-        assert!(pending.retract() && pending.is_empty());
+        assert!(pending.retract() && pending.is_empty() && pending.bytes() == 0);
     }
 }

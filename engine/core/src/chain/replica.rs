@@ -43,7 +43,9 @@ use super::outbox::ReplicaOutbox;
 use super::pending_replies::PendingReplies;
 use super::rules::Rules;
 use crate::ahead::Step;
-use crate::config::{LOG_BYTES_KEPT, UNCOMMITTED_BYTES_MAX, UNCOMMITTED_MAX};
+use crate::config::{
+    LOG_BYTES_KEPT, PENDING_REPLY_BYTES_MAX, UNCOMMITTED_BYTES_MAX, UNCOMMITTED_MAX,
+};
 use crate::shard::snapshot::Restoration;
 use crate::shard::{ConnId, Moment, Outbox, Output, Seq, Shard};
 use crate::time::Time;
@@ -179,7 +181,8 @@ impl Replica {
     /// Returns the memory it takes in bytes, its log included.
     #[inline]
     pub fn bytes(&self) -> u64 {
-        self.shard.bytes() + self.shard.snapshot_memory() + self.log.bytes() as u64
+        let chain = self.log.bytes() + self.replies.memory();
+        self.shard.bytes() + self.shard.snapshot_memory() + chain as u64
     }
 
     /// Returns how many entries its successor lacks.
@@ -269,6 +272,10 @@ impl Replica {
         let is_clean = !self.rules.clean_wait() || self.is_clean(&frame.header);
         if is_read && is_clean {
             self.shard.on_request(moment, conn, frame, out);
+            return;
+        }
+        if self.replies.bytes() >= PENDING_REPLY_BYTES_MAX {
+            out.push(conn, &frame.header, Output::Refusal(&busy(self.uncommitted()).into()));
             return;
         }
         let epoch = self.assignment.epoch;

@@ -334,8 +334,8 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::objects::walked_items::read_some;
     use crate::objects::state::Reader;
+    use crate::objects::walked_items::read_some;
 
     fn read(part: &[u8]) -> Vec<ByteString> {
         let (mut input, mut items) = (Reader::new(part), Vec::new());

@@ -7,7 +7,7 @@ use alloc::vec::Vec;
 
 use catena_protocol::frame::Next;
 use catena_protocol::limits::FRAME_BYTES_MAX;
-use catena_protocol::op::{CellOp, CounterOp, ListOp, SessionOp};
+use catena_protocol::op::{CellOp, CounterOp, FutureOp, ListOp, SessionOp};
 use catena_protocol::{Op, OpCode, frame};
 use rkyv::util::AlignedVec;
 
@@ -281,6 +281,46 @@ fn an_acknowledgement_counts_although_there_is_no_room() {
             assert_eq!(chain.replica(2).shard().digest(), chain.replica(1).shard().digest());
         }
     }
+}
+
+/// What one client asks for in one go must not take any memory that it likes, before the successor has
+/// acknowledged the first of it.
+#[test]
+fn replies_that_wait_are_bounded() {
+    let mut chain = TestChain::new(2);
+    chain.deliver_all(1, 2);
+    let header = |object| Header {
+        session: 7,
+        object: ObjectId(object),
+        deadline_ms: 60_000,
+        ..Header::new(FrameKind::Request)
+    };
+    let open = SessionOp::Open { born_us: DAY.0, nonce: 1, ttl_ms: 0 };
+    chain.request(1, DAY, header(0), &Op::Session(open));
+    let bytes = vec![7; 3 * 1024 * 1024];
+    let future = Header { number: 1, acked_gap: 1, ..header(1) };
+    chain.request(1, DAY, future, &Op::Future(FutureOp::Set { bytes: &bytes }));
+    chain.deliver_all(1, 2);
+    let cell = Header { number: 2, acked_gap: 2, ..header(2) };
+    chain.request(1, DAY, cell, &Op::Cell(CellOp::Set { bytes: &bytes }));
+    chain.statuses(1);
+    // Copies of a cell that is not committed, and one copy of what a future has.
+    for (object, op) in [(2, Op::Cell(CellOp::Get)), (1, Op::Future(FutureOp::Get))] {
+        let mut refused = 0;
+        for number in 0..10 {
+            let number = if object == 1 { 3 + number } else { 0 };
+            let acked_gap = if object == 1 { u16::try_from(number).unwrap() } else { 0 };
+            let header = Header { number, acked_gap, ..header(object) };
+            let statuses = chain.request(1, DAY, header, &op);
+            refused += usize::from(statuses == [Status::Busy]);
+        }
+        assert_eq!(refused, 7, "{op:?}");
+        assert!(chain.replica(1).bytes() < 40 * 1024 * 1024);
+        chain.deliver_all(1, 2);
+        let fine = [Status::Ok; 3];
+        assert!(chain.statuses(1).ends_with(&fine), "{op:?}");
+    }
+    assert!(chain.replica(1).replies.memory() < 128 * 1024);
 }
 
 /// The head passes over a request whose connection has ended, and the next head passes over all that
