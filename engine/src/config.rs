@@ -228,6 +228,12 @@ pub(crate) fn transfer_lag_bytes(memory_bytes: u64, shards: u32) -> usize {
 /// A node that joins is given up if updates wait for it and it takes none for this long.
 pub(crate) const LEARNER_STALL_MS: u32 = 1_000;
 
+/// Requests of a shard that are noted for people who monitor it: at most so many a second, of which
+/// the last are kept, until nobody has asked for so many milliseconds.
+pub(crate) const MONITORED_PER_SECOND_MAX: u32 = 1_000;
+pub(crate) const MONITORED_MAX: usize = 1_024;
+pub(crate) const MONITOR_MS: u32 = 5_000;
+
 /// Longest time to poll before sleeping, in microseconds; beyond it the CPU is better left to others.
 pub(crate) const SPIN_US_MAX: u64 = 1_000;
 

@@ -51,7 +51,7 @@ pub use object::{Kind, ObjectId, ShardId, ShardMap};
 pub use op::{Op, OpCode};
 pub use refusal::{Missing, Refusal};
 pub use reply::{Reply, ReplyShape, SeatState};
-pub use report::{Holder, Inspection, Stats, Usage};
+pub use report::{Holder, Inspection, Monitored, MonitoredRequest, Stats, Usage};
 /// The archive format, in the version and with the features that bodies use. User-defined types
 /// derive with it: `#[rkyv(crate = catena_protocol::rkyv)]`.
 pub use rkyv;

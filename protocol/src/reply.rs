@@ -11,7 +11,10 @@ use crate::body::{
 use crate::items::{Items, ItemsBody, PageItems};
 use crate::listing::{self, Listing};
 use crate::op::OpCode;
-use crate::report::{ArchivedInspection, ArchivedStats, ArchivedUsage, Inspection, Stats, Usage};
+use crate::report::{
+    ArchivedInspection, ArchivedMonitored, ArchivedStats, ArchivedUsage, Inspection, Monitored,
+    Stats, Usage,
+};
 use crate::status::Fault;
 
 /// The result of an op, borrowed from the object on one side and from the frame on the other.
@@ -131,6 +134,8 @@ pub enum Reply<'a> {
     Usage(Usage),
     /// Statistics of a shard and its core. Boxed to keep a reply small.
     Stats(Box<Stats>),
+    /// Requests that a shard has served.
+    Monitored(Monitored),
 }
 
 /// The shape of a reply's body, under the name that PROTOCOL.md has for it. Each op has one:
@@ -162,6 +167,7 @@ pub enum ReplyShape {
     Inspection,
     Usage,
     Stats,
+    Monitored,
 }
 
 // Replies are passed by value, also those to the smallest ops.
@@ -336,6 +342,7 @@ impl<'a> Reply<'a> {
             Reply::Inspection(ref inspection) => body::encode_owned(&**inspection, out),
             Reply::Usage(ref usage) => body::encode(usage, out),
             Reply::Stats(ref stats) => body::encode(&**stats, out),
+            Reply::Monitored(ref monitored) => body::encode_owned(monitored, out),
         }
     }
 
@@ -443,6 +450,10 @@ impl<'a> Reply<'a> {
             ReplyShape::Stats => {
                 let stats = body::decode::<ArchivedStats>(body)?;
                 Reply::Stats(Box::new(body::owned(rkyv::deserialize::<_, Failure>(stats))?))
+            }
+            ReplyShape::Monitored => {
+                let monitored = body::decode::<ArchivedMonitored>(body)?;
+                Reply::Monitored(body::owned(rkyv::deserialize::<_, Failure>(monitored))?)
             }
         })
     }

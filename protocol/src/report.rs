@@ -74,6 +74,41 @@ impl From<&ArchivedUsage> for Usage {
     }
 }
 
+/// Requests that a shard has served, a sample of them: see
+/// [`ScopeOp::Monitor`](crate::op::ScopeOp::Monitor).
+#[derive(Archive, Serialize, Deserialize, Clone, Debug, Default, PartialEq, Eq)]
+pub struct Monitored {
+    /// What to send as `after` to get the requests behind these.
+    pub next: u64,
+    /// How many were noted behind `after` and are gone, because nobody asked for them in time.
+    pub missed: u64,
+    /// The requests, in their order.
+    pub requests: Vec<MonitoredRequest>,
+}
+
+/// A request that a shard has served.
+#[derive(Archive, Serialize, Deserialize, Clone, Debug, Default, PartialEq, Eq)]
+pub struct MonitoredRequest {
+    /// When it arrived, by the node's clock, as in [`Welcome::now_us`](crate::Welcome::now_us).
+    pub at_us: u64,
+    /// The session that it names; 0 for none.
+    pub session: u64,
+    /// The time that the shard took for it, in nanoseconds.
+    pub took_ns: u32,
+    /// The bytes of its body, without a name.
+    pub body_bytes: u32,
+    /// The code of its op.
+    pub op: u32,
+    /// The status of the reply, if there was one at once.
+    pub status: u32,
+    /// Whether there was a reply at once. Other requests wait, for an event or for the members.
+    pub replied: bool,
+    /// The address of the client.
+    pub source: String,
+    /// The name of the object, or its id if it has none; empty if it is about no single object.
+    pub object: String,
+}
+
 /// Statistics of one shard and its core.
 #[derive(Archive, Serialize, Deserialize, Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Stats {

@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use catena_protocol::limits::{FRAME_BYTES_MAX, SESSION_WINDOW_MAX};
 use catena_protocol::{
-    Fault, Frame, FrameKind, Header, Hello, Kind, OpCode, Refusal, ShardId, ShardMap, Status,
-    Welcome, features, frame,
+    Fault, Frame, FrameKind, Header, Hello, Kind, Monitored, OpCode, Refusal, ShardId, ShardMap,
+    Status, Welcome, features, frame,
 };
 
 use super::accept::Crowding;
@@ -19,6 +19,7 @@ use super::conn::{self, Conn, ConnRole, NextAction};
 use super::conn_table::{ConnTable, NO_CONN};
 use super::core_link::CoreLink;
 use super::local_notify::LocalNotify;
+use super::monitor::Monitor;
 use super::newcomers::Newcomers;
 use super::notice::CoreCluster;
 use super::outbox::CoreOutbox;
@@ -96,6 +97,7 @@ pub(super) struct Core {
     touched: RefCell<Vec<u64>>,
     pub(super) spin: Rc<Spin>,
     pub(super) meter: Meter,
+    monitor: Monitor,
     /// When the timer task wakes next.
     timer_due: Cell<Option<Time>>,
     /// Wakes the timer task earlier.
@@ -119,6 +121,7 @@ impl Core {
         let spin = Spin::start(config.spin);
         let cluster = config.cluster.clone();
         let cluster = cluster.map(|cluster| ClusterState::new(cluster, shards.len()));
+        let monitor = Monitor::new(shards.len());
         let meter = Meter::new(config.counters.clone());
         let receive_memory = receive_bytes_max(config.memory_bytes_max);
         let receive_memory = Rc::new(ReceiveMemory::new(receive_memory));
@@ -147,6 +150,7 @@ impl Core {
             reply_buffers: Rc::default(),
             spin,
             meter,
+            monitor,
             timer_due: Cell::new(None),
             timer_wake: LocalNotify::default(),
             sweep_wake: LocalNotify::default(),
@@ -264,12 +268,39 @@ impl Core {
         frame.expect_kind(FrameKind::Request)?;
         let header = &frame.header;
         let route = self.route(header);
+        if self.monitor.is_on()
+            && let Ok(index) = route
+        {
+            let noted = self.monitor.begin(index, now, unsent);
+            self.serve_request(conn, frame, route, now, unsent);
+            if let Some(noted) = noted {
+                let at_us = self.time_of_shards(now).0;
+                let replica = &self.shards.borrow()[index];
+                self.monitor.note(&noted, at_us, conn, frame, replica, unsent);
+            }
+            return Ok(());
+        }
+        self.serve_request(conn, frame, route, now, unsent);
+        Ok(())
+    }
+
+    /// Serves a request that has come to the right core, or says why it has not.
+    #[inline(always)]
+    fn serve_request(
+        &self,
+        conn: &Rc<Conn>,
+        frame: &Frame<'_>,
+        route: Result<usize, Fault>,
+        now: Time,
+        unsent: &mut Vec<u8>,
+    ) {
+        let header = &frame.header;
         if let Ok(index) = route {
             let now = self.config.clock.shards_time(now);
             if let Some(word) = self.shards.borrow_mut()[index].on_count(now, frame) {
                 self.meter.at_once(header.op, Status::Ok);
                 frame::write_word(unsent, header, word);
-                return Ok(());
+                return;
             }
         }
         let mut out = CoreOutbox::of_turn(self, conn.id, unsent);
@@ -280,7 +311,14 @@ impl Core {
             Ok(index) => self.on_request(index, now, conn.id, frame, &mut out),
             Err(fault) => out.push(conn.id, header, Output::Refusal(&fault.into())),
         }
-        Ok(())
+    }
+
+    /// Returns requests that were noted for a shard of this core, see [`Monitor`].
+    pub(super) fn monitored(&self, shard: ShardId, after: u64, per_second: u32) -> Monitored {
+        match self.shard_index(shard) {
+            Some(index) => self.monitor.monitored(index, self.now(), after, per_second),
+            None => Monitored::default(),
+        }
     }
 
     /// Passes a request that opens a session to its shard, unless its source has too many.

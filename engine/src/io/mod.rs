@@ -19,6 +19,7 @@ mod conn_table;
 mod core;
 mod core_link;
 mod local_notify;
+mod monitor;
 mod newcomers;
 mod notice;
 mod outbox;

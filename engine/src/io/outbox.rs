@@ -3,7 +3,7 @@
 use std::cell::{Ref, RefMut};
 use std::fmt;
 
-use catena_protocol::{Header, ObjectId, ShardId, Stats};
+use catena_protocol::{Header, Monitored, ObjectId, ShardId, Stats};
 
 use super::conn_table::NO_CONN;
 use super::core::Core;
@@ -99,6 +99,10 @@ impl Outbox for CoreOutbox<'_> {
     fn complete(&self, stats: &mut Stats) {
         stats.core = self.core.index().into();
         stats.connections = self.core.conns.len() as u64;
+    }
+
+    fn monitored(&self, shard: ShardId, after: u64, per_second: u32) -> Monitored {
+        self.core.monitored(shard, after, per_second)
     }
 
     fn print(&mut self, log: ObjectId, name: Option<&str>, line: &str) {

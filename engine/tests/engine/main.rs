@@ -11,6 +11,7 @@ mod large;
 mod lifecycle;
 mod limits;
 mod metrics;
+mod monitor;
 mod pipeline;
 mod slow;
 mod users;

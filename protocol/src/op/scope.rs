@@ -37,4 +37,12 @@ pub enum ScopeOp<'a> {
     },
     /// Returns statistics of the shard and its core.
     Stats,
+    /// Returns some of the requests that the shard has served lately. It notes them from the first
+    /// time that somebody asks until nobody has asked for some seconds.
+    Monitor {
+        /// [`Monitored::next`](crate::Monitored::next) of the reply before; 0 for the first time.
+        after: u64,
+        /// How many requests to note a second, at most. Some limit of the shard's own applies too.
+        per_second: u32,
+    },
 }

@@ -146,6 +146,7 @@ shapes! {
     Permit in op { permits: u32, count: u32, hold_ms: u32, }
     Extend { token: u64, hold_ms: u32, }
     Tail { after: u64, limit: u32, }
+    Monitor { after: u64, per_second: u32, }
     ListNames<'a> { limit: u32, after: &'a str, prefix: &'a str, }
     DeleteNames<'a> { limit: u32, prefix: &'a str, }
     Quota<'a> { objects_max: u64, bytes_max: u64, prefix: &'a str, }

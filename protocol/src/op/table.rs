@@ -275,6 +275,8 @@ macro_rules! for_each_op {
             ScopeQuota = 0x1004, Update, Quota { prefix, objects_max, bytes_max }
                 = Quota { objects_max, bytes_max, prefix } -> Empty;
             ScopeStats = 0x1005, Read, Stats {} = Empty {} -> Stats;
+            ScopeMonitor = 0x1006, Read, Monitor { after, per_second }
+                = Monitor { after, per_second } -> Monitored;
         }
 
         /// An object of a user-defined type.

@@ -62,8 +62,8 @@ fn requests_and_flat_replies_are_decoded_in_place() {
 
 /// Replies that are made into values of their own, or boxed: rare, and off the data path.
 fn is_owned(shape: ReplyShape) -> bool {
-    use ReplyShape::{Inspection, Listing, Seats, Stats};
-    matches!(shape, Seats | Inspection | Listing | Stats)
+    use ReplyShape::{Inspection, Listing, Monitored, Seats, Stats};
+    matches!(shape, Seats | Inspection | Listing | Stats | Monitored)
 }
 
 /// Strings of eight bytes are the dearest: eight in the frame, three words and eight bytes owned.

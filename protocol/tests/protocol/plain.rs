@@ -53,7 +53,7 @@ pub(crate) fn layout(kind: &str) -> (usize, usize) {
         "u64?" => (16, 8),
         "elements" => (12, 4),
         "bytes" | "string" | "u16[]" | "u32[]" | "u64[]" | "string[]" => (8, 4),
-        "Holder[]" | "MemberStatus[]" | "ShardStatus[]" => (8, 4),
+        "Holder[]" | "MemberStatus[]" | "MonitoredRequest[]" | "ShardStatus[]" => (8, 4),
         _ => panic!("the document uses the kind {kind} without saying what it is"),
     }
 }
@@ -227,7 +227,7 @@ fn fields(shape: &DocumentedShape, body: &[u8], root: usize) -> Vec<Value> {
                 let long = |index| u64::from_le_bytes(chunk(body, data + index * 8));
                 Value::Longs((0..count).map(long).collect())
             }
-            "Holder[]" | "MemberStatus[]" | "ShardStatus[]" => {
+            "Holder[]" | "MemberStatus[]" | "MonitoredRequest[]" | "ShardStatus[]" => {
                 let (data, count) = referred(body, at);
                 let shape = field.items.as_ref().expect("items have a shape");
                 let item = |index| fields(shape, body, data + index * shape.size);

@@ -10,8 +10,8 @@ use catena_protocol::operator::{self, MemberStatus, NodeStatus, ShardStatus};
 use catena_protocol::peer::PeerHello;
 use catena_protocol::{
     Elements, Fault, FrameKind, Header, Hello, Holder, Inspection, Items, ItemsBuf, Kind, Listed,
-    ListingBuf, Members, Missing, ObjectId, Op, OpCode, Refusal, Reply, ReplyShape, Scalar,
-    SeatState, ShardMap, Stats, Status, Usage, Welcome, frame,
+    ListingBuf, Members, Missing, Monitored, MonitoredRequest, ObjectId, Op, OpCode, Refusal,
+    Reply, ReplyShape, Scalar, SeatState, ShardMap, Stats, Status, Usage, Welcome, frame,
 };
 
 /// What samples are made of.
@@ -150,6 +150,23 @@ impl SampleMaterial {
             connections: other_number.wrapping_add(3),
             core: other_number.wrapping_add(4),
         }
+    }
+
+    fn monitored(&self) -> Monitored {
+        let SampleMaterial { number, other_number, small, other_small, .. } = *self;
+        let request = |object: &String| MonitoredRequest {
+            at_us: number,
+            session: other_number,
+            took_ns: small,
+            body_bytes: other_small,
+            op: small / 2,
+            status: other_small / 2,
+            replied: small.is_multiple_of(2),
+            source: self.name.clone(),
+            object: object.clone(),
+        };
+        let requests = self.names.iter().map(request).collect();
+        Monitored { next: other_number, missed: number, requests }
     }
 }
 
@@ -369,6 +386,7 @@ fn reply(shape: ReplyShape, material: &SampleMaterial) -> Reply<'_> {
             bytes_max: material.other_small.into(),
         }),
         ReplyShape::Stats => Reply::Stats(Box::new(material.stats())),
+        ReplyShape::Monitored => Reply::Monitored(material.monitored()),
     }
 }
 

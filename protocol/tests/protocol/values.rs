@@ -5,8 +5,8 @@ use catena_protocol::op::*;
 use catena_protocol::operator::{self, MemberStatus, NodeStatus, ShardStatus};
 use catena_protocol::peer::PeerHello;
 use catena_protocol::{
-    Elements, Fault, Hello, Holder, Inspection, Items, Kind, Listing, Missing, Op, Refusal, Reply,
-    Scalar, SeatState, Stats, Usage, Welcome,
+    Elements, Fault, Hello, Holder, Inspection, Items, Kind, Listing, Missing, Monitored,
+    MonitoredRequest, Op, Refusal, Reply, Scalar, SeatState, Stats, Usage, Welcome,
 };
 
 use crate::plain::Value;
@@ -276,6 +276,7 @@ pub(crate) fn of_reply(reply: &Reply<'_>) -> Values {
             ]
         }
         Reply::Stats(ref stats) => of_stats(stats),
+        Reply::Monitored(ref monitored) => of_monitored(monitored),
     }
 }
 
@@ -326,6 +327,27 @@ fn of_inspection(inspection: &Inspection) -> Values {
         ("detail", Value::Text(inspection.detail.clone())),
         ("missing", Value::Texts(inspection.missing.clone())),
         ("holders", Value::Shapes(inspection.holders.iter().map(holder).collect())),
+    ]
+}
+
+fn of_monitored(monitored: &Monitored) -> Values {
+    let request = |request: &MonitoredRequest| {
+        vec![
+            number(request.at_us),
+            number(request.session),
+            number(request.took_ns),
+            number(request.body_bytes),
+            number(request.op),
+            number(request.status),
+            Value::Bool(request.replied),
+            Value::Text(request.source.clone()),
+            Value::Text(request.object.clone()),
+        ]
+    };
+    vec![
+        ("next", number(monitored.next)),
+        ("missed", number(monitored.missed)),
+        ("requests", Value::Shapes(monitored.requests.iter().map(request).collect())),
     ]
 }
 

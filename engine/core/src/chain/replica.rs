@@ -32,7 +32,9 @@ use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 
 use catena_protocol::peer::{self, Entry};
-use catena_protocol::{Fault, Frame, FrameKind, Header, ObjectId, OpCode, ShardId, Stats, Status};
+use catena_protocol::{
+    Fault, Frame, FrameKind, Header, Monitored, ObjectId, OpCode, ShardId, Stats, Status,
+};
 
 use self::outcome_digests::OutcomeDigests;
 use self::state_transfer::StateTransfer;
@@ -662,6 +664,10 @@ impl<E: ReplicaOutbox> Outbox for PendingOutbox<'_, E> {
 
     fn complete(&self, stats: &mut Stats) {
         self.out.complete(stats);
+    }
+
+    fn monitored(&self, shard: ShardId, after: u64, per_second: u32) -> Monitored {
+        self.out.monitored(shard, after, per_second)
     }
 
     fn print(&mut self, log: ObjectId, name: Option<&str>, line: &str) {

@@ -98,10 +98,16 @@ impl Shard {
                 self.seq.0 += 1;
                 Ok(done(&Reply::Unit))
             }
-            ScopeOp::List { .. } | ScopeOp::Usage { .. } | ScopeOp::Stats => {
-                unreachable!("{op:?} is a read")
-            }
+            ScopeOp::List { .. }
+            | ScopeOp::Usage { .. }
+            | ScopeOp::Stats
+            | ScopeOp::Monitor { .. } => unreachable!("{op:?} is a read"),
         }
+    }
+
+    /// Returns the name of an object; [`None`] if it has none, or there is no such object.
+    pub fn name(&self, object: ObjectId) -> Option<&str> {
+        self.directory.name(object)
     }
 
     /// Executes a read of many objects.
@@ -117,6 +123,9 @@ impl Shard {
                 let mut stats = self.stats();
                 out.complete(&mut stats);
                 Reply::Stats(Box::new(stats))
+            }
+            ScopeOp::Monitor { after, per_second } => {
+                Reply::Monitored(out.monitored(self.id, after, per_second))
             }
             ScopeOp::Delete { .. } | ScopeOp::Quota { .. } => unreachable!("{op:?} is not a read"),
         })

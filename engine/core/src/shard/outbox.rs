@@ -1,7 +1,7 @@
 //! The replies of a shard, and the outbox that takes them.
 
 use alloc::vec::Vec;
-use catena_protocol::{Header, ObjectId, Refusal, Reply, Stats, Status, frame};
+use catena_protocol::{Header, Monitored, ObjectId, Refusal, Reply, ShardId, Stats, Status, frame};
 
 use super::Time;
 use crate::objects::StoredReply;
@@ -88,6 +88,13 @@ pub trait Outbox {
     /// and its connections.
     fn complete(&self, stats: &mut Stats) {
         let _ = stats;
+    }
+
+    /// Returns requests that the driver has noted for a shard, behind the first `after`, and goes on
+    /// noting so many a second.
+    fn monitored(&self, shard: ShardId, after: u64, per_second: u32) -> Monitored {
+        let _ = (shard, after, per_second);
+        Monitored::default()
     }
 
     /// Writes a line, which a client has appended to the shared log `log`, to the node's own log as

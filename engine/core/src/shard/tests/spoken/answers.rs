@@ -82,6 +82,7 @@ fn reply(reply: &Reply<'_>) -> String {
             format!("{objects} of {objects_max} objects, {bytes} of {bytes_max} bytes")
         }
         Reply::Stats(ref stats) => counted(stats),
+        Reply::Monitored(ref monitored) => format!("{} requests", monitored.requests.len()),
     }
 }
 
