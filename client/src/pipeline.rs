@@ -6,6 +6,7 @@
 
 use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hasher};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use catena_protocol::op::ObjectOp;
@@ -14,10 +15,10 @@ use catena_protocol::{ObjectId, Op, OpCode, Reply};
 use crate::buffer::{Buffer, Pool};
 use crate::config::TIMEOUT_MAX;
 use crate::error::Error;
-use crate::exchange::Exchange;
 use crate::objects::Object;
 use crate::request::{Addressee, Failure, PendingRequest, ReplyLocation};
 use crate::requester::Requester;
+use crate::shared::CallClass;
 use crate::target::CallTarget;
 
 /// A batch of ops; made by [`Client::pipeline`](crate::Client::pipeline).
@@ -26,8 +27,8 @@ use crate::target::CallTarget;
 /// one temporarily (it is full, shutting down, or not the head yet) and the op is sent again. Ops
 /// on different objects have no order. Nothing is sent before [`Pipeline::run`].
 #[derive(Debug)]
-pub struct Pipeline<'c, 'o> {
-    requester: &'c Requester,
+pub struct Pipeline<'o> {
+    requester: Requester,
     queued: Vec<QueuedOp<'o>>,
     timeout: Option<Duration>,
 }
@@ -38,9 +39,9 @@ struct QueuedOp<'o> {
     op: Op<'o>,
 }
 
-impl<'c, 'o> Pipeline<'c, 'o> {
-    pub(crate) fn new(requester: &'c Requester) -> Pipeline<'c, 'o> {
-        Pipeline { requester, queued: Vec::new(), timeout: None }
+impl<'o> Pipeline<'o> {
+    pub(crate) fn new(requester: &Requester) -> Pipeline<'o> {
+        Pipeline { requester: requester.clone(), queued: Vec::new(), timeout: None }
     }
 
     /// Queues an op. Returns its index in the [`Replies`].
@@ -72,28 +73,21 @@ impl<'c, 'o> Pipeline<'c, 'o> {
     }
 
     /// Sends everything and waits for all replies.
-    pub fn run(self) -> Replies<'c> {
-        let mut node = self.requester.node.borrow_mut();
+    pub fn run(self) -> Replies {
+        let shared = &self.requester.shared;
         let queued = self.queued.iter();
         let mut requests: Vec<PendingRequest<'_>> =
             queued.map(|queued| queued.target.request(queued.op, self.timeout)).collect();
-        if node.config.makes_objects {
+        if shared.config.makes_objects {
             name_firsts(&mut requests);
         }
         let mut kept = Vec::new();
-        let timeout = node.config.call_timeout + self.timeout.unwrap_or_default();
-        let exchange = Exchange {
-            node: &mut node,
-            pool: &self.requester.pool,
-            requests: &mut requests,
-            kept: Some(&mut kept),
-            deadline: Instant::now() + timeout,
-            open: 0,
-        };
-        exchange.run();
+        let timeout = shared.config.call_timeout + self.timeout.unwrap_or_default();
+        let (deadline, class) = (Instant::now() + timeout, CallClass::of(self.timeout));
+        drop(self.requester.run(&mut requests, Some(&mut kept), deadline, class));
         let outcomes = requests.iter_mut().zip(&self.queued);
         let outcomes = outcomes.map(|(request, queued)| outcome(request, &queued.target, &kept));
-        Replies { outcomes: outcomes.collect(), kept, pool: &self.requester.pool }
+        Replies { outcomes: outcomes.collect(), kept, pool: Arc::clone(&shared.buffers) }
     }
 
     pub(crate) fn queue(&mut self, target: &CallTarget, op: Op<'o>) -> usize {
@@ -151,10 +145,10 @@ impl Hasher for IdHasher {
 
 /// The outcome of each op of a pipeline, in the order in which they were queued.
 #[derive(Debug)]
-pub struct Replies<'c> {
+pub struct Replies {
     outcomes: Vec<Result<LocatedReply, Error>>,
     kept: Vec<Buffer>,
-    pool: &'c Pool,
+    pool: Arc<Pool>,
 }
 
 /// A checked reply: its op, and where its body lies.
@@ -164,7 +158,7 @@ struct LocatedReply {
     location: ReplyLocation,
 }
 
-impl Replies<'_> {
+impl Replies {
     /// Returns the number of ops.
     pub fn len(&self) -> usize {
         self.outcomes.len()
@@ -212,7 +206,7 @@ impl Replies<'_> {
     }
 }
 
-impl Drop for Replies<'_> {
+impl Drop for Replies {
     fn drop(&mut self) {
         self.kept.drain(..).for_each(|buffer| self.pool.put(buffer));
     }

@@ -15,7 +15,7 @@ use crate::request::{Addressee, Failure, PendingRequest};
 pub struct CallTarget {
     pub(crate) kind: Kind,
     pub(crate) name: Arc<str>,
-    addressee: Addressee,
+    pub(crate) addressee: Addressee,
 }
 
 impl CallTarget {

@@ -26,15 +26,15 @@ pub enum FutureState {
 }
 
 /// All methods that return a [`Result`] fail with [`Error`].
-impl<'c> Future<'c> {
+impl Future {
     /// Waits for the value. [`Error::TimedOut`] after `timeout`, of at most 15 minutes;
     /// [`Error::Broken`] if it is cancelled.
-    pub fn get(&self, timeout: Duration) -> Result<ValueView<'c>, Error> {
+    pub fn get(&self, timeout: Duration) -> Result<ValueView, Error> {
         self.requester.ask_bytes(&self.target, Op::Future(FutureOp::Get), Some(timeout))
     }
 
     /// Returns the value if there is one; [`Error::Broken`] if it was cancelled.
-    pub fn peek(&self) -> Result<Option<ValueView<'c>>, Error> {
+    pub fn peek(&self) -> Result<Option<ValueView>, Error> {
         self.requester.ask_value(&self.target, Op::Future(FutureOp::Peek), None)
     }
 
@@ -63,7 +63,7 @@ impl<'c> Future<'c> {
     }
 }
 
-impl Object for Future<'_> {
+impl Object for Future {
     type Op<'o> = FutureOp<'o>;
 
     fn op<'o>(op: Self::Op<'o>) -> Op<'o> {

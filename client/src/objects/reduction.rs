@@ -21,17 +21,17 @@ handle! {
 }
 
 /// All methods that return a [`Result`] fail with [`Error`].
-impl<'c> Reduction<'c> {
+impl Reduction {
     /// Sets how long a party holds its seat; until the client's deadline unless set.
     #[must_use]
-    pub fn with_hold(mut self, hold: impl Into<Hold>) -> Reduction<'c> {
+    pub fn with_hold(mut self, hold: impl Into<Hold>) -> Reduction {
         self.hold = hold.into();
         self
     }
 
     /// Returns seat number `party`, from 0, of `parties`. It counts the rounds, as a worker in a
     /// loop needs. The first round is 0 unless [`Seat::starting_at`] says otherwise.
-    pub fn seat(&self, party: u32, parties: u32) -> Seat<'c> {
+    pub fn seat(&self, party: u32, parties: u32) -> Seat {
         Seat { reduction: self.clone(), party, parties, round: 0, loss: Loss::Wait }
     }
 
@@ -46,7 +46,7 @@ impl<'c> Reduction<'c> {
         &self,
         contribution: Contribution<'_>,
         timeout: Duration,
-    ) -> Result<RoundView<'c>, Error> {
+    ) -> Result<RoundView, Error> {
         let hold_ms = match contribution.hold_ms {
             0 => self.requester.hold_ms(self.hold),
             asked => asked,
@@ -57,7 +57,7 @@ impl<'c> Reduction<'c> {
 
     /// Returns number and result of the last complete round;
     /// [`Status::Absent`](crate::Status::Absent) if there is none.
-    pub fn last(&self) -> Result<RoundView<'c>, Error> {
+    pub fn last(&self) -> Result<RoundView, Error> {
         self.read(ReductionOp::Last, None)
     }
 
@@ -78,7 +78,7 @@ impl<'c> Reduction<'c> {
         self.requester.ask(&self.target, Op::Reduction(ReductionOp::Break { reason }), None, number)
     }
 
-    fn read(&self, op: ReductionOp<'_>, wait: Option<Duration>) -> Result<RoundView<'c>, Error> {
+    fn read(&self, op: ReductionOp<'_>, wait: Option<Duration>) -> Result<RoundView, Error> {
         let op = Op::Reduction(op);
         let (held, (round, place)) =
             self.requester.ask_held(&self.target, op, wait, |held, reply| match reply {
@@ -91,7 +91,7 @@ impl<'c> Reduction<'c> {
     }
 }
 
-impl Object for Reduction<'_> {
+impl Object for Reduction {
     type Op<'o> = ReductionOp<'o>;
 
     fn op<'o>(op: Self::Op<'o>) -> Op<'o> {
@@ -101,15 +101,15 @@ impl Object for Reduction<'_> {
 
 /// A seat of a reduction that counts the rounds for consecutive contributions.
 #[derive(Clone, Debug)]
-pub struct Seat<'c> {
-    reduction: Reduction<'c>,
+pub struct Seat {
+    reduction: Reduction,
     party: u32,
     parties: u32,
     round: u64,
     loss: Loss,
 }
 
-impl<'c> Seat<'c> {
+impl Seat {
     /// Continues with this round: for a restarted worker that knows its position.
     #[must_use]
     pub fn starting_at(mut self, round: u64) -> Self {
@@ -140,7 +140,7 @@ impl<'c> Seat<'c> {
         op: ReduceOp,
         elements: &[T],
         timeout: Duration,
-    ) -> Result<RoundView<'c>, Error> {
+    ) -> Result<RoundView, Error> {
         let Seat { party, parties, round, loss, .. } = *self;
         let elements = T::elements(elements);
         let contribution = Contribution { party, parties, round, op, hold_ms: 0, loss, elements };

@@ -20,7 +20,7 @@ handle! {
 }
 
 /// All methods that return a [`Result`] fail with [`Error`].
-impl<'c> Vector<'c> {
+impl Vector {
     /// Makes the vector if it does not exist, with `columns` elements in a row. Otherwise it only
     /// checks that type and shape are the same. Returns the version.
     pub fn init<T: Element>(&self, columns: u32, elements: &[T]) -> Result<u64, Error> {
@@ -28,14 +28,14 @@ impl<'c> Vector<'c> {
     }
 
     /// Returns version, shape and elements.
-    pub fn get(&self) -> Result<VectorView<'c>, Error> {
+    pub fn get(&self) -> Result<VectorView, Error> {
         let found = self.read(VectorOp::Get)?;
         // `Get` always returns elements; `read` checked that.
         Ok(found.expect("a vector that is read has elements"))
     }
 
     /// As [`Vector::get`], if the version is above `version`.
-    pub fn get_if_newer(&self, version: u64) -> Result<Option<VectorView<'c>>, Error> {
+    pub fn get_if_newer(&self, version: u64) -> Result<Option<VectorView>, Error> {
         self.read(VectorOp::GetIfNewer { version })
     }
 
@@ -63,7 +63,7 @@ impl<'c> Vector<'c> {
 
     /// Returns version, shape and elements of some rows;
     /// [`Status::OutOfRange`](crate::Status::OutOfRange) if there are fewer.
-    pub fn get_rows(&self, rows: Range<u32>) -> Result<VectorView<'c>, Error> {
+    pub fn get_rows(&self, rows: Range<u32>) -> Result<VectorView, Error> {
         let count = rows.end.saturating_sub(rows.start);
         let found = self.read(VectorOp::GetRows { from: rows.start, count })?;
         // As for `Get`.
@@ -86,7 +86,7 @@ impl<'c> Vector<'c> {
         self.requester.ask(&self.target, Op::Vector(op), None, number)
     }
 
-    fn read(&self, op: VectorOp<'_>) -> Result<Option<VectorView<'c>>, Error> {
+    fn read(&self, op: VectorOp<'_>) -> Result<Option<VectorView>, Error> {
         let optional = matches!(op, VectorOp::GetIfNewer { .. });
         let op = Op::Vector(op);
         let (held, found) =
@@ -108,7 +108,7 @@ fn scalar(reply: Reply<'_>) -> Option<Scalar> {
     }
 }
 
-impl Object for Vector<'_> {
+impl Object for Vector {
     type Op<'o> = VectorOp<'o>;
 
     fn op<'o>(op: Self::Op<'o>) -> Op<'o> {

@@ -33,7 +33,7 @@ fn replies_come_in_order_whatever_the_engine_does() {
     assert_eq!(values, (1..=100).map(Reply::Int).collect::<Vec<_>>());
     drop(replies);
     assert_eq!(counter.add(1).unwrap(), 101);
-    drop(client);
+    client.close();
     peer.join();
 }
 
@@ -73,7 +73,7 @@ fn replies_of_two_shards_overtake_one_another() {
     drop(replies);
     assert_eq!(counters[0].add(1).unwrap(), 11);
     drop(counters);
-    drop(client);
+    client.close();
     peer.join();
 }
 
@@ -102,7 +102,7 @@ fn a_window_is_never_exceeded() {
     assert_eq!(replies.len(), 1000);
     assert_eq!(replies.get(999).unwrap(), Reply::Int(1000));
     drop(replies);
-    drop(client);
+    client.close();
     peer.join();
 }
 
@@ -139,7 +139,7 @@ fn one_failure_leaves_the_others_alone() {
     assert_eq!((error.status(), error.retry()), (Some(Status::Overflow), Retry::Never));
     assert!(matches!(replies.get(5), Err(Error::BadName { .. })));
     assert_eq!(replies.all_ok().unwrap_err().status(), Some(Status::Overflow));
-    drop(client);
+    client.close();
     peer.join();
 }
 
@@ -173,7 +173,7 @@ fn a_cut_pipeline_is_sent_again_under_its_numbers() {
     let values: Vec<_> = replies.iter().map(Result::unwrap).collect();
     assert_eq!(values, (1..=50).map(Reply::Int).collect::<Vec<_>>());
     drop(replies);
-    drop(client);
+    client.close();
     peer.join();
 }
 
@@ -205,7 +205,7 @@ fn an_expired_session_is_replaced_for_the_whole_pipeline() {
         pipeline.push(&counter, ADD);
     }
     pipeline.run().all_ok().unwrap();
-    drop(client);
+    client.close();
     peer.join();
 }
 
@@ -249,7 +249,7 @@ fn several_cores_work_at_the_same_time() {
         assert_eq!(reply, Reply::Int(i64::try_from(place / 4).unwrap() + 1));
     }
     drop(replies);
-    drop(client);
+    client.close();
     peers.into_iter().for_each(Peer::join);
 }
 
@@ -279,7 +279,7 @@ fn two_full_sockets_do_not_stop_each_other() {
         assert_eq!(reply.unwrap(), Reply::Cell { version: count, bytes: Some(&bytes) });
     }
     drop(replies);
-    drop(client);
+    client.close();
     peer.join();
 }
 
@@ -288,6 +288,6 @@ fn an_empty_pipeline_asks_nothing() {
     let peer = Peer::start(|stage| assert_eq!(stage.greet().serve(), 0));
     let client = Client::connect(peer.address).unwrap();
     assert!(client.pipeline().run().is_empty());
-    drop(client);
+    client.close();
     peer.join();
 }
