@@ -225,7 +225,8 @@ pub use crate::objects::{
     SortedMap, Swapped, UserObject, Vector,
 };
 pub use crate::page::{EntryWalk, ItemWalk, LineWalk, Pages};
-pub use crate::pipeline::{Pipeline, Replies};
+pub use crate::pipeline::values::{self, Ticket};
+pub use crate::pipeline::{Pipeline, Queue, Replies};
 pub use crate::scope::Scope;
 pub use crate::view::{CellView, EntryView, PageView, RoundView, ValueView, VectorView};
 

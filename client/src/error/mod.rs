@@ -19,7 +19,7 @@ use crate::node::Unreached;
 use crate::request::{Failure, PendingRequest};
 
 /// Why a call has no result.
-#[derive(Debug, thiserror::Error)]
+#[derive(Clone, Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
     /// The address of the engine is not valid, or its name cannot be resolved.
@@ -332,6 +332,14 @@ impl Error {
                 Error::TooManyCalls { call: call(Retry::Later), calls_max }
             }
         }
+    }
+
+    /// The error of a reply that is not one that the op has.
+    pub(crate) fn of_bad_reply(kind: Kind, object: &Arc<str>, op: OpCode) -> Error {
+        let (object, node, member) = (Arc::clone(object), None, None);
+        let retry = if op.is_read() { Retry::Later } else { Retry::Unknown };
+        let call = Box::new(Call { kind, object, op, node, member, retry, key: None, merge: None });
+        Error::Garbled { call, fault: Status::BadBody.into() }
     }
 
     /// The error of a client that cannot connect. `is_record` is whether `seeds` names a record

@@ -34,6 +34,30 @@ impl Cell {
         self.read(CellOp::Get)
     }
 
+    /// As [`Cell::get`], but replaces what is in `out` by the bytes, and uses its memory. Returns the
+    /// version.
+    ///
+    /// ```
+    /// # let engine = catena_engine::Engine::builder().cores(1).start().unwrap();
+    /// # let client = catena_client::Client::connect(engine.addresses()[0])?;
+    /// let page = client.cell("page");
+    /// let version = page.set(b"hello")?;
+    /// let mut bytes = Vec::new();
+    /// assert_eq!(page.get_into(&mut bytes)?, version);
+    /// assert_eq!(bytes, b"hello");
+    /// # Ok::<(), catena_client::Error>(())
+    /// ```
+    pub fn get_into(&self, out: &mut Vec<u8>) -> Result<u64, Error> {
+        self.requester.ask(&self.target, Op::Cell(CellOp::Get), None, |reply| match reply {
+            Reply::Cell { version, bytes: Some(bytes) } => {
+                out.clear();
+                out.extend_from_slice(bytes);
+                Some(version)
+            }
+            _ => None,
+        })
+    }
+
     /// Returns version and bytes if the version is above `version`.
     pub fn get_if_newer(&self, version: u64) -> Result<Option<CellView>, Error> {
         let op = Op::Cell(CellOp::GetIfNewer { version });

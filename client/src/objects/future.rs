@@ -41,12 +41,7 @@ impl Future {
     /// Returns the state.
     pub fn state(&self) -> Result<FutureState, Error> {
         let op = Op::Future(FutureOp::State);
-        self.requester.ask(&self.target, op, None, |reply| match number(reply)? {
-            FUTURE_PENDING => Some(FutureState::Pending),
-            FUTURE_SET => Some(FutureState::Set),
-            FUTURE_CANCELLED => Some(FutureState::Cancelled),
-            _ => None,
-        })
+        self.requester.ask(&self.target, op, None, |reply| future_state(number(reply)?))
     }
 
     /// Sets the value if there is none. Returns whether it did; [`Error::Broken`] if it was
@@ -60,6 +55,16 @@ impl Future {
     /// false if it has a value already.
     pub fn cancel(&self, reason: &str) -> Result<bool, Error> {
         self.requester.ask(&self.target, Op::Future(FutureOp::Cancel { reason }), None, boolean)
+    }
+}
+
+/// The state with this number.
+pub(crate) fn future_state(number: u64) -> Option<FutureState> {
+    match number {
+        FUTURE_PENDING => Some(FutureState::Pending),
+        FUTURE_SET => Some(FutureState::Set),
+        FUTURE_CANCELLED => Some(FutureState::Cancelled),
+        _ => None,
     }
 }
 

@@ -28,6 +28,7 @@ pub use self::barrier::{Barrier, Party};
 pub use self::cell::{Appended, Cell};
 pub use self::counter::Counter;
 pub use self::flag::Flag;
+pub(crate) use self::future::future_state;
 pub use self::future::{Future, FutureState};
 pub use self::latch::Latch;
 pub use self::list::{Claim, List};
@@ -144,7 +145,7 @@ macro_rules! handle {
         pub struct $name {
             requester: crate::requester::Requester,
             target: crate::target::CallTarget,
-            $($($field: $type,)*)?
+            $($(pub(crate) $field: $type,)*)?
         }
 
         impl $name {

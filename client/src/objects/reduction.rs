@@ -3,11 +3,11 @@
 use std::time::Duration;
 
 use catena_protocol::op::{Contribution, Loss, ReduceOp, ReductionOp};
-use catena_protocol::{Op, Reply, SeatState};
+use catena_protocol::{Op, OpCode, Reply, SeatState};
 
 use super::{Object, handle, number, seats};
 use crate::Error;
-use crate::element::Element;
+use crate::element::{Element, copy_elements};
 use crate::hold::Hold;
 use crate::view::{ElementsLocation, RoundView};
 
@@ -47,18 +47,26 @@ impl Reduction {
         contribution: Contribution<'_>,
         timeout: Duration,
     ) -> Result<RoundView, Error> {
-        let hold_ms = match contribution.hold_ms {
-            0 => self.requester.hold_ms(self.hold),
-            asked => asked,
-        };
-        let contribution = Contribution { hold_ms, ..contribution };
-        self.read(ReductionOp::Contribute(contribution), Some(timeout))
+        self.read(ReductionOp::Contribute(self.held(contribution)), Some(timeout))
+    }
+
+    fn held<'a>(&self, contribution: Contribution<'a>) -> Contribution<'a> {
+        match contribution.hold_ms {
+            0 => Contribution { hold_ms: self.requester.hold_ms(self.hold), ..contribution },
+            _ => contribution,
+        }
     }
 
     /// Returns number and result of the last complete round;
     /// [`Status::Absent`](crate::Status::Absent) if there is none.
     pub fn last(&self) -> Result<RoundView, Error> {
         self.read(ReductionOp::Last, None)
+    }
+
+    /// As [`Reduction::last`], but copies the result into `out`. Returns the number of the round;
+    /// [`Status::Mismatch`](crate::Status::Mismatch) if type or number of the elements differ.
+    pub fn last_into<T: Element>(&self, out: &mut [T]) -> Result<u64, Error> {
+        self.copy(ReductionOp::Last, None, out)
     }
 
     /// Returns the round in progress, and the parties missing in it.
@@ -76,6 +84,20 @@ impl Reduction {
     /// reason, until it is reset. Returns the round in progress.
     pub fn break_with(&self, reason: &str) -> Result<u64, Error> {
         self.requester.ask(&self.target, Op::Reduction(ReductionOp::Break { reason }), None, number)
+    }
+
+    fn copy<T: Element>(
+        &self,
+        op: ReductionOp<'_>,
+        wait: Option<Duration>,
+        out: &mut [T],
+    ) -> Result<u64, Error> {
+        let op = Op::Reduction(op);
+        let copied = self.requester.ask(&self.target, op, wait, |reply| match reply {
+            Reply::Round { round, elements } => Some(copy_elements(elements, out).map(|()| round)),
+            _ => None,
+        })?;
+        copied.map_err(|fault| self.target.refused(op, fault))
     }
 
     fn read(&self, op: ReductionOp<'_>, wait: Option<Duration>) -> Result<RoundView, Error> {
@@ -147,5 +169,40 @@ impl Seat {
         let view = self.reduction.contribute(contribution, timeout)?;
         self.round = view.round().saturating_add(1);
         Ok(view)
+    }
+
+    /// As [`Seat::contribute`], but takes the elements from `elements` and puts the result there.
+    /// Returns the number of the round.
+    ///
+    /// ```
+    /// # let engine = catena_engine::Engine::builder().cores(1).start().unwrap();
+    /// # let client = catena_client::Client::connect(engine.addresses()[0])?;
+    /// use std::time::Duration;
+    ///
+    /// use catena_client::ReduceOp;
+    ///
+    /// let mut seat = client.reduction("gradients").seat(0, 1);
+    /// let mut gradient = [0.5, 1.5];
+    /// seat.reduce(ReduceOp::Sum, &mut gradient, Duration::from_secs(10))?;
+    /// assert_eq!(gradient, [0.5, 1.5]); // the only party
+    /// # Ok::<(), catena_client::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Reduction::contribute`]; `elements` are unchanged then.
+    pub fn reduce<T: Element>(
+        &mut self,
+        op: ReduceOp,
+        elements: &mut [T],
+        timeout: Duration,
+    ) -> Result<u64, Error> {
+        // A result has the shape of the contributions, so it fits.
+        let view = self.contribute(op, elements, timeout)?;
+        if let Some(slice) = view.as_slice::<T>().filter(|slice| slice.len() == elements.len()) {
+            elements.copy_from_slice(slice);
+            return Ok(view.round());
+        }
+        Err(self.reduction.target.garbled(OpCode::ReductionContribute))
     }
 }

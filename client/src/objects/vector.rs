@@ -7,7 +7,7 @@ use catena_protocol::{Op, Reply, Scalar};
 
 use super::{Object, handle, number};
 use crate::Error;
-use crate::element::Element;
+use crate::element::{Element, copy_elements};
 use crate::view::{ElementsLocation, VectorView};
 
 handle! {
@@ -80,6 +80,57 @@ impl Vector {
     /// Returns the sum of all elements, added in order.
     pub fn sum(&self) -> Result<Scalar, Error> {
         self.requester.ask(&self.target, Op::Vector(VectorOp::Sum), None, scalar)
+    }
+
+    /// As [`Vector::get`], but copies the elements into `out`, which needs neither a view nor memory.
+    /// Returns the version; [`Status::Mismatch`](crate::Status::Mismatch) if type or number of the elements differ.
+    ///
+    /// ```
+    /// # let engine = catena_engine::Engine::builder().cores(1).start().unwrap();
+    /// # let client = catena_client::Client::connect(engine.addresses()[0])?;
+    /// let weights = client.vector("weights");
+    /// weights.set(2, &[1.0, 2.0, 3.0, 4.0])?;
+    /// let mut out = [0.0; 4];
+    /// weights.get_into(&mut out)?;
+    /// assert_eq!(out, [1.0, 2.0, 3.0, 4.0]);
+    /// # Ok::<(), catena_client::Error>(())
+    /// ```
+    pub fn get_into<T: Element>(&self, out: &mut [T]) -> Result<u64, Error> {
+        let copied = self.copy(VectorOp::Get, out)?;
+        // As for `get`.
+        Ok(copied.expect("a vector that is read has elements"))
+    }
+
+    /// As [`Vector::get_into`], if the version is above `version`; returns `None` otherwise, and
+    /// leaves `out` as it is.
+    pub fn get_if_newer_into<T: Element>(
+        &self,
+        version: u64,
+        out: &mut [T],
+    ) -> Result<Option<u64>, Error> {
+        self.copy(VectorOp::GetIfNewer { version }, out)
+    }
+
+    /// As [`Vector::get_rows`], but copies the elements into `out`. Returns the version;
+    /// [`Status::Mismatch`](crate::Status::Mismatch) if type or number of the elements differ.
+    pub fn get_rows_into<T: Element>(&self, rows: Range<u32>, out: &mut [T]) -> Result<u64, Error> {
+        let count = rows.end.saturating_sub(rows.start);
+        let copied = self.copy(VectorOp::GetRows { from: rows.start, count }, out)?;
+        // As for `get`.
+        Ok(copied.expect("rows that are read have elements"))
+    }
+
+    fn copy<T: Element>(&self, op: VectorOp<'_>, out: &mut [T]) -> Result<Option<u64>, Error> {
+        let is_optional = matches!(op, VectorOp::GetIfNewer { .. });
+        let op = Op::Vector(op);
+        let copied = self.requester.ask(&self.target, op, None, |reply| match reply {
+            Reply::Vector { version, elements: Some(elements), .. } => {
+                Some(copy_elements(elements, out).map(|()| Some(version)))
+            }
+            Reply::Vector { elements: None, .. } if is_optional => Some(Ok(None)),
+            _ => None,
+        })?;
+        copied.map_err(|fault| self.target.refused(op, fault))
     }
 
     fn write(&self, op: VectorOp<'_>) -> Result<u64, Error> {

@@ -4,14 +4,20 @@
 //! engine's windows allow. Each op has its own outcome; if one fails, the others are not affected.
 //! Replies stay in the buffers they were received in.
 
+mod queue;
+pub mod values;
+
 use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hasher};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use catena_protocol::op::ObjectOp;
 use catena_protocol::{ObjectId, Op, OpCode, Reply};
 
+pub use self::queue::Queue;
+use self::values::{OpValue, Ticket};
 use crate::buffer::{Buffer, Pool};
 use crate::config::TIMEOUT_MAX;
 use crate::error::Error;
@@ -31,6 +37,8 @@ pub struct Pipeline<'o> {
     requester: Requester,
     queued: Vec<QueuedOp<'o>>,
     timeout: Option<Duration>,
+    /// Identifies it to the tickets of its ops.
+    id: u64,
 }
 
 #[derive(Debug)]
@@ -41,10 +49,11 @@ struct QueuedOp<'o> {
 
 impl<'o> Pipeline<'o> {
     pub(crate) fn new(requester: &Requester) -> Pipeline<'o> {
-        Pipeline { requester: requester.clone(), queued: Vec::new(), timeout: None }
+        Pipeline { requester: requester.clone(), queued: Vec::new(), timeout: None, id: next_id() }
     }
 
-    /// Queues an op. Returns its index in the [`Replies`].
+    /// Queues an op as the protocol has it. Returns its index in the [`Replies`]. [`Pipeline::on`]
+    /// has a method for each op instead, and values of the right types.
     pub fn push<T: Object>(&mut self, object: &T, op: T::Op<'o>) -> usize {
         self.queue(object.target(), T::op(op))
     }
@@ -87,13 +96,22 @@ impl<'o> Pipeline<'o> {
         drop(self.requester.run(&mut requests, Some(&mut kept), deadline, class));
         let outcomes = requests.iter_mut().zip(&self.queued);
         let outcomes = outcomes.map(|(request, queued)| outcome(request, &queued.target, &kept));
-        Replies { outcomes: outcomes.collect(), kept, pool: Arc::clone(&shared.buffers) }
+        let (outcomes, pool) = (outcomes.collect(), Arc::clone(&shared.buffers));
+        drop(requests);
+        let targets = self.queued.into_iter().map(|queued| queued.target).collect();
+        Replies { outcomes, targets, kept, pool, pipeline: self.id }
     }
 
     pub(crate) fn queue(&mut self, target: &CallTarget, op: Op<'o>) -> usize {
         self.queued.push(QueuedOp { target: target.clone(), op });
         self.queued.len() - 1
     }
+}
+
+/// A number for a pipeline.
+fn next_id() -> u64 {
+    static NEXT: AtomicU64 = AtomicU64::new(0);
+    NEXT.fetch_add(1, Ordering::Relaxed)
 }
 
 /// Attaches the object's name to the first update of every object with further requests. Otherwise
@@ -147,8 +165,12 @@ impl Hasher for IdHasher {
 #[derive(Debug)]
 pub struct Replies {
     outcomes: Vec<Result<LocatedReply, Error>>,
+    /// What each op was on.
+    targets: Vec<CallTarget>,
     kept: Vec<Buffer>,
     pool: Arc<Pool>,
+    /// The pipeline.
+    pipeline: u64,
 }
 
 /// A checked reply: its op, and where its body lies.
@@ -183,6 +205,25 @@ impl Replies {
         let LocatedReply { code, location } = self.outcomes[index].as_ref()?;
         let body = &self.kept[location.buffer].bytes()[location.body.clone()];
         Ok(Reply::decode(*code, body).expect("the reply was checked when it came"))
+    }
+
+    /// Returns the value of the op for which a method of [`Pipeline::on`] returned `ticket`. Bytes
+    /// and numbers are borrowed from the buffer they were received in. Can be called again.
+    ///
+    /// # Errors
+    ///
+    /// The error of the op, if it failed.
+    ///
+    /// # Panics
+    ///
+    /// If the ticket is of another pipeline.
+    pub fn value<V: OpValue>(&self, ticket: Ticket<V>) -> Result<V::Value<'_>, Error> {
+        assert_eq!(ticket.pipeline, self.pipeline, "the ticket is of another pipeline");
+        let reply = self.get(ticket.index).map_err(Error::clone)?;
+        V::read(reply).ok_or_else(|| {
+            let code = self.outcomes[ticket.index].as_ref().map(|located| located.code);
+            self.targets[ticket.index].garbled(code.expect("the op has a reply"))
+        })
     }
 
     /// Returns an iterator over all outcomes.
