@@ -227,17 +227,17 @@ fn draw(order: &mut KeyOrder, keys: u64, items: usize) -> (usize, usize) {
 /// `catena-client` with its `Pipeline`.
 struct CatenaBatches<'c> {
     client: &'c Client,
-    handles: Handles<'c>,
+    handles: Handles,
     fields: Vec<String>,
     value: Vec<u8>,
     keys: u64,
     order: KeyOrder,
 }
 
-enum Handles<'c> {
-    Counters(Vec<Counter<'c>>),
-    Cells(Vec<Cell<'c>>),
-    Maps(Vec<Map<'c>>),
+enum Handles {
+    Counters(Vec<Counter>),
+    Cells(Vec<Cell>),
+    Maps(Vec<Map>),
 }
 
 impl<'c> CatenaBatches<'c> {

@@ -167,7 +167,7 @@ fn put(address: SocketAddr, cells: u64, batch: u32, is_over: &AtomicBool) -> any
 
 /// Puts cells in one batch; the first is behind the last.
 fn put_cells(client: &Client, range: Range<u64>, cells: u64) -> anyhow::Result<()> {
-    let handles: Vec<Cell<'_>> =
+    let handles: Vec<Cell> =
         range.map(|number| client.cell(&key_name(b'c', number % cells))).collect();
     let mut pipeline = client.pipeline();
     for handle in &handles {

@@ -21,7 +21,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
 
     let client = engine.client()?;
     let counter = |word| client.counter(&format!("example/word/{word}"));
-    let words: Vec<Counter<'_>> = TEXT.split(' ').map(counter).collect();
+    let words: Vec<Counter> = TEXT.split(' ').map(counter).collect();
     words.iter().try_for_each(|word| word.delete().map(drop))?;
 
     let start = Instant::now();

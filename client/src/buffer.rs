@@ -5,9 +5,10 @@
 //! 2. A view of a reply owns the buffer, so nothing is received into it meanwhile.
 //! 3. The pool keeps at most [`POOL_BUFFERS_MAX`] buffers of [`POOL_BYTES_MAX`] bytes in all.
 
-use std::cell::RefCell;
 use std::ops::Range;
+use std::sync::{Arc, Mutex};
 
+use crate::cancel::locked;
 use crate::config::{BUFFER_BYTES, POOL_BUFFERS_MAX, POOL_BYTES_MAX};
 
 /// Bytes, stored in words of 16 to align them.
@@ -108,23 +109,26 @@ impl Buffer {
 /// Buffers for reuse.
 #[derive(Debug, Default)]
 pub(crate) struct Pool {
-    buffers: RefCell<Vec<Buffer>>,
+    buffers: Mutex<Vec<Buffer>>,
 }
 
 impl Pool {
     /// An empty buffer with room for at least `bytes`, preferably a used one.
     pub(crate) fn take(&self, bytes: usize) -> Buffer {
-        let mut buffers = self.buffers.borrow_mut();
+        let mut buffers = locked(&self.buffers);
         let bytes = bytes.max(BUFFER_BYTES);
         match buffers.iter().position(|buffer| buffer.capacity() >= bytes) {
             Some(at) => buffers.swap_remove(at),
-            None => Buffer::with_room(bytes),
+            None => {
+                drop(buffers);
+                Buffer::with_room(bytes)
+            }
         }
     }
 
     /// Puts a buffer back.
     pub(crate) fn put(&self, mut buffer: Buffer) {
-        let mut buffers = self.buffers.borrow_mut();
+        let mut buffers = locked(&self.buffers);
         let held: usize = buffers.iter().map(Buffer::capacity).sum();
         let fits = buffers.len() < POOL_BUFFERS_MAX && held + buffer.capacity() <= POOL_BYTES_MAX;
         if fits && buffer.capacity() > 0 {
@@ -136,14 +140,14 @@ impl Pool {
 
 /// The body of a received reply with its buffer, which returns to the pool when this is dropped.
 #[derive(Debug)]
-pub(crate) struct HeldReply<'c> {
+pub(crate) struct HeldReply {
     buffer: Buffer,
     body: Range<usize>,
-    pool: &'c Pool,
+    pool: Arc<Pool>,
 }
 
-impl<'c> HeldReply<'c> {
-    pub(crate) fn new(buffer: Buffer, body: Range<usize>, pool: &'c Pool) -> HeldReply<'c> {
+impl HeldReply {
+    pub(crate) fn new(buffer: Buffer, body: Range<usize>, pool: Arc<Pool>) -> HeldReply {
         HeldReply { buffer, body, pool }
     }
 
@@ -160,7 +164,7 @@ impl<'c> HeldReply<'c> {
     }
 }
 
-impl Drop for HeldReply<'_> {
+impl Drop for HeldReply {
     fn drop(&mut self) {
         self.pool.put(std::mem::take(&mut self.buffer));
     }
@@ -198,9 +202,9 @@ mod tests {
         for _ in 0..2 * POOL_BUFFERS_MAX {
             pool.put(Buffer::with_room(BUFFER_BYTES));
         }
-        assert_eq!(pool.buffers.borrow().len(), POOL_BUFFERS_MAX);
+        assert_eq!(locked(&pool.buffers).len(), POOL_BUFFERS_MAX);
         let pool = Pool::default();
         pool.put(Buffer::with_room(POOL_BYTES_MAX + 16));
-        assert!(pool.buffers.borrow().is_empty());
+        assert!(locked(&pool.buffers).is_empty());
     }
 }

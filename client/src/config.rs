@@ -4,7 +4,7 @@
 //! Limits that both ends of a connection must agree on are in [`catena_protocol::limits`].
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use catena_protocol::limits;
@@ -31,17 +31,15 @@ pub(crate) struct Config {
     pub(crate) makes_objects: bool,
     /// Calls end early while this is true.
     pub(crate) cancel: Option<Arc<AtomicBool>>,
+    /// Maximum number of calls in progress, at least 2.
+    pub(crate) calls_max: u32,
 }
 
 impl Config {
-    /// Whether calls are to end now.
-    pub(crate) fn is_cancelled(&self) -> bool {
-        self.cancel.as_ref().is_some_and(|cancel| cancel.load(Ordering::SeqCst))
-    }
-
-    /// The longest time to wait for a socket: calls that can be cancelled look whether they are.
-    pub(crate) fn wait_max(&self) -> Duration {
-        if self.cancel.is_some() { CANCEL_POLL } else { Duration::MAX }
+    /// Maximum number of calls in progress that may wait inside the engine: fewer than calls, so that
+    /// others always find room.
+    pub(crate) fn waits_max(&self) -> u32 {
+        self.calls_max - (self.calls_max / 8).max(1)
     }
 }
 
@@ -70,6 +68,7 @@ impl Default for Config {
             s3: catena_location::S3Settings::default(),
             makes_objects: true,
             cancel: None,
+            calls_max: CALLS_MAX_DEFAULT,
         }
     }
 }
@@ -79,6 +78,19 @@ pub(crate) const TIMEOUT_MAX: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// How often a call looks whether it is cancelled.
 pub(crate) const CANCEL_POLL: Duration = Duration::from_millis(50);
+
+/// Maximum number of holds without a guard of which the client remembers the session.
+pub(crate) const KEPT_HOLDS_MAX: usize = 1_024;
+
+/// Maximum time to close the session of a call that was cancelled.
+pub(crate) const ABANDON_MAX: Duration = Duration::from_millis(200);
+
+/// Maximum number of calls in progress unless set: as many as the threads that async runtimes keep for
+/// blocking calls.
+pub(crate) const CALLS_MAX_DEFAULT: u32 = 512;
+
+/// The connections and sessions of a call are closed once no call has used them for this long.
+pub(crate) const IDLE_NODE_MAX: Duration = Duration::from_secs(60);
 
 /// Smallest timeout of a socket; zero would mean no timeout.
 pub(crate) const TIMEOUT_MIN: Duration = Duration::from_millis(1);

@@ -6,6 +6,7 @@
 
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use socket2::{SockRef, TcpKeepalive};
@@ -16,7 +17,8 @@ use crate::config::{
 
 #[derive(Debug)]
 pub(crate) struct Connection {
-    stream: TcpStream,
+    /// Shared with what wakes a thread that sleeps on it.
+    stream: Arc<TcpStream>,
     pub(crate) peer: SocketAddr,
     /// Its number among the connections of this client.
     pub(crate) serial: u64,
@@ -49,7 +51,7 @@ impl Connection {
         socket.set_tcp_user_timeout(Some(config.connect_timeout))?;
         let (read_timeout, write_timeout) = (Duration::ZERO, Duration::ZERO);
         Ok(Connection {
-            stream,
+            stream: Arc::new(stream),
             peer,
             serial,
             greeted: false,
@@ -126,15 +128,20 @@ impl Connection {
         self.read(spare)
     }
 
+    /// The socket.
+    pub(crate) fn stream(&self) -> &Arc<TcpStream> {
+        &self.stream
+    }
+
     /// Closes the connection so that nothing still in flight arrives later.
     pub(crate) fn abort(self) {
         // Best effort, because the connection is given up either way.
-        _ = SockRef::from(&self.stream).set_linger(Some(Duration::ZERO));
+        _ = SockRef::from(&*self.stream).set_linger(Some(Duration::ZERO));
     }
 
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         loop {
-            match self.stream.write(bytes) {
+            match (&*self.stream).write(bytes) {
                 Ok(0) => return Err(ErrorKind::WriteZero.into()),
                 Ok(written) => return Ok(written),
                 Err(error) if is_nothing(&error) => return Ok(0),
@@ -146,7 +153,7 @@ impl Connection {
 
     fn read(&mut self, spare: &mut [u8]) -> io::Result<Option<usize>> {
         loop {
-            match self.stream.read(spare) {
+            match (&*self.stream).read(spare) {
                 Ok(0) => return Err(hung_up()),
                 Ok(bytes) => {
                     self.used_at = Instant::now();

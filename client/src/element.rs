@@ -1,6 +1,6 @@
 //! The types of number that vectors and reductions have.
 
-use catena_protocol::{Elements, Scalar};
+use catena_protocol::{Elements, Fault, Scalar, Status};
 
 /// A type of number that vectors have: `f64`, `f32` or `i64`.
 pub trait Element: bytemuck::Pod {
@@ -43,6 +43,23 @@ macro_rules! element {
             }
         }
     };
+}
+
+/// Copies elements.
+///
+/// # Errors
+///
+/// [`Status::Mismatch`] if their type or number is not that of `out`.
+pub(crate) fn copy_elements<T: Element>(
+    elements: Elements<'_>,
+    out: &mut [T],
+) -> Result<(), Fault> {
+    let slice = T::slice(elements).filter(|slice| slice.len() == out.len());
+    let slice = slice.ok_or_else(|| {
+        Fault::expected(Status::Mismatch, elements.len() as u64, out.len() as u64)
+    })?;
+    out.copy_from_slice(slice);
+    Ok(())
 }
 
 element!(f64, F64);

@@ -2,7 +2,9 @@
 
 use std::time::{Duration, Instant};
 
+use catena_protocol::Op;
 use catena_protocol::limits::{HOLD_FROM_GRANT, HOLD_MS_MAX};
+use catena_protocol::op::{BarrierOp, ListOp, LockOp, ReductionOp, SemaphoreOp};
 
 use crate::config::HOLD_MARGIN;
 
@@ -17,8 +19,9 @@ pub enum Hold {
     /// [`Hold::Session`] if no deadline was set.
     #[default]
     Deadline,
-    /// As long as the engine remembers the client: until the client is dropped, or was silent for
-    /// its [`session_ttl`](crate::Builder::session_ttl). If the engine cannot be reached during the
+    /// As long as the engine remembers the session of the call: until the client is closed, or the
+    /// session was silent for its [`session_ttl`](crate::Builder::session_ttl). The requests of
+    /// its guard keep it alive, and those of the thread that took it, about objects in its shard. If the engine cannot be reached during the
     /// request, it may grant the hold to a client that has given up, and keep it for that long.
     Session,
     /// For this time from the grant on, at most 24 hours; and not longer than the calling function
@@ -43,6 +46,26 @@ impl Hold {
             (Hold::For(time), Some(deadline)) => ms(time.min(left(deadline))) | HOLD_FROM_GRANT,
         }
     }
+}
+
+/// How long an op may hold something: `None` if it holds nothing, or has a guard if it is the op of a
+/// single call; `Some(None)` as long as the session.
+pub(crate) fn held_by(op: &Op<'_>, is_single: bool) -> Option<Option<Duration>> {
+    let hold_ms = match op {
+        Op::Barrier(BarrierOp::Arrive(arrival) | BarrierOp::ArriveAndWait(arrival)) => {
+            arrival.hold_ms
+        }
+        Op::Reduction(ReductionOp::Contribute(contribution)) => contribution.hold_ms,
+        _ if is_single => return None,
+        Op::Lock(LockOp::Acquire { hold_ms } | LockOp::TryAcquire { hold_ms }) => *hold_ms,
+        Op::Semaphore(SemaphoreOp::Acquire(permit) | SemaphoreOp::TryAcquire(permit)) => {
+            permit.hold_ms
+        }
+        Op::List(ListOp::Claim { hold_ms } | ListOp::TryClaim { hold_ms }) => *hold_ms,
+        _ => return None,
+    };
+    let time = Duration::from_millis((hold_ms & !HOLD_FROM_GRANT).into());
+    Some(Some(time).filter(|time| !time.is_zero()))
 }
 
 /// The time that a function has left which ends at `deadline`, and a margin.

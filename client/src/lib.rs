@@ -54,8 +54,13 @@
 //!
 //! # Threads and processes
 //!
-//! A [`Client`] is [`Send`] but not [`Sync`]: each thread has its own. It uses no async runtime and
-//! no background thread; a call writes to a socket and reads from it. Keep the client between
+//! Threads share a [`Client`]: it is [`Send`], [`Sync`] and cheap to clone, and so are the handles,
+//! which can be kept in a struct. A call never waits for that of another thread, because each call in
+//! progress has connections and sessions of its own; later calls use them again
+//! ([`Builder::calls_max`]). A [`Canceller`] ends the waits of another thread.
+//!
+//! A client uses no async runtime and no background thread; a call writes to a socket and reads from
+//! it. Keep the client between
 //! invocations of a function: if the environment was frozen meanwhile and a connection died, the
 //! next call replaces it. A process that is *copied* while it runs (AWS Lambda SnapStart) calls
 //! [`Client::forget_sessions`] after the restore.
@@ -161,6 +166,7 @@
 #![forbid(unsafe_code)]
 
 mod buffer;
+mod cancel;
 mod client;
 mod cluster;
 mod config;
@@ -183,6 +189,7 @@ mod requester;
 mod retry;
 mod scope;
 mod session;
+mod shared;
 #[cfg(feature = "s3")]
 mod store;
 mod target;
@@ -204,6 +211,7 @@ pub use catena_protocol::{
     Scalar, SeatState, Stats, Status, Usage, UserType, rkyv, user_type,
 };
 
+pub use crate::cancel::Canceller;
 pub use crate::client::{Builder, Client};
 pub use crate::cluster::{Cluster, Member};
 pub use crate::config::ReadFrom;
@@ -217,7 +225,8 @@ pub use crate::objects::{
     SortedMap, Swapped, UserObject, Vector,
 };
 pub use crate::page::{EntryWalk, ItemWalk, LineWalk, Pages};
-pub use crate::pipeline::{Pipeline, Replies};
+pub use crate::pipeline::values::{self, Ticket};
+pub use crate::pipeline::{Pipeline, Queue, Replies};
 pub use crate::scope::Scope;
 pub use crate::view::{CellView, EntryView, PageView, RoundView, ValueView, VectorView};
 
@@ -225,10 +234,18 @@ pub use crate::view::{CellView, EntryView, PageView, RoundView, ValueView, Vecto
 #[doc = include_str!("../README.md")]
 struct Readme;
 
-// A client can be moved to another thread, and an error can be reported from anywhere.
+// A client and its handles can be shared, and an error can be reported from anywhere.
 const _: () = {
-    const fn movable<T: Send>() {}
-    movable::<Client>();
-    const fn reportable<T: Send + Sync + 'static>() {}
-    reportable::<Error>();
+    const fn shareable<T: Send + Sync + Clone + 'static>() {}
+    shareable::<Client>();
+    shareable::<Counter>();
+    shareable::<Party>();
+    shareable::<Scope>();
+    const fn sendable<T: Send + Sync + 'static>() {}
+    sendable::<Claim>();
+    sendable::<LockGuard>();
+    sendable::<Pages>();
+    sendable::<Replies>();
+    sendable::<VectorView>();
+    sendable::<Error>();
 };

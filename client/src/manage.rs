@@ -141,8 +141,8 @@ fn stats(reply: Reply<'_>) -> Option<Stats> {
 /// Named objects in the order of their names, fetched page by page; see
 /// [`Client::objects`](crate::Client::objects). Ends after an error.
 #[derive(Debug)]
-pub struct ObjectWalk<'c> {
-    requester: &'c Requester,
+pub struct ObjectWalk {
+    requester: Requester,
     prefix: Arc<str>,
     after: String,
     page_items: u32,
@@ -166,10 +166,10 @@ struct NextObject {
     shard: usize,
 }
 
-impl<'c> ObjectWalk<'c> {
-    pub(crate) fn new(requester: &'c Requester, prefix: &str) -> ObjectWalk<'c> {
+impl ObjectWalk {
+    pub(crate) fn new(requester: &Requester, prefix: &str) -> ObjectWalk {
         ObjectWalk {
-            requester,
+            requester: requester.clone(),
             prefix: prefix.into(),
             after: String::new(),
             page_items: LIST_PAGE_ITEMS,
@@ -181,14 +181,14 @@ impl<'c> ObjectWalk<'c> {
 
     /// Starts behind this name, for example where another walk ended.
     #[must_use]
-    pub fn after(mut self, name: &str) -> ObjectWalk<'c> {
+    pub fn after(mut self, name: &str) -> ObjectWalk {
         self.after = name.to_owned();
         self
     }
 
     /// Sets how many objects of a shard to fetch at once, 256 unless set.
     #[must_use]
-    pub fn page_items(mut self, objects: u32) -> ObjectWalk<'c> {
+    pub fn page_items(mut self, objects: u32) -> ObjectWalk {
         self.page_items = objects;
         self
     }
@@ -234,7 +234,7 @@ impl<'c> ObjectWalk<'c> {
     }
 }
 
-impl Iterator for ObjectWalk<'_> {
+impl Iterator for ObjectWalk {
     type Item = Result<ListedObject, Error>;
 
     fn next(&mut self) -> Option<Result<ListedObject, Error>> {

@@ -4,9 +4,12 @@
 //! A node is reached through any of its cores, a cluster through any of its members; the first that
 //! replies names the others. The client follows the newest epoch it has seen of a cluster, and
 //! rejects a topology of an older one.
+//!
+//! A node serves one call at a time. The calls that are in progress at the same time have one each,
+//! with connections and sessions of its own; see `shared`.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use catena_protocol::op::SessionOp;
@@ -15,19 +18,22 @@ use catena_protocol::{
 };
 
 use crate::buffer::Pool;
-use crate::config::{Config, MEMBER_TIMEOUT};
+use crate::cancel::{Waker, locked};
+use crate::config::{ABANDON_MAX, Config, MEMBER_TIMEOUT};
 use crate::connection::Connection;
 use crate::lane::{IoWait, Lane, ReceivedFrame};
 use crate::random;
 use crate::register::Seed;
 use crate::request::Failure;
 use crate::session::Session;
+use crate::shared::NodeKey;
 use crate::topology::{Topology, TopologyUpdate};
 
 #[derive(Debug)]
 pub(crate) struct Node {
-    pub(crate) config: Config,
-    seeds: Seeds,
+    pub(crate) config: Arc<Config>,
+    /// Shared by all nodes of a client, so that they read a record once.
+    seeds: Arc<Mutex<Seeds>>,
     pub(crate) topology: Topology,
     /// The topology may be wrong: a member or seed has to be asked before anything else is sent.
     pub(crate) topology_stale: bool,
@@ -51,6 +57,31 @@ pub(crate) struct Node {
     pub(crate) salt: u64,
     /// Rotates through the members, so that another one is asked first each time.
     turn: usize,
+    /// Identifies it among the nodes of its client.
+    pub(crate) key: Arc<NodeKey>,
+    /// Wakes the thread of a call.
+    pub(crate) waker: Arc<Waker>,
+    /// When the last call began.
+    pub(crate) used_at: Instant,
+    /// How long the sessions may hold something that no guard keeps.
+    held: Held,
+    /// The topology was replaced since the last call began.
+    pub(crate) has_changed: bool,
+    /// How many of the changes that its client knows it has followed.
+    pub(crate) changes_seen: u64,
+    /// The incarnation in which a session of this client was opened last.
+    had_sessions: Arc<Mutex<Option<u64>>>,
+}
+
+/// How long sessions may hold something.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Held {
+    /// Nothing is held.
+    Nothing,
+    /// Until this time at the longest.
+    Until(Instant),
+    /// As long as the session.
+    Session,
 }
 
 /// Which members to ask for the topology.
@@ -112,7 +143,7 @@ impl Seeds {
 impl Node {
     /// Connects to the first seed that replies.
     pub(crate) fn connect(
-        config: Config,
+        config: Arc<Config>,
         mut seeds: Seeds,
         pool: &Pool,
     ) -> Result<Node, Unreached> {
@@ -131,11 +162,11 @@ impl Node {
         Err(Unreached { addresses, failure })
     }
 
-    fn greeted(config: Config, seeds: Seeds, lane: Lane, topology: Topology) -> Node {
+    fn greeted(config: Arc<Config>, seeds: Seeds, lane: Lane, topology: Topology) -> Node {
         let greeter = topology.greeter();
         let mut node = Node {
             config,
-            seeds,
+            seeds: Arc::new(Mutex::new(seeds)),
             topology,
             topology_stale: false,
             epoch_is_behind: false,
@@ -148,11 +179,108 @@ impl Node {
             reads: 0,
             salt: random::bits(),
             turn: 0,
+            key: Arc::default(),
+            waker: Arc::default(),
+            used_at: Instant::now(),
+            held: Held::Nothing,
+            has_changed: false,
+            changes_seen: 0,
+            had_sessions: Arc::default(),
         };
         if let Some(endpoint) = greeter {
             *node.lane(endpoint) = lane;
         }
         node
+    }
+
+    /// Another node of the same client, without connections and sessions.
+    pub(crate) fn sibling(&self) -> Node {
+        Node {
+            config: Arc::clone(&self.config),
+            seeds: Arc::clone(&self.seeds),
+            topology: self.topology.clone(),
+            topology_stale: self.topology_stale,
+            epoch_is_behind: self.epoch_is_behind,
+            refresh_not_before: None,
+            accepts_any_topology: self.accepts_any_topology,
+            seeds_may_know_more: self.seeds_may_know_more,
+            lanes: Vec::new(),
+            sessions: Vec::new(),
+            serial: 0,
+            reads: 0,
+            salt: self.salt,
+            turn: self.turn,
+            key: Arc::default(),
+            waker: Arc::default(),
+            used_at: Instant::now(),
+            held: Held::Nothing,
+            has_changed: false,
+            changes_seen: self.changes_seen,
+            had_sessions: Arc::clone(&self.had_sessions),
+        }
+    }
+
+    /// Takes over a newer topology of another node of this client. Returns whether it is newer.
+    pub(crate) fn learn_from(&mut self, other: &Node) -> bool {
+        let is_newer = self.accepts_any_topology
+            || self.topology.compare(&other.topology) == TopologyUpdate::Newer;
+        if is_newer {
+            self.topology = other.topology.clone();
+            self.topology_stale = other.topology_stale;
+            self.epoch_is_behind = other.epoch_is_behind;
+            self.accepts_any_topology = other.accepts_any_topology;
+            self.seeds_may_know_more = other.seeds_may_know_more;
+        }
+        is_newer
+    }
+
+    /// As [`Node::learn_from`], between two calls: keeps the connections to endpoints that still
+    /// exist. If objects are lost, another call has reported that.
+    pub(crate) fn follow(&mut self, other: &Node, pool: &Pool) {
+        let before = self.topology.clone();
+        if !self.learn_from(other) {
+            return;
+        }
+        if before.shards() != self.topology.shards() || self.topology.has_lost_what(&before) {
+            self.sessions.clear();
+        }
+        let are_clusters = before.is_cluster() && self.topology.is_cluster();
+        for (at, lane) in std::mem::take(&mut self.lanes).into_iter().enumerate() {
+            let index = self.topology.endpoint_at(before.address_of(at));
+            match index.filter(|_| are_clusters && lane.connection.is_some() && !lane.retiring) {
+                Some(index) => *self.lane(index) = lane,
+                None => pool.put(lane.buffer),
+            }
+        }
+    }
+
+    /// Records that a session was opened.
+    pub(crate) fn on_session_opened(&self) {
+        *locked(&self.had_sessions) = Some(self.topology.incarnation());
+    }
+
+    /// Whether this client had a session in the incarnation of `topology`.
+    pub(crate) fn had_sessions_in(&self, topology: &Topology) -> bool {
+        *locked(&self.had_sessions) == Some(topology.incarnation())
+    }
+
+    /// Records that something may be held for as long as the session, or for some time from now on.
+    pub(crate) fn on_held(&mut self, time: Option<Duration>) {
+        self.held = match (self.held, time) {
+            (Held::Session, _) | (_, None) => Held::Session,
+            (Held::Nothing, Some(time)) => Held::Until(Instant::now() + time),
+            (Held::Until(until), Some(time)) => Held::Until(until.max(Instant::now() + time)),
+        };
+    }
+
+    /// Whether its sessions may hold something.
+    pub(crate) fn may_hold(&self, now: Instant) -> bool {
+        let is_held = match self.held {
+            Held::Nothing => false,
+            Held::Until(until) => now < until,
+            Held::Session => true,
+        };
+        is_held || self.key.may_hold()
     }
 
     /// The lane to an endpoint.
@@ -223,7 +351,8 @@ impl Node {
         // Names and records are resolved last, because that takes time that only the operating
         // system or a store controls.
         let until = deadline.min(Instant::now() + self.config.connect_timeout);
-        let mut seeds = self.seeds.addresses(&self.config, until).map_err(lost)?;
+        let seeds = locked(&self.seeds).addresses(&self.config, until);
+        let mut seeds = seeds.map_err(lost)?;
         let is_known = |seed: &SocketAddr| members.iter().any(|(_, member)| member == seed);
         let member_of = |seed: &SocketAddr| {
             let endpoint = self.topology.endpoint_at(*seed)?;
@@ -305,31 +434,67 @@ impl Node {
     pub(crate) fn forget_sessions(&mut self) {
         self.sessions.clear();
         self.lanes.clear();
+        *locked(&self.had_sessions) = None;
         self.accepts_any_topology = self.topology.is_cluster();
         self.topology_stale |= self.accepts_any_topology;
+    }
+
+    /// Closes a session in which a request may wait that was cancelled, so that it gets nothing any
+    /// more, or returns what it has got. If other things may be held in the session, it is left to
+    /// its time to live; then the engine ends only the wait, when it sees the connection broken.
+    pub(crate) fn abandon_session(&mut self, shard: ShardId, session: Session, pool: &Pool) {
+        let now = Instant::now();
+        if self.may_hold(now) {
+            return;
+        }
+        let (endpoint, deadline) = (self.topology.head_of(shard), now + ABANDON_MAX);
+        let Ok((mut greeted, topology)) = self.greet_at(endpoint, deadline, pool) else { return };
+        let mut replies = 1;
+        if !session.is_open {
+            // Where the engine has not seen it, opened and closed it cannot be opened by a late copy.
+            write_open(&session, shard, self.topology.request_epoch(), &mut greeted.out);
+            replies += 1;
+        }
+        self.write_close(&mut greeted, shard, &session);
+        let closed = greeted.take_replies(replies, deadline, self.config.reply_bytes_max, pool);
+        let is_known = self.topology.compare(&topology) == TopologyUpdate::Same;
+        let lane = self.lane(endpoint);
+        if closed.is_ok() && is_known && lane.connection.is_none() {
+            (lane.connection, lane.clock) = (greeted.connection, greeted.clock);
+        }
+        pool.put(greeted.buffer);
+    }
+
+    /// Appends the frame that closes a session.
+    fn write_close(&self, lane: &mut Lane, shard: ShardId, session: &Session) {
+        let op = Op::Session(SessionOp::Close);
+        let header = Header {
+            op: op.code().to_wire(),
+            shard,
+            epoch: self.topology.request_epoch(),
+            session: session.id,
+            ..Header::new(FrameKind::Request)
+        };
+        frame::write(&mut lane.out, &header, |out| op.encode(out))
+            .expect("closing a session takes no body");
     }
 
     /// Closes the sessions, and waits for the replies until `deadline`; those whose Close has none
     /// by then expire by themselves.
     pub(crate) fn close_sessions(&mut self, deadline: Instant, pool: &Pool) {
         let mut closing = vec![0; self.lanes.len()];
-        for (shard, session) in (0..).map(ShardId).zip(&mut self.sessions) {
-            let closable = |session: &mut Session| session.is_open && !session.copies_in_flight;
-            let Some(session) = session.take_if(closable) else { continue };
+        let sessions = std::mem::take(&mut self.sessions);
+        for (shard, session) in (0..).map(ShardId).zip(sessions) {
+            let closable = |session: &Session| session.is_open && !session.copies_in_flight;
+            let Some(session) = session.filter(closable) else { continue };
             let head = self.topology.head_of(shard);
-            let lane = self.lanes.get_mut(head).filter(|lane| lane.is_idle());
-            let Some(lane) = lane else { continue };
-            let op = Op::Session(SessionOp::Close);
-            let header = Header {
-                op: op.code().to_wire(),
-                shard,
-                epoch: self.topology.request_epoch(),
-                session: session.id,
-                ..Header::new(FrameKind::Request)
-            };
-            frame::write(&mut lane.out, &header, |out| op.encode(out))
-                .expect("closing a session takes no body");
-            closing[head] += 1;
+            let Some(mut lane) = self.lanes.get_mut(head).map(std::mem::take) else { continue };
+            // A busy lane has frames under way.
+            if lane.is_idle() || closing[head] > 0 {
+                self.write_close(&mut lane, shard, &session);
+                closing[head] += 1;
+            }
+            self.lanes[head] = lane;
         }
         for lane in &mut self.lanes {
             _ = lane.write(IoWait::None);
@@ -338,6 +503,19 @@ impl Node {
             _ = lane.take_replies(count, deadline, self.config.reply_bytes_max, pool);
         }
     }
+}
+
+/// Appends the frame that opens a session.
+pub(crate) fn write_open(session: &Session, shard: ShardId, epoch: u32, out: &mut Vec<u8>) {
+    let op = Op::Session(session.open_op());
+    let header = Header {
+        op: op.code().to_wire(),
+        shard,
+        epoch,
+        session: session.id,
+        ..Header::new(FrameKind::Request)
+    };
+    frame::write(out, &header, |out| op.encode(out)).expect("opening a session is a few bytes");
 }
 
 /// The slot of a shard's session.

@@ -16,8 +16,8 @@ use crate::view::PageView;
 
 /// The pages of a walk, each fetched when it is needed. Ends after an error.
 #[derive(Debug)]
-pub struct Pages<'c> {
-    requester: &'c Requester,
+pub struct Pages {
+    requester: Requester,
     target: CallTarget,
     cursor: PageCursor,
     page_items: u32,
@@ -37,31 +37,34 @@ pub(crate) enum PageCursor {
     Scan { what: ScanWhat, reverse: bool, from: Bound<Vec<u8>>, to: Bound<Vec<u8>> },
 }
 
-impl<'c> Pages<'c> {
-    pub(crate) fn new(
-        requester: &'c Requester,
-        target: &CallTarget,
-        cursor: PageCursor,
-    ) -> Pages<'c> {
+impl Pages {
+    pub(crate) fn new(requester: &Requester, target: &CallTarget, cursor: PageCursor) -> Pages {
         let target = target.clone();
-        Pages { requester, target, cursor, page_items: 0, left: u64::MAX, done: false }
+        Pages {
+            requester: requester.clone(),
+            target,
+            cursor,
+            page_items: 0,
+            left: u64::MAX,
+            done: false,
+        }
     }
 
     /// Sets the maximum number of items in a page; as many as the engine allows unless set.
     #[must_use]
-    pub fn page_items(mut self, items: u32) -> Pages<'c> {
+    pub fn page_items(mut self, items: u32) -> Pages {
         self.page_items = items;
         self
     }
 
     /// Limits the number of items of the whole walk.
     #[must_use]
-    pub(crate) fn limit(mut self, items: u64) -> Pages<'c> {
+    pub(crate) fn limit(mut self, items: u64) -> Pages {
         self.left = items;
         self
     }
 
-    fn fetch(&mut self) -> Result<PageView<'c>, Error> {
+    fn fetch(&mut self) -> Result<PageView, Error> {
         let limit = u32::try_from(self.left).unwrap_or(u32::MAX);
         let limit = if self.page_items == 0 { limit } else { limit.min(self.page_items) };
         let op = self.cursor.op(self.target.kind, limit);
@@ -73,10 +76,10 @@ impl<'c> Pages<'c> {
     }
 }
 
-impl<'c> Iterator for Pages<'c> {
-    type Item = Result<PageView<'c>, Error>;
+impl Iterator for Pages {
+    type Item = Result<PageView, Error>;
 
-    fn next(&mut self) -> Option<Result<PageView<'c>, Error>> {
+    fn next(&mut self) -> Option<Result<PageView, Error>> {
         if self.done || self.left == 0 {
             return None;
         }
@@ -103,7 +106,7 @@ impl PageCursor {
     }
 
     /// Moves behind a page. Returns how many items it has; an entry counts as one.
-    fn pass(&mut self, page: &PageView<'_>) -> u64 {
+    fn pass(&mut self, page: &PageView) -> u64 {
         let len = page.len() as u64;
         match self {
             PageCursor::List { from } => *from = page.at() + len,
@@ -135,36 +138,36 @@ fn edge(bound: &Bound<Vec<u8>>) -> Edge<'_> {
 /// The items of a walk, copied out of pages that are fetched when they are needed. Ends after an
 /// error.
 #[derive(Debug)]
-pub struct ItemWalk<'c> {
-    steps: ItemCursor<'c>,
+pub struct ItemWalk {
+    steps: ItemCursor,
     /// The pages have entries, of which only the values are wanted.
     values: bool,
 }
 
 /// The entries of a walk, otherwise as [`ItemWalk`].
 #[derive(Debug)]
-pub struct EntryWalk<'c> {
-    steps: ItemCursor<'c>,
+pub struct EntryWalk {
+    steps: ItemCursor,
 }
 
 /// The lines of a walk with their numbers, otherwise as [`ItemWalk`].
 #[derive(Debug)]
-pub struct LineWalk<'c> {
-    steps: ItemCursor<'c>,
+pub struct LineWalk {
+    steps: ItemCursor,
     next: u64,
 }
 
-impl<'c> ItemWalk<'c> {
-    pub(crate) fn new(pages: Pages<'c>) -> ItemWalk<'c> {
+impl ItemWalk {
+    pub(crate) fn new(pages: Pages) -> ItemWalk {
         ItemWalk { steps: ItemCursor::new(pages), values: false }
     }
 
-    pub(crate) fn of_values(pages: Pages<'c>) -> ItemWalk<'c> {
+    pub(crate) fn of_values(pages: Pages) -> ItemWalk {
         ItemWalk { steps: ItemCursor::new(pages), values: true }
     }
 }
 
-impl Iterator for ItemWalk<'_> {
+impl Iterator for ItemWalk {
     type Item = Result<Vec<u8>, Error>;
 
     fn next(&mut self) -> Option<Result<Vec<u8>, Error>> {
@@ -177,13 +180,13 @@ impl Iterator for ItemWalk<'_> {
     }
 }
 
-impl<'c> EntryWalk<'c> {
-    pub(crate) fn new(pages: Pages<'c>) -> EntryWalk<'c> {
+impl EntryWalk {
+    pub(crate) fn new(pages: Pages) -> EntryWalk {
         EntryWalk { steps: ItemCursor::new(pages) }
     }
 }
 
-impl Iterator for EntryWalk<'_> {
+impl Iterator for EntryWalk {
     type Item = Result<(Vec<u8>, Vec<u8>), Error>;
 
     fn next(&mut self) -> Option<Self::Item> {
@@ -195,13 +198,13 @@ impl Iterator for EntryWalk<'_> {
     }
 }
 
-impl<'c> LineWalk<'c> {
-    pub(crate) fn new(pages: Pages<'c>) -> LineWalk<'c> {
+impl LineWalk {
+    pub(crate) fn new(pages: Pages) -> LineWalk {
         LineWalk { steps: ItemCursor::new(pages), next: 0 }
     }
 }
 
-impl Iterator for LineWalk<'_> {
+impl Iterator for LineWalk {
     type Item = Result<(u64, String), Error>;
 
     fn next(&mut self) -> Option<Self::Item> {
@@ -219,16 +222,16 @@ impl Iterator for LineWalk<'_> {
 
 /// Borrows the items of pages one by one.
 #[derive(Debug)]
-struct ItemCursor<'c> {
-    pages: Pages<'c>,
-    page: Option<PageView<'c>>,
+struct ItemCursor {
+    pages: Pages,
+    page: Option<PageView>,
     /// The next item of the page, and where its bytes begin.
     item: usize,
     byte: usize,
 }
 
-impl<'c> ItemCursor<'c> {
-    fn new(pages: Pages<'c>) -> ItemCursor<'c> {
+impl ItemCursor {
+    fn new(pages: Pages) -> ItemCursor {
         ItemCursor { pages, page: None, item: 0, byte: 0 }
     }
 

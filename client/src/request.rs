@@ -79,6 +79,12 @@ pub(crate) enum Failure {
     NoAnswer,
     /// The engine lost the session, and with it whether the request was executed.
     SessionLost,
+    /// The caller has cancelled the call.
+    Cancelled,
+    /// The client was closed.
+    Closed,
+    /// As many calls are in progress as the client may have.
+    TooManyCalls { calls_max: u32 },
 }
 
 impl<'o> PendingRequest<'o> {

@@ -1,49 +1,78 @@
 //! Sends requests and reads replies: what handles, walks and pipelines are built on.
 //!
-//! It knows ops and replies, but no handles. A [`Client`](crate::Client) owns the only one, and
-//! everything that a client makes borrows it.
+//! It knows ops and replies, but no handles. Every handle has a requester, and all requesters of a
+//! client share its connections, see `shared`.
 
-use std::cell::{Cell, RefCell};
+use std::ops::Range;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use catena_protocol::{Fault, Op, PageItems, Reply, Status};
 
-use crate::buffer::{HeldReply, Pool};
+use crate::buffer::{Buffer, HeldReply};
+use crate::cancel::{Canceller, Interrupts};
 use crate::config::TIMEOUT_MAX;
 use crate::error::Error;
 use crate::exchange::Exchange;
 use crate::hold::Hold;
-use crate::node::Node;
-use crate::request::{Failure, PendingRequest, ReplyLocation};
+use crate::request::{Failure, PendingRequest};
+use crate::shared::{CallClass, CheckedOutNode, HoldKeeper, NodeKey, Shared};
 use crate::target::CallTarget;
+use crate::topology::Topology;
 use crate::view::{PageView, ValueView};
 
-/// The connections of a client, and the one way to send a request over them.
+/// A way to send requests over the connections of a client.
+#[derive(Clone)]
 pub(crate) struct Requester {
-    pub(crate) node: RefCell<Node>,
-    pub(crate) pool: Pool,
-    /// When the caller's function ends.
-    pub(crate) deadline: Cell<Option<Instant>>,
+    pub(crate) shared: Arc<Shared>,
+    /// Ends the calls of this requester.
+    canceller: Option<Canceller>,
+    /// The node to use if it is free, because it holds something.
+    via: Option<Arc<NodeKey>>,
 }
 
 impl Requester {
-    pub(crate) fn new(node: Node, pool: Pool, deadline: Option<Instant>) -> Requester {
-        Requester { node: RefCell::new(node), pool, deadline: Cell::new(deadline) }
+    pub(crate) fn new(shared: Shared) -> Requester {
+        Requester { shared: Arc::new(shared), canceller: None, via: None }
+    }
+
+    /// One whose calls the canceller ends.
+    pub(crate) fn cancelled_by(&self, canceller: &Canceller) -> Requester {
+        Requester { canceller: Some(canceller.clone()), ..self.clone() }
+    }
+
+    /// One for the guard of a hold: it prefers the node that has taken it, and nothing cancels its
+    /// calls, because they release what is held.
+    pub(crate) fn through(&self, keeper: &HoldKeeper) -> Requester {
+        let via = Some(Arc::clone(keeper.key()));
+        Requester { shared: Arc::clone(&self.shared), canceller: None, via }
+    }
+
+    /// One for a call that names the token of a hold, and releases it if the hold `ends`: it prefers
+    /// the node that has taken the hold, because requests in its session keep that alive.
+    pub(crate) fn for_token(&self, target: &CallTarget, token: u64, ends: bool) -> Requester {
+        let keeper = self.shared.keeper_of(target.addressee, token, ends);
+        Requester { via: keeper.or_else(|| self.via.clone()), ..self.clone() }
+    }
+
+    /// Lets a hold outlast its guard.
+    pub(crate) fn keep(&self, target: &CallTarget, token: u64, keeper: &HoldKeeper) {
+        self.shared.keep(target.addressee, token, keeper);
     }
 
     /// Name and version of the engine.
     pub(crate) fn engine(&self) -> String {
-        self.node.borrow().topology.engine().to_owned()
+        self.shared.topology(|topology| topology.engine().to_owned())
     }
 
     /// How many shards the node has.
     pub(crate) fn shards(&self) -> u32 {
-        self.node.borrow().topology.shards()
+        self.shared.topology(Topology::shards)
     }
 
     /// A hold in milliseconds, as requests carry it.
     pub(crate) fn hold_ms(&self, hold: impl Into<Hold>) -> u32 {
-        hold.into().ms(self.deadline.get())
+        hold.into().ms(self.shared.deadline())
     }
 
     /// Sends one request and reads the reply with `read`, which returns `None` if the reply is not
@@ -55,11 +84,34 @@ impl Requester {
         wait: Option<Duration>,
         read: impl FnOnce(Reply<'_>) -> Option<T>,
     ) -> Result<T, Error> {
-        let mut node = self.node.borrow_mut();
+        self.ask_from(target, op, wait, |_, reply| read(reply))
+    }
+
+    /// As [`Requester::ask`]; also returns what keeps the node that has taken the hold.
+    pub(crate) fn ask_hold<T>(
+        &self,
+        target: &CallTarget,
+        op: Op<'_>,
+        wait: Option<Duration>,
+        read: impl FnOnce(Reply<'_>) -> Option<T>,
+    ) -> Result<(T, HoldKeeper), Error> {
+        self.ask_from(target, op, wait, |node, reply| {
+            Some((read(reply)?, HoldKeeper::new(Arc::clone(node))))
+        })
+    }
+
+    fn ask_from<T>(
+        &self,
+        target: &CallTarget,
+        op: Op<'_>,
+        wait: Option<Duration>,
+        read: impl FnOnce(&Arc<NodeKey>, Reply<'_>) -> Option<T>,
+    ) -> Result<T, Error> {
         let mut request = target.request(op, wait);
-        let location = self.exchange(&mut node, target, &mut request, wait)?;
-        let body = &node.lanes[location.buffer].buffer.bytes()[location.body];
-        let reply = Reply::decode(request.code, body).map(read);
+        let (mut call, buffer, body) = self.exchange(target, &mut request, wait)?;
+        let node = call.node();
+        let body = &node.lanes[buffer].buffer.bytes()[body];
+        let reply = Reply::decode(request.code, body).map(|reply| read(&node.key, reply));
         reply.and_then(of_its_sort).map_err(|fault| target.error(&request, Failure::Garbled(fault)))
     }
 
@@ -70,14 +122,26 @@ impl Requester {
         target: &CallTarget,
         op: Op<'_>,
         wait: Option<Duration>,
-        read: impl FnOnce(&HeldReply<'_>, Reply<'_>) -> Option<T>,
-    ) -> Result<(HeldReply<'_>, T), Error> {
-        let mut node = self.node.borrow_mut();
+        read: impl FnOnce(&HeldReply, Reply<'_>) -> Option<T>,
+    ) -> Result<(HeldReply, T), Error> {
+        self.ask_held_from(target, op, wait, |_, held, reply| read(held, reply))
+    }
+
+    /// As [`Requester::ask_held`], with the key of the node to read with.
+    pub(crate) fn ask_held_from<T>(
+        &self,
+        target: &CallTarget,
+        op: Op<'_>,
+        wait: Option<Duration>,
+        read: impl FnOnce(&Arc<NodeKey>, &HeldReply, Reply<'_>) -> Option<T>,
+    ) -> Result<(HeldReply, T), Error> {
         let mut request = target.request(op, wait);
-        let location = self.exchange(&mut node, target, &mut request, wait)?;
-        let buffer = node.lanes[location.buffer].swap_buffer(&self.pool);
-        let held = HeldReply::new(buffer, location.body, &self.pool);
-        let read = Reply::decode(request.code, held.body()).map(|reply| read(&held, reply));
+        let (mut call, buffer, body) = self.exchange(target, &mut request, wait)?;
+        let node = call.node();
+        let buffer: Buffer = node.lanes[buffer].swap_buffer(&self.shared.buffers);
+        let held = HeldReply::new(buffer, body, Arc::clone(&self.shared.buffers));
+        let read =
+            Reply::decode(request.code, held.body()).map(|reply| read(&node.key, &held, reply));
         match read.and_then(of_its_sort) {
             Ok(parts) => Ok((held, parts)),
             Err(fault) => Err(target.error(&request, Failure::Garbled(fault))),
@@ -90,7 +154,7 @@ impl Requester {
         target: &CallTarget,
         op: Op<'_>,
         wait: Option<Duration>,
-    ) -> Result<Option<ValueView<'_>>, Error> {
+    ) -> Result<Option<ValueView>, Error> {
         let (held, place) = self.ask_held(target, op, wait, |held, reply| match reply {
             Reply::Value(bytes) => Some(bytes.map(|bytes| held.place_of(bytes))),
             _ => None,
@@ -104,7 +168,7 @@ impl Requester {
         target: &CallTarget,
         op: Op<'_>,
         wait: Option<Duration>,
-    ) -> Result<ValueView<'_>, Error> {
+    ) -> Result<ValueView, Error> {
         let (held, place) = self.ask_held(target, op, wait, |held, reply| match reply {
             Reply::Value(bytes) => bytes.map(|bytes| held.place_of(bytes)),
             _ => None,
@@ -113,7 +177,7 @@ impl Requester {
     }
 
     /// Asks for a page of items, and keeps it in the buffer it was received in.
-    pub(crate) fn ask_page(&self, target: &CallTarget, op: Op<'_>) -> Result<PageView<'_>, Error> {
+    pub(crate) fn ask_page(&self, target: &CallTarget, op: Op<'_>) -> Result<PageView, Error> {
         let (held, (at, more, lens, bytes)) =
             self.ask_held(target, op, None, |held, reply| match reply {
                 Reply::Page { at, more, items: PageItems::Borrowed(items) } => {
@@ -125,40 +189,60 @@ impl Requester {
         Ok(PageView::new(held, at, more, lens, bytes))
     }
 
+    /// Runs an exchange of one request. Returns the node with the reply, and where that lies: the
+    /// lane and the range in its buffer.
     fn exchange(
         &self,
-        node: &mut Node,
         target: &CallTarget,
         request: &mut PendingRequest<'_>,
         wait: Option<Duration>,
-    ) -> Result<ReplyLocation, Error> {
-        let timeout = node.config.call_timeout + wait.unwrap_or_default().min(TIMEOUT_MAX);
+    ) -> Result<(CheckedOutNode<'_>, usize, Range<usize>), Error> {
+        let timeout = self.shared.config.call_timeout + wait.unwrap_or_default().min(TIMEOUT_MAX);
+        let requests = std::slice::from_mut(request);
+        let call = self.run(requests, None, Instant::now() + timeout, CallClass::of(wait));
+        let outcome = request.outcome.take().expect("an exchange gives every request an outcome");
+        match (outcome, call) {
+            (Ok(location), Some(call)) => Ok((call, location.buffer, location.body)),
+            (Err(failure), _) => Err(target.error(request, failure)),
+            (Ok(_), None) => unreachable!("a reply comes from a node"),
+        }
+    }
+
+    /// Gives every request its outcome. Returns the node that was used, unless there was none for
+    /// the call.
+    pub(crate) fn run(
+        &self,
+        requests: &mut [PendingRequest<'_>],
+        kept: Option<&mut Vec<Buffer>>,
+        deadline: Instant,
+        class: CallClass,
+    ) -> Option<CheckedOutNode<'_>> {
+        let mut call = match self.shared.check_out(class, self.via.as_ref()) {
+            Ok(call) => call,
+            Err(failure) => {
+                for request in requests {
+                    request.outcome.get_or_insert_with(|| Err(failure.clone()));
+                }
+                return None;
+            }
+        };
+        let node = call.node();
+        let config = Arc::clone(&node.config);
+        let interrupts =
+            Interrupts { flag: config.cancel.as_deref(), canceller: self.canceller.as_ref() };
+        let registration = self.canceller.as_ref().map(|canceller| canceller.register(&node.waker));
         let exchange = Exchange {
             node,
-            pool: &self.pool,
-            requests: std::slice::from_mut(request),
-            kept: None,
-            deadline: Instant::now() + timeout,
+            pool: &self.shared.buffers,
+            requests,
+            kept,
+            deadline,
+            interrupts,
             open: 0,
         };
         exchange.run();
-        let outcome = request.outcome.take().expect("an exchange gives every request an outcome");
-        outcome.map_err(|failure| target.error(request, failure))
-    }
-}
-
-impl Requester {
-    /// Closes all sessions, and waits until the engine has done so, at most the timeout of a call.
-    pub(crate) fn close(&mut self) {
-        let node = self.node.get_mut();
-        node.close_sessions(Instant::now() + node.config.call_timeout, &self.pool);
-    }
-}
-
-impl Drop for Requester {
-    fn drop(&mut self) {
-        // Without waiting: a client may be dropped because something has failed.
-        self.node.get_mut().close_sessions(Instant::now(), &self.pool);
+        drop(registration);
+        Some(call)
     }
 }
 

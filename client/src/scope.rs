@@ -20,18 +20,18 @@ use crate::target::CallTarget;
 /// All objects whose names begin with a prefix, such as `job-1/`: it puts the prefix in front of
 /// the names of the handles it makes, and can list, limit and delete all objects of the prefix.
 #[derive(Clone, Debug)]
-pub struct Scope<'c> {
-    requester: &'c Requester,
+pub struct Scope {
+    requester: Requester,
     prefix: Arc<str>,
 }
 
 macro_rules! handles {
     ($($method:ident -> $type:ident($($extra:expr)?), $what:literal;)*) => {
-        impl<'c> Scope<'c> {
+        impl Scope {
             $(
                 #[doc = concat!("Returns a handle to the ", $what, " `name` in this scope.")]
-                pub fn $method(&self, name: &str) -> $type<'c> {
-                    $type::new(self.requester, &self.full_name(name) $(, $extra)?)
+                pub fn $method(&self, name: &str) -> $type {
+                    $type::new(&self.requester, &self.full_name(name) $(, $extra)?)
                 }
             )*
         }
@@ -56,9 +56,9 @@ handles! {
 }
 
 /// All methods that return a [`Result`] fail with [`Error`].
-impl<'c> Scope<'c> {
-    pub(crate) fn new(requester: &'c Requester, prefix: &str) -> Scope<'c> {
-        Scope { requester, prefix: prefix.into() }
+impl Scope {
+    pub(crate) fn new(requester: &Requester, prefix: &str) -> Scope {
+        Scope { requester: requester.clone(), prefix: prefix.into() }
     }
 
     /// Returns the prefix.
@@ -72,24 +72,24 @@ impl<'c> Scope<'c> {
     }
 
     /// Returns a scope inside this one.
-    pub fn scope(&self, prefix: &str) -> Scope<'c> {
-        Scope::new(self.requester, &self.full_name(prefix))
+    pub fn scope(&self, prefix: &str) -> Scope {
+        Scope::new(&self.requester, &self.full_name(prefix))
     }
 
     /// Returns a handle to the semaphore `name` in this scope, which has `permits` permits in all.
-    pub fn semaphore(&self, name: &str, permits: u32) -> Semaphore<'c> {
-        Semaphore::new(self.requester, &self.full_name(name), permits, Hold::default())
+    pub fn semaphore(&self, name: &str, permits: u32) -> Semaphore {
+        Semaphore::new(&self.requester, &self.full_name(name), permits, Hold::default())
     }
 
     /// Returns a handle to the object `name` in this scope, of a user-defined type.
-    pub fn object<T: UserType>(&self, name: &str) -> UserObject<'c, T> {
-        UserObject::new(self.requester, &self.full_name(name))
+    pub fn object<T: UserType>(&self, name: &str) -> UserObject<T> {
+        UserObject::new(&self.requester, &self.full_name(name))
     }
 
     /// Walks all objects in byte order of their names, which include the prefix: see
     /// [`Client::objects`](crate::Client::objects).
-    pub fn objects(&self) -> ObjectWalk<'c> {
-        ObjectWalk::new(self.requester, &self.prefix)
+    pub fn objects(&self) -> ObjectWalk {
+        ObjectWalk::new(&self.requester, &self.prefix)
     }
 
     /// Deletes all objects, see [`Client::delete_prefix`](crate::Client::delete_prefix). Returns
@@ -115,7 +115,7 @@ impl<'c> Scope<'c> {
         let ttl_ms = ttl_ms(ttl);
         let (mut objects, mut found) = (self.objects(), 0);
         loop {
-            let mut pipeline = Pipeline::new(self.requester);
+            let mut pipeline = Pipeline::new(&self.requester);
             for object in objects.by_ref().take(EXPIRED_AT_ONCE) {
                 let target = CallTarget::any(&object?.name);
                 pipeline.queue(&target, Op::Object(ObjectOp::Expire { ttl_ms }));

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use catena_protocol::limits::NAME_BYTES_MAX;
-use catena_protocol::{Fault, Kind, ObjectId, Op, ShardId};
+use catena_protocol::{Fault, Kind, ObjectId, Op, OpCode, ShardId};
 
 use crate::config::TIMEOUT_MAX;
 use crate::error::Error;
@@ -15,7 +15,7 @@ use crate::request::{Addressee, Failure, PendingRequest};
 pub struct CallTarget {
     pub(crate) kind: Kind,
     pub(crate) name: Arc<str>,
-    addressee: Addressee,
+    pub(crate) addressee: Addressee,
 }
 
 impl CallTarget {
@@ -49,6 +49,11 @@ impl CallTarget {
     /// The error of an op whose reply is not what the caller wants, as the engine would report it.
     pub(crate) fn refused(&self, op: Op<'_>, fault: Fault) -> Error {
         self.error(&self.request(op, None), Failure::Refused(fault.into()))
+    }
+
+    /// The error of a reply that is well-formed but of another sort than the op has.
+    pub(crate) fn garbled(&self, code: OpCode) -> Error {
+        Error::of_bad_reply(self.kind, &self.name, code)
     }
 
     /// The error of a request to this target.

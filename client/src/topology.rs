@@ -13,7 +13,7 @@ use catena_protocol::{Fault, Members, ObjectId, ShardId, ShardMap, Status, Welco
 
 use crate::config::{CLOCK_MARGIN_MAX, CLOCK_MARGIN_OF_TTL};
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Topology {
     /// The sender of the Welcome; the cores of a single node have their ports on this host.
     host: SocketAddr,
@@ -124,6 +124,11 @@ impl Topology {
     pub(crate) fn has_lost_what(&self, before: &Topology) -> bool {
         let are_alike = self.is_cluster() == before.is_cluster();
         are_alike && self.welcome.incarnation != before.welcome.incarnation
+    }
+
+    /// The incarnation of the node, or of the cluster.
+    pub(crate) fn incarnation(&self) -> u64 {
+        self.welcome.incarnation
     }
 
     /// Whether it is the configuration right after `before`.

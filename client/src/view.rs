@@ -12,14 +12,14 @@ use crate::element::Element;
 
 /// Version and bytes of a cell.
 #[derive(Debug)]
-pub struct CellView<'c> {
-    held: HeldReply<'c>,
+pub struct CellView {
+    held: HeldReply,
     version: u64,
     place: Range<usize>,
 }
 
-impl<'c> CellView<'c> {
-    pub(crate) fn new(held: HeldReply<'c>, version: u64, place: Range<usize>) -> CellView<'c> {
+impl CellView {
+    pub(crate) fn new(held: HeldReply, version: u64, place: Range<usize>) -> CellView {
         CellView { held, version, place }
     }
 
@@ -29,7 +29,7 @@ impl<'c> CellView<'c> {
     }
 }
 
-impl Deref for CellView<'_> {
+impl Deref for CellView {
     type Target = [u8];
 
     fn deref(&self) -> &[u8] {
@@ -37,7 +37,7 @@ impl Deref for CellView<'_> {
     }
 }
 
-impl AsRef<[u8]> for CellView<'_> {
+impl AsRef<[u8]> for CellView {
     fn as_ref(&self) -> &[u8] {
         self
     }
@@ -45,13 +45,13 @@ impl AsRef<[u8]> for CellView<'_> {
 
 /// Bytes: a value of a map, an item of a list, the value of a future.
 #[derive(Debug)]
-pub struct ValueView<'c> {
-    held: HeldReply<'c>,
+pub struct ValueView {
+    held: HeldReply,
     place: Range<usize>,
 }
 
-impl<'c> ValueView<'c> {
-    pub(crate) fn new(held: HeldReply<'c>, place: Range<usize>) -> ValueView<'c> {
+impl ValueView {
+    pub(crate) fn new(held: HeldReply, place: Range<usize>) -> ValueView {
         ValueView { held, place }
     }
 
@@ -72,7 +72,7 @@ impl<'c> ValueView<'c> {
     }
 }
 
-impl Deref for ValueView<'_> {
+impl Deref for ValueView {
     type Target = [u8];
 
     fn deref(&self) -> &[u8] {
@@ -80,7 +80,7 @@ impl Deref for ValueView<'_> {
     }
 }
 
-impl AsRef<[u8]> for ValueView<'_> {
+impl AsRef<[u8]> for ValueView {
     fn as_ref(&self) -> &[u8] {
         self
     }
@@ -88,22 +88,22 @@ impl AsRef<[u8]> for ValueView<'_> {
 
 /// A page of items, read in the buffer it was received in.
 #[derive(Debug)]
-pub struct PageView<'c> {
-    held: HeldReply<'c>,
+pub struct PageView {
+    held: HeldReply,
     at: u64,
     more: bool,
     lens: Range<usize>,
     bytes: Range<usize>,
 }
 
-impl<'c> PageView<'c> {
+impl PageView {
     pub(crate) fn new(
-        held: HeldReply<'c>,
+        held: HeldReply,
         at: u64,
         more: bool,
         lens: Range<usize>,
         bytes: Range<usize>,
-    ) -> PageView<'c> {
+    ) -> PageView {
         PageView { held, at, more, lens, bytes }
     }
 
@@ -165,11 +165,11 @@ impl<'c> PageView<'c> {
 
 /// Key and value of a map entry.
 #[derive(Debug)]
-pub struct EntryView<'c> {
-    pub(crate) page: PageView<'c>,
+pub struct EntryView {
+    pub(crate) page: PageView,
 }
 
-impl EntryView<'_> {
+impl EntryView {
     /// Returns the key.
     pub fn key(&self) -> &[u8] {
         self.page.entries().next().map_or(&[], |(key, _)| key)
@@ -183,20 +183,20 @@ impl EntryView<'_> {
 
 /// Version, shape and elements of a vector.
 #[derive(Debug)]
-pub struct VectorView<'c> {
-    held: HeldReply<'c>,
+pub struct VectorView {
+    held: HeldReply,
     version: u64,
     columns: u32,
     place: ElementsLocation,
 }
 
-impl<'c> VectorView<'c> {
+impl VectorView {
     pub(crate) fn new(
-        held: HeldReply<'c>,
+        held: HeldReply,
         version: u64,
         columns: u32,
         place: ElementsLocation,
-    ) -> VectorView<'c> {
+    ) -> VectorView {
         VectorView { held, version, columns, place }
     }
 
@@ -244,14 +244,14 @@ impl<'c> VectorView<'c> {
 
 /// A complete round of a reduction: its number and its result.
 #[derive(Debug)]
-pub struct RoundView<'c> {
-    held: HeldReply<'c>,
+pub struct RoundView {
+    held: HeldReply,
     round: u64,
     place: ElementsLocation,
 }
 
-impl<'c> RoundView<'c> {
-    pub(crate) fn new(held: HeldReply<'c>, round: u64, place: ElementsLocation) -> RoundView<'c> {
+impl RoundView {
+    pub(crate) fn new(held: HeldReply, round: u64, place: ElementsLocation) -> RoundView {
         RoundView { held, round, place }
     }
 
@@ -296,7 +296,7 @@ pub(crate) enum ElementsLocation {
 
 impl ElementsLocation {
     /// Locates `elements`, which lie in `held`.
-    pub(crate) fn of(elements: Elements<'_>, held: &HeldReply<'_>) -> ElementsLocation {
+    pub(crate) fn of(elements: Elements<'_>, held: &HeldReply) -> ElementsLocation {
         match elements {
             Elements::F64(slice) => {
                 ElementsLocation::F64(held.place_of(bytemuck::cast_slice(slice)))
@@ -311,7 +311,7 @@ impl ElementsLocation {
     }
 
     // The casts cannot fail, because place and type are those of a slice that lay there.
-    fn elements<'h>(&self, held: &'h HeldReply<'_>) -> Elements<'h> {
+    fn elements<'h>(&self, held: &'h HeldReply) -> Elements<'h> {
         match self {
             ElementsLocation::F64(place) => Elements::F64(bytemuck::cast_slice(held.at(place))),
             ElementsLocation::F32(place) => Elements::F32(bytemuck::cast_slice(held.at(place))),

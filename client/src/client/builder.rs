@@ -15,6 +15,7 @@ use crate::error::Error;
 use crate::node::{Node, Seeds};
 use crate::register::is_place;
 use crate::requester::Requester;
+use crate::shared::Shared;
 
 /// Chooses timeouts and limits for a [`Client`]; made by [`Client::builder`].
 #[derive(Clone, Debug)]
@@ -97,14 +98,25 @@ impl Builder {
         self
     }
 
-    /// Makes calls end early: as long as `cancel` is true, a call ends as if its time were over, with
-    /// [`Error::NoAnswer`] or what was in its way before. One that waits inside the engine waits there
-    /// no longer. It takes up to 50 ms until a call notices, and until the end of the attempt while it
-    /// connects.
+    /// Makes calls end early: as long as `cancel` is true, calls end with [`Error::Cancelled`]. One
+    /// that waits inside the engine waits there no longer. It takes up to 50 ms until a call notices,
+    /// and until the end of the attempt while it connects.
     ///
-    /// For programs whose users interrupt them: a signal handler sets it.
+    /// For programs whose users interrupt them: a signal handler sets it. Other threads cancel calls
+    /// with a [`Canceller`](crate::Canceller), which takes effect at once.
     pub fn cancel_with(mut self, cancel: Arc<AtomicBool>) -> Builder {
         self.config.cancel = Some(cancel);
+        self
+    }
+
+    /// Sets the maximum number of calls in progress at the same time, at least 2; 512 unless set. Each
+    /// has connections and sessions of its own in the engine, which serve later calls after its end.
+    ///
+    /// Seven eighths of them may wait inside the engine. A call above the limit waits until another
+    /// has ended; after the [`call_timeout`](Builder::call_timeout) it fails with
+    /// [`Error::TooManyCalls`].
+    pub fn calls_max(mut self, calls: u32) -> Builder {
+        self.config.calls_max = calls.max(2);
         self
     }
 
@@ -138,9 +150,9 @@ impl Builder {
     }
 
     fn connect_seeds(self, seeds: Seeds, name: &str, is_record: bool) -> Result<Client, Error> {
-        let pool = Pool::default();
-        let node = Node::connect(self.config, seeds, &pool)
+        let pool = Arc::new(Pool::default());
+        let node = Node::connect(Arc::new(self.config), seeds, &pool)
             .map_err(|unreached| Error::of_unreached(name, is_record, unreached))?;
-        Ok(Client { requester: Requester::new(node, pool, self.deadline) })
+        Ok(Client { requester: Requester::new(Shared::new(node, pool, self.deadline)) })
     }
 }

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use catena_protocol::{Inspection, Stats, Usage, UserType};
 
 pub use self::builder::Builder;
+use crate::cancel::Canceller;
 use crate::cluster::Cluster;
 use crate::error::Error;
 use crate::hold::Hold;
@@ -22,11 +23,13 @@ use crate::target::CallTarget;
 
 /// A connection to a Catena node or cluster, through which its objects are reached.
 ///
-/// Calls block. A client can be moved to another thread but not shared between threads: each thread
-/// has its own. It connects to a core of a node on the first request for it, and keeps the
+/// Calls block. Clones share their connections, and threads share a client: a call never waits for
+/// that of another thread. It connects to a core of a node on the first request for it, and keeps the
 /// connection.
 ///
-/// Dropping a client closes its sessions.
+/// When the last clone, handle and guard of a client is dropped, its sessions are closed; see also
+/// [`Client::close`].
+#[derive(Clone)]
 pub struct Client {
     requester: Requester,
 }
@@ -76,88 +79,88 @@ impl Client {
     }
 
     /// Returns a handle to the counter `name`.
-    pub fn counter(&self, name: &str) -> Counter<'_> {
+    pub fn counter(&self, name: &str) -> Counter {
         Counter::new(&self.requester, name)
     }
 
     /// Returns a handle to the flag `name`.
-    pub fn flag(&self, name: &str) -> Flag<'_> {
+    pub fn flag(&self, name: &str) -> Flag {
         Flag::new(&self.requester, name)
     }
 
     /// Returns a handle to the cell `name`.
-    pub fn cell(&self, name: &str) -> Cell<'_> {
+    pub fn cell(&self, name: &str) -> Cell {
         Cell::new(&self.requester, name)
     }
 
     /// Returns a handle to the vector `name`.
-    pub fn vector(&self, name: &str) -> Vector<'_> {
+    pub fn vector(&self, name: &str) -> Vector {
         Vector::new(&self.requester, name)
     }
 
     /// Returns a handle to the reduction `name`.
-    pub fn reduction(&self, name: &str) -> Reduction<'_> {
+    pub fn reduction(&self, name: &str) -> Reduction {
         Reduction::new(&self.requester, name, Hold::default())
     }
 
     /// Returns a handle to the barrier `name`.
-    pub fn barrier(&self, name: &str) -> Barrier<'_> {
+    pub fn barrier(&self, name: &str) -> Barrier {
         Barrier::new(&self.requester, name, Hold::default())
     }
 
     /// Returns a handle to the latch `name`.
-    pub fn latch(&self, name: &str) -> Latch<'_> {
+    pub fn latch(&self, name: &str) -> Latch {
         Latch::new(&self.requester, name)
     }
 
     /// Returns a handle to the list `name`.
-    pub fn list(&self, name: &str) -> List<'_> {
+    pub fn list(&self, name: &str) -> List {
         List::new(&self.requester, name, Hold::default())
     }
 
     /// Returns a handle to the map `name`.
-    pub fn map(&self, name: &str) -> Map<'_> {
+    pub fn map(&self, name: &str) -> Map {
         Map::new(&self.requester, name)
     }
 
     /// Returns a handle to the map `name` that offers what its order allows.
-    pub fn sorted_map(&self, name: &str) -> SortedMap<'_> {
+    pub fn sorted_map(&self, name: &str) -> SortedMap {
         SortedMap::new(&self.requester, name)
     }
 
     /// Returns a handle to the set `name`.
-    pub fn set(&self, name: &str) -> Set<'_> {
+    pub fn set(&self, name: &str) -> Set {
         Set::new(&self.requester, name)
     }
 
     /// Returns a handle to the semaphore `name`, which has `permits` permits in all.
-    pub fn semaphore(&self, name: &str, permits: u32) -> Semaphore<'_> {
+    pub fn semaphore(&self, name: &str, permits: u32) -> Semaphore {
         Semaphore::new(&self.requester, name, permits, Hold::default())
     }
 
     /// Returns a handle to the lock `name`.
-    pub fn lock(&self, name: &str) -> Lock<'_> {
+    pub fn lock(&self, name: &str) -> Lock {
         Lock::new(&self.requester, name, Hold::default())
     }
 
     /// Returns a handle to the future `name`.
-    pub fn future(&self, name: &str) -> Future<'_> {
+    pub fn future(&self, name: &str) -> Future {
         Future::new(&self.requester, name)
     }
 
     /// Returns a handle to the log `name`.
-    pub fn log(&self, name: &str) -> Log<'_> {
+    pub fn log(&self, name: &str) -> Log {
         Log::new(&self.requester, name)
     }
 
     /// Returns a handle to the object `name` of a user-defined type.
-    pub fn object<T: UserType>(&self, name: &str) -> UserObject<'_, T> {
+    pub fn object<T: UserType>(&self, name: &str) -> UserObject<T> {
         UserObject::new(&self.requester, name)
     }
 
     /// Returns the scope of all objects whose names begin with `prefix`, such as the objects of a
     /// job.
-    pub fn scope(&self, prefix: &str) -> Scope<'_> {
+    pub fn scope(&self, prefix: &str) -> Scope {
         Scope::new(&self.requester, prefix)
     }
 
@@ -167,17 +170,17 @@ impl Client {
     ///
     /// Set it anew in each invocation. With a deadline that has passed, holds last 2 seconds.
     pub fn set_deadline(&self, deadline: Instant) {
-        self.requester.deadline.set(Some(deadline));
+        self.requester.shared.set_deadline(Some(deadline));
     }
 
     /// Removes the deadline: what is taken from now on is held as long as the session.
     pub fn clear_deadline(&self) {
-        self.requester.deadline.set(None);
+        self.requester.shared.set_deadline(None);
     }
 
     /// Returns the time at which the calling function ends, if it was set.
     pub fn deadline(&self) -> Option<Instant> {
-        self.requester.deadline.get()
+        self.requester.shared.deadline()
     }
 
     /// Converts a hold to milliseconds from now, as ops in a [`Pipeline`] take it.
@@ -186,25 +189,36 @@ impl Client {
     }
 
     /// Returns an empty batch of ops, to be sent together.
-    pub fn pipeline<'o>(&self) -> Pipeline<'_, 'o> {
+    pub fn pipeline<'o>(&self) -> Pipeline<'o> {
         Pipeline::new(&self.requester)
     }
 
     /// Drops all connections and sessions; the next calls open new ones.
     ///
     /// Needed where a process is copied while it runs, as AWS Lambda SnapStart does: copies that
-    /// share a session take each other's requests for retries. Call it first after such a restore.
-    pub fn forget_sessions(&mut self) {
-        self.requester.node.get_mut().forget_sessions();
+    /// share a session take each other's requests for retries. Call it first after such a restore,
+    /// while no other thread uses the client.
+    pub fn forget_sessions(&self) {
+        self.requester.shared.forget_sessions();
     }
 
-    /// Closes the client's sessions: when this returns, all that the client held is free. Waits for
-    /// the engine at most as long as a call may take; what it has not closed by then ends with the
-    /// time to live of its session.
+    /// Returns a clone whose calls, and those of its handles, `canceller` ends from another thread.
     ///
-    /// Dropping a client does the same without waiting.
-    pub fn close(mut self) {
-        self.requester.close();
+    /// A call that is cancelled fails with [`Error::Cancelled`]; if it waits inside the engine, it
+    /// does so no longer, and gets no lock, permit or item any more. While it connects, it ends with
+    /// the attempt.
+    pub fn cancelled_by(&self, canceller: &Canceller) -> Client {
+        Client { requester: self.requester.cancelled_by(canceller) }
+    }
+
+    /// Closes the client and its clones: when this returns, all that they held is free, and later
+    /// calls fail with [`Error::Closed`]. Calls in progress end first. Waits for them and for the
+    /// engine at most as long as a call may take; what the engine has not closed by then ends with
+    /// the time to live of its session.
+    ///
+    /// Dropping the last clone and handle closes the sessions without waiting.
+    pub fn close(self) {
+        self.requester.shared.close();
     }
 
     /// Returns name and version of the engine.
@@ -221,7 +235,7 @@ impl Client {
     /// single node. Sends no request: calls keep the client's view up to date as far as they need
     /// it.
     pub fn cluster(&self) -> Option<Cluster> {
-        Cluster::of(&self.requester.node.borrow().topology)
+        self.requester.shared.topology(Cluster::of)
     }
 }
 
@@ -231,7 +245,7 @@ impl Client {
     /// Walks the named objects whose names begin with `prefix`, in byte order of the names, over
     /// all shards. An object that is made or deleted during the walk may be missing or not; no
     /// other is missed.
-    pub fn objects(&self, prefix: &str) -> ObjectWalk<'_> {
+    pub fn objects(&self, prefix: &str) -> ObjectWalk {
         ObjectWalk::new(&self.requester, prefix)
     }
 

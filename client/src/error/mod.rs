@@ -19,7 +19,7 @@ use crate::node::Unreached;
 use crate::request::{Failure, PendingRequest};
 
 /// Why a call has no result.
-#[derive(Debug, thiserror::Error)]
+#[derive(Clone, Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
     /// The address of the engine is not valid, or its name cannot be resolved.
@@ -148,6 +148,33 @@ pub enum Error {
         call: Box<Call>,
     },
 
+    /// The call was cancelled, see [`Canceller`](crate::Canceller) and
+    /// [`Builder::cancel_with`](crate::Builder::cancel_with). It waits inside the engine no longer.
+    #[error("{call}: cancelled; {}", .call.effect())]
+    Cancelled {
+        /// The call.
+        call: Box<Call>,
+    },
+
+    /// The client was closed, see [`Client::close`](crate::Client::close).
+    #[error("{call}: the client was closed before the call. Connect another one")]
+    Closed {
+        /// The call.
+        call: Box<Call>,
+    },
+
+    /// As many calls were in progress as the client may have, until the deadline.
+    #[error(
+        "{call}: {calls_max} calls of this client were in progress, as many as it may have. Allow \
+         more with `Builder::calls_max`, or wait in fewer threads"
+    )]
+    TooManyCalls {
+        /// The call.
+        call: Box<Call>,
+        /// The limit.
+        calls_max: u32,
+    },
+
     /// An update of a user-defined object was executed, but its reply is lost: it is larger than
     /// the engine keeps for retries ([`Status::TooLarge`]), or not a reply of the type
     /// ([`Status::BadBody`]).
@@ -220,6 +247,9 @@ impl Error {
             | Error::NoAnswer { call }
             | Error::Lost { call, .. }
             | Error::SessionLost { call }
+            | Error::Cancelled { call }
+            | Error::Closed { call }
+            | Error::TooManyCalls { call, .. }
             | Error::Unreadable { call, .. }
             | Error::Garbled { call, .. } => call.retry,
         }
@@ -242,7 +272,10 @@ impl Error {
             | Error::BadName { .. }
             | Error::NoAnswer { .. }
             | Error::Lost { .. }
-            | Error::SessionLost { .. } => None,
+            | Error::SessionLost { .. }
+            | Error::Cancelled { .. }
+            | Error::Closed { .. }
+            | Error::TooManyCalls { .. } => None,
         }
     }
 
@@ -293,7 +326,20 @@ impl Error {
             Failure::Lost(source) => Error::Lost { call: call(later), source },
             Failure::NoAnswer => Error::NoAnswer { call: call(later) },
             Failure::SessionLost => Error::SessionLost { call: call(Retry::Unknown) },
+            Failure::Cancelled => Error::Cancelled { call: call(later) },
+            Failure::Closed => Error::Closed { call: call(Retry::Never) },
+            Failure::TooManyCalls { calls_max } => {
+                Error::TooManyCalls { call: call(Retry::Later), calls_max }
+            }
         }
+    }
+
+    /// The error of a reply that is not one that the op has.
+    pub(crate) fn of_bad_reply(kind: Kind, object: &Arc<str>, op: OpCode) -> Error {
+        let (object, node, member) = (Arc::clone(object), None, None);
+        let retry = if op.is_read() { Retry::Later } else { Retry::Unknown };
+        let call = Box::new(Call { kind, object, op, node, member, retry, key: None, merge: None });
+        Error::Garbled { call, fault: Status::BadBody.into() }
     }
 
     /// The error of a client that cannot connect. `is_record` is whether `seeds` names a record

@@ -62,12 +62,16 @@ impl Exchange<'_, '_> {
     }
 
     fn on_session_opened(&mut self, header: &Header, refusal: Option<Refusal>) {
+        let is_open = refusal.is_none();
         let session = self.node.session(header.shard).as_mut();
         if let Some(session) = session.filter(|session| session.id == header.session) {
             session.on_opened(refusal.map(|refusal| match refusal {
                 Refusal::Fault(fault) => fault,
                 Refusal::Timeout(_) | Refusal::Broken(_) => refusal.status().into(),
             }));
+            if is_open {
+                self.node.on_session_opened();
+            }
         }
     }
 

@@ -21,7 +21,9 @@ use std::time::Instant;
 use catena_protocol::{Fault, Status};
 
 use crate::buffer::{Buffer, Pool};
+use crate::cancel::Interrupts;
 use crate::config::{GARBLED_TRIES_MAX, ReadFrom};
+use crate::hold::held_by;
 use crate::lane::{InFlight, IoWait, Outage};
 use crate::node::{Node, lost, read_welcome};
 use crate::random::backoff;
@@ -35,6 +37,8 @@ pub(crate) struct Exchange<'n, 'o> {
     /// the buffer of its lane.
     pub(crate) kept: Option<&'n mut Vec<Buffer>>,
     pub(crate) deadline: Instant,
+    /// What may end the exchange before.
+    pub(crate) interrupts: Interrupts<'n>,
     /// The number of requests without an outcome.
     pub(crate) open: usize,
 }
@@ -42,12 +46,17 @@ pub(crate) struct Exchange<'n, 'o> {
 impl<'n, 'o> Exchange<'n, 'o> {
     /// Gives every request its outcome.
     pub(crate) fn run(mut self) {
+        self.node.used_at = Instant::now();
         self.spread_reads();
         self.route(&[]);
         self.refresh_if_behind();
         while self.open > 0 {
             let now = Instant::now();
-            if now >= self.deadline || self.node.config.is_cancelled() {
+            if self.interrupts.are_raised() {
+                self.cancel();
+                break;
+            }
+            if now >= self.deadline {
                 self.expire();
                 break;
             }
@@ -157,7 +166,7 @@ impl<'n, 'o> Exchange<'n, 'o> {
             let left = self.deadline.saturating_duration_since(Instant::now());
             // Waiting for room is safe with a single request, because the engine reads it before it
             // replies.
-            let left = left.min(self.node.config.wait_max());
+            let left = left.min(self.interrupts.sleep_max());
             let wait = if alone { IoWait::UpTo(left) } else { IoWait::None };
             if !self.node.lanes[endpoint].write(wait).map_err(lost)? {
                 return Ok(());
@@ -183,10 +192,16 @@ impl<'n, 'o> Exchange<'n, 'o> {
         }
         let until = wake.into_iter().chain(self.next_refresh()).fold(self.deadline, Instant::min);
         let left = until.saturating_duration_since(Instant::now());
-        let left = left.min(self.node.config.wait_max());
         match awaiting {
-            0 => std::thread::sleep(left),
-            1 if unsent.is_none() => _ = self.receive(last, IoWait::UpTo(left)),
+            0 => std::thread::sleep(left.min(self.interrupts.sleep_max())),
+            1 if unsent.is_none() => {
+                if !self.is_watched(last) {
+                    // It was cancelled just now.
+                    return;
+                }
+                let left = left.min(self.interrupts.watched_sleep_max());
+                self.receive(last, IoWait::UpTo(left));
+            }
             _ => {
                 let (mut got, mut endpoint) = (false, 0);
                 while endpoint < self.node.lanes.len() {
@@ -198,6 +213,16 @@ impl<'n, 'o> Exchange<'n, 'o> {
                 }
             }
         }
+    }
+
+    /// Lets the canceller wake this thread when it sleeps on a lane; `false` if the call is cancelled
+    /// already.
+    fn is_watched(&self, endpoint: usize) -> bool {
+        let Some(canceller) = self.interrupts.canceller else { return true };
+        if let Some(connection) = &self.node.lanes[endpoint].connection {
+            self.node.waker.watch(connection.stream());
+        }
+        !canceller.is_cancelled()
     }
 
     /// Waits briefly on the lane that is most likely to be ready next, after none was.
@@ -216,6 +241,8 @@ impl<'n, 'o> Exchange<'n, 'o> {
     fn receive(&mut self, endpoint: usize, wait: IoWait) -> bool {
         match self.try_receive(endpoint, wait) {
             Ok(got) => got,
+            // The canceller has shut the socket down.
+            Err(_) if self.interrupts.are_raised() => true,
             Err(failure) => {
                 self.on_failure(endpoint, failure);
                 true
@@ -280,7 +307,11 @@ impl<'n, 'o> Exchange<'n, 'o> {
             }
             Failure::Garbled(_) => tries >= GARBLED_TRIES_MAX,
             Failure::Incompatible(_) => !is_cluster || tries >= GARBLED_TRIES_MAX,
-            Failure::BadName | Failure::SessionLost => true,
+            Failure::BadName
+            | Failure::SessionLost
+            | Failure::Cancelled
+            | Failure::Closed
+            | Failure::TooManyCalls { .. } => true,
         };
         lane.not_before = Some(now + backoff(tries));
         lane.outage = Some(Outage { since, tries, reason: failure });
@@ -345,9 +376,26 @@ impl<'n, 'o> Exchange<'n, 'o> {
         }
     }
 
+    /// Fails all open requests, because the caller does not want them any more.
+    fn cancel(&mut self) {
+        for endpoint in 0..self.node.lanes.len() {
+            // A late reply must not be taken for the reply to a later request.
+            self.requeue(endpoint, true);
+            self.node.lanes[endpoint].queue.clear();
+        }
+        for request in self.requests.iter_mut() {
+            request.outcome.get_or_insert(Err(Failure::Cancelled));
+        }
+        self.open = 0;
+    }
+
     /// Establishes what the next exchange relies on.
     fn settle(&mut self) {
+        let is_single = self.kept.is_none();
         for request in self.requests.iter().filter(|request| request.is_update()) {
+            if let Some(time) = held_by(&request.op, is_single) {
+                self.node.on_held(time);
+            }
             let place = self.node.session(request.shard);
             let Some(session) = place.as_mut().filter(|session| session.id == request.session)
             else {
@@ -357,7 +405,11 @@ impl<'n, 'o> Exchange<'n, 'o> {
             if given_up && request.maybe_done && request.may_wait() {
                 // It may still wait inside the engine, and a waiting request must not be
                 // acknowledged.
-                *place = None;
+                let session = place.take();
+                let is_cancelled = matches!(request.outcome, Some(Err(Failure::Cancelled)));
+                if let Some(session) = session.filter(|_| is_cancelled) {
+                    self.node.abandon_session(request.shard, session, self.pool);
+                }
             } else {
                 session.give_up();
             }

@@ -2,11 +2,11 @@
 
 use std::time::Instant;
 
-use catena_protocol::{Fault, FrameKind, Header, Op, ShardId, Status, frame};
+use catena_protocol::{Fault, Status, frame};
 
 use super::Exchange;
 use crate::config::OUT_BYTES_TARGET;
-use crate::node::{Node, session_in};
+use crate::node::{Node, session_in, write_open};
 use crate::request::{Failure, PendingRequest};
 use crate::session::Session;
 use crate::topology::{Clock, Topology};
@@ -105,17 +105,4 @@ fn write_request(
         return Encoded::Failed(Failure::Refused(fault.into()));
     }
     Encoded::Written
-}
-
-/// Appends the frame that opens a session.
-fn write_open(session: &Session, shard: ShardId, epoch: u32, out: &mut Vec<u8>) {
-    let op = Op::Session(session.open_op());
-    let header = Header {
-        op: op.code().to_wire(),
-        shard,
-        epoch,
-        session: session.id,
-        ..Header::new(FrameKind::Request)
-    };
-    frame::write(out, &header, |out| op.encode(out)).expect("opening a session is a few bytes");
 }

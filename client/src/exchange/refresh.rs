@@ -183,7 +183,9 @@ impl Exchange<'_, '_> {
     /// and rejoined. All other requests are sent again. Returns the new index of the lane `from`.
     fn adopt(&mut self, topology: Topology, from: Option<usize>) -> Option<usize> {
         let node = &mut *self.node;
-        let has_sessions = node.sessions.iter().flatten().any(|it| it.is_open);
+        // Those of this node, or of another one of the client.
+        let has_sessions = node.had_sessions_in(&node.topology)
+            || node.sessions.iter().flatten().any(|it| it.is_open);
         let is_lost = has_sessions && topology.has_lost_what(&node.topology);
         if node.topology.shards() != topology.shards() || is_lost {
             // Sessions belong to shards, so requests sent under the old ones cannot be retried.
@@ -195,6 +197,7 @@ impl Exchange<'_, '_> {
         (node.topology_stale, node.refresh_not_before) = (false, None);
         (node.accepts_any_topology, node.seeds_may_know_more) = (false, false);
         node.epoch_is_behind = false;
+        node.has_changed = true;
         let new_index_of = |at: usize| {
             let lane = &self.node.lanes[at];
             let index = self.node.topology.endpoint_at(before.address_of(at))?;

@@ -18,17 +18,17 @@ handle! {
 }
 
 /// All methods that return a [`Result`] fail with [`Error`].
-impl<'c> Barrier<'c> {
+impl Barrier {
     /// Sets how long a party holds its seat; until the client's deadline unless set.
     #[must_use]
-    pub fn with_hold(mut self, hold: impl Into<Hold>) -> Barrier<'c> {
+    pub fn with_hold(mut self, hold: impl Into<Hold>) -> Barrier {
         self.hold = hold.into();
         self
     }
 
     /// Returns one party. It counts the generations, as a worker in a loop needs. `parties` is the
     /// number of parties of a generation, the same for all of them.
-    pub fn party(&self, name: &str, parties: u32) -> Party<'c> {
+    pub fn party(&self, name: &str, parties: u32) -> Party {
         let (generation, loss) = (GENERATION_CURRENT, Loss::Wait);
         Party { barrier: self.clone(), name: name.into(), parties, generation, loss }
     }
@@ -79,7 +79,7 @@ impl<'c> Barrier<'c> {
     }
 }
 
-impl Object for Barrier<'_> {
+impl Object for Barrier {
     type Op<'o> = BarrierOp<'o>;
 
     fn op<'o>(op: Self::Op<'o>) -> Op<'o> {
@@ -89,15 +89,15 @@ impl Object for Barrier<'_> {
 
 /// A party of a barrier that counts the generations for consecutive waits.
 #[derive(Clone, Debug)]
-pub struct Party<'c> {
-    barrier: Barrier<'c>,
+pub struct Party {
+    barrier: Barrier,
     name: Box<str>,
     parties: u32,
     generation: u64,
     loss: Loss,
 }
 
-impl Party<'_> {
+impl Party {
     /// Continues with this generation instead of the one in progress: for a restarted worker that
     /// knows its position.
     #[must_use]

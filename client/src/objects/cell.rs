@@ -28,14 +28,38 @@ pub struct Appended {
 }
 
 /// All methods that return a [`Result`] fail with [`Error`].
-impl<'c> Cell<'c> {
+impl Cell {
     /// Returns version and bytes.
-    pub fn get(&self) -> Result<CellView<'c>, Error> {
+    pub fn get(&self) -> Result<CellView, Error> {
         self.read(CellOp::Get)
     }
 
+    /// As [`Cell::get`], but replaces what is in `out` by the bytes, and uses its memory. Returns the
+    /// version.
+    ///
+    /// ```
+    /// # let engine = catena_engine::Engine::builder().cores(1).start().unwrap();
+    /// # let client = catena_client::Client::connect(engine.addresses()[0])?;
+    /// let page = client.cell("page");
+    /// let version = page.set(b"hello")?;
+    /// let mut bytes = Vec::new();
+    /// assert_eq!(page.get_into(&mut bytes)?, version);
+    /// assert_eq!(bytes, b"hello");
+    /// # Ok::<(), catena_client::Error>(())
+    /// ```
+    pub fn get_into(&self, out: &mut Vec<u8>) -> Result<u64, Error> {
+        self.requester.ask(&self.target, Op::Cell(CellOp::Get), None, |reply| match reply {
+            Reply::Cell { version, bytes: Some(bytes) } => {
+                out.clear();
+                out.extend_from_slice(bytes);
+                Some(version)
+            }
+            _ => None,
+        })
+    }
+
     /// Returns version and bytes if the version is above `version`.
-    pub fn get_if_newer(&self, version: u64) -> Result<Option<CellView<'c>>, Error> {
+    pub fn get_if_newer(&self, version: u64) -> Result<Option<CellView>, Error> {
         let op = Op::Cell(CellOp::GetIfNewer { version });
         let (held, found) =
             self.requester.ask_held(&self.target, op, None, |held, reply| match reply {
@@ -49,7 +73,7 @@ impl<'c> Cell<'c> {
 
     /// Returns the version and the bytes in `range`, or the part of them that exists.
     /// [`Status::OutOfRange`](crate::Status::OutOfRange) if the range begins behind the end.
-    pub fn read_range(&self, range: Range<u64>) -> Result<CellView<'c>, Error> {
+    pub fn read_range(&self, range: Range<u64>) -> Result<CellView, Error> {
         let length = range.end.saturating_sub(range.start);
         self.read(CellOp::ReadRange { from: range.start, length })
     }
@@ -68,7 +92,7 @@ impl<'c> Cell<'c> {
     }
 
     /// Replaces the bytes. Returns the old version and bytes.
-    pub fn swap(&self, bytes: &[u8]) -> Result<CellView<'c>, Error> {
+    pub fn swap(&self, bytes: &[u8]) -> Result<CellView, Error> {
         self.read(CellOp::Swap { bytes })
     }
 
@@ -96,7 +120,7 @@ impl<'c> Cell<'c> {
         })
     }
 
-    fn read(&self, op: CellOp<'_>) -> Result<CellView<'c>, Error> {
+    fn read(&self, op: CellOp<'_>) -> Result<CellView, Error> {
         let op = Op::Cell(op);
         let (held, (version, place)) =
             self.requester.ask_held(&self.target, op, None, |held, reply| match reply {
@@ -116,7 +140,7 @@ impl<'c> Cell<'c> {
     }
 }
 
-impl Object for Cell<'_> {
+impl Object for Cell {
     type Op<'o> = CellOp<'o>;
 
     fn op<'o>(op: Self::Op<'o>) -> Op<'o> {

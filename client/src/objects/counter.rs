@@ -15,7 +15,7 @@ handle! {
 }
 
 /// All methods that return a [`Result`] fail with [`Error`].
-impl Counter<'_> {
+impl Counter {
     /// Returns the value.
     pub fn get(&self) -> Result<i64, Error> {
         self.ask(CounterOp::Get)
@@ -85,7 +85,7 @@ impl Counter<'_> {
     }
 }
 
-impl Object for Counter<'_> {
+impl Object for Counter {
     type Op<'o> = CounterOp;
 
     fn op<'o>(op: Self::Op<'o>) -> Op<'o> {

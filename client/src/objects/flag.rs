@@ -12,7 +12,7 @@ handle! {
 }
 
 /// All methods that return a [`Result`] fail with [`Error`].
-impl Flag<'_> {
+impl Flag {
     /// Returns the value.
     pub fn get(&self) -> Result<bool, Error> {
         self.ask(FlagOp::Get)
@@ -42,7 +42,7 @@ impl Flag<'_> {
     }
 }
 
-impl Object for Flag<'_> {
+impl Object for Flag {
     type Op<'o> = FlagOp;
 
     fn op<'o>(op: Self::Op<'o>) -> Op<'o> {

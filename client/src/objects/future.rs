@@ -26,27 +26,22 @@ pub enum FutureState {
 }
 
 /// All methods that return a [`Result`] fail with [`Error`].
-impl<'c> Future<'c> {
+impl Future {
     /// Waits for the value. [`Error::TimedOut`] after `timeout`, of at most 15 minutes;
     /// [`Error::Broken`] if it is cancelled.
-    pub fn get(&self, timeout: Duration) -> Result<ValueView<'c>, Error> {
+    pub fn get(&self, timeout: Duration) -> Result<ValueView, Error> {
         self.requester.ask_bytes(&self.target, Op::Future(FutureOp::Get), Some(timeout))
     }
 
     /// Returns the value if there is one; [`Error::Broken`] if it was cancelled.
-    pub fn peek(&self) -> Result<Option<ValueView<'c>>, Error> {
+    pub fn peek(&self) -> Result<Option<ValueView>, Error> {
         self.requester.ask_value(&self.target, Op::Future(FutureOp::Peek), None)
     }
 
     /// Returns the state.
     pub fn state(&self) -> Result<FutureState, Error> {
         let op = Op::Future(FutureOp::State);
-        self.requester.ask(&self.target, op, None, |reply| match number(reply)? {
-            FUTURE_PENDING => Some(FutureState::Pending),
-            FUTURE_SET => Some(FutureState::Set),
-            FUTURE_CANCELLED => Some(FutureState::Cancelled),
-            _ => None,
-        })
+        self.requester.ask(&self.target, op, None, |reply| future_state(number(reply)?))
     }
 
     /// Sets the value if there is none. Returns whether it did; [`Error::Broken`] if it was
@@ -63,7 +58,17 @@ impl<'c> Future<'c> {
     }
 }
 
-impl Object for Future<'_> {
+/// The state with this number.
+pub(crate) fn future_state(number: u64) -> Option<FutureState> {
+    match number {
+        FUTURE_PENDING => Some(FutureState::Pending),
+        FUTURE_SET => Some(FutureState::Set),
+        FUTURE_CANCELLED => Some(FutureState::Cancelled),
+        _ => None,
+    }
+}
+
+impl Object for Future {
     type Op<'o> = FutureOp<'o>;
 
     fn op<'o>(op: Self::Op<'o>) -> Op<'o> {

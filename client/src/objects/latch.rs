@@ -14,7 +14,7 @@ handle! {
 }
 
 /// All methods that return a [`Result`] fail with [`Error`].
-impl Latch<'_> {
+impl Latch {
     /// Counts down in the name of `party`; the same name again changes nothing. `parties` is the
     /// number that opens the latch, the same in all calls. Returns how many are still missing.
     pub fn count_down(&self, party: &str, parties: u32) -> Result<u64, Error> {
@@ -36,7 +36,7 @@ impl Latch<'_> {
     }
 }
 
-impl Object for Latch<'_> {
+impl Object for Latch {
     type Op<'o> = LatchOp<'o>;
 
     fn op<'o>(op: Self::Op<'o>) -> Op<'o> {

@@ -1,6 +1,7 @@
 //! The handle to a list, and to a claimed item.
 
 use std::ops::{Deref, Range};
+use std::sync::Arc;
 use std::time::Duration;
 
 use catena_protocol::op::ListOp;
@@ -10,7 +11,9 @@ use super::{Object, boolean, handle, number};
 use crate::Error;
 use crate::buffer::HeldReply;
 use crate::hold::Hold;
+
 use crate::page::{ItemWalk, PageCursor, Pages};
+use crate::shared::HoldKeeper;
 use crate::view::{PageView, ValueView};
 
 handle! {
@@ -22,10 +25,10 @@ handle! {
 }
 
 /// All methods that return a [`Result`] fail with [`Error`].
-impl<'c> List<'c> {
+impl List {
     /// Sets how long items are claimed; until the client's deadline unless set.
     #[must_use]
-    pub fn with_hold(mut self, hold: impl Into<Hold>) -> List<'c> {
+    pub fn with_hold(mut self, hold: impl Into<Hold>) -> List {
         self.hold = hold.into();
         self
     }
@@ -41,17 +44,17 @@ impl<'c> List<'c> {
     }
 
     /// Returns the item at `index`, from 0; `None` behind the end.
-    pub fn get(&self, index: u64) -> Result<Option<ValueView<'c>>, Error> {
+    pub fn get(&self, index: u64) -> Result<Option<ValueView>, Error> {
         self.value(ListOp::Get { index })
     }
 
     /// Returns the first item.
-    pub fn first(&self) -> Result<Option<ValueView<'c>>, Error> {
+    pub fn first(&self) -> Result<Option<ValueView>, Error> {
         self.get(0)
     }
 
     /// Returns the items in a range of indexes, as many as fit a page.
-    pub fn range(&self, range: Range<u64>) -> Result<PageView<'c>, Error> {
+    pub fn range(&self, range: Range<u64>) -> Result<PageView, Error> {
         // A limit of 0 would mean no limit.
         let wanted = range.end.saturating_sub(range.start);
         let (from, limit) = match u32::try_from(wanted) {
@@ -62,12 +65,12 @@ impl<'c> List<'c> {
     }
 
     /// Walks all items from the first on, page by page.
-    pub fn pages(&self) -> Pages<'c> {
-        Pages::new(self.requester, &self.target, PageCursor::List { from: 0 })
+    pub fn pages(&self) -> Pages {
+        Pages::new(&self.requester, &self.target, PageCursor::List { from: 0 })
     }
 
     /// Walks all items from the first on.
-    pub fn items(&self) -> ItemWalk<'c> {
+    pub fn items(&self) -> ItemWalk {
         ItemWalk::new(self.pages())
     }
 
@@ -115,24 +118,24 @@ impl<'c> List<'c> {
     }
 
     /// Removes and returns the last item, if there is one.
-    pub fn pop_back(&self) -> Result<Option<ValueView<'c>>, Error> {
+    pub fn pop_back(&self) -> Result<Option<ValueView>, Error> {
         self.value(ListOp::PopBack)
     }
 
     /// Removes and returns the first item, if there is one.
-    pub fn pop_front(&self) -> Result<Option<ValueView<'c>>, Error> {
+    pub fn pop_front(&self) -> Result<Option<ValueView>, Error> {
         self.value(ListOp::PopFront)
     }
 
     /// Waits until there is an item, and removes and returns the first. Waiting clients are served
     /// in order of arrival. [`Error::TimedOut`] after `timeout`, of at most 15 minutes.
-    pub fn pop_front_wait(&self, timeout: Duration) -> Result<ValueView<'c>, Error> {
+    pub fn pop_front_wait(&self, timeout: Duration) -> Result<ValueView, Error> {
         self.requester.ask_bytes(&self.target, Op::List(ListOp::PopFrontWait), Some(timeout))
     }
 
     /// Replaces the item at `index`. Returns the old one;
     /// [`Status::OutOfRange`](crate::Status::OutOfRange) if there is none.
-    pub fn set(&self, index: u64, item: impl AsRef<[u8]>) -> Result<ValueView<'c>, Error> {
+    pub fn set(&self, index: u64, item: impl AsRef<[u8]>) -> Result<ValueView, Error> {
         self.bytes(ListOp::Set { index, bytes: item.as_ref() })
     }
 
@@ -144,7 +147,7 @@ impl<'c> List<'c> {
 
     /// Removes and returns the item at `index`; [`Status::OutOfRange`](crate::Status::OutOfRange)
     /// if there is none.
-    pub fn remove_at(&self, index: u64) -> Result<ValueView<'c>, Error> {
+    pub fn remove_at(&self, index: u64) -> Result<ValueView, Error> {
         self.bytes(ListOp::RemoveAt { index })
     }
 
@@ -184,31 +187,45 @@ impl<'c> List<'c> {
     /// The item is removed for good once it is [done](Claim::done). If that does not happen while
     /// the claim is held, see [`List::with_hold`], it returns to the front of the list.
     /// [`Error::TimedOut`] after `timeout`, of at most 15 minutes.
-    pub fn claim(&self, timeout: Duration) -> Result<Claim<'c>, Error> {
+    pub fn claim(&self, timeout: Duration) -> Result<Claim, Error> {
         let op = ListOp::Claim { hold_ms: self.requester.hold_ms(self.hold) };
-        let claim = |held: &HeldReply<'_>, reply: Reply<'_>| claimed(held, reply)?;
-        let (held, (token, place)) =
-            self.requester.ask_held(&self.target, Op::List(op), Some(timeout), claim)?;
-        Ok(Claim { list: self.clone(), held, place, token, open: true })
+        let (held, claimed) = self.requester.ask_held_from(
+            &self.target,
+            Op::List(op),
+            Some(timeout),
+            |node, held, reply| Some((claimed(held, reply)??, HoldKeeper::new(Arc::clone(node)))),
+        )?;
+        let (item, keeper) = claimed;
+        Ok(Claim::new(self, held, item, keeper))
     }
 
     /// As [`List::claim`], but returns `None` if there is no item.
-    pub fn try_claim(&self) -> Result<Option<Claim<'c>>, Error> {
+    pub fn try_claim(&self) -> Result<Option<Claim>, Error> {
         let op = ListOp::TryClaim { hold_ms: self.requester.hold_ms(self.hold) };
-        let (held, found) = self.requester.ask_held(&self.target, Op::List(op), None, claimed)?;
-        Ok(found.map(|(token, place)| Claim { list: self.clone(), held, place, token, open: true }))
+        let (held, (found, keeper)) = self.requester.ask_held_from(
+            &self.target,
+            Op::List(op),
+            None,
+            |node, held, reply| Some((claimed(held, reply)?, HoldKeeper::new(Arc::clone(node)))),
+        )?;
+        Ok(found.map(|item| Claim::new(self, held, item, keeper)))
     }
 
     /// Removes the item that was claimed under `token` for good. Returns whether the claim was
     /// still held.
     pub fn done(&self, token: u64) -> Result<bool, Error> {
-        self.boolean(ListOp::Done { token })
+        self.end(ListOp::Done { token }, token)
     }
 
     /// Puts the item that was claimed under `token` back to the front of the list. Returns whether
     /// the claim was still held.
     pub fn give_back(&self, token: u64) -> Result<bool, Error> {
-        self.boolean(ListOp::Return { token })
+        self.end(ListOp::Return { token }, token)
+    }
+
+    fn end(&self, op: ListOp<'_>, token: u64) -> Result<bool, Error> {
+        let requester = self.requester.for_token(&self.target, token, true);
+        requester.ask(&self.target, Op::List(op), None, boolean)
     }
 
     fn find(&self, from_end: bool, bytes: &[u8]) -> Result<Option<u64>, Error> {
@@ -227,24 +244,24 @@ impl<'c> List<'c> {
         self.requester.ask(&self.target, Op::List(op), None, boolean)
     }
 
-    fn value(&self, op: ListOp<'_>) -> Result<Option<ValueView<'c>>, Error> {
+    fn value(&self, op: ListOp<'_>) -> Result<Option<ValueView>, Error> {
         self.requester.ask_value(&self.target, Op::List(op), None)
     }
 
-    fn bytes(&self, op: ListOp<'_>) -> Result<ValueView<'c>, Error> {
+    fn bytes(&self, op: ListOp<'_>) -> Result<ValueView, Error> {
         self.requester.ask_bytes(&self.target, Op::List(op), None)
     }
 }
 
 /// Token and location of the item, if one was claimed.
-fn claimed(held: &HeldReply<'_>, reply: Reply<'_>) -> Option<Option<(u64, Range<usize>)>> {
+fn claimed(held: &HeldReply, reply: Reply<'_>) -> Option<Option<(u64, Range<usize>)>> {
     match reply {
         Reply::Claimed { token, bytes } => Some(bytes.map(|bytes| (token, held.place_of(bytes)))),
         _ => None,
     }
 }
 
-impl Object for List<'_> {
+impl Object for List {
     type Op<'o> = ListOp<'o>;
 
     fn op<'o>(op: Self::Op<'o>) -> Op<'o> {
@@ -255,16 +272,28 @@ impl Object for List<'_> {
 /// A claimed item, read in the buffer it was received in. Returns to the list when this is dropped.
 /// Errors are ignored then, because the engine returns the item automatically when the hold ends.
 #[derive(Debug)]
-pub struct Claim<'c> {
-    list: List<'c>,
-    held: HeldReply<'c>,
+pub struct Claim {
+    list: List,
+    held: HeldReply,
     place: Range<usize>,
     token: u64,
-    open: bool,
+    /// There until the claim has ended.
+    keeper: Option<HoldKeeper>,
 }
 
 /// All methods that return a [`Result`] fail with [`Error`].
-impl Claim<'_> {
+impl Claim {
+    fn new(
+        list: &List,
+        held: HeldReply,
+        (token, place): (u64, Range<usize>),
+        keeper: HoldKeeper,
+    ) -> Claim {
+        let requester = list.requester.through(&keeper);
+        let list = List { requester, target: list.target.clone(), hold: list.hold };
+        Claim { list, held, place, token, keeper: Some(keeper) }
+    }
+
     /// Returns the fencing token, which is larger than that of every earlier claim of this list.
     /// Writes that carry it are refused once the worker has lost its claim to another, see
     /// [`Cell::set_with_token`](crate::Cell::set_with_token).
@@ -275,24 +304,26 @@ impl Claim<'_> {
     /// Removes the item for good, because its work is done. Returns whether the claim was still
     /// held; if not, the item has returned to the list, and another worker may have it.
     pub fn done(mut self) -> Result<bool, Error> {
-        self.open = false;
+        let _keeper = self.keeper.take();
         self.list.done(self.token)
     }
 
     /// Puts the item back to the front of the list. Returns whether the claim was still held.
     pub fn give_back(mut self) -> Result<bool, Error> {
-        self.open = false;
+        let _keeper = self.keeper.take();
         self.list.give_back(self.token)
     }
 
     /// Keeps the claim held beyond this value. Returns the token, with which any client can end it.
     pub fn keep(mut self) -> u64 {
-        self.open = false;
+        if let Some(keeper) = self.keeper.take() {
+            self.list.requester.keep(&self.list.target, self.token, &keeper);
+        }
         self.token
     }
 }
 
-impl Deref for Claim<'_> {
+impl Deref for Claim {
     type Target = [u8];
 
     fn deref(&self) -> &[u8] {
@@ -300,15 +331,15 @@ impl Deref for Claim<'_> {
     }
 }
 
-impl AsRef<[u8]> for Claim<'_> {
+impl AsRef<[u8]> for Claim {
     fn as_ref(&self) -> &[u8] {
         self
     }
 }
 
-impl Drop for Claim<'_> {
+impl Drop for Claim {
     fn drop(&mut self) {
-        if self.open {
+        if self.keeper.is_some() {
             _ = self.list.give_back(self.token);
         }
     }

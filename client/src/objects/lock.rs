@@ -8,6 +8,7 @@ use catena_protocol::op::LockOp;
 use super::{Object, PermitState, boolean, granted, handle, permits};
 use crate::Error;
 use crate::hold::Hold;
+use crate::shared::HoldKeeper;
 
 handle! {
     /// A lock with a lease: one client holds it at a time, and a holder that dies loses it when its
@@ -21,10 +22,10 @@ handle! {
 }
 
 /// All methods that return a [`Result`] fail with [`Error`].
-impl<'c> Lock<'c> {
+impl Lock {
     /// Sets how long the lock is held; until the client's deadline unless set.
     #[must_use]
-    pub fn with_hold(mut self, hold: impl Into<Hold>) -> Lock<'c> {
+    pub fn with_hold(mut self, hold: impl Into<Hold>) -> Lock {
         self.hold = hold.into();
         self
     }
@@ -32,17 +33,18 @@ impl<'c> Lock<'c> {
     /// Waits until the lock is free and takes it. Waiting clients are served in order of arrival.
     /// [`Error::TimedOut`] after `timeout`, of at most 15 minutes, or if the hold would end before
     /// the lock is free.
-    pub fn lock(&self, timeout: Duration) -> Result<LockGuard<'c>, Error> {
+    pub fn lock(&self, timeout: Duration) -> Result<LockGuard, Error> {
         let op = Op::Lock(LockOp::Acquire { hold_ms: self.requester.hold_ms(self.hold) });
-        let token = self.requester.ask(&self.target, op, Some(timeout), |reply| granted(reply)?)?;
-        Ok(LockGuard { lock: self.clone(), token, open: true })
+        let (token, keeper) =
+            self.requester.ask_hold(&self.target, op, Some(timeout), |reply| granted(reply)?)?;
+        Ok(LockGuard::new(self, token, keeper))
     }
 
     /// Takes the lock if it is free and no client waits for it.
-    pub fn try_lock(&self) -> Result<Option<LockGuard<'c>>, Error> {
+    pub fn try_lock(&self) -> Result<Option<LockGuard>, Error> {
         let op = Op::Lock(LockOp::TryAcquire { hold_ms: self.requester.hold_ms(self.hold) });
-        let token = self.requester.ask(&self.target, op, None, granted)?;
-        Ok(token.map(|token| LockGuard { lock: self.clone(), token, open: true }))
+        let (token, keeper) = self.requester.ask_hold(&self.target, op, None, granted)?;
+        Ok(token.map(|token| LockGuard::new(self, token, keeper)))
     }
 
     /// Returns whether it is held, and how many clients wait.
@@ -53,21 +55,23 @@ impl<'c> Lock<'c> {
     /// Releases the lock that was granted under `token`, to any client. Returns whether it was
     /// still held.
     pub fn unlock(&self, token: u64) -> Result<bool, Error> {
-        self.boolean(LockOp::Release { token })
+        self.boolean(LockOp::Release { token }, token)
     }
 
     /// Extends the hold of the lock that was granted under `token`, counted from now. Returns
     /// whether it was still held.
     pub fn extend(&self, token: u64, hold: impl Into<Hold>) -> Result<bool, Error> {
-        self.boolean(LockOp::Extend { token, hold_ms: self.requester.hold_ms(hold) })
+        self.boolean(LockOp::Extend { token, hold_ms: self.requester.hold_ms(hold) }, token)
     }
 
-    fn boolean(&self, op: LockOp) -> Result<bool, Error> {
-        self.requester.ask(&self.target, Op::Lock(op), None, boolean)
+    fn boolean(&self, op: LockOp, token: u64) -> Result<bool, Error> {
+        let ends = matches!(op, LockOp::Release { .. });
+        let requester = self.requester.for_token(&self.target, token, ends);
+        requester.ask(&self.target, Op::Lock(op), None, boolean)
     }
 }
 
-impl Object for Lock<'_> {
+impl Object for Lock {
     type Op<'o> = LockOp;
 
     fn op<'o>(op: Self::Op<'o>) -> Op<'o> {
@@ -78,14 +82,21 @@ impl Object for Lock<'_> {
 /// A held lock, released when this is dropped. Errors are ignored then, because the engine releases
 /// it automatically when the hold ends.
 #[derive(Debug)]
-pub struct LockGuard<'c> {
-    lock: Lock<'c>,
+pub struct LockGuard {
+    lock: Lock,
     token: u64,
-    open: bool,
+    /// There until the lock is released.
+    keeper: Option<HoldKeeper>,
 }
 
 /// All methods that return a [`Result`] fail with [`Error`].
-impl LockGuard<'_> {
+impl LockGuard {
+    fn new(lock: &Lock, token: u64, keeper: HoldKeeper) -> LockGuard {
+        let requester = lock.requester.through(&keeper);
+        let lock = Lock { requester, target: lock.target.clone(), hold: lock.hold };
+        LockGuard { lock, token, keeper: Some(keeper) }
+    }
+
     /// Returns the fencing token, which is larger than that of every earlier grant of this lock.
     pub fn token(&self) -> u64 {
         self.token
@@ -99,21 +110,23 @@ impl LockGuard<'_> {
     /// Releases the lock. Returns whether it was still held; if not, another client may have held
     /// it meanwhile.
     pub fn unlock(mut self) -> Result<bool, Error> {
-        self.open = false;
+        let _keeper = self.keeper.take();
         self.lock.unlock(self.token)
     }
 
     /// Keeps the lock held beyond this value. Returns the token, with which any client can release
     /// it.
     pub fn keep(mut self) -> u64 {
-        self.open = false;
+        if let Some(keeper) = self.keeper.take() {
+            self.lock.requester.keep(&self.lock.target, self.token, &keeper);
+        }
         self.token
     }
 }
 
-impl Drop for LockGuard<'_> {
+impl Drop for LockGuard {
     fn drop(&mut self) {
-        if self.open {
+        if self.keeper.is_some() {
             _ = self.lock.unlock(self.token);
         }
     }

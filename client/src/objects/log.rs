@@ -17,7 +17,7 @@ handle! {
 }
 
 /// All methods that return a [`Result`] fail with [`Error`].
-impl<'c> Log<'c> {
+impl Log {
     /// Appends a line of at most 4,096 bytes. Returns its number.
     pub fn print(&self, line: &str) -> Result<u64, Error> {
         self.requester.ask(&self.target, Op::Log(LogOp::Print { line }), None, number)
@@ -26,13 +26,13 @@ impl<'c> Log<'c> {
     /// Returns the lines behind number `after`, as many as fit a page; 0 begins with the oldest
     /// kept line. [`PageView::at`] is the number of the first line; if it is more than `after + 1`,
     /// the lines in between are no longer kept.
-    pub fn tail(&self, after: u64) -> Result<PageView<'c>, Error> {
+    pub fn tail(&self, after: u64) -> Result<PageView, Error> {
         self.requester.ask_page(&self.target, Op::Log(LogOp::Tail { after, limit: 0 }))
     }
 
     /// As [`Log::tail`], but waits until there is such a line. [`Error::TimedOut`] after `timeout`,
     /// of at most 15 minutes.
-    pub fn tail_wait(&self, after: u64, timeout: Duration) -> Result<PageView<'c>, Error> {
+    pub fn tail_wait(&self, after: u64, timeout: Duration) -> Result<PageView, Error> {
         let until = Instant::now().checked_add(timeout);
         loop {
             // The version is read first, so that a line appended after `tail` ends the wait.
@@ -49,12 +49,12 @@ impl<'c> Log<'c> {
     }
 
     /// Walks all existing lines behind number `after`, each with its number.
-    pub fn lines(&self, after: u64) -> LineWalk<'c> {
-        LineWalk::new(Pages::new(self.requester, &self.target, PageCursor::Log { after }))
+    pub fn lines(&self, after: u64) -> LineWalk {
+        LineWalk::new(Pages::new(&self.requester, &self.target, PageCursor::Log { after }))
     }
 }
 
-impl Object for Log<'_> {
+impl Object for Log {
     type Op<'o> = LogOp<'o>;
 
     fn op<'o>(op: Self::Op<'o>) -> Op<'o> {

@@ -21,7 +21,7 @@ handle! {
 }
 
 /// All methods that return a [`Result`] fail with [`Error`].
-impl<'c> Map<'c> {
+impl Map {
     /// Returns the number of keys.
     pub fn len(&self) -> Result<u64, Error> {
         self.number(MapOp::Len)
@@ -33,7 +33,7 @@ impl<'c> Map<'c> {
     }
 
     /// Returns the value of a key.
-    pub fn get(&self, key: impl AsRef<[u8]>) -> Result<Option<ValueView<'c>>, Error> {
+    pub fn get(&self, key: impl AsRef<[u8]>) -> Result<Option<ValueView>, Error> {
         self.value(MapOp::Get { key: key.as_ref() })
     }
 
@@ -110,7 +110,7 @@ impl<'c> Map<'c> {
     }
 
     /// Removes a key. Returns its value.
-    pub fn take(&self, key: impl AsRef<[u8]>) -> Result<Option<ValueView<'c>>, Error> {
+    pub fn take(&self, key: impl AsRef<[u8]>) -> Result<Option<ValueView>, Error> {
         self.value(MapOp::Take { key: key.as_ref() })
     }
 
@@ -119,7 +119,7 @@ impl<'c> Map<'c> {
         &self,
         key: impl AsRef<[u8]>,
         value: impl AsRef<[u8]>,
-    ) -> Result<Option<ValueView<'c>>, Error> {
+    ) -> Result<Option<ValueView>, Error> {
         self.value(MapOp::Swap { key: key.as_ref(), value: value.as_ref() })
     }
 
@@ -141,7 +141,7 @@ impl<'c> Map<'c> {
         key: impl AsRef<[u8]>,
         merge: Merge,
         value: impl AsRef<[u8]>,
-    ) -> Result<ValueView<'c>, Error> {
+    ) -> Result<ValueView, Error> {
         let op = MapOp::Merge { key: key.as_ref(), value: value.as_ref(), merge };
         self.requester.ask_bytes(&self.target, Op::Map(op), None)
     }
@@ -195,22 +195,22 @@ impl<'c> Map<'c> {
     }
 
     /// Walks all keys, in byte order.
-    pub fn keys(&self) -> ItemWalk<'c> {
+    pub fn keys(&self) -> ItemWalk {
         self.scan().keys()
     }
 
     /// Walks all values, in the order of their keys.
-    pub fn values(&self) -> ItemWalk<'c> {
+    pub fn values(&self) -> ItemWalk {
         self.scan().values()
     }
 
     /// Walks all keys with their values, in byte order of the keys.
-    pub fn entries(&self) -> EntryWalk<'c> {
+    pub fn entries(&self) -> EntryWalk {
         self.scan().entries()
     }
 
     /// Returns a scan from the first key to the last, which can be narrowed or reversed.
-    pub fn scan(&self) -> Scan<'c> {
+    pub fn scan(&self) -> Scan {
         let range = KeyRange { from: Bound::Unbounded, to: Bound::Unbounded };
         Scan { map: self.clone(), range, reverse: false, limit: u64::MAX, page_items: 0 }
     }
@@ -234,7 +234,7 @@ impl<'c> Map<'c> {
         Ok(Some(word))
     }
 
-    fn value(&self, op: MapOp<'_>) -> Result<Option<ValueView<'c>>, Error> {
+    fn value(&self, op: MapOp<'_>) -> Result<Option<ValueView>, Error> {
         self.requester.ask_value(&self.target, Op::Map(op), None)
     }
 
@@ -256,7 +256,7 @@ fn collect<K: AsRef<[u8]>, V: AsRef<[u8]>>(entries: impl IntoIterator<Item = (K,
     items
 }
 
-impl Object for Map<'_> {
+impl Object for Map {
     type Op<'o> = MapOp<'o>;
 
     fn op<'o>(op: Self::Op<'o>) -> Op<'o> {
@@ -278,67 +278,67 @@ pub(super) fn key_range<K: AsRef<[u8]> + ?Sized>(range: &impl RangeBounds<K>) ->
 
 /// Which entries of a map to read, and in which direction; see [`Map::scan`].
 #[derive(Clone, Debug)]
-pub struct Scan<'c> {
-    map: Map<'c>,
+pub struct Scan {
+    map: Map,
     range: KeyRange,
     reverse: bool,
     limit: u64,
     page_items: u32,
 }
 
-impl<'c> Scan<'c> {
+impl Scan {
     /// Limits the scan to the keys in this range, such as `"a".."c"`, `"m"..` or `..=key`.
     #[must_use]
-    pub fn range<K: AsRef<[u8]> + ?Sized>(mut self, range: impl RangeBounds<K>) -> Scan<'c> {
+    pub fn range<K: AsRef<[u8]> + ?Sized>(mut self, range: impl RangeBounds<K>) -> Scan {
         self.range = key_range(&range);
         self
     }
 
     /// Reverses the scan: from the last key to the first.
     #[must_use]
-    pub fn reverse(mut self) -> Scan<'c> {
+    pub fn reverse(mut self) -> Scan {
         self.reverse = true;
         self
     }
 
     /// Limits the number of entries.
     #[must_use]
-    pub fn limit(mut self, entries: u64) -> Scan<'c> {
+    pub fn limit(mut self, entries: u64) -> Scan {
         self.limit = entries;
         self
     }
 
     /// Sets the maximum number of entries in a page; as many as the engine allows unless set.
     #[must_use]
-    pub fn page_items(mut self, entries: u32) -> Scan<'c> {
+    pub fn page_items(mut self, entries: u32) -> Scan {
         self.page_items = entries;
         self
     }
 
     /// Walks the keys.
-    pub fn keys(self) -> ItemWalk<'c> {
+    pub fn keys(self) -> ItemWalk {
         ItemWalk::new(self.walk(ScanWhat::Keys))
     }
 
     /// Walks the values. The keys are received as well, because the next page begins behind the
     /// last key.
-    pub fn values(self) -> ItemWalk<'c> {
+    pub fn values(self) -> ItemWalk {
         ItemWalk::of_values(self.walk(ScanWhat::Entries))
     }
 
     /// Walks the keys with their values.
-    pub fn entries(self) -> EntryWalk<'c> {
+    pub fn entries(self) -> EntryWalk {
         EntryWalk::new(self.walk(ScanWhat::Entries))
     }
 
     /// Walks the keys with their values page by page, read in the buffers they were received in.
-    pub fn pages(self) -> Pages<'c> {
+    pub fn pages(self) -> Pages {
         self.walk(ScanWhat::Entries)
     }
 
-    fn walk(self, what: ScanWhat) -> Pages<'c> {
+    fn walk(self, what: ScanWhat) -> Pages {
         let Scan { map, range: KeyRange { from, to }, reverse, limit, page_items } = self;
         let cursor = PageCursor::Scan { what, reverse, from, to };
-        Pages::new(map.requester, &map.target, cursor).limit(limit).page_items(page_items)
+        Pages::new(&map.requester, &map.target, cursor).limit(limit).page_items(page_items)
     }
 }

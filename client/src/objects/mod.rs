@@ -1,7 +1,7 @@
 //! Handles to shared objects, one file for each kind.
 //!
-//! A handle borrows the client and remembers the object's id, which is the hash of its name; making
-//! a handle costs no round trip. An object exists from its first update on.
+//! A handle shares the connections of its client and remembers the object's id, which is the hash of
+//! its name; making a handle costs no round trip. An object exists from its first update on.
 
 mod any;
 mod barrier;
@@ -28,6 +28,7 @@ pub use self::barrier::{Barrier, Party};
 pub use self::cell::{Appended, Cell};
 pub use self::counter::Counter;
 pub use self::flag::Flag;
+pub(crate) use self::future::future_state;
 pub use self::future::{Future, FutureState};
 pub use self::latch::Latch;
 pub use self::list::{Claim, List};
@@ -141,26 +142,26 @@ macro_rules! handle {
     ) => {
         $(#[$meta])*
         #[derive(Clone, Debug)]
-        pub struct $name<'c> {
-            requester: &'c crate::requester::Requester,
+        pub struct $name {
+            requester: crate::requester::Requester,
             target: crate::target::CallTarget,
-            $($($field: $type,)*)?
+            $($(pub(crate) $field: $type,)*)?
         }
 
-        impl<'c> $name<'c> {
+        impl $name {
             pub(crate) fn new(
-                requester: &'c crate::requester::Requester,
+                requester: &crate::requester::Requester,
                 name: &str,
                 $($($field: $type,)*)?
-            ) -> $name<'c> {
+            ) -> $name {
                 let target = crate::target::CallTarget::new(catena_protocol::Kind::$kind, name);
-                $name { requester, target, $($($field,)*)? }
+                $name { requester: requester.clone(), target, $($($field,)*)? }
             }
 
             crate::objects::common!();
         }
 
-        impl crate::objects::sealed::Object for $name<'_> {
+        impl crate::objects::sealed::Object for $name {
             fn target(&self) -> &crate::target::CallTarget {
                 &self.target
             }

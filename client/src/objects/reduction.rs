@@ -3,11 +3,11 @@
 use std::time::Duration;
 
 use catena_protocol::op::{Contribution, Loss, ReduceOp, ReductionOp};
-use catena_protocol::{Op, Reply, SeatState};
+use catena_protocol::{Op, OpCode, Reply, SeatState};
 
 use super::{Object, handle, number, seats};
 use crate::Error;
-use crate::element::Element;
+use crate::element::{Element, copy_elements};
 use crate::hold::Hold;
 use crate::view::{ElementsLocation, RoundView};
 
@@ -21,17 +21,17 @@ handle! {
 }
 
 /// All methods that return a [`Result`] fail with [`Error`].
-impl<'c> Reduction<'c> {
+impl Reduction {
     /// Sets how long a party holds its seat; until the client's deadline unless set.
     #[must_use]
-    pub fn with_hold(mut self, hold: impl Into<Hold>) -> Reduction<'c> {
+    pub fn with_hold(mut self, hold: impl Into<Hold>) -> Reduction {
         self.hold = hold.into();
         self
     }
 
     /// Returns seat number `party`, from 0, of `parties`. It counts the rounds, as a worker in a
     /// loop needs. The first round is 0 unless [`Seat::starting_at`] says otherwise.
-    pub fn seat(&self, party: u32, parties: u32) -> Seat<'c> {
+    pub fn seat(&self, party: u32, parties: u32) -> Seat {
         Seat { reduction: self.clone(), party, parties, round: 0, loss: Loss::Wait }
     }
 
@@ -46,19 +46,27 @@ impl<'c> Reduction<'c> {
         &self,
         contribution: Contribution<'_>,
         timeout: Duration,
-    ) -> Result<RoundView<'c>, Error> {
-        let hold_ms = match contribution.hold_ms {
-            0 => self.requester.hold_ms(self.hold),
-            asked => asked,
-        };
-        let contribution = Contribution { hold_ms, ..contribution };
-        self.read(ReductionOp::Contribute(contribution), Some(timeout))
+    ) -> Result<RoundView, Error> {
+        self.read(ReductionOp::Contribute(self.held(contribution)), Some(timeout))
+    }
+
+    fn held<'a>(&self, contribution: Contribution<'a>) -> Contribution<'a> {
+        match contribution.hold_ms {
+            0 => Contribution { hold_ms: self.requester.hold_ms(self.hold), ..contribution },
+            _ => contribution,
+        }
     }
 
     /// Returns number and result of the last complete round;
     /// [`Status::Absent`](crate::Status::Absent) if there is none.
-    pub fn last(&self) -> Result<RoundView<'c>, Error> {
+    pub fn last(&self) -> Result<RoundView, Error> {
         self.read(ReductionOp::Last, None)
+    }
+
+    /// As [`Reduction::last`], but copies the result into `out`. Returns the number of the round;
+    /// [`Status::Mismatch`](crate::Status::Mismatch) if type or number of the elements differ.
+    pub fn last_into<T: Element>(&self, out: &mut [T]) -> Result<u64, Error> {
+        self.copy(ReductionOp::Last, None, out)
     }
 
     /// Returns the round in progress, and the parties missing in it.
@@ -78,7 +86,21 @@ impl<'c> Reduction<'c> {
         self.requester.ask(&self.target, Op::Reduction(ReductionOp::Break { reason }), None, number)
     }
 
-    fn read(&self, op: ReductionOp<'_>, wait: Option<Duration>) -> Result<RoundView<'c>, Error> {
+    fn copy<T: Element>(
+        &self,
+        op: ReductionOp<'_>,
+        wait: Option<Duration>,
+        out: &mut [T],
+    ) -> Result<u64, Error> {
+        let op = Op::Reduction(op);
+        let copied = self.requester.ask(&self.target, op, wait, |reply| match reply {
+            Reply::Round { round, elements } => Some(copy_elements(elements, out).map(|()| round)),
+            _ => None,
+        })?;
+        copied.map_err(|fault| self.target.refused(op, fault))
+    }
+
+    fn read(&self, op: ReductionOp<'_>, wait: Option<Duration>) -> Result<RoundView, Error> {
         let op = Op::Reduction(op);
         let (held, (round, place)) =
             self.requester.ask_held(&self.target, op, wait, |held, reply| match reply {
@@ -91,7 +113,7 @@ impl<'c> Reduction<'c> {
     }
 }
 
-impl Object for Reduction<'_> {
+impl Object for Reduction {
     type Op<'o> = ReductionOp<'o>;
 
     fn op<'o>(op: Self::Op<'o>) -> Op<'o> {
@@ -101,15 +123,15 @@ impl Object for Reduction<'_> {
 
 /// A seat of a reduction that counts the rounds for consecutive contributions.
 #[derive(Clone, Debug)]
-pub struct Seat<'c> {
-    reduction: Reduction<'c>,
+pub struct Seat {
+    reduction: Reduction,
     party: u32,
     parties: u32,
     round: u64,
     loss: Loss,
 }
 
-impl<'c> Seat<'c> {
+impl Seat {
     /// Continues with this round: for a restarted worker that knows its position.
     #[must_use]
     pub fn starting_at(mut self, round: u64) -> Self {
@@ -140,12 +162,47 @@ impl<'c> Seat<'c> {
         op: ReduceOp,
         elements: &[T],
         timeout: Duration,
-    ) -> Result<RoundView<'c>, Error> {
+    ) -> Result<RoundView, Error> {
         let Seat { party, parties, round, loss, .. } = *self;
         let elements = T::elements(elements);
         let contribution = Contribution { party, parties, round, op, hold_ms: 0, loss, elements };
         let view = self.reduction.contribute(contribution, timeout)?;
         self.round = view.round().saturating_add(1);
         Ok(view)
+    }
+
+    /// As [`Seat::contribute`], but takes the elements from `elements` and puts the result there.
+    /// Returns the number of the round.
+    ///
+    /// ```
+    /// # let engine = catena_engine::Engine::builder().cores(1).start().unwrap();
+    /// # let client = catena_client::Client::connect(engine.addresses()[0])?;
+    /// use std::time::Duration;
+    ///
+    /// use catena_client::ReduceOp;
+    ///
+    /// let mut seat = client.reduction("gradients").seat(0, 1);
+    /// let mut gradient = [0.5, 1.5];
+    /// seat.reduce(ReduceOp::Sum, &mut gradient, Duration::from_secs(10))?;
+    /// assert_eq!(gradient, [0.5, 1.5]); // the only party
+    /// # Ok::<(), catena_client::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Reduction::contribute`]; `elements` are unchanged then.
+    pub fn reduce<T: Element>(
+        &mut self,
+        op: ReduceOp,
+        elements: &mut [T],
+        timeout: Duration,
+    ) -> Result<u64, Error> {
+        // A result has the shape of the contributions, so it fits.
+        let view = self.contribute(op, elements, timeout)?;
+        if let Some(slice) = view.as_slice::<T>().filter(|slice| slice.len() == elements.len()) {
+            elements.copy_from_slice(slice);
+            return Ok(view.round());
+        }
+        Err(self.reduction.target.garbled(OpCode::ReductionContribute))
     }
 }

@@ -8,6 +8,7 @@ use catena_protocol::op::{Permit as PermitTerms, SemaphoreOp};
 use super::{Object, boolean, granted, handle, permits};
 use crate::Error;
 use crate::hold::Hold;
+use crate::shared::HoldKeeper;
 
 handle! {
     /// Permits that clients hold for a limited time; as with a [`Lock`](crate::Lock), a holder that
@@ -32,10 +33,10 @@ pub struct PermitState {
 }
 
 /// All methods that return a [`Result`] fail with [`Error`].
-impl<'c> Semaphore<'c> {
+impl Semaphore {
     /// Sets how long permits are held; until the client's deadline unless set.
     #[must_use]
-    pub fn with_hold(mut self, hold: impl Into<Hold>) -> Semaphore<'c> {
+    pub fn with_hold(mut self, hold: impl Into<Hold>) -> Semaphore {
         self.hold = hold.into();
         self
     }
@@ -44,17 +45,18 @@ impl<'c> Semaphore<'c> {
     /// arrival, so a request for few permits does not overtake one for many. [`Error::TimedOut`]
     /// after `timeout`, of at most 15 minutes, or if the hold would end before they are free;
     /// [`Status::OutOfRange`](crate::Status::OutOfRange) if `count` is more than the total.
-    pub fn acquire(&self, count: u32, timeout: Duration) -> Result<Permit<'c>, Error> {
+    pub fn acquire(&self, count: u32, timeout: Duration) -> Result<Permit, Error> {
         let op = Op::Semaphore(SemaphoreOp::Acquire(self.terms(count)));
-        let token = self.requester.ask(&self.target, op, Some(timeout), |reply| granted(reply)?)?;
-        Ok(Permit { semaphore: self.clone(), token, count, open: true })
+        let (token, keeper) =
+            self.requester.ask_hold(&self.target, op, Some(timeout), |reply| granted(reply)?)?;
+        Ok(Permit::new(self, token, count, keeper))
     }
 
     /// Takes `count` permits if they are free and no client waits.
-    pub fn try_acquire(&self, count: u32) -> Result<Option<Permit<'c>>, Error> {
+    pub fn try_acquire(&self, count: u32) -> Result<Option<Permit>, Error> {
         let op = Op::Semaphore(SemaphoreOp::TryAcquire(self.terms(count)));
-        let token = self.requester.ask(&self.target, op, None, granted)?;
-        Ok(token.map(|token| Permit { semaphore: self.clone(), token, count, open: true }))
+        let (token, keeper) = self.requester.ask_hold(&self.target, op, None, granted)?;
+        Ok(token.map(|token| Permit::new(self, token, count, keeper)))
     }
 
     /// Returns how many permits there are, are free and are held;
@@ -66,25 +68,28 @@ impl<'c> Semaphore<'c> {
     /// Releases the permits that were granted under `token`, to any client. Returns whether they
     /// were still held.
     pub fn release(&self, token: u64) -> Result<bool, Error> {
-        self.boolean(SemaphoreOp::Release { token })
+        self.boolean(SemaphoreOp::Release { token }, token)
     }
 
     /// Extends the hold of the permits that were granted under `token`, counted from now. Returns
     /// whether they were still held.
     pub fn extend(&self, token: u64, hold: impl Into<Hold>) -> Result<bool, Error> {
-        self.boolean(SemaphoreOp::Extend { token, hold_ms: self.requester.hold_ms(hold) })
+        let hold_ms = self.requester.hold_ms(hold);
+        self.boolean(SemaphoreOp::Extend { token, hold_ms }, token)
     }
 
     fn terms(&self, count: u32) -> PermitTerms {
         PermitTerms { permits: self.permits, count, hold_ms: self.requester.hold_ms(self.hold) }
     }
 
-    fn boolean(&self, op: SemaphoreOp) -> Result<bool, Error> {
-        self.requester.ask(&self.target, Op::Semaphore(op), None, boolean)
+    fn boolean(&self, op: SemaphoreOp, token: u64) -> Result<bool, Error> {
+        let ends = matches!(op, SemaphoreOp::Release { .. });
+        let requester = self.requester.for_token(&self.target, token, ends);
+        requester.ask(&self.target, Op::Semaphore(op), None, boolean)
     }
 }
 
-impl Object for Semaphore<'_> {
+impl Object for Semaphore {
     type Op<'o> = SemaphoreOp;
 
     fn op<'o>(op: Self::Op<'o>) -> Op<'o> {
@@ -95,15 +100,23 @@ impl Object for Semaphore<'_> {
 /// Held permits, released when this is dropped. Errors are ignored then, because the engine
 /// releases them automatically when the hold ends.
 #[derive(Debug)]
-pub struct Permit<'c> {
-    semaphore: Semaphore<'c>,
+pub struct Permit {
+    semaphore: Semaphore,
     token: u64,
     count: u32,
-    open: bool,
+    /// There until the permits are released.
+    keeper: Option<HoldKeeper>,
 }
 
 /// All methods that return a [`Result`] fail with [`Error`].
-impl Permit<'_> {
+impl Permit {
+    fn new(semaphore: &Semaphore, token: u64, count: u32, keeper: HoldKeeper) -> Permit {
+        let Semaphore { requester, target, permits, hold } = semaphore;
+        let (requester, target) = (requester.through(&keeper), target.clone());
+        let semaphore = Semaphore { requester, target, permits: *permits, hold: *hold };
+        Permit { semaphore, token, count, keeper: Some(keeper) }
+    }
+
     /// Returns the fencing token, which is larger than that of every earlier grant of this
     /// semaphore.
     pub fn token(&self) -> u64 {
@@ -122,21 +135,23 @@ impl Permit<'_> {
 
     /// Releases the permits. Returns whether they were still held.
     pub fn release(mut self) -> Result<bool, Error> {
-        self.open = false;
+        let _keeper = self.keeper.take();
         self.semaphore.release(self.token)
     }
 
     /// Keeps the permits held beyond this value. Returns the token, with which any client can
     /// release them.
     pub fn keep(mut self) -> u64 {
-        self.open = false;
+        if let Some(keeper) = self.keeper.take() {
+            self.semaphore.requester.keep(&self.semaphore.target, self.token, &keeper);
+        }
         self.token
     }
 }
 
-impl Drop for Permit<'_> {
+impl Drop for Permit {
     fn drop(&mut self) {
-        if self.open {
+        if self.keeper.is_some() {
             _ = self.semaphore.release(self.token);
         }
     }

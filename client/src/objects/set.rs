@@ -16,7 +16,7 @@ handle! {
 }
 
 /// All methods that return a [`Result`] fail with [`Error`].
-impl<'c> Set<'c> {
+impl Set {
     /// Returns the number of members.
     pub fn len(&self) -> Result<u64, Error> {
         self.number(SetOp::Len)
@@ -86,20 +86,20 @@ impl<'c> Set<'c> {
     }
 
     /// Walks all members, in byte order.
-    pub fn members(&self) -> ItemWalk<'c> {
+    pub fn members(&self) -> ItemWalk {
         ItemWalk::new(self.pages::<[u8]>(..))
     }
 
     /// Walks the members in a range, in byte order.
-    pub fn range<K: AsRef<[u8]> + ?Sized>(&self, range: impl RangeBounds<K>) -> ItemWalk<'c> {
+    pub fn range<K: AsRef<[u8]> + ?Sized>(&self, range: impl RangeBounds<K>) -> ItemWalk {
         ItemWalk::new(self.pages(range))
     }
 
     /// Walks the members in a range page by page, read in the buffers they were received in.
-    pub fn pages<K: AsRef<[u8]> + ?Sized>(&self, range: impl RangeBounds<K>) -> Pages<'c> {
+    pub fn pages<K: AsRef<[u8]> + ?Sized>(&self, range: impl RangeBounds<K>) -> Pages {
         let KeyRange { from, to } = key_range(&range);
         let cursor = PageCursor::Scan { what: ScanWhat::Keys, reverse: false, from, to };
-        Pages::new(self.requester, &self.target, cursor)
+        Pages::new(&self.requester, &self.target, cursor)
     }
 
     fn number(&self, op: SetOp<'_>) -> Result<u64, Error> {
@@ -111,7 +111,7 @@ impl<'c> Set<'c> {
     }
 }
 
-impl Object for Set<'_> {
+impl Object for Set {
     type Op<'o> = SetOp<'o>;
 
     fn op<'o>(op: Self::Op<'o>) -> Op<'o> {

@@ -18,67 +18,67 @@ use crate::view::EntryView;
 /// Integers as keys are in numeric order if written big-endian, signed ones with the sign bit
 /// flipped.
 #[derive(Clone, Debug)]
-pub struct SortedMap<'c>(Map<'c>);
+pub struct SortedMap(Map);
 
 /// All methods that return a [`Result`] fail with [`Error`].
-impl<'c> SortedMap<'c> {
-    pub(crate) fn new(requester: &'c Requester, name: &str) -> SortedMap<'c> {
+impl SortedMap {
+    pub(crate) fn new(requester: &Requester, name: &str) -> SortedMap {
         SortedMap(Map::new(requester, name))
     }
 
     /// Returns the entry with the lowest key.
-    pub fn first(&self) -> Result<Option<EntryView<'c>>, Error> {
+    pub fn first(&self) -> Result<Option<EntryView>, Error> {
         one(self.scan())
     }
 
     /// Returns the entry with the highest key.
-    pub fn last(&self) -> Result<Option<EntryView<'c>>, Error> {
+    pub fn last(&self) -> Result<Option<EntryView>, Error> {
         one(self.scan().reverse())
     }
 
     /// Returns a scan of a range of keys, such as `"a".."c"`, which can be read in either
     /// direction.
-    pub fn range<K: AsRef<[u8]> + ?Sized>(&self, range: impl RangeBounds<K>) -> Scan<'c> {
+    pub fn range<K: AsRef<[u8]> + ?Sized>(&self, range: impl RangeBounds<K>) -> Scan {
         self.scan().range(range)
     }
 
     /// Returns a scan of the keys below `to`.
-    pub fn head(&self, to: impl AsRef<[u8]>) -> Scan<'c> {
+    pub fn head(&self, to: impl AsRef<[u8]>) -> Scan {
         self.range::<[u8]>((Bound::Unbounded, Bound::Excluded(to.as_ref())))
     }
 
     /// Returns a scan of the keys from `from` on.
-    pub fn tail(&self, from: impl AsRef<[u8]>) -> Scan<'c> {
+    pub fn tail(&self, from: impl AsRef<[u8]>) -> Scan {
         self.range::<[u8]>((Bound::Included(from.as_ref()), Bound::Unbounded))
     }
 
     /// Walks the entries with the highest keys, the highest first.
-    pub fn top(&self, count: u64) -> EntryWalk<'c> {
+    pub fn top(&self, count: u64) -> EntryWalk {
         self.scan().reverse().limit(count).entries()
     }
 }
 
 /// The first entry of a scan.
-fn one(scan: Scan<'_>) -> Result<Option<EntryView<'_>>, Error> {
+fn one(scan: Scan) -> Result<Option<EntryView>, Error> {
     let page = scan.limit(1).pages().next().transpose()?;
     Ok(page.filter(|page| !page.is_empty()).map(|page| EntryView { page }))
 }
 
-impl<'c> Deref for SortedMap<'c> {
-    type Target = Map<'c>;
+impl Deref for SortedMap {
+    type Target = Map;
 
-    fn deref(&self) -> &Map<'c> {
+    fn deref(&self) -> &Map {
         &self.0
     }
 }
 
-impl sealed::Object for SortedMap<'_> {
+impl sealed::Object for SortedMap {
     fn target(&self) -> &CallTarget {
         self.0.target()
     }
 }
 
-impl Object for SortedMap<'_> {
+impl Object for SortedMap {
     type Op<'o> = MapOp<'o>;
 
     fn op<'o>(op: Self::Op<'o>) -> Op<'o> {

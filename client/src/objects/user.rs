@@ -1,13 +1,14 @@
 //! The handle to an object of a user-defined type.
 
-use std::cell::RefCell;
 use std::marker::PhantomData;
+use std::sync::Mutex;
 
 use catena_protocol::op::UserOp;
 use catena_protocol::{Fault, Kind, Op, Reply, Status, UserType, user_type};
 
 use super::{Object, common};
 use crate::Error;
+use crate::cancel::locked;
 use crate::requester::Requester;
 use crate::target::CallTarget;
 
@@ -50,18 +51,18 @@ use crate::target::CallTarget;
 ///
 /// In a [`Pipeline`](crate::Pipeline) its ops are [`UserOp`](crate::UserOp)s, with arguments and
 /// replies of [`user_type`](crate::user_type).
-pub struct UserObject<'c, T> {
-    requester: &'c Requester,
+pub struct UserObject<T> {
+    requester: Requester,
     target: CallTarget,
     /// The archive of the last op, kept for its memory.
-    args: RefCell<Vec<u8>>,
+    args: Mutex<Vec<u8>>,
     of: PhantomData<fn() -> T>,
 }
 
-impl<'c, T: UserType> UserObject<'c, T> {
-    pub(crate) fn new(requester: &'c Requester, name: &str) -> UserObject<'c, T> {
-        let (target, args) = (CallTarget::new(Kind::User, name), RefCell::default());
-        UserObject { requester, target, args, of: PhantomData }
+impl<T: UserType> UserObject<T> {
+    pub(crate) fn new(requester: &Requester, name: &str) -> UserObject<T> {
+        let (target, args) = (CallTarget::new(Kind::User, name), Mutex::default());
+        UserObject { requester: requester.clone(), target, args, of: PhantomData }
     }
 
     /// Reads from the object.
@@ -83,10 +84,22 @@ impl<'c, T: UserType> UserObject<'c, T> {
     }
 
     fn ask(&self, op: &T::Op, with: fn(&[u8]) -> UserOp<'_>) -> Result<T::Reply, Error> {
-        let mut args = self.args.borrow_mut();
+        // Another thread that uses the same handle meanwhile gets memory of its own.
+        let mut args = std::mem::take(&mut *locked(&self.args));
         args.clear();
-        let archived = user_type::encode_args::<T>(op, &mut args);
-        let op = Op::User(with(&args));
+        let replied = self.ask_with(op, with, &mut args);
+        *locked(&self.args) = args;
+        replied
+    }
+
+    fn ask_with(
+        &self,
+        op: &T::Op,
+        with: fn(&[u8]) -> UserOp<'_>,
+        args: &mut Vec<u8>,
+    ) -> Result<T::Reply, Error> {
+        let archived = user_type::encode_args::<T>(op, args);
+        let op = Op::User(with(args));
         archived.map_err(|fault| self.target.refused(op, fault))?;
         let reply = self.requester.ask(&self.target, op, None, |reply| match reply {
             Reply::Value(Some(bytes)) => Some(user_type::decode_reply::<T>(bytes)),
@@ -103,7 +116,7 @@ impl<'c, T: UserType> UserObject<'c, T> {
     common!();
 }
 
-impl<T: UserType> Object for UserObject<'_, T> {
+impl<T: UserType> Object for UserObject<T> {
     type Op<'o> = UserOp<'o>;
 
     fn op<'o>(op: Self::Op<'o>) -> Op<'o> {
@@ -111,20 +124,20 @@ impl<T: UserType> Object for UserObject<'_, T> {
     }
 }
 
-impl<T> super::sealed::Object for UserObject<'_, T> {
+impl<T> super::sealed::Object for UserObject<T> {
     fn target(&self) -> &CallTarget {
         &self.target
     }
 }
 
-impl<T> Clone for UserObject<'_, T> {
+impl<T> Clone for UserObject<T> {
     fn clone(&self) -> Self {
-        let (target, args) = (self.target.clone(), RefCell::default());
-        UserObject { requester: self.requester, target, args, of: PhantomData }
+        let (target, args) = (self.target.clone(), Mutex::default());
+        UserObject { requester: self.requester.clone(), target, args, of: PhantomData }
     }
 }
 
-impl<T> std::fmt::Debug for UserObject<'_, T> {
+impl<T> std::fmt::Debug for UserObject<T> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("UserObject").field("target", &self.target).finish_non_exhaustive()
     }

@@ -7,7 +7,7 @@ use catena_protocol::{Op, Reply, Scalar};
 
 use super::{Object, handle, number};
 use crate::Error;
-use crate::element::Element;
+use crate::element::{Element, copy_elements};
 use crate::view::{ElementsLocation, VectorView};
 
 handle! {
@@ -20,7 +20,7 @@ handle! {
 }
 
 /// All methods that return a [`Result`] fail with [`Error`].
-impl<'c> Vector<'c> {
+impl Vector {
     /// Makes the vector if it does not exist, with `columns` elements in a row. Otherwise it only
     /// checks that type and shape are the same. Returns the version.
     pub fn init<T: Element>(&self, columns: u32, elements: &[T]) -> Result<u64, Error> {
@@ -28,14 +28,14 @@ impl<'c> Vector<'c> {
     }
 
     /// Returns version, shape and elements.
-    pub fn get(&self) -> Result<VectorView<'c>, Error> {
+    pub fn get(&self) -> Result<VectorView, Error> {
         let found = self.read(VectorOp::Get)?;
         // `Get` always returns elements; `read` checked that.
         Ok(found.expect("a vector that is read has elements"))
     }
 
     /// As [`Vector::get`], if the version is above `version`.
-    pub fn get_if_newer(&self, version: u64) -> Result<Option<VectorView<'c>>, Error> {
+    pub fn get_if_newer(&self, version: u64) -> Result<Option<VectorView>, Error> {
         self.read(VectorOp::GetIfNewer { version })
     }
 
@@ -63,7 +63,7 @@ impl<'c> Vector<'c> {
 
     /// Returns version, shape and elements of some rows;
     /// [`Status::OutOfRange`](crate::Status::OutOfRange) if there are fewer.
-    pub fn get_rows(&self, rows: Range<u32>) -> Result<VectorView<'c>, Error> {
+    pub fn get_rows(&self, rows: Range<u32>) -> Result<VectorView, Error> {
         let count = rows.end.saturating_sub(rows.start);
         let found = self.read(VectorOp::GetRows { from: rows.start, count })?;
         // As for `Get`.
@@ -82,11 +82,62 @@ impl<'c> Vector<'c> {
         self.requester.ask(&self.target, Op::Vector(VectorOp::Sum), None, scalar)
     }
 
+    /// As [`Vector::get`], but copies the elements into `out`, which needs neither a view nor memory.
+    /// Returns the version; [`Status::Mismatch`](crate::Status::Mismatch) if type or number of the elements differ.
+    ///
+    /// ```
+    /// # let engine = catena_engine::Engine::builder().cores(1).start().unwrap();
+    /// # let client = catena_client::Client::connect(engine.addresses()[0])?;
+    /// let weights = client.vector("weights");
+    /// weights.set(2, &[1.0, 2.0, 3.0, 4.0])?;
+    /// let mut out = [0.0; 4];
+    /// weights.get_into(&mut out)?;
+    /// assert_eq!(out, [1.0, 2.0, 3.0, 4.0]);
+    /// # Ok::<(), catena_client::Error>(())
+    /// ```
+    pub fn get_into<T: Element>(&self, out: &mut [T]) -> Result<u64, Error> {
+        let copied = self.copy(VectorOp::Get, out)?;
+        // As for `get`.
+        Ok(copied.expect("a vector that is read has elements"))
+    }
+
+    /// As [`Vector::get_into`], if the version is above `version`; returns `None` otherwise, and
+    /// leaves `out` as it is.
+    pub fn get_if_newer_into<T: Element>(
+        &self,
+        version: u64,
+        out: &mut [T],
+    ) -> Result<Option<u64>, Error> {
+        self.copy(VectorOp::GetIfNewer { version }, out)
+    }
+
+    /// As [`Vector::get_rows`], but copies the elements into `out`. Returns the version;
+    /// [`Status::Mismatch`](crate::Status::Mismatch) if type or number of the elements differ.
+    pub fn get_rows_into<T: Element>(&self, rows: Range<u32>, out: &mut [T]) -> Result<u64, Error> {
+        let count = rows.end.saturating_sub(rows.start);
+        let copied = self.copy(VectorOp::GetRows { from: rows.start, count }, out)?;
+        // As for `get`.
+        Ok(copied.expect("rows that are read have elements"))
+    }
+
+    fn copy<T: Element>(&self, op: VectorOp<'_>, out: &mut [T]) -> Result<Option<u64>, Error> {
+        let is_optional = matches!(op, VectorOp::GetIfNewer { .. });
+        let op = Op::Vector(op);
+        let copied = self.requester.ask(&self.target, op, None, |reply| match reply {
+            Reply::Vector { version, elements: Some(elements), .. } => {
+                Some(copy_elements(elements, out).map(|()| Some(version)))
+            }
+            Reply::Vector { elements: None, .. } if is_optional => Some(Ok(None)),
+            _ => None,
+        })?;
+        copied.map_err(|fault| self.target.refused(op, fault))
+    }
+
     fn write(&self, op: VectorOp<'_>) -> Result<u64, Error> {
         self.requester.ask(&self.target, Op::Vector(op), None, number)
     }
 
-    fn read(&self, op: VectorOp<'_>) -> Result<Option<VectorView<'c>>, Error> {
+    fn read(&self, op: VectorOp<'_>) -> Result<Option<VectorView>, Error> {
         let optional = matches!(op, VectorOp::GetIfNewer { .. });
         let op = Op::Vector(op);
         let (held, found) =
@@ -108,7 +159,7 @@ fn scalar(reply: Reply<'_>) -> Option<Scalar> {
     }
 }
 
-impl Object for Vector<'_> {
+impl Object for Vector {
     type Op<'o> = VectorOp<'o>;
 
     fn op<'o>(op: Self::Op<'o>) -> Op<'o> {

@@ -115,6 +115,6 @@ fn calls_allocate_nothing(in_cluster: bool) {
     let before = ALLOCATIONS.get();
     calls();
     assert_eq!(ALLOCATIONS.get() - before, 0);
-    drop(client);
+    client.close();
     peer.join();
 }

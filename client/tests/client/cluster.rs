@@ -411,7 +411,7 @@ fn a_cluster_that_was_created_anew_is_reported_once() {
 fn a_client_that_forgot_its_sessions_accepts_any_epoch() {
     let cluster = Cluster::start(2, 4);
     cluster.tell(&[0, 1], 9, &[0, 1]);
-    let mut client = client(&cluster);
+    let client = client(&cluster);
     client.counter(&name(1)).add(1).unwrap();
     cluster.tell(&[0, 1], 1, &[0]);
     client.forget_sessions();

@@ -20,7 +20,7 @@ fn connecting_takes_one_round_trip_and_names_the_engine() {
     });
     let client = Client::connect(peer.address).unwrap();
     assert_eq!(client.engine(), "a script");
-    drop(client);
+    client.close();
     peer.join();
 }
 
@@ -47,7 +47,7 @@ fn the_first_call_on_another_core_takes_one_round_trip() {
     let peers = Peer::of_cores([first, second]);
     let client = Client::connect(peers[0].address).unwrap();
     assert_eq!(client.counter(&name_in(1, 2)).add(5).unwrap(), 5);
-    drop(client);
+    client.close();
     peers.into_iter().for_each(Peer::join);
 }
 
@@ -81,7 +81,7 @@ fn the_first_seed_that_answers_is_taken() {
     });
     let client = Client::connect(format!("{closed}, {}", peer.address)).unwrap();
     assert_eq!(client.counter("a").add(1).unwrap(), 1);
-    drop(client);
+    client.close();
     peer.join();
 }
 
@@ -106,7 +106,7 @@ fn a_socket_that_died_while_idle_is_replaced_before_it_is_used() {
     assert_eq!(counter.add(1).unwrap(), 1);
     std::thread::sleep(Duration::from_millis(150));
     assert_eq!(counter.add(1).unwrap(), 2);
-    drop(client);
+    client.close();
     peer.join();
 }
 
@@ -131,7 +131,7 @@ fn a_silent_node_is_an_error_at_the_deadline() {
     // A read changes nothing, so it can be repeated.
     let error = client.counter("visits").get().unwrap_err();
     assert_eq!(error.retry(), Retry::Later);
-    drop(client);
+    client.close();
     peer.join();
 }
 
@@ -177,7 +177,7 @@ fn a_request_follows_a_shard_that_moved() {
     let counter = client.counter(&name_in(1, 2));
     assert_eq!(counter.add(5).unwrap(), 5);
     assert_eq!(counter.add(5).unwrap(), 2, "and the client remembers");
-    drop(client);
+    client.close();
     peers.into_iter().for_each(Peer::join);
 }
 
@@ -202,7 +202,7 @@ fn a_node_that_restarted_with_other_cores_is_asked_again() {
     });
     let client = Client::connect(peer.address).unwrap();
     assert_eq!(client.counter(&name_in(1, 2)).add(1).unwrap(), 1);
-    drop(client);
+    client.close();
     peer.join();
 }
 
@@ -274,6 +274,6 @@ fn spinning_gets_the_same_replies() {
     for expected in 1..=100 {
         assert_eq!(counter.add(1).unwrap(), expected);
     }
-    drop(client);
+    client.close();
     peer.join();
 }

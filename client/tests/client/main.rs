@@ -20,6 +20,7 @@ mod pipelines;
 mod proxy;
 mod replicated;
 mod retries;
+mod sharing;
 mod users;
 mod values;
 mod views;

@@ -99,7 +99,7 @@ fn a_name_is_sent_once_the_engine_asks_for_it_and_with_the_same_number() {
     assert_eq!(visits.add(1).unwrap(), 2);
     let error = visits.add(1).unwrap_err();
     assert_eq!((error.status(), error.retry()), (Some(Status::NameNeeded), Retry::Later));
-    drop(client);
+    client.close();
     peer.join();
 }
 
@@ -138,7 +138,7 @@ fn requests_behind_one_that_needs_its_name_stay_in_order() {
         pipeline.push(&list, CounterOp::Add { delta: 1 });
     }
     pipeline.run().all_ok().unwrap();
-    drop(client);
+    client.close();
     peer.join();
 }
 

@@ -3,10 +3,13 @@
 use std::cmp::Reverse;
 use std::collections::HashSet;
 
-use catena_client::{CellOp, Client, CounterOp, Error, Reply, Retry, Status};
+use catena_client::{
+    CellOp, Client, CounterOp, Elements, Error, ItemsBuf, Reply, Retry, Scalar, Status, Swapped,
+};
 use catena_protocol::Op;
 use catena_protocol::op::SessionOp;
 
+use crate::engine;
 use crate::peer::{Asked, Peer, Stage, fault, name_in};
 
 const ADD: CounterOp = CounterOp::Add { delta: 1 };
@@ -33,7 +36,7 @@ fn replies_come_in_order_whatever_the_engine_does() {
     assert_eq!(values, (1..=100).map(Reply::Int).collect::<Vec<_>>());
     drop(replies);
     assert_eq!(counter.add(1).unwrap(), 101);
-    drop(client);
+    client.close();
     peer.join();
 }
 
@@ -73,7 +76,7 @@ fn replies_of_two_shards_overtake_one_another() {
     drop(replies);
     assert_eq!(counters[0].add(1).unwrap(), 11);
     drop(counters);
-    drop(client);
+    client.close();
     peer.join();
 }
 
@@ -102,7 +105,7 @@ fn a_window_is_never_exceeded() {
     assert_eq!(replies.len(), 1000);
     assert_eq!(replies.get(999).unwrap(), Reply::Int(1000));
     drop(replies);
-    drop(client);
+    client.close();
     peer.join();
 }
 
@@ -139,7 +142,7 @@ fn one_failure_leaves_the_others_alone() {
     assert_eq!((error.status(), error.retry()), (Some(Status::Overflow), Retry::Never));
     assert!(matches!(replies.get(5), Err(Error::BadName { .. })));
     assert_eq!(replies.all_ok().unwrap_err().status(), Some(Status::Overflow));
-    drop(client);
+    client.close();
     peer.join();
 }
 
@@ -173,7 +176,7 @@ fn a_cut_pipeline_is_sent_again_under_its_numbers() {
     let values: Vec<_> = replies.iter().map(Result::unwrap).collect();
     assert_eq!(values, (1..=50).map(Reply::Int).collect::<Vec<_>>());
     drop(replies);
-    drop(client);
+    client.close();
     peer.join();
 }
 
@@ -205,7 +208,7 @@ fn an_expired_session_is_replaced_for_the_whole_pipeline() {
         pipeline.push(&counter, ADD);
     }
     pipeline.run().all_ok().unwrap();
-    drop(client);
+    client.close();
     peer.join();
 }
 
@@ -249,7 +252,7 @@ fn several_cores_work_at_the_same_time() {
         assert_eq!(reply, Reply::Int(i64::try_from(place / 4).unwrap() + 1));
     }
     drop(replies);
-    drop(client);
+    client.close();
     peers.into_iter().for_each(Peer::join);
 }
 
@@ -279,7 +282,7 @@ fn two_full_sockets_do_not_stop_each_other() {
         assert_eq!(reply.unwrap(), Reply::Cell { version: count, bytes: Some(&bytes) });
     }
     drop(replies);
-    drop(client);
+    client.close();
     peer.join();
 }
 
@@ -288,6 +291,73 @@ fn an_empty_pipeline_asks_nothing() {
     let peer = Peer::start(|stage| assert_eq!(stage.greet().serve(), 0));
     let client = Client::connect(peer.address).unwrap();
     assert!(client.pipeline().run().is_empty());
-    drop(client);
+    client.close();
     peer.join();
+}
+
+#[test]
+fn tickets_are_redeemed_for_values_of_the_right_types() {
+    let (_engine, client) = engine(2);
+    let (visits, flag, page) = (client.counter("visits"), client.flag("flag"), client.cell("page"));
+    let (jobs, words, names) = (client.list("jobs"), client.map("words"), client.set("names"));
+    let (lock, weights) = (client.lock("lock"), client.vector("weights"));
+    let items: ItemsBuf = ["a", "b"].into_iter().collect();
+    let mut pipeline = client.pipeline();
+    let added = pipeline.on(&visits).add(5);
+    let swapped = pipeline.on(&visits).compare_and_swap(5, 7);
+    let was_set = pipeline.on(&flag).swap(true);
+    let appended = pipeline.on(&page).append(b"hello");
+    let text = pipeline.on(&page).get();
+    let length = pipeline.on(&jobs).extend(items.items());
+    let claimed = pipeline.on(&jobs).try_claim();
+    let found = pipeline.on(&jobs).index_of("b");
+    let replaced = pipeline.on(&words).put("key", "value");
+    let value = pipeline.on(&words).get("key");
+    let absent = pipeline.on(&words).get("other");
+    let new = pipeline.on(&names).add("ada");
+    let token = pipeline.on(&lock).try_lock();
+    let none = pipeline.on(&lock).try_lock();
+    let set = pipeline.on(&weights).set(2, &[1.5, 2.5]);
+    let elements = pipeline.on(&weights).get();
+    let sum = pipeline.on(&weights).sum();
+    let refused = pipeline.on(&weights).add(&[1_i64]);
+    let deleted = pipeline.on(&names).delete();
+    assert_eq!((added.index(), pipeline.len()), (0, 19));
+    let replies = pipeline.run();
+    assert_eq!(replies.value(added).unwrap(), 5);
+    assert_eq!(replies.value(swapped).unwrap(), Swapped { swapped: true, now: 7 });
+    assert!(!replies.value(was_set).unwrap());
+    let text = replies.value(text).unwrap();
+    assert_eq!(
+        (text.bytes, text.version),
+        (&b"hello"[..], replies.value(appended).unwrap().version)
+    );
+    assert_eq!(replies.value(length).unwrap(), 2);
+    let claim = replies.value(claimed).unwrap().unwrap();
+    assert_eq!(claim.bytes, b"a");
+    assert_eq!(replies.value(found).unwrap(), Some(0), "the claimed one is gone");
+    assert!(!replies.value(replaced).unwrap());
+    assert_eq!(replies.value(value).unwrap(), Some(&b"value"[..]));
+    assert_eq!(replies.value(absent).unwrap(), None);
+    assert!(replies.value(new).unwrap() && replies.value(deleted).unwrap());
+    let token = replies.value(token).unwrap().unwrap();
+    assert_eq!(replies.value(none).unwrap(), None);
+    let vector = replies.value(elements).unwrap();
+    assert_eq!((vector.version, vector.columns), (replies.value(set).unwrap(), 2));
+    assert_eq!(vector.elements, Elements::F64(&[1.5, 2.5]));
+    assert_eq!(replies.value(sum).unwrap(), Scalar::F64(4.0));
+    let error = replies.value(refused).unwrap_err();
+    assert_eq!(error.status(), Some(Status::Mismatch));
+    assert!(lock.unlock(token).unwrap() && jobs.done(claim.token).unwrap());
+}
+
+#[test]
+#[should_panic(expected = "the ticket is of another pipeline")]
+fn a_ticket_of_another_pipeline_is_refused() {
+    let (_engine, client) = engine(1);
+    let visits = client.counter("visits");
+    let (mut first, mut second) = (client.pipeline(), client.pipeline());
+    let ticket = first.on(&visits).get();
+    second.on(&visits).get();
+    _ = second.run().value(ticket);
 }

@@ -36,7 +36,7 @@ fn a_request_whose_reply_was_lost_is_retried_with_its_number() {
     let counter = client.counter("visits");
     assert_eq!(counter.add(7).unwrap(), 7);
     assert_eq!(counter.add(1).unwrap(), 8);
-    drop(client);
+    client.close();
     peer.join();
 }
 
@@ -54,7 +54,7 @@ fn a_read_whose_reply_was_lost_is_retried() {
     });
     let client = Client::connect(peer.address).unwrap();
     assert_eq!(client.counter("visits").get().unwrap(), 4);
-    drop(client);
+    client.close();
     peer.join();
 }
 
@@ -76,7 +76,7 @@ fn a_busy_engine_is_given_the_time_it_asks_for() {
     let start = Instant::now();
     assert_eq!(client.counter("visits").add(1).unwrap(), 1);
     assert!(start.elapsed() >= Duration::from_millis(60), "{:?}", start.elapsed());
-    drop(client);
+    client.close();
     peer.join();
 }
 
@@ -94,7 +94,7 @@ fn an_engine_that_stays_busy_is_an_error_at_the_deadline() {
     let error = client.counter("visits").get().unwrap_err();
     assert!(start.elapsed() < 3 * timeout, "{:?}", start.elapsed());
     assert_eq!((error.status(), error.retry()), (Some(Status::Busy), Retry::Later));
-    drop(client);
+    client.close();
     peer.join();
 }
 
@@ -110,7 +110,7 @@ fn an_endless_pause_is_cut_at_the_deadline() {
     let client = Client::builder().call_timeout(timeout).connect(peer.address).unwrap();
     let error = client.counter("visits").add(1).unwrap_err();
     assert_eq!((error.status(), error.retry()), (Some(Status::Busy), Retry::Later));
-    drop(client);
+    client.close();
     peer.join();
 }
 
@@ -129,7 +129,7 @@ fn a_full_node_is_asked_three_times() {
     let error = client.cell("page").set(b"bytes").unwrap_err();
     assert_eq!((error.status(), error.retry()), (Some(Status::OutOfMemory), Retry::Later));
     assert!(error.to_string().contains("set of cell `page`"), "{error}");
-    drop(client);
+    client.close();
     peer.join();
 }
 
@@ -154,7 +154,7 @@ fn a_session_that_expired_in_its_sleep_is_replaced() {
     let counter = client.counter("visits");
     assert_eq!(counter.add(1).unwrap(), 1);
     assert_eq!(counter.add(1).unwrap(), 2);
-    drop(client);
+    client.close();
     peer.join();
 }
 
@@ -178,7 +178,7 @@ fn a_session_that_is_lost_with_the_reply_is_an_error() {
     assert!(matches!(error, Error::SessionLost { .. }), "{error:?}");
     assert_eq!(error.retry(), Retry::Unknown);
     assert_eq!(client.counter("visits").add(1).unwrap(), 1);
-    drop(client);
+    client.close();
     peer.join();
 }
 
@@ -197,7 +197,7 @@ fn a_session_that_cannot_be_opened_is_the_reason_given() {
     let client = Client::connect(peer.address).unwrap();
     let error = client.counter("visits").add(1).unwrap_err();
     assert_eq!(error.status(), Some(Status::TooManySessions), "{error}");
-    drop(client);
+    client.close();
     peer.join();
 }
 
@@ -231,7 +231,7 @@ fn a_wait_that_was_given_up_does_not_bind_the_next_request() {
     let error = client.reduction("sums").contribute(contribution, wait).unwrap_err();
     assert!(matches!(error, Error::NoAnswer { .. }), "{error:?}");
     assert_eq!(client.counter("visits").add(1).unwrap(), 1);
-    drop(client);
+    client.close();
     peer.join();
 }
 
@@ -257,7 +257,7 @@ fn a_wait_that_may_continue_after_a_refusal_does_not_bind_the_next_request() {
     let error = client.latch("done").wait(2, Duration::from_millis(50)).unwrap_err();
     assert_eq!((error.status(), error.retry()), (Some(Status::Busy), Retry::Unknown));
     assert_eq!(client.counter("visits").add(1).unwrap(), 1);
-    drop(client);
+    client.close();
     peer.join();
 }
 
@@ -273,11 +273,11 @@ fn forgetting_sessions_begins_new_ones() {
         conn.reply(&second, &Reply::Int(2));
         conn.serve();
     });
-    let mut client = Client::connect(peer.address).unwrap();
+    let client = Client::connect(peer.address).unwrap();
     client.counter("visits").add(1).unwrap();
     client.forget_sessions();
     client.counter("visits").add(1).unwrap();
-    drop(client);
+    client.close();
     peer.join();
 }
 
@@ -293,7 +293,7 @@ fn an_engine_that_has_shut_down_is_named_as_the_reason() {
     let client = builder.connect(peer.address).unwrap();
     let error = client.counter("visits").add(1).unwrap_err();
     assert_eq!(error.status(), Some(Status::ShuttingDown), "{error}");
-    drop(client);
+    client.close();
     peer.join();
 }
 
@@ -311,6 +311,6 @@ fn an_engine_that_shuts_down_is_retried() {
     });
     let client = Client::connect(peer.address).unwrap();
     assert_eq!(client.counter("visits").add(1).unwrap(), 1);
-    drop(client);
+    client.close();
     peer.join();
 }

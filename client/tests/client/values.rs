@@ -173,3 +173,26 @@ fn a_broken_reduction_says_why_until_it_is_reset() {
     assert_eq!(sums.reset().unwrap(), 0);
     assert_eq!(status(seat.contribute(ReduceOp::Sum, &[1.0], SHORT)), Status::Timeout);
 }
+
+#[test]
+fn reads_go_into_the_callers_memory() {
+    let (_engine, client) = engine(1);
+    let (weights, page) = (client.vector("weights"), client.cell("page"));
+    let version = weights.set(2, &[1.0, 2.0, 3.0, 4.0]).unwrap();
+    let (mut all, mut row) = ([0.0; 4], [0.0; 2]);
+    assert_eq!(weights.get_into(&mut all).unwrap(), version);
+    assert_eq!(weights.get_rows_into(1..2, &mut row).unwrap(), version);
+    assert_eq!((all, row), ([1.0, 2.0, 3.0, 4.0], [3.0, 4.0]));
+    assert_eq!(weights.get_if_newer_into(version, &mut all).unwrap(), None);
+    assert_eq!(weights.get_if_newer_into(version - 1, &mut all).unwrap(), Some(version));
+    assert_eq!(status(weights.get_into(&mut row)), Status::Mismatch);
+    assert_eq!(status(weights.get_into(&mut [0_i64; 4])), Status::Mismatch);
+    assert_eq!(row, [3.0, 4.0], "nothing is copied then");
+    let version = page.set(b"hello").unwrap();
+    let mut bytes = b"earlier".to_vec();
+    assert_eq!((page.get_into(&mut bytes).unwrap(), &bytes[..]), (version, &b"hello"[..]));
+    let sums = client.reduction("sums");
+    let mut part = [1.0, 2.0];
+    assert_eq!(sums.seat(0, 1).reduce(ReduceOp::Sum, &mut part, LONG).unwrap(), 0);
+    assert_eq!((sums.last_into(&mut row).unwrap(), row), (0, [1.0, 2.0]));
+}

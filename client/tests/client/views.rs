@@ -34,7 +34,7 @@ fn a_view_outlives_further_calls() {
     assert_eq!((vector.rows(), vector.columns(), vector.version()), (2, 2, 3));
     assert_eq!(vector.as_i64(), None);
     drop((views, vector));
-    drop(client);
+    client.close();
     peer.join();
 }
 
@@ -48,6 +48,6 @@ fn an_empty_cell_is_an_empty_view() {
     });
     let client = Client::connect(peer.address).unwrap();
     assert!(client.cell("page").get().unwrap().is_empty());
-    drop(client);
+    client.close();
     peer.join();
 }

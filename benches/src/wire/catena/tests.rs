@@ -224,7 +224,7 @@ fn call_one(client: &Client, workload: Workload, name: &str, field: &str, pops: 
 
 fn queue<'o>(
     client: &Client,
-    pipeline: &mut Pipeline<'_, 'o>,
+    pipeline: &mut Pipeline<'o>,
     workload: Workload,
     name: &str,
     value: &'o [u8],

@@ -250,7 +250,7 @@ impl ReductionArgs {
     }
 }
 
-fn round(view: &RoundView<'_>) -> Outcome {
+fn round(view: &RoundView) -> Outcome {
     let columns = u32::try_from(view.elements().len()).expect("they fit a frame");
     scalars::elements(view.elements(), columns)
 }

@@ -343,7 +343,7 @@ fn pair_bytes((key, value): &(Vec<u8>, Vec<u8>)) -> usize {
 }
 
 impl ScanOptions {
-    fn scan<'c>(&self, map: &Map<'c>, on: &Context<'_>) -> anyhow::Result<Scan<'c>> {
+    fn scan(&self, map: &Map, on: &Context<'_>) -> anyhow::Result<Scan> {
         use std::ops::Bound;
         let from = self.from.as_deref().map(|text| on.bytes(text)).transpose()?;
         let to = self.to.as_deref().map(|text| on.bytes(text)).transpose()?;
@@ -357,7 +357,7 @@ impl ScanOptions {
         })
     }
 
-    fn values(&self, scan: Scan<'_>) -> anyhow::Result<Outcome> {
+    fn values(&self, scan: Scan) -> anyhow::Result<Outcome> {
         let (mut rows, mut values) = (Vec::new(), Vec::new());
         for value in scan.values() {
             let (text, json) = self.number.shown(value?.as_ref())?;
@@ -376,7 +376,7 @@ fn lines<T: AsRef<[u8]>>(
     Ok(Outcome::lines(items?))
 }
 
-fn entries(scan: Scan<'_>, number: NumberArg) -> anyhow::Result<Outcome> {
+fn entries(scan: Scan, number: NumberArg) -> anyhow::Result<Outcome> {
     let (mut rows, mut values) = (Vec::new(), Vec::new());
     for entry in scan.entries() {
         let (row, json) = entry_as(entry?, number)?;
@@ -387,7 +387,7 @@ fn entries(scan: Scan<'_>, number: NumberArg) -> anyhow::Result<Outcome> {
 }
 
 /// The first entry of a scan.
-fn first(scan: Scan<'_>, number: NumberArg) -> anyhow::Result<Outcome> {
+fn first(scan: Scan, number: NumberArg) -> anyhow::Result<Outcome> {
     let Some(entry) = scan.entries().next() else { return Ok(Outcome::nothing()) };
     let (row, json) = entry_as(entry?, number)?;
     Ok(Outcome::rows(vec![row], json))

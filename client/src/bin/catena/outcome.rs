@@ -334,6 +334,8 @@ pub(crate) fn exit_code(error: &anyhow::Error) -> u8 {
             | Error::Unwelcome { .. }
             | Error::Incompatible { .. }
             | Error::NoAnswer { .. }
+            | Error::Cancelled { .. }
+            | Error::TooManyCalls { .. }
             | Error::Lost { .. }
             | Error::SessionLost { .. }
             | Error::Garbled { .. },

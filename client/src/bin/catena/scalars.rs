@@ -374,7 +374,7 @@ impl VectorArgs {
     }
 }
 
-fn all_rows(vector: &Vector<'_>) -> Result<u32, Error> {
+fn all_rows(vector: &Vector) -> Result<u32, Error> {
     Ok(u32::try_from(vector.get()?.rows()).unwrap_or(u32::MAX))
 }
 

@@ -4,20 +4,27 @@
 //! engine's windows allow. Each op has its own outcome; if one fails, the others are not affected.
 //! Replies stay in the buffers they were received in.
 
+mod queue;
+pub mod values;
+
 use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hasher};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use catena_protocol::op::ObjectOp;
 use catena_protocol::{ObjectId, Op, OpCode, Reply};
 
+pub use self::queue::Queue;
+use self::values::{OpValue, Ticket};
 use crate::buffer::{Buffer, Pool};
 use crate::config::TIMEOUT_MAX;
 use crate::error::Error;
-use crate::exchange::Exchange;
 use crate::objects::Object;
 use crate::request::{Addressee, Failure, PendingRequest, ReplyLocation};
 use crate::requester::Requester;
+use crate::shared::CallClass;
 use crate::target::CallTarget;
 
 /// A batch of ops; made by [`Client::pipeline`](crate::Client::pipeline).
@@ -26,10 +33,12 @@ use crate::target::CallTarget;
 /// one temporarily (it is full, shutting down, or not the head yet) and the op is sent again. Ops
 /// on different objects have no order. Nothing is sent before [`Pipeline::run`].
 #[derive(Debug)]
-pub struct Pipeline<'c, 'o> {
-    requester: &'c Requester,
+pub struct Pipeline<'o> {
+    requester: Requester,
     queued: Vec<QueuedOp<'o>>,
     timeout: Option<Duration>,
+    /// Identifies it to the tickets of its ops.
+    id: u64,
 }
 
 #[derive(Debug)]
@@ -38,12 +47,13 @@ struct QueuedOp<'o> {
     op: Op<'o>,
 }
 
-impl<'c, 'o> Pipeline<'c, 'o> {
-    pub(crate) fn new(requester: &'c Requester) -> Pipeline<'c, 'o> {
-        Pipeline { requester, queued: Vec::new(), timeout: None }
+impl<'o> Pipeline<'o> {
+    pub(crate) fn new(requester: &Requester) -> Pipeline<'o> {
+        Pipeline { requester: requester.clone(), queued: Vec::new(), timeout: None, id: next_id() }
     }
 
-    /// Queues an op. Returns its index in the [`Replies`].
+    /// Queues an op as the protocol has it. Returns its index in the [`Replies`]. [`Pipeline::on`]
+    /// has a method for each op instead, and values of the right types.
     pub fn push<T: Object>(&mut self, object: &T, op: T::Op<'o>) -> usize {
         self.queue(object.target(), T::op(op))
     }
@@ -72,34 +82,36 @@ impl<'c, 'o> Pipeline<'c, 'o> {
     }
 
     /// Sends everything and waits for all replies.
-    pub fn run(self) -> Replies<'c> {
-        let mut node = self.requester.node.borrow_mut();
+    pub fn run(self) -> Replies {
+        let shared = &self.requester.shared;
         let queued = self.queued.iter();
         let mut requests: Vec<PendingRequest<'_>> =
             queued.map(|queued| queued.target.request(queued.op, self.timeout)).collect();
-        if node.config.makes_objects {
+        if shared.config.makes_objects {
             name_firsts(&mut requests);
         }
         let mut kept = Vec::new();
-        let timeout = node.config.call_timeout + self.timeout.unwrap_or_default();
-        let exchange = Exchange {
-            node: &mut node,
-            pool: &self.requester.pool,
-            requests: &mut requests,
-            kept: Some(&mut kept),
-            deadline: Instant::now() + timeout,
-            open: 0,
-        };
-        exchange.run();
+        let timeout = shared.config.call_timeout + self.timeout.unwrap_or_default();
+        let (deadline, class) = (Instant::now() + timeout, CallClass::of(self.timeout));
+        drop(self.requester.run(&mut requests, Some(&mut kept), deadline, class));
         let outcomes = requests.iter_mut().zip(&self.queued);
         let outcomes = outcomes.map(|(request, queued)| outcome(request, &queued.target, &kept));
-        Replies { outcomes: outcomes.collect(), kept, pool: &self.requester.pool }
+        let (outcomes, pool) = (outcomes.collect(), Arc::clone(&shared.buffers));
+        drop(requests);
+        let targets = self.queued.into_iter().map(|queued| queued.target).collect();
+        Replies { outcomes, targets, kept, pool, pipeline: self.id }
     }
 
     pub(crate) fn queue(&mut self, target: &CallTarget, op: Op<'o>) -> usize {
         self.queued.push(QueuedOp { target: target.clone(), op });
         self.queued.len() - 1
     }
+}
+
+/// A number for a pipeline.
+fn next_id() -> u64 {
+    static NEXT: AtomicU64 = AtomicU64::new(0);
+    NEXT.fetch_add(1, Ordering::Relaxed)
 }
 
 /// Attaches the object's name to the first update of every object with further requests. Otherwise
@@ -151,10 +163,14 @@ impl Hasher for IdHasher {
 
 /// The outcome of each op of a pipeline, in the order in which they were queued.
 #[derive(Debug)]
-pub struct Replies<'c> {
+pub struct Replies {
     outcomes: Vec<Result<LocatedReply, Error>>,
+    /// What each op was on.
+    targets: Vec<CallTarget>,
     kept: Vec<Buffer>,
-    pool: &'c Pool,
+    pool: Arc<Pool>,
+    /// The pipeline.
+    pipeline: u64,
 }
 
 /// A checked reply: its op, and where its body lies.
@@ -164,7 +180,7 @@ struct LocatedReply {
     location: ReplyLocation,
 }
 
-impl Replies<'_> {
+impl Replies {
     /// Returns the number of ops.
     pub fn len(&self) -> usize {
         self.outcomes.len()
@@ -191,6 +207,25 @@ impl Replies<'_> {
         Ok(Reply::decode(*code, body).expect("the reply was checked when it came"))
     }
 
+    /// Returns the value of the op for which a method of [`Pipeline::on`] returned `ticket`. Bytes
+    /// and numbers are borrowed from the buffer they were received in. Can be called again.
+    ///
+    /// # Errors
+    ///
+    /// The error of the op, if it failed.
+    ///
+    /// # Panics
+    ///
+    /// If the ticket is of another pipeline.
+    pub fn value<V: OpValue>(&self, ticket: Ticket<V>) -> Result<V::Value<'_>, Error> {
+        assert_eq!(ticket.pipeline, self.pipeline, "the ticket is of another pipeline");
+        let reply = self.get(ticket.index).map_err(Error::clone)?;
+        V::read(reply).ok_or_else(|| {
+            let code = self.outcomes[ticket.index].as_ref().map(|located| located.code);
+            self.targets[ticket.index].garbled(code.expect("the op has a reply"))
+        })
+    }
+
     /// Returns an iterator over all outcomes.
     pub fn iter(&self) -> impl Iterator<Item = Result<Reply<'_>, &Error>> {
         (0..self.len()).map(|index| self.get(index))
@@ -212,7 +247,7 @@ impl Replies<'_> {
     }
 }
 
-impl Drop for Replies<'_> {
+impl Drop for Replies {
     fn drop(&mut self) {
         self.kept.drain(..).for_each(|buffer| self.pool.put(buffer));
     }
