@@ -55,5 +55,8 @@ trap 'rm -rf "$work"' EXIT
 python engine/deploy/check_prometheus.py engine/deploy/prometheus-alerts.yaml engine/deploy/grafana-dashboard.json \
     "$work/page" protocol/PROTOCOL.md
 
+step "an update, node by node"
+bash engine/deploy/test_update.sh
+
 step "deploy.sh"
 python -W ignore engine/deploy/test_deploy.py
