@@ -238,6 +238,7 @@ impl UploadSettings {
             settings,
             workers,
             prepared: false,
+            resumable: false,
             labels: Labels::None,
             sample: false,
         };

@@ -38,6 +38,7 @@ pub mod output;
 mod pca;
 pub mod pruning;
 pub mod report;
+mod resume;
 #[cfg(feature = "s3")]
 mod runtime;
 pub mod s3;

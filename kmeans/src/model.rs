@@ -151,6 +151,7 @@ impl Model {
             settings,
             workers,
             prepared: false,
+            resumable: false,
             labels: Labels::Returned,
             sample: false,
         };

@@ -133,6 +133,7 @@ impl Assignment {
             settings: self.settings.clone(),
             workers: self.workers,
             prepared: self.prepared,
+            resumable: false,
             labels: self.labels.clone(),
             sample: self.sample,
         };
@@ -278,6 +279,7 @@ mod tests {
             },
             workers: 4,
             prepared: true,
+            resumable: false,
             labels: Labels::Returned,
             sample: false,
         };

@@ -7,9 +7,9 @@ use std::time::{Duration, Instant};
 use catena_cloud::Cloud;
 use catena_kmeans::data::{DataSet, Hints, Spooled};
 use catena_kmeans::init::Init;
-use catena_kmeans::job::{Job, Labels, RunSummary, WorkerEvent, unique_name};
+use catena_kmeans::job::{Job, Labels, RunSummary, WorkerEvent, named, unique_name};
 use catena_kmeans::kernel::Precision;
-use catena_kmeans::link::{EngineLink, JobEngine};
+use catena_kmeans::link::{EngineLink, JobEngine, JobWatch};
 use catena_kmeans::s3::{S3Endpoint, S3Url};
 use catena_kmeans::workers::{self, RunLimit, WorkerRestart};
 use catena_kmeans::{Error, Result, Settings, threads};
@@ -120,6 +120,9 @@ impl FromStr for InitArg {
 /// The price of Lambda, for x86 in us-east-1, 2026-11: USD for a second of a GiB.
 const USD_PER_GIB_SECOND: f64 = 0.000_016_666_7;
 
+/// The longest name of a job.
+const JOB_NAME_MAX: usize = 64;
+
 /// The longest time of an attempt on Lambda.
 const ATTEMPT_TIME_MAX: Duration = Duration::from_secs(15 * 60);
 
@@ -160,6 +163,26 @@ impl<'a> Runner<'a> {
         &self.data
     }
 
+    /// Returns a job of `k` clusters that can be resumed under a name.
+    pub(super) fn named_job(&self, name: &str, job: Job) -> Result<Job> {
+        const FLAG: &str = "--job";
+        if self.args.engine.is_none() {
+            let reason =
+                "the job is in an engine that outlives this program; pass its address as --engine";
+            return Err(Error::Flag { flag: FLAG, reason });
+        }
+        if self._spooled.is_some() {
+            let reason = "the points of a pipe cannot be read again; pass a file";
+            return Err(Error::Flag { flag: FLAG, reason });
+        }
+        let is_part = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
+        if name.is_empty() || name.len() > JOB_NAME_MAX || !name.chars().all(is_part) {
+            let reason = "expected at most 64 letters, digits, hyphens, underscores and periods";
+            return Err(Error::Flag { flag: FLAG, reason });
+        }
+        Ok(Job { name: named(name), resumable: true, ..job })
+    }
+
     /// Returns a job of `k` clusters.
     pub(super) fn job(&self, k: usize, labels: Labels, sample: bool) -> Result<Job> {
         let JobArgs { store, settings, init, .. } = self.args;
@@ -173,6 +196,7 @@ impl<'a> Runner<'a> {
             settings: Settings { k, init, ..settings.clone() },
             workers: self.args.workers(),
             prepared: false,
+            resumable: false,
             labels,
             sample,
             data: self.data.clone(),
@@ -196,12 +220,30 @@ impl<'a> Runner<'a> {
 
     /// Runs a job as often as the flags say; returns the run of the lowest cost.
     pub(super) fn best(&self, job: &Job) -> Result<(Job, RunSummary)> {
+        let best = self.best_of(job);
+        // Of a job with a name, the results of all runs are kept until the last one, because another driver
+        // may have to begin with the first. A job that is another one is not this driver's to delete.
+        let is_kept = match &best {
+            Err(Error::OtherJob { .. }) => true,
+            // Workers on Lambda were made to return, which breaks their objects.
+            Err(Error::LimitReached { .. }) => !self.args.backend.is_lambda(),
+            _ => false,
+        };
+        if job.resumable && !is_kept {
+            self.engine.clear(job);
+        }
+        best
+    }
+
+    fn best_of(&self, job: &Job) -> Result<(Job, RunSummary)> {
         let mut best: Option<(Job, RunSummary)> = None;
         for at in 0..self.args.n_init {
             let mut job = job.clone();
             job.settings.seed = job.settings.seed.wrapping_add(u64::from(at));
             if at > 0 {
-                job.name = unique_name();
+                // Below the name, so that they are deleted with it.
+                let next = format!("{}/run-{at}", job.name);
+                job.name = if job.resumable { next } else { unique_name() };
             }
             let summary = self.run(&job)?;
             if best.as_ref().is_none_or(|(_, other)| summary.done.cost < other.done.cost) {
@@ -226,6 +268,13 @@ impl<'a> Runner<'a> {
             lines.for_each(|line| progress.print(&format!("  {line}")));
         };
         let start = Instant::now();
+        if job.resumable {
+            let watch = JobWatch::open(job)?;
+            watch.prepare()?;
+            if let Some((round, _)) = watch.round()? {
+                progress.print(&format!("going on with {} after round {round}", job.name));
+            }
+        }
         let summary = match &args.backend {
             WorkerBackend::Threads => threads::run(job, EngineLink::join, &mut on_event),
             WorkerBackend::Processes => {
@@ -243,7 +292,9 @@ impl<'a> Runner<'a> {
             progress.print(&args.cost_line("workers cost about", start.elapsed()));
         }
         drop(progress);
-        engine.clear(job);
+        if !job.resumable {
+            engine.clear(job);
+        }
         summary
     }
 }
