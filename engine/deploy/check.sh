@@ -36,9 +36,9 @@ else
 fi
 
 step "alerts and dashboard"
+# All programs with all features: those of the steps below, too.
+cargo build --quiet --workspace --all-features --bins
 # A node in a cluster has all metrics; one request gives it a latency.
-[ -x target/debug/catena-engine ] && [ -x target/debug/catena ] ||
-    cargo build --quiet -p catena-engine -p catena-client --features catena-client/cli
 target/debug/catena-engine --listen 127.0.0.1:0 --control 127.0.0.1:0 --metrics 127.0.0.1:0 --cores 0 --no-pin \
     --cluster "file://$work/cluster" --create >"$work/ready" 2>"$work/log" &
 engine=$!

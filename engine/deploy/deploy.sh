@@ -1,12 +1,13 @@
 #!/usr/bin/env bash
-# Creates, shows and deletes a cluster on AWS. README.md describes the resources and their cost.
+# Creates, uses, shows and deletes a cluster on AWS. README.md describes the resources and their cost.
 set -euo pipefail
 
 usage() {
     cat <<'END'
-Usage: deploy.sh create|status|delete [OPTIONS]
+Usage: deploy.sh create|run|status|delete [OPTIONS]
 
   create    build, upload, and create or update the stacks; safe to repeat
+  run       run a k-means job on the cluster; repeat the command with the same --job to go on with it
   status    show stacks, nodes, members, alarms; exit with 0 if all is well, 1 if not, 3 if there are no
             nodes: none were created, or they were deleted and the bucket was kept
   delete    delete the nodes and all objects in their memory; keep the bucket unless --with-data
@@ -41,6 +42,15 @@ Options of create. Options left out keep their value, or the default of the temp
   --clusters K            number of clusters for uploads [10]
   --wait MINUTES          how long to wait for members in the record [10]
 
+Options of run, which needs a cluster that was created with --kmeans:
+  --data PATH             a local file or folder, which is uploaded, or s3://BUCKET/data/... in its bucket
+  --k N                   number of clusters [10]
+  --workers N             number of workers, each an invocation of the function [4]
+  --job NAME              name of the job [run and the time]
+  --out FILE              copy the centroids to this file
+  --set NAME=VALUE        another setting, such as seed=3, init=random or missing=drop; can be given several
+                          times; names are those of the flags of catena-kmeans run, with underscores
+
 Options of delete:
   --with-data             also delete the bucket with records, data and results
   --yes                   do not ask for confirmation
@@ -49,6 +59,7 @@ Examples:
   deploy.sh create --dry-run
   deploy.sh create --name km --nodes 3 --replicas 2 --kmeans
   deploy.sh create --vpc vpc-1 --nodes-subnet subnet-1 --functions-subnet subnet-2
+  deploy.sh run --name km --data points.npy --k 25 --workers 16 --out centroids.csv
   deploy.sh status --name km
   deploy.sh delete --name km
 END
@@ -75,10 +86,10 @@ fail() {
 main() {
     local command=${1:-}
     case $command in
-    create | status | delete) shift ;;
+    create | run | status | delete) shift ;;
     -h | --help | help) usage && exit ;;
     "") usage >&2 && exit 2 ;;
-    *) fail "\`$command\` is not a command: use create, status or delete; see deploy.sh --help" ;;
+    *) fail "\`$command\` is not a command: use create, run, status or delete; see deploy.sh --help" ;;
     esac
     parse "$command" "$@"
     store=$name-store cluster=$name-cluster kmeans=$name-kmeans
@@ -89,7 +100,7 @@ main() {
     else
         say "Dry run: lines with + are the commands that would run."
     fi
-    "$command"
+    "command_$command"
 }
 
 # -- The command line.
@@ -98,7 +109,9 @@ parse() {
     local command=$1
     shift
     name=catena region="" dry_run="" program="" tool="" with_kmeans="" bootstrap="" minutes=10 with_data="" yes=""
-    new_image="" cluster_name=""
+    new_image="" cluster_name="" data="" k=10 workers=4 job="" out=""
+    # Settings of a job.
+    declare -gA settings=()
     # Parameters of the two stacks from the command line.
     declare -gA cluster_parameters=() kmeans_parameters=()
     while (($#)); do
@@ -150,6 +163,24 @@ parse_create() {
     --new-image) new_image=1 taken=0 ;;
     --kmeans) with_kmeans=1 taken=0 ;;
     *) unknown "$flag" create ;;
+    esac
+}
+
+parse_run() {
+    local flag=$1 value
+    shift
+    taken=1
+    case $flag in
+    --data) take data '.+' "$flag" "$@" ;;
+    --k) take k '[1-9][0-9]*' "$flag" "$@" ;;
+    --workers) take workers '[1-9][0-9]*' "$flag" "$@" ;;
+    --job) take job '[A-Za-z0-9._-]{1,64}' "$flag" "$@" ;;
+    --out) take out '.+' "$flag" "$@" ;;
+    --set)
+        take value '[a-z_]+=.+' "$flag" "$@"
+        settings[${value%%=*}]=${value#*=}
+        ;;
+    *) unknown "$flag" run ;;
     esac
 }
 
@@ -478,9 +509,9 @@ If there is no log, they did not start: read the console output of an instance, 
     done
 }
 
-# -- The three commands.
+# -- The commands.
 
-create() {
+command_create() {
     # shellcheck disable=SC2034 # used by its name
     local -A none=()
     bundle_engine
@@ -635,7 +666,113 @@ print_outputs() {
     done < <(sed -n '/^Outputs:/,$ s/^  \([A-Za-z]*\):$/\1/p' "$2")
 }
 
-status() {
+# Prints a value as JSON: numbers as they are, anything else as text.
+json_of() {
+    if [[ $1 =~ ^-?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][+-]?[0-9]+)?$ ]]; then
+        printf '%s' "$1"
+    else
+        local text=${1//\\/\\\\}
+        printf '"%s"' "${text//\"/\\\"}"
+    fi
+}
+
+# The driver is an invocation of the function, because it has to reach the nodes; this machine need not.
+command_run() {
+    local function=$name-kmeans engine='s3://BUCKET/clusters#CLUSTER' where result key
+    [[ -n $data ]] || fail "--data is missing: a local file or folder, or s3://BUCKET/data/..."
+    bucket=BUCKET
+    job=${job:-run-$(date -u +%Y%m%d-%H%M%S)}
+    if [[ -z $dry_run ]]; then
+        look "$cluster"
+        case $state in
+        CREATE_COMPLETE | UPDATE_COMPLETE | UPDATE_ROLLBACK_COMPLETE) ;;
+        *) fail "stack $cluster is ${state:-not there}: create the cluster first; see deploy.sh status" ;;
+        esac
+        bucket=$(fact "$cluster" Bucket) engine=$(fact "$cluster" Engine)
+        look "$kmeans"
+        [[ -n $state ]] || fail "there is no function: run deploy.sh create --kmeans"
+        function=$(fact "$kmeans" Function)
+    fi
+    case $data in
+    "s3://$bucket/data/"*) where=$data ;;
+    s3://*) fail "the function reads only s3://$bucket/data/: copy the data there, or pass a local file" ;;
+    *) upload_data ;;
+    esac
+    result=s3://$bucket/results/$job.centroids.csv
+    {
+        printf '{"run":{"job":%s,"engine":%s,"workers":%s,"k":%s,"data":%s,"out":%s' \
+            "\"$job\"" "$(json_of "$engine")" "$workers" "$k" "$(json_of "$where")" "$(json_of "$result")"
+        for key in "${!settings[@]}"; do
+            printf ',"%s":%s' "$key" "$(json_of "${settings[$key]}")"
+        done
+        printf '}}'
+    } >"$work/event"
+    step "job $job: $workers workers"
+    drive "$function"
+    [[ -z $out ]] || change aws s3 cp --only-show-errors "$result" "$out"
+}
+
+# Uploads local data below data/, and sets `where` to where it is.
+upload_data() {
+    local options=(--only-show-errors)
+    where=s3://$bucket/data/$job/
+    step "upload"
+    if [[ -n $dry_run ]]; then
+        [[ ! -d $data ]] || options+=(--recursive)
+    elif [[ -d $data ]]; then
+        options+=(--recursive)
+    else
+        [[ -f $data ]] || fail "$data is neither a file nor a folder"
+    fi
+    # Files come into a folder of the job, so that other data is not part of it.
+    if [[ -d $data ]]; then
+        change aws s3 cp "${options[@]}" "$data" "$where"
+    else
+        where=$where${data##*/}
+        change aws s3 cp "${options[@]}" "$data" "$where"
+    fi
+    say "  $where"
+}
+
+# Invokes a function with the event of a job until the job is over. A driver that runs out of time, or that
+# dies, is invoked again, and goes on with the job.
+drive() {
+    local function=$1 failed message before="" same=0
+    while :; do
+        # Neither the tool nor a retry of its own may end the wait for a job of many minutes.
+        if [[ -n $dry_run ]]; then
+            change aws lambda invoke --function-name "$function" --payload "fileb://EVENT" RESULT
+            return
+        fi
+        failed=$(AWS_MAX_ATTEMPTS=1 aws lambda invoke --function-name "$function" --payload "fileb://$work/event" \
+            --cli-read-timeout 960 --query FunctionError --output text "$work/result" 2>"$work/error") ||
+            fail "cannot invoke $function:
+$(<"$work/error")"
+        if [[ $failed == None ]]; then
+            sed 's/^{//; s/}$//; s/,"/\n"/g; s/":/": /g' "$work/result" | sed 's/^/  /'
+            printf '\n'
+            return
+        fi
+        message=$(sed -n 's/.*"errorMessage": *"\(\([^"\\]\|\\.\)*\)".*/\1/p' "$work/result")
+        # An error that another invocation would meet again.
+        if grep -q '"errorType": *"Failed"' "$work/result"; then
+            fail "${message:-the job failed}"
+        fi
+        # Anything else is the end of an invocation: its time was over, which says how far the job is, or
+        # its environment died.
+        if grep -q '"errorType": *"Again"' "$work/result" && [[ $message != "$before" ]]; then
+            same=0
+        else
+            same=$((same + 1))
+        fi
+        ((same < 3)) || fail "the job does not go on: ${message:-$(<"$work/result")}
+Read its log: aws logs tail /catena/$(fact "$cluster" ClusterName)/$function --region $region"
+        say "  ${message:-the invocation ended}; going on"
+        before=$message
+    done
+}
+
+command_status() {
     if [[ -n $dry_run ]]; then
         say "+ read the stacks $store, $cluster and $kmeans, the nodes, the record and the alarms"
         return
@@ -693,7 +830,7 @@ status() {
     [[ -n $well ]]
 }
 
-delete() {
+command_delete() {
     local bucket=BUCKET what="the nodes of $name with all objects in their memory"
     [[ -z $with_data ]] || what="$what, and its bucket with records, data and results"
     if [[ -z $yes && -z $dry_run ]]; then

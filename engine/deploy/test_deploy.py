@@ -33,6 +33,7 @@ HERE = Path(__file__).resolve().parent
 KMEANS = HERE.parent.parent / "kmeans" / "deploy"
 DEPLOY = HERE / "deploy.sh"
 REGION = "eu-central-1"
+TARGET = Path(os.environ.get("CARGO_TARGET_DIR", HERE.parent.parent / "target")) / "debug"
 # A small Linux program that every machine has.
 PROGRAM = shutil.which("true")
 PROGRAMS = ("--program", PROGRAM, "--tool", PROGRAM)
@@ -109,11 +110,16 @@ class CommandLine(unittest.TestCase):
         places = [said.index(stack) for stack in ("km-kmeans", "km-cluster", "aws s3 rm", "km-store")]
         self.assertEqual(places, sorted(places))
         deploy(env, "status", "--dry-run")
+        said = deploy(env, "run", "--dry-run", "--data", "points.npy", "--job", "a", "--out", "here.csv")
+        self.assertIn("aws s3 cp --only-show-errors points.npy s3://BUCKET/data/a/points.npy", said)
+        self.assertIn("aws lambda invoke --function-name catena-kmeans", said)
 
     def test_errors_say_what_is_wrong(self):
         cases = [
             ([], 2, "Usage"),
-            (["destroy"], 1, "`destroy` is not a command: use create, status or delete"),
+            (["destroy"], 1, "`destroy` is not a command: use create, run, status or delete"),
+            (["run", "--data", "a", "--k", "0"], 1, "--k: `0` does not match"),
+            (["run", "--data", "a", "--set", "seed"], 1, "--set: `seed` does not match"),
             (["status", "--nodes", "3"], 1, "`--nodes` is not an option of status"),
             (["create", "--nodes"], 1, "--nodes needs a value"),
             (["create", "--nodes", "9"], 1, "`9` does not match [1-7]"),
@@ -155,7 +161,7 @@ match call[:2]:
             print(stack().read_text())
         else:
             print(stack().read_text() + "\t" + "id-" + stack().name.removeprefix("stack-"))
-            print("NodeCount\t2\nReplicas\t2\nMinMembers\t1\nBucket\tbucket\nClusterName\tone")
+            print("NodeCount\t2\nReplicas\t2\nMinMembers\t1\nBucket\tbucket\nClusterName\tone\nFunction\tkm\nEngine\ts3://a#b")
     case ["cloudformation", "delete-stack"]:
         stack().unlink()
     case ["cloudformation", "create-stack"]:
@@ -164,6 +170,11 @@ match call[:2]:
         sys.exit("An error occurred (ValidationError): No updates are to be performed.")
     case ["cloudformation", "describe-stack-events"]:
         print("1\tBucket\tAWS::S3::Bucket\tCREATE_FAILED\tthe name is taken")
+    case ["lambda", "invoke"]:
+        at = (home / "calls").read_text().count("lambda invoke") - 1
+        result = (home / f"result-{at}").read_text()
+        Path(call[-1]).write_text(result)
+        print("Unhandled" if "errorMessage" in result else "None")
     case ["ec2", "describe-managed-prefix-lists"]:
         print("pl-1")
     case ["ec2", "describe-instance-type-offerings"]:
@@ -241,6 +252,26 @@ class States(unittest.TestCase):
 
     def test_status_without_a_stack_has_its_own_exit_code(self):
         self.assertIn("catena-cluster               none", deploy(self.env, "status", code=3))
+        self.assertIn("create the cluster first", deploy(self.env, "run", "--data", "a.npy", code=1))
+
+    def test_a_driver_that_ends_is_invoked_again(self):
+        for stack in ("catena-cluster", "catena-kmeans"):
+            (self.home / f"stack-{stack}").write_text("CREATE_COMPLETE")
+        run = ("run", "--data", "s3://bucket/data/a.npy", "--job", "a")
+        again = '{"errorType": "Again", "errorMessage": "time is over, at round %d"}'
+        dead = '{"errorMessage": "RequestId: %d Task timed out"}'
+        for results, code, expected in [
+            ([again % 1, dead % 1, again % 2, '{"points":5,"cost":1}'], 0, '"points": 5'),
+            ([again % 1] * 4, 1, "the job does not go on: time is over, at round 1"),
+            ([dead % at for at in range(3)], 1, "the job does not go on"),
+            (['{"errorType": "Failed", "errorMessage": "row 3: \\"x\\" is no number"}'], 1, "row 3: "),
+        ]:
+            with self.subTest(expected=expected):
+                (self.home / "calls").unlink(missing_ok=True)
+                for at, result in enumerate(results):
+                    (self.home / f"result-{at}").write_text(result)
+                self.assertIn(expected, deploy(self.env, *run, code=code))
+                self.assertEqual(len(self.calls("lambda invoke")), len(results))
 
     def test_a_deleted_cluster_is_not_a_healthy_one(self):
         (self.home / "stack-catena-store").write_text("CREATE_COMPLETE")
@@ -397,6 +428,8 @@ class Deployment(unittest.TestCase):
         self.check_function()
         self.check_dashboard(cluster)
 
+        self.check_run(cluster)
+
         before = self.group()
         said = deploy(self.env, "status", "--name", "t")
         self.assertIn("epoch 2", said)
@@ -430,6 +463,63 @@ class Deployment(unittest.TestCase):
         self.assertEqual(len(self.client("s3").list_buckets()["Buckets"]), 1)
         deploy(self.env, "delete", "--name", "t", "--yes", "--with-data")
         self.assertEqual(self.client("s3").list_buckets()["Buckets"], [])
+
+    def start(self, *command, **variables):
+        """Starts a program of this repository; returns the first line of its output, and a function that ends it."""
+        path = TARGET / command[0]
+        self.assertTrue(path.exists(), f"{path} is missing: first cargo build --workspace --all-features --bins")
+        env = {"PATH": os.environ["PATH"], "HOME": self.home.name, **variables}
+        run = subprocess.Popen([path, *command[1:]], env=env, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+
+        def end():
+            run.kill()
+            run.wait()
+            run.stdout.close()
+
+        self.addCleanup(end)
+        return run, run.stdout.readline()
+
+    def check_run(self, cluster):
+        """Runs a job on a real node, with stand-ins for S3 and Lambda, whose function is the real program."""
+        bucket = self.output("t-store", "Bucket")
+        store, line = self.start("catena-s3-stand-in", "127.0.0.1:0", bucket)
+        lines = [line, *(store.stdout.readline() for _ in range(2))]
+        keys = dict(line.removeprefix("export ").strip().split("=", 1) for line in lines)
+        node = ("--listen", "127.0.0.1:0", "--control", "127.0.0.1:0", "--cores", "0", "--no-pin")
+        of_cluster = ("--cluster", f"s3://{bucket}/clusters", "--cluster-name", cluster, "--create")
+        _, ready = self.start("catena-engine", *node, *of_cluster, **keys)
+        self.assertIn("ready on", ready)
+        variables = [f"{name}={value}" for name, value in keys.items()]
+        _, line = self.start("catena-lambda-stand-in", "127.0.0.1:0", "t-kmeans", TARGET / "bootstrap", *variables)
+        home = Path(self.home.name)
+        points = ("generate", "--points", "5000", "--dims", "8", "--clusters", "9", "--out", str(home / "points.npy"))
+        subprocess.run([TARGET / "catena-kmeans", *points], check=True)
+        here = ("run", "--k", "7", "--seed", "3", "--data", str(home / "points.npy"), "--out", str(home / "here.csv"))
+        subprocess.run([TARGET / "catena-kmeans", *here], check=True, stdout=subprocess.DEVNULL)
+        env = {
+            **self.env, "AWS_ENDPOINT_URL_S3": keys["CATENA_S3_ENDPOINT_URL"],
+            "AWS_ENDPOINT_URL_LAMBDA": line.split()[-1],
+            "AWS_ACCESS_KEY_ID": keys["CATENA_S3_ACCESS_KEY"], "AWS_SECRET_ACCESS_KEY": keys["CATENA_S3_SECRET_ACCESS_KEY"],
+        }
+        run = ("run", "--name", "t", "--workers", "3", "--k", "7", "--job", "one")
+        there = home / "there.csv"
+        said = deploy(env, *run, "--data", str(home / "points.npy"), "--set", "seed=3", "--out", str(there))
+        self.assertIn('"points": 5000', said)
+        self.assertIn('"workers": 3', said)
+        self.assertEqual(there.read_text(), (home / "here.csv").read_text(), "the bits are those of threads")
+        # The data is there now.
+        uploaded = f"s3://{bucket}/data/one/points.npy"
+        said = deploy(env, *run, "--data", uploaded, "--set", "scale=minmax")
+        self.assertIn('"converged": true', said)
+        for arguments, expected in [
+            (("--data", uploaded, "--set", "seeds=3"), "unknown field `seeds`"),
+            (("--data", "s3://elsewhere/a.npy"), f"the function reads only s3://{bucket}/data/"),
+            (("--data", f"s3://{bucket}/data/none.npy"), "data/none.npy"),
+            (("--data", str(home / "none")), "neither a file nor a folder"),
+            ((), "--data is missing"),
+        ]:
+            with self.subTest(expected=expected):
+                self.assertIn(expected, deploy(env, *run, *arguments, code=1))
 
     def remove_routes(self):
         """moto does not delete route tables with a stack, and then cannot delete the VPC."""

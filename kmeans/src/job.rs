@@ -140,10 +140,21 @@ pub fn unique_name() -> String {
     format!("kmeans/{:x}-{:x}", now.as_nanos(), std::process::id())
 }
 
-/// Returns the name of a job in the engine that the user calls so.
-#[must_use]
-pub fn named(name: &str) -> String {
-    format!("kmeans/{name}")
+/// The longest name that a user can give a job.
+const JOB_NAME_MAX: usize = 64;
+
+/// Returns the name in the engine of a job that the user calls so.
+///
+/// # Errors
+///
+/// The name could be that of objects of another job.
+pub fn named(name: &str) -> Result<String> {
+    let is_part = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
+    if name.is_empty() || name.len() > JOB_NAME_MAX || !name.chars().all(is_part) {
+        let reason = "expected at most 64 letters, digits, hyphens, underscores and periods";
+        return Err(Error::Flag { flag: "--job", reason });
+    }
+    Ok(format!("kmeans/{name}"))
 }
 
 impl Job {

@@ -120,9 +120,6 @@ impl FromStr for InitArg {
 /// The price of Lambda, for x86 in us-east-1, 2026-11: USD for a second of a GiB.
 const USD_PER_GIB_SECOND: f64 = 0.000_016_666_7;
 
-/// The longest name of a job.
-const JOB_NAME_MAX: usize = 64;
-
 /// The longest time of an attempt on Lambda.
 const ATTEMPT_TIME_MAX: Duration = Duration::from_secs(15 * 60);
 
@@ -175,12 +172,7 @@ impl<'a> Runner<'a> {
             let reason = "the points of a pipe cannot be read again; pass a file";
             return Err(Error::Flag { flag: FLAG, reason });
         }
-        let is_part = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
-        if name.is_empty() || name.len() > JOB_NAME_MAX || !name.chars().all(is_part) {
-            let reason = "expected at most 64 letters, digits, hyphens, underscores and periods";
-            return Err(Error::Flag { flag: FLAG, reason });
-        }
-        Ok(Job { name: named(name), resumable: true, ..job })
+        Ok(Job { name: named(name)?, resumable: true, ..job })
     }
 
     /// Returns a job of `k` clusters.
@@ -341,7 +333,7 @@ impl JobArgs {
         let limits = [("--max-time", time), ("--max-cost", by_cost)];
         let limits = limits.into_iter().filter_map(|(flag, seconds)| {
             let time = Duration::try_from_secs_f64(seconds?).unwrap_or(Duration::MAX);
-            Some(RunLimit { flag, time })
+            Some(RunLimit { flag, time, is_pause: false })
         });
         Ok(limits.min_by_key(|limit| limit.time))
     }
