@@ -132,7 +132,7 @@ pub(super) struct Runner<'a> {
     /// The limit in time and in cost, which depends on the number of workers.
     limit: Option<RunLimit>,
     /// Deleted when the runs are over.
-    _spooled: Option<Spooled>,
+    spooled: Option<Spooled>,
 }
 
 impl<'a> Runner<'a> {
@@ -153,7 +153,7 @@ impl<'a> Runner<'a> {
             let path = data.path().to_path_buf();
             return Err(Error::NotShared { path, backend: "lambda", advice });
         }
-        Ok(Self { args, engine, data, start: Instant::now(), limit, _spooled: spooled })
+        Ok(Self { args, engine, data, start: Instant::now(), limit, spooled })
     }
 
     pub(super) fn data(&self) -> &DataSet {
@@ -168,7 +168,7 @@ impl<'a> Runner<'a> {
                 "the job is in an engine that outlives this program; pass its address as --engine";
             return Err(Error::Flag { flag: FLAG, reason });
         }
-        if self._spooled.is_some() {
+        if self.spooled.is_some() {
             let reason = "the points of a pipe cannot be read again; pass a file";
             return Err(Error::Flag { flag: FLAG, reason });
         }
@@ -302,13 +302,9 @@ impl JobArgs {
             let digits = DataSet::digits(self.hints.precision)?;
             return Ok((digits.with_endpoint(&self.store), None));
         };
-        match Spooled::of(path, &self.hints)? {
-            None => Ok((DataSet::open_at(&self.store, path, self.hints.clone())?, None)),
-            Some(spooled) => {
-                let data = DataSet::open_at(&self.store, &spooled.path(), self.hints.clone())?;
-                Ok((data.with_title(path), Some(spooled)))
-            }
-        }
+        let spooled = Spooled::of(path, &self.hints)?;
+        let data = DataSet::open_source(&self.store, path, spooled.as_ref(), &self.hints)?;
+        Ok((data, spooled))
     }
 
     /// Returns the earlier limit of time and cost.
@@ -367,8 +363,7 @@ impl JobArgs {
 fn centroids(endpoint: &S3Endpoint, path: &Path, k: usize, dims: usize) -> Result<Init> {
     let hints = Hints { dims: Some(dims), precision: Some(Precision::F64), ..Hints::default() };
     let spooled = Spooled::of(path, &hints)?;
-    let file = spooled.as_ref().map_or_else(|| path.to_path_buf(), Spooled::path);
-    let file = DataSet::open_at(endpoint, &file, hints)?;
+    let file = DataSet::open_source(endpoint, path, spooled.as_ref(), &hints)?;
     let rows = file.load::<f64>(file.share(0, 1))?;
     if rows.rows() != k || file.dims() != dims {
         let path = path.to_path_buf();
