@@ -248,6 +248,7 @@ impl<'a> Clustering<'a> {
             },
             workers,
             prepared: false,
+            resumable: false,
             labels: Labels::None,
             sample: false,
         };

@@ -36,9 +36,9 @@ else
 fi
 
 step "alerts and dashboard"
+# All programs with all features: those of the steps below, too.
+cargo build --quiet --workspace --all-features --bins
 # A node in a cluster has all metrics; one request gives it a latency.
-[ -x target/debug/catena-engine ] && [ -x target/debug/catena ] ||
-    cargo build --quiet -p catena-engine -p catena-client --features catena-client/cli
 target/debug/catena-engine --listen 127.0.0.1:0 --control 127.0.0.1:0 --metrics 127.0.0.1:0 --cores 0 --no-pin \
     --cluster "file://$work/cluster" --create >"$work/ready" 2>"$work/log" &
 engine=$!
@@ -54,6 +54,9 @@ kill "$engine"
 trap 'rm -rf "$work"' EXIT
 python engine/deploy/check_prometheus.py engine/deploy/prometheus-alerts.yaml engine/deploy/grafana-dashboard.json \
     "$work/page" protocol/PROTOCOL.md
+
+step "an update, node by node"
+bash engine/deploy/test_update.sh
 
 step "deploy.sh"
 python -W ignore engine/deploy/test_deploy.py

@@ -1,13 +1,15 @@
 #!/usr/bin/env bash
-# Creates, shows and deletes a cluster on AWS. README.md describes the resources and their cost.
+# Creates, uses, shows and deletes a cluster on AWS. README.md describes the resources and their cost.
 set -euo pipefail
 
 usage() {
     cat <<'END'
-Usage: deploy.sh create|status|delete [OPTIONS]
+Usage: deploy.sh create|run|status|delete [OPTIONS]
 
   create    build, upload, and create or update the stacks; safe to repeat
-  status    show stacks, nodes, members, alarms; exit with 0 if all is well, 1 if not, 3 if none exist
+  run       run a k-means job on the cluster; repeat the command with the same --job to go on with it
+  status    show stacks, nodes, members, alarms; exit with 0 if all is well, 1 if not, 3 if there are no
+            nodes: none were created, or they were deleted and the bucket was kept
   delete    delete the nodes and all objects in their memory; keep the bucket unless --with-data
 
 Options of all commands:
@@ -22,17 +24,32 @@ Options of create. Options left out keep their value, or the default of the temp
   --instance-type TYPE    x86-64 instance type with the CPUs of --cores [r5.2xlarge]
   --cores LIST            CPUs to run on, one thread each [0-7]
   --memory-per-core SIZE  memory for objects and sessions of each core [6GiB]
-  --zone ZONE             zone of all nodes and functions [the first of the region]
+  --zone ZONE             zone of all nodes and functions [the first that has the instance type]
+  --vpc VPC               use this VPC, which needs routes to S3, CloudFormation, CloudWatch Logs and, with
+                          --kmeans, Lambda [a new one without a route to the internet]
+  --nodes-subnet SUBNET   the subnet of the nodes in it
+  --functions-subnet SUBNET
+                          the subnet of functions in it, of the same zone
   --shell yes|no          allow shells on nodes through Systems Manager [no]
   --email ADDRESS         send alarms to this address
   --new-image             use the latest Amazon Linux instead of the present image
   --cluster-name NAME     name that no cluster in this bucket has had [NAME and the time]
   --program FILE          use this engine, built with the feature s3
+  --tool FILE             use this command-line tool, built with the features cli and s3
   --kmeans                also create the Lambda function
   --bootstrap FILE        use this program for the function
   --run-on-upload yes|no  cluster each object that appears under data/ [no]
   --clusters K            number of clusters for uploads [10]
   --wait MINUTES          how long to wait for members in the record [10]
+
+Options of run, which needs a cluster that was created with --kmeans:
+  --data PATH             a local file or folder, which is uploaded, or s3://BUCKET/data/... in its bucket
+  --k N                   number of clusters [10]
+  --workers N             number of workers, each an invocation of the function [4]
+  --job NAME              name of the job [run and the time]
+  --out FILE              copy the centroids to this file
+  --set NAME=VALUE        another setting, such as seed=3, init=random or missing=drop; can be given several
+                          times; names are those of the flags of catena-kmeans run, with underscores
 
 Options of delete:
   --with-data             also delete the bucket with records, data and results
@@ -41,6 +58,8 @@ Options of delete:
 Examples:
   deploy.sh create --dry-run
   deploy.sh create --name km --nodes 3 --replicas 2 --kmeans
+  deploy.sh create --vpc vpc-1 --nodes-subnet subnet-1 --functions-subnet subnet-2
+  deploy.sh run --name km --data points.npy --k 25 --workers 16 --out centroids.csv
   deploy.sh status --name km
   deploy.sh delete --name km
 END
@@ -67,10 +86,10 @@ fail() {
 main() {
     local command=${1:-}
     case $command in
-    create | status | delete) shift ;;
+    create | run | status | delete) shift ;;
     -h | --help | help) usage && exit ;;
     "") usage >&2 && exit 2 ;;
-    *) fail "\`$command\` is not a command: use create, status or delete; see deploy.sh --help" ;;
+    *) fail "\`$command\` is not a command: use create, run, status or delete; see deploy.sh --help" ;;
     esac
     parse "$command" "$@"
     store=$name-store cluster=$name-cluster kmeans=$name-kmeans
@@ -81,7 +100,7 @@ main() {
     else
         say "Dry run: lines with + are the commands that would run."
     fi
-    "$command"
+    "command_$command"
 }
 
 # -- The command line.
@@ -89,8 +108,10 @@ main() {
 parse() {
     local command=$1
     shift
-    name=catena region="" dry_run="" program="" with_kmeans="" bootstrap="" minutes=10 with_data="" yes=""
-    new_image="" cluster_name=""
+    name=catena region="" dry_run="" program="" tool="" with_kmeans="" bootstrap="" minutes=10 with_data="" yes=""
+    new_image="" cluster_name="" data="" k=10 workers=4 job="" out=""
+    # Settings of a job.
+    declare -gA settings=()
     # Parameters of the two stacks from the command line.
     declare -gA cluster_parameters=() kmeans_parameters=()
     while (($#)); do
@@ -121,6 +142,9 @@ parse_create() {
     --cores) parameter Cores '[0-9]+([,-][0-9]+)*' "$flag" "$@" ;;
     --memory-per-core) parameter MemoryPerCore '[0-9]+[KMG]iB' "$flag" "$@" ;;
     --zone) parameter AvailabilityZone '[a-z0-9-]+' "$flag" "$@" ;;
+    --vpc) parameter VpcId 'vpc-[a-z0-9]+' "$flag" "$@" ;;
+    --nodes-subnet) parameter NodesSubnetId 'subnet-[a-z0-9]+' "$flag" "$@" ;;
+    --functions-subnet) parameter FunctionsSubnetId 'subnet-[a-z0-9]+' "$flag" "$@" ;;
     --shell) parameter Shell 'yes|no' "$flag" "$@" ;;
     --email) parameter AlarmEmail '[^@ ]+@[^@ ]+' "$flag" "$@" ;;
     --cluster-name) take cluster_name '[a-z0-9][a-z0-9-]{0,62}' "$flag" "$@" ;;
@@ -133,11 +157,30 @@ parse_create() {
         kmeans_parameters[Clusters]=$value
         ;;
     --program) take program '.+' "$flag" "$@" ;;
+    --tool) take tool '.+' "$flag" "$@" ;;
     --bootstrap) take bootstrap '.+' "$flag" "$@" ;;
     --wait) take minutes '[0-9]+' "$flag" "$@" ;;
     --new-image) new_image=1 taken=0 ;;
     --kmeans) with_kmeans=1 taken=0 ;;
     *) unknown "$flag" create ;;
+    esac
+}
+
+parse_run() {
+    local flag=$1 value
+    shift
+    taken=1
+    case $flag in
+    --data) take data '.+' "$flag" "$@" ;;
+    --k) take k '[1-9][0-9]*' "$flag" "$@" ;;
+    --workers) take workers '[1-9][0-9]*' "$flag" "$@" ;;
+    --job) take job '[A-Za-z0-9._-]{1,64}' "$flag" "$@" ;;
+    --out) take out '.+' "$flag" "$@" ;;
+    --set)
+        take value '[a-z_]+=.+' "$flag" "$@"
+        settings[${value%%=*}]=${value#*=}
+        ;;
+    *) unknown "$flag" run ;;
     esac
 }
 
@@ -366,19 +409,24 @@ hash_of() { sha256sum "$@" | cut -c 1-16; }
 # Packs the engine with the other files of a node; the name of the bundle contains its hash.
 bundle_engine() {
     step "engine"
-    if [[ -z $program ]]; then
-        [[ -n $dry_run ]] || need cargo "install Rust (rustup.rs), or pass a program with --program"
+    if [[ -z $program || -z $tool ]]; then
+        [[ -n $dry_run ]] || need cargo "install Rust (rustup.rs), or pass programs with --program and --tool"
         change cargo build --release --locked --manifest-path "$top/Cargo.toml" \
-            -p catena-engine --bin catena-engine --features s3
-        program=$target/release/catena-engine
+            -p catena-engine --bin catena-engine -p catena-client --bin catena \
+            --features catena-engine/s3,catena-client/s3,catena-client/cli
+        program=${program:-$target/release/catena-engine}
+        tool=${tool:-$target/release/catena}
     fi
     if [[ -n $dry_run ]]; then
         program_key=artifacts/catena-engine-HASH.tar.gz
         return
     fi
     check_program "$program"
+    check_program "$tool"
     local root=$work/root
     install -D -m 755 "$program" "$root/usr/local/bin/catena-engine"
+    install -D -m 755 "$tool" "$root/usr/local/bin/catena"
+    install -D -m 755 "$here/await-healthy.sh" "$root/usr/local/bin/catena-await-healthy"
     install -D -m 644 "$here/catena-engine.service" "$root/etc/systemd/system/catena-engine.service"
     install -D -m 644 "$here/90-catena.conf" "$root/etc/sysctl.d/90-catena.conf"
     install -D -m 644 "$here/tmpfiles.conf" "$root/etc/tmpfiles.d/catena.conf"
@@ -461,9 +509,9 @@ If there is no log, they did not start: read the console output of an instance, 
     done
 }
 
-# -- The three commands.
+# -- The commands.
 
-create() {
+command_create() {
     # shellcheck disable=SC2034 # used by its name
     local -A none=()
     bundle_engine
@@ -478,7 +526,10 @@ create() {
     fix_cluster_parameters
     deploy_stack "$cluster" "$here/cluster.yaml" cluster_parameters
     if [[ -n $with_kmeans ]]; then
-        kmeans_parameters+=([ClusterStack]=$cluster [ClusterName]=$cluster_name [Bucket]=$bucket
+        local own_vpc=yes
+        [[ -z ${cluster_parameters[VpcId]:-} ]] || own_vpc=no
+        [[ -n $dry_run || -z $(fact "$cluster" VpcId) ]] || own_vpc=no
+        kmeans_parameters+=([OwnVpc]=$own_vpc [ClusterStack]=$cluster [ClusterName]=$cluster_name [Bucket]=$bucket
             [CodeKey]=$code_key)
         deploy_stack "$kmeans" "$top/kmeans/deploy/kmeans.yaml" kmeans_parameters
     fi
@@ -523,12 +574,87 @@ fix_cluster_parameters() {
         fail "this bucket has the record of an earlier cluster $cluster_name: choose another --cluster-name"
     fi
     cluster_parameters+=([ClusterName]=$cluster_name [Bucket]=$bucket [ProgramKey]=$program_key)
+    check_network "$state"
     if [[ -n $dry_run ]]; then
         cluster_parameters[Image]=IMAGE
     elif [[ -z $state || -n $new_image ]]; then
         cluster_parameters[Image]=$(aws ssm get-parameter --name "$image_parameter" \
             --query Parameter.Value --output text)
     fi
+}
+
+# Chooses the zone, and checks that a network that exists can hold the nodes; the argument is the state of
+# the cluster's stack, as of the last `look`, empty if there is none.
+check_network() {
+    local vpc=${cluster_parameters[VpcId]:-} type=${cluster_parameters[InstanceType]:-} zones before key
+    local nodes_subnet=${cluster_parameters[NodesSubnetId]:-} functions_subnet=${cluster_parameters[FunctionsSubnetId]:-}
+    if [[ -n $vpc$nodes_subnet$functions_subnet ]]; then
+        [[ -n $vpc && -n $nodes_subnet && -n $functions_subnet ]] ||
+            fail "an existing network needs all of --vpc, --nodes-subnet and --functions-subnet"
+    fi
+    if [[ -n $dry_run ]]; then
+        cluster_parameters[S3PrefixList]=PREFIX_LIST
+        [[ -n $vpc || -n ${cluster_parameters[AvailabilityZone]:-} ]] || cluster_parameters[AvailabilityZone]=ZONE
+        return
+    fi
+    if [[ -n $1 ]]; then
+        for key in VpcId NodesSubnetId FunctionsSubnetId AvailabilityZone; do
+            before=$(fact "$cluster" "$key")
+            [[ -z ${cluster_parameters[$key]:-} || ${cluster_parameters[$key]} == "$before" ]] ||
+                fail "the nodes are in ${before:-a VPC of their own}: delete the cluster before you create it in ${cluster_parameters[$key]}"
+        done
+        type=${type:-$(fact "$cluster" InstanceType)}
+        cluster_parameters[AvailabilityZone]=$(fact "$cluster" AvailabilityZone)
+        vpc=$(fact "$cluster" VpcId)
+    elif [[ -n $vpc ]]; then
+        check_subnets "$vpc" "$nodes_subnet" "$functions_subnet"
+    fi
+    cluster_parameters[S3PrefixList]=$(aws ec2 describe-managed-prefix-lists --output text \
+        --filters "Name=prefix-list-name,Values=com.amazonaws.$region.s3" --query 'PrefixLists[0].PrefixListId')
+    [[ ${cluster_parameters[S3PrefixList]} == pl-* ]] || fail "region $region has no prefix list of S3"
+    type=${type:-$(default_of InstanceType "$here/cluster.yaml")}
+    zones=$(aws ec2 describe-instance-type-offerings --location-type availability-zone --output text \
+        --filters "Name=instance-type,Values=$type" --query 'InstanceTypeOfferings[].[Location]' | sort)
+    [[ -n $zones && $zones != None ]] || fail "region $region has no instances of type $type: choose another --instance-type"
+    # A stack of an earlier version may have no zone: then it has the first of the region.
+    if [[ -z ${cluster_parameters[AvailabilityZone]:-} ]]; then
+        [[ -z $1 ]] || return 0
+        cluster_parameters[AvailabilityZone]=$(head -n 1 <<<"$zones")
+    fi
+    grep -qxF -- "${cluster_parameters[AvailabilityZone]}" <<<"$zones" ||
+        fail "zone ${cluster_parameters[AvailabilityZone]} has no instances of type $type; these have: ${zones//$'\n'/, }"
+    [[ -n $vpc ]] || say "  zone ${cluster_parameters[AvailabilityZone]} has $type"
+}
+
+# Prints the default of a parameter of a template.
+default_of() { sed -n "/^  $1:/,/^  [A-Z]/ s/^    Default: *//p" "$2" | tr -d '"'; }
+
+# Checks two subnets of an existing VPC, whose zone becomes that of the cluster.
+check_subnets() {
+    local vpc=$1 subnet found of zone zone_before="" routes
+    shift
+    for subnet in "$@"; do
+        found=$(aws ec2 describe-subnets --subnet-ids "$subnet" --output text \
+            --query 'Subnets[0].[VpcId, AvailabilityZone]' 2>"$work/error") || fail "cannot find $subnet:
+$(<"$work/error")"
+        IFS=$'\t' read -r of zone <<<"$found"
+        [[ $of == "$vpc" ]] || fail "$subnet is in $of, not in $vpc"
+        # Latency between zones is a multiple of that within one.
+        [[ -z $zone_before || $zone == "$zone_before" ]] ||
+            fail "the subnets are in two zones, $zone_before and $zone: choose two of one zone"
+        zone_before=$zone
+        # A subnet without a table of its own has the main one.
+        routes=$(aws ec2 describe-route-tables --filters "Name=association.subnet-id,Values=$subnet" --output text \
+            --query 'RouteTables[].Routes[].[DestinationCidrBlock, DestinationPrefixListId]')
+        [[ -n $routes && $routes != None ]] || routes=$(aws ec2 describe-route-tables --output text \
+            --filters "Name=vpc-id,Values=$vpc" Name=association.main,Values=true \
+            --query 'RouteTables[].Routes[].[DestinationCidrBlock, DestinationPrefixListId]')
+        grep -qE '(^|\s)(0\.0\.0\.0/0|pl-)' <<<"$routes" ||
+            fail "$subnet has no route to S3: add a gateway endpoint of com.amazonaws.$region.s3, or a NAT"
+    done
+    [[ -z ${cluster_parameters[AvailabilityZone]:-} || ${cluster_parameters[AvailabilityZone]} == "$zone" ]] ||
+        fail "the subnets are in zone $zone, not in ${cluster_parameters[AvailabilityZone]}"
+    cluster_parameters[AvailabilityZone]=$zone
 }
 
 # Prints the outputs of a stack, as of the last `look`.
@@ -540,7 +666,113 @@ print_outputs() {
     done < <(sed -n '/^Outputs:/,$ s/^  \([A-Za-z]*\):$/\1/p' "$2")
 }
 
-status() {
+# Prints a value as JSON: numbers as they are, anything else as text.
+json_of() {
+    if [[ $1 =~ ^-?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][+-]?[0-9]+)?$ ]]; then
+        printf '%s' "$1"
+    else
+        local text=${1//\\/\\\\}
+        printf '"%s"' "${text//\"/\\\"}"
+    fi
+}
+
+# The driver is an invocation of the function, because it has to reach the nodes; this machine need not.
+command_run() {
+    local function=$name-kmeans engine='s3://BUCKET/clusters#CLUSTER' where result key
+    [[ -n $data ]] || fail "--data is missing: a local file or folder, or s3://BUCKET/data/..."
+    bucket=BUCKET
+    job=${job:-run-$(date -u +%Y%m%d-%H%M%S)}
+    if [[ -z $dry_run ]]; then
+        look "$cluster"
+        case $state in
+        CREATE_COMPLETE | UPDATE_COMPLETE | UPDATE_ROLLBACK_COMPLETE) ;;
+        *) fail "stack $cluster is ${state:-not there}: create the cluster first; see deploy.sh status" ;;
+        esac
+        bucket=$(fact "$cluster" Bucket) engine=$(fact "$cluster" Engine)
+        look "$kmeans"
+        [[ -n $state ]] || fail "there is no function: run deploy.sh create --kmeans"
+        function=$(fact "$kmeans" Function)
+    fi
+    case $data in
+    "s3://$bucket/data/"*) where=$data ;;
+    s3://*) fail "the function reads only s3://$bucket/data/: copy the data there, or pass a local file" ;;
+    *) upload_data ;;
+    esac
+    result=s3://$bucket/results/$job.centroids.csv
+    {
+        printf '{"run":{"job":%s,"engine":%s,"workers":%s,"k":%s,"data":%s,"out":%s' \
+            "\"$job\"" "$(json_of "$engine")" "$workers" "$k" "$(json_of "$where")" "$(json_of "$result")"
+        for key in "${!settings[@]}"; do
+            printf ',"%s":%s' "$key" "$(json_of "${settings[$key]}")"
+        done
+        printf '}}'
+    } >"$work/event"
+    step "job $job: $workers workers"
+    drive "$function"
+    [[ -z $out ]] || change aws s3 cp --only-show-errors "$result" "$out"
+}
+
+# Uploads local data below data/, and sets `where` to where it is.
+upload_data() {
+    local options=(--only-show-errors)
+    where=s3://$bucket/data/$job/
+    step "upload"
+    if [[ -n $dry_run ]]; then
+        [[ ! -d $data ]] || options+=(--recursive)
+    elif [[ -d $data ]]; then
+        options+=(--recursive)
+    else
+        [[ -f $data ]] || fail "$data is neither a file nor a folder"
+    fi
+    # Files come into a folder of the job, so that other data is not part of it.
+    if [[ -d $data ]]; then
+        change aws s3 cp "${options[@]}" "$data" "$where"
+    else
+        where=$where${data##*/}
+        change aws s3 cp "${options[@]}" "$data" "$where"
+    fi
+    say "  $where"
+}
+
+# Invokes a function with the event of a job until the job is over. A driver that runs out of time, or that
+# dies, is invoked again, and goes on with the job.
+drive() {
+    local function=$1 failed message before="" same=0
+    while :; do
+        # Neither the tool nor a retry of its own may end the wait for a job of many minutes.
+        if [[ -n $dry_run ]]; then
+            change aws lambda invoke --function-name "$function" --payload "fileb://EVENT" RESULT
+            return
+        fi
+        failed=$(AWS_MAX_ATTEMPTS=1 aws lambda invoke --function-name "$function" --payload "fileb://$work/event" \
+            --cli-read-timeout 960 --query FunctionError --output text "$work/result" 2>"$work/error") ||
+            fail "cannot invoke $function:
+$(<"$work/error")"
+        if [[ $failed == None ]]; then
+            sed 's/^{//; s/}$//; s/,"/\n"/g; s/":/": /g' "$work/result" | sed 's/^/  /'
+            printf '\n'
+            return
+        fi
+        message=$(sed -n 's/.*"errorMessage": *"\(\([^"\\]\|\\.\)*\)".*/\1/p' "$work/result")
+        # An error that another invocation would meet again.
+        if grep -q '"errorType": *"Failed"' "$work/result"; then
+            fail "${message:-the job failed}"
+        fi
+        # Anything else is the end of an invocation: its time was over, which says how far the job is, or
+        # its environment died.
+        if grep -q '"errorType": *"Again"' "$work/result" && [[ $message != "$before" ]]; then
+            same=0
+        else
+            same=$((same + 1))
+        fi
+        ((same < 3)) || fail "the job does not go on: ${message:-$(<"$work/result")}
+Read its log: aws logs tail /catena/$(fact "$cluster" ClusterName)/$function --region $region"
+        say "  ${message:-the invocation ended}; going on"
+        before=$message
+    done
+}
+
+command_status() {
     if [[ -n $dry_run ]]; then
         say "+ read the stacks $store, $cluster and $kmeans, the nodes, the record and the alarms"
         return
@@ -556,8 +788,15 @@ status() {
         *) well="" ;;
         esac
     done
-    [[ -n $found ]] || exit 3
-    if [[ -s $work/stack-$cluster ]]; then
+    if [[ ! -s $work/stack-$cluster ]]; then
+        if [[ -n $found ]]; then
+            say "  there are no nodes: they were deleted, or creating them failed"
+            [[ ! -s $work/stack-$store ]] || say "  the bucket $(fact "$store" Bucket) is kept"
+            # A function without nodes is no state that a command leaves.
+            [[ -n $well && ! -s $work/stack-$kmeans ]] || exit 1
+        fi
+        exit 3
+    else
         cluster_name=$(fact "$cluster" ClusterName) bucket=$(fact "$cluster" Bucket)
         nodes=$(fact "$cluster" NodeCount) wanted=$(fact "$cluster" Replicas)
         ((wanted <= nodes)) || wanted=$nodes
@@ -591,7 +830,7 @@ status() {
     [[ -n $well ]]
 }
 
-delete() {
+command_delete() {
     local bucket=BUCKET what="the nodes of $name with all objects in their memory"
     [[ -z $with_data ]] || what="$what, and its bucket with records, data and results"
     if [[ -z $yes && -z $dry_run ]]; then

@@ -33,11 +33,13 @@ HERE = Path(__file__).resolve().parent
 KMEANS = HERE.parent.parent / "kmeans" / "deploy"
 DEPLOY = HERE / "deploy.sh"
 REGION = "eu-central-1"
+TARGET = Path(os.environ.get("CARGO_TARGET_DIR", HERE.parent.parent / "target")) / "debug"
 # A small Linux program that every machine has.
 PROGRAM = shutil.which("true")
+PROGRAMS = ("--program", PROGRAM, "--tool", PROGRAM)
 NOT_BY_MOTO = {
-    "AWS::CloudWatch::Alarm", "AWS::EC2::PlacementGroup", "AWS::Lambda::EventInvokeConfig", "AWS::S3::BucketPolicy",
-    "AWS::SQS::QueuePolicy",
+    "AWS::CloudWatch::Alarm", "AWS::EC2::PlacementGroup", "AWS::EC2::SecurityGroupEgress", "AWS::Lambda::EventInvokeConfig",
+    "AWS::S3::BucketPolicy", "AWS::SQS::QueuePolicy",
 }
 
 
@@ -100,21 +102,32 @@ class CommandLine(unittest.TestCase):
         self.assertIn("--profile lambda", said)
         self.assertIn("ParameterKey=NodeCount\\,ParameterValue=3", said)
         self.assertIn("ParameterValue=0\\\\\\,2", said)
+        network = ("--vpc", "vpc-1", "--nodes-subnet", "subnet-1", "--functions-subnet", "subnet-2")
+        said = deploy(env, "create", "--dry-run", "--kmeans", *network)
+        self.assertIn("ParameterKey=VpcId\\,ParameterValue=vpc-1", said)
+        self.assertIn("ParameterKey=OwnVpc\\,ParameterValue=no", said)
         said = deploy(env, "delete", "--dry-run", "--with-data", "--name", "km")
         places = [said.index(stack) for stack in ("km-kmeans", "km-cluster", "aws s3 rm", "km-store")]
         self.assertEqual(places, sorted(places))
         deploy(env, "status", "--dry-run")
+        said = deploy(env, "run", "--dry-run", "--data", "points.npy", "--job", "a", "--out", "here.csv")
+        self.assertIn("aws s3 cp --only-show-errors points.npy s3://BUCKET/data/a/points.npy", said)
+        self.assertIn("aws lambda invoke --function-name catena-kmeans", said)
 
     def test_errors_say_what_is_wrong(self):
         cases = [
             ([], 2, "Usage"),
-            (["destroy"], 1, "`destroy` is not a command: use create, status or delete"),
+            (["destroy"], 1, "`destroy` is not a command: use create, run, status or delete"),
+            (["run", "--data", "a", "--k", "0"], 1, "--k: `0` does not match"),
+            (["run", "--data", "a", "--set", "seed"], 1, "--set: `seed` does not match"),
             (["status", "--nodes", "3"], 1, "`--nodes` is not an option of status"),
             (["create", "--nodes"], 1, "--nodes needs a value"),
             (["create", "--nodes", "9"], 1, "`9` does not match [1-7]"),
             (["create", "--name", "Upper"], 1, "--name: `Upper`"),
             (["create", "--replicas", "3", "--dry-run"], 1, "3 replicas need at least 3 nodes, and there are 2"),
             (["create", "--min-members", "3", "--dry-run"], 1, "a cluster of 2 replicas has at most 2 members"),
+            (["create", "--vpc", "vpc-1", "--dry-run"], 1, "needs all of --vpc, --nodes-subnet and --functions-subnet"),
+            (["create", "--vpc", "here"], 1, "--vpc: `here` does not match"),
             (["status"], 1, "no region"),
             (["status", "--region", REGION], 1, "no valid AWS credentials"),
         ]
@@ -148,7 +161,7 @@ match call[:2]:
             print(stack().read_text())
         else:
             print(stack().read_text() + "\t" + "id-" + stack().name.removeprefix("stack-"))
-            print("NodeCount\t2\nReplicas\t2\nMinMembers\t1\nBucket\tbucket\nClusterName\tone")
+            print("NodeCount\t2\nReplicas\t2\nMinMembers\t1\nBucket\tbucket\nClusterName\tone\nFunction\tkm\nEngine\ts3://a#b")
     case ["cloudformation", "delete-stack"]:
         stack().unlink()
     case ["cloudformation", "create-stack"]:
@@ -157,6 +170,21 @@ match call[:2]:
         sys.exit("An error occurred (ValidationError): No updates are to be performed.")
     case ["cloudformation", "describe-stack-events"]:
         print("1\tBucket\tAWS::S3::Bucket\tCREATE_FAILED\tthe name is taken")
+    case ["lambda", "invoke"]:
+        at = (home / "calls").read_text().count("lambda invoke") - 1
+        result = (home / f"result-{at}").read_text()
+        Path(call[-1]).write_text(result)
+        print("Unhandled" if "errorMessage" in result else "None")
+    case ["ec2", "describe-managed-prefix-lists"]:
+        print("pl-1")
+    case ["ec2", "describe-instance-type-offerings"]:
+        print((home / "zones").read_text() if (home / "zones").exists() else "zone-b\nzone-a")
+    case ["ec2", "describe-subnets"]:
+        subnet = call[call.index("--subnet-ids") + 1]
+        print((home / subnet).read_text())
+    case ["ec2", "describe-route-tables"]:
+        main = any("association.main" in word for word in call)
+        print((home / "main-routes").read_text() if main else "None")
     case ["s3api", "get-object"] if not (home / "record").exists():
         sys.exit("no such key")
     case _:
@@ -179,7 +207,7 @@ class States(unittest.TestCase):
 
     def create(self, code):
         # It fails at the end, because the record has no members.
-        return deploy(self.env, "create", "--program", PROGRAM, "--wait", "0", code=code)
+        return deploy(self.env, "create", *PROGRAMS, "--wait", "0", code=code)
 
     def calls(self, what):
         """The calls of `aws` that contain a text."""
@@ -199,12 +227,12 @@ class States(unittest.TestCase):
 
     def test_a_failed_stack_stops_the_command(self):
         self.becomes("ROLLBACK_COMPLETE")
-        said = deploy(self.env, "create", "--program", PROGRAM, code=1)
+        said = deploy(self.env, "create", *PROGRAMS, code=1)
         self.assertIn("stack catena-store is ROLLBACK_COMPLETE", said)
         self.assertEqual(self.calls("catena-cluster"), [])
 
     def test_a_cluster_keeps_its_name_and_never_gets_a_used_one(self):
-        create = ("create", "--program", PROGRAM, "--wait", "0", "--cluster-name", "two")
+        create = ("create", *PROGRAMS, "--wait", "0", "--cluster-name", "two")
         (self.home / "record").touch()
         self.assertIn("this bucket has the record of an earlier cluster two", deploy(self.env, *create, code=1))
         (self.home / "stack-catena-cluster").write_text("CREATE_COMPLETE")
@@ -224,6 +252,61 @@ class States(unittest.TestCase):
 
     def test_status_without_a_stack_has_its_own_exit_code(self):
         self.assertIn("catena-cluster               none", deploy(self.env, "status", code=3))
+        self.assertIn("create the cluster first", deploy(self.env, "run", "--data", "a.npy", code=1))
+
+    def test_a_driver_that_ends_is_invoked_again(self):
+        for stack in ("catena-cluster", "catena-kmeans"):
+            (self.home / f"stack-{stack}").write_text("CREATE_COMPLETE")
+        run = ("run", "--data", "s3://bucket/data/a.npy", "--job", "a")
+        again = '{"errorType": "Again", "errorMessage": "time is over, at round %d"}'
+        dead = '{"errorMessage": "RequestId: %d Task timed out"}'
+        for results, code, expected in [
+            ([again % 1, dead % 1, again % 2, '{"points":5,"cost":1}'], 0, '"points": 5'),
+            ([again % 1] * 4, 1, "the job does not go on: time is over, at round 1"),
+            ([dead % at for at in range(3)], 1, "the job does not go on"),
+            (['{"errorType": "Failed", "errorMessage": "row 3: \\"x\\" is no number"}'], 1, "row 3: "),
+        ]:
+            with self.subTest(expected=expected):
+                (self.home / "calls").unlink(missing_ok=True)
+                for at, result in enumerate(results):
+                    (self.home / f"result-{at}").write_text(result)
+                self.assertIn(expected, deploy(self.env, *run, code=code))
+                self.assertEqual(len(self.calls("lambda invoke")), len(results))
+
+    def test_a_deleted_cluster_is_not_a_healthy_one(self):
+        (self.home / "stack-catena-store").write_text("CREATE_COMPLETE")
+        said = deploy(self.env, "status", code=3)
+        self.assertIn("there are no nodes: they were deleted, or creating them failed", said)
+        self.assertIn("the bucket bucket is kept", said)
+        (self.home / "stack-catena-store").write_text("DELETE_FAILED")
+        deploy(self.env, "status", code=1)
+
+    def test_the_zone_has_the_type(self):
+        self.create(code=1)
+        self.assertIn("ParameterKey=AvailabilityZone,ParameterValue=zone-a", self.calls("create-stack")[1])
+        said = deploy(self.env, "create", *PROGRAMS, "--name", "b", "--zone", "zone-c", code=1)
+        self.assertIn("zone zone-c has no instances of type r5.2xlarge; these have: zone-a, zone-b", said)
+        (self.home / "zones").write_text("None")
+        said = deploy(self.env, "create", *PROGRAMS, "--name", "c", "--instance-type", "x9.large", code=1)
+        self.assertIn("has no instances of type x9.large", said)
+        self.assertEqual(self.calls("--stack-name b-cluster --template") + self.calls("--stack-name c-cluster --template"), [])
+
+    def test_an_existing_network_is_checked(self):
+        network = ("--vpc", "vpc-1", "--nodes-subnet", "subnet-1", "--functions-subnet", "subnet-2")
+        for one, two, routes, expected in [
+            ("vpc-1\tzone-b", "vpc-2\tzone-b", "0.0.0.0/0\tNone", "subnet-2 is in vpc-2, not in vpc-1"),
+            ("vpc-1\tzone-b", "vpc-1\tzone-a", "0.0.0.0/0\tNone", "the subnets are in two zones, zone-b and zone-a"),
+            ("vpc-1\tzone-b", "vpc-1\tzone-b", "10.0.0.0/16\tNone", "subnet-1 has no route to S3"),
+            ("vpc-1\tzone-b", "vpc-1\tzone-b", "10.0.0.0/16\tNone\nNone\tpl-1", "not all nodes became members"),
+        ]:
+            with self.subTest(expected=expected):
+                (self.home / "subnet-1").write_text(one)
+                (self.home / "subnet-2").write_text(two)
+                (self.home / "main-routes").write_text(routes)
+                self.assertIn(expected, deploy(self.env, "create", *PROGRAMS, *network, "--wait", "0", code=1))
+        (call,) = self.calls("create-stack --stack-name catena-cluster")
+        for parameter in ["VpcId,ParameterValue=vpc-1", "NodesSubnetId,ParameterValue=subnet-1", "AvailabilityZone,ParameterValue=zone-b"]:
+            self.assertIn(f"ParameterKey={parameter}", call)
 
     def test_missing_members_are_an_error(self):
         said = self.create(code=1)
@@ -248,7 +331,8 @@ class Programs(unittest.TestCase):
             with self.subTest(expected=expected):
                 if content is not None:
                     program.write_bytes(content)
-                self.assertIn(expected, deploy(env, "create", "--program", str(program), code=1))
+                for programs in [("--program", program, "--tool", PROGRAM), ("--program", PROGRAM, "--tool", program)]:
+                    self.assertIn(expected, deploy(env, "create", *map(str, programs), code=1))
 
 
 def keep_defaults(resolve):
@@ -302,7 +386,7 @@ class Deployment(unittest.TestCase):
                 self.put_record(bucket, name, 2)
 
         # No other call may run meanwhile: moto creates some resources on request, and then twice.
-        arguments = ("--name", "t", "--program", PROGRAM, "--bootstrap", PROGRAM, "--wait", "1", *arguments)
+        arguments = ("--name", "t", *PROGRAMS, "--bootstrap", PROGRAM, "--wait", "1", *arguments)
         return deploy(self.env, "create", *arguments, on_line=join)
 
     def put_record(self, bucket, name, members):
@@ -344,6 +428,8 @@ class Deployment(unittest.TestCase):
         self.check_function()
         self.check_dashboard(cluster)
 
+        self.check_run(cluster)
+
         before = self.group()
         said = deploy(self.env, "status", "--name", "t")
         self.assertIn("epoch 2", said)
@@ -378,6 +464,63 @@ class Deployment(unittest.TestCase):
         deploy(self.env, "delete", "--name", "t", "--yes", "--with-data")
         self.assertEqual(self.client("s3").list_buckets()["Buckets"], [])
 
+    def start(self, *command, **variables):
+        """Starts a program of this repository; returns the first line of its output, and a function that ends it."""
+        path = TARGET / command[0]
+        self.assertTrue(path.exists(), f"{path} is missing: first cargo build --workspace --all-features --bins")
+        env = {"PATH": os.environ["PATH"], "HOME": self.home.name, **variables}
+        run = subprocess.Popen([path, *command[1:]], env=env, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+
+        def end():
+            run.kill()
+            run.wait()
+            run.stdout.close()
+
+        self.addCleanup(end)
+        return run, run.stdout.readline()
+
+    def check_run(self, cluster):
+        """Runs a job on a real node, with stand-ins for S3 and Lambda, whose function is the real program."""
+        bucket = self.output("t-store", "Bucket")
+        store, line = self.start("catena-s3-stand-in", "127.0.0.1:0", bucket)
+        lines = [line, *(store.stdout.readline() for _ in range(2))]
+        keys = dict(line.removeprefix("export ").strip().split("=", 1) for line in lines)
+        node = ("--listen", "127.0.0.1:0", "--control", "127.0.0.1:0", "--cores", "0", "--no-pin")
+        of_cluster = ("--cluster", f"s3://{bucket}/clusters", "--cluster-name", cluster, "--create")
+        _, ready = self.start("catena-engine", *node, *of_cluster, **keys)
+        self.assertIn("ready on", ready)
+        variables = [f"{name}={value}" for name, value in keys.items()]
+        _, line = self.start("catena-lambda-stand-in", "127.0.0.1:0", "t-kmeans", TARGET / "bootstrap", *variables)
+        home = Path(self.home.name)
+        points = ("generate", "--points", "5000", "--dims", "8", "--clusters", "9", "--out", str(home / "points.npy"))
+        subprocess.run([TARGET / "catena-kmeans", *points], check=True)
+        here = ("run", "--k", "7", "--seed", "3", "--data", str(home / "points.npy"), "--out", str(home / "here.csv"))
+        subprocess.run([TARGET / "catena-kmeans", *here], check=True, stdout=subprocess.DEVNULL)
+        env = {
+            **self.env, "AWS_ENDPOINT_URL_S3": keys["CATENA_S3_ENDPOINT_URL"],
+            "AWS_ENDPOINT_URL_LAMBDA": line.split()[-1],
+            "AWS_ACCESS_KEY_ID": keys["CATENA_S3_ACCESS_KEY"], "AWS_SECRET_ACCESS_KEY": keys["CATENA_S3_SECRET_ACCESS_KEY"],
+        }
+        run = ("run", "--name", "t", "--workers", "3", "--k", "7", "--job", "one")
+        there = home / "there.csv"
+        said = deploy(env, *run, "--data", str(home / "points.npy"), "--set", "seed=3", "--out", str(there))
+        self.assertIn('"points": 5000', said)
+        self.assertIn('"workers": 3', said)
+        self.assertEqual(there.read_text(), (home / "here.csv").read_text(), "the bits are those of threads")
+        # The data is there now.
+        uploaded = f"s3://{bucket}/data/one/points.npy"
+        said = deploy(env, *run, "--data", uploaded, "--set", "scale=minmax")
+        self.assertIn('"converged": true', said)
+        for arguments, expected in [
+            (("--data", uploaded, "--set", "seeds=3"), "unknown field `seeds`"),
+            (("--data", "s3://elsewhere/a.npy"), f"the function reads only s3://{bucket}/data/"),
+            (("--data", f"s3://{bucket}/data/none.npy"), "data/none.npy"),
+            (("--data", str(home / "none")), "neither a file nor a folder"),
+            ((), "--data is missing"),
+        ]:
+            with self.subTest(expected=expected):
+                self.assertIn(expected, deploy(env, *run, *arguments, code=1))
+
     def remove_routes(self):
         """moto does not delete route tables with a stack, and then cannot delete the VPC."""
         ec2, table = self.client("ec2"), self.resources("t-cluster")["Routes"]
@@ -395,7 +538,7 @@ class Deployment(unittest.TestCase):
         ]:
             template = cfn_yaml.load(str(path))
             # The command had neither --email nor --shell.
-            absent = {"HasEmail", "HasShell"}
+            absent = {"HasEmail", "HasShell", "HasShellEndpoints", "OtherVpc"}
             wanted = {
                 name for name, resource in template["Resources"].items()
                 if resource["Type"] not in NOT_BY_MOTO and resource.get("Condition") not in absent
@@ -425,18 +568,45 @@ class Deployment(unittest.TestCase):
         self.assertNotIn(vpc, attached, "no internet gateway is attached")
         self.assertEqual(ec2.describe_nat_gateways(Filters=of_vpc)["NatGateways"], [])
         services = {endpoint["ServiceName"] for endpoint in ec2.describe_vpc_endpoints(Filters=of_vpc)["VpcEndpoints"]}
-        self.assertEqual(services, {f"com.amazonaws.{REGION}.s3", f"com.amazonaws.{REGION}.logs"})
-        ports = {}
-        for group in ec2.describe_security_groups(Filters=of_vpc)["SecurityGroups"]:
-            if group["GroupName"] == "default":
-                continue
-            for rule in group["IpPermissions"]:
-                sources = [source["CidrIp"] for source in rule["IpRanges"]]
-                self.assertEqual(sources, ["10.74.0.0/16"], group["Description"])
-                ports.setdefault(group["Description"], set()).add((rule["FromPort"], rule["ToPort"]))
-        self.assertEqual(
-            ports, {"Catena nodes": {(7399, 7399), (7400, 7499)}, "AWS services, from within the VPC": {(443, 443)}},
+        wanted = {f"com.amazonaws.{REGION}.{name}" for name in ("s3", "logs", "cloudformation", "lambda")}
+        self.assertEqual(services, wanted)
+        groups = ec2.describe_security_groups(Filters=of_vpc)["SecurityGroups"]
+        names = {group["GroupId"]: group["Description"] for group in groups}
+        rules = {
+            (group["Description"], names[source["GroupId"]], rule["FromPort"], rule["ToPort"])
+            for group in groups if group["GroupName"] != "default"
+            for rule in group["IpPermissions"] for source in rule["UserIdGroupPairs"]
+        }
+        nodes, clients, operators, services = (
+            "Catena nodes", "Clients of Catena", "Operators of Catena, who may remove members", "AWS services",
         )
+        self.assertEqual(rules, {
+            (nodes, clients, 7400, 7499), (nodes, nodes, 7399, 7499), (nodes, operators, 7399, 7499),
+            *((services, who, 443, 443) for who in (nodes, clients, operators)),
+        })
+        # No rule is for a range of addresses.
+        ranges = [rule for group in groups if group["GroupName"] != "default" for rule in group["IpPermissions"] if rule["IpRanges"]]
+        self.assertEqual(ranges, [])
+        self.check_rules_of_template()
+
+    def check_rules_of_template(self):
+        """moto does not make outgoing rules; in an own VPC they name groups and the prefix list of S3."""
+        resources = cfn_yaml.load(str(HERE / "cluster.yaml"))["Resources"]
+        rules = [r for r in resources.values() if r["Type"] == "AWS::EC2::SecurityGroupEgress" and r.get("Condition") != "OtherVpc"]
+        to = {
+            (rule["GroupId"]["Ref"], (rule.get("DestinationSecurityGroupId") or rule["DestinationPrefixListId"])["Ref"], rule["FromPort"])
+            for rule in (rule["Properties"] for rule in rules)
+        }
+        everybody = ("EngineSecurityGroup", "ClientSecurityGroup", "OperatorSecurityGroup")
+        self.assertEqual(to, {
+            ("EngineSecurityGroup", "EngineSecurityGroup", 7399), ("ClientSecurityGroup", "EngineSecurityGroup", 7400),
+            ("OperatorSecurityGroup", "EngineSecurityGroup", 7399),
+            *((who, "S3PrefixList", 443) for who in everybody), *((who, "EndpointSecurityGroup", 443) for who in everybody),
+        })
+        group = resources["Nodes"]
+        update = group["UpdatePolicy"]["AutoScalingRollingUpdate"]
+        self.assertEqual((update["WaitOnResourceSignals"], update["MaxBatchSize"]), (True, 1))
+        self.assertEqual(group["CreationPolicy"]["ResourceSignal"]["Count"], {"Ref": "NodeCount"})
 
     def check_nodes(self, cluster):
         group = self.group()
@@ -470,7 +640,8 @@ class Deployment(unittest.TestCase):
             answers = {
                 "curl": 'case "$*" in *api/token) echo token ;; *instance-id) echo i-1 ;; *local-ipv4) echo 10.74.0.9 ;;'
                 " *availability-zone-id) echo euc1-az2 ;; *) exit 22 ;; esac",
-                "aws": f"cat {folder}/bundle", "systemctl": "", "systemd-tmpfiles": "", "sysctl": "", "dnf": "",
+                "aws": f'[ "$1" != s3 ] || cat {folder}/bundle', "systemctl": "", "systemd-tmpfiles": "", "sysctl": "",
+                "dnf": f"[ ! -e {folder}/offline ]", "catena-await-healthy": f"[ ! -e {folder}/sick ]",
             }
             for tool, answer in answers.items():
                 Path(tools, tool).write_text(note + answer + "\n")
@@ -484,11 +655,19 @@ class Deployment(unittest.TestCase):
             self.assertIn(agent, script)
             script = script.replace(agent, "systemctl agent").replace("-C /\n", f"-C {root}\n")
             script = script.replace(" /etc/", f" {root}/etc/").replace("file:/etc/", f"file:{root}/etc/")
-            run = subprocess.run(
-                ["bash", "-c", script], env={"PATH": f"{tools}:/usr/bin:/bin"}, capture_output=True, text=True,
-                timeout=30, check=False,
-            )
-            self.assertEqual(run.returncode, 0, run.stderr)
+            # The node works without the agent; it is healthy when its cluster is.
+            for state, signal in [("offline", "SUCCESS"), ("sick", "FAILURE"), ("well", "SUCCESS")]:
+                Path(folder, state).touch()
+                Path(folder, "calls").unlink(missing_ok=True)
+                run = subprocess.run(
+                    ["bash", "-c", script], env={"PATH": f"{tools}:/usr/bin:/bin"}, capture_output=True, text=True,
+                    timeout=30, check=False,
+                )
+                Path(folder, state).unlink()
+                self.assertEqual(run.returncode == 0, signal == "SUCCESS", run.stderr)
+                signalled = [line for line in Path(folder, "calls").read_text().splitlines() if "signal-resource" in line]
+                stack = "--stack-name t-cluster --logical-resource-id Nodes --unique-id i-1"
+                self.assertEqual(signalled, [f"aws cloudformation signal-resource {stack} --status {signal}"])
             lines = Path(root, "etc/catena/engine.env").read_text().splitlines()
             settings = dict(line.split("=", 1) for line in lines)
             self.assertEqual(set(settings), {"AWS_REGION", "CATENA_FLAGS"})
@@ -500,12 +679,14 @@ class Deployment(unittest.TestCase):
                 "--node-name i-1 --az euc1-az2 --cores 0-7 --memory 6GiB --spin 50 --metrics 127.0.0.1:7398 --emf 30"
             )
             self.assertEqual(flags, expected.split())
-            self.assertTrue(os.access(root / "usr/local/bin/catena-engine", os.X_OK))
+            for program in ("catena-engine", "catena", "catena-await-healthy"):
+                self.assertTrue(os.access(root / "usr/local/bin" / program, os.X_OK))
             agent = json.loads((root / "etc/catena/cloudwatch-agent.json").read_text())
             logs = [file["log_group_name"] for file in agent["logs"]["logs_collected"]["files"]["collect_list"]]
             self.assertEqual(logs, [f"/catena/{cluster}/metrics", f"/catena/{cluster}/engine"])
             calls = Path(folder, "calls").read_text()
             self.assertIn("systemctl enable --now catena-engine.service", calls)
+            self.assertIn(f"catena-await-healthy s3://{bucket}/clusters#{cluster} 10.74.0.9:7399 ", calls)
             # Every file that a call or the unit names is in the bundle.
             named = re.findall(rf"{root}(/etc/\S+)", calls) + ["/etc/systemd/system/catena-engine.service"]
             self.assertEqual(len(named), 4, named)

@@ -389,6 +389,21 @@ pub enum Error {
         /// The round of the contribution.
         round: u64,
     },
+    /// An earlier driver has begun another job under this name.
+    #[error(
+        "{name} is a job whose {field} is {begun}, and here it is {here}: go on with the same, or choose \
+             another --job"
+    )]
+    OtherJob {
+        /// The name of the job.
+        name: String,
+        /// What differs.
+        field: String,
+        /// What it was when the job was begun.
+        begun: String,
+        /// What it is now.
+        here: String,
+    },
     /// A shared object that the driver had created no longer exists.
     #[error("{object} no longer exists: the job is over, or its engine was restarted")]
     Over {

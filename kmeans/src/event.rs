@@ -238,6 +238,7 @@ impl UploadSettings {
             settings,
             workers,
             prepared: false,
+            resumable: false,
             labels: Labels::None,
             sample: false,
         };
@@ -278,14 +279,19 @@ impl UploadSettings {
     }
 }
 
+/// Returns the name of the function of this invocation.
+pub(crate) fn own_name() -> String {
+    std::env::var("AWS_LAMBDA_FUNCTION_NAME").unwrap_or_default()
+}
+
 /// Runs a job whose workers are invocations of a function.
 fn invoke(function: &str, job: &Job, time: Option<Duration>) -> Result<RunSummary> {
-    let own = std::env::var("AWS_LAMBDA_FUNCTION_NAME");
-    let function = if function == "self" { own.unwrap_or_default() } else { function.to_string() };
+    let function = if function == "self" { own_name() } else { function.to_string() };
     let cloud = Cloud::lambda(&function, None).map_err(Error::Cloud)?;
     let engine = JobEngine::Remote(job.engine.clone());
     // Without its driver the job would not end.
-    let limit = time.map(|time| RunLimit { flag: "the time limit of the function", time });
+    let limit =
+        time.map(|time| RunLimit { flag: "the time limit of the function", time, is_pause: false });
     let run = workers::run_within(job, &cloud, limit, &mut |_| (), &mut |restart| {
         eprintln!("worker {}: {}; restarting it", restart.party, restart.reason);
     });

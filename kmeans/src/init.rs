@@ -206,16 +206,38 @@ fn first_centroid<T: Element>(
     Ok(from_wire::<T>(&first))
 }
 
+/// What k-means++ and k-means|| begin with: the numbers of the problem, and the first centroid, which the
+/// sampler has.
+struct Opening {
+    dims: usize,
+    k: usize,
+    seed: u64,
+    party: usize,
+    parties: usize,
+    first: Vec<f64>,
+}
+
+impl Opening {
+    fn of<T: Element>(
+        problem: &Problem,
+        sampler: &mut Sampler<'_, T>,
+        agreement: &mut Agreement<'_>,
+    ) -> Result<Self> {
+        let first = first_centroid(problem, sampler, agreement)?;
+        sampler.add(&first);
+        let Settings { k, seed, .. } = problem.settings;
+        let (party, parties) = (problem.party as usize, problem.parties as usize);
+        Ok(Self { dims: sampler.points.dims, k, seed, party, parties, first })
+    }
+}
+
 fn plus_plus<T: Element>(
     problem: &Problem,
     mut sampler: Sampler<'_, T>,
     agreement: &mut Agreement<'_>,
 ) -> Result<Vec<f64>> {
-    let dims = sampler.points.dims;
-    let Settings { k, seed, .. } = problem.settings;
-    let (party, parties) = (problem.party as usize, problem.parties as usize);
-    let mut centroids = first_centroid(problem, &sampler, agreement)?;
-    sampler.add(&centroids);
+    let Opening { dims, k, seed, party, parties, first: mut centroids } =
+        Opening::of(problem, &mut sampler, agreement)?;
     // The weight of each party's points: two numbers per party.
     let mut slots = agreement.on(1, || sampler.slots(party, parties))?;
     let trials = trials(k);

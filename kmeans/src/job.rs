@@ -41,6 +41,9 @@ pub struct Job {
     /// ([`JobWatch::prepare`](crate::link::JobWatch::prepare)). Then a missing object means that
     /// the job is over.
     pub prepared: bool,
+    /// Whether an earlier driver may have begun the job under this name, and this one goes on with it
+    /// ([`JobWatch::prepare`](crate::link::JobWatch::prepare)).
+    pub resumable: bool,
     /// What workers do with the labels of their points.
     pub labels: Labels,
     /// Whether workers return some points with their labels, for the report.
@@ -135,6 +138,23 @@ pub enum LoadedRows {
 pub fn unique_name() -> String {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     format!("kmeans/{:x}-{:x}", now.as_nanos(), std::process::id())
+}
+
+/// The longest name that a user can give a job.
+const JOB_NAME_MAX: usize = 64;
+
+/// Returns the name in the engine of a job that the user calls so.
+///
+/// # Errors
+///
+/// The name could be that of objects of another job.
+pub fn named(name: &str) -> Result<String> {
+    let is_part = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
+    if name.is_empty() || name.len() > JOB_NAME_MAX || !name.chars().all(is_part) {
+        let reason = "expected at most 64 letters, digits, hyphens, underscores and periods";
+        return Err(Error::Flag { flag: "--job", reason });
+    }
+    Ok(format!("kmeans/{name}"))
 }
 
 impl Job {
@@ -442,7 +462,9 @@ pub struct RunSummary {
     pub labels: Vec<u32>,
     /// Points for the report, if the job asks for them.
     pub sample: Vec<SampledPoint>,
-    /// Every round, over all workers.
+    /// Rounds that were over before this driver's workers began.
+    pub rounds_before: u64,
+    /// Every other round, over all workers.
     pub rounds: Vec<RoundSummary>,
     /// From the start of the first worker to the end of the last one, reading included.
     pub seconds_total: f64,
@@ -521,8 +543,10 @@ impl SummaryBuilder {
     }
 
     /// Joins the results; every worker must have one.
-    pub(crate) fn finish(self) -> RunSummary {
+    pub(crate) fn finish(mut self) -> RunSummary {
         let seconds_total = self.start.elapsed().as_secs_f64();
+        let before = self.rounds.iter().take_while(|round| round.workers == 0).count();
+        self.rounds.drain(..before);
         let mut all = self.done.into_iter().map(|done| done.expect("every worker is done"));
         let mut done = all.next().expect("there is a worker");
         let mut labels = std::mem::take(&mut done.labels);
@@ -537,6 +561,7 @@ impl SummaryBuilder {
             done,
             labels,
             sample,
+            rounds_before: before as u64,
             rounds: self.rounds,
             seconds_total,
             seconds_loading: self.seconds_loading,

@@ -15,7 +15,8 @@
 //! - [`s3`] and [`upload`]: data and results in a store;
 //! - [`job`], [`threads`], [`worker`] and [`workers`]: a run, with its workers in this process or
 //!   elsewhere;
-//! - `event` (feature `lambda`): uploads as jobs;
+//! - `resume`: jobs that outlive their driver;
+//! - `event` and `request` (feature `lambda`): uploads as jobs, and jobs whose driver is an invocation;
 //! - [`generate`], [`output`] and [`report`]: test data, results, and a picture of them;
 //! - [`elbow`] and [`silhouette`]: several numbers of clusters, to choose one;
 //! - [`model`]: saved centroids, to which other points are assigned.
@@ -38,6 +39,9 @@ pub mod output;
 mod pca;
 pub mod pruning;
 pub mod report;
+#[cfg(feature = "lambda")]
+mod request;
+mod resume;
 #[cfg(feature = "s3")]
 mod runtime;
 pub mod s3;

@@ -13,6 +13,7 @@ use crate::error::{Error, Result};
 use crate::init;
 use crate::job::Job;
 use crate::lloyd;
+use crate::resume::JobPlan;
 use crate::settings::Settings;
 
 /// How long a worker tries to connect, and waits for replies that do not depend on other workers.
@@ -68,6 +69,9 @@ impl JobEngine {
 /// The counter, below a job's name, of bytes that workers on Lambda have read: they cannot report
 /// progress.
 const READ: &str = "read";
+
+/// The cell, below a job's name, that says what a job is that another driver may go on with.
+const PLAN: &str = "plan";
 
 /// One worker's client.
 #[derive(Debug)]
@@ -245,12 +249,16 @@ impl<'a> JobWatch<'a> {
     }
 
     /// Creates all objects of the job. Its workers ([`Job::prepared`]) then create none, so that a
-    /// worker that outlives the job leaves no objects behind.
+    /// worker that outlives the job leaves no objects behind. Of a job that is [`Job::resumable`] and was
+    /// prepared before, it leaves the objects as they are.
     ///
     /// # Errors
     ///
-    /// The engine is unreachable or out of memory.
+    /// The engine is unreachable or out of memory; the job that was begun under this name is another one.
     pub fn prepare(&self) -> Result<()> {
+        if self.job.resumable && self.is_begun()? {
+            return Ok(());
+        }
         let names = phases(self.job).flat_map(|phase| pieces(self.job, phase));
         let phases: Vec<_> = names.chain(result_pieces(self.job)).collect();
         let phases: Vec<_> = phases.iter().map(|name| self.client.reduction(name)).collect();
@@ -260,8 +268,25 @@ impl<'a> JobWatch<'a> {
             pipeline.push(reduction, ReductionOp::Reset);
         }
         pipeline.run().all_ok().map_err(|cause| self.error(cause))?;
+        // The last one: where it exists, all do.
         let read = self.client.counter(&object(self.job, READ)).set(0);
         read.map(drop).map_err(|cause| self.error(cause))
+    }
+
+    /// Leaves what the job is, or compares it with what an earlier driver has left. Returns whether that
+    /// driver had created all objects, so that workers may have contributed to them.
+    fn is_begun(&self) -> Result<bool> {
+        let plan = JobPlan::of(self.job);
+        let cell = self.client.cell(&object(self.job, PLAN));
+        // Version 0 is that of a cell that does not exist.
+        let left = cell.compare_version_and_set(0, &plan.to_bytes());
+        if left.map_err(|cause| self.error(cause))?.swapped {
+            return Ok(false);
+        }
+        let begun = cell.get().map_err(|cause| self.error(cause))?;
+        plan.check(self.job, &begun)?;
+        let read = self.client.inspect(&object(self.job, READ));
+        Ok(read.map_err(|cause| self.error(cause))?.is_some())
     }
 
     /// Returns how many bytes workers have read ([`EngineLink::note_read`]).

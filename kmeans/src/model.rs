@@ -110,20 +110,19 @@ impl Model {
         Ok(model)
     }
 
-    /// Assigns points to the nearest centroid, with threads of this process; returns the labels and
-    /// the cost. Columns are taken by the names in the model if both have names.
+    /// Assigns points, which `open` inspects, to the nearest centroid, with threads of this process; returns
+    /// the labels and the cost. Columns are taken by the names in the model if both have names.
     ///
     /// # Errors
     ///
     /// Those of reading the data; rows of another length than the centroids.
     pub fn predict(
         &self,
-        data: &Path,
+        open: impl Fn(&Hints) -> Result<DataSet>,
         mut hints: Hints,
-        endpoint: &S3Endpoint,
     ) -> Result<RunSummary> {
         hints.precision = hints.precision.or(Some(self.precision));
-        let mut set = DataSet::open_at(endpoint, data, hints.clone())?;
+        let mut set = open(&hints)?;
         let named = set.reading().columns.clone();
         if hints.columns.is_none()
             && !named.is_empty()
@@ -131,7 +130,7 @@ impl Model {
             && named != self.columns
         {
             hints.columns = Some(ColumnNames(self.columns.clone()));
-            set = DataSet::open_at(endpoint, data, hints)?;
+            set = open(&hints)?;
         }
         let (k, dims) = (self.centroids.len(), self.centroids[0].len());
         if set.dims() != dims {
@@ -151,6 +150,7 @@ impl Model {
             settings,
             workers,
             prepared: false,
+            resumable: false,
             labels: Labels::Returned,
             sample: false,
         };

@@ -144,6 +144,10 @@ impl Write for OutputFile {
     }
 }
 
+fn is_zero(value: &u64) -> bool {
+    *value == 0
+}
+
 /// The object that `--json` prints.
 #[derive(Debug, Serialize)]
 pub struct RunReport<'a> {
@@ -156,6 +160,9 @@ pub struct RunReport<'a> {
     converged: bool,
     cost: f64,
     seconds_total: f64,
+    /// Iterations of an earlier driver, of which there are no times.
+    #[serde(skip_serializing_if = "is_zero")]
+    iterations_before: u64,
     seconds_iterations: Vec<f64>,
     seconds_coordination: Vec<f64>,
     rpcs_per_worker_per_iteration: f64,
@@ -189,7 +196,9 @@ impl<'a> RunReport<'a> {
         let done = &summary.done;
         let iterations =
             usize::try_from(done.iterations).expect("a run has fewer iterations than usize::MAX");
-        let rounds = &summary.rounds[..iterations];
+        // Those that were over before are not among them.
+        let before = usize::try_from(summary.rounds_before).unwrap_or(usize::MAX);
+        let rounds = &summary.rounds[..iterations.saturating_sub(before)];
         let calls: u64 = rounds.iter().map(|round| round.calls).sum();
         let reports: u32 = rounds.iter().map(|round| round.workers).sum();
         Self {
@@ -202,6 +211,7 @@ impl<'a> RunReport<'a> {
             converged: done.converged,
             cost: done.cost,
             seconds_total: summary.seconds_total,
+            iterations_before: summary.rounds_before,
             seconds_iterations: rounds.iter().map(|round| round.seconds).collect(),
             seconds_coordination: rounds.iter().map(|round| round.seconds_coordination).collect(),
             rpcs_per_worker_per_iteration: if reports == 0 {

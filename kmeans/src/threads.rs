@@ -41,7 +41,7 @@ pub fn run<'j, L: AllReduce>(
                     sender.send(event).expect("the driver listens until all workers have ended");
                     Ok(())
                 };
-                job.work(party, points, &mut join(job, party)?, false, &mut report)
+                job.work(party, points, &mut join(job, party)?, job.resumable, &mut report)
             }));
         }
         drop(sender);

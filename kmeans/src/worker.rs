@@ -33,13 +33,13 @@ use serde_json::Value;
 
 use crate::data::{DataSet, Hints, ReadMeter};
 use crate::error::{Error, Result};
-#[cfg(feature = "lambda")]
-use crate::event;
 use crate::job::{Job, Labels, LoadedRows, WorkerEvent, WorkerResult};
 use crate::link::EngineLink;
 use crate::output;
 use crate::s3::S3Endpoint;
 use crate::settings::Settings;
+#[cfg(feature = "lambda")]
+use crate::{event, request};
 
 /// The name of the function.
 pub const FUNCTION: &str = "kmeans";
@@ -133,6 +133,7 @@ impl Assignment {
             settings: self.settings.clone(),
             workers: self.workers,
             prepared: self.prepared,
+            resumable: false,
             labels: self.labels.clone(),
             sample: self.sample,
         };
@@ -150,17 +151,21 @@ pub fn functions() -> Functions {
     functions
 }
 
-/// Handles invocations without a driver: uploads, and assignments by hand.
+/// Handles invocations without a driver: uploads, jobs whose driver is an invocation, and assignments by
+/// hand.
 #[cfg(feature = "lambda")]
 fn without_driver(context: &Context<'_>, event: Value) -> Result<Value, Failure> {
     if event::is_event(&event) {
         return Ok(serde_json::to_value(event::run(context, event)?)?);
     }
+    if request::is_request(&event) {
+        return Ok(serde_json::to_value(request::run(context, &event)?)?);
+    }
     if event.get("job").is_some() {
         return Ok(serde_json::to_value(run(context, serde_json::from_value(event)?)?)?);
     }
     let expected = "expected an assignment with the fields engine, job, worker, workers, data and k, \
-                    or an event of S3";
+                    a job as the field run, or an event of S3";
     Err(Failure::Final(expected.into()))
 }
 
@@ -278,6 +283,7 @@ mod tests {
             },
             workers: 4,
             prepared: true,
+            resumable: false,
             labels: Labels::Returned,
             sample: false,
         };

@@ -42,6 +42,8 @@ pub struct RunLimit {
     pub flag: &'static str,
     /// How long the workers may run.
     pub time: Duration,
+    /// Whether another driver goes on with the job ([`Job::resumable`]): then its workers are not stopped.
+    pub is_pause: bool,
 }
 
 /// What the driver receives.
@@ -91,8 +93,11 @@ pub fn run_within(
         drop(sender);
         let mut running = job.workers;
         let driven = drive(job, &events, limit, &mut running, on_event, on_restart);
+        let is_paused = matches!(driven, Err(Error::LimitReached { .. }))
+            && limit.is_some_and(|limit| limit.is_pause);
         if let Err(error) = &driven
             && !cloud.is_live()
+            && !is_paused
         {
             // Invocations cannot be stopped, but they need not wait for workers that do not come.
             abandon(job, error, running, &events);

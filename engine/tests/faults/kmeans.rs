@@ -92,6 +92,7 @@ fn run(data: &DataSet, engine: &str, on_event: &mut dyn FnMut(&WorkerEvent)) -> 
         labels: Labels::None,
         sample: false,
         prepared: false,
+        resumable: false,
     };
     threads::run(&job, EngineLink::join, on_event).unwrap()
 }

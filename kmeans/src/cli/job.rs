@@ -7,9 +7,9 @@ use std::time::{Duration, Instant};
 use catena_cloud::Cloud;
 use catena_kmeans::data::{DataSet, Hints, Spooled};
 use catena_kmeans::init::Init;
-use catena_kmeans::job::{Job, Labels, RunSummary, WorkerEvent, unique_name};
+use catena_kmeans::job::{Job, Labels, RunSummary, WorkerEvent, named, unique_name};
 use catena_kmeans::kernel::Precision;
-use catena_kmeans::link::{EngineLink, JobEngine};
+use catena_kmeans::link::{EngineLink, JobEngine, JobWatch};
 use catena_kmeans::s3::{S3Endpoint, S3Url};
 use catena_kmeans::workers::{self, RunLimit, WorkerRestart};
 use catena_kmeans::{Error, Result, Settings, threads};
@@ -132,7 +132,7 @@ pub(super) struct Runner<'a> {
     /// The limit in time and in cost, which depends on the number of workers.
     limit: Option<RunLimit>,
     /// Deleted when the runs are over.
-    _spooled: Option<Spooled>,
+    spooled: Option<Spooled>,
 }
 
 impl<'a> Runner<'a> {
@@ -153,11 +153,26 @@ impl<'a> Runner<'a> {
             let path = data.path().to_path_buf();
             return Err(Error::NotShared { path, backend: "lambda", advice });
         }
-        Ok(Self { args, engine, data, start: Instant::now(), limit, _spooled: spooled })
+        Ok(Self { args, engine, data, start: Instant::now(), limit, spooled })
     }
 
     pub(super) fn data(&self) -> &DataSet {
         &self.data
+    }
+
+    /// Returns a job of `k` clusters that can be resumed under a name.
+    pub(super) fn named_job(&self, name: &str, job: Job) -> Result<Job> {
+        const FLAG: &str = "--job";
+        if self.args.engine.is_none() {
+            let reason =
+                "the job is in an engine that outlives this program; pass its address as --engine";
+            return Err(Error::Flag { flag: FLAG, reason });
+        }
+        if self.spooled.is_some() {
+            let reason = "the points of a pipe cannot be read again; pass a file";
+            return Err(Error::Flag { flag: FLAG, reason });
+        }
+        Ok(Job { name: named(name)?, resumable: true, ..job })
     }
 
     /// Returns a job of `k` clusters.
@@ -173,6 +188,7 @@ impl<'a> Runner<'a> {
             settings: Settings { k, init, ..settings.clone() },
             workers: self.args.workers(),
             prepared: false,
+            resumable: false,
             labels,
             sample,
             data: self.data.clone(),
@@ -196,12 +212,30 @@ impl<'a> Runner<'a> {
 
     /// Runs a job as often as the flags say; returns the run of the lowest cost.
     pub(super) fn best(&self, job: &Job) -> Result<(Job, RunSummary)> {
+        let best = self.best_of(job);
+        // Of a job with a name, the results of all runs are kept until the last one, because another driver
+        // may have to begin with the first. A job that is another one is not this driver's to delete.
+        let is_kept = match &best {
+            Err(Error::OtherJob { .. }) => true,
+            // Workers on Lambda were made to return, which breaks their objects.
+            Err(Error::LimitReached { .. }) => !self.args.backend.is_lambda(),
+            _ => false,
+        };
+        if job.resumable && !is_kept {
+            self.engine.clear(job);
+        }
+        best
+    }
+
+    fn best_of(&self, job: &Job) -> Result<(Job, RunSummary)> {
         let mut best: Option<(Job, RunSummary)> = None;
         for at in 0..self.args.n_init {
             let mut job = job.clone();
             job.settings.seed = job.settings.seed.wrapping_add(u64::from(at));
             if at > 0 {
-                job.name = unique_name();
+                // Below the name, so that they are deleted with it.
+                let next = format!("{}/run-{at}", job.name);
+                job.name = if job.resumable { next } else { unique_name() };
             }
             let summary = self.run(&job)?;
             if best.as_ref().is_none_or(|(_, other)| summary.done.cost < other.done.cost) {
@@ -226,6 +260,13 @@ impl<'a> Runner<'a> {
             lines.for_each(|line| progress.print(&format!("  {line}")));
         };
         let start = Instant::now();
+        if job.resumable {
+            let watch = JobWatch::open(job)?;
+            watch.prepare()?;
+            if let Some((round, _)) = watch.round()? {
+                progress.print(&format!("going on with {} after round {round}", job.name));
+            }
+        }
         let summary = match &args.backend {
             WorkerBackend::Threads => threads::run(job, EngineLink::join, &mut on_event),
             WorkerBackend::Processes => {
@@ -243,7 +284,9 @@ impl<'a> Runner<'a> {
             progress.print(&args.cost_line("workers cost about", start.elapsed()));
         }
         drop(progress);
-        engine.clear(job);
+        if !job.resumable {
+            engine.clear(job);
+        }
         summary
     }
 }
@@ -259,13 +302,9 @@ impl JobArgs {
             let digits = DataSet::digits(self.hints.precision)?;
             return Ok((digits.with_endpoint(&self.store), None));
         };
-        match Spooled::of(path, &self.hints)? {
-            None => Ok((DataSet::open_at(&self.store, path, self.hints.clone())?, None)),
-            Some(spooled) => {
-                let data = DataSet::open_at(&self.store, &spooled.path(), self.hints.clone())?;
-                Ok((data.with_title(path), Some(spooled)))
-            }
-        }
+        let spooled = Spooled::of(path, &self.hints)?;
+        let data = DataSet::open_source(&self.store, path, spooled.as_ref(), &self.hints)?;
+        Ok((data, spooled))
     }
 
     /// Returns the earlier limit of time and cost.
@@ -290,7 +329,7 @@ impl JobArgs {
         let limits = [("--max-time", time), ("--max-cost", by_cost)];
         let limits = limits.into_iter().filter_map(|(flag, seconds)| {
             let time = Duration::try_from_secs_f64(seconds?).unwrap_or(Duration::MAX);
-            Some(RunLimit { flag, time })
+            Some(RunLimit { flag, time, is_pause: false })
         });
         Ok(limits.min_by_key(|limit| limit.time))
     }
@@ -324,8 +363,7 @@ impl JobArgs {
 fn centroids(endpoint: &S3Endpoint, path: &Path, k: usize, dims: usize) -> Result<Init> {
     let hints = Hints { dims: Some(dims), precision: Some(Precision::F64), ..Hints::default() };
     let spooled = Spooled::of(path, &hints)?;
-    let file = spooled.as_ref().map_or_else(|| path.to_path_buf(), Spooled::path);
-    let file = DataSet::open_at(endpoint, &file, hints)?;
+    let file = DataSet::open_source(endpoint, path, spooled.as_ref(), &hints)?;
     let rows = file.load::<f64>(file.share(0, 1))?;
     if rows.rows() != k || file.dims() != dims {
         let path = path.to_path_buf();

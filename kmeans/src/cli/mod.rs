@@ -153,9 +153,9 @@ fn predict(args: &PredictArgs) -> Result<()> {
     OutputFile::check(out, store)?;
     let model = Model::read(model)?;
     let spooled = Spooled::of(data, hints)?;
-    let data = spooled.as_ref().map_or_else(|| data.clone(), Spooled::path);
-    DataSet::open_at(store, &data, hints.clone())?.check_output(out)?;
-    let labels = model.predict(&data, hints.clone(), store)?.labels;
+    let open = |hints: &Hints| DataSet::open_source(store, data, spooled.as_ref(), hints);
+    open(hints)?.check_output(out)?;
+    let labels = model.predict(open, hints.clone())?.labels;
     output::write_labels(out, store, &labels)
 }
 

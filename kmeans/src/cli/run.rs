@@ -18,6 +18,10 @@ pub(super) struct RunArgs {
     k: usize,
     #[command(flatten)]
     job: JobArgs,
+    /// Name the job, so that the same command goes on with it if this driver dies; the name must not be
+    /// that of another job at the same time.
+    #[arg(long = "job", value_name = "NAME")]
+    name: Option<String>,
     /// Write the centroids to this file, one per row (- for standard output).
     #[arg(long, value_name = "centroids.csv")]
     out: Option<PathBuf>,
@@ -46,7 +50,10 @@ pub(super) fn run(args: &RunArgs) -> Result<()> {
         Some(path) if is_folder(path)? => Labels::Written(path.clone()),
         Some(_) => Labels::Returned,
     };
-    let job = runner.job(args.k, labels, args.report.is_some())?;
+    let mut job = runner.job(args.k, labels, args.report.is_some())?;
+    if let Some(name) = &args.name {
+        job = runner.named_job(name, job)?;
+    }
     if let Some(path) = &args.assignments {
         runner.check_labels(&job, path)?;
     }

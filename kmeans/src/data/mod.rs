@@ -58,9 +58,6 @@ pub struct DataSet {
     /// Only the driver needs it.
     #[serde(skip)]
     reading: Reading,
-    /// The name for the user, if it is not the path.
-    #[serde(skip)]
-    title: Option<String>,
 }
 
 /// What the user says about the data in addition to its path: flags, fields of JSON and environment
@@ -324,6 +321,25 @@ impl DataSet {
         Ok(set)
     }
 
+    /// Like [`DataSet::open_at`], of a path that may be a pipe, whose contents [`Spooled::of`] has copied.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`DataSet::open`].
+    pub fn open_source(
+        endpoint: &S3Endpoint,
+        path: &Path,
+        spooled: Option<&Spooled>,
+        hints: &Hints,
+    ) -> Result<Self> {
+        let Some(spooled) = spooled else { return Self::open_at(endpoint, path, hints.clone()) };
+        let (name, file) = (spooled.pipe().to_path_buf(), spooled.path());
+        let origin = parts::PartOrigin::Pipe { name: name.clone(), file };
+        let access = PartAccess { endpoint, meter: &ReadMeter::default() };
+        let part = Part::open(origin, hints, access)?;
+        Self::join(name, vec![part], hints, endpoint)
+    }
+
     /// Returns the data set in the program: 1,797 handwritten digits of 8 × 8 pixels.
     ///
     /// # Errors
@@ -370,18 +386,7 @@ impl DataSet {
             hints.precision.unwrap_or(if narrow { Precision::F32 } else { Precision::F64 });
         let points = parts.iter().map(|part| part.rows).sum();
         let (missing, endpoint) = (hints.missing, endpoint.clone());
-        Ok(Self {
-            path,
-            dims,
-            points,
-            precision,
-            parts,
-            endpoint,
-            missing,
-            weighted,
-            reading,
-            title: None,
-        })
+        Ok(Self { path, dims, points, precision, parts, endpoint, missing, weighted, reading })
     }
 
     /// Returns how its files were understood, if they were inspected here.
@@ -454,16 +459,7 @@ impl DataSet {
     /// Returns its name for the user.
     #[must_use]
     pub fn title(&self) -> String {
-        self.title.clone().unwrap_or_else(|| self.path.display().to_string())
-    }
-
-    /// Sets the name for the user, of data that was copied from there.
-    #[must_use]
-    pub fn with_title(mut self, path: &Path) -> Self {
-        let is_input = path == Path::new("-");
-        let title = if is_input { "standard input".into() } else { path.display().to_string() };
-        self.title = Some(title);
-        self
+        self.path.display().to_string()
     }
 
     /// Returns the store of its path, if the path is in one.

@@ -69,6 +69,12 @@ impl Format {
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) enum PartOrigin {
     File(PathBuf),
+    /// What a pipe contained, in a file.
+    Pipe {
+        /// The name of the pipe, for the user.
+        name: PathBuf,
+        file: PathBuf,
+    },
     /// The shipped data set, in this program.
     Digits,
     #[cfg(feature = "s3")]
@@ -141,7 +147,7 @@ impl Part {
         let path = origin.path();
         let format = match &origin {
             PartOrigin::Digits => Format::Csv,
-            _ => match hints.format.or_else(|| Format::of(&path)) {
+            _ => match hints.format.or_else(|| Format::of(origin.file().unwrap_or(&path))) {
                 Some(format) => format,
                 None => return Err(Error::UnknownFormat { path }),
             },
@@ -245,32 +251,42 @@ impl Part {
 
     /// Returns the path of a file on this machine.
     pub(super) fn file(&self) -> Option<&Path> {
-        match &self.origin {
-            PartOrigin::File(path) => Some(path),
-            _ => None,
-        }
+        self.origin.file()
     }
 
     /// Returns whether programs on other machines can read it.
     pub(super) fn is_shared(&self) -> bool {
-        !matches!(self.origin, PartOrigin::File(_))
+        self.file().is_none()
     }
 }
 
 impl PartOrigin {
+    /// Returns the name for the user.
     pub(super) fn path(&self) -> PathBuf {
         match self {
-            Self::File(path) => path.clone(),
+            Self::File(path) | Self::Pipe { name: path, .. } => path.clone(),
             Self::Digits => PathBuf::from(DIGITS),
             #[cfg(feature = "s3")]
             Self::S3(object) => object.path(),
         }
     }
 
+    /// Returns the path of a file on this machine.
+    fn file(&self) -> Option<&Path> {
+        match self {
+            Self::File(file) | Self::Pipe { file, .. } => Some(file),
+            Self::Digits => None,
+            #[cfg(feature = "s3")]
+            Self::S3(_) => None,
+        }
+    }
+
     /// Returns the number of bytes, as stored.
     fn bytes(&self) -> Result<u64> {
         match self {
-            Self::File(path) => Ok(fs::metadata(path).map_err(Error::io(path))?.len()),
+            Self::File(path) | Self::Pipe { file: path, .. } => {
+                Ok(fs::metadata(path).map_err(Error::io(path))?.len())
+            }
             Self::Digits => Ok(DIGITS_CSV_GZ.len() as u64),
             #[cfg(feature = "s3")]
             Self::S3(object) => Ok(object.size),
@@ -280,7 +296,7 @@ impl PartOrigin {
     /// Returns whether reading it twice costs little.
     fn is_local(&self) -> bool {
         match self {
-            Self::File(_) | Self::Digits => true,
+            Self::File(_) | Self::Pipe { .. } | Self::Digits => true,
             #[cfg(feature = "s3")]
             Self::S3(_) => false,
         }
@@ -298,7 +314,7 @@ impl PartOrigin {
         // A compressed stream has to be read through.
         let stored = if gzip { 0..u64::MAX } else { bytes.clone() };
         let source = match self {
-            Self::File(path) => {
+            Self::File(path) | Self::Pipe { file: path, .. } => {
                 let mut file = File::open(path).map_err(Error::io(path))?;
                 if stored.start > 0 {
                     file.seek(SeekFrom::Start(stored.start)).map_err(Error::io(path))?;

@@ -11,7 +11,9 @@ use crate::error::{Error, Result};
 #[derive(Debug)]
 pub struct Spooled {
     folder: tempfile::TempDir,
-    name: String,
+    file: &'static str,
+    /// The name of the pipe, for the user.
+    pipe: PathBuf,
 }
 
 /// Folders whose files mean something else in each process, such as `/dev/stdin` and `/dev/fd/63`.
@@ -48,24 +50,31 @@ impl Spooled {
             let found = magics.into_iter().find(|(magic, _)| opening.starts_with(magic));
             found.map_or(Format::Csv, |(_, format)| format)
         });
-        let name = match format {
-            Format::Csv => "standard-input.csv",
-            Format::Npy => "standard-input.npy",
-            Format::F32 => "standard-input.f32",
-            Format::F64 => "standard-input.f64",
-            Format::Parquet => "standard-input.parquet",
+        let file = match format {
+            Format::Csv => "pipe.csv",
+            Format::Npy => "pipe.npy",
+            Format::F32 => "pipe.f32",
+            Format::F64 => "pipe.f64",
+            Format::Parquet => "pipe.parquet",
         };
+        let is_input = path == Path::new("-");
+        let pipe = if is_input { PathBuf::from("standard input") } else { path.to_path_buf() };
         let folder = tempfile::tempdir().map_err(Error::io(&std::env::temp_dir()))?;
-        let spooled = Self { folder, name: name.to_string() };
+        let spooled = Self { folder, file, pipe };
         let file = spooled.path();
         let mut out = File::create(&file).map_err(Error::io(&file))?;
         io::copy(&mut from, &mut out).map_err(Error::io(path))?;
         Ok(spooled)
     }
 
+    /// Returns the name of the pipe for the user.
+    pub(super) fn pipe(&self) -> &Path {
+        &self.pipe
+    }
+
     /// Returns the path of the file.
     #[must_use]
     pub fn path(&self) -> PathBuf {
-        self.folder.path().join(&self.name)
+        self.folder.path().join(self.file)
     }
 }

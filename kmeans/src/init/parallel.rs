@@ -11,7 +11,7 @@
 
 use std::time::Duration;
 
-use super::{Agreement, Draw, Sampler, first_centroid, from_wire, hash, plus_plus, unit};
+use super::{Agreement, Draw, Opening, Sampler, from_wire, hash, plus_plus, unit};
 use crate::coordination::LocalGroup;
 use crate::data::Points;
 use crate::error::Result;
@@ -59,11 +59,8 @@ pub(super) fn centroids<T: Element>(
     mut sampler: Sampler<'_, T>,
     agreement: &mut Agreement<'_>,
 ) -> Result<Vec<f64>> {
-    let dims = sampler.points.dims;
-    let Settings { k, seed, .. } = problem.settings;
-    let (party, parties) = (problem.party as usize, problem.parties as usize);
-    let mut drawn = first_centroid(problem, &sampler, agreement)?;
-    sampler.add(&drawn);
+    let Opening { dims, k, seed, party, parties, first: mut drawn } =
+        Opening::of(problem, &mut sampler, agreement)?;
     for round in 0..ROUNDS {
         let call = 1 + round * ROUND_CALLS;
         let slots = agreement.on(call, || sampler.slots(party, parties))?;

@@ -156,37 +156,39 @@ fn draw(svg: &mut String, title: &str, dims: usize, summary: &RunSummary) -> Dra
     let root = root.titled(title, ("sans-serif", 20).into_font().color(&INK))?;
     let (charts, map) = root.split_horizontally(CHARTS_WIDTH);
     let (cost, time) = charts.split_vertically(charts.dim_in_pixel().1 / 2);
-    draw_cost(&cost, &summary.rounds)?;
-    draw_time(&time, &summary.rounds)?;
+    draw_cost(&cost, summary)?;
+    draw_time(&time, summary)?;
     draw_map(&map, dims, summary)?;
     root.present()?;
     Ok(())
 }
 
-fn draw_cost(area: &Area<'_>, rounds: &[RoundSummary]) -> DrawResult {
-    let costs = rounds.iter().map(|round| round.cost);
+fn draw_cost(area: &Area<'_>, summary: &RunSummary) -> DrawResult {
+    let costs = summary.rounds.iter().map(|round| round.cost);
     let low = costs.clone().fold(f64::INFINITY, f64::min);
     let high = costs.clone().fold(0.0, f64::max);
-    let line: Vec<_> = (0..).map(f64::from).zip(costs).collect();
-    let mut chart = chart(area, "cost by round", rounds.len(), padded(low, high))?;
+    let line: Vec<_> = numbers(summary).zip(costs).collect();
+    let mut chart = chart(area, "cost by round", summary, padded(low, high))?;
     styled(&mut chart, 8, &whole, &|cost| format!("{cost:.4e}"))?;
     chart.draw_series(LineSeries::new(line.iter().copied(), BLUE.stroke_width(2)))?;
     chart.draw_series(line.iter().map(|at| Circle::new(*at, 2, BLUE.filled())))?;
     Ok(())
 }
 
-fn draw_time(area: &Area<'_>, rounds: &[RoundSummary]) -> DrawResult {
+/// Returns the numbers of the rounds of this driver.
+fn numbers(summary: &RunSummary) -> impl Iterator<Item = f64> {
+    (summary.rounds_before..).map(|round| round as f64)
+}
+
+fn draw_time(area: &Area<'_>, summary: &RunSummary) -> DrawResult {
     let ms = |seconds: fn(&RoundSummary) -> f64| {
-        (0..)
-            .map(f64::from)
-            .zip(rounds.iter().map(move |round| seconds(round) * 1e3))
-            .collect::<Vec<_>>()
+        let rounds = summary.rounds.iter().map(move |round| seconds(round) * 1e3);
+        numbers(summary).zip(rounds).collect::<Vec<_>>()
     };
     let all = ms(|round| round.seconds);
     let coordination = ms(|round| round.seconds_coordination);
     let high = all.iter().map(|(_, ms)| *ms).fold(0.0, f64::max);
-    let mut chart =
-        chart(area, "milliseconds by round", rounds.len(), 0.0..high * LEGEND_ROOM + 1e-3)?;
+    let mut chart = chart(area, "milliseconds by round", summary, 0.0..high * LEGEND_ROOM + 1e-3)?;
     styled(&mut chart, 8, &whole, &|ms| format!("{ms}"))?;
     for (line, colour, name) in
         [(all, BLUE, "slowest worker"), (coordination, ORANGE, "coordination")]
@@ -261,16 +263,17 @@ type Chart<'a> = ChartContext<
 fn chart<'a>(
     area: &Area<'a>,
     caption: &str,
-    rounds: usize,
+    summary: &RunSummary,
     ys: Range<f64>,
 ) -> std::result::Result<Chart<'a>, Box<dyn std::error::Error>> {
-    let last = rounds.saturating_sub(1).max(1) as f64;
+    let first = summary.rounds_before as f64;
+    let last = first + summary.rounds.len().saturating_sub(1).max(1) as f64;
     Ok(ChartBuilder::on(area)
         .margin(12)
         .caption(caption, ("sans-serif", 15).into_font().color(&INK))
         .x_label_area_size(28)
         .y_label_area_size(76)
-        .build_cartesian_2d(0.0..last, ys)?)
+        .build_cartesian_2d(first..last, ys)?)
 }
 
 /// Prints a number of rounds or clusters, of which there are no halves.

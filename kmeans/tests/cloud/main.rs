@@ -395,6 +395,69 @@ fn uploads_are_clustered() {
     assert!(message.starts_with("CATENA_KMEANS_FUNCTION: workers that are invocations need"));
 }
 
+/// Returns the event of a job whose driver is an invocation.
+fn job_event(cloud: &LocalCloud, job: &str, data: &str, k: u32) -> Value {
+    json!({"run": {
+        "job": job, "engine": cloud.address(), "workers": 2, "k": k, "seed": 5,
+        "data": data, "out": format!("s3://points/{job}.csv"),
+    }})
+}
+
+#[test]
+fn a_driver_is_an_invocation_that_can_be_killed() {
+    let cloud = LocalCloud::of_workers();
+    let (near, far) = cloud.points("points.npy", "20000", "2");
+    let here = cloud.path("here.csv");
+    cloud.kmeans(&["run", "--k", "40", "--seed", "5", "--out", &here, "--data", &near]);
+    let event = job_event(&cloud, "one", &far, 40);
+    std::thread::scope(|scope| {
+        let first = scope.spawn(|| cloud.invoke("kmeans", "RequestResponse", &event));
+        cloud.wait_for_round(6);
+        // The first environment is that of the driver.
+        cloud.lambda.kill(cloud.lambda.busy("kmeans")[0]);
+        assert!(first.join().unwrap().1, "a killed invocation fails");
+    });
+    let other = json!({"run": {
+        "job": "one", "engine": cloud.address(), "workers": 3, "k": 40, "seed": 5, "data": far,
+        "out": "s3://points/one.csv",
+    }});
+    let (error, _) = cloud.invoke("kmeans", "RequestResponse", &other);
+    let message = error["errorMessage"].as_str().unwrap();
+    assert!(message.starts_with("kmeans/one is a job whose workers is 2, and here it is 3: "));
+    let (result, is_error) = cloud.invoke("kmeans", "RequestResponse", &event);
+    assert!(!is_error, "{result}");
+    assert!(result["iterations_before"].as_u64().unwrap() >= 4, "{result}");
+    assert_eq!((&result["points"], &result["converged"]), (&20_000.into(), &true.into()));
+    assert_eq!(cloud.contents("one.csv"), fs::read_to_string(here).unwrap());
+    until(|| cloud.lambda.busy("kmeans").is_empty());
+    cloud.assert_clear();
+}
+
+#[test]
+fn a_driver_out_of_time_is_invoked_again() {
+    let cloud = LocalCloud::new(|_| {
+        let function = Function::new(BOOTSTRAP);
+        vec![("kmeans", Function { timeout: Duration::from_secs(3), ..function })]
+    });
+    let (near, far) = cloud.points("points.npy", "20000", "2");
+    let here = cloud.path("here.csv");
+    cloud.kmeans(&["run", "--k", "40", "--seed", "5", "--out", &here, "--data", &near]);
+    let event = job_event(&cloud, "short", &far, 40);
+    let (result, is_error) = loop {
+        let (result, is_error) = cloud.invoke("kmeans", "RequestResponse", &event);
+        if !is_error || result["errorType"] != "Again" {
+            break (result, is_error);
+        }
+        let message = result["errorMessage"].as_str().unwrap();
+        assert!(message.starts_with("the worker's time is nearly over, at "), "{message}");
+    };
+    assert!(!is_error, "{result}");
+    assert_eq!(cloud.contents("short.csv"), fs::read_to_string(here).unwrap());
+    let (error, _) = cloud.invoke("kmeans", "RequestResponse", &json!({"run": {"job": "a"}}));
+    let message = error["errorMessage"].as_str().unwrap();
+    assert_eq!(message, "cannot read the fields of `run`: missing field `engine`");
+}
+
 #[test]
 fn errors_end_the_run_at_once_and_are_clear() {
     let cloud = LocalCloud::new(|_| {

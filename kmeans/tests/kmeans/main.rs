@@ -21,6 +21,7 @@ use tempfile::TempDir;
 
 mod changed;
 mod elbow;
+mod resume;
 mod sklearn;
 mod streams;
 
@@ -113,6 +114,7 @@ fn job(data: DataSet, k: usize, engine: &str) -> Job {
         },
         workers: 2,
         prepared: false,
+        resumable: false,
         labels: Labels::None,
         sample: false,
     }

@@ -166,3 +166,15 @@ fn what_is_left_out_of_a_folder_is_named() {
     let pattern = folder.path("d/sub/*.csv");
     assert_eq!(json(&["--data", &pattern, "--k", "1"])["points"], 2);
 }
+
+#[test]
+fn a_bad_row_of_a_pipe_is_that_of_the_pipe() {
+    use std::io::Write as _;
+    let mut child = Command::new(PROGRAM);
+    child.args(["run", "--k", "1", "--data", "-", "--header", "no"]);
+    let mut child = child.stdin(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    child.stdin.take().unwrap().write_all(b"1\nb\n").unwrap();
+    let message = text(&child.wait_with_output().unwrap().stderr);
+    assert!(message.starts_with("catena-kmeans: standard input: "), "{message}");
+    assert!(message.contains("\"b\""), "{message}");
+}
