@@ -177,6 +177,7 @@ mod exchange;
 mod hold;
 mod lane;
 mod manage;
+mod monitor;
 mod node;
 mod objects;
 pub mod operator;
@@ -207,8 +208,8 @@ pub use catena_protocol::op::{
     ScanArgs, ScanWhat, SemaphoreOp, SetOp, UserOp, VectorOp,
 };
 pub use catena_protocol::{
-    Elements, Fault, Holder, Inspection, Items, ItemsBuf, Kind, Missing, OpCode, Reply, Retry,
-    Scalar, SeatState, Stats, Status, Usage, UserType, rkyv, user_type,
+    Elements, Fault, Holder, Inspection, Items, ItemsBuf, Kind, Missing, MonitoredRequest, OpCode,
+    Reply, Retry, Scalar, SeatState, Stats, Status, Usage, UserType, rkyv, user_type,
 };
 
 pub use crate::cancel::Canceller;
@@ -219,6 +220,7 @@ pub use crate::element::Element;
 pub use crate::error::{Call, Error};
 pub use crate::hold::Hold;
 pub use crate::manage::{ListedObject, ObjectWalk, Quota};
+pub use crate::monitor::Monitor;
 pub use crate::objects::{
     Appended, Barrier, Cell, Claim, Counter, Flag, Future, FutureState, Latch, List, Lock,
     LockGuard, Log, Map, Object, Party, Permit, PermitState, Reduction, Scan, Seat, Semaphore, Set,

@@ -3,6 +3,8 @@
 use rkyv::{Archive, Deserialize, Serialize};
 
 use crate::object::Kind;
+use crate::op::OpCode;
+use crate::status::Status;
 
 /// Everything about one object.
 #[derive(Archive, Serialize, Deserialize, Clone, Debug, Default, PartialEq, Eq)]
@@ -89,7 +91,7 @@ pub struct Monitored {
 /// A request that a shard has served.
 #[derive(Archive, Serialize, Deserialize, Clone, Debug, Default, PartialEq, Eq)]
 pub struct MonitoredRequest {
-    /// When it arrived, by the node's clock, as in [`Welcome::now_us`](crate::Welcome::now_us).
+    /// When it was served: microseconds since 1970, by the clock of the node.
     pub at_us: u64,
     /// The session that it names; 0 for none.
     pub session: u64,
@@ -107,6 +109,18 @@ pub struct MonitoredRequest {
     pub source: String,
     /// The name of the object, or its id if it has none; empty if it is about no single object.
     pub object: String,
+}
+
+impl MonitoredRequest {
+    /// Returns the op; [`None`] if this version has no such op.
+    pub fn op_code(&self) -> Option<OpCode> {
+        OpCode::from_wire(u16::try_from(self.op).ok()?)
+    }
+
+    /// Returns the status of the reply, if there was one at once and this version knows it.
+    pub fn status(&self) -> Option<Status> {
+        Status::from_wire(u16::try_from(self.status).ok()?).filter(|_| self.replied)
+    }
 }
 
 /// Statistics of one shard and its core.

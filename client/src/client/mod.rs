@@ -12,6 +12,7 @@ use crate::cluster::Cluster;
 use crate::error::Error;
 use crate::hold::Hold;
 use crate::manage::{ObjectWalk, Quota};
+use crate::monitor::Monitor;
 use crate::objects::{
     Barrier, Cell, Counter, Flag, Future, Latch, List, Lock, Log, Map, Reduction, Semaphore, Set,
     SortedMap, UserObject, Vector,
@@ -297,6 +298,26 @@ impl Client {
     /// Returns the statistics of each shard and its core, by the number of the shard.
     pub fn stats(&self) -> Result<Vec<Stats>, Error> {
         self.requester.stats()
+    }
+
+    /// Follows what all clients do: of each shard at most so many requests a second, and at most
+    /// 1,000. That costs the engine little, and nothing once nobody follows.
+    ///
+    /// Only what the heads of the chains serve is seen, not reads by other members.
+    ///
+    /// ```
+    /// # let engine = catena_engine::Engine::builder().start().expect("an engine");
+    /// # let client = catena_client::Client::connect(engine.addresses()[0])?;
+    /// let mut monitor = client.monitor(100);
+    /// monitor.poll()?;
+    /// client.counter("visits").add(1)?;
+    /// for request in monitor.poll()? {
+    ///     println!("{} {:?} {}", request.source, request.op_code(), request.object);
+    /// }
+    /// # Ok::<(), catena_client::Error>(())
+    /// ```
+    pub fn monitor(&self, per_second: u32) -> Monitor {
+        Monitor::new(&self.requester, per_second)
     }
 
     /// Sends a small request to one core, and returns how long the reply took.

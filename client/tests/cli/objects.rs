@@ -3,7 +3,7 @@
 use std::process::{Command, Output, Stdio};
 
 use crate::examples;
-use crate::shell::{Shell, until, utf8};
+use crate::shell::{LONG, Shell, until, utf8};
 
 #[test]
 fn objects_are_listed_and_looked_at() {
@@ -44,6 +44,23 @@ fn objects_are_listed_and_looked_at() {
     assert_eq!((&json["kind"], &json["detail"]), (&"counter".into(), &"value 5".into()));
     let ping = shell.output("ping --count 2");
     assert!(utf8(&ping.stdout).contains("median"), "{ping:?}");
+    let mut monitor = shell.start("monitor seen --op counter --count 2");
+    let seen = || shell.check("counter seen add 1", 0, "*");
+    std::thread::sleep(std::time::Duration::from_millis(100));
+    let (mut lines, mut line) = (Vec::new(), None);
+    let start = std::time::Instant::now();
+    while lines.len() < 2 {
+        assert!(start.elapsed() < LONG, "nothing was seen");
+        seen();
+        shell.check("counter other add 1", 0, "*");
+        line = monitor.line_within(std::time::Duration::from_millis(100)).or(line);
+        lines.extend(line.take());
+    }
+    for line in &lines {
+        assert!(line.contains("127.0.0.1") && line.contains("counter add"), "{line}");
+        assert!(line.contains("  seen  ") && line.contains("Ok"), "{line}");
+    }
+    assert!(monitor.wait().success());
     let top = shell.json("top --every 10ms");
     assert_eq!(top["shards"].as_array().map(Vec::len), Some(16), "{top}");
     let completions = shell.output("completions bash");

@@ -171,6 +171,11 @@ impl Running {
         self.lines.recv_timeout(LONG).expect("a line")
     }
 
+    /// The next line that it prints within this time.
+    pub(crate) fn line_within(&mut self, time: Duration) -> Option<String> {
+        self.lines.recv_timeout(time).ok()
+    }
+
     /// Waits until it prints a line that is as wanted, and returns it.
     pub(crate) fn line_with(&mut self, is_wanted: impl Fn(&str) -> bool) -> String {
         loop {

@@ -271,12 +271,11 @@ impl Core {
         if self.monitor.is_on()
             && let Ok(index) = route
         {
-            let noted = self.monitor.begin(index, now, unsent);
+            let noted = self.monitor.begin(index, now, header.op, unsent);
             self.serve_request(conn, frame, route, now, unsent);
             if let Some(noted) = noted {
-                let at_us = self.time_of_shards(now).0;
                 let replica = &self.shards.borrow()[index];
-                self.monitor.note(&noted, at_us, conn, frame, replica, unsent);
+                self.monitor.note(&noted, conn, frame, replica, unsent);
             }
             return Ok(());
         }

@@ -6,9 +6,10 @@ use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 
 use catena_core::chain::replica::Replica;
-use catena_protocol::{Frame, Monitored, MonitoredRequest, ObjectId, Status};
+use catena_protocol::{Frame, Monitored, MonitoredRequest, ObjectId, OpCode, Status};
 
 use super::conn::Conn;
+use crate::clock::unix_time;
 use crate::config::{MONITOR_MS, MONITORED_MAX, MONITORED_PER_SECOND_MAX};
 use catena_core::shard::Time;
 
@@ -28,9 +29,15 @@ struct NotedRequests {
     /// Noted until this time, if somebody has asked.
     until: Option<Time>,
     interval_us: u64,
-    /// The next request from this time on is noted.
-    next_at: Time,
+    /// The time for which no request was noted yet, up to that of a burst, and until when it is counted:
+    /// each request that is noted takes an interval of it.
+    unused_us: u64,
+    counted_at: Time,
 }
+
+/// So many requests are noted in a burst, and a quarter of those of a second: a client often sends
+/// several at once.
+const BURST_MIN: u64 = 16;
 
 /// A request that is to be noted when it is served.
 pub(super) struct BegunRequest {
@@ -52,7 +59,16 @@ impl Monitor {
 
     /// Returns whether the next request to a shard is to be noted.
     #[cold]
-    pub(super) fn begin(&self, index: usize, now: Time, unsent: &[u8]) -> Option<BegunRequest> {
+    pub(super) fn begin(
+        &self,
+        index: usize,
+        now: Time,
+        op: u16,
+        unsent: &[u8],
+    ) -> Option<BegunRequest> {
+        if op == OpCode::ScopeMonitor.to_wire() {
+            return None;
+        }
         let shards = &mut self.shards.borrow_mut();
         let noted = &mut shards[index];
         if noted.until.is_none_or(|until| now > until) {
@@ -60,20 +76,19 @@ impl Monitor {
             self.is_on.set(shards.iter().any(|noted| noted.until.is_some()));
             return None;
         }
-        if now < noted.next_at {
-            return None;
-        }
-        noted.next_at = Time(now.0 + noted.interval_us);
+        let passed_us = now.0.saturating_sub(noted.counted_at.0);
+        let burst_us = (BURST_MIN * noted.interval_us).max(250_000);
+        noted.unused_us = (noted.unused_us + passed_us).min(burst_us);
+        noted.counted_at = now;
+        noted.unused_us = noted.unused_us.checked_sub(noted.interval_us)?;
         Some(BegunRequest { index, replies_before: unsent.len(), began: std::time::Instant::now() })
     }
 
-    /// Notes a request that was served. `at_us` is the time of day, and `replies` what its connection
-    /// is about to send.
+    /// Notes a request that was served. `replies` is what its connection is about to send.
     #[cold]
     pub(super) fn note(
         &self,
         request: &BegunRequest,
-        at_us: u64,
         conn: &Conn,
         frame: &Frame<'_>,
         replica: &Replica,
@@ -91,7 +106,7 @@ impl Monitor {
             noted.gone += 1;
         }
         noted.requests.push_back(MonitoredRequest {
-            at_us,
+            at_us: u64::try_from(unix_time().as_micros()).unwrap_or(u64::MAX),
             session: header.session,
             took_ns: u32::try_from(took.as_nanos()).unwrap_or(u32::MAX),
             body_bytes: u32::try_from(frame.body.len()).unwrap_or(u32::MAX),

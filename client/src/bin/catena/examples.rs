@@ -219,6 +219,14 @@ pub(crate) const EXAMPLES: &[(&str, &[&str])] = &[
     ("usage", &["catena usage job-1/"]),
     ("rm", &["catena rm visits", "catena counter job-1/done add 1 && catena rm --prefix job-1/"]),
     ("ping", &["catena ping --count 10"]),
+    (
+        "monitor",
+        &[
+            "catena monitor --for 1s",
+            "catena monitor job-1/ --op 'list push' --for 1s",
+            "catena --json monitor --rate 1000 --for 1s",
+        ],
+    ),
     ("top", &["catena top", "catena top --every 100ms --times 2"]),
     ("shell", &["catena shell"]),
     ("batch", &["printf 'counter visits add 1\\ncell page get\\n' | catena batch"]),

@@ -20,6 +20,7 @@ mod line;
 mod lists;
 mod manage;
 mod maps;
+mod monitor;
 mod names;
 mod outcome;
 mod output;
@@ -186,6 +187,13 @@ enum ToolCommand {
     Ping(manage::PingArgs),
     /// Show the load of the engine, live
     Top(top::TopArgs),
+    /// Print what clients ask of the engine, live: a sample of the requests
+    ///
+    /// Each line has the time of day in UTC, the client's address, its session, the op, the object, the
+    /// bytes of the request, the status of the reply, and the time that the shard took. A request without
+    /// a reply at once `waits`: for an event, or for the other members. Reads that are served by other
+    /// members than the head of a shard are not seen.
+    Monitor(monitor::MonitorArgs),
     /// Show and change the members of the cluster
     Cluster(cluster::ClusterArgs),
     /// Execute commands interactively, with history and completion

@@ -83,6 +83,7 @@ impl Session {
             ToolCommand::Usage(args) => args.run(on),
             ToolCommand::Ping(args) => args.run(on),
             ToolCommand::Top(args) => args.run(on),
+            ToolCommand::Monitor(args) => args.run(on),
             ToolCommand::Dump(args) => args.run(on),
             ToolCommand::Restore(args) => args.run(on),
             ToolCommand::Cluster(_)
