@@ -69,12 +69,11 @@ pub(crate) fn run(session: Session, options: &Options) -> anyhow::Result<u8> {
             Ok(()) => {}
             // What follows could say nothing either.
             Err(error) if error.is::<OutputError>() => return Err(error),
-            Err(_) if interrupt::is_pending() => {
+            Err(_) if interrupt::take() => {
                 outcome::print_error(&Interrupted.into(), options.json);
             }
             Err(error) => outcome::print_error(&error, options.json),
         }
-        interrupt::reset();
     }
 }
 
