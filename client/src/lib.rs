@@ -165,6 +165,8 @@
 
 #![forbid(unsafe_code)]
 
+#[cfg(feature = "tokio")]
+pub mod asynchronous;
 mod buffer;
 mod cancel;
 mod client;
@@ -194,6 +196,9 @@ mod shared;
 mod store;
 mod target;
 mod topology;
+mod trace;
+#[cfg(feature = "serde")]
+pub mod typed;
 mod view;
 
 #[cfg(feature = "s3")]

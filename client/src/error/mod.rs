@@ -186,6 +186,35 @@ pub enum Error {
         fault: Fault,
     },
 
+    /// A value cannot be encoded; nothing was sent. With the feature `serde`.
+    #[cfg(feature = "serde")]
+    #[error("the value for the {} `{object}` cannot be encoded: {source}", .kind.name())]
+    Encode {
+        /// The kind of the object.
+        kind: Kind,
+        /// The name of the object.
+        object: Arc<str>,
+        /// Why, in the words of the codec.
+        r#source: crate::typed::CodecError,
+    },
+
+    /// What is stored is not a value of the type, see [`typed`](crate::typed); if it was to be removed
+    /// from the object, it was. With the feature `serde`.
+    #[cfg(feature = "serde")]
+    #[error(
+        "the {} `{object}` holds something else than a value of this type ({source}): read it as \
+         bytes, or with the type and codec that wrote it",
+        .kind.name()
+    )]
+    Decode {
+        /// The kind of the object.
+        kind: Kind,
+        /// The name of the object.
+        object: Arc<str>,
+        /// Why, in the words of the codec.
+        r#source: crate::typed::CodecError,
+    },
+
     /// The reply is not valid.
     #[error(
         "{call}: the reply is not valid ({fault}); {}. {}",
@@ -241,6 +270,8 @@ impl Error {
             Error::BadAddress { .. } | Error::Incompatible { .. } | Error::BadName { .. } => {
                 Retry::Never
             }
+            #[cfg(feature = "serde")]
+            Error::Encode { .. } | Error::Decode { .. } => Retry::Never,
             Error::Refused { call, .. }
             | Error::TimedOut { call, .. }
             | Error::Broken { call, .. }
@@ -276,6 +307,8 @@ impl Error {
             | Error::Cancelled { .. }
             | Error::Closed { .. }
             | Error::TooManyCalls { .. } => None,
+            #[cfg(feature = "serde")]
+            Error::Encode { .. } | Error::Decode { .. } => None,
         }
     }
 

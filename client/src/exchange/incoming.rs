@@ -12,6 +12,7 @@ use crate::random::backoff;
 use crate::request::{Failure, PendingRequest, ReplyLocation};
 use crate::retry::RetryDecision;
 use crate::session::Session;
+use crate::trace;
 
 impl Exchange<'_, '_> {
     /// Handles a reply.
@@ -88,6 +89,7 @@ impl Exchange<'_, '_> {
             _ => refusal,
         };
         self.requests[at].tries += 1;
+        trace::on_refused(self.requests[at].code, refusal.status(), self.requests[at].tries);
         let decision = RetryDecision::on(&refusal);
         let is_temporary =
             matches!(decision, RetryDecision::After { .. } | RetryDecision::AfterRefresh);

@@ -28,6 +28,7 @@ use crate::lane::{InFlight, IoWait, Outage};
 use crate::node::{Node, lost, read_welcome};
 use crate::random::backoff;
 use crate::request::{Addressee, Failure, PendingRequest};
+use crate::trace;
 
 pub(crate) struct Exchange<'n, 'o> {
     pub(crate) node: &'n mut Node,
@@ -286,6 +287,8 @@ impl<'n, 'o> Exchange<'n, 'o> {
         let now = Instant::now();
         let connection = self.node.lanes[endpoint].connection.as_ref();
         let greeted = connection.is_some_and(|connection| connection.greeted);
+        let lane = &self.node.lanes[endpoint];
+        trace::on_lost(lane.connection.as_ref().map(|connection| connection.peer), &failure);
         // An engine that refuses the connection executes nothing.
         let may_execute = greeted || matches!(failure, Failure::Lost(_) | Failure::NoAnswer);
         self.requeue(endpoint, may_execute);

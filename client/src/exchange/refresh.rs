@@ -13,6 +13,7 @@ use crate::lane::Lane;
 use crate::node::RefreshFrom;
 use crate::request::Failure;
 use crate::topology::{Topology, TopologyUpdate};
+use crate::trace;
 
 impl Exchange<'_, '_> {
     /// Refreshes the topology if the cluster is known to have changed, so that the client knows the
@@ -182,6 +183,7 @@ impl Exchange<'_, '_> {
     /// belongs elsewhere now, or may be lost there: if epochs were skipped, a node may have left
     /// and rejoined. All other requests are sent again. Returns the new index of the lane `from`.
     fn adopt(&mut self, topology: Topology, from: Option<usize>) -> Option<usize> {
+        trace::on_changed(topology.epoch());
         let node = &mut *self.node;
         // Those of this node, or of another one of the client.
         let has_sessions = node.had_sessions_in(&node.topology)

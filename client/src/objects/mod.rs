@@ -41,6 +41,7 @@ pub use self::set::Set;
 pub use self::sorted_map::SortedMap;
 pub use self::user::UserObject;
 pub use self::vector::Vector;
+use crate::requester::Requester;
 use crate::target::CallTarget;
 
 /// A handle of any kind, as [`Pipeline::push`](crate::Pipeline::push) takes it.
@@ -65,6 +66,11 @@ pub struct Swapped<T> {
 pub(crate) mod sealed {
     pub trait Object {
         fn target(&self) -> &super::CallTarget;
+
+        fn requester(&self) -> &super::Requester;
+
+        /// The same handle, with another requester.
+        fn with_requester(&self, requester: super::Requester) -> Self;
     }
 }
 
@@ -74,6 +80,14 @@ macro_rules! common {
         /// Returns the name of the object.
         pub fn name(&self) -> &str {
             &self.target.name
+        }
+
+        /// Returns a handle to the same object whose calls `canceller` ends from another thread, see
+        /// [`Client::cancelled_by`](crate::Client::cancelled_by).
+        #[must_use]
+        pub fn cancelled_by(&self, canceller: &crate::Canceller) -> Self {
+            let requester = self.requester.cancelled_by(canceller);
+            crate::objects::sealed::Object::with_requester(self, requester)
         }
 
         /// Deletes the object; requests that wait on it fail with
@@ -164,6 +178,14 @@ macro_rules! handle {
         impl crate::objects::sealed::Object for $name {
             fn target(&self) -> &crate::target::CallTarget {
                 &self.target
+            }
+
+            fn requester(&self) -> &crate::requester::Requester {
+                &self.requester
+            }
+
+            fn with_requester(&self, requester: crate::requester::Requester) -> Self {
+                $name { requester, ..self.clone() }
             }
         }
     };

@@ -76,6 +76,14 @@ impl sealed::Object for SortedMap {
     fn target(&self) -> &CallTarget {
         self.0.target()
     }
+
+    fn requester(&self) -> &Requester {
+        self.0.requester()
+    }
+
+    fn with_requester(&self, requester: Requester) -> SortedMap {
+        SortedMap(self.0.with_requester(requester))
+    }
 }
 
 impl Object for SortedMap {

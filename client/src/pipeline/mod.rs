@@ -26,6 +26,7 @@ use crate::request::{Addressee, Failure, PendingRequest, ReplyLocation};
 use crate::requester::Requester;
 use crate::shared::CallClass;
 use crate::target::CallTarget;
+use crate::trace;
 
 /// A batch of ops; made by [`Client::pipeline`](crate::Client::pipeline).
 ///
@@ -83,6 +84,7 @@ impl<'o> Pipeline<'o> {
 
     /// Sends everything and waits for all replies.
     pub fn run(self) -> Replies {
+        let _span = trace::pipeline(self.queued.len());
         let shared = &self.requester.shared;
         let queued = self.queued.iter();
         let mut requests: Vec<PendingRequest<'_>> =

@@ -88,6 +88,7 @@ macro_rules! queued {
     ($($handle:ident { $(
         $method:ident($($arg:ident: $type:ty),*) -> $value:ty = $op:expr;
     )* })*) => {$(
+        #[allow(clippy::should_implement_trait, reason = "they are named like those of the handle")]
         impl<'o> Queue<'_, 'o, $handle> {$(
             #[doc = concat!("Queues [`", stringify!($handle), "::", stringify!($method), "`].")]
             pub fn $method(self, $($arg: $type),*) -> Ticket<$value> {
