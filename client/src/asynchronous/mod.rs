@@ -15,7 +15,7 @@
 //! use std::time::Duration;
 //!
 //! let client = client.asynchronous();
-//! let (visits, lock) = (client.counter("visits"), client.lock("report"));
+//! let (visits, lock) = (client.counter("visits"), client.lock("report/lock"));
 //! assert_eq!(visits.increment().await?, 1);
 //! let guard = lock.lock(Duration::from_secs(10)).await?;
 //! client.cell("report").set_with_token(guard.token(), b"ready".to_vec()).await?;

@@ -256,6 +256,17 @@ impl Error {
     /// [`Retry::Later`] and [`Retry::Anew`]: nothing was changed, and the same call can be made
     /// again. [`Retry::Never`]: it would fail again. [`Retry::Unknown`]: it may have been executed;
     /// only idempotent ops should be repeated.
+    ///
+    /// ```
+    /// # let engine = catena_engine::Engine::builder().cores(1).start().unwrap();
+    /// # let client = catena_client::Client::connect(engine.addresses()[0])?;
+    /// use catena_client::Retry;
+    ///
+    /// client.counter("visits").increment()?;
+    /// let error = client.cell("visits").get().unwrap_err();
+    /// assert_eq!(error.retry(), Retry::Never, "it would fail again");
+    /// # Ok::<(), catena_client::Error>(())
+    /// ```
     pub fn retry(&self) -> Retry {
         match self {
             Error::Unreachable { .. } | Error::Unwelcome { .. } => Retry::Later,
@@ -288,6 +299,17 @@ impl Error {
 
     /// Returns the status with which the engine, or the client in its place, refused; `None` if
     /// there was no reply.
+    ///
+    /// ```
+    /// # let engine = catena_engine::Engine::builder().cores(1).start().unwrap();
+    /// # let client = catena_client::Client::connect(engine.addresses()[0])?;
+    /// use catena_client::Status;
+    ///
+    /// client.counter("visits").increment()?;
+    /// let error = client.cell("visits").get().unwrap_err();
+    /// assert_eq!(error.status(), Some(Status::WrongKind));
+    /// # Ok::<(), catena_client::Error>(())
+    /// ```
     pub fn status(&self) -> Option<Status> {
         match self {
             Error::Unwelcome { fault, .. }
@@ -313,6 +335,15 @@ impl Error {
     }
 
     /// Returns the code with which a user-defined object refused the op, if it did.
+    ///
+    /// ```
+    /// # let engine = catena_engine::Engine::builder().cores(1).start().unwrap();
+    /// # let client = catena_client::Client::connect(engine.addresses()[0])?;
+    /// client.counter("visits").increment()?;
+    /// let error = client.cell("visits").get().unwrap_err();
+    /// assert_eq!(error.rejection(), None, "no object of a user-defined type refused it");
+    /// # Ok::<(), catena_client::Error>(())
+    /// ```
     pub fn rejection(&self) -> Option<u64> {
         match self {
             Error::Refused { fault: Fault { status: Status::Rejected, expected, .. }, .. } => {
@@ -401,6 +432,37 @@ impl Error {
             (_, _) => {
                 Error::Unreachable { addresses: addresses.into(), source: Arc::new(timed_out()) }
             }
+        }
+    }
+}
+
+/// Turns "there is nothing" into `None`.
+pub trait Optional<T> {
+    /// Returns `None` instead of the error [`Status::Absent`], with which objects are read that do not
+    /// exist and have no beginning of their own; see
+    /// [objects that do not exist](crate#objects-that-do-not-exist).
+    ///
+    /// ```
+    /// # let engine = catena_engine::Engine::builder().cores(1).start().unwrap();
+    /// # let client = catena_client::Client::connect(engine.addresses()[0])?;
+    /// use catena_client::Optional;
+    ///
+    /// assert!(client.vector("weights").get().optional()?.is_none());
+    /// assert!(client.reduction("sums").last().optional()?.is_none());
+    /// # Ok::<(), catena_client::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// All other errors.
+    fn optional(self) -> Result<Option<T>, Error>;
+}
+
+impl<T> Optional<T> for Result<T, Error> {
+    fn optional(self) -> Result<Option<T>, Error> {
+        match self {
+            Err(error) if error.status() == Some(Status::Absent) => Ok(None),
+            result => result.map(Some),
         }
     }
 }

@@ -8,23 +8,24 @@
 //! A node serves one call at a time. The calls that are in progress at the same time have one each,
 //! with connections and sessions of its own; see `shared`.
 
+mod closing;
+
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use catena_protocol::op::SessionOp;
 use catena_protocol::{
     FrameKind, Header, Hello, Op, Refusal, Retry, ShardId, Status, Welcome, features, frame,
 };
 
 use crate::buffer::Pool;
 use crate::cancel::{Waker, locked};
-use crate::config::{ABANDON_MAX, Config, MEMBER_TIMEOUT};
+use crate::config::{Config, MEMBER_TIMEOUT};
 use crate::connection::Connection;
 use crate::lane::{IoWait, Lane, ReceivedFrame};
 use crate::random;
-use crate::register::Seed;
 use crate::request::Failure;
+use crate::seeds::Seeds;
 use crate::session::Session;
 use crate::shared::NodeKey;
 use crate::topology::{Topology, TopologyUpdate};
@@ -93,10 +94,6 @@ pub(crate) enum RefreshFrom {
     Others { than: usize },
 }
 
-/// Where to find the node: `host:port` and places where a cluster keeps its record, one or several.
-#[derive(Clone, Debug)]
-pub(crate) struct Seeds(Vec<Seed>);
-
 /// Why no seed could be used.
 #[derive(Debug)]
 pub(crate) struct Unreached {
@@ -104,40 +101,6 @@ pub(crate) struct Unreached {
     pub(crate) addresses: Vec<SocketAddr>,
     /// The failure at the last of them.
     pub(crate) failure: Failure,
-}
-
-impl Seeds {
-    /// Splits a list at its commas.
-    pub(crate) fn parse(list: &str) -> Seeds {
-        Seeds(list.split(',').map(|seed| Seed::new(seed.trim())).collect())
-    }
-
-    /// The addresses in a cluster's record.
-    #[cfg(feature = "register")]
-    pub(crate) fn in_record(record: &str) -> std::io::Result<Seeds> {
-        let names = crate::register::names_in(record)?;
-        Ok(Seeds(names.iter().map(|name| Seed::new(name)).collect()))
-    }
-
-    /// Resolves all of them. Seeds that do not resolve are left out, as long as others do.
-    pub(crate) fn addresses(
-        &mut self,
-        config: &Config,
-        deadline: Instant,
-    ) -> std::io::Result<Vec<SocketAddr>> {
-        let (mut addresses, mut failure) = (Vec::new(), None);
-        let count = self.0.len();
-        for (nth, seed) in self.0.iter_mut().enumerate() {
-            match seed.addresses(config, share(deadline, count - nth)) {
-                Ok(found) => addresses.extend(found),
-                Err(error) => failure = Some(error),
-            }
-        }
-        match failure {
-            Some(error) if addresses.is_empty() => Err(error),
-            _ => Ok(addresses),
-        }
-    }
 }
 
 impl Node {
@@ -438,71 +401,6 @@ impl Node {
         self.accepts_any_topology = self.topology.is_cluster();
         self.topology_stale |= self.accepts_any_topology;
     }
-
-    /// Closes a session in which a request may wait that was cancelled, so that it gets nothing any
-    /// more, or returns what it has got. If other things may be held in the session, it is left to
-    /// its time to live; then the engine ends only the wait, when it sees the connection broken.
-    pub(crate) fn abandon_session(&mut self, shard: ShardId, session: Session, pool: &Pool) {
-        let now = Instant::now();
-        if self.may_hold(now) {
-            return;
-        }
-        let (endpoint, deadline) = (self.topology.head_of(shard), now + ABANDON_MAX);
-        let Ok((mut greeted, topology)) = self.greet_at(endpoint, deadline, pool) else { return };
-        let mut replies = 1;
-        if !session.is_open {
-            // Where the engine has not seen it, opened and closed it cannot be opened by a late copy.
-            write_open(&session, shard, self.topology.request_epoch(), &mut greeted.out);
-            replies += 1;
-        }
-        self.write_close(&mut greeted, shard, &session);
-        let closed = greeted.take_replies(replies, deadline, self.config.reply_bytes_max, pool);
-        let is_known = self.topology.compare(&topology) == TopologyUpdate::Same;
-        let lane = self.lane(endpoint);
-        if closed.is_ok() && is_known && lane.connection.is_none() {
-            (lane.connection, lane.clock) = (greeted.connection, greeted.clock);
-        }
-        pool.put(greeted.buffer);
-    }
-
-    /// Appends the frame that closes a session.
-    fn write_close(&self, lane: &mut Lane, shard: ShardId, session: &Session) {
-        let op = Op::Session(SessionOp::Close);
-        let header = Header {
-            op: op.code().to_wire(),
-            shard,
-            epoch: self.topology.request_epoch(),
-            session: session.id,
-            ..Header::new(FrameKind::Request)
-        };
-        frame::write(&mut lane.out, &header, |out| op.encode(out))
-            .expect("closing a session takes no body");
-    }
-
-    /// Closes the sessions, and waits for the replies until `deadline`; those whose Close has none
-    /// by then expire by themselves.
-    pub(crate) fn close_sessions(&mut self, deadline: Instant, pool: &Pool) {
-        let mut closing = vec![0; self.lanes.len()];
-        let sessions = std::mem::take(&mut self.sessions);
-        for (shard, session) in (0..).map(ShardId).zip(sessions) {
-            let closable = |session: &Session| session.is_open && !session.copies_in_flight;
-            let Some(session) = session.filter(closable) else { continue };
-            let head = self.topology.head_of(shard);
-            let Some(mut lane) = self.lanes.get_mut(head).map(std::mem::take) else { continue };
-            // A busy lane has frames under way.
-            if lane.is_idle() || closing[head] > 0 {
-                self.write_close(&mut lane, shard, &session);
-                closing[head] += 1;
-            }
-            self.lanes[head] = lane;
-        }
-        for lane in &mut self.lanes {
-            _ = lane.write(IoWait::None);
-        }
-        for (lane, count) in self.lanes.iter_mut().zip(closing) {
-            _ = lane.take_replies(count, deadline, self.config.reply_bytes_max, pool);
-        }
-    }
 }
 
 /// Appends the frame that opens a session.
@@ -571,7 +469,7 @@ fn no_address() -> std::io::Error {
 }
 
 /// An equal part of the time left, for each of `among` attempts.
-fn share(deadline: Instant, among: usize) -> Duration {
+pub(crate) fn share(deadline: Instant, among: usize) -> Duration {
     let left = deadline.saturating_duration_since(Instant::now());
     left / u32::try_from(among).unwrap_or(u32::MAX).max(1)
 }
