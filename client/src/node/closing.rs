@@ -9,7 +9,7 @@ use super::{Node, write_open};
 use crate::buffer::Pool;
 use crate::config::ABANDON_MAX;
 use crate::lane::{IoWait, Lane};
-use crate::session::Session;
+use crate::session::{Session, SessionEnd};
 use crate::topology::TopologyUpdate;
 
 impl Node {
@@ -24,7 +24,7 @@ impl Node {
         let (endpoint, deadline) = (self.topology.head_of(shard), now + ABANDON_MAX);
         let Ok((mut greeted, topology)) = self.greet_at(endpoint, deadline, pool) else { return };
         let mut replies = 1;
-        if !session.is_open {
+        if !session.is_open() {
             // Where the engine has not seen it, opened and closed it cannot be opened by a late copy.
             write_open(&session, shard, self.topology.request_epoch(), &mut greeted.out);
             replies += 1;
@@ -59,7 +59,8 @@ impl Node {
         let mut closing = vec![0; self.lanes.len()];
         let sessions = std::mem::take(&mut self.sessions);
         for (shard, session) in (0..).map(ShardId).zip(sessions) {
-            let closable = |session: &Session| session.is_open && !session.copies_in_flight;
+            let closable =
+                |session: &Session| session.is_open() && session.end == SessionEnd::Close;
             let Some(session) = session.filter(closable) else { continue };
             let head = self.topology.head_of(shard);
             let Some(mut lane) = self.lanes.get_mut(head).map(std::mem::take) else { continue };

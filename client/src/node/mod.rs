@@ -22,7 +22,7 @@ use crate::buffer::Pool;
 use crate::cancel::{Waker, locked};
 use crate::config::{Config, MEMBER_TIMEOUT};
 use crate::connection::Connection;
-use crate::lane::{IoWait, Lane, ReceivedFrame};
+use crate::lane::{IoWait, Lane, LaneClock, ReceivedFrame};
 use crate::random;
 use crate::request::Failure;
 use crate::seeds::Seeds;
@@ -36,16 +36,12 @@ pub(crate) struct Node {
     /// Shared by all nodes of a client, so that they read a record once.
     seeds: Arc<Mutex<Seeds>>,
     pub(crate) topology: Topology,
-    /// The topology may be wrong: a member or seed has to be asked before anything else is sent.
-    pub(crate) topology_stale: bool,
-    /// A reply was of a newer epoch than the topology.
-    pub(crate) epoch_is_behind: bool,
+    /// How far the topology can be relied on.
+    pub(crate) trust: TopologyTrust,
     /// The topology is not refreshed before this, unless that is needed to connect.
     pub(crate) refresh_not_before: Option<Instant>,
-    /// The next topology is accepted, whatever its epoch.
-    pub(crate) accepts_any_topology: bool,
-    /// The node belongs to a cluster that it does not know yet, so other seeds may know more.
-    pub(crate) seeds_may_know_more: bool,
+    pub(crate) accepts: AcceptedTopology,
+    pub(crate) seed_order: SeedOrder,
     /// By endpoint.
     pub(crate) lanes: Vec<Lane>,
     /// By shard.
@@ -72,6 +68,36 @@ pub(crate) struct Node {
     pub(crate) changes_seen: u64,
     /// The incarnation in which a session of this client was opened last.
     had_sessions: Arc<Mutex<Option<u64>>>,
+}
+
+/// How far the topology can be relied on, most first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum TopologyTrust {
+    /// As far as is known, it is right.
+    Current,
+    /// A reply was of a newer epoch.
+    Behind,
+    /// It may be wrong: a member or seed has to be asked before anything else is sent.
+    Stale,
+}
+
+/// Which topology replaces the known one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum AcceptedTopology {
+    /// One that is newer.
+    Newer,
+    /// The next one, whatever its epoch.
+    Any,
+}
+
+/// In which order seeds are asked, if the node is not known to be in a cluster.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum SeedOrder {
+    /// As they were given.
+    AsGiven,
+    /// Another one first each time: the node belongs to a cluster that it does not know yet, so
+    /// other seeds may know more.
+    Rotating,
 }
 
 /// How long sessions may hold something.
@@ -131,11 +157,10 @@ impl Node {
             config,
             seeds: Arc::new(Mutex::new(seeds)),
             topology,
-            topology_stale: false,
-            epoch_is_behind: false,
+            trust: TopologyTrust::Current,
             refresh_not_before: None,
-            accepts_any_topology: false,
-            seeds_may_know_more: false,
+            accepts: AcceptedTopology::Newer,
+            seed_order: SeedOrder::AsGiven,
             lanes: Vec::new(),
             sessions: Vec::new(),
             serial: 1,
@@ -162,11 +187,10 @@ impl Node {
             config: Arc::clone(&self.config),
             seeds: Arc::clone(&self.seeds),
             topology: self.topology.clone(),
-            topology_stale: self.topology_stale,
-            epoch_is_behind: self.epoch_is_behind,
+            trust: self.trust,
             refresh_not_before: None,
-            accepts_any_topology: self.accepts_any_topology,
-            seeds_may_know_more: self.seeds_may_know_more,
+            accepts: self.accepts,
+            seed_order: self.seed_order,
             lanes: Vec::new(),
             sessions: Vec::new(),
             serial: 0,
@@ -185,14 +209,13 @@ impl Node {
 
     /// Takes over a newer topology of another node of this client. Returns whether it is newer.
     pub(crate) fn learn_from(&mut self, other: &Node) -> bool {
-        let is_newer = self.accepts_any_topology
+        let is_newer = self.accepts == AcceptedTopology::Any
             || self.topology.compare(&other.topology) == TopologyUpdate::Newer;
         if is_newer {
             self.topology = other.topology.clone();
-            self.topology_stale = other.topology_stale;
-            self.epoch_is_behind = other.epoch_is_behind;
-            self.accepts_any_topology = other.accepts_any_topology;
-            self.seeds_may_know_more = other.seeds_may_know_more;
+            self.trust = other.trust;
+            self.accepts = other.accepts;
+            self.seed_order = other.seed_order;
         }
         is_newer
     }
@@ -210,11 +233,17 @@ impl Node {
         let are_clusters = before.is_cluster() && self.topology.is_cluster();
         for (at, lane) in std::mem::take(&mut self.lanes).into_iter().enumerate() {
             let index = self.topology.endpoint_at(before.address_of(at));
-            match index.filter(|_| are_clusters && lane.connection.is_some() && !lane.retiring) {
+            match index.filter(|_| are_clusters && lane.connection.is_some() && !lane.is_retiring())
+            {
                 Some(index) => *self.lane(index) = lane,
                 None => pool.put(lane.buffer),
             }
         }
+    }
+
+    /// Has the topology refreshed before anything else is sent.
+    pub(crate) fn distrust_topology(&mut self) {
+        self.trust = TopologyTrust::Stale;
     }
 
     /// Records that a session was opened.
@@ -322,7 +351,8 @@ impl Node {
             Some(self.topology.member_at(endpoint))
         };
         seeds.retain(|seed| !is_known(seed) && (without.is_none() || member_of(seed) != without));
-        if (self.topology.is_cluster() || self.seeds_may_know_more) && !seeds.is_empty() {
+        let rotates = self.topology.is_cluster() || self.seed_order == SeedOrder::Rotating;
+        if rotates && !seeds.is_empty() {
             let turn = self.turn % seeds.len();
             seeds.rotate_left(turn);
         }
@@ -357,7 +387,9 @@ impl Node {
     pub(crate) fn check(&self, told: &Topology) -> Result<TopologyUpdate, Failure> {
         match self.topology.compare(told) {
             update @ (TopologyUpdate::Same | TopologyUpdate::Newer) => Ok(update),
-            TopologyUpdate::Older | TopologyUpdate::Foreign if self.accepts_any_topology => {
+            TopologyUpdate::Older | TopologyUpdate::Foreign
+                if self.accepts == AcceptedTopology::Any =>
+            {
                 Ok(TopologyUpdate::Newer)
             }
             TopologyUpdate::Older => Err(lost(std::io::Error::other(match told.is_cluster() {
@@ -398,8 +430,10 @@ impl Node {
         self.sessions.clear();
         self.lanes.clear();
         *locked(&self.had_sessions) = None;
-        self.accepts_any_topology = self.topology.is_cluster();
-        self.topology_stale |= self.accepts_any_topology;
+        if self.topology.is_cluster() {
+            self.accepts = AcceptedTopology::Any;
+            self.distrust_topology();
+        }
     }
 }
 
@@ -438,7 +472,7 @@ pub(crate) fn read_welcome(lane: &mut Lane, received: &ReceivedFrame) -> Result<
                 .and_then(|welcome| Topology::new(connection.peer, welcome))
                 .map_err(Failure::Incompatible)?;
             connection.greeted = true;
-            lane.clock = Some(topology.clock());
+            lane.clock = LaneClock::Known(topology.clock());
             Ok(topology)
         }
         FrameKind::Reply => Err(refused_connection(received.header.flags, body)),
