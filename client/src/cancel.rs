@@ -35,18 +35,55 @@ struct CancelState {
 
 impl Canceller {
     /// Returns a canceller of no calls yet.
+    ///
+    /// ```
+    /// # let engine = catena_engine::Engine::builder().cores(1).start().unwrap();
+    /// # let client = catena_client::Client::connect(engine.addresses()[0])?;
+    /// use catena_client::Canceller;
+    ///
+    /// let canceller = Canceller::new();
+    /// let visits = client.counter("visits").cancelled_by(&canceller);
+    /// assert_eq!(visits.increment()?, 1);
+    /// # Ok::<(), catena_client::Error>(())
+    /// ```
     pub fn new() -> Canceller {
         Canceller::default()
     }
 
     /// Ends the calls in progress, and those that begin later, with
     /// [`Error::Cancelled`](crate::Error::Cancelled). Does not wait for them.
+    ///
+    /// ```
+    /// # let engine = catena_engine::Engine::builder().cores(1).start().unwrap();
+    /// # let client = catena_client::Client::connect(engine.addresses()[0])?;
+    /// use std::time::Duration;
+    ///
+    /// use catena_client::Canceller;
+    ///
+    /// let canceller = Canceller::new();
+    /// let ready = client.latch("ready").cancelled_by(&canceller);
+    /// let waiting = std::thread::spawn(move || ready.wait(2, Duration::from_secs(600)));
+    /// canceller.cancel();
+    /// assert!(waiting.join().unwrap().is_err());
+    /// # Ok::<(), catena_client::Error>(())
+    /// ```
     pub fn cancel(&self) {
         self.state.is_cancelled.store(true, Ordering::SeqCst);
         locked(&self.state.calls).iter().for_each(|call| call.wake());
     }
 
     /// Returns whether [`Canceller::cancel`] was called.
+    ///
+    /// ```
+    /// # let engine = catena_engine::Engine::builder().cores(1).start().unwrap();
+    /// # let client = catena_client::Client::connect(engine.addresses()[0])?;
+    /// use catena_client::Canceller;
+    ///
+    /// let canceller = Canceller::new();
+    /// canceller.cancel();
+    /// assert!(canceller.clone().is_cancelled());
+    /// # Ok::<(), catena_client::Error>(())
+    /// ```
     pub fn is_cancelled(&self) -> bool {
         self.state.is_cancelled.load(Ordering::SeqCst)
     }

@@ -37,22 +37,68 @@ pub(crate) struct Lane {
     wanted: usize,
     /// Nothing is sent before this.
     pub(crate) not_before: Option<Instant>,
-    /// Takes no more requests on this connection, which is replaced after the last reply.
-    pub(crate) retiring: bool,
-    /// Sends nothing until the requests in flight have replies: an object that does not exist yet
-    /// refuses every request without its name, and they have to reach it in order.
-    pub(crate) settling: bool,
+    /// Which requests it sends.
+    pub(crate) intake: Intake,
     pub(crate) outage: Option<Outage>,
     /// The clock of the node at the other end, from its Welcome.
-    pub(crate) clock: Option<Clock>,
-    /// The node's clock has to be read again before a session can be opened.
-    pub(crate) clock_stale: bool,
+    pub(crate) clock: LaneClock,
     /// Reads that can go to another member do so until then.
     pub(crate) avoid_until: Option<Instant>,
     /// How often other members were asked for the configuration because the oldest request in
     /// flight has no reply, and when to ask again.
     refreshes: u32,
     refresh_at: Option<Instant>,
+}
+
+/// Which requests a lane sends.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Intake {
+    /// All that are queued.
+    #[default]
+    Open,
+    /// None until the requests in flight have replies: an object that does not exist yet refuses every
+    /// request without its name, and they have to reach it in order.
+    Settling,
+    /// None on this connection, which is replaced after the last reply.
+    Retiring,
+}
+
+/// What is known of the clock of the node at the other end.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) enum LaneClock {
+    /// Nothing, before the Welcome.
+    #[default]
+    Unknown,
+    /// A reading.
+    Known(Clock),
+    /// It has to be read again before a session can be opened. The last reading, if the connection
+    /// is still that of it.
+    Stale(Option<Clock>),
+}
+
+impl LaneClock {
+    /// The last reading.
+    pub(crate) fn latest(self) -> Option<Clock> {
+        match self {
+            LaneClock::Unknown => None,
+            LaneClock::Known(clock) => Some(clock),
+            LaneClock::Stale(clock) => clock,
+        }
+    }
+
+    pub(crate) fn is_stale(self) -> bool {
+        matches!(self, LaneClock::Stale(_))
+    }
+
+    /// Has it read again.
+    pub(crate) fn distrust(&mut self) {
+        *self = LaneClock::Stale(self.latest());
+    }
+
+    /// Forgets the reading, because the next connection may be to another process.
+    fn disconnect(&mut self) {
+        *self = if self.is_stale() { LaneClock::Stale(None) } else { LaneClock::Unknown };
+    }
 }
 
 /// A request that was sent, or is encoded to be sent.
@@ -93,6 +139,29 @@ pub(crate) enum IoWait {
 }
 
 impl Lane {
+    /// Lets the requests in flight get their replies before others are sent.
+    pub(crate) fn settle(&mut self) {
+        if self.intake == Intake::Open {
+            self.intake = Intake::Settling;
+        }
+    }
+
+    /// Records that the requests in flight have their replies, or may wait for long.
+    pub(crate) fn settled(&mut self) {
+        if self.intake == Intake::Settling {
+            self.intake = Intake::Open;
+        }
+    }
+
+    /// Has the connection replaced after the last reply.
+    pub(crate) fn retire(&mut self) {
+        self.intake = Intake::Retiring;
+    }
+
+    pub(crate) fn is_retiring(&self) -> bool {
+        self.intake == Intake::Retiring
+    }
+
     /// Whether it has requests, queued or in flight.
     pub(crate) fn is_busy(&self) -> bool {
         !self.queue.is_empty() || !self.in_flight.is_empty()
@@ -267,8 +336,9 @@ impl Lane {
         self.out.clear();
         self.written = 0;
         self.wanted = 0;
-        (self.retiring, self.settling) = (false, false);
-        (self.clock, self.refreshes, self.refresh_at) = (None, 0, None);
+        self.intake = Intake::Open;
+        self.clock.disconnect();
+        (self.refreshes, self.refresh_at) = (0, None);
         if self.kept_as.is_none() {
             self.buffer.clear();
         }

@@ -5,13 +5,14 @@
 //! Operations run on the server, are linearizable, and take effect exactly once, even if the client
 //! retries.
 //!
-//! ```no_run
+//! ```
 //! use std::time::Duration;
 //!
 //! use catena_client::Client;
 //!
-//! # fn main() -> Result<(), catena_client::Error> {
-//! let client = Client::connect("127.0.0.1:7400")?;
+//! # let engine = catena_engine::Engine::builder().cores(1).start().unwrap();
+//! # let address = engine.addresses()[0];
+//! let client = Client::connect(address)?; // such as "127.0.0.1:7400"
 //!
 //! let visits = client.counter("visits");
 //! println!("visit number {}", visits.increment()?);
@@ -22,10 +23,9 @@
 //! assert_eq!(&view[..], b"hello");
 //!
 //! let barrier = client.barrier("start");
-//! let mut me = barrier.party("worker-3", 8);
-//! me.wait(Duration::from_secs(30))?; // until all eight have arrived
-//! # Ok(())
-//! # }
+//! let mut me = barrier.party("worker-3", 1);
+//! me.wait(Duration::from_secs(30))?; // until all have arrived, here the only one
+//! # Ok::<(), catena_client::Error>(())
 //! ```
 //!
 //! # Objects
@@ -120,14 +120,13 @@
 //! ended, so its writes should carry the fencing token of the grant, and are refused once a write
 //! with a later token was seen.
 //!
-//! ```no_run
+//! ```
 //! # use std::time::{Duration, Instant};
-//! # use catena_client::Client;
-//! # fn main() -> Result<(), catena_client::Error> {
-//! # let client = Client::connect("127.0.0.1:7400")?;
+//! # let engine = catena_engine::Engine::builder().cores(1).start().unwrap();
+//! # let client = catena_client::Client::connect(engine.addresses()[0])?;
 //! client.set_deadline(Instant::now() + Duration::from_secs(60)); // from the Lambda context
 //!
-//! let guard = client.lock("page").lock(Duration::from_secs(10))?;
+//! let guard = client.lock("page/lock").lock(Duration::from_secs(10))?;
 //! client.cell("page").set_with_token(guard.token(), b"mine")?;
 //! guard.unlock()?; // or drop it
 //!
@@ -136,13 +135,43 @@
 //! let claim = work.claim(Duration::from_secs(10))?; // returns to the list unless done in time
 //! client.map("lengths").add(&claim, 4)?;
 //! claim.done()?;
-//! # Ok(())
-//! # }
+//! # Ok::<(), catena_client::Error>(())
+//! ```
+//!
+//! # Objects that do not exist
+//!
+//! One rule for all kinds: **an object that does not exist is read as a new one**, and reading does not
+//! make it. So a counter is 0, a flag false, a cell empty, a list, map, set or log without items, a
+//! future pending, a lock free, a barrier in generation 0.
+//!
+//! Some kinds have no beginning of their own, because the first update decides their shape: the
+//! elements of a [`Vector`], the results of a [`Reduction`], the permits of a [`Semaphore`], the parties
+//! of a [`Latch`]. Reading these before is refused with [`Status::Absent`], which
+//! [`Optional::optional`] turns into `None`.
+//!
+//! For all kinds [`Client::inspect`] returns `None`, [`Counter::version`] and its like 0, and
+//! [`Client::delete`] and [`Client::expire`] false. With [`Builder::makes_objects`] off, updates are
+//! refused with [`Status::Absent`] too.
+//!
+//! ```
+//! # let engine = catena_engine::Engine::builder().cores(1).start().unwrap();
+//! # let client = catena_client::Client::connect(engine.addresses()[0])?;
+//! use catena_client::{Optional, Status};
+//!
+//! assert_eq!((client.counter("c").get()?, client.flag("f").get()?), (0, false));
+//! assert!(client.cell("e").get()?.is_empty() && client.list("l").is_empty()?);
+//! assert_eq!(client.vector("v").get().unwrap_err().status(), Some(Status::Absent));
+//! assert!(client.vector("v").get().optional()?.is_none());
+//! for name in ["c", "f", "e", "l", "v"] {
+//!     assert!(client.inspect(name)?.is_none(), "reading has not made it");
+//! }
+//! # Ok::<(), catena_client::Error>(())
 //! ```
 //!
 //! # Names
 //!
-//! Requests identify objects by a hash of the name. When an update makes an object, the engine asks
+//! An object has one kind: a lock and a cell cannot have the same name
+//! ([`Status::WrongKind`]). Requests identify objects by a hash of the name. When an update makes an object, the engine asks
 //! for its name, which costs that one request another round trip. Objects with names are listed by
 //! [`Client::objects`], counted by [`Client::usage`] and deleted by [`Client::delete_prefix`].
 //!
@@ -158,6 +187,20 @@
 //! neither do calls that return a view, as long as the views are dropped. Calls with many items
 //! allocate.
 //!
+//! # Features
+//!
+//! | feature | adds |
+//! |---|---|
+//! | `serde` | typed values, see `typed` |
+//! | `tokio` | async handles, see `asynchronous` |
+//! | `tracing` | a span `call` for each call, with op and object, and events: retries, lost connections, changes of the cluster |
+//! | `register`, `s3` | finding a cluster through its record |
+//! | `cli` | the command-line tool `catena` |
+//!
+//! # Testing
+//!
+//! Tests of code that uses this crate start an engine of their own, see [`testing`].
+//!
 //! # Coming from Crucial
 //!
 //! `client/COUNTERPARTS.md` in the repository lists every method of Crucial's objects with its
@@ -165,6 +208,8 @@
 
 #![forbid(unsafe_code)]
 
+#[cfg(feature = "tokio")]
+pub mod asynchronous;
 mod buffer;
 mod cancel;
 mod client;
@@ -189,12 +234,16 @@ mod request;
 mod requester;
 mod retry;
 mod scope;
+mod seeds;
 mod session;
 mod shared;
 #[cfg(feature = "s3")]
 mod store;
 mod target;
 mod topology;
+mod trace;
+#[cfg(feature = "serde")]
+pub mod typed;
 mod view;
 
 #[cfg(feature = "s3")]
@@ -217,7 +266,7 @@ pub use crate::client::{Builder, Client};
 pub use crate::cluster::{Cluster, Member};
 pub use crate::config::ReadFrom;
 pub use crate::element::Element;
-pub use crate::error::{Call, Error};
+pub use crate::error::{Call, Error, Optional};
 pub use crate::hold::Hold;
 pub use crate::manage::{ListedObject, ObjectWalk, Quota};
 pub use crate::monitor::Monitor;
@@ -231,6 +280,9 @@ pub use crate::pipeline::values::{self, Ticket};
 pub use crate::pipeline::{Pipeline, Queue, Replies};
 pub use crate::scope::Scope;
 pub use crate::view::{CellView, EntryView, PageView, RoundView, ValueView, VectorView};
+
+#[doc = include_str!("../TESTING.md")]
+pub mod testing {}
 
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]

@@ -180,6 +180,15 @@ impl ObjectWalk {
     }
 
     /// Starts behind this name, for example where another walk ended.
+    ///
+    /// ```
+    /// # let engine = catena_engine::Engine::builder().cores(1).start().unwrap();
+    /// # let client = catena_client::Client::connect(engine.addresses()[0])?;
+    /// client.counter("job-1/a").increment()?;
+    /// client.counter("job-1/b").increment()?;
+    /// assert_eq!(client.objects("job-1/").after("job-1/a").count(), 1);
+    /// # Ok::<(), catena_client::Error>(())
+    /// ```
     #[must_use]
     pub fn after(mut self, name: &str) -> ObjectWalk {
         self.after = name.to_owned();
@@ -187,6 +196,15 @@ impl ObjectWalk {
     }
 
     /// Sets how many objects of a shard to fetch at once, 256 unless set.
+    ///
+    /// ```
+    /// # let engine = catena_engine::Engine::builder().cores(1).start().unwrap();
+    /// # let client = catena_client::Client::connect(engine.addresses()[0])?;
+    /// client.counter("job-1/a").increment()?;
+    /// client.counter("job-1/b").increment()?;
+    /// assert_eq!(client.objects("job-1/").page_items(1).count(), 2);
+    /// # Ok::<(), catena_client::Error>(())
+    /// ```
     #[must_use]
     pub fn page_items(mut self, objects: u32) -> ObjectWalk {
         self.page_items = objects;

@@ -51,6 +51,15 @@ impl Pages {
     }
 
     /// Sets the maximum number of items in a page; as many as the engine allows unless set.
+    ///
+    /// ```
+    /// # let engine = catena_engine::Engine::builder().cores(1).start().unwrap();
+    /// # let client = catena_client::Client::connect(engine.addresses()[0])?;
+    /// let jobs = client.list("jobs");
+    /// jobs.extend(["a", "b", "c"])?;
+    /// assert_eq!(jobs.pages().page_items(2).count(), 2);
+    /// # Ok::<(), catena_client::Error>(())
+    /// ```
     #[must_use]
     pub fn page_items(mut self, items: u32) -> Pages {
         self.page_items = items;

@@ -19,11 +19,12 @@ use crate::request::{Failure, PendingRequest};
 use crate::shared::{CallClass, CheckedOutNode, HoldKeeper, NodeKey, Shared};
 use crate::target::CallTarget;
 use crate::topology::Topology;
+use crate::trace;
 use crate::view::{PageView, ValueView};
 
 /// A way to send requests over the connections of a client.
 #[derive(Clone)]
-pub(crate) struct Requester {
+pub struct Requester {
     pub(crate) shared: Arc<Shared>,
     /// Ends the calls of this requester.
     canceller: Option<Canceller>,
@@ -197,6 +198,7 @@ impl Requester {
         request: &mut PendingRequest<'_>,
         wait: Option<Duration>,
     ) -> Result<(CheckedOutNode<'_>, usize, Range<usize>), Error> {
+        let _span = trace::call(request.code, &target.name);
         let timeout = self.shared.config.call_timeout + wait.unwrap_or_default().min(TIMEOUT_MAX);
         let requests = std::slice::from_mut(request);
         let call = self.run(requests, None, Instant::now() + timeout, CallClass::of(wait));

@@ -26,15 +26,31 @@ pub(crate) struct Session {
     lowest: u64,
     /// Which numbers from `lowest` on have a reply, number `n` in bit `n % 256`.
     answered: [u64; WORDS],
-    /// The connection on which an Open is in flight, 0 for none.
-    open_sent_on: u64,
+    pub(crate) state: SessionState,
+    pub(crate) end: SessionEnd,
+}
+
+/// Whether the engine has the session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum SessionState {
+    /// No Open is in flight.
+    Unopened,
+    /// An Open is in flight on this connection.
+    Opening { serial: u64 },
+    /// The engine did not open it.
+    Refused(Fault),
     /// The engine has confirmed that it is open.
-    pub(crate) is_open: bool,
-    /// Why the engine did not open it.
-    pub(crate) refused: Option<Fault>,
-    /// A request was sent twice or given up, so a copy of it may still be in flight. Such a session
-    /// must not be closed, because the copy could open it again and be executed again.
-    pub(crate) copies_in_flight: bool,
+    Open,
+}
+
+/// What becomes of the session at the end of the client.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum SessionEnd {
+    /// It is closed.
+    Close,
+    /// It is left to its time to live: a request was sent twice or given up, so a copy of it may
+    /// still be in flight, and could open the session again and be executed again.
+    Expire,
 }
 
 const WORDS: usize = SESSION_WINDOW_MAX as usize / 64;
@@ -52,10 +68,8 @@ impl Session {
             next: 1,
             lowest: 1,
             answered: [0; WORDS],
-            open_sent_on: 0,
-            is_open: false,
-            refused: None,
-            copies_in_flight: false,
+            state: SessionState::Unopened,
+            end: SessionEnd::Close,
         }
     }
 
@@ -64,22 +78,27 @@ impl Session {
         SessionOp::Open { born_us: self.born_us, nonce: self.nonce, ttl_ms: self.ttl_ms }
     }
 
+    /// Whether the engine has confirmed that it is open.
+    pub(crate) fn is_open(&self) -> bool {
+        self.state == SessionState::Open
+    }
+
     /// Whether an Open has to precede an update on the connection `serial`.
     pub(crate) fn must_open_on(&self, serial: u64) -> bool {
-        !self.is_open && self.open_sent_on != serial
+        !self.is_open() && self.state != SessionState::Opening { serial }
     }
 
     /// Records that an Open is about to be sent on the connection `serial`.
     pub(crate) fn on_open_sent(&mut self, serial: u64) {
-        self.open_sent_on = serial;
-        self.refused = None;
+        self.state = SessionState::Opening { serial };
     }
 
     /// Records the engine's reply to an Open.
     pub(crate) fn on_opened(&mut self, refusal: Option<Fault>) {
-        self.is_open |= refusal.is_none();
-        self.open_sent_on = 0;
-        self.refused = refusal;
+        self.state = match (self.state, refusal) {
+            (SessionState::Open, _) | (_, None) => SessionState::Open,
+            (_, Some(fault)) => SessionState::Refused(fault),
+        };
     }
 
     /// Draws a number for a new request; `None` while the window is full.

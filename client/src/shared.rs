@@ -400,3 +400,61 @@ fn this_thread() -> u64 {
         })
         .unwrap_or(0)
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "what goes wrong in a test ends it")]
+mod tests {
+    use catena_engine::Engine;
+
+    use super::*;
+    use crate::Client;
+
+    /// An engine, and what a client shares that has two idle nodes.
+    fn two_idle() -> (Engine, Client, Arc<Shared>) {
+        let engine = Engine::builder().cores(1).start().unwrap();
+        let client = Client::connect(engine.addresses()[0]).unwrap();
+        let shared = Arc::clone(&client.counter("a").requester.shared);
+        let both = [(); 2].map(|()| shared.check_out(CallClass::Immediate, None).ok().unwrap());
+        drop(both);
+        assert_eq!(locked(&shared.nodes).idle.len(), 2);
+        (engine, client, shared)
+    }
+
+    #[test]
+    fn a_node_that_holds_nothing_is_closed_when_it_was_idle_for_long() {
+        let (_engine, _client, shared) = two_idle();
+        let mut nodes = locked(&shared.nodes);
+        let later = Instant::now() + IDLE_NODE_MAX;
+        assert!(nodes.take_unused(Instant::now()).is_none());
+        let keeper = HoldKeeper::new(Arc::clone(&nodes.idle[0].node.key));
+        let second = Arc::clone(&nodes.idle[1].node.key);
+        let unused = nodes.take_unused(later).unwrap();
+        assert!(Arc::ptr_eq(&unused.key, &second), "the first one has a guard");
+        assert!(nodes.take_unused(later).is_none());
+        drop(keeper);
+        nodes.idle[0].node.on_held(Some(2 * IDLE_NODE_MAX));
+        assert!(nodes.take_unused(later).is_none(), "it has a hold without a guard");
+        assert!(nodes.take_unused(later + 2 * IDLE_NODE_MAX).is_some());
+    }
+
+    #[test]
+    fn a_thread_gets_its_node_and_leaves_those_with_guards() {
+        let (_engine, _client, shared) = two_idle();
+        let key = |via: Option<&Arc<NodeKey>>| {
+            let mut call = shared.check_out(CallClass::Immediate, via).ok().unwrap();
+            Arc::clone(&call.node().key)
+        };
+        let first = Arc::clone(&locked(&shared.nodes).idle[0].node.key);
+        let mine = key(None);
+        assert!(!Arc::ptr_eq(&mine, &first), "the one that was returned last");
+        assert!(Arc::ptr_eq(&mine, &key(None)), "and that again");
+        assert!(Arc::ptr_eq(&key(Some(&first)), &first), "or the one that a guard names");
+        let keepers = [&first, &mine].map(|key| HoldKeeper::new(Arc::clone(key)));
+        std::thread::scope(|scope| {
+            let other = scope.spawn(|| key(None)).join().unwrap();
+            assert!(!Arc::ptr_eq(&other, &first) && !Arc::ptr_eq(&other, &mine));
+        });
+        drop(keepers);
+        assert_eq!(locked(&shared.nodes).idle.len(), 3);
+    }
+}

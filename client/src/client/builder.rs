@@ -12,9 +12,10 @@ use super::Client;
 use crate::buffer::Pool;
 use crate::config::{Config, ReadFrom, TIMEOUT_MAX};
 use crate::error::Error;
-use crate::node::{Node, Seeds};
+use crate::node::Node;
 use crate::register::is_place;
 use crate::requester::Requester;
+use crate::seeds::Seeds;
 use crate::shared::Shared;
 
 /// Chooses timeouts and limits for a [`Client`]; made by [`Client::builder`].
@@ -31,6 +32,17 @@ impl Builder {
 
     /// Sets the maximum time to open a connection, and until an unresponsive path is given up for
     /// another connection. 2 seconds unless set.
+    ///
+    /// ```
+    /// # let engine = catena_engine::Engine::builder().cores(1).start().unwrap();
+    /// # let client = catena_client::Client::connect(engine.addresses()[0])?;
+    /// use std::time::Duration;
+    ///
+    /// use catena_client::Client;
+    ///
+    /// let client = Client::builder().connect_timeout(Duration::from_millis(500)).connect(engine.addresses()[0])?;
+    /// # Ok::<(), catena_client::Error>(())
+    /// ```
     pub fn connect_timeout(mut self, timeout: Duration) -> Builder {
         self.config.connect_timeout = timeout.min(TIMEOUT_MAX);
         self
@@ -39,6 +51,17 @@ impl Builder {
     /// Sets the maximum time from a call to its result, with all retries. 5 seconds unless set. A
     /// call that waits inside the engine may take this in addition to its own timeout, and no
     /// longer than this if the engine is gone.
+    ///
+    /// ```
+    /// # let engine = catena_engine::Engine::builder().cores(1).start().unwrap();
+    /// # let client = catena_client::Client::connect(engine.addresses()[0])?;
+    /// use std::time::Duration;
+    ///
+    /// use catena_client::Client;
+    ///
+    /// let client = Client::builder().call_timeout(Duration::from_secs(1)).connect(engine.addresses()[0])?;
+    /// # Ok::<(), catena_client::Error>(())
+    /// ```
     pub fn call_timeout(mut self, timeout: Duration) -> Builder {
         self.config.call_timeout = timeout.min(TIMEOUT_MAX);
         self
@@ -47,6 +70,17 @@ impl Builder {
     /// Sets how long to poll the socket for a reply before the thread sleeps until it comes. Off
     /// unless set. 20 to 50 µs shorten the round trip if the caller has a core for itself;
     /// otherwise they only take cpu time from others.
+    ///
+    /// ```
+    /// # let engine = catena_engine::Engine::builder().cores(1).start().unwrap();
+    /// # let client = catena_client::Client::connect(engine.addresses()[0])?;
+    /// use std::time::Duration;
+    ///
+    /// use catena_client::Client;
+    ///
+    /// let client = Client::builder().spin(Duration::from_micros(50)).connect(engine.addresses()[0])?;
+    /// # Ok::<(), catena_client::Error>(())
+    /// ```
     pub fn spin(mut self, spin: Duration) -> Builder {
         self.config.spin = spin.min(TIMEOUT_MAX);
         self
@@ -54,6 +88,17 @@ impl Builder {
 
     /// Sets after how much silence the engine may forget a session of this client, at most an hour.
     /// 20 minutes unless set. A retry that arrives later is refused.
+    ///
+    /// ```
+    /// # let engine = catena_engine::Engine::builder().cores(1).start().unwrap();
+    /// # let client = catena_client::Client::connect(engine.addresses()[0])?;
+    /// use std::time::Duration;
+    ///
+    /// use catena_client::Client;
+    ///
+    /// let client = Client::builder().session_ttl(Duration::from_secs(60)).connect(engine.addresses()[0])?;
+    /// # Ok::<(), catena_client::Error>(())
+    /// ```
     pub fn session_ttl(mut self, ttl: Duration) -> Builder {
         let ttl_ms = u32::try_from(ttl.as_millis()).unwrap_or(u32::MAX);
         // 0 would mean the engine's default.
@@ -62,6 +107,15 @@ impl Builder {
     }
 
     /// Sets the largest reply frame to accept, in bytes. The protocol's limit unless set.
+    ///
+    /// ```
+    /// # let engine = catena_engine::Engine::builder().cores(1).start().unwrap();
+    /// # let client = catena_client::Client::connect(engine.addresses()[0])?;
+    /// use catena_client::Client;
+    ///
+    /// let client = Client::builder().reply_bytes_max(1 << 20).connect(engine.addresses()[0])?;
+    /// # Ok::<(), catena_client::Error>(())
+    /// ```
     pub fn reply_bytes_max(mut self, bytes: u32) -> Builder {
         self.config.reply_bytes_max = bytes;
         self
@@ -76,6 +130,15 @@ impl Builder {
     /// reached, is avoided for a second, and the head is asked. Reads in a
     /// [`Pipeline`](crate::Pipeline) with updates go to the heads, to keep their order; so do ops
     /// that wait.
+    ///
+    /// ```
+    /// # let engine = catena_engine::Engine::builder().cores(1).start().unwrap();
+    /// # let client = catena_client::Client::connect(engine.addresses()[0])?;
+    /// use catena_client::{Client, ReadFrom};
+    ///
+    /// let client = Client::builder().read_from(ReadFrom::Any).connect(engine.addresses()[0])?;
+    /// # Ok::<(), catena_client::Error>(())
+    /// ```
     pub fn read_from(mut self, read_from: ReadFrom) -> Builder {
         self.config.read_from = read_from;
         self
@@ -93,6 +156,17 @@ impl Builder {
     /// Chooses whether an update makes the object if it does not exist, as it does unless set. With
     /// `false` such an update is refused with [`Status::Absent`](crate::Status::Absent): for
     /// clients that join a job late, whose objects another client makes and deletes.
+    ///
+    /// ```
+    /// # let engine = catena_engine::Engine::builder().cores(1).start().unwrap();
+    /// # let client = catena_client::Client::connect(engine.addresses()[0])?;
+    /// use catena_client::{Client, Status};
+    ///
+    /// let client = Client::builder().makes_objects(false).connect(engine.addresses()[0])?;
+    /// let error = client.counter("visits").increment().unwrap_err();
+    /// assert_eq!(error.status(), Some(Status::Absent));
+    /// # Ok::<(), catena_client::Error>(())
+    /// ```
     pub fn makes_objects(mut self, makes: bool) -> Builder {
         self.config.makes_objects = makes;
         self
@@ -104,6 +178,21 @@ impl Builder {
     ///
     /// For programs whose users interrupt them: a signal handler sets it. Other threads cancel calls
     /// with a [`Canceller`](crate::Canceller), which takes effect at once.
+    ///
+    /// ```
+    /// # let engine = catena_engine::Engine::builder().cores(1).start().unwrap();
+    /// # let client = catena_client::Client::connect(engine.addresses()[0])?;
+    /// use std::sync::Arc;
+    /// use std::sync::atomic::{AtomicBool, Ordering};
+    ///
+    /// use catena_client::Client;
+    ///
+    /// let interrupted = Arc::new(AtomicBool::new(false));
+    /// let client = Client::builder().cancel_with(interrupted.clone()).connect(engine.addresses()[0])?;
+    /// interrupted.store(true, Ordering::SeqCst); // in a signal handler
+    /// assert!(client.counter("visits").increment().is_err());
+    /// # Ok::<(), catena_client::Error>(())
+    /// ```
     pub fn cancel_with(mut self, cancel: Arc<AtomicBool>) -> Builder {
         self.config.cancel = Some(cancel);
         self
@@ -115,18 +204,47 @@ impl Builder {
     /// Seven eighths of them may wait inside the engine. A call above the limit waits until another
     /// has ended; after the [`call_timeout`](Builder::call_timeout) it fails with
     /// [`Error::TooManyCalls`].
+    ///
+    /// ```
+    /// # let engine = catena_engine::Engine::builder().cores(1).start().unwrap();
+    /// # let client = catena_client::Client::connect(engine.addresses()[0])?;
+    /// use catena_client::Client;
+    ///
+    /// let client = Client::builder().calls_max(1_000).connect(engine.addresses()[0])?;
+    /// # Ok::<(), catena_client::Error>(())
+    /// ```
     pub fn calls_max(mut self, calls: u32) -> Builder {
         self.config.calls_max = calls.max(2);
         self
     }
 
     /// Sets the time at which the calling function ends, see [`Client::set_deadline`].
+    ///
+    /// ```
+    /// # let engine = catena_engine::Engine::builder().cores(1).start().unwrap();
+    /// # let client = catena_client::Client::connect(engine.addresses()[0])?;
+    /// use std::time::{Duration, Instant};
+    ///
+    /// use catena_client::Client;
+    ///
+    /// let client = Client::builder().deadline(Instant::now() + Duration::from_secs(60)).connect(engine.addresses()[0])?;
+    /// # Ok::<(), catena_client::Error>(())
+    /// ```
     pub fn deadline(mut self, deadline: Instant) -> Builder {
         self.deadline = Some(deadline);
         self
     }
 
     /// Connects, see [`Client::connect`].
+    ///
+    /// ```
+    /// # let engine = catena_engine::Engine::builder().cores(1).start().unwrap();
+    /// # let client = catena_client::Client::connect(engine.addresses()[0])?;
+    /// use catena_client::Client;
+    ///
+    /// let client = Client::builder().connect(engine.addresses()[0])?;
+    /// # Ok::<(), catena_client::Error>(())
+    /// ```
     ///
     /// # Errors
     ///

@@ -1,18 +1,17 @@
 //! The client: what connects, and makes the handles of objects.
 
 mod builder;
+mod names;
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use catena_protocol::{Inspection, Stats, Usage, UserType};
+use catena_protocol::UserType;
 
 pub use self::builder::Builder;
 use crate::cancel::Canceller;
 use crate::cluster::Cluster;
 use crate::error::Error;
 use crate::hold::Hold;
-use crate::manage::{ObjectWalk, Quota};
-use crate::monitor::Monitor;
 use crate::objects::{
     Barrier, Cell, Counter, Flag, Future, Latch, List, Lock, Log, Map, Reduction, Semaphore, Set,
     SortedMap, UserObject, Vector,
@@ -20,7 +19,6 @@ use crate::objects::{
 use crate::pipeline::Pipeline;
 use crate::requester::Requester;
 use crate::scope::Scope;
-use crate::target::CallTarget;
 
 /// A connection to a Catena node or cluster, through which its objects are reached.
 ///
@@ -51,6 +49,13 @@ impl Client {
     /// Costs one round trip after the TCP handshake. The operating system looks names up, which has
     /// no deadline.
     ///
+    /// ```
+    /// # let engine = catena_engine::Engine::builder().cores(1).start().unwrap();
+    /// # let client = catena_client::Client::connect(engine.addresses()[0])?;
+    /// client.counter("visits").increment()?;
+    /// # Ok::<(), catena_client::Error>(())
+    /// ```
+    ///
     /// # Errors
     ///
     /// [`Error::BadAddress`], [`Error::NoRecord`], [`Error::Unreachable`], [`Error::Unwelcome`],
@@ -75,81 +80,198 @@ impl Client {
     }
 
     /// Returns a builder, for timeouts and limits other than the default ones.
+    ///
+    /// ```
+    /// # let engine = catena_engine::Engine::builder().cores(1).start().unwrap();
+    /// # let client = catena_client::Client::connect(engine.addresses()[0])?;
+    /// use std::time::Duration;
+    ///
+    /// use catena_client::Client;
+    ///
+    /// let address = engine.addresses()[0];
+    /// let client = Client::builder().call_timeout(Duration::from_secs(1)).connect(address)?;
+    /// # Ok::<(), catena_client::Error>(())
+    /// ```
     pub fn builder() -> Builder {
         Builder::new()
     }
 
     /// Returns a handle to the counter `name`.
+    ///
+    /// ```
+    /// # let engine = catena_engine::Engine::builder().cores(1).start().unwrap();
+    /// # let client = catena_client::Client::connect(engine.addresses()[0])?;
+    /// assert_eq!(client.counter("visits").increment()?, 1);
+    /// # Ok::<(), catena_client::Error>(())
+    /// ```
     pub fn counter(&self, name: &str) -> Counter {
         Counter::new(&self.requester, name)
     }
 
     /// Returns a handle to the flag `name`.
+    ///
+    /// ```
+    /// # let engine = catena_engine::Engine::builder().cores(1).start().unwrap();
+    /// # let client = catena_client::Client::connect(engine.addresses()[0])?;
+    /// client.flag("ready").set(true)?;
+    /// # Ok::<(), catena_client::Error>(())
+    /// ```
     pub fn flag(&self, name: &str) -> Flag {
         Flag::new(&self.requester, name)
     }
 
     /// Returns a handle to the cell `name`.
+    ///
+    /// ```
+    /// # let engine = catena_engine::Engine::builder().cores(1).start().unwrap();
+    /// # let client = catena_client::Client::connect(engine.addresses()[0])?;
+    /// client.cell("page").set(b"hello")?;
+    /// # Ok::<(), catena_client::Error>(())
+    /// ```
     pub fn cell(&self, name: &str) -> Cell {
         Cell::new(&self.requester, name)
     }
 
     /// Returns a handle to the vector `name`.
+    ///
+    /// ```
+    /// # let engine = catena_engine::Engine::builder().cores(1).start().unwrap();
+    /// # let client = catena_client::Client::connect(engine.addresses()[0])?;
+    /// client.vector("weights").set(2, &[0.5, 1.5])?;
+    /// # Ok::<(), catena_client::Error>(())
+    /// ```
     pub fn vector(&self, name: &str) -> Vector {
         Vector::new(&self.requester, name)
     }
 
     /// Returns a handle to the reduction `name`.
+    ///
+    /// ```
+    /// # let engine = catena_engine::Engine::builder().cores(1).start().unwrap();
+    /// # let client = catena_client::Client::connect(engine.addresses()[0])?;
+    /// let seat = client.reduction("sums").seat(0, 8);
+    /// # Ok::<(), catena_client::Error>(())
+    /// ```
     pub fn reduction(&self, name: &str) -> Reduction {
         Reduction::new(&self.requester, name, Hold::default())
     }
 
     /// Returns a handle to the barrier `name`.
+    ///
+    /// ```
+    /// # let engine = catena_engine::Engine::builder().cores(1).start().unwrap();
+    /// # let client = catena_client::Client::connect(engine.addresses()[0])?;
+    /// let party = client.barrier("step").party("ada", 8);
+    /// # Ok::<(), catena_client::Error>(())
+    /// ```
     pub fn barrier(&self, name: &str) -> Barrier {
         Barrier::new(&self.requester, name, Hold::default())
     }
 
     /// Returns a handle to the latch `name`.
+    ///
+    /// ```
+    /// # let engine = catena_engine::Engine::builder().cores(1).start().unwrap();
+    /// # let client = catena_client::Client::connect(engine.addresses()[0])?;
+    /// client.latch("ready").count_down("ada", 8)?;
+    /// # Ok::<(), catena_client::Error>(())
+    /// ```
     pub fn latch(&self, name: &str) -> Latch {
         Latch::new(&self.requester, name)
     }
 
     /// Returns a handle to the list `name`.
+    ///
+    /// ```
+    /// # let engine = catena_engine::Engine::builder().cores(1).start().unwrap();
+    /// # let client = catena_client::Client::connect(engine.addresses()[0])?;
+    /// client.list("jobs").push_back("resize")?;
+    /// # Ok::<(), catena_client::Error>(())
+    /// ```
     pub fn list(&self, name: &str) -> List {
         List::new(&self.requester, name, Hold::default())
     }
 
     /// Returns a handle to the map `name`.
+    ///
+    /// ```
+    /// # let engine = catena_engine::Engine::builder().cores(1).start().unwrap();
+    /// # let client = catena_client::Client::connect(engine.addresses()[0])?;
+    /// client.map("words").put("to", "be")?;
+    /// # Ok::<(), catena_client::Error>(())
+    /// ```
     pub fn map(&self, name: &str) -> Map {
         Map::new(&self.requester, name)
     }
 
     /// Returns a handle to the map `name` that offers what its order allows.
+    ///
+    /// ```
+    /// # let engine = catena_engine::Engine::builder().cores(1).start().unwrap();
+    /// # let client = catena_client::Client::connect(engine.addresses()[0])?;
+    /// client.sorted_map("scores").put("ada", "3")?;
+    /// # Ok::<(), catena_client::Error>(())
+    /// ```
     pub fn sorted_map(&self, name: &str) -> SortedMap {
         SortedMap::new(&self.requester, name)
     }
 
     /// Returns a handle to the set `name`.
+    ///
+    /// ```
+    /// # let engine = catena_engine::Engine::builder().cores(1).start().unwrap();
+    /// # let client = catena_client::Client::connect(engine.addresses()[0])?;
+    /// client.set("names").add("ada")?;
+    /// # Ok::<(), catena_client::Error>(())
+    /// ```
     pub fn set(&self, name: &str) -> Set {
         Set::new(&self.requester, name)
     }
 
     /// Returns a handle to the semaphore `name`, which has `permits` permits in all.
+    ///
+    /// ```
+    /// # let engine = catena_engine::Engine::builder().cores(1).start().unwrap();
+    /// # let client = catena_client::Client::connect(engine.addresses()[0])?;
+    /// let permit = client.semaphore("gpus", 4).try_acquire(1)?;
+    /// # Ok::<(), catena_client::Error>(())
+    /// ```
     pub fn semaphore(&self, name: &str, permits: u32) -> Semaphore {
         Semaphore::new(&self.requester, name, permits, Hold::default())
     }
 
     /// Returns a handle to the lock `name`.
+    ///
+    /// ```
+    /// # let engine = catena_engine::Engine::builder().cores(1).start().unwrap();
+    /// # let client = catena_client::Client::connect(engine.addresses()[0])?;
+    /// let guard = client.lock("report").try_lock()?;
+    /// # Ok::<(), catena_client::Error>(())
+    /// ```
     pub fn lock(&self, name: &str) -> Lock {
         Lock::new(&self.requester, name, Hold::default())
     }
 
     /// Returns a handle to the future `name`.
+    ///
+    /// ```
+    /// # let engine = catena_engine::Engine::builder().cores(1).start().unwrap();
+    /// # let client = catena_client::Client::connect(engine.addresses()[0])?;
+    /// client.future("result").set("done")?;
+    /// # Ok::<(), catena_client::Error>(())
+    /// ```
     pub fn future(&self, name: &str) -> Future {
         Future::new(&self.requester, name)
     }
 
     /// Returns a handle to the log `name`.
+    ///
+    /// ```
+    /// # let engine = catena_engine::Engine::builder().cores(1).start().unwrap();
+    /// # let client = catena_client::Client::connect(engine.addresses()[0])?;
+    /// client.log("progress").print("half done")?;
+    /// # Ok::<(), catena_client::Error>(())
+    /// ```
     pub fn log(&self, name: &str) -> Log {
         Log::new(&self.requester, name)
     }
@@ -161,6 +283,15 @@ impl Client {
 
     /// Returns the scope of all objects whose names begin with `prefix`, such as the objects of a
     /// job.
+    ///
+    /// ```
+    /// # let engine = catena_engine::Engine::builder().cores(1).start().unwrap();
+    /// # let client = catena_client::Client::connect(engine.addresses()[0])?;
+    /// let job = client.scope("job-1/");
+    /// job.counter("done").increment()?;
+    /// assert_eq!(client.counter("job-1/done").get()?, 1);
+    /// # Ok::<(), catena_client::Error>(())
+    /// ```
     pub fn scope(&self, prefix: &str) -> Scope {
         Scope::new(&self.requester, prefix)
     }
@@ -170,26 +301,71 @@ impl Client {
     /// [`Hold`].
     ///
     /// Set it anew in each invocation. With a deadline that has passed, holds last 2 seconds.
+    ///
+    /// ```
+    /// # let engine = catena_engine::Engine::builder().cores(1).start().unwrap();
+    /// # let client = catena_client::Client::connect(engine.addresses()[0])?;
+    /// use std::time::{Duration, Instant};
+    ///
+    /// client.set_deadline(Instant::now() + Duration::from_secs(60));
+    /// # Ok::<(), catena_client::Error>(())
+    /// ```
     pub fn set_deadline(&self, deadline: Instant) {
         self.requester.shared.set_deadline(Some(deadline));
     }
 
     /// Removes the deadline: what is taken from now on is held as long as the session.
+    ///
+    /// ```
+    /// # let engine = catena_engine::Engine::builder().cores(1).start().unwrap();
+    /// # let client = catena_client::Client::connect(engine.addresses()[0])?;
+    /// client.clear_deadline();
+    /// assert!(client.deadline().is_none());
+    /// # Ok::<(), catena_client::Error>(())
+    /// ```
     pub fn clear_deadline(&self) {
         self.requester.shared.set_deadline(None);
     }
 
     /// Returns the time at which the calling function ends, if it was set.
+    ///
+    /// ```
+    /// # let engine = catena_engine::Engine::builder().cores(1).start().unwrap();
+    /// # let client = catena_client::Client::connect(engine.addresses()[0])?;
+    /// assert!(client.deadline().is_none());
+    /// # Ok::<(), catena_client::Error>(())
+    /// ```
     pub fn deadline(&self) -> Option<Instant> {
         self.requester.shared.deadline()
     }
 
     /// Converts a hold to milliseconds from now, as ops in a [`Pipeline`] take it.
+    ///
+    /// ```
+    /// # let engine = catena_engine::Engine::builder().cores(1).start().unwrap();
+    /// # let client = catena_client::Client::connect(engine.addresses()[0])?;
+    /// use catena_client::Hold;
+    ///
+    /// assert_eq!(client.hold_ms(Hold::Session), 0);
+    /// # Ok::<(), catena_client::Error>(())
+    /// ```
     pub fn hold_ms(&self, hold: impl Into<Hold>) -> u32 {
         self.requester.hold_ms(hold)
     }
 
     /// Returns an empty batch of ops, to be sent together.
+    ///
+    /// ```
+    /// # let engine = catena_engine::Engine::builder().cores(1).start().unwrap();
+    /// # let client = catena_client::Client::connect(engine.addresses()[0])?;
+    /// let visits = client.counter("visits");
+    /// let mut pipeline = client.pipeline();
+    /// let first = pipeline.on(&visits).add(1);
+    /// let second = pipeline.on(&visits).add(1);
+    /// let replies = pipeline.run();
+    /// assert_eq!((replies.value(first)?, replies.value(second)?), (1, 2));
+    /// # Ok::<(), catena_client::Error>(())
+    /// ```
     pub fn pipeline<'o>(&self) -> Pipeline<'o> {
         Pipeline::new(&self.requester)
     }
@@ -199,6 +375,14 @@ impl Client {
     /// Needed where a process is copied while it runs, as AWS Lambda SnapStart does: copies that
     /// share a session take each other's requests for retries. Call it first after such a restore,
     /// while no other thread uses the client.
+    ///
+    /// ```
+    /// # let engine = catena_engine::Engine::builder().cores(1).start().unwrap();
+    /// # let client = catena_client::Client::connect(engine.addresses()[0])?;
+    /// client.forget_sessions(); // after the restore of a snapshot of this process
+    /// client.counter("visits").increment()?;
+    /// # Ok::<(), catena_client::Error>(())
+    /// ```
     pub fn forget_sessions(&self) {
         self.requester.shared.forget_sessions();
     }
@@ -208,6 +392,21 @@ impl Client {
     /// A call that is cancelled fails with [`Error::Cancelled`]; if it waits inside the engine, it
     /// does so no longer, and gets no lock, permit or item any more. While it connects, it ends with
     /// the attempt.
+    ///
+    /// ```
+    /// # let engine = catena_engine::Engine::builder().cores(1).start().unwrap();
+    /// # let client = catena_client::Client::connect(engine.addresses()[0])?;
+    /// use std::time::Duration;
+    ///
+    /// use catena_client::{Canceller, Error};
+    ///
+    /// let canceller = Canceller::new();
+    /// let jobs = client.cancelled_by(&canceller).list("jobs");
+    /// let worker = std::thread::spawn(move || jobs.pop_front_wait(Duration::from_secs(600)));
+    /// canceller.cancel();
+    /// assert!(matches!(worker.join().unwrap(), Err(Error::Cancelled { .. })));
+    /// # Ok::<(), catena_client::Error>(())
+    /// ```
     pub fn cancelled_by(&self, canceller: &Canceller) -> Client {
         Client { requester: self.requester.cancelled_by(canceller) }
     }
@@ -218,16 +417,38 @@ impl Client {
     /// the time to live of its session.
     ///
     /// Dropping the last clone and handle closes the sessions without waiting.
+    ///
+    /// ```
+    /// # let engine = catena_engine::Engine::builder().cores(1).start().unwrap();
+    /// # let client = catena_client::Client::connect(engine.addresses()[0])?;
+    /// let guard = client.lock("report").try_lock()?.unwrap().keep();
+    /// client.close(); // the lock is free
+    /// # Ok::<(), catena_client::Error>(())
+    /// ```
     pub fn close(self) {
         self.requester.shared.close();
     }
 
     /// Returns name and version of the engine.
+    ///
+    /// ```
+    /// # let engine = catena_engine::Engine::builder().cores(1).start().unwrap();
+    /// # let client = catena_client::Client::connect(engine.addresses()[0])?;
+    /// assert!(client.engine().starts_with("catena"));
+    /// # Ok::<(), catena_client::Error>(())
+    /// ```
     pub fn engine(&self) -> String {
         self.requester.engine()
     }
 
     /// Returns how many shards the node has.
+    ///
+    /// ```
+    /// # let engine = catena_engine::Engine::builder().cores(1).start().unwrap();
+    /// # let client = catena_client::Client::connect(engine.addresses()[0])?;
+    /// assert!(client.shards() > 0);
+    /// # Ok::<(), catena_client::Error>(())
+    /// ```
     pub fn shards(&self) -> u32 {
         self.requester.shards()
     }
@@ -235,94 +456,15 @@ impl Client {
     /// Returns the cluster that the node belongs to, as the client knows it; `None` if it is a
     /// single node. Sends no request: calls keep the client's view up to date as far as they need
     /// it.
-    pub fn cluster(&self) -> Option<Cluster> {
-        self.requester.shared.topology(Cluster::of)
-    }
-}
-
-/// What can be asked of any object by its name, and of all objects with a prefix. All methods that
-/// return a [`Result`] fail with [`Error`].
-impl Client {
-    /// Walks the named objects whose names begin with `prefix`, in byte order of the names, over
-    /// all shards. An object that is made or deleted during the walk may be missing or not; no
-    /// other is missed.
-    pub fn objects(&self, prefix: &str) -> ObjectWalk {
-        ObjectWalk::new(&self.requester, prefix)
-    }
-
-    /// Describes an object for people; `None` if it does not exist.
-    pub fn inspect(&self, name: &str) -> Result<Option<Inspection>, Error> {
-        self.requester.inspect_object(&CallTarget::any(name))
-    }
-
-    /// Deletes an object of any kind; requests that wait on it fail with
-    /// [`Status::Deleted`](crate::Status::Deleted). Returns whether it existed.
-    pub fn delete(&self, name: &str) -> Result<bool, Error> {
-        self.requester.delete_object(&CallTarget::any(name))
-    }
-
-    /// Deletes all named objects whose names begin with `prefix`. Returns how many. Objects that
-    /// are made meanwhile may stay.
-    pub fn delete_prefix(&self, prefix: &str) -> Result<u64, Error> {
-        self.requester.delete_prefix(prefix)
-    }
-
-    /// Returns how many named objects there are whose names begin with `prefix`, their memory, and
-    /// their quota, all summed over the shards.
-    pub fn usage(&self, prefix: &str) -> Result<Usage, Error> {
-        self.requester.usage(prefix)
-    }
-
-    /// Limits number and memory of the named objects whose names begin with `prefix`, in each of
-    /// the [`shards`](Client::shards) separately. An update that would exceed the quota is refused
-    /// with [`Status::QuotaExceeded`](crate::Status::QuotaExceeded); existing objects stay. A quota
-    /// without limits removes it.
-    pub fn set_quota(&self, prefix: &str, quota: Quota) -> Result<(), Error> {
-        self.requester.set_quota(prefix, quota)
-    }
-
-    /// Sets an object to be deleted after `ttl`, even if it changes meanwhile; `None` cancels that.
-    /// Returns whether the object exists.
-    pub fn expire(&self, name: &str, ttl: Option<Duration>) -> Result<bool, Error> {
-        self.requester.expire_object(&CallTarget::any(name), ttl)
-    }
-
-    /// Waits until the version of an object is above `version`, and returns it. An object that does
-    /// not exist has version 0 and can be waited for. [`Error::TimedOut`] after `timeout`, of at
-    /// most 15 minutes; [`Status::Deleted`](crate::Status::Deleted) if the object is deleted
-    /// meanwhile.
-    pub fn wait_newer(&self, name: &str, version: u64, timeout: Duration) -> Result<u64, Error> {
-        self.requester.wait_newer_object(&CallTarget::any(name), version, timeout)
-    }
-
-    /// Returns the statistics of each shard and its core, by the number of the shard.
-    pub fn stats(&self) -> Result<Vec<Stats>, Error> {
-        self.requester.stats()
-    }
-
-    /// Follows what all clients do: of each shard at most so many requests a second, and at most
-    /// 1,000. That costs the engine little, and nothing once nobody follows.
-    ///
-    /// Only what the heads of the chains serve is seen, not reads by other members.
     ///
     /// ```
-    /// # let engine = catena_engine::Engine::builder().start().expect("an engine");
+    /// # let engine = catena_engine::Engine::builder().cores(1).start().unwrap();
     /// # let client = catena_client::Client::connect(engine.addresses()[0])?;
-    /// let mut monitor = client.monitor(100);
-    /// monitor.poll()?;
-    /// client.counter("visits").add(1)?;
-    /// for request in monitor.poll()? {
-    ///     println!("{} {:?} {}", request.source, request.op_code(), request.object);
-    /// }
+    /// assert!(client.cluster().is_none(), "a single node");
     /// # Ok::<(), catena_client::Error>(())
     /// ```
-    pub fn monitor(&self, per_second: u32) -> Monitor {
-        Monitor::new(&self.requester, per_second)
-    }
-
-    /// Sends a small request to one core, and returns how long the reply took.
-    pub fn ping(&self) -> Result<Duration, Error> {
-        self.requester.ping()
+    pub fn cluster(&self) -> Option<Cluster> {
+        self.requester.shared.topology(Cluster::of)
     }
 }
 

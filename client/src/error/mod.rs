@@ -186,6 +186,35 @@ pub enum Error {
         fault: Fault,
     },
 
+    /// A value cannot be encoded; nothing was sent. With the feature `serde`.
+    #[cfg(feature = "serde")]
+    #[error("the value for the {} `{object}` cannot be encoded: {source}", .kind.name())]
+    Encode {
+        /// The kind of the object.
+        kind: Kind,
+        /// The name of the object.
+        object: Arc<str>,
+        /// Why, in the words of the codec.
+        r#source: crate::typed::CodecError,
+    },
+
+    /// What is stored is not a value of the type, see [`typed`](crate::typed); if it was to be removed
+    /// from the object, it was. With the feature `serde`.
+    #[cfg(feature = "serde")]
+    #[error(
+        "the {} `{object}` holds something else than a value of this type ({source}): read it as \
+         bytes, or with the type and codec that wrote it",
+        .kind.name()
+    )]
+    Decode {
+        /// The kind of the object.
+        kind: Kind,
+        /// The name of the object.
+        object: Arc<str>,
+        /// Why, in the words of the codec.
+        r#source: crate::typed::CodecError,
+    },
+
     /// The reply is not valid.
     #[error(
         "{call}: the reply is not valid ({fault}); {}. {}",
@@ -227,6 +256,17 @@ impl Error {
     /// [`Retry::Later`] and [`Retry::Anew`]: nothing was changed, and the same call can be made
     /// again. [`Retry::Never`]: it would fail again. [`Retry::Unknown`]: it may have been executed;
     /// only idempotent ops should be repeated.
+    ///
+    /// ```
+    /// # let engine = catena_engine::Engine::builder().cores(1).start().unwrap();
+    /// # let client = catena_client::Client::connect(engine.addresses()[0])?;
+    /// use catena_client::Retry;
+    ///
+    /// client.counter("visits").increment()?;
+    /// let error = client.cell("visits").get().unwrap_err();
+    /// assert_eq!(error.retry(), Retry::Never, "it would fail again");
+    /// # Ok::<(), catena_client::Error>(())
+    /// ```
     pub fn retry(&self) -> Retry {
         match self {
             Error::Unreachable { .. } | Error::Unwelcome { .. } => Retry::Later,
@@ -241,6 +281,8 @@ impl Error {
             Error::BadAddress { .. } | Error::Incompatible { .. } | Error::BadName { .. } => {
                 Retry::Never
             }
+            #[cfg(feature = "serde")]
+            Error::Encode { .. } | Error::Decode { .. } => Retry::Never,
             Error::Refused { call, .. }
             | Error::TimedOut { call, .. }
             | Error::Broken { call, .. }
@@ -257,6 +299,17 @@ impl Error {
 
     /// Returns the status with which the engine, or the client in its place, refused; `None` if
     /// there was no reply.
+    ///
+    /// ```
+    /// # let engine = catena_engine::Engine::builder().cores(1).start().unwrap();
+    /// # let client = catena_client::Client::connect(engine.addresses()[0])?;
+    /// use catena_client::Status;
+    ///
+    /// client.counter("visits").increment()?;
+    /// let error = client.cell("visits").get().unwrap_err();
+    /// assert_eq!(error.status(), Some(Status::WrongKind));
+    /// # Ok::<(), catena_client::Error>(())
+    /// ```
     pub fn status(&self) -> Option<Status> {
         match self {
             Error::Unwelcome { fault, .. }
@@ -276,10 +329,21 @@ impl Error {
             | Error::Cancelled { .. }
             | Error::Closed { .. }
             | Error::TooManyCalls { .. } => None,
+            #[cfg(feature = "serde")]
+            Error::Encode { .. } | Error::Decode { .. } => None,
         }
     }
 
     /// Returns the code with which a user-defined object refused the op, if it did.
+    ///
+    /// ```
+    /// # let engine = catena_engine::Engine::builder().cores(1).start().unwrap();
+    /// # let client = catena_client::Client::connect(engine.addresses()[0])?;
+    /// client.counter("visits").increment()?;
+    /// let error = client.cell("visits").get().unwrap_err();
+    /// assert_eq!(error.rejection(), None, "no object of a user-defined type refused it");
+    /// # Ok::<(), catena_client::Error>(())
+    /// ```
     pub fn rejection(&self) -> Option<u64> {
         match self {
             Error::Refused { fault: Fault { status: Status::Rejected, expected, .. }, .. } => {
@@ -368,6 +432,37 @@ impl Error {
             (_, _) => {
                 Error::Unreachable { addresses: addresses.into(), source: Arc::new(timed_out()) }
             }
+        }
+    }
+}
+
+/// Turns "there is nothing" into `None`.
+pub trait Optional<T> {
+    /// Returns `None` instead of the error [`Status::Absent`], with which objects are read that do not
+    /// exist and have no beginning of their own; see
+    /// [objects that do not exist](crate#objects-that-do-not-exist).
+    ///
+    /// ```
+    /// # let engine = catena_engine::Engine::builder().cores(1).start().unwrap();
+    /// # let client = catena_client::Client::connect(engine.addresses()[0])?;
+    /// use catena_client::Optional;
+    ///
+    /// assert!(client.vector("weights").get().optional()?.is_none());
+    /// assert!(client.reduction("sums").last().optional()?.is_none());
+    /// # Ok::<(), catena_client::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// All other errors.
+    fn optional(self) -> Result<Option<T>, Error>;
+}
+
+impl<T> Optional<T> for Result<T, Error> {
+    fn optional(self) -> Result<Option<T>, Error> {
+        match self {
+            Err(error) if error.status() == Some(Status::Absent) => Ok(None),
+            result => result.map(Some),
         }
     }
 }

@@ -7,11 +7,12 @@ use catena_protocol::{Fault, FrameKind, Header, OpCode, Refusal, Status};
 use super::Exchange;
 use crate::config::{BUSY_READS_MAX, RENEWALS_MAX, SCARCE_TRIES_MAX, TIMEOUT_MAX};
 use crate::lane::{InFlight, ReceivedFrame};
-use crate::node::{refused_connection, session_in};
+use crate::node::{SeedOrder, TopologyTrust, refused_connection, session_in};
 use crate::random::backoff;
 use crate::request::{Failure, PendingRequest, ReplyLocation};
 use crate::retry::RetryDecision;
-use crate::session::Session;
+use crate::session::{Session, SessionEnd, SessionState};
+use crate::trace;
 
 impl Exchange<'_, '_> {
     /// Handles a reply.
@@ -50,7 +51,9 @@ impl Exchange<'_, '_> {
         lane.on_answered(place);
         // The members have changed, but this request succeeded: the next call refreshes the
         // topology.
-        self.node.epoch_is_behind |= header.epoch > self.node.topology.epoch();
+        if header.epoch > self.node.topology.epoch() {
+            self.node.trust = self.node.trust.max(TopologyTrust::Behind);
+        }
         match refusal {
             None => {
                 let buffer = lane.kept_as.unwrap_or(endpoint);
@@ -80,7 +83,7 @@ impl Exchange<'_, '_> {
         let shard = self.requests[at].shard;
         let refusal = match self.node.session(shard) {
             // The session is unknown because opening it was refused, which is the real reason.
-            Some(Session { refused: Some(fault), .. })
+            Some(Session { state: SessionState::Refused(fault), .. })
                 if refusal.status() == Status::SessionUnknown =>
             {
                 Refusal::Fault(*fault)
@@ -88,6 +91,7 @@ impl Exchange<'_, '_> {
             _ => refusal,
         };
         self.requests[at].tries += 1;
+        trace::on_refused(self.requests[at].code, refusal.status(), self.requests[at].tries);
         let decision = RetryDecision::on(&refusal);
         let is_temporary =
             matches!(decision, RetryDecision::After { .. } | RetryDecision::AfterRefresh);
@@ -116,7 +120,9 @@ impl Exchange<'_, '_> {
                 }
             }
             RetryDecision::AfterRefresh => {
-                self.node.seeds_may_know_more |= refusal.status() != Status::ShuttingDown;
+                if refusal.status() != Status::ShuttingDown {
+                    self.node.seed_order = SeedOrder::Rotating;
+                }
                 self.distrust_topology(endpoint);
                 self.postpone(endpoint, at, refusal, pause);
             }
@@ -131,7 +137,7 @@ impl Exchange<'_, '_> {
             RetryDecision::WithName => {
                 request.is_named = true;
                 let lane = &mut self.node.lanes[endpoint];
-                lane.settling = true;
+                lane.settle();
                 lane.enqueue(at);
             }
             RetryDecision::WithNewSession => self.renew(endpoint, at, refusal),
@@ -146,7 +152,9 @@ impl Exchange<'_, '_> {
         if !request.any_member || !gives_up {
             return false;
         }
-        self.node.topology_stale |= refusal.status() != Status::Busy;
+        if refusal.status() != Status::Busy {
+            self.node.distrust_topology();
+        }
         self.requests[at].postponed = Some(refusal.clone());
         self.node.lanes[endpoint].enqueue(at);
         self.avoid(endpoint, Instant::now());
@@ -157,8 +165,8 @@ impl Exchange<'_, '_> {
     fn distrust_topology(&mut self, endpoint: usize) {
         match self.node.topology.is_cluster() {
             // At once, beside the requests in flight, because some of them may wait for long.
-            true => self.node.topology_stale = true,
-            false => self.node.lanes[endpoint].retiring = true,
+            true => self.node.distrust_topology(),
+            false => self.node.lanes[endpoint].retire(),
         }
     }
 
@@ -186,8 +194,8 @@ impl Exchange<'_, '_> {
             // known one.
             let lane = &mut self.node.lanes[endpoint];
             match is_cluster {
-                true => lane.clock_stale = true,
-                false => lane.retiring = true,
+                true => lane.clock.distrust(),
+                false => lane.retire(),
             }
             self.postpone(endpoint, at, refusal, Duration::ZERO);
         }
@@ -204,10 +212,10 @@ impl Exchange<'_, '_> {
     /// until the birth and does that.
     fn time_until_birth(&mut self, endpoint: usize, at: usize) -> Option<Duration> {
         let request = &self.requests[at];
-        let clock = self.node.lanes[endpoint].clock?;
+        let clock = self.node.lanes[endpoint].clock.latest()?;
         let session = session_in(&mut self.node.sessions, request.shard).as_ref()?;
         let is_its_session = session.id == request.session;
-        let was_sent = is_its_session && session.copies_in_flight && !session.is_open;
+        let was_sent = is_its_session && session.end == SessionEnd::Expire && !session.is_open();
         let early_us = session.born_us.saturating_sub(clock.now_us());
         let is_unborn = self.node.topology.is_cluster() && was_sent && early_us > 0;
         is_unborn.then(|| Duration::from_micros(early_us).min(TIMEOUT_MAX))

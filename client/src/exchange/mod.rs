@@ -24,10 +24,12 @@ use crate::buffer::{Buffer, Pool};
 use crate::cancel::Interrupts;
 use crate::config::{GARBLED_TRIES_MAX, ReadFrom};
 use crate::hold::held_by;
-use crate::lane::{InFlight, IoWait, Outage};
+use crate::lane::{InFlight, Intake, IoWait, Outage};
 use crate::node::{Node, lost, read_welcome};
 use crate::random::backoff;
 use crate::request::{Addressee, Failure, PendingRequest};
+use crate::session::SessionEnd;
+use crate::trace;
 
 pub(crate) struct Exchange<'n, 'o> {
     pub(crate) node: &'n mut Node,
@@ -148,11 +150,13 @@ impl<'n, 'o> Exchange<'n, 'o> {
         // next.
         let requests = &*self.requests;
         let unsettled = |sent: &InFlight| !requests[sent.request].may_wait();
-        lane.settling = lane.settling && lane.in_flight.iter().any(unsettled);
-        if lane.retiring && lane.in_flight.is_empty() {
+        if !lane.in_flight.iter().any(unsettled) {
+            lane.settled();
+        }
+        if lane.is_retiring() && lane.in_flight.is_empty() {
             // The next requests need the node's current topology and clock.
             self.requeue(endpoint, false);
-            self.node.topology_stale = true;
+            self.node.distrust_topology();
         }
         if !self.connect(endpoint, now)? {
             return Ok(());
@@ -160,7 +164,7 @@ impl<'n, 'o> Exchange<'n, 'o> {
         let alone = self.requests.len() == 1;
         loop {
             let lane = &self.node.lanes[endpoint];
-            if !lane.retiring && !lane.settling {
+            if lane.intake == Intake::Open {
                 self.encode(endpoint, now);
             }
             let left = self.deadline.saturating_duration_since(Instant::now());
@@ -286,13 +290,15 @@ impl<'n, 'o> Exchange<'n, 'o> {
         let now = Instant::now();
         let connection = self.node.lanes[endpoint].connection.as_ref();
         let greeted = connection.is_some_and(|connection| connection.greeted);
+        let lane = &self.node.lanes[endpoint];
+        trace::on_lost(lane.connection.as_ref().map(|connection| connection.peer), &failure);
         // An engine that refuses the connection executes nothing.
         let may_execute = greeted || matches!(failure, Failure::Lost(_) | Failure::NoAnswer);
         self.requeue(endpoint, may_execute);
         let is_cluster = self.node.topology.is_cluster();
         if is_cluster {
             // The other members may have removed this one.
-            self.node.topology_stale = true;
+            self.node.distrust_topology();
             self.avoid(endpoint, now);
         }
         let call_timeout = self.node.config.call_timeout;
@@ -334,7 +340,7 @@ impl<'n, 'o> Exchange<'n, 'o> {
                 request.maybe_done = true;
                 let place = self.node.sessions.get_mut(usize::from(request.shard.0));
                 if let Some(session) = place.and_then(Option::as_mut) {
-                    session.copies_in_flight = true;
+                    session.end = SessionEnd::Expire;
                 }
             }
             self.node.lanes[endpoint].enqueue(at);
@@ -368,7 +374,9 @@ impl<'n, 'o> Exchange<'n, 'o> {
         for endpoint in 0..self.node.lanes.len() {
             if self.node.lanes[endpoint].is_busy() {
                 // The silent member may have been removed: the next call asks the others.
-                self.node.topology_stale |= self.node.topology.is_cluster();
+                if self.node.topology.is_cluster() {
+                    self.node.distrust_topology();
+                }
                 // A late reply must not be taken for the reply to a later request.
                 self.requeue(endpoint, true);
                 self.abandon(endpoint);

@@ -53,7 +53,7 @@ impl Exchange<'_, '_> {
         let session = session_in(sessions, request.shard).get_or_insert_with(|| {
             // In a cluster the birth is taken from the clock of the node that will open it, if it
             // is known.
-            let clock = lane.clock.filter(|_| topology.is_cluster());
+            let clock = lane.clock.latest().filter(|_| topology.is_cluster());
             let birth_us = || topology.birth_us(config.session_ttl_ms);
             Session::new(clock.map_or_else(birth_us, Clock::now_us), config.session_ttl_ms)
         });

@@ -10,9 +10,11 @@ use std::time::Instant;
 use super::Exchange;
 use crate::config::{AVOID_READS, BACKOFF_MAX, MEMBER_TIMEOUT, REFRESH_AFTER};
 use crate::lane::Lane;
-use crate::node::RefreshFrom;
+use crate::node::{AcceptedTopology, RefreshFrom, SeedOrder, TopologyTrust};
 use crate::request::Failure;
+use crate::session::Session;
 use crate::topology::{Topology, TopologyUpdate};
+use crate::trace;
 
 impl Exchange<'_, '_> {
     /// Refreshes the topology if the cluster is known to have changed, so that the client knows the
@@ -22,7 +24,7 @@ impl Exchange<'_, '_> {
             return;
         }
         let now = Instant::now();
-        if self.node.epoch_is_behind && self.node.may_refresh(now) {
+        if self.node.trust == TopologyTrust::Behind && self.node.may_refresh(now) {
             self.node.refresh_not_before = Some(now + REFRESH_AFTER);
             let deadline = self.deadline.min(now + MEMBER_TIMEOUT);
             let greeted = self.node.greet(RefreshFrom::Anyone { last: None }, deadline, self.pool);
@@ -41,7 +43,9 @@ impl Exchange<'_, '_> {
             && connection.is_stale(now)
         {
             self.requeue(endpoint, false);
-            self.node.topology_stale |= is_cluster;
+            if is_cluster {
+                self.node.distrust_topology();
+            }
         }
         let lane = &self.node.lanes[endpoint];
         let is_connected = lane.connection.is_some();
@@ -49,18 +53,18 @@ impl Exchange<'_, '_> {
             true => !lane.queue.is_empty() && (!is_connected || self.node.may_refresh(now)),
             false => !is_connected,
         };
-        if self.node.topology_stale && may_refresh && self.refresh(endpoint)? {
+        if self.node.trust == TopologyTrust::Stale && may_refresh && self.refresh(endpoint)? {
             // The lanes have changed.
             return Ok(false);
         }
         let lane = &self.node.lanes[endpoint];
-        if lane.connection.is_some() && !(is_cluster && lane.clock_stale) {
+        let needs_clock = is_cluster && lane.clock.is_stale();
+        if lane.connection.is_some() && !needs_clock {
             return Ok(true);
         }
         if lane.queue.is_empty() {
             return Ok(lane.connection.is_some());
         }
-        let needs_clock = is_cluster && lane.clock_stale;
         let opened = match needs_clock {
             true => self.read_clock(endpoint),
             false => {
@@ -68,7 +72,9 @@ impl Exchange<'_, '_> {
                 self.node.open(endpoint, left).map(|()| true)
             }
         };
-        self.node.topology_stale |= opened.is_err();
+        if opened.is_err() {
+            self.node.distrust_topology();
+        }
         opened
     }
 
@@ -78,7 +84,7 @@ impl Exchange<'_, '_> {
         let from = RefreshFrom::Anyone { last: Some(endpoint) };
         match self.node.greet(from, give_up, self.pool) {
             Ok((greeted, topology)) => {
-                self.node.topology_stale = false;
+                self.node.trust = TopologyTrust::Current;
                 Ok(self.on_greeted(greeted, topology))
             }
             // A connected lane can continue with the known topology.
@@ -96,7 +102,6 @@ impl Exchange<'_, '_> {
         let (mut greeted, topology) = self.node.greet_at(endpoint, self.deadline, self.pool)?;
         self.node.check(&topology)?;
         let lane = &mut self.node.lanes[endpoint];
-        lane.clock_stale = false;
         lane.clock = greeted.clock;
         if lane.connection.is_none() {
             lane.connection = greeted.connection.take();
@@ -118,7 +123,7 @@ impl Exchange<'_, '_> {
             // The head can serve these reads as well.
             self.requeue(endpoint, true);
             self.avoid(endpoint, now);
-            self.node.topology_stale = true;
+            self.node.distrust_topology();
             return;
         }
         let deadline = self.deadline.min(now + MEMBER_TIMEOUT);
@@ -182,10 +187,11 @@ impl Exchange<'_, '_> {
     /// belongs elsewhere now, or may be lost there: if epochs were skipped, a node may have left
     /// and rejoined. All other requests are sent again. Returns the new index of the lane `from`.
     fn adopt(&mut self, topology: Topology, from: Option<usize>) -> Option<usize> {
+        trace::on_changed(topology.epoch());
         let node = &mut *self.node;
         // Those of this node, or of another one of the client.
         let has_sessions = node.had_sessions_in(&node.topology)
-            || node.sessions.iter().flatten().any(|it| it.is_open);
+            || node.sessions.iter().flatten().any(Session::is_open);
         let is_lost = has_sessions && topology.has_lost_what(&node.topology);
         if node.topology.shards() != topology.shards() || is_lost {
             // Sessions belong to shards, so requests sent under the old ones cannot be retried.
@@ -194,16 +200,15 @@ impl Exchange<'_, '_> {
         let are_clusters = node.topology.is_cluster() && topology.is_cluster();
         let follows = topology.follows(&node.topology);
         let before = std::mem::replace(&mut node.topology, topology);
-        (node.topology_stale, node.refresh_not_before) = (false, None);
-        (node.accepts_any_topology, node.seeds_may_know_more) = (false, false);
-        node.epoch_is_behind = false;
+        (node.trust, node.refresh_not_before) = (TopologyTrust::Current, None);
+        (node.accepts, node.seed_order) = (AcceptedTopology::Newer, SeedOrder::AsGiven);
         node.has_changed = true;
         let new_index_of = |at: usize| {
             let lane = &self.node.lanes[at];
             let index = self.node.topology.endpoint_at(before.address_of(at))?;
             let fits = |at| self.endpoint_of(at) == index;
             let certain = lane.in_flight.is_empty() || follows || from == Some(at);
-            let stays = certain && lane.connection.is_some() && !lane.retiring;
+            let stays = certain && lane.connection.is_some() && !lane.is_retiring();
             let all_fit = lane.in_flight.iter().all(|sent| fits(sent.request));
             (are_clusters && stays && all_fit).then_some(index)
         };

@@ -1,13 +1,13 @@
 //! The handle to a list, and to a claimed item.
 
-use std::ops::{Deref, Range};
+use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
 use catena_protocol::op::ListOp;
 use catena_protocol::{ItemsBuf, Op, Reply};
 
-use super::{Object, boolean, handle, number};
+use super::{Claim, Object, boolean, handle, number};
 use crate::Error;
 use crate::buffer::HeldReply;
 use crate::hold::Hold;
@@ -27,6 +27,16 @@ handle! {
 /// All methods that return a [`Result`] fail with [`Error`].
 impl List {
     /// Sets how long items are claimed; until the client's deadline unless set.
+    ///
+    /// ```
+    /// # let engine = catena_engine::Engine::builder().cores(1).start().unwrap();
+    /// # let client = catena_client::Client::connect(engine.addresses()[0])?;
+    /// # let seconds = std::time::Duration::from_secs(10);
+    /// let jobs = client.list("jobs").with_hold(std::time::Duration::from_secs(60));
+    /// jobs.push_back("resize")?;
+    /// let job = jobs.claim(seconds)?; // back in the list after a minute, unless done
+    /// # Ok::<(), catena_client::Error>(())
+    /// ```
     #[must_use]
     pub fn with_hold(mut self, hold: impl Into<Hold>) -> List {
         self.hold = hold.into();
@@ -34,26 +44,69 @@ impl List {
     }
 
     /// Returns the number of items, without claimed ones.
+    ///
+    /// ```
+    /// # let engine = catena_engine::Engine::builder().cores(1).start().unwrap();
+    /// # let client = catena_client::Client::connect(engine.addresses()[0])?;
+    /// let jobs = client.list("jobs");
+    /// jobs.push_back("resize")?;
+    /// assert_eq!(jobs.len()?, 1);
+    /// # Ok::<(), catena_client::Error>(())
+    /// ```
     pub fn len(&self) -> Result<u64, Error> {
         self.number(ListOp::Len)
     }
 
     /// Returns whether there are none.
+    ///
+    /// ```
+    /// # let engine = catena_engine::Engine::builder().cores(1).start().unwrap();
+    /// # let client = catena_client::Client::connect(engine.addresses()[0])?;
+    /// assert!(client.list("jobs").is_empty()?);
+    /// # Ok::<(), catena_client::Error>(())
+    /// ```
     pub fn is_empty(&self) -> Result<bool, Error> {
         Ok(self.len()? == 0)
     }
 
     /// Returns the item at `index`, from 0; `None` behind the end.
+    ///
+    /// ```
+    /// # let engine = catena_engine::Engine::builder().cores(1).start().unwrap();
+    /// # let client = catena_client::Client::connect(engine.addresses()[0])?;
+    /// let jobs = client.list("jobs");
+    /// jobs.extend(["a", "b"])?;
+    /// assert_eq!(&jobs.get(1)?.unwrap()[..], b"b");
+    /// assert!(jobs.get(2)?.is_none());
+    /// # Ok::<(), catena_client::Error>(())
+    /// ```
     pub fn get(&self, index: u64) -> Result<Option<ValueView>, Error> {
         self.value(ListOp::Get { index })
     }
 
     /// Returns the first item.
+    ///
+    /// ```
+    /// # let engine = catena_engine::Engine::builder().cores(1).start().unwrap();
+    /// # let client = catena_client::Client::connect(engine.addresses()[0])?;
+    /// assert!(client.list("jobs").first()?.is_none());
+    /// # Ok::<(), catena_client::Error>(())
+    /// ```
     pub fn first(&self) -> Result<Option<ValueView>, Error> {
         self.get(0)
     }
 
     /// Returns the items in a range of indexes, as many as fit a page.
+    ///
+    /// ```
+    /// # let engine = catena_engine::Engine::builder().cores(1).start().unwrap();
+    /// # let client = catena_client::Client::connect(engine.addresses()[0])?;
+    /// let jobs = client.list("jobs");
+    /// jobs.extend(["a", "b", "c"])?;
+    /// let page = jobs.range(1..3)?;
+    /// assert_eq!(page.iter().collect::<Vec<_>>(), [b"b", b"c"]);
+    /// # Ok::<(), catena_client::Error>(())
+    /// ```
     pub fn range(&self, range: Range<u64>) -> Result<PageView, Error> {
         // A limit of 0 would mean no limit.
         let wanted = range.end.saturating_sub(range.start);
@@ -65,33 +118,90 @@ impl List {
     }
 
     /// Walks all items from the first on, page by page.
+    ///
+    /// ```
+    /// # let engine = catena_engine::Engine::builder().cores(1).start().unwrap();
+    /// # let client = catena_client::Client::connect(engine.addresses()[0])?;
+    /// let jobs = client.list("jobs");
+    /// jobs.extend(["a", "b", "c"])?;
+    /// for page in jobs.pages().page_items(2) {
+    ///     assert!(page?.len() <= 2);
+    /// }
+    /// # Ok::<(), catena_client::Error>(())
+    /// ```
     pub fn pages(&self) -> Pages {
         Pages::new(&self.requester, &self.target, PageCursor::List { from: 0 })
     }
 
     /// Walks all items from the first on.
+    ///
+    /// ```
+    /// # let engine = catena_engine::Engine::builder().cores(1).start().unwrap();
+    /// # let client = catena_client::Client::connect(engine.addresses()[0])?;
+    /// let jobs = client.list("jobs");
+    /// jobs.extend(["a", "b"])?;
+    /// let items = jobs.items().collect::<Result<Vec<_>, _>>()?;
+    /// assert_eq!(items, [b"a", b"b"]);
+    /// # Ok::<(), catena_client::Error>(())
+    /// ```
     pub fn items(&self) -> ItemWalk {
         ItemWalk::new(self.pages())
     }
 
     /// Returns the index of the first equal item, in a list of at most 1,048,576 items
     /// ([`Status::TooLarge`](crate::Status::TooLarge)).
+    ///
+    /// ```
+    /// # let engine = catena_engine::Engine::builder().cores(1).start().unwrap();
+    /// # let client = catena_client::Client::connect(engine.addresses()[0])?;
+    /// let jobs = client.list("jobs");
+    /// jobs.extend(["a", "b", "a"])?;
+    /// assert_eq!((jobs.index_of("a")?, jobs.index_of("c")?), (Some(0), None));
+    /// # Ok::<(), catena_client::Error>(())
+    /// ```
     pub fn index_of(&self, item: impl AsRef<[u8]>) -> Result<Option<u64>, Error> {
         self.find(false, item.as_ref())
     }
 
     /// Returns the index of the last equal item.
+    ///
+    /// ```
+    /// # let engine = catena_engine::Engine::builder().cores(1).start().unwrap();
+    /// # let client = catena_client::Client::connect(engine.addresses()[0])?;
+    /// let jobs = client.list("jobs");
+    /// jobs.extend(["a", "b", "a"])?;
+    /// assert_eq!(jobs.last_index_of("a")?, Some(2));
+    /// # Ok::<(), catena_client::Error>(())
+    /// ```
     pub fn last_index_of(&self, item: impl AsRef<[u8]>) -> Result<Option<u64>, Error> {
         self.find(true, item.as_ref())
     }
 
     /// Returns whether there is an equal item.
+    ///
+    /// ```
+    /// # let engine = catena_engine::Engine::builder().cores(1).start().unwrap();
+    /// # let client = catena_client::Client::connect(engine.addresses()[0])?;
+    /// let jobs = client.list("jobs");
+    /// jobs.push_back("a")?;
+    /// assert!(jobs.contains("a")? && !jobs.contains("b")?);
+    /// # Ok::<(), catena_client::Error>(())
+    /// ```
     pub fn contains(&self, item: impl AsRef<[u8]>) -> Result<bool, Error> {
         Ok(self.index_of(item)?.is_some())
     }
 
     /// Returns whether all of these are in the list: at most 8,192, in a list of at most 131,072 items
     /// ([`Status::TooLarge`](crate::Status::TooLarge)).
+    ///
+    /// ```
+    /// # let engine = catena_engine::Engine::builder().cores(1).start().unwrap();
+    /// # let client = catena_client::Client::connect(engine.addresses()[0])?;
+    /// let jobs = client.list("jobs");
+    /// jobs.extend(["a", "b"])?;
+    /// assert!(jobs.contains_all(["b", "a"])?);
+    /// # Ok::<(), catena_client::Error>(())
+    /// ```
     pub fn contains_all<T: AsRef<[u8]>>(
         &self,
         items: impl IntoIterator<Item = T>,
@@ -101,63 +211,164 @@ impl List {
     }
 
     /// Adds an item at the end. Returns the new length.
+    ///
+    /// ```
+    /// # let engine = catena_engine::Engine::builder().cores(1).start().unwrap();
+    /// # let client = catena_client::Client::connect(engine.addresses()[0])?;
+    /// assert_eq!(client.list("jobs").push_back("resize")?, 1);
+    /// # Ok::<(), catena_client::Error>(())
+    /// ```
     pub fn push_back(&self, item: impl AsRef<[u8]>) -> Result<u64, Error> {
         self.number(ListOp::PushBack { bytes: item.as_ref() })
     }
 
     /// Adds an item at the front. Returns the new length.
+    ///
+    /// ```
+    /// # let engine = catena_engine::Engine::builder().cores(1).start().unwrap();
+    /// # let client = catena_client::Client::connect(engine.addresses()[0])?;
+    /// let jobs = client.list("jobs");
+    /// jobs.push_back("later")?;
+    /// jobs.push_front("now")?;
+    /// assert_eq!(&jobs.first()?.unwrap()[..], b"now");
+    /// # Ok::<(), catena_client::Error>(())
+    /// ```
     pub fn push_front(&self, item: impl AsRef<[u8]>) -> Result<u64, Error> {
         self.number(ListOp::PushFront { bytes: item.as_ref() })
     }
 
     /// Adds items at the end, atomically. Returns the new length. A call takes at most 8,192 items
     /// ([`Status::TooLarge`](crate::Status::TooLarge)).
+    ///
+    /// ```
+    /// # let engine = catena_engine::Engine::builder().cores(1).start().unwrap();
+    /// # let client = catena_client::Client::connect(engine.addresses()[0])?;
+    /// assert_eq!(client.list("jobs").extend(["a", "b", "c"])?, 3);
+    /// # Ok::<(), catena_client::Error>(())
+    /// ```
     pub fn extend<T: AsRef<[u8]>>(&self, items: impl IntoIterator<Item = T>) -> Result<u64, Error> {
         let items: ItemsBuf = items.into_iter().collect();
         self.number(ListOp::Extend { items: items.items() })
     }
 
     /// Removes and returns the last item, if there is one.
+    ///
+    /// ```
+    /// # let engine = catena_engine::Engine::builder().cores(1).start().unwrap();
+    /// # let client = catena_client::Client::connect(engine.addresses()[0])?;
+    /// let jobs = client.list("jobs");
+    /// jobs.extend(["a", "b"])?;
+    /// assert_eq!(&jobs.pop_back()?.unwrap()[..], b"b");
+    /// # Ok::<(), catena_client::Error>(())
+    /// ```
     pub fn pop_back(&self) -> Result<Option<ValueView>, Error> {
         self.value(ListOp::PopBack)
     }
 
     /// Removes and returns the first item, if there is one.
+    ///
+    /// ```
+    /// # let engine = catena_engine::Engine::builder().cores(1).start().unwrap();
+    /// # let client = catena_client::Client::connect(engine.addresses()[0])?;
+    /// let jobs = client.list("jobs");
+    /// jobs.extend(["a", "b"])?;
+    /// assert_eq!(&jobs.pop_front()?.unwrap()[..], b"a");
+    /// # Ok::<(), catena_client::Error>(())
+    /// ```
     pub fn pop_front(&self) -> Result<Option<ValueView>, Error> {
         self.value(ListOp::PopFront)
     }
 
     /// Waits until there is an item, and removes and returns the first. Waiting clients are served
     /// in order of arrival. [`Error::TimedOut`] after `timeout`, of at most 15 minutes.
+    ///
+    /// ```
+    /// # let engine = catena_engine::Engine::builder().cores(1).start().unwrap();
+    /// # let client = catena_client::Client::connect(engine.addresses()[0])?;
+    /// # let seconds = std::time::Duration::from_secs(10);
+    /// let jobs = client.list("jobs");
+    /// let worker = {
+    ///     let jobs = jobs.clone();
+    ///     std::thread::spawn(move || jobs.pop_front_wait(seconds))
+    /// };
+    /// jobs.push_back("resize")?;
+    /// assert_eq!(&worker.join().unwrap()?[..], b"resize");
+    /// # Ok::<(), catena_client::Error>(())
+    /// ```
     pub fn pop_front_wait(&self, timeout: Duration) -> Result<ValueView, Error> {
         self.requester.ask_bytes(&self.target, Op::List(ListOp::PopFrontWait), Some(timeout))
     }
 
     /// Replaces the item at `index`. Returns the old one;
     /// [`Status::OutOfRange`](crate::Status::OutOfRange) if there is none.
+    ///
+    /// ```
+    /// # let engine = catena_engine::Engine::builder().cores(1).start().unwrap();
+    /// # let client = catena_client::Client::connect(engine.addresses()[0])?;
+    /// let jobs = client.list("jobs");
+    /// jobs.extend(["a", "b"])?;
+    /// assert_eq!(&jobs.set(1, "c")?[..], b"b");
+    /// # Ok::<(), catena_client::Error>(())
+    /// ```
     pub fn set(&self, index: u64, item: impl AsRef<[u8]>) -> Result<ValueView, Error> {
         self.bytes(ListOp::Set { index, bytes: item.as_ref() })
     }
 
     /// Inserts an item in front of the one at `index`, or at the end. Returns the new length;
     /// [`Status::OutOfRange`](crate::Status::OutOfRange) if `index` is behind the end.
+    ///
+    /// ```
+    /// # let engine = catena_engine::Engine::builder().cores(1).start().unwrap();
+    /// # let client = catena_client::Client::connect(engine.addresses()[0])?;
+    /// let jobs = client.list("jobs");
+    /// jobs.extend(["a", "c"])?;
+    /// assert_eq!(jobs.insert(1, "b")?, 3);
+    /// # Ok::<(), catena_client::Error>(())
+    /// ```
     pub fn insert(&self, index: u64, item: impl AsRef<[u8]>) -> Result<u64, Error> {
         self.number(ListOp::Insert { index, bytes: item.as_ref() })
     }
 
     /// Removes and returns the item at `index`; [`Status::OutOfRange`](crate::Status::OutOfRange)
     /// if there is none.
+    ///
+    /// ```
+    /// # let engine = catena_engine::Engine::builder().cores(1).start().unwrap();
+    /// # let client = catena_client::Client::connect(engine.addresses()[0])?;
+    /// let jobs = client.list("jobs");
+    /// jobs.extend(["a", "b"])?;
+    /// assert_eq!(&jobs.remove_at(0)?[..], b"a");
+    /// # Ok::<(), catena_client::Error>(())
+    /// ```
     pub fn remove_at(&self, index: u64) -> Result<ValueView, Error> {
         self.bytes(ListOp::RemoveAt { index })
     }
 
     /// Removes the first equal item. Returns whether there was one.
+    ///
+    /// ```
+    /// # let engine = catena_engine::Engine::builder().cores(1).start().unwrap();
+    /// # let client = catena_client::Client::connect(engine.addresses()[0])?;
+    /// let jobs = client.list("jobs");
+    /// jobs.extend(["a", "b"])?;
+    /// assert!(jobs.remove_value("a")? && !jobs.remove_value("a")?);
+    /// # Ok::<(), catena_client::Error>(())
+    /// ```
     pub fn remove_value(&self, item: impl AsRef<[u8]>) -> Result<bool, Error> {
         self.boolean(ListOp::RemoveValue { bytes: item.as_ref() })
     }
 
     /// Removes all items that are equal to one of these. Returns how many. The limits are those of
     /// [`List::contains_all`].
+    ///
+    /// ```
+    /// # let engine = catena_engine::Engine::builder().cores(1).start().unwrap();
+    /// # let client = catena_client::Client::connect(engine.addresses()[0])?;
+    /// let jobs = client.list("jobs");
+    /// jobs.extend(["a", "b", "a"])?;
+    /// assert_eq!(jobs.remove_all(["a"])?, 2);
+    /// # Ok::<(), catena_client::Error>(())
+    /// ```
     pub fn remove_all<T: AsRef<[u8]>>(
         &self,
         items: impl IntoIterator<Item = T>,
@@ -168,6 +379,15 @@ impl List {
 
     /// Removes all items that are equal to none of these. Returns how many. The limits are those of
     /// [`List::contains_all`].
+    ///
+    /// ```
+    /// # let engine = catena_engine::Engine::builder().cores(1).start().unwrap();
+    /// # let client = catena_client::Client::connect(engine.addresses()[0])?;
+    /// let jobs = client.list("jobs");
+    /// jobs.extend(["a", "b", "a"])?;
+    /// assert_eq!(jobs.retain_all(["a"])?, 1);
+    /// # Ok::<(), catena_client::Error>(())
+    /// ```
     pub fn retain_all<T: AsRef<[u8]>>(
         &self,
         items: impl IntoIterator<Item = T>,
@@ -177,6 +397,15 @@ impl List {
     }
 
     /// Removes all items except claimed ones. Returns how many.
+    ///
+    /// ```
+    /// # let engine = catena_engine::Engine::builder().cores(1).start().unwrap();
+    /// # let client = catena_client::Client::connect(engine.addresses()[0])?;
+    /// let jobs = client.list("jobs");
+    /// jobs.extend(["a", "b"])?;
+    /// assert_eq!(jobs.clear()?, 2);
+    /// # Ok::<(), catena_client::Error>(())
+    /// ```
     pub fn clear(&self) -> Result<u64, Error> {
         self.number(ListOp::Clear)
     }
@@ -187,6 +416,18 @@ impl List {
     /// The item is removed for good once it is [done](Claim::done). If that does not happen while
     /// the claim is held, see [`List::with_hold`], it returns to the front of the list.
     /// [`Error::TimedOut`] after `timeout`, of at most 15 minutes.
+    ///
+    /// ```
+    /// # let engine = catena_engine::Engine::builder().cores(1).start().unwrap();
+    /// # let client = catena_client::Client::connect(engine.addresses()[0])?;
+    /// # let seconds = std::time::Duration::from_secs(10);
+    /// let jobs = client.list("jobs");
+    /// jobs.push_back("resize")?;
+    /// let job = jobs.claim(seconds)?;
+    /// assert_eq!(&job[..], b"resize");
+    /// assert!(job.done()?);
+    /// # Ok::<(), catena_client::Error>(())
+    /// ```
     pub fn claim(&self, timeout: Duration) -> Result<Claim, Error> {
         let op = ListOp::Claim { hold_ms: self.requester.hold_ms(self.hold) };
         let (held, claimed) = self.requester.ask_held_from(
@@ -200,6 +441,13 @@ impl List {
     }
 
     /// As [`List::claim`], but returns `None` if there is no item.
+    ///
+    /// ```
+    /// # let engine = catena_engine::Engine::builder().cores(1).start().unwrap();
+    /// # let client = catena_client::Client::connect(engine.addresses()[0])?;
+    /// assert!(client.list("jobs").try_claim()?.is_none());
+    /// # Ok::<(), catena_client::Error>(())
+    /// ```
     pub fn try_claim(&self) -> Result<Option<Claim>, Error> {
         let op = ListOp::TryClaim { hold_ms: self.requester.hold_ms(self.hold) };
         let (held, (found, keeper)) = self.requester.ask_held_from(
@@ -213,12 +461,34 @@ impl List {
 
     /// Removes the item that was claimed under `token` for good. Returns whether the claim was
     /// still held.
+    ///
+    /// ```
+    /// # let engine = catena_engine::Engine::builder().cores(1).start().unwrap();
+    /// # let client = catena_client::Client::connect(engine.addresses()[0])?;
+    /// # let seconds = std::time::Duration::from_secs(10);
+    /// let jobs = client.list("jobs");
+    /// jobs.push_back("resize")?;
+    /// let token = jobs.claim(seconds)?.keep();
+    /// assert!(jobs.done(token)?);
+    /// # Ok::<(), catena_client::Error>(())
+    /// ```
     pub fn done(&self, token: u64) -> Result<bool, Error> {
         self.end(ListOp::Done { token }, token)
     }
 
     /// Puts the item that was claimed under `token` back to the front of the list. Returns whether
     /// the claim was still held.
+    ///
+    /// ```
+    /// # let engine = catena_engine::Engine::builder().cores(1).start().unwrap();
+    /// # let client = catena_client::Client::connect(engine.addresses()[0])?;
+    /// # let seconds = std::time::Duration::from_secs(10);
+    /// let jobs = client.list("jobs");
+    /// jobs.push_back("resize")?;
+    /// let token = jobs.claim(seconds)?.keep();
+    /// assert!(jobs.give_back(token)?);
+    /// # Ok::<(), catena_client::Error>(())
+    /// ```
     pub fn give_back(&self, token: u64) -> Result<bool, Error> {
         self.end(ListOp::Return { token }, token)
     }
@@ -266,81 +536,5 @@ impl Object for List {
 
     fn op<'o>(op: Self::Op<'o>) -> Op<'o> {
         Op::List(op)
-    }
-}
-
-/// A claimed item, read in the buffer it was received in. Returns to the list when this is dropped.
-/// Errors are ignored then, because the engine returns the item automatically when the hold ends.
-#[derive(Debug)]
-pub struct Claim {
-    list: List,
-    held: HeldReply,
-    place: Range<usize>,
-    token: u64,
-    /// There until the claim has ended.
-    keeper: Option<HoldKeeper>,
-}
-
-/// All methods that return a [`Result`] fail with [`Error`].
-impl Claim {
-    fn new(
-        list: &List,
-        held: HeldReply,
-        (token, place): (u64, Range<usize>),
-        keeper: HoldKeeper,
-    ) -> Claim {
-        let requester = list.requester.through(&keeper);
-        let list = List { requester, target: list.target.clone(), hold: list.hold };
-        Claim { list, held, place, token, keeper: Some(keeper) }
-    }
-
-    /// Returns the fencing token, which is larger than that of every earlier claim of this list.
-    /// Writes that carry it are refused once the worker has lost its claim to another, see
-    /// [`Cell::set_with_token`](crate::Cell::set_with_token).
-    pub fn token(&self) -> u64 {
-        self.token
-    }
-
-    /// Removes the item for good, because its work is done. Returns whether the claim was still
-    /// held; if not, the item has returned to the list, and another worker may have it.
-    pub fn done(mut self) -> Result<bool, Error> {
-        let _keeper = self.keeper.take();
-        self.list.done(self.token)
-    }
-
-    /// Puts the item back to the front of the list. Returns whether the claim was still held.
-    pub fn give_back(mut self) -> Result<bool, Error> {
-        let _keeper = self.keeper.take();
-        self.list.give_back(self.token)
-    }
-
-    /// Keeps the claim held beyond this value. Returns the token, with which any client can end it.
-    pub fn keep(mut self) -> u64 {
-        if let Some(keeper) = self.keeper.take() {
-            self.list.requester.keep(&self.list.target, self.token, &keeper);
-        }
-        self.token
-    }
-}
-
-impl Deref for Claim {
-    type Target = [u8];
-
-    fn deref(&self) -> &[u8] {
-        self.held.at(&self.place)
-    }
-}
-
-impl AsRef<[u8]> for Claim {
-    fn as_ref(&self) -> &[u8] {
-        self
-    }
-}
-
-impl Drop for Claim {
-    fn drop(&mut self) {
-        if self.keeper.is_some() {
-            _ = self.list.give_back(self.token);
-        }
     }
 }

@@ -24,6 +24,15 @@ handle! {
 /// All methods that return a [`Result`] fail with [`Error`].
 impl Lock {
     /// Sets how long the lock is held; until the client's deadline unless set.
+    ///
+    /// ```
+    /// # let engine = catena_engine::Engine::builder().cores(1).start().unwrap();
+    /// # let client = catena_client::Client::connect(engine.addresses()[0])?;
+    /// # let seconds = std::time::Duration::from_secs(10);
+    /// let lock = client.lock("report").with_hold(std::time::Duration::from_secs(60));
+    /// let guard = lock.lock(seconds)?; // released after a minute at the latest
+    /// # Ok::<(), catena_client::Error>(())
+    /// ```
     #[must_use]
     pub fn with_hold(mut self, hold: impl Into<Hold>) -> Lock {
         self.hold = hold.into();
@@ -33,6 +42,16 @@ impl Lock {
     /// Waits until the lock is free and takes it. Waiting clients are served in order of arrival.
     /// [`Error::TimedOut`] after `timeout`, of at most 15 minutes, or if the hold would end before
     /// the lock is free.
+    ///
+    /// ```
+    /// # let engine = catena_engine::Engine::builder().cores(1).start().unwrap();
+    /// # let client = catena_client::Client::connect(engine.addresses()[0])?;
+    /// # let seconds = std::time::Duration::from_secs(10);
+    /// let guard = client.lock("report").lock(seconds)?;
+    /// assert!(client.lock("report").try_lock()?.is_none());
+    /// drop(guard);
+    /// # Ok::<(), catena_client::Error>(())
+    /// ```
     pub fn lock(&self, timeout: Duration) -> Result<LockGuard, Error> {
         let op = Op::Lock(LockOp::Acquire { hold_ms: self.requester.hold_ms(self.hold) });
         let (token, keeper) =
@@ -41,6 +60,14 @@ impl Lock {
     }
 
     /// Takes the lock if it is free and no client waits for it.
+    ///
+    /// ```
+    /// # let engine = catena_engine::Engine::builder().cores(1).start().unwrap();
+    /// # let client = catena_client::Client::connect(engine.addresses()[0])?;
+    /// let Some(guard) = client.lock("report").try_lock()? else { panic!("it is free") };
+    /// assert!(guard.unlock()?);
+    /// # Ok::<(), catena_client::Error>(())
+    /// ```
     pub fn try_lock(&self) -> Result<Option<LockGuard>, Error> {
         let op = Op::Lock(LockOp::TryAcquire { hold_ms: self.requester.hold_ms(self.hold) });
         let (token, keeper) = self.requester.ask_hold(&self.target, op, None, granted)?;
@@ -48,18 +75,46 @@ impl Lock {
     }
 
     /// Returns whether it is held, and how many clients wait.
+    ///
+    /// ```
+    /// # let engine = catena_engine::Engine::builder().cores(1).start().unwrap();
+    /// # let client = catena_client::Client::connect(engine.addresses()[0])?;
+    /// let guard = client.lock("report").try_lock()?;
+    /// assert_eq!(client.lock("report").state()?.holders, 1);
+    /// # Ok::<(), catena_client::Error>(())
+    /// ```
     pub fn state(&self) -> Result<PermitState, Error> {
         self.requester.ask(&self.target, Op::Lock(LockOp::State), None, permits)
     }
 
     /// Releases the lock that was granted under `token`, to any client. Returns whether it was
     /// still held.
+    ///
+    /// ```
+    /// # let engine = catena_engine::Engine::builder().cores(1).start().unwrap();
+    /// # let client = catena_client::Client::connect(engine.addresses()[0])?;
+    /// # let seconds = std::time::Duration::from_secs(10);
+    /// let lock = client.lock("report");
+    /// let token = lock.lock(seconds)?.keep(); // another process may release it
+    /// assert!(lock.unlock(token)?);
+    /// # Ok::<(), catena_client::Error>(())
+    /// ```
     pub fn unlock(&self, token: u64) -> Result<bool, Error> {
         self.boolean(LockOp::Release { token }, token)
     }
 
     /// Extends the hold of the lock that was granted under `token`, counted from now. Returns
     /// whether it was still held.
+    ///
+    /// ```
+    /// # let engine = catena_engine::Engine::builder().cores(1).start().unwrap();
+    /// # let client = catena_client::Client::connect(engine.addresses()[0])?;
+    /// # let seconds = std::time::Duration::from_secs(10);
+    /// let lock = client.lock("report");
+    /// let token = lock.lock(seconds)?.keep();
+    /// assert!(lock.extend(token, seconds)?);
+    /// # Ok::<(), catena_client::Error>(())
+    /// ```
     pub fn extend(&self, token: u64, hold: impl Into<Hold>) -> Result<bool, Error> {
         self.boolean(LockOp::Extend { token, hold_ms: self.requester.hold_ms(hold) }, token)
     }
@@ -98,17 +153,44 @@ impl LockGuard {
     }
 
     /// Returns the fencing token, which is larger than that of every earlier grant of this lock.
+    ///
+    /// ```
+    /// # let engine = catena_engine::Engine::builder().cores(1).start().unwrap();
+    /// # let client = catena_client::Client::connect(engine.addresses()[0])?;
+    /// # let seconds = std::time::Duration::from_secs(10);
+    /// let guard = client.lock("report").lock(seconds)?;
+    /// client.map("reports").put_with_token(guard.token(), "today", "ready")?;
+    /// # Ok::<(), catena_client::Error>(())
+    /// ```
     pub fn token(&self) -> u64 {
         self.token
     }
 
     /// Extends the hold, counted from now. Returns whether the lock was still held.
+    ///
+    /// ```
+    /// # let engine = catena_engine::Engine::builder().cores(1).start().unwrap();
+    /// # let client = catena_client::Client::connect(engine.addresses()[0])?;
+    /// # let seconds = std::time::Duration::from_secs(10);
+    /// let guard = client.lock("report").with_hold(seconds).lock(seconds)?;
+    /// assert!(guard.extend(seconds)?);
+    /// # Ok::<(), catena_client::Error>(())
+    /// ```
     pub fn extend(&self, hold: impl Into<Hold>) -> Result<bool, Error> {
         self.lock.extend(self.token, hold)
     }
 
     /// Releases the lock. Returns whether it was still held; if not, another client may have held
     /// it meanwhile.
+    ///
+    /// ```
+    /// # let engine = catena_engine::Engine::builder().cores(1).start().unwrap();
+    /// # let client = catena_client::Client::connect(engine.addresses()[0])?;
+    /// # let seconds = std::time::Duration::from_secs(10);
+    /// let guard = client.lock("report").lock(seconds)?;
+    /// assert!(guard.unlock()?, "it was held until now");
+    /// # Ok::<(), catena_client::Error>(())
+    /// ```
     pub fn unlock(mut self) -> Result<bool, Error> {
         let _keeper = self.keeper.take();
         self.lock.unlock(self.token)
@@ -116,6 +198,15 @@ impl LockGuard {
 
     /// Keeps the lock held beyond this value. Returns the token, with which any client can release
     /// it.
+    ///
+    /// ```
+    /// # let engine = catena_engine::Engine::builder().cores(1).start().unwrap();
+    /// # let client = catena_client::Client::connect(engine.addresses()[0])?;
+    /// # let seconds = std::time::Duration::from_secs(10);
+    /// let token = client.lock("report").lock(seconds)?.keep();
+    /// assert!(client.lock("report").unlock(token)?);
+    /// # Ok::<(), catena_client::Error>(())
+    /// ```
     pub fn keep(mut self) -> u64 {
         if let Some(keeper) = self.keeper.take() {
             self.lock.requester.keep(&self.lock.target, self.token, &keeper);

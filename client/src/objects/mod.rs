@@ -6,6 +6,7 @@
 mod any;
 mod barrier;
 mod cell;
+mod claim;
 mod counter;
 mod flag;
 mod future;
@@ -15,6 +16,7 @@ mod lock;
 mod log;
 mod map;
 mod reduction;
+mod scan;
 mod semaphore;
 mod set;
 mod sorted_map;
@@ -26,21 +28,24 @@ use catena_protocol::{Op, Reply};
 pub(crate) use self::any::ttl_ms;
 pub use self::barrier::{Barrier, Party};
 pub use self::cell::{Appended, Cell};
+pub use self::claim::Claim;
 pub use self::counter::Counter;
 pub use self::flag::Flag;
 pub(crate) use self::future::future_state;
 pub use self::future::{Future, FutureState};
 pub use self::latch::Latch;
-pub use self::list::{Claim, List};
+pub use self::list::List;
 pub use self::lock::{Lock, LockGuard};
 pub use self::log::Log;
-pub use self::map::{Map, Scan};
+pub use self::map::Map;
 pub use self::reduction::{Reduction, Seat};
+pub use self::scan::Scan;
 pub use self::semaphore::{Permit, PermitState, Semaphore};
 pub use self::set::Set;
 pub use self::sorted_map::SortedMap;
 pub use self::user::UserObject;
 pub use self::vector::Vector;
+use crate::requester::Requester;
 use crate::target::CallTarget;
 
 /// A handle of any kind, as [`Pipeline::push`](crate::Pipeline::push) takes it.
@@ -65,6 +70,11 @@ pub struct Swapped<T> {
 pub(crate) mod sealed {
     pub trait Object {
         fn target(&self) -> &super::CallTarget;
+
+        fn requester(&self) -> &super::Requester;
+
+        /// The same handle, with another requester.
+        fn with_requester(&self, requester: super::Requester) -> Self;
     }
 }
 
@@ -72,12 +82,51 @@ pub(crate) mod sealed {
 macro_rules! common {
     () => {
         /// Returns the name of the object.
+        ///
+        /// ```
+        /// # let engine = catena_engine::Engine::builder().cores(1).start().unwrap();
+        /// # let client = catena_client::Client::connect(engine.addresses()[0])?;
+        /// let visits = client.counter("visits");
+        /// assert_eq!(visits.name(), "visits");
+        /// # Ok::<(), catena_client::Error>(())
+        /// ```
         pub fn name(&self) -> &str {
             &self.target.name
         }
 
+        /// Returns a handle to the same object whose calls `canceller` ends from another thread, see
+        /// [`Client::cancelled_by`](crate::Client::cancelled_by).
+        ///
+        /// ```
+        /// # let engine = catena_engine::Engine::builder().cores(1).start().unwrap();
+        /// # let client = catena_client::Client::connect(engine.addresses()[0])?;
+        /// use std::time::Duration;
+        ///
+        /// use catena_client::Canceller;
+        ///
+        /// let canceller = Canceller::new();
+        /// let jobs = client.list("jobs").cancelled_by(&canceller);
+        /// canceller.cancel();
+        /// assert!(jobs.pop_front_wait(Duration::from_secs(600)).is_err());
+        /// # Ok::<(), catena_client::Error>(())
+        /// ```
+        #[must_use]
+        pub fn cancelled_by(&self, canceller: &crate::Canceller) -> Self {
+            let requester = self.requester.cancelled_by(canceller);
+            crate::objects::sealed::Object::with_requester(self, requester)
+        }
+
         /// Deletes the object; requests that wait on it fail with
         /// [`Status::Deleted`](crate::Status::Deleted). Returns whether it existed.
+        ///
+        /// ```
+        /// # let engine = catena_engine::Engine::builder().cores(1).start().unwrap();
+        /// # let client = catena_client::Client::connect(engine.addresses()[0])?;
+        /// let visits = client.counter("visits");
+        /// visits.increment()?;
+        /// assert!(visits.delete()? && !visits.delete()?);
+        /// # Ok::<(), catena_client::Error>(())
+        /// ```
         ///
         /// # Errors
         ///
@@ -89,6 +138,16 @@ macro_rules! common {
         /// Returns the version: the position of the object's last change in its shard's order. It
         /// grows with every change, also across deletion; 0 if the object does not exist.
         ///
+        /// ```
+        /// # let engine = catena_engine::Engine::builder().cores(1).start().unwrap();
+        /// # let client = catena_client::Client::connect(engine.addresses()[0])?;
+        /// let visits = client.counter("visits");
+        /// assert_eq!(visits.version()?, 0, "it does not exist");
+        /// visits.increment()?;
+        /// assert!(visits.version()? > 0);
+        /// # Ok::<(), catena_client::Error>(())
+        /// ```
+        ///
         /// # Errors
         ///
         /// See [`Error`](crate::Error).
@@ -98,6 +157,18 @@ macro_rules! common {
         }
 
         /// Waits until the version is above `version`, and returns it.
+        ///
+        /// ```
+        /// # let engine = catena_engine::Engine::builder().cores(1).start().unwrap();
+        /// # let client = catena_client::Client::connect(engine.addresses()[0])?;
+        /// use std::time::Duration;
+        ///
+        /// let visits = client.counter("visits");
+        /// let seen = visits.version()?;
+        /// visits.increment()?;
+        /// assert!(visits.wait_newer(seen, Duration::from_secs(10))? > seen);
+        /// # Ok::<(), catena_client::Error>(())
+        /// ```
         ///
         /// # Errors
         ///
@@ -114,6 +185,16 @@ macro_rules! common {
         /// Sets the object to be deleted after `ttl`, even if it changes meanwhile; `None` cancels
         /// that. Returns whether the object exists.
         ///
+        /// ```
+        /// # let engine = catena_engine::Engine::builder().cores(1).start().unwrap();
+        /// # let client = catena_client::Client::connect(engine.addresses()[0])?;
+        /// use std::time::Duration;
+        ///
+        /// let visits = client.counter("visits");
+        /// assert!(!visits.expire(Some(Duration::from_secs(60)))?, "it does not exist");
+        /// # Ok::<(), catena_client::Error>(())
+        /// ```
+        ///
         /// # Errors
         ///
         /// See [`Error`](crate::Error).
@@ -122,6 +203,15 @@ macro_rules! common {
         }
 
         /// Describes the object for people; `None` if it does not exist.
+        ///
+        /// ```
+        /// # let engine = catena_engine::Engine::builder().cores(1).start().unwrap();
+        /// # let client = catena_client::Client::connect(engine.addresses()[0])?;
+        /// let visits = client.counter("visits");
+        /// visits.increment()?;
+        /// println!("{}", visits.inspect()?.unwrap().detail);
+        /// # Ok::<(), catena_client::Error>(())
+        /// ```
         ///
         /// # Errors
         ///
@@ -143,8 +233,8 @@ macro_rules! handle {
         $(#[$meta])*
         #[derive(Clone, Debug)]
         pub struct $name {
-            requester: crate::requester::Requester,
-            target: crate::target::CallTarget,
+            pub(crate) requester: crate::requester::Requester,
+            pub(crate) target: crate::target::CallTarget,
             $($(pub(crate) $field: $type,)*)?
         }
 
@@ -164,6 +254,14 @@ macro_rules! handle {
         impl crate::objects::sealed::Object for $name {
             fn target(&self) -> &crate::target::CallTarget {
                 &self.target
+            }
+
+            fn requester(&self) -> &crate::requester::Requester {
+                &self.requester
+            }
+
+            fn with_requester(&self, requester: crate::requester::Requester) -> Self {
+                $name { requester, ..self.clone() }
             }
         }
     };

@@ -35,6 +35,15 @@ pub struct PermitState {
 /// All methods that return a [`Result`] fail with [`Error`].
 impl Semaphore {
     /// Sets how long permits are held; until the client's deadline unless set.
+    ///
+    /// ```
+    /// # let engine = catena_engine::Engine::builder().cores(1).start().unwrap();
+    /// # let client = catena_client::Client::connect(engine.addresses()[0])?;
+    /// # let seconds = std::time::Duration::from_secs(10);
+    /// let gpus = client.semaphore("gpus", 4).with_hold(std::time::Duration::from_secs(60));
+    /// let permit = gpus.acquire(1, seconds)?; // released after a minute at the latest
+    /// # Ok::<(), catena_client::Error>(())
+    /// ```
     #[must_use]
     pub fn with_hold(mut self, hold: impl Into<Hold>) -> Semaphore {
         self.hold = hold.into();
@@ -45,6 +54,15 @@ impl Semaphore {
     /// arrival, so a request for few permits does not overtake one for many. [`Error::TimedOut`]
     /// after `timeout`, of at most 15 minutes, or if the hold would end before they are free;
     /// [`Status::OutOfRange`](crate::Status::OutOfRange) if `count` is more than the total.
+    ///
+    /// ```
+    /// # let engine = catena_engine::Engine::builder().cores(1).start().unwrap();
+    /// # let client = catena_client::Client::connect(engine.addresses()[0])?;
+    /// # let seconds = std::time::Duration::from_secs(10);
+    /// let permit = client.semaphore("gpus", 4).acquire(2, seconds)?;
+    /// assert_eq!(permit.count(), 2);
+    /// # Ok::<(), catena_client::Error>(())
+    /// ```
     pub fn acquire(&self, count: u32, timeout: Duration) -> Result<Permit, Error> {
         let op = Op::Semaphore(SemaphoreOp::Acquire(self.terms(count)));
         let (token, keeper) =
@@ -53,6 +71,15 @@ impl Semaphore {
     }
 
     /// Takes `count` permits if they are free and no client waits.
+    ///
+    /// ```
+    /// # let engine = catena_engine::Engine::builder().cores(1).start().unwrap();
+    /// # let client = catena_client::Client::connect(engine.addresses()[0])?;
+    /// let gpus = client.semaphore("gpus", 1);
+    /// let permit = gpus.try_acquire(1)?;
+    /// assert!(permit.is_some() && gpus.try_acquire(1)?.is_none());
+    /// # Ok::<(), catena_client::Error>(())
+    /// ```
     pub fn try_acquire(&self, count: u32) -> Result<Option<Permit>, Error> {
         let op = Op::Semaphore(SemaphoreOp::TryAcquire(self.terms(count)));
         let (token, keeper) = self.requester.ask_hold(&self.target, op, None, granted)?;
@@ -61,18 +88,47 @@ impl Semaphore {
 
     /// Returns how many permits there are, are free and are held;
     /// [`Status::Absent`](crate::Status::Absent) if none was requested yet.
+    ///
+    /// ```
+    /// # let engine = catena_engine::Engine::builder().cores(1).start().unwrap();
+    /// # let client = catena_client::Client::connect(engine.addresses()[0])?;
+    /// let gpus = client.semaphore("gpus", 4);
+    /// let permit = gpus.try_acquire(3)?;
+    /// assert_eq!(gpus.state()?.available, 1);
+    /// # Ok::<(), catena_client::Error>(())
+    /// ```
     pub fn state(&self) -> Result<PermitState, Error> {
         self.requester.ask(&self.target, Op::Semaphore(SemaphoreOp::State), None, permits)
     }
 
     /// Releases the permits that were granted under `token`, to any client. Returns whether they
     /// were still held.
+    ///
+    /// ```
+    /// # let engine = catena_engine::Engine::builder().cores(1).start().unwrap();
+    /// # let client = catena_client::Client::connect(engine.addresses()[0])?;
+    /// # let seconds = std::time::Duration::from_secs(10);
+    /// let gpus = client.semaphore("gpus", 4);
+    /// let token = gpus.acquire(1, seconds)?.keep();
+    /// assert!(gpus.release(token)?);
+    /// # Ok::<(), catena_client::Error>(())
+    /// ```
     pub fn release(&self, token: u64) -> Result<bool, Error> {
         self.boolean(SemaphoreOp::Release { token }, token)
     }
 
     /// Extends the hold of the permits that were granted under `token`, counted from now. Returns
     /// whether they were still held.
+    ///
+    /// ```
+    /// # let engine = catena_engine::Engine::builder().cores(1).start().unwrap();
+    /// # let client = catena_client::Client::connect(engine.addresses()[0])?;
+    /// # let seconds = std::time::Duration::from_secs(10);
+    /// let gpus = client.semaphore("gpus", 4);
+    /// let token = gpus.acquire(1, seconds)?.keep();
+    /// assert!(gpus.extend(token, seconds)?);
+    /// # Ok::<(), catena_client::Error>(())
+    /// ```
     pub fn extend(&self, token: u64, hold: impl Into<Hold>) -> Result<bool, Error> {
         let hold_ms = self.requester.hold_ms(hold);
         self.boolean(SemaphoreOp::Extend { token, hold_ms }, token)
@@ -119,21 +175,56 @@ impl Permit {
 
     /// Returns the fencing token, which is larger than that of every earlier grant of this
     /// semaphore.
+    ///
+    /// ```
+    /// # let engine = catena_engine::Engine::builder().cores(1).start().unwrap();
+    /// # let client = catena_client::Client::connect(engine.addresses()[0])?;
+    /// # let seconds = std::time::Duration::from_secs(10);
+    /// let permit = client.semaphore("gpus", 4).acquire(1, seconds)?;
+    /// client.cell("gpu-0").set_with_token(permit.token(), b"mine")?;
+    /// # Ok::<(), catena_client::Error>(())
+    /// ```
     pub fn token(&self) -> u64 {
         self.token
     }
 
     /// Returns the number of permits.
+    ///
+    /// ```
+    /// # let engine = catena_engine::Engine::builder().cores(1).start().unwrap();
+    /// # let client = catena_client::Client::connect(engine.addresses()[0])?;
+    /// # let seconds = std::time::Duration::from_secs(10);
+    /// assert_eq!(client.semaphore("gpus", 4).acquire(3, seconds)?.count(), 3);
+    /// # Ok::<(), catena_client::Error>(())
+    /// ```
     pub fn count(&self) -> u32 {
         self.count
     }
 
     /// Extends the hold, counted from now. Returns whether the permits were still held.
+    ///
+    /// ```
+    /// # let engine = catena_engine::Engine::builder().cores(1).start().unwrap();
+    /// # let client = catena_client::Client::connect(engine.addresses()[0])?;
+    /// # let seconds = std::time::Duration::from_secs(10);
+    /// let permit = client.semaphore("gpus", 4).acquire(1, seconds)?;
+    /// assert!(permit.extend(seconds)?);
+    /// # Ok::<(), catena_client::Error>(())
+    /// ```
     pub fn extend(&self, hold: impl Into<Hold>) -> Result<bool, Error> {
         self.semaphore.extend(self.token, hold)
     }
 
     /// Releases the permits. Returns whether they were still held.
+    ///
+    /// ```
+    /// # let engine = catena_engine::Engine::builder().cores(1).start().unwrap();
+    /// # let client = catena_client::Client::connect(engine.addresses()[0])?;
+    /// # let seconds = std::time::Duration::from_secs(10);
+    /// let permit = client.semaphore("gpus", 4).acquire(1, seconds)?;
+    /// assert!(permit.release()?);
+    /// # Ok::<(), catena_client::Error>(())
+    /// ```
     pub fn release(mut self) -> Result<bool, Error> {
         let _keeper = self.keeper.take();
         self.semaphore.release(self.token)
@@ -141,6 +232,16 @@ impl Permit {
 
     /// Keeps the permits held beyond this value. Returns the token, with which any client can
     /// release them.
+    ///
+    /// ```
+    /// # let engine = catena_engine::Engine::builder().cores(1).start().unwrap();
+    /// # let client = catena_client::Client::connect(engine.addresses()[0])?;
+    /// # let seconds = std::time::Duration::from_secs(10);
+    /// let gpus = client.semaphore("gpus", 4);
+    /// let token = gpus.acquire(1, seconds)?.keep();
+    /// assert!(gpus.release(token)?);
+    /// # Ok::<(), catena_client::Error>(())
+    /// ```
     pub fn keep(mut self) -> u64 {
         if let Some(keeper) = self.keeper.take() {
             self.semaphore.requester.keep(&self.semaphore.target, self.token, &keeper);

@@ -128,6 +128,14 @@ impl<T> super::sealed::Object for UserObject<T> {
     fn target(&self) -> &CallTarget {
         &self.target
     }
+
+    fn requester(&self) -> &Requester {
+        &self.requester
+    }
+
+    fn with_requester(&self, requester: Requester) -> UserObject<T> {
+        UserObject { requester, ..self.clone() }
+    }
 }
 
 impl<T> Clone for UserObject<T> {

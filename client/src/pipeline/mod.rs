@@ -26,6 +26,7 @@ use crate::request::{Addressee, Failure, PendingRequest, ReplyLocation};
 use crate::requester::Requester;
 use crate::shared::CallClass;
 use crate::target::CallTarget;
+use crate::trace;
 
 /// A batch of ops; made by [`Client::pipeline`](crate::Client::pipeline).
 ///
@@ -54,17 +55,52 @@ impl<'o> Pipeline<'o> {
 
     /// Queues an op as the protocol has it. Returns its index in the [`Replies`]. [`Pipeline::on`]
     /// has a method for each op instead, and values of the right types.
+    ///
+    /// ```
+    /// # let engine = catena_engine::Engine::builder().cores(1).start().unwrap();
+    /// # let client = catena_client::Client::connect(engine.addresses()[0])?;
+    /// use catena_client::{CounterOp, Reply};
+    ///
+    /// let visits = client.counter("visits");
+    /// let mut pipeline = client.pipeline();
+    /// let index = pipeline.push(&visits, CounterOp::Add { delta: 2 });
+    /// assert_eq!(pipeline.run().get(index).unwrap(), Reply::Int(2));
+    /// # Ok::<(), catena_client::Error>(())
+    /// ```
     pub fn push<T: Object>(&mut self, object: &T, op: T::Op<'o>) -> usize {
         self.queue(object.target(), T::op(op))
     }
 
     /// Queues the deletion of an object, whose reply is a [`Reply::Bool`].
+    ///
+    /// ```
+    /// # let engine = catena_engine::Engine::builder().cores(1).start().unwrap();
+    /// # let client = catena_client::Client::connect(engine.addresses()[0])?;
+    /// let (visits, page) = (client.counter("visits"), client.cell("page"));
+    /// let mut pipeline = client.pipeline();
+    /// pipeline.delete(&visits);
+    /// pipeline.run().all_ok()?;
+    /// # Ok::<(), catena_client::Error>(())
+    /// ```
     pub fn delete<T: Object>(&mut self, object: &T) -> usize {
         self.queue(object.target(), Op::Object(ObjectOp::Delete))
     }
 
     /// Sets how long ops may wait inside the engine; not at all unless set. [`Pipeline::run`] takes
     /// at most the client's call timeout longer, however many ops there are.
+    ///
+    /// ```
+    /// # let engine = catena_engine::Engine::builder().cores(1).start().unwrap();
+    /// # let client = catena_client::Client::connect(engine.addresses()[0])?;
+    /// use std::time::Duration;
+    ///
+    /// let jobs = client.list("jobs");
+    /// let mut pipeline = client.pipeline().timeout(Duration::from_secs(10));
+    /// let pushed = pipeline.on(&jobs).push_back("resize");
+    /// let popped = pipeline.on(&jobs).pop_front_wait();
+    /// assert_eq!(pipeline.run().value(popped)?, b"resize");
+    /// # Ok::<(), catena_client::Error>(())
+    /// ```
     #[must_use]
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.timeout = Some(timeout.min(TIMEOUT_MAX));
@@ -72,17 +108,47 @@ impl<'o> Pipeline<'o> {
     }
 
     /// Returns the number of queued ops.
+    ///
+    /// ```
+    /// # let engine = catena_engine::Engine::builder().cores(1).start().unwrap();
+    /// # let client = catena_client::Client::connect(engine.addresses()[0])?;
+    /// let (visits, page) = (client.counter("visits"), client.cell("page"));
+    /// let mut pipeline = client.pipeline();
+    /// pipeline.on(&visits).add(1);
+    /// assert_eq!(pipeline.len(), 1);
+    /// # Ok::<(), catena_client::Error>(())
+    /// ```
     pub fn len(&self) -> usize {
         self.queued.len()
     }
 
     /// Returns whether no op is queued.
+    ///
+    /// ```
+    /// # let engine = catena_engine::Engine::builder().cores(1).start().unwrap();
+    /// # let client = catena_client::Client::connect(engine.addresses()[0])?;
+    /// assert!(client.pipeline().is_empty());
+    /// # Ok::<(), catena_client::Error>(())
+    /// ```
     pub fn is_empty(&self) -> bool {
         self.queued.is_empty()
     }
 
     /// Sends everything and waits for all replies.
+    ///
+    /// ```
+    /// # let engine = catena_engine::Engine::builder().cores(1).start().unwrap();
+    /// # let client = catena_client::Client::connect(engine.addresses()[0])?;
+    /// let (visits, page) = (client.counter("visits"), client.cell("page"));
+    /// let mut pipeline = client.pipeline();
+    /// let added = pipeline.on(&visits).add(1);
+    /// let read = pipeline.on(&page).get();
+    /// let replies = pipeline.run();
+    /// assert_eq!((replies.value(added)?, replies.value(read)?.bytes), (1, &b""[..]));
+    /// # Ok::<(), catena_client::Error>(())
+    /// ```
     pub fn run(self) -> Replies {
+        let _span = trace::pipeline(self.queued.len());
         let shared = &self.requester.shared;
         let queued = self.queued.iter();
         let mut requests: Vec<PendingRequest<'_>> =
@@ -182,17 +248,48 @@ struct LocatedReply {
 
 impl Replies {
     /// Returns the number of ops.
+    ///
+    /// ```
+    /// # let engine = catena_engine::Engine::builder().cores(1).start().unwrap();
+    /// # let client = catena_client::Client::connect(engine.addresses()[0])?;
+    /// let visits = client.counter("visits");
+    /// let mut pipeline = client.pipeline();
+    /// let added = pipeline.on(&visits).add(1);
+    /// let replies = pipeline.run();
+    /// assert_eq!(replies.len(), 1);
+    /// # Ok::<(), catena_client::Error>(())
+    /// ```
     pub fn len(&self) -> usize {
         self.outcomes.len()
     }
 
     /// Returns whether there were none.
+    ///
+    /// ```
+    /// # let engine = catena_engine::Engine::builder().cores(1).start().unwrap();
+    /// # let client = catena_client::Client::connect(engine.addresses()[0])?;
+    /// assert!(client.pipeline().run().is_empty());
+    /// # Ok::<(), catena_client::Error>(())
+    /// ```
     pub fn is_empty(&self) -> bool {
         self.outcomes.is_empty()
     }
 
     /// Returns the outcome of the op for which [`Pipeline::push`] returned `index`. Bytes and
     /// numbers in the reply are borrowed from the buffer they were received in.
+    ///
+    /// ```
+    /// # let engine = catena_engine::Engine::builder().cores(1).start().unwrap();
+    /// # let client = catena_client::Client::connect(engine.addresses()[0])?;
+    /// use catena_client::Reply;
+    ///
+    /// let visits = client.counter("visits");
+    /// let mut pipeline = client.pipeline();
+    /// let added = pipeline.on(&visits).add(1);
+    /// let replies = pipeline.run();
+    /// assert_eq!(replies.get(added.index()).unwrap(), Reply::Int(1));
+    /// # Ok::<(), catena_client::Error>(())
+    /// ```
     ///
     /// # Errors
     ///
@@ -209,6 +306,17 @@ impl Replies {
 
     /// Returns the value of the op for which a method of [`Pipeline::on`] returned `ticket`. Bytes
     /// and numbers are borrowed from the buffer they were received in. Can be called again.
+    ///
+    /// ```
+    /// # let engine = catena_engine::Engine::builder().cores(1).start().unwrap();
+    /// # let client = catena_client::Client::connect(engine.addresses()[0])?;
+    /// let visits = client.counter("visits");
+    /// let mut pipeline = client.pipeline();
+    /// let added = pipeline.on(&visits).add(1);
+    /// let replies = pipeline.run();
+    /// assert_eq!(replies.value(added)?, 1);
+    /// # Ok::<(), catena_client::Error>(())
+    /// ```
     ///
     /// # Errors
     ///
@@ -227,11 +335,34 @@ impl Replies {
     }
 
     /// Returns an iterator over all outcomes.
+    ///
+    /// ```
+    /// # let engine = catena_engine::Engine::builder().cores(1).start().unwrap();
+    /// # let client = catena_client::Client::connect(engine.addresses()[0])?;
+    /// let visits = client.counter("visits");
+    /// let mut pipeline = client.pipeline();
+    /// let added = pipeline.on(&visits).add(1);
+    /// let replies = pipeline.run();
+    /// assert!(replies.iter().all(|reply| reply.is_ok()));
+    /// # Ok::<(), catena_client::Error>(())
+    /// ```
     pub fn iter(&self) -> impl Iterator<Item = Result<Reply<'_>, &Error>> {
         (0..self.len()).map(|index| self.get(index))
     }
 
     /// Returns the replies if every op succeeded.
+    ///
+    /// ```
+    /// # let engine = catena_engine::Engine::builder().cores(1).start().unwrap();
+    /// # let client = catena_client::Client::connect(engine.addresses()[0])?;
+    /// let visits = client.counter("visits");
+    /// let mut pipeline = client.pipeline();
+    /// let added = pipeline.on(&visits).add(1);
+    /// let replies = pipeline.run();
+    /// let replies = replies.all_ok()?; // or the first error
+    /// assert_eq!(replies.value(added)?, 1);
+    /// # Ok::<(), catena_client::Error>(())
+    /// ```
     ///
     /// # Errors
     ///

@@ -16,7 +16,7 @@ use crate::element::Element;
 use crate::hold::Hold;
 use crate::objects::{
     Appended, Barrier, Cell, Counter, Flag, Future, FutureState, Latch, List, Lock, Log, Map,
-    Object, PermitState, Reduction, Semaphore, Set, SortedMap, Swapped, Vector, ttl_ms,
+    Object, PermitState, Reduction, Semaphore, Set, Swapped, Vector, ttl_ms,
 };
 
 /// Queues an op on one object; made by [`Pipeline::on`].
@@ -88,6 +88,7 @@ macro_rules! queued {
     ($($handle:ident { $(
         $method:ident($($arg:ident: $type:ty),*) -> $value:ty = $op:expr;
     )* })*) => {$(
+        #[allow(clippy::should_implement_trait, reason = "they are named like those of the handle")]
         impl<'o> Queue<'_, 'o, $handle> {$(
             #[doc = concat!("Queues [`", stringify!($handle), "::", stringify!($method), "`].")]
             pub fn $method(self, $($arg: $type),*) -> Ticket<$value> {
@@ -202,9 +203,6 @@ queued! {
             MapOp::MergeAll { merge, items: entries };
         remove_all(keys: Items<'o>) -> u64 = MapOp::RemoveAll { items: keys };
         clear() -> u64 = MapOp::Clear;
-        scan(scan: ScanArgs<'o>) -> Page = MapOp::Scan(scan);
-    }
-    SortedMap {
         scan(scan: ScanArgs<'o>) -> Page = MapOp::Scan(scan);
     }
     Set {

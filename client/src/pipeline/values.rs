@@ -26,6 +26,15 @@ impl<V> Ticket<V> {
     }
 
     /// Returns the index of the op in the [`Replies`](crate::Replies).
+    ///
+    /// ```
+    /// # let engine = catena_engine::Engine::builder().cores(1).start().unwrap();
+    /// # let client = catena_client::Client::connect(engine.addresses()[0])?;
+    /// let visits = client.counter("visits");
+    /// let mut pipeline = client.pipeline();
+    /// assert_eq!(pipeline.on(&visits).add(1).index(), 0);
+    /// # Ok::<(), catena_client::Error>(())
+    /// ```
     pub fn index(self) -> usize {
         self.index
     }

@@ -4,6 +4,8 @@
 #![allow(clippy::unwrap_used, reason = "what goes wrong in a test ends it")]
 
 mod allocation;
+#[cfg(feature = "tokio")]
+mod asynchrony;
 mod cluster;
 mod collections;
 mod connections;
@@ -21,6 +23,10 @@ mod proxy;
 mod replicated;
 mod retries;
 mod sharing;
+#[cfg(feature = "tracing")]
+mod traces;
+#[cfg(feature = "serde")]
+mod typed;
 mod users;
 mod values;
 mod views;

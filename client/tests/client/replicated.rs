@@ -148,6 +148,7 @@ fn an_engine_that_stops_meanwhile_loses_no_update() {
     let mut nodes = Nodes::start(3);
     let (seeds, busiest) = (nodes.seeds(), nodes.busiest());
     let (added, over) = (AtomicI64::new(0), AtomicBool::new(false));
+    let shared = patient().connect(&seeds).unwrap();
     let await_added = |more: i64| {
         let (until, start) = (added.load(Ordering::Relaxed) + more, Instant::now());
         while added.load(Ordering::Relaxed) < until {
@@ -157,9 +158,12 @@ fn an_engine_that_stops_meanwhile_loses_no_update() {
     };
     std::thread::scope(|scope| {
         for nth in 0..CLIENTS {
-            let (seeds, added, over) = (&seeds, &added, &over);
+            let (seeds, added, over, shared) = (&seeds, &added, &over, &shared);
             scope.spawn(move || {
-                let client = patient().connect(seeds).unwrap();
+                let client = match nth % 4 {
+                    0 | 1 => shared.clone(),
+                    _ => patient().connect(seeds).unwrap(),
+                };
                 let (all, own) = (client.counter("all"), client.counter(&format!("own {nth}")));
                 let mut count = 0;
                 while !over.load(Ordering::Relaxed) {

@@ -8,23 +8,24 @@
 //! A node serves one call at a time. The calls that are in progress at the same time have one each,
 //! with connections and sessions of its own; see `shared`.
 
+mod closing;
+
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use catena_protocol::op::SessionOp;
 use catena_protocol::{
     FrameKind, Header, Hello, Op, Refusal, Retry, ShardId, Status, Welcome, features, frame,
 };
 
 use crate::buffer::Pool;
 use crate::cancel::{Waker, locked};
-use crate::config::{ABANDON_MAX, Config, MEMBER_TIMEOUT};
+use crate::config::{Config, MEMBER_TIMEOUT};
 use crate::connection::Connection;
-use crate::lane::{IoWait, Lane, ReceivedFrame};
+use crate::lane::{IoWait, Lane, LaneClock, ReceivedFrame};
 use crate::random;
-use crate::register::Seed;
 use crate::request::Failure;
+use crate::seeds::Seeds;
 use crate::session::Session;
 use crate::shared::NodeKey;
 use crate::topology::{Topology, TopologyUpdate};
@@ -35,16 +36,12 @@ pub(crate) struct Node {
     /// Shared by all nodes of a client, so that they read a record once.
     seeds: Arc<Mutex<Seeds>>,
     pub(crate) topology: Topology,
-    /// The topology may be wrong: a member or seed has to be asked before anything else is sent.
-    pub(crate) topology_stale: bool,
-    /// A reply was of a newer epoch than the topology.
-    pub(crate) epoch_is_behind: bool,
+    /// How far the topology can be relied on.
+    pub(crate) trust: TopologyTrust,
     /// The topology is not refreshed before this, unless that is needed to connect.
     pub(crate) refresh_not_before: Option<Instant>,
-    /// The next topology is accepted, whatever its epoch.
-    pub(crate) accepts_any_topology: bool,
-    /// The node belongs to a cluster that it does not know yet, so other seeds may know more.
-    pub(crate) seeds_may_know_more: bool,
+    pub(crate) accepts: AcceptedTopology,
+    pub(crate) seed_order: SeedOrder,
     /// By endpoint.
     pub(crate) lanes: Vec<Lane>,
     /// By shard.
@@ -73,6 +70,36 @@ pub(crate) struct Node {
     had_sessions: Arc<Mutex<Option<u64>>>,
 }
 
+/// How far the topology can be relied on, most first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum TopologyTrust {
+    /// As far as is known, it is right.
+    Current,
+    /// A reply was of a newer epoch.
+    Behind,
+    /// It may be wrong: a member or seed has to be asked before anything else is sent.
+    Stale,
+}
+
+/// Which topology replaces the known one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum AcceptedTopology {
+    /// One that is newer.
+    Newer,
+    /// The next one, whatever its epoch.
+    Any,
+}
+
+/// In which order seeds are asked, if the node is not known to be in a cluster.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum SeedOrder {
+    /// As they were given.
+    AsGiven,
+    /// Another one first each time: the node belongs to a cluster that it does not know yet, so
+    /// other seeds may know more.
+    Rotating,
+}
+
 /// How long sessions may hold something.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Held {
@@ -93,10 +120,6 @@ pub(crate) enum RefreshFrom {
     Others { than: usize },
 }
 
-/// Where to find the node: `host:port` and places where a cluster keeps its record, one or several.
-#[derive(Clone, Debug)]
-pub(crate) struct Seeds(Vec<Seed>);
-
 /// Why no seed could be used.
 #[derive(Debug)]
 pub(crate) struct Unreached {
@@ -104,40 +127,6 @@ pub(crate) struct Unreached {
     pub(crate) addresses: Vec<SocketAddr>,
     /// The failure at the last of them.
     pub(crate) failure: Failure,
-}
-
-impl Seeds {
-    /// Splits a list at its commas.
-    pub(crate) fn parse(list: &str) -> Seeds {
-        Seeds(list.split(',').map(|seed| Seed::new(seed.trim())).collect())
-    }
-
-    /// The addresses in a cluster's record.
-    #[cfg(feature = "register")]
-    pub(crate) fn in_record(record: &str) -> std::io::Result<Seeds> {
-        let names = crate::register::names_in(record)?;
-        Ok(Seeds(names.iter().map(|name| Seed::new(name)).collect()))
-    }
-
-    /// Resolves all of them. Seeds that do not resolve are left out, as long as others do.
-    pub(crate) fn addresses(
-        &mut self,
-        config: &Config,
-        deadline: Instant,
-    ) -> std::io::Result<Vec<SocketAddr>> {
-        let (mut addresses, mut failure) = (Vec::new(), None);
-        let count = self.0.len();
-        for (nth, seed) in self.0.iter_mut().enumerate() {
-            match seed.addresses(config, share(deadline, count - nth)) {
-                Ok(found) => addresses.extend(found),
-                Err(error) => failure = Some(error),
-            }
-        }
-        match failure {
-            Some(error) if addresses.is_empty() => Err(error),
-            _ => Ok(addresses),
-        }
-    }
 }
 
 impl Node {
@@ -168,11 +157,10 @@ impl Node {
             config,
             seeds: Arc::new(Mutex::new(seeds)),
             topology,
-            topology_stale: false,
-            epoch_is_behind: false,
+            trust: TopologyTrust::Current,
             refresh_not_before: None,
-            accepts_any_topology: false,
-            seeds_may_know_more: false,
+            accepts: AcceptedTopology::Newer,
+            seed_order: SeedOrder::AsGiven,
             lanes: Vec::new(),
             sessions: Vec::new(),
             serial: 1,
@@ -199,11 +187,10 @@ impl Node {
             config: Arc::clone(&self.config),
             seeds: Arc::clone(&self.seeds),
             topology: self.topology.clone(),
-            topology_stale: self.topology_stale,
-            epoch_is_behind: self.epoch_is_behind,
+            trust: self.trust,
             refresh_not_before: None,
-            accepts_any_topology: self.accepts_any_topology,
-            seeds_may_know_more: self.seeds_may_know_more,
+            accepts: self.accepts,
+            seed_order: self.seed_order,
             lanes: Vec::new(),
             sessions: Vec::new(),
             serial: 0,
@@ -222,14 +209,13 @@ impl Node {
 
     /// Takes over a newer topology of another node of this client. Returns whether it is newer.
     pub(crate) fn learn_from(&mut self, other: &Node) -> bool {
-        let is_newer = self.accepts_any_topology
+        let is_newer = self.accepts == AcceptedTopology::Any
             || self.topology.compare(&other.topology) == TopologyUpdate::Newer;
         if is_newer {
             self.topology = other.topology.clone();
-            self.topology_stale = other.topology_stale;
-            self.epoch_is_behind = other.epoch_is_behind;
-            self.accepts_any_topology = other.accepts_any_topology;
-            self.seeds_may_know_more = other.seeds_may_know_more;
+            self.trust = other.trust;
+            self.accepts = other.accepts;
+            self.seed_order = other.seed_order;
         }
         is_newer
     }
@@ -247,11 +233,17 @@ impl Node {
         let are_clusters = before.is_cluster() && self.topology.is_cluster();
         for (at, lane) in std::mem::take(&mut self.lanes).into_iter().enumerate() {
             let index = self.topology.endpoint_at(before.address_of(at));
-            match index.filter(|_| are_clusters && lane.connection.is_some() && !lane.retiring) {
+            match index.filter(|_| are_clusters && lane.connection.is_some() && !lane.is_retiring())
+            {
                 Some(index) => *self.lane(index) = lane,
                 None => pool.put(lane.buffer),
             }
         }
+    }
+
+    /// Has the topology refreshed before anything else is sent.
+    pub(crate) fn distrust_topology(&mut self) {
+        self.trust = TopologyTrust::Stale;
     }
 
     /// Records that a session was opened.
@@ -359,7 +351,8 @@ impl Node {
             Some(self.topology.member_at(endpoint))
         };
         seeds.retain(|seed| !is_known(seed) && (without.is_none() || member_of(seed) != without));
-        if (self.topology.is_cluster() || self.seeds_may_know_more) && !seeds.is_empty() {
+        let rotates = self.topology.is_cluster() || self.seed_order == SeedOrder::Rotating;
+        if rotates && !seeds.is_empty() {
             let turn = self.turn % seeds.len();
             seeds.rotate_left(turn);
         }
@@ -394,7 +387,9 @@ impl Node {
     pub(crate) fn check(&self, told: &Topology) -> Result<TopologyUpdate, Failure> {
         match self.topology.compare(told) {
             update @ (TopologyUpdate::Same | TopologyUpdate::Newer) => Ok(update),
-            TopologyUpdate::Older | TopologyUpdate::Foreign if self.accepts_any_topology => {
+            TopologyUpdate::Older | TopologyUpdate::Foreign
+                if self.accepts == AcceptedTopology::Any =>
+            {
                 Ok(TopologyUpdate::Newer)
             }
             TopologyUpdate::Older => Err(lost(std::io::Error::other(match told.is_cluster() {
@@ -435,72 +430,9 @@ impl Node {
         self.sessions.clear();
         self.lanes.clear();
         *locked(&self.had_sessions) = None;
-        self.accepts_any_topology = self.topology.is_cluster();
-        self.topology_stale |= self.accepts_any_topology;
-    }
-
-    /// Closes a session in which a request may wait that was cancelled, so that it gets nothing any
-    /// more, or returns what it has got. If other things may be held in the session, it is left to
-    /// its time to live; then the engine ends only the wait, when it sees the connection broken.
-    pub(crate) fn abandon_session(&mut self, shard: ShardId, session: Session, pool: &Pool) {
-        let now = Instant::now();
-        if self.may_hold(now) {
-            return;
-        }
-        let (endpoint, deadline) = (self.topology.head_of(shard), now + ABANDON_MAX);
-        let Ok((mut greeted, topology)) = self.greet_at(endpoint, deadline, pool) else { return };
-        let mut replies = 1;
-        if !session.is_open {
-            // Where the engine has not seen it, opened and closed it cannot be opened by a late copy.
-            write_open(&session, shard, self.topology.request_epoch(), &mut greeted.out);
-            replies += 1;
-        }
-        self.write_close(&mut greeted, shard, &session);
-        let closed = greeted.take_replies(replies, deadline, self.config.reply_bytes_max, pool);
-        let is_known = self.topology.compare(&topology) == TopologyUpdate::Same;
-        let lane = self.lane(endpoint);
-        if closed.is_ok() && is_known && lane.connection.is_none() {
-            (lane.connection, lane.clock) = (greeted.connection, greeted.clock);
-        }
-        pool.put(greeted.buffer);
-    }
-
-    /// Appends the frame that closes a session.
-    fn write_close(&self, lane: &mut Lane, shard: ShardId, session: &Session) {
-        let op = Op::Session(SessionOp::Close);
-        let header = Header {
-            op: op.code().to_wire(),
-            shard,
-            epoch: self.topology.request_epoch(),
-            session: session.id,
-            ..Header::new(FrameKind::Request)
-        };
-        frame::write(&mut lane.out, &header, |out| op.encode(out))
-            .expect("closing a session takes no body");
-    }
-
-    /// Closes the sessions, and waits for the replies until `deadline`; those whose Close has none
-    /// by then expire by themselves.
-    pub(crate) fn close_sessions(&mut self, deadline: Instant, pool: &Pool) {
-        let mut closing = vec![0; self.lanes.len()];
-        let sessions = std::mem::take(&mut self.sessions);
-        for (shard, session) in (0..).map(ShardId).zip(sessions) {
-            let closable = |session: &Session| session.is_open && !session.copies_in_flight;
-            let Some(session) = session.filter(closable) else { continue };
-            let head = self.topology.head_of(shard);
-            let Some(mut lane) = self.lanes.get_mut(head).map(std::mem::take) else { continue };
-            // A busy lane has frames under way.
-            if lane.is_idle() || closing[head] > 0 {
-                self.write_close(&mut lane, shard, &session);
-                closing[head] += 1;
-            }
-            self.lanes[head] = lane;
-        }
-        for lane in &mut self.lanes {
-            _ = lane.write(IoWait::None);
-        }
-        for (lane, count) in self.lanes.iter_mut().zip(closing) {
-            _ = lane.take_replies(count, deadline, self.config.reply_bytes_max, pool);
+        if self.topology.is_cluster() {
+            self.accepts = AcceptedTopology::Any;
+            self.distrust_topology();
         }
     }
 }
@@ -540,7 +472,7 @@ pub(crate) fn read_welcome(lane: &mut Lane, received: &ReceivedFrame) -> Result<
                 .and_then(|welcome| Topology::new(connection.peer, welcome))
                 .map_err(Failure::Incompatible)?;
             connection.greeted = true;
-            lane.clock = Some(topology.clock());
+            lane.clock = LaneClock::Known(topology.clock());
             Ok(topology)
         }
         FrameKind::Reply => Err(refused_connection(received.header.flags, body)),
@@ -571,7 +503,7 @@ fn no_address() -> std::io::Error {
 }
 
 /// An equal part of the time left, for each of `among` attempts.
-fn share(deadline: Instant, among: usize) -> Duration {
+pub(crate) fn share(deadline: Instant, among: usize) -> Duration {
     let left = deadline.saturating_duration_since(Instant::now());
     left / u32::try_from(among).unwrap_or(u32::MAX).max(1)
 }
