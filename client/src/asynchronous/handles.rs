@@ -30,6 +30,18 @@ impl<H> Async<H> {
     }
 
     /// Returns the handle with blocking methods.
+    ///
+    /// ```
+    /// # let engine = catena_engine::Engine::builder().cores(1).start().unwrap();
+    /// # let client = catena_client::Client::connect(engine.addresses()[0])?;
+    /// # let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    /// # runtime.block_on(async {
+    /// let visits = client.asynchronous().counter("visits");
+    /// assert_eq!(visits.blocking().name(), "visits");
+    /// # Ok::<(), catena_client::Error>(())
+    /// # })?;
+    /// # Ok::<(), catena_client::Error>(())
+    /// ```
     pub fn blocking(&self) -> &H {
         &self.handle
     }
@@ -63,16 +75,54 @@ macro_rules! asynchronous {
 /// The methods of all handles. All methods fail with [`Error`].
 impl<H: Object + Clone + Send + Sync + 'static> Async<H> {
     /// Deletes the object. Returns whether it existed.
+    ///
+    /// ```
+    /// # let engine = catena_engine::Engine::builder().cores(1).start().unwrap();
+    /// # let client = catena_client::Client::connect(engine.addresses()[0])?;
+    /// # let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    /// # runtime.block_on(async {
+    /// let visits = client.asynchronous().counter("visits");
+    /// assert!(!visits.delete().await?);
+    /// # Ok::<(), catena_client::Error>(())
+    /// # })?;
+    /// # Ok::<(), catena_client::Error>(())
+    /// ```
     pub async fn delete(&self) -> Result<bool, Error> {
         self.run(|handle| handle.requester().delete_object(handle.target())).await
     }
 
     /// Describes the object for people; `None` if it does not exist.
+    ///
+    /// ```
+    /// # let engine = catena_engine::Engine::builder().cores(1).start().unwrap();
+    /// # let client = catena_client::Client::connect(engine.addresses()[0])?;
+    /// # let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    /// # runtime.block_on(async {
+    /// let visits = client.asynchronous().counter("visits");
+    /// assert!(visits.inspect().await?.is_none());
+    /// # Ok::<(), catena_client::Error>(())
+    /// # })?;
+    /// # Ok::<(), catena_client::Error>(())
+    /// ```
     pub async fn inspect(&self) -> Result<Option<Inspection>, Error> {
         self.run(|handle| handle.requester().inspect_object(handle.target())).await
     }
 
     /// Waits until the version is above `version`, and returns it.
+    ///
+    /// ```
+    /// # let engine = catena_engine::Engine::builder().cores(1).start().unwrap();
+    /// # let client = catena_client::Client::connect(engine.addresses()[0])?;
+    /// # let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    /// # runtime.block_on(async {
+    /// # let seconds = std::time::Duration::from_secs(10);
+    /// let visits = client.asynchronous().counter("visits");
+    /// visits.increment().await?;
+    /// assert!(visits.wait_newer(0, seconds).await? > 0);
+    /// # Ok::<(), catena_client::Error>(())
+    /// # })?;
+    /// # Ok::<(), catena_client::Error>(())
+    /// ```
     pub async fn wait_newer(&self, version: u64, timeout: Duration) -> Result<u64, Error> {
         self.run(move |handle| {
             handle.requester().wait_newer_object(handle.target(), version, timeout)
@@ -229,6 +279,19 @@ asynchronous! {
 impl Async<Barrier> {
     /// Arrives as the party `name` of `parties`, in the generation in progress, and waits for the
     /// others; see [`Barrier::arrive_and_wait`]. Returns the completed generation.
+    ///
+    /// ```
+    /// # let engine = catena_engine::Engine::builder().cores(1).start().unwrap();
+    /// # let client = catena_client::Client::connect(engine.addresses()[0])?;
+    /// # let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    /// # runtime.block_on(async {
+    /// # let seconds = std::time::Duration::from_secs(10);
+    /// let step = client.asynchronous().barrier("step");
+    /// assert_eq!(step.wait("ada", 1, seconds).await?, 0);
+    /// # Ok::<(), catena_client::Error>(())
+    /// # })?;
+    /// # Ok::<(), catena_client::Error>(())
+    /// ```
     ///
     /// # Errors
     ///

@@ -56,6 +56,18 @@ pub struct AsyncClient {
 impl Client {
     /// Returns a client whose handles are async, which shares the connections of this one. Needs the
     /// feature `tokio`; see [`asynchronous`](crate::asynchronous).
+    ///
+    /// ```
+    /// # let engine = catena_engine::Engine::builder().cores(1).start().unwrap();
+    /// # let client = catena_client::Client::connect(engine.addresses()[0])?;
+    /// # let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    /// # runtime.block_on(async {
+    /// let visits = client.asynchronous().counter("visits");
+    /// assert_eq!(visits.increment().await?, 1);
+    /// # Ok::<(), catena_client::Error>(())
+    /// # })?;
+    /// # Ok::<(), catena_client::Error>(())
+    /// ```
     pub fn asynchronous(&self) -> AsyncClient {
         AsyncClient { client: self.clone() }
     }
@@ -96,6 +108,20 @@ type SharedFuture = crate::objects::Future;
 impl AsyncClient {
     /// Connects, see [`Client::connect`].
     ///
+    /// ```
+    /// # let engine = catena_engine::Engine::builder().cores(1).start().unwrap();
+    /// # let client = catena_client::Client::connect(engine.addresses()[0])?;
+    /// # let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    /// # runtime.block_on(async {
+    /// use catena_client::asynchronous::AsyncClient;
+    ///
+    /// let client = AsyncClient::connect(engine.addresses()[0]).await?;
+    /// client.counter("visits").increment().await?;
+    /// # Ok::<(), catena_client::Error>(())
+    /// # })?;
+    /// # Ok::<(), catena_client::Error>(())
+    /// ```
+    ///
     /// # Errors
     ///
     /// Those of [`Client::connect`].
@@ -108,12 +134,37 @@ impl AsyncClient {
     }
 
     /// Returns the blocking client.
+    ///
+    /// ```
+    /// # let engine = catena_engine::Engine::builder().cores(1).start().unwrap();
+    /// # let client = catena_client::Client::connect(engine.addresses()[0])?;
+    /// # let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    /// # runtime.block_on(async {
+    /// let client = client.asynchronous();
+    /// assert!(client.blocking().shards() > 0);
+    /// # Ok::<(), catena_client::Error>(())
+    /// # })?;
+    /// # Ok::<(), catena_client::Error>(())
+    /// ```
     pub fn blocking(&self) -> &Client {
         &self.client
     }
 
     /// Makes any calls on a blocking thread. If the future is dropped, the call in progress is
     /// cancelled, and later ones of `calls` fail with [`Error::Cancelled`].
+    ///
+    /// ```
+    /// # let engine = catena_engine::Engine::builder().cores(1).start().unwrap();
+    /// # let client = catena_client::Client::connect(engine.addresses()[0])?;
+    /// # let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    /// # runtime.block_on(async {
+    /// let client = client.asynchronous();
+    /// let words = client.run(|client| client.map("words").keys().collect::<Result<Vec<_>, _>>());
+    /// assert!(words.await?.is_empty());
+    /// # Ok::<(), catena_client::Error>(())
+    /// # })?;
+    /// # Ok::<(), catena_client::Error>(())
+    /// ```
     ///
     /// # Errors
     ///
@@ -128,6 +179,17 @@ impl AsyncClient {
     }
 
     /// Closes the client and its clones, see [`Client::close`].
+    ///
+    /// ```
+    /// # let engine = catena_engine::Engine::builder().cores(1).start().unwrap();
+    /// # let client = catena_client::Client::connect(engine.addresses()[0])?;
+    /// # let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    /// # runtime.block_on(async {
+    /// client.asynchronous().close().await;
+    /// # Ok::<(), catena_client::Error>(())
+    /// # })?;
+    /// # Ok::<(), catena_client::Error>(())
+    /// ```
     pub async fn close(self) {
         let close = move || {
             self.client.close();
@@ -138,6 +200,17 @@ impl AsyncClient {
     }
 
     /// Returns how long a small request took, see [`Client::ping`].
+    ///
+    /// ```
+    /// # let engine = catena_engine::Engine::builder().cores(1).start().unwrap();
+    /// # let client = catena_client::Client::connect(engine.addresses()[0])?;
+    /// # let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    /// # runtime.block_on(async {
+    /// println!("{:?}", client.asynchronous().ping().await?);
+    /// # Ok::<(), catena_client::Error>(())
+    /// # })?;
+    /// # Ok::<(), catena_client::Error>(())
+    /// ```
     ///
     /// # Errors
     ///
@@ -195,11 +268,42 @@ impl<G: Send + 'static> AsyncGuard<G> {
     }
 
     /// Returns the guard with blocking methods.
+    ///
+    /// ```
+    /// # let engine = catena_engine::Engine::builder().cores(1).start().unwrap();
+    /// # let client = catena_client::Client::connect(engine.addresses()[0])?;
+    /// # let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    /// # runtime.block_on(async {
+    /// # let seconds = std::time::Duration::from_secs(10);
+    /// let jobs = client.asynchronous().list("jobs");
+    /// jobs.push_back("resize").await?;
+    /// let job = jobs.claim(seconds).await?;
+    /// assert_eq!(&job.into_blocking()[..], b"resize");
+    /// # Ok::<(), catena_client::Error>(())
+    /// # })?;
+    /// # Ok::<(), catena_client::Error>(())
+    /// ```
     pub fn into_blocking(mut self) -> G {
         self.guard.take().expect("it is there until it is released")
     }
 
     /// Releases it, and waits until that is done.
+    ///
+    /// ```
+    /// # let engine = catena_engine::Engine::builder().cores(1).start().unwrap();
+    /// # let client = catena_client::Client::connect(engine.addresses()[0])?;
+    /// # let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    /// # runtime.block_on(async {
+    /// # let seconds = std::time::Duration::from_secs(10);
+    /// let jobs = client.asynchronous().list("jobs");
+    /// jobs.push_back("resize").await?;
+    /// let job = jobs.claim(seconds).await?;
+    /// job.release().await;
+    /// assert_eq!(jobs.len().await?, 1, "it is back");
+    /// # Ok::<(), catena_client::Error>(())
+    /// # })?;
+    /// # Ok::<(), catena_client::Error>(())
+    /// ```
     pub async fn release(self) {
         let guard = self.into_blocking();
         // Dropping ignores errors, because the engine releases it automatically.
@@ -211,6 +315,21 @@ impl<G: Send + 'static> AsyncGuard<G> {
     }
 
     /// Makes a call that ends it, such as [`Claim::done`] or [`LockGuard::unlock`].
+    ///
+    /// ```
+    /// # let engine = catena_engine::Engine::builder().cores(1).start().unwrap();
+    /// # let client = catena_client::Client::connect(engine.addresses()[0])?;
+    /// # let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    /// # runtime.block_on(async {
+    /// # let seconds = std::time::Duration::from_secs(10);
+    /// let jobs = client.asynchronous().list("jobs");
+    /// jobs.push_back("resize").await?;
+    /// let job = jobs.claim(seconds).await?;
+    /// assert!(job.end(|job| job.give_back()).await?);
+    /// # Ok::<(), catena_client::Error>(())
+    /// # })?;
+    /// # Ok::<(), catena_client::Error>(())
+    /// ```
     ///
     /// # Errors
     ///
@@ -227,6 +346,21 @@ impl<G: Send + 'static> AsyncGuard<G> {
 impl AsyncGuard<Claim> {
     /// Removes the item for good, see [`Claim::done`].
     ///
+    /// ```
+    /// # let engine = catena_engine::Engine::builder().cores(1).start().unwrap();
+    /// # let client = catena_client::Client::connect(engine.addresses()[0])?;
+    /// # let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    /// # runtime.block_on(async {
+    /// # let seconds = std::time::Duration::from_secs(10);
+    /// let jobs = client.asynchronous().list("jobs");
+    /// jobs.push_back("resize").await?;
+    /// let job = jobs.claim(seconds).await?;
+    /// assert!(job.done().await?);
+    /// # Ok::<(), catena_client::Error>(())
+    /// # })?;
+    /// # Ok::<(), catena_client::Error>(())
+    /// ```
+    ///
     /// # Errors
     ///
     /// See [`Error`].
@@ -237,6 +371,19 @@ impl AsyncGuard<Claim> {
 
 impl AsyncGuard<LockGuard> {
     /// Releases the lock, see [`LockGuard::unlock`].
+    ///
+    /// ```
+    /// # let engine = catena_engine::Engine::builder().cores(1).start().unwrap();
+    /// # let client = catena_client::Client::connect(engine.addresses()[0])?;
+    /// # let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    /// # runtime.block_on(async {
+    /// # let seconds = std::time::Duration::from_secs(10);
+    /// let guard = client.asynchronous().lock("report").lock(seconds).await?;
+    /// assert!(guard.unlock().await?);
+    /// # Ok::<(), catena_client::Error>(())
+    /// # })?;
+    /// # Ok::<(), catena_client::Error>(())
+    /// ```
     ///
     /// # Errors
     ///
@@ -275,6 +422,18 @@ const _: () = {
 
 impl<H: Object + Clone + Send + 'static> Async<H> {
     /// Makes any calls of the handle on a blocking thread, see [`AsyncClient::run`].
+    ///
+    /// ```
+    /// # let engine = catena_engine::Engine::builder().cores(1).start().unwrap();
+    /// # let client = catena_client::Client::connect(engine.addresses()[0])?;
+    /// # let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    /// # runtime.block_on(async {
+    /// let names = client.asynchronous().set("names");
+    /// assert_eq!(names.run(|names| names.add_all(["ada", "alan"])).await?, 2);
+    /// # Ok::<(), catena_client::Error>(())
+    /// # })?;
+    /// # Ok::<(), catena_client::Error>(())
+    /// ```
     ///
     /// # Errors
     ///

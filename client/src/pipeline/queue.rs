@@ -63,17 +63,50 @@ impl<'o, H: Object> Queue<'_, 'o, H> {
     }
 
     /// Queues the deletion of the object. The value is whether it existed.
+    ///
+    /// ```
+    /// # let engine = catena_engine::Engine::builder().cores(1).start().unwrap();
+    /// # let client = catena_client::Client::connect(engine.addresses()[0])?;
+    /// let visits = client.counter("visits");
+    /// visits.increment()?;
+    /// let mut pipeline = client.pipeline();
+    /// let deleted = pipeline.on(&visits).delete();
+    /// assert!(pipeline.run().value(deleted)?);
+    /// # Ok::<(), catena_client::Error>(())
+    /// ```
     pub fn delete(self) -> Ticket<bool> {
         self.push_any(ObjectOp::Delete)
     }
 
     /// Queues `expire`: the object is deleted after `ttl`. The value is whether it exists.
+    ///
+    /// ```
+    /// # let engine = catena_engine::Engine::builder().cores(1).start().unwrap();
+    /// # let client = catena_client::Client::connect(engine.addresses()[0])?;
+    /// let visits = client.counter("visits");
+    /// let mut pipeline = client.pipeline();
+    /// let exists = pipeline.on(&visits).expire(None);
+    /// assert!(!pipeline.run().value(exists)?);
+    /// # Ok::<(), catena_client::Error>(())
+    /// ```
     pub fn expire(self, ttl: Option<std::time::Duration>) -> Ticket<bool> {
         self.push_any(ObjectOp::Expire { ttl_ms: ttl_ms(ttl) })
     }
 
     /// Queues `wait_newer`, which waits for the [`timeout`](Pipeline::timeout) of the pipeline. The
     /// value is the new version.
+    ///
+    /// ```
+    /// # let engine = catena_engine::Engine::builder().cores(1).start().unwrap();
+    /// # let client = catena_client::Client::connect(engine.addresses()[0])?;
+    /// # let seconds = std::time::Duration::from_secs(10);
+    /// let visits = client.counter("visits");
+    /// let mut pipeline = client.pipeline().timeout(seconds);
+    /// pipeline.on(&visits).add(1);
+    /// let newer = pipeline.on(&visits).wait_newer(0);
+    /// assert!(pipeline.run().value(newer)? > 0);
+    /// # Ok::<(), catena_client::Error>(())
+    /// ```
     pub fn wait_newer(self, version: u64) -> Ticket<u64> {
         self.push_any(ObjectOp::WaitNewer { version })
     }
@@ -284,6 +317,18 @@ queued! {
 /// Nothing releases what these take when a value is dropped: release it with the token.
 impl Queue<'_, '_, Lock> {
     /// Queues [`Lock::try_lock`]. The value is the token, if the lock was free.
+    ///
+    /// ```
+    /// # let engine = catena_engine::Engine::builder().cores(1).start().unwrap();
+    /// # let client = catena_client::Client::connect(engine.addresses()[0])?;
+    /// # let seconds = std::time::Duration::from_secs(10);
+    /// let lock = client.lock("report");
+    /// let mut pipeline = client.pipeline().timeout(seconds);
+    /// let token = pipeline.on(&lock).try_lock();
+    /// let token = pipeline.run().value(token)?.unwrap();
+    /// assert!(lock.unlock(token)?);
+    /// # Ok::<(), catena_client::Error>(())
+    /// ```
     pub fn try_lock(self) -> Ticket<Token> {
         let hold_ms = self.hold_ms(self.handle.hold);
         self.push(LockOp::TryAcquire { hold_ms })
@@ -291,6 +336,18 @@ impl Queue<'_, '_, Lock> {
 
     /// Queues [`Lock::lock`], which waits for the [`timeout`](Pipeline::timeout) of the pipeline. The
     /// value is the token.
+    ///
+    /// ```
+    /// # let engine = catena_engine::Engine::builder().cores(1).start().unwrap();
+    /// # let client = catena_client::Client::connect(engine.addresses()[0])?;
+    /// # let seconds = std::time::Duration::from_secs(10);
+    /// let lock = client.lock("report");
+    /// let mut pipeline = client.pipeline().timeout(seconds);
+    /// let token = pipeline.on(&lock).lock();
+    /// let token = pipeline.run().value(token)?.unwrap();
+    /// assert!(lock.unlock(token)?);
+    /// # Ok::<(), catena_client::Error>(())
+    /// ```
     pub fn lock(self) -> Ticket<Token> {
         let hold_ms = self.hold_ms(self.handle.hold);
         self.push(LockOp::Acquire { hold_ms })
@@ -306,6 +363,17 @@ impl Queue<'_, '_, Lock> {
 /// Nothing releases what these take when a value is dropped: release it with the token.
 impl Queue<'_, '_, Semaphore> {
     /// Queues [`Semaphore::try_acquire`]. The value is the token, if the permits were free.
+    ///
+    /// ```
+    /// # let engine = catena_engine::Engine::builder().cores(1).start().unwrap();
+    /// # let client = catena_client::Client::connect(engine.addresses()[0])?;
+    /// # let seconds = std::time::Duration::from_secs(10);
+    /// let gpus = client.semaphore("gpus", 4);
+    /// let mut pipeline = client.pipeline().timeout(seconds);
+    /// let token = pipeline.on(&gpus).try_acquire(2);
+    /// assert!(pipeline.run().value(token)?.is_some());
+    /// # Ok::<(), catena_client::Error>(())
+    /// ```
     pub fn try_acquire(self, count: u32) -> Ticket<Token> {
         let permit = self.permit(count);
         self.push(SemaphoreOp::TryAcquire(permit))
@@ -313,6 +381,17 @@ impl Queue<'_, '_, Semaphore> {
 
     /// Queues [`Semaphore::acquire`], which waits for the [`timeout`](Pipeline::timeout) of the
     /// pipeline. The value is the token.
+    ///
+    /// ```
+    /// # let engine = catena_engine::Engine::builder().cores(1).start().unwrap();
+    /// # let client = catena_client::Client::connect(engine.addresses()[0])?;
+    /// # let seconds = std::time::Duration::from_secs(10);
+    /// let gpus = client.semaphore("gpus", 4);
+    /// let mut pipeline = client.pipeline().timeout(seconds);
+    /// let token = pipeline.on(&gpus).acquire(2);
+    /// assert!(pipeline.run().value(token)?.is_some());
+    /// # Ok::<(), catena_client::Error>(())
+    /// ```
     pub fn acquire(self, count: u32) -> Ticket<Token> {
         let permit = self.permit(count);
         self.push(SemaphoreOp::Acquire(permit))
@@ -333,12 +412,36 @@ impl Queue<'_, '_, Semaphore> {
 /// Nothing returns what these claim when a value is dropped: end the claim with the token.
 impl Queue<'_, '_, List> {
     /// Queues [`List::try_claim`].
+    ///
+    /// ```
+    /// # let engine = catena_engine::Engine::builder().cores(1).start().unwrap();
+    /// # let client = catena_client::Client::connect(engine.addresses()[0])?;
+    /// # let seconds = std::time::Duration::from_secs(10);
+    /// let jobs = client.list("jobs");
+    /// jobs.push_back("resize")?;
+    /// let mut pipeline = client.pipeline().timeout(seconds);
+    /// let job = pipeline.on(&jobs).try_claim();
+    /// assert_eq!(pipeline.run().value(job)?.unwrap().bytes, b"resize");
+    /// # Ok::<(), catena_client::Error>(())
+    /// ```
     pub fn try_claim(self) -> Ticket<ClaimedItem> {
         let hold_ms = self.hold_ms(self.handle.hold);
         self.push(ListOp::TryClaim { hold_ms })
     }
 
     /// Queues [`List::claim`], which waits for the [`timeout`](Pipeline::timeout) of the pipeline.
+    ///
+    /// ```
+    /// # let engine = catena_engine::Engine::builder().cores(1).start().unwrap();
+    /// # let client = catena_client::Client::connect(engine.addresses()[0])?;
+    /// # let seconds = std::time::Duration::from_secs(10);
+    /// let jobs = client.list("jobs");
+    /// jobs.push_back("resize")?;
+    /// let mut pipeline = client.pipeline().timeout(seconds);
+    /// let job = pipeline.on(&jobs).claim();
+    /// assert_eq!(pipeline.run().value(job)?.unwrap().bytes, b"resize");
+    /// # Ok::<(), catena_client::Error>(())
+    /// ```
     pub fn claim(self) -> Ticket<ClaimedItem> {
         let hold_ms = self.hold_ms(self.handle.hold);
         self.push(ListOp::Claim { hold_ms })

@@ -77,6 +77,15 @@ pub struct CodecError(Arc<str>);
 
 impl CodecError {
     /// Takes the reason from the error of a codec.
+    ///
+    /// ```
+    /// # let engine = catena_engine::Engine::builder().cores(1).start().unwrap();
+    /// # let client = catena_client::Client::connect(engine.addresses()[0])?;
+    /// use catena_client::typed::CodecError;
+    ///
+    /// assert_eq!(CodecError::new("too short").to_string(), "too short");
+    /// # Ok::<(), catena_client::Error>(())
+    /// ```
     pub fn new(reason: impl std::fmt::Display) -> CodecError {
         CodecError(reason.to_string().into())
     }

@@ -5,7 +5,9 @@
 //! so that both sides need the same type. Any other is a [`Codec`], chosen with `typed_with`.
 
 mod codec;
+mod list;
 mod values;
 
 pub use self::codec::{Codec, CodecError, Postcard};
-pub use self::values::{TypedCell, TypedClaim, TypedFuture, TypedList, TypedMap};
+pub use self::list::{TypedClaim, TypedList};
+pub use self::values::{TypedCell, TypedFuture, TypedMap};

@@ -1,7 +1,6 @@
 //! The typed handles.
 
 use std::marker::PhantomData;
-use std::ops::Deref;
 use std::time::Duration;
 
 use catena_protocol::Kind;
@@ -10,7 +9,7 @@ use serde::de::DeserializeOwned;
 
 use super::{Codec, Postcard};
 use crate::error::Error;
-use crate::objects::{Cell, Claim, Future, List, Map, Swapped};
+use crate::objects::{Cell, Future, Map, Swapped};
 
 /// Declares a typed handle.
 macro_rules! typed {
@@ -80,6 +79,8 @@ macro_rules! typed {
     };
 }
 
+pub(super) use typed;
+
 typed! {
     /// A [`Cell`] with a typed value.
     ///
@@ -108,11 +109,28 @@ typed! {
 /// [`Error::Decode`].
 impl<T: Serialize + DeserializeOwned, C: Codec> TypedCell<T, C> {
     /// Returns the value; `None` if the cell was never written.
+    ///
+    /// ```
+    /// # let engine = catena_engine::Engine::builder().cores(1).start().unwrap();
+    /// # let client = catena_client::Client::connect(engine.addresses()[0])?;
+    /// let numbers = client.cell("numbers").typed::<Vec<u32>>();
+    /// assert_eq!(numbers.get()?, None);
+    /// # Ok::<(), catena_client::Error>(())
+    /// ```
     pub fn get(&self) -> Result<Option<T>, Error> {
         Ok(self.get_versioned()?.map(|(_, value)| value))
     }
 
     /// Returns version and value; `None` if the cell was never written.
+    ///
+    /// ```
+    /// # let engine = catena_engine::Engine::builder().cores(1).start().unwrap();
+    /// # let client = catena_client::Client::connect(engine.addresses()[0])?;
+    /// let numbers = client.cell("numbers").typed::<Vec<u32>>();
+    /// let version = numbers.set(&vec![1])?;
+    /// assert_eq!(numbers.get_versioned()?, Some((version, vec![1])));
+    /// # Ok::<(), catena_client::Error>(())
+    /// ```
     pub fn get_versioned(&self) -> Result<Option<(u64, T)>, Error> {
         let view = self.handle.get()?;
         match view.version() {
@@ -122,16 +140,44 @@ impl<T: Serialize + DeserializeOwned, C: Codec> TypedCell<T, C> {
     }
 
     /// Replaces the value. Returns the new version.
+    ///
+    /// ```
+    /// # let engine = catena_engine::Engine::builder().cores(1).start().unwrap();
+    /// # let client = catena_client::Client::connect(engine.addresses()[0])?;
+    /// let numbers = client.cell("numbers").typed::<Vec<u32>>();
+    /// numbers.set(&vec![1, 2])?;
+    /// assert_eq!(numbers.get()?, Some(vec![1, 2]));
+    /// # Ok::<(), catena_client::Error>(())
+    /// ```
     pub fn set(&self, value: &T) -> Result<u64, Error> {
         self.handle.set(&self.encode(value)?)
     }
 
     /// Replaces the value under a fencing token, see [`Cell::set_with_token`]. Returns the new version.
+    ///
+    /// ```
+    /// # let engine = catena_engine::Engine::builder().cores(1).start().unwrap();
+    /// # let client = catena_client::Client::connect(engine.addresses()[0])?;
+    /// # let seconds = std::time::Duration::from_secs(10);
+    /// let numbers = client.cell("numbers").typed::<Vec<u32>>();
+    /// let guard = client.lock("numbers/lock").lock(seconds)?;
+    /// numbers.set_with_token(guard.token(), &vec![1])?;
+    /// # Ok::<(), catena_client::Error>(())
+    /// ```
     pub fn set_with_token(&self, token: u64, value: &T) -> Result<u64, Error> {
         self.handle.set_with_token(token, &self.encode(value)?)
     }
 
     /// Replaces the value. Returns the old one, `None` if the cell was never written.
+    ///
+    /// ```
+    /// # let engine = catena_engine::Engine::builder().cores(1).start().unwrap();
+    /// # let client = catena_client::Client::connect(engine.addresses()[0])?;
+    /// let numbers = client.cell("numbers").typed::<Vec<u32>>();
+    /// assert_eq!(numbers.swap(&vec![1])?, None);
+    /// assert_eq!(numbers.swap(&vec![2])?, Some(vec![1]));
+    /// # Ok::<(), catena_client::Error>(())
+    /// ```
     pub fn swap(&self, value: &T) -> Result<Option<T>, Error> {
         let view = self.handle.swap(&self.encode(value)?)?;
         match view.version() {
@@ -141,12 +187,30 @@ impl<T: Serialize + DeserializeOwned, C: Codec> TypedCell<T, C> {
     }
 
     /// Replaces the value if the version is `version`, which is 0 for a cell that was never written.
+    ///
+    /// ```
+    /// # let engine = catena_engine::Engine::builder().cores(1).start().unwrap();
+    /// # let client = catena_client::Client::connect(engine.addresses()[0])?;
+    /// let numbers = client.cell("numbers").typed::<Vec<u32>>();
+    /// assert!(numbers.compare_version_and_set(0, &vec![1])?.swapped);
+    /// assert!(!numbers.compare_version_and_set(0, &vec![2])?.swapped);
+    /// # Ok::<(), catena_client::Error>(())
+    /// ```
     pub fn compare_version_and_set(&self, version: u64, value: &T) -> Result<Swapped<u64>, Error> {
         self.handle.compare_version_and_set(version, &self.encode(value)?)
     }
 
     /// Replaces the value by what `change` makes of it, `None` if the cell was never written. Calls
     /// `change` again if another client has changed the cell meanwhile. Returns the new value.
+    ///
+    /// ```
+    /// # let engine = catena_engine::Engine::builder().cores(1).start().unwrap();
+    /// # let client = catena_client::Client::connect(engine.addresses()[0])?;
+    /// let numbers = client.cell("numbers").typed::<Vec<u32>>();
+    /// let push = |numbers: Option<Vec<u32>>| [numbers.unwrap_or_default(), vec![7]].concat();
+    /// assert_eq!((numbers.update(push)?, numbers.update(push)?), (vec![7], vec![7, 7]));
+    /// # Ok::<(), catena_client::Error>(())
+    /// ```
     pub fn update(&self, mut change: impl FnMut(Option<T>) -> T) -> Result<T, Error> {
         loop {
             let (version, value) = match self.get_versioned()? {
@@ -180,157 +244,89 @@ typed! {
 /// [`Error::Decode`].
 impl<T: Serialize + DeserializeOwned, C: Codec> TypedMap<T, C> {
     /// Returns the value of a key.
+    ///
+    /// ```
+    /// # let engine = catena_engine::Engine::builder().cores(1).start().unwrap();
+    /// # let client = catena_client::Client::connect(engine.addresses()[0])?;
+    /// let scores = client.map("scores").typed::<u32>();
+    /// assert_eq!(scores.get("ada")?, None);
+    /// # Ok::<(), catena_client::Error>(())
+    /// ```
     pub fn get(&self, key: impl AsRef<[u8]>) -> Result<Option<T>, Error> {
         self.handle.get(key)?.map(|view| self.decode(&view)).transpose()
     }
 
     /// Sets the value of a key. Returns whether it had one before.
+    ///
+    /// ```
+    /// # let engine = catena_engine::Engine::builder().cores(1).start().unwrap();
+    /// # let client = catena_client::Client::connect(engine.addresses()[0])?;
+    /// let scores = client.map("scores").typed::<u32>();
+    /// assert!(!scores.put("ada", &3)?);
+    /// assert_eq!(scores.get("ada")?, Some(3));
+    /// # Ok::<(), catena_client::Error>(())
+    /// ```
     pub fn put(&self, key: impl AsRef<[u8]>, value: &T) -> Result<bool, Error> {
         self.handle.put(key, self.encode(value)?)
     }
 
     /// Sets the value of a key that has none. Returns whether it did.
+    ///
+    /// ```
+    /// # let engine = catena_engine::Engine::builder().cores(1).start().unwrap();
+    /// # let client = catena_client::Client::connect(engine.addresses()[0])?;
+    /// let scores = client.map("scores").typed::<u32>();
+    /// assert!(scores.put_if_absent("ada", &3)? && !scores.put_if_absent("ada", &4)?);
+    /// # Ok::<(), catena_client::Error>(())
+    /// ```
     pub fn put_if_absent(&self, key: impl AsRef<[u8]>, value: &T) -> Result<bool, Error> {
         self.handle.put_if_absent(key, self.encode(value)?)
     }
 
     /// Sets the value of a key. Returns the old one.
+    ///
+    /// ```
+    /// # let engine = catena_engine::Engine::builder().cores(1).start().unwrap();
+    /// # let client = catena_client::Client::connect(engine.addresses()[0])?;
+    /// let scores = client.map("scores").typed::<u32>();
+    /// scores.put("ada", &3)?;
+    /// assert_eq!(scores.swap("ada", &4)?, Some(3));
+    /// # Ok::<(), catena_client::Error>(())
+    /// ```
     pub fn swap(&self, key: impl AsRef<[u8]>, value: &T) -> Result<Option<T>, Error> {
         let old = self.handle.swap(key, self.encode(value)?)?;
         old.map(|view| self.decode(&view)).transpose()
     }
 
     /// Removes a key. Returns its value.
+    ///
+    /// ```
+    /// # let engine = catena_engine::Engine::builder().cores(1).start().unwrap();
+    /// # let client = catena_client::Client::connect(engine.addresses()[0])?;
+    /// let scores = client.map("scores").typed::<u32>();
+    /// scores.put("ada", &3)?;
+    /// assert_eq!(scores.take("ada")?, Some(3));
+    /// # Ok::<(), catena_client::Error>(())
+    /// ```
     pub fn take(&self, key: impl AsRef<[u8]>) -> Result<Option<T>, Error> {
         self.handle.take(key)?.map(|view| self.decode(&view)).transpose()
     }
 
     /// Walks the keys with their values, in byte order of the keys.
+    ///
+    /// ```
+    /// # let engine = catena_engine::Engine::builder().cores(1).start().unwrap();
+    /// # let client = catena_client::Client::connect(engine.addresses()[0])?;
+    /// let scores = client.map("scores").typed::<u32>();
+    /// scores.put("ada", &3)?;
+    /// assert_eq!(scores.entries().next().transpose()?, Some((b"ada".to_vec(), 3)));
+    /// # Ok::<(), catena_client::Error>(())
+    /// ```
     pub fn entries(&self) -> impl Iterator<Item = Result<(Vec<u8>, T), Error>> {
         self.handle.entries().map(|entry| {
             let (key, value) = entry?;
             Ok((key, self.decode(&value)?))
         })
-    }
-}
-
-typed! {
-    /// A [`List`] with typed items: a list, a queue, a work queue.
-    ///
-    /// ```
-    /// # let engine = catena_engine::Engine::builder().cores(1).start().unwrap();
-    /// # let client = catena_client::Client::connect(engine.addresses()[0])?;
-    /// use std::time::Duration;
-    ///
-    /// let jobs = client.list("jobs").typed::<(u32, String)>();
-    /// jobs.push_back(&(7, "resize".to_owned()))?;
-    /// let job = jobs.claim(Duration::from_secs(10))?;
-    /// assert_eq!(job.value(), &(7, "resize".to_owned()));
-    /// assert!(job.done()?);
-    /// # Ok::<(), catena_client::Error>(())
-    /// ```
-    TypedList of List
-}
-
-/// All methods fail with [`Error`]: that of the method of [`List`], [`Error::Encode`],
-/// [`Error::Decode`].
-impl<T: Serialize + DeserializeOwned, C: Codec> TypedList<T, C> {
-    /// Returns the item at `index`, from 0; `None` behind the end.
-    pub fn get(&self, index: u64) -> Result<Option<T>, Error> {
-        self.handle.get(index)?.map(|view| self.decode(&view)).transpose()
-    }
-
-    /// Adds an item at the end. Returns the new length.
-    pub fn push_back(&self, item: &T) -> Result<u64, Error> {
-        self.handle.push_back(self.encode(item)?)
-    }
-
-    /// Adds an item at the front. Returns the new length.
-    pub fn push_front(&self, item: &T) -> Result<u64, Error> {
-        self.handle.push_front(self.encode(item)?)
-    }
-
-    /// Adds items at the end, atomically. Returns the new length.
-    pub fn extend<'i>(&self, items: impl IntoIterator<Item = &'i T>) -> Result<u64, Error>
-    where
-        T: 'i,
-    {
-        let items = items.into_iter().map(|item| self.encode(item));
-        self.handle.extend(items.collect::<Result<Vec<_>, _>>()?)
-    }
-
-    /// Removes and returns the first item, if there is one.
-    pub fn pop_front(&self) -> Result<Option<T>, Error> {
-        self.handle.pop_front()?.map(|view| self.decode(&view)).transpose()
-    }
-
-    /// Removes and returns the last item, if there is one.
-    pub fn pop_back(&self) -> Result<Option<T>, Error> {
-        self.handle.pop_back()?.map(|view| self.decode(&view)).transpose()
-    }
-
-    /// Waits until there is an item, and removes and returns the first.
-    pub fn pop_front_wait(&self, timeout: Duration) -> Result<T, Error> {
-        self.decode(&self.handle.pop_front_wait(timeout)?)
-    }
-
-    /// Waits until there is an item, and claims the first. One that cannot be decoded returns to the
-    /// list.
-    pub fn claim(&self, timeout: Duration) -> Result<TypedClaim<T>, Error> {
-        self.claimed(self.handle.claim(timeout)?)
-    }
-
-    /// As [`TypedList::claim`], but returns `None` if there is no item.
-    pub fn try_claim(&self) -> Result<Option<TypedClaim<T>>, Error> {
-        self.handle.try_claim()?.map(|claim| self.claimed(claim)).transpose()
-    }
-
-    /// Walks all items from the first on.
-    pub fn items(&self) -> impl Iterator<Item = Result<T, Error>> {
-        self.handle.items().map(|item| self.decode(&item?))
-    }
-
-    fn claimed(&self, claim: Claim) -> Result<TypedClaim<T>, Error> {
-        let value = self.decode(&claim)?;
-        Ok(TypedClaim { claim, value })
-    }
-}
-
-/// A claimed item with its value; otherwise as [`Claim`].
-#[derive(Debug)]
-pub struct TypedClaim<T> {
-    claim: Claim,
-    value: T,
-}
-
-/// All methods that return a [`Result`] fail with [`Error`].
-impl<T> TypedClaim<T> {
-    /// Returns the value.
-    pub fn value(&self) -> &T {
-        &self.value
-    }
-
-    /// Removes the item for good, see [`Claim::done`].
-    pub fn done(self) -> Result<bool, Error> {
-        self.claim.done()
-    }
-
-    /// Puts the item back to the front of the list, see [`Claim::give_back`].
-    pub fn give_back(self) -> Result<bool, Error> {
-        self.claim.give_back()
-    }
-
-    /// Returns the fencing token, see [`Claim::token`].
-    pub fn token(&self) -> u64 {
-        self.claim.token()
-    }
-}
-
-impl<T> Deref for TypedClaim<T> {
-    type Target = T;
-
-    fn deref(&self) -> &T {
-        &self.value
     }
 }
 
@@ -354,16 +350,42 @@ typed! {
 /// [`Error::Decode`].
 impl<T: Serialize + DeserializeOwned, C: Codec> TypedFuture<T, C> {
     /// Waits for the value.
+    ///
+    /// ```
+    /// # let engine = catena_engine::Engine::builder().cores(1).start().unwrap();
+    /// # let client = catena_client::Client::connect(engine.addresses()[0])?;
+    /// # let seconds = std::time::Duration::from_secs(10);
+    /// let result = client.future("result").typed::<u32>();
+    /// result.set(&7)?;
+    /// assert_eq!(result.get(seconds)?, 7);
+    /// # Ok::<(), catena_client::Error>(())
+    /// ```
     pub fn get(&self, timeout: Duration) -> Result<T, Error> {
         self.decode(&self.handle.get(timeout)?)
     }
 
     /// Returns the value if there is one.
+    ///
+    /// ```
+    /// # let engine = catena_engine::Engine::builder().cores(1).start().unwrap();
+    /// # let client = catena_client::Client::connect(engine.addresses()[0])?;
+    /// let result = client.future("result").typed::<u32>();
+    /// assert_eq!(result.peek()?, None);
+    /// # Ok::<(), catena_client::Error>(())
+    /// ```
     pub fn peek(&self) -> Result<Option<T>, Error> {
         self.handle.peek()?.map(|view| self.decode(&view)).transpose()
     }
 
     /// Sets the value if there is none. Returns whether it did.
+    ///
+    /// ```
+    /// # let engine = catena_engine::Engine::builder().cores(1).start().unwrap();
+    /// # let client = catena_client::Client::connect(engine.addresses()[0])?;
+    /// let result = client.future("result").typed::<u32>();
+    /// assert!(result.set(&7)? && !result.set(&8)?);
+    /// # Ok::<(), catena_client::Error>(())
+    /// ```
     pub fn set(&self, value: &T) -> Result<bool, Error> {
         self.handle.set(self.encode(value)?)
     }
