@@ -428,6 +428,7 @@ pub(crate) enum Draw {
     PlusPlus(u64),
     Generate(u64),
     Parallel(u64),
+    Batch(u64),
 }
 
 /// Returns 64 well-mixed bits of (seed, draw, index): SplitMix64, seeded with each in turn.
@@ -437,6 +438,8 @@ pub(crate) fn hash(seed: u64, draw: Draw, index: u64) -> u64 {
         Draw::PlusPlus(draw) => draw << 2 | 1,
         Draw::Generate(dim) => dim << 2 | 2,
         Draw::Parallel(round) => round << 2 | 3,
+        // Above all others.
+        Draw::Batch(round) => !round,
     };
     mix(mix(mix(seed).wrapping_add(draw)).wrapping_add(index))
 }

@@ -8,17 +8,19 @@ use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use serde::{Deserialize, Serialize};
 
+use crate::batches;
 use crate::coordination::{AllReduce, Phase, ReduceOp};
-use crate::data::{DataSet, Missing, Points, ReadMeter, index};
+use crate::data::{DataSet, Missing, Points, ReadMeter, RowFile, index};
 use crate::error::{Error, Result};
 use crate::fixed::{self, Scale};
 use crate::init::{self, Init};
 use crate::kernel::{Element, Isa, Precision, all_finite};
 use crate::lloyd::{self, Problem, RoundStats};
 use crate::output;
+use crate::pruning::Pruning;
 use crate::report::POINTS_MAX;
 use crate::settings::Settings;
-use crate::transform::{Distance, Transform};
+use crate::transform::{Distance, Scaling, Transform};
 
 /// The most coordinates of all clusters, which workers agree on in pieces of 2^20.
 const NUMBERS_MAX: usize = 1 << 30;
@@ -131,6 +133,10 @@ pub enum LoadedRows {
     F32(Points<f32>),
     /// 64-bit coordinates.
     F64(Points<f64>),
+    /// 32-bit coordinates, on disk.
+    DiskF32(RowFile<f32>),
+    /// 64-bit coordinates, on disk.
+    DiskF64(RowFile<f64>),
 }
 
 /// Returns a name that no other run has, on this machine or elsewhere.
@@ -175,6 +181,7 @@ impl Job {
         if !(tolerance >= 0.0 && tolerance.is_finite()) {
             return flag("--tolerance", "a distance must be finite and not negative");
         }
+        self.check_batches()?;
         if let Init::Centroids(centroids) = &self.settings.init {
             check_centroids(centroids, k, self.data.dims())?;
         }
@@ -185,6 +192,35 @@ impl Job {
             );
         }
         self.data.points().map_or(Ok(()), |points| self.check_points(points))
+    }
+
+    /// Checks that a job with batches asks for nothing that needs all points in memory.
+    fn check_batches(&self) -> Result<()> {
+        let Settings { batch_size, iterations, tolerance, pruning, scale, distance, .. } =
+            self.settings;
+        let Some(batch_size) = batch_size else { return Ok(()) };
+        batches::check(batch_size, iterations)?;
+        let refused = [
+            ("--scale", scale != Scaling::None),
+            ("--distance", distance != Distance::default()),
+            ("--weight-column", self.data.weighted()),
+            ("--missing", self.data.missing() == Missing::Mean),
+            ("--pruning", pruning != Pruning::default()),
+            ("--tolerance", tolerance > 0.0),
+            ("--report", self.sample),
+            ("--silhouette-sample", self.settings.drawn > 0),
+        ];
+        if let Some((flag, _)) = refused.into_iter().find(|(_, is_there)| *is_there) {
+            return Err(Error::Flag {
+                flag,
+                reason: "not with --batch-size, which has a batch in memory",
+            });
+        }
+        if self.data.is_compressed() {
+            let reason = "compressed files cannot be read in blocks; decompress them first";
+            return Err(Error::Flag { flag: "--batch-size", reason });
+        }
+        Ok(())
     }
 
     /// Checks that the labels of each worker fit the reply of an invocation on Lambda, which is at most 6
@@ -231,6 +267,12 @@ impl Job {
     /// Those of [`DataSet::load`].
     pub fn load(&self, party: u32, meter: &ReadMeter) -> Result<LoadedRows> {
         let share = self.data.share(party, self.workers);
+        if self.settings.batch_size.is_some() {
+            return Ok(match self.data.precision() {
+                Precision::F32 => LoadedRows::DiskF32(self.data.load_to_disk(share, meter)?),
+                Precision::F64 => LoadedRows::DiskF64(self.data.load_to_disk(share, meter)?),
+            });
+        }
         Ok(match self.data.precision() {
             Precision::F32 => LoadedRows::F32(self.data.load_metered(share, meter)?),
             Precision::F64 => LoadedRows::F64(self.data.load_metered(share, meter)?),
@@ -253,6 +295,59 @@ impl Job {
         match points {
             LoadedRows::F32(points) => self.iterate(party, points, link, resumes, report),
             LoadedRows::F64(points) => self.iterate(party, points, link, resumes, report),
+            LoadedRows::DiskF32(rows) => self.batches(party, rows, link, resumes, report),
+            LoadedRows::DiskF64(rows) => self.batches(party, rows, link, resumes, report),
+        }
+    }
+
+    /// Does one worker's part of a job with batches.
+    fn batches<T: Element>(
+        &self,
+        party: u32,
+        mut rows: RowFile<T>,
+        link: &mut dyn AllReduce,
+        resumes: bool,
+        report: &mut dyn FnMut(WorkerEvent) -> Result<()>,
+    ) -> Result<WorkerResult> {
+        let points = match self.data.points() {
+            Some(all) => all,
+            None => {
+                let (first, all) = self.count(party, rows.rows(), link)?;
+                rows.first = first;
+                all
+            }
+        };
+        let parties = self.workers;
+        let problem = Problem { settings: self.settings.clone(), points, party, parties };
+        let outcome = batches::run(&problem, &rows, Isa::detect(), link, resumes, &mut |round| {
+            report(WorkerEvent::Round(round))
+        })?;
+        let labels = self.deliver(party, outcome.labels)?;
+        Ok(WorkerResult {
+            centroids: outcome.centroids,
+            counts: outcome.counts,
+            weights: outcome.weights,
+            transform: Transform::default(),
+            cost: outcome.cost,
+            iterations: outcome.iterations,
+            converged: outcome.converged,
+            missing: rows.missing,
+            labels,
+            sample: Vec::new(),
+        })
+    }
+
+    /// Does with the labels of a worker's points what the job asks for; returns those that belong to the
+    /// result.
+    fn deliver(&self, party: u32, labels: Vec<u32>) -> Result<Vec<u32>> {
+        match &self.labels {
+            Labels::None => Ok(Vec::new()),
+            Labels::Returned => Ok(labels),
+            Labels::Written(folder) => {
+                let file = folder.join(format!("part-{party:05}.csv"));
+                output::write_labels(&file, self.data.endpoint(), &labels)?;
+                Ok(Vec::new())
+            }
         }
     }
 
@@ -266,7 +361,11 @@ impl Job {
     ) -> Result<WorkerResult> {
         let all_points = match self.data.points() {
             Some(all) => all,
-            None => self.count(party, &mut points, link)?,
+            None => {
+                let (first, all) = self.count(party, points.rows() as u64, link)?;
+                points.first = first;
+                all
+            }
         };
         let missing = points.missing;
         if self.data.missing() == Missing::Mean {
@@ -285,15 +384,7 @@ impl Job {
             report(WorkerEvent::Round(round))
         })?;
         let sample = self.sample(&points, all_points, &outcome.labels);
-        let labels = match &self.labels {
-            Labels::None => Vec::new(),
-            Labels::Returned => outcome.labels,
-            Labels::Written(folder) => {
-                let file = folder.join(format!("part-{party:05}.csv"));
-                output::write_labels(&file, self.data.endpoint(), &outcome.labels)?;
-                Vec::new()
-            }
-        };
+        let labels = self.deliver(party, outcome.labels)?;
         Ok(WorkerResult {
             centroids: outcome.centroids,
             counts: outcome.counts,
@@ -383,22 +474,16 @@ impl Job {
         Ok(())
     }
 
-    /// Adds up the rows of all workers. Returns their number, and sets the global number of this
-    /// worker's first row.
-    fn count<T: Element>(
-        &self,
-        party: u32,
-        points: &mut Points<T>,
-        link: &mut dyn AllReduce,
-    ) -> Result<u64> {
+    /// Adds up the rows of all workers. Returns the global number of this worker's first row, and the
+    /// number of all.
+    fn count(&self, party: u32, own: u64, link: &mut dyn AllReduce) -> Result<(u64, u64)> {
         let mut rows = vec![0; self.workers as usize];
-        rows[party as usize] = (points.rows() as u64).cast_signed();
+        rows[party as usize] = own.cast_signed();
         link.all_reduce(Phase::Count, ReduceOp::Sum, &mut rows)?;
         let sum = |rows: &[i64]| rows.iter().map(|rows| rows.cast_unsigned()).sum();
-        points.first = sum(&rows[..party as usize]);
         let all = sum(&rows);
         self.check_points(all)?;
-        Ok(all)
+        Ok((sum(&rows[..party as usize]), all))
     }
 
     /// Returns the points that the job asks for: drawn ones, or those whose global number is a multiple

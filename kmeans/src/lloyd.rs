@@ -69,10 +69,10 @@ pub(crate) fn length(phase: Phase, k: usize, dims: usize, parties: usize, weight
 const CANDIDATE_VALUES: usize = 3;
 
 /// Values after sums and counts in a contribution, before the weights of clusters: cost (coarse and fine), moved, last, relocations.
-const NUMBERS: usize = 5;
+pub(crate) const NUMBERS: usize = 5;
 
 /// Rounded distances exceed the bound from the range of the data by less than this factor.
-const ROUNDING_SLACK: f64 = 1.01;
+pub(crate) const ROUNDING_SLACK: f64 = 1.01;
 
 /// One worker's view of a job.
 #[derive(Debug, Clone)]
@@ -682,7 +682,7 @@ pub(crate) fn extremes<T: Element>(points: &Points<T>) -> impl Iterator<Item = f
 }
 
 /// Checks that squared distances neither overflow nor vanish.
-fn check_widths<T: Element>(spans: &[(f64, f64)]) -> Result<()> {
+pub(crate) fn check_widths<T: Element>(spans: &[(f64, f64)]) -> Result<()> {
     let width = spans.iter().map(|(low, high)| high - low).fold(0.0, f64::max);
     let squares: f64 = spans.iter().map(|(low, high)| (high - low).powi(2)).sum();
     if squares * 4.0 > T::SQUARES_MAX {
@@ -696,7 +696,7 @@ fn check_widths<T: Element>(spans: &[(f64, f64)]) -> Result<()> {
 
 /// Returns an upper bound of squared distances: a centre is an initial one or lies within the range
 /// of the data.
-fn farthest_bound(spans: &[(f64, f64)], initial: &[f64]) -> f64 {
+pub(crate) fn farthest_bound(spans: &[(f64, f64)], initial: &[f64]) -> f64 {
     let dims = spans.len();
     let reach = |(dim, (low, high)): (usize, &(f64, f64))| {
         let centres = || initial.iter().skip(dim).step_by(dims).copied();

@@ -19,6 +19,7 @@ mod npy;
 mod packed;
 mod parquet;
 mod parts;
+mod rows;
 mod spool;
 
 use std::ops::Range;
@@ -36,6 +37,7 @@ use find::FoundFiles;
 use parts::{Part, PartAccess, PartLayout};
 
 pub use parts::Format;
+pub use rows::RowFile;
 pub use spool::Spooled;
 
 /// The name of the shipped data set in messages.
