@@ -24,6 +24,9 @@
 //! have changed ([`crate::pruning`]), but computes the distance to their centre, because cost and
 //! farthest points need it.
 
+mod farthest;
+mod ranges;
+
 use std::time::Instant;
 
 use crate::coordination::{self, AllReduce, Phase, ReduceOp};
@@ -35,6 +38,10 @@ use crate::kernel::{Centres, Element, Isa, Scratch, UNASSIGNED, all_finite, move
 use crate::pruning::{Pruner, RowBlock};
 use crate::settings::Settings;
 use crate::weights::{self, Weights};
+use farthest::{CANDIDATE_VALUES, Candidate, FarthestPoints, candidates};
+use ranges::largest_shift;
+
+pub(crate) use ranges::{ROUNDING_SLACK, check_widths, extremes, farthest_bound};
 
 /// The most empty clusters that are moved in one round, and the number of points that each party
 /// offers.
@@ -65,14 +72,8 @@ pub(crate) fn length(phase: Phase, k: usize, dims: usize, parties: usize, weight
     }
 }
 
-/// Values of a candidate: distance, row and label.
-const CANDIDATE_VALUES: usize = 3;
-
 /// Values after sums and counts in a contribution, before the weights of clusters: cost (coarse and fine), moved, last, relocations.
 pub(crate) const NUMBERS: usize = 5;
-
-/// Rounded distances exceed the bound from the range of the data by less than this factor.
-pub(crate) const ROUNDING_SLACK: f64 = 1.01;
 
 /// One worker's view of a job.
 #[derive(Debug, Clone)]
@@ -217,14 +218,6 @@ impl RoundTotals {
     fn relocates(&self) -> bool {
         self.last == LastRound::No && self.masses().contains(&0)
     }
-}
-
-/// A point that an empty cluster can take over.
-#[derive(Debug, Clone, Copy, PartialEq)]
-struct Candidate {
-    distance: f64,
-    row: u64,
-    label: u32,
 }
 
 struct LloydWorker<'a, T> {
@@ -622,94 +615,6 @@ fn offered(totals: &RoundTotals, link: &mut dyn AllReduce) -> Result<Vec<Candida
         Some((round, values)) if round == phase.round() => Ok(candidates(&values)),
         _ => Err(Error::Behind { object: phase.to_string(), round: phase.round() }),
     }
-}
-
-/// Returns the points that all parties have offered, farthest first.
-fn candidates(values: &[i64]) -> Vec<Candidate> {
-    let mut farthest: Vec<Candidate> = values
-        .chunks_exact(CANDIDATE_VALUES)
-        .filter(|slot| slot[1] != 0)
-        .map(|slot| Candidate {
-            distance: f64::from_wire(slot[0]),
-            row: slot[1].cast_unsigned() - 1,
-            label: u32::try_from(slot[2]).expect("labels are 32 bits"),
-        })
-        .collect();
-    farthest.sort_by(|a, b| b.distance.total_cmp(&a.distance).then(a.row.cmp(&b.row)));
-    farthest
-}
-
-/// The points farthest from their centres, farthest first; equal ones in the order in which they
-/// were offered.
-#[derive(Debug, Default)]
-struct FarthestPoints {
-    candidates: Vec<Candidate>,
-    /// The distance that a point has to exceed.
-    bar: f64,
-}
-
-impl FarthestPoints {
-    #[inline]
-    fn offer(&mut self, candidate: Candidate) {
-        if candidate.distance > self.bar {
-            self.insert(candidate);
-        }
-    }
-
-    #[cold]
-    fn insert(&mut self, candidate: Candidate) {
-        let at = self.candidates.partition_point(|other| other.distance >= candidate.distance);
-        self.candidates.insert(at, candidate);
-        self.candidates.truncate(RELOCATIONS_MAX);
-        if self.candidates.len() == RELOCATIONS_MAX {
-            self.bar = self.candidates[RELOCATIONS_MAX - 1].distance;
-        }
-    }
-}
-
-/// Returns the maximum of each dimension, then the maximum of its negative. NaN is ignored.
-pub(crate) fn extremes<T: Element>(points: &Points<T>) -> impl Iterator<Item = f64> {
-    let (mut high, mut low) =
-        (vec![f64::NEG_INFINITY; points.dims], vec![f64::INFINITY; points.dims]);
-    for row in points.values.chunks_exact(points.dims) {
-        for ((high, low), x) in high.iter_mut().zip(&mut low).zip(row) {
-            let x = x.to_f64();
-            *high = if x > *high { x } else { *high };
-            *low = if x < *low { x } else { *low };
-        }
-    }
-    high.into_iter().chain(low.into_iter().map(|low| -low))
-}
-
-/// Checks that squared distances neither overflow nor vanish.
-pub(crate) fn check_widths<T: Element>(spans: &[(f64, f64)]) -> Result<()> {
-    let width = spans.iter().map(|(low, high)| high - low).fold(0.0, f64::max);
-    let squares: f64 = spans.iter().map(|(low, high)| (high - low).powi(2)).sum();
-    if squares * 4.0 > T::SQUARES_MAX {
-        return Err(Error::TooLarge { width, precision: T::PRECISION });
-    }
-    if width > 0.0 && width * width < T::SQUARES_MIN {
-        return Err(Error::TooSmall { width, precision: T::PRECISION });
-    }
-    Ok(())
-}
-
-/// Returns an upper bound of squared distances: a centre is an initial one or lies within the range
-/// of the data.
-pub(crate) fn farthest_bound(spans: &[(f64, f64)], initial: &[f64]) -> f64 {
-    let dims = spans.len();
-    let reach = |(dim, (low, high)): (usize, &(f64, f64))| {
-        let centres = || initial.iter().skip(dim).step_by(dims).copied();
-        centres().fold(*high, f64::max) - centres().fold(*low, f64::min)
-    };
-    spans.iter().enumerate().map(|span| reach(span).powi(2)).sum()
-}
-
-/// Returns the largest Euclidean distance between old and new centroids.
-fn largest_shift(a: &[f64], b: &[f64], dims: usize) -> f64 {
-    let shift =
-        |(a, b): (&[f64], &[f64])| a.iter().zip(b).map(|(a, b)| (a - b).powi(2)).sum::<f64>();
-    a.chunks_exact(dims).zip(b.chunks_exact(dims)).map(shift).fold(0.0, f64::max).sqrt()
 }
 
 #[cfg(test)]

@@ -13,6 +13,8 @@
 //! 3. The fields of a line are those of the crate `csv-core`, without surrounding blanks. Lines
 //!    without quotes, which are nearly all, take a quicker way to the same fields.
 
+mod field;
+
 use std::io::BufRead;
 use std::ops::Range;
 use std::path::Path;
@@ -20,18 +22,18 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 
 use super::parts::{self, PartReader, PartShape};
-use super::{Header, Hints, LoadedValues, Missing, SeparatorName, finite, header};
+use super::{Header, Hints, LoadedValues, Missing, SeparatorName, header};
 use crate::error::{Error, FormatError, Result, RowError};
 use crate::kernel::{Element, Precision};
+use field::{number, trim, unquote};
+
+pub(super) use field::{is_decimal_comma, is_missing, shown_field};
 
 /// Distance between two marks, and the most bytes that a worker reads before its first row.
 const MARK_BYTES: u64 = 4 << 20;
 
 /// How many bytes give a good estimate of the length of rows.
 const SAMPLE_BYTES: u64 = 1 << 20;
-
-/// How much of a field that is not a number is printed.
-const SHOWN_CHARS: usize = 24;
 
 /// How many names of columns are printed.
 const SHOWN_NAMES: usize = 8;
@@ -41,13 +43,6 @@ const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 
 /// The same for UTF-16, in both orders.
 const UTF_16_MARKS: [&[u8]; 2] = [b"\xff\xfe", b"\xfe\xff"];
-
-/// What stands for a missing value: what pandas reads as one, and the question mark of the UCI
-/// repository.
-const MISSING: [&str; 22] = [
-    "", "#N/A", "#N/A N/A", "#NA", "-1.#IND", "-1.#QNAN", "-NaN", "-nan", "1.#IND", "1.#QNAN",
-    "<NA>", "N/A", "NA", "NULL", "NaN", "None", "n/a", "nan", "null", "NAN", "na", "?",
-];
 
 /// How the lines are read.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -497,38 +492,6 @@ fn estimate(per_byte: f64, bytes: u64) -> usize {
     (per_byte * bytes as f64 * 1.02) as usize + 1_024
 }
 
-/// Converts a field to a finite number.
-#[inline]
-fn number<T: Element>(field: &[u8], column: usize) -> Result<T, RowError> {
-    let text = || shown_field(field);
-    match fast_float2::parse::<f64, _>(field) {
-        Ok(number) if !number.is_nan() => finite(number, column),
-        _ if is_missing(field) => Err(RowError::Missing { column: column + 1, text: text() }),
-        _ if is_decimal_comma(field) => {
-            Err(RowError::DecimalComma { column: column + 1, text: text() })
-        }
-        _ => Err(RowError::NotANumber { column: column + 1, text: text() }),
-    }
-}
-
-/// Prints a field, of a long one the beginning.
-pub(super) fn shown_field(field: &[u8]) -> String {
-    String::from_utf8_lossy(field).chars().take(SHOWN_CHARS).collect()
-}
-
-pub(super) fn is_missing(field: &[u8]) -> bool {
-    // All of them are short, and most fields that are not missing are longer or begin otherwise.
-    field.len() <= 8 && MISSING.iter().any(|text| text.as_bytes() == field)
-}
-
-/// Returns whether a field is a number but for a comma in place of the point.
-pub(super) fn is_decimal_comma(field: &[u8]) -> bool {
-    let commas = field.iter().filter(|byte| **byte == b',').count();
-    let with_point: Vec<u8> =
-        field.iter().map(|byte| if *byte == b',' { b'.' } else { *byte }).collect();
-    commas == 1 && fast_float2::parse::<f64, _>(&with_point).is_ok()
-}
-
 /// Calls `on_field` for each field of a line, without surrounding white space and quotes.
 #[inline]
 fn each_field(
@@ -639,23 +602,6 @@ impl RowMark {
             lines: self.lines + 1,
             byte: self.byte + bytes as u64,
         }
-    }
-}
-
-#[inline]
-fn unquote(field: &[u8]) -> &[u8] {
-    let field = trim(field);
-    match field {
-        [b'"', inner @ .., b'"'] => trim(inner),
-        _ => field,
-    }
-}
-
-#[inline]
-fn trim(text: &[u8]) -> &[u8] {
-    match text {
-        [first, .., last] if !first.is_ascii_whitespace() && !last.is_ascii_whitespace() => text,
-        _ => text.trim_ascii(),
     }
 }
 
