@@ -39,16 +39,17 @@ def run(profile, engine, client):
         node = subprocess.Popen(
             arguments, stdout=subprocess.PIPE, stderr=log, text=True, preexec_fn=lambda: load(profile),
         )
-        ready = node.stdout.readline()
-        if not ready.startswith("ready on "):
-            node.kill()
-            log.seek(0)
-            raise SystemExit(f"the node does not start: {ready}{log.read()}")
-        address = ready.split()[2]
-        said = subprocess.run([client, "--engine", address, "counter", "visits", "add", "1"], capture_output=True, check=True)
-        assert said.stdout.strip() == b"1", said
-        node.terminate()
-        code = node.wait()
+        try:
+            ready = node.stdout.readline()
+            if not ready.startswith("ready on "):
+                log.seek(0)
+                raise SystemExit(f"the node does not start: {ready}{log.read()}")
+            add = [client, "--engine", ready.split()[2], "counter", "visits", "add", "1"]
+            said = subprocess.run(add, capture_output=True, check=True).stdout
+            assert said.strip() == b"1", said
+        finally:
+            node.terminate()
+            code = node.wait()
         node.stdout.close()
         log.seek(0)
         log = log.read()
