@@ -55,6 +55,9 @@ trap 'rm -rf "$work"' EXIT
 python engine/deploy/check_prometheus.py engine/deploy/prometheus-alerts.yaml engine/deploy/grafana-dashboard.json \
     "$work/page" protocol/PROTOCOL.md
 
+step "seccomp"
+python engine/deploy/check_seccomp.py engine/deploy/seccomp.json target/debug/catena-engine target/debug/catena
+
 step "an update, node by node"
 bash engine/deploy/test_update.sh
 

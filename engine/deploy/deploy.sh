@@ -399,7 +399,7 @@ check_program() {
     wanted=$(grep -ao 'GLIBC_2\.[0-9.]*' "$file" | cut -d_ -f2 | sort -Vu | tail -n 1 || true)
     if [[ $(printf '%s\n' "$glibc_most" "${wanted:-0}" | sort -V | tail -n 1) != "$glibc_most" ]]; then
         fail "$file needs glibc $wanted, and Amazon Linux 2023 has $glibc_most: build it on an older system,
-such as the build image of the Dockerfile beside this script"
+or static programs with static.sh beside this script, and pass them with --program and --tool"
     fi
 }
 

@@ -4,22 +4,25 @@
 //! on the worker that has the row. That worker contributes the bits of the row's coordinates and
 //! all others zeros, so that initial centroids are exactly data values.
 
+mod draw;
 mod parallel;
+mod sampler;
 
 use std::collections::HashSet;
 
-use rand_xoshiro::SplitMix64;
-use rand_xoshiro::rand_core::{Rng, SeedableRng};
 use serde::{Deserialize, Serialize};
 
 use crate::coordination::{AllReduce, Phase, ReduceOp};
 use crate::data::Points;
 use crate::error::Result;
-use crate::fixed::{Cost, CostScale};
-use crate::kernel::{Centres, Element, Isa, Scratch};
+use crate::fixed::Cost;
+use crate::kernel::Element;
 use crate::lloyd::Problem;
 use crate::settings::Settings;
-use crate::weights::Weights;
+use draw::below_wide;
+
+pub(crate) use draw::{Draw, below, hash, unit};
+pub(crate) use sampler::Sampler;
 
 /// How initial centroids are chosen.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -296,177 +299,11 @@ fn wire<'p, T: Element>(rows: impl Iterator<Item = Option<&'p [T]>>, dims: usize
     values
 }
 
-/// Draws rows of one worker by their squared distance from the nearest centroid so far.
-///
-/// Distances are integers ([`CostScale`]), so that their sums, and with them the rows that are drawn,
-/// do not depend on how the rows are divided.
-pub(crate) struct Sampler<'p, T> {
-    points: &'p Points<T>,
-    weights: Option<&'p Weights>,
-    isa: Isa,
-    origin: &'p [T],
-    distance_max: f64,
-    scale: CostScale,
-    scratch: Scratch<T>,
-    /// Squared distance of each row from its nearest centroid.
-    nearest: Vec<f64>,
-    /// Their sums by block.
-    blocks: Vec<Cost>,
-}
-
-impl<'p, T: Element> Sampler<'p, T> {
-    /// Squared distances of `all` points are at most `distance_max`.
-    pub(crate) fn new(
-        points: &'p Points<T>,
-        weights: Option<&'p Weights>,
-        isa: Isa,
-        origin: &'p [T],
-        (distance_max, all): (f64, u64),
-    ) -> Self {
-        let scale = CostScale::of(distance_max, all);
-        let (nearest, scratch) = (vec![f64::INFINITY; points.rows()], Scratch::default());
-        let blocks = Vec::new();
-        Self { points, weights, isa, origin, distance_max, scale, scratch, nearest, blocks }
-    }
-
-    /// Adds centroids.
-    fn add(&mut self, centroids: &[f64]) {
-        let Self { points, weights, scale, scratch, nearest, blocks, .. } = self;
-        let centres = Centres::new(self.isa, centroids, self.origin);
-        let block_rows = Centres::<T>::block_rows(points.dims);
-        let rows = points.values.chunks(block_rows * points.dims);
-        blocks.clear();
-        for (block, (rows, nearest)) in rows.zip(nearest.chunks_mut(block_rows)).enumerate() {
-            centres.each_distances(rows, scratch, |_, distances| {
-                for (nearest, distance) in nearest.iter_mut().zip(distances) {
-                    *nearest = nearest.min(*distance);
-                }
-            });
-            let mut sum = Cost::default();
-            let first = block * block_rows;
-            for (at, distance) in nearest.iter().enumerate() {
-                sum += scale.quantise(weighted(*weights, first + at, *distance));
-            }
-            blocks.push(sum);
-        }
-    }
-
-    /// Returns the sum of distances if one of the candidates becomes a centroid, for each of them.
-    fn weigh(&mut self, candidates: &[f64]) -> Vec<Cost> {
-        let Self { points, weights, scale, scratch, nearest, .. } = self;
-        let centres = Centres::new(self.isa, candidates, self.origin);
-        let block_rows = Centres::<T>::block_rows(points.dims);
-        let rows = points.values.chunks(block_rows * points.dims);
-        let mut sums = vec![Cost::default(); centres.k()];
-        for (block, (rows, nearest)) in rows.zip(nearest.chunks(block_rows)).enumerate() {
-            let first = block * block_rows;
-            centres.each_distances(rows, scratch, |candidate, distances| {
-                for (at, (nearest, distance)) in nearest.iter().zip(distances).enumerate() {
-                    let nearest = weighted(*weights, first + at, nearest.min(*distance));
-                    sums[candidate] += scale.quantise(nearest);
-                }
-            });
-        }
-        sums
-    }
-
-    fn total(&self) -> Cost {
-        let mut total = Cost::default();
-        self.blocks.iter().for_each(|block| total += *block);
-        total
-    }
-
-    /// Returns a contribution of the weight of each party's points.
-    fn slots(&self, party: usize, parties: usize) -> Vec<i64> {
-        let mut values = vec![0; parties * 2];
-        let Cost { coarse, fine } = self.total();
-        values[party * 2..][..2].copy_from_slice(&[coarse, fine]);
-        values
-    }
-
-    /// Returns the weight of the two numbers of a cost.
-    fn steps(&self, slot: &[i64]) -> u128 {
-        self.scale.steps(Cost { coarse: slot[0], fine: slot[1] }).unsigned_abs()
-    }
-
-    /// Returns the weight of a row.
-    fn row_steps(&self, row: usize) -> u128 {
-        let distance = weighted(self.weights, row, self.nearest[row]);
-        self.scale.steps(self.scale.quantise(distance)).unsigned_abs()
-    }
-
-    /// Returns the row at which the sum of weights exceeds `target`, which is below the total.
-    fn row(&self, mut target: u128) -> &'p [T] {
-        let block_rows = Centres::<T>::block_rows(self.points.dims);
-        let mut blocks = self.blocks.iter().enumerate();
-        let steps = |cost: Cost| self.scale.steps(cost).unsigned_abs();
-        let block = blocks.find(|(_, cost)| exceeds(&mut target, steps(**cost)));
-        let first = block.expect("the target is below the total").0 * block_rows;
-        let mut rows = first..self.nearest.len();
-        let row = rows.find(|row| exceeds(&mut target, self.row_steps(*row)));
-        let row = row.expect("the target is below the sum of the block");
-        &self.points.values[row * self.points.dims..][..self.points.dims]
-    }
-}
-
-#[inline]
-fn weighted(weights: Option<&Weights>, row: usize, distance: f64) -> f64 {
-    weights.map_or(distance, |weights| weights.each[row] * distance)
-}
-
-/// Returns whether the target is within the next `weight`; otherwise goes past it.
-fn exceeds(target: &mut u128, weight: u128) -> bool {
-    let is_within = *target < weight;
-    *target -= if is_within { 0 } else { weight };
-    is_within
-}
-
-/// The purpose of a hash, so that different draws are independent.
-#[derive(Debug, Clone, Copy)]
-pub(crate) enum Draw {
-    Row,
-    PlusPlus(u64),
-    Generate(u64),
-    Parallel(u64),
-}
-
-/// Returns 64 well-mixed bits of (seed, draw, index): SplitMix64, seeded with each in turn.
-pub(crate) fn hash(seed: u64, draw: Draw, index: u64) -> u64 {
-    let draw = match draw {
-        Draw::Row => 0,
-        Draw::PlusPlus(draw) => draw << 2 | 1,
-        Draw::Generate(dim) => dim << 2 | 2,
-        Draw::Parallel(round) => round << 2 | 3,
-    };
-    mix(mix(mix(seed).wrapping_add(draw)).wrapping_add(index))
-}
-
-/// Returns the first number of SplitMix64 with this seed, which is a bijection with well-mixed
-/// bits.
-fn mix(value: u64) -> u64 {
-    SplitMix64::seed_from_u64(value).next_u64()
-}
-
-/// Returns a number below `n`, by multiplication: off from uniform by less than `n · 2^-64`.
-pub(crate) fn below(hash: u64, n: u64) -> u64 {
-    u64::try_from((u128::from(hash) * u128::from(n)) >> 64)
-        .expect("the high half of a product of two")
-}
-
-/// Like [`below`], for an `n` of at most 2^126.
-fn below_wide(hash: u64, n: u128) -> u128 {
-    let (high, low) = (n >> 64, n & u128::from(u64::MAX));
-    high * u128::from(hash) + ((low * u128::from(hash)) >> 64)
-}
-
-/// Returns a number in (0, 1].
-pub(crate) fn unit(hash: u64) -> f64 {
-    ((hash >> 11) + 1) as f64 / (1u64 << 53) as f64
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::fixed::CostScale;
+    use crate::kernel::Isa;
 
     #[test]
     fn distinct_rows_are_distinct_and_in_range() {

@@ -3,25 +3,29 @@
 //! Events are plain data, and so is one worker's part of a job ([`crate::worker::Assignment`]), so
 //! that a worker can be a thread here or a process anywhere.
 
-use std::path::{Path, PathBuf};
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+mod check;
+mod summary;
+
+use std::path::PathBuf;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde::{Deserialize, Serialize};
 
+use crate::batches;
 use crate::coordination::{AllReduce, Phase, ReduceOp};
-use crate::data::{DataSet, Missing, Points, ReadMeter, index};
+use crate::data::{DataSet, Missing, Points, ReadMeter, RowFile, index};
 use crate::error::{Error, Result};
 use crate::fixed::{self, Scale};
 use crate::init::{self, Init};
-use crate::kernel::{Element, Isa, Precision, all_finite};
+use crate::kernel::{Element, Isa, Precision};
 use crate::lloyd::{self, Problem, RoundStats};
 use crate::output;
 use crate::report::POINTS_MAX;
 use crate::settings::Settings;
 use crate::transform::{Distance, Transform};
 
-/// The most coordinates of all clusters, which workers agree on in pieces of 2^20.
-const NUMBERS_MAX: usize = 1 << 30;
+pub(crate) use summary::SummaryBuilder;
+pub use summary::{RoundSummary, RunSummary};
 
 /// The parts of a run that are the same for all workers.
 #[derive(Debug, Clone)]
@@ -131,6 +135,10 @@ pub enum LoadedRows {
     F32(Points<f32>),
     /// 64-bit coordinates.
     F64(Points<f64>),
+    /// 32-bit coordinates, on disk.
+    DiskF32(RowFile<f32>),
+    /// 64-bit coordinates, on disk.
+    DiskF64(RowFile<f64>),
 }
 
 /// Returns a name that no other run has, on this machine or elsewhere.
@@ -158,72 +166,6 @@ pub fn named(name: &str) -> Result<String> {
 }
 
 impl Job {
-    /// Checks that the job can be run.
-    ///
-    /// # Errors
-    ///
-    /// More clusters than points, no clusters, no workers, a tolerance that is no distance.
-    pub fn check(&self) -> Result<()> {
-        let flag = |flag, reason| Err(Error::Flag { flag, reason });
-        let Settings { k, tolerance, .. } = self.settings;
-        if k == 0 {
-            return flag("--k", "there must be at least one cluster");
-        }
-        if self.workers == 0 {
-            return flag("--workers", "there must be at least one worker");
-        }
-        if !(tolerance >= 0.0 && tolerance.is_finite()) {
-            return flag("--tolerance", "a distance must be finite and not negative");
-        }
-        if let Init::Centroids(centroids) = &self.settings.init {
-            check_centroids(centroids, k, self.data.dims())?;
-        }
-        if k.checked_mul(self.data.dims()).is_none_or(|numbers| numbers > NUMBERS_MAX) {
-            return flag(
-                "--k",
-                "the clusters have more than 2^30 coordinates in total; choose fewer",
-            );
-        }
-        self.data.points().map_or(Ok(()), |points| self.check_points(points))
-    }
-
-    /// Checks that the labels of each worker fit the reply of an invocation on Lambda, which is at most 6
-    /// MiB. `path` is the file for the labels.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::LabelsTooLarge`].
-    pub fn check_reply(&self, path: &Path) -> Result<()> {
-        /// What labels may take, which are most of the reply.
-        const REPLY_BYTES_MAX: u64 = 5 << 20;
-        if self.labels != Labels::Returned {
-            return Ok(());
-        }
-        // A value of text takes two bytes at least.
-        let rows = self.data.points();
-        let rows = rows.unwrap_or_else(|| self.data.bytes() / (2 * self.data.dims() as u64));
-        let digits = self.settings.k.saturating_sub(1).to_string().len() as u64 + 1;
-        let bytes = rows.div_ceil(u64::from(self.workers)) * digits;
-        if bytes > REPLY_BYTES_MAX {
-            let mib = bytes.div_ceil(1 << 20);
-            return Err(Error::LabelsTooLarge { path: path.to_path_buf(), mib });
-        }
-        Ok(())
-    }
-
-    fn check_points(&self, points: u64) -> Result<()> {
-        if points == 0 {
-            return Err(Error::NoPoints { path: self.data.path().to_path_buf() });
-        }
-        let k = self.settings.k;
-        // Points may be few if they are only assigned to given centroids.
-        let is_given = matches!(self.settings.init, Init::Centroids(_));
-        if k as u64 > points && !(is_given && self.settings.iterations == 0) {
-            return Err(Error::TooManyClusters { k, points });
-        }
-        Ok(())
-    }
-
     /// Reads the rows of one worker.
     ///
     /// # Errors
@@ -231,6 +173,12 @@ impl Job {
     /// Those of [`DataSet::load`].
     pub fn load(&self, party: u32, meter: &ReadMeter) -> Result<LoadedRows> {
         let share = self.data.share(party, self.workers);
+        if self.settings.batch_size.is_some() {
+            return Ok(match self.data.precision() {
+                Precision::F32 => LoadedRows::DiskF32(self.data.load_to_disk(share, meter)?),
+                Precision::F64 => LoadedRows::DiskF64(self.data.load_to_disk(share, meter)?),
+            });
+        }
         Ok(match self.data.precision() {
             Precision::F32 => LoadedRows::F32(self.data.load_metered(share, meter)?),
             Precision::F64 => LoadedRows::F64(self.data.load_metered(share, meter)?),
@@ -253,6 +201,59 @@ impl Job {
         match points {
             LoadedRows::F32(points) => self.iterate(party, points, link, resumes, report),
             LoadedRows::F64(points) => self.iterate(party, points, link, resumes, report),
+            LoadedRows::DiskF32(rows) => self.batches(party, rows, link, resumes, report),
+            LoadedRows::DiskF64(rows) => self.batches(party, rows, link, resumes, report),
+        }
+    }
+
+    /// Does one worker's part of a job with batches.
+    fn batches<T: Element>(
+        &self,
+        party: u32,
+        mut rows: RowFile<T>,
+        link: &mut dyn AllReduce,
+        resumes: bool,
+        report: &mut dyn FnMut(WorkerEvent) -> Result<()>,
+    ) -> Result<WorkerResult> {
+        let points = match self.data.points() {
+            Some(all) => all,
+            None => {
+                let (first, all) = self.count(party, rows.rows(), link)?;
+                rows.first = first;
+                all
+            }
+        };
+        let parties = self.workers;
+        let problem = Problem { settings: self.settings.clone(), points, party, parties };
+        let outcome = batches::run(&problem, &rows, Isa::detect(), link, resumes, &mut |round| {
+            report(WorkerEvent::Round(round))
+        })?;
+        let labels = self.deliver(party, outcome.labels)?;
+        Ok(WorkerResult {
+            centroids: outcome.centroids,
+            counts: outcome.counts,
+            weights: outcome.weights,
+            transform: Transform::default(),
+            cost: outcome.cost,
+            iterations: outcome.iterations,
+            converged: outcome.converged,
+            missing: rows.missing,
+            labels,
+            sample: Vec::new(),
+        })
+    }
+
+    /// Does with the labels of a worker's points what the job asks for; returns those that belong to the
+    /// result.
+    fn deliver(&self, party: u32, labels: Vec<u32>) -> Result<Vec<u32>> {
+        match &self.labels {
+            Labels::None => Ok(Vec::new()),
+            Labels::Returned => Ok(labels),
+            Labels::Written(folder) => {
+                let file = folder.join(format!("part-{party:05}.csv"));
+                output::write_labels(&file, self.data.endpoint(), &labels)?;
+                Ok(Vec::new())
+            }
         }
     }
 
@@ -266,7 +267,11 @@ impl Job {
     ) -> Result<WorkerResult> {
         let all_points = match self.data.points() {
             Some(all) => all,
-            None => self.count(party, &mut points, link)?,
+            None => {
+                let (first, all) = self.count(party, points.rows() as u64, link)?;
+                points.first = first;
+                all
+            }
         };
         let missing = points.missing;
         if self.data.missing() == Missing::Mean {
@@ -285,15 +290,7 @@ impl Job {
             report(WorkerEvent::Round(round))
         })?;
         let sample = self.sample(&points, all_points, &outcome.labels);
-        let labels = match &self.labels {
-            Labels::None => Vec::new(),
-            Labels::Returned => outcome.labels,
-            Labels::Written(folder) => {
-                let file = folder.join(format!("part-{party:05}.csv"));
-                output::write_labels(&file, self.data.endpoint(), &outcome.labels)?;
-                Vec::new()
-            }
-        };
+        let labels = self.deliver(party, outcome.labels)?;
         Ok(WorkerResult {
             centroids: outcome.centroids,
             counts: outcome.counts,
@@ -383,22 +380,16 @@ impl Job {
         Ok(())
     }
 
-    /// Adds up the rows of all workers. Returns their number, and sets the global number of this
-    /// worker's first row.
-    fn count<T: Element>(
-        &self,
-        party: u32,
-        points: &mut Points<T>,
-        link: &mut dyn AllReduce,
-    ) -> Result<u64> {
+    /// Adds up the rows of all workers. Returns the global number of this worker's first row, and the
+    /// number of all.
+    fn count(&self, party: u32, own: u64, link: &mut dyn AllReduce) -> Result<(u64, u64)> {
         let mut rows = vec![0; self.workers as usize];
-        rows[party as usize] = (points.rows() as u64).cast_signed();
+        rows[party as usize] = own.cast_signed();
         link.all_reduce(Phase::Count, ReduceOp::Sum, &mut rows)?;
         let sum = |rows: &[i64]| rows.iter().map(|rows| rows.cast_unsigned()).sum();
-        points.first = sum(&rows[..party as usize]);
         let all = sum(&rows);
         self.check_points(all)?;
-        Ok(all)
+        Ok((sum(&rows[..party as usize]), all))
     }
 
     /// Returns the points that the job asks for: drawn ones, or those whose global number is a multiple
@@ -432,139 +423,10 @@ impl Job {
     }
 }
 
-/// Checks given centroids.
-fn check_centroids(centroids: &[f64], k: usize, dims: usize) -> Result<()> {
-    if k.checked_mul(dims) != Some(centroids.len()) {
-        return Err(Error::InitLength { got: centroids.len(), k, dims });
-    }
-    if all_finite(centroids) {
-        return Ok(());
-    }
-    let at = centroids.iter().position(|c| !c.is_finite()).expect("one is not finite");
-    let (centroid, column) = (at / dims + 1, at % dims + 1);
-    Err(Error::InitNotFinite { centroid, column, value: centroids[at] })
-}
-
 impl WorkerResult {
     /// Returns the centroids in the units of the data.
     #[must_use]
     pub fn centroids_of_data(&self, dims: usize) -> Vec<f64> {
         self.transform.in_data_units(&self.centroids, dims)
-    }
-}
-
-/// The result of a run.
-#[derive(Debug)]
-pub struct RunSummary {
-    /// The result that all workers share, with the sum of what they found missing.
-    pub done: WorkerResult,
-    /// Labels of all points in order, if the job asks for them.
-    pub labels: Vec<u32>,
-    /// Points for the report, if the job asks for them.
-    pub sample: Vec<SampledPoint>,
-    /// Rounds that were over before this driver's workers began.
-    pub rounds_before: u64,
-    /// Every other round, over all workers.
-    pub rounds: Vec<RoundSummary>,
-    /// From the start of the first worker to the end of the last one, reading included.
-    pub seconds_total: f64,
-    /// The longest time that a worker took to read its rows.
-    pub seconds_loading: f64,
-}
-
-/// One round, over all workers.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct RoundSummary {
-    /// Sum of squared distances to the round's centres.
-    pub cost: f64,
-    /// Points with another label than in the round before.
-    pub moved: i64,
-    /// Time of the slowest worker.
-    pub seconds: f64,
-    /// Time that the worker that waited least spent on coordination, which is its cost when no
-    /// worker is late.
-    pub seconds_coordination: f64,
-    /// All-reduce calls of all workers.
-    pub calls: u64,
-    /// Workers that reported the round; a worker that died may not have.
-    pub workers: u32,
-}
-
-/// Collects what workers report.
-#[derive(Debug)]
-pub(crate) struct SummaryBuilder {
-    start: Instant,
-    seconds_loading: f64,
-    rounds: Vec<RoundSummary>,
-    done: Vec<Option<WorkerResult>>,
-}
-
-impl SummaryBuilder {
-    pub(crate) fn new(workers: u32) -> Self {
-        Self {
-            start: Instant::now(),
-            seconds_loading: 0.0,
-            rounds: Vec::new(),
-            done: (0..workers).map(|_| None).collect(),
-        }
-    }
-
-    /// Adds an event of a worker.
-    pub(crate) fn note(&mut self, event: &WorkerEvent) {
-        match event {
-            WorkerEvent::Read(_) | WorkerEvent::Seen { .. } => {}
-            WorkerEvent::Loaded { seconds } => {
-                self.seconds_loading = self.seconds_loading.max(*seconds)
-            }
-            WorkerEvent::Round(round) => self.note_round(round),
-        }
-    }
-
-    /// Adds the result of worker `party`.
-    pub(crate) fn note_done(&mut self, party: u32, done: WorkerResult) {
-        self.done[party as usize] = Some(done);
-    }
-
-    fn note_round(&mut self, round: &RoundStats) {
-        let at = index(round.round);
-        if self.rounds.len() <= at {
-            self.rounds.resize(
-                at + 1,
-                RoundSummary { seconds_coordination: f64::INFINITY, ..Default::default() },
-            );
-        }
-        let all = &mut self.rounds[at];
-        all.cost = round.cost;
-        all.moved = round.moved;
-        all.seconds = all.seconds.max(round.seconds);
-        all.seconds_coordination = all.seconds_coordination.min(round.seconds_coordination);
-        all.calls += round.calls;
-        all.workers += 1;
-    }
-
-    /// Joins the results; every worker must have one.
-    pub(crate) fn finish(mut self) -> RunSummary {
-        let seconds_total = self.start.elapsed().as_secs_f64();
-        let before = self.rounds.iter().take_while(|round| round.workers == 0).count();
-        self.rounds.drain(..before);
-        let mut all = self.done.into_iter().map(|done| done.expect("every worker is done"));
-        let mut done = all.next().expect("there is a worker");
-        let mut labels = std::mem::take(&mut done.labels);
-        let mut sample = std::mem::take(&mut done.sample);
-        for other in all {
-            done.missing += other.missing;
-            assert_eq!(other.centroids, done.centroids, "all workers come to the same centroids");
-            labels.extend(other.labels);
-            sample.extend(other.sample);
-        }
-        RunSummary {
-            done,
-            labels,
-            sample,
-            rounds_before: before as u64,
-            rounds: self.rounds,
-            seconds_total,
-            seconds_loading: self.seconds_loading,
-        }
     }
 }

@@ -11,6 +11,7 @@
 //!   catches up;
 //! - [`transform`]: scaled columns, and points at unit length;
 //! - [`settings`], [`init`] and [`lloyd`]: the algorithm, for one worker;
+//! - `batches`: mini-batches, for data that does not fit in memory;
 //! - [`data`]: CSV, `.npy` and packed files, whole or in parts;
 //! - [`s3`] and [`upload`]: data and results in a store;
 //! - [`job`], [`threads`], [`worker`] and [`workers`]: a run, with its workers in this process or
@@ -21,6 +22,7 @@
 //! - [`elbow`] and [`silhouette`]: several numbers of clusters, to choose one;
 //! - [`model`]: saved centroids, to which other points are assigned.
 
+mod batches;
 pub mod coordination;
 pub mod data;
 pub mod elbow;

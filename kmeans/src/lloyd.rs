@@ -24,10 +24,14 @@
 //! have changed ([`crate::pruning`]), but computes the distance to their centre, because cost and
 //! farthest points need it.
 
+mod farthest;
+mod ranges;
+mod relocation;
+
 use std::time::Instant;
 
 use crate::coordination::{self, AllReduce, Phase, ReduceOp};
-use crate::data::{Points, index};
+use crate::data::Points;
 use crate::error::{Error, Result};
 use crate::fixed::{self, Cost, CostScale, Scale};
 use crate::init::{self, Sampler};
@@ -35,6 +39,11 @@ use crate::kernel::{Centres, Element, Isa, Scratch, UNASSIGNED, all_finite, move
 use crate::pruning::{Pruner, RowBlock};
 use crate::settings::Settings;
 use crate::weights::{self, Weights};
+use farthest::{CANDIDATE_VALUES, Candidate, FarthestPoints};
+use ranges::largest_shift;
+use relocation::offered;
+
+pub(crate) use ranges::{ROUNDING_SLACK, check_widths, extremes, farthest_bound};
 
 /// The most empty clusters that are moved in one round, and the number of points that each party
 /// offers.
@@ -65,14 +74,8 @@ pub(crate) fn length(phase: Phase, k: usize, dims: usize, parties: usize, weight
     }
 }
 
-/// Values of a candidate: distance, row and label.
-const CANDIDATE_VALUES: usize = 3;
-
 /// Values after sums and counts in a contribution, before the weights of clusters: cost (coarse and fine), moved, last, relocations.
-const NUMBERS: usize = 5;
-
-/// Rounded distances exceed the bound from the range of the data by less than this factor.
-const ROUNDING_SLACK: f64 = 1.01;
+pub(crate) const NUMBERS: usize = 5;
 
 /// One worker's view of a job.
 #[derive(Debug, Clone)]
@@ -217,14 +220,6 @@ impl RoundTotals {
     fn relocates(&self) -> bool {
         self.last == LastRound::No && self.masses().contains(&0)
     }
-}
-
-/// A point that an empty cluster can take over.
-#[derive(Debug, Clone, Copy, PartialEq)]
-struct Candidate {
-    distance: f64,
-    row: u64,
-    label: u32,
 }
 
 struct LloydWorker<'a, T> {
@@ -509,29 +504,6 @@ impl<'a, T: Element> LloydWorker<'a, T> {
         Ok(Some(IterationState { round, centroids, last, relocations }))
     }
 
-    /// Offers the farthest of its rows to empty clusters; returns the offers of all parties,
-    /// farthest first.
-    fn offer(
-        &mut self,
-        state: &IterationState,
-        link: &mut dyn AllReduce,
-    ) -> Result<Vec<Candidate>> {
-        // A restarted worker may find the others at this point.
-        if self.assigned != Some(state.round) {
-            self.assign(state);
-        }
-        let slot_len = RELOCATIONS_MAX * CANDIDATE_VALUES;
-        let mut values = vec![0; self.problem.parties as usize * slot_len];
-        let slots =
-            values[self.problem.party as usize * slot_len..].chunks_exact_mut(CANDIDATE_VALUES);
-        for (out, candidate) in slots.zip(&self.farthest.candidates) {
-            let row = (candidate.row + 1).cast_signed();
-            out.copy_from_slice(&[candidate.distance.to_wire(), row, i64::from(candidate.label)]);
-        }
-        link.all_reduce(Phase::Farthest(state.relocations), ReduceOp::Sum, &mut values)?;
-        Ok(candidates(&values))
-    }
-
     /// Returns the centres that follow from totals. An empty cluster gets one of the offered
     /// points, or the centre of the first cluster that has points.
     fn means(
@@ -564,152 +536,10 @@ impl<'a, T: Element> LloydWorker<'a, T> {
         Ok(next)
     }
 
-    fn relocate(
-        &self,
-        totals: &RoundTotals,
-        offered: &[Candidate],
-        sums: &mut [i64],
-        masses: &mut [i64],
-        link: &mut dyn AllReduce,
-    ) -> Result<()> {
-        let dims = self.points.dims;
-        let length = dims + usize::from(self.weights.is_some());
-        let mut values = vec![0; RELOCATIONS_MAX * length];
-        for (out, candidate) in values.chunks_exact_mut(length).zip(offered) {
-            let Some(row) = self.points.row(candidate.row) else { continue };
-            let at = index(candidate.row - self.points.first);
-            for ((out, x), scale) in out.iter_mut().zip(row).zip(&self.scales) {
-                *out = match &self.weights {
-                    None => scale.quantise(x.to_f64()),
-                    Some(weights) => scale.weighted(x.to_f64(), weights.each[at]),
-                };
-            }
-            if let Some(weights) = &self.weights {
-                out[dims] = weights.quantised[at];
-            }
-        }
-        link.all_reduce(Phase::Relocate(totals.relocations), ReduceOp::Sum, &mut values)?;
-        let mass = |point: &[i64]| point.get(dims).copied().unwrap_or(1);
-        let mut offers = values.chunks_exact(length).zip(offered);
-        for empty in (0..masses.len()).filter(|cluster| totals.masses()[*cluster] == 0) {
-            // A cluster with one point is not emptied to fill another.
-            let Some((point, from)) =
-                offers.find(|(point, from)| masses[from.label as usize] > mass(point))
-            else {
-                break;
-            };
-            let from = from.label as usize;
-            for (dim, x) in point[..dims].iter().enumerate() {
-                sums[from * dims + dim] -= x;
-                sums[empty * dims + dim] += x;
-            }
-            masses[from] -= mass(point);
-            masses[empty] += mass(point);
-        }
-        Ok(())
-    }
-
     fn weights_of_clusters(&self, totals: &RoundTotals) -> Vec<f64> {
         let Some(weights) = &self.weights else { return Vec::new() };
         totals.weights.iter().map(|sum| weights.value(*sum) * weights.unit).collect()
     }
-}
-
-/// Reads the offers of a round that is over.
-fn offered(totals: &RoundTotals, link: &mut dyn AllReduce) -> Result<Vec<Candidate>> {
-    let phase = Phase::Farthest(totals.relocations);
-    match link.last(phase)? {
-        Some((round, values)) if round == phase.round() => Ok(candidates(&values)),
-        _ => Err(Error::Behind { object: phase.to_string(), round: phase.round() }),
-    }
-}
-
-/// Returns the points that all parties have offered, farthest first.
-fn candidates(values: &[i64]) -> Vec<Candidate> {
-    let mut farthest: Vec<Candidate> = values
-        .chunks_exact(CANDIDATE_VALUES)
-        .filter(|slot| slot[1] != 0)
-        .map(|slot| Candidate {
-            distance: f64::from_wire(slot[0]),
-            row: slot[1].cast_unsigned() - 1,
-            label: u32::try_from(slot[2]).expect("labels are 32 bits"),
-        })
-        .collect();
-    farthest.sort_by(|a, b| b.distance.total_cmp(&a.distance).then(a.row.cmp(&b.row)));
-    farthest
-}
-
-/// The points farthest from their centres, farthest first; equal ones in the order in which they
-/// were offered.
-#[derive(Debug, Default)]
-struct FarthestPoints {
-    candidates: Vec<Candidate>,
-    /// The distance that a point has to exceed.
-    bar: f64,
-}
-
-impl FarthestPoints {
-    #[inline]
-    fn offer(&mut self, candidate: Candidate) {
-        if candidate.distance > self.bar {
-            self.insert(candidate);
-        }
-    }
-
-    #[cold]
-    fn insert(&mut self, candidate: Candidate) {
-        let at = self.candidates.partition_point(|other| other.distance >= candidate.distance);
-        self.candidates.insert(at, candidate);
-        self.candidates.truncate(RELOCATIONS_MAX);
-        if self.candidates.len() == RELOCATIONS_MAX {
-            self.bar = self.candidates[RELOCATIONS_MAX - 1].distance;
-        }
-    }
-}
-
-/// Returns the maximum of each dimension, then the maximum of its negative. NaN is ignored.
-pub(crate) fn extremes<T: Element>(points: &Points<T>) -> impl Iterator<Item = f64> {
-    let (mut high, mut low) =
-        (vec![f64::NEG_INFINITY; points.dims], vec![f64::INFINITY; points.dims]);
-    for row in points.values.chunks_exact(points.dims) {
-        for ((high, low), x) in high.iter_mut().zip(&mut low).zip(row) {
-            let x = x.to_f64();
-            *high = if x > *high { x } else { *high };
-            *low = if x < *low { x } else { *low };
-        }
-    }
-    high.into_iter().chain(low.into_iter().map(|low| -low))
-}
-
-/// Checks that squared distances neither overflow nor vanish.
-fn check_widths<T: Element>(spans: &[(f64, f64)]) -> Result<()> {
-    let width = spans.iter().map(|(low, high)| high - low).fold(0.0, f64::max);
-    let squares: f64 = spans.iter().map(|(low, high)| (high - low).powi(2)).sum();
-    if squares * 4.0 > T::SQUARES_MAX {
-        return Err(Error::TooLarge { width, precision: T::PRECISION });
-    }
-    if width > 0.0 && width * width < T::SQUARES_MIN {
-        return Err(Error::TooSmall { width, precision: T::PRECISION });
-    }
-    Ok(())
-}
-
-/// Returns an upper bound of squared distances: a centre is an initial one or lies within the range
-/// of the data.
-fn farthest_bound(spans: &[(f64, f64)], initial: &[f64]) -> f64 {
-    let dims = spans.len();
-    let reach = |(dim, (low, high)): (usize, &(f64, f64))| {
-        let centres = || initial.iter().skip(dim).step_by(dims).copied();
-        centres().fold(*high, f64::max) - centres().fold(*low, f64::min)
-    };
-    spans.iter().enumerate().map(|span| reach(span).powi(2)).sum()
-}
-
-/// Returns the largest Euclidean distance between old and new centroids.
-fn largest_shift(a: &[f64], b: &[f64], dims: usize) -> f64 {
-    let shift =
-        |(a, b): (&[f64], &[f64])| a.iter().zip(b).map(|(a, b)| (a - b).powi(2)).sum::<f64>();
-    a.chunks_exact(dims).zip(b.chunks_exact(dims)).map(shift).fold(0.0, f64::max).sqrt()
 }
 
 #[cfg(test)]

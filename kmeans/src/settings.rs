@@ -31,6 +31,11 @@ pub struct Settings {
     #[serde(default)]
     #[arg(skip)]
     pub init: Init,
+    /// Draw this many points in each iteration instead of taking all, and keep the points on disk: for data
+    /// that does not fit in memory.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[arg(long, value_name = "N")]
+    pub batch_size: Option<u64>,
     /// Derive all random draws from this number.
     #[serde(default)]
     #[arg(long, value_name = "N", default_value_t)]
@@ -74,6 +79,7 @@ impl Default for Settings {
             iterations: iterations(),
             tolerance: 0.0,
             init: Init::default(),
+            batch_size: None,
             seed: 0,
             pruning: Pruning::default(),
             scale: Scaling::default(),

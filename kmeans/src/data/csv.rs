@@ -13,6 +13,9 @@
 //! 3. The fields of a line are those of the crate `csv-core`, without surrounding blanks. Lines
 //!    without quotes, which are nearly all, take a quicker way to the same fields.
 
+mod field;
+mod separator;
+
 use std::io::BufRead;
 use std::ops::Range;
 use std::path::Path;
@@ -20,18 +23,19 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 
 use super::parts::{self, PartReader, PartShape};
-use super::{Header, Hints, LoadedValues, Missing, SeparatorName, finite, header};
+use super::{Header, Hints, LoadedValues, Missing, SeparatorName, header};
 use crate::error::{Error, FormatError, Result, RowError};
 use crate::kernel::{Element, Precision};
+use field::number;
+use separator::{Separator, each_field};
+
+pub(super) use field::{is_decimal_comma, is_missing, shown_field};
 
 /// Distance between two marks, and the most bytes that a worker reads before its first row.
 const MARK_BYTES: u64 = 4 << 20;
 
 /// How many bytes give a good estimate of the length of rows.
 const SAMPLE_BYTES: u64 = 1 << 20;
-
-/// How much of a field that is not a number is printed.
-const SHOWN_CHARS: usize = 24;
 
 /// How many names of columns are printed.
 const SHOWN_NAMES: usize = 8;
@@ -41,13 +45,6 @@ const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 
 /// The same for UTF-16, in both orders.
 const UTF_16_MARKS: [&[u8]; 2] = [b"\xff\xfe", b"\xfe\xff"];
-
-/// What stands for a missing value: what pandas reads as one, and the question mark of the UCI
-/// repository.
-const MISSING: [&str; 22] = [
-    "", "#N/A", "#N/A N/A", "#NA", "-1.#IND", "-1.#QNAN", "-NaN", "-nan", "1.#IND", "1.#QNAN",
-    "<NA>", "N/A", "NA", "NULL", "NaN", "None", "n/a", "nan", "null", "NAN", "na", "?",
-];
 
 /// How the lines are read.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -65,13 +62,6 @@ pub(super) struct CsvLayout {
     first_byte: u64,
     /// Empty if the file was not counted.
     marks: Vec<RowMark>,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-enum Separator {
-    Byte(u8),
-    /// One or more white-space characters.
-    Blank,
 }
 
 /// The beginning of a row.
@@ -497,137 +487,6 @@ fn estimate(per_byte: f64, bytes: u64) -> usize {
     (per_byte * bytes as f64 * 1.02) as usize + 1_024
 }
 
-/// Converts a field to a finite number.
-#[inline]
-fn number<T: Element>(field: &[u8], column: usize) -> Result<T, RowError> {
-    let text = || shown_field(field);
-    match fast_float2::parse::<f64, _>(field) {
-        Ok(number) if !number.is_nan() => finite(number, column),
-        _ if is_missing(field) => Err(RowError::Missing { column: column + 1, text: text() }),
-        _ if is_decimal_comma(field) => {
-            Err(RowError::DecimalComma { column: column + 1, text: text() })
-        }
-        _ => Err(RowError::NotANumber { column: column + 1, text: text() }),
-    }
-}
-
-/// Prints a field, of a long one the beginning.
-pub(super) fn shown_field(field: &[u8]) -> String {
-    String::from_utf8_lossy(field).chars().take(SHOWN_CHARS).collect()
-}
-
-pub(super) fn is_missing(field: &[u8]) -> bool {
-    // All of them are short, and most fields that are not missing are longer or begin otherwise.
-    field.len() <= 8 && MISSING.iter().any(|text| text.as_bytes() == field)
-}
-
-/// Returns whether a field is a number but for a comma in place of the point.
-pub(super) fn is_decimal_comma(field: &[u8]) -> bool {
-    let commas = field.iter().filter(|byte| **byte == b',').count();
-    let with_point: Vec<u8> =
-        field.iter().map(|byte| if *byte == b',' { b'.' } else { *byte }).collect();
-    commas == 1 && fast_float2::parse::<f64, _>(&with_point).is_ok()
-}
-
-/// Calls `on_field` for each field of a line, without surrounding white space and quotes.
-#[inline]
-fn each_field(
-    separator: Separator,
-    line: &[u8],
-    mut on_field: impl FnMut(&[u8]),
-) -> Result<(), RowError> {
-    // Nearly all lines have neither.
-    let odd = memchr::memchr2(b'"', b'\r', line);
-    match separator {
-        _ if odd.is_some() && line.contains(&b'\r') => return Err(RowError::CarriageReturn),
-        Separator::Byte(byte) if odd.is_some() => return quoted_fields(byte, line, on_field),
-        Separator::Byte(byte) => {
-            let mut start = 0;
-            for end in memchr::memchr_iter(byte, line) {
-                on_field(trim(&line[start..end]));
-                start = end + 1;
-            }
-            on_field(trim(&line[start..]));
-        }
-        Separator::Blank => {
-            let fields = line.split(u8::is_ascii_whitespace).filter(|field| !field.is_empty());
-            fields.for_each(|field| on_field(unquote(field)));
-        }
-    }
-    Ok(())
-}
-
-/// Does what [`each_field`] does, for a line with quotes.
-fn quoted_fields(
-    separator: u8,
-    line: &[u8],
-    mut on_field: impl FnMut(&[u8]),
-) -> Result<(), RowError> {
-    // A quote in a quoted field is written twice.
-    if !line.iter().filter(|byte| **byte == b'"').count().is_multiple_of(2) {
-        return Err(RowError::OpenQuote);
-    }
-    let mut reader = csv_core::ReaderBuilder::new().delimiter(separator).build();
-    let mut field = vec![0; line.len()];
-    let (mut rest, mut length) = (line, 0);
-    loop {
-        let (result, read, written) = reader.read_field(rest, &mut field[length..]);
-        (rest, length) = (&rest[read..], length + written);
-        match result {
-            csv_core::ReadFieldResult::InputEmpty => {}
-            csv_core::ReadFieldResult::OutputFull => unreachable!("a field is part of its line"),
-            csv_core::ReadFieldResult::Field { record_end } => {
-                on_field(unquote(&field[..length]));
-                length = 0;
-                if record_end {
-                    return Ok(());
-                }
-            }
-            csv_core::ReadFieldResult::End => return Ok(()),
-        }
-    }
-}
-
-impl From<SeparatorName> for Separator {
-    fn from(name: SeparatorName) -> Self {
-        match name {
-            SeparatorName::Comma => Self::Byte(b','),
-            SeparatorName::Semicolon => Self::Byte(b';'),
-            SeparatorName::Tab => Self::Byte(b'\t'),
-            SeparatorName::Blank => Self::Blank,
-        }
-    }
-}
-
-impl Separator {
-    /// Returns the separator of a line. A comma beside a semicolon or a tab is part of a field.
-    fn of(line: &[u8]) -> Self {
-        let mut is_quoted = false;
-        let mut found = [false; 3];
-        const BYTES: [u8; 3] = [b';', b'\t', b','];
-        for byte in line {
-            is_quoted ^= *byte == b'"';
-            if !is_quoted && let Some(at) = BYTES.iter().position(|other| other == byte) {
-                found[at] = true;
-            }
-        }
-        let first = BYTES.into_iter().zip(found).find(|(_, found)| *found);
-        first.map_or(Self::Blank, |(byte, _)| Self::Byte(byte))
-    }
-
-    /// Removes white space around a line, but no separators.
-    #[inline]
-    fn trim(self, line: &[u8]) -> &[u8] {
-        if self != Self::Byte(b'\t') {
-            return trim(line);
-        }
-        let is_blank = |byte: &u8| matches!(byte, b' ' | b'\r' | b'\n');
-        let start = line.iter().position(|byte| !is_blank(byte)).unwrap_or(line.len());
-        let end = line.iter().rposition(|byte| !is_blank(byte)).map_or(start, |last| last + 1);
-        &line[start..end]
-    }
-}
-
 impl RowMark {
     pub(super) fn byte(self) -> u64 {
         self.byte
@@ -642,27 +501,11 @@ impl RowMark {
     }
 }
 
-#[inline]
-fn unquote(field: &[u8]) -> &[u8] {
-    let field = trim(field);
-    match field {
-        [b'"', inner @ .., b'"'] => trim(inner),
-        _ => field,
-    }
-}
-
-#[inline]
-fn trim(text: &[u8]) -> &[u8] {
-    match text {
-        [first, .., last] if !first.is_ascii_whitespace() && !last.is_ascii_whitespace() => text,
-        _ => text.trim_ascii(),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
 
+    use super::field::unquote;
     use super::*;
 
     fn fields(separator: u8, line: &str) -> Result<Vec<String>, RowError> {

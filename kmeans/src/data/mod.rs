@@ -15,10 +15,13 @@
 mod csv;
 mod find;
 mod header;
+mod hints;
 mod npy;
 mod packed;
 mod parquet;
 mod parts;
+mod reading;
+mod rows;
 mod spool;
 
 use std::ops::Range;
@@ -33,9 +36,13 @@ use crate::kernel::{Element, Precision};
 use crate::output;
 use crate::s3::{S3Endpoint, S3Url};
 use find::FoundFiles;
-use parts::{Part, PartAccess, PartLayout};
+use hints::is_default;
+use parts::{Part, PartAccess};
 
+pub use hints::{ColumnNames, Header, Hints, Missing, SeparatorName};
 pub use parts::Format;
+pub use reading::Reading;
+pub use rows::RowFile;
 pub use spool::Spooled;
 
 /// The name of the shipped data set in messages.
@@ -58,202 +65,6 @@ pub struct DataSet {
     /// Only the driver needs it.
     #[serde(skip)]
     reading: Reading,
-}
-
-/// What the user says about the data in addition to its path: flags, fields of JSON and environment
-/// variables.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, clap::Args)]
-pub struct Hints {
-    /// Read the files in this format, whatever their names are.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[arg(long, value_enum)]
-    pub format: Option<Format>,
-    /// Take this many numbers as a row, in packed files.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[arg(long, value_name = "N")]
-    pub dims: Option<usize>,
-    /// Compute in this precision [default: that of the data; f64 for CSV].
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[arg(long, value_enum)]
-    pub precision: Option<Precision>,
-    /// Take the first line of a CSV file for the names of columns, or for a point; auto takes it for
-    /// names if all of it is text, and refuses what may be either.
-    #[serde(default, skip_serializing_if = "is_default")]
-    #[arg(long, value_enum, default_value_t)]
-    pub header: Header,
-    /// Split the lines of CSV files at these characters [default: semicolons, tabs, commas or blanks,
-    /// by the first line].
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[arg(long, value_enum)]
-    pub separator: Option<SeparatorName>,
-    /// Skip lines of CSV files that begin with this character [default: none].
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[arg(long, value_name = "CHARACTER")]
-    pub comment: Option<char>,
-    /// Take these columns of CSV and Parquet files, by name or by number from 1, in this order
-    /// [default: all].
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[arg(long, value_name = "NAME,NAME")]
-    pub columns: Option<ColumnNames>,
-    /// Leave out this column, which identifies the points.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[arg(long, value_name = "NAME")]
-    pub id_column: Option<String>,
-    /// Leave out this column, which has known labels.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[arg(long, value_name = "NAME")]
-    pub label_column: Option<String>,
-    /// Let points count by this column, whose numbers are not negative, instead of one each.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[arg(long, value_name = "NAME")]
-    pub weight_column: Option<String>,
-    /// Refuse rows with missing values (empty, NA, NaN, null and the like), leave them out, or fill
-    /// in the mean of the column.
-    #[serde(default, skip_serializing_if = "is_default")]
-    #[arg(long, value_enum, default_value_t)]
-    pub missing: Missing,
-}
-
-impl Hints {
-    /// Returns a flag that selects columns, if there is one.
-    fn flag_of_columns(&self) -> Option<&'static str> {
-        let flags = [
-            ("--columns", self.columns.is_some()),
-            ("--id-column", self.id_column.is_some()),
-            ("--label-column", self.label_column.is_some()),
-            ("--weight-column", self.weight_column.is_some()),
-        ];
-        flags.into_iter().find(|(_, is_there)| *is_there).map(|(flag, _)| flag)
-    }
-}
-
-#[cfg(test)]
-impl Hints {
-    /// Returns hints about nothing but the length of a row.
-    pub(crate) const fn of_dims(dims: Option<usize>) -> Self {
-        Self {
-            format: None,
-            dims,
-            precision: None,
-            header: Header::Auto,
-            separator: None,
-            comment: None,
-            columns: None,
-            id_column: None,
-            label_column: None,
-            weight_column: None,
-            missing: Missing::Error,
-        }
-    }
-}
-
-fn is_default<T: Default + PartialEq>(value: &T) -> bool {
-    *value == T::default()
-}
-
-/// What the first line of a text file is.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
-#[serde(rename_all = "lowercase")]
-pub enum Header {
-    /// Names if it contains text and no number, otherwise a point.
-    #[default]
-    Auto,
-    /// Names of columns.
-    Yes,
-    /// A point.
-    No,
-}
-
-/// What is done about missing values.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
-#[serde(rename_all = "lowercase")]
-pub enum Missing {
-    /// They are refused.
-    #[default]
-    Error,
-    /// Their rows are left out.
-    Drop,
-    /// They are replaced by the mean of their column.
-    Mean,
-}
-
-/// The characters between the fields of a line.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
-#[serde(rename_all = "lowercase")]
-pub enum SeparatorName {
-    /// `,`
-    Comma,
-    /// `;`
-    Semicolon,
-    /// A tab character.
-    Tab,
-    /// One or more blanks or tabs.
-    Blank,
-}
-
-/// Columns, by name or number, as on the command line: separated by commas. In JSON also a list.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(from = "ColumnNamesJson")]
-pub struct ColumnNames(pub Vec<String>);
-
-impl std::str::FromStr for ColumnNames {
-    type Err = &'static str;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let names: Vec<String> = text.split(',').map(|name| name.trim().to_string()).collect();
-        if names.contains(&String::new()) {
-            return Err("expected names of columns, separated by commas");
-        }
-        Ok(Self(names))
-    }
-}
-
-/// The forms that names have in JSON; a variable that is a number is one there, too.
-#[derive(Deserialize)]
-#[serde(untagged)]
-enum ColumnNamesJson {
-    List(Vec<String>),
-    Text(String),
-    Number(u64),
-}
-
-impl From<ColumnNamesJson> for ColumnNames {
-    fn from(names: ColumnNamesJson) -> Self {
-        match names {
-            ColumnNamesJson::List(names) => Self(names),
-            ColumnNamesJson::Text(text) => {
-                Self(text.split(',').map(|name| name.trim().to_string()).collect())
-            }
-            ColumnNamesJson::Number(number) => Self(vec![number.to_string()]),
-        }
-    }
-}
-
-/// How the files of a data set were understood, for the user.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Reading {
-    /// Number of files.
-    pub files: u64,
-    /// How many of them have no rows and were skipped.
-    pub files_without_rows: u64,
-    /// How many text files have a header.
-    pub files_with_header: u64,
-    /// How many text files have none.
-    pub files_without_header: u64,
-    /// Names of the coordinates, if there is a header.
-    pub columns: Vec<String>,
-    /// The name of the column of weights, if there is a header.
-    #[serde(default)]
-    pub weights: Option<String>,
-    /// The separator of text files, if all have the same.
-    #[serde(default)]
-    pub separator: Option<SeparatorName>,
-    /// Rows that were left out when the files were counted.
-    pub rows_dropped: u64,
-    /// Files and folders in the folder of the data that are not data, because their names begin with
-    /// `.` or `_`, or because they are pipes or links to folders.
-    #[serde(default)]
-    pub skipped: Vec<String>,
 }
 
 /// Where the values of a share go.
@@ -613,63 +424,6 @@ impl DataSet {
         let missing = loaded.missing;
         self.separate(0, values, missing)
     }
-}
-
-impl Reading {
-    /// Compares the headers of the parts with the first one, and brings their columns into its
-    /// order.
-    fn note(&mut self, parts: &mut [Part]) -> Result<()> {
-        for part in &mut *parts {
-            let names = std::mem::take(&mut part.names);
-            let path = part.path();
-            let layout = match &mut part.layout {
-                PartLayout::Csv(layout) => layout,
-                PartLayout::Numbers(_) => continue,
-                PartLayout::Parquet(layout) => {
-                    if self.columns.is_empty() {
-                        self.columns = names;
-                    } else if names != self.columns {
-                        layout.reorder(&order(&path, &self.columns, &names)?);
-                    }
-                    continue;
-                }
-            };
-            let is_first = self.files_with_header + self.files_without_header == 0;
-            let separator = Some(layout.separator_name());
-            self.separator = if is_first || self.separator == separator { separator } else { None };
-            if names.is_empty() {
-                self.files_without_header += 1;
-                continue;
-            }
-            self.files_with_header += 1;
-            if self.columns.is_empty() {
-                self.columns = names;
-            } else if names != self.columns {
-                layout.reorder(&order(&path, &self.columns, &names)?);
-            }
-        }
-        Ok(())
-    }
-}
-
-/// Returns where the expected columns are in a part.
-fn order(path: &Path, expected: &[String], names: &[String]) -> Result<Vec<usize>> {
-    let different = || Error::PartColumns {
-        path: path.to_path_buf(),
-        expected: csv::shown(expected),
-        got: csv::shown(names),
-    };
-    let mut order = Vec::with_capacity(expected.len());
-    for name in expected {
-        let mut found = (0..names.len()).filter(|column| names[*column] == *name);
-        let column = found.next().ok_or_else(different)?;
-        // The order of two columns of the same name is unknown.
-        if found.next().is_some() {
-            return Err(different());
-        }
-        order.push(column);
-    }
-    Ok(order)
 }
 
 /// Returns the part of a range that is in a part of the data, relative to the start of the latter.

@@ -249,6 +249,10 @@ impl Part {
         self.origin.path()
     }
 
+    pub(super) fn is_compressed(&self) -> bool {
+        self.gzip
+    }
+
     /// Returns the path of a file on this machine.
     pub(super) fn file(&self) -> Option<&Path> {
         self.origin.file()

@@ -19,6 +19,7 @@ use catena_kmeans::{Error, Settings, threads};
 use serde_json::Value;
 use tempfile::TempDir;
 
+mod batches;
 mod changed;
 mod elbow;
 mod resume;

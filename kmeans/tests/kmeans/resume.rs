@@ -12,13 +12,13 @@ const WAIT_MAX: Duration = Duration::from_secs(60);
 /// A job that takes many rounds.
 const JOB: [&str; 6] = ["--k", "40", "--seed", "2", "--workers", "2"];
 
-fn spawn(arguments: &[&str]) -> Child {
+pub(super) fn spawn(arguments: &[&str]) -> Child {
     let mut command = Command::new(PROGRAM);
     command.arg("run").args(arguments).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap()
 }
 
 /// Kills a driver when its job has completed some rounds.
-fn kill_in_round(mut driver: Child, engine: &str, name: &str, round: u64) {
+pub(super) fn kill_in_round(mut driver: Child, engine: &str, name: &str, round: u64) {
     let client = Client::connect(engine).unwrap();
     let end = Instant::now() + WAIT_MAX;
     let is_there = || {
