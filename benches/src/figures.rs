@@ -3,6 +3,7 @@
 //! k-means by number of workers, and beside others, is in `clustering`.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -17,6 +18,7 @@ use crate::deliver::deliver;
 use crate::machine;
 use crate::multiplied::COMPLEX_TIMES;
 use crate::record::{Axis, RunRecord, Sample};
+use crate::report;
 use crate::server::Server;
 use crate::wire::{LoadPlan, Workload};
 
@@ -31,6 +33,15 @@ pub(crate) struct FiguresArgs {
     #[arg(long, value_name = "PREFIX", default_value = "")]
     measure: String,
 
+    /// Measure what this figure of the thesis shows: 5 the simple operation and 6 the complex one,
+    /// without replication and with it, 7 k-means beside Spark.
+    #[arg(long, value_name = "N", conflicts_with = "measure")]
+    figure: Option<Figure>,
+
+    /// Write the results as a page with plots, too, which needs no other file.
+    #[arg(long, value_name = "FILE")]
+    page: Option<PathBuf>,
+
     /// Measure also with this many replicas, beside a single node; no number for none.
     #[arg(long, value_name = "N", value_delimiter = ',', num_args = 0.., default_value = "2,3")]
     #[arg(value_parser = clap::value_parser!(u8).range(2..=8))]
@@ -38,6 +49,29 @@ pub(crate) struct FiguresArgs {
 
     #[command(flatten)]
     clustering: clustering::ClusteringArgs,
+}
+
+/// A figure of the thesis.
+#[derive(Clone, Copy, Debug, clap::ValueEnum)]
+enum Figure {
+    #[value(name = "5")]
+    Simple,
+    #[value(name = "6")]
+    Complex,
+    #[value(name = "7")]
+    KMeans,
+}
+
+impl FiguresArgs {
+    /// The beginning of the names of what is measured.
+    fn measure(&self) -> &str {
+        match self.figure {
+            None => &self.measure,
+            Some(Figure::Simple) => "simple",
+            Some(Figure::Complex) => "complex",
+            Some(Figure::KMeans) => clustering::MEASURE,
+        }
+    }
 }
 
 /// Shared numbers.
@@ -63,7 +97,7 @@ pub(crate) fn run(args: &FiguresArgs) -> anyhow::Result<()> {
     operations(args, &mut record, &mut failed);
     // Workers run on any cpu.
     machine::pin(&cpus)?;
-    let is_wanted = |measure: &str| measure.starts_with(&args.measure);
+    let is_wanted = |measure: &str| measure.starts_with(args.measure());
     let kinds = [is_wanted(clustering::MEASURE), is_wanted(OPERATIONS)];
     if kinds.contains(&true)
         && let Some(clustering) =
@@ -78,6 +112,10 @@ pub(crate) fn run(args: &FiguresArgs) -> anyhow::Result<()> {
         }
     }
     record.notes.extend(failed.0.iter().map(|error| format!("failed: {error}")));
+    // The page first, so that it is there whatever becomes of the rest.
+    if let Some(path) = &args.page {
+        report::write_page(std::slice::from_ref(&record), path)?;
+    }
     deliver(&record, args.common.json.as_ref())?;
     anyhow::ensure!(failed.0.is_empty(), "{}", failed.0.join("; "));
     Ok(())
@@ -100,7 +138,7 @@ impl FailedMeasures {
 fn operations(args: &FiguresArgs, record: &mut RunRecord, failed: &mut FailedMeasures) {
     let all = [("simple operation", 1), ("complex operation", COMPLEX_TIMES)];
     let wanted: Vec<_> =
-        all.into_iter().filter(|(name, _)| name.starts_with(&args.measure)).collect();
+        all.into_iter().filter(|(name, _)| name.starts_with(args.measure())).collect();
     if wanted.is_empty() {
         return;
     }

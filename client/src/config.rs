@@ -82,7 +82,11 @@ pub(crate) const CANCEL_POLL: Duration = Duration::from_millis(50);
 /// Maximum number of holds without a guard of which the client remembers the session.
 pub(crate) const KEPT_HOLDS_MAX: usize = 1_024;
 
-/// Maximum time to close the session of a call that was cancelled.
+/// Sessions that were given up and are closed with the others; the oldest is left to its time to live
+/// if there are more.
+pub(crate) const ABANDONED_MAX: usize = 256;
+
+/// Maximum time to close the sessions of a call that was cancelled.
 pub(crate) const ABANDON_MAX: Duration = Duration::from_millis(200);
 
 /// Maximum number of calls in progress unless set: as many as the threads that async runtimes keep for

@@ -4,7 +4,9 @@ use std::time::{Duration, Instant};
 
 use catena_protocol::Op;
 use catena_protocol::limits::{HOLD_FROM_GRANT, HOLD_MS_MAX};
-use catena_protocol::op::{BarrierOp, ListOp, LockOp, ReductionOp, SemaphoreOp};
+use catena_protocol::op::{
+    Arrival, BarrierOp, Contribution, ListOp, LockOp, Loss, ReductionOp, SemaphoreOp,
+};
 
 use crate::config::HOLD_MARGIN;
 
@@ -52,6 +54,14 @@ impl Hold {
 /// single call; `Some(None)` as long as the session.
 pub(crate) fn held_by(op: &Op<'_>, is_single: bool) -> Option<Option<Duration>> {
     let hold_ms = match op {
+        // Without a time a party that is waited for holds no seat.
+        Op::Barrier(BarrierOp::Arrive(Arrival { hold_ms: 0, loss: Loss::Wait, .. }))
+        | Op::Barrier(BarrierOp::ArriveAndWait(Arrival { hold_ms: 0, loss: Loss::Wait, .. }))
+        | Op::Reduction(ReductionOp::Contribute(Contribution {
+            hold_ms: 0,
+            loss: Loss::Wait,
+            ..
+        })) => return None,
         Op::Barrier(BarrierOp::Arrive(arrival) | BarrierOp::ArriveAndWait(arrival)) => {
             arrival.hold_ms
         }

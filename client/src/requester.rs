@@ -30,11 +30,13 @@ pub struct Requester {
     canceller: Option<Canceller>,
     /// The node to use if it is free, because it holds something.
     via: Option<Arc<NodeKey>>,
+    /// Its calls release something, so that nothing cancels them.
+    releases: bool,
 }
 
 impl Requester {
     pub(crate) fn new(shared: Shared) -> Requester {
-        Requester { shared: Arc::new(shared), canceller: None, via: None }
+        Requester { shared: Arc::new(shared), canceller: None, via: None, releases: false }
     }
 
     /// One whose calls the canceller ends.
@@ -46,7 +48,7 @@ impl Requester {
     /// calls, because they release what is held.
     pub(crate) fn through(&self, keeper: &HoldKeeper) -> Requester {
         let via = Some(Arc::clone(keeper.key()));
-        Requester { shared: Arc::clone(&self.shared), canceller: None, via }
+        Requester { shared: Arc::clone(&self.shared), canceller: None, via, releases: true }
     }
 
     /// One for a call that names the token of a hold, and releases it if the hold `ends`: it prefers
@@ -230,8 +232,8 @@ impl Requester {
         };
         let node = call.node();
         let config = Arc::clone(&node.config);
-        let interrupts =
-            Interrupts { flag: config.cancel.as_deref(), canceller: self.canceller.as_ref() };
+        let flag = config.cancel.as_deref().filter(|_| !self.releases);
+        let interrupts = Interrupts { flag, canceller: self.canceller.as_ref() };
         let registration = self.canceller.as_ref().map(|canceller| canceller.register(&node.waker));
         let exchange = Exchange {
             node,

@@ -27,7 +27,8 @@ pub(crate) struct Session {
     /// Which numbers from `lowest` on have a reply, number `n` in bit `n % 256`.
     answered: [u64; WORDS],
     pub(crate) state: SessionState,
-    pub(crate) end: SessionEnd,
+    /// A request was sent twice or given up, so that a copy of it may still be in flight.
+    pub(crate) has_copies: bool,
 }
 
 /// Whether the engine has the session.
@@ -41,16 +42,6 @@ pub(crate) enum SessionState {
     Refused(Fault),
     /// The engine has confirmed that it is open.
     Open,
-}
-
-/// What becomes of the session at the end of the client.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum SessionEnd {
-    /// It is closed.
-    Close,
-    /// It is left to its time to live: a request was sent twice or given up, so a copy of it may
-    /// still be in flight, and could open the session again and be executed again.
-    Expire,
 }
 
 const WORDS: usize = SESSION_WINDOW_MAX as usize / 64;
@@ -69,7 +60,7 @@ impl Session {
             lowest: 1,
             answered: [0; WORDS],
             state: SessionState::Unopened,
-            end: SessionEnd::Close,
+            has_copies: false,
         }
     }
 

@@ -8,12 +8,12 @@
 //! 2. A thread gets the node that it used last, if that is free. So a program with one thread has
 //!    one node, and what it does follows in one session.
 //! 3. Holds end with the session that took them. So a node is not closed while it may hold something,
-//!    and while a guard exists, the node is left to that guard and its thread: its requests keep the
-//!    session alive.
+//!    and meanwhile it is left to the guard and to the thread that took it: their requests keep the
+//!    session alive. Other threads use it only if no more nodes may be made.
 //! 4. What one node learns about the cluster, the others follow when they are used next.
 
 use std::cell::Cell;
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -84,8 +84,8 @@ impl CallClass {
 pub(crate) struct NodeKey {
     /// The number of guards of its holds.
     guards: AtomicU32,
-    /// It has holds that outlast their guards, and nobody will say when they end.
-    has_kept: AtomicBool,
+    /// The number of its holds that have outlasted their guards and were not released by their tokens.
+    kept: AtomicU32,
 }
 
 /// A hold that has outlasted its guard.
@@ -126,7 +126,7 @@ impl NodeKey {
 
     /// Whether it may have a hold, with or without a guard.
     pub(crate) fn may_hold(&self) -> bool {
-        self.has_guards() || self.has_kept.load(Ordering::Relaxed)
+        self.has_guards() || self.kept.load(Ordering::Relaxed) > 0
     }
 }
 
@@ -162,7 +162,7 @@ impl Shared {
 
     /// Remembers which node has taken a hold, for calls that name its token.
     pub(crate) fn keep(&self, object: Addressee, token: u64, keeper: &HoldKeeper) {
-        keeper.key.has_kept.store(true, Ordering::Relaxed);
+        keeper.key.kept.fetch_add(1, Ordering::Relaxed);
         let mut kept = locked(&self.kept);
         if kept.len() >= KEPT_HOLDS_MAX {
             kept.remove(0);
@@ -180,7 +180,11 @@ impl Shared {
         let mut kept = locked(&self.kept);
         let at = kept.iter().rposition(|held| (held.object, held.token) == (object, token))?;
         match ends {
-            true => Some(kept.remove(at).key),
+            true => {
+                let key = kept.remove(at).key;
+                key.kept.fetch_sub(1, Ordering::Relaxed);
+                Some(key)
+            }
             false => Some(Arc::clone(&kept[at].key)),
         }
     }
@@ -219,9 +223,16 @@ impl Shared {
         }
         nodes.calls += 1;
         nodes.waits += u32::from(class == CallClass::MayWait);
-        let thread = this_thread();
+        let mut thread = this_thread();
         let node = match nodes.choose(thread, via, &self.config) {
-            Some(at) => nodes.idle.remove(at).node,
+            Some(at) => {
+                let idle = nodes.idle.remove(at);
+                // Whose requests keep what it holds alive.
+                if idle.node.may_hold(Instant::now()) {
+                    thread = idle.thread;
+                }
+                idle.node
+            }
             None => Box::new(nodes.model.sibling()),
         };
         let mut checked_out = CheckedOutNode {
@@ -230,6 +241,7 @@ impl Shared {
             class,
             thread,
             forgotten: nodes.forgotten,
+            was_panicking: std::thread::panicking(),
         };
         if checked_out.node().changes_seen != nodes.changes {
             let changes = nodes.changes;
@@ -240,7 +252,8 @@ impl Shared {
     }
 
     /// Takes a node back.
-    fn check_in(&self, mut node: Box<Node>, class: CallClass, thread: u64, forgotten: u64) {
+    fn check_in(&self, mut node: Box<Node>, returned: &CheckedOutNode<'_>) {
+        let CheckedOutNode { class, thread, forgotten, was_panicking, .. } = *returned;
         let mut nodes = locked(&self.nodes);
         if nodes.phase == Phase::Closed && nodes.forgotten == forgotten {
             // Before this call counts as ended, because `close` waits for it.
@@ -255,12 +268,14 @@ impl Shared {
         }
         // What was copied with the process belongs to the other copy, and after a panic the state of
         // a node is not known.
-        let is_lost = nodes.forgotten != forgotten || std::thread::panicking();
+        let has_panicked = std::thread::panicking() && !was_panicking;
+        let is_lost = nodes.forgotten != forgotten || has_panicked;
         if is_lost || nodes.phase == Phase::Closed {
             return;
         }
         nodes.learn_from(&mut node);
-        let now = node.used_at;
+        let now = Instant::now();
+        node.used_at = now;
         nodes.idle.push(IdleNode { node, thread });
         if nodes.idle.len() > 1
             && let Some(mut unused) = nodes.take_unused(now)
@@ -330,12 +345,17 @@ impl Nodes {
         if let Some(at) = self.idle.iter().rposition(|idle| idle.thread == thread) {
             return Some(at);
         }
-        if let Some(at) = self.idle.iter().rposition(|idle| !idle.node.key.has_guards()) {
+        let now = Instant::now();
+        if let Some(at) = self.idle.iter().rposition(|idle| !idle.node.may_hold(now)) {
             return Some(at);
         }
         // This call is counted already.
         let may_make = self.idle.len() + self.calls as usize <= config.calls_max as usize;
-        self.idle.len().checked_sub(1).filter(|_| !may_make)
+        if may_make {
+            return None;
+        }
+        let without_guards = self.idle.iter().rposition(|idle| !idle.node.key.has_guards());
+        without_guards.or(self.idle.len().checked_sub(1))
     }
 
     /// Records what a node has learnt about the cluster during a call.
@@ -366,8 +386,11 @@ pub(crate) struct CheckedOutNode<'s> {
     /// There until it is returned.
     node: Option<Box<Node>>,
     class: CallClass,
+    /// The thread whose node it is.
     thread: u64,
     forgotten: u64,
+    /// The call is one of a destructor while the thread unwinds.
+    was_panicking: bool,
 }
 
 impl CheckedOutNode<'_> {
@@ -379,7 +402,7 @@ impl CheckedOutNode<'_> {
 impl Drop for CheckedOutNode<'_> {
     fn drop(&mut self) {
         if let Some(node) = self.node.take() {
-            self.shared.check_in(node, self.class, self.thread, self.forgotten);
+            self.shared.check_in(node, self);
         }
     }
 }

@@ -9,7 +9,7 @@ mod samples;
 
 use std::fs;
 use std::io::Write;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 
@@ -39,8 +39,12 @@ pub(crate) fn run(args: &ReportArgs) -> anyhow::Result<()> {
         let sections: Vec<String> = records.iter().map(markdown::section).collect();
         return Ok(std::io::stdout().lock().write_all(sections.join("\n").as_bytes())?);
     }
-    let out = &args.out;
-    fs::write(out, page(&records)).with_context(|| out.display().to_string())
+    write_page(&records, &args.out)
+}
+
+/// Writes records as one page.
+pub(crate) fn write_page(records: &[RunRecord], path: &Path) -> anyhow::Result<()> {
+    fs::write(path, page(records)).with_context(|| path.display().to_string())
 }
 
 const STYLE: &str = include_str!("style.css");

@@ -3,10 +3,14 @@
 //! The client is blocking, so every call runs on a blocking thread of the runtime. A call that waits
 //! keeps such a thread, of which a runtime has 512 unless told otherwise
 //! (`tokio::runtime::Builder::max_blocking_threads`); a client has as many calls
-//! ([`Builder::calls_max`](crate::Builder::calls_max)).
+//! ([`Builder::calls_max`](crate::Builder::calls_max)). If all of them wait, a release has to wait for one,
+//! too: let fewer tasks wait at the same time than there are threads, for example with a semaphore of
+//! tokio.
 //!
 //! A future that is dropped cancels its call truly, as a [`Canceller`] does: a wait inside the engine
-//! ends, and what was granted meanwhile is released. So `tokio::time::timeout` and `select!` work.
+//! ends, and what was granted meanwhile is released. So `tokio::time::timeout` and `select!` work for
+//! locks, permits and claims. An item that `pop_front_wait` has taken is gone with its future, so take items
+//! that matter with `claim`.
 //!
 //! ```
 //! # let engine = catena_engine::Engine::builder().cores(1).start().unwrap();

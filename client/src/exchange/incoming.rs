@@ -11,7 +11,7 @@ use crate::node::{SeedOrder, TopologyTrust, refused_connection, session_in};
 use crate::random::backoff;
 use crate::request::{Failure, PendingRequest, ReplyLocation};
 use crate::retry::RetryDecision;
-use crate::session::{Session, SessionEnd, SessionState};
+use crate::session::{Session, SessionState};
 use crate::trace;
 
 impl Exchange<'_, '_> {
@@ -215,7 +215,7 @@ impl Exchange<'_, '_> {
         let clock = self.node.lanes[endpoint].clock.latest()?;
         let session = session_in(&mut self.node.sessions, request.shard).as_ref()?;
         let is_its_session = session.id == request.session;
-        let was_sent = is_its_session && session.end == SessionEnd::Expire && !session.is_open();
+        let was_sent = is_its_session && session.has_copies && !session.is_open();
         let early_us = session.born_us.saturating_sub(clock.now_us());
         let is_unborn = self.node.topology.is_cluster() && was_sent && early_us > 0;
         is_unborn.then(|| Duration::from_micros(early_us).min(TIMEOUT_MAX))

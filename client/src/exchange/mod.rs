@@ -22,13 +22,12 @@ use catena_protocol::{Fault, Status};
 
 use crate::buffer::{Buffer, Pool};
 use crate::cancel::Interrupts;
-use crate::config::{GARBLED_TRIES_MAX, ReadFrom};
+use crate::config::{ABANDON_MAX, GARBLED_TRIES_MAX, ReadFrom};
 use crate::hold::held_by;
 use crate::lane::{InFlight, Intake, IoWait, Outage};
 use crate::node::{Node, lost, read_welcome};
 use crate::random::backoff;
 use crate::request::{Addressee, Failure, PendingRequest};
-use crate::session::SessionEnd;
 use crate::trace;
 
 pub(crate) struct Exchange<'n, 'o> {
@@ -340,7 +339,7 @@ impl<'n, 'o> Exchange<'n, 'o> {
                 request.maybe_done = true;
                 let place = self.node.sessions.get_mut(usize::from(request.shard.0));
                 if let Some(session) = place.and_then(Option::as_mut) {
-                    session.end = SessionEnd::Expire;
+                    session.has_copies = true;
                 }
             }
             self.node.lanes[endpoint].enqueue(at);
@@ -387,8 +386,11 @@ impl<'n, 'o> Exchange<'n, 'o> {
     /// Fails all open requests, because the caller does not want them any more.
     fn cancel(&mut self) {
         for endpoint in 0..self.node.lanes.len() {
-            // A late reply must not be taken for the reply to a later request.
-            self.requeue(endpoint, true);
+            // The others are as good as before, and their sessions can be closed over them.
+            if self.node.lanes[endpoint].is_busy() || self.node.lanes[endpoint].has_unsent() {
+                // A late reply must not be taken for the reply to a later request.
+                self.requeue(endpoint, true);
+            }
             self.node.lanes[endpoint].queue.clear();
         }
         for request in self.requests.iter_mut() {
@@ -400,10 +402,18 @@ impl<'n, 'o> Exchange<'n, 'o> {
     /// Establishes what the next exchange relies on.
     fn settle(&mut self) {
         let is_single = self.kept.is_none();
-        for request in self.requests.iter().filter(|request| request.is_update()) {
-            if let Some(time) = held_by(&request.op, is_single) {
+        let is_cancelled =
+            |request: &PendingRequest<'_>| matches!(request.outcome, Some(Err(Failure::Cancelled)));
+        // What was granted, or may have been, before anything of the same session is given up.
+        for request in self.requests.iter() {
+            let may_be_done = matches!(request.outcome, Some(Ok(_)))
+                || request.maybe_done && !(is_cancelled(request) && request.may_wait());
+            if may_be_done && let Some(time) = held_by(&request.op, is_single) {
                 self.node.on_held(time);
             }
+        }
+        let until = Instant::now() + ABANDON_MAX;
+        for request in self.requests.iter().filter(|request| request.is_update()) {
             let place = self.node.session(request.shard);
             let Some(session) = place.as_mut().filter(|session| session.id == request.session)
             else {
@@ -413,10 +423,9 @@ impl<'n, 'o> Exchange<'n, 'o> {
             if given_up && request.maybe_done && request.may_wait() {
                 // It may still wait inside the engine, and a waiting request must not be
                 // acknowledged.
-                let session = place.take();
-                let is_cancelled = matches!(request.outcome, Some(Err(Failure::Cancelled)));
-                if let Some(session) = session.filter(|_| is_cancelled) {
-                    self.node.abandon_session(request.shard, session, self.pool);
+                if let Some(session) = place.take() {
+                    let until = is_cancelled(request).then_some(until);
+                    self.node.abandon_session(request.shard, session, until, self.pool);
                 }
             } else {
                 session.give_up();

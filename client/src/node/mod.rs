@@ -10,6 +10,7 @@
 
 mod closing;
 
+use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -62,6 +63,8 @@ pub(crate) struct Node {
     pub(crate) used_at: Instant,
     /// How long the sessions may hold something that no guard keeps.
     held: Held,
+    /// Sessions of requests that were given up, to be closed with the others.
+    abandoned: VecDeque<(ShardId, Session)>,
     /// The topology was replaced since the last call began.
     pub(crate) has_changed: bool,
     /// How many of the changes that its client knows it has followed.
@@ -171,6 +174,7 @@ impl Node {
             waker: Arc::default(),
             used_at: Instant::now(),
             held: Held::Nothing,
+            abandoned: VecDeque::new(),
             has_changed: false,
             changes_seen: 0,
             had_sessions: Arc::default(),
@@ -201,6 +205,7 @@ impl Node {
             waker: Arc::default(),
             used_at: Instant::now(),
             held: Held::Nothing,
+            abandoned: VecDeque::new(),
             has_changed: false,
             changes_seen: self.changes_seen,
             had_sessions: Arc::clone(&self.had_sessions),
@@ -343,8 +348,10 @@ impl Node {
         // Names and records are resolved last, because that takes time that only the operating
         // system or a store controls.
         let until = deadline.min(Instant::now() + self.config.connect_timeout);
-        let seeds = locked(&self.seeds).addresses(&self.config, until);
-        let mut seeds = seeds.map_err(lost)?;
+        // Without the lock, because it may take long; other calls look for themselves.
+        let mut looked_up = locked(&self.seeds).clone();
+        let mut seeds = looked_up.addresses(&self.config, until).map_err(lost)?;
+        *locked(&self.seeds) = looked_up;
         let is_known = |seed: &SocketAddr| members.iter().any(|(_, member)| member == seed);
         let member_of = |seed: &SocketAddr| {
             let endpoint = self.topology.endpoint_at(*seed)?;

@@ -6,6 +6,7 @@
 mod allocation;
 #[cfg(feature = "tokio")]
 mod asynchrony;
+mod cancelled;
 mod cluster;
 mod collections;
 mod connections;

@@ -72,8 +72,10 @@ impl Monitor {
         let shards = &mut self.shards.borrow_mut();
         let noted = &mut shards[index];
         if noted.until.is_none_or(|until| now > until) {
-            *noted = NotedRequests { gone: noted.gone, ..NotedRequests::default() };
-            self.is_on.set(shards.iter().any(|noted| noted.until.is_some()));
+            let gone = noted.gone + noted.requests.len() as u64;
+            *noted = NotedRequests { gone, ..NotedRequests::default() };
+            let is_on = |noted: &NotedRequests| noted.until.is_some_and(|until| now <= until);
+            self.is_on.set(shards.iter().any(is_on));
             return None;
         }
         let passed_us = now.0.saturating_sub(noted.counted_at.0);
