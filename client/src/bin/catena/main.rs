@@ -121,6 +121,7 @@ Examples:
   catena dump job-1/ > job-1.dump                `restore` makes them anew, on any cluster
   catena shell                                   a prompt; `batch` reads commands from a file
   catena top                                     shows the load of the engine, live
+  catena monitor job-1/                          prints what clients ask of it, live
   catena cluster status                          shows the members and their state
   catena --engine s3://bucket/prefix ping        finds the cluster by its record (feature `s3`)
 `catena COMMAND --help` and `catena COMMAND NAME OP --help` have more.
