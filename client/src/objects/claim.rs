@@ -50,6 +50,26 @@ impl Claim {
         self.token
     }
 
+    /// Keeps the session alive in which the item was claimed, and so a claim with
+    /// [`Hold::Session`](crate::Hold::Session). Other requests of the thread that claimed it do so as
+    /// well; this may come from any thread.
+    ///
+    /// ```
+    /// # let engine = catena_engine::Engine::builder().cores(1).start().unwrap();
+    /// # let client = catena_client::Client::connect(engine.addresses()[0])?;
+    /// # let seconds = std::time::Duration::from_secs(10);
+    /// let jobs = client.list("jobs");
+    /// jobs.push_back("resize")?;
+    /// let job = jobs.claim(seconds)?;
+    /// std::thread::scope(|scope| scope.spawn(|| job.renew()).join().unwrap())?;
+    /// job.done()?;
+    /// # Ok::<(), catena_client::Error>(())
+    /// ```
+    pub fn renew(&self) -> Result<(), Error> {
+        // An update in the session that changes nothing, because no claim has this token.
+        self.list.done(0).map(drop)
+    }
+
     /// Removes the item for good, because its work is done. Returns whether the claim was still
     /// held; if not, the item has returned to the list, and another worker may have it.
     ///

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use catena_client::{Client, Error, Hold};
+use catena_client::{Claim, Client, Error, Hold};
 
 /// What to hold.
 #[derive(Clone, Debug)]
@@ -20,13 +20,14 @@ pub(super) struct Holding {
     client: Client,
     what: What,
     token: u64,
-    item: Option<Vec<u8>>,
+    /// The claim, if it is an item that is held.
+    claim: Option<Claim>,
 }
 
 /// What the engine granted.
 struct Taken {
     token: u64,
-    item: Option<Vec<u8>>,
+    claim: Option<Claim>,
 }
 
 impl Holding {
@@ -42,7 +43,7 @@ impl Holding {
             What::Lock(name) => {
                 let lock = client.lock(name).with_hold(hold);
                 let guard = if now { lock.try_lock()? } else { Some(lock.lock(timeout)?) };
-                guard.map(|guard| Taken { token: guard.keep(), item: None })
+                guard.map(|guard| Taken { token: guard.keep(), claim: None })
             }
             What::Permits { name, permits, count } => {
                 let semaphore = client.semaphore(name, *permits).with_hold(hold);
@@ -50,11 +51,11 @@ impl Holding {
                     true => semaphore.try_acquire(*count)?,
                     false => Some(semaphore.acquire(*count, timeout)?),
                 };
-                permit.map(|permit| Taken { token: permit.keep(), item: None })
+                permit.map(|permit| Taken { token: permit.keep(), claim: None })
             }
             What::Item(name) => claim(&client, name, hold, now, timeout)?,
         };
-        Ok(taken.map(|Taken { token, item }| Holding { client, what, token, item }))
+        Ok(taken.map(|Taken { token, claim }| Holding { client, what, token, claim }))
     }
 
     /// The fencing token.
@@ -64,7 +65,7 @@ impl Holding {
 
     /// The claimed item, if it is one that is held.
     pub(super) fn item(&self) -> Option<&[u8]> {
-        self.item.as_deref()
+        self.claim.as_deref()
     }
 
     /// Holds it for `hold` from now on. Returns whether it was still held.
@@ -75,9 +76,9 @@ impl Holding {
                 self.client.semaphore(name, *permits).extend(self.token, hold)
             }
             What::Item(name) => {
-                // A claim is held as long as its session lives. Any update in the shard of the list
-                // keeps that alive; this one changes nothing, because no claim has the token 0.
-                self.client.list(name).done(0)?;
+                if let Some(claim) = &self.claim {
+                    claim.renew()?;
+                }
                 let Some(inspection) = self.client.inspect(name)? else { return Ok(false) };
                 let is_named = inspection.holders.iter().any(|holder| holder.token == self.token);
                 // Only the first claims are named. Whether another one is held shows at its end.
@@ -89,6 +90,8 @@ impl Holding {
     /// Releases it: an item is done if the command has `succeeded`, and otherwise returns to the
     /// list. Returns whether it was held until then.
     pub(super) fn release(self, succeeded: bool) -> Result<bool, Error> {
+        // Not by its guard, which returns the item whatever became of the work.
+        self.claim.map(Claim::keep);
         self.what.release(&self.client, self.token, succeeded)
     }
 
@@ -146,10 +149,7 @@ fn claim(
             claimed => break Some(claimed?),
         }
     };
-    Ok(claim.map(|claim| {
-        let item = claim.to_vec();
-        Taken { token: claim.keep(), item: Some(item) }
-    }))
+    Ok(claim.map(|claim| Taken { token: claim.token(), claim: Some(claim) }))
 }
 
 /// How many holders an inspection names at most: not fewer than this.
