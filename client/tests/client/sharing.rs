@@ -221,7 +221,7 @@ fn a_canceller_ends_the_waits_of_other_threads() {
     assert_eq!(client.list("jobs").len().unwrap(), 1);
 }
 
-/// The grant and the cancellation race: whoever wins, nothing stays held.
+/// The grant and the cancellation race: in either order, nothing stays held.
 #[test]
 fn a_cancelled_lock_is_held_by_nobody() {
     let (_engine, client) = engine(1);

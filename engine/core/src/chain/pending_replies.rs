@@ -56,6 +56,9 @@ impl LargeReply {
 /// Bytes already sent stay in front of the others until there are this many.
 const SENT_BYTES_MAX: usize = 64 * 1024;
 
+/// A buffer that has grown beyond this is freed once it is empty: more than usual replies take.
+const KEPT_BYTES_MAX: usize = 1024 * 1024;
+
 impl PendingReplies {
     pub(crate) fn is_empty(&self) -> bool {
         self.queue.is_empty()
@@ -143,7 +146,9 @@ impl PendingReplies {
         }
         if self.start == self.bytes.len() {
             self.bytes.clear();
-            self.bytes.shrink_to(SENT_BYTES_MAX);
+            if self.bytes.capacity() > KEPT_BYTES_MAX {
+                self.bytes = Vec::new();
+            }
             self.start = 0;
         } else if self.start > SENT_BYTES_MAX && self.start > self.bytes.len() / 2 {
             self.bytes.drain(..self.start);
